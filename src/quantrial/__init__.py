@@ -1,0 +1,77 @@
+"""quantrial: which precision of this model do we ship, for our workload, and how sure are we?
+
+A study file describes arms (one model at several precisions) and tasks. `run` asks every item of every
+arm, `analyze` turns the responses into paired statistics, `decide` into a recommendation, `report` into
+something to read, and `verify` derives all of it again:
+
+    import quantrial
+
+    result = quantrial.run("study.yaml")
+    quantrial.analyze(result.folder)
+    print(quantrial.decide(result.folder)["default"]["text"])
+    quantrial.report(result.folder)
+    assert quantrial.verify(result.folder).ok
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from quantrial.commands import (
+        analyze,
+        decide,
+        import_reference,
+        init,
+        plan,
+        report,
+        run,
+        verify,
+    )
+    from quantrial.decision import Constraints
+    from quantrial.errors import QuantrialError, QuantrialWarning
+    from quantrial.study import Study, load_study
+
+__all__ = [
+    "Constraints",
+    "QuantrialError",
+    "QuantrialWarning",
+    "Study",
+    "__version__",
+    "analyze",
+    "decide",
+    "import_reference",
+    "init",
+    "load_study",
+    "plan",
+    "report",
+    "run",
+    "verify",
+]
+
+# Loaded on first use, so that `import quantrial` costs nothing.
+_HOMES = {
+    "Constraints": "decision",
+    "QuantrialError": "errors",
+    "QuantrialWarning": "errors",
+    "Study": "study",
+    "load_study": "study",
+} | dict.fromkeys(
+    ("analyze", "decide", "import_reference", "init", "plan", "report", "run", "verify"), "commands"
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'quantrial' has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(f"quantrial.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,19 @@
+"""Analysis: from responses to the summary document."""
+
+from quantrial.analysis.methods import VERDICTS, Contrast, Methods, verdict
+from quantrial.analysis.outcomes import Flow, Panel, TaskOutcomes, score_task
+from quantrial.analysis.summary import SUMMARY_SCHEMA, pairs_of, summarise
+
+__all__ = [
+    "SUMMARY_SCHEMA",
+    "VERDICTS",
+    "Contrast",
+    "Flow",
+    "Methods",
+    "Panel",
+    "TaskOutcomes",
+    "pairs_of",
+    "score_task",
+    "summarise",
+    "verdict",
+]

@@ -1,0 +1,179 @@
+"""Responses to scored, aligned arrays, and the flow of items from planned to analysed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from quantrial.records import Item, Response
+    from quantrial.tasks import Endpoint, Outcome, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Scores of every arm on the same items, ready for statistics.
+
+    `numerators` and `denominators` have shape (items, arms, endpoints): each endpoint is a ratio of
+    their sums. `answered` has shape (items, arms); a score where it is false means nothing.
+    `clusters` has shape (items,), or is None where items are independent.
+    """
+
+    arms: tuple[str, ...]
+    endpoints: tuple[Endpoint, ...]
+    numerators: NDArray[np.float64]
+    denominators: NDArray[np.float64]
+    answered: NDArray[np.bool_]
+    clusters: NDArray[np.str_] | None = None
+
+    def subset(self, mask: NDArray[np.bool_]) -> Panel:
+        """Keep the items of a mask."""
+        return Panel(
+            self.arms,
+            self.endpoints,
+            self.numerators[mask],
+            self.denominators[mask],
+            self.answered[mask],
+            None if self.clusters is None else self.clusters[mask],
+        )
+
+    def answered_by(self, *arms: str) -> NDArray[np.bool_]:
+        """Say which items all of these arms answered."""
+        columns = [self.arms.index(arm) for arm in arms]
+        return np.asarray(self.answered[:, columns].all(axis=1), dtype=np.bool_)
+
+    def arms_with_answers(self) -> list[str]:
+        """Name the arms that answered at least one item."""
+        return [arm for arm in self.arms if self.answered_by(arm).any()]
+
+    def without_clusters(self) -> Panel:
+        """Take items as independent draws."""
+        return Panel(self.arms, self.endpoints, self.numerators, self.denominators, self.answered)
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What became of the planned calls; `analysed_items` were answered by every arm."""
+
+    planned: int
+    answered: int
+    faulted: int
+    missing: int
+    duplicates: int
+    analysed_items: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOutcomes:
+    """One task's responses beside what scoring makes of them, by arm and in the order of `items`.
+
+    `responses[arm][i]` and `outcomes[arm][i]` are None where the arm gave no answer to item i.
+    """
+
+    task: Task
+    items: tuple[Item, ...]
+    responses: Mapping[str, tuple[Response | None, ...]]
+    outcomes: Mapping[str, tuple[Outcome | None, ...]]
+    flow: Flow
+    panel: Panel
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The arms, in the study's order."""
+        return self.panel.arms
+
+
+def score_task(
+    task: Task,
+    items: Sequence[Item],
+    responses: Mapping[str, Sequence[Response]],
+    *,
+    cluster: str | None = None,
+) -> TaskOutcomes:
+    """Score and align one task.
+
+    Args:
+        task: knows how to score.
+        items: the planned items.
+        responses: every recorded attempt, by arm; the last answer to an item wins.
+        cluster: metadata key of the groups that items came from.
+    """
+    index = {item.id: i for i, item in enumerate(items)}
+    chosen: dict[str, tuple[Response | None, ...]] = {}
+    outcomes: dict[str, tuple[Outcome | None, ...]] = {}
+    faulted = duplicates = 0
+    for arm, attempts in responses.items():
+        row: list[Response | None] = [None] * len(items)
+        failed: set[int] = set()
+        for response in attempts:
+            at = index[response.item]
+            if response.status != "ok":
+                failed.add(at)
+                continue
+            duplicates += row[at] is not None
+            row[at] = response
+        faulted += sum(row[at] is None for at in failed)
+        chosen[arm] = tuple(row)
+        outcomes[arm] = tuple(
+            None if response is None else task.score(item, response.output)
+            for item, response in zip(items, row, strict=True)
+        )
+    panel = _panel(task, items, outcomes, cluster)
+    planned, answered = len(items) * len(responses), int(panel.answered.sum())
+    flow = Flow(
+        planned=planned,
+        answered=answered,
+        faulted=faulted,
+        missing=planned - answered - faulted,
+        duplicates=duplicates,
+        analysed_items=int(panel.answered.all(axis=1).sum()),
+    )
+    return TaskOutcomes(task, tuple(items), chosen, outcomes, flow, panel)
+
+
+def _panel(
+    task: Task,
+    items: Sequence[Item],
+    outcomes: Mapping[str, tuple[Outcome | None, ...]],
+    cluster: str | None,
+) -> Panel:
+    arms, endpoints = tuple(outcomes), tuple(task.endpoints)
+    shape = (len(items), len(arms), len(endpoints))
+    numerators, denominators = np.zeros(shape), np.zeros(shape)
+    answered = np.zeros(shape[:2], dtype=np.bool_)
+    for a, arm in enumerate(arms):
+        row = outcomes[arm]
+        answered[:, a] = [outcome is not None for outcome in row]
+        for e, endpoint in enumerate(endpoints):
+            numerators[:, a, e] = _weighed(row, endpoint.numerator)
+            denominators[:, a, e] = (
+                _weighed(row, endpoint.denominator) if endpoint.denominator else answered[:, a]
+            )
+    clusters = None
+    if cluster is not None:
+        clusters = np.array([item.metadata[cluster] for item in items], dtype=np.str_)
+    return Panel(arms, endpoints, numerators, denominators, answered, clusters)
+
+
+def _weighed(row: Sequence[Outcome | None], weights: Mapping[str, float]) -> list[float]:
+    return [
+        0.0 if outcome is None else sum(w * outcome.values[name] for name, w in weights.items())
+        for outcome in row
+    ]
+
+
+def plain(value: Any) -> Any:
+    """Turn numpy numbers and NaN into what JSON can say: NaN is null."""
+    if isinstance(value, Mapping):
+        return {key: plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(part) for part in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

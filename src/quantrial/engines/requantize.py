@@ -1,0 +1,210 @@
+"""Make an arm's model file from another one: two arms then differ in their weights alone.
+
+Every tensor of two or more dimensions is dequantized and written in the wanted type;
+one-dimensional ones (norms, biases) are stored as F32. All metadata is copied byte for byte, except
+the file's type.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+import warnings
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+from filelock import FileLock
+from gguf.constants import (
+    GGML_QUANT_SIZES,
+    GGUF_DEFAULT_ALIGNMENT,
+    GGMLQuantizationType,
+    LlamaFileType,
+)
+from gguf.quants import dequantize, quantize
+
+from quantrial.engines.cache import cache_dir, file_sha256, replace_atomically
+from quantrial.engines.gguf_file import Header, Tensor, encode_header, encode_u32, read_header
+from quantrial.errors import ModelFileError, QuantrialWarning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+_FORMAT = 1  # counted up when the same recipe gives other bytes: old files are then made again
+_QUANTIZATION_VERSION = 2  # GGML_QNT_VERSION in ggml.h
+_CHUNK = 4_000_000  # weights in memory at once
+_BLOCK = 32
+_FILE_TYPES = {
+    "F16": LlamaFileType.MOSTLY_F16,
+    "Q8_0": LlamaFileType.MOSTLY_Q8_0,
+    "Q5_0": LlamaFileType.MOSTLY_Q5_0,
+    "Q4_0": LlamaFileType.MOSTLY_Q4_0,
+}
+_REPLACED = ("general.file_type", "general.quantization_version")
+
+
+def made_file(source: Path, target: str, degrade: str | None = None) -> Path:
+    """Return the file made from `source` in the type `target`; made now if not in the cache.
+
+    Args:
+        source: a GGUF file.
+        target: `F16`, `Q8_0`, `Q5_0` or `Q4_0`.
+        degrade: `round_3bit` rounds the weights to 3 bits in blocks of 32 before they are written.
+
+    Raises:
+        ModelFileError: the source is unusable, or the file cannot be written.
+    """
+    digest = _source_sha256(source)
+    recipe = f"{_FORMAT}:{target}:{degrade or ''}"
+    name = f"{digest}-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}"
+    folder = cache_dir() / "models"
+    path, recorded = folder / f"{name}.gguf", folder / f"{name}.sha256"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if _is_whole(path, recorded):
+            return path
+        with FileLock(folder / f"{name}.lock"):
+            if _is_whole(path, recorded):  # another process made it while this one waited
+                return path
+            if path.exists():
+                warnings.warn(
+                    f"{path} is not what was written there; it is made again",
+                    QuantrialWarning,
+                    stacklevel=2,
+                )
+            _make(source, path, recorded, target, degrade)
+    except OSError as exc:
+        raise ModelFileError(
+            f"the {target} file cannot be made there ({exc.strerror or exc}); "
+            "QUANTRIAL_CACHE names another folder",
+            path=folder,
+        ) from exc
+    return path
+
+
+def _source_sha256(source: Path) -> str:
+    try:
+        return file_sha256(source)
+    except OSError as exc:
+        raise ModelFileError(f"cannot be read ({exc.strerror or exc})", path=source) from exc
+
+
+def _is_whole(path: Path, recorded: Path) -> bool:
+    try:
+        return file_sha256(path) == recorded.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _make(source: Path, path: Path, recorded: Path, target: str, degrade: str | None) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:16]}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            digest = write_requantized(source, file, target, degrade)
+            file.flush()
+            os.fsync(file.fileno())
+        replace_atomically(recorded, f"{digest}\n".encode())
+        Path(temporary).replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink(missing_ok=True)
+
+
+def write_requantized(source: Path, file: IO[bytes], target: str, degrade: str | None) -> str:
+    """Write the made file and return its SHA-256."""
+    header = read_header(source)
+    kinds = [_stored_as(tensor, GGMLQuantizationType[target]) for tensor in header.tensors]
+    alignment = header.value("general.alignment") or GGUF_DEFAULT_ALIGNMENT
+    digest = hashlib.sha256()
+
+    def write(data: bytes) -> int:
+        digest.update(data)
+        return file.write(data)
+
+    write(
+        encode_header(
+            _fields(header, target),
+            ((t.name, t.shape, kind) for t, kind in zip(header.tensors, kinds, strict=True)),
+            alignment=alignment,
+        )
+    )
+    data = np.memmap(source, mode="r")
+    for tensor, kind in zip(header.tensors, kinds, strict=True):
+        written = 0
+        for rows in _weights(data, tensor, source):
+            damaged = _round_3bit(rows) if degrade and _is_degraded(tensor) else rows
+            written += write(_encoded(damaged, kind, tensor, source))
+        write(bytes(-written % alignment))
+    return digest.hexdigest()
+
+
+def _stored_as(tensor: Tensor, target: GGMLQuantizationType) -> GGMLQuantizationType:
+    if len(tensor.shape) < 2:
+        return GGMLQuantizationType.F32
+    block, _ = GGML_QUANT_SIZES[target]
+    return target if tensor.shape[0] % block == 0 else GGMLQuantizationType.F16
+
+
+def _is_degraded(tensor: Tensor) -> bool:
+    return len(tensor.shape) >= 2 and tensor.shape[0] % _BLOCK == 0
+
+
+def _fields(header: Header, target: str) -> list[bytes]:
+    kept = [field.raw for key, field in header.fields.items() if key not in _REPLACED]
+    return [
+        *kept,
+        encode_u32("general.file_type", int(_FILE_TYPES[target])),
+        encode_u32("general.quantization_version", _QUANTIZATION_VERSION),
+    ]
+
+
+def _weights(
+    data: NDArray[np.uint8], tensor: Tensor, source: Path
+) -> Iterator[NDArray[np.float32]]:
+    """Yield a tensor's weights as rows, some millions at a time."""
+    width = tensor.shape[0] if tensor.shape else 1
+    rows = tensor.elements // max(width, 1)
+    if not rows:
+        return
+    stored = data[tensor.start : tensor.start + tensor.size].reshape(rows, -1)
+    step = max(1, _CHUNK // width)
+    floats = {GGMLQuantizationType.F32: np.float32, GGMLQuantizationType.F16: np.float16}
+    for first in range(0, rows, step):
+        chunk = stored[first : first + step]
+        if (plain := floats.get(tensor.type)) is not None:
+            yield chunk.view(plain).astype(np.float32)
+            continue
+        try:
+            yield dequantize(chunk, tensor.type).astype(np.float32, copy=False)
+        except NotImplementedError as exc:
+            raise ModelFileError(
+                f"stores {tensor.name} as {tensor.type.name}, which the gguf package cannot "
+                "dequantize; start from another file",
+                path=source,
+            ) from exc
+
+
+def _encoded(
+    rows: NDArray[np.float32], kind: GGMLQuantizationType, tensor: Tensor, source: Path
+) -> bytes:
+    if kind is GGMLQuantizationType.F32:
+        return rows.tobytes()
+    with np.errstate(over="ignore"):  # caught below, with the tensor's name
+        out = quantize(rows, kind)
+    if out.dtype == np.float16 and not np.isfinite(out).all():
+        raise ModelFileError(f"holds weights in {tensor.name} too large for F16", path=source)
+    return bytes(out.tobytes())
+
+
+def _round_3bit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Round to 3 bits: per block of 32, -4 to 3 times a third of the largest magnitude."""
+    blocks = rows.reshape(-1, _BLOCK)
+    scale = np.abs(blocks).max(axis=1, keepdims=True) / np.float32(3)
+    scale[scale == 0] = 1
+    levels = np.clip(np.round(blocks / scale), -4, 3)
+    rounded: NDArray[np.float32] = (levels * scale).reshape(rows.shape).astype(np.float32)
+    return rounded

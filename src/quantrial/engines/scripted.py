@@ -1,0 +1,281 @@
+"""An engine that answers from a script: deterministic, instant, and faulty on cue.
+
+For tests of everything that talks to engines, from Python or from a study file:
+
+    arms:
+      fp16: {engine: scripted, model: any-name, options: {replies: [A, B], delay: 0.01}}
+      q4:
+        engine: scripted
+        model: any-other-name
+        options:
+          faults:
+            - {call: 3, kind: crash}
+            - {matching: "capital of France", kind: timeout, times: 2}
+          log: calls.jsonl
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import orjson
+
+from quantrial.engines.base import Artifact, Reply, Request, Timing
+from quantrial.engines.options import Option, read_options
+from quantrial.errors import (
+    ContextOverflowError,
+    EngineCrashedError,
+    EngineError,
+    EngineTimeoutError,
+    StudyError,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FaultKind = Literal["engine_error", "timeout", "crash", "context_overflow"]
+Replies = Callable[[Request], str] | Mapping[str, str] | Sequence[str]
+
+_ERRORS: dict[str, type[EngineError]] = {
+    "engine_error": EngineError,
+    "timeout": EngineTimeoutError,
+    "crash": EngineCrashedError,
+    "context_overflow": ContextOverflowError,
+}
+_OPTIONS = {
+    "replies": Option(list, []),
+    "delay": Option(float, 0.0, low=0),
+    "load": Option(float, 0.0, low=0),
+    "faults": Option(list, []),
+    "log": Option(str),
+    "constrains": Option(bool, True),
+    "quantization": Option(str),
+    "bytes": Option(int, low=0),
+}
+_FAULT = {
+    "call": Option(int, low=1),
+    "matching": Option(str),
+    "kind": Option(str, "engine_error"),
+    "times": Option(int, 1, low=1),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault on cue: `times` calls, from number `call` (from 1) on or with `matching` in them."""
+
+    kind: FaultKind = "engine_error"
+    call: int | None = None
+    matching: str | None = None
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """How a scripted engine behaves beside its replies; the options of a study file."""
+
+    delay: float = 0.0
+    load: float = 0.0
+    faults: tuple[Fault, ...] = ()
+    log: Path | None = None
+    constrains: bool = True
+    quantization: str | None = None
+    bytes_on_disk: int | None = None
+
+
+class ScriptedEngine:
+    """Answers from `replies`, and keeps every request it was asked in `calls`.
+
+    `replies` is a function of the request; or a mapping from prompt to answer, where the prompt
+    itself is looked up first and then the first key that occurs in it; or a sequence of answers,
+    one of which is chosen by a hash of model, prompt and seed, so that the order of calls does not
+    matter. With no sequence given, a grammar of quoted alternatives answers with one of them, and
+    anything else with the hash itself. A grammar is not enforced on given replies.
+    """
+
+    name = "scripted"
+
+    def __init__(
+        self,
+        replies: Replies = (),
+        script: Script | None = None,
+        *,
+        model: str = "scripted",
+        seed: int = 0,
+    ):
+        self.calls: list[Request] = []
+        self.starts = 0
+        self._replies = replies
+        self._script = script or Script()
+        self.constrains = self._script.constrains
+        self._model = model
+        self._seed = seed
+        self._loaded = False
+        self._load: float | None = None
+        self._fired = [0] * len(self._script.faults)
+
+    def describe(self) -> Artifact:
+        """Describe the script; its hash is of the model's name."""
+        script = self._script
+        return Artifact(
+            model=self._model,
+            sha256=_hex(self._model),
+            bytes_on_disk=script.bytes_on_disk,
+            quantization=script.quantization,
+        )
+
+    def versions(self) -> Mapping[str, str]:
+        """Name quantrial's own version."""
+        from quantrial import __version__
+
+        return {"scripted": __version__}
+
+    def start(self) -> float:
+        """Load for as long as the script says; 0.0 when loaded already."""
+        if self._loaded:
+            return 0.0
+        started = time.perf_counter()
+        time.sleep(self._script.load)
+        self._loaded = True
+        self.starts += 1
+        self._load = time.perf_counter() - started
+        return self._load
+
+    def ask(self, request: Request) -> Reply:
+        """Answer from the script, or fail on cue."""
+        self.start()
+        self.calls.append(request)
+        self._write_log(request)
+        started = time.perf_counter()
+        if self._script.delay > request.timeout:
+            time.sleep(request.timeout)
+            raise EngineTimeoutError(f"no answer within {request.timeout:g} s")
+        if self._script.delay:
+            time.sleep(self._script.delay)
+        self._fail_on_cue(request)
+        if request.grammar is not None and not self.constrains:
+            raise _refusal("this engine cannot decode under a grammar")
+        output, finish_reason = _cut(self._output(request), request)
+        load, self._load = self._load, None
+        wall = time.perf_counter() - started
+        return Reply(
+            output=output,
+            finish_reason=finish_reason,
+            prompt_tokens=len(prompt_of(request).split()),
+            completion_tokens=len(output.split()),
+            timing=Timing(load=load, prompt=0.0, decode=wall, wall=wall),
+        )
+
+    def close(self) -> None:
+        """Unload."""
+        self._loaded = False
+
+    def _output(self, request: Request) -> str:
+        replies, prompt = self._replies, prompt_of(request)
+        if isinstance(replies, Mapping):
+            if prompt in replies:
+                return str(replies[prompt])
+            for key, reply in replies.items():
+                if key in prompt:
+                    return str(reply)
+            raise _refusal(f"the script has no reply to {prompt!r:.80}")
+        if callable(replies):
+            return replies(request)
+        digest = _hex("\0".join((self._model, prompt, str(self._seed), str(request.seed))))
+        choices = replies or _alternatives(request.grammar)
+        return choices[int(digest[:16], 16) % len(choices)] if choices else digest
+
+    def _fail_on_cue(self, request: Request) -> None:
+        number = len(self.calls)
+        for i, fault in enumerate(self._script.faults):
+            if fault.matching is not None:
+                due = fault.matching in prompt_of(request) and self._fired[i] < fault.times
+            else:
+                first = fault.call or 1
+                due = first <= number < first + fault.times
+            if due:
+                self._fired[i] += 1
+                if fault.kind == "crash":
+                    self._loaded = False
+                raise _ERRORS[fault.kind](f"scripted {fault.kind} at call {number}")
+
+    def _write_log(self, request: Request) -> None:
+        if self._script.log is None:
+            return
+        record = {"call": len(self.calls), "model": self._model, "prompt": prompt_of(request)}
+        try:
+            with self._script.log.open("ab") as log:
+                log.write(orjson.dumps(record) + b"\n")
+        except OSError as exc:
+            raise EngineError(f"the log {self._script.log} cannot be written: {exc}") from exc
+
+
+def scripted_from_options(
+    model: str, options: Mapping[str, Any], *, base: Path, seed: int, key: str
+) -> ScriptedEngine:
+    """Make a scripted engine from the options of a study file; StudyError where one is wrong."""
+    key = f"{key}.options"
+    said = read_options(options, _OPTIONS, key=key)
+    if not all(isinstance(reply, str) for reply in said["replies"]):
+        raise StudyError("expected a list of texts", key=f"{key}.replies")
+    script = Script(
+        delay=said["delay"],
+        load=said["load"],
+        faults=tuple(_fault(f, f"{key}.faults.{i}") for i, f in enumerate(said["faults"])),
+        log=base / said["log"] if said["log"] else None,
+        constrains=said["constrains"],
+        quantization=said["quantization"],
+        bytes_on_disk=said["bytes"],
+    )
+    return ScriptedEngine(tuple(said["replies"]), script, model=model, seed=seed)
+
+
+def _fault(given: Any, key: str) -> Fault:
+    if not isinstance(given, dict):
+        raise StudyError("expected a mapping such as {call: 3, kind: crash}", key=key)
+    said = read_options(given, _FAULT, key=key)
+    if (said["call"] is None) == (said["matching"] is None):
+        raise StudyError("expected either `call` or `matching`", key=key)
+    if said["kind"] not in get_args(FaultKind):
+        kinds = ", ".join(get_args(FaultKind))
+        raise StudyError(f"expected one of {kinds}; got {said['kind']!r}", key=f"{key}.kind")
+    return Fault(**said)
+
+
+def prompt_of(request: Request) -> str:
+    """Put what is asked into one text: what `matching` and the keys of a mapping look at."""
+    if request.text is not None:
+        return request.text
+    return "\n".join(message.content for message in request.messages)
+
+
+def _cut(output: str, request: Request) -> tuple[str, str]:
+    ends = [at for stop in request.stop if (at := output.find(stop)) >= 0]
+    if ends:
+        output = output[: min(ends)]
+    # one word is one token here
+    words = list(re.finditer(r"\S+", output))
+    if len(words) > request.max_tokens:
+        return output[: words[request.max_tokens - 1].end()], "length"
+    return output, "stop"
+
+
+def _alternatives(grammar: str | None) -> list[str]:
+    """Read the quoted texts of a grammar's alternatives, in order."""
+    texts = re.findall(r'"(?:[^"\\]|\\.)*"', grammar or "")
+    return [str(orjson.loads(text)) for text in texts]
+
+
+def _refusal(message: str) -> EngineError:
+    error = EngineError(message)
+    error.retryable = False
+    return error
+
+
+def _hex(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,151 @@
+"""Everything quantrial raises or warns about, in one tree.
+
+QuantrialError
+├── StudyError            (ValueError)    the study file, or what it asks for, is wrong
+├── DataError             (ValueError)    a source of items cannot be read or drawn from
+├── RecordError           (ValueError)    a file in a run folder is not what it should be
+├── RunFolderError        (OSError)       a run folder cannot be used as asked
+│   └── RunChangedError                   the study, the items or an artifact changed under a run
+├── ModelFileError        (ValueError)    a model reference or file is unusable
+├── MissingExtraError     (ImportError)   an optional package is needed
+├── EngineError           (RuntimeError)  an engine could not answer; a fault, never a wrong answer
+│   ├── EngineStartError                  it could not be started or reached at all
+│   ├── EngineTimeoutError (TimeoutError) no answer within the limit
+│   ├── EngineCrashedError                it died while answering
+│   └── ContextOverflowError              the prompt is longer than the context
+└── StatisticsError       (ValueError)    a statistic was asked for something it cannot answer
+    └── InsufficientDataError             too few observations for the question
+
+QuantrialWarning          (UserWarning)
+├── DataWarning                           items were found that deserve a look
+├── RecordWarning                         something in a run folder was repaired or ignored
+└── StatisticsWarning                     a statistic is returned as NaN, or with a caveat
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _located(message: str, path: Path | str | None, line: int | None) -> str:
+    if path is None:
+        return message
+    where = f"{path}, line {line}" if line is not None else f"{path}"
+    return f"{where}: {message}"
+
+
+class QuantrialError(Exception):
+    """The base of every error a user can cause or meet."""
+
+
+class StudyError(QuantrialError, ValueError):
+    """The study file, or what it asks for, is wrong.
+
+    Carries `path` (the file) and `key` (the dotted key within it) where they are known.
+    """
+
+    def __init__(self, message: str, *, path: Path | str | None = None, key: str | None = None):
+        self.path = path
+        self.key = key
+        super().__init__(_located(f"{key}: {message}" if key else message, path, None))
+
+
+class DataError(QuantrialError, ValueError):
+    """A source of items cannot be read, or holds too little; carries `path` and `line`."""
+
+    def __init__(self, message: str, *, path: Path | str | None = None, line: int | None = None):
+        self.path = path
+        self.line = line
+        super().__init__(_located(message, path, line))
+
+
+class RecordError(QuantrialError, ValueError):
+    """A file in a run folder is not what it should be; carries `path` and `line`."""
+
+    def __init__(self, message: str, *, path: Path | str | None = None, line: int | None = None):
+        self.path = path
+        self.line = line
+        super().__init__(_located(message, path, line))
+
+
+class RunFolderError(QuantrialError, OSError):
+    """A run folder cannot be used as asked (missing, in use, not writable); carries `path`."""
+
+    def __init__(self, message: str, *, path: Path | str | None = None):
+        self.path = path
+        super().__init__(_located(message, path, None))
+
+
+class RunChangedError(RunFolderError):
+    """The study, the items or an artifact are not those the run was started with."""
+
+
+class ModelFileError(QuantrialError, ValueError):
+    """A model reference or model file is unusable; carries `path`."""
+
+    def __init__(self, message: str, *, path: Path | str | None = None):
+        self.path = path
+        super().__init__(_located(message, path, None))
+
+
+class MissingExtraError(QuantrialError, ImportError):
+    """An optional package is needed; carries `extra`, and says what installs it."""
+
+    def __init__(self, what: str, *, package: str, extra: str):
+        self.extra = extra
+        super().__init__(
+            f"{what} needs the package {package!r}: install it with `pip install 'quantrial[{extra}]'`"
+        )
+
+
+class EngineError(QuantrialError, RuntimeError):
+    """An engine could not answer. A fault of the machinery, never a wrong answer of the model."""
+
+    retryable = True
+
+
+class EngineStartError(EngineError):
+    """The engine could not be started or reached at all."""
+
+    retryable = False
+
+
+class EngineTimeoutError(EngineError, TimeoutError):
+    """The engine gave no answer within the limit."""
+
+
+class EngineCrashedError(EngineError):
+    """The engine died while it was answering."""
+
+
+class ContextOverflowError(EngineError):
+    """The prompt is longer than the engine's context; asking again cannot help."""
+
+    retryable = False
+
+
+class StatisticsError(QuantrialError, ValueError):
+    """A statistic was asked for something it cannot answer."""
+
+
+class InsufficientDataError(StatisticsError):
+    """There are too few observations for the question."""
+
+
+class QuantrialWarning(UserWarning):
+    """The base of every warning."""
+
+
+class DataWarning(QuantrialWarning):
+    """Items were found that deserve a look (duplicates, for one)."""
+
+
+class RecordWarning(QuantrialWarning):
+    """Something in a run folder was repaired or ignored."""
+
+
+class StatisticsWarning(QuantrialWarning):
+    """A statistic is returned as NaN, or with a caveat."""

@@ -1,0 +1,311 @@
+"""The rows of the reference layout, checked: one answer of one arm to one example each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from quantrial.errors import DataError
+from quantrial.records import STATUSES
+from quantrial.tasks.choice import LETTERS
+
+KINDS = {"mmlu": "choice", "extraction": "spans"}
+
+_KEPT = {
+    *("example_id", "arm", "task", "score", "output", "gold", "status", "error", "metadata"),
+    *("timing", "timestamp", "started_at", "finish_reason", "done_reason"),
+}
+_FINE = {"", "ok", "success", "completed"}
+_NANOSECONDS = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRow:
+    """One row; `gold` is a letter, or pairs of text and type; `timing` is in seconds."""
+
+    line: int
+    example_id: str
+    gold: str | list[list[str]]
+    output: str
+    score: float | None
+    status: str
+    error: str | None
+    metadata: Mapping[str, str]
+    started_at: str
+    finish_reason: str | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    timing: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFile:
+    """One file: for each example its last row, in the order in which examples first appear.
+
+    `superseded` are the earlier rows of repeated examples; `ignored` the keys that have no place in
+    a run folder; `not_finite` the lines where a NaN or an infinity is read as null.
+    """
+
+    path: Path
+    task: str
+    arm: str
+    sha256: str
+    rows: Mapping[str, AnswerRow]
+    superseded: tuple[AnswerRow, ...]
+    ignored: frozenset[str]
+    not_finite: tuple[int, ...]
+
+    def error(self, row: AnswerRow, message: str) -> DataError:
+        """Make the error that names a row of this file."""
+        return DataError(message, path=self.path, line=row.line)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file whole, saying why when it cannot be."""
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise DataError(f"cannot be read ({exc.strerror})", path=path) from exc
+
+
+def decode_utf8(data: bytes, path: Path) -> str:
+    """Decode a file, naming byte and line where it is not UTF-8, and refusing an empty one."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        line = data.count(b"\n", 0, exc.start) + 1
+        message = f"not UTF-8 (byte {exc.start} is 0x{data[exc.start]:02x}): save it as UTF-8"
+        raise DataError(message, path=path, line=line) from exc
+    if not text.strip():
+        raise DataError("the file is empty", path=path)
+    return text
+
+
+def parse_json(text: str, path: Path, line: int | None = None) -> tuple[Any, bool]:
+    """Parse one JSON text; NaN and Infinity, which Python writes, are read as null and reported.
+
+    Raises:
+        DataError: it is no JSON that can be written again.
+    """
+    try:
+        return orjson.loads(text), False
+    except orjson.JSONDecodeError as exc:
+        value, found = _parse_not_finite(text)
+        if not found:
+            where = f"column {exc.colno}" if line is not None else f"line {exc.lineno}"
+            message = f"not valid JSON ({exc.msg}, {where})"
+            raise DataError(message, path=path, line=line) from exc
+        return value, True
+
+
+def _parse_not_finite(text: str) -> tuple[Any, bool]:
+    found: list[str] = []
+    try:
+        value = json.loads(text, parse_constant=found.append)  # append returns None
+        orjson.dumps(value)
+    except (ValueError, TypeError, RecursionError):
+        return None, False
+    return value, bool(found)
+
+
+def read_answers(path: Path, task: str, arm: str) -> AnswerFile:
+    """Read one `<task>_<arm>.jsonl`.
+
+    Raises:
+        DataError: the file or a row of it is not what it should be, with its line.
+    """
+    data = read_bytes(path)
+    rows: dict[str, AnswerRow] = {}
+    superseded: list[AnswerRow] = []
+    ignored: set[str] = set()
+    not_finite: list[int] = []
+    for number, line in enumerate(decode_utf8(data, path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        record, mended = parse_json(line, path, number)
+        if not isinstance(record, dict):
+            raise DataError("expected a JSON object", path=path, line=number)
+        if mended:
+            not_finite.append(number)
+        ignored |= record.keys() - _KEPT
+        row = _Reader(record, path, number).row(task, arm)
+        if row.example_id in rows:
+            superseded.append(rows[row.example_id])
+        rows[row.example_id] = row
+    return AnswerFile(
+        path=path,
+        task=task,
+        arm=arm,
+        sha256=hashlib.sha256(data).hexdigest(),
+        rows=rows,
+        superseded=tuple(superseded),
+        ignored=frozenset(ignored),
+        not_finite=tuple(not_finite),
+    )
+
+
+class _Reader:
+    """Takes the fields out of one record, each checked."""
+
+    def __init__(self, record: dict[str, Any], path: Path, line: int):
+        self.record = record
+        self.path = path
+        self.line = line
+
+    def fail(self, message: str) -> DataError:
+        return DataError(message, path=self.path, line=self.line)
+
+    def row(self, task: str, arm: str) -> AnswerRow:
+        example_id = self._example_id()
+        self._agrees("task", task)
+        self._agrees("arm", arm)
+        status, error = self._status()
+        answered = status == "ok"
+        timing = self._mapping("timing")
+        return AnswerRow(
+            line=self.line,
+            example_id=example_id,
+            gold=self._letter() if KINDS[task] == "choice" else self._pairs(),
+            output=self._output(required=answered),
+            score=self._score(required=answered),
+            status=status,
+            error=error,
+            metadata=_scalars(self._mapping("metadata")),
+            started_at=self._text("timestamp") or self._text("started_at") or "",
+            finish_reason=self._text("finish_reason") or self._text("done_reason"),
+            prompt_tokens=self._count(timing, "prompt_eval_count"),
+            completion_tokens=self._count(timing, "eval_count"),
+            timing=self._seconds(timing),
+        )
+
+    def _required(self, key: str) -> Any:
+        if key not in self.record:
+            raise self.fail(f"field {key!r} is missing")
+        return self.record[key]
+
+    def _example_id(self) -> str:
+        value = self._required("example_id")
+        if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
+            raise self.fail(f"example_id is {value!r:.60}; expected a text or a whole number")
+        return str(value)
+
+    def _agrees(self, key: str, expected: str) -> None:
+        value = self.record.get(key)
+        if value is None:
+            return
+        if not isinstance(value, str) or value.casefold() != expected.casefold():
+            raise self.fail(f"{key} is {value!r:.60}, but the file's name says {expected!r}")
+
+    def _status(self) -> tuple[str, str | None]:
+        value, error = self._text("status"), self._text("error")
+        plain = (value or "").strip().lower()
+        if plain in _FINE:
+            return "ok", None
+        status = plain if plain in STATUSES else "engine_error"
+        return status, f"{value}: {error}" if error else value
+
+    def _letter(self) -> str:
+        value = self._required("gold")
+        letter = value.strip().upper() if isinstance(value, str) else ""
+        if len(letter) != 1 or letter not in LETTERS:
+            raise self.fail(f"gold is {value!r:.60}; expected a letter from A to {LETTERS[-1]}")
+        return letter
+
+    def _pairs(self) -> list[list[str]]:
+        value = self._required("gold")
+        if not isinstance(value, list) or not all(_is_pair(pair) for pair in value):
+            raise self.fail(f"gold is {value!r:.60}; expected a list of pairs [text, TYPE]")
+        return [list(pair) for pair in value]
+
+    def _output(self, *, required: bool) -> str:
+        value = self._required("output") if required else self.record.get("output")
+        if value is None and not required:
+            return ""
+        if not isinstance(value, str):
+            raise self.fail(f"output is {value!r:.60}; expected the raw text")
+        return value
+
+    def _score(self, *, required: bool) -> float | None:
+        value = self._required("score") if required else self.record.get("score")
+        if value is None:
+            return None
+        if not isinstance(value, (bool, int, float)):
+            raise self.fail(f"score is {value!r:.60}; expected a number")
+        return float(value)
+
+    def _text(self, key: str) -> str | None:
+        value = self.record.get(key)
+        if value is not None and not isinstance(value, str):
+            raise self.fail(f"{key} is {value!r:.60}; expected a text")
+        return value
+
+    def _mapping(self, key: str) -> dict[str, Any]:
+        value = self.record.get(key)
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            raise self.fail(f"{key} is {value!r:.60}; expected an object")
+        return value
+
+    def _number(self, timing: Mapping[str, Any], key: str) -> float | None:
+        value = timing.get(key)
+        if value is None:
+            return None
+        # bool is an int in Python, and never what a duration means
+        good = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not good or value < 0 or not math.isfinite(value):
+            raise self.fail(f"timing.{key} is {value!r:.60}; expected a number from 0 up")
+        return float(value)
+
+    def _count(self, timing: Mapping[str, Any], key: str) -> int | None:
+        value = self._number(timing, key)
+        if value is not None and value != int(value):
+            raise self.fail(f"timing.{key} is {value!r}; expected a whole number")
+        return None if value is None else int(value)
+
+    def _seconds(self, timing: Mapping[str, Any]) -> dict[str, float | None]:
+        def seconds(key: str) -> float | None:
+            value = self._number(timing, key)
+            return None if value is None else value / _NANOSECONDS
+
+        load, wall = seconds("load_duration_ns"), seconds("total_duration_ns")
+        decode = seconds("eval_duration_ns")
+        rate, tokens = self._number(timing, "tokens_per_second"), self._count(timing, "eval_count")
+        if decode is None and rate and tokens:
+            decode = tokens / rate
+        if wall is not None and load is not None:
+            # the recorded total counts the load; `wall` in a run folder is the call alone
+            wall = max(wall - load, 0.0)
+        return {
+            "load": load,
+            "prompt": seconds("prompt_eval_duration_ns"),
+            "decode": decode,
+            "wall": wall,
+        }
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value)
+
+
+_AS_TEXT: dict[type, Callable[[Any], str]] = {
+    str: str,
+    int: str,
+    float: repr,
+    bool: lambda value: "true" if value else "false",
+}
+
+
+def _scalars(metadata: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        key: text(value)
+        for key, value in metadata.items()
+        if (text := _AS_TEXT.get(type(value))) is not None
+    }

@@ -1,0 +1,270 @@
+"""The layout in which paired studies of quantized models have been published: `<task>_<arm>.jsonl`.
+
+A directory holds one file an arm and task (`mmlu_q4_K_M.jsonl`, `extraction_fp16.jsonl`), a JSON
+object a line, and maybe an `experiment_manifest.json`. It becomes a run folder as if quantrial had
+asked: raw answers, golds and timings. Recorded scores are compared with re-derived ones and are no
+truth of their own.
+
+Of a row, `example_id`, `output`, `gold` and `score` are needed; `arm` and `task` must agree with the
+file's name where they are there. A row whose `status` is not ok needs neither output nor score. Times
+are nanoseconds: `load_duration_ns`, `prompt_eval_duration_ns`, `eval_duration_ns` and
+`total_duration_ns` (of which the load is taken off, as everywhere in a run folder), tokens
+`prompt_eval_count` and `eval_count`; where there is no `eval_duration_ns`, it follows from
+`tokens_per_second`. `timestamp` or `started_at`, `finish_reason` or `done_reason`, and `error` are kept.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quantrial.errors import DataError, RunFolderError, StudyError
+from quantrial.importers._quantization import size_rank
+from quantrial.importers._reference_items import (
+    ScoreDifference,
+    TaskAnswers,
+    align,
+    notes_of,
+)
+from quantrial.importers._reference_manifest import facts_of, read_experiment
+from quantrial.importers._reference_rows import KINDS, AnswerFile, read_answers
+from quantrial.importers._reference_run import (
+    manifest_of,
+    responses_of,
+    study_text,
+    write_run,
+)
+from quantrial.study import parse_study
+from quantrial.tasks import make_task
+
+if TYPE_CHECKING:
+    from quantrial.study import Study
+
+_REFERENCES = ("fp16", "f16", "bf16")
+_LONGEST_NAME = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """What the answers do not say: how the study is called and analysed.
+
+    `name` is the directory's, made valid, by default. `scoring` is the rule for letters:
+    `first_letter`, the published one, or `answer_letter`.
+    """
+
+    name: str | None = None
+    seed: int = 0
+    margin: float = 0.01
+    scoring: str = "first_letter"
+    resamples: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What was imported. `arms` has the reference first; `duplicates` names every replaced row."""
+
+    folder: Path
+    tasks: tuple[str, ...]
+    arms: tuple[str, ...]
+    reference: str
+    responses: int
+    duplicates: tuple[str, ...]
+    score_differences: tuple[ScoreDifference, ...]
+    notes: tuple[str, ...]
+
+
+_DEFAULTS = ImportOptions()
+
+
+def import_reference(
+    directory: Path,
+    folder: Path,
+    *,
+    reference: str | None = None,
+    options: ImportOptions = _DEFAULTS,
+) -> ImportReport:
+    """Read published answers and write them as a run folder.
+
+    Args:
+        directory: holds `<task>_<arm>.jsonl` for the tasks `mmlu` and `extraction`.
+        folder: the run folder to make; must not exist yet. A failed import leaves none.
+        reference: the reference arm; the first of fp16, f16, bf16 by default.
+        options: the name, seed, margin, scoring rule and bootstrap draws of the study.
+
+    Raises:
+        DataError: no files, one arm only, or a row that is not what it should be (with its line).
+        StudyError: no such reference arm, or an option out of range.
+        RunFolderError: the folder exists already or cannot be written.
+    """
+    directory, folder = Path(directory), Path(folder)
+    if os.path.lexists(folder):
+        raise RunFolderError("exists already; name a folder that does not", path=folder)
+    files, notes = _read_all(directory)
+    experiment = read_experiment(directory)
+    chosen = _choose(reference, _spellings(files), directory)
+    arms = [chosen, *sorted({arm for _, arm in files} - {chosen}, key=size_rank)]
+    tasks = {}
+    for task in KINDS:
+        own = {arm: files[task, arm] for arm in arms if (task, arm) in files}
+        if own:
+            tasks[task] = align(task, own)
+    facts = {arm: facts_of(experiment or {}, _raw(files, arm)) for arm in arms}
+    models = {arm: fact.model or arm for arm, fact in facts.items()}
+    settings = {"seed": options.seed, "reference": chosen, "margin": options.margin}
+    text = study_text(
+        {"study": _name(options, directory), **settings},
+        tasks,
+        models,
+        scoring=options.scoring,
+        resamples=options.resamples,
+    )
+    study = parse_study(text)
+    differences = {
+        task: answers.score_differences(make_task(task, study.tasks[task]))
+        for task, answers in tasks.items()
+    }
+    notes += _notes(study, tasks, differences)
+    responses = responses_of(study, tasks)
+    manifest = manifest_of(
+        study,
+        tasks,
+        facts=facts,
+        differences=differences,
+        experiment=experiment,
+        origin=directory.resolve().name,
+        notes=notes,
+    )
+    items = [item for answers in tasks.values() for item in answers.items.values()]
+    write_run(folder, text, items, responses, manifest)
+    return ImportReport(
+        folder=folder,
+        tasks=tuple(tasks),
+        arms=tuple(arms),
+        reference=chosen,
+        responses=sum(map(len, responses.values())),
+        duplicates=tuple(_duplicates(tasks)),
+        score_differences=tuple(one for found in differences.values() for one in found),
+        notes=tuple(notes),
+    )
+
+
+def _read_all(directory: Path) -> tuple[dict[tuple[str, str], AnswerFile], list[str]]:
+    """Read every file of the layout by task and arm, and say which files are none of it."""
+    wanted = " and ".join(f"{task}_<arm>.jsonl" for task in KINDS)
+    if not directory.is_dir():
+        raise DataError(f"no such folder; one with files {wanted} is needed", path=directory)
+    try:
+        paths = sorted(p for p in directory.iterdir() if p.suffix == ".jsonl" and p.is_file())
+    except OSError as exc:
+        raise DataError(f"cannot be read ({exc.strerror})", path=directory) from exc
+    names: dict[str, str] = {}
+    files: dict[tuple[str, str], AnswerFile] = {}
+    strange: list[str] = []
+    notes: list[str] = []
+    for path in paths:
+        task, _, raw = path.stem.partition("_")
+        if task not in KINDS or not raw:
+            strange.append(path.name)
+            continue
+        valid = _valid(raw)
+        if not valid:
+            raise DataError(f"no arm's name can be made of {raw!r}; rename the file", path=path)
+        # two names that a file system may not tell apart are one arm
+        arm = names.setdefault(valid.casefold(), valid)
+        if (task, arm) in files:
+            raise DataError(
+                f"stands for the same arm as {files[task, arm].path.name}; rename one", path=path
+            )
+        if arm != raw:
+            notes.append(f"{path.name}: the arm is called {arm!r} here.")
+        files[task, arm] = read_answers(path, task, raw)
+    if not files:
+        raise DataError(f"no answers to import: looked for {wanted}", path=directory)
+    if len(names) < 2:
+        raise DataError(
+            f"only one arm, {next(iter(names.values()))!r}: a comparison needs at least two "
+            f"(looked for {wanted})",
+            path=directory,
+        )
+    if strange:
+        notes.append(f"These files are not of the layout and were not read: {', '.join(strange)}.")
+    return files, notes
+
+
+def _valid(text: str) -> str:
+    """Make a name that a study accepts: letters, digits, `_` and `-`, a letter or digit first."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text).lstrip("-_")[:_LONGEST_NAME].rstrip("-")
+
+
+def _name(options: ImportOptions, directory: Path) -> str:
+    if options.name is not None:
+        return options.name
+    return _valid(directory.resolve().name) or "imported"
+
+
+def _raw(files: Mapping[tuple[str, str], AnswerFile], arm: str) -> str:
+    """Return an arm's name as the files write it."""
+    return next(file.arm for (_, name), file in files.items() if name == arm)
+
+
+def _spellings(files: Mapping[tuple[str, str], AnswerFile]) -> dict[str, str]:
+    """Map every way in which an arm may be named, case aside, to its name."""
+    names = {file.arm.casefold(): arm for (_, arm), file in files.items()}
+    return names | {arm.casefold(): arm for _, arm in files}
+
+
+def _choose(reference: str | None, names: Mapping[str, str], directory: Path) -> str:
+    arms = ", ".join(sorted(set(names.values()), key=size_rank))
+    if reference is None:
+        found = next((names[name] for name in _REFERENCES if name in names), None)
+        if found is None:
+            raise StudyError(
+                f"none of {', '.join(_REFERENCES)} is there; name one of the arms: {arms}",
+                path=directory,
+                key="reference",
+            )
+        return found
+    if reference.casefold() not in names:
+        raise StudyError(
+            f"there is no arm {reference!r}; the arms are: {arms}", path=directory, key="reference"
+        )
+    return names[reference.casefold()]
+
+
+def _duplicates(tasks: Mapping[str, TaskAnswers]) -> list[str]:
+    return [
+        f"{task}.{arm}: example {row.example_id}: line {row.line} of {file.path.name} is replaced "
+        f"by line {file.rows[row.example_id].line}"
+        for task, answers in tasks.items()
+        for arm, file, row in answers.duplicates()
+    ]
+
+
+def _notes(
+    study: Study,
+    tasks: Mapping[str, TaskAnswers],
+    differences: Mapping[str, Sequence[ScoreDifference]],
+) -> list[str]:
+    notes = []
+    for task, answers in tasks.items():
+        if absent := [arm for arm in study.arms if arm not in answers.files]:
+            notes.append(f"{task}: there is no file for {', '.join(absent)}.")
+        notes += notes_of(answers, differences[task])
+    mmlu = tasks.get("mmlu")
+    if mmlu is not None:
+        if missing := mmlu.without_subject:
+            notes.append(
+                f"mmlu: {missing} rows have no metadata.subject, so subjects are neither strata "
+                "nor clusters."
+            )
+        last = max(str(item.gold) for item in mmlu.items.values())
+        if last > "D" and study.canonical()["tasks"]["mmlu"]["scoring"] == "first_letter":
+            notes.append(
+                f"mmlu: golds go up to {last}, but first_letter reads A to D only; "
+                "answer_letter reads all."
+            )
+    return notes

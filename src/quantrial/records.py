@@ -1,0 +1,235 @@
+"""What goes on disk: items, responses and the manifest, each with its schema version.
+
+A record is read strictly: the schema first, unknown and missing fields refused, types checked. The
+error names the file, the line and the field.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from quantrial.errors import RecordError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ITEM_SCHEMA = "quantrial.item/1"
+RESPONSE_SCHEMA = "quantrial.response/1"
+MANIFEST_SCHEMA = "quantrial.manifest/1"
+
+STATUSES = ("ok", "engine_error", "timeout", "context_overflow")
+
+
+def canonical_json(value: Any) -> bytes:
+    """Encode with sorted keys and no spaces: equal values give equal bytes."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def sha256_of(value: Any) -> str:
+    """Hash the canonical JSON of a value."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One question or sentence with its gold answer.
+
+    `content` is what a prompt is made of, `gold` what a response is scored against; neither knows of
+    arms. `id` follows from both, so equal content has an equal id, and a `-2` marks its second copy.
+    """
+
+    task: str
+    id: str
+    content: Mapping[str, Any]
+    gold: Any
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    source: str = ""
+    content_sha256: str = ""
+    schema: str = ITEM_SCHEMA
+
+    def to_json(self) -> bytes:
+        """Encode as one line, without its newline."""
+        return orjson.dumps(asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What one arm answered to one item on one attempt, raw. The only truth."""
+
+    study: str
+    task: str
+    arm: str
+    item: str
+    replicate: int
+    attempt: int
+    order: int
+    block: int
+    status: str
+    error: str | None
+    output: str
+    finish_reason: str | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    timing: Mapping[str, float | None]
+    started_at: str
+    prompt_sha256: str | None = None
+    logprobs: Any = None
+    schema: str = RESPONSE_SCHEMA
+
+    def to_json(self) -> bytes:
+        """Encode as one line, without its newline; `logprobs` only where there are any."""
+        record = asdict(self)
+        if self.logprobs is None:
+            del record["logprobs"]
+        return orjson.dumps(record)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What ran: artifacts, versions, host, options, data and times."""
+
+    study: Mapping[str, Any]
+    arms: Mapping[str, Any]
+    tasks: Mapping[str, Any]
+    software: Mapping[str, Any]
+    host: Mapping[str, Any]
+    sessions: tuple[Mapping[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
+    schema: str = MANIFEST_SCHEMA
+
+    def to_json(self) -> bytes:
+        """Encode as an indented document."""
+        return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2) + b"\n"
+
+
+_TYPES: dict[str, dict[str, tuple[type, ...]]] = {
+    ITEM_SCHEMA: {
+        "task": (str,),
+        "id": (str,),
+        "content": (dict,),
+        "gold": (str, int, list),
+        "metadata": (dict,),
+        "source": (str,),
+        "content_sha256": (str,),
+        "schema": (str,),
+    },
+    RESPONSE_SCHEMA: {
+        "study": (str,),
+        "task": (str,),
+        "arm": (str,),
+        "item": (str,),
+        "replicate": (int,),
+        "attempt": (int,),
+        "order": (int,),
+        "block": (int,),
+        "status": (str,),
+        "error": (str, type(None)),
+        "output": (str,),
+        "finish_reason": (str, type(None)),
+        "prompt_tokens": (int, type(None)),
+        "completion_tokens": (int, type(None)),
+        "timing": (dict,),
+        "started_at": (str,),
+        "prompt_sha256": (str, type(None)),
+        "logprobs": (list, dict, type(None)),
+        "schema": (str,),
+    },
+    MANIFEST_SCHEMA: {
+        "study": (dict,),
+        "arms": (dict,),
+        "tasks": (dict,),
+        "software": (dict,),
+        "host": (dict,),
+        "sessions": (list,),
+        "notes": (list,),
+        "schema": (str,),
+    },
+}
+_OPTIONAL = {ITEM_SCHEMA: {"content_sha256"}, RESPONSE_SCHEMA: {"prompt_sha256", "logprobs"}}
+
+
+def decode(
+    data: bytes, expected: str, *, path: Path | str, line: int | None = None
+) -> dict[str, Any]:
+    """Parse one JSON record and check it against its schema.
+
+    Returns the record as a dict that holds exactly the fields of the schema.
+
+    Raises:
+        RecordError: not UTF-8 JSON, another schema, a missing, unknown or wrongly typed field.
+    """
+    try:
+        record = orjson.loads(data)
+    except orjson.JSONDecodeError as exc:
+        raise RecordError(f"not valid JSON ({exc})", path=path, line=line) from exc
+    if not isinstance(record, dict):
+        raise RecordError("expected a JSON object", path=path, line=line)
+    schema = record.get("schema")
+    if schema != expected:
+        raise RecordError(
+            f"schema is {schema!r}; this version of quantrial reads {expected!r}",
+            path=path,
+            line=line,
+        )
+    types = _TYPES[expected]
+    if extra := record.keys() - types.keys():
+        raise RecordError(f"unknown field {min(extra)!r}", path=path, line=line)
+    if missing := types.keys() - record.keys() - _OPTIONAL.get(expected, set()):
+        raise RecordError(f"field {min(missing)!r} is missing", path=path, line=line)
+    for name, value in record.items():
+        # bool is an int in Python, and never what a count means
+        if not isinstance(value, types[name]) or isinstance(value, bool):
+            wanted = " or ".join(t.__name__ for t in types[name])
+            raise RecordError(
+                f"field {name!r} is {value!r:.60}, expected {wanted}", path=path, line=line
+            )
+    return record
+
+
+def item_from_json(data: bytes, *, path: Path | str, line: int | None = None) -> Item:
+    """Read one line of items.jsonl, checking that its id and hash follow from its content."""
+    item = Item(**decode(data, ITEM_SCHEMA, path=path, line=line))
+    digest = content_hash(item.content, item.gold)
+    if item.content_sha256 != digest:
+        raise RecordError(
+            f"item {item.id!r} was edited: its content hashes to {digest[:12]}..., "
+            f"recorded is {item.content_sha256[:12]}...",
+            path=path,
+            line=line,
+        )
+    return item
+
+
+def response_from_json(data: bytes, *, path: Path | str, line: int | None = None) -> Response:
+    """Read one line of a responses file."""
+    record = decode(data, RESPONSE_SCHEMA, path=path, line=line)
+    if record["status"] not in STATUSES:
+        raise RecordError(
+            f"status is {record['status']!r}; expected one of {', '.join(STATUSES)}",
+            path=path,
+            line=line,
+        )
+    return Response(**record)
+
+
+def manifest_from_json(data: bytes, *, path: Path | str) -> Manifest:
+    """Read manifest.json."""
+    record = decode(data, MANIFEST_SCHEMA, path=path)
+    record["sessions"] = tuple(record["sessions"])
+    record["notes"] = tuple(record["notes"])
+    return Manifest(**record)
+
+
+def content_hash(content: Mapping[str, Any], gold: Any) -> str:
+    """Hash what makes an item the item it is: its content and its gold answer."""
+    return sha256_of({"content": content, "gold": gold})
+
+
+def field_names(record: type) -> tuple[str, ...]:
+    """Name the fields of a record class, for documentation."""
+    return tuple(f.name for f in fields(record))

@@ -1,0 +1,1 @@
+"""Running: prepare a study, ask, record, say what ran."""

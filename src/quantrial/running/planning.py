@@ -1,0 +1,98 @@
+"""Gather what a plan is made of: items, artifacts, memory and, when asked, a short timed probe."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quantrial.design.plan import ArmPlan, Plan, TaskPlan, prospects
+from quantrial.engines import make_engine
+from quantrial.running.manifest import arm_record, available_memory, differences
+from quantrial.running.prepare import Prepared, prepare
+from quantrial.running.runner import refuse_unconstrained, request_for
+
+if TYPE_CHECKING:
+    from quantrial.engines import Engine
+    from quantrial.study import Study
+
+PROBE_ITEMS = 3
+
+
+def plan_study(study: Study, *, base: Path, probe: bool = False) -> Plan:
+    """Plan a study. Without a probe no model is loaded; files that an arm is made of are made.
+
+    Raises:
+        StudyError, DataError, ModelFileError: what is wrong with the study, its items, its models.
+    """
+    prepared = prepare(study, base=base)
+    with contextlib.ExitStack() as stack:
+        engines: dict[str, Engine] = {}
+        for name, arm in study.arms.items():
+            engines[name] = make_engine(name, arm, base=base, seed=study.seed)
+            stack.callback(engines[name].close)
+        refuse_unconstrained(prepared, engines)
+        records = {
+            name: arm_record(study.arms[name].engine, engine.describe(), engine.versions())
+            for name, engine in engines.items()
+        }
+        seconds = {n: _probe(study, prepared, e) for n, e in engines.items()} if probe else {}
+    sizes = [record["bytes_on_disk"] for record in records.values()]
+    return Plan(
+        study=study.study,
+        reference=study.reference,
+        calls=len(prepared.calls),
+        tasks=tuple(_task_plan(study, prepared, name) for name in prepared.tasks),
+        arms=tuple(
+            ArmPlan(
+                name=name,
+                model=record["model"],
+                quantization=record["quantization"],
+                bytes_on_disk=record["bytes_on_disk"],
+                seconds=sum(seconds[name].values()) if probe else None,
+                seconds_per_call=(
+                    sum(seconds[name].values()) / sum(map(len, prepared.items.values()))
+                    if probe
+                    else None
+                ),
+            )
+            for name, record in records.items()
+        ),
+        memory_needed=None if None in sizes else sum(sizes),
+        memory_available=available_memory(),
+        seconds=sum(sum(by_task.values()) for by_task in seconds.values()) if probe else None,
+        warnings=tuple(differences(records, study.reference)),
+    )
+
+
+def _task_plan(study: Study, prepared: Prepared, name: str) -> TaskPlan:
+    spec, items = study.tasks[name], prepared.items[name]
+    margin = study.margin_of(name)
+    return TaskPlan(
+        name=name,
+        workload=spec.workload,
+        items=len(items),
+        available=int(prepared.provenance[name]["available"]),
+        calls=len(items) * len(study.arms),
+        margin=margin,
+        prospects=prospects(len(items), margin, alpha=study.alpha),
+        duplicates=len(prepared.provenance[name]["duplicates"]),
+    )
+
+
+def _probe(study: Study, prepared: Prepared, engine: Engine) -> Mapping[str, float]:
+    """Time a few calls a task, after one that warms up, and scale them to the whole task."""
+    engine.start()
+    spent = {}
+    for name, task in prepared.tasks.items():
+        items = prepared.items[name]
+        few = items[:: max(1, len(items) // PROBE_ITEMS)][:PROBE_ITEMS]
+        prompts = [request_for(task.prompt(item), study, name) for item in (few[0], *few)]
+        engine.ask(prompts[0])
+        clock = time.monotonic()
+        for prompt in prompts[1:]:
+            engine.ask(prompt)
+        spent[name] = (time.monotonic() - clock) / len(few) * len(items)
+    return spent

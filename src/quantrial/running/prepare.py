@@ -1,0 +1,51 @@
+"""From a study to what will be asked: items drawn, tasks made, calls in order. Nothing is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quantrial.design.sampling import draw
+from quantrial.design.schedule import Call, round_robin
+from quantrial.tasks import Task, make_task
+from quantrial.tasks.sources import entity_types, load_items
+
+if TYPE_CHECKING:
+    from quantrial.records import Item
+    from quantrial.study import Study
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything that is decided before the first call."""
+
+    tasks: Mapping[str, Task]
+    items: Mapping[str, tuple[Item, ...]]
+    calls: tuple[Call, ...]
+    provenance: Mapping[str, Mapping[str, Any]]
+
+
+def prepare(study: Study, *, base: Path) -> Prepared:
+    """Load and draw the items of every task, and put the calls in order.
+
+    Args:
+        study: the study.
+        base: the folder that its relative paths start from.
+
+    Raises:
+        DataError: a source cannot be read, or holds fewer items than the sample asks for.
+    """
+    tasks: dict[str, Task] = {}
+    items: dict[str, tuple[Item, ...]] = {}
+    provenance: dict[str, Mapping[str, Any]] = {}
+    for name, spec in study.tasks.items():
+        loaded = load_items(name, spec, base=base)
+        items[name] = draw(loaded.items, seed=study.seed, size=spec.sample, stratify=spec.stratify)
+        types = entity_types(loaded.items) if spec.kind == "spans" else ()
+        tasks[name] = make_task(name, spec, shots=loaded.shots, types=types)
+        provenance[name] = {**loaded.provenance, "available": len(loaded.items)}
+    ids = {name: [item.id for item in drawn] for name, drawn in items.items()}
+    calls = round_robin(ids, list(study.arms), seed=study.seed)
+    return Prepared(tasks, items, calls, provenance)

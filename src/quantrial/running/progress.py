@@ -1,0 +1,25 @@
+"""How far a run has come: numbers only, for whoever shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A moment of a run.
+
+    `done` and `total` count calls by arm; `rate` is calls a second in this session (None before the
+    first); `seconds_left` follows from it. `faults` counts attempts that failed, in this session.
+    """
+
+    phase: str
+    done: Mapping[str, int]
+    total: Mapping[str, int]
+    rate: float | None
+    seconds_left: float | None
+    faults: int
+
+
+Listener = Callable[[Progress], None]

@@ -1,0 +1,301 @@
+"""The run folder: append-only responses, one writer at a time, torn lines mended.
+
+A response counts as recorded once its line, newline included, has been handed to the system: that
+survives the end of this process by any signal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+import warnings
+from collections.abc import Container, Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+import filelock
+import orjson
+
+from quantrial.errors import RecordError, RecordWarning, RunFolderError
+from quantrial.records import (
+    Item,
+    Manifest,
+    Response,
+    item_from_json,
+    manifest_from_json,
+    response_from_json,
+)
+
+STUDY = "study.yaml"
+ITEMS = "items.jsonl"
+MANIFEST = "manifest.json"
+RESPONSES = "responses"
+SUMMARY = "summary.json"
+DECISION = "decision.json"
+_LOCK = ".lock"
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a whole file, so that a reader sees the old one or the new one and never a part.
+
+    Raises:
+        RunFolderError: the folder is missing, read-only or full; what was there stays as it was.
+    """
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as exc:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+        raise RunFolderError(f"cannot be written ({exc.strerror})", path=path) from exc
+
+
+class RunFolder:
+    """One run on disk. Reading needs no lock; writing responses goes through `locked`."""
+
+    def __init__(self, path: Path | str):
+        self.path = Path(path)
+
+    @property
+    def study_path(self) -> Path:
+        """The frozen copy of the study file."""
+        return self.path / STUDY
+
+    def exists(self) -> bool:
+        """Whether a run was set up here: the manifest is written last."""
+        return (self.path / MANIFEST).is_file()
+
+    def require(self) -> None:
+        """Make sure that this is a run folder.
+
+        Raises:
+            RunFolderError: it is not, with what to do.
+        """
+        if not self.path.is_dir():
+            raise RunFolderError("no such run folder", path=self.path)
+        missing = [n for n in (STUDY, ITEMS, MANIFEST) if not (self.path / n).is_file()]
+        if missing:
+            raise RunFolderError(
+                f"not a run folder: {', '.join(missing)} missing; `quantrial run STUDY` makes one",
+                path=self.path,
+            )
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for writing.
+
+        Raises:
+            RunFolderError: another process holds it, or it cannot be written.
+        """
+        lock = filelock.FileLock(self.path / _LOCK)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
+        except filelock.Timeout as exc:
+            raise RunFolderError(
+                "another process is running in this folder; wait for it or end it", path=self.path
+            ) from exc
+        except OSError as exc:
+            raise RunFolderError(f"cannot be written ({exc.strerror})", path=self.path) from exc
+        try:
+            yield
+        finally:
+            # the file stays: unlinking it would let a third process lock a new one beside a second
+            lock.release()
+
+    def read_items(self) -> dict[str, list[Item]]:
+        """Read items.jsonl: the items of each task in the order they are asked.
+
+        Raises:
+            RecordError: a malformed line, an edited item, an id that stands twice in one task.
+        """
+        path = self.path / ITEMS
+        items: dict[str, list[Item]] = {}
+        seen: set[tuple[str, str]] = set()
+        for number, line in _lines(path):
+            item = item_from_json(line, path=path, line=number)
+            if (item.task, item.id) in seen:
+                raise RecordError(f"item {item.id!r} stands twice", path=path, line=number)
+            seen.add((item.task, item.id))
+            items.setdefault(item.task, []).append(item)
+        return items
+
+    def write_items(self, items: Iterable[Item]) -> None:
+        """Write items.jsonl, whole."""
+        write_atomically(self.path / ITEMS, b"".join(item.to_json() + b"\n" for item in items))
+
+    def read_manifest(self) -> Manifest:
+        """Read manifest.json."""
+        path = self.path / MANIFEST
+        return manifest_from_json(_read(path), path=path)
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Write manifest.json, whole."""
+        write_atomically(self.path / MANIFEST, manifest.to_json())
+
+    def responses_path(self, task: str, arm: str) -> Path:
+        """Say where the responses of one arm to one task stand."""
+        return self.path / RESPONSES / f"{task}.{arm}.jsonl"
+
+    def read_responses(
+        self, task: str, arm: str, *, known: Container[str] | None = None
+    ) -> list[Response]:
+        """Read one responses file, or nothing where there is none yet; a torn last line is left out.
+
+        Args:
+            task: the task.
+            arm: the arm.
+            known: the ids of the task's items, to refuse responses to any other.
+
+        Raises:
+            RecordError: a malformed line that is not the torn last one, a line of another task or arm,
+                a response to an unknown item.
+        """
+        path = self.responses_path(task, arm)
+        if not path.exists():
+            return []
+        responses = []
+        for number, line in _lines(path, torn_ok=True):
+            response = response_from_json(line, path=path, line=number)
+            if (response.task, response.arm) != (task, arm):
+                raise RecordError(
+                    f"a response of task {response.task!r}, arm {response.arm!r} stands in this file",
+                    path=path,
+                    line=number,
+                )
+            if known is not None and response.item not in known:
+                raise RecordError(
+                    f"a response to item {response.item!r}, which items.jsonl does not have",
+                    path=path,
+                    line=number,
+                )
+            responses.append(response)
+        return responses
+
+    def hashes(self) -> dict[str, str]:
+        """Hash every file that results derive from, by its name in the folder."""
+        files = [self.study_path, self.path / ITEMS, self.path / MANIFEST, *self.response_files()]
+        return {
+            path.relative_to(self.path).as_posix(): hashlib.sha256(_read(path)).hexdigest()
+            for path in files
+        }
+
+    def response_files(self) -> list[Path]:
+        """List the responses files that are there, by name."""
+        return sorted((self.path / RESPONSES).glob("*.jsonl"))
+
+    def write_document(self, name: str, document: object) -> Path:
+        """Write one derived JSON document (summary, decision), indented, keys as given."""
+        path = self.path / name
+        write_atomically(path, encode_document(document))
+        return path
+
+    def read_document(self, name: str, *, command: str) -> dict[str, object]:
+        """Read one derived JSON document; `command` is what makes it, for the message.
+
+        Raises:
+            RunFolderError: it is not there yet.
+            RecordError: it is no JSON object.
+        """
+        path = self.path / name
+        if not path.is_file():
+            raise RunFolderError(f"not there yet: `quantrial {command}` makes it", path=path)
+        try:
+            document = orjson.loads(_read(path))
+        except orjson.JSONDecodeError as exc:
+            raise RecordError(f"not valid JSON ({exc})", path=path) from exc
+        if not isinstance(document, dict):
+            raise RecordError("expected a JSON object", path=path)
+        return document
+
+
+def encode_document(document: object) -> bytes:
+    """Encode a derived document: indented, keys as given, a newline at the end."""
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"
+
+
+class ResponseWriter:
+    """Appends responses; every line is flushed. Opening mends a torn last line."""
+
+    def __init__(self, folder: RunFolder, streams: Iterable[tuple[str, str]]):
+        self.repairs: list[str] = []
+        self._files: dict[tuple[str, str], IO[bytes]] = {}
+        try:
+            (folder.path / RESPONSES).mkdir(parents=True, exist_ok=True)
+            for task, arm in streams:
+                path = folder.responses_path(task, arm)
+                self._mend(path)
+                self._files[task, arm] = path.open("ab", buffering=0)
+        except OSError as exc:
+            self.close()
+            raise RunFolderError(f"cannot be written ({exc.strerror})", path=folder.path) from exc
+
+    def _mend(self, path: Path) -> None:
+        if not path.exists() or path.stat().st_size == 0:
+            return
+        with path.open("r+b") as file:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) == b"\n":
+                return
+            data = path.read_bytes()
+            cut = data.rfind(b"\n") + 1
+            file.truncate(cut)
+        note = (
+            f"{path.name}: cut {len(data) - cut} bytes of a torn last line; that call is repeated"
+        )
+        self.repairs.append(note)
+        warnings.warn(note, RecordWarning, stacklevel=4)
+
+    def append(self, response: Response) -> None:
+        """Record one response.
+
+        Raises:
+            RunFolderError: the line could not be written whole (a full disk, for one); what part of it
+                was written is taken back.
+        """
+        file = self._files[response.task, response.arm]
+        line = response.to_json() + b"\n"
+        start = file.seek(0, os.SEEK_END)
+        try:
+            written = file.write(line)
+            while written < len(line):
+                written += file.write(line[written:])
+        except OSError as exc:
+            with contextlib.suppress(OSError):
+                file.truncate(start)
+            raise RunFolderError(
+                f"cannot be written ({exc.strerror}); nothing recorded before is lost, and the same "
+                "command goes on from there",
+                path=file.name,
+            ) from exc
+
+    def close(self) -> None:
+        """Close every file."""
+        for file in self._files.values():
+            file.close()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise RunFolderError(f"cannot be read ({exc.strerror})", path=path) from exc
+
+
+def _lines(path: Path, *, torn_ok: bool = False) -> Iterator[tuple[int, bytes]]:
+    data = _read(path)
+    if torn_ok and not data.endswith(b"\n"):
+        data = data[: data.rfind(b"\n") + 1]
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        if line:
+            yield number, line

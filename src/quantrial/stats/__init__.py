@@ -1,0 +1,88 @@
+"""Statistics for paired comparisons, over arrays: no files, no engines, no printing.
+
+A difference is always candidate minus reference, paired by item; negative is a loss. Where two
+columns are given, the first is the reference.
+
+- `results`: what everything hands back
+- `proportions`: one proportion (Wilson, Clopper-Pearson, Jeffreys); McNemar's tests of two
+- `score`: interval, superiority, non-inferiority, equivalence of paired proportions (Tango)
+- `linearised`: the same of ratios and means (micro-F1, macro-F1), with strata or clusters
+- `permutation`: the sign-flip test of two ratios or means
+- `clusters`: cluster-robust variance (CR2, Satterthwaite)
+- `resampling`: the paired bootstrap of ratios of sums, as published studies use it
+- `multiplicity`: Holm, Hochberg, fixed sequence, intersection-union
+- `missing`: the worst case of missing answers
+- `power`, `flip_power`: detectable difference, power, and items needed
+"""
+
+from quantrial.stats.clusters import ClusterVariance, cluster_variance
+from quantrial.stats.flip_power import (
+    PowerResult,
+    Question,
+    flip_power,
+    items_for_flips,
+    least_items,
+)
+from quantrial.stats.linearised import score_ratios
+from quantrial.stats.missing import WorstCase, worst_case
+from quantrial.stats.multiplicity import fixed_sequence, hochberg, holm, intersection_union
+from quantrial.stats.permutation import sign_flip
+from quantrial.stats.power import (
+    detectable_difference,
+    items_for_difference,
+    items_for_equivalence,
+    items_for_non_inferiority,
+)
+from quantrial.stats.proportions import (
+    McNemarMethod,
+    clopper_pearson,
+    jeffreys,
+    mcnemar,
+    wilson,
+)
+from quantrial.stats.resampling import PairedBootstrap, RatioBootstrap, bootstrap_ratios
+from quantrial.stats.results import (
+    Alternative,
+    EquivalenceResult,
+    Estimate,
+    Interval,
+    TestResult,
+)
+from quantrial.stats.score import PairedScore, score_flips
+
+__all__ = [
+    "Alternative",
+    "ClusterVariance",
+    "EquivalenceResult",
+    "Estimate",
+    "Interval",
+    "McNemarMethod",
+    "PairedBootstrap",
+    "PairedScore",
+    "PowerResult",
+    "Question",
+    "RatioBootstrap",
+    "TestResult",
+    "WorstCase",
+    "bootstrap_ratios",
+    "clopper_pearson",
+    "cluster_variance",
+    "detectable_difference",
+    "fixed_sequence",
+    "flip_power",
+    "hochberg",
+    "holm",
+    "intersection_union",
+    "items_for_difference",
+    "items_for_equivalence",
+    "items_for_flips",
+    "items_for_non_inferiority",
+    "jeffreys",
+    "least_items",
+    "mcnemar",
+    "score_flips",
+    "score_ratios",
+    "sign_flip",
+    "wilson",
+    "worst_case",
+]

@@ -1,0 +1,284 @@
+"""The score interval and score tests of a paired difference, from one construction."""
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import SupportsIndex, get_args
+
+import numpy as np
+
+from quantrial.errors import StatisticsError, StatisticsWarning
+from quantrial.stats._checks import (
+    checked_alpha,
+    checked_count,
+    checked_level,
+    checked_margin,
+    checked_n,
+)
+from quantrial.stats._normal import normal_cdf, normal_quantile, special
+from quantrial.stats._null_variance import cell_variance
+from quantrial.stats._roots import bracketed_root
+from quantrial.stats.results import Alternative, EquivalenceResult, Interval, TestResult
+
+QUARTER = 0.25  # of one changed pair: the continuity correction that keeps the error rates
+_FEW_CHANGES = 10.0
+_MOST_DOUBLINGS = 60
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairedScore:
+    """The evidence on a paired difference, candidate minus reference, ready for any question.
+
+    A true difference is compared with the observed one in units of the standard error that
+    would hold *if it were true*. The interval is every difference that this test does not
+    reject, so interval and p-values cannot disagree.
+
+    Attributes:
+        estimate: the observed difference; negative is a loss.
+        n: items.
+        clusters: clusters the items were sampled in, or None.
+        changed: items on which the arms differ.
+        effective: the number of equally large changes that would carry as much information;
+            approximations are rough below ten.
+        df: degrees of freedom of the reference t distribution; infinite for the normal.
+        method: `score`, `score-strata` or `score-clusters`.
+    """
+
+    estimate: float
+    n: int
+    clusters: int | None
+    changed: int
+    effective: float
+    df: float
+    method: str
+    # the variance of the difference if the true one were the argument; None where unknown
+    _variance: Callable[[float], float] | None = field(repr=False)
+    _correction: float = field(repr=False)  # in the unit of the difference
+    _edge: float = field(repr=False)  # no difference lies further from 0 than this
+    _rough: bool = field(repr=False)  # few changes of unequal size make claims approximate
+
+    def interval(self, confidence: float = 0.95) -> Interval:
+        """Return every difference that the two-sided test does not reject.
+
+        Both ends are NaN, with a StatisticsWarning, where the data carry no interval.
+        """
+        return self._interval(checked_level(confidence, "confidence"))
+
+    def test(self, null: float = 0.0, alternative: Alternative = "two-sided") -> TestResult:
+        """Test the difference against a null value.
+
+        Args:
+            null: the hypothesised difference, candidate minus reference.
+            alternative: `greater` asks whether the difference exceeds `null`: with null = 0
+                superiority, with null = -margin non-inferiority. `less` and `two-sided`
+                likewise.
+
+        Returns:
+            The p-value and the continuity-corrected statistic behind it. NaN, with a
+            StatisticsWarning, where the data carry no test.
+
+        Raises:
+            StatisticsError: for a null that is not finite, or an unknown alternative.
+        """
+        if alternative not in get_args(Alternative):
+            choices = ", ".join(get_args(Alternative))
+            raise StatisticsError(f"alternative is {alternative!r}; choose one of {choices}")
+        value = float(null)
+        if not math.isfinite(value):
+            raise StatisticsError(f"null is {null!r}; a finite difference is needed")
+        if self._variance is None and not (value == 0.0 == self.estimate):
+            self._warn_unknown()
+            p = statistic = math.nan
+        elif alternative == "greater":
+            statistic = self._distance(value)
+            p = self._tail(statistic)
+        elif alternative == "less":
+            statistic = -self._distance(value, above=True)
+            p = self._tail(-statistic)
+        else:
+            above = self.estimate < value
+            distance = max(0.0, self._distance(value, above=above))
+            statistic = -distance if above else distance
+            p = min(1.0, 2.0 * self._tail(distance))
+        return TestResult(p, statistic, alternative, self.method, self.n, self.clusters)
+
+    def equivalence(self, margin: float, alpha: float = 0.05) -> EquivalenceResult:
+        """Run two one-sided score tests against -margin and +margin [1]_.
+
+        Args:
+            margin: the largest difference that still counts as the same, above 0.
+            alpha: level of each one-sided test, in (0, 0.5).
+
+        Returns:
+            Both p-values, the verdicts, and the score interval of confidence 1 - 2 alpha. All
+            NaN, and no verdict, where the data carry no test.
+
+        Raises:
+            StatisticsError: for a margin or alpha out of range.
+
+        Warns:
+            StatisticsWarning: where the data carry no test; and where items of unequal weight
+                changed by as much as fewer than ten equal ones (the error rate of a claim may
+                reach 9 % at a nominal 5 %).
+
+        References:
+            .. [1] Tango, T. (1998). Equivalence test and confidence interval for the difference
+               in proportions for the paired-sample design. Statistics in Medicine 17, 891-908.
+        """
+        bound = checked_margin(margin)
+        level = checked_alpha(alpha)
+        if self._variance is None:
+            self._warn_unknown()
+            interval = self._blank(1.0 - 2.0 * level)
+            p_lower = p_upper = math.nan
+        else:
+            interval = self._interval(1.0 - 2.0 * level)
+            p_lower = self._tail(self._distance(-bound))
+            p_upper = self._tail(self._distance(bound, above=True))
+            if self._rough and self.effective < _FEW_CHANGES:
+                warnings.warn(
+                    f"the {self.changed} changed item(s) weigh like {self.effective:.1f} equal "
+                    "ones; below ten, claims of non-inferiority and equivalence are approximate",
+                    StatisticsWarning,
+                    stacklevel=2,
+                )
+        return EquivalenceResult(
+            estimate=self.estimate,
+            margin=bound,
+            interval=interval,
+            p_lower=p_lower,
+            p_upper=p_upper,
+            p_value=max(p_lower, p_upper),
+            alpha=level,
+            equivalent=p_lower < level and p_upper < level,
+            non_inferior=p_lower < level,
+            method=f"{self.method}-tost",
+            n=self.n,
+            clusters=self.clusters,
+        )
+
+    def _interval(self, confidence: float) -> Interval:
+        if self._variance is None:
+            self._warn_unknown()
+            return self._blank(confidence)
+        reach = self._quantile(0.5 + confidence / 2.0)
+        low, high = self._end(reach, above=False), self._end(reach, above=True)
+        if math.isnan(low + high):
+            self._warn_unknown()
+            return self._blank(confidence)
+        return Interval(low, high, confidence, self.method)
+
+    def _end(self, reach: float, *, above: bool) -> float:
+        """Find where the tested difference is `reach` standard errors from the observed one."""
+        variance = self._variance
+        sign = 1.0 if above else -1.0
+
+        def excess(value: float) -> float:
+            spread = math.sqrt(variance(value)) if variance else math.nan
+            return sign * (value - self.estimate) - self._correction - reach * spread
+
+        outer = sign * self._edge
+        if math.isinf(outer):
+            step = abs(self.estimate) + self._correction
+            for _ in range(_MOST_DOUBLINGS):
+                outer = self.estimate + sign * step
+                if excess(outer) >= 0.0:
+                    break
+                step *= 2.0
+            else:
+                return math.nan  # fewer than reach^2 items: no difference is ever rejected
+        elif excess(outer) <= 0.0:
+            return outer
+        return bracketed_root(excess, self.estimate, outer)
+
+    def _distance(self, value: float, *, above: bool = False) -> float:
+        """Return how far the estimate lies above (or below) `value`, in standard errors."""
+        gap = self.estimate - value
+        gap = (-gap if above else gap) - self._correction
+        variance = 0.0
+        if self._variance is not None and abs(value) < self._edge:
+            variance = self._variance(value)
+        if variance > 0.0:
+            return gap / math.sqrt(variance)
+        return math.copysign(math.inf, gap)
+
+    def _tail(self, distance: float) -> float:
+        if math.isinf(self.df):
+            return normal_cdf(-distance)
+        return float(special().stdtr(self.df, -distance))
+
+    def _quantile(self, probability: float) -> float:
+        if math.isinf(self.df):
+            return normal_quantile(probability)
+        return float(special().stdtrit(self.df, probability))
+
+    def _blank(self, confidence: float) -> Interval:
+        return Interval(math.nan, math.nan, confidence, self.method)
+
+    def _warn_unknown(self) -> None:
+        warnings.warn(
+            f"{self.n} item(s) with {self.changed} changed carry no interval or test of the "
+            "difference; state the `support` of one item's difference, or analyse more items",
+            StatisticsWarning,
+            stacklevel=4,
+        )
+
+
+def score_flips(
+    harmful: SupportsIndex,
+    beneficial: SupportsIndex,
+    *,
+    n: SupportsIndex,
+    correction: float = QUARTER,
+) -> PairedScore:
+    """Compare two paired proportions by Tango's score method, candidate minus reference.
+
+    Args:
+        harmful: pairs where the reference is right and the candidate wrong.
+        beneficial: pairs where the reference is wrong and the candidate right.
+        n: all pairs, discordant or not, at least 1.
+        correction: continuity correction, in pairs. With the default, exact enumeration over
+            n = 50..5000 gave coverage 94.4-97.2 % of 95 % intervals and at most 5.0 % type-I
+            error; with 0 (the original method [1]_) up to 6.7 % error.
+
+    Returns:
+        The evidence on the difference of proportions in [-1, 1], ready for `interval`, `test`
+        (superiority, non-inferiority) and `equivalence`.
+
+    Raises:
+        StatisticsError: for counts that are not whole, negative, or sum above n; for a negative
+            correction.
+        InsufficientDataError: for n = 0.
+
+    Pairs are taken as independent. Zero discordant pairs are no special case: without one, n
+    must still reach about z^2 / margin before equivalence can be claimed.
+
+    References:
+        .. [1] Tango, T. (1998). Equivalence test and confidence interval for the difference in
+           proportions for the paired-sample design. Statistics in Medicine 17, 891-908.
+    """
+    total = checked_n(n, 1, "a paired difference")
+    losses = checked_count(harmful, "harmful")
+    gains = checked_count(beneficial, "beneficial")
+    if losses + gains > total:
+        raise StatisticsError(
+            f"harmful + beneficial is {losses + gains}, more than n = {total}; n counts all pairs"
+        )
+    pairs = float(correction)
+    if not (math.isfinite(pairs) and pairs >= 0.0):
+        raise StatisticsError(f"correction is {correction!r}; a number of pairs >= 0 is needed")
+    up, down = np.array(float(gains)), np.array(float(losses))
+    return PairedScore(
+        estimate=(gains - losses) / total,
+        n=total,
+        clusters=None,
+        changed=gains + losses,
+        effective=float(gains + losses),
+        df=math.inf,
+        method="score",
+        _variance=lambda mean: float(cell_variance(up, down, total, mean)) / total,
+        _correction=pairs / total,
+        _edge=1.0,
+        _rough=False,
+    )

@@ -1,0 +1,379 @@
+"""The study: one experiment, described by one file.
+
+Every key is a field below; `docs/study-file.md` and `docs/study.schema.json` are generated from these
+models, so the help an editor gives is the help you read here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from quantrial.errors import StudyError
+from quantrial.records import sha256_of
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+Name = Annotated[str, Field(pattern=NAME, max_length=64)]
+Quantization = Literal["F16", "Q8_0", "Q5_0", "Q4_0"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Arm(_Part):
+    """One artifact under test: an engine, a model reference, options."""
+
+    engine: str = "llamacpp"
+    """Which engine answers: `llamacpp` (embedded) or `scripted` (tests)."""
+    model: str
+    """A path, `hf://org/repo/file.gguf`, `package://package/file.gguf`, or a name the engine knows."""
+    quantize: Quantization | None = None
+    """Make this arm's file from `model` by dequantizing it and writing this type (embedded engine)."""
+    degrade: Literal["round_3bit"] | None = None
+    """Damage the weights on purpose before writing them: a positive control that must be found worse."""
+    control: Literal["positive"] | None = None
+    """`positive`: this arm is here to show that the trial can find harm. It is never recommended."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Options of the engine. `llamacpp`: `context`, `threads`, `gpu_layers`."""
+
+
+class BundledSource(_Part):
+    """The items that come with quantrial; needs no files and no network."""
+
+    type: Literal["bundled"]
+
+
+class MmluSource(_Part):
+    """A folder of MMLU CSV files, `<subject>_<split>.csv`, with a header and an index, or without and a letter."""
+
+    type: Literal["mmlu_csv"]
+    path: Path
+    """Folder that holds the files (directly, or in `test/` and `dev/`)."""
+    subjects: tuple[str, ...] | None = None
+    """Which subjects; all of the folder by default."""
+    split: str = "test"
+    """Which split is asked."""
+
+
+class ConllSource(_Part):
+    """A file of CoNLL columns: a token and its tag a line, a blank line between sentences."""
+
+    type: Literal["conll"]
+    path: Path
+    """The file. Two columns (token, tag) or four (CoNLL-2003); `-DOCSTART-` lines are skipped."""
+    dev: Path | None = None
+    """A file of the same form that the examples of `shots` are taken from."""
+
+
+class JsonlSource(_Part):
+    """One's own items, a JSON object a line.
+
+    choice: `question`, `options` (2 to 10 texts), `answer` (index or letter). spans: `text`, `entities`
+    (pairs of text and type). Any other key with a text or number is metadata: a stratum or cluster.
+    """
+
+    type: Literal["jsonl"]
+    path: Path
+    """The file."""
+    dev: Path | None = None
+    """A file of the same form that the examples of `shots` are taken from."""
+
+
+class HubSource(_Part):
+    """A data set of the Hugging Face hub, or a local folder in its layout (needs the extra `hub`)."""
+
+    type: Literal["hub"]
+    repo: str
+    """`cais/mmlu`, a CoNLL-2003 in parquet form, or a local folder."""
+    revision: str | None = None
+    """The commit to read; pin it. Without one, the newest is resolved and recorded."""
+    config: str | None = None
+    """The configuration, such as `all`."""
+    split: str = "test"
+    """Which split is asked."""
+    dev_split: str | None = None
+    """The split that the examples of `shots` are taken from."""
+
+
+class ImportedSource(_Part):
+    """Answers that another program collected; `quantrial import` writes this. Such a run is not asked."""
+
+    type: Literal["imported"]
+    layout: Literal["reference"] = "reference"
+    """The layout the answers were read from."""
+
+
+Source = Annotated[
+    BundledSource | MmluSource | ConllSource | JsonlSource | HubSource | ImportedSource,
+    Field(discriminator="type"),
+]
+
+
+class _TaskBase(_Part):
+    workload: str
+    """The class of work this task stands for, such as `reasoning` or `extraction`."""
+    source: Source
+    """Where the items come from."""
+    sample: int | None = Field(default=None, ge=1)
+    """How many items to draw; all by default."""
+    stratify: str | None = None
+    """Metadata key whose values get equal shares of the sample (`subject`, for one)."""
+    cluster: str | None = None
+    """Metadata key of the random groups that items came from; the bootstrap then draws groups."""
+    margin: float | None = Field(default=None, gt=0, lt=1)
+    """The largest loss that still counts as practically the same; the study's by default."""
+    shots: int = Field(default=0, ge=0, le=32)
+    """How many solved examples stand before each item."""
+    system: str | None = None
+    """The system message (chat) or first line (completion); the task kind's own by default."""
+    timeout: float = Field(default=120.0, gt=0)
+    """Seconds after which a call counts as a fault."""
+
+
+class ChoiceTask(_TaskBase):
+    """Multiple choice: one of 2 to 10 options."""
+
+    kind: Literal["choice"]
+    answer_mode: Literal["letter", "option"] = "letter"
+    """`letter`: options are listed, the answer is a letter. `option`: decoding is held to the option texts."""
+    scoring: Literal["answer_letter", "first_letter"] = "answer_letter"
+    """How a letter is read from the text (letter mode)."""
+    prompt_format: Literal["chat", "completion"] = "chat"
+    """`chat` uses the model's template, `completion` continues plain text."""
+    max_tokens: int = Field(default=16, ge=1)
+    """Longest answer. Option mode has room for the longest option whatever is said here."""
+
+    @model_validator(mode="after")
+    def _option_mode_continues(self) -> ChoiceTask:
+        if self.answer_mode == "option" and self.prompt_format == "chat":
+            raise ValueError(
+                "answer_mode 'option' continues plain text: set prompt_format to 'completion'"
+            )
+        return self
+
+
+class SpansTask(_TaskBase):
+    """Named entities: a JSON array of text and type."""
+
+    kind: Literal["spans"]
+    types: tuple[str, ...] | None = None
+    """Entity types asked for; gold of other types is left out. All that occur by default."""
+    prompt_format: Literal["chat", "completion"] = "chat"
+    """`chat` uses the model's template, `completion` continues plain text."""
+    max_tokens: int = Field(default=256, ge=1)
+    """Longest answer."""
+
+
+Task = Annotated[ChoiceTask | SpansTask, Field(discriminator="kind")]
+
+
+class Design(_Part):
+    """The order of calls."""
+
+    schedule: Literal["round_robin"] = "round_robin"
+    """`round_robin`: each item over all arms, the arm order rotated from item to item."""
+    attempts: int = Field(default=3, ge=1, le=10)
+    """How often a call is tried before its fault is recorded for good."""
+
+
+class Analysis(_Part):
+    """How responses become findings."""
+
+    methods: Literal["classic"] = "classic"
+    """Which set of statistics."""
+    resamples: int = Field(default=10_000, ge=100, le=1_000_000)
+    """Bootstrap draws."""
+
+
+class Study(_Part):
+    """One experiment: arms, tasks, and what counts as the same."""
+
+    study: Name
+    """The study's name; its run folder is called after it."""
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Everything that is drawn follows from it."""
+    reference: str
+    """The arm that the others are compared with."""
+    margin: float = Field(default=0.01, gt=0, lt=1)
+    """The largest loss that still counts as practically the same, as a fraction."""
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    """The error rate of each test; intervals have confidence 1 - alpha."""
+    notes: tuple[str, ...] = ()
+    """Sentences about this study that the report prints as they are."""
+    arms: dict[Name, Arm]
+    """The artifacts under test, by name."""
+    tasks: dict[Name, Task]
+    """What they are asked, by name."""
+    design: Design = Design()
+    """The order of calls."""
+    analysis: Analysis = Analysis()
+    """How responses become findings."""
+
+    @field_validator("arms")
+    @classmethod
+    def _two_arms(cls, arms: dict[str, Arm]) -> dict[str, Arm]:
+        if len(arms) < 2:
+            raise ValueError("a comparison needs at least two arms: the reference and a candidate")
+        return arms
+
+    @field_validator("tasks")
+    @classmethod
+    def _a_task(cls, tasks: dict[str, Task]) -> dict[str, Task]:
+        if not tasks:
+            raise ValueError("at least one task is needed")
+        return tasks
+
+    @model_validator(mode="after")
+    def _reference_is_an_arm(self) -> Study:
+        if self.reference not in self.arms:
+            raise ValueError(
+                f"reference is {self.reference!r}, which is not among the arms: "
+                f"{', '.join(self.arms)}"
+            )
+        if self.arms[self.reference].control:
+            raise ValueError(f"reference {self.reference!r} cannot be a control arm")
+        return self
+
+    def margin_of(self, task: str) -> float:
+        """Return the margin that holds for a task: its own, or the study's."""
+        own = self.tasks[task].margin
+        return self.margin if own is None else own
+
+    def canonical(self) -> dict[str, Any]:
+        """Return the study as plain JSON values with every default filled in."""
+        return self.model_dump(mode="json")
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the canonical study: what decides whether a run folder belongs to it."""
+        return sha256_of(self.canonical())
+
+
+def load_study(path: Path | str) -> Study:
+    """Read and check a study file.
+
+    Raises:
+        StudyError: the file is missing, unreadable, not YAML, or a key or value in it is wrong; the
+            message names the key and, for a misspelt one, the nearest valid key.
+    """
+    path = Path(path)
+    return parse_study(read_study_text(path), path=path)
+
+
+def read_study_text(path: Path) -> str:
+    """Read a study file as text, explaining why when it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as exc:
+        raise StudyError(
+            "no such study file; `quantrial init` writes one to start from", path=path
+        ) from exc
+    except UnicodeDecodeError as exc:
+        raise StudyError(f"not UTF-8 (byte {exc.start}): save it as UTF-8", path=path) from exc
+    except OSError as exc:
+        raise StudyError(f"cannot be read ({exc.strerror})", path=path) from exc
+
+
+def parse_study(text: str, *, path: Path | str | None = None) -> Study:
+    """Check the text of a study file; `path` is for messages only."""
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as exc:
+        mark = getattr(exc, "problem_mark", None)
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(exc, "problem", None) or str(exc).splitlines()[0]
+        raise StudyError(f"not valid YAML{where}: {problem}", path=path) from exc
+    if not isinstance(data, dict):
+        raise StudyError(
+            "expected a mapping of keys such as `study:`, `arms:`, `tasks:`", path=path
+        )
+    try:
+        return Study.model_validate(data)
+    except ValidationError as exc:
+        key, message = _explain(exc.errors()[0])
+        more = exc.error_count() - 1
+        suffix = f" (and {more} more problem{'s' if more > 1 else ''})" if more else ""
+        raise StudyError(message + suffix, path=path, key=key or None) from exc
+
+
+def _explain(error: ErrorDetails) -> tuple[str, str]:
+    location = [str(part) for part in error["loc"] if part != "[key]"]
+    kind, given = error["type"], error.get("input")
+    # a discriminated union puts its tag into the location; the file has no such key
+    shown = [part for i, part in enumerate(location) if not _is_tag(location, i)]
+    key = ".".join(shown)
+    context = error.get("ctx", {})
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(shown[-1], _valid_keys(location), n=1, cutoff=0.5)
+        valid = ", ".join(_valid_keys(location))
+        hint = f"did you mean {near[0]!r}?" if near else f"valid keys here: {valid}"
+        return key, f"unknown key; {hint}"
+    if kind == "missing":
+        return key, "is missing"
+    if kind == "value_error":
+        return key, str(context.get("error", error["msg"]))
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        tag = str(context.get("discriminator", "kind")).strip("'")
+        expected = context.get("expected_tags") or (
+            "'choice', 'spans'"
+            if tag == "kind"
+            else "'bundled', 'mmlu_csv', 'conll', 'jsonl', 'hub'"
+        )
+        got = context.get("tag")
+        said = f"is {got!r}" if got else "is missing"
+        return f"{key}.{tag}", f"{said}; expected one of {expected}"
+    message = error["msg"].replace("Input should", "should", 1)
+    return key, f"{message}; got {given!r:.60}"
+
+
+def _is_tag(location: list[str], index: int) -> bool:
+    if index == 2 and location[0] == "tasks":
+        return True
+    return index > 2 and location[index - 1] == "source"
+
+
+def _valid_keys(location: list[str]) -> list[str]:
+    model: Any = Study
+    for part in location[:-1]:
+        model = _step(model, part)
+        if model is None:
+            return []
+    return list(model.model_fields) if hasattr(model, "model_fields") else []
+
+
+def _step(model: Any, part: str) -> Any:
+    by_tag = {
+        "choice": ChoiceTask,
+        "spans": SpansTask,
+        **{get_args(m.model_fields["type"].annotation)[0]: m for m in _SOURCES},
+    }
+    if part in by_tag:
+        return by_tag[part]
+    if hasattr(model, "model_fields") and part in model.model_fields:
+        return {"arms": Arm, "tasks": _TaskBase, "design": Design, "analysis": Analysis}.get(
+            part, model
+        )
+    return model
+
+
+_SOURCES: tuple[Any, ...] = (
+    BundledSource,
+    MmluSource,
+    ConllSource,
+    JsonlSource,
+    HubSource,
+    ImportedSource,
+)

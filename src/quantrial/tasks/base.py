@@ -1,0 +1,73 @@
+"""What a task is: it turns items into prompts and texts into outcomes, and names its endpoints.
+
+Pure: a task sees no engine, no file of a run, no statistic. A new endpoint is one `Endpoint` in the
+task's file; everything after it (intervals, contrasts, verdicts, report) follows from the declaration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from quantrial.records import Item
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What an arm is shown for one item.
+
+    `messages` (pairs of role and text) for the model's chat template, or `text` to be continued. Holds
+    nothing of the gold answer.
+    """
+
+    messages: tuple[tuple[str, str], ...] = ()
+    text: str | None = None
+    max_tokens: int = 64
+    stop: tuple[str, ...] = ()
+    grammar: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What scoring makes of one text: numbers by column name, and what was understood.
+
+    `values` holds what endpoints are built from (`correct`; `tp`, `fp`, `fn`; ...). `parsed` says
+    whether the text could be read at all; `answer` is what was read, in a comparable form.
+    """
+
+    values: Mapping[str, float]
+    parsed: bool
+    answer: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An estimand: a ratio of sums over items, between 0 and 1, where more is better.
+
+    `numerator` and `denominator` weigh columns of the outcomes; an empty denominator counts items.
+    `type` says which statistics fit: `proportion` (0 or 1 an item), `mean`, or pooled `ratio`.
+    """
+
+    name: str
+    type: Literal["proportion", "mean", "ratio"]
+    numerator: Mapping[str, float]
+    denominator: Mapping[str, float] = field(default_factory=dict)
+
+
+class Task(Protocol):
+    """One kind of work. `endpoints[0]` is primary."""
+
+    kind: str
+    name: str
+    constrained: bool  # whether its prompts need an engine that decodes under a grammar
+    endpoints: Sequence[Endpoint]
+
+    def prompt(self, item: Item) -> Prompt:
+        """Say what an arm is shown."""
+        ...
+
+    def score(self, item: Item, text: str) -> Outcome:
+        """Score one text against the item's gold."""
+        ...

@@ -1,0 +1,115 @@
+"""Multiple choice: prompts, readers of answers, scoring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from quantrial.tasks.base import Endpoint, Outcome, Prompt
+from quantrial.tasks.letters import answer_letter, first_letter
+from quantrial.tasks.shots import shots_for
+
+if TYPE_CHECKING:
+    from quantrial.records import Item
+    from quantrial.study import ChoiceTask
+
+__all__ = ["LETTERS", "READERS", "Choice", "answer_letter", "first_letter", "option_grammar"]
+
+LETTERS = "ABCDEFGHIJ"
+SYSTEM = "You answer multiple-choice questions. Reply with the letter of the right option only."
+
+ACCURACY = Endpoint("accuracy", "proportion", {"correct": 1.0})
+
+# what reads a letter from a text, by its name in the study
+READERS = {"answer_letter": answer_letter, "first_letter": first_letter}
+
+
+def option_grammar(options: Sequence[str]) -> str:
+    """Write the GBNF grammar that admits one space and one of the option texts, nothing else."""
+    return "root ::= " + " | ".join(_gbnf_literal(" " + option) for option in options)
+
+
+def _gbnf_literal(text: str) -> str:
+    def escape(ch: str) -> str:
+        if ch in '"\\':
+            return "\\" + ch
+        if ch == "\n":
+            return "\\n"
+        if ch == "\r":
+            return "\\r"
+        if ch == "\t":
+            return "\\t"
+        return ch
+
+    return '"' + "".join(escape(ch) for ch in text) + '"'
+
+
+class Choice:
+    """The task kind `choice`, made from its part of the study.
+
+    `shots` is everything the source offers; each item takes its own `spec.shots` of it.
+    """
+
+    kind = "choice"
+    endpoints: Sequence[Endpoint] = (ACCURACY,)
+
+    def __init__(self, name: str, spec: ChoiceTask, shots: Sequence[Item] = ()):
+        self.name = name
+        self.spec = spec
+        self.shots = tuple(shots)
+        self.constrained = spec.answer_mode == "option"
+
+    def prompt(self, item: Item) -> Prompt:
+        """Ask for a letter (options listed) or for the option's text (decoding constrained)."""
+        spec, shots = self.spec, shots_for(item, self.shots, self.spec.shots)
+        options = [str(option) for option in item.content["options"]]
+        if spec.answer_mode == "option":
+            parts = [spec.system] if spec.system else []
+            parts += [f"Question: {s.content['question']}\nAnswer: {_gold_text(s)}" for s in shots]
+            parts.append(f"Question: {item.content['question']}\nAnswer:")
+            return Prompt(
+                text="\n\n".join(parts),
+                # a token is at least one byte, so this always has room for the longest option
+                max_tokens=max(len(o.encode()) for o in options) + 4,
+                grammar=option_grammar(options),
+            )
+        system = SYSTEM if spec.system is None else spec.system
+        if spec.prompt_format == "completion":
+            parts = [system] if system else []
+            parts += [f"{_listed(s)}\nAnswer: {s.gold}" for s in shots]
+            parts.append(f"{_listed(item)}\nAnswer:")
+            return Prompt(text="\n\n".join(parts), max_tokens=spec.max_tokens, stop=("\n\n",))
+        messages = [("system", system)] if system else []
+        for shot in shots:
+            messages += [("user", f"{_listed(shot)}\nAnswer:"), ("assistant", str(shot.gold))]
+        messages.append(("user", f"{_listed(item)}\nAnswer:"))
+        return Prompt(messages=tuple(messages), max_tokens=spec.max_tokens)
+
+    def score(self, item: Item, text: str) -> Outcome:
+        """1 for the gold option, 0 for another one or for a text nothing can be read from."""
+        options = [str(option).strip() for option in item.content["options"]]
+        letters = LETTERS[: len(options)]
+        if self.spec.answer_mode == "option":
+            answer = _option_letter(text.strip(), options, str(item.gold))
+        else:
+            answer = READERS[self.spec.scoring](text, letters)
+        return Outcome({"correct": float(answer == item.gold)}, answer is not None, answer)
+
+
+def _option_letter(text: str, options: Sequence[str], gold: str) -> str | None:
+    # published items list an option twice now and then: either copy of the gold text is the gold
+    if text == options[LETTERS.index(gold)]:
+        return gold
+    return LETTERS[options.index(text)] if text in options else None
+
+
+def _listed(item: Item) -> str:
+    lines = [str(item.content["question"])]
+    lines += [
+        f"{letter}. {text}" for letter, text in zip(LETTERS, item.content["options"], strict=False)
+    ]
+    return "\n".join(lines)
+
+
+def _gold_text(item: Item) -> str:
+    return str(item.content["options"][LETTERS.index(item.gold)])

@@ -1,0 +1,215 @@
+"""Data sets of the Hugging Face hub, or of a local folder in its layout, through `datasets`."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from quantrial.errors import DataError, MissingExtraError, StudyError
+from quantrial.study import HubSource
+from quantrial.tasks.sources._conll import check_tag, tagged_row
+from quantrial.tasks.sources._jsonl import scalar_text
+from quantrial.tasks.sources._rows import Reading, Row, Where, choice_row, letter_index
+
+_CHOICE_COLUMNS = ("question", "answer")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_LOCAL = re.compile(r"[.~/\\]|[A-Za-z]:[/\\]")
+
+
+def read_hub(
+    source: HubSource, kind: Literal["choice", "spans"], base: Path, *, key: str
+) -> Reading:
+    """Read the split asked for, and the one of examples where the study names it.
+
+    The commit that is read is resolved first and recorded: the newest of today can be read again.
+    """
+    try:
+        import datasets
+        import huggingface_hub  # noqa: F401
+    except ImportError as exc:
+        raise MissingExtraError(
+            "a source of type 'hub'", package=exc.name or "datasets", extra="hub"
+        ) from exc
+    folder = base / Path(source.repo).expanduser()
+    if folder.is_dir():
+        with tempfile.TemporaryDirectory(prefix="quantrial-hub-") as cache, _quiet(datasets):
+            # a cache of its own: an edited file is never answered from an older reading
+            parts = _load_local(datasets, source, folder, cache)
+            return _reading(source, kind, parts, key, files=_hashes(folder))
+    if _LOCAL.match(source.repo):
+        raise DataError("no such folder", path=folder)
+    commit = _resolve(source)
+    with _quiet(datasets):
+        parts = _load(datasets, source.repo, source, name=source.config, revision=commit)
+    return _reading(source, kind, parts, key, revision=commit)
+
+
+@contextmanager
+def _quiet(datasets: Any) -> Iterator[None]:
+    """Show the progress of downloads on a terminal only."""
+    if sys.stderr.isatty() or not datasets.is_progress_bar_enabled():
+        yield
+        return
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        datasets.enable_progress_bars()
+
+
+def _resolve(source: HubSource) -> str:
+    if source.revision and _COMMIT.fullmatch(source.revision):
+        return source.revision
+    from huggingface_hub import HfApi
+
+    with _translated(source.repo, f"revision {source.revision or 'newest'}"):
+        return str(HfApi().dataset_info(source.repo, revision=source.revision).sha)
+
+
+def _load_local(datasets: Any, source: HubSource, folder: Path, cache: str) -> Any:
+    own: dict[str, Any] = {"name": source.config}
+    if source.config and not _declares_configs(folder) and (folder / source.config).is_dir():
+        # a card declares the configurations; without one, its folders are taken for them
+        own = {"data_dir": source.config}
+    return _load(datasets, str(folder), source, cache_dir=cache, **own)
+
+
+def _declares_configs(folder: Path) -> bool:
+    card = folder / "README.md"
+    return card.is_file() and "\nconfigs:" in card.read_text(encoding="utf-8", errors="replace")
+
+
+def _load(datasets: Any, where: str, source: HubSource, **options: Any) -> Any:
+    with _translated(source.repo, f"config {source.config!r}" if source.config else "read"):
+        return datasets.load_dataset(where, **options)
+
+
+@contextmanager
+def _translated(repo: str, what: str) -> Iterator[None]:
+    """Turn whatever the hub's packages raise into one line of ours."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    table: tuple[tuple[type[Exception], str], ...] = (
+        (GatedRepoError, "is gated: accept its terms on its page and sign in with `hf auth login`"),
+        (RevisionNotFoundError, f"has no {what}"),
+        (RepositoryNotFoundError, "is not on the hub, or is private"),
+        (OfflineModeIsEnabled, "cannot be reached: HF_HUB_OFFLINE is set"),
+        (ConnectionError, "cannot be reached; once read, it is answered from the cache"),
+    )
+    try:
+        yield
+    # the transport's own errors are of a package that changes with the version of huggingface_hub
+    except Exception as exc:
+        for kind, message in table:
+            if isinstance(exc, kind):
+                raise DataError(message, path=repo) from exc
+        reason = str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
+        raise DataError(f"cannot be read, {what} ({reason:.200})", path=repo) from exc
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not any(p.startswith(".") for p in path.relative_to(folder).parts)
+    )
+    return {
+        p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files
+    }
+
+
+def _reading(
+    source: HubSource,
+    kind: Literal["choice", "spans"],
+    parts: Mapping[str, Any],
+    key: str,
+    *,
+    files: Mapping[str, str] | None = None,
+    revision: str | None = None,
+) -> Reading:
+    # a local folder is known by its name alone: its path differs from machine to machine
+    repo = Path(source.repo).name if files is not None else source.repo
+    read = {}
+    for name, option in ((source.split, "split"), (source.dev_split, "dev_split")):
+        if name is None:
+            continue
+        if name not in parts:
+            raise StudyError(
+                f"no split {name!r} in {source.repo}; there are: {', '.join(parts)}",
+                key=f"{key}.{option}",
+            )
+        read[name] = list(_rows(parts[name], kind, f"{repo}/{name}"))
+    label = f"{repo}/{source.config}" if source.config else repo
+    shots = read[source.dev_split] if source.dev_split else ()
+    return Reading(label, read[source.split], shots, files or {}, revision)
+
+
+def _rows(part: Any, kind: Literal["choice", "spans"], path: str) -> Iterator[Row]:
+    make = _choice if kind == "choice" else _tagged
+    for number, record in enumerate(part, start=1):
+        yield make(record, part.features, Where(path, number))
+
+
+def _choice(record: dict[str, Any], features: Any, where: Where) -> Row:
+    choices = _column(record, ("choices", "options"), where)
+    for column in _CHOICE_COLUMNS:
+        _column(record, (column,), where)
+    options = record[choices]
+    if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
+        raise where.error(f"{choices!r} is {options!r:.40}; expected a list of texts")
+    answer = record["answer"]
+    if isinstance(answer, str):
+        answer = letter_index(answer, len(options), where)
+    if not isinstance(answer, int) or isinstance(answer, bool):
+        raise where.error(f"'answer' is {answer!r:.40}; expected an index from 0, or a letter")
+    metadata = _metadata(record, features, {choices, *_CHOICE_COLUMNS})
+    return choice_row(str(record["question"]), options, answer, metadata, where)
+
+
+def _tagged(record: dict[str, Any], features: Any, where: Where) -> Row:
+    _column(record, ("tokens",), where)
+    column = _column(record, ("ner_tags", "tags"), where)
+    tokens, tags = record["tokens"], record[column]
+    if not tokens:
+        raise where.error("the sentence has no tokens")
+    names = getattr(getattr(features[column], "feature", None), "names", None)
+    if names is not None:
+        tags = [names[tag] for tag in tags]
+    elif tags and not isinstance(tags[0], str):
+        raise where.error(
+            f"{column!r} holds numbers, and the data set does not name them: it needs texts or a "
+            "ClassLabel feature"
+        )
+    if len(tokens) != len(tags):
+        raise where.error(f"{len(tokens)} tokens and {len(tags)} tags")
+    for tag in tags:
+        check_tag(tag, where)
+    return tagged_row(tokens, tags, _metadata(record, features, {"tokens", column}), where)
+
+
+def _column(record: Mapping[str, Any], names: tuple[str, ...], where: Where) -> str:
+    for name in names:
+        if name in record:
+            return name
+    raise where.error(f"no column {' or '.join(map(repr, names))}; columns: {', '.join(record)}")
+
+
+def _metadata(record: Mapping[str, Any], features: Any, own: set[str]) -> dict[str, str]:
+    metadata = {}
+    for name, value in record.items():
+        if name in own or not isinstance(value, (str, int, float)):
+            continue
+        names = getattr(features[name], "names", None)
+        metadata[name] = names[value] if names and isinstance(value, int) else scalar_text(value)
+    return metadata

@@ -1,0 +1,239 @@
+"""From rows to items: ids of content, copies kept apart, a record of what was read."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from quantrial.errors import DataError, DataWarning, StudyError
+from quantrial.records import Item, content_hash, sha256_of
+from quantrial.study import (
+    BundledSource,
+    ChoiceTask,
+    ConllSource,
+    HubSource,
+    ImportedSource,
+    JsonlSource,
+    MmluSource,
+    SpansTask,
+)
+from quantrial.tasks.shots import shots_for
+from quantrial.tasks.sources._rows import Reading, Row, repeated_option
+
+ID_LENGTH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedItems:
+    """All items of a task's source, the examples it offers, and what was read.
+
+    `items` and `shots` are in source order. `provenance` holds plain JSON values: `type`, `id`,
+    `revision`, `content_sha256` (of all items and examples), `files` (name to the SHA-256 of its
+    bytes), `rows`, and `duplicates` (id of the second copy, and where it stands).
+    """
+
+    items: tuple[Item, ...]
+    shots: tuple[Item, ...]
+    provenance: Mapping[str, Any]
+
+
+def load_items(task: str, spec: ChoiceTask | SpansTask, *, base: Path) -> LoadedItems:
+    """Read every item of a task's source; relative paths start at the folder `base`.
+
+    Raises:
+        DataError: a file is missing, unreadable or malformed (with its line), or holds no item.
+        StudyError: the study asks for what this source cannot give.
+        MissingExtraError: the hub is asked for, and its packages are not installed.
+
+    Warns:
+        DataWarning: rows with the same content and gold, options listed twice, examples that are
+            items, asked entity types that never occur.
+    """
+    key = f"tasks.{task}"
+    reading = _read(spec, base, key)
+    rows, shot_rows = list(reading.rows), list(reading.shots)
+    if not rows:
+        raise DataError("the source holds no items", path=reading.id)
+    if isinstance(spec, SpansTask) and spec.types is not None:
+        _check_types(spec.types, rows, key)
+        rows = [_restricted(row, spec.types) for row in rows]
+        shot_rows = [_restricted(row, spec.types) for row in shot_rows]
+    items, duplicates = _items(task, rows)
+    shots, _ = _items(task, shot_rows)
+    _check_shots(spec, items, shots, key)
+    _report(spec, items, duplicates, rows)
+    hashes = [[item.content_sha256 for item in group] for group in (items, shots)]
+    provenance = {
+        "type": spec.source.type,
+        "id": reading.id,
+        "revision": reading.revision,
+        "content_sha256": sha256_of(hashes),
+        "files": dict(reading.files),
+        "rows": len(items),
+        "duplicates": duplicates,
+    }
+    if isinstance(spec.source, HubSource) and provenance["revision"] is None:
+        provenance["revision"] = provenance["content_sha256"]
+    return LoadedItems(items, shots, provenance)
+
+
+def entity_types(items: Iterable[Item]) -> tuple[str, ...]:
+    """Name the entity types that occur in the gold of spans items, sorted."""
+    return tuple(sorted({label for item in items for _, label in item.gold}))
+
+
+def _read(spec: ChoiceTask | SpansTask, base: Path, key: str) -> Reading:
+    source = spec.source
+    if isinstance(source, BundledSource):
+        from quantrial.tasks.sources._jsonl import read_bundled
+
+        return read_bundled(spec.kind)
+    if isinstance(source, MmluSource):
+        from quantrial.tasks.sources._mmlu import read_mmlu
+
+        _fits(spec, "choice", key)
+        return read_mmlu(source, _under(base, source.path), key=f"{key}.source", shots=spec.shots)
+    if isinstance(source, ConllSource):
+        from quantrial.tasks.sources._conll import read_conll
+
+        _fits(spec, "spans", key)
+        return read_conll(
+            source, _under(base, source.path), source.dev and _under(base, source.dev)
+        )
+    if isinstance(source, JsonlSource):
+        from quantrial.tasks.sources._jsonl import read_jsonl
+
+        dev = source.dev and _under(base, source.dev)
+        return read_jsonl(source, spec.kind, _under(base, source.path), dev)
+    if isinstance(source, ImportedSource):
+        raise StudyError(
+            "the answers were imported, there is no source to ask again; `analyze`, `decide`, "
+            "`report` and `verify` work on such a run",
+            key=f"{key}.source.type",
+        )
+    from quantrial.tasks.sources._hub import read_hub
+
+    return read_hub(source, spec.kind, base, key=f"{key}.source")
+
+
+def _under(base: Path, path: Path) -> Path:
+    return base / path.expanduser()
+
+
+def _fits(spec: ChoiceTask | SpansTask, kind: str, key: str) -> None:
+    if spec.kind != kind:
+        raise StudyError(
+            f"a source of type {spec.source.type!r} holds items of kind {kind!r}, but the task is "
+            f"{spec.kind!r}",
+            key=f"{key}.source.type",
+        )
+
+
+def _items(task: str, rows: Sequence[Row]) -> tuple[tuple[Item, ...], list[list[str]]]:
+    copies: Counter[str] = Counter()
+    items, duplicates = [], []
+    for row in rows:
+        digest = content_hash(row.content, row.gold)
+        own = digest[:ID_LENGTH]
+        copies[own] += 1
+        if copies[own] > 1:
+            own = f"{own}-{copies[own]}"
+            duplicates.append([own, str(row.where)])
+        items.append(
+            Item(
+                task=task,
+                id=own,
+                content=row.content,
+                gold=row.gold,
+                metadata=row.metadata,
+                source=str(row.where),
+                content_sha256=digest,
+            )
+        )
+    return tuple(items), duplicates
+
+
+def _restricted(row: Row, types: Sequence[str]) -> Row:
+    asked = {label.upper() for label in types}
+    gold = [[text, label] for text, label in row.gold if label.upper() in asked]
+    return Row(row.content, gold, row.metadata, row.where)
+
+
+def _check_types(types: Sequence[str], rows: Sequence[Row], key: str) -> None:
+    there = {label.upper(): label for row in rows for _, label in row.gold}
+    absent = [label for label in types if label.upper() not in there]
+    said = f"types in the source: {', '.join(sorted(there.values())) or 'none'}"
+    if len(absent) == len(types):
+        raise StudyError(
+            f"none of {', '.join(types) or '(empty)'} occurs; {said}", key=f"{key}.types"
+        )
+    if absent:
+        warnings.warn(
+            f"{key}.types: {', '.join(absent)} never occurs; {said}", DataWarning, stacklevel=3
+        )
+
+
+def _check_shots(
+    spec: ChoiceTask | SpansTask, items: Sequence[Item], shots: Sequence[Item], key: str
+) -> None:
+    if not spec.shots:
+        return
+    if len(shots) < spec.shots:
+        need = {"jsonl": "dev", "conll": "dev", "hub": "dev_split"}.get(spec.source.type)
+        hint = f"; set `{need}` in the source" if need and not shots else ""
+        raise StudyError(
+            f"asks for {spec.shots} examples, but the source offers {len(shots)}{hint}",
+            key=f"{key}.shots",
+        )
+    if isinstance(spec.source, (MmluSource, HubSource)) and any(
+        "subject" in s.metadata for s in shots
+    ):
+        # published MMLU examples are of the item's own subject: never fill up from another one
+        have = Counter(shot.metadata.get("subject") for shot in shots)
+        for item in items:
+            subject = item.metadata.get("subject")
+            if subject is not None and have[subject] < spec.shots:
+                raise StudyError(
+                    f"asks for {spec.shots} examples, but {subject!r} has {have[subject]}",
+                    key=f"{key}.shots",
+                )
+    used = {shot.content_sha256 for item in items for shot in shots_for(item, shots, spec.shots)}
+    if both := [item for item in items if item.content_sha256 in used]:
+        warnings.warn(
+            f"{key}: {len(both)} of the items {'are' if len(both) > 1 else 'is'} among the solved "
+            "examples, so the prompt gives the answer away "
+            f"(first: {both[0].id}, {both[0].source})",
+            DataWarning,
+            stacklevel=3,
+        )
+
+
+def _report(
+    spec: ChoiceTask | SpansTask,
+    items: Sequence[Item],
+    duplicates: Sequence[Sequence[str]],
+    rows: Sequence[Row],
+) -> None:
+    task = items[0].task
+    if duplicates:
+        own, where = duplicates[0]
+        many = len(duplicates) > 1
+        warnings.warn(
+            f"tasks.{task}: {len(duplicates)} row{'s repeat' if many else ' repeats'} an earlier "
+            f"one and {'are kept as items of their' if many else 'is kept as an item of its'} own "
+            f"(first: {own}, {where})",
+            DataWarning,
+            stacklevel=3,
+        )
+    if twice := [row for row in rows if repeated_option(row) is not None]:
+        many = len(twice) > 1
+        warnings.warn(
+            f"tasks.{task}: {len(twice)} item{'s list' if many else ' lists'} an option twice, as "
+            f"published (first: {twice[0].where}, {repeated_option(twice[0])!r:.60})",
+            DataWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,151 @@
+"""Named entities as a JSON array: prompts, the reader of arrays, scoring."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from quantrial.tasks.base import Endpoint, Outcome, Prompt
+from quantrial.tasks.shots import shots_for
+
+if TYPE_CHECKING:
+    from quantrial.records import Item
+    from quantrial.study import SpansTask
+
+Span = tuple[str, str]
+
+MICRO_F1 = Endpoint("micro_f1", "ratio", {"tp": 2.0}, {"tp": 2.0, "fp": 1.0, "fn": 1.0})
+MACRO_F1 = Endpoint("macro_f1", "mean", {"f1": 1.0})
+PRECISION = Endpoint("precision", "ratio", {"tp": 1.0}, {"tp": 1.0, "fp": 1.0})
+RECALL = Endpoint("recall", "ratio", {"tp": 1.0}, {"tp": 1.0, "fn": 1.0})
+PARSE_RATE = Endpoint("parse_rate", "proportion", {"parsed": 1.0})
+
+_FENCE = re.compile(r"```[A-Za-z]*")
+_TEXT_KEYS = ("text", "entity", "span")
+_TYPE_KEYS = ("type", "label", "tag")
+
+
+def normalize(text: str, label: str) -> Span:
+    """Bring a span to its compared form: text lower-cased and stripped, TYPE upper-cased."""
+    return text.strip().lower(), label.strip().upper()
+
+
+def parse_spans(text: str) -> frozenset[Span] | None:
+    """Read the set of spans from a model's text; None where it is no JSON array.
+
+    Code fences are stripped, then everything from the first `[` to the last `]` is parsed. An
+    element that is no object, or lacks a text or a type under a known key, is left out: it names no
+    span.
+    """
+    bare = _FENCE.sub("", text)
+    start, end = bare.find("["), bare.rfind("]")
+    if start < 0 or end < start:
+        return None
+    try:
+        array = json.loads(bare[start : end + 1])
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(array, list):
+        return None
+    found = (_span(element) for element in array)
+    return frozenset(span for span in found if span is not None)
+
+
+def _span(element: Any) -> Span | None:
+    if not isinstance(element, dict):
+        return None
+    text = next((element[key] for key in _TEXT_KEYS if key in element), None)
+    label = next((element[key] for key in _TYPE_KEYS if key in element), None)
+    if not isinstance(text, str) or not isinstance(label, str):
+        return None
+    return normalize(text, label)
+
+
+def gold_spans(gold: Any) -> frozenset[Span]:
+    """Bring an item's gold pairs to the compared form; repeated mentions are one."""
+    return frozenset(normalize(text, label) for text, label in gold)
+
+
+def spans_from_tags(tokens: Sequence[str], tags: Sequence[str]) -> list[tuple[str, str]]:
+    """Join BIO or IOB1 tags to spans: a B- tag, or a change of type, opens one.
+
+    The texts of its tokens are joined by one space.
+    """
+    spans: list[tuple[list[str], str]] = []
+    current: str | None = None
+    for token, tag in zip(tokens, tags, strict=True):
+        prefix, _, label = tag.partition("-")
+        if not label:
+            current = None
+        elif prefix == "B" or label != current:
+            spans.append(([token], label))
+            current = label
+        else:
+            spans[-1][0].append(token)
+    return [(" ".join(words), label) for words, label in spans]
+
+
+class Spans:
+    """The task kind `spans`, made from its part of the study.
+
+    `shots` is everything the source offers; each item takes its own `spec.shots` of it. `types` are
+    those the source has; a study that says which are asked for overrides them.
+    """
+
+    kind = "spans"
+    constrained = False
+    endpoints: Sequence[Endpoint] = (MICRO_F1, MACRO_F1, PRECISION, RECALL, PARSE_RATE)
+
+    def __init__(
+        self, name: str, spec: SpansTask, shots: Sequence[Item] = (), types: Sequence[str] = ()
+    ):
+        self.name = name
+        self.spec = spec
+        self.shots = tuple(shots)
+        self.types = spec.types or tuple(types)
+
+    def prompt(self, item: Item) -> Prompt:
+        """Ask for the array, in the model's chat format or as a text to be continued."""
+        spec, shots = self.spec, shots_for(item, self.shots, self.spec.shots)
+        if spec.prompt_format == "completion":
+            parts = [spec.system] if spec.system else []
+            parts += [f"Sentence: {s.content['text']}\nEntities: {_array(s.gold)}" for s in shots]
+            parts.append(f"Sentence: {item.content['text']}\nEntities:")
+            return Prompt(text="\n\n".join(parts), max_tokens=spec.max_tokens, stop=("\n",))
+        system = self._system() if spec.system is None else spec.system
+        messages = [("system", system)] if system else []
+        for shot in shots:
+            messages += [("user", str(shot.content["text"])), ("assistant", _array(shot.gold))]
+        messages.append(("user", str(item.content["text"])))
+        return Prompt(messages=tuple(messages), max_tokens=spec.max_tokens)
+
+    def _system(self) -> str:
+        types = ", ".join(self.types)
+        return (
+            "Extract the named entities of the sentence. Reply with a JSON array only, one object "
+            f'an entity: [{{"text": "...", "type": "..."}}]. Types: {types}. '
+            "The text is copied exactly. No entities: []."
+        )
+
+    def score(self, item: Item, text: str) -> Outcome:
+        """Count true and false positives and misses; the per-item F1; whether an array was there.
+
+        Malformed text finds nothing: its gold counts as missed, its own F1 is 0. Nothing to find
+        and nothing found is an F1 of 1.
+        """
+        gold = gold_spans(item.gold)
+        found = parse_spans(text)
+        if found is None:
+            values = {"tp": 0.0, "fp": 0.0, "fn": float(len(gold)), "f1": 0.0, "parsed": 0.0}
+            return Outcome(values, parsed=False)
+        tp, fp, fn = len(found & gold), len(found - gold), len(gold - found)
+        f1 = 1.0 if not found and not gold else 2 * tp / (2 * tp + fp + fn)
+        values = {"tp": float(tp), "fp": float(fp), "fn": float(fn), "f1": f1, "parsed": 1.0}
+        return Outcome(values, parsed=True, answer=sorted(found))
+
+
+def _array(gold: Any) -> str:
+    # written the way models write JSON: a space after colon and comma
+    return json.dumps([{"text": t, "type": label} for t, label in gold], ensure_ascii=False)

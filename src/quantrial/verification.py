@@ -1,0 +1,203 @@
+"""Derive everything again from the responses, and name every place that differs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import quantrial
+from quantrial.commands import derive_summary
+from quantrial.decision import Constraints, decide_from
+from quantrial.design.schedule import round_robin
+from quantrial.running.manifest import differences
+from quantrial.running.store import DECISION, SUMMARY, RunFolder
+from quantrial.study import load_study
+
+if TYPE_CHECKING:
+    from quantrial.study import Study
+
+# Sums of floats may differ in their last bits between kinds of processors.
+_RELATIVE = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One place where what is recorded is not what follows: file, key within it, both values."""
+
+    file: str
+    key: str
+    recorded: Any
+    derived: Any
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.key}: recorded {_short(self.recorded)}, {_short(self.derived)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What `verify` found. `drifts` must be empty; `warnings` deserve a look and do not fail."""
+
+    folder: Path
+    drifts: tuple[Drift, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything recorded follows from the responses."""
+        return not self.drifts
+
+
+def verify_run(folder: Path) -> Verification:
+    """Verify a run folder: records, order, hashes, summary, decision, report.
+
+    Raises:
+        RecordError, RunFolderError: a file cannot be read as what it should be; that too names its
+            place.
+    """
+    run = RunFolder(folder)
+    run.require()
+    study = load_study(run.study_path)
+    manifest = run.read_manifest()
+    recorded = run.read_document(SUMMARY, command="analyze")
+    derived = derive_summary(folder, methods=str(recorded.get("methods")))
+    drifts = [
+        *_input_drifts(recorded.get("inputs"), derived["inputs"]),
+        *_order_drifts(run, study),
+        *_drifts(SUMMARY, "", _without_inputs(recorded), _without_inputs(derived)),
+    ]
+    decision = run.read_document(DECISION, command="decide")
+    drifts += _drifts(DECISION, "", decision, decide_from(derived, _constraints(decision)))
+    drifts += _report_drifts(run, study, derived)
+    warnings = differences(manifest.arms, study.reference)
+    version = manifest.software.get("quantrial")
+    if version not in (None, quantrial.__version__):
+        warnings.append(f"the run was made by quantrial {version}; this is {quantrial.__version__}")
+    return Verification(folder, tuple(drifts), tuple(warnings))
+
+
+def _without_inputs(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in document.items() if key != "inputs"}
+
+
+def _input_drifts(recorded: Any, derived: Mapping[str, str]) -> Iterator[Drift]:
+    if not isinstance(recorded, Mapping):
+        yield Drift(SUMMARY, "inputs", recorded, "hashes of the files it derives from are needed")
+        return
+    for name in sorted(recorded.keys() | derived.keys()):
+        if recorded.get(name) != derived.get(name):
+            yield Drift(
+                name,
+                "sha256",
+                recorded.get(name),
+                f"the file now has {_short(derived.get(name))}: it changed after the analysis",
+            )
+
+
+def _order_drifts(run: RunFolder, study: Study) -> Iterator[Drift]:
+    """Check every response against the schedule that the study and the items give."""
+    items = run.read_items()
+    imported = any(spec.source.type == "imported" for spec in study.tasks.values())
+    if imported:
+        return
+    ids = {task: [item.id for item in items.get(task, [])] for task in study.tasks}
+    planned = {
+        (call.task, call.item, call.arm, call.replicate): (call.order, call.block)
+        for call in round_robin(ids, list(study.arms), seed=study.seed)
+    }
+    prompts: dict[tuple[str, str], tuple[str | None, str]] = {}
+    for task in study.tasks:
+        for arm in study.arms:
+            name = run.responses_path(task, arm).relative_to(run.path).as_posix()
+            for response in run.read_responses(task, arm, known=set(ids[task])):
+                key = (task, response.item, arm, response.replicate)
+                place = f"item {response.item}, attempt {response.attempt}"
+                at = (response.order, response.block)
+                if planned.get(key) != at:
+                    yield Drift(
+                        name, f"{place}: order and block", at, f"planned {planned.get(key)}"
+                    )
+                if response.study != study.study:
+                    yield Drift(name, f"{place}: study", response.study, f"is {study.study!r}")
+                seen, first = prompts.setdefault(
+                    (task, response.item), (response.prompt_sha256, arm)
+                )
+                if seen != response.prompt_sha256:
+                    yield Drift(
+                        name,
+                        f"{place}: prompt_sha256",
+                        response.prompt_sha256,
+                        f"arm {first} saw {_short(seen)}",
+                    )
+
+
+def _constraints(decision: Mapping[str, Any]) -> Constraints | None:
+    given = decision.get("constrained")
+    if not isinstance(given, Mapping):
+        return None
+    stated = dict(given["constraints"])
+    stated["workloads"] = tuple(stated["workloads"])
+    return Constraints(**stated)
+
+
+def _report_drifts(run: RunFolder, study: Study, summary: Mapping[str, Any]) -> Iterator[Drift]:
+    from quantrial.reporting import render_documents
+
+    decision = run.read_document(DECISION, command="decide")
+    rendered = render_documents(study, summary, decision, run.read_manifest())
+    for name, text in rendered.items():
+        path = run.path / name
+        if not path.is_file():
+            yield Drift(name, "file", "missing", "`quantrial report` makes it")
+            continue
+        have = path.read_text(encoding="utf-8").splitlines()
+        want = text.splitlines()
+        if have == want:
+            continue
+        pairs = zip(have, want, strict=False)
+        at = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(have), len(want)))
+        line = have[at] if at < len(have) else "the end of the file"
+        should = want[at] if at < len(want) else "the end of the file"
+        yield Drift(name, f"line {at + 1}", line, f"the summary gives {_short(should)}")
+
+
+def _drifts(file: str, key: str, recorded: Any, derived: Any) -> Iterator[Drift]:
+    if isinstance(recorded, Mapping) and isinstance(derived, Mapping):
+        for name in dict.fromkeys([*recorded, *derived]):
+            below = f"{key}.{name}" if key else str(name)
+            if name not in recorded:
+                yield Drift(file, below, "nothing", f"derived {_short(derived[name])}")
+            elif name not in derived:
+                yield Drift(file, below, recorded[name], "derived nothing")
+            else:
+                yield from _drifts(file, below, recorded[name], derived[name])
+    elif (
+        isinstance(recorded, Sequence)
+        and isinstance(derived, Sequence)
+        and not isinstance(recorded, str)
+    ):
+        if len(recorded) != len(derived):
+            yield Drift(file, key, f"{len(recorded)} entries", f"derived {len(derived)}")
+        for i, (one, other) in enumerate(zip(recorded, derived, strict=False)):
+            yield from _drifts(file, f"{key}[{i}]", one, other)
+    elif not _same(recorded, derived):
+        yield Drift(file, key, recorded, f"derived {_short(derived)}")
+
+
+def _same(one: Any, other: Any) -> bool:
+    if type(one) is not type(other) and not (_number(one) and _number(other)):
+        return False
+    if _number(one) and _number(other):
+        return math.isclose(one, other, rel_tol=_RELATIVE, abs_tol=1e-12)
+    return bool(one == other)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
