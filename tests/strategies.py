@@ -1,6 +1,9 @@
-"""Hypothesis strategies shared by tests."""
+"""Hypothesis strategies, and what goes with them in tests."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from hypothesis import strategies as st
 
@@ -13,6 +16,14 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_
 )
 KEYS = st.sampled_from(["subject", "genre", "source_day"])
 BIO_TAGS = st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-creative-work"])
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
 
 
 @st.composite
@@ -47,7 +58,21 @@ def strata(
     ]
 
 
-def make_item(task: str, content: dict[str, object], gold: object, metadata: dict[str, str]) -> Item:
+def make_item(
+    task: str, content: Mapping[str, object], gold: object, metadata: Mapping[str, str]
+) -> Item:
     """Make an item the way a source does, its id from its content."""
     digest = content_hash(content, gold)
     return Item(task, digest[:16], content, gold, metadata, "made:1", digest)
+
+
+Result = TypeVar("Result")
+Error = TypeVar("Error", bound=Exception)
+
+
+def attempt(call: Callable[[], Result], error: type[Error]) -> tuple[Result | None, Error | None]:
+    """Return what a call gives, or the error it is allowed to raise; any other goes through."""
+    try:
+        return call(), None
+    except error as exc:
+        return None, exc

@@ -1,8 +1,8 @@
 """quantrial: which precision of this model do we ship, for our workload, and how sure are we?
 
-A study file describes arms (one model at several precisions) and tasks. `run` asks every item of every
-arm, `analyze` turns the responses into paired statistics, `decide` into a recommendation, `report` into
-something to read, and `verify` derives all of it again:
+A study file describes arms (one model at several precisions) and tasks. `run` asks every item of
+every arm, `analyze` turns the responses into paired statistics, `decide` into a recommendation,
+`report` into something to read, and `verify` derives all of it again:
 
     import quantrial
 

@@ -97,7 +97,8 @@ class MissingExtraError(QuantrialError, ImportError):
     def __init__(self, what: str, *, package: str, extra: str):
         self.extra = extra
         super().__init__(
-            f"{what} needs the package {package!r}: install it with `pip install 'quantrial[{extra}]'`"
+            f"{what} needs the package {package!r}: "
+            f"install it with `pip install 'quantrial[{extra}]'`"
         )
 
 

@@ -39,8 +39,9 @@ def sha256_of(value: Any) -> str:
 class Item:
     """One question or sentence with its gold answer.
 
-    `content` is what a prompt is made of, `gold` what a response is scored against; neither knows of
-    arms. `id` follows from both, so equal content has an equal id, and a `-2` marks its second copy.
+    `content` is what a prompt is made of, `gold` what a response is scored against; neither knows
+    of arms. `id` follows from both, so equal content has an equal id, and a `-2` marks its second
+    copy.
     """
 
     task: str

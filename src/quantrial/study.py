@@ -1,12 +1,11 @@
 """The study: one experiment, described by one file.
 
-Every key is a field below; `docs/study-file.md` and `docs/study.schema.json` are generated from these
-models, so the help an editor gives is the help you read here.
+Every key is a field below; `docs/study-file.md` and `docs/study.schema.json` are generated from
+these models, so the help an editor gives is the help you read here.
 """
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -19,10 +18,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
 from quantrial.errors import StudyError
 from quantrial.records import sha256_of
+from quantrial.study_problems import explain
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 Name = Annotated[str, Field(pattern=NAME, max_length=64)]
@@ -37,15 +36,15 @@ class Arm(_Part):
     """One artifact under test: an engine, a model reference, options."""
 
     engine: str = "llamacpp"
-    """Which engine answers: `llamacpp` (embedded) or `scripted` (tests)."""
+    """Which engine answers: `llamacpp` (embedded), `scripted` (for tests)."""
     model: str
-    """A path, `hf://org/repo/file.gguf`, `package://package/file.gguf`, or a name the engine knows."""
+    """A path, `hf://org/repo/file.gguf`, `package://package/file.gguf`, or one the engine knows."""
     quantize: Quantization | None = None
-    """Make this arm's file from `model` by dequantizing it and writing this type (embedded engine)."""
+    """Make the arm's file from `model`: dequantize it and write this type (embedded engine)."""
     degrade: Literal["round_3bit"] | None = None
-    """Damage the weights on purpose before writing them: a positive control that must be found worse."""
+    """Damage the weights on purpose before writing them, for a positive control."""
     control: Literal["positive"] | None = None
-    """`positive`: this arm is here to show that the trial can find harm. It is never recommended."""
+    """`positive`: this arm shows that the trial can find harm. It is never recommended."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the engine. `llamacpp`: `context`, `threads`, `gpu_layers`."""
 
@@ -57,7 +56,10 @@ class BundledSource(_Part):
 
 
 class MmluSource(_Part):
-    """A folder of MMLU CSV files, `<subject>_<split>.csv`, with a header and an index, or without and a letter."""
+    """A folder of MMLU CSV files, `<subject>_<split>.csv`.
+
+    With a header and the answer's index, or without one and the answer's letter.
+    """
 
     type: Literal["mmlu_csv"]
     path: Path
@@ -81,8 +83,9 @@ class ConllSource(_Part):
 class JsonlSource(_Part):
     """One's own items, a JSON object a line.
 
-    choice: `question`, `options` (2 to 10 texts), `answer` (index or letter). spans: `text`, `entities`
-    (pairs of text and type). Any other key with a text or number is metadata: a stratum or cluster.
+    choice: `question`, `options` (2 to 10 texts), `answer` (index or letter). spans: `text`,
+    `entities` (pairs of text and type). Any other key with a text or number is metadata: a stratum
+    or cluster.
     """
 
     type: Literal["jsonl"]
@@ -93,7 +96,7 @@ class JsonlSource(_Part):
 
 
 class HubSource(_Part):
-    """A data set of the Hugging Face hub, or a local folder in its layout (needs the extra `hub`)."""
+    """A data set of the Hugging Face hub, or a local folder in its layout; the extra `hub`."""
 
     type: Literal["hub"]
     repo: str
@@ -109,7 +112,7 @@ class HubSource(_Part):
 
 
 class ImportedSource(_Part):
-    """Answers that another program collected; `quantrial import` writes this. Such a run is not asked."""
+    """Answers that another program collected, read by `quantrial import`; nothing is asked."""
 
     type: Literal["imported"]
     layout: Literal["reference"] = "reference"
@@ -148,7 +151,7 @@ class ChoiceTask(_TaskBase):
 
     kind: Literal["choice"]
     answer_mode: Literal["letter", "option"] = "letter"
-    """`letter`: options are listed, the answer is a letter. `option`: decoding is held to the option texts."""
+    """`letter`: options are listed, a letter answers. `option`: decoding is held to their texts."""
     scoring: Literal["answer_letter", "first_letter"] = "answer_letter"
     """How a letter is read from the text (letter mode)."""
     prompt_format: Literal["chat", "completion"] = "chat"
@@ -290,12 +293,16 @@ def read_study_text(path: Path) -> str:
 def parse_study(text: str, *, path: Path | str | None = None) -> Study:
     """Check the text of a study file; `path` is for messages only."""
     try:
-        data = yaml.safe_load(text)
+        data = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(exc, "problem", None) or str(exc).splitlines()[0]
         raise StudyError(f"not valid YAML{where}: {problem}", path=path) from exc
+    except ValueError as exc:  # a date such as 2024-13-01
+        raise StudyError(f"not valid YAML: {exc}", path=path) from exc
+    except RecursionError as exc:
+        raise StudyError("not valid YAML: nested too deeply", path=path) from exc
     if not isinstance(data, dict):
         raise StudyError(
             "expected a mapping of keys such as `study:`, `arms:`, `tasks:`", path=path
@@ -303,70 +310,46 @@ def parse_study(text: str, *, path: Path | str | None = None) -> Study:
     try:
         return Study.model_validate(data)
     except ValidationError as exc:
-        key, message = _explain(exc.errors()[0])
+        # a misspelt key is two problems, of which "unknown" explains "missing"
+        errors = sorted(exc.errors(), key=lambda error: error["type"] != "extra_forbidden")
+        key, message = explain(errors[0], _valid_keys)
         more = exc.error_count() - 1
         suffix = f" (and {more} more problem{'s' if more > 1 else ''})" if more else ""
         raise StudyError(message + suffix, path=path, key=key or None) from exc
 
 
-def _explain(error: ErrorDetails) -> tuple[str, str]:
-    location = [str(part) for part in error["loc"] if part != "[key]"]
-    kind, given = error["type"], error.get("input")
-    # a discriminated union puts its tag into the location; the file has no such key
-    shown = [part for i, part in enumerate(location) if not _is_tag(location, i)]
-    key = ".".join(shown)
-    context = error.get("ctx", {})
-    if kind == "extra_forbidden":
-        near = difflib.get_close_matches(shown[-1], _valid_keys(location), n=1, cutoff=0.5)
-        valid = ", ".join(_valid_keys(location))
-        hint = f"did you mean {near[0]!r}?" if near else f"valid keys here: {valid}"
-        return key, f"unknown key; {hint}"
-    if kind == "missing":
-        return key, "is missing"
-    if kind == "value_error":
-        return key, str(context.get("error", error["msg"]))
-    if kind in ("union_tag_invalid", "union_tag_not_found"):
-        tag = str(context.get("discriminator", "kind")).strip("'")
-        expected = context.get("expected_tags") or (
-            "'choice', 'spans'"
-            if tag == "kind"
-            else "'bundled', 'mmlu_csv', 'conll', 'jsonl', 'hub'"
-        )
-        got = context.get("tag")
-        said = f"is {got!r}" if got else "is missing"
-        return f"{key}.{tag}", f"{said}; expected one of {expected}"
-    message = error["msg"].replace("Input should", "should", 1)
-    return key, f"{message}; got {given!r:.60}"
+class _Loader(yaml.SafeLoader):
+    """YAML as it is, but a key that stands twice is an error: the first one would be lost."""
 
-
-def _is_tag(location: list[str], index: int) -> bool:
-    if index == 2 and location[0] == "tasks":
-        return True
-    return index > 2 and location[index - 1] == "source"
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} stands twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def _valid_keys(location: list[str]) -> list[str]:
-    model: Any = Study
-    for part in location[:-1]:
-        model = _step(model, part)
-        if model is None:
-            return []
-    return list(model.model_fields) if hasattr(model, "model_fields") else []
-
-
-def _step(model: Any, part: str) -> Any:
-    by_tag = {
-        "choice": ChoiceTask,
-        "spans": SpansTask,
-        **{get_args(m.model_fields["type"].annotation)[0]: m for m in _SOURCES},
-    }
-    if part in by_tag:
-        return by_tag[part]
-    if hasattr(model, "model_fields") and part in model.model_fields:
-        return {"arms": Arm, "tasks": _TaskBase, "design": Design, "analysis": Analysis}.get(
-            part, model
-        )
-    return model
+    model: Any = None
+    match location[:-1]:
+        case []:
+            model = Study
+        case ["design"]:
+            model = Design
+        case ["analysis"]:
+            model = Analysis
+        case ["arms", _]:
+            model = Arm
+        case ["tasks", _, kind]:
+            model = {"choice": ChoiceTask, "spans": SpansTask}[kind]
+        case ["tasks", _, _, "source", of]:
+            model = next(m for m in _SOURCES if of in get_args(m.model_fields["type"].annotation))
+    return list(model.model_fields) if model else []
 
 
 _SOURCES: tuple[Any, ...] = (

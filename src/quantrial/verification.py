@@ -66,10 +66,10 @@ def verify_run(folder: Path) -> Verification:
     drifts = [
         *_input_drifts(recorded.get("inputs"), derived["inputs"]),
         *_order_drifts(run, study),
-        *_drifts(SUMMARY, "", _without_inputs(recorded), _without_inputs(derived)),
+        *document_drifts(SUMMARY, _without_inputs(recorded), _without_inputs(derived)),
     ]
     decision = run.read_document(DECISION, command="decide")
-    drifts += _drifts(DECISION, "", decision, decide_from(derived, _constraints(decision)))
+    drifts += document_drifts(DECISION, decision, decide_from(derived, _constraints(decision)))
     drifts += _report_drifts(run, study, derived)
     warnings = differences(manifest.arms, study.reference)
     version = manifest.software.get("quantrial")
@@ -161,6 +161,11 @@ def _report_drifts(run: RunFolder, study: Study, summary: Mapping[str, Any]) -> 
         line = have[at] if at < len(have) else "the end of the file"
         should = want[at] if at < len(want) else "the end of the file"
         yield Drift(name, f"line {at + 1}", line, f"the summary gives {_short(should)}")
+
+
+def document_drifts(file: str, recorded: Any, derived: Any) -> list[Drift]:
+    """Compare a recorded document with the derived one, key by key."""
+    return list(_drifts(file, "", recorded, derived))
 
 
 def _drifts(file: str, key: str, recorded: Any, derived: Any) -> Iterator[Drift]:

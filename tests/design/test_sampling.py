@@ -10,18 +10,20 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import make_item, strata
 
 from quantrial.design import draw
 from quantrial.errors import DataError
 from quantrial.records import Item
+from strategies import make_item, strata
 
 SEEDS = st.integers(0, 2**63 - 1)
 
 
 def items_of(**sizes: int) -> list[Item]:
     return [
-        make_item("quiz", {"question": f"{name} {i}", "options": ["x", "y"]}, "A", {"subject": name})
+        make_item(
+            "quiz", {"question": f"{name} {i}", "options": ["x", "y"]}, "A", {"subject": name}
+        )
         for name, size in sizes.items()
         for i in range(size)
     ]
@@ -125,7 +127,9 @@ def test_property_shares_differ_by_one_at_most(
 
 def test_another_seed_draws_others() -> None:
     items = items_of(a=50)
-    assert draw(items, seed=1, size=10, stratify=None) != draw(items, seed=2, size=10, stratify=None)
+    assert draw(items, seed=1, size=10, stratify=None) != draw(
+        items, seed=2, size=10, stratify=None
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantrial.errors import StatisticsError
-from quantrial.stats import holm
+from quantrial.stats import fixed_sequence, hochberg, holm, intersection_union
 
 P_VALUES = st.lists(st.floats(0, 1) | st.just(float("nan")), max_size=8)
 
@@ -45,7 +45,57 @@ def test_holm_against_simulation_keeps_the_family_wise_error() -> None:
     assert wrong < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 4000)
 
 
+def test_hochberg_by_hand() -> None:
+    # largest 0.04 x 1, then 0.03 x 2 lowered to the one before, then 0.01 x 3
+    np.testing.assert_allclose(hochberg([0.01, 0.04, 0.03]), [0.03, 0.04, 0.04])
+    np.testing.assert_allclose(hochberg([np.nan, 0.04, 0.03]), [np.nan, 0.04, 0.04])
+    assert hochberg([]).size == 0
+
+
+def test_hochberg_against_reference(statsmodels_values: dict[str, Any]) -> None:
+    for family in statsmodels_values["families"]:
+        np.testing.assert_allclose(hochberg(family["p"]), family["hochberg"], rtol=1e-12)
+
+
+@given(P_VALUES)
+def test_hochberg_property_never_above_holm(values: list[float]) -> None:
+    step_up, step_down = hochberg(values), holm(values)
+    known = ~np.isnan(step_up)
+    assert (step_up[known] <= step_down[known] + 1e-15).all()
+    assert (step_up[known] >= np.array(values)[known]).all()
+
+
+def test_hochberg_against_simulation_keeps_the_family_wise_error() -> None:
+    p = np.random.default_rng(6).random((4000, 4))
+    wrong = np.mean([hochberg(row).min() <= 0.05 for row in p])
+    assert wrong < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 4000)
+
+
+def test_fixed_sequence_by_hand_stops_at_the_first_gate_not_passed() -> None:
+    np.testing.assert_allclose(fixed_sequence([0.01, 0.2, 0.03]), [0.01, 0.2, 0.2])
+    np.testing.assert_allclose(fixed_sequence([0.01, np.nan, 0.03]), [0.01, np.nan, np.nan])
+
+
+def test_fixed_sequence_against_simulation_keeps_the_family_wise_error() -> None:
+    p = np.random.default_rng(7).random((4000, 3))
+    wrong = np.mean([fixed_sequence(row).min() <= 0.05 for row in p])
+    assert wrong < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 4000)
+
+
+@given(P_VALUES.filter(lambda values: len(values) > 0))
+def test_intersection_union_property_is_the_end_of_every_sequence(values: list[float]) -> None:
+    np.testing.assert_array_equal(intersection_union(values), fixed_sequence(values)[-1])
+
+
+def test_intersection_union_by_hand() -> None:
+    assert intersection_union([0.01, 0.04]) == 0.04
+    assert np.isnan(intersection_union([0.01, np.nan]))
+    with pytest.raises(StatisticsError, match="all of none"):
+        intersection_union([])
+
+
 @pytest.mark.parametrize("bad", [[0.2, 1.1], [-0.1], [[0.1, 0.2]]])
 def test_holm_refuses_what_is_no_family(bad: list[float]) -> None:
-    with pytest.raises(StatisticsError, match="p_values"):
-        holm(bad)
+    for adjust in (holm, hochberg, fixed_sequence, intersection_union):
+        with pytest.raises(StatisticsError, match="p_values"):
+            adjust(bad)

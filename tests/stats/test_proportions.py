@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantrial.errors import InsufficientDataError, StatisticsError
-from quantrial.stats import TestResult, mcnemar, wilson
+from quantrial.stats import TestResult, clopper_pearson, jeffreys, mcnemar, wilson
 
 
 def test_wilson_by_hand() -> None:
@@ -49,6 +49,54 @@ def test_wilson_property_ends_solve_the_score_equation(case: tuple[int, int]) ->
         if 0.0 < end < 1.0:
             z = (share - end) / math.sqrt(end * (1 - end) / n)
             assert abs(z) == pytest.approx(1.959964, rel=1e-5)
+
+
+def test_clopper_pearson_by_hand_without_a_success() -> None:
+    # P(X = 0) = (1 - high)^10 = .025
+    interval = clopper_pearson(0, 10).interval
+    assert interval.low == 0.0
+    assert interval.high == pytest.approx(1 - 0.025**0.1)
+    assert clopper_pearson(10, 10).interval.low == pytest.approx(0.025**0.1)
+
+
+@pytest.mark.parametrize("name", ["clopper_pearson", "jeffreys"])
+def test_proportion_intervals_against_reference(
+    statsmodels_values: dict[str, Any], name: str
+) -> None:
+    method = {"clopper_pearson": clopper_pearson, "jeffreys": jeffreys}[name]
+    for row in statsmodels_values["proportions"]:
+        count, n = row["successes"], row["n"]
+        interval = method(count, n, confidence=row["confidence"]).interval
+        expected = list(row[name])
+        if name == "jeffreys":  # statsmodels leaves the ends open where all or none succeed
+            expected[0] = 0.0 if count == 0 else expected[0]
+            expected[1] = 1.0 if count == n else expected[1]
+        np.testing.assert_allclose([interval.low, interval.high], expected, atol=1e-9)
+
+
+def test_jeffreys_by_hand_is_symmetric_about_a_half() -> None:
+    interval = jeffreys(5, 10).interval
+    assert interval.low + interval.high == pytest.approx(1.0)
+    assert interval.method == "jeffreys"
+
+
+def test_proportion_intervals_against_simulation_exact_covers_most() -> None:
+    counts = np.random.default_rng(4).binomial(30, 0.12, 1500)
+    cover = {}
+    for method in (clopper_pearson, jeffreys, wilson):
+        ends = {int(k): method(int(k), 30).interval for k in np.unique(counts)}
+        cover[method] = np.mean([ends[int(k)].low <= 0.12 <= ends[int(k)].high for k in counts])
+    assert cover[clopper_pearson] >= max(cover[jeffreys], 0.95 - 0.017)
+    assert cover[jeffreys] >= 0.90
+
+
+@given(st.integers(1, 200).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_proportion_intervals_property_nested_and_mirrored(case: tuple[int, int]) -> None:
+    count, n = case
+    exact, bayes = clopper_pearson(count, n).interval, jeffreys(count, n).interval
+    assert exact.low <= bayes.low <= count / n <= bayes.high <= exact.high
+    mirror = clopper_pearson(n - count, n).interval
+    assert mirror.low == pytest.approx(1 - exact.high, abs=1e-9)
 
 
 def test_mcnemar_by_hand() -> None:
@@ -119,8 +167,11 @@ def test_mcnemar_property_large_counts_join_the_exact_integers() -> None:
 def test_proportions_refuse_what_they_cannot_answer() -> None:
     with pytest.raises(InsufficientDataError, match="0 item"):
         wilson(0, 0)
-    with pytest.raises(StatisticsError, match="cannot exceed"):
-        wilson(3, 2)
+    for method in (wilson, clopper_pearson, jeffreys):
+        with pytest.raises(StatisticsError, match="cannot exceed"):
+            method(3, 2)
+        with pytest.raises(InsufficientDataError, match="0 item"):
+            method(0, 0)
     with pytest.raises(StatisticsError, match="whole number"):
         wilson(0.5, 2)  # type: ignore[arg-type]
     with pytest.raises(StatisticsError, match="confidence"):

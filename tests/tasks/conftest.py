@@ -12,7 +12,9 @@ SHARED = Path(__file__).parents[3] / "shared" / "data"
 def shared_data() -> Path:
     """The real benchmark files beside the project; shared/data/README.md describes them."""
     if not SHARED.is_dir():
-        pytest.skip(f"the benchmark files are not there: {SHARED} (they are no part of the project)")
+        pytest.skip(
+            f"the benchmark files are not there: {SHARED} (they are no part of the project)"
+        )
     return SHARED
 
 

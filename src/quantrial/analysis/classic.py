@@ -1,4 +1,4 @@
-"""Which statistic answers which question, in the `classic` set: what careful practitioners publish."""
+"""Which statistic answers which question, in `classic`: what careful practitioners publish."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class Classic:
     """Wilson and percentile bootstrap; McNemar and the centred bootstrap; TOST by the bootstrap.
 
-    All arms and endpoints of a panel share their resamples. A panel with clusters resamples clusters
-    for differences and their equivalence; intervals of one arm resample items either way.
+    All arms and endpoints of a panel share their resamples. A panel with clusters resamples
+    clusters for differences and their equivalence; intervals of one arm resample items either way.
     """
 
     name = "classic"

@@ -83,8 +83,8 @@ def right(outcomes: TaskOutcomes, arm: str, index: int) -> bool | None:
 def flips(outcomes: TaskOutcomes, reference: str, candidate: str) -> dict[str, Any]:
     """Count the items whose answer turned, between two arms, among those both answered.
 
-    `harmful`: reference wholly right, candidate not; `beneficial`: the reverse; `churn`: the raw text
-    changed and every score stayed. `items` lists the flipped ids.
+    `harmful`: reference wholly right, candidate not; `beneficial`: the reverse; `churn`: the raw
+    text changed and every score stayed. `items` lists the flipped ids.
     """
     harmful: list[str] = []
     beneficial: list[str] = []

@@ -55,8 +55,8 @@ def verdict(
     """Name what a contrast shows; the first that holds.
 
     `equivalent`: within the margin on both sides (even where a difference is statistically there).
-    `better`, `worse`: a difference is there after adjustment, by its sign. `non_inferior`: no loss of
-    the margin or more. `inconclusive`: none of these.
+    `better`, `worse`: a difference is there after adjustment, by its sign. `non_inferior`: no loss
+    of the margin or more. `inconclusive`: none of these.
     """
     if equivalence.equivalent:
         return "equivalent"

@@ -14,8 +14,9 @@ def speed(responses: Sequence[Response | None]) -> dict[str, Any]:
     """Summarise the answers of one arm to one task.
 
     `tokens_per_second` is pooled: all generated tokens over all decode seconds. The mean of the
-    per-item ratios stands beside it for comparison with published work; it overweighs short answers.
-    `prompt_tokens_per_second` likewise. Times are seconds; None where the engine does not say.
+    per-item ratios stands beside it for comparison with published work; it overweighs short
+    answers. `prompt_tokens_per_second` likewise. Times are seconds; None where the engine does not
+    say.
     """
     answered = [r for r in responses if r is not None]
     decoded = [

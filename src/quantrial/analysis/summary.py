@@ -1,4 +1,4 @@
-"""The summary document, `quantrial.summary/1`: every number that the decision and the report use."""
+"""The summary document, `quantrial.summary/1`: every number that is decided on or reported."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def summarise(
 
 
 def pairs_of(arms: Sequence[str], reference: str) -> list[tuple[str, str]]:
-    """List all pairs as (reference, candidate): the study's reference first, then the study's order."""
+    """List all pairs (reference, candidate): the study's reference first, then its order."""
     ordered = [reference, *(arm for arm in arms if arm != reference)]
     return list(itertools.combinations(ordered, 2))
 
@@ -237,7 +237,7 @@ class _Task:
         return {key: table}
 
     def _power(self, contrasts: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-        """Say what a trial of this size can detect, for the most variable candidate that is no control."""
+        """Say what this size can detect, for the most variable candidate that is no control."""
         eligible = [
             c
             for c in contrasts

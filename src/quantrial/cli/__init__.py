@@ -1,12 +1,15 @@
-"""The command line: parse, call one public function, print. One handler turns errors into exit codes.
+"""The command line: parse, call one public function, print.
 
-Exit codes: 0 fine, 1 what was checked does not hold (or an engine failed), 2 wrong use or bad input.
+Exit codes, set in one place: 0 fine, 1 what was checked does not hold (or an engine failed), 2
+wrong use or bad input.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,13 +48,29 @@ def main() -> None:
         _fail(exc, 1)
     except QuantrialError as exc:
         _fail(exc, 2)
-    except KeyboardInterrupt:
-        print("\nstopped; what is recorded is kept, the same command goes on", file=sys.stderr)
-        sys.exit(130)
     except BrokenPipeError:
         # whoever read us has gone; keep Python from complaining about it at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception as exc:  # the last line: a defect of ours, told without a wall of code
+        if os.environ.get("QUANTRIAL_DEBUG"):
+            raise
+        what = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+        print(
+            f"internal error: {what}\nA defect of quantrial; QUANTRIAL_DEBUG=1 shows where.",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+
+
+@contextlib.contextmanager
+def _resumable() -> Iterator[None]:
+    """Say on Ctrl-C that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("\nstopped; what is recorded is kept, the same command goes on", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 def _fail(exc: QuantrialError, code: int) -> None:
@@ -130,7 +149,7 @@ def run(
     from quantrial.cli import show
     from quantrial.cli.progress import listening
 
-    with listening() as listener:
+    with _resumable(), listening() as listener:
         result = commands.run(study, out=out, listener=listener)
     show.document(result) if as_json else show.run(result)
 
@@ -247,6 +266,6 @@ def demo(
     from quantrial.cli.progress import listening
 
     show.demo_opening(out)
-    with listening() as listener:
+    with _resumable(), listening() as listener:
         result = commands.demo(out, listener=listener)
     show.demo_closing(result)

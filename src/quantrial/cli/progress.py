@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def listening() -> Iterator[Listener | None]:
-    """Yield a listener that draws the progress on standard error; None where that is no terminal."""
+    """Yield a listener that draws on standard error; None where that is no terminal."""
     if not sys.stderr.isatty():
         yield None
         return

@@ -187,18 +187,24 @@ def _interval(ends: Sequence[float | None], *, sign: bool) -> str:
 
 
 def decision(found: Mapping[str, Any]) -> None:
-    """Print a decision as sentences."""
+    """Print a decision: each sentence, and under it its evidence."""
     if "constrained" in found:
-        paragraph(found["constrained"]["text"])
+        _sentence(found["constrained"])
         for one in found["constrained"]["rejected"]:
             for reason in one["breaks"]:
-                paragraph(f"- not {one['arm']}: {reason['text']}.", indent="  ")
+                paragraph(f"not {one['arm']}: {reason['text']}.", indent="  ")
         print()
-    paragraph(found["default"]["text"])
+    _sentence(found["default"])
     for part in ("pick_when", "avoid_for", "stay_when", "cautions", "controls"):
         for one in found[part]:
             print()
-            paragraph(one["text"])
+            _sentence(one)
+
+
+def _sentence(entry: Mapping[str, Any]) -> None:
+    paragraph(entry["text"])
+    for line in entry["evidence"]:
+        paragraph(line, indent="    ")
 
 
 def report(files: ReportFiles) -> None:
@@ -222,8 +228,8 @@ def verification(found: Verification) -> None:
 def imported(found: ImportReport) -> None:
     """Print what an import read, and what deserves a look."""
     print(
-        f"{found.responses} responses of {len(found.arms)} arms ({', '.join(found.arms)}; reference "
-        f"{found.reference}) on {', '.join(found.tasks)} read into {found.folder}"
+        f"{found.responses} responses of {len(found.arms)} arms ({', '.join(found.arms)}; "
+        f"reference {found.reference}) on {', '.join(found.tasks)} read into {found.folder}"
     )
     for note in found.notes:
         print(f"note: {note}")
@@ -233,9 +239,9 @@ def imported(found: ImportReport) -> None:
 def demo_opening(folder: Path) -> None:
     """Say what is about to happen."""
     paragraph(
-        "A study of SmolLM2-135M at F16, Q8_0 and Q4_0, with a deliberately damaged arm as positive "
-        f"control, on the bundled workload. It is recorded in {folder}; interrupt it whenever you like, "
-        "the same command goes on."
+        "A study of SmolLM2-135M at F16, Q8_0 and Q4_0, with a deliberately damaged arm as "
+        f"positive control, on the bundled workload. It is recorded in {folder}; interrupt it "
+        "whenever you like, the same command goes on."
     )
 
 

@@ -15,8 +15,8 @@ DISCORDANCES = (0.01, 0.05, 0.15)
 class Prospect:
     """What a task can show if the arms disagree on a share `discordance` of its items.
 
-    `detectable` is the difference found with 80 % chance, a fraction; `items_for_margin` is how many
-    items would show equivalence with 80 % chance, were there no difference at all.
+    `detectable` is the difference found with 80 % chance, a fraction; `items_for_margin` is how
+    many items would show equivalence with 80 % chance, were there no difference at all.
     """
 
     discordance: float

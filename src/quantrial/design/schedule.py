@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One planned question: `order` is its global position, `block` the run of items it belongs to."""
+    """One planned question: `order` is its global position, `block` its run of items."""
 
     order: int
     block: int

@@ -46,10 +46,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds, each None where the engine does not say.
-
-    `load` stands on the first reply after a start or restart; `wall` is the call alone, without it.
-    """
+    """Seconds, or None; `load` is for the first reply after a (re)start, `wall` is without it."""
 
     load: float | None = None
     prompt: float | None = None

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from quantrial.engines.base import Artifact, Reply, Request, Timing
+from quantrial.engines.gguf_file import read_header
 from quantrial.engines.llamacpp_process import Worker, worker_versions
 from quantrial.engines.model_files import describe_file, resolve
 from quantrial.engines.options import Option, read_options
@@ -59,10 +60,10 @@ TRANSPORT_ERRORS: dict[type[Exception], type[EngineError]] = {
     httpx.TooManyRedirects: EngineError,
     httpx.UnsupportedProtocol: EngineError,
     httpx.ProxyError: EngineError,
-    RuntimeError: EngineCrashedError,  # another thread's call broke the worker and closed the client
+    RuntimeError: EngineCrashedError,  # another thread closed the client
 }
-# The error types of llama.cpp's server (tools/server/server-task.h), and whether asking again can
-# help.
+# The error types of llama.cpp's server (tools/server/server-common.cpp), and whether asking again
+# can help.
 SERVER_ERRORS: dict[str, tuple[type[EngineError], bool]] = {
     "exceed_context_size_error": (ContextOverflowError, False),
     "invalid_request_error": (EngineError, False),
@@ -112,6 +113,7 @@ class LlamaCppEngine:
         self._worker: Worker | None = None
         self._client: httpx.Client | None = None
         self._load: float | None = None
+        self._stamp: tuple[int, int, int] | None = None
 
     def describe(self) -> Artifact:
         """Say what would run, by header and hash; makes the file where `quantize` asks for it."""
@@ -151,7 +153,8 @@ class LlamaCppEngine:
                 return 0.0
             self.close()
             source = resolve(self._model, self._base)
-            describe_file(source)
+            self._refuse_another(source)
+            read_header(source)  # says what is wrong with the file better than llama.cpp does
             path = made_file(source, self._quantize, self._degrade) if self._quantize else source
             try:
                 worker = Worker({"path": str(path), **self._options})
@@ -162,6 +165,9 @@ class LlamaCppEngine:
                 base_url=worker.address,
                 headers={"Authorization": f"Bearer {worker.token}"},
                 trust_env=False,
+                # The server drops a connection that was idle for some seconds; one that it drops
+                # while a call sets out on it would look like a crash.
+                limits=httpx.Limits(max_keepalive_connections=0),
             )
             self._load = worker.load_seconds
             return worker.load_seconds
@@ -204,6 +210,14 @@ class LlamaCppEngine:
             if self._worker is None or self._client is None:  # pragma: no cover - start sets both
                 raise EngineStartError("there is no worker")
             return self._worker, self._client
+
+    def _refuse_another(self, source: Path) -> None:
+        """Refuse a file that was replaced since it was first loaded: answers would be mixed."""
+        stat = source.stat()
+        stamp = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        if self._stamp not in (None, stamp):
+            raise EngineStartError(f"{self._model} has changed since it was first loaded")
+        self._stamp = stamp
 
     def _lost(self, exc: Exception, worker: Worker, request: Request, mark: int) -> EngineError:
         """Translate a broken call, and do away with the worker it broke on."""

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 _COMMAND = (sys.executable, "-P", "-m", "quantrial.engines.llamacpp_worker")
 _START_LIMIT = 900.0  # seconds; a large model from a slow disk
 _END_LIMIT = 2.0
-# GNU OpenMP has threads spin at every barrier, and llama.cpp has hundreds a token: on two cores with
-# two busy neighbours decoding fell from 110 to 1 token/s. Short spinning costs nothing when they are
-# quiet (117 token/s) and keeps 25 when not. The user's own setting goes before it.
+# GNU OpenMP has threads spin at every barrier, and llama.cpp has hundreds a token: on two cores
+# with two busy neighbours decoding fell from 110 to 1 token/s. Short spinning costs nothing when
+# they are quiet (117 token/s) and keeps 25 when not. The user's own setting goes before it.
 _CALM = {"GOMP_SPINCOUNT": "300"}
 _TAIL = 2000  # bytes of log that go into a message
 

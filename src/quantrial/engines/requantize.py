@@ -10,9 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
 import warnings
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +29,7 @@ from quantrial.errors import ModelFileError, QuantrialWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -101,17 +100,18 @@ def _is_whole(path: Path, recorded: Path) -> bool:
 
 
 def _make(source: Path, path: Path, recorded: Path, target: str, degrade: str | None) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:16]}-")
+    # Under the lock the name is this process's own; what a killed one left there is overwritten.
+    temporary = path.with_name(f".{path.name}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("wb") as file:
             digest = write_requantized(source, file, target, degrade)
             file.flush()
             os.fsync(file.fileno())
         replace_atomically(recorded, f"{digest}\n".encode())
-        Path(temporary).replace(path)
+        temporary.replace(path)
     finally:
         with contextlib.suppress(OSError):
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
 def write_requantized(source: Path, file: IO[bytes], target: str, degrade: str | None) -> str:

@@ -58,4 +58,4 @@ def size_rank(arm: str) -> Rank:
 
 
 def _plain(arm: str) -> str:
-    return arm.lower().replace("-", "_") if _TOKEN.search(arm.lower()) is None else arm.lower()
+    return arm.lower().replace("-", "_")

@@ -163,41 +163,62 @@ def _same_gold(task: str, one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
+def counted(n: int, one: str, many: str) -> str:
+    """Put a count before the words that go with it."""
+    return f"{n} {one if n == 1 else many}"
+
+
 def notes_of(answers: TaskAnswers, compared: Sequence[ScoreDifference]) -> Iterator[str]:
     """Say in sentences what a reader of the imported run should know about one task."""
-    task = answers.task
     for arm, file in answers.files.items():
-        name = file.path.name
-        if absent := len(answers.items) - len(file.rows):
-            yield f"{name}: {absent} of {len(answers.items)} examples have no row."
-        faults = [row for row in file.rows.values() if row.status != "ok"]
-        for status, n in sorted(Counter(str(row.error) for row in faults).items()):
-            held = sum(bool(row.output) for row in faults if row.error == status)
-            yield (
-                f"{name}: {n} answers have status {status!r} and count as faults, not as wrong"
-                + (f"; {held} of them hold text." if held else ".")
-            )
-        if file.ignored:
-            yield f"{name}: these keys are not kept: {', '.join(sorted(file.ignored))}."
-        if file.not_finite:
-            yield (
-                f"{name}: NaN or Infinity is read as null in {len(file.not_finite)} rows, "
-                f"first in line {file.not_finite[0]}."
-            )
-        unscored = sum(row.status == "ok" and row.score is None for row in file.rows.values())
-        if unscored:
-            yield f"{name}: {unscored} answers have no recorded score to compare with."
-        if differing := sum(one.arm == arm for one in compared):
-            yield f"{name}: {differing} recorded scores differ from the re-derived ones."
-        if file.superseded:
-            yield f"{name}: {len(file.superseded)} rows repeat an example; the last one counts."
+        different = sum(one.arm == arm for one in compared)
+        for sentence in _file_notes(file, len(answers.items), different):
+            yield f"{file.path.name}: {sentence}"
     if changed := answers.regolded():
+        rows = counted(changed, "replaced row has", "replaced rows have")
         yield (
-            f"{task}: {changed} of the replaced rows have another gold than the row that counts: "
-            "their example_id may stand for two examples."
+            f"{answers.task}: {rows} another gold than the row that counts, so "
+            f"{'its' if changed == 1 else 'their'} example_id may stand for two examples."
         )
     if answers.disagreeing:
         yield (
-            f"{task}: this metadata differs between arms and is not kept: "
+            f"{answers.task}: this metadata differs between arms and is not kept: "
             f"{', '.join(answers.disagreeing)}."
         )
+
+
+def _file_notes(file: AnswerFile, examples: int, different: int) -> Iterator[str]:
+    if absent := examples - len(file.rows):
+        yield f"{absent} of {examples} examples {'has' if absent == 1 else 'have'} no row."
+    yield from _fault_notes([row for row in file.rows.values() if row.status != "ok"])
+    if file.ignored:
+        yield f"these keys are not kept: {', '.join(sorted(file.ignored))}."
+    if file.not_finite:
+        rows = counted(len(file.not_finite), "row", "rows")
+        yield f"NaN or Infinity is read as null in {rows}, first in line {file.not_finite[0]}."
+    if unscored := sum(row.status == "ok" and row.score is None for row in file.rows.values()):
+        rows = counted(unscored, "answer has", "answers have")
+        yield f"{rows} no recorded score to compare with."
+    if different:
+        scores = counted(different, "recorded score differs", "recorded scores differ")
+        yield f"{scores} from the re-derived ones."
+    if file.superseded:
+        rows = counted(len(file.superseded), "row repeats", "rows repeat")
+        yield f"{rows} an example; the last one counts."
+
+
+def _fault_notes(faults: Sequence[AnswerRow]) -> Iterator[str]:
+    # an error's own message may differ from row to row; the status before it says enough
+    statuses = [str(row.error).partition(": ")[0] for row in faults]
+    for status, n in sorted(Counter(statuses).items()):
+        held = sum(
+            bool(row.output) for row, own in zip(faults, statuses, strict=True) if own == status
+        )
+        single = n == 1
+        said = (
+            f"{counted(n, 'answer has', 'answers have')} status {status!r} and "
+            f"{'counts as a fault' if single else 'count as faults'}, not as wrong"
+        )
+        if held:
+            said += ", though its text is there" if single else f", though {held} hold text"
+        yield f"{said}."

@@ -5,7 +5,8 @@ Nobody fixed this file's form, so several are read. An arm's own record is looke
 or a list of objects that hold a name under `arm`, `name`, `id`, `label`, `quantization`, `quant`
 or `tag`. A name is an arm's when it is the arm's or ends in it ("llama3.1:8b-instruct-q4_K_M"),
 without regard to case; an exact one goes first. These may stand at the top or one level down,
-under `experiment`, `config`, `study` or `manifest`. A record that is a text is the model's name.
+under `experiment`, `config`, `study` or `manifest`. A record that is a text is the model's name
+(of an absolute path, its last part).
 In a record, and in the objects within it:
 
 - the model is under `model`, `model_name`, `model_tag`, `model_id`, `ollama_model`, `ollama_tag`
@@ -27,7 +28,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, TypeVar
 
 from quantrial.errors import DataError
@@ -94,11 +95,11 @@ def facts_of(experiment: Mapping[str, Any], arm: str) -> ArmFacts:
         for part in (record, *_objects(record.values()))
     ]
     return ArmFacts(
-        model=_first(_text, parts, _MODEL)
-        or named
-        or longer
-        or _first(_text, _by_arm(places, _MODEL_BY_ARM, arm))
-        or _first(_text, places, _MODEL_OF_ALL),
+        model=_first(_model, parts, _MODEL)
+        or _model(named)
+        or _model(longer)
+        or _first(_model, _by_arm(places, _MODEL_BY_ARM, arm))
+        or _first(_model, places, _MODEL_OF_ALL),
         bytes_on_disk=_first(_size, parts, _BYTES)
         or _first(_large, parts, ("size",))
         or _first(_size, _by_arm(places, _BYTES_BY_ARM, arm)),
@@ -165,8 +166,12 @@ def _first(
     return next((value for value in found if value is not None), None)
 
 
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value.strip() else None
+def _model(value: Any) -> str | None:
+    if not isinstance(value, str) or not value.strip():
+        return None
+    # of a path on somebody's machine, only the file's name says anything here
+    absolute = PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute()
+    return PureWindowsPath(value).name or None if absolute else value
 
 
 def _size(value: Any) -> int | None:

@@ -81,7 +81,8 @@ def manifest_of(
 ) -> Manifest:
     """Write down what is known of an imported run.
 
-    `origin` is the name of the folder it was read from. The experiment's own manifest is kept whole under `study.imported`.
+    `origin` is the name of the folder it was read from. The experiment's own manifest
+    is kept whole under `study.imported`.
     """
     return Manifest(
         study={

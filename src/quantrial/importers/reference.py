@@ -5,12 +5,13 @@ object a line, and maybe an `experiment_manifest.json`. It becomes a run folder 
 asked: raw answers, golds and timings. Recorded scores are compared with re-derived ones and are no
 truth of their own.
 
-Of a row, `example_id`, `output`, `gold` and `score` are needed; `arm` and `task` must agree with the
-file's name where they are there. A row whose `status` is not ok needs neither output nor score. Times
-are nanoseconds: `load_duration_ns`, `prompt_eval_duration_ns`, `eval_duration_ns` and
-`total_duration_ns` (of which the load is taken off, as everywhere in a run folder), tokens
-`prompt_eval_count` and `eval_count`; where there is no `eval_duration_ns`, it follows from
-`tokens_per_second`. `timestamp` or `started_at`, `finish_reason` or `done_reason`, and `error` are kept.
+Of a row, `example_id`, `output`, `gold` and `score` are needed; `arm` and `task` must agree with
+the file's name where they are there. A row whose `status` is not ok needs neither output nor score.
+Times are nanoseconds: `load_duration_ns`, `prompt_eval_duration_ns`, `eval_duration_ns` and
+`total_duration_ns` (of which the load is taken off, as everywhere in a run folder); tokens are
+`prompt_eval_count` and `eval_count`. Where there is no `eval_duration_ns`, it follows from
+`tokens_per_second`. `timestamp` or `started_at`, `finish_reason` or `done_reason`, and `error` are
+kept too.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from quantrial.importers._reference_items import (
     ScoreDifference,
     TaskAnswers,
     align,
+    counted,
     notes_of,
 )
 from quantrial.importers._reference_manifest import facts_of, read_experiment
@@ -258,8 +260,8 @@ def _notes(
     if mmlu is not None:
         if missing := mmlu.without_subject:
             notes.append(
-                f"mmlu: {missing} rows have no metadata.subject, so subjects are neither strata "
-                "nor clusters."
+                f"mmlu: {counted(missing, 'row has', 'rows have')} no metadata.subject, so "
+                "subjects are neither strata nor clusters."
             )
         last = max(str(item.gold) for item in mmlu.items.values())
         if last > "D" and study.canonical()["tasks"]["mmlu"]["scoring"] == "first_letter":

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from quantrial.design.plan import ArmPlan, Plan, TaskPlan, prospects
 from quantrial.engines import make_engine
+from quantrial.running.guard import refuse_unconstrained
 from quantrial.running.manifest import arm_record, available_memory, differences
 from quantrial.running.prepare import Prepared, prepare
-from quantrial.running.runner import refuse_unconstrained, request_for
+from quantrial.running.runner import request_for
 
 if TYPE_CHECKING:
     from quantrial.engines import Engine

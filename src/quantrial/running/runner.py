@@ -19,16 +19,13 @@ from quantrial.errors import (
     ContextOverflowError,
     EngineError,
     EngineTimeoutError,
-    RunChangedError,
-    RunFolderError,
-    StudyError,
 )
 from quantrial.records import Manifest, Response, sha256_of
+from quantrial.running.guard import refuse_changed, refuse_foreign, refuse_unconstrained
 from quantrial.running.manifest import arm_record, host, software
 from quantrial.running.prepare import Prepared, prepare
 from quantrial.running.progress import Listener, Progress
 from quantrial.running.store import ResponseWriter, RunFolder, write_atomically
-from quantrial.study import parse_study
 
 if TYPE_CHECKING:
     from quantrial.design.schedule import Call
@@ -77,7 +74,7 @@ def run_study(
         DataError, ModelFileError, EngineError: as found before the first call.
     """
     run = RunFolder(folder)
-    _refuse_foreign(study, run)
+    refuse_foreign(study, run)
     prepared = prepare(study, base=base)
     with contextlib.ExitStack() as stack:
         engines: dict[str, Engine] = {}
@@ -187,7 +184,7 @@ class _Session:
         ]
 
     def warm_up(self, pending: list[Call]) -> None:
-        """Load every arm that has calls left, and have it answer its first prompt once, unrecorded."""
+        """Load every arm that has calls left; it answers its first prompt once, unrecorded."""
         for name, engine in self.engines.items():
             first = next((call for call in pending if call.arm == name), None)
             if first is None:
@@ -251,8 +248,9 @@ class _Session:
         self.in_a_row[arm] += 1
         if self.in_a_row[arm] >= BREAKER:
             raise EngineError(
-                f"arm {arm!r} failed {BREAKER} times in a row, last with: {error}. The run stops here; "
-                "what is recorded is kept, and the same command goes on once the cause is mended"
+                f"arm {arm!r} failed {BREAKER} times in a row, last with: {error}. The run stops "
+                "here; what is recorded is kept, and the same command goes on once the cause is "
+                "mended"
             )
 
     def _tell(self, phase: str) -> None:
@@ -302,55 +300,6 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def refuse_unconstrained(prepared: Prepared, engines: Mapping[str, Engine]) -> None:
-    """Refuse a task whose decoding is constrained on an engine that cannot do that."""
-    for name, task in prepared.tasks.items():
-        unable = [arm for arm, engine in engines.items() if not engine.constrains]
-        if task.constrained and unable:
-            raise StudyError(
-                f"its answers are held to the option texts, which the engine of {', '.join(unable)} "
-                "cannot do; use answer_mode 'letter' or the engine 'llamacpp'",
-                key=f"tasks.{name}.answer_mode",
-            )
-
-
-def _refuse_foreign(study: Study, run: RunFolder) -> None:
-    """Refuse a folder of another study before anything is loaded."""
-    if not run.exists():
-        known = {".lock", "study.yaml", "items.jsonl", "responses"}
-        if run.path.is_dir() and any(p.name not in known for p in run.path.iterdir()):
-            raise RunFolderError(
-                "this folder holds other files; name a new folder for the run", path=run.path
-            )
-        return
-    manifest = run.read_manifest()
-    if manifest.study["hash"] == study.hash:
-        return
-    if manifest.study["name"] != study.study:
-        raise RunChangedError(
-            f"this folder is a run of study {manifest.study['name']!r}, not of {study.study!r}; "
-            "name another folder",
-            path=run.path,
-        )
-    frozen = parse_study(run.study_path.read_text(encoding="utf-8"), path=run.study_path)
-    changed = _changed_keys(frozen.canonical(), study.canonical()) or ["study.yaml in the folder"]
-    raise RunChangedError(
-        f"the study changed since this run began: {', '.join(changed[:5])}. Undo the change, or "
-        "name another folder for a new run",
-        path=run.path,
-    )
-
-
-def _changed_keys(old: Any, new: Any, at: str = "") -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [
-            key
-            for name in sorted(old.keys() | new.keys())
-            for key in _changed_keys(old.get(name), new.get(name), f"{at}.{name}" if at else name)
-        ]
-    return [] if old == new else [at]
-
-
 def _settle(
     study: Study,
     *,
@@ -363,7 +312,7 @@ def _settle(
     """Write what the run is about, or check that it is still about the same."""
     if run.exists():
         manifest = run.read_manifest()
-        _refuse_changed(run, manifest, prepared, arms)
+        refuse_changed(run, manifest, prepared, arms)
         return manifest
     write_atomically(run.study_path, text.encode())
     run.write_items(item for items in prepared.items.values() for item in items)
@@ -393,35 +342,3 @@ def _settle(
 
 def _relative(base: Path, folder: Path) -> str:
     return Path(os.path.relpath(base.resolve(), folder.resolve())).as_posix()
-
-
-def _refuse_changed(
-    run: RunFolder,
-    manifest: Manifest,
-    prepared: Prepared,
-    arms: Mapping[str, Mapping[str, Any]],
-) -> None:
-    recorded = run.read_items()
-    for task, items in prepared.items.items():
-        then = [item.id for item in recorded.get(task, [])]
-        now = [item.id for item in items]
-        if then != now:
-            raise RunChangedError(
-                f"the items of task {task!r} changed since this run began: "
-                f"{len(set(now) - set(then))} are new, {len(set(then) - set(now))} are gone. Restore "
-                "the source, or name another folder for a new run",
-                path=run.path,
-            )
-    for name, arm in arms.items():
-        for key in ("sha256", "quantization", "options"):
-            if manifest.arms[name].get(key) != _jsonable(arm.get(key)):
-                raise RunChangedError(
-                    f"the artifact of arm {name!r} changed since this run began: {key} was "
-                    f"{manifest.arms[name].get(key)!r:.30}, is {arm.get(key)!r:.30}. Restore it, or "
-                    "name another folder for a new run",
-                    path=run.path,
-                )
-
-
-def _jsonable(value: Any) -> Any:
-    return dict(value) if isinstance(value, Mapping) else value

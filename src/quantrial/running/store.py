@@ -150,7 +150,7 @@ class RunFolder:
     def read_responses(
         self, task: str, arm: str, *, known: Container[str] | None = None
     ) -> list[Response]:
-        """Read one responses file, or nothing where there is none yet; a torn last line is left out.
+        """Read one responses file, if it is there; a torn last line is left out.
 
         Args:
             task: the task.
@@ -158,7 +158,8 @@ class RunFolder:
             known: the ids of the task's items, to refuse responses to any other.
 
         Raises:
-            RecordError: a malformed line that is not the torn last one, a line of another task or arm,
+            RecordError: a malformed line that is not the torn last one, a line of another task or
+            arm,
                 a response to an unknown item.
         """
         path = self.responses_path(task, arm)
@@ -169,7 +170,7 @@ class RunFolder:
             response = response_from_json(line, path=path, line=number)
             if (response.task, response.arm) != (task, arm):
                 raise RecordError(
-                    f"a response of task {response.task!r}, arm {response.arm!r} stands in this file",
+                    f"a response of task {response.task!r}, arm {response.arm!r} stands here",
                     path=path,
                     line=number,
                 )
@@ -260,7 +261,8 @@ class ResponseWriter:
         """Record one response.
 
         Raises:
-            RunFolderError: the line could not be written whole (a full disk, for one); what part of it
+            RunFolderError: the line could not be written whole (a full disk, for one); what part
+            of it
                 was written is taken back.
         """
         file = self._files[response.task, response.arm]
@@ -274,8 +276,8 @@ class ResponseWriter:
             with contextlib.suppress(OSError):
                 file.truncate(start)
             raise RunFolderError(
-                f"cannot be written ({exc.strerror}); nothing recorded before is lost, and the same "
-                "command goes on from there",
+                f"cannot be written ({exc.strerror}); nothing recorded before is lost, and the "
+                "same command goes on from there",
                 path=file.name,
             ) from exc
 

@@ -18,7 +18,8 @@ Question = Literal["difference", "non_inferior", "equivalent"]
 Floats = NDArray[np.float64]
 
 _REACH = 8.5  # standard deviations enumerated either side; what lies beyond is below 1e-15
-_MOST_CELLS = 4_000_000
+_MOST_CELLS = 500_000
+_INSIDE = 1.0 - 1e-9  # a difference at the margin must not pass for one inside by rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def flip_power(
 
     Returns:
         The power. Exact, by enumeration of every outcome with a chance that matters, up to
-        about four million of them (n around 10^5); the normal approximation beyond.
+        half a million of them (n around 10^4); the normal approximation beyond.
 
     Raises:
         StatisticsError: for rates, margin or alpha out of range.
@@ -98,8 +99,10 @@ def flip_power(
     total = checked_n(n, 1, "power")
     harm, gain = _checked_rates(harmful_rate, beneficial_rate)
     bound = _checked_question(question, margin, alpha)
-    gains, losses = _likely_counts(total, gain), _likely_counts(total, harm)
-    if gains.size * losses.size <= _MOST_CELLS:
+    few, many = _likely_range(total, gain), _likely_range(total, harm)
+    if (few[1] - few[0] + 1) * (many[1] - many[0] + 1) <= _MOST_CELLS:
+        gains = np.arange(few[0], few[1] + 1, dtype=np.float64)
+        losses = np.arange(many[0], many[1] + 1, dtype=np.float64)
         chances = _joint_chances(total, gains, losses, gain, harm)
         yes = _rejects(gains[:, None], losses[None, :], total, question, bound, alpha)
         power, method = float(chances[yes].sum()), "exact"
@@ -111,12 +114,12 @@ def flip_power(
     return PowerResult(min(power, 1.0), question, total, harm, gain, bound, alpha, method)
 
 
-def _likely_counts(n: int, rate: float) -> Floats:
-    centre, reach = n * rate, _REACH * math.sqrt(n * rate * (1.0 - rate)) + _REACH**2 / 2.0
-    low, high = max(0, math.floor(centre - reach)), min(n, math.ceil(centre + reach))
+def _likely_range(n: int, rate: float) -> tuple[int, int]:
+    """Return the smallest and largest count whose chance matters."""
     if rate in (0.0, 1.0):
-        low = high = round(centre)
-    return np.arange(low, high + 1, dtype=np.float64)
+        return (round(n * rate),) * 2
+    centre, reach = n * rate, _REACH * math.sqrt(n * rate * (1.0 - rate)) + _REACH**2 / 2.0
+    return max(0, math.floor(centre - reach)), min(n, math.ceil(centre + reach))
 
 
 def _joint_chances(n: int, gains: Floats, losses: Floats, gain: float, harm: float) -> Floats:
@@ -139,15 +142,23 @@ def _joint_chances(n: int, gains: Floats, losses: Floats, gain: float, harm: flo
     return chances
 
 
+def _fair_tail(count: Floats, flips: Floats) -> Floats:
+    """Return P(X <= count) for X binomial of `flips` with chance 1/2."""
+    inside = (count >= 0.0) & (count < flips)
+    tail = special().betainc(
+        np.where(inside, flips - count, 1.0), np.where(inside, count + 1.0, 1.0), 0.5
+    )
+    return np.where(inside, tail, np.where(count < 0.0, 0.0, 1.0))
+
+
 def _most_fewer(flips: Floats, alpha: float) -> Floats:
     """Return for each number of flips the largest smaller count that mid-p rejects, or -1."""
-    tail = special().bdtr
     low, high = np.full(flips.shape, -1.0), np.floor(flips / 2.0)
     while (high - low > 0.5).any():
         middle = np.ceil((low + high) / 2.0)
         # mid-p: twice the tail less the probability of the count itself
-        below = np.where(middle > 0.0, tail(np.maximum(middle - 1.0, 0.0), flips, 0.5), 0.0)
-        reject = (tail(middle, flips, 0.5) + below <= alpha) & (flips > 0.0)
+        p = _fair_tail(middle, flips) + _fair_tail(middle - 1.0, flips)
+        reject = (p <= alpha) & (flips > 0.0)
         low = np.where(reject, middle, low)
         high = np.where(reject, high, middle - 1.0)
     return low
@@ -230,9 +241,9 @@ def items_for_flips(
     if bound is None:
         possible = gap != 0.0
     elif question == "non_inferior":
-        possible = gap > -bound
+        possible = gap > -bound * _INSIDE
     else:
-        possible = abs(gap) < bound
+        possible = abs(gap) < bound * _INSIDE
     if not possible:
         return None
 

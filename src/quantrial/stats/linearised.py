@@ -86,8 +86,8 @@ def score_ratios(
             is raised to the cluster-robust one, never below the item-level one, on
             Satterthwaite degrees of freedom. Not together with strata.
         support: the largest size that one item's difference can have, where it is known (1 for
-            scores in [0, 1] over a denominator of 1). Without it the largest one seen, and at
-            least twice the tested difference, stands in.
+            scores in [0, 1] over a denominator of 1). Without it the largest one seen, plus
+            the size of the tested difference, stands in.
         empty: the value of an arm whose denominator is 0 throughout.
 
     Returns:
@@ -172,7 +172,7 @@ def _from_influences(
         return blank
     largest = float(np.abs(values).max())
     limit = _checked_support(support, largest)
-    if blank.changed == 0 and limit is None:
+    if limit is None and (blank.changed == 0 or blank.n == 1):
         return blank
     if blank.changed == 0:
         values, largest = np.zeros(blank.n), 0.0
@@ -185,7 +185,7 @@ def _from_influences(
     n = blank.n
 
     def variance(mean: float) -> float:
-        edge = limit if limit is not None else max(largest, 2.0 * abs(mean))
+        edge = limit if limit is not None else largest + abs(mean)
         return scale * value_variance(distinct, weights, mean, edge) / n
 
     return PairedScore(

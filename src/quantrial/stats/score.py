@@ -24,6 +24,7 @@ from quantrial.stats.results import Alternative, EquivalenceResult, Interval, Te
 QUARTER = 0.25  # of one changed pair: the continuity correction that keeps the error rates
 _FEW_CHANGES = 10.0
 _MOST_DOUBLINGS = 60
+_NEXT_TO = 1e-15  # nearer to the estimate than any bound of a finite sample
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -190,7 +191,10 @@ class PairedScore:
                 return math.nan  # fewer than reach^2 items: no difference is ever rejected
         elif excess(outer) <= 0.0:
             return outer
-        return bracketed_root(excess, self.estimate, outer)
+        inner = self.estimate
+        if excess(inner) == 0.0:  # no variance seen: the bound lies further out
+            inner += sign * _NEXT_TO
+        return bracketed_root(excess, inner, outer)
 
     def _distance(self, value: float, *, above: bool = False) -> float:
         """Return how far the estimate lies above (or below) `value`, in standard errors."""
@@ -201,7 +205,7 @@ class PairedScore:
             variance = self._variance(value)
         if variance > 0.0:
             return gap / math.sqrt(variance)
-        return math.copysign(math.inf, gap)
+        return math.inf if gap > 0.0 else -math.inf
 
     def _tail(self, distance: float) -> float:
         if math.isinf(self.df):

@@ -23,9 +23,9 @@ def make_task(
 ) -> Task:
     """Make the task a study declares.
 
-    `shots` are all solved examples of the source (`LoadedItems.shots`); a task takes as many as its
-    part of the study says, for MMLU those of the item's subject. `types` are the entity types of the
-    source.
+    `shots` are all solved examples of the source (`LoadedItems.shots`); a task takes as many as
+    its part of the study says, for MMLU those of the item's subject. `types` are the entity types
+    of the source.
     """
     if spec.kind == "choice":
         from quantrial.tasks.choice import Choice

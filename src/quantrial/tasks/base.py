@@ -1,7 +1,8 @@
 """What a task is: it turns items into prompts and texts into outcomes, and names its endpoints.
 
-Pure: a task sees no engine, no file of a run, no statistic. A new endpoint is one `Endpoint` in the
-task's file; everything after it (intervals, contrasts, verdicts, report) follows from the declaration.
+Pure: a task sees no engine, no file of a run, no statistic. A new endpoint is one `Endpoint` in
+the task's file; everything after it (intervals, contrasts, verdicts, report) follows from the
+declaration.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 class Prompt:
     """What an arm is shown for one item.
 
-    `messages` (pairs of role and text) for the model's chat template, or `text` to be continued. Holds
-    nothing of the gold answer.
+    `messages` (pairs of role and text) for the model's chat template, or `text` to be continued.
+    Holds nothing of the gold answer.
     """
 
     messages: tuple[tuple[str, str], ...] = ()

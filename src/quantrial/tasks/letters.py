@@ -51,8 +51,8 @@ class _Group:
     leads: bool
 
 
-# What stands around a letter is looked at this far; of a text longer than twice _HALF, begin and end
-# are read. So no text takes long, whatever a broken model writes.
+# What stands around a letter is looked at this far; of a text longer than twice _HALF, begin and
+# end are read. So no text takes long, whatever a broken model writes.
 _REACH = 80
 _HALF = 8_000
 

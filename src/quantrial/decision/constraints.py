@@ -1,0 +1,156 @@
+"""A decision under the user's own constraints: the arm that keeps them, or the nearest miss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from quantrial.decision.trial import Trial
+from quantrial.decision.words import Document, evidence, margin, points, ratio
+from quantrial.errors import StudyError
+
+
+@dataclass(frozen=True, slots=True)
+class Constraints:
+    """What the user cannot give up.
+
+    `max_memory` in bytes of weights; `min_speedup` as a ratio of decoding speeds to the
+    reference's; `tolerate` as the largest acceptable loss, a fraction, in place of the margin;
+    `workloads` that matter (all by default).
+    """
+
+    max_memory: int | None = None
+    min_speedup: float | None = None
+    tolerate: float | None = None
+    workloads: tuple[str, ...] = ()
+
+    @property
+    def stated(self) -> bool:
+        """Whether anything is constrained."""
+        return self != Constraints()
+
+
+def check(constraints: Constraints, trial: Trial) -> None:
+    """Refuse constraints that no study could meet, or that name what this one does not have.
+
+    Raises:
+        StudyError: with the constraint as its key.
+    """
+    known = sorted({trial.workload(task) for task in trial.tasks})
+    for workload in constraints.workloads:
+        if workload not in known:
+            raise StudyError(
+                f"no task of this study stands for {workload!r}; its workloads are "
+                f"{', '.join(known)}",
+                key="workload",
+            )
+    if constraints.tolerate is not None and not 0 < constraints.tolerate < 1:
+        raise StudyError(
+            f"must lie between 0 and 1 (0pp and 100pp); got {constraints.tolerate:g}",
+            key="tolerate",
+        )
+    for key in ("max_memory", "min_speedup"):
+        value = getattr(constraints, key)
+        if value is not None and not value > 0:
+            raise StudyError(f"must be above 0; got {value:g}", key=key)
+
+
+def constrained(trial: Trial, constraints: Constraints) -> dict[str, Any]:
+    """Pick the cheapest arm that breaks no constraint, or name the nearest miss."""
+    tasks = [
+        task
+        for task in trial.tasks
+        if not constraints.workloads or trial.workload(task) in constraints.workloads
+    ]
+    broken = {
+        arm: [*_cost_broken(trial, arm, constraints), *_loss_broken(trial, arm, tasks, constraints)]
+        for arm in trial.by_cost
+    }
+    pick = next((arm for arm in trial.by_cost if not broken[arm]), None)
+    nearest = min(broken, key=lambda arm: (len(broken[arm]), trial.by_cost.index(arm)))
+    if pick is not None:
+        because = [
+            finding["id"]
+            for task in tasks
+            if pick != trial.reference and (finding := trial.primary(task, pick))
+        ]
+        text = f"Under your constraints, ship {pick}" + (
+            "." if pick == trial.reference else f": {trial.saving(pick)} of {trial.reference}."
+        )
+    else:
+        because = [one["because"] for one in broken[nearest] if one["because"]]
+        text = (
+            f"No arm keeps all your constraints. The nearest miss is {nearest}: "
+            + "; ".join(one["text"] for one in broken[nearest])
+            + "."
+        )
+    return {
+        "constraints": asdict(constraints),
+        "pick": pick,
+        "nearest": nearest,
+        "text": text,
+        "because": because,
+        "evidence": [evidence(trial.findings[finding]) for finding in because],
+        "rejected": [{"arm": arm, "breaks": reasons} for arm, reasons in broken.items() if reasons],
+    }
+
+
+def _broken(constraint: str, text: str, finding: Document | None = None) -> dict[str, Any]:
+    return {
+        "constraint": constraint,
+        "text": text,
+        "because": None if finding is None else finding["id"],
+        "evidence": [] if finding is None else [evidence(finding)],
+    }
+
+
+def _cost_broken(trial: Trial, arm: str, limits: Constraints) -> Iterator[dict[str, Any]]:
+    cost = trial.cost(arm)
+    memory, speedup = cost["memory_bytes"], cost["speedup"]
+    if limits.max_memory is not None:
+        if memory is None:
+            yield _broken("max_memory", f"the memory of {arm} is not known")
+        elif memory > limits.max_memory:
+            yield _broken(
+                "max_memory",
+                f"{arm} needs {memory / 1e6:,.0f} MB, {limits.max_memory / 1e6:,.0f} MB are "
+                "allowed",
+            )
+    if limits.min_speedup is not None:
+        if speedup is None:
+            yield _broken("min_speedup", f"the speed of {arm} is not known")
+        elif speedup < limits.min_speedup:
+            yield _broken(
+                "min_speedup",
+                f"{arm} decodes at {ratio(speedup)} the reference's speed, "
+                f"{ratio(limits.min_speedup)} are asked",
+            )
+
+
+def _loss_broken(
+    trial: Trial, arm: str, tasks: Sequence[str], limits: Constraints
+) -> Iterator[dict[str, Any]]:
+    if arm == trial.reference:
+        return
+    for task in tasks:
+        finding, workload = trial.primary(task, arm), trial.workload(task)
+        if finding is None:
+            yield _broken("quality", f"{arm} shares no answered item on {workload}")
+        elif limits.tolerate is None:
+            if not trial.holds(task, arm):
+                kept = margin(finding["margin"])
+                yield _broken(
+                    "quality", f"{arm} is not shown to lose less than {kept} on {workload}", finding
+                )
+        else:
+            # the one-sided bound of the interval that belongs to the equivalence test
+            floor = finding["equivalence_ci"][0]
+            if floor is None or floor <= -limits.tolerate:
+                most = "an unknown loss" if floor is None else points(-floor).lstrip("+")
+                yield _broken(
+                    "tolerate",
+                    f"{arm} may lose up to {most} on {workload}, {margin(limits.tolerate)} are "
+                    "tolerated",
+                    finding,
+                )

@@ -1,0 +1,151 @@
+"""What a report is made of: sentences, tables, sections. Only text; every number is formatted already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a sentence. `target` is the id of the finding it names."""
+
+    text: str
+    target: str | None = None
+
+
+Sentence = tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One field of a table. `title` is shown on hover, `tone` is a verdict, `target` a finding."""
+
+    text: str
+    title: str = ""
+    tone: str = ""
+    target: str = ""
+    code: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The head of a column. `hint` explains its term."""
+
+    head: str
+    numeric: bool = True
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a table. `finding` is the id of what it shows, and becomes its anchor."""
+
+    cells: tuple[Cell, ...]
+    finding: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table; `caption` says what it shows to who cannot see it."""
+
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Part of a section under a heading of its own. `folded`: closed at first where that is possible."""
+
+    title: str
+    notes: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    items: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    folded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A name and its value."""
+
+    name: str
+    value: str
+    title: str = ""
+    code: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A chapter of the report."""
+
+    anchor: str
+    title: str
+    lead: str
+    groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """A list of recommendations of one kind."""
+
+    anchor: str
+    title: str
+    sentences: tuple[Sentence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one arm stands on one workload."""
+
+    workload: str
+    quality: str
+    tone: str
+    verdict: str
+    difference: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One arm at a glance."""
+
+    arm: str
+    badges: tuple[str, ...]
+    facts: tuple[Fact, ...]
+    standings: tuple[Standing, ...]
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A drawing: file name without its ending, heading, and what it shows in words."""
+
+    name: str
+    title: str
+    caption: str
+    alternative: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The whole report, ready to be written down."""
+
+    title: str
+    subtitle: str
+    headline: str
+    summary: Sentence
+    constrained: Advice | None
+    advice: tuple[Advice, ...]
+    cards: tuple[Card, ...]
+    costs: Table
+    standings: Table
+    plots: tuple[Plot, ...]
+    sections: tuple[Section, ...]
+    words: tuple[Fact, ...]
+
+
+def cells(*texts: str) -> tuple[Cell, ...]:
+    """Make plain cells."""
+    return tuple(Cell(text) for text in texts)

@@ -1,0 +1,151 @@
+"""Numbers and outside text as people read them. The only place of the report that does arithmetic."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+UNKNOWN = "unknown"
+NONE = "none"
+_MINUS = "\N{MINUS SIGN}"
+
+Bounds = Sequence[float | None] | None
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """Write a fraction in percent: 0.585 is `58.5 %`."""
+    return UNKNOWN if value is None else f"{100 * value:.{digits}f} %"
+
+
+def points(value: float | None) -> str:
+    """Write a difference of fractions in percentage points, with its sign."""
+    return UNKNOWN if value is None else f"{_signed(value)} pp"
+
+
+def size_of_points(value: float | None) -> str:
+    """Write a difference that has no direction (a margin, say) in percentage points."""
+    return UNKNOWN if value is None else f"{100 * abs(value):.1f} pp"
+
+
+def percent_interval(bounds: Bounds) -> str:
+    """Write the interval of a fraction: `51.6 to 65.1 %`."""
+    known = _known(bounds)
+    return NONE if known is None else f"{100 * known[0]:.1f} to {100 * known[1]:.1f} %"
+
+
+def points_interval(bounds: Bounds) -> str:
+    """Write the interval of a difference: `−21.9 to −5.2 pp`."""
+    known = _known(bounds)
+    return NONE if known is None else f"{_signed(known[0])} to {_signed(known[1])} pp"
+
+
+def p_value(value: float | None) -> str:
+    """Write a p-value without its leading zero: `.008`, `< .001`, `1.000`."""
+    if value is None:
+        return UNKNOWN
+    if value < 0.001:
+        return "< .001"
+    text = f"{value:.3f}"
+    return text[1:] if text.startswith("0") else text
+
+
+def file_size(value: float | None) -> str:
+    """Write bytes in decimal units: `270.9 MB`."""
+    if value is None:
+        return UNKNOWN
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if value >= unit:
+            return f"{value / unit:.1f} {name}"
+    return f"{value:.0f} B"
+
+
+def ratio(value: float | None) -> str:
+    """Write a ratio: `1.42×`."""
+    return UNKNOWN if value is None else f"{value:.2f}\N{MULTIPLICATION SIGN}"
+
+
+def rate(value: float | None) -> str:
+    """Write a rate (tokens a second) with the digits that mean something."""
+    if value is None:
+        return UNKNOWN
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}"
+
+
+def seconds(value: float | None) -> str:
+    """Write a duration with the unit that fits it."""
+    if value is None:
+        return UNKNOWN
+    for unit, name in ((1.0, "s"), (1e-3, "ms")):
+        if value >= unit:
+            return f"{value / unit:.2f} {name}"
+    return f"{value / 1e-6:.1f} µs"
+
+
+def decimal(value: float | None) -> str:
+    """Write a plain number with three decimals, a standard deviation for one."""
+    return UNKNOWN if value is None else f"{value:.3f}"
+
+
+def count(value: int | None) -> str:
+    """Write a count with thousands apart."""
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+def plural(value: int, one: str, many: str | None = None) -> str:
+    """Write a count with its noun: `1 item`, `192 items`."""
+    return f"{value:,} {one if value == 1 else many or one + 's'}"
+
+
+def short_hash(value: str | None) -> str:
+    """Write the first twelve characters of a digest."""
+    return UNKNOWN if not value else value[:12]
+
+
+def moment(value: str | None) -> str:
+    """Write an ISO time to the second: `2026-11-23 18:58:36 UTC`."""
+    if not value:
+        return UNKNOWN
+    match = re.match(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(Z|\+00:00)$", value)
+    return f"{match[1]} {match[2]} UTC" if match else value
+
+
+def listed(words: Sequence[str]) -> str:
+    """Join words: `a, b and c`."""
+    unique = list(dict.fromkeys(words))
+    if len(unique) < 2:
+        return "".join(unique)
+    return ", ".join(unique[:-1]) + " and " + unique[-1]
+
+
+def clean(text: str) -> str:
+    """Make outside text inert: one line, and nothing in it that acts instead of being seen.
+
+    Control and formatting characters (escape sequences, overrides of the writing direction, lone
+    surrogates) are written out as `\\u202e`.
+    """
+    shown = (_visible(c) for c in text)
+    return " ".join("".join(shown).split())
+
+
+def _visible(character: str) -> str:
+    if character.isspace():
+        return " "
+    # Cc control, Cf format (bidi overrides, zero widths), Cs lone surrogate, Co/Cn nothing to see
+    if unicodedata.category(character)[0] != "C":
+        return character
+    code = ord(character)
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def _signed(value: float) -> str:
+    text = f"{100 * value:+.1f}"
+    # what rounds to nothing has no sign
+    return "0.0" if text[1:] == "0.0" else text.replace("-", _MINUS)
+
+
+def _known(bounds: Bounds) -> tuple[float, float] | None:
+    if bounds is None:
+        return None
+    low, high = bounds
+    return None if low is None or high is None else (low, high)

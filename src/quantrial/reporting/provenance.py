@@ -1,0 +1,207 @@
+"""What ran, on what, made of what; how to get it again; and what the study cannot say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from quantrial.reporting.blocks import Fact, Group, Section
+from quantrial.reporting.formatting import (
+    UNKNOWN,
+    count,
+    file_size,
+    listed,
+    moment,
+    plural,
+    short_hash,
+)
+
+if TYPE_CHECKING:
+    from quantrial.records import Manifest
+    from quantrial.study import Study
+
+Document = Mapping[str, Any]
+
+
+def provenance_section(manifest: Manifest, warnings: Sequence[str]) -> Section:
+    """Name everything that the numbers depend on."""
+    groups = []
+    if warnings:
+        groups.append(
+            Group("Arms that differ in more than their weights", items=tuple(map(str, warnings)))
+        )
+    for arm, record in manifest.arms.items():
+        groups.append(Group(f"Arm: {arm}", facts=tuple(_arm(record)), folded=True))
+    for task, record in manifest.tasks.items():
+        groups.append(Group(f"Data: {task}", facts=tuple(_task(record)), folded=True))
+    groups.append(Group("Software and host", facts=tuple(_machine(manifest)), folded=True))
+    sessions = tuple(_session(one) for one in manifest.sessions)
+    if sessions:
+        groups.append(Group("Sessions", items=sessions, folded=True))
+    if manifest.notes:
+        groups.append(Group("Notes of the run", items=tuple(map(str, manifest.notes)), folded=True))
+    lead = "What ran, on what, made of what."
+    return Section("provenance", "Provenance", lead, tuple(groups))
+
+
+def _arm(record: Document) -> Iterator[Fact]:
+    versions = record.get("versions") or {}
+    engine = ", ".join(f"{name} {version}" for name, version in versions.items())
+    yield Fact("model", _text(record.get("model")), code=True)
+    yield Fact("engine", f"{_text(record.get('engine'))} ({engine})" if engine else UNKNOWN)
+    yield Fact("type", _text(record.get("quantization")))
+    yield Fact("weights", file_size(record.get("bytes_on_disk")))
+    if record.get("architecture"):
+        yield Fact("architecture", _text(record["architecture"]))
+    if record.get("parameters"):
+        yield Fact("parameters", count(record["parameters"]))
+    if record.get("context"):
+        yield Fact("context", plural(record["context"], "token"))
+    yield _hash("sha256", record.get("sha256"))
+    yield _hash("tokenizer", record.get("tokenizer_sha256"))
+    yield _hash("chat template", record.get("template_sha256"))
+    if record.get("derived_from"):
+        yield Fact("made from", _text(record["derived_from"]), code=True)
+        yield Fact("source type", _text(record.get("source_quantization")))
+        yield _hash("source sha256", record.get("source_sha256"))
+    if record.get("options"):
+        yield Fact("options", _text(record["options"]), code=True)
+
+
+def _task(record: Document) -> Iterator[Fact]:
+    source = record.get("source") or {}
+    yield Fact("source", _text(source.get("id")), code=True)
+    yield Fact("revision", _text(source.get("revision")))
+    yield _hash("content", source.get("content_sha256"))
+    yield Fact("items", count(record.get("items")))
+    if source.get("available") is not None:
+        yield Fact("available", count(source["available"]))
+    duplicates = source.get("duplicates")
+    if isinstance(duplicates, Sequence) and not isinstance(duplicates, str) and duplicates:
+        yield Fact("rows of equal content", count(len(duplicates)))
+    for name, digest in (source.get("files") or {}).items():
+        yield Fact(f"file {name}", short_hash(digest), title=_text(digest), code=True)
+
+
+def _machine(manifest: Manifest) -> Iterator[Fact]:
+    software, host = manifest.software, manifest.host
+    yield _hash("study", manifest.study.get("hash"))
+    yield Fact("seed", _text(manifest.study.get("seed")))
+    yield Fact("quantrial", _text(software.get("quantrial")))
+    yield Fact("Python", _text(software.get("python")))
+    for name, version in (software.get("packages") or {}).items():
+        yield Fact(str(name), _text(version))
+    git = software.get("git")
+    if git:
+        state = "with uncommitted changes" if git.get("dirty") else "clean"
+        yield Fact("git", f"{short_hash(git.get('commit'))}, {state}", title=_text(git.get("commit")))
+    else:
+        yield Fact("git", "not in a checkout")
+    system = " ".join(_text(host.get(key)) for key in ("system", "release", "machine"))
+    yield Fact("system", system if host else UNKNOWN)
+    yield Fact("processor", _text(host.get("cpu")))
+    yield Fact("cores", _text(host.get("cores")))
+    yield Fact("memory", file_size(host.get("memory_bytes")))
+
+
+def _session(record: Document) -> str:
+    asked = record.get("asked")
+    calls = plural(asked, "call") if isinstance(asked, int) else "calls unknown"
+    return f"{moment(record.get('started_at'))} to {moment(record.get('ended_at'))}: {calls}"
+
+
+def _hash(name: str, digest: Any) -> Fact:
+    return Fact(name, short_hash(digest), title=digest or "", code=bool(digest))
+
+
+def _text(value: Any) -> str:
+    if value is None or value == "":
+        return UNKNOWN
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+
+
+def limits_section(study: Study, summary: Document, manifest: Manifest) -> Section:
+    """Say what the study did not vary, and so cannot speak of."""
+    items = list(_limits(study, summary, manifest))
+    notes = tuple(study.notes)
+    groups = [Group("What this study did not vary", items=tuple(items))]
+    if notes:
+        groups.append(Group("Notes of the study", items=notes))
+    lead = "What was held fixed in this study is not known to hold elsewhere."
+    return Section("limits", "Limits", lead, tuple(groups))
+
+
+def _limits(study: Study, summary: Document, manifest: Manifest) -> Iterator[str]:
+    imported = [n for n, task in study.tasks.items() if task.source.type == "imported"]
+    yield (
+        f"One model, as {plural(len(study.arms), 'artifact')}: {listed(list(study.arms))}. Other "
+        "models, and other ways to quantize this one, may behave otherwise."
+    )
+    for name, task in study.tasks.items():
+        asked = summary["tasks"][name]["flow"]["analysed_items"]
+        words = f"{task.workload} is represented by one task, {name}: {plural(asked, 'item')}"
+        if name in imported:
+            yield f"{words}, asked by another program. Other items or prompts may give another result."
+        else:
+            shots = plural(task.shots, "solved example") if task.shots else "no solved example"
+            yield (
+                f"{words}, one prompt ({task.prompt_format} format, {shots}), at most "
+                f"{task.max_tokens} tokens an answer. Other items or prompts may give another result."
+            )
+    if imported:
+        yield (
+            "The answers were collected by another program: how they were sampled, in which order and "
+            "on which machine is as its records say, and was not controlled here."
+        )
+    else:
+        yield (
+            "Temperature 0 and one answer an item: what sampling would change, and how answers vary "
+            "when a question is repeated, was not looked at."
+        )
+        yield (
+            f"One machine ({_text(manifest.host.get('cpu'))}, {_text(manifest.host.get('cores'))} cores): "
+            "speeds, and on other hardware some answers, differ elsewhere."
+        )
+    yield f"One seed ({study.seed}) for the order of calls and for every draw."
+    yield (
+        "Speed was not measured in a phase of its own: it is taken from the timings of the same "
+        "answers, one call at a time, and says nothing about many users at once."
+    )
+    if summary["methods"] == "classic":
+        yield (
+            "The classic method set claims equivalence too often when few answers change: the "
+            "percentile bootstrap then reports intervals that are too narrow, or none."
+        )
+    if not any(arm.control for arm in study.arms.values()):
+        yield (
+            "There is no positive control: nothing in this study shows that it would have found real "
+            "harm."
+        )
+    if len(manifest.sessions) > 1:
+        yield (
+            f"The calls were made in {plural(len(manifest.sessions), 'session')}: what changed on the "
+            "machine between them may show in the speeds."
+        )
+    git = manifest.software.get("git")
+    if git and git.get("dirty"):
+        yield "The git checkout held uncommitted changes when the run began."
+
+
+def reproduce_section(study: Study, summary: Document) -> Section:
+    """The commands that give this report again."""
+    imported = any(task.source.type == "imported" for task in study.tasks.values())
+    run = "quantrial import reference DIR -o RUN" if imported else "quantrial run study.yaml"
+    commands = (
+        run,
+        f"quantrial analyze RUN --methods {summary['methods']}",
+        "quantrial decide RUN",
+        "quantrial report RUN",
+        "quantrial verify RUN",
+    )
+    lead = (
+        "`verify` derives every number here again from the recorded answers, in seconds; `run` asks "
+        "anew. RUN is the folder that holds this report."
+    )
+    group = Group("Commands", commands=commands)
+    return Section("reproduce", "How to reproduce", lead, (group,))

@@ -1,0 +1,282 @@
+"""The tables that carry the verdicts: arms, contrasts, equivalence, strata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells
+from quantrial.reporting.formatting import (
+    count,
+    listed,
+    p_value,
+    percent,
+    percent_interval,
+    points,
+    points_interval,
+    size_of_points,
+)
+from quantrial.reporting.words import endpoint as endpoint_word
+from quantrial.reporting.words import method, verdict
+
+Document = Mapping[str, Any]
+
+_DIFFERENCE = Column("difference", hint="candidate minus reference; negative is a loss")
+_P = Column("p", hint="two-sided, not adjusted")
+_ADJUSTED = Column("adj. p", hint="adjusted by Holm for the number of pairs compared")
+_VERDICT = Column("verdict", numeric=False)
+_CONTRAST = Column("contrast", numeric=False, hint="candidate vs reference")
+
+
+def arms_section(summary: Document) -> Section:
+    """How good each arm is, on its own."""
+    groups = []
+    for task, part, name, results, primary in _endpoints(summary):
+        own = results["arms"]
+        table = Table(
+            f"{endpoint_word(name)} of each arm on {task}",
+            (
+                Column("arm", numeric=False),
+                Column(endpoint_word(name)),
+                Column(_level(own.values())),
+                Column("items"),
+                Column("method", numeric=False),
+            ),
+            tuple(
+                Row(
+                    cells(
+                        arm,
+                        percent(one["estimate"]),
+                        percent_interval(one["ci"]),
+                        count(one["n"]),
+                        method(one["method"]),
+                    )
+                )
+                for arm, one in own.items()
+            ),
+        )
+        chance = part.get("chance")
+        notes = ()
+        if primary and chance is not None:
+            notes = (f"Guessing blindly would reach {percent(chance)}.",)
+        groups.append(_group("Estimates", task, name, table, primary=primary, notes=notes))
+    return Section("arms", "Arms", "Each arm on its own.", tuple(groups))
+
+
+def contrasts_section(summary: Document) -> Section:
+    """Every pair of arms, compared on the items both answered."""
+    groups = []
+    for task, _, name, results, primary in _endpoints(summary):
+        table = _contrast_table(f"{endpoint_word(name)} on {task}", results["contrasts"])
+        notes = (f"Findings {task}.{name}.*", *_methods_note(results["contrasts"]))
+        groups.append(_group("Contrasts", task, name, table, primary=primary, notes=notes))
+    lead = (
+        "Every pair of arms, compared on the items both answered. A difference is candidate minus "
+        "reference: negative is a loss. Primary endpoints first; decisions rest on them."
+    )
+    return Section("contrasts", "Contrasts", lead, tuple(groups))
+
+
+def contrast_group_title(task: str, name: str) -> str:
+    """Name the heading under which a finding's row stands."""
+    return f"Contrasts: {task}, {endpoint_word(name)}"
+
+
+def equivalence_section(summary: Document) -> Section:
+    """What is shown to be practically the same."""
+    groups = []
+    for task, part, name, results, primary in _endpoints(summary):
+        tests = results["equivalence"]
+        rows = [
+            Row(
+                (
+                    Cell(_pair(test), title=test["id"]),
+                    Cell(points_interval(test["ci"])),
+                    Cell(p_value(test["p_value"])),
+                    Cell(p_value(test["p_adjusted"])),
+                    Cell(_yes(test["equivalent"])),
+                    Cell(p_value(test["p_non_inferior_adjusted"])),
+                    Cell(_yes(test["non_inferior"])),
+                ),
+                finding=test["id"],
+            )
+            for test in tests
+        ]
+        table = Table(
+            f"equivalence of {endpoint_word(name)} on {task}",
+            (
+                _CONTRAST,
+                Column(_level(tests)),
+                Column("p", hint="of equivalence, not adjusted"),
+                Column("adj. p", hint="of equivalence, adjusted by Holm"),
+                Column("equivalent", numeric=False),
+                Column("adj. p, non-inf.", hint="of non-inferiority, adjusted by Holm"),
+                Column("non-inferior", numeric=False),
+            ),
+            tuple(rows),
+        )
+        margins = [size_of_points(test["margin"]) for test in tests]
+        methods = listed([method(test["method"]) for test in tests])
+        margin = listed(margins) or size_of_points(part["margin"])
+        notes = (f"Margin {margin}." + (f" {methods[0].upper()}{methods[1:]}." if methods else ""),)
+        groups.append(_group("Equivalence", task, name, table, primary=primary, notes=notes))
+    lead = (
+        "Whether a loss as large as the margin (and, for equivalence, a gain as large) is ruled out. "
+        "A missing interval or p means that the answers hardly changed: the method then knows nothing."
+    )
+    return Section("equivalence", "Equivalence", lead, tuple(groups))
+
+
+def strata_section(summary: Document) -> Section | None:
+    """The primary endpoint within each stratum."""
+    groups: list[Group] = []
+    reference = summary["reference"]
+    for task, part in summary["tasks"].items():
+        name = endpoint_word(part["primary"])
+        for key, table in part["strata"].items():
+            groups.append(
+                Group(
+                    f"Strata: {task}, by {key}, {name}",
+                    tables=(_strata_arms(task, key, name, table),),
+                    folded=len(table) > 8,
+                )
+            )
+            groups.append(
+                Group(
+                    f"Strata: {task}, by {key}, against {reference}",
+                    notes=("Adjusted within each stratum.",),
+                    tables=(_strata_contrasts(task, key, reference, table),),
+                    folded=len(table) > 8,
+                )
+            )
+    lead = (
+        "The same within each stratum. Strata hold few items: read them as hints of where a loss sits, "
+        "not as findings."
+    )
+    return Section("strata", "Strata", lead, tuple(groups)) if groups else None
+
+
+def _strata_arms(task: str, key: str, name: str, table: Document) -> Table:
+    found = [one for stratum in table.values() for one in stratum["arms"].values()]
+    return Table(
+        f"{name} of each arm on {task}, by {key}",
+        (
+            Column(key, numeric=False),
+            Column("arm", numeric=False),
+            Column(name),
+            Column(_level(found)),
+            Column("items"),
+        ),
+        tuple(
+            Row(
+                cells(
+                    value,
+                    arm,
+                    percent(one["estimate"]),
+                    percent_interval(one["ci"]),
+                    count(one["n"]),
+                )
+            )
+            for value, stratum in table.items()
+            for arm, one in stratum["arms"].items()
+        ),
+    )
+
+
+def _strata_contrasts(task: str, key: str, reference: str, table: Document) -> Table:
+    chosen = [
+        (value, one)
+        for value, stratum in table.items()
+        for one in stratum["contrasts"]
+        if one["reference"] == reference
+    ]
+    return Table(
+        f"differences from {reference} on {task}, by {key}",
+        (
+            Column(key, numeric=False),
+            Column("arm", numeric=False),
+            _DIFFERENCE,
+            Column(_level(one for _, one in chosen)),
+            _ADJUSTED,
+            _VERDICT,
+        ),
+        tuple(
+            Row(
+                (
+                    Cell(value),
+                    Cell(one["candidate"], title=one["id"]),
+                    Cell(points(one["estimate"])),
+                    Cell(points_interval(one["ci"])),
+                    Cell(p_value(one["p_adjusted"])),
+                    Cell(verdict(one["verdict"]), tone=one["verdict"]),
+                ),
+                finding=one["id"],
+            )
+            for value, one in chosen
+        ),
+    )
+
+
+def _contrast_table(caption: str, contrasts: Sequence[Document]) -> Table:
+    return Table(
+        f"differences in {caption}",
+        (_CONTRAST, _DIFFERENCE, Column(_level(contrasts)), _P, _ADJUSTED, Column("items"), _VERDICT),
+        tuple(
+            Row(
+                (
+                    Cell(_pair(one), title=one["id"]),
+                    Cell(points(one["estimate"])),
+                    Cell(points_interval(one["ci"]), title=method(one["ci_method"])),
+                    Cell(p_value(one["p_value"]), title=method(one["p_method"])),
+                    Cell(p_value(one["p_adjusted"])),
+                    Cell(count(one["n"])),
+                    Cell(
+                        verdict(one["verdict"]),
+                        tone=one["verdict"],
+                        target=f"{one['id']}.equivalence",
+                    ),
+                ),
+                finding=one["id"],
+            )
+            for one in contrasts
+        ),
+    )
+
+
+def _endpoints(summary: Document) -> Iterator[tuple[str, Document, str, Document, bool]]:
+    """Walk over tasks and endpoints: the primary ones of all tasks first."""
+    for primary in (True, False):
+        for task, part in summary["tasks"].items():
+            for name, results in part["endpoints"].items():
+                if (name == part["primary"]) is primary:
+                    yield task, part, name, results, primary
+
+
+def _group(
+    what: str, task: str, name: str, table: Table, *, primary: bool, notes: tuple[str, ...] = ()
+) -> Group:
+    title = f"{what}: {task}, {endpoint_word(name)}"
+    if not table.rows:
+        return Group(title, notes=("Nothing to compare: no item was answered by both arms.",))
+    return Group(title, notes=notes, tables=(table,), folded=not primary)
+
+
+def _methods_note(contrasts: Sequence[Document]) -> tuple[str, ...]:
+    if not contrasts:
+        return ()
+    intervals = listed([method(one["ci_method"]) for one in contrasts])
+    tests = listed([method(one["p_method"]) for one in contrasts])
+    return (f"Intervals: {intervals}. p: {tests}.",)
+
+
+def _level(results: Iterable[Document]) -> str:
+    levels = listed([percent(one["confidence"], 0) for one in results])
+    return f"{levels} interval" if levels else "interval"
+
+
+def _pair(one: Document) -> str:
+    return f"{one['candidate']} vs {one['reference']}"
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"

@@ -1,0 +1,98 @@
+"""What a run refuses before its first call: another study, other items, other artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from quantrial.errors import RunChangedError, RunFolderError, StudyError
+from quantrial.study import parse_study
+
+if TYPE_CHECKING:
+    from quantrial.engines.base import Engine
+    from quantrial.records import Manifest
+    from quantrial.running.prepare import Prepared
+    from quantrial.running.store import RunFolder
+    from quantrial.study import Study
+
+
+def refuse_unconstrained(prepared: Prepared, engines: Mapping[str, Engine]) -> None:
+    """Refuse a task whose decoding is constrained on an engine that cannot do that."""
+    for name, task in prepared.tasks.items():
+        unable = [arm for arm, engine in engines.items() if not engine.constrains]
+        if task.constrained and unable:
+            raise StudyError(
+                f"its answers are held to the option texts, which the engine of "
+                f"{', '.join(unable)} cannot do; use answer_mode 'letter' or the engine 'llamacpp'",
+                key=f"tasks.{name}.answer_mode",
+            )
+
+
+def refuse_foreign(study: Study, run: RunFolder) -> None:
+    """Refuse a folder of another study before anything is loaded."""
+    if not run.exists():
+        known = {".lock", "study.yaml", "items.jsonl", "responses"}
+        if run.path.is_dir() and any(p.name not in known for p in run.path.iterdir()):
+            raise RunFolderError(
+                "this folder holds other files; name a new folder for the run", path=run.path
+            )
+        return
+    manifest = run.read_manifest()
+    if manifest.study["hash"] == study.hash:
+        return
+    if manifest.study["name"] != study.study:
+        raise RunChangedError(
+            f"this folder is a run of study {manifest.study['name']!r}, not of {study.study!r}; "
+            "name another folder",
+            path=run.path,
+        )
+    frozen = parse_study(run.study_path.read_text(encoding="utf-8"), path=run.study_path)
+    changed = _changed_keys(frozen.canonical(), study.canonical()) or ["study.yaml in the folder"]
+    raise RunChangedError(
+        f"the study changed since this run began: {', '.join(changed[:5])}. Undo the change, or "
+        "name another folder for a new run",
+        path=run.path,
+    )
+
+
+def _changed_keys(old: Any, new: Any, at: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [
+            key
+            for name in sorted(old.keys() | new.keys())
+            for key in _changed_keys(old.get(name), new.get(name), f"{at}.{name}" if at else name)
+        ]
+    return [] if old == new else [at]
+
+
+def refuse_changed(
+    run: RunFolder,
+    manifest: Manifest,
+    prepared: Prepared,
+    arms: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Refuse to go on with other items or other artifacts than the run began with."""
+    recorded = run.read_items()
+    for task, items in prepared.items.items():
+        then = [item.id for item in recorded.get(task, [])]
+        now = [item.id for item in items]
+        if then != now:
+            raise RunChangedError(
+                f"the items of task {task!r} changed since this run began: "
+                f"{len(set(now) - set(then))} are new, {len(set(then) - set(now))} are gone. "
+                "Restore the source, or name another folder for a new run",
+                path=run.path,
+            )
+    for name, arm in arms.items():
+        for key in ("sha256", "quantization", "options"):
+            if manifest.arms[name].get(key) != _jsonable(arm.get(key)):
+                raise RunChangedError(
+                    f"the artifact of arm {name!r} changed since this run began: {key} was "
+                    f"{manifest.arms[name].get(key)!r:.30}, is {arm.get(key)!r:.30}. Restore it, "
+                    "or name another folder for a new run",
+                    path=run.path,
+                )
+
+
+def _jsonable(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else value

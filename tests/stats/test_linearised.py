@@ -1,0 +1,233 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from quantrial.errors import InsufficientDataError, StatisticsError, StatisticsWarning
+from quantrial.stats import score_flips, score_ratios
+from quantrial.stats._null_variance import value_variance
+from quantrial.stats.linearised import influences
+
+Array = NDArray[np.float64]
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def flips(harmful: int, beneficial: int, n: int) -> tuple[Array, Array]:
+    same = n - harmful - beneficial
+    rows = [[1.0, 0.0]] * harmful + [[0.0, 1.0]] * beneficial + [[1.0, 1.0]] * same
+    return np.array(rows), np.ones((n, 2))
+
+
+def f1_columns(generator: np.random.Generator, n: int, share: float) -> tuple[Array, Array]:
+    """Micro-F1 of a reference and of a candidate that answers a share of items anew.
+
+    A fifth of the items hold no entity; a changed item loses a hit, invents spans, or (one in
+    eight) returns nothing usable.
+    """
+    gold = np.where(generator.random(n) < 0.2, 0, 1 + generator.poisson(1.2, n))
+    hits, spurious = generator.binomial(gold, 0.6), generator.poisson(0.3, n)
+    kind = np.where(generator.random(n) < share, generator.integers(0, 8, n), 9)
+    hits_after = np.where(kind < 4, np.maximum(hits - 1, 0), np.where(kind == 7, 0, hits))
+    hits_after = np.where((kind == 4) & (hits < gold), hits + 1, hits_after)
+    spurious_after = np.where((kind == 5) | (kind == 6), spurious + 1, spurious)
+    spurious_after = np.where(kind == 7, 0, spurious_after)
+    top = 2.0 * np.stack([hits, hits_after], axis=1)
+    bottom = np.stack([hits * 0 + gold + spurious + hits, gold + spurious_after + hits_after], 1)
+    return top, bottom.astype(np.float64)
+
+
+def test_score_ratios_by_hand_influences_of_two_items() -> None:
+    # reference 2/4 + 0/4, candidate 2/4 + 2/4: F1 1/4 and 1/2 on a mean denominator of 4
+    difference, values = influences(
+        np.array([[2.0, 2.0], [0.0, 2.0]]), np.array([[4.0, 4.0], [4.0, 4.0]]), 1.0
+    )
+    assert difference == 0.25
+    assert values is not None
+    # (2 - .5*4)/4 - (2 - .25*4)/4 = -.25 and (2 - 2)/4 - (0 - 1)/4 = .25, each plus .25
+    np.testing.assert_allclose(values, [0.0, 0.5])
+
+
+def test_score_ratios_by_hand_a_sum_of_unchanged_items_counts_as_n() -> None:
+    few = score_ratios(*flips(4, 1, 50), support=1)
+    many = score_ratios(*flips(4, 1, 500), support=1)
+    assert (few.n, few.changed, few.effective) == (50, 5, pytest.approx(5.0))
+    assert few.interval().low < many.interval().low < 0.0
+
+
+@pytest.mark.parametrize("case", [(2, 1, 499), (0, 0, 60), (7, 1, 21), (20, 35, 300), (0, 9, 40)])
+def test_score_ratios_against_reference_tango(case: tuple[int, int, int]) -> None:
+    harmful, beneficial, n = case
+    tango = score_flips(harmful, beneficial, n=n)
+    ours = score_ratios(*flips(harmful, beneficial, n), support=1)
+    assert ours.estimate == pytest.approx(tango.estimate, abs=1e-15)
+    for confidence in (0.8, 0.95, 0.99):
+        one, other = ours.interval(confidence), tango.interval(confidence)
+        assert one.low == pytest.approx(other.low, abs=1e-12)
+        assert one.high == pytest.approx(other.high, abs=1e-12)
+    assert ours.equivalence(0.02).p_value == pytest.approx(tango.equivalence(0.02).p_value)
+    assert ours.test(-0.01).p_value == pytest.approx(tango.test(-0.01).p_value)
+
+
+def test_score_ratios_against_reference_paired_t_where_many_items_differ() -> None:
+    from scipy import stats
+
+    before = rng(1).uniform(0.2, 0.8, 4000)
+    scores = np.stack([before, before + rng(2).normal(-0.02, 0.1, 4000)], axis=1)
+    ours = score_ratios(scores, np.ones((4000, 2))).interval()
+    theirs = stats.ttest_rel(scores[:, 1], scores[:, 0]).confidence_interval()
+    width = theirs.high - theirs.low
+    assert ours.low == pytest.approx(theirs.low, abs=0.02 * width)
+    assert ours.high == pytest.approx(theirs.high, abs=0.02 * width)
+
+
+def test_score_ratios_against_reference_likelihood_maximised_numerically() -> None:
+    from scipy.optimize import minimize
+
+    values, counts = np.array([-0.6, -0.1, 0.0, 0.3]), np.array([2.0, 5.0, 30.0, 3.0])
+    support, weights = np.append(values, [-1.0, 1.0]), np.append(counts, [0.0, 0.0])
+    for mean in (-0.3, -0.12, 0.05, 0.3):
+        best = minimize(
+            lambda p: -float((weights * np.log(np.maximum(p, 1e-300))).sum()),
+            np.full(6, 1 / 6),
+            bounds=[(1e-12, 1.0)] * 6,
+            constraints=[
+                {"type": "eq", "fun": lambda p: p.sum() - 1.0},
+                {"type": "eq", "fun": lambda p, m=mean: (p * support).sum() - m},
+            ],
+            method="SLSQP",
+            options={"ftol": 1e-13, "maxiter": 1000},
+        ).x
+        theirs = float((best * (support - mean) ** 2).sum())
+        assert value_variance(values, counts, mean, 1.0) == pytest.approx(theirs, rel=2e-3)
+
+
+def test_score_ratios_against_simulation_covers_corpus_f1() -> None:
+    big = f1_columns(rng(9), 400_000, 1.0)
+    unchanged, changed = big[0].sum(axis=0), big[1].sum(axis=0)
+    share, n, generator = 0.08, 200, rng(3)
+    after = [(1 - share) * s[0] + share * s[1] for s in (unchanged, changed)]
+    truth = after[0] / after[1] - unchanged[0] / changed[0]
+    low = high = 0
+    for _ in range(600):
+        interval = score_ratios(*f1_columns(generator, n, share)).interval()
+        low += truth < interval.low
+        high += truth > interval.high
+    assert 1 - (low + high) / 600 >= 0.935 - 3 * math.sqrt(0.05 * 0.95 / 600)
+    assert min(low, high) >= 1
+
+
+def test_score_ratios_against_simulation_clusters_widen_the_interval() -> None:
+    generator, hits = rng(4), 0
+    for _ in range(300):
+        shift = np.repeat(generator.normal(0, 0.1, 25), 12)
+        change = shift + generator.normal(0, 0.3, 300)
+        scores = np.stack([np.full(300, 0.5), 0.5 + change], axis=1)
+        labels = np.repeat(np.arange(25), 12)
+        interval = score_ratios(scores, np.ones((300, 2)), clusters=labels).interval()
+        hits += interval.low <= 0.0 <= interval.high
+    assert hits / 300 == pytest.approx(0.95, abs=0.038)
+
+
+def test_score_ratios_against_simulation_fixed_strata_narrow_it() -> None:
+    generator, hits, narrower = rng(5), 0, 0
+    effects = np.repeat([-0.5, 0.0, 0.5], 50)
+    for _ in range(300):
+        change = effects + generator.normal(0, 0.3, 150)
+        scores = np.stack([np.zeros(150) + 0.5, 0.5 + change], axis=1)
+        fixed = score_ratios(scores, np.ones((150, 2)), strata=effects).interval()
+        free = score_ratios(scores, np.ones((150, 2))).interval()
+        hits += fixed.low <= 0.0 <= fixed.high
+        narrower += fixed.high - fixed.low < free.high - free.low
+    assert hits / 300 == pytest.approx(0.95, abs=0.038)
+    assert narrower == 300
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.integers(8, 120), st.floats(0.05, 1.0))
+def test_score_ratios_property_interval_and_tests_agree(seed: int, n: int, share: float) -> None:
+    top, bottom = f1_columns(rng(seed), n, share)
+    top, bottom = np.vstack([top, [[2.0, 0.0]]]), np.vstack([bottom, [[3.0, 2.0]]])
+    score = score_ratios(top, bottom)
+    interval = score.interval(0.9)
+    assert interval.low < score.estimate < interval.high
+    assert score.test(interval.low, "greater").p_value == pytest.approx(0.05, rel=1e-6)
+    assert score.test(interval.high, "less").p_value == pytest.approx(0.05, rel=1e-6)
+    swapped = score_ratios(top[:, ::-1], bottom[:, ::-1]).interval(0.9)
+    assert swapped.high == pytest.approx(-interval.low, rel=1e-8, abs=1e-12)
+    nulls = score.estimate + np.linspace(-3, 3, 41) * (interval.high - interval.low)
+    p = [score.test(null, "greater").p_value for null in nulls]
+    assert (np.diff(p) >= -1e-9).all()
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.floats(-0.9, 0.9))
+def test_value_variance_property_has_the_mean_it_was_given(seed: int, mean: float) -> None:
+    values = np.unique(rng(seed).uniform(-0.8, 0.8, 6))
+    counts = rng(seed).integers(1, 9, values.size).astype(np.float64)
+    variance = value_variance(values, counts, mean, 1.0)
+    # a distribution on [-1, 1] with this mean cannot vary more
+    assert 0.0 < variance <= 1.0 - mean**2 + 1e-9
+    observed = float((counts * values).sum() / counts.sum())
+    free = float((counts * (values - observed) ** 2).sum() / counts.sum())
+    assert value_variance(values, counts, observed, 1.0) == pytest.approx(free, rel=1e-9)
+
+
+def test_score_ratios_without_a_change_is_nan_unless_the_support_is_known() -> None:
+    scores = rng(1).random((30, 1)).repeat(2, axis=1)
+    score = score_ratios(scores, np.ones((30, 2)))
+    assert score.test().p_value == 1.0
+    with pytest.warns(StatisticsWarning, match="carry no interval"):
+        assert math.isnan(score.interval().low)
+    with pytest.warns(StatisticsWarning, match="carry no interval"):
+        result = score.equivalence(0.01)
+    assert math.isnan(result.p_value)
+    assert not result.equivalent
+    with pytest.warns(StatisticsWarning, match="carry no interval"):
+        assert math.isnan(score.test(-0.01, "greater").p_value)
+    known = score_ratios(scores, np.ones((30, 2)), support=1).interval()
+    assert known.low == pytest.approx(score_flips(0, 0, n=30).interval().low)
+
+
+def test_score_ratios_of_an_arm_without_any_denominator_is_nan() -> None:
+    # nothing to find anywhere, and the reference found nothing: its F1 is 1 by convention
+    top, bottom = np.zeros((20, 2)), np.zeros((20, 2))
+    bottom[:4, 1] = 1.0
+    score = score_ratios(top, bottom)
+    assert score.estimate == -1.0
+    with pytest.warns(StatisticsWarning, match="carry no interval"):
+        assert math.isnan(score.interval().high)
+
+
+def test_score_ratios_of_too_few_items_is_nan() -> None:
+    with pytest.warns(StatisticsWarning, match="carry no interval"):
+        assert math.isnan(score_ratios([[0.5, 0.25]], [[1.0, 1.0]]).interval().low)
+
+
+def test_score_ratios_warns_where_few_unequal_items_changed() -> None:
+    top, bottom = f1_columns(rng(7), 150, 0.04)
+    with pytest.warns(StatisticsWarning, match="below ten"):
+        score_ratios(top, bottom).equivalence(0.05)
+
+
+def test_score_ratios_refuses_what_it_cannot_answer() -> None:
+    ones = np.ones((12, 2))
+    with pytest.raises(InsufficientDataError, match="no item"):
+        score_ratios(np.ones((0, 2)), np.ones((0, 2)))
+    with pytest.raises(StatisticsError, match="two columns"):
+        score_ratios(np.ones((4, 3)), np.ones((4, 3)))
+    with pytest.raises(StatisticsError, match="both strata and clusters"):
+        score_ratios(ones, ones, strata=range(12), clusters=range(12))
+    with pytest.raises(StatisticsError, match="support"):
+        score_ratios(*flips(1, 1, 20), support=0.5)
+    with pytest.raises(InsufficientDataError, match="single item"):
+        score_ratios(ones, ones, strata=[0] * 11 + [1])
+    with pytest.raises(InsufficientDataError, match="at least 5"):
+        score_ratios(ones, ones, clusters=np.arange(12) % 4)
+    with pytest.warns(StatisticsWarning, match="clusters are few"):
+        score_ratios(*flips(2, 3, 30), clusters=np.arange(30) % 6)

@@ -1,0 +1,150 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from quantrial.errors import InsufficientDataError, StatisticsError
+from quantrial.stats import TestResult, mcnemar, sign_flip
+
+Array = NDArray[np.float64]
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def f1_items(generator: np.random.Generator, n: int) -> tuple[Array, Array]:
+    gold = generator.poisson(1.2, n)
+    hits = [generator.binomial(gold, share) for share in (0.7, 0.5)]
+    spurious = [generator.poisson(0.3, n) for _ in range(2)]
+    top = np.stack([2.0 * h for h in hits], axis=1)
+    bottom = np.stack([h + s + gold for h, s in zip(hits, spurious, strict=True)], axis=1)
+    return top, bottom.astype(np.float64)
+
+
+def by_swapping(top: Array, bottom: Array) -> float:
+    """Every swap of every item, one after the other."""
+
+    def difference(a: Array, b: Array) -> float:
+        ratio = [t / d if d > 0 else 1.0 for t, d in zip(a.sum(0), b.sum(0), strict=True)]
+        return float(ratio[1] - ratio[0])
+
+    observed, extreme, outcomes = abs(difference(top, bottom)), 0, 0
+    for swaps in itertools.product([False, True], repeat=top.shape[0]):
+        turn = np.array(swaps)[:, None]
+        one = difference(np.where(turn, top[:, ::-1], top), np.where(turn, bottom[:, ::-1], bottom))
+        extreme += abs(one) >= observed - 1e-12
+        outcomes += 1
+    return extreme / outcomes
+
+
+def test_sign_flip_by_hand_three_losses() -> None:
+    scores = np.array([[1.0, 0.0]] * 3 + [[1.0, 1.0]] * 7)
+    result = sign_flip(scores, np.ones((10, 2)), rng=rng())
+    assert result == TestResult(
+        p_value=0.25,
+        statistic=pytest.approx(-0.3),
+        alternative="two-sided",
+        method="sign-flip-exact",
+        n=10,
+    )
+
+
+def test_sign_flip_by_hand_without_a_change_p_is_one() -> None:
+    same = np.ones((5, 2))
+    assert sign_flip(same, same, rng=rng()).p_value == 1.0
+
+
+def test_sign_flip_by_hand_on_binary_scores_is_exact_mcnemar() -> None:
+    scores = np.array([[1.0, 0.0]] * 27 + [[0.0, 1.0]] * 19 + [[1.0, 1.0]] * 54)
+    p = sign_flip(scores, np.ones((100, 2)), rng=rng()).p_value
+    assert p == pytest.approx(mcnemar(27, 19, n=100, method="exact").p_value)
+
+
+def test_sign_flip_by_hand_drawn_swaps_count_the_observed_one() -> None:
+    scores = rng(1).normal([0.0, 2.0], 0.1, size=(40, 2))
+    result = sign_flip(scores, np.ones((40, 2)), rng=rng(), resamples=999)
+    assert (result.p_value, result.method) == (1 / 1000, "sign-flip")
+
+
+def test_sign_flip_against_reference_scipy() -> None:
+    from scipy import stats
+
+    scores = rng(5).normal([0.0, 0.25], 0.5, size=(25, 2))
+    theirs = stats.permutation_test(
+        (scores[:, 1], scores[:, 0]),
+        lambda a, b, axis: a.mean(axis) - b.mean(axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=40_000,
+        rng=rng(2),
+    )
+    ours = sign_flip(scores, np.ones((25, 2)), rng=rng(1), resamples=40_000)
+    assert ours.statistic == pytest.approx(theirs.statistic)
+    assert ours.p_value == pytest.approx(theirs.pvalue, abs=0.008)
+
+
+def test_sign_flip_against_simulation_keeps_its_level() -> None:
+    generator, rejected = rng(8), 0
+    for _ in range(500):
+        top, bottom = f1_items(generator, 60)
+        swap = generator.random((60, 1)) < 0.5  # then neither arm is better
+        top = np.where(swap, top[:, ::-1], top)
+        bottom = np.where(swap, bottom[:, ::-1], bottom)
+        result = sign_flip(top, bottom, rng=generator, resamples=199)
+        rejected += result.p_value <= 0.05
+    assert rejected / 500 <= 0.055 + 3 * math.sqrt(0.05 * 0.95 / 500)
+    assert rejected >= 5
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9))
+def test_sign_flip_property_equals_every_swap(seed: int, n: int) -> None:
+    top, bottom = f1_items(rng(seed), n)
+    result = sign_flip(top, bottom, rng=rng())
+    assert result.method == "sign-flip-exact"
+    assert result.p_value == pytest.approx(by_swapping(top, bottom))
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**32 - 1))
+def test_sign_flip_property_blind_to_direction_and_repeatable(seed: int) -> None:
+    top, bottom = f1_items(rng(seed), 80)
+    here = sign_flip(top, bottom, rng=rng(3), resamples=400)
+    again = sign_flip(top, bottom, rng=rng(3), resamples=400)
+    there = sign_flip(top[:, ::-1], bottom[:, ::-1], rng=rng(3), resamples=400)
+    assert here == again
+    assert there.p_value == here.p_value
+    assert there.statistic == pytest.approx(-here.statistic)
+
+
+def test_sign_flip_property_drawn_and_counted_agree() -> None:
+    top, bottom = f1_items(rng(12), 300)
+    changed = (top[:, 0] != top[:, 1]) | (bottom[:, 0] != bottom[:, 1])
+    keep = np.flatnonzero(changed)[:11]
+    exact = sign_flip(top[keep], bottom[keep], rng=rng()).p_value
+    wide = np.vstack([top[keep], np.repeat([[0.0, 1e-13]], 15, axis=0) * np.arange(15)[:, None]])
+    ones = np.vstack([bottom[keep], np.full((15, 2), 1e-9)])
+    drawn = sign_flip(wide, ones, rng=rng(1), resamples=20_000)
+    assert drawn.method == "sign-flip"
+    assert drawn.p_value == pytest.approx(exact, abs=0.02)
+
+
+def test_sign_flip_swaps_whole_clusters() -> None:
+    scores = np.array([[1.0, 0.0]] * 12 + [[1.0, 1.0]] * 8)
+    labels = [0] * 4 + [1] * 4 + [2] * 4 + [3] * 8
+    result = sign_flip(scores, np.ones((20, 2)), rng=rng(), clusters=labels)
+    assert (result.p_value, result.clusters) == (0.25, 4)
+
+
+def test_sign_flip_refuses_what_it_cannot_answer() -> None:
+    with pytest.raises(InsufficientDataError, match="no item"):
+        sign_flip(np.ones((0, 2)), np.ones((0, 2)), rng=rng())
+    with pytest.raises(StatisticsError, match="two columns"):
+        sign_flip(np.ones((3, 1)), np.ones((3, 1)), rng=rng())
+    with pytest.raises(StatisticsError, match="resamples is 0"):
+        sign_flip(np.ones((3, 2)), np.ones((3, 2)), rng=rng(), resamples=0)

@@ -1,0 +1,103 @@
+"""Imports point one way: the table of who never imports whom, checked on the source."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "quantrial"
+
+SLOW = {"numpy", "scipy", "pydantic", "altair", "xllamacpp", "gguf", "datasets", "jinja2", "httpx"}
+
+# place -> what it never imports (modules of quantrial, or packages)
+NEVER = {
+    "__init__.py": SLOW,
+    "errors.py": {"quantrial"} | SLOW,
+    "records.py": {"quantrial.engines", "quantrial.stats", "quantrial.analysis"},
+    "study.py": {"quantrial.engines", "quantrial.running", "quantrial.stats"},
+    "tasks": {"quantrial.engines", "quantrial.running", "quantrial.stats"},
+    "engines": {
+        "quantrial.tasks",
+        "quantrial.records",
+        "quantrial.running",
+        "quantrial.stats",
+        "quantrial.analysis",
+    },
+    "engines/scripted.py": {"quantrial.engines.llamacpp"} | SLOW,
+    "design": {"quantrial.engines", "quantrial.running", "time", "datetime", "os", "pathlib"},
+    "running/runner.py": {"quantrial.stats", "quantrial.analysis", "quantrial.reporting"},
+    "running/store.py": {"quantrial.stats", "quantrial.analysis"},
+    "running/manifest.py": {"quantrial.stats", "quantrial.analysis"},
+    "stats": {
+        *("quantrial.records", "quantrial.study", "quantrial.tasks", "quantrial.engines"),
+        *("quantrial.design", "quantrial.running", "quantrial.analysis", "quantrial.decision"),
+        *("quantrial.reporting", "logging", "pathlib", "io"),
+    },
+    "analysis": {"quantrial.engines", "quantrial.running", "quantrial.reporting"},
+    "decision": {
+        *("quantrial.records", "quantrial.tasks", "quantrial.engines", "quantrial.design"),
+        *("quantrial.running", "quantrial.stats", "quantrial.analysis", "quantrial.reporting"),
+    },
+    "reporting": {"quantrial.stats", "quantrial.running", "quantrial.engines"},
+    "importers": {"quantrial.stats", "quantrial.reporting"},
+    "cli": SLOW,
+}
+
+
+def imports(path: Path) -> set[str]:
+    """Return every module that a file imports when it runs; for typing alone does not count."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def files(place: str) -> list[Path]:
+    path = SOURCE / place
+    return [path] if path.suffix else sorted(path.rglob("*.py"))
+
+
+@pytest.mark.parametrize("place", NEVER)
+def test_nothing_imports_what_its_place_forbids(place: str) -> None:
+    assert files(place), f"{place} is gone; mend the table"
+    for path in files(place):
+        inside = "quantrial." + place.removesuffix(".py").replace("/", ".")
+        for module in imports(path):
+            if module == inside or module.startswith(inside + "."):
+                continue
+            broken = {f for f in NEVER[place] if module == f or module.startswith(f + ".")}
+            assert not broken, f"{path.relative_to(SOURCE)} imports {module}"
+
+
+def test_engines_do_not_know_each_other() -> None:
+    engines = {"llamacpp", "scripted"}
+    for name in engines:
+        for module in imports(SOURCE / "engines" / f"{name}.py"):
+            others = {f"quantrial.engines.{other}" for other in engines - {name}}
+            assert module not in others, f"{name} imports {module}"
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.name))
+def test_files_stay_under_400_lines(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 400
+
+
+def test_the_engine_protocol_stays_small() -> None:
+    assert len((SOURCE / "engines" / "base.py").read_text(encoding="utf-8").splitlines()) < 120
+
+
+def test_no_global_randomness() -> None:
+    for path in SOURCE.rglob("*.py"):
+        found = imports(path)
+        assert "random" not in found, path
+        assert "np.random.seed" not in path.read_text(encoding="utf-8"), path
