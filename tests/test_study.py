@@ -185,7 +185,7 @@ KEY_ERRORS = [
     ("Q8_0", "Q9", "arms.q8.quantize", "should be 'F16', 'Q8_0', 'Q5_0' or 'Q4_0'; got 'Q9'"),
     ("study: demo", "study: demo\ndesign: {attempts: 11}", "design.attempts", "equal to 10"),
     ("study: demo", "study: demo\ndesign: {schedule: x}", "design.schedule", "be 'round_robin'"),
-    ("study: demo", "study: demo\nanalysis: {resamples: 99}", "analysis.resamples", "to 100; got 99"),
+    ("study: demo", "study: d\nanalysis: {resamples: 99}", "analysis.resamples", "to 100; got 99"),
     # what only makes sense together
     ("reference: fp16", "reference: fp32", None, "'fp32', which is not among the arms: fp16, q8"),
     ("a.gguf}", "a.gguf, control: positive}", None, "reference 'fp16' cannot be a control arm"),

@@ -346,17 +346,14 @@ def _valid_keys(location: list[str]) -> list[str]:
         case ["arms", _]:
             model = Arm
         case ["tasks", _, kind]:
-            model = {"choice": ChoiceTask, "spans": SpansTask}[kind]
+            model = _KINDS[kind]
         case ["tasks", _, _, "source", of]:
-            model = next(m for m in _SOURCES if of in get_args(m.model_fields["type"].annotation))
+            model = _TYPES[of]
     return list(model.model_fields) if model else []
 
 
-_SOURCES: tuple[Any, ...] = (
-    BundledSource,
-    MmluSource,
-    ConllSource,
-    JsonlSource,
-    HubSource,
-    ImportedSource,
-)
+_KINDS: dict[str, Any] = {"choice": ChoiceTask, "spans": SpansTask}
+_TYPES: dict[str, Any] = {
+    get_args(source.model_fields["type"].annotation)[0]: source
+    for source in get_args(get_args(Source)[0])
+}

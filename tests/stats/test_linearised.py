@@ -56,7 +56,8 @@ def test_score_ratios_by_hand_influences_of_two_items() -> None:
 def test_score_ratios_by_hand_a_sum_of_unchanged_items_counts_as_n() -> None:
     few = score_ratios(*flips(4, 1, 50), support=1)
     many = score_ratios(*flips(4, 1, 500), support=1)
-    assert (few.n, few.changed, few.effective) == (50, 5, pytest.approx(5.0))
+    assert (few.n, few.changed) == (50, 5)
+    assert few.effective == pytest.approx(5.0)
     assert few.interval().low < many.interval().low < 0.0
 
 
@@ -87,19 +88,20 @@ def test_score_ratios_against_reference_paired_t_where_many_items_differ() -> No
 
 
 def test_score_ratios_against_reference_likelihood_maximised_numerically() -> None:
-    from scipy.optimize import minimize
+    from scipy.optimize import LinearConstraint, minimize
 
     values, counts = np.array([-0.6, -0.1, 0.0, 0.3]), np.array([2.0, 5.0, 30.0, 3.0])
     support, weights = np.append(values, [-1.0, 1.0]), np.append(counts, [0.0, 0.0])
+
+    def against(chances: Array) -> float:
+        return -float((weights * np.log(np.maximum(chances, 1e-300))).sum())
+
     for mean in (-0.3, -0.12, 0.05, 0.3):
         best = minimize(
-            lambda p: -float((weights * np.log(np.maximum(p, 1e-300))).sum()),
+            against,
             np.full(6, 1 / 6),
             bounds=[(1e-12, 1.0)] * 6,
-            constraints=[
-                {"type": "eq", "fun": lambda p: p.sum() - 1.0},
-                {"type": "eq", "fun": lambda p, m=mean: (p * support).sum() - m},
-            ],
+            constraints=LinearConstraint(np.stack([np.ones(6), support]), [1, mean], [1, mean]),
             method="SLSQP",
             options={"ftol": 1e-13, "maxiter": 1000},
         ).x

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import strategies  # noqa: F401 - its profile of Hypothesis holds for every test here
+
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 

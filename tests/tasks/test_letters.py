@@ -261,9 +261,11 @@ def test_property_a_plain_answer_is_read_as_given(letter: str, form: str) -> Non
 
 @pytest.mark.parametrize(
     "piece",
-    ["A", "A ", "A, ", "A or ", "(((", "**", "\\text{", "answer ", "answer is ", 
-     "the answer is the ", "correct ", "is is ", "so I ", "<", "<a>", "\n", "\nQuestion", " ", "not ", "_", "a.",
-     "A) ", "- ", "is not ", "option ", "A is ", "\\boxed{", "\ufdfa", "final answer ", "B is the ", "=", "I "],
+    ["A", "A ", "A, ", "A or ", "(((", "**", "\\text{", "answer ", "answer is ",
+     "the answer is the ", "correct ", "is is ", "so I ", "<", "<a>", "\n", "\nQuestion", " ",
+     "not ", "_", "a.", "A) ", "- ",
+     "is not ", "option ", "A is ", "\\boxed{", "\ufdfa", "final answer ",
+     "B is the ", "=", "I "],
 )  # fmt: skip
 def test_a_hundred_thousand_characters_take_no_time(piece: str) -> None:
     text = (piece * (100_000 // len(piece) + 1))[:100_000]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from quantrial.analysis.methods import Contrast
+from quantrial.errors import StatisticsWarning
 from quantrial.stats import (
     EquivalenceResult,
     Estimate,
@@ -23,12 +26,16 @@ if TYPE_CHECKING:
 
     from quantrial.analysis.outcomes import Panel
 
+_FEW_CLUSTERS = 20  # below, percentile intervals of resampled clusters cover less than they say
+_TIE = 1e-12  # below, resampled differences differ by rounding only
+
 
 class Classic:
     """Wilson and percentile bootstrap; McNemar and the centred bootstrap; TOST by the bootstrap.
 
     All arms and endpoints of a panel share their resamples. A panel with clusters resamples
     clusters for differences and their equivalence; intervals of one arm resample items either way.
+    A pooled ratio of nothing (no span in the gold, none found) has no value: it is NaN.
     """
 
     name = "classic"
@@ -55,6 +62,13 @@ class Classic:
         mask, (r, c), e = self._where((reference, candidate), endpoint)
         difference = self._difference(mask, r, c, e)
         interval = difference.interval(1.0 - self.alpha)
+        if difference.clusters is not None and difference.clusters < _FEW_CLUSTERS:
+            warnings.warn(
+                f"{difference.clusters} cluster(s) were resampled; with fewer than {_FEW_CLUSTERS}, "
+                "intervals are too narrow and equivalence is claimed too often",
+                StatisticsWarning,
+                stacklevel=2,
+            )
         if self.panel.endpoints[e].type == "proportion":
             right_r = self.panel.numerators[mask, r, e] > 0.5
             right_c = self.panel.numerators[mask, c, e] > 0.5
@@ -64,13 +78,48 @@ class Classic:
                 n=int(mask.sum()),
             )
             p_value, p_method = test.p_value, test.method
+            if difference.clusters is not None:
+                warnings.warn(
+                    "McNemar's p takes items as independent, though clusters are declared; the "
+                    "interval and the test of equivalence allow for them",
+                    StatisticsWarning,
+                    stacklevel=2,
+                )
         else:
             p_value, p_method = difference.p_value(), f"{difference.method}-centred"
-        # the standard error of any estimator, told as the spread of a paired difference
-        sd = float(np.nanstd(difference.replicates, ddof=1) * np.sqrt(difference.n))
         return Contrast(
-            reference, candidate, difference.estimate, interval, p_value, p_method, difference.n, sd
+            reference,
+            candidate,
+            difference.estimate,
+            interval,
+            p_value,
+            p_method,
+            difference.n,
+            self._sd(mask, (r, c, e), difference),
         )
+
+    def _sd(
+        self, mask: NDArray[np.bool_], where: tuple[int, int, int], difference: PairedBootstrap
+    ) -> float:
+        """Return the spread of a paired difference; NaN from a single item or cluster.
+
+        Where a difference is a mean over independent items, their standard deviation; else the
+        standard error of the estimate, told as if it were one.
+        """
+        reference, candidate, endpoint = where
+        units = difference.n if difference.clusters is None else difference.clusters
+        if units < 2 or math.isnan(difference.estimate):
+            return math.nan
+        if difference.clusters is None and self.panel.endpoints[endpoint].type != "ratio":
+            change = (
+                self.panel.numerators[mask, candidate, endpoint]
+                - self.panel.numerators[mask, reference, endpoint]
+            )
+            return float(change.std(ddof=1))
+        known = difference.replicates[~np.isnan(difference.replicates)]
+        if known.size < 2 or np.ptp(known) <= _TIE:
+            return 0.0
+        return float(known.std(ddof=1) * math.sqrt(difference.n))
 
     def equivalence(
         self, reference: str, candidate: str, endpoint: str, margin: float
@@ -101,11 +150,13 @@ class Classic:
         key = mask.tobytes() + bytes([clustered])
         if key not in self._drawn:
             panel = self.panel.subset(mask)
+            empty = [math.nan if e.type == "ratio" else 1.0 for e in panel.endpoints]
             self._drawn[key] = bootstrap_ratios(
                 panel.numerators.reshape(len(panel.numerators), -1),
                 panel.denominators.reshape(len(panel.denominators), -1),
                 rng=np.random.default_rng(self.seed),
                 resamples=self.resamples,
                 clusters=panel.clusters if clustered else None,
+                empty=np.tile(empty, len(panel.arms)),
             )
         return self._drawn[key]

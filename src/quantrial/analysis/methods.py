@@ -56,7 +56,8 @@ def verdict(
 
     `equivalent`: within the margin on both sides (even where a difference is statistically there).
     `better`, `worse`: a difference is there after adjustment, by its sign. `non_inferior`: no loss
-    of the margin or more. `inconclusive`: none of these.
+    of the margin or more. `inconclusive`: none of these. Margins are tested at `alpha` each, as
+    published studies do; their adjusted p-values stand beside them in the summary.
     """
     if equivalence.equivalent:
         return "equivalent"

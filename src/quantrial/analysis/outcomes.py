@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quantrial.errors import DataError
+
 if TYPE_CHECKING:
     from quantrial.records import Item, Response
     from quantrial.tasks import Endpoint, Outcome, Task
@@ -155,8 +157,24 @@ def _panel(
             )
     clusters = None
     if cluster is not None:
-        clusters = np.array([item.metadata[cluster] for item in items], dtype=np.str_)
+        clusters = labels(items, cluster)
     return Panel(arms, endpoints, numerators, denominators, answered, clusters)
+
+
+def labels(items: Sequence[Item], key: str) -> NDArray[np.str_]:
+    """Return what each item's metadata says under a key.
+
+    Raises:
+        DataError: an item has no such key.
+    """
+    for item in items:
+        if key not in item.metadata:
+            known = ", ".join(sorted(item.metadata)) or "none"
+            raise DataError(
+                f"item {item.id!r} of task {item.task!r} has no {key!r} in its metadata, which the "
+                f"study names as stratum or cluster; it has {known}"
+            )
+    return np.array([item.metadata[key] for item in items], dtype=np.str_)
 
 
 def _weighed(row: Sequence[Outcome | None], weights: Mapping[str, float]) -> list[float]:

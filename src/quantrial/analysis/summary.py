@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,13 @@ import numpy as np
 from quantrial.analysis.classic import Classic
 from quantrial.analysis.failure_modes import failure_modes, flips
 from quantrial.analysis.methods import Methods, verdict
-from quantrial.analysis.outcomes import Panel, TaskOutcomes, plain
+from quantrial.analysis.outcomes import Panel, TaskOutcomes, labels, plain
 from quantrial.analysis.speed import speed
-from quantrial.errors import StatisticsWarning
+from quantrial.errors import StatisticsWarning, StudyError
 from quantrial.stats import (
     detectable_difference,
     holm,
+    items_for_difference,
     items_for_equivalence,
     items_for_non_inferiority,
 )
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from quantrial.study import Study
 
 SUMMARY_SCHEMA = "quantrial.summary/1"
+METHODS = {Classic.name: Classic}
 _POWER = 0.8
 
 
@@ -45,7 +48,14 @@ def summarise(
         outcomes: scored and aligned, by task.
         arms: the manifest's record of each arm.
         methods: the set of statistics.
+
+    Raises:
+        StudyError: there is no such set.
     """
+    if methods not in METHODS:
+        raise StudyError(
+            f"there is no set of methods {methods!r}; there is {', '.join(METHODS)}", key="methods"
+        )
     document = {
         "schema": SUMMARY_SCHEMA,
         "study": {"name": study.study, "hash": study.hash, "seed": study.seed},
@@ -80,6 +90,41 @@ def pairs_of(arms: Sequence[str], reference: str) -> list[tuple[str, str]]:
     return list(itertools.combinations(ordered, 2))
 
 
+class _Remarks:
+    """What statistics warned of, and where: one sentence a warning, with its places before it."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, list[str]] = {}
+        self._strata: dict[str, set[str]] = {}
+
+    @contextmanager
+    def at(self, place: str, *, stratum: str | None = None) -> Iterator[None]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", StatisticsWarning)
+            yield
+        for one in caught:
+            if not issubclass(one.category, StatisticsWarning):
+                warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+            elif stratum is None:
+                self.add(place, str(one.message))
+            else:
+                self._strata.setdefault(str(one.message), set()).add(stratum)
+
+    def add(self, place: str, message: str) -> None:
+        places = self._places.setdefault(message, [])
+        if place not in places:
+            places.append(place)
+
+    def sentences(self) -> list[str]:
+        overall = [f"{'; '.join(places)}: {said}" for said, places in self._places.items()]
+        # many small strata would repeat one sentence many times
+        strata = [
+            f"within {len(found)} {'stratum' if len(found) == 1 else 'strata'}: {said}"
+            for said, found in self._strata.items()
+        ]
+        return sorted(overall) + sorted(strata)
+
+
 class _Task:
     """The part of the summary that speaks of one task."""
 
@@ -88,41 +133,51 @@ class _Task:
         self.name = name
         self.spec = study.tasks[name]
         self.scored = scored
-        self.methods_name = methods
+        self.make_methods = METHODS[methods]
+        self.remarks = _Remarks()
         self.margin = study.margin_of(name)
         self.pairs = pairs_of(scored.arms, study.reference)
 
     def document(self) -> dict[str, Any]:
         """Derive everything about the task; what a statistic could not say stands in `warnings`."""
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", StatisticsWarning)
-            primary = self.scored.task.endpoints[0].name
-            methods = self._methods(self.scored.panel, self.name)
-            endpoints = {
-                e.name: self._endpoint(methods, e.name, f"{self.name}.{e.name}")
-                for e in self.scored.task.endpoints
-            }
-            document = {
-                "kind": self.scored.task.kind,
-                "workload": self.spec.workload,
-                "primary": primary,
-                "margin": self.margin,
-                "chance": self._chance(),
-                "flow": asdict(self.scored.flow),
-                "endpoints": endpoints,
-                "flips": [flips(self.scored, r, c) for r, c in self.pairs],
-                "failure_modes": {
-                    arm: failure_modes(self.scored, arm, alpha=self.study.alpha)
-                    for arm in self.scored.arms
-                },
-                "strata": self._strata(primary),
-                "power": self._power(endpoints[primary]["contrasts"]),
-            }
-        document["warnings"] = sorted({str(w.message) for w in caught})
-        return document
+        primary = self.scored.task.endpoints[0].name
+        self._unanswered()
+        methods = self._methods(self.scored.panel, self.name)
+        endpoints = {
+            e.name: self._endpoint(methods, e.name, f"{self.name}.{e.name}")
+            for e in self.scored.task.endpoints
+        }
+        return {
+            "kind": self.scored.task.kind,
+            "workload": self.spec.workload,
+            "primary": primary,
+            "margin": self.margin,
+            "chance": self._chance(),
+            "flow": asdict(self.scored.flow),
+            "endpoints": endpoints,
+            "flips": [flips(self.scored, r, c) for r, c in self.pairs],
+            "failure_modes": {
+                arm: failure_modes(self.scored, arm, alpha=self.study.alpha)
+                for arm in self.scored.arms
+            },
+            "strata": self._strata(primary),
+            "power": self._power(endpoints[primary]["contrasts"]),
+            "warnings": self.remarks.sentences(),
+        }
+
+    def _unanswered(self) -> None:
+        """Remark on what is not there to be analysed."""
+        panel = self.scored.panel
+        answering = panel.arms_with_answers()
+        for arm in panel.arms:
+            if arm not in answering:
+                self.remarks.add(arm, "no answer, so nothing is said of it")
+        for r, c in self.pairs:
+            if {r, c} <= set(answering) and not panel.answered_by(r, c).any():
+                self.remarks.add(f"{c} vs {r}", "no item was answered by both; not compared")
 
     def _methods(self, panel: Panel, label: str) -> Methods:
-        return Classic(
+        return self.make_methods(
             panel,
             seed=self.study.seed,
             label=label,
@@ -137,12 +192,21 @@ class _Task:
         return float(np.mean([1 / len(item.content["options"]) for item in self.scored.items]))
 
     def _endpoint(self, methods: Methods, endpoint: str, family: str) -> dict[str, Any]:
-        arms = {arm: _arm(methods, arm, endpoint) for arm in methods.panel.arms_with_answers()}
+        arms = {}
+        for arm in methods.panel.arms_with_answers():
+            with self.remarks.at(f"{endpoint}, {arm}"):
+                arms[arm] = _arm(methods, arm, endpoint)
         contrasts, equivalence = self._contrasts(methods, endpoint, family, list(arms))
         return {"arms": arms, "contrasts": contrasts, "equivalence": equivalence}
 
     def _contrasts(
-        self, methods: Methods, endpoint: str, family: str, arms: Sequence[str]
+        self,
+        methods: Methods,
+        endpoint: str,
+        family: str,
+        arms: Sequence[str],
+        *,
+        stratum: str | None = None,
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         alpha = self.study.alpha
         pairs = [
@@ -150,8 +214,11 @@ class _Task:
             for r, c in self.pairs
             if r in arms and c in arms and methods.panel.answered_by(r, c).any()
         ]
-        found = [methods.contrast(r, c, endpoint) for r, c in pairs]
-        tests = [methods.equivalence(r, c, endpoint, self.margin) for r, c in pairs]
+        found, tests = [], []
+        for r, c in pairs:
+            with self.remarks.at(f"{endpoint}, {c} vs {r}", stratum=stratum):
+                found.append(methods.contrast(r, c, endpoint))
+                tests.append(methods.equivalence(r, c, endpoint, self.margin))
         adjusted = holm([one.p_value for one in found])
         adjusted_tost = holm([test.p_value for test in tests])
         adjusted_ni = holm([test.p_lower for test in tests])
@@ -205,21 +272,22 @@ class _Task:
         if said != "inconclusive":
             return None
         if not (sd > 0 and math.isfinite(sd)):
-            return {"equivalence": None, "non_inferiority": None}
+            return {"equivalence": None, "non_inferiority": None, "difference": None}
         alpha, margin = self.study.alpha, self.margin
         return {
             "equivalence": items_for_equivalence(sd, estimate, margin, power=_POWER, alpha=alpha),
             "non_inferiority": items_for_non_inferiority(
                 sd, estimate, margin, power=_POWER, alpha=alpha
             ),
+            "difference": items_for_difference(sd, estimate, power=_POWER, alpha=alpha),
         }
 
     def _strata(self, primary: str) -> dict[str, dict[str, Any]]:
         """Repeat arms and contrasts on the primary endpoint in each value of the stratum's key."""
-        key = self.spec.stratify or self.spec.cluster
+        key = self.spec.stratify
         if key is None:
             return {}
-        values = np.array([item.metadata[key] for item in self.scored.items], dtype=np.str_)
+        values = labels(self.scored.items, key)
         table = {}
         for value in sorted(set(values.tolist())):
             mask = values == value
@@ -227,10 +295,12 @@ class _Task:
             label = f"{self.name}.{primary}.{key}={value}"
             methods = self._methods(panel, label)
             arms = panel.arms_with_answers()
-            contrasts, equivalence = self._contrasts(methods, primary, label, arms)
+            contrasts, equivalence = self._contrasts(methods, primary, label, arms, stratum=value)
+            with self.remarks.at(primary, stratum=value):
+                estimates = {arm: _arm(methods, arm, primary) for arm in arms}
             table[value] = {
                 "n": int(mask.sum()),
-                "arms": {arm: _arm(methods, arm, primary) for arm in arms},
+                "arms": estimates,
                 "contrasts": contrasts,
                 "equivalence": equivalence,
             }

@@ -9,13 +9,11 @@ Document = Mapping[str, Any]
 
 MINUS = "\N{MINUS SIGN}"
 
-# Which test carries each verdict, and what it is called.
+# The test beside the one for a difference that carries a verdict, and what it is called.
 _TESTS = {
-    "equivalent": ("equivalence_p", "for equivalence"),
-    "non_inferior": ("non_inferiority_p", "for non-inferiority"),
-    "inconclusive": ("non_inferiority_p", "for non-inferiority"),
-    "worse": ("p", "for a difference"),
-    "better": ("p", "for a difference"),
+    "equivalent": ("equivalence_p", "equivalence"),
+    "non_inferior": ("non_inferiority_p", "non-inferiority"),
+    "inconclusive": ("non_inferiority_p", "non-inferiority"),
 }
 
 
@@ -42,7 +40,10 @@ def p_value(value: float | None) -> str:
 
 
 def evidence(finding: Document) -> str:
-    """Write a finding as one line: estimate, interval, p, adjusted p, verdict, id."""
+    """Write a finding as one line: estimate, interval, adjusted p of a difference, verdict, id.
+
+    Where equivalence or non-inferiority carries the verdict, its own p stands beside.
+    """
     low, high = finding["ci"]
     level = round(100 * finding["confidence"])
     interval = (
@@ -50,15 +51,14 @@ def evidence(finding: Document) -> str:
         if low is not None
         else f"no {level} % interval (no item was scored differently)"
     )
-    kind, what = _TESTS[finding["verdict"]]
-    plain, adjusted = (
-        finding["p_value" if kind == "p" else kind],
-        finding[f"{kind}_adjusted"],
-    )
+    tests = f"difference p {_equals(finding['p_adjusted'])} adjusted"
+    if finding["verdict"] in _TESTS:
+        key, name = _TESTS[finding["verdict"]]
+        tests += f", {name} p {_equals(finding[key])}"
     return (
         f"{finding['workload']}, {finding['endpoint'].replace('_', '-')}: "
-        f"{points(finding['estimate'])}, {interval}, p {_equals(plain)}, adjusted "
-        f"{_equals(adjusted)} {what}, {finding['verdict'].replace('_', '-')} [{finding['id']}]"
+        f"{points(finding['estimate'])}, {interval}, {tests}: "
+        f"{finding['verdict'].replace('_', '-')} [{finding['id']}]"
     )
 
 

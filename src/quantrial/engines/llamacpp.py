@@ -6,9 +6,14 @@ an engine really frees its memory.
 What the server does with a prompt. `messages` go through the chat template of the model file.
 `text` is tokenized as it stands with special tokens recognised (`<|im_start|>` in a text is that
 token), and with the model's BOS token in front where its file says `add_bos_token` (SmolLM2's says
-no). Temperature 0 is greedy. Without `prompt_cache` every prompt is evaluated whole, so an answer
-depends on its request alone: reused prefixes change the shapes of batches, and with them, now and
-then, a greedy answer.
+no). Temperature 0 is greedy; above it, llama.cpp's own top-k 40, top-p 0.95 and min-p 0.05 hold.
+
+Without `prompt_cache` every prompt is evaluated whole, so that an answer follows from its request
+alone, whatever was asked before and however often the worker was started. With it, the batch a
+token is evaluated in depends on the call before, which can change the last bits of its logits.
+
+Times are the server's own. Its `decode` begins when the first token is there: an answer of n tokens
+took n - 1 steps in that time, and one of a single token took none.
 """
 
 from __future__ import annotations
@@ -153,8 +158,8 @@ class LlamaCppEngine:
                 return 0.0
             self.close()
             source = resolve(self._model, self._base)
-            self._refuse_another(source)
             read_header(source)  # says what is wrong with the file better than llama.cpp does
+            self._refuse_another(source)
             path = made_file(source, self._quantize, self._degrade) if self._quantize else source
             try:
                 worker = Worker({"path": str(path), **self._options})

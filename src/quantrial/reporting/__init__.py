@@ -1,0 +1,10 @@
+"""The report: recommendation first, every claim beside its evidence. It computes no statistic.
+
+summary, decision, manifest ── view ──▶ text ── templates ──▶ report.md, report.html
+                       └──── charts ──▶ plots/*.svg, plots/*.png
+"""
+
+from quantrial.reporting.documents import render_documents
+from quantrial.reporting.files import ReportFiles, write_report
+
+__all__ = ["ReportFiles", "render_documents", "write_report"]

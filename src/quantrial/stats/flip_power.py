@@ -18,7 +18,7 @@ Question = Literal["difference", "non_inferior", "equivalent"]
 Floats = NDArray[np.float64]
 
 _REACH = 8.5  # standard deviations enumerated either side; what lies beyond is below 1e-15
-_MOST_CELLS = 500_000
+_MOST_CELLS = 1_000_000
 _INSIDE = 1.0 - 1e-9  # a difference at the margin must not pass for one inside by rounding
 
 
@@ -84,7 +84,7 @@ def flip_power(
 
     Returns:
         The power. Exact, by enumeration of every outcome with a chance that matters, up to
-        half a million of them (n around 10^4); the normal approximation beyond.
+        a million of them (n around 10^4); the normal approximation beyond.
 
     Raises:
         StatisticsError: for rates, margin or alpha out of range.

@@ -1,0 +1,90 @@
+"""The report on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quantrial.errors import RunFolderError
+from quantrial.reporting import charts
+from quantrial.reporting.documents import REPORT_HTML, REPORT_MD, render_with
+
+if TYPE_CHECKING:
+    from quantrial.records import Manifest
+    from quantrial.study import Study
+
+PLOTS = "plots"
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFiles:
+    """Where the parts of a report lie. `images` holds each plot as SVG and as PNG."""
+
+    markdown: Path
+    html: Path
+    plots: Path
+    images: tuple[Path, ...]
+
+
+def write_report(
+    folder: Path,
+    study: Study,
+    summary: Mapping[str, Any],
+    decision: Mapping[str, Any],
+    manifest: Manifest,
+    *,
+    warnings: Sequence[str] = (),
+) -> ReportFiles:
+    """Write `report.md`, `report.html` and `plots/` into a run folder.
+
+    Args:
+        folder: the run folder.
+        study: the study of the run.
+        summary: `quantrial.summary/1`.
+        decision: `quantrial.decision/1`.
+        manifest: what ran.
+        warnings: sentences on arms that differ in more than their weights.
+
+    Raises:
+        RunFolderError: the folder is read-only or full; each file there is the old or the new one.
+    """
+    plots = charts.draw(summary)
+    documents = render_with(plots, study, summary, decision, manifest, warnings=warnings)
+    images = []
+    for name, svg in plots.items():
+        for path, data in (
+            (folder / PLOTS / f"{name}.svg", svg.encode()),
+            (folder / PLOTS / f"{name}.png", charts.to_png(svg)),
+        ):
+            _replace(path, data)
+            images.append(path)
+    for name, text in documents.items():
+        _replace(folder / name, text.encode())
+    return ReportFiles(
+        markdown=folder / REPORT_MD,
+        html=folder / REPORT_HTML,
+        plots=folder / PLOTS,
+        images=tuple(images),
+    )
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Replace a whole file: a reader sees the old one or the new one, never a part."""
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except OSError as exc:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink()
+        raise RunFolderError(f"cannot be written ({exc.strerror})", path=path) from exc

@@ -1,0 +1,248 @@
+"""The command line as users meet it: what it prints, exit codes, one line for bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+import quantrial
+from studies import arm, write_study
+
+
+def quantrial_(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "quantrial", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "100"},
+    )
+
+
+def ok(*arguments: str | Path, cwd: Path | None = None) -> str:
+    done = quantrial_(*arguments, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_study_from_plan_to_verify(tmp_path: Path) -> None:
+    study = write_study(tmp_path)
+    assert "108 calls, 3 arms, reference f16" in ok("plan", study)
+    assert "108 of 108 calls recorded" in ok("run", study, "-o", tmp_path / "run")
+    run = tmp_path / "run"
+    assert "sums (reasoning), accuracy, 24 items analysed" in ok("analyze", run)
+    said = ok("decide", run)
+    assert "f16" in said
+    assert "sums.accuracy.q4_0.vs.f16" in said
+    assert "report.md" in ok("report", run)
+    assert "everything follows from the responses" in ok("verify", run)
+    (run / "report.md").unlink()
+    drifted = quantrial_("verify", run)
+    assert drifted.returncode == 1
+    assert "report.md" in drifted.stdout
+
+
+def test_every_command_prints_json(tmp_path: Path) -> None:
+    study, run = write_study(tmp_path), tmp_path / "run"
+    assert json.loads(ok("plan", study, "--json"))["calls"] == 108
+    assert json.loads(ok("run", study, "-o", run, "--json"))["recorded"] == 108
+    assert json.loads(ok("analyze", run, "--json"))["schema"] == "quantrial.summary/1"
+    assert json.loads(ok("decide", run, "--json"))["schema"] == "quantrial.decision/1"
+    assert json.loads(ok("report", run, "--json"))["markdown"].endswith("report.md")
+    assert json.loads(ok("verify", run, "--json"))["drifts"] == []
+
+
+def test_init_writes_each_preset_and_never_over_a_file(tmp_path: Path) -> None:
+    for preset in ("embedded", "ollama-llama31"):
+        path = tmp_path / f"{preset}.yaml"
+        ok("init", path, "--preset", preset)
+        study = quantrial.load_study(path)
+        assert study.reference in study.arms
+    again = quantrial_("init", tmp_path / "embedded.yaml")
+    assert again.returncode == 2
+    assert "exists already" in again.stderr
+
+
+def test_the_ollama_preset_says_plainly_that_its_engine_is_not_there(tmp_path: Path) -> None:
+    ok("init", tmp_path / "study.yaml", "--preset", "ollama-llama31")
+    data = yaml.safe_load((tmp_path / "study.yaml").read_text())
+    for task in data["tasks"].values():
+        task["source"], task["shots"] = {"type": "bundled"}, 0
+        task.pop("stratify", None)
+        task.pop("sample", None)
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(data))
+    done = quantrial_("run", tmp_path / "study.yaml", "-o", tmp_path / "run")
+    assert done.returncode == 2
+    assert "ollama" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_constraints_on_the_command_line(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    ok("run", write_study(tmp_path), "-o", run)
+    found = json.loads(ok("decide", run, "--max-memory", "250", "--tolerate", "99pp", "--json"))
+    assert found["constrained"]["constraints"] == {
+        "max_memory": 250,
+        "min_speedup": None,
+        "tolerate": 0.99,
+        "workloads": [],
+    }
+    assert found["constrained"]["pick"] in {"q8_0", "q4_0"}
+    assert "f16 needs" in ok("decide", run, "--max-memory", "250")
+
+
+def test_help_names_every_command() -> None:
+    said = ok("--help")
+    commands = ("init", "plan", "run", "analyze", "decide", "report", "verify", "import", "demo")
+    for command in commands:
+        assert f"\n  {command} " in said
+
+
+def _missing(folder: Path) -> list[str | Path]:
+    return ["plan", folder / "nothing.yaml"]
+
+
+def _not_utf8(folder: Path) -> list[str | Path]:
+    (folder / "latin.yaml").write_bytes("study: ä".encode("latin-1"))
+    return ["plan", folder / "latin.yaml"]
+
+
+def _misspelt(folder: Path) -> list[str | Path]:
+    return ["plan", write_study(folder, sead=3)]
+
+
+def _no_reference(folder: Path) -> list[str | Path]:
+    return ["plan", write_study(folder, reference="bf16")]
+
+
+def _margin(folder: Path) -> list[str | Path]:
+    return ["plan", write_study(folder, margin=1.5)]
+
+
+def _alpha(folder: Path) -> list[str | Path]:
+    return ["plan", write_study(folder, alpha=0.7)]
+
+
+def _task(folder: Path, **changes: object) -> list[str | Path]:
+    study = write_study(folder)
+    data = yaml.safe_load(study.read_text())
+    data["tasks"]["sums"] |= changes
+    study.write_text(yaml.safe_dump(data))
+    return ["plan", study]
+
+
+def _sample(folder: Path) -> list[str | Path]:
+    return _task(folder, sample=240)
+
+
+def _empty(folder: Path) -> list[str | Path]:
+    (folder / "empty.jsonl").write_text("")
+    return _task(folder, source={"type": "jsonl", "path": "empty.jsonl"})
+
+
+def _bad_line(folder: Path) -> list[str | Path]:
+    (folder / "bad.jsonl").write_text(
+        '{"question": "Q?", "options": ["a", "b"], "answer": 0}\n{"question": \n'
+    )
+    return _task(folder, source={"type": "jsonl", "path": "bad.jsonl"}, stratify=None)
+
+
+def _bytes(folder: Path) -> list[str | Path]:
+    (folder / "bytes.jsonl").write_bytes(b'{"question": "\xff\xfe"}\n')
+    return _task(folder, source={"type": "jsonl", "path": "bytes.jsonl"}, stratify=None)
+
+
+def _model(folder: Path, content: bytes | None) -> list[str | Path]:
+    if content is not None:
+        (folder / "model.gguf").write_bytes(content)
+    model = {"engine": "llamacpp", "model": "model.gguf"}
+    return ["plan", write_study(folder, arms={"f16": model, "q8_0": arm("q8", 1, ["A"])})]
+
+
+def _no_model(folder: Path) -> list[str | Path]:
+    return _model(folder, None)
+
+
+def _no_gguf(folder: Path) -> list[str | Path]:
+    return _model(folder, b"PK\x03\x04 this is a zip file, not a model" * 10)
+
+
+def _no_run(folder: Path) -> list[str | Path]:
+    return ["analyze", folder / "nowhere"]
+
+
+def _not_a_run(folder: Path) -> list[str | Path]:
+    (folder / "notes").mkdir()
+    return ["verify", folder / "notes"]
+
+
+def _bad_memory(folder: Path) -> list[str | Path]:
+    return ["decide", folder, "--max-memory", "lots"]
+
+
+def _bad_loss(folder: Path) -> list[str | Path]:
+    return ["decide", folder, "--tolerate", "2kg"]
+
+
+def _folder_as_study(folder: Path) -> list[str | Path]:
+    return ["plan", folder]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (_missing, "nothing.yaml: no such study file; `quantrial init` writes one"),
+        (_not_utf8, "latin.yaml: not UTF-8 (byte 7)"),
+        (_misspelt, "sead: unknown key; did you mean 'seed'?"),
+        (_no_reference, "reference is 'bf16', which is not among the arms: f16, q8_0, q4_0"),
+        (_margin, "margin: should be less than 1"),
+        (_alpha, "alpha: should be less than 0.5"),
+        (_sample, "240"),
+        (_empty, "empty.jsonl"),
+        (_bad_line, "bad.jsonl, line 2"),
+        (_bytes, "bytes.jsonl"),
+        (_no_model, "model.gguf"),
+        (_no_gguf, "model.gguf"),
+        (_no_run, "nowhere: no such run folder"),
+        (_not_a_run, "notes: not a run folder: study.yaml, items.jsonl, manifest.json missing"),
+        (_bad_memory, "'lots' is no amount of memory; write it like 8GB or 500MiB"),
+        (_bad_loss, "'2kg' is no loss; write it like 2pp or 0.02"),
+        (_folder_as_study, "not a run folder"),
+    ],
+)
+def test_bad_input_gets_one_clear_line_and_exit_2(
+    tmp_path: Path, arguments: Callable[[Path], list[str | Path]], said: str
+) -> None:
+    words = arguments(tmp_path)
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    done = quantrial_(*words)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert said in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1, "one line"
+    assert done.stdout == ""
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_a_read_only_folder_is_said(tmp_path: Path) -> None:
+    (tmp_path / "a-file").write_text("")
+    done = quantrial_("run", write_study(tmp_path), "-o", tmp_path / "a-file" / "run")
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr
+
+
+def test_progress_is_quiet_where_there_is_no_terminal(tmp_path: Path) -> None:
+    done = quantrial_("run", write_study(tmp_path), "-o", tmp_path / "run")
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        f"108 of 108 calls recorded in {tmp_path / 'run'}, 108 of them now",
+        f"Next: quantrial analyze {tmp_path / 'run'}",
+    ]
