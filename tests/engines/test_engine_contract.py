@@ -171,8 +171,7 @@ def test_a_third_party_engine_is_found_by_entry_point(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "their_engine.py").write_text(
-        "from quantrial.engines.llamacpp import LlamaCppEngine
-from quantrial.engines.scripted import ScriptedEngine\n"
+        "from quantrial.engines.scripted import ScriptedEngine\n"
         "def make(model, options, *, base, seed):\n"
         "    return ScriptedEngine({'': options['say']}, model=model, seed=seed)\n"
     )

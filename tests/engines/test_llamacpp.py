@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -20,10 +19,7 @@ import pytest
 
 from quantrial.engines import Message, Request
 from quantrial.engines.llamacpp import (
-    SERVER_ERRORS,
-    TRANSPORT_ERRORS,
     LlamaCppEngine,
-    _server_error,
     physical_cores,
 )
 from quantrial.engines.model_files import resolve
@@ -263,11 +259,10 @@ def test_the_prompt_cache_is_off_unless_asked_for(
     cached = new_llamacpp(prompt_cache=True)
     times: dict[str, list[float]] = {}
     for name, engine in (("off", llamacpp), ("on", cached)):
-        replies = [engine.ask(Request(text=text, max_tokens=1)) for _ in range(2)]
+        replies = [engine.ask(Request(text=text, max_tokens=1)) for _ in range(3)]
         times[name] = [reply.timing.prompt or 0.0 for reply in replies]
         assert {reply.prompt_tokens for reply in replies} == {replies[0].prompt_tokens}
-    assert times["on"][1] < times["on"][0] / 3
-    assert times["off"][1] > times["off"][0] / 3
+    assert min(times["on"][1:]) < min(times["off"]) / 3
     cached.close()
 
 
@@ -319,97 +314,6 @@ def test_a_file_replaced_under_an_engine_is_not_loaded_again(demo: str, tmp_path
 def test_threads_follow_the_machine_unless_said() -> None:
     assert 1 <= physical_cores() <= (os.cpu_count() or 1)
     assert LlamaCppEngine("m", {"threads": None})._options["threads"] == physical_cores()
-
-
-def kinds_of(error: type[Exception]) -> Iterator[type[Exception]]:
-    for kind in error.__subclasses__():
-        yield kind
-        yield from kinds_of(kind)
-
-
-def unmapped(errors: Iterator[type[Exception]]) -> list[type[Exception]]:
-    groups = (httpx.TransportError, httpx.RequestError)  # raised only as one of their kinds
-    return [
-        error
-        for error in errors
-        if not issubclass(error, tuple(TRANSPORT_ERRORS)) and error not in groups
-    ]
-
-
-def test_every_error_of_the_http_client_is_translated_and_a_new_one_is_noticed() -> None:
-    assert unmapped(kinds_of(httpx.RequestError)) == []
-
-    class NewError(httpx.TransportError):
-        pass
-
-    assert unmapped(kinds_of(httpx.RequestError)) == [NewError]
-
-
-@pytest.mark.model
-@pytest.mark.parametrize(
-    ("raised", "kind"),
-    [
-        (httpx.ReadTimeout("x"), EngineTimeoutError),
-        (httpx.ConnectTimeout("x"), EngineTimeoutError),
-        (httpx.PoolTimeout("x"), EngineTimeoutError),
-        (httpx.ConnectError("x"), EngineCrashedError),
-        (httpx.ReadError("x"), EngineCrashedError),
-        (httpx.RemoteProtocolError("x"), EngineCrashedError),
-        (httpx.DecodingError("x"), EngineError),
-        (RuntimeError("Cannot send a request, as the client has been closed."), EngineCrashedError),
-    ],
-)
-def test_an_error_of_the_http_client_is_translated(
-    llamacpp: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch, raised: Exception, kind: type
-) -> None:
-    llamacpp.start()
-    assert llamacpp._worker is not None
-
-    def fail(*_: Any, **__: Any) -> httpx.Response:
-        assert llamacpp.pid is not None
-        os.kill(llamacpp.pid, signal.SIGKILL)
-        raise raised
-
-    monkeypatch.setattr(llamacpp._client, "post", fail)
-    with pytest.raises(EngineError) as caught:
-        llamacpp.ask(SHORT)
-    assert type(caught.value) is kind
-    assert caught.value.__cause__ is raised
-
-
-def test_every_error_type_of_the_server_is_translated() -> None:
-    for kind, (error, retryable) in SERVER_ERRORS.items():
-        body = {"error": {"type": kind, "message": "why", "n_prompt_tokens": 9, "n_ctx": 4}}
-        translated = _server_error(httpx.Response(400, json=body))
-        assert type(translated) is error
-        assert translated.retryable is retryable
-        assert "9 tokens and the context 4" in str(translated) or "why" in str(translated)
-    strange = _server_error(httpx.Response(418, json={"error": {"type": "new", "message": "w"}}))
-    assert type(strange) is EngineError
-    assert "new, 418" in str(strange)
-    for text in ("<html>", "[]", '{"error": 1}', ""):
-        assert "answered 500" in str(_server_error(httpx.Response(500, text=text)))
-
-
-@pytest.mark.model
-def test_the_servers_error_types_are_those_of_this_llama_cpp() -> None:
-    import xllamacpp
-
-    library = next(Path(xllamacpp.__file__).parent.glob("xllamacpp*.so")).read_bytes()
-    for kind in SERVER_ERRORS:
-        assert kind.encode() + b"\0" in library
-
-
-@pytest.mark.model
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"content": "x"}', b'{"timings": {}}'])
-def test_an_answer_of_another_form_is_an_engine_error(
-    llamacpp: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch, body: bytes
-) -> None:
-    llamacpp.start()
-    answer = httpx.Response(200, content=body)
-    monkeypatch.setattr(llamacpp._client, "post", lambda *_, **__: answer)
-    with pytest.raises(EngineError, match="unknown form"):
-        llamacpp.ask(SHORT)
 
 
 @pytest.mark.model

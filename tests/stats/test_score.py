@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from quantrial.errors import InsufficientDataError, StatisticsError
 from quantrial.stats import flip_power, mcnemar, score_flips
 from quantrial.stats._null_variance import cell_variance
-from quantrial.stats.flip_power import _joint_chances, _likely_range
+from quantrial.stats._outcomes import likely_outcomes
 
 FLIPS = st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(1, 400)).map(
     lambda c: (c[0], c[1], c[0] + c[1] + c[2])
@@ -101,10 +101,9 @@ def test_score_against_reference_likelihood_maximised_numerically() -> None:
 def test_score_against_simulation_exact_coverage(n: int, discordance: float, share: float) -> None:
     truth = share * discordance
     harm, gain = (discordance - truth) / 2, (discordance + truth) / 2
-    (a, b), (c, d) = _likely_range(n, gain), _likely_range(n, harm)
-    gains, losses = np.arange(a, b + 1.0), np.arange(c, d + 1.0)
-    chances = _joint_chances(n, gains, losses, gain, harm)
-    up, down = gains[:, None], losses[None, :]
+    outcomes = likely_outcomes(harm, gain, n)
+    assert outcomes is not None
+    up, down, chances = outcomes
     spread = np.sqrt(n * cell_variance(up, down, n, truth))
     covered = np.abs(up - down - n * truth) - 0.25 <= Z * spread
     coverage = chances[covered].sum()

@@ -64,8 +64,8 @@ class Classic:
         interval = difference.interval(1.0 - self.alpha)
         if difference.clusters is not None and difference.clusters < _FEW_CLUSTERS:
             warnings.warn(
-                f"{difference.clusters} cluster(s) were resampled; with fewer than {_FEW_CLUSTERS}, "
-                "intervals are too narrow and equivalence is claimed too often",
+                f"{difference.clusters} cluster(s) were resampled; with fewer than "
+                f"{_FEW_CLUSTERS}, intervals are too narrow and equivalence is claimed too often",
                 StatisticsWarning,
                 stacklevel=2,
             )

@@ -111,7 +111,7 @@ def init(
         str, typer.Option(help="embedded (a small model, no server) or ollama-llama31.")
     ] = "embedded",
 ) -> None:
-    """Write a commented study file to start from."""
+    """Write a study file to start from."""
     from quantrial import commands
 
     written = commands.init(path, preset=preset)
@@ -126,7 +126,11 @@ def plan(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Before spending anything: items, calls, model sizes, memory, time, detectable difference."""
+    """Say what a study costs and can detect.
+
+    Items, calls, model sizes, memory, time, detectable difference: before anything is spent. Exit 1
+    when the arms do not fit in memory.
+    """
     from quantrial import commands
     from quantrial.cli import show
 
@@ -144,7 +148,11 @@ def run(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Answer every scheduled item; safe to kill and start again."""
+    """Ask every item of every arm.
+
+    Safe to kill and start again: the same command, or the run folder as its argument, goes on where
+    it stopped.
+    """
     from quantrial import commands
     from quantrial.cli import show
     from quantrial.cli.progress import listening
@@ -162,7 +170,10 @@ def analyze(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Derive summary.json from the responses."""
+    """Derive summary.json from the responses.
+
+    Estimates, contrasts, equivalence, failure modes, speed.
+    """
     from quantrial import commands
     from quantrial.cli import show
 
@@ -187,7 +198,11 @@ def decide(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Turn the summary into a decision, under your own constraints if you have any."""
+    """Turn the summary into a decision.
+
+    Under your own constraints, if you state any. Writes decision.json; every sentence names its
+    findings.
+    """
     from quantrial import commands
     from quantrial.cli import show
     from quantrial.cli.units import parse_bytes, parse_fraction
@@ -205,7 +220,7 @@ def decide(
 
 @app.command()
 def report(run: RunFolder, as_json: Json = False) -> None:
-    """Write report.md, report.html and the plots."""
+    """Write report.md, report.html and plots."""
     from quantrial import commands
     from quantrial.cli import show
 
@@ -215,7 +230,10 @@ def report(run: RunFolder, as_json: Json = False) -> None:
 
 @app.command()
 def verify(run: RunFolder, as_json: Json = False) -> None:
-    """Derive everything again from the responses; exit 1 on any drift, naming it."""
+    """Derive everything again and compare.
+
+    From the responses to the report; exit 1 names the file and key of each drift.
+    """
     from quantrial import commands
     from quantrial.cli import show
 
@@ -260,7 +278,10 @@ def import_reference(
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="The run folder.")] = Path("runs/demo"),
 ) -> None:
-    """A whole study on a small real model: no server, no account."""
+    """Run a whole study on a small real model.
+
+    No server, no account; a few minutes.
+    """
     from quantrial import commands
     from quantrial.cli import show
     from quantrial.cli.progress import listening

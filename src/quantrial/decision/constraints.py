@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from quantrial.decision.trial import Trial
-from quantrial.decision.words import Document, evidence, margin, points, ratio
+from quantrial.decision.words import Document, evidence, listed, margin, ratio, size
 from quantrial.errors import StudyError
 
 
@@ -56,15 +57,15 @@ def check(constraints: Constraints, trial: Trial) -> None:
             raise StudyError(f"must be above 0; got {value:g}", key=key)
 
 
-def constrained(trial: Trial, constraints: Constraints) -> dict[str, Any]:
+def constrained(trial: Trial, limits: Constraints) -> dict[str, Any]:
     """Pick the cheapest arm that breaks no constraint, or name the nearest miss."""
     tasks = [
         task
         for task in trial.tasks
-        if not constraints.workloads or trial.workload(task) in constraints.workloads
+        if not limits.workloads or trial.workload(task) in limits.workloads
     ]
     broken = {
-        arm: [*_cost_broken(trial, arm, constraints), *_loss_broken(trial, arm, tasks, constraints)]
+        arm: [*_cost_broken(trial, arm, limits), *_loss_broken(trial, arm, tasks, limits)]
         for arm in trial.by_cost
     }
     pick = next((arm for arm in trial.by_cost if not broken[arm]), None)
@@ -75,9 +76,13 @@ def constrained(trial: Trial, constraints: Constraints) -> dict[str, Any]:
             for task in tasks
             if pick != trial.reference and (finding := trial.primary(task, pick))
         ]
-        text = f"Under your constraints, ship {pick}" + (
-            "." if pick == trial.reference else f": {trial.saving(pick)} of {trial.reference}."
-        )
+        text = f"Under your constraints, ship {pick}"
+        if pick == trial.reference:
+            text += ", the reference."
+        else:
+            text += (
+                f": {trial.saving(pick)}; shown to lose less than {_kept(trial, tasks, limits)}."
+            )
     else:
         because = [one["because"] for one in broken[nearest] if one["because"]]
         text = (
@@ -86,7 +91,7 @@ def constrained(trial: Trial, constraints: Constraints) -> dict[str, Any]:
             + "."
         )
     return {
-        "constraints": asdict(constraints),
+        "constraints": asdict(limits),
         "pick": pick,
         "nearest": nearest,
         "text": text,
@@ -94,6 +99,13 @@ def constrained(trial: Trial, constraints: Constraints) -> dict[str, Any]:
         "evidence": [evidence(trial.findings[finding]) for finding in because],
         "rejected": [{"arm": arm, "breaks": reasons} for arm, reasons in broken.items() if reasons],
     }
+
+
+def _kept(trial: Trial, tasks: Sequence[str], limits: Constraints) -> str:
+    """Say which loss is ruled out where."""
+    if limits.tolerate is not None:
+        return f"{margin(limits.tolerate)} on {listed(map(trial.named, tasks))}"
+    return listed(f"{margin(trial.tasks[t]['margin'])} on {trial.named(t)}" for t in tasks)
 
 
 def _broken(constraint: str, text: str, finding: Document | None = None) -> dict[str, Any]:
@@ -114,8 +126,8 @@ def _cost_broken(trial: Trial, arm: str, limits: Constraints) -> Iterator[dict[s
         elif memory > limits.max_memory:
             yield _broken(
                 "max_memory",
-                f"{arm} needs {memory / 1e6:,.0f} MB, {limits.max_memory / 1e6:,.0f} MB are "
-                "allowed",
+                f"{arm} needs {math.ceil(memory / 1e6):,} MB, at most "
+                f"{math.floor(limits.max_memory / 1e6):,} MB are allowed",
             )
     if limits.min_speedup is not None:
         if speedup is None:
@@ -124,7 +136,7 @@ def _cost_broken(trial: Trial, arm: str, limits: Constraints) -> Iterator[dict[s
             yield _broken(
                 "min_speedup",
                 f"{arm} decodes at {ratio(speedup)} the reference's speed, "
-                f"{ratio(limits.min_speedup)} are asked",
+                f"at least {ratio(limits.min_speedup)} is asked for",
             )
 
 
@@ -134,23 +146,29 @@ def _loss_broken(
     if arm == trial.reference:
         return
     for task in tasks:
-        finding, workload = trial.primary(task, arm), trial.workload(task)
+        finding, work, holds = trial.primary(task, arm), trial.named(task), trial.holds(task, arm)
         if finding is None:
-            yield _broken("quality", f"{arm} shares no answered item on {workload}")
-        elif limits.tolerate is None:
-            if not trial.holds(task, arm):
-                kept = margin(finding["margin"])
-                yield _broken(
-                    "quality", f"{arm} is not shown to lose less than {kept} on {workload}", finding
-                )
+            yield _broken("quality", f"{arm} shares no answered item with the reference on {work}")
+            continue
+        kept, tolerate = finding["margin"], limits.tolerate
+        # the one-sided bound of the interval that belongs to the equivalence test
+        floor = finding["equivalence_ci"][0]
+        within = tolerate is not None and floor is not None and floor > -tolerate
+        # a loss smaller than the margin is the verdict's own claim, and a stricter or laxer one
+        # must not contradict it
+        if tolerate is None or tolerate == kept:
+            fine = holds
         else:
-            # the one-sided bound of the interval that belongs to the equivalence test
-            floor = finding["equivalence_ci"][0]
-            if floor is None or floor <= -limits.tolerate:
-                most = "an unknown loss" if floor is None else points(-floor).lstrip("+")
-                yield _broken(
-                    "tolerate",
-                    f"{arm} may lose up to {most} on {workload}, {margin(limits.tolerate)} are "
-                    "tolerated",
-                    finding,
-                )
+            fine = holds or within if tolerate > kept else holds and within
+        if fine:
+            continue
+        if tolerate is None:
+            text = f"{arm} is not shown to lose less than {margin(kept)} on {work}"
+        elif floor is None or floor > -tolerate:
+            text = f"{arm} is not shown to lose less than {margin(tolerate)} on {work}"
+        else:
+            text = (
+                f"{arm} may lose up to {size(floor)} on {work}, less than {margin(tolerate)} is "
+                "tolerated"
+            )
+        yield _broken("quality" if tolerate is None else "tolerate", text, finding)

@@ -10,7 +10,18 @@ from typing import Any
 
 from quantrial.decision.constraints import Constraints, check, constrained
 from quantrial.decision.trial import Trial
-from quantrial.decision.words import Document, evidence, listed, margin, points, ratio
+from quantrial.decision.words import (
+    Document,
+    carrying_p,
+    counted,
+    evidence,
+    listed,
+    margin,
+    p_value,
+    points,
+    ratio,
+    size,
+)
 
 DECISION_SCHEMA = "quantrial.decision/1"
 
@@ -42,12 +53,13 @@ def decide_from(summary: Document, constraints: Constraints | None = None) -> di
         "default": default,
         "pick_when": [_pick_when(trial, arm) for arm in trial.cheaper_than(default["arm"])],
         "avoid_for": list(_avoid_for(trial)),
-        "stay_when": list(_stay_when(trial)),
-        "cautions": list(_cautions(trial)),
+        "stay_when": list(_stay_when(trial, constraints)),
+        "cautions": [*_cautions(trial), *_unadjusted(trial, default)],
         "controls": [_control(trial, arm) for arm in trial.controls],
     }
     if constraints.stated:
         decision["constrained"] = constrained(trial, constraints)
+    decision["ordered_by"] = trial.ordered_by
     decision["costs"] = {arm: trial.cost(arm) for arm in trial.by_cost}
     decision["findings"] = trial.findings
     return decision
@@ -67,13 +79,13 @@ def _default(trial: Trial) -> dict[str, Any]:
     """Choose the cheapest arm shown to keep the margin on every task, else the reference."""
     for arm in trial.cheaper:
         if trial.tasks and all(trial.holds(task, arm) for task in trial.tasks):
-            found = [trial.primary(task, arm) for task in trial.tasks]
-            shown = listed(str(f["verdict"]).replace("_", "-") for f in found if f)
-            margins = listed(margin(f["margin"]) for f in found if f)
-            text = (
-                f"Ship {arm}: {trial.saving(arm)} of {trial.reference}, and a loss of {margins} or "
-                f"more is ruled out on {listed(trial.workloads(list(trial.tasks)))} ({shown})."
+            found = [f for task in trial.tasks if (f := trial.primary(task, arm))]
+            shown = listed(
+                f"less than {margin(f['margin'])} on {trial.named(f['task'])} "
+                f"({f['verdict'].replace('_', '-')})"
+                for f in found
             )
+            text = f"Ship {arm}: {trial.saving(arm)}; shown to lose {shown}."
             return _entry(text, found, arm=arm, missing=[])
     missing = [
         _missing(trial, task, arm)
@@ -81,57 +93,73 @@ def _default(trial: Trial) -> dict[str, Any]:
         for task in trial.tasks
         if not trial.holds(task, arm)
     ]
-    margins = listed(margin(part["margin"]) for part in trial.tasks.values())
-    text = (
-        f"Stay with {trial.reference}: no cheaper arm is shown to lose less than {margins} on "
-        "every workload. " + " ".join(one["text"] for one in missing)
-    )
-    found = [trial.findings.get(one["because"]) for one in missing]
-    return _entry(text.strip(), found, arm=trial.reference, missing=missing)
+    if not trial.candidates:
+        why = "this study has no other arm to ship"
+    elif not trial.cheaper:
+        why = "no other arm of this study is known to cost less"
+    else:
+        margins = listed(
+            f"{margin(part['margin'])} on {trial.named(task)}" for task, part in trial.tasks.items()
+        )
+        why = f"no cheaper arm is shown to keep its loss below {margins}"
+        if len(trial.tasks) > 1:
+            why += ", all together"
+    text = " ".join([f"Stay with {trial.reference}: {why}.", *(one["text"] for one in missing)])
+    found = [trial.findings[one["because"]] for one in missing if one["because"]]
+    return _entry(text, found, arm=trial.reference, missing=missing)
 
 
 def _missing(trial: Trial, task: str, arm: str) -> dict[str, Any]:
     """Say what an arm lacks on a task, and how many items would settle it."""
-    finding, workload = trial.primary(task, arm), trial.workload(task)
+    finding, work = trial.primary(task, arm), trial.named(task)
     said: dict[str, Any] = {"arm": arm, "task": task, "because": "", "items_needed": None}
     if finding is None:
-        return said | {"text": f"{arm} and {trial.reference} share no answered item on {workload}."}
+        return said | {"text": f"{arm} and {trial.reference} share no answered item on {work}."}
     said["because"] = finding["id"]
     if finding["verdict"] == "worse":
-        return said | {"text": f"{arm} is worse on {workload} ({points(finding['estimate'])})."}
-    counts = [count for count in (finding["items_needed"] or {}).values() if count]
-    if counts:
-        said["items_needed"] = min(counts)
-        more = min(counts) - finding["n"]
-        settle = (
-            f"about {more:,} more items would settle it with 80 % chance, if the truth is as seen"
-            if more > 0
-            else "repeating a trial of this size would settle it with 80 % chance, if the truth is "
-            "as seen"
-        )
-    elif finding["estimate"] <= -finding["margin"]:
-        settle = (
-            f"the loss seen ({points(finding['estimate'])}) is itself beyond the margin, so more "
-            "items will hardly show less"
-        )
-    else:
-        settle = "too few answers changed to tell how many items would settle it"
-    return said | {"text": f"{arm} is undecided on {workload}: {settle}."}
+        return said | {"text": f"{arm} is worse on {work} ({points(finding['estimate'])})."}
+    needed = finding["items_needed"] or {}
+    counts = [n for name in ("equivalence", "non_inferiority") if (n := needed.get(name))]
+    beyond = finding["estimate"] is not None and finding["estimate"] <= -finding["margin"]
+    said["items_needed"] = needed.get("difference") if beyond else min(counts, default=None)
+    settle = _settled_by(
+        said["items_needed"], finding["n"], "show it worse" if beyond else "settle it"
+    )
+    if beyond:
+        seen = f"the loss seen ({points(finding['estimate'])}) is itself not below the margin"
+        settle = f"{seen}; {settle}" if settle else seen
+    return said | {
+        "text": f"{arm} is undecided on {work}: "
+        f"{settle or 'too little differs to tell how many items would settle it'}."
+    }
+
+
+def _settled_by(needed: int | None, n: int, what: str) -> str:
+    if needed is None:
+        return ""
+    chance = f"would {what} with 80 % chance, if the truth is as seen"
+    if needed <= n:
+        return f"repeating a trial of this size {chance}"
+    return f"about {counted(needed - n, 'more item')} {chance}"
 
 
 def _pick_when(trial: Trial, arm: str) -> dict[str, Any]:
     worse, undecided = trial.worse(arm), trial.undecided(arm)
     conditions = ["memory or speed binds"]
     if worse:
-        conditions.append(f"the work is not {listed(trial.workloads(worse))}, where it is worse")
+        where = [trial.named(task) for task in worse]
+        if len(worse) < len(trial.tasks):
+            conditions.append(f"the work is not {listed(where, 'or')}, where it is worse")
+        else:
+            losses = [_seen_loss(trial, task, arm) for task in worse]
+            conditions.append(f"you accept a loss (it is worse by an estimated {listed(losses)})")
     if undecided:
         open_losses = listed(_open_loss(trial, task, arm) for task in undecided)
         conditions.append(f"you accept what is not ruled out: {open_losses}")
     guards = list(_guards(trial, arm))
     text = " ".join(
         [
-            f"Pick {arm} ({trial.saving(arm)} of {trial.reference}) only when "
-            f"{', and '.join(conditions)}.",
+            f"Pick {arm} ({trial.saving(arm)}) only when {', and '.join(conditions)}.",
             *(guard["text"] for guard in guards),
         ]
     )
@@ -147,12 +175,19 @@ def _pick_when(trial: Trial, arm: str) -> dict[str, Any]:
     )
 
 
-def _open_loss(trial: Trial, task: str, arm: str) -> str:
+def _seen_loss(trial: Trial, task: str, arm: str) -> str:
     finding = trial.primary(task, arm)
+    return f"{size(finding['estimate'])} on {trial.named(task)}" if finding else ""
+
+
+def _open_loss(trial: Trial, task: str, arm: str) -> str:
+    finding, work = trial.primary(task, arm), trial.named(task)
     floor = finding["equivalence_ci"][0] if finding else None
-    if floor is None:
-        return f"a loss on {trial.workload(task)}"
-    return f"a loss of up to {points(max(-floor, 0.0)).lstrip('+')} on {trial.workload(task)}"
+    if finding is None or floor is None:
+        return f"a loss of unknown size on {work}"
+    if floor > -finding["margin"]:
+        return f"a loss of {margin(finding['margin'])} on {work}"
+    return f"a loss of up to {size(floor)} on {work}"
 
 
 def _guards(trial: Trial, arm: str) -> Iterator[dict[str, Any]]:
@@ -165,7 +200,7 @@ def _guards(trial: Trial, arm: str) -> Iterator[dict[str, Any]]:
                     "task": task,
                     "endpoint": endpoint,
                     "because": finding["id"],
-                    "text": f"On {trial.workload(task)}: {words[0].lower()}{words[1:]}",
+                    "text": f"On {trial.named(task)}: {words[0].lower()}{words[1:]}",
                 }
 
 
@@ -174,33 +209,52 @@ def _avoid_for(trial: Trial) -> Iterator[dict[str, Any]]:
         for task in trial.worse(arm):
             finding = trial.primary(task, arm)
             guards = [guard for guard in _guards(trial, arm) if guard["task"] == task]
-            loss = points(finding["estimate"]) if finding else ""
-            text = f"Avoid {arm} for {trial.workload(task)}: it is worse by {loss[1:]}."
+            loss = size(finding["estimate"]) if finding else ""
+            text = (
+                f"Avoid {arm} for {trial.named(task)}: it is worse there, by an estimated {loss}."
+            )
             found = [finding, *(trial.findings[guard["because"]] for guard in guards)]
             yield _entry(text, found, arm=arm, workload=trial.workload(task), task=task)
 
 
-def _stay_when(trial: Trial) -> Iterator[dict[str, Any]]:
+# How a verdict short of equivalence is said of an arm on some workloads.
+_SHORT = {
+    "worse": "is worse on {}",
+    "inconclusive": "is not shown to keep the margin on {}",
+    "non_inferior": "keeps the margin on {}, but is not shown to be the same",
+}
+
+
+def _stay_when(trial: Trial, constraints: Constraints) -> Iterator[dict[str, Any]]:
+    bar = constraints.min_speedup
     for arm in trial.cheaper:
-        short = [
-            finding
-            for task in trial.tasks
-            if (finding := trial.primary(task, arm)) and finding["verdict"] != "equivalent"
-        ]
+        by_verdict: dict[str, list[Document]] = {}
+        for task in trial.tasks:
+            if finding := trial.primary(task, arm):
+                by_verdict.setdefault(finding["verdict"], []).append(finding)
+        short = {verdict: by_verdict[verdict] for verdict in _SHORT if verdict in by_verdict}
         if short:
-            where = listed(finding["workload"] for finding in short)
-            text = (
-                f"Stay with {trial.reference} rather than {arm} when accuracy binds on {where}: "
-                "there it is not shown equivalent."
+            why = listed(
+                _SHORT[verdict].format(listed(trial.named(f["task"]) for f in found))
+                for verdict, found in short.items()
             )
-            yield _entry(text, short, arm=trial.reference, instead_of=arm)
+            text = (
+                f"Stay with {trial.reference} rather than {arm} when accuracy binds: {arm} {why}."
+            )
+            found = [finding for part in short.values() for finding in part]
+            yield _entry(text, found, arm=trial.reference, instead_of=arm)
         speedup = trial.speedup(arm)
-        if speedup is not None and speedup <= 1.0:
-            text = (
-                f"Stay with {trial.reference} rather than {arm} when speed is all you want: {arm} "
-                f"decodes at {ratio(speedup)} the reference's speed here."
-            )
-            yield _entry(text, [], arm=trial.reference, instead_of=arm)
+        if speedup is None:
+            continue
+        at = f"{arm} decodes at {ratio(speedup)} the reference's speed here"
+        stay = f"Stay with {trial.reference} rather than {arm}"
+        if bar is not None and speedup < bar:
+            text = f"{stay} when speed is all you want: {at}, short of the {ratio(bar)} asked for."
+        elif speedup <= 1.0:
+            text = f"{stay} when speed is all you want: {at}."
+        else:
+            continue
+        yield _entry(text, [], arm=trial.reference, instead_of=arm)
 
 
 def _control(trial: Trial, arm: str) -> dict[str, Any]:
@@ -208,7 +262,7 @@ def _control(trial: Trial, arm: str) -> dict[str, Any]:
     if worse:
         text = (
             f"The trial can see harm: {arm}, damaged on purpose, is found worse on "
-            f"{listed(trial.workloads(worse))}."
+            f"{listed(map(trial.named, worse))}."
         )
     else:
         text = (
@@ -221,25 +275,52 @@ def _control(trial: Trial, arm: str) -> dict[str, Any]:
 
 def _cautions(trial: Trial) -> Iterator[dict[str, Any]]:
     for task, part in trial.tasks.items():
-        own = part["endpoints"][part["primary"]]["arms"].get(trial.reference)
+        answered = part["endpoints"][part["primary"]]["arms"]
+        own = answered.get(trial.reference)
         flow, floor = part["flow"], part.get("chance") or 0.0
-        said = []
-        if own is None:
-            said.append(f"{trial.reference} answered nothing on {task}.")
-        elif own["estimate"] <= floor or (own["ci"][0] is not None and own["ci"][0] <= floor):
+        said = [
+            f"{arm} answered nothing on {task}, so nothing is said of it there."
+            for arm in trial.by_cost
+            if arm not in answered
+        ]
+        if own is not None and own["estimate"] is None:
             said.append(
-                f"On {task} the reference itself is not above its floor ({100 * floor:.0f} %): a "
-                "loss could not show there."
+                f"On {task} there was nothing to find and {trial.reference} found nothing: its "
+                f"{part['primary'].replace('_', '-')} has no value."
+            )
+        elif (
+            own is not None
+            and (own["ci"][0] if own["ci"][0] is not None else own["estimate"]) <= floor
+        ):
+            said.append(
+                f"On {task} the reference itself is not shown to be above its floor "
+                f"({100 * floor:.0f} %): a loss could not show there."
             )
         if flow["missing"]:
+            were = "is" if flow["missing"] == 1 else "are"
             said.append(
-                f"{flow['missing']} of {flow['planned']} planned calls on {task} are not asked "
-                "yet: this is a look at an unfinished run."
+                f"{flow['missing']:,} of {counted(flow['planned'], 'planned call')} on {task} "
+                f"{were} not asked yet: this is a look at an unfinished run."
             )
         if flow["faulted"]:
+            were = "is" if flow["faulted"] == 1 else "are"
             said.append(
-                f"{flow['faulted']} of {flow['planned']} calls on {task} ended in a fault and are "
-                "left out, with their pairs."
+                f"{flow['faulted']:,} of {counted(flow['planned'], 'call')} on {task} ended in a "
+                f"fault and {were} left out of every comparison of that arm."
             )
         for text in said:
             yield _entry(text, [], task=task)
+
+
+def _unadjusted(trial: Trial, default: Document) -> Iterator[dict[str, Any]]:
+    """Warn where the default rests on a test that would not survive adjustment."""
+    alpha = trial.summary["alpha"]
+    for task in trial.tasks if default["arm"] != trial.reference else ():
+        finding = trial.primary(task, default["arm"])
+        p = carrying_p(finding) if finding else None
+        if finding and p is not None and p >= alpha:
+            text = (
+                f"That {default['arm']} keeps the margin on {trial.named(task)} is shown by a test "
+                f"of its own; adjusted for all pairs of arms it is not (p = {p_value(p)})."
+            )
+            yield _entry(text, [finding], task=task)

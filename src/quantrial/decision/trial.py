@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from quantrial.decision.words import Document, ratio
+
+# The number of bits in the name of a type: Q4_K_M, IQ3_XS, BF16, FP8, INT8, 4-bit; not 3.1 or 8B.
+_BITS = re.compile(
+    r"(?<![a-z])(?:iq|tq|q|bf|fp|f|mxfp|nvfp|nf|int|w)_?(?P<a>\d+)|(?P<b>\d+)[ _-]?bit"
+)
 
 SHOWN = ("equivalent", "non_inferior", "better")  # verdicts that rule out a loss of the margin
 
@@ -15,7 +21,8 @@ SHOWN = ("equivalent", "non_inferior", "better")  # verdicts that rule out a los
 class Trial:
     """A summary with its findings by id and its arms by cost.
 
-    Arms that are controls are kept apart: they are never candidates.
+    Arms that are controls are kept apart: they are never candidates. `ordered_by` names the cost:
+    `memory`; where the file of an arm was not seen, `bits` (of the types' names); else `speed`.
     """
 
     def __init__(self, summary: Document):
@@ -24,21 +31,25 @@ class Trial:
         self.tasks: dict[str, Document] = dict(summary["tasks"])
         self.controls = [a for a, arm in summary["arms"].items() if arm.get("control")]
         arms = [arm for arm in summary["arms"] if arm not in self.controls]
-        self.by_cost = sorted(arms, key=self._rank)
+        self._workloads = Counter(part["workload"] for part in self.tasks.values())
+        self.ordered_by, self._rank = self._ranked(arms)
+        self.by_cost = sorted(arms, key=self._rank.__getitem__)
         self.candidates = [arm for arm in self.by_cost if arm != self.reference]
-        self.cheaper = self.by_cost[: self.by_cost.index(self.reference)]
+        self.cheaper = self.cheaper_than(self.reference)
         self.findings = {finding["id"]: finding for finding in _findings(summary)}
 
-    def _rank(self, arm: str) -> tuple[float, float, float]:
-        """Order by memory; where no file was seen, by the bits its type names; then by speed."""
-        record = self.summary["arms"][arm]
-        memory = record["memory_bytes"]
-        bits = re.search(r"\d+", record["quantization"] or arm)
-        return (
-            math.inf if memory is None else memory,
-            float(bits[0]) if bits else math.inf,
-            -(self.speedup(arm) or 0.0),
+    def _ranked(self, arms: Sequence[str]) -> tuple[str, dict[str, tuple[float, float]]]:
+        """Say what all arms can be ordered by, and where each stands; speed breaks ties."""
+        records = self.summary["arms"]
+        costs = {
+            "memory": {arm: records[arm]["memory_bytes"] for arm in arms},
+            "bits": {arm: _bits(records[arm]["quantization"], arm) for arm in arms},
+            "speed": dict.fromkeys(arms, 0.0),
+        }
+        name, known = next(
+            (name, cost) for name, cost in costs.items() if None not in cost.values()
         )
+        return name, {arm: (known[arm], -(self.speedup(arm) or 0.0)) for arm in arms}
 
     def cost(self, arm: str) -> dict[str, Any]:
         """Say what an arm costs: bytes, the share of the reference's, the speed-up."""
@@ -64,17 +75,21 @@ class Trial:
         return math.exp(sum(map(math.log, ratios)) / len(ratios)) if ratios else None
 
     def saving(self, arm: str) -> str:
-        """Say in words what an arm costs beside the reference."""
+        """Say in words what an arm costs beside the reference: a noun phrase."""
         cost, parts = self.cost(arm), []
         if cost["memory_ratio"]:
             parts.append(f"{100 * cost['memory_ratio']:.0f} % of the memory")
         if cost["speedup"]:
             parts.append(f"{ratio(cost['speedup'])} the decoding speed")
-        return " and ".join(parts) or "a cost that this study did not measure"
+        if parts:
+            return f"{' and '.join(parts)} of {self.reference}"
+        if arm in self.cheaper:
+            return f"fewer bits a weight than {self.reference} (memory and speed were not measured)"
+        return "at a cost that was not measured"
 
     def cheaper_than(self, arm: str) -> list[str]:
         """List the candidates that cost less than an arm, the cheapest first."""
-        return [a for a in self.by_cost[: self.by_cost.index(arm)] if a != self.reference]
+        return [a for a in self.candidates if self._rank[a] < self._rank[arm]]
 
     def primary(self, task: str, arm: str) -> Document | None:
         """Return the finding of an arm against the reference on a task's primary endpoint."""
@@ -109,6 +124,20 @@ class Trial:
     def workloads(self, tasks: Sequence[str]) -> list[str]:
         """Return the classes of work of several tasks."""
         return [self.workload(task) for task in tasks]
+
+    def named(self, task: str) -> str:
+        """Name a task in a sentence: by its workload, and by itself where several share that."""
+        workload = self.workload(task)
+        return workload if self._workloads[workload] == 1 else f"{workload} ({task})"
+
+
+def _bits(quantization: str | None, arm: str) -> float | None:
+    """Read the bits a weight from the name of a type, or of the arm where that says nothing."""
+    for name in (quantization, arm):
+        found = _BITS.search((name or "").lower())
+        if found:
+            return float(found["a"] or found["b"])
+    return None
 
 
 def _findings(summary: Document) -> Iterator[dict[str, Any]]:

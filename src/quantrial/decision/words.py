@@ -25,6 +25,12 @@ def points(value: float | None, *, unit: str = " pp") -> str:
     return ("0.0" if float(shown) == 0 else shown.replace("-", MINUS)) + unit
 
 
+def size(value: float) -> str:
+    """Write how large a difference is, whichever its direction: `3.1 pp`."""
+    shown = f"{100 * abs(value):.1f}"
+    return "less than 0.1 pp" if float(shown) == 0 else f"{shown} pp"
+
+
 def margin(value: float) -> str:
     """Write a margin without its sign: `3 pp`."""
     return f"{100 * value:g} pp"
@@ -36,7 +42,7 @@ def p_value(value: float | None) -> str:
         return "unknown"
     if value < 0.001:
         return "< .001"
-    return "1" if value > 0.9995 else f"{value:.3f}".removeprefix("0")
+    return "1" if value >= 0.9995 else f"{value:.3f}".removeprefix("0")
 
 
 def evidence(finding: Document) -> str:
@@ -45,11 +51,11 @@ def evidence(finding: Document) -> str:
     Where equivalence or non-inferiority carries the verdict, its own p stands beside.
     """
     low, high = finding["ci"]
-    level = round(100 * finding["confidence"])
+    level = f"{round(100 * finding['confidence'], 1):g} %"
     interval = (
-        f"{level} % interval {points(low, unit='')} to {points(high)}"
-        if low is not None
-        else f"no {level} % interval (no item was scored differently)"
+        f"no {level} interval (too little differs)"
+        if low is None or high is None
+        else f"{level} interval {points(low, unit='')} to {points(high)}"
     )
     tests = f"difference p {_equals(finding['p_adjusted'])} adjusted"
     if finding["verdict"] in _TESTS:
@@ -62,15 +68,29 @@ def evidence(finding: Document) -> str:
     )
 
 
+def carrying_p(finding: Document) -> float | None:
+    """Return the adjusted p of the test that carries the verdict."""
+    key = _TESTS[finding["verdict"]][0] if finding["verdict"] in _TESTS else "p"
+    p: float | None = finding[f"{key}_adjusted"]
+    return p
+
+
 def _equals(value: float | None) -> str:
     shown = p_value(value)
     return shown if shown.startswith(("<", "u")) else f"= {shown}"
 
 
-def listed(words: Iterable[str]) -> str:
+def listed(words: Iterable[str], last: str = "and") -> str:
     """Join words as a sentence does: `a, b and c`, each once."""
     unique = list(dict.fromkeys(words))
-    return unique[0] if len(unique) == 1 else ", ".join(unique[:-1]) + " and " + unique[-1]
+    if len(unique) < 2:
+        return "".join(unique)
+    return f"{', '.join(unique[:-1])} {last} {unique[-1]}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Write a number of things: `1 more item`, `1,200 more items`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def ratio(value: float) -> str:

@@ -10,7 +10,9 @@ no). Temperature 0 is greedy; above it, llama.cpp's own top-k 40, top-p 0.95 and
 
 Without `prompt_cache` every prompt is evaluated whole, so that an answer follows from its request
 alone, whatever was asked before and however often the worker was started. With it, the batch a
-token is evaluated in depends on the call before, which can change the last bits of its logits.
+token is evaluated in depends on the call before, and so do the last bits of its logits: of 30
+few-shot answers of SmolLM2-135M as Q4_0 it changed 11 (of F16 none), and one with the order of
+calls. It saves 60 % of the time there.
 
 Times are the server's own. Its `decode` begins when the first token is there: an answer of n tokens
 took n - 1 steps in that time, and one of a single token took none.

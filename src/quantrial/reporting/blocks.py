@@ -7,10 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a sentence. `target` is the id of the finding it names."""
+    """A piece of a sentence. `target` is the id of the finding it names.
+
+    `label` names the finding in few words, `title` says it whole, `tone` is its verdict.
+    """
 
     text: str
     target: str | None = None
+    label: str = ""
+    title: str = ""
+    tone: str = ""
 
 
 Sentence = tuple[Part, ...]
@@ -138,6 +144,7 @@ class View:
     summary: Sentence
     constrained: Advice | None
     advice: tuple[Advice, ...]
+    evidence: tuple[Sentence, ...]
     cards: tuple[Card, ...]
     costs: Table
     standings: Table

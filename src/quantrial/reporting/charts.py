@@ -131,7 +131,7 @@ def _pareto(summary: Document, task: str) -> Any:
         axis=alt.Axis(tickCount=5, minExtent=28, maxExtent=28),
     )
     base = alt.Chart(alt.Data(values=dots))
-    leaders = base.mark_rule(color=GRID, strokeWidth=1).encode(
+    leaders = base.mark_rule(color=MUTED, strokeWidth=1, strokeDash=[2, 3], opacity=0.7).encode(
         x=x, y=y, x2=alt.X2(datum=right), y2=alt.Y2("label_y:Q")
     )
     bars = base.mark_rule(color=MUTED, strokeWidth=1.5).encode(x=x, y="low:Q", y2="high:Q")
@@ -237,7 +237,7 @@ def _forest(summary: Document, task: str) -> Any:
         "value:Q",
         title="difference, percentage points",
         scale=alt.Scale(domain=[-reach, reach], nice=False),
-        axis=alt.Axis(tickCount=5, grid=False, labelExpr="replace(format(datum.value, '+'), '-', '−')"),
+        axis=alt.Axis(tickCount=5, grid=False, labelExpr="datum.value ? replace(format(datum.value, '+'), '-', '−') : '0'"),
     )
     y = alt.Y(
         "arm:N",

@@ -121,11 +121,10 @@ def listed(words: Sequence[str]) -> str:
 def clean(text: str) -> str:
     """Make outside text inert: one line, and nothing in it that acts instead of being seen.
 
-    Control and formatting characters (escape sequences, overrides of the writing direction, lone
+    Space runs become one space. Control and formatting characters (escape sequences, overrides of the writing direction, lone
     surrogates) are written out as `\\u202e`.
     """
-    shown = (_visible(c) for c in text)
-    return " ".join("".join(shown).split())
+    return re.sub(" +", " ", "".join(_visible(c) for c in text))
 
 
 def _visible(character: str) -> str:

@@ -18,7 +18,7 @@ class Markdown(str):
 def escape(text: str) -> Markdown:
     """Make text show as it is, on one line, wherever it stands."""
     line = clean(text).replace("\\", "\\\\")
-    line = re.sub(r"([`*\[\]<>|~#$&])", r"\\\1", line)
+    line = re.sub(r"([`*\[\]>|~#$]|<(?! )|&(?=[#\w]))", r"\\\1", line)
     # an underscore within a word is no emphasis, and micro_f1 should stay readable
     line = re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", line)
     # a bare address would become a link
@@ -26,8 +26,8 @@ def escape(text: str) -> Markdown:
     line = re.sub(r"\b(www)\.", r"\1\\.", line, flags=re.IGNORECASE)
     line = line.replace("@", "\\@")
     # at its start: a list, a rule, a heading underlined
-    line = re.sub(r"^([-+=])", r"\\\1", line)
-    return Markdown(re.sub(r"^(\d+)([.)])", r"\1\\\2", line))
+    line = re.sub(r"^( *)([-+=])(?=[-+= ]|$)", r"\1\\\2", line)
+    return Markdown(re.sub(r"^( *\d+)([.)])(?= |$)", r"\1\\\2", line))
 
 
 def code(text: str) -> Markdown:
@@ -62,7 +62,7 @@ def table(block: Table) -> Markdown:
 
 
 def _cell(cell: Cell) -> str:
-    return code(cell.text) if cell.code else escape(cell.text)
+    return code(cell.text) if cell.code else escape(cell.text).strip()
 
 
 def _line(texts: list[str], widths: list[int], columns: tuple[Column, ...]) -> str:

@@ -200,8 +200,8 @@ def reproduce_section(study: Study, summary: Document) -> Section:
         "quantrial verify RUN",
     )
     lead = (
-        "`verify` derives every number here again from the recorded answers, in seconds; `run` asks "
-        "anew. RUN is the folder that holds this report."
+        "RUN is the folder that holds this report. The last command derives every number here again "
+        "from the recorded answers, in seconds; the first one asks anew."
     )
     group = Group("Commands", commands=commands)
     return Section("reproduce", "How to reproduce", lead, (group,))

@@ -3,45 +3,74 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from quantrial.reporting.blocks import Part, Sentence
+from quantrial.reporting.formatting import p_value, points, points_interval
+from quantrial.reporting.words import VERDICT_SIGNS, VERDICT_WORDS, endpoint
+
+Document = Mapping[str, Any]
 
 
-def sentence(entry: Mapping[str, Any], findings: Collection[str]) -> Sentence:
+def sentence(entry: Document, findings: Document) -> Sentence:
     """Link an entry of the decision: ids in its text, and those in `because` that the text leaves out."""
-    parts = list(_split(str(entry["text"]), findings))
+    parts = list(_linked(str(entry["text"]), findings))
     named = {part.target for part in parts}
     rest = [one for one in _ids(entry.get("because")) if one in findings and one not in named]
     for one in dict.fromkeys(rest):
-        parts += [Part(" "), Part(one, target=one)]
+        parts += [Part(" "), _link(one, findings)]
     return tuple(parts)
+
+
+def evidence(entries: Iterable[Document], findings: Document) -> tuple[Sentence, ...]:
+    """List the lines of evidence of all entries, each once."""
+    lines = [str(line) for entry in entries for line in entry.get("evidence") or ()]
+    return tuple(tuple(_linked(line, findings)) for line in dict.fromkeys(lines))
 
 
 def without_opening(words: Sentence, opening: str) -> Sentence:
     """Drop the words a sentence opens with, where a heading above it says them already."""
-    if not words or not words[0].text.startswith(f"{opening}. "):
+    first = words[0].text if words else ""
+    match = re.match(rf"{re.escape(opening)}[.:] +", first)
+    if match is None or not (rest := first[match.end() :]):
         return words
-    return (Part(words[0].text.removeprefix(f"{opening}. ")), *words[1:])
+    return (Part(rest[0].upper() + rest[1:]), *words[1:])
 
 
-def _split(text: str, findings: Collection[str]) -> Iterable[Part]:
-    if not findings:
-        yield Part(text)
-        return
-    # the longest first: an id may be the beginning of another
-    ids = "|".join(re.escape(one) for one in sorted(findings, key=lambda i: (-len(i), i)))
-    named = re.compile(rf"\[({ids})\]|(?<![\w.])({ids})(?![\w=-]|\.\w)")
+def _linked(text: str, findings: Document) -> Iterator[Part]:
     at = 0
-    for match in named.finditer(text):
+    for match in _named(findings).finditer(text) if findings else ():
         if match.start() > at:
             yield Part(text[at : match.start()])
-        one = match[1] or match[2]
-        yield Part(one, target=one)
+        yield _link(match[1] or match[2], findings)
         at = match.end()
     if at < len(text):
         yield Part(text[at:])
+
+
+def _named(findings: Collection[str]) -> re.Pattern[str]:
+    """Match the id of any finding, in brackets or plain."""
+    # the longest first: an id may be the beginning of another
+    ids = "|".join(re.escape(one) for one in sorted(findings, key=lambda i: (-len(i), i)))
+    return re.compile(rf"\[({ids})\]|(?<![\w.])({ids})(?![\w=-]|\.\w)")
+
+
+def _link(one: str, findings: Document) -> Part:
+    finding = findings[one]
+    said = finding["verdict"]
+    name = endpoint(finding["endpoint"])
+    return Part(
+        text=one,
+        target=one,
+        label=f"{finding['candidate']} {name} {VERDICT_SIGNS.get(said, '')}".strip(),
+        title=(
+            f"{one}: {name} {points(finding['estimate'])}, interval "
+            f"{points_interval(finding['ci'])}, adjusted p {p_value(finding['p_adjusted'])}: "
+            f"{VERDICT_WORDS.get(said, said)}"
+        ),
+        tone=said,
+    )
 
 
 def _ids(because: Any) -> list[str]:

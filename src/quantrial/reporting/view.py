@@ -30,7 +30,7 @@ from quantrial.reporting.formatting import (
     ratio,
     size_of_points,
 )
-from quantrial.reporting.sentences import sentence, without_opening
+from quantrial.reporting.sentences import evidence, sentence, without_opening
 from quantrial.reporting.words import WORDS, VERDICT_WORDS, endpoint, verdict
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def build_view(
         summary=without_opening(sentence(default, findings), headline),
         constrained=_constrained(decision),
         advice=tuple(_advice(decision)),
+        evidence=evidence(_entries(decision), findings),
         cards=cards,
         costs=_costs(cards),
         standings=_standings(cards, summary["reference"]),
@@ -121,17 +122,27 @@ def _constrained(decision: Document) -> Advice | None:
     return Advice("constrained", "Under your constraints", tuple(sentences))
 
 
+_ADVICE = (
+    ("pick_when", "pick-when", "Pick only when"),
+    ("avoid_for", "avoid-for", "Avoid for"),
+    ("stay_when", "stay-when", "Stay when"),
+    ("cautions", "cautions", "Cautions"),
+    ("controls", "controls", "Could this trial see harm?"),
+)
+
+
+def _entries(decision: Document) -> list[Document]:
+    """List every entry of the decision that makes a claim."""
+    claims = [decision["default"]]
+    for key, _, _ in _ADVICE:
+        claims += decision.get(key) or ()
+    return claims
+
+
 def _advice(decision: Document) -> list[Advice]:
     findings = decision["findings"]
-    kinds = (
-        ("pick_when", "pick-when", "Pick only when"),
-        ("avoid_for", "avoid-for", "Avoid for"),
-        ("stay_when", "stay-when", "Stay when"),
-        ("cautions", "cautions", "Cautions"),
-        ("controls", "controls", "Was the trial able to see harm?"),
-    )
     found = []
-    for key, anchor, title in kinds:
+    for key, anchor, title in _ADVICE:
         sentences = tuple(sentence(entry, findings) for entry in decision.get(key) or ())
         if sentences:
             found.append(Advice(anchor, title, sentences))
@@ -153,7 +164,7 @@ def _card(summary: Document, decision: Document, arm: str) -> Card:
         Fact("memory", _share(cost.get("memory_ratio"), reference)),
         Fact("speed", _speed(cost.get("speedup"), reference)),
     ]
-    if arm == reference:
+    if arm == reference or arm not in decision["costs"]:
         facts = facts[:1]
     standings = tuple(
         _standing(part, task, arm, reference) for task, part in summary["tasks"].items()

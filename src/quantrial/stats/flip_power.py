@@ -11,14 +11,13 @@ from quantrial.errors import StatisticsError
 from quantrial.stats._checks import checked_alpha, checked_level, checked_margin, checked_n
 from quantrial.stats._normal import normal_cdf, normal_quantile, special
 from quantrial.stats._null_variance import cell_variance
+from quantrial.stats._outcomes import likely_outcomes
 from quantrial.stats.power import smallest_count
 from quantrial.stats.score import QUARTER
 
 Question = Literal["difference", "non_inferior", "equivalent"]
 Floats = NDArray[np.float64]
 
-_REACH = 8.5  # standard deviations enumerated either side; what lies beyond is below 1e-15
-_MOST_CELLS = 1_000_000
 _INSIDE = 1.0 - 1e-9  # a difference at the margin must not pass for one inside by rounding
 
 
@@ -99,47 +98,15 @@ def flip_power(
     total = checked_n(n, 1, "power")
     harm, gain = _checked_rates(harmful_rate, beneficial_rate)
     bound = _checked_question(question, margin, alpha)
-    few, many = _likely_range(total, gain), _likely_range(total, harm)
-    if (few[1] - few[0] + 1) * (many[1] - many[0] + 1) <= _MOST_CELLS:
-        gains = np.arange(few[0], few[1] + 1, dtype=np.float64)
-        losses = np.arange(many[0], many[1] + 1, dtype=np.float64)
-        chances = _joint_chances(total, gains, losses, gain, harm)
-        yes = _rejects(gains[:, None], losses[None, :], total, question, bound, alpha)
-        power, method = float(chances[yes].sum()), "exact"
+    outcomes = likely_outcomes(harm, gain, total)
+    if outcomes is None:
+        power = _normal_power(total, harm, gain, question, bound, alpha)
+        method = "normal-approximation"
     else:
-        power, method = (
-            _normal_power(total, harm, gain, question, bound, alpha),
-            ("normal-approximation"),
-        )
+        gains, losses, chances = outcomes
+        yes = _rejects(gains, losses, total, question, bound, alpha)
+        power, method = float(chances[yes].sum()), "exact"
     return PowerResult(min(power, 1.0), question, total, harm, gain, bound, alpha, method)
-
-
-def _likely_range(n: int, rate: float) -> tuple[int, int]:
-    """Return the smallest and largest count whose chance matters."""
-    if rate in (0.0, 1.0):
-        return (round(n * rate),) * 2
-    centre, reach = n * rate, _REACH * math.sqrt(n * rate * (1.0 - rate)) + _REACH**2 / 2.0
-    return max(0, math.floor(centre - reach)), min(n, math.ceil(centre + reach))
-
-
-def _joint_chances(n: int, gains: Floats, losses: Floats, gain: float, harm: float) -> Floats:
-    """Return trinomial probabilities, shape (gains, losses)."""
-    log_gamma, times_log = special().gammaln, special().xlogy
-    up, down = gains[:, None], losses[None, :]
-    rest = n - up - down
-    possible = rest >= 0
-    kept = np.where(possible, rest, 0.0)
-    logs = (
-        log_gamma(n + 1.0)
-        - log_gamma(up + 1.0)
-        - log_gamma(down + 1.0)
-        - log_gamma(kept + 1.0)
-        + times_log(up, gain)
-        + times_log(down, harm)
-        + times_log(kept, max(0.0, 1.0 - gain - harm))
-    )
-    chances: Floats = np.where(possible, np.exp(logs), 0.0)
-    return chances
 
 
 def _fair_tail(count: Floats, flips: Floats) -> Floats:

@@ -1,0 +1,146 @@
+"""Write the documents that follow from the code: the study file, its JSON schema, the command line.
+
+`make docs` runs it; a test fails when a committed page is not what it would write.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from quantrial import study
+
+DOCS = Path(__file__).parent
+PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("The study", study.Study),
+    ("An arm: `arms.<name>`", study.Arm),
+    ("A task of kind `choice`: `tasks.<name>`", study.ChoiceTask),
+    ("A task of kind `spans`: `tasks.<name>`", study.SpansTask),
+    ("A source of type `bundled`: `tasks.<name>.source`", study.BundledSource),
+    ("A source of type `mmlu_csv`", study.MmluSource),
+    ("A source of type `conll`", study.ConllSource),
+    ("A source of type `jsonl`", study.JsonlSource),
+    ("A source of type `hub`", study.HubSource),
+    ("The order of calls: `design`", study.Design),
+    ("The statistics: `analysis`", study.Analysis),
+)
+COMMANDS = (
+    (),
+    ("init",),
+    ("plan",),
+    ("run",),
+    ("analyze",),
+    ("decide",),
+    ("report",),
+    ("verify",),
+    ("import", "reference"),
+    ("demo",),
+)
+
+
+def study_file() -> str:
+    """Return docs/study-file.md."""
+    lines = [
+        "# The study file",
+        "",
+        "One YAML file describes one experiment. Paths in it start from the folder it lies in. Unknown"
+        " keys are refused. `quantrial init` writes one to start from, and editors that read a JSON"
+        " schema find one in [study.schema.json](study.schema.json). This page is generated from the"
+        " code (`make docs`).",
+    ]
+    for title, model in PARTS:
+        lines += ["", f"## {title}", "", _paragraphs(model.__doc__), ""]
+        rows = [_row(name, field) for name, field in model.model_fields.items()]
+        if rows:
+            lines += ["| key | type | default | meaning |", "| --- | --- | --- | --- |", *rows]
+    return "\n".join(lines) + "\n"
+
+
+def _paragraphs(text: str | None) -> str:
+    return re.sub(r"(?<!\n)\n(?!\n)", " ", re.sub(r"\n +", "\n", (text or "").strip()))
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    if field.is_required():
+        default = "needed"
+    elif field.default is None:
+        default = ""
+    else:
+        value = field.get_default(call_default_factory=True)
+        default = "" if isinstance(value, BaseModel) else f"`{json.dumps(value, default=str)}`"
+    meaning = _paragraphs(field.description).replace("|", "\\|")
+    return f"| `{name}` | {_type(field.annotation)} | {default} | {meaning} |"
+
+
+def _type(annotation: Any) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return " or ".join(f"`{value}`" for value in arguments)
+    if origin in (Union, types.UnionType):
+        shown = [_type(part) for part in arguments if part is not type(None)]
+        return "see below" if "see below" in shown else " or ".join(shown)
+    if origin is tuple:
+        return f"list of {_type(arguments[0])}"
+    if origin is dict:
+        return "mapping"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "see below"
+    if hasattr(annotation, "__metadata__"):
+        return _type(arguments[0])
+    names = {str: "text", int: "whole number", float: "number", Path: "path", bool: "yes or no"}
+    return names.get(annotation, "see below")
+
+
+def schema() -> str:
+    """Return docs/study.schema.json."""
+    return json.dumps(study.Study.model_json_schema(), indent=2) + "\n"
+
+
+def command_line() -> str:
+    """Return docs/command-line.md."""
+    lines = [
+        "# The command line",
+        "",
+        "Exit status: 0 fine; 1 what was checked does not hold, or an engine failed; 2 wrong use or bad"
+        " input. Every command but `init` and `demo` takes `--json`. This page is generated (`make docs`).",
+    ]
+    for words in COMMANDS:
+        title = " ".join(("quantrial", *words))
+        lines += ["", f"## {title}", "", "```text", _help(words), "```"]
+    return "\n".join(lines) + "\n"
+
+
+def _help(words: tuple[str, ...]) -> str:
+    import os
+
+    done = subprocess.run(
+        [sys.executable, "-m", "quantrial", *words, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "96", "NO_COLOR": "1", "TERM": "dumb"},
+    )
+    text = done.stdout.replace("python -m quantrial", "quantrial")
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+
+
+def documents() -> dict[Path, str]:
+    """Return every generated document."""
+    return {
+        DOCS / "study-file.md": study_file(),
+        DOCS / "study.schema.json": schema(),
+        DOCS / "command-line.md": command_line(),
+    }
+
+
+if __name__ == "__main__":
+    for path, text in documents().items():
+        path.write_text(text, encoding="utf-8")
