@@ -43,8 +43,11 @@ types: dev
 docs: dev
 	$(BIN)/python docs/generate.py
 
+# Derive the committed example again, after a change of statistics, decision or report.
 example: setup
-	$(BIN)/python examples/make_example.py
+	$(BIN)/quantrial analyze examples/demo
+	$(BIN)/quantrial decide examples/demo
+	$(BIN)/quantrial report examples/demo
 
 clean:
 	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

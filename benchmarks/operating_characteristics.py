@@ -55,9 +55,11 @@ class Cell:
     replications: int = 0  # 0: exact
 
     def key(self) -> str:
+        """Name the cell in the results file."""
         return json.dumps(asdict(self), sort_keys=True)
 
     def rng(self) -> np.random.Generator:
+        """Draw from the cell's own seed, whatever ran before."""
         return np.random.default_rng([20_26, zlib.crc32(self.key().encode())])
 
 
@@ -89,35 +91,38 @@ def draw_f1(kind: str, n: int, share: float, rng: np.random.Generator) -> tuple[
     after[how == 3] = extra[how == 3] = 0
     extra[how == 4] -= 1
     after, extra = np.clip(after, 0, gold), np.maximum(extra, 0)
-    top = 2.0 * np.stack([hits, after], axis=1)
+    top = np.stack([2.0 * hits, 2.0 * after], axis=1)
     bottom = np.stack([hits + spurious + gold, after + extra + gold], axis=1)
-    return top, bottom.astype(np.float64)
+    return top.astype(np.float64), bottom.astype(np.float64)
 
 
 @lru_cache
-def f1_truth(kind: str, share: float) -> float:
-    """The true difference, from four million items (the mixture is linear in the share)."""
-    rng = np.random.default_rng(1)
-    sums = np.zeros((2, 2))
+def f1_sums(kind: str) -> Array:
+    """Sums over four million items that all change: numerators, denominators by arm."""
+    rng, sums = np.random.default_rng(1), np.zeros((2, 2))
     for _ in range(20):
         top, bottom = draw_f1(kind, 200_000, 1.0, rng)
         sums += np.stack([top.sum(axis=0), bottom.sum(axis=0)])
+    return sums
+
+
+def f1_truth(kind: str, share: float) -> float:
+    """The true difference; its sums are linear in the share of items that change."""
+    sums = f1_sums(kind)
     mixed = (1.0 - share) * sums[:, 0] + share * sums[:, 1]
     return float(mixed[0] / mixed[1] - sums[0, 0] / sums[1, 0])
 
 
 def draw_clusters(cell: Cell, rng: np.random.Generator) -> tuple[Array, NDArray[np.int64]]:
     """Paired 0/1 scores without a true difference, in clusters that lean one way or the other."""
-    weights = np.ones(cell.clusters)
-    if cell.kind == "unequal":
-        weights = 1.0 + np.arange(cell.clusters) % 5
+    weights = 1.0 + np.arange(cell.clusters) % (5 if cell.kind == "unequal" else 1)
     sizes = np.maximum(2, np.round(cell.n * weights / weights.sum())).astype(np.int64)
     labels = np.repeat(np.arange(cell.clusters), sizes)
-    lean = np.zeros(cell.clusters)
+    lean: Array = np.zeros(cell.clusters)
     if cell.icc > 0.0:
         # Beta on [-1, 1] with variance icc / rate gives the differences this correlation
         shape = (cell.rate / cell.icc - 1.0) / 2.0
-        lean = 2.0 * rng.beta(shape, shape, cell.clusters) - 1.0
+        lean = np.asarray(2.0 * rng.beta(shape, shape, cell.clusters) - 1.0, dtype=np.float64)
     flips = rng.random(labels.size) < cell.rate
     gains = rng.random(labels.size) < (1.0 + lean[labels]) / 2.0
     scores = np.ones((labels.size, 2))
@@ -164,12 +169,8 @@ def one_sided_rejection(harm: float, gain: float, n: int, null: float) -> float:
 
 def bootstrap(cell: Cell) -> dict[str, float]:
     """The classic set on paired proportions, with the score method on the same data."""
-    rng, tally = (
-        cell.rng(),
-        dict.fromkeys(
-            ("bootstrap coverage", "bootstrap equivalence error", "score equivalence error"), 0
-        ),
-    )
+    names = ("bootstrap coverage", "bootstrap equivalence error", "score equivalence error")
+    rng, tally = cell.rng(), dict.fromkeys(names, 0)
     chances = [(cell.rate - cell.truth) / 2, (cell.rate + cell.truth) / 2, 1 - cell.rate]
     for _ in range(cell.replications):
         losses, gains, same = rng.multinomial(cell.n, chances).tolist()
@@ -186,31 +187,22 @@ def bootstrap(cell: Cell) -> dict[str, float]:
 
 
 def f1(cell: Cell) -> dict[str, float]:
-    """Score interval and tests of micro-F1, told apart by how many items changed."""
+    """Coverage of the score interval of micro-F1, and error at a margin equal to the loss."""
     rng, truth = cell.rng(), f1_truth(cell.kind, cell.rate)
     rows = []
     for _ in range(cell.replications):
         score = score_ratios(*draw_f1(cell.kind, cell.n, cell.rate, rng))
-        if score.changed == 0:
-            rows.append((0.0, 0.0, 1.0, 1.0))
-            continue
-        above = score.test(truth, "greater").p_value
-        below = score.test(truth, "less").p_value
-        rows.append((float(score.changed), score.effective, above, below))
+        if score.changed:
+            above = score.test(truth, "greater").p_value
+            below = score.test(truth, "less").p_value
+            rows.append((float(score.changed), score.effective, above, below))
     changed, effective, above, below = np.array(rows).T
-    figures = {"mean changed": float(changed.mean())}
-    for label, chosen in (
-        ("", changed > 0),
-        (" >=10 changed", changed >= 10),
-        (" >=10 effective", effective >= 10),
-    ):
-        if chosen.sum() >= cell.replications / 4:
-            few = chosen.sum()
-            missed = (above[chosen] < 0.025) | (below[chosen] < 0.025)
-            figures[f"score coverage{label}"] = 1.0 - float(missed.sum()) / few
-            figures[f"score non-inferiority error{label}"] = float((above[chosen] < 0.05).mean())
-            figures[f"count{label}"] = float(few)
-    return figures
+    return {
+        "mean changed": float(changed.mean()),
+        "mean effective": float(effective.mean()),
+        "score coverage": float(((above >= 0.025) & (below >= 0.025)).mean()),
+        "score non-inferiority error": float((above < 0.05).mean()),
+    }
 
 
 def f1_null(cell: Cell) -> dict[str, float]:
@@ -233,11 +225,10 @@ def f1_bootstrap(cell: Cell) -> dict[str, float]:
     for _ in range(cell.replications):
         top, bottom = draw_f1(cell.kind, cell.n, cell.rate, rng)
         drawn = bootstrap_ratios(top, bottom, rng=rng, resamples=1000)
-        both = drawn.difference(candidate=1, reference=0), score_ratios(top, bottom)
-        for name, one in zip(names, both, strict=True):
-            interval = one.interval()
+        classic = drawn.difference(candidate=1, reference=0)
+        score = score_ratios(top, bottom)
+        for name, interval in zip(names, (classic.interval(), score.interval()), strict=True):
             tally[f"{name} coverage"] += interval.low <= truth <= interval.high
-        classic, score = both
         tally["bootstrap error"] += classic.tost(-truth).non_inferior
         tally["score error"] += score.equivalence(-truth).non_inferior
         tally["bootstrap power"] += classic.tost(wide).non_inferior
@@ -265,9 +256,7 @@ def familywise(cell: Cell) -> dict[str, float]:
     rng, wrong = cell.rng(), 0
     for _ in range(cell.replications):
         right = rng.random(cell.n) < 0.6
-        arms = [right ^ (rng.random(cell.n) < cell.rate * np.where(right, 0.4, 0.6) * 2)]
-        arms += [right ^ (rng.random(cell.n) < cell.rate * np.where(right, 0.4, 0.6) * 2)]
-        arms += [right ^ (rng.random(cell.n) < cell.rate * np.where(right, 0.4, 0.6) * 2)]
+        arms = [right ^ (rng.random(cell.n) < cell.rate) for _ in range(3)]
         p = []
         for i, j in ((0, 1), (0, 2), (1, 2)):
             harm, gain = int((arms[i] & ~arms[j]).sum()), int((arms[j] & ~arms[i]).sum())
@@ -323,63 +312,61 @@ def measure(cell: Cell) -> dict[str, Any]:
     """One line of the results file."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", StatisticsWarning)
-        return {"cell": asdict(cell), "figures": WORK[cell.family](cell)}
+        figures = {name: float(value) for name, value in WORK[cell.family](cell).items()}
+    return {"cell": asdict(cell), "figures": figures}
 
 
 # --- what must hold ------------------------------------------------------------------------
 
 
-def limits(cell: dict[str, Any], name: str) -> tuple[float, float] | None:
+def limits(cell: dict[str, Any], name: str, changed: float) -> tuple[float, float] | None:
     """The range a figure of the calibrated set must lie in, or None where it is only shown."""
-    family, n = cell["family"], cell["n"]
-    ten = ">=10" in name
-    promised: tuple[float, float] | None = None
-    if name == "score coverage" and family == "proportions":
-        promised = (0.935, 0.975 if n * cell["rate"] >= 10 else 1.0)
-    elif family in ("proportions", "familywise", "f1-null") or (
-        family == "bootstrap" and name.startswith("score")
-    ):
-        promised = (0.0, 0.055)
-    elif family == "f1" and name.startswith("score coverage"):
-        promised = (0.925 if n < 100 else 0.935, 0.98 if ten else 1.0)
-    elif family == "f1" and name.startswith("score non-inferiority"):
-        promised = (0.0, 0.06 if ten else 0.075)
-    elif name == "cluster coverage" and cell["clusters"] >= 10 and cell["icc"] <= 0.02:
-        promised = (0.935, 1.0)
-    return promised
+    family, n, ten = cell["family"], cell["n"], changed >= 10
+    if family == "proportions" and name == "score coverage":
+        return (0.935, 0.975 if n * cell["rate"] >= 10 else 1.0)
+    if family == "f1" and name == "score coverage":
+        return (0.925 if n < 100 else 0.935, 0.98 if ten else 1.0)
+    if family == "f1":
+        return (0.0, 0.06 if ten else 0.075)
+    if family == "clusters":
+        promised = name == "cluster coverage" and cell["clusters"] >= 10 and cell["icc"] <= 0.02
+        return (0.935, 1.0) if promised else None
+    if family.endswith("bootstrap") and name != "score equivalence error":
+        return None
+    return (0.0, 0.055)
 
 
 def verdicts(lines: list[dict[str, Any]]) -> Iterator[tuple[str, str, float, bool | None, str]]:
     """(family, figure, value, holds, where) for every figure of every cell."""
     for line in lines:
-        cell, figures = line["cell"], line["figures"]
-        where = " ".join(f"{k}={cell[k]}" for k in cell if cell[k] and k != "family")
+        cell, figures = line["cell"], dict(line["figures"])
+        changed = figures.pop("mean changed", 0.0)
+        effective = figures.pop("mean effective", 0.0)
+        where = " ".join(f"{k}={v:.4g}" for k, v in cell.items() if v and not isinstance(v, str))
+        if changed:
+            where += f" changed={changed:.1f} effective={effective:.1f}"
         for name, value in figures.items():
-            if name.startswith(("count", "mean")):
-                continue
-            label = name.partition(" >=")[2]
-            draws = figures.get(f"count >={label}" if label else "count", cell["replications"])
-            error = math.sqrt(value * (1 - value) / draws) if draws else 0.0
-            bounds = limits(cell, name)
+            bounds, draws = limits(cell, name, changed), cell["replications"]
             holds = None
             if bounds is not None:
-                holds = bounds[0] - 3 * error <= value <= bounds[1] + 3 * error
-            yield cell["family"], name, value, holds, where
+                low, high = (3 * math.sqrt(b * (1 - b) / draws) if draws else 0.0 for b in bounds)
+                holds = bounds[0] - low <= value <= bounds[1] + high
+            yield cell["family"], name, value, holds, f"{cell['kind']} {where}"
 
 
 def report(lines: list[dict[str, Any]]) -> bool:
     """Print ranges and failures; true when everything promised holds."""
-    groups: dict[tuple[str, str], list[tuple[float, bool | None, str]]] = {}
-    for family, name, value, holds, where in verdicts(lines):
-        groups.setdefault((family, name), []).append((value, holds, where))
-    print(f"{'family':13} {'figure':46} {'cells':>5} {'lowest':>7} {'highest':>7}  holds")
+    groups: dict[tuple[str, str], list[tuple[float, bool | None]]] = {}
     failures = []
+    for family, name, value, holds, where in verdicts(lines):
+        groups.setdefault((family, name), []).append((value, holds))
+        if holds is False:
+            failures.append(f"  {family}: {name} {value:.4f} at {where}")
+    print(f"{'family':13} {'figure':30} {'cells':>5} {'lowest':>7} {'highest':>7}  holds")
     for (family, name), rows in groups.items():
-        values, known = [v for v, _, _ in rows], [h for _, h, _ in rows if h is not None]
-        holds = f"{sum(known)}/{len(known)}" if known else "shown only"
-        line = f"{family:13} {name:46} {len(rows):5} {min(values):7.4f} {max(values):7.4f}"
-        print(f"{line}  {holds}")
-        failures += [f"  {family}: {name} {v:.4f} at {w}" for v, h, w in rows if h is False]
+        values, known = [v for v, _ in rows], [h for _, h in rows if h is not None]
+        kept = f"{sum(known)}/{len(known)}" if known else "shown only"
+        print(f"{family:13} {name:30} {len(rows):5} {min(values):7.4f} {max(values):7.4f}  {kept}")
     print("\ncells beyond their limit:" if failures else "\nevery promised limit holds")
     print("\n".join(failures))
     return not failures

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -51,10 +52,11 @@ def study_file() -> str:
     lines = [
         "# The study file",
         "",
-        "One YAML file describes one experiment. Paths in it start from the folder it lies in. Unknown"
-        " keys are refused. `quantrial init` writes one to start from, and editors that read a JSON"
-        " schema find one in [study.schema.json](study.schema.json). This page is generated from the"
-        " code (`make docs`).",
+        "One YAML file describes one experiment. Paths in it start from the folder it lies in."
+        " Unknown keys are refused. `quantrial init` writes one to start from, and editors"
+        " that read a JSON"
+        " schema find one in [study.schema.json](study.schema.json). This page is generated from"
+        " the code (`make docs`).",
     ]
     for title, model in PARTS:
         lines += ["", f"## {title}", "", _paragraphs(model.__doc__), ""]
@@ -109,8 +111,9 @@ def command_line() -> str:
     lines = [
         "# The command line",
         "",
-        "Exit status: 0 fine; 1 what was checked does not hold, or an engine failed; 2 wrong use or bad"
-        " input. Every command but `init` and `demo` takes `--json`. This page is generated (`make docs`).",
+        "Exit status: 0 fine; 1 what was checked does not hold, or an engine failed; 2 wrong use or"
+        " bad input. Every command but `init` and `demo` takes `--json`. This page is generated"
+        " (`make docs`).",
     ]
     for words in COMMANDS:
         title = " ".join(("quantrial", *words))
@@ -119,8 +122,6 @@ def command_line() -> str:
 
 
 def _help(words: tuple[str, ...]) -> str:
-    import os
-
     done = subprocess.run(
         [sys.executable, "-m", "quantrial", *words, "--help"],
         capture_output=True,

@@ -46,7 +46,7 @@ class Arm(_Part):
     control: Literal["positive"] | None = None
     """`positive`: this arm shows that the trial can find harm. It is never recommended."""
     options: dict[str, Any] = Field(default_factory=dict)
-    """Options of the engine. `llamacpp`: `context`, `threads`, `gpu_layers`."""
+    """Options of the engine. `llamacpp`: `context`, `threads`, `batch`, `gpu_layers`, `slots`."""
 
 
 class BundledSource(_Part):

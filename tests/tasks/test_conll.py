@@ -108,6 +108,13 @@ def test_types_restrict_gold_and_the_ids_follow(write: Write) -> None:
     assert every.items[1].id == some.items[1].id
 
 
+def test_types_are_compared_without_case(write: Write) -> None:
+    path = write("a.conll", "Ada B-person\nRome B-Location\n")
+    loaded = load(path, types=["PERSON", "location"])
+    assert texts(loaded.items) == [("Ada Rome", [["Ada", "person"], ["Rome", "Location"]])]
+    assert texts(load(path, types=["Person"]).items) == [("Ada Rome", [["Ada", "person"]])]
+
+
 def test_types_that_never_occur(write: Write) -> None:
     path = write("eng.testa", CONLL_2003)
     with pytest.warns(

@@ -147,6 +147,8 @@ LABELLED: list[tuple[str, str | None]] = [
     ("A\nThe answer is B.", None),
     ("A. Paris\nB. London\nC. Rome\nD. Berlin", None),
     ("A) Paris B) London C) Rome D) Berlin", None),
+    ("A. Paris B. London C. Rome D. Berlin", None),
+    ("Options: A: Paris, B: London, C: Rome", None),
     ("Between A and C, it is hard to say.", None),
     # but a statement settles a list
     ("A. Paris\nB. London\nC. Rome\nD. Berlin\n\nAnswer: C", "C"),
@@ -203,6 +205,8 @@ def test_answer_letter_by_hand(text: str, letter: str | None) -> None:
         ("E", 4, None),
         ("C", 2, None),
         ("C. No, B.", 2, "B"),
+        ("A) Paris B) London", 2, None),
+        ("A. It is not B.", 2, "A"),
         ("F or B", 4, "B"),
     ],
 )

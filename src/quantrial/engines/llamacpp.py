@@ -295,7 +295,8 @@ def _reply(response: httpx.Response, *, chat: bool, load: float | None, wall: fl
             timing=Timing(
                 load=load,
                 prompt=timings["prompt_ms"] / 1000,
-                decode=timings["predicted_ms"] / 1000,
+                # the first token comes out of the prompt's batch: a single one took no decoding
+                decode=timings["predicted_ms"] / 1000 if timings["predicted_n"] > 1 else None,
                 wall=wall,
             ),
         )

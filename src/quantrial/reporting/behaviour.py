@@ -7,6 +7,7 @@ from typing import Any
 
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells
 from quantrial.reporting.formatting import (
+    NONE,
     clean,
     count,
     decimal,
@@ -32,7 +33,9 @@ def failures_section(summary: Document) -> Section:
         modes = part["failure_modes"]
         tables = _spans(task, modes) if part["kind"] == "spans" else _choice(task, modes)
         groups.append(Group(f"Failures: {task}", tables=tuple(tables)))
-    return Section("failures", "Failure modes", "How each arm fails, not just whether.", tuple(groups))
+    return Section(
+        "failures", "Failure modes", "How each arm fails, not just whether.", tuple(groups)
+    )
 
 
 def _spans(task: str, modes: Document) -> Iterator[Table]:
@@ -53,8 +56,8 @@ def _spans(task: str, modes: Document) -> Iterator[Table]:
                     count(one["tp"]),
                     count(one["fp"]),
                     count(one["fn"]),
-                    percent(one["precision"]),
-                    percent(one["recall"]),
+                    percent(one["precision"], none=NONE),
+                    percent(one["recall"], none=NONE),
                 )
             )
             for arm, one in modes.items()
@@ -97,7 +100,7 @@ def _spans(task: str, modes: Document) -> Iterator[Table]:
                     arm,
                     count(one["entity_free"]["n"]),
                     count(one["entity_free"]["correct"]),
-                    percent(one["entity_free"]["rate"]),
+                    percent(one["entity_free"]["rate"], none=NONE),
                     percent_interval(one["entity_free"]["ci"]),
                 )
             )
@@ -162,8 +165,12 @@ def flips_section(summary: Document) -> Section:
                     f"answers on {task} that turned between two arms",
                     (
                         Column("contrast", numeric=False),
-                        Column("right to wrong", hint="the reference is right, the candidate wrong"),
-                        Column("wrong to right", hint="the reference is wrong, the candidate right"),
+                        Column(
+                            "right to wrong", hint="the reference is right, the candidate wrong"
+                        ),
+                        Column(
+                            "wrong to right", hint="the reference is wrong, the candidate right"
+                        ),
                         Column("text only", hint="the raw text changed, the score did not"),
                         Column("items"),
                     ),
@@ -185,8 +192,8 @@ def flips_section(summary: Document) -> Section:
         for task, part in summary["tasks"].items()
     ]
     lead = (
-        "Two arms with the same score may still answer differently. An item is right here when all of "
-        "its answer is."
+        "Two arms with the same score may still answer differently. An item is right here when all "
+        "of its answer is."
     )
     return Section("flips", "Flips", lead, tuple(groups))
 
@@ -208,7 +215,9 @@ def speed_section(summary: Document) -> Section:
             (
                 _ARM,
                 Column("tokens/s", hint="pooled: all generated tokens over all decode seconds"),
-                Column("mean of ratios", hint="mean of the tokens/s of each answer, as often published"),
+                Column(
+                    "mean of ratios", hint="mean of the tokens/s of each answer, as often published"
+                ),
                 Column("prompt tokens/s", hint="pooled: all prompt tokens over all prompt seconds"),
                 Column("per answer", hint="mean seconds from question to answer"),
                 Column("median", hint="median seconds from question to answer"),
@@ -229,8 +238,8 @@ def speed_section(summary: Document) -> Section:
         )
         groups.append(Group(f"Speed: {task}", tables=(table,)))
     lead = (
-        "Tokens a second are pooled (all tokens over all seconds); the mean of per-answer ratios stands "
-        "beside it because others publish that, and it overweighs short answers."
+        "Tokens a second are pooled (all tokens over all seconds); the mean of per-answer ratios "
+        "stands beside it because others publish that, and it overweighs short answers."
     )
     return Section("speed", "Speed and memory", lead, tuple(groups))
 
@@ -241,7 +250,9 @@ def power_section(summary: Document) -> Section:
     for task, part in summary["tasks"].items():
         power = part["power"]
         if power is None:
-            silent.append(f"On {task} this cannot be told: hardly any answer differs between the arms.")
+            silent.append(
+                f"On {task} this cannot be told: hardly any answer differs between the arms."
+            )
             continue
         rows.append(
             Row(
@@ -267,7 +278,9 @@ def power_section(summary: Document) -> Section:
         ),
         tuple(rows),
     )
-    groups = [Group("Smallest difference seen", notes=tuple(silent), tables=(table,) if rows else ())]
+    groups = [
+        Group("Smallest difference seen", notes=tuple(silent), tables=(table,) if rows else ())
+    ]
     needed = _items_needed(summary)
     if needed.rows:
         note = (

@@ -1,4 +1,4 @@
-"""What a report is made of: sentences, tables, sections. Only text; every number is formatted already."""
+"""What a report is made of: sentences, tables, sections. Text only: numbers come formatted."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Part of a section under a heading of its own. `folded`: closed at first where that is possible."""
+    """Part of a section under its own heading. `folded`: closed at first where that is possible."""
 
     title: str
     notes: tuple[str, ...] = ()

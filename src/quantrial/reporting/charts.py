@@ -1,7 +1,7 @@
 """The plots, drawn with Vega-Lite and turned into SVG and PNG without a browser.
 
-Vertical panels, one a task, narrow enough for a phone. Verdicts differ in shape and in words, so that
-nothing rests on colour.
+Vertical panels, one a task, narrow enough for a phone. Verdicts differ in shape and in words, so
+that nothing rests on colour.
 """
 
 from __future__ import annotations
@@ -35,11 +35,9 @@ SHAPES = {
     "worse": "triangle-down",
     "inconclusive": "square",
 }
-_WIDTH = 310
-_LABELS = 150
+_WIDTH = 265
 _ROW = 44
 _HEIGHT = 210
-_GAP = 16
 
 
 def draw(summary: Document) -> dict[str, str]:
@@ -130,7 +128,7 @@ def _pareto(summary: Document, task: str) -> Any:
         scale=alt.Scale(domain=[low, high], nice=False, zero=False),
         axis=alt.Axis(tickCount=5, minExtent=28, maxExtent=28),
     )
-    base = alt.Chart(alt.Data(values=dots))
+    base = alt.Chart(alt.InlineData(values=dots))
     leaders = base.mark_rule(color=MUTED, strokeWidth=1, strokeDash=[2, 3], opacity=0.7).encode(
         x=x, y=y, x2=alt.X2(datum=right), y2=alt.Y2("label_y:Q")
     )
@@ -205,7 +203,7 @@ def _limits(values: Sequence[float], least: float | None) -> tuple[float, float]
 def _empty(title: Any, words: str) -> Any:
     import altair as alt
 
-    note = alt.Chart(alt.Data(values=[{"words": words}])).mark_text(
+    note = alt.Chart(alt.InlineData(values=[{"words": words}])).mark_text(
         align="left", color=MUTED, fontSize=12
     )
     return note.encode(x=alt.value(0), y=alt.value(10), text="words:N").properties(
@@ -228,41 +226,51 @@ def _forest(summary: Document, task: str) -> Any:
     if not rows:
         return _empty(title, "No pair of arms answered the same item.")
     margin = 100 * part["margin"]
-    reach = max(
-        1.15 * max(abs(v) for row in rows for v in (row["low"], row["high"], row["value"])),
-        2.0 * margin,
-    )
+    seen = [v for row in rows for v in (row["low"], row["high"], row["value"])]
+    left, right = min(-1.6 * margin, *seen), max(1.6 * margin, *seen)
+    room = 0.06 * (right - left)
     height = _ROW * len(rows)
     x = alt.X(
         "value:Q",
         title="difference, percentage points",
-        scale=alt.Scale(domain=[-reach, reach], nice=False),
-        axis=alt.Axis(tickCount=5, grid=False, labelExpr="datum.value ? replace(format(datum.value, '+'), '-', '−') : '0'"),
+        scale=alt.Scale(domain=[left - room, right + room], nice=False),
+        axis=alt.Axis(
+            tickCount=5,
+            grid=False,
+            labelExpr="datum.value ? replace(format(datum.value, '+'), '-', '−') : '0'",
+        ),
     )
     y = alt.Y(
         "arm:N",
         title=None,
         sort=None,
-        axis=alt.Axis(domain=False, ticks=False, labelFontSize=12, labelLimit=110, labelPadding=8),
+        axis=alt.Axis(
+            domain=False,
+            ticks=False,
+            labelFontSize=12,
+            labelLimit=110,
+            labelPadding=8,
+            minExtent=48,
+        ),
         scale=alt.Scale(paddingInner=0.2, paddingOuter=0.2),
     )
-    band = alt.Chart(alt.Data(values=[{"a": -margin, "b": margin}])).mark_rect(color=BAND)
+    band = alt.Chart(alt.InlineData(values=[{"a": -margin, "b": margin}])).mark_rect(color=BAND)
     band = band.encode(x="a:Q", x2="b:Q", y=alt.value(0), y2=alt.value(height))
-    zero = alt.Chart(alt.Data(values=[{"at": 0}])).mark_rule(color=INK, strokeWidth=1)
+    zero = alt.Chart(alt.InlineData(values=[{"at": 0}])).mark_rule(color=INK, strokeWidth=1)
     zero = zero.encode(x="at:Q", y=alt.value(0), y2=alt.value(height))
-    base = alt.Chart(alt.Data(values=rows))
+    base = alt.Chart(alt.InlineData(values=rows))
     tone = alt.Color("tone:N", scale=None)
     thin = base.mark_rule(strokeWidth=1.5).encode(x="low:Q", x2="high:Q", y=y, color=tone)
     thick = base.mark_rule(strokeWidth=4.5).encode(x="low90:Q", x2="high90:Q", y=y, color=tone)
     marks = base.mark_point(filled=True, opacity=1, size=150, stroke=PAPER, strokeWidth=1).encode(
         x=x, y=y, color=tone, shape=alt.Shape("shape:N", scale=None)
     )
-    said = base.mark_text(align="left", dx=_WIDTH - 60 + 10, dy=-7, fontSize=12, fontWeight="bold")
+    said = base.mark_text(align="left", dx=_WIDTH + 10, dy=-7, fontSize=12, fontWeight="bold")
     said = said.encode(x=alt.value(0), y=y, text="verdict:N", color=tone)
-    numbers = base.mark_text(align="left", dx=_WIDTH - 60 + 10, dy=8, fontSize=12, color=INK)
+    numbers = base.mark_text(align="left", dx=_WIDTH + 10, dy=8, fontSize=12, color=INK)
     numbers = numbers.encode(x=alt.value(0), y=y, text="numbers:N")
     return alt.layer(band, zero, thin, thick, marks, said, numbers).properties(
-        width=_WIDTH - 60, height=height, title=title
+        width=_WIDTH, height=height, title=title
     )
 
 

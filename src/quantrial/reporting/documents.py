@@ -59,7 +59,7 @@ def render_with(
     """Render the report around plots that are drawn already."""
     view = build_view(study, summary, decision, manifest, warnings=warnings)
     headings = {one: slug(title) for one, title in contrast_headings(summary).items()}
-    inline = {name: Markup(inlined(svg)) for name, svg in plots.items()}  # noqa: S704
+    inline = {name: Markup(inlined(svg)) for name, svg in plots.items()}
     markdown, html = _environments()
     return {
         REPORT_MD: markdown.get_template(f"{REPORT_MD}.j2").render(view=view, headings=headings),
@@ -89,9 +89,9 @@ def _environments() -> tuple[jinja2.Environment, jinja2.Environment]:
         "lstrip_blocks": True,
         "keep_trailing_newline": True,
     }
-    # Markdown has no autoescape of Jinja's: whatever is not Markdown already is escaped on its way out
+    # Jinja's autoescape is for HTML: here whatever is not Markdown yet is escaped on its way out
     markdown = jinja2.Environment(
-        autoescape=False,  # noqa: S701
+        autoescape=False,
         finalize=lambda value: value if isinstance(value, Markdown) else escape(str(value)),
         **shared,
     )

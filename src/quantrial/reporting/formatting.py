@@ -1,4 +1,4 @@
-"""Numbers and outside text as people read them. The only place of the report that does arithmetic."""
+"""Numbers and outside text as people read them. Beside the plots, nothing else does arithmetic."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _MINUS = "\N{MINUS SIGN}"
 Bounds = Sequence[float | None] | None
 
 
-def percent(value: float | None, digits: int = 1) -> str:
+def percent(value: float | None, digits: int = 1, *, none: str = UNKNOWN) -> str:
     """Write a fraction in percent: 0.585 is `58.5 %`."""
-    return UNKNOWN if value is None else f"{100 * value:.{digits}f} %"
+    return none if value is None else f"{100 * value:.{digits}f} %"
 
 
 def points(value: float | None) -> str:
@@ -119,10 +119,10 @@ def listed(words: Sequence[str]) -> str:
 
 
 def clean(text: str) -> str:
-    """Make outside text inert: one line, and nothing in it that acts instead of being seen.
+    r"""Make outside text inert: one line, and nothing in it that acts instead of being seen.
 
-    Space runs become one space. Control and formatting characters (escape sequences, overrides of the writing direction, lone
-    surrogates) are written out as `\\u202e`.
+    Runs of space become one space. Control and formatting characters (escape sequences, overrides
+    of the writing direction, lone surrogates) are written out, as `\u202e`.
     """
     return re.sub(" +", " ", "".join(_visible(c) for c in text))
 

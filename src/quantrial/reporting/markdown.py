@@ -51,7 +51,7 @@ def slug(heading: str) -> str:
 
 def table(block: Table) -> Markdown:
     """Write a table whose columns line up in plain text."""
-    heads = [escape(column.head) for column in block.columns]
+    heads: list[str] = [escape(column.head) for column in block.columns]
     rows = [[_cell(cell) for cell in row.cells] for row in block.rows]
     widths = [
         max(3, *(_width(line[i]) for line in [heads, *rows])) for i in range(len(block.columns))

@@ -72,7 +72,8 @@ def _arm(record: Document) -> Iterator[Fact]:
 def _task(record: Document) -> Iterator[Fact]:
     source = record.get("source") or {}
     yield Fact("source", _text(source.get("id")), code=True)
-    yield Fact("revision", _text(source.get("revision")))
+    if source.get("revision"):
+        yield Fact("revision", _text(source["revision"]), code=True)
     yield _hash("content", source.get("content_sha256"))
     yield Fact("items", count(record.get("items")))
     if source.get("available") is not None:
@@ -95,7 +96,9 @@ def _machine(manifest: Manifest) -> Iterator[Fact]:
     git = software.get("git")
     if git:
         state = "with uncommitted changes" if git.get("dirty") else "clean"
-        yield Fact("git", f"{short_hash(git.get('commit'))}, {state}", title=_text(git.get("commit")))
+        yield Fact(
+            "git", f"{short_hash(git.get('commit'))}, {state}", title=_text(git.get("commit"))
+        )
     else:
         yield Fact("git", "not in a checkout")
     system = " ".join(_text(host.get(key)) for key in ("system", "release", "machine"))
@@ -142,26 +145,27 @@ def _limits(study: Study, summary: Document, manifest: Manifest) -> Iterator[str
         asked = summary["tasks"][name]["flow"]["analysed_items"]
         words = f"{task.workload} is represented by one task, {name}: {plural(asked, 'item')}"
         if name in imported:
-            yield f"{words}, asked by another program. Other items or prompts may give another result."
+            yield f"{words}, asked by another program. Others may give another result."
         else:
             shots = plural(task.shots, "solved example") if task.shots else "no solved example"
             yield (
                 f"{words}, one prompt ({task.prompt_format} format, {shots}), at most "
-                f"{task.max_tokens} tokens an answer. Other items or prompts may give another result."
+                f"{task.max_tokens} tokens an answer. Other items or prompts may give another "
+                "result."
             )
     if imported:
         yield (
-            "The answers were collected by another program: how they were sampled, in which order and "
-            "on which machine is as its records say, and was not controlled here."
+            "The answers were collected by another program: how they were sampled, in which order "
+            "and on which machine is as its records say, and was not controlled here."
         )
     else:
         yield (
-            "Temperature 0 and one answer an item: what sampling would change, and how answers vary "
-            "when a question is repeated, was not looked at."
+            "Temperature 0 and one answer an item: what sampling would change, and how answers "
+            "vary when a question is repeated, was not looked at."
         )
         yield (
-            f"One machine ({_text(manifest.host.get('cpu'))}, {_text(manifest.host.get('cores'))} cores): "
-            "speeds, and on other hardware some answers, differ elsewhere."
+            f"One machine ({_text(manifest.host.get('cpu'))}, {_text(manifest.host.get('cores'))} "
+            "cores): speeds, and on other hardware some answers, differ elsewhere."
         )
     yield f"One seed ({study.seed}) for the order of calls and for every draw."
     yield (
@@ -175,13 +179,13 @@ def _limits(study: Study, summary: Document, manifest: Manifest) -> Iterator[str
         )
     if not any(arm.control for arm in study.arms.values()):
         yield (
-            "There is no positive control: nothing in this study shows that it would have found real "
-            "harm."
+            "There is no positive control: nothing in this study shows that it would have found "
+            "real harm."
         )
     if len(manifest.sessions) > 1:
         yield (
-            f"The calls were made in {plural(len(manifest.sessions), 'session')}: what changed on the "
-            "machine between them may show in the speeds."
+            f"The calls were made in {plural(len(manifest.sessions), 'session')}: what changed on "
+            "the machine between them may show in the speeds."
         )
     git = manifest.software.get("git")
     if git and git.get("dirty"):
@@ -200,8 +204,8 @@ def reproduce_section(study: Study, summary: Document) -> Section:
         "quantrial verify RUN",
     )
     lead = (
-        "RUN is the folder that holds this report. The last command derives every number here again "
-        "from the recorded answers, in seconds; the first one asks anew."
+        "RUN is the folder that holds this report. The last command derives every number here "
+        "again from the recorded answers, in seconds; the first one asks anew."
     )
     group = Group("Commands", commands=commands)
     return Section("reproduce", "How to reproduce", lead, (group,))

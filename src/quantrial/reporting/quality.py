@@ -56,7 +56,7 @@ def arms_section(summary: Document) -> Section:
             ),
         )
         chance = part.get("chance")
-        notes = ()
+        notes: tuple[str, ...] = ()
         if primary and chance is not None:
             notes = (f"Guessing blindly would reach {percent(chance)}.",)
         groups.append(_group("Estimates", task, name, table, primary=primary, notes=notes))
@@ -68,7 +68,7 @@ def contrasts_section(summary: Document) -> Section:
     groups = []
     for task, _, name, results, primary in _endpoints(summary):
         table = _contrast_table(f"{endpoint_word(name)} on {task}", results["contrasts"])
-        notes = (f"Findings {task}.{name}.*", *_methods_note(results["contrasts"]))
+        notes = (f"Finding ids begin with {task}.{name}.", *_methods_note(results["contrasts"]))
         groups.append(_group("Contrasts", task, name, table, primary=primary, notes=notes))
     lead = (
         "Every pair of arms, compared on the items both answered. A difference is candidate minus "
@@ -87,44 +87,80 @@ def equivalence_section(summary: Document) -> Section:
     groups = []
     for task, part, name, results, primary in _endpoints(summary):
         tests = results["equivalence"]
-        rows = [
-            Row(
-                (
-                    Cell(_pair(test), title=test["id"]),
-                    Cell(points_interval(test["ci"])),
-                    Cell(p_value(test["p_value"])),
-                    Cell(p_value(test["p_adjusted"])),
-                    Cell(_yes(test["equivalent"])),
-                    Cell(p_value(test["p_non_inferior_adjusted"])),
-                    Cell(_yes(test["non_inferior"])),
-                ),
-                finding=test["id"],
-            )
-            for test in tests
-        ]
-        table = Table(
-            f"equivalence of {endpoint_word(name)} on {task}",
+        tables = _equivalence_tables(f"{endpoint_word(name)} on {task}", tests)
+        margin = listed([size_of_points(test["margin"]) for test in tests])
+        methods = listed([method(test["method"]) for test in tests])
+        notes = [f"Margin {margin or size_of_points(part['margin'])}. {_opening(methods)}".strip()]
+        if _judged_unadjusted(tests, summary["alpha"]):
+            notes.append("Judged by the p that is not adjusted.")
+        title = f"Equivalence: {task}, {endpoint_word(name)}"
+        groups.append(
+            Group(title, notes=tuple(notes), tables=tables if tests else (), folded=not primary)
+        )
+    lead = (
+        "Whether a loss as large as the margin (and, for equivalence, a gain as large) is ruled "
+        "out. A missing interval or p means that the answers hardly changed: the method then knows "
+        "nothing."
+    )
+    return Section("equivalence", "Equivalence", lead, tuple(groups))
+
+
+def _equivalence_tables(what: str, tests: Sequence[Document]) -> tuple[Table, Table]:
+    return (
+        Table(
+            f"equivalence of {what}",
             (
                 _CONTRAST,
                 Column(_level(tests)),
                 Column("p", hint="of equivalence, not adjusted"),
                 Column("adj. p", hint="of equivalence, adjusted by Holm"),
                 Column("equivalent", numeric=False),
-                Column("adj. p, non-inf.", hint="of non-inferiority, adjusted by Holm"),
+            ),
+            tuple(
+                Row(
+                    (
+                        Cell(_pair(test), title=test["id"]),
+                        Cell(points_interval(test["ci"])),
+                        Cell(p_value(test["p_value"])),
+                        Cell(p_value(test["p_adjusted"])),
+                        Cell(_yes(test["equivalent"])),
+                    ),
+                    finding=test["id"],
+                )
+                for test in tests
+            ),
+        ),
+        Table(
+            f"non-inferiority of {what}",
+            (
+                _CONTRAST,
+                Column("p", hint="of non-inferiority, not adjusted"),
+                Column("adj. p", hint="of non-inferiority, adjusted by Holm"),
                 Column("non-inferior", numeric=False),
             ),
-            tuple(rows),
-        )
-        margins = [size_of_points(test["margin"]) for test in tests]
-        methods = listed([method(test["method"]) for test in tests])
-        margin = listed(margins) or size_of_points(part["margin"])
-        notes = (f"Margin {margin}." + (f" {methods[0].upper()}{methods[1:]}." if methods else ""),)
-        groups.append(_group("Equivalence", task, name, table, primary=primary, notes=notes))
-    lead = (
-        "Whether a loss as large as the margin (and, for equivalence, a gain as large) is ruled out. "
-        "A missing interval or p means that the answers hardly changed: the method then knows nothing."
+            tuple(
+                Row(
+                    cells(
+                        _pair(test),
+                        p_value(test["p_non_inferior"]),
+                        p_value(test["p_non_inferior_adjusted"]),
+                        _yes(test["non_inferior"]),
+                    )
+                )
+                for test in tests
+            ),
+        ),
     )
-    return Section("equivalence", "Equivalence", lead, tuple(groups))
+
+
+def _judged_unadjusted(tests: Sequence[Document], alpha: float) -> bool:
+    """Whether something is called shown whose adjusted p alone would not have shown it."""
+    pairs = (("equivalent", "p_adjusted"), ("non_inferior", "p_non_inferior_adjusted"))
+    return any(
+        test[said] and test[p] is not None and test[p] >= alpha
+        for test in tests
+        for said, p in pairs
+    )
 
 
 def strata_section(summary: Document) -> Section | None:
@@ -136,22 +172,22 @@ def strata_section(summary: Document) -> Section | None:
         for key, table in part["strata"].items():
             groups.append(
                 Group(
-                    f"Strata: {task}, by {key}, {name}",
-                    tables=(_strata_arms(task, key, name, table),),
+                    f"Strata: {task}, by {key}, against {reference}",
+                    notes=(f"Differences in {name}, adjusted within each stratum.",),
+                    tables=(_strata_contrasts(task, key, reference, table),),
                     folded=len(table) > 8,
                 )
             )
             groups.append(
                 Group(
-                    f"Strata: {task}, by {key}, against {reference}",
-                    notes=("Adjusted within each stratum.",),
-                    tables=(_strata_contrasts(task, key, reference, table),),
-                    folded=len(table) > 8,
+                    f"Strata: {task}, by {key}, {name}",
+                    tables=(_strata_arms(task, key, name, table),),
+                    folded=True,
                 )
             )
     lead = (
-        "The same within each stratum. Strata hold few items: read them as hints of where a loss sits, "
-        "not as findings."
+        "The same within each stratum. Strata hold few items: read them as hints of where a loss "
+        "sits, not as findings."
     )
     return Section("strata", "Strata", lead, tuple(groups)) if groups else None
 
@@ -220,7 +256,15 @@ def _strata_contrasts(task: str, key: str, reference: str, table: Document) -> T
 def _contrast_table(caption: str, contrasts: Sequence[Document]) -> Table:
     return Table(
         f"differences in {caption}",
-        (_CONTRAST, _DIFFERENCE, Column(_level(contrasts)), _P, _ADJUSTED, Column("items"), _VERDICT),
+        (
+            _CONTRAST,
+            _DIFFERENCE,
+            Column(_level(contrasts)),
+            _P,
+            _ADJUSTED,
+            Column("items"),
+            _VERDICT,
+        ),
         tuple(
             Row(
                 (
@@ -267,6 +311,10 @@ def _methods_note(contrasts: Sequence[Document]) -> tuple[str, ...]:
     intervals = listed([method(one["ci_method"]) for one in contrasts])
     tests = listed([method(one["p_method"]) for one in contrasts])
     return (f"Intervals: {intervals}. p: {tests}.",)
+
+
+def _opening(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}." if words else ""
 
 
 def _level(results: Iterable[Document]) -> str:

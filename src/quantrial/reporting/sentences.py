@@ -14,7 +14,7 @@ Document = Mapping[str, Any]
 
 
 def sentence(entry: Document, findings: Document) -> Sentence:
-    """Link an entry of the decision: ids in its text, and those in `because` that the text leaves out."""
+    """Link an entry of the decision: the ids in its text, then those only in its `because`."""
     parts = list(_linked(str(entry["text"]), findings))
     named = {part.target for part in parts}
     rest = [one for one in _ids(entry.get("because")) if one in findings and one not in named]
@@ -60,10 +60,11 @@ def _link(one: str, findings: Document) -> Part:
     finding = findings[one]
     said = finding["verdict"]
     name = endpoint(finding["endpoint"])
+    about = name if finding["kind"] == "secondary" else finding["workload"]
     return Part(
         text=one,
         target=one,
-        label=f"{finding['candidate']} {name} {VERDICT_SIGNS.get(said, '')}".strip(),
+        label=f"{finding['candidate']} {about} {VERDICT_SIGNS.get(said, '')}".strip(),
         title=(
             f"{one}: {name} {points(finding['estimate'])}, interval "
             f"{points_interval(finding['ci'])}, adjusted p {p_value(finding['p_adjusted'])}: "

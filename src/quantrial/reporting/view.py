@@ -31,7 +31,7 @@ from quantrial.reporting.formatting import (
     size_of_points,
 )
 from quantrial.reporting.sentences import evidence, sentence, without_opening
-from quantrial.reporting.words import WORDS, VERDICT_WORDS, endpoint, verdict
+from quantrial.reporting.words import VERDICT_WORDS, WORDS, endpoint, verdict
 
 if TYPE_CHECKING:
     from quantrial.records import Manifest
@@ -268,8 +268,8 @@ def _plots(summary: Document) -> tuple[Plot, ...]:
         Plot(
             "forest",
             f"Differences from {reference}",
-            "Thin bars are the intervals of the difference, thick bars those of the equivalence test; "
-            "the band is the margin. Left of it is a loss that matters.",
+            "Thin bars are the intervals of the difference, thick bars those of the equivalence "
+            "test; the band is the margin. Left of it is a loss that matters.",
             " ".join(_forest_words(summary)),
         ),
     )

@@ -66,7 +66,9 @@ WORDS = (
     ),
     Fact("● equivalent", "Shown to lie within the margin, in both directions."),
     Fact("◆ non-inferior", "Shown to lose less than the margin; it may gain more."),
-    Fact("▲ better, ▼ worse", "A difference is shown, and it is not shown to be within the margin."),
+    Fact(
+        "▲ better, ▼ worse", "A difference is shown, and it is not shown to be within the margin."
+    ),
     Fact(
         "○ inconclusive",
         "None of these is shown. That is not evidence of equality: more items, or items whose "
@@ -74,6 +76,7 @@ WORDS = (
     ),
     Fact(
         "positive control",
-        "An arm damaged on purpose. A trial that does not find it worse could have missed real harm.",
+        "An arm damaged on purpose. A trial that does not find it worse could have missed real "
+        "harm.",
     ),
 )

@@ -269,9 +269,12 @@ def _lists_options(text: str, letters: str) -> bool:
     enumerated = {match.group(1) for match in _ENUMERATED.finditer(text)} & set(letters)
     if len(enumerated) > 1:
         return True
+    # of two options only "A) ... B)" is a list; "A. It is not B." is none
+    mark = "[).:]" if len(letters) > 2 else "[)]"
     position = 0
     for letter in letters[:3]:
-        position = text.find(letter + ")", position) + 1
-        if not position:
+        found = re.compile(rf"(?<![A-Za-z0-9]){letter}{mark}").search(text, position)
+        if not found:
             return False
+        position = found.end()
     return True

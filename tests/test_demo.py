@@ -1,0 +1,74 @@
+"""The demo's path on the real embedded engine, on a few items; and the committed example."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+import quantrial
+from quantrial.commands import derive_summary, preset_text
+from studies import read_lines
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "demo"
+
+
+@pytest.mark.model
+def test_the_demo_path_on_a_few_items(tmp_path: Path) -> None:
+    data = yaml.safe_load(preset_text("embedded"))
+    data["tasks"]["quiz"] |= {"sample": 6}
+    data["tasks"]["people"] |= {"sample": 4}
+    study = tmp_path / "study.yaml"
+    study.write_text(yaml.safe_dump(data, sort_keys=False))
+    plan = quantrial.plan(study)
+    assert (plan.calls, plan.fits) == (40, True)
+    # F16 keeps every weight at two bytes, Q8_0 at 34 bytes for 32, Q4_0 at 18 for 32
+    sizes = {arm.name: arm.bytes_on_disk or 0 for arm in plan.arms}
+    assert sizes["q8_0"] / sizes["f16"] == pytest.approx(34 / 64, abs=0.01)
+    assert sizes["q4_0"] / sizes["f16"] == pytest.approx(18 / 64, abs=0.01)
+    assert plan.warnings == (), "the arms differ in their weights alone"
+
+    result = quantrial.run(study, out=tmp_path / "run")
+    assert (result.recorded, result.faulted) == (40, 0)
+    quiz = read_lines(tmp_path / "run" / "responses" / "quiz.f16.jsonl")
+    assert all(r["timing"]["prompt"] > 0 and r["prompt_tokens"] > 0 for r in quiz)
+    summary = quantrial.analyze(result.folder)
+    assert summary["tasks"]["quiz"]["failure_modes"]["f16"]["unparsed"] == 0
+    quantrial.decide(result.folder)
+    files = quantrial.report(result.folder)
+    assert "dequantized Q4_1" in files.markdown.read_text(encoding="utf-8")
+    assert quantrial.verify(result.folder).ok
+
+    # the same weights, prompts and seed again: the same answers
+    again = quantrial.run(study, out=tmp_path / "again")
+    for path in sorted((result.folder / "responses").glob("*.jsonl")):
+        outputs = [
+            {r["item"]: r["output"] for r in read_lines(folder / "responses" / path.name)}
+            for folder in (result.folder, again.folder)
+        ]
+        assert outputs[0] == outputs[1]
+
+
+def test_the_committed_example_verifies() -> None:
+    found = quantrial.verify(EXAMPLE)
+    assert [str(drift) for drift in found.drifts] == []
+
+
+def test_the_committed_example_is_the_demo() -> None:
+    assert (EXAMPLE / "study.yaml").read_text(encoding="utf-8") == preset_text("embedded")
+
+
+def test_the_assay_of_the_example_is_sensitive() -> None:
+    summary = derive_summary(EXAMPLE)
+    quiz = summary["tasks"]["quiz"]
+    assert quiz["endpoints"]["accuracy"]["arms"]["f16"]["ci"][0] > quiz["chance"] == 0.25
+    verdicts = {
+        (name, contrast["candidate"]): contrast["verdict"]
+        for name, task in summary["tasks"].items()
+        for contrast in task["endpoints"][task["primary"]]["contrasts"]
+        if contrast["reference"] == "f16"
+    }
+    assert "worse" in {verdicts["quiz", "rounded"], verdicts["people", "rounded"]}
+    assert verdicts["quiz", "q8_0"] != "worse"
+    assert verdicts["people", "q8_0"] != "worse"
