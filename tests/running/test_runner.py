@@ -22,6 +22,7 @@ from quantrial.errors import (
     RunFolderError,
     StudyError,
 )
+from quantrial.running.progress import Progress
 from quantrial.running.store import RunFolder
 from studies import QUESTIONS, SENTENCES, answered, arm, read_lines, write_study
 
@@ -353,7 +354,7 @@ def test_the_manifest_says_what_ran_and_names_no_path(tmp_path: Path) -> None:
 
 
 def test_progress_counts_every_call_and_estimates_the_time_left(tmp_path: Path) -> None:
-    seen = []
+    seen: list[Progress] = []
     quantrial.run(write_study(tmp_path), out=tmp_path / "run", listener=seen.append)
     last = seen[-1]
     assert dict(last.done) == dict(last.total) == dict.fromkeys(last.total, CALLS // 3)

@@ -1,4 +1,6 @@
 import math
+from fractions import Fraction
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 
 from quantrial.errors import InsufficientDataError, StatisticsError, StatisticsWarning
 from quantrial.stats import PairedBootstrap, bootstrap_ratios
-from quantrial.stats._resample import collapse, resampled_sums
+from quantrial.stats._resample import collapse, grid_parts, resampled_sums
 
 Array = NDArray[np.float64]
 
@@ -180,13 +182,19 @@ def test_collapse_property_restores_the_rows(seed: int, n: int, columns: int) ->
     assert len({tuple(row) for row in distinct}) == len(distinct)
 
 
-def test_bootstrap_property_order_of_addition_does_not_reach_the_result() -> None:
-    # sums of thirds are not exact in floating point; on the binary grid they are
-    values = rng(2).integers(0, 50, (900, 3)) / 3.0
-    forward = resampled_sums(values, 300, rng(1))
-    pieces = [resampled_sums(values[:, [c]].repeat(c + 2, axis=1), 300, rng(1)) for c in range(3)]
-    for c, piece in enumerate(pieces):
-        assert (piece == forward[:, [c]]).all()
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=20), st.integers(1, 2000), st.randoms())
+def test_grid_parts_property_restore_the_values_and_add_up_exactly(
+    values: list[float], draws: int, random: Random
+) -> None:
+    parts = grid_parts(np.array(values), draws)
+    largest = max(abs(value) for value in values)
+    counts = np.bincount(random.choices(range(len(values)), k=draws), minlength=len(values))
+    for index, value in enumerate(values):
+        restored = sum(Fraction(float(part[index])) for part in parts)
+        assert abs(restored - Fraction(value)) <= Fraction(largest) * draws / 2**100
+    for part in parts:
+        exact = sum(Fraction(float(v)) * int(c) for v, c in zip(part, counts, strict=True))
+        assert Fraction(float(counts.astype(np.float64) @ part)) == exact
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])

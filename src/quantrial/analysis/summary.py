@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 SUMMARY_SCHEMA = "quantrial.summary/1"
 METHODS = {Classic.name: Classic}
 _POWER = 0.8
+_MOST_ITEMS = 10**9
 
 
 def summarise(
@@ -274,13 +275,15 @@ class _Task:
         if not (sd > 0 and math.isfinite(sd)):
             return {"equivalence": None, "non_inferiority": None, "difference": None}
         alpha, margin = self.study.alpha, self.margin
-        return {
+        found = {
             "equivalence": items_for_equivalence(sd, estimate, margin, power=_POWER, alpha=alpha),
             "non_inferiority": items_for_non_inferiority(
                 sd, estimate, margin, power=_POWER, alpha=alpha
             ),
             "difference": items_for_difference(sd, estimate, power=_POWER, alpha=alpha),
         }
+        # an estimate at the margin itself, up to rounding, asks for more than any file could hold
+        return {question: n if n and n <= _MOST_ITEMS else None for question, n in found.items()}
 
     def _strata(self, primary: str) -> dict[str, dict[str, Any]]:
         """Repeat arms and contrasts on the primary endpoint in each value of the stratum's key."""

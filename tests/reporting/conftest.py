@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+import pytest
+
+from reporting.trials import Trial, run_trial
+
+HOSTILE = "</td><script>alert(1)</script> | `x` *b* [a](http://evil.example) ![](x)\n# H\x1b[31m‮&lt;"
+
+
+@pytest.fixture(scope="session")
+def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
+    return run_trial(tmp_path_factory.mktemp("trial"))
+
+
+@pytest.fixture(scope="session")
+def documents(trial: Trial) -> dict[str, str]:
+    return trial.render()
