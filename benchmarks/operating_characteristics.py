@@ -9,6 +9,7 @@ simulated cell fails when it passes the limit by more than three Monte-Carlo sta
 """
 
 import argparse
+import contextlib
 import json
 import math
 import multiprocessing
@@ -63,9 +64,6 @@ class Cell:
         return np.random.default_rng([20_26, zlib.crc32(self.key().encode())])
 
 
-# --- what is simulated ---------------------------------------------------------------------
-
-
 MIXES = {  # chance of: hit lost, hit gained, span invented, answer malformed, span withdrawn
     "real": (0.45, 0.15, 0.20, 0.12, 0.08),
     "symmetric": (0.35, 0.35, 0.15, 0.00, 0.15),
@@ -73,6 +71,8 @@ MIXES = {  # chance of: hit lost, hit gained, span invented, answer malformed, s
     "spurious": (0.05, 0.05, 0.85, 0.00, 0.05),
     "long": (0.45, 0.15, 0.20, 0.12, 0.08),  # as real, with long-tailed numbers of entities
 }
+# few malformed answers against many hits gained: no difference, yet nothing like symmetry
+BALANCED = (0.0, 0.652, 0.0, 0.348, 0.0)
 
 
 def draw_f1(kind: str, n: int, share: float, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -82,15 +82,11 @@ def draw_f1(kind: str, n: int, share: float, rng: np.random.Generator) -> tuple[
     hits = rng.binomial(gold, 0.62)
     invented = np.where(rng.random(n) < 0.3, rng.geometric(0.6, n), 0)
     spurious = np.where(gold == 0, invented, rng.poisson(0.3, n))
-    how = np.searchsorted(np.cumsum(MIXES[kind]), rng.random(n), side="right")
+    how = np.searchsorted(np.cumsum(MIXES.get(kind, BALANCED)), rng.random(n), side="right")
     how = np.where(rng.random(n) < share, how, -1)
-    after, extra = hits.copy(), spurious.copy()
-    after[how == 0] -= 1
-    after[how == 1] += 1
-    extra[how == 2] += rng.geometric(0.7, n)[how == 2]
-    after[how == 3] = extra[how == 3] = 0
-    extra[how == 4] -= 1
-    after, extra = np.clip(after, 0, gold), np.maximum(extra, 0)
+    after = np.clip(hits + (how == 1) - (how == 0), 0, gold)
+    extra = np.maximum(spurious + (how == 2) * rng.geometric(0.7, n) - (how == 4), 0)
+    after, extra = np.where(how == 3, 0, after), np.where(how == 3, 0, extra)
     top = np.stack([2.0 * hits, 2.0 * after], axis=1)
     bottom = np.stack([hits + spurious + gold, after + extra + gold], axis=1)
     return top.astype(np.float64), bottom.astype(np.float64)
@@ -131,14 +127,10 @@ def draw_clusters(cell: Cell, rng: np.random.Generator) -> tuple[Array, NDArray[
     return scores, labels
 
 
-# --- the cells -----------------------------------------------------------------------------
-
-
 def proportions(cell: Cell) -> dict[str, float]:
     """Exact coverage and error rates of the score method and McNemar's mid-p."""
     harm, gain = (cell.rate - cell.truth) / 2.0, (cell.rate + cell.truth) / 2.0
-    rates = (harm, gain, cell.n)
-    figures: dict[str, float] = {}
+    rates, figures = (harm, gain, cell.n), dict[str, float]()
     if cell.truth < 0.0:
         margin = -cell.truth
         figures["score non-inferiority error"] = flip_power(
@@ -187,7 +179,7 @@ def bootstrap(cell: Cell) -> dict[str, float]:
 
 
 def f1(cell: Cell) -> dict[str, float]:
-    """Coverage of the score interval of micro-F1, and error at a margin equal to the loss."""
+    """Coverage of micro-F1 and error at a margin equal to the loss, where anything changed."""
     rng, truth = cell.rng(), f1_truth(cell.kind, cell.rate)
     rows = []
     for _ in range(cell.replications):
@@ -206,29 +198,30 @@ def f1(cell: Cell) -> dict[str, float]:
 
 
 def f1_null(cell: Cell) -> dict[str, float]:
-    """The sign-flip test where neither arm is better: its labels were swapped at random."""
-    rng, rejected = cell.rng(), 0
+    """Difference tests where neither arm is better: labels swapped at random, or `balanced`."""
+    rng, flip, score = cell.rng(), 0, 0
     for _ in range(cell.replications):
         top, bottom = draw_f1(cell.kind, cell.n, cell.rate, rng)
-        swap = rng.random((cell.n, 1)) < 0.5
-        top, bottom = (np.where(swap, a[:, ::-1], a) for a in (top, bottom))
-        rejected += sign_flip(top, bottom, rng=rng, resamples=499).p_value <= 0.05
-    return {"sign-flip error": rejected / cell.replications}
+        if cell.kind in MIXES:
+            swap = rng.random((cell.n, 1)) < 0.5
+            top, bottom = (np.where(swap, a[:, ::-1], a) for a in (top, bottom))
+        flip += sign_flip(top, bottom, rng=rng, resamples=499).p_value <= 0.05
+        score += score_ratios(top, bottom).test().p_value <= 0.05
+    return {"sign-flip error": flip / cell.replications, "score error": score / cell.replications}
 
 
 def f1_bootstrap(cell: Cell) -> dict[str, float]:
     """The classic interval and the score interval of micro-F1 on the same data; power of both."""
     rng, truth = cell.rng(), f1_truth(cell.kind, cell.rate)
-    names = ("bootstrap", "score")
+    names, wide = ("bootstrap", "score"), 3.0 * abs(truth)
     tally = {f"{name} {what}": 0 for name in names for what in ("coverage", "error", "power")}
-    wide = 3.0 * abs(truth)
     for _ in range(cell.replications):
         top, bottom = draw_f1(cell.kind, cell.n, cell.rate, rng)
         drawn = bootstrap_ratios(top, bottom, rng=rng, resamples=1000)
         classic = drawn.difference(candidate=1, reference=0)
         score = score_ratios(top, bottom)
-        for name, interval in zip(names, (classic.interval(), score.interval()), strict=True):
-            tally[f"{name} coverage"] += interval.low <= truth <= interval.high
+        for name, one in zip(names, (classic.interval(), score.interval()), strict=True):
+            tally[f"{name} coverage"] += one.low <= truth <= one.high
         tally["bootstrap error"] += classic.tost(-truth).non_inferior
         tally["score error"] += score.equivalence(-truth).non_inferior
         tally["bootstrap power"] += classic.tost(wide).non_inferior
@@ -266,14 +259,25 @@ def familywise(cell: Cell) -> dict[str, float]:
 
 
 WORK: dict[str, Callable[[Cell], dict[str, float]]] = {
-    "proportions": proportions,
-    "bootstrap": bootstrap,
-    "f1": f1,
-    "f1-null": f1_null,
-    "f1-bootstrap": f1_bootstrap,
-    "clusters": clusters,
-    "familywise": familywise,
+    work.__name__.replace("_", "-"): work
+    for work in (proportions, bootstrap, f1, f1_null, f1_bootstrap, clusters, familywise)
 }
+
+
+def grid_f1(many: int, some: int, few: int) -> Iterator[Cell]:
+    """The cells of corpus F1."""
+    for kind in MIXES:
+        for n in (50, 100, 300, 1000):
+            for expected in (4, 8, 16, 32, 64):
+                if expected <= 0.64 * n:
+                    cell = Cell("f1", kind, n, expected / n, replications=many)
+                    yield cell
+                    if n in (100, 300) and expected in (8, 32):
+                        yield replace(cell, family="f1-null", replications=some)
+                        if kind != "symmetric":
+                            yield replace(cell, family="f1-bootstrap", replications=few)
+    for n, expected in ((100, 25), (300, 12), (300, 25), (300, 60), (1000, 25), (1000, 150)):
+        yield Cell("f1-null", "balanced", n, expected / n, replications=many)
 
 
 def grid(effort: float) -> Iterator[Cell]:
@@ -287,16 +291,7 @@ def grid(effort: float) -> Iterator[Cell]:
     many, some, few = (max(20, round(effort * k)) for k in (10_000, 4_000, 1_000))
     for n, rate in ((300, 0.02), (499, 0.012), (499, 0.03), (1000, 0.02)):
         yield Cell("bootstrap", "", n, rate, -0.01, replications=2 * few)
-    for kind in MIXES:
-        for n in (50, 100, 300, 1000):
-            for expected in (4, 8, 16, 32, 64):
-                if expected <= 0.64 * n:
-                    cell = Cell("f1", kind, n, expected / n, replications=many)
-                    yield cell
-                    if n in (100, 300) and expected in (8, 32):
-                        yield replace(cell, family="f1-null", replications=some)
-                        if kind != "symmetric":
-                            yield replace(cell, family="f1-bootstrap", replications=few)
+    yield from grid_f1(many, some, few)
     for groups in (5, 10, 20, 57):
         for icc in (0.0, 0.02, 0.1):
             for kind in ("equal", "unequal"):
@@ -314,9 +309,6 @@ def measure(cell: Cell) -> dict[str, Any]:
         warnings.simplefilter("ignore", StatisticsWarning)
         figures = {name: float(value) for name, value in WORK[cell.family](cell).items()}
     return {"cell": asdict(cell), "figures": figures}
-
-
-# --- what must hold ------------------------------------------------------------------------
 
 
 def limits(cell: dict[str, Any], name: str, changed: float) -> tuple[float, float] | None:
@@ -372,6 +364,14 @@ def report(lines: list[dict[str, Any]]) -> bool:
     return not failures
 
 
+def recorded(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every whole line of an earlier run, by cell; a torn last line is left out."""
+    for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        with contextlib.suppress(json.JSONDecodeError):
+            line = json.loads(text)
+            yield Cell(**line["cell"]).key(), line
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--out", type=Path, default=Path("operating_characteristics.jsonl"))
@@ -379,22 +379,18 @@ def main() -> int:
     parser.add_argument("--only", default="", help="one family of cells")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    lines = []
-    if options.out.exists():
-        text = options.out.read_text(encoding="utf-8")
-        lines = [json.loads(line) for line in text.splitlines() if line.endswith("}")]
-    done = {Cell(**line["cell"]).key() for line in lines}
     cells = [c for c in grid(options.effort) if options.only in ("", c.family)]
-    left = [c for c in cells if c.key() not in done]
-    wanted = {c.key() for c in cells}
-    lines = [line for line in lines if Cell(**line["cell"]).key() in wanted]
+    known = dict(recorded(options.out))
+    options.out.write_text("".join(json.dumps(line) + "\n" for line in known.values()))
+    left = [c for c in cells if c.key() not in known]
+    lines = [known[c.key()] for c in cells if c.key() in known]
     with multiprocessing.Pool(options.jobs) as pool, options.out.open("a", encoding="utf-8") as out:
         for number, line in enumerate(pool.imap(measure, left), 1):
             out.write(json.dumps(line) + "\n")
             out.flush()
             lines.append(line)
-            print(f"\r{number}/{len(left)} cells", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+            if sys.stderr.isatty():
+                print(f"\r{number}/{len(left)} cells", end="", file=sys.stderr, flush=True)
     return 0 if report(lines) else 1
 
 

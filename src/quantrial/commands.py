@@ -177,6 +177,7 @@ def report(run: Path | str) -> ReportFiles:
     What is missing of the two is derived first.
     """
     from quantrial.reporting import write_report
+    from quantrial.running.manifest import differences
     from quantrial.running.store import DECISION, RunFolder
 
     folder = RunFolder(Path(run))
@@ -185,7 +186,9 @@ def report(run: Path | str) -> ReportFiles:
         decide(run)
     decision = folder.read_document(DECISION, command="decide")
     study, _, _ = _frozen(folder.path)
-    return write_report(folder.path, study, summary, decision, folder.read_manifest())
+    manifest = folder.read_manifest()
+    warnings = differences(manifest.arms, study.reference)
+    return write_report(folder.path, study, summary, decision, manifest, warnings=warnings)
 
 
 def verify(run: Path | str) -> Verification:

@@ -146,7 +146,9 @@ def _report_drifts(run: RunFolder, study: Study, summary: Mapping[str, Any]) -> 
     from quantrial.reporting import render_documents
 
     decision = run.read_document(DECISION, command="decide")
-    rendered = render_documents(study, summary, decision, run.read_manifest())
+    manifest = run.read_manifest()
+    warnings = differences(manifest.arms, study.reference)
+    rendered = render_documents(study, summary, decision, manifest, warnings=warnings)
     for name, text in rendered.items():
         path = run.path / name
         if not path.is_file():

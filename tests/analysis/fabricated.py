@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from quantrial.analysis import TaskOutcomes, score_task, summarise
@@ -69,7 +69,7 @@ def said(*spans: tuple[str, str]) -> str:
     return json.dumps([{"text": text, "type": label} for text, label in spans])
 
 
-def right_on(items: Sequence[Item], right: Sequence[int] | range | set[int]) -> list[str]:
+def right_on(items: Sequence[Item], right: Collection[int]) -> list[str]:
     """Answer these questions rightly and the others with the next letter."""
     return [
         str(item.gold) if i in right else "ABCD"[("ABCD".index(item.gold) + 1) % 4]

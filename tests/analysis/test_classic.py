@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from analysis.fabricated import (
     NAMES,
     QUIZ,
+    Outputs,
     make_study,
     pair,
     quiz,
@@ -67,6 +68,19 @@ def test_mcnemar_and_holm_by_hand(three: dict[str, Any]) -> None:
     assert {c["p_method"] for c in contrasts} == {"mcnemar-exact"}
     assert [c["verdict"] for c in contrasts] == ["worse", "inconclusive", "non_inferior"]
     assert {c["family"] for c in contrasts} == {"quiz.accuracy"}
+
+
+def test_verdicts_follow_the_adjusted_p_by_hand() -> None:
+    items = quiz(40)
+    right = {"ref": range(30), "new": range(24), "old": {*range(29), 30}}
+    outputs = {arm: right_on(items, which) for arm, which in right.items()}
+    study = make_study(arms=("ref", "new", "old"))
+    task = summary_of(study, {"quiz": (items, outputs)})["tasks"]["quiz"]
+    contrast, _ = pair(task, "new", "ref")
+    # six harmful flips; with three pairs in the family they are not enough
+    assert contrast["p_value"] == pytest.approx(2 / 2**6)
+    assert contrast["p_adjusted"] == pytest.approx(3 * 2 / 2**6)
+    assert contrast["verdict"] == "inconclusive"
 
 
 def test_mcnemar_with_yates_by_hand() -> None:
@@ -276,6 +290,8 @@ def test_cluster_bootstrap_against_simulation_of_a_slow_twin() -> None:
     )
     task = summary_of(study, {"names": (items, outputs)})["tasks"]["names"]
     contrast, test = pair(task, "new", "ref")
+    # an arm's own interval is of these items, clusters or not
+    assert task["endpoints"]["micro_f1"]["arms"]["new"]["method"] == "bootstrap-percentile"
     groups = [np.flatnonzero(np.array(books) == book) for book in sorted(set(books))]
     assert contrast["ci_method"] == "cluster-bootstrap-percentile"
     assert test["method"] == "cluster-bootstrap-tost"
@@ -349,3 +365,22 @@ def test_level_of_the_study_reaches_every_interval() -> None:
         assert {e["confidence"] for e in endpoint["equivalence"]} == {0.8}
         assert {a["confidence"] for a in endpoint["arms"].values()} == {0.9}
     assert task["power"]["alpha"] == 0.1
+
+
+def test_a_fault_of_one_arm_leaves_the_pair_of_the_others_as_it_is() -> None:
+    items, outputs, _ = noisy(8, 40)
+    study = make_study(tasks={"names": NAMES}, arms=("old", "ref", "new"), reference="ref")
+    whole: dict[str, Outputs] = {**outputs, "old": outputs["new"][::-1]}
+    gaps: dict[str, Outputs] = {
+        **outputs,
+        "old": [None if i % 3 else text for i, text in enumerate(outputs["new"])],
+    }
+    tasks = [
+        summary_of(study, {"names": (items, {arm: given[arm] for arm in study.arms})})
+        for given in (whole, gaps)
+    ]
+    for endpoint in ("micro_f1", "macro_f1", "recall"):
+        one, other = (pair(task["tasks"]["names"], "new", "ref", endpoint) for task in tasks)
+        for key in ("estimate", "ci", "p_value", "sd_paired"):
+            assert one[0][key] == other[0][key]
+        assert one[1]["p_value"] == other[1]["p_value"]

@@ -65,7 +65,7 @@ def test_spans_by_hand() -> None:
     # Wilson without a success: 0 to z^2 / (n + z^2)
     z2 = 1.959963984540054**2
     assert free["ci"] == pytest.approx([0, z2 / (2 + z2)], abs=1e-12)
-    assert modes["ref"]["entity_free"]["rate"] == 1
+    assert (modes["ref"]["entity_free"]["n"], modes["ref"]["entity_free"]["rate"]) == (3, 1)
     assert (modes["ref"]["precision"], modes["ref"]["recall"]) == (1, 1)
 
 

@@ -22,6 +22,7 @@ from analysis.fabricated import (
     summary_of,
 )
 from quantrial.analysis import pairs_of, score_task, summarise
+from quantrial.analysis.classic import Classic
 from quantrial.errors import StudyError
 from quantrial.tasks import make_task
 
@@ -91,8 +92,9 @@ def test_keys_that_other_tools_rely_on(summary: dict[str, Any], study: Any) -> N
                 assert {"id", "reference", "candidate", "estimate", "ci", "confidence",
                         "ci_method", "p_value", "p_method", "p_adjusted", "family", "n",
                         "verdict"} <= contrast.keys()  # fmt: skip
-                assert {"id", "reference", "candidate", "margin", "estimate", "ci", "confidence",
-                        "p_value", "method", "equivalent", "non_inferior"} <= test.keys()  # fmt: skip
+                assert {"id", "reference", "candidate", "margin", "estimate", "ci", "p_value",
+                        "confidence", "method", "equivalent",
+                        "non_inferior"} <= test.keys()  # fmt: skip
                 pair = f"{contrast['candidate']}.vs.{contrast['reference']}"
                 assert contrast["id"] == f"{name}.{endpoint}.{pair}"
                 assert test["id"] == f"{contrast['id']}.equivalence"
@@ -172,8 +174,8 @@ def test_other_tasks_leave_a_contrast_as_it_is(summary: dict[str, Any]) -> None:
 
 def test_an_unknown_set_of_methods_is_refused(study: Any) -> None:
     # numbers of one set under the name of another would be worse than none
-    with pytest.raises(StudyError, match="no set of methods 'calibrated'; there is classic"):
-        summarised(study, responses(), methods="calibrated")
+    with pytest.raises(StudyError, match="no set of methods 'bayes'; there is classic"):
+        summarised(study, responses(), methods="bayes")
 
 
 # Studies that can say little: never an exception, never a number made up, always a remark.
@@ -343,7 +345,7 @@ def test_remarks_name_their_place_and_are_gathered_over_strata() -> None:
 def test_warnings_of_others_are_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
     from quantrial.analysis import summary as module
 
-    class Loud(module.Classic):
+    class Loud(Classic):
         def contrast(self, *args: Any) -> Any:
             warnings.warn("look here", DeprecationWarning, stacklevel=1)
             return super().contrast(*args)

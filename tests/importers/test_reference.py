@@ -198,7 +198,7 @@ def test_status(run: RunFolder) -> None:
     assert (late.status, late.error) == ("timeout", "timeout")
 
 
-@pytest.mark.parametrize("status", ["ok", "OK", "success", "completed", None, ""])
+@pytest.mark.parametrize("status", ["ok", "OK", "success", None, "", "parse_error"])
 def test_fine_status(edit: Edit, published: Path, tmp_path: Path, status: str | None) -> None:
     edit("mmlu_fp16", 0, {"status": status})
     import_reference(published, tmp_path / "run")
@@ -207,10 +207,10 @@ def test_fine_status(edit: Edit, published: Path, tmp_path: Path, status: str | 
 
 
 def test_fault_that_holds_text_is_pointed_out(edit: Edit, published: Path, tmp_path: Path) -> None:
-    edit("extraction_fp16", 29, {"status": "parse_error"})
+    edit("extraction_fp16", 29, {"status": "server_error"})
     report = import_reference(published, tmp_path / "run")
     assert (
-        "extraction_fp16.jsonl: 1 answer has status 'parse_error' and counts as a fault, not as "
+        "extraction_fp16.jsonl: 1 answer has status 'server_error' and counts as a fault, not as "
         "wrong, though its text is there." in report.notes
     )
 

@@ -4,8 +4,6 @@ import pytest
 
 from reporting.trials import Trial, run_trial
 
-HOSTILE = "</td><script>alert(1)</script> | `x` *b* [a](http://evil.example) ![](x)\n# H\x1b[31m‮&lt;"
-
 
 @pytest.fixture(scope="session")
 def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:

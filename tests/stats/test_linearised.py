@@ -206,6 +206,18 @@ def test_score_ratios_of_an_arm_without_any_denominator_is_nan() -> None:
         assert math.isnan(score.interval().high)
 
 
+def test_score_ratios_of_changes_that_cancel_in_the_ratio_is_nan() -> None:
+    # one of two spans found, then two of four: changed, but the F1 of both arms is one half
+    top, bottom = (
+        np.tile([[1.0, 2.0], [1.0, 1.0]], (9, 1)),
+        np.tile([[2.0, 4.0], [2.0, 2.0]], (9, 1)),
+    )
+    score = score_ratios(top, bottom)
+    assert (score.estimate, score.changed) == (0.0, 9)
+    with pytest.warns(StatisticsWarning, match="carry no interval"):
+        assert not score.equivalence(0.01).equivalent
+
+
 def test_score_ratios_of_too_few_items_is_nan() -> None:
     with pytest.warns(StatisticsWarning, match="carry no interval"):
         assert math.isnan(score_ratios([[0.5, 0.25]], [[1.0, 1.0]]).interval().low)

@@ -55,7 +55,7 @@ class Classic:
         if self.panel.endpoints[e].type == "proportion":
             successes = round(float(self.panel.numerators[mask, a, e].sum()))
             return wilson(successes, int(mask.sum()), confidence=confidence)
-        return self._bootstrap(mask, clustered=False).estimate(self._column(a, e), confidence)
+        return self._bootstrap(mask, clustered=False).estimate(self._column(mask, a, e), confidence)
 
     def contrast(self, reference: str, candidate: str, endpoint: str) -> Contrast:
         """Estimate candidate minus reference on the items both answered."""
@@ -135,28 +135,33 @@ class Classic:
         names = [e.name for e in self.panel.endpoints]
         return self.panel.answered_by(*arms), columns, names.index(endpoint)
 
-    def _column(self, arm: int, endpoint: int) -> int:
-        return arm * len(self.panel.endpoints) + endpoint
+    def _complete(self, mask: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """Return the arms that answered every item of a mask: the others' columns mean nothing."""
+        return np.flatnonzero(self.panel.answered[mask].all(axis=0))
+
+    def _column(self, mask: NDArray[np.bool_], arm: int, endpoint: int) -> int:
+        position = int(np.searchsorted(self._complete(mask), arm))
+        return position * len(self.panel.endpoints) + endpoint
 
     def _difference(
         self, mask: NDArray[np.bool_], reference: int, candidate: int, endpoint: int
     ) -> PairedBootstrap:
         return self._bootstrap(mask, clustered=self.panel.clusters is not None).difference(
-            candidate=self._column(candidate, endpoint),
-            reference=self._column(reference, endpoint),
+            candidate=self._column(mask, candidate, endpoint),
+            reference=self._column(mask, reference, endpoint),
         )
 
     def _bootstrap(self, mask: NDArray[np.bool_], *, clustered: bool) -> RatioBootstrap:
         key = mask.tobytes() + bytes([clustered])
         if key not in self._drawn:
-            panel = self.panel.subset(mask)
+            panel, arms = self.panel.subset(mask), self._complete(mask)
             empty = [math.nan if e.type == "ratio" else 1.0 for e in panel.endpoints]
             self._drawn[key] = bootstrap_ratios(
-                panel.numerators.reshape(len(panel.numerators), -1),
-                panel.denominators.reshape(len(panel.denominators), -1),
+                panel.numerators[:, arms].reshape(len(panel.numerators), -1),
+                panel.denominators[:, arms].reshape(len(panel.denominators), -1),
                 rng=np.random.default_rng(self.seed),
                 resamples=self.resamples,
                 clusters=panel.clusters if clustered else None,
-                empty=np.tile(empty, len(panel.arms)),
+                empty=np.tile(empty, len(arms)),
             )
         return self._drawn[key]

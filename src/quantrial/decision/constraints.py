@@ -8,7 +8,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from quantrial.decision.trial import Trial
-from quantrial.decision.words import Document, evidence, listed, margin, ratio, size
+from quantrial.decision.words import (
+    Document,
+    by_margin,
+    evidence,
+    listed,
+    margin,
+    points,
+    ratio,
+    size,
+)
 from quantrial.errors import StudyError
 
 
@@ -105,7 +114,7 @@ def _kept(trial: Trial, tasks: Sequence[str], limits: Constraints) -> str:
     """Say which loss is ruled out where."""
     if limits.tolerate is not None:
         return f"{margin(limits.tolerate)} on {listed(map(trial.named, tasks))}"
-    return listed(f"{margin(trial.tasks[t]['margin'])} on {trial.named(t)}" for t in tasks)
+    return by_margin((trial.tasks[task]["margin"], trial.named(task)) for task in tasks)
 
 
 def _broken(constraint: str, text: str, finding: Document | None = None) -> dict[str, Any]:
@@ -162,7 +171,9 @@ def _loss_broken(
             fine = holds or within if tolerate > kept else holds and within
         if fine:
             continue
-        if tolerate is None:
+        if finding["verdict"] == "worse" and not within:
+            text = f"{arm} is worse on {work} ({points(finding['estimate'])})"
+        elif tolerate is None:
             text = f"{arm} is not shown to lose less than {margin(kept)} on {work}"
         elif floor is None or floor > -tolerate:
             text = f"{arm} is not shown to lose less than {margin(tolerate)} on {work}"

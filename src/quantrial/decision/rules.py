@@ -12,6 +12,7 @@ from quantrial.decision.constraints import Constraints, check, constrained
 from quantrial.decision.trial import Trial
 from quantrial.decision.words import (
     Document,
+    by_margin,
     carrying_p,
     counted,
     evidence,
@@ -27,8 +28,9 @@ DECISION_SCHEMA = "quantrial.decision/1"
 
 # What a fall in a secondary endpoint means, and what catches it in production.
 _GUARDS = {
-    "precision": "It invents entities: schema validation will not see that; check that every text "
-    "it returns stands in the input, and sample inputs without entities.",
+    "precision": "It returns entities that are not there, or mislabels them: schema validation "
+    "will not see that; check that every text it returns stands in the input, and sample inputs "
+    "without entities.",
     "recall": "It misses entities: no validator sees what is absent; audit a sample by hand.",
     "parse_rate": "It breaks the output format: validate the JSON and retry, or constrain "
     "decoding.",
@@ -80,12 +82,11 @@ def _default(trial: Trial) -> dict[str, Any]:
     for arm in trial.cheaper:
         if trial.tasks and all(trial.holds(task, arm) for task in trial.tasks):
             found = [f for task in trial.tasks if (f := trial.primary(task, arm))]
-            shown = listed(
-                f"less than {margin(f['margin'])} on {trial.named(f['task'])} "
-                f"({f['verdict'].replace('_', '-')})"
+            kept = by_margin(
+                (f["margin"], f"{trial.named(f['task'])} ({f['verdict'].replace('_', '-')})")
                 for f in found
             )
-            text = f"Ship {arm}: {trial.saving(arm)}; shown to lose {shown}."
+            text = f"Ship {arm}: {trial.saving(arm)}; shown to lose less than {kept}."
             return _entry(text, found, arm=arm, missing=[])
     missing = [
         _missing(trial, task, arm)
@@ -98,12 +99,10 @@ def _default(trial: Trial) -> dict[str, Any]:
     elif not trial.cheaper:
         why = "no other arm of this study is known to cost less"
     else:
-        margins = listed(
-            f"{margin(part['margin'])} on {trial.named(task)}" for task, part in trial.tasks.items()
-        )
-        why = f"no cheaper arm is shown to keep its loss below {margins}"
+        kept = by_margin((part["margin"], trial.named(t)) for t, part in trial.tasks.items())
         if len(trial.tasks) > 1:
-            why += ", all together"
+            kept = f"the margin on every workload ({kept})"
+        why = f"no cheaper arm is shown to lose less than {kept}"
     text = " ".join([f"Stay with {trial.reference}: {why}.", *(one["text"] for one in missing)])
     found = [trial.findings[one["because"]] for one in missing if one["because"]]
     return _entry(text, found, arm=trial.reference, missing=missing)
@@ -145,7 +144,9 @@ def _settled_by(needed: int | None, n: int, what: str) -> str:
 
 def _pick_when(trial: Trial, arm: str) -> dict[str, Any]:
     worse, undecided = trial.worse(arm), trial.undecided(arm)
-    conditions = ["memory or speed binds"]
+    speedup = trial.speedup(arm)
+    slower = speedup is not None and speedup <= 1.0
+    conditions = ["memory binds" if slower else "memory or speed binds"]
     if worse:
         where = [trial.named(task) for task in worse]
         if len(worse) < len(trial.tasks):
@@ -221,7 +222,7 @@ def _avoid_for(trial: Trial) -> Iterator[dict[str, Any]]:
 _SHORT = {
     "worse": "is worse on {}",
     "inconclusive": "is not shown to keep the margin on {}",
-    "non_inferior": "keeps the margin on {}, but is not shown to be the same",
+    "non_inferior": "is non-inferior, but not shown equivalent, on {}",
 }
 
 
@@ -238,20 +239,23 @@ def _stay_when(trial: Trial, constraints: Constraints) -> Iterator[dict[str, Any
                 _SHORT[verdict].format(listed(trial.named(f["task"]) for f in found))
                 for verdict, found in short.items()
             )
-            text = (
-                f"Stay with {trial.reference} rather than {arm} when accuracy binds: {arm} {why}."
+            when = (
+                "any change of quality matters, even a gain"
+                if list(short) == ["non_inferior"]
+                else "accuracy binds"
             )
+            text = f"Stay with {trial.reference} rather than {arm} when {when}: {arm} {why}."
             found = [finding for part in short.values() for finding in part]
             yield _entry(text, found, arm=trial.reference, instead_of=arm)
         speedup = trial.speedup(arm)
         if speedup is None:
             continue
         at = f"{arm} decodes at {ratio(speedup)} the reference's speed here"
-        stay = f"Stay with {trial.reference} rather than {arm}"
+        stay = f"Stay with {trial.reference} rather than {arm} when speed is the reason to change"
         if bar is not None and speedup < bar:
-            text = f"{stay} when speed is all you want: {at}, short of the {ratio(bar)} asked for."
+            text = f"{stay}: {at}, short of the {ratio(bar)} asked for."
         elif speedup <= 1.0:
-            text = f"{stay} when speed is all you want: {at}."
+            text = f"{stay}: {at}."
         else:
             continue
         yield _entry(text, [], arm=trial.reference, instead_of=arm)

@@ -84,7 +84,7 @@ class Trial:
         if parts:
             return f"{' and '.join(parts)} of {self.reference}"
         if arm in self.cheaper:
-            return f"fewer bits a weight than {self.reference} (memory and speed were not measured)"
+            return f"fewer bits a weight than {self.reference}, memory and speed not measured"
         return "at a cost that was not measured"
 
     def cheaper_than(self, arm: str) -> list[str]:

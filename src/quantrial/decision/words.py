@@ -88,6 +88,14 @@ def listed(words: Iterable[str], last: str = "and") -> str:
     return f"{', '.join(unique[:-1])} {last} {unique[-1]}"
 
 
+def by_margin(kept: Iterable[tuple[float, str]]) -> str:
+    """Say which margin holds where: `1 pp on a and b and 3 pp on c`."""
+    where: dict[float, list[str]] = {}
+    for bound, what in kept:
+        where.setdefault(bound, []).append(what)
+    return listed(f"{margin(bound)} on {listed(what)}" for bound, what in where.items())
+
+
 def counted(count: int, noun: str) -> str:
     """Write a number of things: `1 more item`, `1,200 more items`."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")

@@ -23,6 +23,8 @@ _KEPT = {
     *("timing", "timestamp", "started_at", "finish_reason", "done_reason"),
 }
 _FINE = {"", "ok", "success", "completed"}
+# The model answered, and badly: its own failure, which scoring finds again; no fault of an engine.
+_ANSWERED_BADLY = {"parse_error", "parse_failed", "unparsed", "malformed", "invalid_json"}
 _NANOSECONDS = 1e9
 
 
@@ -206,7 +208,7 @@ class _Reader:
     def _status(self) -> tuple[str, str | None]:
         value, error = self._text("status"), self._text("error")
         plain = (value or "").strip().lower()
-        if plain in _FINE:
+        if plain in _FINE | _ANSWERED_BADLY:
             return "ok", None
         status = plain if plain in STATUSES else "engine_error"
         return status, f"{value}: {error}" if error else value

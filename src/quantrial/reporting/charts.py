@@ -6,7 +6,6 @@ that nothing rests on colour.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,7 +45,7 @@ def draw(summary: Document) -> dict[str, str]:
         "pareto": [_pareto(summary, task) for task in summary["tasks"]],
         "forest": [_forest(summary, task) for task in summary["tasks"]],
     }
-    return {name: _svg(name, parts) for name, parts in panels.items()}
+    return {name: _svg(parts) for name, parts in panels.items()}
 
 
 def to_png(svg: str) -> bytes:
@@ -57,7 +56,7 @@ def to_png(svg: str) -> bytes:
     return image
 
 
-def _svg(name: str, panels: Sequence[Any]) -> str:
+def _svg(panels: Sequence[Any]) -> str:
     import altair as alt
     import vl_convert
 
@@ -88,15 +87,6 @@ def _svg(name: str, panels: Sequence[Any]) -> str:
         ),
     )
     svg: str = vl_convert.vegalite_to_svg(chart.to_json())
-    return _stable(svg, name)
-
-
-def _stable(svg: str, name: str) -> str:
-    """Name the ids of an SVG after the plot: the converter counts them on from plot to plot."""
-    ids = list(dict.fromkeys(re.findall(r'\bid="([^"]+)"', svg)))
-    for number, one in enumerate(ids):
-        new = f"{name}-{number}"
-        svg = svg.replace(f'id="{one}"', f'id="{new}"').replace(f"url(#{one})", f"url(#{new})")
     return svg
 
 
@@ -165,7 +155,7 @@ def _dots(summary: Document, task: str) -> list[dict[str, Any]]:
         dots.append(
             {
                 "arm": arm + (f" ({role})" if role else ""),
-                "note": file_size(memory),
+                "note": file_size(memory) if memory else "",
                 "speed": pace,
                 "quality": quality,
                 "low": low,
@@ -182,7 +172,8 @@ def _dots(summary: Document, task: str) -> list[dict[str, Any]]:
 def _place_labels(dots: list[dict[str, Any]], low: float, high: float) -> None:
     """Give each label a height of its own, at least two lines from the next."""
     step = 32 * (high - low) / _HEIGHT
-    dots.sort(key=lambda dot: (-dot["quality"], dot["arm"]))
+    # of two as good, the faster one is nearer to the labels
+    dots.sort(key=lambda dot: (-dot["quality"], -dot["speed"]))
     at = high
     for dot in dots:
         dot["label_y"] = min(dot["quality"], at)

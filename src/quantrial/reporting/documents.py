@@ -61,8 +61,9 @@ def render_with(
     headings = {one: slug(title) for one, title in contrast_headings(summary).items()}
     inline = {name: Markup(inlined(svg)) for name, svg in plots.items()}
     markdown, html = _environments()
+    text = markdown.get_template(f"{REPORT_MD}.j2").render(view=view, headings=headings)
     return {
-        REPORT_MD: markdown.get_template(f"{REPORT_MD}.j2").render(view=view, headings=headings),
+        REPORT_MD: re.sub(r"\n{3,}", "\n\n", text),
         REPORT_HTML: html.get_template(f"{REPORT_HTML}.j2").render(view=view, plots=inline),
     }
 

@@ -32,7 +32,7 @@ def escape(text: str) -> Markdown:
 
 def code(text: str) -> Markdown:
     """Show text as code; in a table too, where a bar would end the cell."""
-    line = clean(text)
+    line = clean(text).strip()
     if not line:
         return Markdown("")
     if "|" in line:

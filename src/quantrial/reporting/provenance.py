@@ -49,7 +49,8 @@ def _arm(record: Document) -> Iterator[Fact]:
     versions = record.get("versions") or {}
     engine = ", ".join(f"{name} {version}" for name, version in versions.items())
     yield Fact("model", _text(record.get("model")), code=True)
-    yield Fact("engine", f"{_text(record.get('engine'))} ({engine})" if engine else UNKNOWN)
+    name = _text(record.get("engine"))
+    yield Fact("engine", f"{name} ({engine})" if engine else name)
     yield Fact("type", _text(record.get("quantization")))
     yield Fact("weights", file_size(record.get("bytes_on_disk")))
     if record.get("architecture"):
@@ -90,19 +91,21 @@ def _machine(manifest: Manifest) -> Iterator[Fact]:
     yield _hash("study", manifest.study.get("hash"))
     yield Fact("seed", _text(manifest.study.get("seed")))
     yield Fact("quantrial", _text(software.get("quantrial")))
-    yield Fact("Python", _text(software.get("python")))
+    if software.get("python"):
+        yield Fact("Python", _text(software["python"]))
     for name, version in (software.get("packages") or {}).items():
         yield Fact(str(name), _text(version))
     git = software.get("git")
     if git:
         state = "with uncommitted changes" if git.get("dirty") else "clean"
-        yield Fact(
-            "git", f"{short_hash(git.get('commit'))}, {state}", title=_text(git.get("commit"))
-        )
+        commit = _text(git.get("commit"))
+        yield Fact("git", f"{short_hash(commit)}, {state}", title=commit)
     else:
         yield Fact("git", "not in a checkout")
-    system = " ".join(_text(host.get(key)) for key in ("system", "release", "machine"))
-    yield Fact("system", system if host else UNKNOWN)
+    if not host:
+        yield Fact("host", UNKNOWN)
+        return
+    yield Fact("system", " ".join(_text(host.get(key)) for key in ("system", "release", "machine")))
     yield Fact("processor", _text(host.get("cpu")))
     yield Fact("cores", _text(host.get("cores")))
     yield Fact("memory", file_size(host.get("memory_bytes")))

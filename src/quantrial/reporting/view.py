@@ -166,9 +166,7 @@ def _card(summary: Document, decision: Document, arm: str) -> Card:
     ]
     if arm == reference or arm not in decision["costs"]:
         facts = facts[:1]
-    standings = tuple(
-        _standing(part, task, arm, reference) for task, part in summary["tasks"].items()
-    )
+    standings = tuple(_standing(summary, task, arm) for task in summary["tasks"])
     return Card(
         arm=arm,
         badges=tuple(badges),
@@ -186,7 +184,11 @@ def _speed(value: float | None, reference: str) -> str:
     return "unknown" if value is None else f"{ratio(value)} {reference}"
 
 
-def _standing(part: Document, task: str, arm: str, reference: str) -> Standing:
+def _standing(summary: Document, task: str, arm: str) -> Standing:
+    part, reference = summary["tasks"][task], summary["reference"]
+    workload = part["workload"]
+    if sum(other["workload"] == workload for other in summary["tasks"].values()) > 1:
+        workload = f"{workload} ({task})"
     results = part["endpoints"][part["primary"]]
     own = results["arms"].get(arm)
     quality_text = f"{endpoint(part['primary'])} " + percent(own["estimate"] if own else None)
@@ -197,10 +199,10 @@ def _standing(part: Document, task: str, arm: str, reference: str) -> Standing:
     ]
     if not against:
         word = "reference" if arm == reference else "not compared"
-        return Standing(part["workload"], quality_text, "", word, "", "")
+        return Standing(workload, quality_text, "", word, "", "")
     one = against[0]
     return Standing(
-        workload=part["workload"],
+        workload=workload,
         quality=quality_text,
         tone=one["verdict"],
         verdict=verdict(one["verdict"]),

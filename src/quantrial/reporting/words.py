@@ -71,7 +71,7 @@ WORDS = (
     ),
     Fact(
         "○ inconclusive",
-        "None of these is shown. That is not evidence of equality: more items, or items whose "
+        "Nothing of this is shown. That is not evidence of equality: more items, or items whose "
         "answers change more, are needed.",
     ),
     Fact(

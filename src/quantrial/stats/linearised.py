@@ -15,6 +15,8 @@ from quantrial.stats.score import QUARTER, PairedScore
 Floats = NDArray[np.float64]
 
 _FEW_CLUSTERS = 20
+_NOTHING = 1e-12  # changes that leave both ratios as they are have influences of rounding only
+_HALF = 0.5  # of the largest change: where sizes vary, a quarter of one lets errors reach 9 %
 
 
 def influences(top: Floats, bottom: Floats, empty: float) -> tuple[float, Floats | None]:
@@ -73,8 +75,9 @@ def score_ratios(
     Tango's score method [1]_ carried over from 0/1 answers to scores of any kind: each item's
     influence on the difference (delta method) takes the place of -1, 0 and 1, and the variance
     under a tested difference comes from the likeliest distribution of influences that has this
-    mean [2]_, with the largest influence of either sign in its support. On 0/1 scores with
-    `support=1` it is Tango's method exactly.
+    mean [2]_, with the largest influence of either sign in its support. The continuity
+    correction is half of the largest influence. On 0/1 scores with `support=1` it is Tango's
+    method exactly, with its correction of a quarter.
 
     Args:
         numerators: shape (items, 2): reference, then candidate. Finite.
@@ -172,7 +175,7 @@ def _from_influences(
         return blank
     largest = float(np.abs(values).max())
     limit = _checked_support(support, largest)
-    if limit is None and (blank.changed == 0 or blank.n == 1):
+    if limit is None and (blank.changed == 0 or blank.n == 1 or largest <= _NOTHING):
         return blank
     if blank.changed == 0:
         values, largest = np.zeros(blank.n), 0.0
@@ -183,6 +186,8 @@ def _from_influences(
     # sqrt(fourth / square) is the size of one change; it is 1 where all changes are of size 1
     unit = math.sqrt(fourth / square) if square > 0.0 else (limit or 0.0)
     n = blank.n
+    # changes of the largest possible size only are Tango's case, whose error rates are known
+    rough = limit is None or unit < limit * (1.0 - 1e-9)
 
     def variance(mean: float) -> float:
         edge = limit if limit is not None else largest + abs(mean)
@@ -197,8 +202,7 @@ def _from_influences(
         df=blank.df,
         method=blank.method,
         _variance=variance if scale > 0.0 else None,
-        _correction=QUARTER * unit / n,
+        _correction=(_HALF * largest if rough else QUARTER * unit) / n,
         _edge=math.inf if limit is None else limit,
-        # changes of the largest size only are Tango's case, whose error rates were enumerated
-        _rough=limit is None or unit < limit * (1.0 - 1e-9),
+        _rough=rough,
     )

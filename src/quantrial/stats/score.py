@@ -62,7 +62,15 @@ class PairedScore:
     def interval(self, confidence: float = 0.95) -> Interval:
         """Return every difference that the two-sided test does not reject.
 
-        Both ends are NaN, with a StatisticsWarning, where the data carry no interval.
+        Args:
+            confidence: level, in (0, 1).
+
+        Returns:
+            The interval, around the estimate. Both ends are NaN, with a StatisticsWarning,
+            where the data carry none.
+
+        Raises:
+            StatisticsError: for a confidence outside (0, 1).
         """
         return self._interval(checked_level(confidence, "confidence"))
 
@@ -121,7 +129,7 @@ class PairedScore:
         Warns:
             StatisticsWarning: where the data carry no test; and where items of unequal weight
                 changed by as much as fewer than ten equal ones (the error rate of a claim may
-                reach 9 % at a nominal 5 %).
+                reach 8 % at a nominal 5 %).
 
         References:
             .. [1] Tango, T. (1998). Equivalence test and confidence interval for the difference

@@ -1,0 +1,348 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from decision.fabricated import ARMS, GB, MARGIN, entries, make_arm, make_summary, make_task
+from quantrial.decision import Constraints, decide_from
+from quantrial.decision.words import evidence, listed, margin, p_value, points, size
+from quantrial.errors import StudyError
+
+
+def two_tasks(reasoning: dict[str, Any], extraction: dict[str, Any]) -> dict[str, Any]:
+    return make_summary(
+        {
+            "mmlu": make_task("mmlu", reasoning),
+            "conll": make_task("conll", extraction, workload="extraction", kind="spans"),
+        }
+    )
+
+
+SUMMARY = two_tasks(
+    {"q8_0": "equivalent", "q4_K_M": "equivalent"}, {"q8_0": "equivalent", "q4_K_M": "worse"}
+)
+
+
+def constrained(summary: dict[str, Any] = SUMMARY, **limits: Any) -> dict[str, Any]:
+    found: dict[str, Any] = decide_from(summary, Constraints(**limits))["constrained"]
+    return found
+
+
+def breaks(found: dict[str, Any]) -> dict[str, list[str]]:
+    return {one["arm"]: [r["constraint"] for r in one["breaks"]] for one in found["rejected"]}
+
+
+def test_nothing_stated_gives_no_constrained_part() -> None:
+    assert "constrained" not in decide_from(SUMMARY, Constraints())
+    assert not Constraints().stated
+    assert Constraints(workloads=("reasoning",)).stated
+
+
+def test_memory() -> None:
+    found = constrained(max_memory=10 * GB)
+    assert found["pick"] == "q8_0"
+    assert breaks(found) == {"q4_K_M": ["quality"], "fp16": ["max_memory"]}
+    assert found["text"] == (
+        "Under your constraints, ship q8_0: 53 % of the memory and 1.60 times the decoding speed "
+        "of fp16; shown to lose less than 1 pp on reasoning and extraction."
+    )
+    assert found["because"] == ["mmlu.accuracy.q8_0.vs.fp16", "conll.micro_f1.q8_0.vs.fp16"]
+    assert constrained(max_memory=8_500_000_000)["pick"] == "q8_0"  # just what it needs
+    assert constrained(max_memory=8_499_999_999)["pick"] is None
+
+
+def test_nearest_miss_names_what_it_breaks() -> None:
+    found = constrained(max_memory=6 * GB)
+    assert (found["pick"], found["nearest"]) == (None, "q4_K_M")
+    assert found["text"] == (
+        "No arm keeps all your constraints. The nearest miss is q4_K_M: q4_K_M is worse on "
+        "extraction (−6.2 pp)."
+    )
+    assert found["because"] == ["conll.micro_f1.q4_K_M.vs.fp16"]
+    found = constrained(max_memory=4 * GB)
+    assert found["nearest"] == "q8_0"  # one constraint broken where q4_K_M breaks two
+    assert found["text"].endswith("q8_0 needs 8,500 MB, at most 4,000 MB are allowed.")
+    assert breaks(found)["q4_K_M"] == ["max_memory", "quality"]
+
+
+def test_a_need_just_over_the_limit_does_not_read_as_within() -> None:
+    found = constrained(max_memory=8_499_900_000)
+    assert "q8_0 needs 8,500 MB, at most 8,499 MB are allowed" in str(found)
+
+
+def test_speed() -> None:
+    found = constrained(min_speedup=1.5)
+    assert found["pick"] == "q8_0"
+    assert breaks(found) == {"q4_K_M": ["quality"], "fp16": ["min_speedup"]}
+    assert constrained(min_speedup=1.6)["pick"] == "q8_0"
+    found = constrained(min_speedup=1.61)
+    assert found["pick"] is None
+    assert "at least 1.61 times is asked for" in str(found)
+
+
+def test_workloads_that_matter() -> None:
+    found = constrained(workloads=("reasoning",))
+    assert found["pick"] == "q4_K_M"
+    assert found["because"] == ["mmlu.accuracy.q4_K_M.vs.fp16"]
+    assert constrained(workloads=("extraction",))["pick"] == "q8_0"
+    assert constrained(workloads=("extraction", "reasoning"))["pick"] == "q8_0"
+
+
+def test_unknown_workload() -> None:
+    with pytest.raises(StudyError, match=r"'coding'; its workloads are extraction, reasoning") as e:
+        constrained(workloads=("reasoning", "coding"))
+    assert e.value.key == "workload"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("tolerate", 0.0),
+        ("tolerate", 1.0),
+        ("tolerate", -0.1),
+        ("tolerate", math.nan),
+        ("max_memory", 0),
+        ("max_memory", -5),
+        ("min_speedup", 0.0),
+        ("min_speedup", math.nan),
+    ],
+)
+def test_out_of_range(key: str, value: Any) -> None:
+    with pytest.raises(StudyError) as caught:
+        constrained(**{key: value})
+    assert caught.value.key == key
+
+
+def test_tolerated_loss_takes_the_place_of_the_margin() -> None:
+    # q4_K_M is worse on extraction by 3.5 to 8.5 pp
+    assert constrained(tolerate=0.09)["pick"] == "q4_K_M"
+    assert constrained(tolerate=0.09)["text"].endswith(
+        "shown to lose less than 9 pp on reasoning and extraction."
+    )
+    found = constrained(tolerate=0.08)
+    assert found["pick"] == "q8_0"
+    assert breaks(found) == {"q4_K_M": ["tolerate"]}
+    assert "q4_K_M is worse on extraction (−6.2 pp)" in str(found["rejected"])
+    open_ = two_tasks(
+        {"q8_0": "equivalent", "q4_K_M": "inconclusive"},
+        {"q8_0": "equivalent", "q4_K_M": "equivalent"},
+    )
+    (rejected,) = constrained(open_, tolerate=0.02)["rejected"]
+    assert rejected["breaks"][0]["text"] == (
+        "q4_K_M may lose up to 2.6 pp on reasoning, less than 2 pp is tolerated"
+    )
+    assert constrained(open_, tolerate=0.03)["pick"] == "q4_K_M"
+
+
+def test_a_stricter_tolerance_than_the_margin() -> None:
+    # equivalent within 1 pp, and 0.6 pp are not ruled out
+    assert constrained(tolerate=0.005)["pick"] == "fp16"
+    assert constrained(tolerate=0.0061)["pick"] == "q8_0"
+
+
+@pytest.mark.parametrize("tolerate", [0.01, 0.02])
+def test_tolerance_never_contradicts_a_verdict(tolerate: float) -> None:
+    # centred test and percentile interval may disagree at the bound
+    held = ("non_inferior", {"test_ci": [-0.021, 0.03]})
+    summary = two_tasks({"q8_0": held, "q4_K_M": "worse"}, {"q8_0": held, "q4_K_M": "worse"})
+    assert constrained(summary, tolerate=tolerate)["pick"] == "q8_0"
+    missed = ("inconclusive", {"test_ci": [-0.009, 0.03]})
+    summary = two_tasks({"q8_0": missed, "q4_K_M": "worse"}, {"q8_0": held, "q4_K_M": "worse"})
+    expected = "fp16" if tolerate == MARGIN else "q8_0"
+    assert constrained(summary, tolerate=tolerate)["pick"] == expected
+
+
+def test_what_is_not_known_keeps_no_constraint() -> None:
+    arms = {name: make_arm(None, arm["quantization"]) for name, arm in ARMS.items()}
+    tasks = {"mmlu": make_task("mmlu", {"q8_0": "equivalent"})}
+    summary = make_summary(tasks, arms=arms, speeds={})
+    found = constrained(summary, max_memory=GB, min_speedup=1.1)
+    assert found["pick"] is None
+    said = str(found["rejected"])
+    assert "the memory of q8_0 is not known" in said
+    assert "the speed of fp16 is not known" in said
+    assert "q4_K_M shares no answered item with the reference on reasoning" in said
+
+
+# Whatever a summary says, within the ranges its keys have.
+
+VERDICTS = st.sampled_from(["equivalent", "non_inferior", "better", "worse", "inconclusive"])
+SMALL = st.floats(-0.2, 0.2)
+
+
+@st.composite
+def comparisons(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
+    low, high = sorted((draw(SMALL), draw(SMALL)))
+    interval = draw(st.sampled_from([[low, high], [None, None]]))
+    changes = {"estimate": draw(SMALL), "test_ci": interval, "ci": interval}
+    return draw(VERDICTS), changes
+
+
+@st.composite
+def summaries(draw: st.DrawFn) -> dict[str, Any]:
+    names = ["q8_0", "q6_K", "q4_K_M", "broken"][: draw(st.integers(1, 4))]
+    memory = st.none() | st.integers(1, 20)
+    arms = {
+        name: make_arm(draw(memory), name, "positive" if name == "broken" else None)
+        for name in draw(st.permutations(["fp16", *names]))
+    }
+    speeds = {name: draw(st.floats(1, 100)) for name in arms if draw(st.booleans())}
+    tasks = {}
+    for task in ("mmlu", "arc", "conll")[: draw(st.integers(1, 3))]:
+        compared = [name for name in names if draw(st.integers(0, 9))]
+        tasks[task] = make_task(
+            task,
+            {name: draw(comparisons()) for name in compared},
+            workload="extraction" if task == "conll" else "reasoning",
+        )
+    return make_summary(tasks, arms=arms, speeds=speeds)
+
+
+@st.composite
+def limits(draw: st.DrawFn) -> Constraints:
+    return Constraints(
+        max_memory=draw(st.none() | st.integers(1, 20 * GB)),
+        min_speedup=draw(st.none() | st.floats(0.1, 10)),
+        tolerate=draw(st.none() | st.sampled_from([0.005, MARGIN, 0.05]) | st.floats(0.001, 0.3)),
+        workloads=draw(st.sampled_from([(), ("reasoning",)])),
+    )
+
+
+def tightened(draw: st.DrawFn, given_: Constraints) -> Constraints:
+    """Draw constraints of which none is laxer: without a tolerance the margin is the bar."""
+    memory = draw(st.integers(1, given_.max_memory or 20 * GB))
+    speedup = draw(st.floats(given_.min_speedup or 0.1, 20))
+    tolerate = draw(st.floats(0.001, given_.tolerate or MARGIN))
+    return replace(
+        given_,
+        max_memory=draw(st.sampled_from([given_.max_memory, memory])),
+        min_speedup=draw(st.sampled_from([given_.min_speedup, speedup])),
+        tolerate=draw(st.sampled_from([given_.tolerate, tolerate])),
+        workloads=given_.workloads and draw(st.sampled_from([given_.workloads, ()])),
+    )
+
+
+def loss_ruled_out(one: dict[str, Any], test: dict[str, Any], tolerate: float | None) -> bool:
+    held = one["verdict"] in ("equivalent", "non_inferior", "better")
+    low = test["ci"][0]
+    bounded = tolerate is not None and low is not None and low > -tolerate
+    if tolerate is None or tolerate == MARGIN:
+        return held
+    return held or bounded if tolerate > MARGIN else held and bounded
+
+
+@settings(max_examples=300, deadline=None)
+@given(summaries(), limits())
+def test_the_pick_satisfies_every_constraint_property(
+    summary: dict[str, Any], constraints: Constraints
+) -> None:
+    decision = decide_from(summary, constraints)
+    if not constraints.stated:
+        return
+    found = decision["constrained"]
+    pick = found["pick"]
+    if pick is None:
+        assert {one["arm"] for one in found["rejected"]} == set(decision["costs"])
+        return
+    assert summary["arms"][pick]["control"] is None
+    cost = decision["costs"][pick]
+    if constraints.max_memory is not None:
+        assert cost["memory_bytes"] <= constraints.max_memory
+    if constraints.min_speedup is not None:
+        assert cost["speedup"] >= constraints.min_speedup
+    if pick == "fp16":
+        return
+    for task in summary["tasks"].values():
+        if constraints.workloads and task["workload"] not in constraints.workloads:
+            continue
+        results = task["endpoints"]["accuracy"]
+        pairs = zip(results["contrasts"], results["equivalence"], strict=True)
+        (own,) = [pair for pair in pairs if pair[0]["candidate"] == pick]
+        assert loss_ruled_out(*own, constraints.tolerate)
+
+
+@settings(max_examples=300, deadline=None)
+@given(summaries(), limits(), st.data())
+def test_tightening_never_makes_the_impossible_possible_property(
+    summary: dict[str, Any], constraints: Constraints, data: st.DataObject
+) -> None:
+    tighter = data.draw(st.composite(tightened)(constraints))
+    if not constraints.stated or not tighter.stated:
+        return
+    before, after = (
+        decide_from(summary, one)["constrained"]["pick"] for one in (constraints, tighter)
+    )
+    order = list(decide_from(summary)["costs"])
+    if after is not None:
+        assert before is not None
+        assert order.index(before) <= order.index(after)  # asking for less never costs more
+
+
+@settings(max_examples=200, deadline=None)
+@given(summaries(), limits())
+def test_every_sentence_property(summary: dict[str, Any], constraints: Constraints) -> None:
+    before = orjson.dumps(summary)
+    decision = decide_from(summary, constraints)
+    assert orjson.dumps(summary) == before
+    assert orjson.dumps(decide_from(orjson.loads(before), constraints)) == orjson.dumps(decision)
+    default = decision["default"]["arm"]
+    assert list(decision["costs"]).index(default) <= list(decision["costs"]).index("fp16")
+    for entry in entries(decision):
+        assert len(entry["because"]) == len(entry["evidence"])
+        for identity, line in zip(entry["because"], entry["evidence"], strict=True):
+            assert identity in decision["findings"]
+            assert line.endswith(f"[{identity}]")
+            assert "95 % interval" in line
+            assert " adjusted" in line
+        text = entry["text"]
+        for odd in ("None", "nan", "  ", "..", "of .", "by .", "of up to −", "(and", " )"):
+            assert odd not in text
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (points(0.0123), "+1.2 pp"),
+        (points(-0.0123), "−1.2 pp"),
+        (points(-0.0004), "0.0 pp"),
+        (points(None), "unknown"),
+        (size(-0.0623), "6.2 pp"),
+        (size(0.0004), "less than 0.1 pp"),
+        (margin(0.01), "1 pp"),
+        (margin(0.07), "7 pp"),
+        (margin(0.0025), "0.25 pp"),
+        (p_value(0.0004), "< .001"),
+        (p_value(0.0), "< .001"),
+        (p_value(0.04), ".040"),
+        (p_value(1.0), "1"),
+        (p_value(0.9996), "1"),
+        (p_value(0.9995), "1"),
+        (p_value(None), "unknown"),
+        (listed([]), ""),
+        (listed(["a"]), "a"),
+        (listed(["a", "b", "a"]), "a and b"),
+        (listed(["a", "b", "c"], "or"), "a, b or c"),
+    ],
+)
+def test_words(written: str, expected: str) -> None:
+    assert written == expected
+
+
+def test_evidence_by_hand() -> None:
+    findings = decide_from(SUMMARY)["findings"]
+    assert evidence(findings["conll.micro_f1.q4_K_M.vs.fp16"]) == (
+        "extraction, micro-f1: −6.2 pp, 95 % interval −9.0 to −3.0 pp, difference p < .001 "
+        "adjusted: worse [conll.micro_f1.q4_K_M.vs.fp16]"
+    )
+    assert evidence(findings["mmlu.accuracy.q8_0.vs.fp16"]) == (
+        "reasoning, accuracy: +0.1 pp, 95 % interval −0.7 to +0.9 pp, difference p = 1 adjusted, "
+        "equivalence p = .010: equivalent [mmlu.accuracy.q8_0.vs.fp16]"
+    )
+    bare = findings["mmlu.accuracy.q8_0.vs.fp16"] | {"ci": [None, None], "confidence": 0.995}
+    assert "no 99.5 % interval (too little differs)" in evidence(bare)

@@ -1,0 +1,529 @@
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from decision.fabricated import ARMS, OPEN, entries, make_arm, make_summary, make_task
+from quantrial.decision import DECISION_SCHEMA, Constraints, decide_from
+
+HOLDS = ("equivalent", "non_inferior", "better")
+
+
+def one_task(q8: Any, q4: Any, **options: Any) -> dict[str, Any]:
+    return make_summary({"mmlu": make_task("mmlu", {"q8_0": q8, "q4_K_M": q4})}, **options)
+
+
+def two_tasks(
+    reasoning: dict[str, Any], extraction: dict[str, Any], **secondary: Any
+) -> dict[str, Any]:
+    return make_summary(
+        {
+            "mmlu": make_task("mmlu", reasoning),
+            "conll": make_task(
+                "conll", extraction, workload="extraction", kind="spans", secondary=secondary
+            ),
+        }
+    )
+
+
+TYPICAL = two_tasks(
+    {"q8_0": "equivalent", "q4_K_M": "inconclusive"},
+    {"q8_0": "non_inferior", "q4_K_M": "worse"},
+    precision={"q8_0": "equivalent", "q4_K_M": "worse"},
+    recall={"q8_0": "equivalent", "q4_K_M": "inconclusive"},
+    parse_rate={"q8_0": "equivalent", "q4_K_M": "worse"},
+)
+
+
+def test_keys_of_the_document() -> None:
+    decision = decide_from(TYPICAL)
+    assert decision["schema"] == DECISION_SCHEMA == "quantrial.decision/1"
+    assert {"default", "pick_when", "avoid_for", "stay_when", "findings"} <= decision.keys()
+    assert (decision["reference"], decision["methods"]) == ("fp16", "classic")
+    assert "constrained" not in decision
+    assert decision["ordered_by"] == "memory"
+    assert orjson.loads(orjson.dumps(decision)) == decision
+
+
+@pytest.mark.parametrize("q8", HOLDS)
+@pytest.mark.parametrize("q4", HOLDS)
+def test_default_is_the_cheapest_arm_that_holds(q8: str, q4: str) -> None:
+    decision = decide_from(one_task(q8, q4))
+    assert decision["default"]["arm"] == "q4_K_M"
+    assert decision["default"]["because"] == ["mmlu.accuracy.q4_K_M.vs.fp16"]
+    assert decision["pick_when"] == []  # nothing is cheaper
+    assert decision["default"]["text"].startswith(
+        "Ship q4_K_M: 31 % of the memory and 2.50 times the decoding speed of fp16; shown to lose "
+        "less than 1 pp on reasoning"
+    )
+
+
+@pytest.mark.parametrize("q4", ["worse", "inconclusive"])
+def test_an_arm_that_does_not_hold_is_passed_over(q4: str) -> None:
+    decision = decide_from(one_task("non_inferior", q4))
+    assert decision["default"]["arm"] == "q8_0"
+    assert [entry["arm"] for entry in decision["pick_when"]] == ["q4_K_M"]
+
+
+def test_default_holds_on_every_task() -> None:
+    held = {"q8_0": "equivalent", "q4_K_M": "equivalent"}
+    for verdict in ("worse", "inconclusive"):
+        decision = decide_from(two_tasks(held, held | {"q4_K_M": verdict}))
+        assert decision["default"]["arm"] == "q8_0"
+        assert decision["default"]["because"] == [
+            "mmlu.accuracy.q8_0.vs.fp16",
+            "conll.micro_f1.q8_0.vs.fp16",
+        ]
+    assert decide_from(two_tasks(held, held))["default"]["arm"] == "q4_K_M"
+
+
+def test_default_needs_a_comparison_on_every_task() -> None:
+    decision = decide_from(
+        two_tasks({"q8_0": "equivalent", "q4_K_M": "equivalent"}, {"q8_0": "equivalent"})
+    )
+    assert decision["default"]["arm"] == "q8_0"
+    text = decision["pick_when"][0]["text"]
+    assert "a loss of unknown size on extraction" in text
+    assert any(
+        c["text"] == "q4_K_M answered nothing on conll, so nothing is said of it there."
+        for c in decision["cautions"]
+    )
+
+
+def test_secondary_endpoints_do_not_choose_the_default() -> None:
+    assert decide_from(TYPICAL)["default"]["arm"] == "q8_0"
+
+
+def test_an_arm_that_costs_more_is_never_the_default() -> None:
+    arms = {"fp16": make_arm(16, "F16"), "fp32": make_arm(32, "F32")}
+    summary = make_summary({"mmlu": make_task("mmlu", {"fp32": "better"})}, arms=arms)
+    decision = decide_from(summary)
+    assert decision["default"]["arm"] == "fp16"
+    assert decision["default"]["text"] == (
+        "Stay with fp16: no other arm of this study is known to cost less."
+    )
+    assert decision["pick_when"] == decision["stay_when"] == []
+    assert list(decision["costs"]) == ["fp16", "fp32"]
+
+
+def test_an_arm_of_equal_cost_is_not_cheaper() -> None:
+    arms = {"twin": make_arm(16, "F16"), "fp16": make_arm(16, "F16")}
+    tasks = {"mmlu": make_task("mmlu", {"twin": "equivalent"})}
+    decision = decide_from(make_summary(tasks, arms=arms, speeds={}))
+    assert decision["default"]["arm"] == "fp16"
+    # of two that need the same memory the faster one costs less
+    faster = make_summary(tasks, arms=arms, speeds={"twin": 30.0, "fp16": 20.0})
+    assert decide_from(faster)["default"]["arm"] == "twin"
+
+
+def test_a_costlier_arm_is_still_warned_of() -> None:
+    arms = {"fp16": make_arm(16, "F16"), "fp32": make_arm(32, "F32")}
+    summary = make_summary({"mmlu": make_task("mmlu", {"fp32": "worse"})}, arms=arms)
+    assert [e["arm"] for e in decide_from(summary)["avoid_for"]] == ["fp32"]
+
+
+def test_reference_says_what_is_missing_and_how_many_items() -> None:
+    decision = decide_from(one_task("inconclusive", "worse"))
+    default = decision["default"]
+    assert default["arm"] == "fp16"
+    assert default["text"] == (
+        "Stay with fp16: no cheaper arm is shown to lose less than 1 pp on reasoning. "
+        "q4_K_M is worse on reasoning (−6.2 pp). "
+        "q8_0 is undecided on reasoning: about 2,000 more items would settle it with 80 % chance, "
+        "if the truth is as seen."
+    )
+    assert [(m["arm"], m["task"], m["items_needed"]) for m in default["missing"]] == [
+        ("q4_K_M", "mmlu", None),
+        ("q8_0", "mmlu", 2500),
+    ]
+    assert default["because"] == ["mmlu.accuracy.q4_K_M.vs.fp16", "mmlu.accuracy.q8_0.vs.fp16"]
+
+
+NOTHING = dict.fromkeys(OPEN)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"n": 2499}, "about 1 more item would settle it with 80 % chance, if"),
+        ({"n": 2500}, "repeating a trial of this size would settle it with 80 % chance"),
+        ({"items_needed": OPEN | {"non_inferiority": None}}, "about 2,500 more items would"),
+        ({"items_needed": NOTHING}, "too little differs to tell how many items would settle it."),
+        ({"items_needed": None}, "too little differs to tell"),
+        (
+            {"estimate": -0.02, "items_needed": NOTHING | {"difference": 1700}},
+            "the loss seen (−2.0 pp) is itself not below the margin; about 1,200 more items would "
+            "show it worse",
+        ),
+        (
+            {"estimate": -0.01, "items_needed": NOTHING},
+            "undecided on reasoning: the loss seen (−1.0 pp) is itself not below the margin.",
+        ),
+        # nothing could be scored on either side
+        (
+            {"estimate": None, "ci": [None, None], "test_ci": [None, None], "p_value": None,
+             "p_adjusted": None, "test_p_non_inferior": None, "items_needed": NOTHING},
+            "too little differs",
+        ),
+    ],
+)  # fmt: skip
+def test_what_would_settle_it(changes: dict[str, Any], said: str) -> None:
+    decision = decide_from(one_task(("inconclusive", changes), "worse"))
+    assert said in decision["default"]["text"]
+
+
+def test_nothing_shared_is_missing_too() -> None:
+    tasks = {"mmlu": make_task("mmlu", {"q8_0": "inconclusive"})}
+    decision = decide_from(make_summary(tasks))
+    assert "q4_K_M and fp16 share no answered item on reasoning." in decision["default"]["text"]
+    assert decision["default"]["because"] == ["mmlu.accuracy.q8_0.vs.fp16"]
+
+
+def test_margins_are_told_by_task() -> None:
+    tasks = {
+        "mmlu": make_task("mmlu", {"q8_0": "equivalent", "q4_K_M": "worse"}),
+        "conll": make_task(
+            "conll",
+            {"q8_0": ("equivalent", {"test_margin": 0.03}), "q4_K_M": "worse"},
+            workload="extraction",
+            margin=0.03,
+        ),
+    }
+    text = decide_from(make_summary(tasks))["default"]["text"]
+    assert text.endswith(
+        "shown to lose less than 1 pp on reasoning (equivalent) and 3 pp on extraction "
+        "(equivalent)."
+    )
+    arms = {name: ARMS[name] for name in ("fp16", "q4_K_M")}
+    text = decide_from(make_summary(tasks, arms=arms))["default"]["text"]
+    assert text.startswith(
+        "Stay with fp16: no cheaper arm is shown to lose less than the margin on every workload "
+        "(1 pp on reasoning and 3 pp on extraction). q4_K_M is worse on reasoning"
+    )
+
+
+def test_pick_when_lists_what_is_worse_what_is_open_and_the_guards() -> None:
+    (entry,) = decide_from(TYPICAL)["pick_when"]
+    assert entry["arm"] == "q4_K_M"
+    assert (entry["worse_on"], entry["undecided_on"]) == (["extraction"], ["reasoning"])
+    assert [guard["endpoint"] for guard in entry["guards"]] == ["precision", "parse_rate"]
+    assert entry["because"] == [
+        "mmlu.accuracy.q4_K_M.vs.fp16",
+        "conll.micro_f1.q4_K_M.vs.fp16",
+        "conll.precision.q4_K_M.vs.fp16",
+        "conll.parse_rate.q4_K_M.vs.fp16",
+    ]
+    assert entry["text"].startswith(
+        "Pick q4_K_M (31 % of the memory and 2.50 times the decoding speed of fp16) only when "
+        "memory or speed binds, and the work is not extraction, where it is worse, and you accept "
+        "what is not ruled out: a loss of up to 2.6 pp on reasoning."
+    )
+    assert "schema validation will not see that" in entry["text"]
+    assert "validate the JSON and retry" in entry["text"]
+
+
+def test_an_arm_worse_everywhere_has_no_workload_to_be_picked_for() -> None:
+    entries_ = decide_from(one_task("worse", "worse"))["pick_when"]
+    assert [entry["arm"] for entry in entries_] == ["q4_K_M", "q8_0"]
+    assert entries_[0]["text"].endswith(
+        "only when memory or speed binds, and you accept a loss (it is worse by an estimated "
+        "6.2 pp on reasoning)."
+    )
+
+
+def test_a_slower_arm_is_not_picked_for_speed() -> None:
+    summary = one_task("equivalent", "inconclusive", speeds={"fp16": 20.0, "q4_K_M": 15.0})
+    decision = decide_from(summary)
+    assert "only when memory binds, and" in decision["pick_when"][0]["text"]
+
+
+def test_a_bound_above_the_margin_is_not_told_as_a_small_loss() -> None:
+    # the bootstrap's interval and its test may disagree; the sentence follows the verdict
+    gain = ("inconclusive", {"test_ci": [0.001, 0.04]})
+    text = decide_from(one_task("equivalent", gain))["pick_when"][0]["text"]
+    assert text.endswith("you accept what is not ruled out: a loss of 1 pp on reasoning.")
+
+
+def test_avoid_for_every_workload_where_it_is_worse() -> None:
+    decision = decide_from(
+        two_tasks(
+            {"q8_0": "worse", "q4_K_M": "worse"},
+            {"q8_0": "inconclusive", "q4_K_M": "worse"},
+            precision={"q4_K_M": "worse"},
+        )
+    )
+    assert [(e["arm"], e["workload"], e["because"]) for e in decision["avoid_for"]] == [
+        ("q4_K_M", "reasoning", ["mmlu.accuracy.q4_K_M.vs.fp16"]),
+        (
+            "q4_K_M",
+            "extraction",
+            ["conll.micro_f1.q4_K_M.vs.fp16", "conll.precision.q4_K_M.vs.fp16"],
+        ),
+        ("q8_0", "reasoning", ["mmlu.accuracy.q8_0.vs.fp16"]),
+    ]
+    assert decision["avoid_for"][0]["text"] == (
+        "Avoid q4_K_M for reasoning: it is worse there, by an estimated 6.2 pp."
+    )
+
+
+def test_a_loss_that_rounds_to_nothing_keeps_its_words() -> None:
+    tiny = ("worse", {"estimate": -0.0004})
+    decision = decide_from(one_task("equivalent", tiny))
+    assert "by an estimated less than 0.1 pp" in decision["avoid_for"][0]["text"]
+
+
+def test_nothing_undecided_is_called_worse() -> None:
+    decision = decide_from(one_task("inconclusive", "inconclusive"))
+    assert decision["avoid_for"] == []
+    for entry in entries(decision):
+        assert "is worse" not in entry["text"]
+
+
+def test_stay_when_accuracy_binds_and_it_is_not_equivalent() -> None:
+    decision = decide_from(TYPICAL)
+    told = {entry["instead_of"]: entry for entry in decision["stay_when"]}
+    assert told["q4_K_M"]["arm"] == "fp16"
+    assert told["q4_K_M"]["text"] == (
+        "Stay with fp16 rather than q4_K_M when accuracy binds: q4_K_M is worse on extraction and "
+        "is not shown to keep the margin on reasoning."
+    )
+    assert told["q4_K_M"]["because"] == [
+        "conll.micro_f1.q4_K_M.vs.fp16",
+        "mmlu.accuracy.q4_K_M.vs.fp16",
+    ]
+    # non-inferior rules out the loss: accuracy does not bind, only sameness does
+    assert told["q8_0"]["text"] == (
+        "Stay with fp16 rather than q8_0 when any change of quality matters, even a gain: q8_0 is "
+        "non-inferior, but not shown equivalent, on extraction."
+    )
+
+
+@pytest.mark.parametrize("verdict", ["equivalent", "better"])
+def test_nothing_speaks_for_staying_where_it_is_as_good(verdict: str) -> None:
+    assert decide_from(one_task(verdict, verdict))["stay_when"] == []
+
+
+def test_stay_when_there_is_no_speed_to_gain() -> None:
+    speeds = {"fp16": 20.0, "q8_0": 18.0, "q4_K_M": 24.0}
+    summary = one_task("equivalent", "equivalent", speeds=speeds)
+    (entry,) = decide_from(summary)["stay_when"]
+    assert entry["text"] == (
+        "Stay with fp16 rather than q8_0 when speed is the reason to change: q8_0 decodes at 0.90 "
+        "times the reference's speed here."
+    )
+    assert entry["because"] == []
+    # a stated bar takes the place of 1
+    raised = decide_from(summary, Constraints(min_speedup=1.5))["stay_when"]
+    assert [one["instead_of"] for one in raised] == ["q4_K_M", "q8_0"]
+    assert raised[0]["text"].endswith(
+        "q4_K_M decodes at 1.20 times the reference's speed here, short of the 1.50 times asked "
+        "for."
+    )
+
+
+def with_control(control: str, **options: Any) -> dict[str, Any]:
+    arms = ARMS | {"broken": make_arm(1, "Q2_K", "positive")}
+    verdicts = {"q8_0": "equivalent", "q4_K_M": "worse", "broken": control}
+    return make_summary({"mmlu": make_task("mmlu", verdicts)}, arms=arms, **options)
+
+
+@pytest.mark.parametrize("verdict", ["equivalent", "better", "worse", "inconclusive"])
+def test_controls_are_never_recommended(verdict: str) -> None:
+    decision = decide_from(with_control(verdict), Constraints(max_memory=2 * 10**9))
+    assert decision["default"]["arm"] == "q8_0"
+    assert decision["constrained"]["pick"] is None
+    assert "broken" not in decision["costs"]
+    rejected = [one["arm"] for one in decision["constrained"]["rejected"]]
+    advised = [decision["constrained"]["nearest"], *rejected]
+    for part in ("pick_when", "avoid_for"):
+        advised += [entry["arm"] for entry in decision[part]]
+    advised += [entry["instead_of"] for entry in decision["stay_when"]]
+    assert "broken" not in advised
+
+
+def test_a_control_found_worse_shows_that_the_trial_can_see() -> None:
+    (entry,) = decide_from(with_control("worse"))["controls"]
+    assert entry["found_worse"] is True
+    assert entry["text"] == (
+        "The trial can see harm: broken, damaged on purpose, is found worse on reasoning."
+    )
+    assert entry["because"] == ["mmlu.accuracy.broken.vs.fp16"]
+
+
+@pytest.mark.parametrize("verdict", ["equivalent", "better", "inconclusive", "non_inferior"])
+def test_a_control_not_found_worse_is_a_caution(verdict: str) -> None:
+    (entry,) = decide_from(with_control(verdict))["controls"]
+    assert entry["found_worse"] is False
+    assert entry["text"].startswith("Caution: broken is damaged on purpose and was found worse on")
+    assert entry["because"] == ["mmlu.accuracy.broken.vs.fp16"]
+
+
+def cautions(task: dict[str, Any]) -> list[str]:
+    return [entry["text"] for entry in decide_from(make_summary({"mmlu": task}))["cautions"]]
+
+
+HELD = {"q8_0": "equivalent", "q4_K_M": "equivalent"}
+
+
+def test_no_caution_without_cause() -> None:
+    assert cautions(make_task("mmlu", HELD)) == []
+
+
+@pytest.mark.parametrize(
+    ("estimate", "ci", "floor"),
+    [
+        (0.26, [0.22, 0.3], "25"),
+        (0.2, [0.15, 0.24], "25"),
+        (0.24, [None, None], "25"),
+        (0.0, [None, None], "0"),
+    ],
+)
+def test_caution_of_a_reference_at_its_floor(estimate: float, ci: list[Any], floor: str) -> None:
+    task = make_task("mmlu", HELD, chance=None if floor == "0" else 0.25)
+    task["endpoints"]["accuracy"]["arms"]["fp16"] |= {"estimate": estimate, "ci": ci}
+    assert cautions(task) == [
+        f"On mmlu the reference itself is not shown to be above its floor ({floor} %): a loss "
+        "could not show there."
+    ]
+
+
+def test_caution_of_a_reference_without_answers_or_value() -> None:
+    task = make_task("mmlu", HELD)
+    del task["endpoints"]["accuracy"]["arms"]["fp16"]
+    assert cautions(task) == ["fp16 answered nothing on mmlu, so nothing is said of it there."]
+    task = make_task("mmlu", HELD)
+    task["endpoints"]["accuracy"]["arms"]["fp16"] |= {"estimate": None, "ci": [None, None]}
+    assert cautions(task) == [
+        "On mmlu there was nothing to find and fp16 found nothing: its accuracy has no value."
+    ]
+
+
+def test_cautions_of_the_flow_count_in_singular_and_plural() -> None:
+    task = make_task("mmlu", HELD)
+    task["flow"] |= {"faulted": 1, "missing": 1}
+    assert cautions(task) == [
+        "1 of 1,500 planned calls on mmlu is not asked yet: this is a look at an unfinished run.",
+        "1 of 1,500 calls on mmlu ended in a fault and is left out of every comparison of that "
+        "arm.",
+    ]
+    task["flow"] |= {"faulted": 7, "missing": 1200}
+    assert [text.split(" on mmlu ")[0] for text in cautions(task)] == [
+        "1,200 of 1,500 planned calls",
+        "7 of 1,500 calls",
+    ]
+    assert all(" are " in text for text in cautions(task))
+
+
+def test_caution_of_a_default_that_adjustment_would_take_away() -> None:
+    weak = ("equivalent", {"test_p_adjusted": 0.06})
+    decision = decide_from(one_task("equivalent", weak))
+    assert decision["default"]["arm"] == "q4_K_M"
+    (entry,) = decision["cautions"]
+    assert entry["text"] == (
+        "That q4_K_M keeps the margin on reasoning is shown by a test of its own; adjusted for all "
+        "pairs of arms it is not (p = .060)."
+    )
+    assert entry["because"] == ["mmlu.accuracy.q4_K_M.vs.fp16"]
+    # of an arm that is not recommended nothing needs to be taken back
+    assert decide_from(one_task(weak, "equivalent"))["cautions"] == []
+
+
+@pytest.mark.parametrize("arms", [
+    {"q4_K_M": (None, "Q4_K_M"), "fp16": (None, "F16"), "q8_0": (None, "Q8_0")},
+    {"q4_K_M": (None, None), "fp16": (16, None), "q8_0": (8.5, None)},  # the arms' names say it
+    {"q4_K_M": (None, "IQ4_XS"), "fp16": (1, "BF16"), "q8_0": (None, "int8")},
+    {"q4_K_M": (None, "AWQ-4bit"), "fp16": (None, "fp16"), "q8_0": (99, "FP8")},
+])  # fmt: skip
+def test_unknown_memory_leaves_the_bits_of_the_quantization(arms: dict[str, Any]) -> None:
+    summary = one_task(
+        "equivalent", "inconclusive", arms={a: make_arm(*v) for a, v in arms.items()}, speeds={}
+    )
+    decision = decide_from(summary)
+    assert decision["ordered_by"] == "bits"
+    assert list(decision["costs"]) == ["q4_K_M", "q8_0", "fp16"]
+    assert decision["default"]["arm"] == "q8_0"
+
+
+def test_bits_are_not_read_from_sizes_and_versions() -> None:
+    arms = {
+        "fp16": make_arm(None, "F16"),
+        "llama3.1-8b-q6_K": make_arm(None, None),
+        "llama3.1-70b-q4_0": make_arm(None, None),
+    }
+    verdicts = dict.fromkeys(("llama3.1-8b-q6_K", "llama3.1-70b-q4_0"), "inconclusive")
+    summary = make_summary({"mmlu": make_task("mmlu", verdicts)}, arms=arms, speeds={})
+    assert list(decide_from(summary)["costs"]) == ["llama3.1-70b-q4_0", "llama3.1-8b-q6_K", "fp16"]
+
+
+def test_without_memory_and_bits_speed_is_the_cost() -> None:
+    arms = {"fp16": make_arm(None, "GPTQ"), "awq": make_arm(None, "AWQ")}  # no bits of awq
+    tasks = {"mmlu": make_task("mmlu", {"awq": "equivalent"})}
+    fast = decide_from(make_summary(tasks, arms=arms, speeds={"fp16": 20.0, "awq": 30.0}))
+    assert (fast["ordered_by"], fast["default"]["arm"]) == ("speed", "awq")
+    slow = decide_from(make_summary(tasks, arms=arms, speeds={"fp16": 20.0, "awq": 10.0}))
+    assert slow["default"]["arm"] == "fp16"
+    # of an arm whose cost is not known at all nothing says that it is cheaper
+    assert decide_from(make_summary(tasks, arms=arms, speeds={}))["default"]["arm"] == "fp16"
+
+
+def test_an_unmeasured_saving_is_said_to_be_unmeasured() -> None:
+    arms = {name: make_arm(None, ARMS[name]["quantization"]) for name in ARMS}
+    decision = decide_from(one_task("equivalent", "inconclusive", arms=arms, speeds={}))
+    assert decision["default"]["text"].startswith(
+        "Ship q8_0: fewer bits a weight than fp16, memory and speed not measured; shown to lose"
+    )
+    assert decision["costs"]["q8_0"] == {
+        "memory_bytes": None,
+        "memory_ratio": None,
+        "speedup": None,
+    }
+
+
+def test_speedup_is_the_geometric_mean_over_tasks() -> None:
+    summary = two_tasks(HELD, HELD)
+    summary["speed"]["mmlu"]["q8_0"] = {"tokens_per_second": 20.0 * 4}
+    summary["speed"]["conll"]["q8_0"] = {"tokens_per_second": 20.0}
+    summary["speed"]["mmlu"]["q4_K_M"] = {"tokens_per_second": None}
+    del summary["speed"]["conll"]["q4_K_M"]
+    costs = decide_from(summary)["costs"]
+    assert costs["q8_0"]["speedup"] == pytest.approx(2)
+    assert costs["q4_K_M"]["speedup"] is None
+    assert costs["fp16"]["speedup"] == 1
+
+
+def test_tasks_of_one_workload_are_told_apart() -> None:
+    tasks = {
+        "mmlu": make_task("mmlu", {"q8_0": "equivalent", "q4_K_M": "worse"}),
+        "arc": make_task("arc", {"q8_0": "equivalent", "q4_K_M": "equivalent"}),
+    }
+    decision = decide_from(make_summary(tasks))
+    assert "Avoid q4_K_M for reasoning (mmlu):" in decision["avoid_for"][0]["text"]
+    assert "the work is not reasoning (mmlu), where" in decision["pick_when"][0]["text"]
+    assert decision["avoid_for"][0]["workload"] == "reasoning"
+
+
+def test_only_a_reference_and_a_control() -> None:
+    arms = {"fp16": ARMS["fp16"], "broken": make_arm(1, "Q2_K", "positive")}
+    summary = make_summary({"mmlu": make_task("mmlu", {"broken": "worse"})}, arms=arms)
+    default = decide_from(summary)["default"]
+    assert default["text"] == "Stay with fp16: this study has no other arm to ship."
+
+
+def test_same_summary_same_bytes_and_nothing_is_changed_in_it() -> None:
+    before = orjson.dumps(TYPICAL)
+    first = orjson.dumps(decide_from(TYPICAL, Constraints(tolerate=0.02)))
+    assert orjson.dumps(decide_from(orjson.loads(before), Constraints(tolerate=0.02))) == first
+    assert orjson.dumps(TYPICAL) == before
+
+
+def test_every_finding_stands_in_the_document_with_both_tests() -> None:
+    findings = decide_from(TYPICAL)["findings"]
+    assert len(findings) == 10
+    one = findings["conll.micro_f1.q8_0.vs.fp16"]
+    assert (one["kind"], one["workload"], one["verdict"]) == (
+        "primary", "extraction", "non_inferior",
+    )  # fmt: skip
+    assert one["non_inferiority_p_adjusted"] == 0.03
+    assert findings["conll.recall.q8_0.vs.fp16"]["kind"] == "secondary"

@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+from markdown_it import MarkdownIt
+
+from quantrial.decision import Constraints, decide_from
+from quantrial.reporting import documents as module
+from quantrial.reporting.markdown import slug
+from reporting.trials import Page, Trial, markdown_tables, run_trial
+
+TEMPLATES = Path(module.__file__).parent / "templates"
+
+
+# --- the recommendation and its evidence -------------------------------------------------------
+
+
+def test_the_recommendation_stands_first(trial: Trial, documents: dict[str, str]) -> None:
+    lines = [line for line in documents["report.md"].splitlines() if line]
+    assert lines[:2] == ["# small", "## Stay with f16"]
+    page = documents["report.html"]
+    assert page.index("<h1>Stay with f16</h1>") < page.index('class="card')
+    assert trial.decision["default"]["arm"] == "f16"
+
+
+def test_each_arm_is_seen_at_a_glance(trial: Trial, documents: dict[str, str]) -> None:
+    costs, standings = markdown_tables(documents["report.md"])["At a glance"]
+    assert [row["arm"] for row in costs] == [row["arm"] for row in standings]
+    assert [row["arm"] for row in costs] == list(trial.summary["arms"])
+    assert costs[0][""] == "recommended, reference"
+    assert costs[1]["weights"] == "200 B"
+    assert costs[1]["memory"] == "50 % of f16"
+    speedup = trial.decision["costs"]["q8_0"]["speedup"]
+    assert costs[1]["speed"] == f"{speedup:.2f}× f16"
+    assert standings[2]["reasoning"] == "▼ worse −41.7 pp"
+
+
+def test_every_sentence_of_the_decision_is_printed(trial: Trial, documents: dict[str, str]) -> None:
+    text = re.sub(r"\s+", " ", "".join(Page(documents["report.html"]).text))
+    for key in ("pick_when", "avoid_for", "stay_when", "cautions", "controls"):
+        for entry in trial.decision[key]:
+            assert entry["text"] in text
+            assert entry["text"] in documents["report.md"].replace("\\", "")
+
+
+def test_every_finding_has_a_row_and_every_link_an_end(
+    trial: Trial, documents: dict[str, str]
+) -> None:
+    page = Page(documents["report.html"])
+    assert len(page.ids) == len(set(page.ids))
+    for finding, one in trial.decision["findings"].items():
+        assert page.rows[module.anchor(finding)][0] == f"{one['candidate']} vs {one['reference']}"
+    inside = [link for link in page.links if link.startswith("#")]
+    assert {link[1:] for link in inside} <= set(page.ids)
+
+
+@pytest.mark.parametrize(
+    ("key", "anchor"),
+    [("pick_when", "pick-when"), ("avoid_for", "avoid-for"), ("stay_when", "stay-when")],
+)
+def test_every_sentence_links_to_what_it_rests_on(
+    trial: Trial, documents: dict[str, str], key: str, anchor: str
+) -> None:
+    section = documents["report.html"].split(f'<section id="{anchor}">')[1].split("</section>")[0]
+    sentences = section.split("<li>")[1:]
+    assert any(entry["because"] for entry in trial.decision[key])
+    for said, entry in zip(sentences, trial.decision[key], strict=True):
+        targets = {link.removeprefix("#") for link in Page(said).links}
+        assert targets == {module.anchor(one) for one in entry["because"]}
+
+
+def test_every_finding_named_in_markdown_leads_to_its_table(
+    trial: Trial, documents: dict[str, str]
+) -> None:
+    text = documents["report.md"]
+    headings = [slug(line.lstrip("# ")) for line in text.splitlines() if line.startswith("#")]
+    assert len(headings) == len(set(headings))
+    defined = dict(re.findall(r"^\[`([^`]+)`\]: #(\S+)$", text, flags=re.MULTILINE))
+    assert defined.keys() == trial.decision["findings"].keys()
+    assert set(defined.values()) <= set(headings)
+    assert set(re.findall(r"\[`([^`]+)`\]", text)) <= defined.keys()
+    # side by side without a space they would be one link
+    assert "`][`" not in text
+
+
+def test_ids_in_a_sentence_become_links(trial: Trial) -> None:
+    finding = "sums.accuracy.q4_0.vs.f16"
+    decision = trial.decision | {
+        "cautions": [{"text": f"In brackets [{finding}], plain {finding}.", "because": None}]
+    }
+    documents = replace(trial, decision=decision).render()
+    assert f"In brackets [`{finding}`], plain [`{finding}`].\n" in documents["report.md"]
+    section = documents["report.html"].split('id="cautions"')[1].split("</section>")[0]
+    assert section.count(f'href="#{finding}"') == 2
+
+
+def test_constraints_are_answered_before_the_rest(trial: Trial) -> None:
+    decision = decide_from(trial.summary, Constraints(max_memory=150, tolerate=0.01))
+    documents = replace(trial, decision=decision).render()
+    assert documents["report.md"].index("## Under your constraints") < documents["report.md"].index(
+        "## At a glance"
+    )
+    assert decision["constrained"]["text"] in documents["report.md"].replace("\\", "")
+    assert "Under your constraints" in documents["report.html"]
+
+
+def test_arms_that_differ_in_more_than_weights_are_named(trial: Trial) -> None:
+    documents = replace(trial, warnings=["q8_0 and f16 differ: tokenizer"]).render()
+    for text in documents.values():
+        assert "q8_0 and f16 differ: tokenizer" in text
+
+
+def test_limits_say_what_was_not_varied(trial: Trial, documents: dict[str, str]) -> None:
+    for words in ("no positive control", "Temperature 0", "classic method set", "One seed (11)"):
+        assert words in documents["report.md"]
+    calibrated = trial.copied() | {"methods": "calibrated"}
+    assert "classic method set" not in trial.with_summary(calibrated).render()["report.md"]
+
+
+def test_a_verdict_that_rests_on_an_unadjusted_p_says_so(trial: Trial) -> None:
+    words = "Judged by the p that is not adjusted."
+    summary = trial.copied()
+    tests = [
+        test
+        for part in summary["tasks"].values()
+        for results in part["endpoints"].values()
+        for test in results["equivalence"]
+    ]
+    for test in tests:
+        test |= {"equivalent": False, "non_inferior": False}
+    assert words not in trial.with_summary(summary).render()["report.md"]
+    tests[0] |= {"equivalent": True, "p_value": 0.01, "p_adjusted": 0.06}
+    assert words in trial.with_summary(summary).render()["report.md"]
+
+
+def test_two_tasks_of_one_workload_are_told_apart(trial: Trial) -> None:
+    summary = trial.copied()
+    summary["tasks"]["names"]["workload"] = "reasoning"
+    heads = markdown_tables(trial.with_summary(summary).render()["report.md"])["At a glance"][1][0]
+    assert list(heads) == ["arm", "reasoning (sums)", "reasoning (names)"]
+
+
+# --- nothing known, nothing there --------------------------------------------------------------
+
+
+def nothing(value: Any, key: str = "") -> Any:
+    """Blank every number that may be null."""
+    blank = ("p_", "tokens_per", "seconds_per", "mean_tokens", "median", "prompt_tokens_per")
+    if isinstance(value, dict):
+        return {k: nothing(v, k) for k, v in value.items()}
+    if key == "ci":
+        return [None, None]
+    if isinstance(value, list):
+        return [nothing(one) for one in value]
+    if key in ("precision", "recall", "rate", "memory_bytes", "artifact_sha256", "quantization"):
+        return None
+    numeric = isinstance(value, float | int) and not isinstance(value, bool)
+    return None if numeric and key.startswith(blank) and key != "p_method" else value
+
+
+def test_what_is_not_known_is_said_in_words(trial: Trial) -> None:
+    summary = nothing(trial.copied())
+    for part in summary["tasks"].values():
+        part["power"] = None
+    documents = trial.with_summary(summary).render()
+    tables = markdown_tables(documents["report.md"])
+    row = tables["Contrasts: sums, accuracy"][0][0]
+    assert (row["95 % interval"], row["p"], row["adj. p"]) == ("none", "unknown", "unknown")
+    for text in documents.values():
+        assert not re.search(r"\b(None|nan|null|inf)\b", text)
+
+
+def test_a_task_without_answers_or_strata_is_reported(trial: Trial) -> None:
+    summary = trial.copied()
+    part = summary["tasks"]["sums"]
+    part["endpoints"]["accuracy"] = {"arms": {}, "contrasts": [], "equivalence": []}
+    part["strata"], part["power"] = {}, None
+    documents = trial.with_summary(summary).render()
+    assert "no item was answered by both arms" in documents["report.md"]
+    assert "## Strata" not in documents["report.md"]
+
+
+def test_a_bare_manifest_is_reported(trial: Trial) -> None:
+    arms: dict[str, Any] = {arm: {} for arm in trial.manifest.arms}
+    tasks: dict[str, Any] = {task: {} for task in trial.manifest.tasks}
+    bare = replace(
+        trial.manifest, arms=arms, tasks=tasks, study={}, software={}, host={}, sessions=()
+    )
+    assert "model: `unknown`" in replace(trial, manifest=bare).render()["report.md"]
+
+
+# --- the same, inert, self-contained ------------------------------------------------------------
+
+
+def test_the_same_trial_gives_the_same_bytes(trial: Trial, documents: dict[str, str]) -> None:
+    assert trial.render() == documents
+
+
+HOSTILE = (
+    "</td></style><script>alert(1)</script> | `x` *b* [a](http://evil.example) ![p](//evil.example)"
+    "\n# H\n<img src=x onerror=alert(1)> \x1b[31m\u202e &lt; ${x} {{ 7 }}"
+)
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory, trial: Trial) -> Trial:
+    tasks = {
+        name: task.model_dump(mode="json", exclude_none=True) | {"workload": f"{name} {HOSTILE}"}
+        for name, task in trial.study.tasks.items()
+    }
+    bad = run_trial(tmp_path_factory.mktemp("hostile"), tasks=tasks, notes=[HOSTILE])
+    summary = bad.summary
+    strata = summary["tasks"]["sums"]["strata"]
+    strata[f"key {HOSTILE}"] = {f"v{HOSTILE}": one for one in strata.pop("subject").values()}
+    for value in strata.values():
+        for stratum in value.values():
+            for one in stratum["contrasts"]:
+                one["id"] += HOSTILE
+    summary["tasks"]["sums"]["warnings"] = [HOSTILE]
+    manifest = replace(
+        bad.manifest,
+        notes=(HOSTILE,),
+        arms={
+            k: v | {"model": HOSTILE, "options": {"o": HOSTILE}}
+            for k, v in bad.manifest.arms.items()
+        },
+    )
+    return replace(bad.with_summary(summary), manifest=manifest, warnings=[HOSTILE])
+
+
+def test_hostile_text_is_inert_in_html(hostile: Trial, documents: dict[str, str]) -> None:
+    text = hostile.render()["report.html"]
+    page, plain = Page(text), Page(documents["report.html"])
+    assert "script" not in page.tags
+    assert "img" not in page.tags
+    assert set(page.tags) == set(plain.tags)
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    assert "alert(1)" in "".join(page.text)
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+
+
+def test_hostile_text_is_inert_in_markdown(hostile: Trial, documents: dict[str, str]) -> None:
+    parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+
+    def shape(text: str) -> tuple[list[str], set[str], set[str]]:
+        tokens = parser.parse(text)
+        children = [c for token in tokens for c in token.children or []]
+        links = {str(c.attrs.get("href", c.attrs.get("src"))) for c in children}
+        headings = [t.tag for t in tokens if t.type == "heading_open"]
+        return headings, {t.type for t in [*tokens, *children]}, links
+
+    headings, kinds, links = shape(hostile.render()["report.md"])
+    _, plain_kinds, plain_links = shape(documents["report.md"])
+    assert not {"html_block", "html_inline"} & kinds
+    assert kinds <= plain_kinds | {"text_special"}
+    assert links <= plain_links
+    assert headings[:2] == ["h1", "h2"]
+    assert set(headings[1:]) == {"h2", "h3"}
+
+
+def test_the_page_asks_nothing_of_anyone(documents: dict[str, str]) -> None:
+    text = documents["report.html"]
+    page = Page(text)
+    assert not [link for link in page.links if not link.startswith("#") and link != "data:,"]
+    assert not [value for name, value in page.attributes if name in ("src", "srcset", "action")]
+    assert "default-src 'none'" in text
+    for reference in ("http:", "https:", "@import", "xlink", "<script", "url(http"):
+        assert reference not in text
+
+
+def test_pictures_of_the_markdown_are_beside_it(documents: dict[str, str]) -> None:
+    found = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", documents["report.md"])
+    assert found == ["plots/pareto.svg", "plots/forest.svg"]
+
+
+def test_the_markdown_is_narrow(documents: dict[str, str]) -> None:
+    rows = [line for line in documents["report.md"].splitlines() if line.startswith("|")]
+    assert max(map(len, rows)) <= 100
+
+
+@pytest.mark.parametrize("path", sorted(TEMPLATES.glob("*.j2")), ids=lambda path: path.name)
+def test_templates_do_no_arithmetic(path: Path) -> None:
+    nodes = jinja2.nodes
+    tree = jinja2.Environment().parse(path.read_text(encoding="utf-8"))
+    sums = (nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod, nodes.Pow)
+    assert not list(tree.find_all((*sums, nodes.Neg)))
+    filters = {node.name for node in tree.find_all(nodes.Filter)}
+    assert filters <= {"anchor", "code", "table", "verbatim"}

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quantrial.reporting import formatting as f
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (f.percent(0.585), "58.5 %"),
+        (f.percent(1.0), "100.0 %"),
+        (f.percent(0.95, 0), "95 %"),
+        (f.percent(None), "unknown"),
+        (f.percent(None, none="none"), "none"),
+        (f.points(0.016), "+1.6 pp"),
+        (f.points(-0.135), "−13.5 pp"),
+        (f.points(-0.0004), "0.0 pp"),
+        (f.points(0.0), "0.0 pp"),
+        (f.points(None), "unknown"),
+        (f.size_of_points(0.03), "3.0 pp"),
+        (f.percent_interval([0.516, 0.651]), "51.6 to 65.1 %"),
+        (f.percent_interval([None, None]), "none"),
+        (f.percent_interval(None), "none"),
+        (f.points_interval([-0.219, 0.052]), "−21.9 to +5.2 pp"),
+        (f.points_interval([None, 0.1]), "none"),
+        (f.p_value(0.0084), ".008"),
+        (f.p_value(0.0005), "< .001"),
+        (f.p_value(0.9999), "1.000"),
+        (f.p_value(None), "unknown"),
+        (f.file_size(77_571_136), "77.6 MB"),
+        (f.file_size(16_068_890_000), "16.1 GB"),
+        (f.file_size(2_500), "2.5 kB"),
+        (f.file_size(0), "0 B"),
+        (f.file_size(None), "unknown"),
+        (f.ratio(1.3289), "1.33×"),
+        (f.rate(60.54), "60.5"),
+        (f.rate(304_462.7), "304,463"),
+        (f.rate(None), "unknown"),
+        (f.seconds(1.25), "1.25 s"),
+        (f.seconds(0.0125), "12.50 ms"),
+        (f.seconds(0.0000031), "3.1 µs"),
+        (f.count(1434), "1,434"),
+        (f.plural(1, "item"), "1 item"),
+        (f.plural(192, "item"), "192 items"),
+        (f.short_hash("ab" * 32), "abababababab"),
+        (f.short_hash(None), "unknown"),
+        (f.moment("2026-11-23T18:58:36.406Z"), "2026-11-23 18:58:36 UTC"),
+        (f.moment("yesterday"), "yesterday"),
+        (f.moment(None), "unknown"),
+        (f.listed(["a", "b", "a", "c"]), "a, b and c"),
+        (f.listed([]), ""),
+    ],
+)
+def test_a_number_reads_as_people_write_it(shown: str, expected: str) -> None:
+    assert shown == expected
+
+
+@given(st.floats(-1, 1))
+def test_a_difference_keeps_its_value_and_its_sign(value: float) -> None:
+    shown = f.points(value).removesuffix(" pp")
+    assert float(shown.replace("−", "-")) == pytest.approx(100 * value, abs=0.0500001)
+    assert "-" not in shown
+    assert shown not in ("+0.0", "−0.0")
+
+
+def test_what_acts_in_a_terminal_is_written_out() -> None:
+    assert f.clean("a\x1b[31m\u202eb\ud800\u200b") == r"a\u001b[31m\u202eb\ud800\u200b"
+    assert f.clean("a\r\n\t b\u2028c") == "a b c"
+
+
+@given(st.text())
+def test_outside_text_becomes_one_line_that_can_be_encoded(text: str) -> None:
+    shown = f.clean(text)
+    assert len(shown.splitlines()) <= 1
+    shown.encode()
+    assert f.clean(shown) == shown

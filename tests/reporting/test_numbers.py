@@ -1,0 +1,170 @@
+"""Every number of the report is the summary's: read back from the tables, and compared."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from reporting.trials import Page, Trial, markdown_tables
+
+ENDPOINTS = {"micro_f1": "micro-F1", "macro_f1": "macro-F1"}
+
+
+def number(text: str) -> float:
+    """Read a number as the report writes it; percent and points as fractions."""
+    match = re.search(r"[+−]?[\d,]*\.?\d+", text)
+    assert match, text
+    value = float(match[0].replace("−", "-").replace(",", ""))
+    return value / 100 if "%" in text or "pp" in text else value
+
+
+def same(shown: str, value: float | None, digit: float) -> bool:
+    """Whether a cell says a value, to within half of its last digit."""
+    if value is None:
+        return shown in ("unknown", "none")
+    if shown == "< .001":
+        return value < 0.001
+    return abs(number(shown) - value) <= 0.5000001 * digit
+
+
+def same_interval(shown: str, ci: list[float | None]) -> bool:
+    if None in ci:
+        return shown == "none"
+    low, high = re.split(" to ", shown.removesuffix(" %").removesuffix(" pp"))
+    return all(same(f"{one} %", value, 0.001) for one, value in zip((low, high), ci, strict=True))
+
+
+def by_endpoint(trial: Trial) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (f"{task}, {ENDPOINTS.get(name, name.replace('_', ' '))}", results)
+        for task, part in trial.summary["tasks"].items()
+        for name, results in part["endpoints"].items()
+    ]
+
+
+def test_estimates_are_the_summarys(trial: Trial, documents: dict[str, str]) -> None:
+    tables = markdown_tables(documents["report.md"])
+    for title, results in by_endpoint(trial):
+        (rows,) = tables[f"Estimates: {title}"]
+        assert [row["arm"] for row in rows] == list(results["arms"])
+        for row, one in zip(rows, results["arms"].values(), strict=True):
+            shown = list(row.values())
+            assert same(shown[1], one["estimate"], 0.001)
+            assert same_interval(row["95 % interval"], one["ci"])
+            assert number(row["items"]) == one["n"]
+
+
+def test_contrasts_are_the_summarys(trial: Trial, documents: dict[str, str]) -> None:
+    tables = markdown_tables(documents["report.md"])
+    for title, results in by_endpoint(trial):
+        (rows,) = tables[f"Contrasts: {title}"]
+        for row, one in zip(rows, results["contrasts"], strict=True):
+            assert row["contrast"] == f"{one['candidate']} vs {one['reference']}"
+            assert same(row["difference"], one["estimate"], 0.001)
+            assert same_interval(row["95 % interval"], one["ci"])
+            assert same(row["p"], one["p_value"], 0.001)
+            assert same(row["adj. p"], one["p_adjusted"], 0.001)
+            assert number(row["items"]) == one["n"]
+            assert row["verdict"].split()[1].replace("-", "_") == one["verdict"]
+
+
+def test_equivalence_is_the_summarys(trial: Trial, documents: dict[str, str]) -> None:
+    tables = markdown_tables(documents["report.md"])
+    for title, results in by_endpoint(trial):
+        both, one_sided = tables[f"Equivalence: {title}"]
+        for row, other, test in zip(both, one_sided, results["equivalence"], strict=True):
+            assert same_interval(row["90 % interval"], test["ci"])
+            assert same(row["p"], test["p_value"], 0.001)
+            assert same(row["adj. p"], test["p_adjusted"], 0.001)
+            assert (row["equivalent"] == "yes") is test["equivalent"]
+            assert same(other["p"], test["p_non_inferior"], 0.001)
+            assert same(other["adj. p"], test["p_non_inferior_adjusted"], 0.001)
+            assert (other["non-inferior"] == "yes") is test["non_inferior"]
+
+
+def test_failures_are_the_summarys(trial: Trial, documents: dict[str, str]) -> None:
+    tables = markdown_tables(documents["report.md"])
+    modes = trial.summary["tasks"]["names"]["failure_modes"]
+    found, form, empty = tables["Failures: names"]
+    for one, row, shape, rest in zip(modes.values(), found, form, empty, strict=True):
+        for head, key in (("found", "tp"), ("invented", "fp"), ("missed", "fn")):
+            assert number(row[head]) == one[key]
+        assert same(row["precision"], one["precision"], 0.001)
+        assert same(row["recall"], one["recall"], 0.001)
+        assert number(shape["parsed"]) == one["parsed"]
+        assert same(shape["parse rate"], one["parse_rate"], 0.001)
+        assert number(rest["left empty"]) == one["entity_free"]["correct"]
+        assert same_interval(rest["interval"], one["entity_free"]["ci"])
+    unparsed, letters = tables["Failures: sums"]
+    modes = trial.summary["tasks"]["sums"]["failure_modes"]
+    for row, (arm, one) in zip(unparsed, modes.items(), strict=True):
+        assert number(row["unparsed"]) == one["unparsed"]
+        assert same(row["unparsed rate"], one["unparsed_rate"], 0.001)
+        for line in letters:
+            assert number(line[arm]) == one["letters"].get(line["letter"], 0)
+            assert number(line["gold"]) == one["gold_letters"].get(line["letter"], 0)
+
+
+def test_strata_are_the_summarys(trial: Trial, documents: dict[str, str]) -> None:
+    tables = markdown_tables(documents["report.md"])
+    table = trial.summary["tasks"]["sums"]["strata"]["subject"]
+    (rows,) = tables["Strata: sums, by subject, accuracy"]
+    found = [(v, arm, one) for v, s in table.items() for arm, one in s["arms"].items()]
+    for row, (value, arm, one) in zip(rows, found, strict=True):
+        assert (row["subject"], row["arm"]) == (value, arm)
+        assert same(row["accuracy"], one["estimate"], 0.001)
+        assert same_interval(row["95 % interval"], one["ci"])
+    (rows,) = tables["Strata: sums, by subject, against f16"]
+    contrasts = [one for s in table.values() for one in s["contrasts"] if one["reference"] == "f16"]
+    for row, one in zip(rows, contrasts, strict=True):
+        assert same(row["difference"], one["estimate"], 0.001)
+        assert same_interval(row["95 % interval"], one["ci"])
+        assert same(row["adj. p"], one["p_adjusted"], 0.001)
+
+
+def test_the_flow_is_the_summarys(trial: Trial) -> None:
+    summary = trial.copied()
+    keys = ("planned", "answered", "faulted", "missing", "duplicates", "analysed_items")
+    for part in summary["tasks"].values():
+        part["flow"] = dict(zip(keys, (3610, 3601, 5, 4, 2, 1200), strict=True))
+    tables = markdown_tables(trial.with_summary(summary).render()["report.md"])
+    (flow,) = tables["From planned to analysed"]
+    assert [row["task"] for row in flow] == list(summary["tasks"])
+    for row in flow:
+        heads = ("planned", "answered", "faulted", "not asked", "repeated", "items")
+        assert [number(row[head]) for head in heads] == [3610, 3601, 5, 4, 2, 1200]
+
+
+def test_flips_speed_and_power_are_the_summarys(trial: Trial, documents: dict[str, str]) -> None:
+    tables = markdown_tables(documents["report.md"])
+    for task, part in trial.summary["tasks"].items():
+        for line, one in zip(tables[f"Flips: {task}"][0], part["flips"], strict=True):
+            keys = ("harmful", "beneficial", "churn", "n")
+            assert [number(shown) for shown in list(line.values())[1:]] == [one[k] for k in keys]
+        for line, one in zip(
+            tables[f"Speed: {task}"][0], trial.summary["speed"][task].values(), strict=True
+        ):
+            for head, key in (
+                ("tokens/s", "tokens_per_second"),
+                ("mean of ratios", "mean_tokens_per_second"),
+                ("prompt tokens/s", "prompt_tokens_per_second"),
+            ):
+                assert same(line[head], one[key], 1.0)
+    (power,) = tables["Smallest difference seen"]
+    known = {task: p for task, part in trial.summary["tasks"].items() if (p := part["power"])}
+    assert [row["task"] for row in power] == list(known)
+    for row, one in zip(power, known.values(), strict=True):
+        assert same(row["detectable"], one["detectable_difference"], 0.001)
+        assert same(row["paired sd"], one["sd_paired"], 0.001)
+
+
+def test_both_documents_hold_the_same_tables(documents: dict[str, str]) -> None:
+    markdown = markdown_tables(documents["report.md"])
+    at_a_glance = markdown.pop("At a glance")
+    assert len(at_a_glance) == 2
+    rows = [
+        [list(table[0]), *(list(row.values()) for row in table)]
+        for tables in markdown.values()
+        for table in tables
+    ]
+    assert Page(documents["report.html"]).tables == rows
