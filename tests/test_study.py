@@ -38,7 +38,7 @@ def test_a_small_study_and_its_defaults() -> None:
     assert list(study.arms) == ["fp16", "q8"]
     assert study.arms["fp16"].engine == "llamacpp"
     assert (study.design.schedule, study.design.attempts) == ("round_robin", 3)
-    assert (study.analysis.methods, study.analysis.resamples) == ("classic", 10_000)
+    assert (study.analysis.methods, study.analysis.resamples) == ("calibrated", 10_000)
     quiz = study.tasks["quiz"]
     assert isinstance(quiz, ChoiceTask)
     assert (quiz.scoring, quiz.answer_mode, quiz.sample) == ("answer_letter", "letter", None)

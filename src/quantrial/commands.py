@@ -145,7 +145,11 @@ def derive_summary(run: Path, *, methods: str | None = None) -> dict[str, Any]:
         known = {item.id for item in items.get(name, [])}
         responses = {arm: folder.read_responses(name, arm, known=known) for arm in study.arms}
         outcomes[name] = score_task(
-            make_task(name, spec), items.get(name, []), responses, cluster=spec.cluster
+            make_task(name, spec),
+            items.get(name, []),
+            responses,
+            cluster=spec.cluster,
+            stratum=spec.stratify,
         )
     if not any(scored.flow.answered for scored in outcomes.values()):
         raise RunFolderError("no answer is recorded yet; `quantrial run` asks", path=run)

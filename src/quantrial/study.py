@@ -195,8 +195,8 @@ class Design(_Part):
 class Analysis(_Part):
     """How responses become findings."""
 
-    methods: Literal["classic"] = "classic"
-    """Which set of statistics."""
+    methods: Literal["calibrated", "classic"] = "calibrated"
+    """Which set of statistics: `calibrated`, or `classic` to reproduce published practice."""
     resamples: int = Field(default=10_000, ge=100, le=1_000_000)
     """Bootstrap draws."""
 

@@ -116,7 +116,7 @@ def test_clusters_follow_the_items() -> None:
     subset = panel.subset(np.array([False, True, True]))
     assert subset.clusters is not None
     assert subset.clusters.tolist() == ["y", "x"]
-    assert panel.without_clusters().clusters is None
+    assert panel.without_groups().clusters is None
 
 
 @pytest.mark.parametrize("key", ["cluster", "stratify"])

@@ -174,7 +174,7 @@ def test_other_tasks_leave_a_contrast_as_it_is(summary: dict[str, Any]) -> None:
 
 def test_an_unknown_set_of_methods_is_refused(study: Any) -> None:
     # numbers of one set under the name of another would be worse than none
-    with pytest.raises(StudyError, match="no set of methods 'bayes'; there is classic"):
+    with pytest.raises(StudyError, match="no set of methods 'bayes'; there is calibrated, classic"):
         summarised(study, responses(), methods="bayes")
 
 

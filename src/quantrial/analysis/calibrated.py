@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quantrial.analysis.methods import Contrast
+from quantrial.analysis.methods import POWER, Contrast, items_from_spread
 from quantrial.errors import InsufficientDataError, StatisticsWarning
 from quantrial.stats import (
     EquivalenceResult,
     Estimate,
     Interval,
     PairedScore,
+    Question,
     TestResult,
+    items_for_flips,
+    least_items,
     mcnemar,
     score_ratios,
     sign_flip,
@@ -95,6 +98,31 @@ class Calibrated:
         """Test candidate minus reference against both margins."""
         mask, (r, c), e = self._where((reference, candidate), endpoint)
         return self._score(mask, r, c, e).equivalence(margin, self.alpha)
+
+    def items_needed(
+        self, contrast: Contrast, endpoint: str, margin: float
+    ) -> dict[str, int | None]:
+        """Plan proportions from their rates of flips, by enumeration; else from the spread."""
+        mask, (r, c), e = self._where((contrast.reference, contrast.candidate), endpoint)
+        if self.panel.endpoints[e].type != "proportion" or self.panel.clusters is not None:
+            return items_from_spread(contrast, margin, alpha=self.alpha)
+        before, after = (self.panel.numerators[mask, column, e] > 0.5 for column in (r, c))
+        harmful, beneficial = float((before & ~after).mean()), float((after & ~before).mean())
+        if harmful + beneficial == 0.0:
+            # no answer changed: the fewest items whose silence would rule the margin out
+            least = least_items(margin, alpha=self.alpha)
+            return {"equivalence": least, "non_inferiority": least, "difference": None}
+
+        def items(question: Question) -> int | None:
+            return items_for_flips(
+                harmful, beneficial, question=question, margin=margin, power=POWER, alpha=self.alpha
+            )
+
+        return {
+            "equivalence": items("equivalent"),
+            "non_inferiority": items("non_inferior"),
+            "difference": items("difference"),
+        }
 
     def _difference(self, mask: NDArray[np.bool_], r: int, c: int, e: int) -> TestResult:
         clusters = None if self.panel.clusters is None else self.panel.clusters[mask]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quantrial.analysis.methods import Contrast
+from quantrial.analysis.methods import Contrast, items_from_spread
 from quantrial.errors import StatisticsWarning
 from quantrial.stats import (
     EquivalenceResult,
@@ -127,6 +127,12 @@ class Classic:
         """Test candidate minus reference against both margins."""
         mask, (r, c), e = self._where((reference, candidate), endpoint)
         return self._difference(mask, r, c, e).tost(margin, self.alpha)
+
+    def items_needed(
+        self, contrast: Contrast, endpoint: str, margin: float
+    ) -> dict[str, int | None]:
+        """Plan from the spread of a paired difference."""
+        return items_from_spread(contrast, margin, alpha=self.alpha)
 
     def _where(
         self, arms: tuple[str, ...], endpoint: str

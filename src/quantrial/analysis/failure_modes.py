@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from quantrial.analysis.outcomes import Panel
 from quantrial.stats import wilson
+from quantrial.tasks import Endpoint
 
 if TYPE_CHECKING:
     from quantrial.analysis.outcomes import TaskOutcomes
@@ -70,6 +74,27 @@ def _spans(outcomes: TaskOutcomes, arm: str, alpha: float) -> dict[str, Any]:
 
 def _truncated(outcomes: TaskOutcomes, arm: str) -> int:
     return sum(r is not None and r.finish_reason == "length" for r in outcomes.responses[arm])
+
+
+def failure_panel(outcomes: TaskOutcomes) -> Panel | None:
+    """Score the failure mode that is no endpoint: entity-free items answered correctly (spans).
+
+    None where the task has no such items.
+    """
+    mask = np.array([not item.gold for item in outcomes.items], dtype=np.bool_)
+    if outcomes.task.kind != "spans" or not mask.any():
+        return None
+    panel = outcomes.panel.subset(mask).without_groups()
+    endpoint = Endpoint("entity_free_correct", "proportion", {"correct": 1.0})
+    right_there = np.array(
+        [
+            [right(outcomes, arm, int(i)) or False for arm in panel.arms]
+            for i in np.flatnonzero(mask)
+        ],
+        dtype=np.float64,
+    )[:, :, None]
+    asked = panel.answered.astype(np.float64)[:, :, None]
+    return Panel(panel.arms, (endpoint,), right_there, asked, panel.answered)
 
 
 def right(outcomes: TaskOutcomes, arm: str, index: int) -> bool | None:

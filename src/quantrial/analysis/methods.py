@@ -6,11 +6,20 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from quantrial.stats import EquivalenceResult, Estimate, Interval
+from quantrial.stats import (
+    EquivalenceResult,
+    Estimate,
+    Interval,
+    items_for_difference,
+    items_for_equivalence,
+    items_for_non_inferiority,
+)
 
 if TYPE_CHECKING:
     from quantrial.analysis.outcomes import Panel
 
+POWER = 0.8
+_MOST_ITEMS = 10**9
 VERDICTS = ("equivalent", "non_inferior", "worse", "better", "inconclusive")
 
 
@@ -47,6 +56,32 @@ class Methods(Protocol):
     ) -> EquivalenceResult:
         """Test candidate minus reference against both margins."""
         ...
+
+    def items_needed(
+        self, contrast: Contrast, endpoint: str, margin: float
+    ) -> dict[str, int | None]:
+        """Say how many items in all would answer each question, were the truth as estimated.
+
+        Keys `equivalence`, `non_inferiority`, `difference`; None where no number would, or where
+        nothing is known to plan from. With a chance of `POWER`.
+        """
+        ...
+
+
+def items_from_spread(contrast: Contrast, margin: float, *, alpha: float) -> dict[str, int | None]:
+    """Count the items that would answer each question, from the spread of a paired difference."""
+    sd, estimate = contrast.sd, contrast.estimate
+    if not (sd > 0 and math.isfinite(sd)):
+        return {"equivalence": None, "non_inferiority": None, "difference": None}
+    found = {
+        "equivalence": items_for_equivalence(sd, estimate, margin, power=POWER, alpha=alpha),
+        "non_inferiority": items_for_non_inferiority(
+            sd, estimate, margin, power=POWER, alpha=alpha
+        ),
+        "difference": items_for_difference(sd, estimate, power=POWER, alpha=alpha),
+    }
+    # an estimate at the margin itself, up to rounding, asks for more than any file could hold
+    return {question: n if n and n <= _MOST_ITEMS else None for question, n in found.items()}
 
 
 def verdict(

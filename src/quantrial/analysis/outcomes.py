@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +22,8 @@ class Panel:
 
     `numerators` and `denominators` have shape (items, arms, endpoints): each endpoint is a ratio of
     their sums. `answered` has shape (items, arms); a score where it is false means nothing.
-    `clusters` has shape (items,), or is None where items are independent.
+    `clusters` (random groups that items came from) and `strata` (fixed groups that the sample was
+    balanced over) have shape (items,), or are None.
     """
 
     arms: tuple[str, ...]
@@ -31,6 +32,7 @@ class Panel:
     denominators: NDArray[np.float64]
     answered: NDArray[np.bool_]
     clusters: NDArray[np.str_] | None = None
+    strata: NDArray[np.str_] | None = None
 
     def subset(self, mask: NDArray[np.bool_]) -> Panel:
         """Keep the items of a mask."""
@@ -41,6 +43,7 @@ class Panel:
             self.denominators[mask],
             self.answered[mask],
             None if self.clusters is None else self.clusters[mask],
+            None if self.strata is None else self.strata[mask],
         )
 
     def answered_by(self, *arms: str) -> NDArray[np.bool_]:
@@ -52,8 +55,8 @@ class Panel:
         """Name the arms that answered at least one item."""
         return [arm for arm in self.arms if self.answered_by(arm).any()]
 
-    def without_clusters(self) -> Panel:
-        """Take items as independent draws."""
+    def without_groups(self) -> Panel:
+        """Take items as independent draws from one group."""
         return Panel(self.arms, self.endpoints, self.numerators, self.denominators, self.answered)
 
 
@@ -95,6 +98,7 @@ def score_task(
     responses: Mapping[str, Sequence[Response]],
     *,
     cluster: str | None = None,
+    stratum: str | None = None,
 ) -> TaskOutcomes:
     """Score and align one task.
 
@@ -102,7 +106,8 @@ def score_task(
         task: knows how to score.
         items: the planned items.
         responses: every recorded attempt, by arm; the last answer to an item wins.
-        cluster: metadata key of the groups that items came from.
+        cluster: metadata key of the random groups that items came from.
+        stratum: metadata key of the fixed groups that the sample was balanced over.
     """
     index = {item.id: i for i, item in enumerate(items)}
     chosen: dict[str, tuple[Response | None, ...]] = {}
@@ -124,7 +129,11 @@ def score_task(
             None if response is None else task.score(item, response.output)
             for item, response in zip(items, row, strict=True)
         )
-    panel = _panel(task, items, outcomes, cluster)
+    panel = _panel(task, items, outcomes)
+    if items and cluster is not None:
+        panel = replace(panel, clusters=labels(items, cluster))
+    if items and stratum is not None:
+        panel = replace(panel, strata=labels(items, stratum))
     planned, answered = len(items) * len(responses), int(panel.answered.sum())
     flow = Flow(
         planned=planned,
@@ -141,7 +150,6 @@ def _panel(
     task: Task,
     items: Sequence[Item],
     outcomes: Mapping[str, tuple[Outcome | None, ...]],
-    cluster: str | None,
 ) -> Panel:
     arms, endpoints = tuple(outcomes), tuple(task.endpoints)
     shape = (len(items), len(arms), len(endpoints))
@@ -155,10 +163,7 @@ def _panel(
             denominators[:, a, e] = (
                 _weighed(row, endpoint.denominator) if endpoint.denominator else answered[:, a]
             )
-    clusters = None
-    if cluster is not None:
-        clusters = labels(items, cluster)
-    return Panel(arms, endpoints, numerators, denominators, answered, clusters)
+    return Panel(arms, endpoints, numerators, denominators, answered)
 
 
 def labels(items: Sequence[Item], key: str) -> NDArray[np.str_]:

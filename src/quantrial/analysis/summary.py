@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,27 +12,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quantrial.analysis.calibrated import Calibrated
 from quantrial.analysis.classic import Classic
-from quantrial.analysis.failure_modes import failure_modes, flips
-from quantrial.analysis.methods import Methods, verdict
+from quantrial.analysis.failure_modes import failure_modes, failure_panel, flips
+from quantrial.analysis.methods import POWER, Methods, verdict
 from quantrial.analysis.outcomes import Panel, TaskOutcomes, labels, plain
 from quantrial.analysis.speed import speed
 from quantrial.errors import StatisticsWarning, StudyError
 from quantrial.stats import (
     detectable_difference,
     holm,
-    items_for_difference,
-    items_for_equivalence,
-    items_for_non_inferiority,
 )
 
 if TYPE_CHECKING:
     from quantrial.study import Study
 
 SUMMARY_SCHEMA = "quantrial.summary/1"
-METHODS = {Classic.name: Classic}
-_POWER = 0.8
-_MOST_ITEMS = 10**9
+METHODS: dict[str, type[Calibrated] | type[Classic]] = {
+    Calibrated.name: Calibrated,
+    Classic.name: Classic,
+}
 
 
 def summarise(
@@ -143,7 +142,7 @@ class _Task:
         """Derive everything about the task; what a statistic could not say stands in `warnings`."""
         primary = self.scored.task.endpoints[0].name
         self._unanswered()
-        methods = self._methods(self.scored.panel, self.name)
+        methods = self._methods(self._grouped_panel(), self.name)
         endpoints = {
             e.name: self._endpoint(methods, e.name, f"{self.name}.{e.name}")
             for e in self.scored.task.endpoints
@@ -161,6 +160,8 @@ class _Task:
                 arm: failure_modes(self.scored, arm, alpha=self.study.alpha)
                 for arm in self.scored.arms
             },
+            "failure_contrasts": self._failure_contrasts(),
+            "disagreements": self._disagreements(endpoints[primary]["contrasts"], primary),
             "strata": self._strata(primary),
             "power": self._power(endpoints[primary]["contrasts"]),
             "warnings": self.remarks.sentences(),
@@ -176,6 +177,58 @@ class _Task:
         for r, c in self.pairs:
             if {r, c} <= set(answering) and not panel.answered_by(r, c).any():
                 self.remarks.add(f"{c} vs {r}", "no item was answered by both; not compared")
+
+    def _grouped_panel(self) -> Panel:
+        """Return the scores with the groups that the set of methods asks about.
+
+        `classic` resamples clusters and knows no strata. For `calibrated` a group is fixed or
+        random: a key that the study names as both is taken as strata, and the remarks say so.
+        """
+        panel = self.scored.panel
+        if panel.clusters is None or self.make_methods is Classic:
+            return panel
+        if self.spec.cluster == self.spec.stratify:
+            self.remarks.add(
+                self.spec.cluster or "",
+                "named as stratum and as cluster; taken as strata: what is said holds for these "
+                "groups, not for groups like these",
+            )
+            return dataclasses.replace(panel, clusters=None)
+        return dataclasses.replace(panel, strata=None)
+
+    def _failure_contrasts(self) -> list[dict[str, Any]]:
+        """Test the failure modes that are no endpoint of the task, where there are any."""
+        panel = failure_panel(self.scored)
+        if panel is None or self.make_methods is Classic:
+            return []
+        name = panel.endpoints[0].name
+        methods = self._methods(panel, f"{self.name}.{name}")
+        arms = panel.arms_with_answers()
+        contrasts, equivalence = self._contrasts(methods, name, f"{self.name}.{name}", arms)
+        return [
+            {"endpoint": name, **contrast, "equivalence": test}
+            for contrast, test in zip(contrasts, equivalence, strict=True)
+        ]
+
+    def _disagreements(
+        self, contrasts: Sequence[Mapping[str, Any]], primary: str
+    ) -> list[dict[str, Any]]:
+        """Name the contrasts on which the other set of methods comes to another verdict."""
+        other = next(m for m in METHODS.values() if m is not self.make_methods)
+        mine, own = self.remarks, self.make_methods
+        self.remarks, self.make_methods = _Remarks(), other
+        try:
+            methods = self._methods(self._grouped_panel(), self.name)
+            arms = methods.panel.arms_with_answers()
+            theirs, _ = self._contrasts(methods, primary, f"{self.name}.{primary}", arms)
+        finally:
+            self.remarks, self.make_methods = mine, own
+        by_id = {one["id"]: one["verdict"] for one in theirs}
+        return [
+            {"id": one["id"], own.name: one["verdict"], other.name: by_id[one["id"]]}
+            for one in contrasts
+            if by_id[one["id"]] != one["verdict"]
+        ]
 
     def _methods(self, panel: Panel, label: str) -> Methods:
         return self.make_methods(
@@ -245,7 +298,11 @@ class _Task:
                     "n": one.n,
                     "sd_paired": one.sd,
                     "verdict": said,
-                    "items_needed": self._items_needed(said, one.sd, one.estimate),
+                    "items_needed": (
+                        methods.items_needed(one, endpoint, self.margin)
+                        if said == "inconclusive"
+                        else None
+                    ),
                 }
             )
             equivalence.append(
@@ -268,23 +325,6 @@ class _Task:
             )
         return contrasts, equivalence
 
-    def _items_needed(self, said: str, sd: float, estimate: float) -> dict[str, int | None] | None:
-        """Say how many items in all would settle an open question, were the truth as estimated."""
-        if said != "inconclusive":
-            return None
-        if not (sd > 0 and math.isfinite(sd)):
-            return {"equivalence": None, "non_inferiority": None, "difference": None}
-        alpha, margin = self.study.alpha, self.margin
-        found = {
-            "equivalence": items_for_equivalence(sd, estimate, margin, power=_POWER, alpha=alpha),
-            "non_inferiority": items_for_non_inferiority(
-                sd, estimate, margin, power=_POWER, alpha=alpha
-            ),
-            "difference": items_for_difference(sd, estimate, power=_POWER, alpha=alpha),
-        }
-        # an estimate at the margin itself, up to rounding, asks for more than any file could hold
-        return {question: n if n and n <= _MOST_ITEMS else None for question, n in found.items()}
-
     def _strata(self, primary: str) -> dict[str, dict[str, Any]]:
         """Repeat arms and contrasts on the primary endpoint in each value of the stratum's key."""
         key = self.spec.stratify
@@ -294,7 +334,7 @@ class _Task:
         table = {}
         for value in sorted(set(values.tolist())):
             mask = values == value
-            panel = self.scored.panel.subset(mask).without_clusters()
+            panel = self.scored.panel.subset(mask).without_groups()
             label = f"{self.name}.{primary}.{key}={value}"
             methods = self._methods(panel, label)
             arms = panel.arms_with_answers()
@@ -327,9 +367,9 @@ class _Task:
             "sd_paired": widest["sd_paired"],
             "n": widest["n"],
             "detectable_difference": detectable_difference(
-                widest["sd_paired"], widest["n"], power=_POWER, alpha=self.study.alpha
+                widest["sd_paired"], widest["n"], power=POWER, alpha=self.study.alpha
             ),
-            "power": _POWER,
+            "power": POWER,
             "alpha": self.study.alpha,
         }
 
