@@ -61,6 +61,14 @@ def test_score_ratios_by_hand_a_sum_of_unchanged_items_counts_as_n() -> None:
     assert few.interval().low < many.interval().low < 0.0
 
 
+def test_score_ratios_by_hand_without_a_known_support() -> None:
+    # three gains and no loss: a true loss of .1 puts mass on the unseen end of the support, which
+    # is the largest change seen (1) plus the tested difference; half of that change is taken off
+    variance = value_variance(np.array([0.0, 1.0]), np.array([47.0, 3.0]), -0.1, 1.1)
+    result = score_ratios(*flips(0, 3, 50)).test(-0.1, "greater")
+    assert result.statistic == pytest.approx((0.06 + 0.1 - 0.5 / 50) / math.sqrt(variance / 50))
+
+
 @pytest.mark.parametrize("case", [(2, 1, 499), (0, 0, 60), (7, 1, 21), (20, 35, 300), (0, 9, 40)])
 def test_score_ratios_against_reference_tango(case: tuple[int, int, int]) -> None:
     harmful, beneficial, n = case

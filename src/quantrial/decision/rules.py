@@ -5,20 +5,19 @@ Every entry has a `text`, the ids of its findings in `because`, and their number
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
+from quantrial.decision.cautions import cautions
 from quantrial.decision.constraints import Constraints, check, constrained
 from quantrial.decision.trial import Trial
 from quantrial.decision.words import (
     Document,
     by_margin,
-    carrying_p,
     counted,
-    evidence,
+    entry,
     listed,
     margin,
-    p_value,
     points,
     ratio,
     size,
@@ -31,6 +30,8 @@ _GUARDS = {
     "precision": "It returns entities that are not there, or mislabels them: schema validation "
     "will not see that; check that every text it returns stands in the input, and sample inputs "
     "without entities.",
+    "entity_free_correct": "It invents entities where there are none: schema validation will not "
+    "see that; sample inputs without entities.",
     "recall": "It misses entities: no validator sees what is absent; audit a sample by hand.",
     "parse_rate": "It breaks the output format: validate the JSON and retry, or constrain "
     "decoding.",
@@ -56,7 +57,7 @@ def decide_from(summary: Document, constraints: Constraints | None = None) -> di
         "pick_when": [_pick_when(trial, arm) for arm in trial.cheaper_than(default["arm"])],
         "avoid_for": list(_avoid_for(trial)),
         "stay_when": list(_stay_when(trial, constraints)),
-        "cautions": [*_cautions(trial), *_unadjusted(trial, default)],
+        "cautions": cautions(trial, default),
         "controls": [_control(trial, arm) for arm in trial.controls],
     }
     if constraints.stated:
@@ -65,16 +66,6 @@ def decide_from(summary: Document, constraints: Constraints | None = None) -> di
     decision["costs"] = {arm: trial.cost(arm) for arm in trial.by_cost}
     decision["findings"] = trial.findings
     return decision
-
-
-def _entry(text: str, findings: Sequence[Document | None], **more: Any) -> dict[str, Any]:
-    found = {f["id"]: f for f in findings if f is not None}
-    return {
-        **more,
-        "text": text,
-        "because": list(found),
-        "evidence": [evidence(finding) for finding in found.values()],
-    }
 
 
 def _default(trial: Trial) -> dict[str, Any]:
@@ -87,7 +78,7 @@ def _default(trial: Trial) -> dict[str, Any]:
                 for f in found
             )
             text = f"Ship {arm}: {trial.saving(arm)}; shown to lose less than {kept}."
-            return _entry(text, found, arm=arm, missing=[])
+            return entry(text, found, arm=arm, missing=[])
     missing = [
         _missing(trial, task, arm)
         for arm in trial.cheaper
@@ -105,7 +96,7 @@ def _default(trial: Trial) -> dict[str, Any]:
         why = f"no cheaper arm is shown to lose less than {kept}"
     text = " ".join([f"Stay with {trial.reference}: {why}.", *(one["text"] for one in missing)])
     found = [trial.findings[one["because"]] for one in missing if one["because"]]
-    return _entry(text, found, arm=trial.reference, missing=missing)
+    return entry(text, found, arm=trial.reference, missing=missing)
 
 
 def _missing(trial: Trial, task: str, arm: str) -> dict[str, Any]:
@@ -166,7 +157,7 @@ def _pick_when(trial: Trial, arm: str) -> dict[str, Any]:
     )
     found = [trial.primary(task, arm) for task in trial.tasks]
     found += [trial.findings[guard["because"]] for guard in guards]
-    return _entry(
+    return entry(
         text,
         found,
         arm=arm,
@@ -215,7 +206,7 @@ def _avoid_for(trial: Trial) -> Iterator[dict[str, Any]]:
                 f"Avoid {arm} for {trial.named(task)}: it is worse there, by an estimated {loss}."
             )
             found = [finding, *(trial.findings[guard["because"]] for guard in guards)]
-            yield _entry(text, found, arm=arm, workload=trial.workload(task), task=task)
+            yield entry(text, found, arm=arm, workload=trial.workload(task), task=task)
 
 
 # How a verdict short of equivalence is said of an arm on some workloads.
@@ -246,7 +237,7 @@ def _stay_when(trial: Trial, constraints: Constraints) -> Iterator[dict[str, Any
             )
             text = f"Stay with {trial.reference} rather than {arm} when {when}: {arm} {why}."
             found = [finding for part in short.values() for finding in part]
-            yield _entry(text, found, arm=trial.reference, instead_of=arm)
+            yield entry(text, found, arm=trial.reference, instead_of=arm)
         speedup = trial.speedup(arm)
         if speedup is None:
             continue
@@ -258,7 +249,7 @@ def _stay_when(trial: Trial, constraints: Constraints) -> Iterator[dict[str, Any
             text = f"{stay}: {at}."
         else:
             continue
-        yield _entry(text, [], arm=trial.reference, instead_of=arm)
+        yield entry(text, [], arm=trial.reference, instead_of=arm)
 
 
 def _control(trial: Trial, arm: str) -> dict[str, Any]:
@@ -274,57 +265,4 @@ def _control(trial: Trial, arm: str) -> dict[str, Any]:
             "trial could have missed real harm. Use more or harder items before acting on it."
         )
     found = [trial.primary(task, arm) for task in worse or trial.tasks]
-    return _entry(text, found, arm=arm, found_worse=bool(worse))
-
-
-def _cautions(trial: Trial) -> Iterator[dict[str, Any]]:
-    for task, part in trial.tasks.items():
-        answered = part["endpoints"][part["primary"]]["arms"]
-        own = answered.get(trial.reference)
-        flow, floor = part["flow"], part.get("chance") or 0.0
-        said = [
-            f"{arm} answered nothing on {task}, so nothing is said of it there."
-            for arm in trial.by_cost
-            if arm not in answered
-        ]
-        if own is not None and own["estimate"] is None:
-            said.append(
-                f"On {task} there was nothing to find and {trial.reference} found nothing: its "
-                f"{part['primary'].replace('_', '-')} has no value."
-            )
-        elif (
-            own is not None
-            and (own["ci"][0] if own["ci"][0] is not None else own["estimate"]) <= floor
-        ):
-            said.append(
-                f"On {task} the reference itself is not shown to be above its floor "
-                f"({100 * floor:.0f} %): a loss could not show there."
-            )
-        if flow["missing"]:
-            were = "is" if flow["missing"] == 1 else "are"
-            said.append(
-                f"{flow['missing']:,} of {counted(flow['planned'], 'planned call')} on {task} "
-                f"{were} not asked yet: this is a look at an unfinished run."
-            )
-        if flow["faulted"]:
-            were = "is" if flow["faulted"] == 1 else "are"
-            said.append(
-                f"{flow['faulted']:,} of {counted(flow['planned'], 'call')} on {task} ended in a "
-                f"fault and {were} left out of every comparison of that arm."
-            )
-        for text in said:
-            yield _entry(text, [], task=task)
-
-
-def _unadjusted(trial: Trial, default: Document) -> Iterator[dict[str, Any]]:
-    """Warn where the default rests on a test that would not survive adjustment."""
-    alpha = trial.summary["alpha"]
-    for task in trial.tasks if default["arm"] != trial.reference else ():
-        finding = trial.primary(task, default["arm"])
-        p = carrying_p(finding) if finding else None
-        if finding and p is not None and p >= alpha:
-            text = (
-                f"That {default['arm']} keeps the margin on {trial.named(task)} is shown by a test "
-                f"of its own; adjusted for all pairs of arms it is not (p = {p_value(p)})."
-            )
-            yield _entry(text, [finding], task=task)
+    return entry(text, found, arm=arm, found_worse=bool(worse))

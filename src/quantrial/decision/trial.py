@@ -143,32 +143,40 @@ def _bits(quantization: str | None, arm: str) -> float | None:
 def _findings(summary: Document) -> Iterator[dict[str, Any]]:
     """Yield a finding for every contrast, with its test of equivalence beside it."""
     for task, part in summary["tasks"].items():
-        for endpoint, results in part["endpoints"].items():
-            by_pair = {(e["reference"], e["candidate"]): e for e in results["equivalence"]}
-            for contrast in results["contrasts"]:
-                test = by_pair[contrast["reference"], contrast["candidate"]]
-                yield {
-                    "id": contrast["id"],
-                    "kind": "primary" if endpoint == part["primary"] else "secondary",
-                    "task": task,
-                    "workload": part["workload"],
-                    "endpoint": endpoint,
-                    "reference": contrast["reference"],
-                    "candidate": contrast["candidate"],
-                    "estimate": contrast["estimate"],
-                    "ci": contrast["ci"],
-                    "confidence": contrast["confidence"],
-                    "p_value": contrast["p_value"],
-                    "p_adjusted": contrast["p_adjusted"],
-                    "p_method": contrast["p_method"],
-                    "margin": test["margin"],
-                    "equivalence_ci": test["ci"],
-                    "equivalence_confidence": test["confidence"],
-                    "equivalence_p": test["p_value"],
-                    "equivalence_p_adjusted": test["p_adjusted"],
-                    "non_inferiority_p": test["p_non_inferior"],
-                    "non_inferiority_p_adjusted": test["p_non_inferior_adjusted"],
-                    "n": contrast["n"],
-                    "verdict": contrast["verdict"],
-                    "items_needed": contrast["items_needed"],
-                }
+        for kind, endpoint, contrast, test in _contrasts(part):
+            yield {
+                "id": contrast["id"],
+                "kind": kind,
+                "task": task,
+                "workload": part["workload"],
+                "endpoint": endpoint,
+                "reference": contrast["reference"],
+                "candidate": contrast["candidate"],
+                "estimate": contrast["estimate"],
+                "ci": contrast["ci"],
+                "confidence": contrast["confidence"],
+                "p_value": contrast["p_value"],
+                "p_adjusted": contrast["p_adjusted"],
+                "p_method": contrast["p_method"],
+                "margin": test["margin"],
+                "equivalence_ci": test["ci"],
+                "equivalence_confidence": test["confidence"],
+                "equivalence_p": test["p_value"],
+                "equivalence_p_adjusted": test["p_adjusted"],
+                "non_inferiority_p": test["p_non_inferior"],
+                "non_inferiority_p_adjusted": test["p_non_inferior_adjusted"],
+                "n": contrast["n"],
+                "verdict": contrast["verdict"],
+                "items_needed": contrast["items_needed"],
+            }
+
+
+def _contrasts(part: Document) -> Iterator[tuple[str, str, Document, Document]]:
+    """Yield kind, endpoint, contrast and test of equivalence; failure modes after the endpoints."""
+    for endpoint, results in part["endpoints"].items():
+        kind = "primary" if endpoint == part["primary"] else "secondary"
+        by_pair = {(e["reference"], e["candidate"]): e for e in results["equivalence"]}
+        for contrast in results["contrasts"]:
+            yield kind, endpoint, contrast, by_pair[contrast["reference"], contrast["candidate"]]
+    for contrast in part.get("failure_contrasts", ()):
+        yield "failure_mode", contrast["endpoint"], contrast, contrast["equivalence"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Document = Mapping[str, Any]
@@ -104,3 +104,14 @@ def counted(count: int, noun: str) -> str:
 def ratio(value: float) -> str:
     """Write a ratio of speeds: `1.30 times`."""
     return f"{value:.2f} times"
+
+
+def entry(text: str, findings: Sequence[Document | None], **more: Any) -> dict[str, Any]:
+    """Write one entry of a decision: its text, the ids of its findings, their numbers."""
+    found = {f["id"]: f for f in findings if f is not None}
+    return {
+        **more,
+        "text": text,
+        "because": list(found),
+        "evidence": [evidence(finding) for finding in found.values()],
+    }

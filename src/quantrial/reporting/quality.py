@@ -66,7 +66,12 @@ def arms_section(summary: Document) -> Section:
 def contrasts_section(summary: Document) -> Section:
     """Every pair of arms, compared on the items both answered."""
     groups = []
-    for task, _, name, results, primary in _endpoints(summary):
+    modes = [
+        (task, part, name, results, False)
+        for task, part in summary["tasks"].items()
+        for name, results in failure_endpoints(part).items()
+    ]
+    for task, _, name, results, primary in (*_endpoints(summary), *modes):
         table = _contrast_table(f"{endpoint_word(name)} on {task}", results["contrasts"])
         notes = (f"Finding ids begin with {task}.{name}.", *_methods_note(results["contrasts"]))
         groups.append(_group("Contrasts", task, name, table, primary=primary, notes=notes))
@@ -294,6 +299,16 @@ def _endpoints(summary: Document) -> Iterator[tuple[str, Document, str, Document
             for name, results in part["endpoints"].items():
                 if (name == part["primary"]) is primary:
                     yield task, part, name, results, primary
+
+
+def failure_endpoints(part: Document) -> Mapping[str, Document]:
+    """Group a task's contrasts of failure modes by their endpoint, in the shape of endpoints."""
+    grouped: dict[str, dict[str, Any]] = {}
+    for one in part.get("failure_contrasts", ()):
+        results = grouped.setdefault(one["endpoint"], {"contrasts": [], "equivalence": []})
+        results["contrasts"].append(one)
+        results["equivalence"].append(one["equivalence"])
+    return grouped
 
 
 def _group(

@@ -89,7 +89,10 @@ def contrast_headings(summary: Document) -> dict[str, str]:
     return {
         one["id"]: quality.contrast_group_title(task, name)
         for task, part in summary["tasks"].items()
-        for name, results in part["endpoints"].items()
+        for name, results in (
+            *part["endpoints"].items(),
+            *quality.failure_endpoints(part).items(),
+        )
         for one in results["contrasts"]
     }
 

@@ -25,6 +25,13 @@ _METHODS = {
     "cluster-bootstrap-percentile": "cluster bootstrap",
     "bootstrap-centred": "centred bootstrap",
     "bootstrap-tost": "bootstrap TOST",
+    "score": "score",
+    "score-strata": "score, within strata",
+    "score-clusters": "score, over clusters",
+    "refused": "none: too few clusters",
+    "sign-flip": "sign-flip permutation",
+    "sign-flip-exact": "sign-flip, all outcomes",
+    "mcnemar-midp": "McNemar, mid-p",
     "mcnemar-exact": "McNemar, exact",
     "mcnemar-yates": "McNemar, Yates",
 }

@@ -44,8 +44,8 @@ def sign_flip(
         empty: the value of 0/0.
 
     Returns:
-        The two-sided p with the observed difference of the ratios as statistic; `sign-flip-exact` where at
-        most 20,000 distinct outcomes could be counted, else `sign-flip`, whose p is
+        The two-sided p; the statistic is the observed difference of the ratios. The method is
+        `sign-flip-exact` where at most 20,000 outcomes could be counted, else `sign-flip`: p is
         (k + 1) / (resamples + 1). Without a changed item p is 1.
 
     Raises:
@@ -81,7 +81,7 @@ def sign_flip(
     if clusters is not None:
         codes = checked_codes(clusters, n, "clusters")
         groups = int(codes.max()) + 1
-        changes = np.bincount(codes, weights=changes)
+        changes = np.bincount(codes, weights=changes).astype(np.float64)
     sizes = np.abs(changes)
     moved = sizes > _NOTHING * max(1.0, float(sizes.max()))
     distinct, counts = np.unique(sizes[moved], return_counts=True)
@@ -107,7 +107,8 @@ def _distance(sums: Floats, spread: float) -> Floats:
     """Return |t|, corrected for skewness, from sums of signed changes and of their cubes."""
     t = sums[:, 0] / math.sqrt(spread)
     skewness = sums[:, 1] / spread**1.5
-    return np.abs(t + skewness * (1.0 + 2.0 * t**2) / 6.0)
+    distance: Floats = np.abs(t + skewness * (1.0 + 2.0 * t**2) / 6.0)
+    return distance
 
 
 def _all_outcomes(distinct: Floats, counts: NDArray[np.int64]) -> tuple[Floats, Floats]:

@@ -1,0 +1,83 @@
+"""What to be careful of before acting on a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from quantrial.decision.trial import Trial
+from quantrial.decision.words import Document, carrying_p, counted, entry, p_value
+
+
+def cautions(trial: Trial, default: Document) -> list[dict[str, Any]]:
+    """List what the data could not show, what is missing, and where methods disagree."""
+    return [*_cautions(trial), *_unadjusted(trial, default), *_disagreements(trial)]
+
+
+def _cautions(trial: Trial) -> Iterator[dict[str, Any]]:
+    for task, part in trial.tasks.items():
+        answered = part["endpoints"][part["primary"]]["arms"]
+        own = answered.get(trial.reference)
+        flow, floor = part["flow"], part.get("chance") or 0.0
+        said = [
+            f"{arm} answered nothing on {task}, so nothing is said of it there."
+            for arm in trial.by_cost
+            if arm not in answered
+        ]
+        if own is not None and own["estimate"] is None:
+            said.append(
+                f"On {task} there was nothing to find and {trial.reference} found nothing: its "
+                f"{part['primary'].replace('_', '-')} has no value."
+            )
+        elif (
+            own is not None
+            and (own["ci"][0] if own["ci"][0] is not None else own["estimate"]) <= floor
+        ):
+            said.append(
+                f"On {task} the reference itself is not shown to be above its floor "
+                f"({100 * floor:.0f} %): a loss could not show there."
+            )
+        if flow["missing"]:
+            were = "is" if flow["missing"] == 1 else "are"
+            said.append(
+                f"{flow['missing']:,} of {counted(flow['planned'], 'planned call')} on {task} "
+                f"{were} not asked yet: this is a look at an unfinished run."
+            )
+        if flow["faulted"]:
+            were = "is" if flow["faulted"] == 1 else "are"
+            said.append(
+                f"{flow['faulted']:,} of {counted(flow['planned'], 'call')} on {task} ended in a "
+                f"fault and {were} left out of every comparison of that arm."
+            )
+        for text in said:
+            yield entry(text, [], task=task)
+
+
+def _disagreements(trial: Trial) -> Iterator[dict[str, Any]]:
+    """Say where the other set of methods comes to another verdict on a candidate."""
+    for task, part in trial.tasks.items():
+        for one in part.get("disagreements", ()):
+            finding = trial.findings[one["id"]]
+            if finding["reference"] != trial.reference or finding["candidate"] in trial.controls:
+                continue
+            said = " and ".join(
+                f"{verdict.replace('_', '-')} by the {methods} methods"
+                for methods, verdict in one.items()
+                if methods != "id"
+            )
+            text = f"On {trial.named(task)}, {finding['candidate']} is {said}."
+            yield entry(text, [finding], task=task)
+
+
+def _unadjusted(trial: Trial, default: Document) -> Iterator[dict[str, Any]]:
+    """Warn where the default rests on a test that would not survive adjustment."""
+    alpha = trial.summary["alpha"]
+    for task in trial.tasks if default["arm"] != trial.reference else ():
+        finding = trial.primary(task, default["arm"])
+        p = carrying_p(finding) if finding else None
+        if finding and p is not None and p >= alpha:
+            text = (
+                f"That {default['arm']} keeps the margin on {trial.named(task)} is shown by a test "
+                f"of its own; adjusted for all pairs of arms it is not (p = {p_value(p)})."
+            )
+            yield entry(text, [finding], task=task)
