@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet --constraint constraints.txt
 
-.PHONY: setup dev demo test check format lint types docs example clean
+.PHONY: setup dev demo test check format lint types docs example picture clean
 
 setup: $(VENV)/.runtime
 dev: $(VENV)/.dev
@@ -48,6 +48,12 @@ example: setup
 	$(BIN)/quantrial analyze examples/demo
 	$(BIN)/quantrial decide examples/demo
 	$(BIN)/quantrial report examples/demo
+
+# The picture of the example's report in the README; needs Debian's chromium.
+picture:
+	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --disable-background-networking \
+	  --force-device-scale-factor=1 --window-size=1200,860 --user-data-dir=$$(mktemp -d) \
+	  --screenshot=docs/images/report.png file://$(CURDIR)/examples/demo/report.html
 
 clean:
 	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache .hypothesis
