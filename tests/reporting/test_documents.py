@@ -116,7 +116,7 @@ def test_arms_that_differ_in_more_than_weights_are_named(trial: Trial) -> None:
 
 
 def test_limits_say_what_was_not_varied(trial: Trial, documents: dict[str, str]) -> None:
-    for words in ("no positive control", "Temperature 0", "classic method set", "One seed (11)"):
+    for words in ("no positive control", "Temperature 0", "calibrated method set", "One seed (11)"):
         assert words in documents["report.md"]
     calibrated = trial.copied() | {"methods": "calibrated"}
     assert "classic method set" not in trial.with_summary(calibrated).render()["report.md"]

@@ -180,6 +180,12 @@ def _limits(study: Study, summary: Document, manifest: Manifest) -> Iterator[str
             "The classic method set claims equivalence too often when few answers change: the "
             "percentile bootstrap then reports intervals that are too narrow, or none."
         )
+    else:
+        yield (
+            "The calibrated method set was simulated, not proven: its claims about F1 are rough "
+            "where fewer than about ten answers changed, and its claims over clusters where these "
+            "are few."
+        )
     if not any(arm.control for arm in study.arms.values()):
         yield (
             "There is no positive control: nothing in this study shows that it would have found "

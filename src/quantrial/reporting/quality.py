@@ -66,12 +66,7 @@ def arms_section(summary: Document) -> Section:
 def contrasts_section(summary: Document) -> Section:
     """Every pair of arms, compared on the items both answered."""
     groups = []
-    modes = [
-        (task, part, name, results, False)
-        for task, part in summary["tasks"].items()
-        for name, results in failure_endpoints(part).items()
-    ]
-    for task, _, name, results, primary in (*_endpoints(summary), *modes):
+    for task, _, name, results, primary in (*_endpoints(summary), *_failure_modes(summary)):
         table = _contrast_table(f"{endpoint_word(name)} on {task}", results["contrasts"])
         notes = (f"Finding ids begin with {task}.{name}.", *_methods_note(results["contrasts"]))
         groups.append(_group("Contrasts", task, name, table, primary=primary, notes=notes))
@@ -90,7 +85,7 @@ def contrast_group_title(task: str, name: str) -> str:
 def equivalence_section(summary: Document) -> Section:
     """What is shown to be practically the same."""
     groups = []
-    for task, part, name, results, primary in _endpoints(summary):
+    for task, part, name, results, primary in (*_endpoints(summary), *_failure_modes(summary)):
         tests = results["equivalence"]
         tables = _equivalence_tables(f"{endpoint_word(name)} on {task}", tests)
         margin = listed([size_of_points(test["margin"]) for test in tests])
@@ -299,6 +294,13 @@ def _endpoints(summary: Document) -> Iterator[tuple[str, Document, str, Document
             for name, results in part["endpoints"].items():
                 if (name == part["primary"]) is primary:
                     yield task, part, name, results, primary
+
+
+def _failure_modes(summary: Document) -> Iterator[tuple[str, Document, str, Document, bool]]:
+    """Walk over the failure modes that are tested beside the endpoints."""
+    for task, part in summary["tasks"].items():
+        for name, results in failure_endpoints(part).items():
+            yield task, part, name, results, False
 
 
 def failure_endpoints(part: Document) -> Mapping[str, Document]:

@@ -60,7 +60,7 @@ def _link(one: str, findings: Document) -> Part:
     finding = findings[one]
     said = finding["verdict"]
     name = endpoint(finding["endpoint"])
-    about = name if finding["kind"] == "secondary" else finding["workload"]
+    about = finding["workload"] if finding["kind"] == "primary" else name
     return Part(
         text=one,
         target=one,
