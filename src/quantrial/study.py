@@ -198,7 +198,9 @@ class Analysis(_Part):
     methods: Literal["calibrated", "classic"] = "calibrated"
     """Which set of statistics: `calibrated`, or `classic` to reproduce published practice."""
     resamples: int = Field(default=10_000, ge=100, le=1_000_000)
-    """Bootstrap draws."""
+    """Bootstrap and permutation draws."""
+    declared_failure_modes: tuple[str, ...] = ()
+    """Failure modes to be tested from the start; the others are reported as exploratory."""
 
 
 class Study(_Part):
@@ -256,8 +258,11 @@ class Study(_Part):
         return self.margin if own is None else own
 
     def canonical(self) -> dict[str, Any]:
-        """Return the study as plain JSON values with every default filled in."""
-        return self.model_dump(mode="json")
+        """Return what the study says as plain JSON values, without what is the default anyway.
+
+        A later version with a new optional key therefore gives an old study the same hash.
+        """
+        return self.model_dump(mode="json", exclude_defaults=True)
 
     @property
     def hash(self) -> str:

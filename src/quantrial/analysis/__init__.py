@@ -2,7 +2,8 @@
 
 from quantrial.analysis.methods import VERDICTS, Contrast, Methods, verdict
 from quantrial.analysis.outcomes import Flow, Panel, TaskOutcomes, score_task
-from quantrial.analysis.summary import SUMMARY_SCHEMA, pairs_of, summarise
+from quantrial.analysis.summary import SUMMARY_SCHEMA, summarise
+from quantrial.analysis.task_summary import pairs_of
 
 __all__ = [
     "SUMMARY_SCHEMA",

@@ -84,6 +84,21 @@ def items_from_spread(contrast: Contrast, margin: float, *, alpha: float) -> dic
     return {question: n if n and n <= _MOST_ITEMS else None for question, n in found.items()}
 
 
+def also(
+    said: str, p_adjusted: float, equivalence: EquivalenceResult, *, alpha: float
+) -> str | None:
+    """Name what holds beside the verdict, so that a small yet certain loss is told as both.
+
+    An `equivalent` contrast may be statistically `worse` or `better`; a `worse` one may still be
+    `non_inferior`. None where the verdict says it all.
+    """
+    if said == "equivalent" and not math.isnan(p_adjusted) and p_adjusted < alpha:
+        return "better" if equivalence.estimate > 0 else "worse"
+    if said == "worse" and equivalence.non_inferior:
+        return "non_inferior"
+    return None
+
+
 def verdict(
     estimate: float, p_adjusted: float, equivalence: EquivalenceResult, *, alpha: float
 ) -> str:

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from quantrial.analysis.calibrated import Calibrated
-from quantrial.analysis.classic import Classic
-from quantrial.analysis.failure_modes import failure_modes, failure_panel, flips
-from quantrial.analysis.methods import POWER, Methods, verdict
-from quantrial.analysis.outcomes import Panel, TaskOutcomes, labels, plain
+from quantrial.analysis.outcomes import TaskOutcomes, plain
 from quantrial.analysis.speed import speed
-from quantrial.errors import StatisticsWarning, StudyError
-from quantrial.stats import (
-    detectable_difference,
-    holm,
-)
+from quantrial.analysis.task_summary import METHODS, TaskSummary
+from quantrial.errors import StudyError
+from quantrial.stats import holm, intersection_union
 
 if TYPE_CHECKING:
     from quantrial.study import Study
 
 SUMMARY_SCHEMA = "quantrial.summary/1"
-METHODS: dict[str, type[Calibrated] | type[Classic]] = {
-    Calibrated.name: Calibrated,
-    Classic.name: Classic,
-}
 
 
 def summarise(
@@ -56,6 +39,10 @@ def summarise(
         raise StudyError(
             f"there is no set of methods {methods!r}; there is {', '.join(METHODS)}", key="methods"
         )
+    tasks = {
+        name: TaskSummary(study, name, scored, methods).document()
+        for name, scored in outcomes.items()
+    }
     document = {
         "schema": SUMMARY_SCHEMA,
         "study": {"name": study.study, "hash": study.hash, "seed": study.seed},
@@ -71,10 +58,8 @@ def summarise(
             }
             for name, arm in study.arms.items()
         },
-        "tasks": {
-            name: _Task(study, name, scored, methods).document()
-            for name, scored in outcomes.items()
-        },
+        "tasks": tasks,
+        "statements": list(_statements(study, tasks)),
         "speed": {
             name: {arm: speed(scored.responses[arm]) for arm in scored.arms}
             for name, scored in outcomes.items()
@@ -84,302 +69,31 @@ def summarise(
     return result
 
 
-def pairs_of(arms: Sequence[str], reference: str) -> list[tuple[str, str]]:
-    """List all pairs (reference, candidate): the study's reference first, then its order."""
-    ordered = [reference, *(arm for arm in arms if arm != reference)]
-    return list(itertools.combinations(ordered, 2))
+def _statements(study: Study, tasks: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Say one thing over all tasks about each candidate, on the primary endpoints.
 
-
-class _Remarks:
-    """What statistics warned of, and where: one sentence a warning, with its places before it."""
-
-    def __init__(self) -> None:
-        self._places: dict[str, list[str]] = {}
-        self._strata: dict[str, set[str]] = {}
-
-    @contextmanager
-    def at(self, place: str, *, stratum: str | None = None) -> Iterator[None]:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", StatisticsWarning)
-            yield
-        for one in caught:
-            if not issubclass(one.category, StatisticsWarning):
-                warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-            elif stratum is None:
-                self.add(place, str(one.message))
-            else:
-                self._strata.setdefault(str(one.message), set()).add(stratum)
-
-    def add(self, place: str, message: str) -> None:
-        places = self._places.setdefault(message, [])
-        if place not in places:
-            places.append(place)
-
-    def sentences(self) -> list[str]:
-        overall = [f"{'; '.join(places)}: {said}" for said, places in self._places.items()]
-        # many small strata would repeat one sentence many times
-        strata = [
-            f"within {len(found)} {'stratum' if len(found) == 1 else 'strata'}: {said}"
-            for said, found in self._strata.items()
-        ]
-        return sorted(overall) + sorted(strata)
-
-
-class _Task:
-    """The part of the summary that speaks of one task."""
-
-    def __init__(self, study: Study, name: str, scored: TaskOutcomes, methods: str):
-        self.study = study
-        self.name = name
-        self.spec = study.tasks[name]
-        self.scored = scored
-        self.make_methods = METHODS[methods]
-        self.remarks = _Remarks()
-        self.margin = study.margin_of(name)
-        self.pairs = pairs_of(scored.arms, study.reference)
-
-    def document(self) -> dict[str, Any]:
-        """Derive everything about the task; what a statistic could not say stands in `warnings`."""
-        primary = self.scored.task.endpoints[0].name
-        self._unanswered()
-        methods = self._methods(self._grouped_panel(), self.name)
-        endpoints = {
-            e.name: self._endpoint(methods, e.name, f"{self.name}.{e.name}")
-            for e in self.scored.task.endpoints
+    `not_worse_on_any`: a loss of the margin is ruled out on every task, tested by the largest of
+    their p-values. `worse_on_any`: a loss is there on at least one, tested by the smallest p of a
+    loss (one-sided), adjusted by Holm for the number of tasks.
+    """
+    for candidate in study.arms:
+        if candidate == study.reference:
+            continue
+        kept, lost = [], []
+        for task in tasks.values():
+            results = task["endpoints"][task["primary"]]
+            for one, test in zip(results["contrasts"], results["equivalence"], strict=True):
+                if (one["reference"], one["candidate"]) == (study.reference, candidate):
+                    kept.append(test["p_non_inferior"])
+                    half = one["p_value"] / 2
+                    lost.append(half if one["estimate"] < 0 else 1 - half)
+        if len(kept) < len(tasks):
+            continue
+        not_worse, worse = intersection_union(kept), float(holm(lost).min())
+        yield {
+            "candidate": candidate,
+            "reference": study.reference,
+            "tasks": len(kept),
+            "not_worse_on_any": {"p_value": not_worse, "holds": not_worse < study.alpha},
+            "worse_on_any": {"p_value": worse, "holds": worse < study.alpha},
         }
-        return {
-            "kind": self.scored.task.kind,
-            "workload": self.spec.workload,
-            "primary": primary,
-            "margin": self.margin,
-            "chance": self._chance(),
-            "flow": asdict(self.scored.flow),
-            "endpoints": endpoints,
-            "flips": [flips(self.scored, r, c) for r, c in self.pairs],
-            "failure_modes": {
-                arm: failure_modes(self.scored, arm, alpha=self.study.alpha)
-                for arm in self.scored.arms
-            },
-            "failure_contrasts": self._failure_contrasts(),
-            "disagreements": self._disagreements(endpoints[primary]["contrasts"], primary),
-            "strata": self._strata(primary),
-            "power": self._power(endpoints[primary]["contrasts"]),
-            "warnings": self.remarks.sentences(),
-        }
-
-    def _unanswered(self) -> None:
-        """Remark on what is not there to be analysed."""
-        panel = self.scored.panel
-        answering = panel.arms_with_answers()
-        for arm in panel.arms:
-            if arm not in answering:
-                self.remarks.add(arm, "no answer, so nothing is said of it")
-        for r, c in self.pairs:
-            if {r, c} <= set(answering) and not panel.answered_by(r, c).any():
-                self.remarks.add(f"{c} vs {r}", "no item was answered by both; not compared")
-
-    def _grouped_panel(self) -> Panel:
-        """Return the scores with the groups that the set of methods asks about.
-
-        `classic` resamples clusters and knows no strata. For `calibrated` a group is fixed or
-        random: a key that the study names as both is taken as strata, and the remarks say so.
-        """
-        panel = self.scored.panel
-        if panel.clusters is None or self.make_methods is Classic:
-            return panel
-        if self.spec.cluster == self.spec.stratify:
-            self.remarks.add(
-                self.spec.cluster or "",
-                "named as stratum and as cluster; taken as strata: what is said holds for these "
-                "groups, not for groups like these",
-            )
-            return dataclasses.replace(panel, clusters=None)
-        return dataclasses.replace(panel, strata=None)
-
-    def _failure_contrasts(self) -> list[dict[str, Any]]:
-        """Test the failure modes that are no endpoint of the task, where there are any."""
-        panel = failure_panel(self.scored)
-        if panel is None or self.make_methods is Classic:
-            return []
-        name = panel.endpoints[0].name
-        methods = self._methods(panel, f"{self.name}.{name}")
-        arms = panel.arms_with_answers()
-        contrasts, equivalence = self._contrasts(methods, name, f"{self.name}.{name}", arms)
-        return [
-            {"endpoint": name, **contrast, "equivalence": test}
-            for contrast, test in zip(contrasts, equivalence, strict=True)
-        ]
-
-    def _disagreements(
-        self, contrasts: Sequence[Mapping[str, Any]], primary: str
-    ) -> list[dict[str, Any]]:
-        """Name the contrasts on which the other set of methods comes to another verdict."""
-        other = next(m for m in METHODS.values() if m is not self.make_methods)
-        mine, own = self.remarks, self.make_methods
-        self.remarks, self.make_methods = _Remarks(), other
-        try:
-            methods = self._methods(self._grouped_panel(), self.name)
-            arms = methods.panel.arms_with_answers()
-            theirs, _ = self._contrasts(methods, primary, f"{self.name}.{primary}", arms)
-        finally:
-            self.remarks, self.make_methods = mine, own
-        by_id = {one["id"]: one["verdict"] for one in theirs}
-        return [
-            {"id": one["id"], own.name: one["verdict"], other.name: by_id[one["id"]]}
-            for one in contrasts
-            if by_id[one["id"]] != one["verdict"]
-        ]
-
-    def _methods(self, panel: Panel, label: str) -> Methods:
-        return self.make_methods(
-            panel,
-            seed=self.study.seed,
-            label=label,
-            resamples=self.study.analysis.resamples,
-            alpha=self.study.alpha,
-        )
-
-    def _chance(self) -> float | None:
-        """Accuracy of guessing blindly; None where nothing is guessed."""
-        if self.scored.task.kind != "choice" or not self.scored.items:
-            return None
-        return float(np.mean([1 / len(item.content["options"]) for item in self.scored.items]))
-
-    def _endpoint(self, methods: Methods, endpoint: str, family: str) -> dict[str, Any]:
-        arms = {}
-        for arm in methods.panel.arms_with_answers():
-            with self.remarks.at(f"{endpoint}, {arm}"):
-                arms[arm] = _arm(methods, arm, endpoint)
-        contrasts, equivalence = self._contrasts(methods, endpoint, family, list(arms))
-        return {"arms": arms, "contrasts": contrasts, "equivalence": equivalence}
-
-    def _contrasts(
-        self,
-        methods: Methods,
-        endpoint: str,
-        family: str,
-        arms: Sequence[str],
-        *,
-        stratum: str | None = None,
-    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        alpha = self.study.alpha
-        pairs = [
-            (r, c)
-            for r, c in self.pairs
-            if r in arms and c in arms and methods.panel.answered_by(r, c).any()
-        ]
-        found, tests = [], []
-        for r, c in pairs:
-            with self.remarks.at(f"{endpoint}, {c} vs {r}", stratum=stratum):
-                found.append(methods.contrast(r, c, endpoint))
-                tests.append(methods.equivalence(r, c, endpoint, self.margin))
-        adjusted = holm([one.p_value for one in found])
-        adjusted_tost = holm([test.p_value for test in tests])
-        adjusted_ni = holm([test.p_lower for test in tests])
-        contrasts, equivalence = [], []
-        for one, test, p, p_tost, p_ni in zip(
-            found, tests, adjusted, adjusted_tost, adjusted_ni, strict=True
-        ):
-            identity = f"{family}.{one.candidate}.vs.{one.reference}"
-            said = verdict(one.estimate, float(p), test, alpha=alpha)
-            contrasts.append(
-                {
-                    "id": identity,
-                    "reference": one.reference,
-                    "candidate": one.candidate,
-                    "estimate": one.estimate,
-                    "ci": [one.interval.low, one.interval.high],
-                    "confidence": one.interval.confidence,
-                    "ci_method": one.interval.method,
-                    "p_value": one.p_value,
-                    "p_method": one.p_method,
-                    "p_adjusted": float(p),
-                    "family": family,
-                    "n": one.n,
-                    "sd_paired": one.sd,
-                    "verdict": said,
-                    "items_needed": (
-                        methods.items_needed(one, endpoint, self.margin)
-                        if said == "inconclusive"
-                        else None
-                    ),
-                }
-            )
-            equivalence.append(
-                {
-                    "id": f"{identity}.equivalence",
-                    "reference": one.reference,
-                    "candidate": one.candidate,
-                    "margin": test.margin,
-                    "estimate": test.estimate,
-                    "ci": [test.interval.low, test.interval.high],
-                    "confidence": test.interval.confidence,
-                    "p_value": test.p_value,
-                    "p_adjusted": float(p_tost),
-                    "p_non_inferior": test.p_lower,
-                    "p_non_inferior_adjusted": float(p_ni),
-                    "method": test.method,
-                    "equivalent": test.equivalent,
-                    "non_inferior": test.non_inferior,
-                }
-            )
-        return contrasts, equivalence
-
-    def _strata(self, primary: str) -> dict[str, dict[str, Any]]:
-        """Repeat arms and contrasts on the primary endpoint in each value of the stratum's key."""
-        key = self.spec.stratify
-        if key is None:
-            return {}
-        values = labels(self.scored.items, key)
-        table = {}
-        for value in sorted(set(values.tolist())):
-            mask = values == value
-            panel = self.scored.panel.subset(mask).without_groups()
-            label = f"{self.name}.{primary}.{key}={value}"
-            methods = self._methods(panel, label)
-            arms = panel.arms_with_answers()
-            contrasts, equivalence = self._contrasts(methods, primary, label, arms, stratum=value)
-            with self.remarks.at(primary, stratum=value):
-                estimates = {arm: _arm(methods, arm, primary) for arm in arms}
-            table[value] = {
-                "n": int(mask.sum()),
-                "arms": estimates,
-                "contrasts": contrasts,
-                "equivalence": equivalence,
-            }
-        return {key: table}
-
-    def _power(self, contrasts: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-        """Say what this size can detect, for the most variable candidate that is no control."""
-        eligible = [
-            c
-            for c in contrasts
-            if c["reference"] == self.study.reference
-            and self.study.arms[c["candidate"]].control is None
-            and c["sd_paired"] > 0
-            and c["n"] > 1
-        ]
-        if not eligible:
-            return None
-        widest = max(eligible, key=lambda c: c["sd_paired"])
-        return {
-            "candidate": widest["candidate"],
-            "sd_paired": widest["sd_paired"],
-            "n": widest["n"],
-            "detectable_difference": detectable_difference(
-                widest["sd_paired"], widest["n"], power=POWER, alpha=self.study.alpha
-            ),
-            "power": POWER,
-            "alpha": self.study.alpha,
-        }
-
-
-def _arm(methods: Methods, arm: str, endpoint: str) -> dict[str, Any]:
-    result = methods.arm(arm, endpoint)
-    return {
-        "estimate": result.estimate,
-        "ci": [result.interval.low, result.interval.high],
-        "confidence": result.interval.confidence,
-        "method": result.interval.method,
-        "n": result.n,
-    }

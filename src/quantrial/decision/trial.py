@@ -167,6 +167,8 @@ def _findings(summary: Document) -> Iterator[dict[str, Any]]:
                 "non_inferiority_p_adjusted": test["p_non_inferior_adjusted"],
                 "n": contrast["n"],
                 "verdict": contrast["verdict"],
+                "also": contrast.get("also"),
+                "worst_case": contrast.get("worst_case"),
                 "items_needed": contrast["items_needed"],
             }
 

@@ -48,10 +48,12 @@ def p_value(value: float | None) -> str:
 def evidence(finding: Document) -> str:
     """Write a finding as one line: estimate, interval, adjusted p of a difference, verdict, id.
 
-    Where equivalence or non-inferiority carries the verdict, its own p stands beside.
+    Where equivalence or non-inferiority carries the verdict, its own p stands beside and the
+    interval is the one that belongs to its test.
     """
-    low, high = finding["ci"]
-    level = f"{round(100 * finding['confidence'], 1):g} %"
+    own = "equivalence_" if finding["verdict"] in ("equivalent", "non_inferior") else ""
+    low, high = finding[f"{own}ci"]
+    level = f"{round(100 * finding[f'{own}confidence'], 1):g} %"
     interval = (
         f"no {level} interval (too little differs)"
         if low is None or high is None
@@ -61,10 +63,12 @@ def evidence(finding: Document) -> str:
     if finding["verdict"] in _TESTS:
         key, name = _TESTS[finding["verdict"]]
         tests += f", {name} p {_equals(finding[key])}"
+    verdict = finding["verdict"].replace("_", "-")
+    if finding.get("also"):
+        verdict += f", and {finding['also'].replace('_', '-')}"
     return (
         f"{finding['workload']}, {finding['endpoint'].replace('_', '-')}: "
-        f"{points(finding['estimate'])}, {interval}, {tests}: "
-        f"{finding['verdict'].replace('_', '-')} [{finding['id']}]"
+        f"{points(finding['estimate'])}, {interval}, {tests}: {verdict} [{finding['id']}]"
     )
 
 

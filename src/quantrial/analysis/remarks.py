@@ -1,0 +1,47 @@
+"""What statistics warned of while a task was analysed, and where."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from quantrial.errors import StatisticsWarning
+
+
+class Remarks:
+    """What statistics warned of, and where: one sentence a warning, with its places before it."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, list[str]] = {}
+        self._strata: dict[str, set[str]] = {}
+
+    @contextmanager
+    def at(self, place: str, *, stratum: str | None = None) -> Iterator[None]:
+        """Catch the warnings of what is done inside, as remarks on a place or a stratum."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", StatisticsWarning)
+            yield
+        for one in caught:
+            if not issubclass(one.category, StatisticsWarning):
+                warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+            elif stratum is None:
+                self.add(place, str(one.message))
+            else:
+                self._strata.setdefault(str(one.message), set()).add(stratum)
+
+    def add(self, place: str, message: str) -> None:
+        """Remark on a place."""
+        places = self._places.setdefault(message, [])
+        if place not in places:
+            places.append(place)
+
+    def sentences(self) -> list[str]:
+        """Write the remarks, those on strata last."""
+        overall = [f"{'; '.join(places)}: {said}" for said, places in self._places.items()]
+        # many small strata would repeat one sentence many times
+        strata = [
+            f"within {len(found)} {'stratum' if len(found) == 1 else 'strata'}: {said}"
+            for said, found in self._strata.items()
+        ]
+        return sorted(overall) + sorted(strata)
