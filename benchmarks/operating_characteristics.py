@@ -346,22 +346,65 @@ def verdicts(lines: list[dict[str, Any]]) -> Iterator[tuple[str, str, float, boo
             yield cell["family"], name, value, holds, f"{cell['kind']} {where}"
 
 
-def report(lines: list[dict[str, Any]]) -> bool:
-    """Print ranges and failures; true when everything promised holds."""
+@dataclass(frozen=True)
+class Line:
+    """One figure of one family: how many cells, its range, how many keep their limit."""
+
+    family: str
+    figure: str
+    cells: int
+    lowest: float
+    highest: float
+    holds: str
+
+
+def summed_up(lines: list[dict[str, Any]]) -> tuple[list[Line], list[str]]:
+    """Range of every figure, and the cells beyond their limit."""
     groups: dict[tuple[str, str], list[tuple[float, bool | None]]] = {}
     failures = []
     for family, name, value, holds, where in verdicts(lines):
         groups.setdefault((family, name), []).append((value, holds))
         if holds is False:
-            failures.append(f"  {family}: {name} {value:.4f} at {where}")
-    print(f"{'family':13} {'figure':30} {'cells':>5} {'lowest':>7} {'highest':>7}  holds")
+            failures.append(f"{family}: {name} {value:.4f} at {where}")
+    table = []
     for (family, name), rows in groups.items():
         values, known = [v for v, _ in rows], [h for _, h in rows if h is not None]
         kept = f"{sum(known)}/{len(known)}" if known else "shown only"
-        print(f"{family:13} {name:30} {len(rows):5} {min(values):7.4f} {max(values):7.4f}  {kept}")
+        table.append(Line(family, name, len(rows), min(values), max(values), kept))
+    return table, failures
+
+
+def report(lines: list[dict[str, Any]]) -> bool:
+    """Print ranges and failures; true when everything promised holds."""
+    table, failures = summed_up(lines)
+    print(f"{'family':13} {'figure':30} {'cells':>5} {'lowest':>7} {'highest':>7}  holds")
+    for one in table:
+        figures = f"{one.cells:5} {one.lowest:7.4f} {one.highest:7.4f}"
+        print(f"{one.family:13} {one.figure:30} {figures}  {one.holds}")
     print("\ncells beyond their limit:" if failures else "\nevery promised limit holds")
-    print("\n".join(failures))
+    print("\n".join(f"  {failure}" for failure in failures))
     return not failures
+
+
+MARKS = ("<!-- oc -->\n", "<!-- /oc -->")
+
+
+def write_into(path: Path, lines: list[dict[str, Any]]) -> None:
+    """Replace what stands between the marks of a Markdown page by the table of this run."""
+    table, failures = summed_up(lines)
+    rows = ["| family | figure | cells | lowest | highest | within its limit |"]
+    rows += ["| --- | --- | ---: | ---: | ---: | --- |"]
+    rows += [
+        f"| {o.family} | {o.figure} | {o.cells} | {o.lowest:.4f} | {o.highest:.4f} | {o.holds} |"
+        for o in table
+    ]
+    rows += ["", "Cells beyond their limit:" if failures else "Every promised limit holds.", ""]
+    rows += [f"- `{failure}`" for failure in failures]
+    text = path.read_text(encoding="utf-8")
+    before, rest = text.split(MARKS[0])
+    after = rest.split(MARKS[1])[1]
+    body = "\n".join(rows).rstrip() + "\n"
+    path.write_text(f"{before}{MARKS[0]}{body}{MARKS[1]}{after}", encoding="utf-8")
 
 
 def recorded(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -376,6 +419,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--out", type=Path, default=Path("operating_characteristics.jsonl"))
     parser.add_argument("--effort", type=float, default=1.0, help="scales the replications")
+    parser.add_argument("--write", type=Path, help="a Markdown page whose table to replace")
     parser.add_argument("--only", default="", help="one family of cells")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
@@ -391,6 +435,8 @@ def main() -> int:
             lines.append(line)
             if sys.stderr.isatty():
                 print(f"\r{number}/{len(left)} cells", end="", file=sys.stderr, flush=True)
+    if options.write:
+        write_into(options.write, lines)
     return 0 if report(lines) else 1
 
 

@@ -37,6 +37,7 @@ COMMANDS = (
     (),
     ("init",),
     ("plan",),
+    ("power",),
     ("run",),
     ("analyze",),
     ("decide",),

@@ -101,7 +101,18 @@ def test_constraints_on_the_command_line(tmp_path: Path) -> None:
 
 def test_help_names_every_command() -> None:
     said = ok("--help")
-    commands = ("init", "plan", "run", "analyze", "decide", "report", "verify", "import", "demo")
+    commands = (
+        "init",
+        "plan",
+        "power",
+        "run",
+        "analyze",
+        "decide",
+        "report",
+        "verify",
+        "import",
+        "demo",
+    )
     for command in commands:
         assert f"\n  {command} " in said
 

@@ -13,6 +13,7 @@ import quantrial.stats
 README = Path(__file__).parents[1] / "README.md"
 
 PUBLIC = [
+    "Assumptions",
     "Constraints",
     "QuantrialError",
     "QuantrialWarning",
@@ -24,6 +25,7 @@ PUBLIC = [
     "init",
     "load_study",
     "plan",
+    "power",
     "report",
     "run",
     "verify",

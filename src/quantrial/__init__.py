@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     )
     from quantrial.decision import Constraints
     from quantrial.errors import QuantrialError, QuantrialWarning
+    from quantrial.forecast import Assumptions, power
     from quantrial.study import Study, load_study
 
 __all__ = [
+    "Assumptions",
     "Constraints",
     "QuantrialError",
     "QuantrialWarning",
@@ -46,6 +48,7 @@ __all__ = [
     "init",
     "load_study",
     "plan",
+    "power",
     "report",
     "run",
     "verify",
@@ -53,11 +56,13 @@ __all__ = [
 
 # Loaded on first use, so that `import quantrial` costs nothing.
 _HOMES = {
+    "Assumptions": "forecast",
     "Constraints": "decision",
     "QuantrialError": "errors",
     "QuantrialWarning": "errors",
     "Study": "study",
     "load_study": "study",
+    "power": "forecast",
 } | dict.fromkeys(
     ("analyze", "decide", "import_reference", "init", "plan", "report", "run", "verify"), "commands"
 )

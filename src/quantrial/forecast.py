@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from quantrial.errors import RecordError, StudyError
 
 if TYPE_CHECKING:
-    from quantrial.design.power import Ask, Forecast, Rates, Spread
+    from quantrial.design.power import Forecast, Rates, Spread
 
 _MARGIN, _ALPHA = 0.01, 0.05
 

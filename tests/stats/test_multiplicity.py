@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantrial.errors import StatisticsError
-from quantrial.stats import fixed_sequence, hochberg, holm, intersection_union
+from quantrial.stats import fixed_sequence, hochberg, holm, intersection_union, worse_on_any
 
 P_VALUES = st.lists(st.floats(0, 1) | st.just(float("nan")), max_size=8)
 
@@ -94,8 +94,33 @@ def test_intersection_union_by_hand() -> None:
         intersection_union([])
 
 
+def test_worse_on_any_by_hand() -> None:
+    assert worse_on_any([0.2, 0.01, 0.9]) == pytest.approx(0.03)
+    assert worse_on_any([0.6, 0.7]) == 1.0
+    assert worse_on_any([0.02, np.nan, 0.9]) == pytest.approx(0.04)
+    assert np.isnan(worse_on_any([np.nan]))
+    with pytest.raises(StatisticsError, match="any of none"):
+        worse_on_any([])
+
+
+def test_worse_on_any_against_reference(statsmodels_values: dict[str, Any]) -> None:
+    for family in statsmodels_values["families"]:
+        assert worse_on_any(family["p"]) == pytest.approx(min(family["holm"]), rel=1e-12)
+
+
+@given(P_VALUES.filter(lambda values: not np.isnan(values).all()))
+def test_worse_on_any_property_is_the_smallest_of_holm(values: list[float]) -> None:
+    assert worse_on_any(values) == pytest.approx(np.nanmin(holm(values)), rel=1e-12)
+
+
+def test_worse_on_any_against_simulation_keeps_its_level() -> None:
+    p = np.random.default_rng(8).random((4000, 5))
+    wrong = np.mean([worse_on_any(row) <= 0.05 for row in p])
+    assert wrong == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 4000))
+
+
 @pytest.mark.parametrize("bad", [[0.2, 1.1], [-0.1], [[0.1, 0.2]]])
 def test_holm_refuses_what_is_no_family(bad: list[float]) -> None:
-    for adjust in (holm, hochberg, fixed_sequence, intersection_union):
+    for adjust in (holm, hochberg, fixed_sequence, intersection_union, worse_on_any):
         with pytest.raises(StatisticsError, match="p_values"):
             adjust(bad)

@@ -59,7 +59,7 @@ class Calibrated:
         """Estimate one arm on the items it answered."""
         mask, (a,), e = self._where((arm,), endpoint)
         n, confidence = int(mask.sum()), 1.0 - self.alpha
-        top, bottom = self.panel.numerators[mask, a, e], self.panel.denominators[mask, a, e]
+        top, bottom = (sums[:, 0] for sums in self.panel.scores(mask, (a,), e))
         kind = self.panel.endpoints[e].type
         if kind == "proportion":
             return wilson(round(float(top.sum())), n, confidence=confidence)
@@ -68,8 +68,8 @@ class Calibrated:
         # a ratio is its difference from an arm that never scores
         nothing, one = np.zeros(n), np.ones(n)
         score = score_ratios(
-            np.stack([nothing, top], axis=1),
-            np.stack([one, bottom], axis=1),
+            np.stack([nothing, top]).T,
+            np.stack([one, bottom]).T,
             support=1.0 if kind == "mean" else None,
         )
         interval = score.interval(confidence)
@@ -79,8 +79,9 @@ class Calibrated:
     def contrast(self, reference: str, candidate: str, endpoint: str) -> Contrast:
         """Estimate candidate minus reference on the items both answered."""
         mask, (r, c), e = self._where((reference, candidate), endpoint)
-        score = self._score(mask, r, c, e)
-        test = self._difference(mask, r, c, e)
+        top, bottom = self.panel.scores(mask, (r, c), e)
+        score = self._scores[r, c, e] = self._grouped(mask, top, bottom, e)
+        test = self._difference(mask, top, bottom, (r, c, e))
         return Contrast(
             reference,
             candidate,
@@ -89,7 +90,7 @@ class Calibrated:
             test.p_value,
             test.method,
             score.n,
-            self._sd(mask, r, c, e),
+            _sd(top, bottom),
         )
 
     def equivalence(
@@ -97,7 +98,9 @@ class Calibrated:
     ) -> EquivalenceResult:
         """Test candidate minus reference against both margins."""
         mask, (r, c), e = self._where((reference, candidate), endpoint)
-        return self._score(mask, r, c, e).equivalence(margin, self.alpha)
+        if (r, c, e) not in self._scores:
+            self._scores[r, c, e] = self._grouped(mask, *self.panel.scores(mask, (r, c), e), e)
+        return self._scores[r, c, e].equivalence(margin, self.alpha)
 
     def items_needed(
         self, contrast: Contrast, endpoint: str, margin: float
@@ -106,8 +109,8 @@ class Calibrated:
         mask, (r, c), e = self._where((contrast.reference, contrast.candidate), endpoint)
         if self.panel.endpoints[e].type != "proportion" or self.panel.clusters is not None:
             return items_from_spread(contrast, margin, alpha=self.alpha)
-        before, after = (self.panel.numerators[mask, column, e] > 0.5 for column in (r, c))
-        harmful, beneficial = float((before & ~after).mean()), float((after & ~before).mean())
+        top, _ = self.panel.scores(mask, (r, c), e)
+        harmful, beneficial = (count / len(top) for count in _flips(top))
         if harmful + beneficial == 0.0:
             # no answer changed: the fewest items whose silence would rule the margin out
             least = least_items(margin, alpha=self.alpha)
@@ -124,43 +127,35 @@ class Calibrated:
             "difference": items("difference"),
         }
 
-    def _difference(self, mask: NDArray[np.bool_], r: int, c: int, e: int) -> TestResult:
+    def _difference(
+        self,
+        mask: NDArray[np.bool_],
+        top: NDArray[np.float64],
+        bottom: NDArray[np.float64],
+        where: tuple[int, int, int],
+    ) -> TestResult:
         clusters = None if self.panel.clusters is None else self.panel.clusters[mask]
-        if self.panel.endpoints[e].type == "proportion" and clusters is None:
-            before = self.panel.numerators[mask, r, e] > 0.5
-            after = self.panel.numerators[mask, c, e] > 0.5
-            return mcnemar(
-                int((before & ~after).sum()),
-                int((after & ~before).sum()),
-                n=int(mask.sum()),
-                method="midp",
-            )
+        if self.panel.endpoints[where[2]].type == "proportion" and clusters is None:
+            return mcnemar(*_flips(top), n=len(top), method="midp")
         return sign_flip(
-            self.panel.numerators[mask][:, [r, c], e],
-            self.panel.denominators[mask][:, [r, c], e],
-            rng=np.random.default_rng([*self.seed, r, c, e]),
+            top,
+            bottom,
+            rng=np.random.default_rng([*self.seed, *where]),
             resamples=self.resamples,
             clusters=clusters,
         )
-
-    def _score(self, mask: NDArray[np.bool_], r: int, c: int, e: int) -> PairedScore:
-        if (r, c, e) not in self._scores:
-            top = self.panel.numerators[mask][:, [r, c], e]
-            bottom = self.panel.denominators[mask][:, [r, c], e]
-            # one item moves a proportion or a mean by at most 1; a pooled ratio has no such bound
-            support = None if self.panel.endpoints[e].type == "ratio" else 1.0
-            self._scores[r, c, e] = self._grouped(mask, top, bottom, support)
-        return self._scores[r, c, e]
 
     def _grouped(
         self,
         mask: NDArray[np.bool_],
         top: NDArray[np.float64],
         bottom: NDArray[np.float64],
-        support: float | None,
+        endpoint: int,
     ) -> PairedScore:
         """Score with clusters or strata; a warning where they carry too little."""
         panel = self.panel
+        # one item moves a proportion or a mean by at most 1; a pooled ratio has no such bound
+        support = None if panel.endpoints[endpoint].type == "ratio" else 1.0
         strata = None if panel.strata is None else panel.strata[mask]
         if panel.clusters is not None:
             try:
@@ -180,24 +175,30 @@ class Calibrated:
                 )
         return score_ratios(top, bottom, support=support)
 
-    def _sd(self, mask: NDArray[np.bool_], r: int, c: int, e: int) -> float:
-        """Return the spread of a paired difference: of changes, or of influences on the ratio."""
-        n = int(mask.sum())
-        if n < 2:
-            return math.nan
-        top, bottom = self.panel.numerators[mask], self.panel.denominators[mask]
-        shares = np.zeros(n)
-        for column, sign in ((c, 1.0), (r, -1.0)):
-            total = bottom[:, column, e].sum()
-            if total == 0.0:
-                return math.nan
-            ratio = top[:, column, e].sum() / total
-            shares += sign * n * (top[:, column, e] - ratio * bottom[:, column, e]) / total
-        return float(shares.std(ddof=1))
-
     def _where(
         self, arms: tuple[str, ...], endpoint: str
     ) -> tuple[NDArray[np.bool_], list[int], int]:
         columns = [self.panel.arms.index(arm) for arm in arms]
         names = [e.name for e in self.panel.endpoints]
         return self.panel.answered_by(*arms), columns, names.index(endpoint)
+
+
+def _flips(right: NDArray[np.float64]) -> tuple[int, int]:
+    """Count harmful and beneficial flips in scores of 0 and 1, reference and candidate."""
+    before, after = right[:, 0] > 0.5, right[:, 1] > 0.5
+    return int((before & ~after).sum()), int((after & ~before).sum())
+
+
+def _sd(top: NDArray[np.float64], bottom: NDArray[np.float64]) -> float:
+    """Return the spread of a paired difference: of changes, or of influences on the ratio."""
+    n = len(top)
+    if n < 2:
+        return math.nan
+    shares = np.zeros(n)
+    for column, sign in ((1, 1.0), (0, -1.0)):
+        total = bottom[:, column].sum()
+        if total == 0.0:
+            return math.nan
+        ratio = top[:, column].sum() / total
+        shares += sign * n * (top[:, column] - ratio * bottom[:, column]) / total
+    return float(shares.std(ddof=1))

@@ -46,16 +46,17 @@ class Classic:
         self.resamples = resamples
         # the label keeps the draws of one task or stratum the same whatever else is analysed
         self.seed = [seed, *hashlib.sha256(label.encode()).digest()[:8]]
-        self._drawn: dict[bytes, RatioBootstrap] = {}
+        self._drawn: dict[bytes, tuple[RatioBootstrap, NDArray[np.intp]]] = {}
 
     def arm(self, arm: str, endpoint: str) -> Estimate:
         """Estimate one arm on the items it answered."""
         mask, (a,), e = self._where((arm,), endpoint)
         confidence = 1.0 - self.alpha
         if self.panel.endpoints[e].type == "proportion":
-            successes = round(float(self.panel.numerators[mask, a, e].sum()))
-            return wilson(successes, int(mask.sum()), confidence=confidence)
-        return self._bootstrap(mask, clustered=False).estimate(self._column(mask, a, e), confidence)
+            top, _ = self.panel.scores(mask, (a,), e)
+            return wilson(round(float(top.sum())), int(mask.sum()), confidence=confidence)
+        drawn, arms = self._bootstrap(mask, clustered=False)
+        return drawn.estimate(self._column(arms, a, e), confidence)
 
     def contrast(self, reference: str, candidate: str, endpoint: str) -> Contrast:
         """Estimate candidate minus reference on the items both answered."""
@@ -70,12 +71,10 @@ class Classic:
                 stacklevel=2,
             )
         if self.panel.endpoints[e].type == "proportion":
-            right_r = self.panel.numerators[mask, r, e] > 0.5
-            right_c = self.panel.numerators[mask, c, e] > 0.5
+            top, _ = self.panel.scores(mask, (r, c), e)
+            right_r, right_c = (top > 0.5).T
             test = mcnemar(
-                int((right_r & ~right_c).sum()),
-                int((right_c & ~right_r).sum()),
-                n=int(mask.sum()),
+                int((right_r & ~right_c).sum()), int((right_c & ~right_r).sum()), n=len(top)
             )
             p_value, p_method = test.p_value, test.method
             if difference.clusters is not None:
@@ -111,11 +110,8 @@ class Classic:
         if units < 2 or math.isnan(difference.estimate):
             return math.nan
         if difference.clusters is None and self.panel.endpoints[endpoint].type != "ratio":
-            change = (
-                self.panel.numerators[mask, candidate, endpoint]
-                - self.panel.numerators[mask, reference, endpoint]
-            )
-            return float(change.std(ddof=1))
+            top, _ = self.panel.scores(mask, (reference, candidate), endpoint)
+            return float((top[:, 1] - top[:, 0]).std(ddof=1))
         known = difference.replicates[~np.isnan(difference.replicates)]
         if known.size < 2 or np.ptp(known) <= _TIE:
             return 0.0
@@ -141,33 +137,40 @@ class Classic:
         names = [e.name for e in self.panel.endpoints]
         return self.panel.answered_by(*arms), columns, names.index(endpoint)
 
-    def _complete(self, mask: NDArray[np.bool_]) -> NDArray[np.intp]:
-        """Return the arms that answered every item of a mask: the others' columns mean nothing."""
-        return np.flatnonzero(self.panel.answered[mask].all(axis=0))
-
-    def _column(self, mask: NDArray[np.bool_], arm: int, endpoint: int) -> int:
-        position = int(np.searchsorted(self._complete(mask), arm))
-        return position * len(self.panel.endpoints) + endpoint
+    def _column(self, arms: NDArray[np.intp], arm: int, endpoint: int) -> int:
+        return int(np.searchsorted(arms, arm)) * len(self.panel.endpoints) + endpoint
 
     def _difference(
         self, mask: NDArray[np.bool_], reference: int, candidate: int, endpoint: int
     ) -> PairedBootstrap:
-        return self._bootstrap(mask, clustered=self.panel.clusters is not None).difference(
-            candidate=self._column(mask, candidate, endpoint),
-            reference=self._column(mask, reference, endpoint),
+        drawn, arms = self._bootstrap(mask, clustered=self.panel.clusters is not None)
+        return drawn.difference(
+            candidate=self._column(arms, candidate, endpoint),
+            reference=self._column(arms, reference, endpoint),
         )
 
-    def _bootstrap(self, mask: NDArray[np.bool_], *, clustered: bool) -> RatioBootstrap:
+    def _bootstrap(
+        self, mask: NDArray[np.bool_], *, clustered: bool
+    ) -> tuple[RatioBootstrap, NDArray[np.intp]]:
+        """Resample the items of a mask; with the arms that answered all of them."""
         key = mask.tobytes() + bytes([clustered])
         if key not in self._drawn:
-            panel, arms = self.panel.subset(mask), self._complete(mask)
+            panel = self.panel.subset(mask)
+            # an arm that left one out is left out: its columns mean nothing
+            arms = np.flatnonzero([column.all() for column in panel.answered.T])
+            if arms.size == len(panel.arms):
+                sums = panel.numerators, panel.denominators
+            else:
+                sums = panel.numerators[:, arms], panel.denominators[:, arms]
             empty = [math.nan if e.type == "ratio" else 1.0 for e in panel.endpoints]
-            self._drawn[key] = bootstrap_ratios(
-                panel.numerators[:, arms].reshape(len(panel.numerators), -1),
-                panel.denominators[:, arms].reshape(len(panel.denominators), -1),
+            numerators, denominators = (part.reshape(len(part), -1) for part in sums)
+            drawn = bootstrap_ratios(
+                numerators,
+                denominators,
                 rng=np.random.default_rng(self.seed),
                 resamples=self.resamples,
                 clusters=panel.clusters if clustered else None,
                 empty=np.tile(empty, len(arms)),
             )
+            self._drawn[key] = drawn, arms
         return self._drawn[key]

@@ -36,6 +36,8 @@ class Panel:
 
     def subset(self, mask: NDArray[np.bool_]) -> Panel:
         """Keep the items of a mask."""
+        if mask.all():
+            return self
         return Panel(
             self.arms,
             self.endpoints,
@@ -48,8 +50,25 @@ class Panel:
 
     def answered_by(self, *arms: str) -> NDArray[np.bool_]:
         """Say which items all of these arms answered."""
-        columns = [self.arms.index(arm) for arm in arms]
-        return np.asarray(self.answered[:, columns].all(axis=1), dtype=np.bool_)
+        both = np.ones(len(self.answered), dtype=np.bool_)
+        for arm in arms:
+            both &= self.answered[:, self.arms.index(arm)]
+        return both
+
+    def scores(
+        self, mask: NDArray[np.bool_], arms: Sequence[int], endpoint: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return numerators and denominators of some arms on the items of a mask.
+
+        Shape (items, arms), each arm's column in one piece of memory. Nothing else is read: the
+        panel of a million items is copied as a whole nowhere.
+        """
+        rows = slice(None) if mask.all() else mask
+        top, bottom = (
+            np.stack([sums[:, arm, endpoint][rows] for arm in arms]).T
+            for sums in (self.numerators, self.denominators)
+        )
+        return top, bottom
 
     def arms_with_answers(self) -> list[str]:
         """Name the arms that answered at least one item."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,14 @@ import numpy as np
 
 from quantrial.analysis.calibrated import Calibrated
 from quantrial.analysis.classic import Classic
-from quantrial.analysis.failure_modes import failure_modes, failure_panel, flips
+from quantrial.analysis.error_classes import f1_loss
+from quantrial.analysis.failure_modes import (
+    failure_modes,
+    failure_panels,
+    flips,
+    flips_by,
+    letter_shift,
+)
 from quantrial.analysis.methods import POWER, Contrast, Methods, also, verdict
 from quantrial.analysis.outcomes import Panel, TaskOutcomes, labels
 from quantrial.analysis.remarks import Remarks
@@ -50,7 +58,7 @@ class TaskSummary:
         """Derive everything about the task; what a statistic could not say stands in `warnings`."""
         primary = self.scored.task.endpoints[0].name
         self._unanswered()
-        methods = self._methods(self._grouped_panel(), self.name)
+        methods = self._methods(self._grouped(self.scored.panel), self.name)
         endpoints = {
             e.name: self._endpoint(methods, e.name, f"{self.name}.{e.name}")
             for e in self.scored.task.endpoints
@@ -63,11 +71,13 @@ class TaskSummary:
             "chance": self._chance(),
             "flow": asdict(self.scored.flow),
             "endpoints": endpoints,
-            "flips": [flips(self.scored, r, c) for r, c in self.pairs],
+            "flips": [self._flips(r, c) for r, c in self.pairs],
             "failure_modes": {
                 arm: failure_modes(self.scored, arm, alpha=self.study.alpha)
                 for arm in self.scored.arms
             },
+            "error_loss": self._error_loss(),
+            "letter_shifts": self._letter_shifts(),
             "failure_contrasts": self._failure_contrasts(),
             "disagreements": self._disagreements(endpoints[primary]["contrasts"], primary),
             "strata": self._strata(primary),
@@ -86,13 +96,41 @@ class TaskSummary:
             if {r, c} <= set(answering) and not panel.answered_by(r, c).any():
                 self.remarks.add(f"{c} vs {r}", "no item was answered by both; not compared")
 
-    def _grouped_panel(self) -> Panel:
+    def _flips(self, reference: str, candidate: str) -> dict[str, Any]:
+        found = flips(self.scored, reference, candidate)
+        if self.spec.stratify:
+            key = self.spec.stratify
+            found["strata"] = {key: flips_by(self.scored, reference, candidate, key)}
+        return found
+
+    def _error_loss(self) -> list[dict[str, Any]]:
+        """Split each candidate's change in micro-F1 over the classes of errors (spans)."""
+        if self.scored.task.kind != "spans":
+            return []
+        return [
+            {"reference": r, "candidate": c, "classes": f1_loss(self.scored, r, c)}
+            for r, c in self.pairs
+            if r == self.study.reference and self.scored.panel.answered_by(r, c).any()
+        ]
+
+    def _letter_shifts(self) -> list[dict[str, Any]]:
+        """Test each candidate's shift in answer letters (choice), adjusted over the candidates."""
+        if self.scored.task.kind != "choice":
+            return []
+        found = [
+            letter_shift(self.scored, r, c)
+            for r, c in self.pairs
+            if r == self.study.reference and self.scored.panel.answered_by(r, c).any()
+        ]
+        p = [math.nan if one["p_value"] is None else one["p_value"] for one in found]
+        return [one | {"p_adjusted": float(q)} for one, q in zip(found, holm(p), strict=True)]
+
+    def _grouped(self, panel: Panel) -> Panel:
         """Return the scores with the groups that the set of methods asks about.
 
         `classic` resamples clusters and knows no strata. For `calibrated` a group is fixed or
         random: a key that the study names as both is taken as strata, and the remarks say so.
         """
-        panel = self.scored.panel
         if panel.clusters is None or self.make_methods is Classic:
             return panel
         if self.spec.cluster == self.spec.stratify:
@@ -106,17 +144,20 @@ class TaskSummary:
 
     def _failure_contrasts(self) -> list[dict[str, Any]]:
         """Test the failure modes that are no endpoint of the task, where there are any."""
-        panel = failure_panel(self.scored)
-        if panel is None or self.make_methods is Classic:
+        if self.make_methods is Classic:
             return []
-        name = panel.endpoints[0].name
-        methods = self._methods(panel, f"{self.name}.{name}")
-        arms = panel.arms_with_answers()
-        contrasts, equivalence = self._contrasts(methods, name, f"{self.name}.{name}", arms)
-        return [
-            {"endpoint": name, **contrast, "equivalence": test}
-            for contrast, test in zip(contrasts, equivalence, strict=True)
-        ]
+        found = []
+        for panel in map(self._grouped, failure_panels(self.scored)):
+            name = panel.endpoints[0].name
+            methods = self._methods(panel, f"{self.name}.{name}")
+            arms = panel.arms_with_answers()
+            contrasts, equivalence = self._contrasts(methods, name, f"{self.name}.{name}", arms)
+            declared = name in self.study.analysis.declared_failure_modes
+            found += [
+                {"endpoint": name, "declared": declared, **contrast, "equivalence": test}
+                for contrast, test in zip(contrasts, equivalence, strict=True)
+            ]
+        return found
 
     def _disagreements(
         self, contrasts: Sequence[Mapping[str, Any]], primary: str
@@ -126,7 +167,7 @@ class TaskSummary:
         mine, own = self.remarks, self.make_methods
         self.remarks, self.make_methods = Remarks(), other
         try:
-            methods = self._methods(self._grouped_panel(), self.name)
+            methods = self._methods(self._grouped(self.scored.panel), self.name)
             arms = methods.panel.arms_with_answers()
             theirs, _ = self._contrasts(methods, primary, f"{self.name}.{primary}", arms)
         finally:

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from quantrial import __version__
+from quantrial.cli.power import power
 from quantrial.errors import EngineError, QuantrialError, QuantrialWarning
 
 app = typer.Typer(
@@ -138,6 +139,9 @@ def plan(
     show.document(found) if as_json else show.plan(found)
     if not found.fits:
         sys.exit(1)
+
+
+app.command()(power)
 
 
 @app.command()

@@ -101,11 +101,17 @@ def plan(found: Plan) -> None:
         if task.duplicates:
             print(f"  {task.duplicates} items are copies of another one; they are kept apart")
         table(
-            ("if the arms disagree on", "detectable with 80 % chance", "items to show the margin"),
+            (
+                "if the arms disagree on",
+                "detectable with 80 % chance",
+                "chance to show the margin",
+                "items to show it",
+            ),
             [
                 (
                     f"{100 * one.discordance:g} % of items",
-                    f"{100 * one.detectable:.1f} pp",
+                    "nothing" if one.detectable is None else f"{100 * one.detectable:.1f} pp",
+                    f"{100 * one.power_equivalent:.0f} %",
                     "more than can be run"
                     if not one.items_for_margin
                     else f"{one.items_for_margin:,}",
@@ -113,6 +119,14 @@ def plan(found: Plan) -> None:
                 for one in task.prospects
             ],
         )
+        if task.prospects:
+            methods = {m for one in task.prospects for m in (one.method, one.items_method)}
+            if methods == {"exact"}:
+                print("  exact, by enumeration")
+            elif "exact" in methods:
+                print("  exact, by enumeration; for very many items the normal approximation")
+            else:
+                print("  normal approximation: too hopeful where fewer than ten items change")
     needed = f"needs {size(found.memory_needed)} for the weights of all arms"
     print(f"\nMemory: {needed}; {size(found.memory_available)} are free")
     print(f"Time: {duration(found.seconds)}" + ("" if found.seconds else "; --probe times it"))

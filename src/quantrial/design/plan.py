@@ -5,28 +5,49 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from quantrial.stats import detectable_difference, items_for_equivalence
+from quantrial.design.power import APPROXIMATE, detectable_by_flips, spread_power
+from quantrial.stats import (
+    detectable_difference,
+    flip_power,
+    items_for_equivalence,
+    items_for_flips,
+    least_items,
+)
 
 # Shares of items on which two precisions of one model typically disagree: near, middling, far.
 DISCORDANCES = (0.01, 0.05, 0.15)
+
+
+POWER = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
     """What a task can show if the arms disagree on a share `discordance` of its items.
 
-    `detectable` is the difference found with 80 % chance, a fraction; `items_for_margin` is how
-    many items would show equivalence with 80 % chance, were there no difference at all.
+    `detectable` is the difference found with 80 % chance, a fraction; None where even flips that
+    all go one way are found less often. `items_for_margin` is how many items would show
+    equivalence with 80 % chance, were there no difference at all; `power_non_inferior` and
+    `power_equivalent` are the chances that the task's own items show it. `method` is `exact` where
+    every outcome was enumerated, else `normal-approximation`; `items_method` that of the items.
     """
 
     discordance: float
-    detectable: float
+    detectable: float | None
     items_for_margin: int | None
+    power_non_inferior: float
+    power_equivalent: float
+    method: str
+    items_method: str
 
 
 @dataclass(frozen=True, slots=True)
 class TaskPlan:
-    """One task: its size, its calls over all arms, the margin, what it can show."""
+    """One task: its size, its calls over all arms, the margin, what it can show.
+
+    `least_items` is how many items it takes to show equivalence even if no answer changes; None
+    where that is not known (scores other than right or wrong).
+    """
 
     name: str
     workload: str
@@ -36,6 +57,18 @@ class TaskPlan:
     margin: float
     prospects: tuple[Prospect, ...]
     duplicates: int
+    least_items: int | None = None
+
+    @property
+    def out_of_reach(self) -> str | None:
+        """Say that so few items cannot show equivalence, whatever they answer; None if they can."""
+        if self.least_items is None or self.items >= self.least_items:
+            return None
+        return (
+            f"{self.name}: equivalence within a margin of {100 * self.margin:.4g} pp cannot be "
+            f"shown with fewer than {self.least_items:,} items, whatever they answer; this task "
+            f"has {self.items:,}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +109,57 @@ class Plan:
         return self.memory_needed <= self.memory_available
 
 
-def prospects(n: int, margin: float, *, alpha: float) -> tuple[Prospect, ...]:
+def least_for_margin(margin: float, *, alpha: float, proportion: bool) -> int | None:
+    """Count the items below which equivalence is out of reach; None for other scores."""
+    return least_items(margin, alpha=alpha) if proportion else None
+
+
+def prospects(
+    n: int, margin: float, *, alpha: float, proportion: bool = False
+) -> tuple[Prospect, ...]:
     """Say what `n` items can show at each typical discordance.
 
-    The spread of a paired difference of right and wrong answers without a true difference is
-    sqrt(discordance).
+    Args:
+        n: items; nothing is said of fewer than two.
+        margin: the largest loss that still counts as the same.
+        alpha: level of the tests.
+        proportion: whether items are right or wrong, and independent; then everything is
+            enumerated as long as that is possible. Else the normal approximation is taken, and
+            sqrt(discordance) for the spread of a paired difference without a true difference.
     """
-    return tuple(
-        Prospect(
-            discordance=share,
-            detectable=detectable_difference(math.sqrt(share), n, alpha=alpha),
-            items_for_margin=items_for_equivalence(math.sqrt(share), 0.0, margin, alpha=alpha),
-        )
-        for share in DISCORDANCES
-        if n > 1
+    if n < 2:
+        return ()
+    prospect = _of_proportion if proportion else _of_spread
+    return tuple(prospect(share, n, margin, alpha) for share in DISCORDANCES)
+
+
+def _of_proportion(share: float, n: int, margin: float, alpha: float) -> Prospect:
+    half = share / 2.0
+    items = items_for_flips(
+        half, half, question="equivalent", margin=margin, power=POWER, alpha=alpha
+    )
+    no_loss = flip_power(half, half, n, question="non_inferior", margin=margin, alpha=alpha)
+    same = flip_power(half, half, n, question="equivalent", margin=margin, alpha=alpha)
+    at_items = same if items is None else flip_power(half, half, items, question="difference")
+    return Prospect(
+        discordance=share,
+        detectable=detectable_by_flips(share, n, power=POWER, alpha=alpha),
+        items_for_margin=items,
+        power_non_inferior=no_loss.power,
+        power_equivalent=same.power,
+        method=same.method,
+        items_method=at_items.method,
+    )
+
+
+def _of_spread(share: float, n: int, margin: float, alpha: float) -> Prospect:
+    sd = math.sqrt(share)
+    return Prospect(
+        discordance=share,
+        detectable=detectable_difference(sd, n, alpha=alpha),
+        items_for_margin=items_for_equivalence(sd, 0.0, margin, alpha=alpha),
+        power_non_inferior=spread_power(sd, 0.0, n, "non_inferior", margin, alpha=alpha),
+        power_equivalent=spread_power(sd, 0.0, n, "equivalent", margin, alpha=alpha),
+        method=APPROXIMATE,
+        items_method=APPROXIMATE,
     )

@@ -28,7 +28,7 @@ Method = Literal["exact", "normal-approximation"]
 QUESTIONS: tuple[Question, ...] = get_args(Question)
 APPROXIMATE: Method = "normal-approximation"
 CURVE_POINTS = 33
-_STEPS = 24  # halvings of the discordance: far finer than a difference anyone plans for
+_STEPS = 16  # halvings of the discordance: finer than a difference anyone plans for
 _WIDEST = 1000  # a curve over more than three decades shows nothing
 
 

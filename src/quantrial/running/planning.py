@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quantrial.design.plan import ArmPlan, Plan, TaskPlan, prospects
+from quantrial.design.plan import ArmPlan, Plan, TaskPlan, least_for_margin, prospects
 from quantrial.engines import make_engine
 from quantrial.running.guard import refuse_unconstrained
 from quantrial.running.manifest import arm_record, available_memory, differences
@@ -40,12 +40,13 @@ def plan_study(study: Study, *, base: Path, probe: bool = False) -> Plan:
             for name, engine in engines.items()
         }
         seconds = {n: _probe(study, prepared, e) for n, e in engines.items()} if probe else {}
+    tasks = tuple(_task_plan(study, prepared, name) for name in prepared.tasks)
     sizes = [record["bytes_on_disk"] for record in records.values()]
     return Plan(
         study=study.study,
         reference=study.reference,
         calls=len(prepared.calls),
-        tasks=tuple(_task_plan(study, prepared, name) for name in prepared.tasks),
+        tasks=tasks,
         arms=tuple(
             ArmPlan(
                 name=name,
@@ -64,13 +65,17 @@ def plan_study(study: Study, *, base: Path, probe: bool = False) -> Plan:
         memory_needed=None if None in sizes else sum(sizes),
         memory_available=available_memory(),
         seconds=sum(sum(by_task.values()) for by_task in seconds.values()) if probe else None,
-        warnings=tuple(differences(records, study.reference)),
+        warnings=(
+            *(task.out_of_reach for task in tasks if task.out_of_reach),
+            *differences(records, study.reference),
+        ),
     )
 
 
 def _task_plan(study: Study, prepared: Prepared, name: str) -> TaskPlan:
     spec, items = study.tasks[name], prepared.items[name]
     margin = study.margin_of(name)
+    proportion = prepared.tasks[name].endpoints[0].type == "proportion"
     return TaskPlan(
         name=name,
         workload=spec.workload,
@@ -78,8 +83,15 @@ def _task_plan(study: Study, prepared: Prepared, name: str) -> TaskPlan:
         available=int(prepared.provenance[name]["available"]),
         calls=len(items) * len(study.arms),
         margin=margin,
-        prospects=prospects(len(items), margin, alpha=study.alpha),
+        prospects=prospects(
+            len(items),
+            margin,
+            alpha=study.alpha,
+            # answers in random clusters are not independent, so nothing can be enumerated
+            proportion=proportion and spec.cluster is None,
+        ),
         duplicates=len(prepared.provenance[name]["duplicates"]),
+        least_items=least_for_margin(margin, alpha=study.alpha, proportion=proportion),
     )
 
 

@@ -10,11 +10,16 @@ columns are given, the first is the reference.
 - `permutation`: the sign-flip test of two ratios or means
 - `clusters`: cluster-robust variance (CR2, Satterthwaite)
 - `resampling`: the paired bootstrap of ratios of sums, as published studies use it
-- `multiplicity`: Holm, Hochberg, fixed sequence, intersection-union
+- `bca`: the BCa bootstrap of a difference of two ratios, for comparison
+- `multiplicity`: Holm, Hochberg, fixed sequence, "not worse on any", "worse on any"
+- `simultaneous`: intervals that match Holm's decisions
+- `heterogeneity`: is the difference the same in all strata? one test
+- `shrinkage`: differences of strata, pulled towards their mean
 - `missing`: the worst case of missing answers
 - `power`, `flip_power`: detectable difference, power, and items needed
 """
 
+from quantrial.stats.bca import bca_ratios
 from quantrial.stats.clusters import ClusterVariance, cluster_variance
 from quantrial.stats.flip_power import (
     PowerResult,
@@ -23,9 +28,16 @@ from quantrial.stats.flip_power import (
     items_for_flips,
     least_items,
 )
+from quantrial.stats.heterogeneity import interaction
 from quantrial.stats.linearised import score_ratios
 from quantrial.stats.missing import WorstCase, worst_case
-from quantrial.stats.multiplicity import fixed_sequence, hochberg, holm, intersection_union
+from quantrial.stats.multiplicity import (
+    fixed_sequence,
+    hochberg,
+    holm,
+    intersection_union,
+    worse_on_any,
+)
 from quantrial.stats.permutation import sign_flip
 from quantrial.stats.power import (
     detectable_difference,
@@ -49,6 +61,8 @@ from quantrial.stats.results import (
     TestResult,
 )
 from quantrial.stats.score import PairedScore, score_flips
+from quantrial.stats.shrinkage import ShrunkenResult, shrunken
+from quantrial.stats.simultaneous import holm_intervals
 
 __all__ = [
     "Alternative",
@@ -62,8 +76,10 @@ __all__ = [
     "PowerResult",
     "Question",
     "RatioBootstrap",
+    "ShrunkenResult",
     "TestResult",
     "WorstCase",
+    "bca_ratios",
     "bootstrap_ratios",
     "clopper_pearson",
     "cluster_variance",
@@ -72,6 +88,8 @@ __all__ = [
     "flip_power",
     "hochberg",
     "holm",
+    "holm_intervals",
+    "interaction",
     "intersection_union",
     "items_for_difference",
     "items_for_equivalence",
@@ -82,7 +100,9 @@ __all__ = [
     "mcnemar",
     "score_flips",
     "score_ratios",
+    "shrunken",
     "sign_flip",
     "wilson",
+    "worse_on_any",
     "worst_case",
 ]

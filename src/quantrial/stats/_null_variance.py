@@ -12,34 +12,40 @@ References:
 """
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
 _MOST_STEPS = 100
+_NEAR = 1e-13  # of the range of tilts: after a step of Newton's, the error is far below its size
 
 
-def cell_variance(gains: Floats, losses: Floats, n: int, mean: float) -> Floats:
+def cell_variance(gains: Floats, losses: Floats, n: ArrayLike, mean: float | Floats) -> Floats:
     """Variance of one difference in {-1, 0, 1}, its mean held at `mean`.
 
     Args:
         gains: counts of +1, any shape.
         losses: counts of -1, same shape.
-        n: pairs, the zeros among them.
-        mean: between -1 and 1.
+        n: pairs, the zeros among them; one number, or any that broadcast.
+        mean: between -1 and 1; likewise.
 
     Returns:
         The variance, same shape: 2 q + mean (1 - mean), with q the likeliest share of losses.
     """
-    linear = (2.0 * n - gains + losses) * mean - gains - losses
+    pairs = np.asarray(n, dtype=np.float64)
+    linear = (2.0 * pairs - gains + losses) * mean - gains - losses
     constant = -losses * mean * (1.0 - mean)
-    root = np.sqrt(np.maximum(linear * linear - 8.0 * n * constant, 0.0))
+    root = np.sqrt(np.maximum(linear * linear - 8.0 * pairs * constant, 0.0))
     positive = linear > 0.0
     # two forms of the same root; each loses its digits where the other keeps them
     bottom = np.where(positive, linear + root, 1.0)
-    q = np.where(positive, -2.0 * constant / bottom, (root - linear) / (4.0 * n))
-    q = np.clip(q, max(0.0, -mean), (1.0 - mean) / 2.0)
+    q = np.where(positive, -2.0 * constant / bottom, (root - linear) / (4.0 * pairs))
+    q = np.clip(q, np.maximum(0.0, -mean), (1.0 - mean) / 2.0)
     return np.maximum(2.0 * q + mean * (1.0 - mean), 0.0)
+
+
+def _sum(terms: Floats) -> float:
+    return float(np.add.reduce(terms))  # half the time of `terms.sum()` where terms are few
 
 
 def value_variance(values: Floats, counts: Floats, mean: float, edge: float) -> float:
@@ -57,22 +63,23 @@ def value_variance(values: Floats, counts: Floats, mean: float, edge: float) -> 
     """
     if abs(mean) >= edge:
         return 0.0
-    n = counts.sum()
+    n = _sum(counts)
     offsets = values - mean
-    low, high = -1.0 / (edge - mean), 1.0 / (edge + mean)
-    # weights are 1 / (n (1 + tilt * offset)); written so that they stay exact at the two ends
-    for tilt, room, corner in (
-        (low, (edge - values) / (edge - mean), edge - mean),
-        (high, (edge + values) / (edge + mean), -edge - mean),
-    ):
-        if room.min() > 0.0:
-            slope = float((counts * offsets / room).sum())
-            if slope * tilt >= 0.0:  # even the largest tilt leaves the mean short: the corner helps
-                shares = counts / (n * room)
-                rest = max(0.0, 1.0 - float(shares.sum()))
-                return float((shares * offsets**2).sum()) + rest * corner**2
+    # weights are 1 / (n (1 + tilt * offset)); the tilt has the sign of the mean of the offsets
+    if _sum(counts * offsets) < 0.0:
+        low, high = -1.0 / (edge - mean), 0.0
+        room, corner = (edge - values) / (edge - mean), edge - mean  # 1 + low * offset, exactly
+    else:
+        low, high = 0.0, 1.0 / (edge + mean)
+        room, corner = (edge + values) / (edge + mean), -edge - mean  # 1 + high * offset, exactly
+    if room.min() > 0.0:
+        shares = counts / room
+        if _sum(shares * offsets) * corner <= 0.0:
+            # even the largest tilt leaves the mean short: the corner helps
+            rest = max(0.0, 1.0 - _sum(shares) / n)
+            return _sum(shares * offsets**2) / n + rest * corner**2
     tilt = _tilt(offsets, counts, low, high)
-    return float((counts * offsets**2 / (1.0 + tilt * offsets)).sum() / n)
+    return _sum(counts * offsets**2 / (1.0 + tilt * offsets)) / n
 
 
 def _tilt(offsets: Floats, counts: Floats, low: float, high: float) -> float:
@@ -80,20 +87,19 @@ def _tilt(offsets: Floats, counts: Floats, low: float, high: float) -> float:
 
     The sum falls in tilt; Newton's steps are taken where they stay inside the bracket.
     """
-    tilt = 0.0
+    tilt, near = 0.0, _NEAR * (high - low)
     for _ in range(_MOST_STEPS):
         terms = offsets / (1.0 + tilt * offsets)
-        slope = float((counts * terms).sum())
+        weighed = counts * terms
+        slope = _sum(weighed)
         if slope > 0.0:
             low = tilt
         else:
             high = tilt
-        steepness = float((counts * terms**2).sum())
+        steepness = _sum(weighed * terms)
         step = slope / steepness if steepness > 0.0 else 0.0
-        following = tilt + step
-        if not low < following < high:
-            following = (low + high) / 2.0
-        if abs(following - tilt) <= 1e-14 * max(abs(following), 1e-3 * (high - low)):
-            return following
-        tilt = following
+        if abs(step) <= near:
+            return tilt + step
+        inside = low < tilt + step < high
+        tilt = tilt + step if inside else (low + high) / 2.0
     return tilt

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from quantrial.stats._normal import special
+from quantrial.stats._binomial import remainder, surprise
 
 Floats = NDArray[np.float64]
 
@@ -30,20 +30,13 @@ def likely_outcomes(harm: float, gain: float, n: int) -> tuple[Floats, Floats, F
         return None
     gains = np.arange(a, b + 1, dtype=np.float64)[:, None]
     losses = np.arange(c, d + 1, dtype=np.float64)[None, :]
-    log_gamma, times_log = special().gammaln, special().xlogy
-    rest = n - gains - losses
-    possible = rest >= 0
-    kept = np.where(possible, rest, 0.0)
-    logs = (
-        log_gamma(n + 1.0)
-        - log_gamma(gains + 1.0)
-        - log_gamma(losses + 1.0)
-        - log_gamma(kept + 1.0)
-        + times_log(gains, gain)
-        + times_log(losses, harm)
-        + times_log(kept, max(0.0, 1.0 - gain - harm))
-    )
-    return gains, losses, np.where(possible, np.exp(logs), 0.0)
+    # of the pairs that stay only the number matters: one value for each sum of gains and losses
+    flips = np.arange(a + c, min(b + d, n) + 1, dtype=np.float64)
+    stay = np.full(b + d - a - c + 1, math.inf)
+    stay[: flips.size] = surprise(n - flips, n * max(0.0, 1.0 - gain - harm))
+    logs = remainder(np.array(float(n))) - surprise(gains, n * gain) - surprise(losses, n * harm)
+    logs = logs - np.lib.stride_tricks.sliding_window_view(stay, losses.size)
+    return gains, losses, np.exp(logs)
 
 
 def _likely_range(n: int, rate: float) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 _BLOCK_CELLS = 1 << 20  # counts held at a time: 8 MiB of int64
 _MULTINOMIAL_SAVES = 20  # one binomial draw costs about as much as this many index draws
+_TABLE_CELLS = 4  # an item: up to this size, looking up in a table is faster than sorting
 _EXACT_BITS = 52  # whole numbers up to 2^52, and one bit to spare, are exact in float64
 
 
@@ -21,14 +22,43 @@ def collapse(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
 
     Columns are coded one after the other: much faster than comparing whole rows of floats.
     """
-    codes = np.zeros(rows.shape[0], dtype=np.intp)
-    first = np.zeros(1, dtype=np.intp)
+    n = rows.shape[0]
+    codes, size = np.zeros(n, dtype=np.intp), 1
+    seen: list[NDArray[np.float64]] = []
     for column in rows.T:
-        levels, inverse = np.unique(column, return_inverse=True)
-        if levels.size > 1:
-            mixed = codes * levels.size + inverse
-            _, first, codes = np.unique(mixed, return_index=True, return_inverse=True)
+        values = np.ascontiguousarray(column)
+        if any(np.array_equal(values, before) for before in seen):
+            continue  # the same in all arms, such as a count of what the gold holds
+        seen.append(values)
+        levels = np.unique(values)
+        if levels.size == 1:
+            continue
+        codes *= levels.size
+        codes += _places(values, levels)
+        size *= levels.size
+        if size > _TABLE_CELLS * n:
+            _, codes = np.unique(codes, return_inverse=True)
+        else:  # a table of what occurs takes the place of a sort
+            table = np.zeros(size, dtype=np.intp)
+            table[codes] = 1
+            codes = (np.cumsum(table) - 1)[codes]
+        size = int(codes.max()) + 1
+    first = np.empty(size, dtype=np.intp)
+    first[codes[::-1]] = np.arange(n - 1, -1, -1)
     return rows[first], codes
+
+
+def _places(values: NDArray[np.float64], levels: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Say for each value which of the sorted levels it is."""
+    low, high = levels[0], levels[-1]
+    places: NDArray[np.intp]
+    if high - low < _TABLE_CELLS * values.size and (levels == np.rint(levels)).all():
+        table = np.zeros(int(high - low) + 1, dtype=np.intp)
+        table[(levels - low).astype(np.intp)] = np.arange(levels.size)
+        places = table[(values - low).astype(np.intp)]
+    else:
+        places = np.searchsorted(levels, values)
+    return places
 
 
 def grid_parts(values: NDArray[np.float64], draws: int) -> list[NDArray[np.float64]]:
@@ -65,14 +95,16 @@ def resampled_sums(
         weights, table = _multinomial_blocks(codes, n, resamples, rng), distinct
     else:
         weights, table = _index_blocks(n, resamples, rng), values
-    parts = grid_parts(table, n)
+    # the second part of a whole number is 0: only columns that have one are summed again
+    parts = [(part.any(axis=0), part) for part in grid_parts(table, n)]
+    parts = [(kept, np.ascontiguousarray(part[:, kept])) for kept, part in parts if kept.any()]
     sums = np.zeros((resamples, columns))
     start = 0
     for counts in weights:
         block = counts.astype(np.float64)
         stop = start + block.shape[0]
-        for part in parts:
-            sums[start:stop] += block @ part
+        for kept, part in parts:
+            sums[start:stop, kept] += block @ part
         start = stop
     return sums
 

@@ -1,5 +1,6 @@
 """The power of the tests of paired proportions, from the rates of flips, by enumeration."""
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Literal, SupportsIndex, get_args
@@ -8,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantrial.errors import StatisticsError
+from quantrial.stats._binomial import half_tail
 from quantrial.stats._checks import checked_alpha, checked_level, checked_margin, checked_n
-from quantrial.stats._normal import normal_cdf, normal_quantile, special
+from quantrial.stats._normal import normal_cdf, normal_quantile
 from quantrial.stats._null_variance import cell_variance
 from quantrial.stats._outcomes import likely_outcomes
 from quantrial.stats.power import smallest_count
@@ -18,6 +20,7 @@ from quantrial.stats.score import QUARTER
 Question = Literal["difference", "non_inferior", "equivalent"]
 Floats = NDArray[np.float64]
 
+_STRETCH = 1024  # numbers of flips whose critical counts are found, and kept, together
 _INSIDE = 1.0 - 1e-9  # a difference at the margin must not pass for one inside by rounding
 
 
@@ -109,26 +112,39 @@ def flip_power(
     return PowerResult(min(power, 1.0), question, total, harm, gain, bound, alpha, method)
 
 
-def _fair_tail(count: Floats, flips: Floats) -> Floats:
-    """Return P(X <= count) for X binomial of `flips` with chance 1/2."""
-    inside = (count >= 0.0) & (count < flips)
-    tail = special().betainc(
-        np.where(inside, flips - count, 1.0), np.where(inside, count + 1.0, 1.0), 0.5
-    )
-    return np.where(inside, tail, np.where(count < 0.0, 0.0, 1.0))
+def _most_fewer(fewest: int, most: int, alpha: float) -> Floats:
+    """Return for each of fewest..most flips the largest smaller count that mid-p rejects, or -1."""
+    first = fewest // _STRETCH
+    found = [_critical_counts(s * _STRETCH, alpha) for s in range(first, most // _STRETCH + 1)]
+    return np.concatenate(found)[fewest - first * _STRETCH :]
 
 
-def _most_fewer(flips: Floats, alpha: float) -> Floats:
-    """Return for each number of flips the largest smaller count that mid-p rejects, or -1."""
-    low, high = np.full(flips.shape, -1.0), np.floor(flips / 2.0)
-    while (high - low > 0.5).any():
-        middle = np.ceil((low + high) / 2.0)
-        # mid-p: twice the tail less the probability of the count itself
-        p = _fair_tail(middle, flips) + _fair_tail(middle - 1.0, flips)
-        reject = (p <= alpha) & (flips > 0.0)
-        low = np.where(reject, middle, low)
-        high = np.where(reject, high, middle - 1.0)
-    return low
+@functools.lru_cache(maxsize=64)
+def _critical_counts(start: int, alpha: float) -> Floats:
+    """Return the largest smaller count that mid-p rejects for start, start + 1, ... flips.
+
+    One more flip moves the tail by half of the last probability, and the count by 0 or 1.
+    """
+    count, over = -1, start // 2 + 1
+    while over - count > 1:
+        middle = (count + over) // 2
+        tail, term = half_tail(middle, start)
+        if start > 0 and 2.0 * tail - term <= alpha:
+            count = middle
+        else:
+            over = middle
+    tail, term = half_tail(count, start)
+    counts = np.empty(_STRETCH)
+    counts[0] = count
+    for flips in range(start + 1, start + _STRETCH):
+        tail -= term / 2.0
+        term *= flips / (2.0 * (flips - count))
+        following = term * (flips - count) / (count + 1) if count >= 0 else 0.5**flips
+        # mid-p of the next count: twice its tail less its own probability
+        if 2.0 * tail + following <= alpha and count + 1 <= flips // 2:
+            count, tail, term = count + 1, tail + following, following
+        counts[flips - start] = count
+    return counts
 
 
 def _rejects(
@@ -138,7 +154,7 @@ def _rejects(
     if margin is None:
         flips = gains + losses
         fewest = int(flips.min())
-        most = _most_fewer(np.arange(fewest, int(flips.max()) + 1, dtype=np.float64), alpha)
+        most = _most_fewer(fewest, int(flips.max()), alpha)
         different: NDArray[np.bool_] = (
             np.minimum(gains, losses) <= most[flips.astype(np.intp) - fewest]
         )

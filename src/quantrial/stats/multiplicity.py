@@ -118,3 +118,36 @@ def intersection_union(p_values: ArrayLike) -> float:
     if p.size == 0:
         raise StatisticsError("no p-value was given; a claim about all of none says nothing")
     return float(p.max())
+
+
+def worse_on_any(p_values: ArrayLike) -> float:
+    """Combine p-values into one for "at least one of the claims holds" (worse on some task).
+
+    Args:
+        p_values: shape (m,), at least one: for each task the one-sided p of its own claim
+            ("less": the candidate is worse on it), each in [0, 1] or NaN.
+
+    Returns:
+        The adjusted minimum: the smallest p times the number of tasks, at most 1. It is the
+        smallest of Holm's adjusted p-values, so whenever it is at most alpha, Holm names the
+        task. NaN (a task that could not be tested) does not count; NaN where none could.
+
+    Raises:
+        StatisticsError: for a p-value outside [0, 1], another shape, or no p-value.
+
+    Controls the error rate under any dependence between the tasks, by Bonferroni's
+    inequality [1]_ [2]_. It is the other half of `intersection_union`: "not worse on any task"
+    needs every claim and no adjustment, "worse on some task" needs one claim and pays for
+    having looked at all.
+
+    References:
+        .. [1] Dunn, O. J. (1961). Multiple comparisons among means. Journal of the American
+           Statistical Association 56, 52-64.
+        .. [2] Holm, S. (1979). A simple sequentially rejective multiple test procedure.
+           Scandinavian Journal of Statistics 6, 65-70.
+    """
+    p = _checked_p_values(p_values)
+    if p.size == 0:
+        raise StatisticsError("no p-value was given; a claim about any of none says nothing")
+    known = p[~np.isnan(p)]
+    return min(1.0, float(known.min()) * known.size) if known.size else float("nan")

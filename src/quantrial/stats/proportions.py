@@ -4,6 +4,7 @@ import math
 from typing import Literal, SupportsIndex, get_args
 
 from quantrial.errors import StatisticsError
+from quantrial.stats._binomial import half_tail
 from quantrial.stats._checks import checked_count, checked_level, checked_n
 from quantrial.stats._normal import normal_quantile, special
 from quantrial.stats.results import Estimate, Interval, TestResult
@@ -118,18 +119,17 @@ def jeffreys(successes: SupportsIndex, n: SupportsIndex, *, confidence: float = 
 
 
 def _half_tail(successes: int, trials: int) -> tuple[float, float]:
-    """Return P(X <= successes) and P(X = successes) for X binomial with probability 1/2."""
+    """Return P(X <= successes) and P(X = successes) for X binomial with probability 1/2.
+
+    No more than half of the trials may be successes.
+    """
     if trials <= _BIG_INTEGER_UP_TO:
-        term = math.comb(trials, successes)
-        tail = sum(math.comb(trials, k) for k in range(successes + 1))
+        term, tail = 1, 1
+        for k in range(successes):
+            term = term * (trials - k) // (k + 1)
+            tail += term
         return tail / 2**trials, term / 2**trials
-    log_term = (
-        math.lgamma(trials + 1)
-        - math.lgamma(successes + 1)
-        - math.lgamma(trials - successes + 1)
-        - trials * math.log(2.0)
-    )
-    return float(special().bdtr(successes, trials, 0.5)), math.exp(log_term)
+    return half_tail(successes, trials)
 
 
 def mcnemar(

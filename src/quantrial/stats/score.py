@@ -1,5 +1,6 @@
 """The score interval and score tests of a paired difference, from one construction."""
 
+import functools
 import math
 import warnings
 from collections.abc import Callable
@@ -183,6 +184,7 @@ class PairedScore:
         variance = self._variance
         sign = 1.0 if above else -1.0
 
+        @functools.cache  # the search asks again about where it starts
         def excess(value: float) -> float:
             spread = math.sqrt(variance(value)) if variance else math.nan
             return sign * (value - self.estimate) - self._correction - reach * spread

@@ -1,0 +1,207 @@
+"""What texts of any task can show: their length, a cut, a refusal, a loop, silence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quantrial.analysis.outcomes import Panel
+from quantrial.tasks import Endpoint
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from quantrial.analysis.outcomes import TaskOutcomes
+    from quantrial.records import Response
+
+# a loop is a unit said this often in a row, over at least so many characters
+_TIMES = 5
+_LOOP = 50
+# units are looked for in blocks of these sizes, and are no longer than the largest
+_BLOCKS = (20, 40, 80, 160, 320, 640)
+
+_OPENING = 300
+_APOSTROPHES = str.maketrans("\u2018\u2019", "''")
+_LEAD = (
+    r"(?:(?:(?:i'm|i\sam|we're|we\sare)\s)?(?:(?:so|very|truly)\s)?sorry|my\sapologies|apologies"
+    r"|(?:i|we)\sapologi[sz]e(?:\sfor\s[^.,;\n]{1,60})?|unfortunately|(?:i'm|i\sam)\safraid(?:\sthat)?"
+    r"|as\san?\s(?:ai|artificial\sintelligence|(?:ai\s|large\s)?language\smodel)"
+    r"(?:\s(?:language\s)?(?:model|assistant))?)"
+)
+_UNWILLING = (
+    r"(?:\s(?:can't|cannot|can\snot|won't|will\snot|couldn't|could\snot)"
+    r"|(?:'m|'re|\sam|\sare)\s(?:not\sable|unable|not\sgoing|not\sallowed|not\spermitted)\sto)"
+    r"\s(?:(?:really|currently|directly|simply|just|be\sable\sto)\s)?"
+)
+_SERVE = (
+    r"(?:help|assist|answer|provide|comply|fulfil|fulfill|respond|engage|discuss|participate|generate"
+    r"|create|write|share|do\s(?:that|this|so)|continue\swith)\b"
+)
+_REFUSAL = re.compile(
+    rf"\W{{0,5}}(?:{_LEAD}\W{{1,3}}(?:(?:but|however)\W{{1,2}})?){{0,3}}(?:i|we)"
+    rf"(?:{_UNWILLING}{_SERVE}"
+    r"|\s(?:must|have\sto|need\sto)\s(?:(?:respectfully|politely)\s)?(?:decline|refuse)\b"
+    r"|\s(?:(?:respectfully|politely)\s)?(?:decline|refuse)\sto\b)",
+    re.IGNORECASE,
+)
+
+
+def is_empty(response: Response) -> bool:
+    """Whether nothing but white space was said."""
+    return not response.output.strip()
+
+
+def is_truncated(response: Response) -> bool | None:
+    """Whether the limit of tokens ended the text; None where the engine does not say."""
+    return None if response.finish_reason is None else response.finish_reason == "length"
+
+
+def is_refused(response: Response) -> bool:
+    """Whether an English text opens by declining to do what was asked.
+
+    Only the opening counts (after `</think>`, and after "sorry", "unfortunately", "as an AI
+    language model"), and only a verb of serving: "I can't help", "I'm unable to provide", "I must
+    decline". Not knowing ("I cannot determine") is an answer, if a poor one; what somebody says
+    further down in a story is no refusal.
+    """
+    text = response.output.rpartition("</think>")[2].lstrip()[:_OPENING]
+    return _REFUSAL.match(text.translate(_APOSTROPHES)) is not None
+
+
+def is_repeating(response: Response) -> bool:
+    """Whether the text is caught in a loop.
+
+    It is where the same unit of 1 to 640 characters, with what separates it from the next, stands
+    at least five times in a row, over at least 50 characters; white space of any kind counts as one
+    space. A unit without a letter or digit (rules and lines of tables are made of such) must fill
+    half of the text. The time is linear in the text's length.
+    """
+    return _loops(" ".join(response.output.split()))
+
+
+def _loops(text: str) -> bool:
+    # A run of period p that is 5 p and 50 long holds a whole aligned block of the smallest size
+    # that is at least p, and p more after it. A block no shorter than p comes again after p, and
+    # no sooner (Fine and Wilf), so one search from each block finds every run. A run that was
+    # measured is not measured again: that keeps the time linear.
+    n = len(text)
+    for size in _BLOCKS:
+        if n < max(_LOOP, _TIMES * size // 2):
+            break
+        known, until = 0, -1
+        for at in range(0, n - size, size):
+            again = text.find(text[at : at + size], at + 1, at + 2 * size)
+            period = again - at
+            if again < 0 or (period == known and at + period <= until):
+                continue
+            start, end = _run(text, at, again + size, period)
+            known, until = period, end
+            length = end - start
+            if length < max(_LOOP, _TIMES * period):
+                continue
+            unit = text[start : start + period]
+            if 2 * length >= n or any(ch.isalnum() for ch in unit):
+                return True
+    return False
+
+
+def _run(text: str, start: int, end: int, period: int) -> tuple[int, int]:
+    """Widen a stretch as far as each character equals the one a period away."""
+    while start and text[start - 1] == text[start - 1 + period]:
+        start -= 1
+    while end < len(text) and text[end] == text[end - period]:
+        end += 1
+    return start, end
+
+
+SIGNS: Mapping[str, Callable[[Response], bool | None]] = {
+    "truncated": is_truncated,
+    "refused": is_refused,
+    "repeating": is_repeating,
+    "empty": is_empty,
+}
+
+
+def text_signs(responses: Iterable[Response | None]) -> dict[str, Any]:
+    """Describe one arm's texts on one task; faults and missing answers (None) are left out.
+
+    `characters` and `completion_tokens` are lengths: their number, mean and median. Each sign has
+    the `n` texts of which it is known, its `count` and its `rate`. What is not known is None.
+    """
+    said = [r for r in responses if r is not None]
+    tokens = [r.completion_tokens for r in said if r.completion_tokens is not None]
+    found: dict[str, Any] = {
+        "n": len(said),
+        "characters": _lengths([len(r.output) for r in said]),
+        "completion_tokens": _lengths(tokens),
+    }
+    for name, sign in SIGNS.items():
+        known = [shown for r in said if (shown := sign(r)) is not None]
+        count = sum(known)
+        found[name] = {
+            "n": len(known),
+            "count": count,
+            "rate": count / len(known) if known else None,
+        }
+    return found
+
+
+def _lengths(values: list[int]) -> dict[str, Any]:
+    if not values:
+        return {"n": 0, "mean": None, "median": None}
+    return {"n": len(values), "mean": fmean(values), "median": float(median(values))}
+
+
+def sign_panels(outcomes: TaskOutcomes) -> list[Panel]:
+    """Score each sign as the share of items without it, so that negative is a loss.
+
+    One panel each for `not_truncated`, `not_refused`, `not_repeating`, `not_empty`; none for a
+    sign that no arm shows. An item whose truncation an engine does not tell counts as not answered.
+    """
+    panels = []
+    for name, sign in SIGNS.items():
+        shown = [
+            [None if r is None else sign(r) for r in outcomes.responses[arm]]
+            for arm in outcomes.arms
+        ]
+        panel = panel_without(outcomes, f"not_{name}", shown)
+        if panel is not None:
+            panels.append(panel)
+    return panels
+
+
+def panel_without(
+    outcomes: TaskOutcomes, name: str, shown: Iterable[Iterable[bool | None]]
+) -> Panel | None:
+    """Score the share of items that do not show something, in a panel of one endpoint.
+
+    Args:
+        outcomes: whose items, arms and groups (clusters and strata) the panel has.
+        name: of the endpoint.
+        shown: for each arm in order, for each item in order; None where nothing is known.
+
+    Returns:
+        None where no arm shows it on any item: there is nothing to test.
+    """
+    table = [list(row) for row in shown]
+    if not any(any(row) for row in table):
+        return None
+    answered = _by_item([[one is not None for one in row] for row in table])
+    without = _by_item([[one is False for one in row] for row in table])
+    return Panel(
+        outcomes.arms,
+        (Endpoint(name, "proportion", {name: 1.0}),),
+        without.astype(np.float64)[:, :, None],
+        answered.astype(np.float64)[:, :, None],
+        answered,
+        outcomes.panel.clusters,
+        outcomes.panel.strata,
+    )
+
+
+def _by_item(rows: list[list[bool]]) -> NDArray[np.bool_]:
+    return np.array(rows, dtype=np.bool_).T

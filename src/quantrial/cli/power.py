@@ -1,0 +1,278 @@
+"""`quantrial power`: parse what to plan from, forecast, print a table and a curve."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from quantrial.design.power import Answer, CurvePoint, Forecast
+    from quantrial.forecast import PowerStudy, Scenario
+
+_QUESTIONS = {
+    "difference": "a difference",
+    "non_inferior": "non-inferiority",
+    "equivalent": "equivalence",
+}
+_MARKS = {"difference": "D", "non_inferior": "N", "equivalent": "E"}
+_METHODS = {"exact": "exact", "normal-approximation": "approx."}
+_MANY = 10**9  # more items than anyone can run
+_LEVELS = 10  # rows of the curve above its axis
+_COLUMNS = 66
+_LEFT = 8
+
+
+def power(  # noqa: PLR0913 - each parameter is an option of the command
+    *,
+    harmful: Annotated[
+        float | None, typer.Option(help="Share of items that only the reference gets right.")
+    ] = None,
+    beneficial: Annotated[
+        float | None, typer.Option(help="Share of items that only the candidate gets right.")
+    ] = None,
+    discordance: Annotated[
+        float | None, typer.Option(help="Share of items on which one of the two is right.")
+    ] = None,
+    difference: Annotated[
+        float | None,
+        typer.Option(
+            help="True difference, candidate minus reference: -0.005 loses half a point.",
+            show_default="0, or as observed",
+        ),
+    ] = None,
+    sd: Annotated[
+        float | None, typer.Option(help="Standard deviation of a paired difference, of any score.")
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option("--from", metavar="RUN", help="Plan from an earlier run folder.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="A task of that run.", show_default="all")
+    ] = None,
+    candidate: Annotated[
+        str | None, typer.Option(help="An arm of that run.", show_default="all but controls")
+    ] = None,
+    n: Annotated[
+        int | None,
+        typer.Option("--n", help="Items to give the power of.", show_default="the run's"),
+    ] = None,
+    power: Annotated[float, typer.Option(help="Chance of a yes to count the items for.")] = 0.8,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            help="Largest loss that counts as the same.", show_default="the run's, or 0.01"
+        ),
+    ] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="Level of the tests.", show_default="the run's, or 0.05")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw power against items: FILE.svg or FILE.png.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Say how many items a study needs.
+
+    And what a number of items would show: from rates of flips (--harmful with --beneficial, or
+    --discordance), a paired spread (--sd), or an earlier run (--from).
+    """
+    from quantrial import forecast
+    from quantrial.cli import show
+    from quantrial.reporting.power_chart import check_plot, write_power_chart
+
+    if plot is not None:
+        check_plot(plot)
+    assumed = forecast.Assumptions(
+        harmful, beneficial, discordance, difference, sd, run, task, candidate
+    )
+    found = forecast.power(assumed, n=n, power=power, margin=margin, alpha=alpha)
+    if plot is not None:
+        write_power_chart(found, plot)
+    if as_json:
+        show.document(found)
+        return
+    show_power(found)
+    if plot is not None:
+        print(f"\nPlot: {plot}")
+
+
+def show_power(found: PowerStudy) -> None:
+    """Print every scenario; its curve where there is only one."""
+    from quantrial.cli.show import paragraph
+
+    alone = len(found.scenarios) == 1
+    for i, one in enumerate(found.scenarios):
+        if i:
+            print()
+        _scenario(one)
+        if alone:
+            print()
+            for line in curve_lines(one.forecast.curve, one.forecast.asked.power):
+                print(line)
+    for note in found.notes:
+        paragraph(f"not planned: {note}")
+    if not alone:
+        print("\nOne contrast at a time; --task and --candidate choose one and draw its curve.")
+
+
+def _scenario(one: Scenario) -> None:
+    from quantrial.cli.show import paragraph, table
+
+    found, asked = one.forecast, one.forecast.asked
+    if one.title:
+        paragraph(one.title)
+    print(_assumed(found))
+    print(f"Margin {_points(asked.margin)}, alpha {asked.alpha:g}\n")
+    power = f"for {_percent(asked.power)} power"
+    if asked.n is None:
+        table(
+            ("to show", f"items {power}", "figure"),
+            [(_QUESTIONS[a.question], _items(a), _method(a.items_method)) for a in found.answers],
+        )
+    else:
+        table(
+            ("to show", f"power at {asked.n:,} items", "figure", f"items {power}", "figure"),
+            [
+                (
+                    _QUESTIONS[a.question],
+                    _percent(a.power),
+                    _method(a.power_method),
+                    _items(a),
+                    _method(a.items_method),
+                )
+                for a in found.answers
+            ],
+        )
+    print()
+    for line in _remarks(found):
+        paragraph(line)
+    for note in one.notes:
+        paragraph(f"note: {note}")
+
+
+def _assumed(found: Forecast) -> str:
+    from quantrial.design.power import Rates
+
+    true = f"true difference {_points(found.difference, sign=True)}"
+    if not isinstance(found.assumed, Rates):
+        return f"Paired SD {found.sd:.4g}, {true}"
+    harmful, beneficial = found.assumed.harmful, found.assumed.beneficial
+    return (
+        f"Flips: {_percent(harmful)} harmful, {_percent(beneficial)} beneficial "
+        f"(discordance {_percent(harmful + beneficial)}), {true}"
+    )
+
+
+def _remarks(found: Forecast) -> list[str]:
+    """Say what the table cannot: the detectable difference, and when a margin is out of reach."""
+    asked, lines = found.asked, []
+    if asked.n is not None:
+        what = f"{asked.n:,} items detect a difference of "
+        if found.detectable is None:
+            lines.append(
+                f"{asked.n:,} items detect no difference with {_percent(asked.power)} power at "
+                "this discordance, not even if every flip goes one way."
+            )
+        else:
+            lines.append(
+                f"{what}{100 * found.detectable:.2f} pp with {_percent(asked.power)} power "
+                f"({_method(found.detectable_method)})."
+            )
+    if found.least_items is not None and asked.n is not None and asked.n < found.least_items:
+        lines.append(
+            f"Equivalence within {_points(asked.margin)} cannot be shown with fewer than "
+            f"{found.least_items:,} items, whatever they answer."
+        )
+    if found.difference == 0.0:
+        lines.append("There is no difference to find: its power is the rate of false alarms.")
+    methods = {point.method for point in found.curve} | {a.items_method for a in found.answers}
+    if "exact" in methods:
+        lines.append("exact: every outcome of the test was enumerated.")
+    if "normal-approximation" in methods:
+        # of flips it is taken only where more of them happen than can be enumerated
+        hopeful = ", too hopeful where fewer than ten items change"
+        lines.append(f"approx.: normal approximation{'' if found.least_items else hopeful}.")
+    return lines
+
+
+def curve_lines(curve: Sequence[CurvePoint], target: float) -> list[str]:
+    """Draw power against items (logarithmic) in plain characters, at most 80 wide."""
+    sizes = sorted({point.n for point in curve})
+    low, high = math.log(sizes[0]), math.log(sizes[-1])
+
+    def column(n: float) -> int:
+        return round((math.log(n) - low) / (high - low) * (_COLUMNS - 1))
+
+    rows = [[" "] * _COLUMNS for _ in range(_LEVELS + 1)]
+    rows[round(target * _LEVELS)] = list("." * _COLUMNS)
+    for question, mark in _MARKS.items():
+        points = [(column(p.n), p.power) for p in curve if p.question == question]
+        for x, height in _filled(points):
+            cells = rows[round(min(height, 1.0) * _LEVELS)]
+            cells[x] = mark if cells[x] in " ." else "*"
+    lines = ["  power"]
+    for level in range(_LEVELS, -1, -1):
+        label = f"{100 * level / _LEVELS:.0f} %" if level % 2 == 0 else ""
+        lines.append(f"{label:>{_LEFT - 2}} |" + "".join(rows[level]).rstrip())
+    axis, names = ["-"] * _COLUMNS, [" "] * (_COLUMNS + 5)
+    free = 0
+    for n in _ticks(sizes[0], sizes[-1]):
+        x, name = column(n), f"{n:,}"
+        start = max(0, x - len(name) // 2)
+        if start < free or start + len(name) > len(names):
+            continue
+        axis[x] = "+"
+        names[start : start + len(name)] = name
+        free = start + len(name) + 2
+    lines.append(" " * (_LEFT - 2) + " +" + "".join(axis))
+    lines.append(" " * _LEFT + "".join(names).rstrip())
+    lines.append(
+        f"  items.  D {_QUESTIONS['difference']}   N {_QUESTIONS['non_inferior']}   "
+        f"E {_QUESTIONS['equivalent']}   * several"
+    )
+    return lines
+
+
+def _filled(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Join the points of a curve by straight lines, a height for every column."""
+    filled = []
+    for (a, left), (b, right) in itertools.pairwise(points):
+        for x in range(a, b):
+            filled.append((x, left + (right - left) * (x - a) / (b - a)))
+    return [*filled, points[-1]]
+
+
+def _ticks(low: int, high: int) -> list[int]:
+    """Return round numbers of items within the range: 100, 200, 500, 1000 ..."""
+    decades = range(int(math.log10(low)), int(math.log10(high)) + 1)
+    return [m * 10**d for d in decades for m in (1, 2, 5) if low <= m * 10**d <= high]
+
+
+def _items(answer: Answer) -> str:
+    if answer.items is None:
+        return "no number"
+    return "over a billion" if answer.items > _MANY else f"{answer.items:,}"
+
+
+def _method(name: str | None) -> str:
+    return "" if name is None else _METHODS[name]
+
+
+def _percent(value: float | None) -> str:
+    if value is None:
+        return ""
+    text = f"{100 * value:.1f}".removesuffix(".0")
+    # what is rare is not never, what is likely is not sure
+    if text == "0" and value > 0.0:
+        return "< 0.1 %"
+    return "> 99.9 %" if text == "100" and value < 1.0 else f"{text} %"
+
+
+def _points(value: float, *, sign: bool = False) -> str:
+    return f"{100 * value:+.4g} pp" if sign and value else f"{100 * value:.4g} pp"

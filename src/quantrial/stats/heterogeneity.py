@@ -1,0 +1,294 @@
+"""Does the difference between two arms depend on the stratum? One test of arm by stratum."""
+
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from quantrial.errors import StatisticsError, StatisticsWarning
+from quantrial.stats._checks import checked_codes, checked_count, checked_sums
+from quantrial.stats._null_variance import cell_variance
+from quantrial.stats.results import TestResult
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+_METHOD = "interaction-permutation"
+_TIE = 1e-9  # permuted statistics of discrete scores tie often; rounding must not break ties
+_NOTHING = 1e-12  # of the largest change: what is left of changes that cancel in the ratio
+_STEPS = 10  # towards the common difference; validity under permutation needs no convergence
+_LEAST = 1e-9  # of one pair's variance: strata without a change have none at a difference of 0
+_PRIOR = 0.5  # pairs added to losses and to gains; with none or 0.25 the error passes 5.5 %
+_BLOCK_CELLS = 1 << 20
+
+
+def interaction(
+    numerators: ArrayLike,
+    denominators: ArrayLike,
+    strata: ArrayLike,
+    *,
+    rng: np.random.Generator,
+    resamples: int = 10_000,
+) -> TestResult:
+    """Test whether the difference, second ratio minus first, is the same in all strata.
+
+    The statistic is Cochran's Q [1]_: squared distances of the strata's differences from a
+    common one, each over its variance. That variance is the one that would hold *if the common
+    difference were true* (Tango's [2]_), so a stratum without a changed item is no special case
+    and never counts as certain.
+
+    p is the larger of two, from as many draws each:
+
+    - Permutation: each item's change is dealt to the strata anew, whose sizes stay as they are.
+      A change is taken at its own stratum's common ratio, in units of its own stratum's
+      denominators: 0 for every unchanged item, and -1, 0 or 1 for right and wrong answers. How
+      hard a stratum is therefore plays no part; permuting the scores themselves would take a
+      difference in level for one in difference. Exact where changes are equally frequent in all
+      strata. Where they are not, a variance of each stratum's own makes it valid in large
+      samples [3]_ [4]_, but not in small ones: up to 35 % error at a nominal 5 %.
+    - Resampling under the null: numbers of losses and gains are drawn for each stratum from
+      their likeliest chances under the common difference (with half a pair each added,
+      so that few changes are not taken for the truth) [5]_. Each stratum keeps its own frequency
+      of change. Alone it errs by 6 % and more where few items changed.
+
+    Together they kept the error at 5.5 % in simulations over 2 to 57 strata of 10 to 1000 items
+    with frequencies of change from .005 to .5.
+
+    Args:
+        numerators: shape (items, 2): reference, then candidate. Finite.
+        denominators: same shape, at least 0; where 0, so is the numerator.
+        strata: shape (items,), the label of each item's stratum.
+        rng: the only source of randomness.
+        resamples: draws of either kind, at least 1; what was observed counts as one more [6]_.
+
+    Returns:
+        p, (k + 1) / (resamples + 1); the statistic is Q. Both are NaN, with a
+        StatisticsWarning, where fewer than two strata can be compared or no item changed.
+
+    Raises:
+        StatisticsError: for shapes other than (items, 2), one label an item missing, values a
+            ratio cannot have, or no resamples.
+        InsufficientDataError: without an item.
+
+    Warns:
+        StatisticsWarning: where the result is NaN; and where strata were left out because an
+            arm's denominators there are all 0, so that it has no ratio.
+
+    Differences are compared as they are (in points), not relative to the stratum's level.
+    Items are taken as independent. Cost follows the number of distinct changes times strata, or
+    where these are many, the number of items.
+
+    References:
+        .. [1] Cochran, W. G. (1954). The combination of estimates from different experiments.
+           Biometrics 10, 101-129.
+        .. [2] Tango, T. (1998). Equivalence test and confidence interval for the difference in
+           proportions for the paired-sample design. Statistics in Medicine 17, 891-908.
+        .. [3] Chung, E., Romano, J. P. (2013). Exact and asymptotically robust permutation
+           tests. Annals of Statistics 41, 484-507.
+        .. [4] Pauly, M., Brunner, E., Konietschke, F. (2015). Asymptotic permutation tests in
+           general factorial designs. Journal of the Royal Statistical Society B 77, 461-473.
+        .. [5] Efron, B., Tibshirani, R. J. (1993). An Introduction to the Bootstrap, section 6.5
+           (the parametric bootstrap). Chapman & Hall.
+        .. [6] Phipson, B., Smyth, G. K. (2010). Permutation p-values should never be zero.
+           Statistical Applications in Genetics and Molecular Biology 9, article 39.
+    """
+    top, bottom = checked_sums(numerators, denominators)
+    if top.shape[1] != 2:
+        raise StatisticsError(
+            f"numerators have shape {top.shape}; two columns are needed: reference, candidate"
+        )
+    draws = checked_count(resamples, "resamples")
+    if draws == 0:
+        raise StatisticsError("resamples is 0; at least 1 is needed, 10,000 are usual")
+    n = top.shape[0]
+    values, codes = _changes(top, bottom, checked_codes(strata, n, "strata"))
+    sizes = np.bincount(codes)
+    if sizes.size < 2 or not values.any():
+        warnings.warn(
+            f"{sizes.size} strata with {np.count_nonzero(values)} changed item(s) carry no test "
+            "of interaction; it needs two strata that have a ratio in both arms, and a change",
+            StatisticsWarning,
+            stacklevel=2,
+        )
+        return TestResult(math.nan, math.nan, "two-sided", _METHOD, n)
+    unit = float((values**2).sum() / np.abs(values).sum())
+    seen = _sums(values, codes, sizes.size)
+    observed = float(_statistic(seen[None], sizes, unit)[0])
+    least = observed * (1.0 - _TIE) - _TIE
+    permuted = 1 + sum(
+        int((_statistic(sums, sizes, unit) >= least).sum())
+        for sums in _permuted(values, codes, sizes, draws, rng)
+    )
+    fitted = 1 + sum(
+        int((_statistic(sums, sizes, unit) >= least).sum())
+        for sums in _under_null(seen, sizes, unit, draws, rng)
+    )
+    p = max(permuted, fitted) / (draws + 1)
+    return TestResult(p, observed, "two-sided", _METHOD, n)
+
+
+def _changes(
+    top: Floats, bottom: Floats, codes: NDArray[np.intp]
+) -> tuple[Floats, NDArray[np.intp]]:
+    """Return each item's change and stratum; within a stratum they average to its difference.
+
+    With R the ratio of both arms' sums together, (t1 - t0) - R (b1 - b0) sums to the
+    difference of the arms' ratios times the harmonic mean of their denominators, exactly.
+    """
+    strata = int(codes.max()) + 1
+    tops, bottoms = (
+        np.stack([np.bincount(codes, weights=column, minlength=strata) for column in part.T])
+        for part in (top, bottom)
+    )
+    usable: NDArray[np.bool_] = np.all(bottoms > 0.0, axis=0)
+    if not usable.all():
+        warnings.warn(
+            f"{int((~usable).sum())} of {strata} strata are left out: an arm's denominators there "
+            "are all 0, so that it has no ratio",
+            StatisticsWarning,
+            stacklevel=3,
+        )
+        if not usable.any():
+            return np.zeros(0), np.zeros(0, dtype=np.intp)
+        kept = usable[codes]
+        renumbered = (np.cumsum(usable) - 1)[codes[kept]]
+        top, bottom, codes = top[kept], bottom[kept], renumbered.astype(np.intp, copy=False)
+        tops, bottoms = tops[:, usable], bottoms[:, usable]
+    common = tops.sum(axis=0) / bottoms.sum(axis=0)
+    scale = np.bincount(codes) * bottoms.sum(axis=0) / (2.0 * bottoms.prod(axis=0))
+    changes = (top[:, 1] - top[:, 0]) - common[codes] * (bottom[:, 1] - bottom[:, 0])
+    changes = changes * scale[codes]
+    changes[np.abs(changes) <= _NOTHING * max(1.0, float(np.abs(changes).max()))] = 0.0
+    return changes, codes
+
+
+def _sums(values: Floats, codes: NDArray[np.intp], strata: int) -> Floats:
+    """Sum gains, losses and squares of changes within strata, shape (strata, 3)."""
+    return np.stack(
+        [
+            np.bincount(codes, weights=part, minlength=strata)
+            for part in (np.maximum(values, 0.0), np.maximum(-values, 0.0), values**2)
+        ],
+        axis=1,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Counted:
+    """Changes of unequal size counted as so many equal ones, in each of the strata.
+
+    Sums of sizes and of squares stay as they are; `unit`, that size over all strata, counts as
+    one change more, for strata with few. Answers right and wrong have size 1 throughout.
+    """
+
+    gains: Floats
+    losses: Floats
+    size: Floats
+    sizes: Counts
+
+    @classmethod
+    def of(cls, sums: Floats, sizes: Counts, unit: float) -> "_Counted":
+        gains, losses, squares = np.moveaxis(sums, -1, 0)
+        size = (squares + unit**2) / (gains + losses + unit)
+        return cls(gains / size, losses / size, size, sizes)
+
+    def variance(self, mean: Floats) -> Floats:
+        """Return the variance of each stratum's difference if `mean` were the true one."""
+        share = np.clip(mean / self.size, -1.0, 1.0)
+        cells = cell_variance(self.gains, self.losses, self.sizes, share)
+        variance: Floats = np.maximum(cells, _LEAST) * self.size**2 / self.sizes
+        return variance
+
+    def common(self) -> tuple[Floats, Floats]:
+        """Return the strata's differences, and a common one: their mean by its own weights."""
+        means = (self.gains - self.losses) * self.size / self.sizes
+        common = (means * self.sizes).sum(axis=-1, keepdims=True) / self.sizes.sum()
+        for _ in range(_STEPS):
+            weights = 1.0 / self.variance(common)
+            total = weights.sum(axis=-1, keepdims=True)
+            common = (weights * means).sum(axis=-1, keepdims=True) / total
+        return means, common
+
+
+def _statistic(sums: Floats, sizes: Counts, unit: float) -> Floats:
+    """Return Q for sums of gains, losses and squares, shape (draws, strata, 3)."""
+    counted = _Counted.of(sums, sizes, unit)
+    means, common = counted.common()
+    total: Floats = ((means - common) ** 2 / counted.variance(common)).sum(axis=-1)
+    return total
+
+
+def _under_null(
+    sums: Floats, sizes: Counts, unit: float, draws: int, rng: np.random.Generator
+) -> Iterator[Floats]:
+    """Yield sums of changes drawn as if every stratum had the common difference."""
+    counted = _Counted.of(sums, sizes, unit)
+    share = np.clip(counted.common()[1] / counted.size, -1.0, 1.0)
+    spread = cell_variance(
+        counted.gains + _PRIOR, counted.losses + _PRIOR, sizes + 2.0 * _PRIOR, share
+    )
+    # the variance of -1, 0 and 1 is 2 q + mean (1 - mean), with q the chance of a loss
+    loss = np.clip((spread - share * (1.0 - share)) / 2.0, 0.0, 1.0)
+    gain = np.clip(loss + share, 0.0, 1.0)
+    step = max(1, _BLOCK_CELLS // (sizes.size * 3))
+    for start in range(0, draws, step):
+        rows = min(step, draws - start)
+        gains = rng.binomial(sizes, gain, size=(rows, sizes.size))
+        rest = np.clip(loss / np.maximum(1.0 - gain, _LEAST), 0.0, 1.0)
+        losses = rng.binomial(sizes - gains, rest)
+        size = counted.size
+        yield np.stack([gains * size, losses * size, (gains + losses) * size**2], axis=2)
+
+
+def _permuted(
+    values: Floats,
+    codes: NDArray[np.intp],
+    sizes: Counts,
+    draws: int,
+    rng: np.random.Generator,
+) -> Iterator[Floats]:
+    """Yield the sums of `_sums` for changes dealt out to the strata anew, in blocks of draws."""
+    changed = values[values != 0.0]
+    distinct, counts = np.unique(changed, return_counts=True)
+    if distinct.size * sizes.size < values.size:
+        step = max(1, _BLOCK_CELLS // (sizes.size * 3))
+        for start in range(0, draws, step):
+            yield _dealt(distinct, counts, sizes, min(step, draws - start), rng)
+        return
+    step = max(1, _BLOCK_CELLS // values.size)
+    parts = (np.maximum(changed, 0.0), np.maximum(-changed, 0.0), changed**2)
+    for start in range(0, draws, step):
+        rows = min(step, draws - start)
+        labels = rng.permuted(np.broadcast_to(codes, (rows, codes.size)), axis=1)
+        places = labels[:, : changed.size] + np.arange(rows)[:, None] * sizes.size
+        yield np.stack(
+            [
+                np.bincount(
+                    places.ravel(), weights=np.tile(part, rows), minlength=rows * sizes.size
+                ).reshape(rows, sizes.size)
+                for part in parts
+            ],
+            axis=2,
+        )
+
+
+def _dealt(
+    distinct: Floats, counts: Counts, sizes: Counts, rows: int, rng: np.random.Generator
+) -> Floats:
+    """Deal every distinct change's items out to the strata's places, without replacement."""
+    free = np.broadcast_to(sizes, (rows, sizes.size)).copy()
+    sums = np.zeros((rows, sizes.size, 3))
+    for value, count in zip(distinct.tolist(), counts.tolist(), strict=True):
+        shares = np.array([max(value, 0.0), max(-value, 0.0), value**2])
+        left = np.full(rows, count)
+        elsewhere = free.sum(axis=1)
+        for stratum in range(sizes.size):
+            elsewhere = elsewhere - free[:, stratum]
+            taken = rng.hypergeometric(free[:, stratum], elsewhere, left)
+            free[:, stratum] -= taken
+            left = left - taken
+            sums[:, stratum] += taken[:, None] * shares
+    return sums

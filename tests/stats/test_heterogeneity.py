@@ -1,0 +1,198 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from quantrial.errors import InsufficientDataError, StatisticsError, StatisticsWarning
+from quantrial.stats import interaction, score_flips
+from quantrial.stats.heterogeneity import _changes, _Counted, _permuted, _statistic, _sums
+
+Array = NDArray[np.float64]
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def answers(change: Array, right: Array | float = 0.0) -> tuple[Array, Array]:
+    """Scores of two arms whose difference is `change`."""
+    before = np.where(change < 0, 1.0, np.where(change > 0, 0.0, right))
+    return np.stack([before, before + change], axis=1), np.ones((change.size, 2))
+
+
+def drawn(
+    generator: np.random.Generator, sizes: list[int], discordance: list[float], mean: float
+) -> tuple[Array, NDArray[np.int64]]:
+    changes = [
+        generator.choice([1.0, -1.0, 0.0], size=n, p=[(d + mean) / 2, (d - mean) / 2, 1 - d])
+        for n, d in zip(sizes, discordance, strict=True)
+    ]
+    return np.concatenate(changes), np.repeat(np.arange(len(sizes)), sizes)
+
+
+def spans(generator: np.random.Generator, labels: NDArray[np.int64]) -> tuple[Array, Array]:
+    """Micro-F1 counts; the higher the label, the harder the stratum, for both arms alike."""
+    gold = generator.poisson(1.5, labels.size)
+    hits = [generator.binomial(gold, 0.9 - 0.2 * labels) for _ in range(2)]
+    spurious = [generator.poisson(0.3, labels.size) for _ in range(2)]
+    top = np.stack([2.0 * tp for tp in hits], axis=1)
+    bottom = np.stack([tp + fp + gold for tp, fp in zip(hits, spurious, strict=True)], axis=1)
+    return top, bottom.astype(np.float64)
+
+
+def test_interaction_by_hand_two_strata() -> None:
+    # 10 of 50 lost, 10 of 50 gained: the common difference is 0, and the variance of each
+    # stratum's then .2 / 50: Q = 2 * .2 ** 2 / .004 = 20
+    change = np.array([-1.0] * 10 + [0.0] * 40 + [1.0] * 10 + [0.0] * 40)
+    result = interaction(*answers(change), ["a"] * 50 + ["b"] * 50, rng=rng(), resamples=999)
+    assert result.statistic == pytest.approx(20.0)
+    assert result.p_value == 1 / 1000
+    assert (result.alternative, result.method, result.n) == ("two-sided", result.method, 100)
+
+
+def test_interaction_by_hand_one_changed_item_in_equal_strata_says_nothing() -> None:
+    change = np.zeros(40)
+    change[3] = -1.0
+    assert interaction(*answers(change), np.arange(40) % 4, rng=rng()).p_value == 1.0
+
+
+def test_interaction_by_hand_changes_average_to_the_strata_differences() -> None:
+    labels = np.repeat([0, 1], 30)
+    top, bottom = spans(rng(2), labels)
+    values, codes = _changes(top, bottom, labels)
+    for stratum in (0, 1):
+        inside = labels == stratum
+        before, after = top[inside].sum(axis=0) / bottom[inside].sum(axis=0)
+        assert values[codes == stratum].mean() == pytest.approx(after - before)
+    same = (top[:, 0] == top[:, 1]) & (bottom[:, 0] == bottom[:, 1])
+    assert (values[same] == 0.0).all()
+
+
+def test_interaction_against_reference_variance_is_tangos() -> None:
+    # two strata of 0/1 answers; the score interval of each ends where (d - mean)^2 / v = z^2
+    counted = _Counted.of(
+        _sums(np.array([1.0, -1, -1, 0, 0]), np.zeros(5, int), 1), np.array([5]), 1.0
+    )
+    low = score_flips(2, 1, n=5, correction=0).interval(0.5).low
+    distance = (-0.2 - low) ** 2 / counted.variance(np.array([low]))[0]
+    assert math.sqrt(distance) == pytest.approx(0.6744898, abs=1e-6)
+
+
+def test_interaction_against_reference_permutation_counts_every_deal() -> None:
+    values, codes = np.array([1.0, -1.0, -1.0, 0.0, 0.0, 0.0]), np.array([0, 0, 1, 1, 1, 1])
+    sizes = np.array([2, 4])
+    every = [
+        _statistic(_sums(np.array(deal), codes, 2)[None], sizes, 1.0)[0]
+        for deal in itertools.permutations(values)
+    ]
+    for numbers in (values, values * np.array([1.0, 1.0, 2.0, 1, 1, 1])):
+        blocks = list(_permuted(numbers, codes, sizes, 4000, rng(1)))
+        assert sum(block.shape[0] for block in blocks) == 4000
+    ours = np.concatenate(
+        [_statistic(sums, sizes, 1.0) for sums in _permuted(values, codes, sizes, 6000, rng(1))]
+    )
+    for limit in np.unique(np.round(every, 9)):
+        assert np.mean(ours >= limit - 1e-9) == pytest.approx(
+            np.mean(np.array(every) >= limit - 1e-9), abs=0.025
+        )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "discordance", "mean"),
+    [
+        ([100] * 4, [0.02] * 4, 0.0),  # two changed items in a stratum
+        ([20, 400], [0.5, 0.02], -0.02),  # permutation alone errs in 18 %
+        ([20] * 9 + [1000], [0.3] * 9 + [0.01], -0.01),  # and here in 35 %
+    ],
+)
+def test_interaction_against_simulation_keeps_its_level(
+    sizes: list[int], discordance: list[float], mean: float
+) -> None:
+    generator, rejected = rng(12), 0
+    for _ in range(300):
+        change, labels = drawn(generator, sizes, discordance, mean)
+        result = interaction(*answers(change), labels, rng=generator, resamples=99)
+        rejected += result.p_value <= 0.05
+    assert rejected / 300 <= 0.055 + 3 * math.sqrt(0.05 * 0.95 / 300)
+
+
+def test_interaction_against_simulation_is_blind_to_levels_of_f1() -> None:
+    # F1 of about .85 and .25, and no difference between the arms in either
+    generator, rejected = rng(13), 0
+    labels = np.repeat([0, 3], 100)
+    for _ in range(150):
+        result = interaction(*spans(generator, labels), labels, rng=generator, resamples=99)
+        rejected += result.p_value <= 0.05
+    assert rejected / 150 <= 0.055 + 3 * math.sqrt(0.05 * 0.95 / 150)
+
+
+def test_interaction_against_simulation_finds_one_stratum_that_loses() -> None:
+    generator, found = rng(14), 0
+    for _ in range(60):
+        change, labels = drawn(generator, [100] * 4, [0.05] * 4, 0.0)
+        change[:100] = np.where(generator.random(100) < 0.2, -1.0, 0.0)
+        found += interaction(*answers(change), labels, rng=generator, resamples=99).p_value <= 0.05
+    assert found >= 50
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 5))
+def test_interaction_property_repeats_and_is_blind_to_names_and_direction(
+    seed: int, strata: int
+) -> None:
+    change = rng(seed).choice([1.0, -1.0, 0.0], size=60, p=[0.2, 0.2, 0.6])
+    labels = np.arange(60) % strata
+    top, bottom = answers(change, rng(seed).integers(0, 2, 60).astype(float))
+    here, again = (interaction(top, bottom, labels, rng=rng(1), resamples=99) for _ in range(2))
+    level = interaction(*answers(change), labels, rng=rng(1), resamples=99)
+    named = interaction(top, bottom, [f"{9 - x}" for x in labels], rng=rng(1), resamples=99)
+    turned = interaction(top[:, ::-1], bottom[:, ::-1], labels, rng=rng(1), resamples=99)
+    assert here == again == level
+    assert 0.01 <= here.p_value <= 1.0
+    assert named.statistic == pytest.approx(here.statistic, abs=1e-6)
+    assert turned.statistic == pytest.approx(here.statistic, abs=1e-6)
+
+
+def test_interaction_where_nothing_can_be_said_is_nan_with_a_warning() -> None:
+    change = np.array([1.0, -1.0, 0.0, 0.0])
+    for scores, labels in ((answers(change), [0] * 4), (answers(change * 0), [0, 0, 1, 1])):
+        with pytest.warns(StatisticsWarning, match="no test of interaction"):
+            result = interaction(*scores, labels, rng=rng())
+        assert math.isnan(result.p_value)
+        assert math.isnan(result.statistic)
+
+
+def test_interaction_leaves_out_strata_without_a_ratio() -> None:
+    top, bottom = answers(np.array([1.0, -1.0, 0.0, 0.0, -1.0, 0.0]))
+    empty = np.zeros((2, 2))
+    whole = interaction(top, bottom, [0, 0, 0, 1, 1, 1], rng=rng(), resamples=99)
+    with pytest.warns(StatisticsWarning, match="1 of 3 strata are left out"):
+        part = interaction(
+            np.vstack([top, empty]),
+            np.vstack([bottom, empty]),
+            [0, 0, 0, 2, 2, 2, 1, 1],
+            rng=rng(),
+            resamples=99,
+        )
+    assert (part.p_value, part.statistic) == (whole.p_value, whole.statistic)
+    with (
+        pytest.warns(StatisticsWarning, match="2 of 2 strata are left out"),
+        pytest.warns(StatisticsWarning, match="no test of interaction"),
+    ):
+        assert math.isnan(interaction(empty, empty, [0, 1], rng=rng()).p_value)
+
+
+def test_interaction_refuses_what_it_cannot_answer() -> None:
+    ones = np.ones((3, 2))
+    with pytest.raises(StatisticsError, match="two columns"):
+        interaction(np.ones((3, 1)), np.ones((3, 1)), [0, 1, 1], rng=rng())
+    with pytest.raises(StatisticsError, match="one label an item"):
+        interaction(ones, ones, [0, 1], rng=rng())
+    with pytest.raises(StatisticsError, match="resamples is 0"):
+        interaction(ones, ones, [0, 1, 1], rng=rng(), resamples=0)
+    with pytest.raises(InsufficientDataError, match="no item"):
+        interaction(np.ones((0, 2)), np.ones((0, 2)), [], rng=rng())
