@@ -88,7 +88,7 @@ def test_the_ollama_preset_says_plainly_that_its_engine_is_not_there(tmp_path: P
 def test_constraints_on_the_command_line(tmp_path: Path) -> None:
     run = tmp_path / "run"
     ok("run", write_study(tmp_path), "-o", run)
-    found = json.loads(ok("decide", run, "--max-memory", "250", "--tolerate", "99pp", "--json"))
+    found = json.loads(ok("decide", run, "--max-memory", "250B", "--tolerate", "99pp", "--json"))
     assert found["constrained"]["constraints"] == {
         "max_memory": 250,
         "min_speedup": None,
@@ -96,7 +96,7 @@ def test_constraints_on_the_command_line(tmp_path: Path) -> None:
         "workloads": [],
     }
     assert found["constrained"]["pick"] in {"q8_0", "q4_0"}
-    assert "f16 needs" in ok("decide", run, "--max-memory", "250")
+    assert "f16 needs" in ok("decide", run, "--max-memory", "250B")
 
 
 def test_help_names_every_command() -> None:
@@ -203,6 +203,14 @@ def _bad_loss(folder: Path) -> list[str | Path]:
     return ["decide", folder, "--tolerate", "2kg"]
 
 
+def _all_of_it(folder: Path) -> list[str | Path]:
+    return ["decide", folder, "--tolerate", "5"]
+
+
+def _study_for_run(folder: Path) -> list[str | Path]:
+    return ["decide", write_study(folder)]
+
+
 def _folder_as_study(folder: Path) -> list[str | Path]:
     return ["plan", folder]
 
@@ -225,6 +233,8 @@ def _folder_as_study(folder: Path) -> list[str | Path]:
         (_no_run, "nowhere: no such run folder"),
         (_not_a_run, "notes: not a run folder: study.yaml, items.jsonl, manifest.json missing"),
         (_bad_memory, "'lots' is no amount of memory; write it like 8GB or 500MiB"),
+        (_all_of_it, "'5' is a loss of everything; did you mean 5pp?"),
+        (_study_for_run, "study.yaml: is a file; a run folder is needed, such as runs/NAME"),
         (_bad_loss, "'2kg' is no loss; write it like 2pp or 0.02"),
         (_folder_as_study, "not a run folder"),
     ],

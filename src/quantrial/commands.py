@@ -11,8 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from warnings import warn
 
-from quantrial.errors import RecordError, RunChangedError, RunFolderError, StudyError
+from quantrial.errors import (
+    RecordError,
+    RecordWarning,
+    RunChangedError,
+    RunFolderError,
+    StudyError,
+)
 from quantrial.study import Study, load_study, parse_study, read_study_text
 
 if TYPE_CHECKING:
@@ -163,7 +170,7 @@ def decide(run: Path | str, constraints: Constraints | None = None) -> dict[str,
     """Derive `decision.json` from `summary.json`, write it and return it.
 
     Args:
-        run: the run folder; analysed first when it has no summary yet.
+        run: the run folder; analysed first when its summary is missing or older than its responses.
         constraints: what the user cannot give up.
     """
     from quantrial.decision import decide_from
@@ -178,17 +185,21 @@ def decide(run: Path | str, constraints: Constraints | None = None) -> dict[str,
 def report(run: Path | str) -> ReportFiles:
     """Write `report.md`, `report.html` and the plots from the summary and the decision.
 
-    What is missing of the two is derived first.
+    What is missing of the two, or out of date, is derived first; constraints of an earlier decision
+    are kept.
     """
+    from quantrial.decision import constraints_of, decide_from
     from quantrial.reporting import write_report
     from quantrial.running.manifest import differences
     from quantrial.running.store import DECISION, RunFolder
 
     folder = RunFolder(Path(run))
     summary = _summary(folder)
-    if not (folder.path / DECISION).is_file():
-        decide(run)
-    decision = folder.read_document(DECISION, command="decide")
+    constraints = None
+    if (folder.path / DECISION).is_file():
+        constraints = constraints_of(folder.read_document(DECISION, command="decide"))
+    decision = decide_from(summary, constraints)
+    folder.write_document(DECISION, decision)
     study, _, _ = _frozen(folder.path)
     manifest = folder.read_manifest()
     warnings = differences(manifest.arms, study.reference)
@@ -203,12 +214,17 @@ def verify(run: Path | str) -> Verification:
 
 
 def _summary(folder: Any) -> Mapping[str, Any]:
+    """Return the summary; derived again when it is missing or older than what it derives from."""
     from quantrial.running.store import SUMMARY
 
     folder.require()
     if not (folder.path / SUMMARY).is_file():
         return analyze(folder.path)
     document: Mapping[str, Any] = folder.read_document(SUMMARY, command="analyze")
+    if document.get("inputs") != folder.hashes():
+        note = f"{folder.path / SUMMARY} was older than the responses; analysed again"
+        warn(note, RecordWarning, stacklevel=3)
+        return analyze(folder.path, methods=str(document["methods"]))
     return document
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import quantrial
 from quantrial.commands import derive_summary
-from quantrial.decision import Constraints, decide_from
+from quantrial.decision import constraints_of, decide_from
 from quantrial.design.schedule import round_robin
 from quantrial.running.manifest import differences
 from quantrial.running.store import DECISION, SUMMARY, RunFolder
@@ -69,7 +69,7 @@ def verify_run(folder: Path) -> Verification:
         *document_drifts(SUMMARY, _without_inputs(recorded), _without_inputs(derived)),
     ]
     decision = run.read_document(DECISION, command="decide")
-    drifts += document_drifts(DECISION, decision, decide_from(derived, _constraints(decision)))
+    drifts += document_drifts(DECISION, decision, decide_from(derived, constraints_of(decision)))
     drifts += _report_drifts(run, study, derived)
     warnings = differences(manifest.arms, study.reference)
     version = manifest.software.get("quantrial")
@@ -133,15 +133,6 @@ def _order_drifts(run: RunFolder, study: Study) -> Iterator[Drift]:
                     )
 
 
-def _constraints(decision: Mapping[str, Any]) -> Constraints | None:
-    given = decision.get("constrained")
-    if not isinstance(given, Mapping):
-        return None
-    stated = dict(given["constraints"])
-    stated["workloads"] = tuple(stated["workloads"])
-    return Constraints(**stated)
-
-
 def _report_drifts(run: RunFolder, study: Study, summary: Mapping[str, Any]) -> Iterator[Drift]:
     from quantrial.reporting import render_documents
 
@@ -162,7 +153,7 @@ def _report_drifts(run: RunFolder, study: Study, summary: Mapping[str, Any]) -> 
         at = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(have), len(want)))
         line = have[at] if at < len(have) else "the end of the file"
         should = want[at] if at < len(want) else "the end of the file"
-        yield Drift(name, f"line {at + 1}", line, f"the summary gives {_short(should)}")
+        yield Drift(name, f"line {at + 1}", line, f"summary and decision give {_short(should)}")
 
 
 def document_drifts(file: str, recorded: Any, derived: Any) -> list[Drift]:

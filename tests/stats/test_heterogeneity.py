@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 
 from quantrial.errors import InsufficientDataError, StatisticsError, StatisticsWarning
 from quantrial.stats import interaction, score_flips
-from quantrial.stats.heterogeneity import _changes, _Counted, _permuted, _statistic, _sums
+from quantrial.stats.heterogeneity import (
+    _changes,
+    _Counted,
+    _permuted,
+    _statistic,
+    _sums,
+    _under_null,
+)
 
 Array = NDArray[np.float64]
 
@@ -82,23 +89,44 @@ def test_interaction_against_reference_variance_is_tangos() -> None:
     assert math.sqrt(distance) == pytest.approx(0.6744898, abs=1e-6)
 
 
-def test_interaction_against_reference_permutation_counts_every_deal() -> None:
-    values, codes = np.array([1.0, -1.0, -1.0, 0.0, 0.0, 0.0]), np.array([0, 0, 1, 1, 1, 1])
+@pytest.mark.parametrize("last", [-1.0, -2.0])  # dealt by distinct change, and item by item
+def test_interaction_against_reference_permutation_counts_every_deal(last: float) -> None:
+    values, codes = np.array([1.0, -1.0, last, 0.0, 0.0, 0.0]), np.array([0, 0, 1, 1, 1, 1])
     sizes = np.array([2, 4])
     every = [
         _statistic(_sums(np.array(deal), codes, 2)[None], sizes, 1.0)[0]
         for deal in itertools.permutations(values)
     ]
-    for numbers in (values, values * np.array([1.0, 1.0, 2.0, 1, 1, 1])):
-        blocks = list(_permuted(numbers, codes, sizes, 4000, rng(1)))
-        assert sum(block.shape[0] for block in blocks) == 4000
-    ours = np.concatenate(
-        [_statistic(sums, sizes, 1.0) for sums in _permuted(values, codes, sizes, 6000, rng(1))]
-    )
+    blocks = [
+        _statistic(sums, sizes, 1.0) for sums in _permuted(values, codes, sizes, 6000, rng(1))
+    ]
+    ours = np.concatenate(blocks)
+    assert ours.size == 6000
     for limit in np.unique(np.round(every, 9)):
-        assert np.mean(ours >= limit - 1e-9) == pytest.approx(
-            np.mean(np.array(every) >= limit - 1e-9), abs=0.025
-        )
+        expected = np.mean(np.array(every) >= limit - 1e-8)
+        assert np.mean(ours >= limit - 1e-8) == pytest.approx(expected, abs=0.025)
+
+
+def test_interaction_by_hand_common_difference_is_a_mean_by_its_own_weights() -> None:
+    sizes = np.array([50, 500])
+    counted = _Counted.of(np.array([[10.0, 15.0, 25.0], [2.0, 8.0, 10.0]]), sizes, 1.0)
+    means, common = counted.common()
+    np.testing.assert_allclose(means, [-0.1, -0.012])
+    weights = 1.0 / counted.variance(common)
+    assert common[0] == pytest.approx(np.average(means, weights=weights), abs=1e-7)
+    assert common[0] == pytest.approx(-0.0122, abs=2e-4)  # the noisy stratum hardly counts
+
+
+def test_interaction_against_simulation_null_has_one_difference_and_each_frequency() -> None:
+    sizes = np.array([100, 400])
+    seen = np.array([[20.0, 24.0, 44.0], [2.0, 10.0, 12.0]])
+    common = float(_Counted.of(seen, sizes, 1.0).common()[1][0])
+    sums = np.concatenate(list(_under_null(seen, sizes, 1.0, 20_000, rng(2))))
+    np.testing.assert_allclose(
+        (sums[:, :, 0] - sums[:, :, 1]).mean(axis=0) / sizes, common, atol=0.002
+    )
+    # as often as seen, with half a pair more of either kind among one pair more
+    np.testing.assert_allclose(sums[:, :, 2].mean(axis=0), [45 / 1.01, 13 / 1.0025], atol=0.2)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import math
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -81,6 +82,10 @@ class Calibrated:
         mask, (r, c), e = self._where((reference, candidate), endpoint)
         top, bottom = self.panel.scores(mask, (r, c), e)
         score = self._scores[r, c, e] = self._grouped(mask, top, bottom, e)
+        if math.isnan(score.estimate):  # an arm with a ratio of nothing: no value to compare
+            nothing = Interval(math.nan, math.nan, 1.0 - self.alpha, score.method)
+            nan = math.nan
+            return Contrast(reference, candidate, nan, nothing, nan, "none", score.n, nan)
         test = self._difference(mask, top, bottom, (r, c, e))
         return Contrast(
             reference,
@@ -156,24 +161,23 @@ class Calibrated:
         panel = self.panel
         # one item moves a proportion or a mean by at most 1; a pooled ratio has no such bound
         support = None if panel.endpoints[endpoint].type == "ratio" else 1.0
+        score = partial(score_ratios, top, bottom, support=support, empty=math.nan)
         strata = None if panel.strata is None else panel.strata[mask]
         if panel.clusters is not None:
             try:
-                return score_ratios(top, bottom, clusters=panel.clusters[mask], support=support)
+                return score(clusters=panel.clusters[mask])
             except InsufficientDataError as exc:
                 # never silently items or strata instead: the study asks about groups like these
                 warnings.warn(f"{exc}; nothing is claimed", StatisticsWarning, stacklevel=4)
-                return dataclasses.replace(
-                    score_ratios(top, bottom, support=support), method="refused", _variance=None
-                )
+                return dataclasses.replace(score(), method="refused", _variance=None)
         if strata is not None:
             try:
-                return score_ratios(top, bottom, strata=strata, support=support)
+                return score(strata=strata)
             except InsufficientDataError as exc:
                 warnings.warn(
                     f"{exc}; items are taken as one group", StatisticsWarning, stacklevel=4
                 )
-        return score_ratios(top, bottom, support=support)
+        return score()
 
     def _where(
         self, arms: tuple[str, ...], endpoint: str

@@ -21,6 +21,7 @@ from quantrial.analysis.failure_modes import (
     flips_by,
     letter_shift,
 )
+from quantrial.analysis.heterogeneity import heterogeneity
 from quantrial.analysis.methods import POWER, Contrast, Methods, also, verdict
 from quantrial.analysis.outcomes import Panel, TaskOutcomes, labels
 from quantrial.analysis.remarks import Remarks
@@ -81,6 +82,7 @@ class TaskSummary:
             "failure_contrasts": self._failure_contrasts(),
             "disagreements": self._disagreements(endpoints[primary]["contrasts"], primary),
             "strata": self._strata(primary),
+            "heterogeneity": self._heterogeneity(methods.panel, primary),
             "power": self._power(endpoints[primary]["contrasts"]),
             "warnings": self.remarks.sentences(),
         }
@@ -316,6 +318,31 @@ class TaskSummary:
                 "equivalence": equivalence,
             }
         return {key: table}
+
+    def _heterogeneity(self, panel: Panel, primary: str) -> list[dict[str, Any]]:
+        """Test once whether each candidate's difference is the same in all strata."""
+        key = self.spec.stratify
+        if key is None or self.make_methods is Classic:
+            return []
+        found = []
+        for r, c in self.pairs:
+            if r != self.study.reference or not panel.answered_by(r, c).any():
+                continue
+            with self.remarks.at(f"{primary}, {c} vs {r} over {key}"):
+                found.append(
+                    heterogeneity(
+                        panel,
+                        labels(self.scored.items, key),
+                        contrast=(r, c, primary),
+                        seed=self.study.seed,
+                        resamples=self.study.analysis.resamples,
+                    )
+                )
+        adjusted = holm([float(one["p_value"]) for one in found])
+        return [
+            {"key": key, **one, "p_adjusted": float(p)}
+            for one, p in zip(found, adjusted, strict=True)
+        ]
 
     def _power(self, contrasts: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         """Say what this size can detect, for the most variable candidate that is no control."""

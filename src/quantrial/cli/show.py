@@ -164,6 +164,9 @@ def summary(found: Mapping[str, Any], folder: Path) -> None:
             list(_summary_rows(primary["arms"], against)),
         )  # fmt: skip
         print()
+    missing = sum(task["flow"]["missing"] for task in found["tasks"].values())
+    if missing:
+        print(f"Unfinished: {missing} calls are not asked yet; `quantrial run {folder}` goes on.")
     print(f"{found['methods']} methods. Next: quantrial decide {folder}")
 
 
@@ -201,24 +204,26 @@ def _interval(ends: Sequence[float | None], *, sign: bool) -> str:
 
 
 def decision(found: Mapping[str, Any]) -> None:
-    """Print a decision: each sentence, and under it its evidence."""
+    """Print a decision: each sentence, and under it the evidence that was not printed before."""
+    seen: set[str] = set()
     if "constrained" in found:
-        _sentence(found["constrained"])
+        _sentence(found["constrained"], seen)
         for one in found["constrained"]["rejected"]:
             for reason in one["breaks"]:
                 paragraph(f"not {one['arm']}: {reason['text']}.", indent="  ")
-        print()
-    _sentence(found["default"])
-    for part in ("pick_when", "avoid_for", "stay_when", "cautions", "controls"):
+        print("\nWithout these constraints:")
+    _sentence(found["default"], seen)
+    for part in ("cautions", "controls", "pick_when", "avoid_for", "stay_when"):
         for one in found[part]:
             print()
-            _sentence(one)
+            _sentence(one, seen)
 
 
-def _sentence(entry: Mapping[str, Any]) -> None:
+def _sentence(entry: Mapping[str, Any], seen: set[str]) -> None:
     paragraph(entry["text"])
-    for line in entry["evidence"]:
-        paragraph(line, indent="    ")
+    for identity, line in zip(entry["because"], entry["evidence"], strict=True):
+        paragraph(f"[{identity}], see above" if line in seen else line, indent="    ")
+        seen.add(line)
 
 
 def report(files: ReportFiles) -> None:

@@ -7,7 +7,6 @@ import re
 from quantrial.errors import StudyError
 
 _BYTES = {
-    "": 1,
     "b": 1,
     "kb": 10**3,
     "mb": 10**6,
@@ -22,7 +21,7 @@ _QUANTITY = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([a-zA-Z%]*)\s*")
 def parse_bytes(text: str, option: str) -> int:
     """Read a number of bytes; units are decimal (GB) or binary (GiB)."""
     match = _QUANTITY.fullmatch(text)
-    if match is None or match[2].lower() not in _BYTES:
+    if match is None or not match[2] or match[2].lower() not in _BYTES:
         raise StudyError(
             f"{text!r} is no amount of memory; write it like 8GB or 500MiB", key=option
         )
@@ -34,4 +33,9 @@ def parse_fraction(text: str, option: str) -> float:
     match = _QUANTITY.fullmatch(text)
     if match is None or match[2].lower() not in ("", "pp", "%"):
         raise StudyError(f"{text!r} is no loss; write it like 2pp or 0.02", key=option)
-    return float(match[1]) / (100 if match[2] else 1)
+    value = float(match[1]) / (100 if match[2] else 1)
+    if value >= 1:
+        raise StudyError(
+            f"{text!r} is a loss of everything; did you mean {match[1]}pp?", key=option
+        )
+    return value

@@ -6,12 +6,34 @@ from collections.abc import Iterator
 from typing import Any
 
 from quantrial.decision.trial import Trial
-from quantrial.decision.words import Document, carrying_p, counted, entry, p_value
+from quantrial.decision.words import Document, carrying_p, counted, entry, listed, p_value
 
 
 def cautions(trial: Trial, default: Document) -> list[dict[str, Any]]:
     """List what the data could not show, what is missing, and where methods disagree."""
     return [*_cautions(trial), *_unadjusted(trial, default), *_disagreements(trial)]
+
+
+def blindness(trial: Trial) -> list[str]:
+    """Say why the trial could not have seen harm; empty where it could."""
+    said = []
+    unseen = [arm for arm in trial.controls if not trial.worse(arm)]
+    if unseen and len(unseen) == len(trial.controls):
+        said.append(f"{listed(unseen)}, damaged on purpose, was not found worse on any workload")
+    said += [
+        f"{trial.reference} is not shown to be above its floor on {trial.named(task)}"
+        for task, part in trial.tasks.items()
+        if _at_floor(trial, part)
+    ]
+    return said
+
+
+def _at_floor(trial: Trial, part: Document) -> bool:
+    own = part["endpoints"][part["primary"]]["arms"].get(trial.reference)
+    if own is None or own["estimate"] is None:
+        return False
+    least = own["estimate"] if own["ci"][0] is None else own["ci"][0]
+    return bool(least <= (part.get("chance") or 0.0))
 
 
 def _cautions(trial: Trial) -> Iterator[dict[str, Any]]:
@@ -29,10 +51,7 @@ def _cautions(trial: Trial) -> Iterator[dict[str, Any]]:
                 f"On {task} there was nothing to find and {trial.reference} found nothing: its "
                 f"{part['primary'].replace('_', '-')} has no value."
             )
-        elif (
-            own is not None
-            and (own["ci"][0] if own["ci"][0] is not None else own["estimate"]) <= floor
-        ):
+        elif _at_floor(trial, part):
             said.append(
                 f"On {task} the reference itself is not shown to be above its floor "
                 f"({100 * floor:.0f} %): a loss could not show there."

@@ -41,6 +41,16 @@ class Constraints:
         return self != Constraints()
 
 
+def constraints_of(decision: Document) -> Constraints | None:
+    """Return the constraints that a decision document was made under; None without any."""
+    given = decision.get("constrained")
+    if not given:
+        return None
+    stated = dict(given["constraints"])
+    stated["workloads"] = tuple(stated["workloads"])
+    return Constraints(**stated)
+
+
 def check(constraints: Constraints, trial: Trial) -> None:
     """Refuse constraints that no study could meet, or that name what this one does not have.
 
@@ -78,7 +88,11 @@ def constrained(trial: Trial, limits: Constraints) -> dict[str, Any]:
         for arm in trial.by_cost
     }
     pick = next((arm for arm in trial.by_cost if not broken[arm]), None)
-    nearest = min(broken, key=lambda arm: (len(broken[arm]), trial.by_cost.index(arm)))
+    # by how far, relative to what is allowed; among equals the cheaper one
+    nearest = min(
+        broken,
+        key=lambda arm: (sum(one["excess"] for one in broken[arm]), trial.by_cost.index(arm)),
+    )
     if pick is not None:
         because = [
             finding["id"]
@@ -105,7 +119,7 @@ def constrained(trial: Trial, limits: Constraints) -> dict[str, Any]:
         "nearest": nearest,
         "text": text,
         "because": because,
-        "evidence": [evidence(trial.findings[finding]) for finding in because],
+        "evidence": [_evidence(trial.findings[finding], limits) for finding in because],
         "rejected": [{"arm": arm, "breaks": reasons} for arm, reasons in broken.items() if reasons],
     }
 
@@ -117,10 +131,18 @@ def _kept(trial: Trial, tasks: Sequence[str], limits: Constraints) -> str:
     return by_margin((trial.tasks[task]["margin"], trial.named(task)) for task in tasks)
 
 
-def _broken(constraint: str, text: str, finding: Document | None = None) -> dict[str, Any]:
+def _evidence(finding: Document, limits: Constraints) -> str:
+    """Write a finding with the interval that the tolerance is held against, where there is one."""
+    return evidence(finding, one_sided=limits.tolerate is not None)
+
+
+def _broken(
+    constraint: str, text: str, finding: Document | None = None, *, excess: float = 1.0
+) -> dict[str, Any]:
     return {
         "constraint": constraint,
         "text": text,
+        "excess": excess,
         "because": None if finding is None else finding["id"],
         "evidence": [] if finding is None else [evidence(finding)],
     }
@@ -137,6 +159,7 @@ def _cost_broken(trial: Trial, arm: str, limits: Constraints) -> Iterator[dict[s
                 "max_memory",
                 f"{arm} needs {math.ceil(memory / 1e6):,} MB, at most "
                 f"{math.floor(limits.max_memory / 1e6):,} MB are allowed",
+                excess=memory / limits.max_memory - 1.0,
             )
     if limits.min_speedup is not None:
         if speedup is None:
@@ -146,6 +169,7 @@ def _cost_broken(trial: Trial, arm: str, limits: Constraints) -> Iterator[dict[s
                 "min_speedup",
                 f"{arm} decodes at {ratio(speedup)} the reference's speed, "
                 f"at least {ratio(limits.min_speedup)} is asked for",
+                excess=limits.min_speedup / speedup - 1.0,
             )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from quantrial.decision.cautions import cautions
+from quantrial.decision.cautions import blindness, cautions
 from quantrial.decision.constraints import Constraints, check, constrained
 from quantrial.decision.trial import Trial
 from quantrial.decision.words import (
@@ -73,8 +73,12 @@ def decide_from(summary: Document, constraints: Constraints | None = None) -> di
 
 
 def _default(trial: Trial) -> dict[str, Any]:
-    """Choose the cheapest arm shown to keep the margin on every task, else the reference."""
-    for arm in trial.cheaper:
+    """Choose the cheapest arm shown to keep the margin on every task, else the reference.
+
+    `conclusive` is false where the trial could not have seen harm: then nothing cheaper is shipped.
+    """
+    blind = blindness(trial)
+    for arm in trial.cheaper if not blind else ():
         if trial.tasks and all(trial.holds(task, arm) for task in trial.tasks):
             found = [f for task in trial.tasks if (f := trial.primary(task, arm))]
             kept = by_margin(
@@ -82,7 +86,7 @@ def _default(trial: Trial) -> dict[str, Any]:
                 for f in found
             )
             text = f"Ship {arm}: {trial.saving(arm)}; shown to lose less than {kept}."
-            return entry(text, found, arm=arm, missing=[])
+            return entry(text, found, arm=arm, missing=[], conclusive=True)
     missing = [
         _missing(trial, task, arm)
         for arm in trial.cheaper
@@ -98,9 +102,13 @@ def _default(trial: Trial) -> dict[str, Any]:
         if len(trial.tasks) > 1:
             kept = f"the margin on every workload ({kept})"
         why = f"no cheaper arm is shown to lose less than {kept}"
-    text = " ".join([f"Stay with {trial.reference}: {why}.", *(one["text"] for one in missing)])
+    if blind:
+        opening = f"Stay with {trial.reference}, for want of evidence: {'; '.join(blind)}."
+    else:
+        opening = f"Stay with {trial.reference}: {why}."
+    text = " ".join([opening, *(one["text"] for one in missing)])
     found = [trial.findings[one["because"]] for one in missing if one["because"]]
-    return entry(text, found, arm=trial.reference, missing=missing)
+    return entry(text, found, arm=trial.reference, missing=missing, conclusive=not blind)
 
 
 def _missing(trial: Trial, task: str, arm: str) -> dict[str, Any]:
@@ -192,11 +200,14 @@ def _guards(trial: Trial, arm: str) -> Iterator[dict[str, Any]]:
         for endpoint, words in _GUARDS.items():
             finding = trial.secondary(task, endpoint, arm)
             if finding is not None and finding["verdict"] == "worse":
+                loss = size(finding["estimate"])
+                name = endpoint.replace("_", "-")
                 yield {
                     "task": task,
                     "endpoint": endpoint,
                     "because": finding["id"],
-                    "text": f"On {trial.named(task)}: {words[0].lower()}{words[1:]}",
+                    "text": f"On {trial.named(task)}, {name} falls by an estimated {loss}: "
+                    f"{words[0].lower()}{words[1:]}",
                 }
 
 

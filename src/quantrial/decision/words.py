@@ -45,13 +45,14 @@ def p_value(value: float | None) -> str:
     return "1" if value >= 0.9995 else f"{value:.3f}".removeprefix("0")
 
 
-def evidence(finding: Document) -> str:
+def evidence(finding: Document, *, one_sided: bool = False) -> str:
     """Write a finding as one line: estimate, interval, adjusted p of a difference, verdict, id.
 
     Where equivalence or non-inferiority carries the verdict, its own p stands beside and the
-    interval is the one that belongs to its test.
+    interval is the one that belongs to its test; `one_sided` asks for that interval in any case.
     """
-    own = "equivalence_" if finding["verdict"] in ("equivalent", "non_inferior") else ""
+    shown = finding["verdict"] in ("equivalent", "non_inferior")
+    own = "equivalence_" if shown or one_sided else ""
     low, high = finding[f"{own}ci"]
     level = f"{round(100 * finding[f'{own}confidence'], 1):g} %"
     interval = (

@@ -57,22 +57,27 @@ def make_engine(name: str, arm: Arm, *, base: Path, seed: int) -> Engine:
             degrade=arm.degrade,
             key=key,
         )
-    if arm.quantize or arm.degrade:
-        what = "quantize" if arm.quantize else "degrade"
-        raise StudyError(
-            f"only the engine 'llamacpp' makes model files; the engine here is {arm.engine!r}",
-            key=f"{key}.{what}",
-        )
     if arm.engine == "scripted":
+        _refuse_making(arm, key)
         from quantrial.engines.scripted import scripted_from_options
 
         return scripted_from_options(arm.model, arm.options, base=base, seed=seed, key=key)
     return _third_party(arm, base=base, seed=seed, key=key)
 
 
+def _refuse_making(arm: Arm, key: str) -> None:
+    if arm.quantize or arm.degrade:
+        what = "quantize" if arm.quantize else "degrade"
+        raise StudyError(
+            f"only the engine 'llamacpp' makes model files; the engine here is {arm.engine!r}",
+            key=f"{key}.{what}",
+        )
+
+
 def _third_party(arm: Arm, *, base: Path, seed: int, key: str) -> Engine:
     found = _entry_points()
     if arm.engine in found.names:
+        _refuse_making(arm, key)
         factory = found[arm.engine].load()
         engine: Engine = factory(arm.model, arm.options, base=base, seed=seed)
         return engine

@@ -51,7 +51,7 @@ def build_view(
     """Put everything the report says into words and tables."""
     findings = decision["findings"]
     default = decision["default"]
-    headline = _headline(default["arm"], summary["reference"])
+    headline = _headline(default, summary["reference"])
     sections = [
         quality.arms_section(summary),
         quality.contrasts_section(summary),
@@ -97,7 +97,10 @@ def contrast_headings(summary: Document) -> dict[str, str]:
     }
 
 
-def _headline(arm: str, reference: str) -> str:
+def _headline(default: Document, reference: str) -> str:
+    arm = default["arm"]
+    if not default.get("conclusive", True):
+        return f"Not enough evidence: stay with {arm}"
     return f"Stay with {arm}" if arm == reference else f"Ship {arm}"
 
 

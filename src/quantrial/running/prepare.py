@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.design.sampling import draw
 from quantrial.design.schedule import Call, round_robin
+from quantrial.errors import DataError
 from quantrial.tasks import Task, make_task
 from quantrial.tasks.sources import entity_types, load_items
 
@@ -41,8 +42,13 @@ def prepare(study: Study, *, base: Path) -> Prepared:
     items: dict[str, tuple[Item, ...]] = {}
     provenance: dict[str, Mapping[str, Any]] = {}
     for name, spec in study.tasks.items():
-        loaded = load_items(name, spec, base=base)
-        items[name] = draw(loaded.items, seed=study.seed, size=spec.sample, stratify=spec.stratify)
+        try:
+            loaded = load_items(name, spec, base=base)
+            items[name] = draw(
+                loaded.items, seed=study.seed, size=spec.sample, stratify=spec.stratify
+            )
+        except DataError as exc:
+            raise DataError(f"{exc} (task {name!r})") from exc
         types = entity_types(loaded.items) if spec.kind == "spans" else ()
         tasks[name] = make_task(name, spec, shots=loaded.shots, types=types)
         provenance[name] = {**loaded.provenance, "available": len(loaded.items)}

@@ -294,6 +294,9 @@ def _outcome(engine: Engine, request: Request) -> tuple[Reply, str, str | None, 
         return Reply(""), "timeout", str(exc), not exc.retryable
     except EngineError as exc:
         return Reply(""), "engine_error", str(exc), not exc.retryable
+    except Exception as exc:  # an engine of a third party may raise anything; it is its fault
+        said = f"the engine {engine.name!r} raised {type(exc).__name__}: {exc}"
+        return Reply(""), "engine_error", said, True
 
 
 def _now() -> str:

@@ -81,6 +81,10 @@ class RunFolder:
         Raises:
             RunFolderError: it is not, with what to do.
         """
+        if self.path.is_file():
+            raise RunFolderError(
+                "is a file; a run folder is needed, such as runs/NAME", path=self.path
+            )
         if not self.path.is_dir():
             raise RunFolderError("no such run folder", path=self.path)
         missing = [n for n in (STUDY, ITEMS, MANIFEST) if not (self.path / n).is_file()]

@@ -1,0 +1,86 @@
+"""Does a difference vary over the strata? One test, before any stratum is named."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quantrial.stats import interaction, shrunken
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from quantrial.analysis.outcomes import Panel
+
+# Enough to tell a p of .05 from one of .04; the cost is items times draws.
+_MOST_DRAWS = 2_000
+
+
+def heterogeneity(
+    panel: Panel,
+    values: NDArray[np.str_],
+    *,
+    contrast: tuple[str, str, str],
+    seed: int,
+    resamples: int,
+) -> dict[str, Any]:
+    """Test the interaction of arm and stratum, and shrink each stratum's difference to their mean.
+
+    Args:
+        panel: scores of the arms.
+        values: shape (items,), the stratum of each item.
+        contrast: reference, candidate, endpoint.
+        seed: the study's.
+        resamples: draws of the test; at most 2,000 are used.
+
+    Returns:
+        `reference`, `candidate`, `p_value`, `method`, `n`, and `shrunken`: a difference by stratum,
+        None where a stratum has none to speak of.
+    """
+    reference, candidate, endpoint = contrast
+    mask = panel.answered_by(reference, candidate)
+    e = [known.name for known in panel.endpoints].index(endpoint)
+    arms = (panel.arms.index(reference), panel.arms.index(candidate))
+    top, bottom = panel.scores(mask, arms, e)
+    label = hashlib.sha256("\0".join(contrast).encode()).digest()[:8]
+    test = interaction(
+        top,
+        bottom,
+        values[mask],
+        rng=np.random.default_rng([seed, *label]),
+        resamples=min(resamples, _MOST_DRAWS),
+    )
+    return {
+        "reference": reference,
+        "candidate": candidate,
+        "p_value": test.p_value,
+        "method": test.method,
+        "n": test.n,
+        "shrunken": _shrunken(top, bottom, values[mask]),
+    }
+
+
+def _shrunken(
+    top: NDArray[np.float64], bottom: NDArray[np.float64], values: NDArray[np.str_]
+) -> dict[str, float | None]:
+    names: list[str] = sorted(set(values.tolist()))
+    estimates, variances, sizes, known = [], [], [], []
+    for name in names:
+        inside = values == name
+        one, other = top[inside], bottom[inside]
+        if len(one) < 2 or (other.sum(axis=0) == 0.0).any():
+            continue
+        ratio = one.sum(axis=0) / other.sum(axis=0)
+        influence = (one - ratio * other) / other.mean(axis=0)
+        shares = influence[:, 1] - influence[:, 0]
+        known.append(name)
+        estimates.append(float(ratio[1] - ratio[0]))
+        variances.append(float(shares.var(ddof=1) / len(shares)))
+        sizes.append(len(shares))
+    found: dict[str, float | None] = dict.fromkeys(names)
+    if len(known) >= 2:
+        drawn = shrunken(estimates, variances, sizes=sizes).estimates
+        found |= dict(zip(known, map(float, drawn), strict=True))
+    return found
