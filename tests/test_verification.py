@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import quantrial
-from quantrial.errors import QuantrialError
+from quantrial.errors import QuantrialError, RecordWarning
 from studies import write_study
 
 
@@ -183,6 +183,45 @@ def test_a_record_that_cannot_be_read_is_named(
     damage(run)
     with pytest.raises(QuantrialError, match=said):
         quantrial.verify(run)
+
+
+@pytest.mark.parametrize("name", ["pareto.svg", "forest.png"])
+def test_an_edited_plot_is_named(run: Path, name: str) -> None:
+    path = run / "plots" / name
+    path.write_bytes(path.read_bytes() + b" ")
+    assert [d.split(":")[0] for d in drifts(run)] == [f"plots/{name}"]
+
+
+@pytest.mark.parametrize("name", ["forest.svg", "pareto.png", "SHA256SUMS"])
+def test_a_missing_plot_is_named(run: Path, name: str) -> None:
+    (run / "plots" / name).unlink()
+    assert any(d.startswith(f"plots/{name}: file: recorded missing") for d in drifts(run))
+
+
+def test_an_impossible_time_is_refused_with_its_line(run: Path) -> None:
+    edit(run / "responses/sums.f16.jsonl", '"decode":', '"decode":-')
+    with pytest.raises(QuantrialError, match=r"sums\.f16\.jsonl, line 1: decode is -"):
+        quantrial.verify(run)
+
+
+def test_a_document_without_its_parts_is_named(run: Path) -> None:
+    decision = json.loads((run / "decision.json").read_text())
+    del decision["default"]
+    (run / "decision.json").write_text(json.dumps(decision))
+    assert any(d.startswith("decision.json: default: recorded nothing") for d in drifts(run))
+
+
+def test_a_report_is_never_older_than_its_summary(run: Path) -> None:
+    quantrial.analyze(run, methods="classic")
+    quantrial.report(run)
+    assert quantrial.verify(run).ok
+    assert json.loads((run / "decision.json").read_text())["methods"] == "classic"
+    responses = run / "responses/sums.q4_0.jsonl"
+    responses.write_text("".join(responses.read_text().splitlines(keepends=True)[:-2]))
+    with pytest.warns(RecordWarning, match="older than the responses"):
+        quantrial.report(run)
+    assert quantrial.verify(run).ok
+    assert "2 of 72 planned calls" in (run / "report.md").read_text()
 
 
 def test_a_missing_report_is_named(run: Path) -> None:

@@ -140,6 +140,8 @@ def derive_summary(run: Path, *, methods: str | None = None) -> dict[str, Any]:
         raise RunChangedError(
             "study.yaml was edited after the run began; restore it", path=folder.study_path
         )
+    if missing := study.arms.keys() - manifest.arms.keys():
+        raise RecordError(f"arm {min(missing)!r} is missing", path=run / "manifest.json")
     items = folder.read_items()
     if strange := items.keys() - study.tasks.keys():
         raise RecordError(
@@ -221,6 +223,11 @@ def _summary(folder: Any) -> Mapping[str, Any]:
     if not (folder.path / SUMMARY).is_file():
         return analyze(folder.path)
     document: Mapping[str, Any] = folder.read_document(SUMMARY, command="analyze")
+    if missing := {"arms", "inputs", "methods", "reference", "tasks"} - document.keys():
+        raise RecordError(
+            f"{min(missing)!r} is missing; `quantrial analyze` writes it again",
+            path=folder.path / SUMMARY,
+        )
     if document.get("inputs") != folder.hashes():
         note = f"{folder.path / SUMMARY} was older than the responses; analysed again"
         warn(note, RecordWarning, stacklevel=3)

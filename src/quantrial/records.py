@@ -7,6 +7,7 @@ error names the file, the line and the field.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ ITEM_SCHEMA = "quantrial.item/1"
 RESPONSE_SCHEMA = "quantrial.response/1"
 MANIFEST_SCHEMA = "quantrial.manifest/1"
 
+_COUNTS = ("order", "block", "attempt", "prompt_tokens", "completion_tokens")
 STATUSES = ("ok", "engine_error", "timeout", "context_overflow")
 
 
@@ -79,14 +81,16 @@ class Response:
     timing: Mapping[str, float | None]
     started_at: str
     prompt_sha256: str | None = None
+    decoded_tokens: int | None = None
     logprobs: Any = None
     schema: str = RESPONSE_SCHEMA
 
     def to_json(self) -> bytes:
-        """Encode as one line, without its newline; `logprobs` only where there are any."""
+        """Encode as one line, without its newline; optional fields only where they are known."""
         record = asdict(self)
-        if self.logprobs is None:
-            del record["logprobs"]
+        for name in ("decoded_tokens", "logprobs"):
+            if record[name] is None:
+                del record[name]
         return orjson.dumps(record)
 
 
@@ -137,6 +141,7 @@ _TYPES: dict[str, dict[str, tuple[type, ...]]] = {
         "timing": (dict,),
         "started_at": (str,),
         "prompt_sha256": (str, type(None)),
+        "decoded_tokens": (int, type(None)),
         "logprobs": (list, dict, type(None)),
         "schema": (str,),
     },
@@ -151,7 +156,10 @@ _TYPES: dict[str, dict[str, tuple[type, ...]]] = {
         "schema": (str,),
     },
 }
-_OPTIONAL = {ITEM_SCHEMA: {"content_sha256"}, RESPONSE_SCHEMA: {"prompt_sha256", "logprobs"}}
+_OPTIONAL = {
+    ITEM_SCHEMA: {"content_sha256"},
+    RESPONSE_SCHEMA: {"prompt_sha256", "decoded_tokens", "logprobs"},
+}
 
 
 def decode(
@@ -215,6 +223,12 @@ def response_from_json(data: bytes, *, path: Path | str, line: int | None = None
             path=path,
             line=line,
         )
+    numbers = {name: record[name] for name in _COUNTS} | record["timing"]
+    for name, value in numbers.items():
+        if value is not None and not (isinstance(value, (int, float)) and 0 <= value < math.inf):
+            raise RecordError(
+                f"{name} is {value!r:.40}, expected a number of at least 0", path=path, line=line
+            )
     return Response(**record)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,8 +70,10 @@ def verify_run(folder: Path) -> Verification:
         *document_drifts(SUMMARY, _without_inputs(recorded), _without_inputs(derived)),
     ]
     decision = run.read_document(DECISION, command="decide")
-    drifts += document_drifts(DECISION, decision, decide_from(derived, constraints_of(decision)))
-    drifts += _report_drifts(run, study, derived)
+    decided = decide_from(derived, constraints_of(decision))
+    drifts += document_drifts(DECISION, decision, decided)
+    drifts += _report_drifts(run, study, derived, decided)
+    drifts += _plot_drifts(run, derived)
     warnings = differences(manifest.arms, study.reference)
     version = manifest.software.get("quantrial")
     if version not in (None, quantrial.__version__):
@@ -133,10 +136,11 @@ def _order_drifts(run: RunFolder, study: Study) -> Iterator[Drift]:
                     )
 
 
-def _report_drifts(run: RunFolder, study: Study, summary: Mapping[str, Any]) -> Iterator[Drift]:
+def _report_drifts(
+    run: RunFolder, study: Study, summary: Mapping[str, Any], decision: Mapping[str, Any]
+) -> Iterator[Drift]:
     from quantrial.reporting import render_documents
 
-    decision = run.read_document(DECISION, command="decide")
     manifest = run.read_manifest()
     warnings = differences(manifest.arms, study.reference)
     rendered = render_documents(study, summary, decision, manifest, warnings=warnings)
@@ -154,6 +158,31 @@ def _report_drifts(run: RunFolder, study: Study, summary: Mapping[str, Any]) -> 
         line = have[at] if at < len(have) else "the end of the file"
         should = want[at] if at < len(want) else "the end of the file"
         yield Drift(name, f"line {at + 1}", line, f"summary and decision give {_short(should)}")
+
+
+def _plot_drifts(run: RunFolder, summary: Mapping[str, Any]) -> Iterator[Drift]:
+    """Draw the plots again; a PNG is held against the hash that was written beside it."""
+    from quantrial.reporting import SUMS, render_plots
+
+    drawn = render_plots(summary)
+    sums = run.path / SUMS
+    recorded = dict[str, str]()
+    if sums.is_file():
+        for line in sums.read_text(encoding="utf-8").splitlines():
+            digest, _, name = line.partition("  ")
+            recorded[name] = digest
+    for name, svg in drawn.items():
+        image = name.removesuffix(".svg") + ".png"
+        for file in (name, image, SUMS):
+            if not (run.path / file).is_file():
+                yield Drift(file, "file", "missing", "`quantrial report` makes it")
+        if (run.path / name).is_file() and (run.path / name).read_bytes() != svg.encode():
+            yield Drift(name, "content", "another drawing", "the summary gives another one")
+        if (run.path / image).is_file():
+            digest = hashlib.sha256((run.path / image).read_bytes()).hexdigest()
+            known = recorded.get(Path(image).name)
+            if digest != known:
+                yield Drift(image, "sha256", known, f"the file has {_short(digest)}")
 
 
 def document_drifts(file: str, recorded: Any, derived: Any) -> list[Drift]:

@@ -51,7 +51,10 @@ def test_choice_by_hand() -> None:
         "new": ["A", "A", "no idea", "A", FAULT, ""],
     }
     task = summary_of(make_study(), {"quiz": (quiz(6), outputs)})["tasks"]["quiz"]
-    assert task["failure_modes"]["new"] == {
+    modes = task["failure_modes"]["new"]
+    assert modes.pop("texts")["empty"] == {"n": 5, "count": 1, "rate": 1 / 5}
+    assert modes.pop("by_letter")["A"] == {"n": 1, "correct": 1}
+    assert modes == {
         "n": 5,
         "unparsed": 2,
         "unparsed_rate": 2 / 5,

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 import quantrial
+from quantrial.engines import Message, Request
 from quantrial.errors import (
     EngineError,
     RecordWarning,
@@ -22,6 +24,7 @@ from quantrial.errors import (
     RunFolderError,
     StudyError,
 )
+from quantrial.running.prepare import prepare
 from quantrial.running.progress import Progress
 from quantrial.running.store import RunFolder
 from studies import QUESTIONS, SENTENCES, answered, arm, read_lines, write_study
@@ -58,17 +61,18 @@ def test_every_item_is_answered_once_by_every_arm_in_rotated_order(tmp_path: Pat
 
 def test_engines_see_no_gold(tmp_path: Path) -> None:
     study = write_study(tmp_path)
-    rewrite(
-        study,
-        arms={
-            name: arm(name, 1, ["A"], log=str(tmp_path / f"{name}.log")) for name in ("f16", "q8")
-        },
-    )
-    quantrial.run(study, out=tmp_path / "run")
-    # 0 is always the gold option; the prompt holds all four and says nothing of which
-    first = RunFolder(tmp_path / "run").read_items()["sums"][0]
-    assert first.gold == "A"
-    assert "gold" not in (tmp_path / "f16.log").read_text()
+    from quantrial.engines.scripted import ScriptedEngine
+
+    engine = ScriptedEngine(lambda request: "A")
+    prepared = prepare(quantrial.load_study(study), base=tmp_path)
+    leaked = "ZZGOLD"
+    for name, task in prepared.tasks.items():
+        for item in prepared.items[name]:
+            marked = leaked if name == "sums" else [[leaked, "PER"]]
+            prompt = task.prompt(replace(item, gold=marked))
+            engine.ask(Request(messages=tuple(Message(*m) for m in prompt.messages)))
+    assert len(engine.calls) == QUESTIONS + SENTENCES
+    assert leaked not in repr(engine.calls)
 
 
 def test_the_same_command_again_asks_nothing(tmp_path: Path) -> None:

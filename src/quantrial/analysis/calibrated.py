@@ -83,6 +83,11 @@ class Calibrated:
         top, bottom = self.panel.scores(mask, (r, c), e)
         score = self._scores[r, c, e] = self._grouped(mask, top, bottom, e)
         if math.isnan(score.estimate):  # an arm with a ratio of nothing: no value to compare
+            warnings.warn(
+                "an arm has a ratio of nothing (its denominator is 0 throughout); not compared",
+                StatisticsWarning,
+                stacklevel=2,
+            )
             nothing = Interval(math.nan, math.nan, 1.0 - self.alpha, score.method)
             nan = math.nan
             return Contrast(reference, candidate, nan, nothing, nan, "none", score.n, nan)

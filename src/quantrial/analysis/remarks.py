@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ class Remarks:
 
     def __init__(self) -> None:
         self._places: dict[str, list[str]] = {}
-        self._strata: dict[str, set[str]] = {}
+        self._strata: dict[str, tuple[str, list[str]]] = {}
 
     @contextmanager
     def at(self, place: str, *, stratum: str | None = None) -> Iterator[None]:
@@ -28,7 +29,11 @@ class Remarks:
             elif stratum is None:
                 self.add(place, str(one.message))
             else:
-                self._strata.setdefault(str(one.message), set()).add(stratum)
+                # many small strata repeat one sentence with other numbers: the first one stands
+                kind = re.sub(r"\d+(\.\d+)?", "#", str(one.message))
+                _, names = self._strata.setdefault(kind, (str(one.message), []))
+                if stratum not in names:
+                    names.append(stratum)
 
     def add(self, place: str, message: str) -> None:
         """Remark on a place."""
@@ -39,9 +44,9 @@ class Remarks:
     def sentences(self) -> list[str]:
         """Write the remarks, those on strata last."""
         overall = [f"{'; '.join(places)}: {said}" for said, places in self._places.items()]
-        # many small strata would repeat one sentence many times
         strata = [
-            f"within {len(found)} {'stratum' if len(found) == 1 else 'strata'}: {said}"
-            for said, found in self._strata.items()
+            f"within {', '.join(sorted(names))}: {said}"
+            + (" (the first of these)" if len(names) > 1 else "")
+            for said, names in self._strata.values()
         ]
         return sorted(overall) + sorted(strata)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 def speed(responses: Sequence[Response | None]) -> dict[str, Any]:
     """Summarise the answers of one arm to one task.
 
-    `tokens_per_second` is pooled: all generated tokens over all decode seconds. The mean of the
+    `tokens_per_second` is pooled: all decoded tokens over all decode seconds, where an engine says
+    that its clock misses the first token, without that one. The mean of the
     per-item ratios stands beside it for comparison with published work; it overweighs short
     answers. `prompt_tokens_per_second` likewise. Times are seconds; None where the engine does not
     say.
@@ -22,7 +23,8 @@ def speed(responses: Sequence[Response | None]) -> dict[str, Any]:
     decoded = [
         (tokens, seconds)
         for r in answered
-        if (tokens := r.completion_tokens) and (seconds := r.timing.get("decode"))
+        if (tokens := r.completion_tokens if r.decoded_tokens is None else r.decoded_tokens)
+        and (seconds := r.timing.get("decode"))
     ]
     read = [
         (tokens, seconds)

@@ -13,8 +13,9 @@ import numpy as np
 
 from quantrial.analysis.calibrated import Calibrated
 from quantrial.analysis.classic import Classic
-from quantrial.analysis.error_classes import f1_loss
+from quantrial.analysis.error_classes import error_table, f1_loss
 from quantrial.analysis.failure_modes import (
+    accuracy_by_letter,
     failure_modes,
     failure_panels,
     flips,
@@ -25,6 +26,7 @@ from quantrial.analysis.heterogeneity import heterogeneity
 from quantrial.analysis.methods import POWER, Contrast, Methods, also, verdict
 from quantrial.analysis.outcomes import Panel, TaskOutcomes, labels
 from quantrial.analysis.remarks import Remarks
+from quantrial.analysis.text_signs import text_signs
 from quantrial.stats import detectable_difference, holm, worst_case
 
 if TYPE_CHECKING:
@@ -73,10 +75,7 @@ class TaskSummary:
             "flow": asdict(self.scored.flow),
             "endpoints": endpoints,
             "flips": [self._flips(r, c) for r, c in self.pairs],
-            "failure_modes": {
-                arm: failure_modes(self.scored, arm, alpha=self.study.alpha)
-                for arm in self.scored.arms
-            },
+            "failure_modes": {arm: self._failures(arm) for arm in self.scored.arms},
             "error_loss": self._error_loss(),
             "letter_shifts": self._letter_shifts(),
             "failure_contrasts": self._failure_contrasts(),
@@ -97,6 +96,15 @@ class TaskSummary:
         for r, c in self.pairs:
             if {r, c} <= set(answering) and not panel.answered_by(r, c).any():
                 self.remarks.add(f"{c} vs {r}", "no item was answered by both; not compared")
+
+    def _failures(self, arm: str) -> dict[str, Any]:
+        found = failure_modes(self.scored, arm, alpha=self.study.alpha)
+        found["texts"] = text_signs(self.scored.responses[arm])
+        if self.scored.task.kind == "spans":
+            found["errors"] = error_table(self.scored, arm)
+        else:
+            found["by_letter"] = accuracy_by_letter(self.scored, arm)
+        return found
 
     def _flips(self, reference: str, candidate: str) -> dict[str, Any]:
         found = flips(self.scored, reference, candidate)

@@ -182,7 +182,7 @@ def _summary_rows(arms: Mapping[str, Any], against: Mapping[str, Any]) -> Iterat
             *row,
             _points(contrast["estimate"]),
             _interval(contrast["ci"], sign=True),
-            "unknown" if p is None else f"{p:.4f}",
+            "unknown" if p is None else "<0.0001" if p < 0.0001 else f"{p:.4f}",
             contrast["verdict"].replace("_", "-"),
         )
 

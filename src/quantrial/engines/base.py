@@ -62,15 +62,13 @@ class Reply:
     finish_reason: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    decoded_tokens: int | None = None  # those that `timing.decode` covers
     timing: Timing = field(default_factory=Timing)
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """What an arm runs on; None where the engine cannot tell.
-
-    `context`: tokens that prompt and answer share. `derived_from`: the file this one was made from.
-    """
+    """What an arm runs on; None where the engine cannot tell. `context`: prompt and answer."""
 
     model: str
     sha256: str | None = None

@@ -292,10 +292,11 @@ def _reply(response: httpx.Response, *, chat: bool, load: float | None, wall: fl
             finish_reason=_FINISH.get(ending, ending),
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,
+            # the first token comes out of the prompt's batch, before the clock of decoding starts
+            decoded_tokens=max(timings["predicted_n"] - 1, 0),
             timing=Timing(
                 load=load,
                 prompt=timings["prompt_ms"] / 1000,
-                # the first token comes out of the prompt's batch: a single one took no decoding
                 decode=timings["predicted_ms"] / 1000 if timings["predicted_n"] > 1 else None,
                 wall=wall,
             ),

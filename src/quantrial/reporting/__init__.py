@@ -5,6 +5,6 @@ summary, decision, manifest ── view ──▶ text ── templates ──�
 """
 
 from quantrial.reporting.documents import render_documents
-from quantrial.reporting.files import ReportFiles, write_report
+from quantrial.reporting.files import SUMS, ReportFiles, render_plots, write_report
 
-__all__ = ["ReportFiles", "render_documents", "write_report"]
+__all__ = ["SUMS", "ReportFiles", "render_documents", "render_plots", "write_report"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from quantrial.study import Study
 
 PLOTS = "plots"
+SUMS = f"{PLOTS}/SHA256SUMS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,11 @@ class ReportFiles:
     html: Path
     plots: Path
     images: tuple[Path, ...]
+
+
+def render_plots(summary: Mapping[str, Any]) -> dict[str, str]:
+    """Draw every plot; SVG texts by their path in the run folder, the same for the same summary."""
+    return {f"{PLOTS}/{name}.svg": svg for name, svg in charts.draw(summary).items()}
 
 
 def write_report(
@@ -63,6 +70,13 @@ def write_report(
         ):
             _replace(path, data)
             images.append(path)
+    # pixels depend on the machine's fonts, so a PNG is not drawn again to be checked
+    sums = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+        for path in images
+        if path.suffix == ".png"
+    ]
+    _replace(folder / SUMS, "".join(sums).encode())
     for name, text in documents.items():
         _replace(folder / name, text.encode())
     return ReportFiles(

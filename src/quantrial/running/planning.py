@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quantrial.design.plan import ArmPlan, Plan, TaskPlan, least_for_margin, prospects
-from quantrial.engines import make_engine
+from quantrial.running.arms import arm_records, opened_engines
 from quantrial.running.guard import refuse_unconstrained
-from quantrial.running.manifest import arm_record, available_memory, differences
+from quantrial.running.manifest import available_memory, differences
 from quantrial.running.prepare import Prepared, prepare
 from quantrial.running.runner import request_for
 
@@ -28,17 +27,10 @@ def plan_study(study: Study, *, base: Path, probe: bool = False) -> Plan:
     Raises:
         StudyError, DataError, ModelFileError: what is wrong with the study, its items, its models.
     """
-    prepared = prepare(study, base=base)
-    with contextlib.ExitStack() as stack:
-        engines: dict[str, Engine] = {}
-        for name, arm in study.arms.items():
-            engines[name] = make_engine(name, arm, base=base, seed=study.seed)
-            stack.callback(engines[name].close)
+    with opened_engines(study, base=base) as engines:
+        prepared = prepare(study, base=base)
         refuse_unconstrained(prepared, engines)
-        records = {
-            name: arm_record(study.arms[name].engine, engine.describe(), engine.versions())
-            for name, engine in engines.items()
-        }
+        records = arm_records(study, engines)
         seconds = {n: _probe(study, prepared, e) for n, e in engines.items()} if probe else {}
     tasks = tuple(_task_plan(study, prepared, name) for name in prepared.tasks)
     sizes = [record["bytes_on_disk"] for record in records.values()]

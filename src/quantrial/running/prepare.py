@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +47,7 @@ def prepare(study: Study, *, base: Path) -> Prepared:
             items[name] = draw(
                 loaded.items, seed=study.seed, size=spec.sample, stratify=spec.stratify
             )
+            _check_cluster(items[name], spec.cluster)
         except DataError as exc:
             raise DataError(f"{exc} (task {name!r})") from exc
         types = entity_types(loaded.items) if spec.kind == "spans" else ()
@@ -55,3 +56,13 @@ def prepare(study: Study, *, base: Path) -> Prepared:
     ids = {name: [item.id for item in drawn] for name, drawn in items.items()}
     calls = round_robin(ids, list(study.arms), seed=study.seed)
     return Prepared(tasks, items, calls, provenance)
+
+
+def _check_cluster(items: Sequence[Item], cluster: str | None) -> None:
+    """Refuse a cluster that the items do not name, before anything is asked."""
+    for item in items if cluster else ():
+        if cluster not in item.metadata:
+            there = ", ".join(sorted(item.metadata)) or "none"
+            raise DataError(
+                f"cannot cluster: {item.source or item.id} has no {cluster!r}; keys there: {there}"
+            )

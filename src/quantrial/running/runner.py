@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quantrial.engines import make_engine
 from quantrial.engines.base import Message, Reply, Request
 from quantrial.errors import (
     ContextOverflowError,
@@ -21,8 +20,9 @@ from quantrial.errors import (
     EngineTimeoutError,
 )
 from quantrial.records import Manifest, Response, sha256_of
+from quantrial.running.arms import arm_records, opened_engines
 from quantrial.running.guard import refuse_changed, refuse_foreign, refuse_unconstrained
-from quantrial.running.manifest import arm_record, host, software
+from quantrial.running.manifest import host, software
 from quantrial.running.prepare import Prepared, prepare
 from quantrial.running.progress import Listener, Progress
 from quantrial.running.store import ResponseWriter, RunFolder, write_atomically
@@ -75,17 +75,11 @@ def run_study(
     """
     run = RunFolder(folder)
     refuse_foreign(study, run)
-    prepared = prepare(study, base=base)
     with contextlib.ExitStack() as stack:
-        engines: dict[str, Engine] = {}
-        for name, arm in study.arms.items():
-            engines[name] = make_engine(name, arm, base=base, seed=study.seed)
-            stack.callback(engines[name].close)
+        engines = stack.enter_context(opened_engines(study, base=base))
+        prepared = prepare(study, base=base)
         refuse_unconstrained(prepared, engines)
-        arms = {
-            name: arm_record(study.arms[name].engine, engine.describe(), engine.versions())
-            for name, engine in engines.items()
-        }
+        arms = arm_records(study, engines)
         stack.enter_context(run.locked())
         manifest = _settle(study, text=text, base=base, run=run, prepared=prepared, arms=arms)
         streams = [(task, arm) for task in prepared.tasks for arm in study.arms]
@@ -161,7 +155,8 @@ class _Session:
     def recall(self, run: RunFolder, streams: list[tuple[str, str]]) -> None:
         """Take stock of what earlier sessions recorded."""
         for task, arm in streams:
-            for response in run.read_responses(task, arm):
+            known = {item.id for item in self.prepared.items[task]}
+            for response in run.read_responses(task, arm, known=known):
                 key = (task, response.item, arm, response.replicate)
                 self.attempts[key] = max(self.attempts[key], response.attempt)
                 self._note(key, response.status)
@@ -227,6 +222,7 @@ class _Session:
                     finish_reason=reply.finish_reason,
                     prompt_tokens=reply.prompt_tokens,
                     completion_tokens=reply.completion_tokens,
+                    decoded_tokens=reply.decoded_tokens,
                     timing=timing,
                     started_at=started,
                     prompt_sha256=digest,

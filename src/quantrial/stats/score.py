@@ -233,7 +233,7 @@ class PairedScore:
     def _warn_unknown(self) -> None:
         warnings.warn(
             f"{self.n} item(s) with {self.changed} changed carry no interval or test of the "
-            "difference; state the `support` of one item's difference, or analyse more items",
+            "difference; analyse more items",
             StatisticsWarning,
             stacklevel=4,
         )

@@ -1,0 +1,43 @@
+"""The engines of a study's arms, made before anything is read and closed after everything."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quantrial.engines import make_engine
+from quantrial.errors import ModelFileError
+from quantrial.running.manifest import arm_record
+
+if TYPE_CHECKING:
+    from quantrial.engines import Engine
+    from quantrial.study import Study
+
+
+@contextlib.contextmanager
+def opened_engines(study: Study, *, base: Path) -> Iterator[dict[str, Engine]]:
+    """Make the engine of every arm; close them all at the end, whatever happened."""
+    with contextlib.ExitStack() as stack:
+        engines: dict[str, Engine] = {}
+        for name, arm in study.arms.items():
+            engines[name] = make_engine(name, arm, base=base, seed=study.seed)
+            stack.callback(engines[name].close)
+        yield engines
+
+
+def arm_records(study: Study, engines: Mapping[str, Engine]) -> dict[str, dict[str, Any]]:
+    """Describe every arm for the manifest, making the files that arms are made of.
+
+    Raises:
+        ModelFileError: a model is unusable; the message names the arm.
+    """
+    records = {}
+    for name, engine in engines.items():
+        try:
+            artifact = engine.describe()
+        except ModelFileError as exc:
+            raise ModelFileError(f"{exc} (arm {name!r})") from exc
+        records[name] = arm_record(study.arms[name].engine, artifact, engine.versions())
+    return records
