@@ -113,7 +113,7 @@ def command_line() -> str:
         "# The command line",
         "",
         "Exit status: 0 fine; 1 what was checked does not hold, or an engine failed; 2 wrong use or"
-        " bad input. Every command but `init` and `demo` takes `--json`. This page is generated"
+        " bad input. Every command takes `--json`. This page is generated"
         " (`make docs`).",
     ]
     for words in COMMANDS:

@@ -21,6 +21,7 @@ PUBLIC = [
     "__version__",
     "analyze",
     "decide",
+    "demo",
     "import_reference",
     "init",
     "load_study",

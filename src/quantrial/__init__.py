@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from quantrial.commands import (
         analyze,
         decide,
+        demo,
         import_reference,
         init,
         plan,
@@ -44,6 +45,7 @@ __all__ = [
     "__version__",
     "analyze",
     "decide",
+    "demo",
     "import_reference",
     "init",
     "load_study",
@@ -64,7 +66,8 @@ _HOMES = {
     "load_study": "study",
     "power": "forecast",
 } | dict.fromkeys(
-    ("analyze", "decide", "import_reference", "init", "plan", "report", "run", "verify"), "commands"
+    ("analyze", "decide", "demo", "import_reference", "init", "plan", "report", "run", "verify"),
+    "commands",
 )
 
 

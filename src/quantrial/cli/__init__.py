@@ -11,13 +11,19 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from quantrial import __version__
 from quantrial.cli.power import power
-from quantrial.errors import EngineError, QuantrialError, QuantrialWarning
+from quantrial.errors import (
+    EngineError,
+    QuantrialError,
+    QuantrialWarning,
+    RecordError,
+    RunChangedError,
+)
 
 app = typer.Typer(
     name="quantrial",
@@ -74,7 +80,7 @@ def _resumable() -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
-def _fail(exc: QuantrialError, code: int) -> None:
+def _fail(exc: QuantrialError, code: int) -> NoReturn:
     print(f"error: {exc}", file=sys.stderr)
     sys.exit(code)
 
@@ -111,12 +117,18 @@ def init(
     preset: Annotated[
         str, typer.Option(help="embedded (a small model, no server) or ollama-llama31.")
     ] = "embedded",
+    as_json: Json = False,
 ) -> None:
     """Write a study file to start from."""
     from quantrial import commands
 
     written = commands.init(path, preset=preset)
-    print(f"{written} written. Next: quantrial plan {written}")
+    if as_json:
+        from quantrial.cli import show
+
+        show.document({"study": written})
+    else:
+        print(f"{written} written. Next: quantrial plan {written}")
 
 
 @app.command()
@@ -241,7 +253,10 @@ def verify(run: RunFolder, as_json: Json = False) -> None:
     from quantrial import commands
     from quantrial.cli import show
 
-    found = commands.verify(run)
+    try:
+        found = commands.verify(run)
+    except (RecordError, RunChangedError) as exc:
+        _fail(exc, 1)  # what is recorded cannot be what was: the thing checked does not hold
     show.document(found) if as_json else show.verification(found)
     if not found.ok:
         sys.exit(1)
@@ -281,6 +296,7 @@ def import_reference(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="The run folder.")] = Path("runs/demo"),
+    as_json: Json = False,
 ) -> None:
     """Run a whole study on a small real model.
 
@@ -290,7 +306,8 @@ def demo(
     from quantrial.cli import show
     from quantrial.cli.progress import listening
 
-    show.demo_opening(out)
+    if not as_json:
+        show.demo_opening(out)
     with _resumable(), listening() as listener:
         result = commands.demo(out, listener=listener)
-    show.demo_closing(result)
+    show.document(result) if as_json else show.demo_closing(result)

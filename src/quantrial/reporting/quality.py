@@ -1,4 +1,4 @@
-"""The tables that carry the verdicts: arms, contrasts, equivalence, strata."""
+"""The tables that carry the verdicts: arms, contrasts, equivalence."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from quantrial.reporting.words import method, verdict
 
 Document = Mapping[str, Any]
 
-_DIFFERENCE = Column("difference", hint="candidate minus reference; negative is a loss")
+DIFFERENCE = Column("difference", hint="candidate minus reference; negative is a loss")
 _P = Column("p", hint="two-sided, not adjusted")
-_ADJUSTED = Column("adj. p", hint="adjusted by Holm for the number of pairs compared")
-_VERDICT = Column("verdict", numeric=False)
+ADJUSTED = Column("adj. p", hint="adjusted by Holm for the number of pairs compared")
+VERDICT = Column("verdict", numeric=False)
 _CONTRAST = Column("contrast", numeric=False, hint="candidate vs reference")
 
 
@@ -38,7 +38,7 @@ def arms_section(summary: Document) -> Section:
             (
                 Column("arm", numeric=False),
                 Column(endpoint_word(name)),
-                Column(_level(own.values())),
+                Column(level(own.values())),
                 Column("items"),
                 Column("method", numeric=False),
             ),
@@ -111,7 +111,7 @@ def _equivalence_tables(what: str, tests: Sequence[Document]) -> tuple[Table, Ta
             f"equivalence of {what}",
             (
                 _CONTRAST,
-                Column(_level(tests)),
+                Column(level(tests)),
                 Column("p", hint="of equivalence, not adjusted"),
                 Column("adj. p", hint="of equivalence, adjusted by Holm"),
                 Column("equivalent", numeric=False),
@@ -163,107 +163,17 @@ def _judged_unadjusted(tests: Sequence[Document], alpha: float) -> bool:
     )
 
 
-def strata_section(summary: Document) -> Section | None:
-    """The primary endpoint within each stratum."""
-    groups: list[Group] = []
-    reference = summary["reference"]
-    for task, part in summary["tasks"].items():
-        name = endpoint_word(part["primary"])
-        for key, table in part["strata"].items():
-            groups.append(
-                Group(
-                    f"Strata: {task}, by {key}, against {reference}",
-                    notes=(f"Differences in {name}, adjusted within each stratum.",),
-                    tables=(_strata_contrasts(task, key, reference, table),),
-                    folded=len(table) > 8,
-                )
-            )
-            groups.append(
-                Group(
-                    f"Strata: {task}, by {key}, {name}",
-                    tables=(_strata_arms(task, key, name, table),),
-                    folded=True,
-                )
-            )
-    lead = (
-        "The same within each stratum. Strata hold few items: read them as hints of where a loss "
-        "sits, not as findings."
-    )
-    return Section("strata", "Strata", lead, tuple(groups)) if groups else None
-
-
-def _strata_arms(task: str, key: str, name: str, table: Document) -> Table:
-    found = [one for stratum in table.values() for one in stratum["arms"].values()]
-    return Table(
-        f"{name} of each arm on {task}, by {key}",
-        (
-            Column(key, numeric=False),
-            Column("arm", numeric=False),
-            Column(name),
-            Column(_level(found)),
-            Column("items"),
-        ),
-        tuple(
-            Row(
-                cells(
-                    value,
-                    arm,
-                    percent(one["estimate"]),
-                    percent_interval(one["ci"]),
-                    count(one["n"]),
-                )
-            )
-            for value, stratum in table.items()
-            for arm, one in stratum["arms"].items()
-        ),
-    )
-
-
-def _strata_contrasts(task: str, key: str, reference: str, table: Document) -> Table:
-    chosen = [
-        (value, one)
-        for value, stratum in table.items()
-        for one in stratum["contrasts"]
-        if one["reference"] == reference
-    ]
-    return Table(
-        f"differences from {reference} on {task}, by {key}",
-        (
-            Column(key, numeric=False),
-            Column("arm", numeric=False),
-            _DIFFERENCE,
-            Column(_level(one for _, one in chosen)),
-            _ADJUSTED,
-            _VERDICT,
-        ),
-        tuple(
-            Row(
-                (
-                    Cell(value),
-                    Cell(one["candidate"], title=one["id"]),
-                    Cell(points(one["estimate"])),
-                    Cell(points_interval(one["ci"])),
-                    Cell(p_value(one["p_adjusted"])),
-                    Cell(verdict(one["verdict"]), tone=one["verdict"]),
-                ),
-                finding=one["id"],
-            )
-            for value, one in chosen
-        ),
-    )
-
-
 def _contrast_table(caption: str, contrasts: Sequence[Document]) -> Table:
     return Table(
         f"differences in {caption}",
         (
             _CONTRAST,
-            _DIFFERENCE,
-            Column(_level(contrasts)),
+            DIFFERENCE,
+            Column(level(contrasts)),
             _P,
-            _ADJUSTED,
+            ADJUSTED,
             Column("items"),
-            _VERDICT,
+            VERDICT,
         ),
         tuple(
             Row(
@@ -334,7 +244,7 @@ def _opening(words: str) -> str:
     return f"{words[0].upper()}{words[1:]}." if words else ""
 
 
-def _level(results: Iterable[Document]) -> str:
+def level(results: Iterable[Document]) -> str:
     levels = listed([percent(one["confidence"], 0) for one in results])
     return f"{levels} interval" if levels else "interval"
 

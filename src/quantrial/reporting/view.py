@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from quantrial.reporting import behaviour, provenance, quality
+from quantrial.reporting import behaviour, failures, provenance, quality, strata
 from quantrial.reporting.blocks import (
     Advice,
     Card,
@@ -56,8 +56,8 @@ def build_view(
         quality.arms_section(summary),
         quality.contrasts_section(summary),
         quality.equivalence_section(summary),
-        behaviour.failures_section(summary),
-        quality.strata_section(summary),
+        failures.failures_section(summary),
+        strata.strata_section(summary),
         behaviour.flips_section(summary),
         behaviour.speed_section(summary),
         behaviour.power_section(summary),
