@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import jinja2
 import pytest
 from markdown_it import MarkdownIt
 
+from quantrial.cli.units import parse_bytes, parse_fraction
 from quantrial.decision import Constraints, decide_from
 from quantrial.reporting import documents as module
 from quantrial.reporting.markdown import slug
@@ -100,14 +102,68 @@ def test_ids_in_a_sentence_become_links(trial: Trial) -> None:
     assert section.count(f'href="#{finding}"') == 2
 
 
-def test_constraints_are_answered_before_the_rest(trial: Trial) -> None:
-    decision = decide_from(trial.summary, Constraints(max_memory=150, tolerate=0.01))
+def test_the_constrained_answer_is_the_headline(trial: Trial) -> None:
+    limits = Constraints(max_memory=250, min_speedup=0.5, tolerate=0.99, workloads=("reasoning",))
+    decision = decide_from(trial.summary, limits)
+    given = decision["constrained"]
     documents = replace(trial, decision=decision).render()
-    assert documents["report.md"].index("## Under your constraints") < documents["report.md"].index(
-        "## At a glance"
-    )
-    assert decision["constrained"]["text"] in documents["report.md"].replace("\\", "")
-    assert "Under your constraints" in documents["report.html"]
+    assert given["pick"] not in (None, "f16")
+    lines = [line.replace("\\", "") for line in documents["report.md"].splitlines() if line]
+    assert lines[1:6] == [
+        f"## Under your constraints: ship {given['pick']}",
+        "- Memory: weights of at most 250 B.",
+        "- Speed: decoding at least 0.50× as fast as f16.",
+        "- Quality: a loss of up to 99.0 pp is tolerated, in place of the margin.",
+        "- Workloads that matter: reasoning.",
+    ]
+    reason = given["text"].split(": ", 1)[1]
+    assert lines[6].startswith(reason[0].upper() + reason[1:])
+    assert lines[7].startswith(f"Without these constraints: {decision['default']['text']}")
+    costs, _ = markdown_tables(documents["report.md"])["At a glance"]
+    badges = {row["arm"]: row[""] for row in costs}
+    assert [arm for arm, said in badges.items() if "recommended" in said] == [given["pick"]]
+    page = documents["report.html"]
+    assert page.index(f"<h1>{lines[1][3:]}</h1>") < page.index("Workloads that matter: reasoning.")
+    assert page.index("Workloads that matter") < page.index("Without these constraints: ")
+    assert page.count('class="card chosen"') == 1
+
+
+def test_constraints_that_no_arm_keeps_recommend_none(trial: Trial) -> None:
+    decision = decide_from(trial.summary, Constraints(max_memory=150, tolerate=0.01))
+    given = decision["constrained"]
+    documents = replace(trial, decision=decision).render()
+    text = documents["report.md"].replace("\\", "")
+    assert "## No arm keeps all your constraints\n" in text
+    assert given["text"].removeprefix("No arm keeps all your constraints. ") in text
+    for rejected in given["rejected"]:
+        for broken in rejected["breaks"]:
+            assert f"- Not {rejected['arm']}: {broken['text']}" in text
+            assert all(line in re.sub(r"[`]", "", text) for line in broken["evidence"])
+    costs, _ = markdown_tables(documents["report.md"])["At a glance"]
+    assert not [row for row in costs if "recommended" in row[""]]
+    assert 'class="card chosen"' not in documents["report.html"]
+
+
+def test_constraints_can_be_stated_again(trial: Trial) -> None:
+    limits = Constraints(400_000_000, 1.25, 0.00002, ("reasoning", "extraction"))
+    text = replace(trial, decision=decide_from(trial.summary, limits)).render()["report.md"]
+    (command,) = re.findall(r"^quantrial decide RUN (.+)$", text, flags=re.MULTILINE)
+    given = dict(zip(*[iter(shlex.split(command)[:6])] * 2, strict=True))
+    assert parse_bytes(given["--max-memory"], "") == limits.max_memory
+    assert float(given["--min-speedup"]) == limits.min_speedup
+    assert parse_fraction(given["--tolerate"], "") == limits.tolerate
+    assert command.endswith("--workload reasoning --workload extraction")
+    assert "\nquantrial decide RUN\n" in trial.render()["report.md"]
+
+
+def test_hostile_constraints_stay_one_word(trial: Trial) -> None:
+    summary = trial.copied()
+    summary["tasks"]["sums"]["workload"] = HOSTILE
+    decision = decide_from(summary, Constraints(workloads=(HOSTILE,)))
+    documents = replace(trial, summary=summary, decision=decision).render()
+    (command,) = re.findall(r"^quantrial decide RUN (.+)$", documents["report.md"], re.MULTILINE)
+    assert len(shlex.split(command)) == 2
+    assert "script" not in Page(documents["report.html"]).tags
 
 
 def test_arms_that_differ_in_more_than_weights_are_named(trial: Trial) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells
@@ -24,47 +24,54 @@ Document = Mapping[str, Any]
 _ARM = Column("arm", numeric=False)
 
 
+_FLIPS = (
+    Column("right to wrong", hint="the reference is right, the candidate wrong"),
+    Column("wrong to right", hint="the reference is wrong, the candidate right"),
+    Column("text only", hint="the raw text changed, the score did not"),
+    Column("items"),
+)
+
+
 def flips_section(summary: Document) -> Section:
     """Which answers turned."""
-    groups = [
-        Group(
-            f"Flips: {task}",
-            tables=(
-                Table(
-                    f"answers on {task} that turned between two arms",
-                    (
-                        Column("contrast", numeric=False),
-                        Column(
-                            "right to wrong", hint="the reference is right, the candidate wrong"
-                        ),
-                        Column(
-                            "wrong to right", hint="the reference is wrong, the candidate right"
-                        ),
-                        Column("text only", hint="the raw text changed, the score did not"),
-                        Column("items"),
-                    ),
-                    tuple(
-                        Row(
-                            cells(
-                                f"{one['candidate']} vs {one['reference']}",
-                                count(one["harmful"]),
-                                count(one["beneficial"]),
-                                count(one["churn"]),
-                                count(one["n"]),
-                            )
-                        )
-                        for one in part["flips"]
-                    ),
-                ),
-            ),
+    groups = []
+    for task, part in summary["tasks"].items():
+        table = Table(
+            f"answers on {task} that turned between two arms",
+            (Column("contrast", numeric=False), *_FLIPS),
+            tuple(Row(cells(_pair(one), *_turned(one))) for one in part["flips"]),
         )
-        for task, part in summary["tasks"].items()
-    ]
+        groups.append(Group(f"Flips: {task}", tables=(table,)))
+        groups += _flips_by_stratum(task, part)
     lead = (
         "Two arms with the same score may still answer differently. An item is right here when all "
         "of its answer is."
     )
     return Section("flips", "Flips", lead, tuple(groups))
+
+
+def _flips_by_stratum(task: str, part: Document) -> Iterator[Group]:
+    keys = dict.fromkeys(key for one in part["flips"] for key in one.get("strata") or ())
+    for key in keys:
+        table = Table(
+            f"answers on {task} that turned, by {key}",
+            (Column(key, numeric=False), Column("contrast", numeric=False), *_FLIPS),
+            tuple(
+                Row(cells(value, _pair(one), *_turned(counts)))
+                for one in part["flips"]
+                for value, counts in (one.get("strata") or {}).get(key, {}).items()
+            ),
+        )
+        yield Group(f"Flips: {task}, by {key}", tables=(table,), folded=True)
+
+
+def _pair(one: Document) -> str:
+    return f"{one['candidate']} vs {one['reference']}"
+
+
+def _turned(one: Document) -> Iterator[str]:
+    for kind in ("harmful", "beneficial", "churn", "n"):
+        yield count(one[kind])
 
 
 def speed_section(summary: Document) -> Section:

@@ -136,13 +136,19 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The whole report, ready to be written down."""
+    """The whole report, ready to be written down.
+
+    Under constraints, `headline` and `summary` answer them, `constraints` lists them, and
+    `unconstrained` is what would hold without; else these two are empty.
+    """
 
     title: str
     subtitle: str
     headline: str
     summary: Sentence
-    constrained: Advice | None
+    constraints: tuple[str, ...]
+    unconstrained: Sentence
+    rejected: Advice | None
     advice: tuple[Advice, ...]
     evidence: tuple[Sentence, ...]
     cards: tuple[Card, ...]

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from quantrial.reporting.blocks import Column, Group, Row, Section, Table, cells
-from quantrial.reporting.formatting import NONE, count, percent, percent_interval
+from quantrial.reporting.formatting import (
+    NONE,
+    UNKNOWN,
+    count,
+    out_of,
+    p_value,
+    percent,
+    percent_interval,
+    points,
+    rate,
+    signed_count,
+)
+from quantrial.reporting.words import error_class
 
 Document = Mapping[str, Any]
 
 _ARM = Column("arm", numeric=False)
+_CLASS = Column("class", numeric=False)
 
 
 def failures_section(summary: Document) -> Section:
@@ -20,6 +33,8 @@ def failures_section(summary: Document) -> Section:
         modes = part["failure_modes"]
         tables = _spans(task, modes) if part["kind"] == "spans" else _choice(task, modes)
         groups.append(Group(f"Failures: {task}", tables=tuple(tables)))
+        groups += [*_errors(task, part), *_confusions(task, modes), *_by_letter(task, modes)]
+        groups += [*_letter_shifts(task, part), *_texts(task, modes)]
     return Section(
         "failures", "Failure modes", "How each arm fails, not just whether.", tuple(groups)
     )
@@ -94,6 +109,192 @@ def _spans(task: str, modes: Document) -> Iterator[Table]:
             for arm, one in modes.items()
         ),
     )
+
+
+def _errors(task: str, part: Document) -> Iterator[Group]:
+    """Show how often each class of error was made, and what it costs in the primary endpoint."""
+    told = {arm: one["errors"] for arm, one in part["failure_modes"].items() if one.get("errors")}
+    losses = part.get("error_loss") or ()
+    tables = []
+    if told:
+        kinds = list(dict.fromkeys(kind for one in told.values() for kind in one["classes"]))
+        tables.append(
+            Table(
+                f"errors on {task} by class",
+                (_CLASS, *(Column(arm) for arm in told)),
+                tuple(
+                    Row(
+                        cells(
+                            error_class(kind),
+                            *(count(_errors_of(one, kind)) for one in told.values()),
+                        )
+                    )
+                    for kind in kinds
+                ),
+            )
+        )
+    if losses:
+        tables.append(_error_loss(task, part, losses))
+    if tables:
+        notes = (
+            "Spurious: overlaps nothing in the gold. Missed: overlapped by no answer. Wrong type: "
+            "the right text. Wrong boundary: the right type. Both: text and type only overlap or "
+            "differ. Malformed: gold of an answer that could not be read. An answer and the gold "
+            "it is paired with are one error.",
+        )
+        yield Group(
+            f"Classes of errors: {task}", notes=notes, tables=tuple(tables), folded=not losses
+        )
+
+
+def _errors_of(one: Document, kind: str) -> int:
+    counted = one["classes"].get(kind)
+    return counted["errors"] if counted else 0
+
+
+def _error_loss(task: str, part: Document, losses: Sequence[Document]) -> Table:
+    found = part["endpoints"].get("micro_f1", {"contrasts": ()})["contrasts"]
+    whole = {(one["reference"], one["candidate"]): one["estimate"] for one in found}
+    kinds = list(dict.fromkeys(kind for one in losses for kind in one["classes"]))
+    rows = [
+        Row(
+            cells(error_class(kind), *(points(one["classes"].get(kind)) for one in losses)),
+        )
+        for kind in kinds
+    ]
+    total = (points(whole.get((one["reference"], one["candidate"]))) for one in losses)
+    return Table(
+        f"change in micro-F1 on {task} that each class of error carries",
+        (_CLASS, *(Column(f"{one['candidate']} vs {one['reference']}") for one in losses)),
+        (*rows, Row(cells("all together", *total))),
+    )
+
+
+def _confusions(task: str, modes: Document) -> Iterator[Group]:
+    rows = [
+        Row(cells(arm, str(one["gold"]), str(one["found"]), count(one["n"])))
+        for arm, mode in modes.items()
+        for one in (mode.get("errors") or {}).get("confusions", ())
+    ]
+    if rows:
+        table = Table(
+            f"types on {task} that were taken for another",
+            (
+                _ARM,
+                Column("gold type", numeric=False),
+                Column("answered type", numeric=False),
+                Column("errors"),
+            ),
+            tuple(rows),
+        )
+        yield Group(f"Types taken for another: {task}", tables=(table,), folded=True)
+
+
+def _by_letter(task: str, modes: Document) -> Iterator[Group]:
+    told = {arm: one["by_letter"] for arm, one in modes.items() if one.get("by_letter")}
+    letters = sorted({letter for one in told.values() for letter in one})
+    if letters:
+        table = Table(
+            f"right answers on {task}, by the letter of the gold answer",
+            (Column("gold letter", numeric=False), *(Column(arm) for arm in told)),
+            tuple(
+                Row(cells(letter, *(_share(one.get(letter)) for one in told.values())))
+                for letter in letters
+            ),
+        )
+        yield Group(f"Right by gold letter: {task}", tables=(table,), folded=True)
+
+
+def _share(one: Document | None) -> str:
+    return NONE if one is None else out_of(one["correct"], one["n"])
+
+
+def _letter_shifts(task: str, part: Document) -> Iterator[Group]:
+    shifts = part.get("letter_shifts") or ()
+    if not shifts:
+        return
+    table = Table(
+        f"shift of the letters answered on {task}",
+        (
+            Column("contrast", numeric=False, hint="candidate vs reference"),
+            Column("items", hint="a letter could be read from both"),
+            Column("changed", hint="items answered with another letter"),
+            Column("shift", numeric=False, hint="by how many each letter is answered more often"),
+            Column("p", hint="of no shift, not adjusted"),
+            Column("adj. p", hint="adjusted by Holm for the number of arms"),
+        ),
+        tuple(
+            Row(
+                cells(
+                    f"{one['candidate']} vs {one['reference']}",
+                    count(one["n"]),
+                    count(one["changed"]),
+                    ", ".join(f"{x} {signed_count(by)}" for x, by in one["shift"].items()) or NONE,
+                    p_value(one["p_value"]),
+                    p_value(one["p_adjusted"]),
+                )
+            )
+            for one in shifts
+        ),
+    )
+    notes = (
+        "Whether an arm prefers other letters than the reference. p is unknown where no letter "
+        "changed.",
+    )
+    yield Group(f"Shift of letters: {task}", notes=notes, tables=(table,))
+
+
+_SIGNS = (
+    ("truncated", "cut short", "the limit of tokens ended the text"),
+    ("refused", "refused", "opens by declining, in English"),
+    ("repeating", "repeating", "caught in a loop"),
+    ("empty", "empty", "nothing but white space"),
+)
+
+
+def _texts(task: str, modes: Document) -> Iterator[Group]:
+    told = {arm: one["texts"] for arm, one in modes.items() if one.get("texts")}
+    if not told:
+        return
+    lengths = Table(
+        f"length of the answers on {task}",
+        (
+            _ARM,
+            Column("texts"),
+            Column("characters", hint="mean"),
+            Column("median characters"),
+            Column("tokens", hint="mean"),
+            Column("median tokens"),
+        ),
+        tuple(
+            Row(
+                cells(
+                    arm,
+                    count(one["n"]),
+                    *(
+                        rate(one[unit][middle])
+                        for unit in ("characters", "completion_tokens")
+                        for middle in ("mean", "median")
+                    ),
+                )
+            )
+            for arm, one in told.items()
+        ),
+    )
+    signs = Table(
+        f"answers on {task} that show signs of trouble",
+        (_ARM, *(Column(head, hint=hint) for _, head, hint in _SIGNS)),
+        tuple(
+            Row(cells(arm, *(_sign(one.get(name)) for name, _, _ in _SIGNS)))
+            for arm, one in told.items()
+        ),
+    )
+    yield Group(f"Texts: {task}", tables=(lengths, signs), folded=True)
+
+
+def _sign(one: Document | None) -> str:
+    """Write how often a sign is seen; unknown where the engine tells it of no text."""
+    return UNKNOWN if one is None or one["n"] == 0 else out_of(one["count"], one["n"])
 
 
 def _choice(task: str, modes: Document) -> Iterator[Table]:

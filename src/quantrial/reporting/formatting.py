@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from decimal import Decimal
 
 UNKNOWN = "unknown"
 NONE = "none"
@@ -90,6 +91,21 @@ def decimal(value: float | None) -> str:
 def count(value: int | None) -> str:
     """Write a count with thousands apart."""
     return UNKNOWN if value is None else f"{value:,}"
+
+
+def signed_count(value: int) -> str:
+    """Write by how much a count grew: `+4`, `−7`, `0`."""
+    return f"{value:+,}".replace("-", _MINUS) if value else "0"
+
+
+def out_of(value: int, of: int) -> str:
+    """Write a count beside what it is counted among: `15 of 24`."""
+    return f"{value:,} of {of:,}"
+
+
+def plain_number(value: float) -> str:
+    """Write a number for a machine to read: every digit, no exponent, no thousands apart."""
+    return f"{Decimal(repr(value)):f}"
 
 
 def plural(value: int, one: str, many: str | None = None) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from quantrial.reporting.blocks import Fact, Group, Section
+from quantrial.reporting.constrained import flags
 from quantrial.reporting.formatting import (
     UNKNOWN,
     count,
@@ -201,14 +202,14 @@ def _limits(study: Study, summary: Document, manifest: Manifest) -> Iterator[str
         yield "The git checkout held uncommitted changes when the run began."
 
 
-def reproduce_section(study: Study, summary: Document) -> Section:
+def reproduce_section(study: Study, summary: Document, decision: Document) -> Section:
     """The commands that give this report again."""
     imported = any(task.source.type == "imported" for task in study.tasks.values())
     run = "quantrial import reference DIR -o RUN" if imported else "quantrial run study.yaml"
     commands = (
         run,
         f"quantrial analyze RUN --methods {summary['methods']}",
-        "quantrial decide RUN",
+        f"quantrial decide RUN{flags(decision.get('constrained'))}",
         "quantrial report RUN",
         "quantrial verify RUN",
     )

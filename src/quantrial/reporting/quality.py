@@ -12,12 +12,13 @@ from quantrial.reporting.formatting import (
     p_value,
     percent,
     percent_interval,
+    plural,
     points,
     points_interval,
     size_of_points,
 )
 from quantrial.reporting.words import endpoint as endpoint_word
-from quantrial.reporting.words import method, verdict
+from quantrial.reporting.words import method, verdict_and_also
 
 Document = Mapping[str, Any]
 
@@ -65,16 +66,80 @@ def arms_section(summary: Document) -> Section:
 
 def contrasts_section(summary: Document) -> Section:
     """Every pair of arms, compared on the items both answered."""
-    groups = []
+    groups = _over_all_tasks(summary)
     for task, _, name, results, primary in (*_endpoints(summary), *_failure_modes(summary)):
-        table = _contrast_table(f"{endpoint_word(name)} on {task}", results["contrasts"])
-        notes = (f"Finding ids begin with {task}.{name}.", *_methods_note(results["contrasts"]))
+        contrasts = results["contrasts"]
+        table = _contrast_table(f"{endpoint_word(name)} on {task}", contrasts)
+        notes = (
+            f"Finding ids begin with {task}.{name}.",
+            *_methods_note(contrasts),
+            *_declared(contrasts),
+            *_worst_cases(contrasts),
+        )
         groups.append(_group("Contrasts", task, name, table, primary=primary, notes=notes))
     lead = (
         "Every pair of arms, compared on the items both answered. A difference is candidate minus "
         "reference: negative is a loss. Primary endpoints first; decisions rest on them."
     )
     return Section("contrasts", "Contrasts", lead, tuple(groups))
+
+
+def _over_all_tasks(summary: Document) -> list[Group]:
+    statements = summary.get("statements") or ()
+    if not statements:
+        return []
+    table = Table(
+        f"each arm against {summary['reference']}, over all tasks",
+        (
+            Column("arm", numeric=False),
+            Column("tasks"),
+            Column("worse on none", numeric=False, hint="a loss of the margin is ruled out on all"),
+            Column("p (none)", hint="the largest p of non-inferiority over the tasks"),
+            Column("worse on one", numeric=False, hint="a loss is shown on at least one"),
+            Column("p (one)", hint="the smallest p of a loss, adjusted for the number of tasks"),
+        ),
+        tuple(
+            Row(
+                cells(
+                    one["candidate"],
+                    count(one["tasks"]),
+                    _yes(one["not_worse_on_any"]["holds"]),
+                    p_value(one["not_worse_on_any"]["p_value"]),
+                    _yes(one["worse_on_any"]["holds"]),
+                    p_value(one["worse_on_any"]["p_value"]),
+                )
+            )
+            for one in statements
+        ),
+    )
+    note = (
+        f"Against {summary['reference']}, on the primary endpoints. Worse on none: a loss of the "
+        "margin is ruled out on every task. Worse on one: some loss is shown on at least one task. "
+        "“no” means not shown."
+    )
+    return [Group("Contrasts over all tasks", notes=(note,), tables=(table,))]
+
+
+def _declared(contrasts: Sequence[Document]) -> tuple[str, ...]:
+    """Say of a failure mode whether the study named it beforehand; endpoints do not ask."""
+    declared = contrasts[0].get("declared") if contrasts else None
+    if declared is None:
+        return ()
+    if declared:
+        return ("Declared: the study named this failure mode before its answers were seen.",)
+    return ("Exploratory: the study did not name this failure mode. A hint, not a finding.",)
+
+
+def _worst_cases(contrasts: Sequence[Document]) -> Iterator[str]:
+    for one in contrasts:
+        worst = one.get("worst_case")
+        if worst:
+            yield (
+                f"{_pair(one)}: with every missing answer held against {one['candidate']} (of "
+                f"{plural(worst['n'], 'item')}, {count(worst['missing_candidate'])} missing there "
+                f"and {count(worst['missing_reference'])} on {one['reference']}), the difference "
+                f"is {points(worst['bound'])}."
+            )
 
 
 def contrast_group_title(task: str, name: str) -> str:
@@ -185,7 +250,7 @@ def _contrast_table(caption: str, contrasts: Sequence[Document]) -> Table:
                     Cell(p_value(one["p_adjusted"])),
                     Cell(count(one["n"])),
                     Cell(
-                        verdict(one["verdict"]),
+                        verdict_and_also(one),
                         tone=one["verdict"],
                         target=f"{one['id']}.equivalence",
                     ),
@@ -245,6 +310,7 @@ def _opening(words: str) -> str:
 
 
 def level(results: Iterable[Document]) -> str:
+    """Head a column of intervals with their level."""
     levels = listed([percent(one["confidence"], 0) for one in results])
     return f"{levels} interval" if levels else "interval"
 

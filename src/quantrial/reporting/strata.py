@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells
@@ -16,9 +17,11 @@ from quantrial.reporting.formatting import (
 )
 from quantrial.reporting.quality import ADJUSTED, DIFFERENCE, VERDICT, level
 from quantrial.reporting.words import endpoint as endpoint_word
-from quantrial.reporting.words import verdict
+from quantrial.reporting.words import verdict_and_also
 
 Document = Mapping[str, Any]
+
+_SHRUNKEN = Column("shrunken", hint="drawn towards the mean of all strata")
 
 
 def strata_section(summary: Document) -> Section | None:
@@ -28,11 +31,14 @@ def strata_section(summary: Document) -> Section | None:
     for task, part in summary["tasks"].items():
         name = endpoint_word(part["primary"])
         for key, table in part["strata"].items():
+            tests = [one for one in part.get("heterogeneity") or () if one["key"] == key]
+            if tests:
+                groups.append(_heterogeneity(task, key, tests, summary["alpha"]))
             groups.append(
                 Group(
                     f"Strata: {task}, by {key}, against {reference}",
                     notes=(f"Differences in {name}, adjusted within each stratum.",),
-                    tables=(_strata_contrasts(task, key, reference, table),),
+                    tables=(_strata_contrasts(task, key, reference, table, tests),),
                     folded=len(table) > 8,
                 )
             )
@@ -48,6 +54,42 @@ def strata_section(summary: Document) -> Section | None:
         "sits, not as findings."
     )
     return Section("strata", "Strata", lead, tuple(groups)) if groups else None
+
+
+def _heterogeneity(task: str, key: str, tests: Sequence[Document], alpha: float) -> Group:
+    table = Table(
+        f"whether differences on {task} vary over {key}",
+        (
+            Column("contrast", numeric=False, hint="candidate vs reference"),
+            Column("p", hint="of equal differences in all strata, not adjusted"),
+            Column("adj. p", hint="adjusted by Holm for the number of arms"),
+            Column("items"),
+            Column("the difference", numeric=False),
+        ),
+        tuple(
+            Row(
+                cells(
+                    f"{one['candidate']} vs {one['reference']}",
+                    p_value(one["p_value"]),
+                    p_value(one["p_adjusted"]),
+                    count(one["n"]),
+                    _varies(one["p_adjusted"], key, alpha),
+                )
+            )
+            for one in tests
+        ),
+    )
+    notes = (
+        f"One test for each arm, before any value of {key} is looked at. Where it shows nothing, "
+        "differences between the strata below may be chance.",
+    )
+    return Group(f"Strata: {task}, do differences vary over {key}?", notes=notes, tables=(table,))
+
+
+def _varies(p: float | None, key: str, alpha: float) -> str:
+    if p is None:
+        return "cannot be told"
+    return f"varies over {key}" if p < alpha else f"is not shown to vary over {key}"
 
 
 def _strata_arms(task: str, key: str, name: str, table: Document) -> Table:
@@ -77,19 +119,23 @@ def _strata_arms(task: str, key: str, name: str, table: Document) -> Table:
     )
 
 
-def _strata_contrasts(task: str, key: str, reference: str, table: Document) -> Table:
+def _strata_contrasts(
+    task: str, key: str, reference: str, table: Document, tests: Sequence[Document]
+) -> Table:
     chosen = [
         (value, one)
         for value, stratum in table.items()
         for one in stratum["contrasts"]
         if one["reference"] == reference
     ]
+    shrunken = defaultdict(dict, {one["candidate"]: one["shrunken"] for one in tests})
     return Table(
         f"differences from {reference} on {task}, by {key}",
         (
             Column(key, numeric=False),
             Column("arm", numeric=False),
             DIFFERENCE,
+            *((_SHRUNKEN,) if tests else ()),
             Column(level(one for _, one in chosen)),
             ADJUSTED,
             VERDICT,
@@ -100,9 +146,10 @@ def _strata_contrasts(task: str, key: str, reference: str, table: Document) -> T
                     Cell(value),
                     Cell(one["candidate"], title=one["id"]),
                     Cell(points(one["estimate"])),
+                    *((Cell(points(shrunken[one["candidate"]].get(value))),) if tests else ()),
                     Cell(points_interval(one["ci"])),
                     Cell(p_value(one["p_adjusted"])),
-                    Cell(verdict(one["verdict"]), tone=one["verdict"]),
+                    Cell(verdict_and_also(one), tone=one["verdict"]),
                 ),
                 finding=one["id"],
             )

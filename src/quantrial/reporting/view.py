@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from quantrial.reporting import behaviour, failures, provenance, quality, strata
+from quantrial.reporting import behaviour, constrained, failures, provenance, quality, strata
 from quantrial.reporting.blocks import (
     Advice,
     Card,
     Cell,
     Column,
     Fact,
-    Part,
     Plot,
     Row,
     Standing,
@@ -50,8 +49,13 @@ def build_view(
 ) -> View:
     """Put everything the report says into words and tables."""
     findings = decision["findings"]
-    default = decision["default"]
-    headline = _headline(default, summary["reference"])
+    default, given = decision["default"], decision.get("constrained")
+    reference = summary["reference"]
+    headline = _headline(default, reference)
+    said = without_opening(sentence(default, findings), headline)
+    if given:
+        headline = constrained.headline(given, reference)
+        said = constrained.answer(given, findings)
     sections = [
         quality.arms_section(summary),
         quality.contrasts_section(summary),
@@ -64,20 +68,22 @@ def build_view(
         behaviour.flow_section(summary),
         provenance.provenance_section(manifest, warnings),
         provenance.limits_section(study, summary, manifest),
-        provenance.reproduce_section(study, summary),
+        provenance.reproduce_section(study, summary, decision),
     ]
     cards = tuple(_card(summary, decision, arm) for arm in summary["arms"])
     return View(
         title=study.study,
         subtitle=_subtitle(summary),
         headline=headline,
-        summary=without_opening(sentence(default, findings), headline),
-        constrained=_constrained(decision),
+        summary=said,
+        constraints=constrained.in_words(given, reference) if given else (),
+        unconstrained=constrained.unconstrained(default, findings) if given else (),
+        rejected=constrained.rejected(given, findings) if given else None,
         advice=tuple(_advice(decision)),
         evidence=evidence(_entries(decision), findings),
         cards=cards,
         costs=_costs(cards),
-        standings=_standings(cards, summary["reference"]),
+        standings=_standings(cards, reference),
         plots=_plots(summary),
         sections=tuple(section for section in sections if section is not None),
         words=WORDS,
@@ -116,18 +122,6 @@ def _subtitle(summary: Document) -> str:
     )
 
 
-def _constrained(decision: Document) -> Advice | None:
-    given = decision.get("constrained")
-    if not given:
-        return None
-    findings = decision["findings"]
-    sentences = [sentence(given, findings)]
-    for rejected in given.get("rejected", ()):
-        for one in rejected["breaks"]:
-            sentences.append((Part(f"Not {rejected['arm']}: "), *sentence(one, findings)))
-    return Advice("constrained", "Under your constraints", tuple(sentences))
-
-
 _ADVICE = (
     ("pick_when", "pick-when", "Pick only when"),
     ("avoid_for", "avoid-for", "Avoid for"),
@@ -139,7 +133,10 @@ _ADVICE = (
 
 def _entries(decision: Document) -> list[Document]:
     """List every entry of the decision that makes a claim."""
-    claims = [decision["default"]]
+    given = decision.get("constrained")
+    claims = [given] if given else []
+    claims += [broken for one in (given or {}).get("rejected", ()) for broken in one["breaks"]]
+    claims.append(decision["default"])
     for key, _, _ in _ADVICE:
         claims += decision.get(key) or ()
     return claims
@@ -158,8 +155,10 @@ def _advice(decision: Document) -> list[Advice]:
 def _card(summary: Document, decision: Document, arm: str) -> Card:
     record, reference = summary["arms"][arm], summary["reference"]
     cost = decision["costs"].get(arm, {})
+    given = decision.get("constrained")
+    chosen = arm == (given["pick"] if given else decision["default"]["arm"])
     badges = []
-    if arm == decision["default"]["arm"]:
+    if chosen:
         badges.append("recommended")
     if arm == reference:
         badges.append("reference")
@@ -178,7 +177,7 @@ def _card(summary: Document, decision: Document, arm: str) -> Card:
         badges=tuple(badges),
         facts=(Fact("type", record["quantization"] or "unknown"), *facts),
         standings=standings,
-        chosen=arm == decision["default"]["arm"],
+        chosen=chosen,
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from quantrial.reporting.blocks import Fact
 
 VERDICT_WORDS = {
@@ -43,6 +46,13 @@ def verdict(name: str) -> str:
     return f"{VERDICT_SIGNS.get(name, '?')} {VERDICT_WORDS.get(name, name)}"
 
 
+def verdict_and_also(one: Mapping[str, Any]) -> str:
+    """Write a contrast's verdict with its sign, and what holds beside it."""
+    beside = one.get("also")
+    said = verdict(one["verdict"])
+    return f"{said}, and {VERDICT_WORDS.get(beside, beside)}" if beside else said
+
+
 def method(name: str) -> str:
     """Write the name of a method."""
     return _METHODS.get(name, name.replace("-", " "))
@@ -51,6 +61,11 @@ def method(name: str) -> str:
 def endpoint(name: str) -> str:
     """Write the name of an endpoint."""
     return _ENDPOINTS.get(name, name.replace("_", " "))
+
+
+def error_class(name: str) -> str:
+    """Write the name of a class of errors."""
+    return name.replace("_", " ")
 
 
 WORDS = (
@@ -64,7 +79,9 @@ WORDS = (
     Fact(
         "interval",
         "The values that fit what was seen. A 95 % interval covers the truth in 95 of 100 such "
-        "studies, where its method keeps its promise.",
+        "studies, where its method keeps its promise. Intervals are not adjusted for the number of "
+        "pairs, and the p of a difference comes from a test of its own: an interval may leave out "
+        "zero although the adjusted p is not small, or hold zero although it is.",
     ),
     Fact(
         "adjusted p",
@@ -80,6 +97,22 @@ WORDS = (
         "○ inconclusive",
         "Nothing of this is shown. That is not evidence of equality: more items, or items whose "
         "answers change more, are needed.",
+    ),
+    Fact(
+        "floor",
+        "The score that needs no skill: blind guessing among the options, or 0 where nothing is "
+        "guessed. Where the reference is not above it, there is nothing to lose, and a loss could "
+        "not show.",
+    ),
+    Fact(
+        "shrunken",
+        "A difference within one stratum, drawn towards the mean of all strata: the fewer its "
+        "items, the further. It is the better guess of what that stratum would show again.",
+    ),
+    Fact(
+        "declared, exploratory",
+        "A failure mode that the study named before its answers were seen, and one that it did "
+        "not.",
     ),
     Fact(
         "positive control",

@@ -30,7 +30,8 @@ def collapse(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
         if any(np.array_equal(values, before) for before in seen):
             continue  # the same in all arms, such as a count of what the gold holds
         seen.append(values)
-        levels = np.unique(values)
+        # without the counts, numpy.unique imports numpy.ma, which takes longer than the sort
+        levels = np.unique(values, return_counts=True)[0]
         if levels.size == 1:
             continue
         codes *= levels.size

@@ -1,0 +1,86 @@
+"""The answer under the user's own constraints, which comes before the one without them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from quantrial.reporting.blocks import Advice, Part, Sentence
+from quantrial.reporting.formatting import (
+    clean,
+    file_size,
+    listed,
+    plain_number,
+    ratio,
+    size_of_points,
+)
+from quantrial.reporting.sentences import sentence, without_opening
+
+Document = Mapping[str, Any]
+
+
+def headline(given: Document, reference: str) -> str:
+    """Name the arm that keeps the constraints, or say that none does."""
+    pick = given["pick"]
+    if pick is None:
+        return "No arm keeps all your constraints"
+    if pick == reference:
+        return f"Under your constraints: stay with {pick}"
+    return f"Under your constraints: ship {pick}"
+
+
+def answer(given: Document, findings: Document) -> Sentence:
+    """Say what speaks for the arm, or what the nearest miss misses."""
+    said = sentence(given, findings)
+    pick = given["pick"]
+    if pick is None:
+        return without_opening(said, "No arm keeps all your constraints")
+    return without_opening(said, f"Under your constraints, ship {pick}")
+
+
+def in_words(given: Document, reference: str) -> tuple[str, ...]:
+    """List the constraints that were stated."""
+    return tuple(_words(given["constraints"], reference))
+
+
+def _words(stated: Document, reference: str) -> Iterator[str]:
+    if stated.get("max_memory") is not None:
+        yield f"Memory: weights of at most {file_size(stated['max_memory'])}."
+    if stated.get("min_speedup") is not None:
+        yield f"Speed: decoding at least {ratio(stated['min_speedup'])} as fast as {reference}."
+    if stated.get("tolerate") is not None:
+        lost = size_of_points(stated["tolerate"])
+        yield f"Quality: a loss of up to {lost} is tolerated, in place of the margin."
+    if stated.get("workloads"):
+        yield f"Workloads that matter: {listed(list(stated['workloads']))}."
+
+
+def rejected(given: Document, findings: Document) -> Advice | None:
+    """Say of each arm that breaks a constraint which one, and by how much."""
+    found = tuple(
+        (Part(f"Not {one['arm']}: "), *sentence(broken, findings))
+        for one in given.get("rejected", ())
+        for broken in one["breaks"]
+    )
+    return Advice("constrained", "What breaks your constraints", found) if found else None
+
+
+def unconstrained(default: Document, findings: Document) -> Sentence:
+    """Say what is recommended where nothing is constrained."""
+    return (Part("Without these constraints: "), *sentence(default, findings))
+
+
+def flags(given: Document | None) -> str:
+    """Write the options of `quantrial decide` that state the constraints again."""
+    stated = given["constraints"] if given else {}
+    written = []
+    if stated.get("max_memory") is not None:
+        written.append(f"--max-memory {plain_number(stated['max_memory'])}B")
+    if stated.get("min_speedup") is not None:
+        written.append(f"--min-speedup {plain_number(stated['min_speedup'])}")
+    if stated.get("tolerate") is not None:
+        written.append(f"--tolerate {plain_number(stated['tolerate'])}")
+    for workload in stated.get("workloads") or ():
+        written.append(f"--workload {shlex.quote(clean(workload))}")
+    return "".join(f" {one}" for one in written)
