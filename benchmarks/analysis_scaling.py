@@ -1,10 +1,10 @@
 """How time and memory of the analysis grow with the number of items.
 
-Scores of 3 arms are fabricated by a seeded generator that looks like real trials: arms agree on most
-items, a quarter of the sentences hold no entity, losses come in a few sentences. Every arm and every
-contrast then goes through the functions that `quantrial analyze` uses: both sets of methods, every
-endpoint of the task, Holm, verdicts, items needed. Each size runs in a Python of its own, so that its
-peak memory is its own; the clock starts when the scores are there.
+Scores of 3 arms are fabricated by a seeded generator that looks like real trials: arms agree on
+most items, a quarter of the sentences hold no entity, losses come in a few sentences. Every arm and
+every contrast then goes through the functions that `quantrial analyze` uses: both sets of methods,
+every endpoint of the task, Holm, verdicts, items needed. Each size runs in a Python of its own, so
+that its peak memory is its own; the clock starts when the scores are there.
 
     python benchmarks/analysis_scaling.py [--items N] [--kind binary|f1|both] [--large] [--json]
 """

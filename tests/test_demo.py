@@ -27,7 +27,8 @@ def test_the_demo_path_on_a_few_items(tmp_path: Path) -> None:
     sizes = {arm.name: arm.bytes_on_disk or 0 for arm in plan.arms}
     assert sizes["q8_0"] / sizes["f16"] == pytest.approx(34 / 64, abs=0.01)
     assert sizes["q4_0"] / sizes["f16"] == pytest.approx(18 / 64, abs=0.01)
-    assert plan.warnings == (), "the arms differ in their weights alone"
+    # six items can show nothing within 3 points; the arms differ in their weights alone
+    assert [w.partition(":")[0] for w in plan.warnings] == ["quiz"]
 
     result = quantrial.run(study, out=tmp_path / "run")
     assert (result.recorded, result.faulted) == (40, 0)

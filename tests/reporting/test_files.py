@@ -21,9 +21,9 @@ def test_the_report_and_its_plots_are_written(
     assert paths.markdown.read_text(encoding="utf-8") == documents["report.md"]
     assert paths.html.read_text(encoding="utf-8") == documents["report.html"]
     assert sorted(p.name for p in paths.plots.iterdir()) == [
-        *("forest.png", "forest.svg", "pareto.png", "pareto.svg")
+        *("SHA256SUMS", "forest.png", "forest.svg", "pareto.png", "pareto.svg")
     ]
-    assert set(paths.images) == set(paths.plots.iterdir())
+    assert set(paths.images) == set(paths.plots.iterdir()) - {paths.plots / "SHA256SUMS"}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["plots", "report.html", "report.md"]
 
 

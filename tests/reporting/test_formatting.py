@@ -10,6 +10,13 @@ from quantrial.reporting import formatting as f
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
+        (f.signed_count(1200), "+1,200"),
+        (f.signed_count(-7), "−7"),
+        (f.signed_count(0), "0"),
+        (f.out_of(1500, 2400), "1,500 of 2,400"),
+        (f.plain_number(150_000_000), "150000000"),
+        (f.plain_number(1e-5), "0.00001"),
+        (f.plain_number(0.02), "0.02"),
         (f.percent(0.585), "58.5 %"),
         (f.percent(1.0), "100.0 %"),
         (f.percent(0.95, 0), "95 %"),

@@ -27,6 +27,7 @@ from quantrial.stats import (
     items_for_flips,
     least_items,
     mcnemar,
+    score_flips,
     score_ratios,
     sign_flip,
     wilson,
@@ -182,6 +183,9 @@ class Calibrated:
                 warnings.warn(
                     f"{exc}; items are taken as one group", StatisticsWarning, stacklevel=4
                 )
+        if panel.endpoints[endpoint].type == "proportion":
+            # the same method, from two counts in place of n influences
+            return score_flips(*_flips(top), n=len(top))
         return score()
 
     def _where(

@@ -177,10 +177,17 @@ def _panel(
     for a, arm in enumerate(arms):
         row = outcomes[arm]
         answered[:, a] = [outcome is not None for outcome in row]
+        used = {name for e in endpoints for name in (*e.numerator, *e.denominator)}
+        columns = {
+            name: np.array([0.0 if o is None else o.values[name] for o in row], dtype=np.float64)
+            for name in used
+        }
         for e, endpoint in enumerate(endpoints):
-            numerators[:, a, e] = _weighed(row, endpoint.numerator)
+            numerators[:, a, e] = sum(w * columns[name] for name, w in endpoint.numerator.items())
             denominators[:, a, e] = (
-                _weighed(row, endpoint.denominator) if endpoint.denominator else answered[:, a]
+                sum(w * columns[name] for name, w in endpoint.denominator.items())
+                if endpoint.denominator
+                else answered[:, a]
             )
     return Panel(arms, endpoints, numerators, denominators, answered)
 
@@ -199,13 +206,6 @@ def labels(items: Sequence[Item], key: str) -> NDArray[np.str_]:
                 f"study names as stratum or cluster; it has {known}"
             )
     return np.array([item.metadata[key] for item in items], dtype=np.str_)
-
-
-def _weighed(row: Sequence[Outcome | None], weights: Mapping[str, float]) -> list[float]:
-    return [
-        0.0 if outcome is None else sum(w * outcome.values[name] for name, w in weights.items())
-        for outcome in row
-    ]
 
 
 def plain(value: Any) -> Any:

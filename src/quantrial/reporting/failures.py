@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from quantrial.reporting.blocks import Column, Group, Row, Section, Table, cells
+from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells
 from quantrial.reporting.formatting import (
     NONE,
     UNKNOWN,
@@ -136,12 +136,17 @@ def _errors(task: str, part: Document) -> Iterator[Group]:
     if losses:
         tables.append(_error_loss(task, part, losses))
     if tables:
-        notes = (
-            "Spurious: overlaps nothing in the gold. Missed: overlapped by no answer. Wrong type: "
-            "the right text. Wrong boundary: the right type. Both: text and type only overlap or "
-            "differ. Malformed: gold of an answer that could not be read. An answer and the gold "
-            "it is paired with are one error.",
+        notes: tuple[str, ...] = (
+            "Spurious: overlaps nothing in the gold. Missed: gold that no answer overlaps. Wrong "
+            "type: the same text, another type. Wrong boundary: texts that overlap, the same type. "
+            "Both: texts that overlap, another type. Malformed: gold of an answer that could not "
+            "be read. A wrong answer and the gold it is paired with are one error.",
         )
+        if losses:
+            notes += (
+                "First how many errors each arm makes, then how much of the difference in micro-F1 "
+                "each class carries: the parts sum to the difference, negative is a loss.",
+            )
         yield Group(
             f"Classes of errors: {task}", notes=notes, tables=tuple(tables), folded=not losses
         )
@@ -154,7 +159,7 @@ def _errors_of(one: Document, kind: str) -> int:
 
 def _error_loss(task: str, part: Document, losses: Sequence[Document]) -> Table:
     found = part["endpoints"].get("micro_f1", {"contrasts": ()})["contrasts"]
-    whole = {(one["reference"], one["candidate"]): one["estimate"] for one in found}
+    whole = {(one["reference"], one["candidate"]): one for one in found}
     kinds = list(dict.fromkeys(kind for one in losses for kind in one["classes"]))
     rows = [
         Row(
@@ -162,12 +167,18 @@ def _error_loss(task: str, part: Document, losses: Sequence[Document]) -> Table:
         )
         for kind in kinds
     ]
-    total = (points(whole.get((one["reference"], one["candidate"]))) for one in losses)
+    totals = (whole.get((one["reference"], one["candidate"])) for one in losses)
     return Table(
         f"change in micro-F1 on {task} that each class of error carries",
         (_CLASS, *(Column(f"{one['candidate']} vs {one['reference']}") for one in losses)),
-        (*rows, Row(cells("all together", *total))),
+        (*rows, Row((Cell("all together"), *map(_difference, totals)))),
     )
+
+
+def _difference(contrast: Document | None) -> Cell:
+    if contrast is None:
+        return Cell(UNKNOWN)
+    return Cell(points(contrast["estimate"]), target=contrast["id"])
 
 
 def _confusions(task: str, modes: Document) -> Iterator[Group]:

@@ -127,7 +127,7 @@ def _declared(contrasts: Sequence[Document]) -> tuple[str, ...]:
         return ()
     if declared:
         return ("Declared: the study named this failure mode before its answers were seen.",)
-    return ("Exploratory: the study did not name this failure mode. A hint, not a finding.",)
+    return ("Exploratory: the study did not name this failure mode. Read it as a hint.",)
 
 
 def _worst_cases(contrasts: Sequence[Document]) -> Iterator[str]:

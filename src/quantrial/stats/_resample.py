@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 _BLOCK_CELLS = 1 << 20  # counts held at a time: 8 MiB of int64
 _MULTINOMIAL_SAVES = 20  # one binomial draw costs about as much as this many index draws
+_SERIAL_TERMS = 1 << 18  # multiplications up to which OpenBLAS starts no threads
+_FEWEST_ROWS = 8  # at a time; below, threads are worth their cost
 _TABLE_CELLS = 4  # an item: up to this size, looking up in a table is faster than sorting
 _EXACT_BITS = 52  # whole numbers up to 2^52, and one bit to spare, are exact in float64
 
@@ -77,6 +79,21 @@ def grid_parts(values: NDArray[np.float64], draws: int) -> list[NDArray[np.float
     return parts or [values]
 
 
+def product(counts: NDArray[np.float64], table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return counts @ table, a few rows at a time where the table is small.
+
+    OpenBLAS starts threads for larger products, which then spin for longer than these take.
+    Sums are exact, so the bits do not depend on how they are cut.
+    """
+    step = _SERIAL_TERMS // max(1, table.size)
+    if step < _FEWEST_ROWS:
+        return counts @ table
+    result = np.empty((counts.shape[0], table.shape[1]))
+    for start in range(0, counts.shape[0], step):
+        np.matmul(counts[start : start + step], table, out=result[start : start + step])
+    return result
+
+
 def resampled_sums(
     values: NDArray[np.float64], resamples: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
@@ -105,7 +122,7 @@ def resampled_sums(
         block = counts.astype(np.float64)
         stop = start + block.shape[0]
         for kept, part in parts:
-            sums[start:stop, kept] += block @ part
+            sums[start:stop, kept] += product(block, part)
         start = stop
     return sums
 

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from quantrial.errors import StatisticsError
 from quantrial.stats._checks import checked_codes, checked_count, checked_sums
-from quantrial.stats._resample import grid_parts
+from quantrial.stats._resample import grid_parts, product
 from quantrial.stats.results import TestResult
 
 Floats = NDArray[np.float64]
@@ -127,12 +127,10 @@ def _drawn_outcomes(
     distinct: Floats, counts: NDArray[np.int64], draws: int, rng: np.random.Generator
 ) -> Iterator[Floats]:
     powers = np.stack([distinct, distinct**3], axis=1)
-    parts = [np.ascontiguousarray(p.T) for p in grid_parts(powers, int(counts.sum()))]
+    parts = grid_parts(powers, int(counts.sum()))
     step = max(1, _BLOCK_CELLS // counts.size)
     for start in range(0, draws, step):
         rows = min(step, draws - start)
         heads = rng.binomial(counts, 0.5, size=(rows, counts.size))
         signs = (2 * heads - counts).astype(np.float64)
-        # column by column: a product with two columns at once takes ten times as long
-        columns = (sum(signs @ part for part in column) for column in zip(*parts, strict=True))
-        yield np.stack(list(columns), axis=1)
+        yield np.sum([product(signs, part) for part in parts], axis=0)

@@ -1,0 +1,200 @@
+"""What the report says beside the verdicts: statements, heterogeneity, classes, letters, texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from quantrial.reporting.formatting import points
+from reporting.test_numbers import number, same
+from reporting.trials import Trial, markdown_tables
+
+
+def told(summary: dict[str, Any]) -> dict[str, Any]:
+    """Add what the small trial has none of."""
+    names = summary["tasks"]["names"]
+    names["failure_contrasts"][0]["declared"] = True
+    for one in names["failure_contrasts"][1:]:
+        one["declared"] = one["endpoint"] == names["failure_contrasts"][0]["endpoint"]
+    contrast = summary["tasks"]["sums"]["endpoints"]["accuracy"]["contrasts"][0]
+    contrast |= {
+        "verdict": "equivalent",
+        "also": "worse",
+        "worst_case": {"bound": -0.0625, "n": 24, "missing_reference": 1, "missing_candidate": 2},
+    }
+    names["failure_modes"]["q8_0"]["errors"]["confusions"] = [{"gold": "a", "found": "b", "n": 3}]
+    return summary
+
+
+def test_statements_over_all_tasks_are_the_summarys(
+    trial: Trial, documents: dict[str, str]
+) -> None:
+    (rows,) = markdown_tables(documents["report.md"])["Contrasts over all tasks"]
+    assert rows
+    for row, one in zip(rows, trial.summary["statements"], strict=True):
+        assert (row["arm"], number(row["tasks"])) == (one["candidate"], one["tasks"])
+        for mark, key in (("none", "not_worse_on_any"), ("one", "worse_on_any")):
+            assert (row[f"worse on {mark}"] == "yes") is one[key]["holds"]
+            assert same(row[f"p ({mark})"], one[key]["p_value"], 0.001)
+
+
+@pytest.mark.parametrize(
+    ("p", "words"),
+    [
+        (0.01, "varies over subject"),
+        (0.5, "is not shown to vary over subject"),
+        (None, "cannot be told"),
+    ],
+)
+def test_heterogeneity_is_said_before_the_strata(trial: Trial, p: float | None, words: str) -> None:
+    summary = trial.copied()
+    tests = summary["tasks"]["sums"]["heterogeneity"]
+    tests[0]["p_adjusted"] = p
+    text = trial.with_summary(summary).render()["report.md"]
+    tables = markdown_tables(text)
+    title = "Strata: sums, do differences vary over subject?"
+    (rows,) = tables[title]
+    assert rows[0]["the difference"] == words
+    for row, one in zip(rows, tests, strict=True):
+        assert same(row["p"], one["p_value"], 0.001)
+        assert same(row["adj. p"], one["p_adjusted"], 0.001)
+    assert text.index(title) < text.index("### Strata: sums, by subject, against f16")
+    shrunken = {one["candidate"]: one["shrunken"] for one in tests}
+    (rows,) = tables["Strata: sums, by subject, against f16"]
+    for row in rows:
+        assert row["shrunken"] == points(shrunken[row["arm"]][row["subject"]])
+
+
+def test_classes_of_errors_are_the_summarys(trial: Trial, documents: dict[str, str]) -> None:
+    part = trial.summary["tasks"]["names"]
+    errors, losses = markdown_tables(documents["report.md"])["Classes of errors: names"]
+    for row in errors:
+        kind = row["class"].replace(" ", "_")
+        for arm, one in part["failure_modes"].items():
+            assert number(row[arm]) == one["errors"]["classes"][kind]["errors"]
+    for one in part["error_loss"]:
+        head = f"{one['candidate']} vs {one['reference']}"
+        for row in losses[:-1]:
+            assert row[head] == points(one["classes"][row["class"].replace(" ", "_")])
+        (whole,) = (
+            contrast["estimate"]
+            for contrast in part["endpoints"]["micro_f1"]["contrasts"]
+            if (contrast["candidate"], contrast["reference"])
+            == (one["candidate"], one["reference"])
+        )
+        assert losses[-1][head] == points(whole)
+        # the parts make up the whole
+        assert sum(one["classes"].values()) == pytest.approx(whole)
+
+
+def test_letters_are_the_summarys(trial: Trial, documents: dict[str, str]) -> None:
+    tables, part = markdown_tables(documents["report.md"]), trial.summary["tasks"]["sums"]
+    (rows,) = tables["Shift of letters: sums"]
+    for row, one in zip(rows, part["letter_shifts"], strict=True):
+        assert (number(row["items"]), number(row["changed"])) == (one["n"], one["changed"])
+        assert same(row["adj. p"], one["p_adjusted"], 0.001)
+    assert rows[1]["shift"] == "A −7, B +4, C +3"
+    (rows,) = tables["Right by gold letter: sums"]
+    for row in rows:
+        for arm, one in part["failure_modes"].items():
+            counted = one["by_letter"][row["gold letter"]]
+            assert row[arm] == f"{counted['correct']} of {counted['n']}"
+
+
+def test_texts_are_the_summarys(trial: Trial, documents: dict[str, str]) -> None:
+    for task, part in trial.summary["tasks"].items():
+        lengths, signs = markdown_tables(documents["report.md"])[f"Texts: {task}"]
+        modes = part["failure_modes"].values()
+        for row, sign, texts in zip(lengths, signs, (one["texts"] for one in modes), strict=True):
+            assert number(row["texts"]) == texts["n"]
+            assert same(row["characters"], texts["characters"]["mean"], 0.1)
+            assert same(row["median tokens"], texts["completion_tokens"]["median"], 0.1)
+            assert sign["cut short"] == f"{texts['truncated']['count']} of {texts['n']}"
+            assert sign["empty"] == f"{texts['empty']['count']} of {texts['n']}"
+
+
+def test_flips_by_stratum_are_the_summarys(trial: Trial, documents: dict[str, str]) -> None:
+    (rows,) = markdown_tables(documents["report.md"])["Flips: sums, by subject"]
+    found = [
+        (value, one)
+        for flips in trial.summary["tasks"]["sums"]["flips"]
+        for value, one in flips["strata"]["subject"].items()
+    ]
+    for row, (value, one) in zip(rows, found, strict=True):
+        assert row["subject"] == value
+        assert [number(shown) for shown in list(row.values())[2:]] == [
+            one[key] for key in ("harmful", "beneficial", "churn", "n")
+        ]
+
+
+def test_what_holds_beside_a_verdict_is_said(trial: Trial) -> None:
+    text = trial.with_summary(told(trial.copied())).render()["report.md"].replace("\\", "")
+    rows = markdown_tables(text)["Contrasts: sums, accuracy"][0]
+    assert rows[0]["verdict"] == "● equivalent, and worse"
+    assert (
+        "q8_0 vs f16: with every missing answer held against q8_0 (of 24 items, 2 missing there "
+        "and 1 on f16), the difference is −6.2 pp."
+    ) in text
+    assert markdown_tables(text)["Types taken for another: names"] == [
+        [{"arm": "q8_0", "gold type": "a", "answered type": "b", "errors": "3"}]
+    ]
+
+
+def test_failure_modes_are_declared_or_exploratory(trial: Trial) -> None:
+    summary = told(trial.copied())
+    first = summary["tasks"]["names"]["failure_contrasts"][0]["endpoint"].replace("_", " ")
+    text = trial.with_summary(summary).render()["report.md"]
+    section = text.split(f"### Contrasts: names, {first}\n")[1].split("###")[0]
+    assert "Declared: " in section
+    assert "Exploratory: " not in section
+    assert "Exploratory: " in trial.render()["report.md"]
+
+
+def test_the_words_explain_what_may_disagree(documents: dict[str, str]) -> None:
+    for text in documents.values():
+        assert "Intervals are not adjusted for the number of pairs" in text
+        assert "comes from a test of its own" in text
+        assert "floor" in text
+
+
+_LATER = {
+    "statements",
+    "heterogeneity",
+    "error_loss",
+    "letter_shifts",
+    "failure_contrasts",
+    "texts",
+    "errors",
+    "by_letter",
+    "also",
+    "worst_case",
+    "declared",
+}
+
+
+def without_later(value: Any) -> Any:
+    if isinstance(value, list):
+        return [without_later(one) for one in value]
+    if isinstance(value, dict):
+        return {k: without_later(v) for k, v in value.items() if k not in _LATER}
+    return value
+
+
+def test_an_older_summary_is_reported(trial: Trial) -> None:
+    summary = without_later(trial.copied())
+    for part in summary["tasks"].values():
+        for flips in part["flips"]:
+            flips.pop("strata", None)
+    text = trial.with_summary(summary).render()["report.md"]
+    shown = "\n".join(line for line in text.splitlines() if line.startswith("#"))
+    for words in (
+        "over all tasks",
+        "vary over",
+        "Classes",
+        "letters: sums",
+        "Texts",
+        "Flips: sums,",
+    ):
+        assert words not in shown
+    assert "shrunken" not in markdown_tables(text)["Strata: sums, by subject, against f16"][0][0]
