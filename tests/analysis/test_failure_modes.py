@@ -29,7 +29,6 @@ from quantrial.analysis import TaskOutcomes, score_task
 from quantrial.analysis.failure_modes import (
     accuracy_by_letter,
     failure_modes,
-    failure_panel,
     failure_panels,
     flips,
     flips_by,
@@ -362,10 +361,6 @@ def test_failure_panels_of_spans_by_hand() -> None:
     # a wrong type is not spurious; a malformed answer names nothing
     assert spurious.numerators[:, :, 0].tolist() == [[1, 0], [1, 0], [1, 1], [1, 0]]
     assert spurious.answered.tolist() == [[True, True]] * 3 + [[True, False]]
-    old = failure_panel(outcomes)
-    assert old is not None
-    assert (old.numerators == free.numerators).all()
-    assert (old.answered == free.answered).all()
 
 
 def test_failure_panels_leave_out_what_nobody_shows() -> None:

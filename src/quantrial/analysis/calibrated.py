@@ -59,7 +59,7 @@ class Calibrated:
 
     def arm(self, arm: str, endpoint: str) -> Estimate:
         """Estimate one arm on the items it answered."""
-        mask, (a,), e = self._where((arm,), endpoint)
+        mask, (a,), e = self.panel.locate((arm,), endpoint)
         n, confidence = int(mask.sum()), 1.0 - self.alpha
         top, bottom = (sums[:, 0] for sums in self.panel.scores(mask, (a,), e))
         kind = self.panel.endpoints[e].type
@@ -80,7 +80,7 @@ class Calibrated:
 
     def contrast(self, reference: str, candidate: str, endpoint: str) -> Contrast:
         """Estimate candidate minus reference on the items both answered."""
-        mask, (r, c), e = self._where((reference, candidate), endpoint)
+        mask, (r, c), e = self.panel.locate((reference, candidate), endpoint)
         top, bottom = self.panel.scores(mask, (r, c), e)
         score = self._scores[r, c, e] = self._grouped(mask, top, bottom, e)
         if math.isnan(score.estimate):  # an arm with a ratio of nothing: no value to compare
@@ -108,7 +108,7 @@ class Calibrated:
         self, reference: str, candidate: str, endpoint: str, margin: float
     ) -> EquivalenceResult:
         """Test candidate minus reference against both margins."""
-        mask, (r, c), e = self._where((reference, candidate), endpoint)
+        mask, (r, c), e = self.panel.locate((reference, candidate), endpoint)
         if (r, c, e) not in self._scores:
             self._scores[r, c, e] = self._grouped(mask, *self.panel.scores(mask, (r, c), e), e)
         return self._scores[r, c, e].equivalence(margin, self.alpha)
@@ -117,7 +117,7 @@ class Calibrated:
         self, contrast: Contrast, endpoint: str, margin: float
     ) -> dict[str, int | None]:
         """Plan proportions from their rates of flips, by enumeration; else from the spread."""
-        mask, (r, c), e = self._where((contrast.reference, contrast.candidate), endpoint)
+        mask, (r, c), e = self.panel.locate((contrast.reference, contrast.candidate), endpoint)
         if self.panel.endpoints[e].type != "proportion" or self.panel.clusters is not None:
             return items_from_spread(contrast, margin, alpha=self.alpha)
         top, _ = self.panel.scores(mask, (r, c), e)
@@ -187,13 +187,6 @@ class Calibrated:
             # the same method, from two counts in place of n influences
             return score_flips(*_flips(top), n=len(top))
         return score()
-
-    def _where(
-        self, arms: tuple[str, ...], endpoint: str
-    ) -> tuple[NDArray[np.bool_], list[int], int]:
-        columns = [self.panel.arms.index(arm) for arm in arms]
-        names = [e.name for e in self.panel.endpoints]
-        return self.panel.answered_by(*arms), columns, names.index(endpoint)
 
 
 def _flips(right: NDArray[np.float64]) -> tuple[int, int]:

@@ -50,7 +50,7 @@ class Classic:
 
     def arm(self, arm: str, endpoint: str) -> Estimate:
         """Estimate one arm on the items it answered."""
-        mask, (a,), e = self._where((arm,), endpoint)
+        mask, (a,), e = self.panel.locate((arm,), endpoint)
         confidence = 1.0 - self.alpha
         if self.panel.endpoints[e].type == "proportion":
             top, _ = self.panel.scores(mask, (a,), e)
@@ -60,7 +60,7 @@ class Classic:
 
     def contrast(self, reference: str, candidate: str, endpoint: str) -> Contrast:
         """Estimate candidate minus reference on the items both answered."""
-        mask, (r, c), e = self._where((reference, candidate), endpoint)
+        mask, (r, c), e = self.panel.locate((reference, candidate), endpoint)
         difference = self._difference(mask, r, c, e)
         interval = difference.interval(1.0 - self.alpha)
         if difference.clusters is not None and difference.clusters < _FEW_CLUSTERS:
@@ -121,7 +121,7 @@ class Classic:
         self, reference: str, candidate: str, endpoint: str, margin: float
     ) -> EquivalenceResult:
         """Test candidate minus reference against both margins."""
-        mask, (r, c), e = self._where((reference, candidate), endpoint)
+        mask, (r, c), e = self.panel.locate((reference, candidate), endpoint)
         return self._difference(mask, r, c, e).tost(margin, self.alpha)
 
     def items_needed(
@@ -129,13 +129,6 @@ class Classic:
     ) -> dict[str, int | None]:
         """Plan from the spread of a paired difference."""
         return items_from_spread(contrast, margin, alpha=self.alpha)
-
-    def _where(
-        self, arms: tuple[str, ...], endpoint: str
-    ) -> tuple[NDArray[np.bool_], list[int], int]:
-        columns = [self.panel.arms.index(arm) for arm in arms]
-        names = [e.name for e in self.panel.endpoints]
-        return self.panel.answered_by(*arms), columns, names.index(endpoint)
 
     def _column(self, arms: NDArray[np.intp], arm: int, endpoint: int) -> int:
         return int(np.searchsorted(arms, arm)) * len(self.panel.endpoints) + endpoint

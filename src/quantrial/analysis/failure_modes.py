@@ -86,15 +86,6 @@ def _truncated(outcomes: TaskOutcomes, arm: str) -> int:
     return sum(r is not None and r.finish_reason == "length" for r in outcomes.responses[arm])
 
 
-def failure_panel(outcomes: TaskOutcomes) -> Panel | None:
-    """Score entity-free items answered correctly (spans), taken as independent draws.
-
-    None where the task has no such items.
-    """
-    panel = _entity_free(outcomes)
-    return None if panel is None else panel.without_groups()
-
-
 def failure_panels(outcomes: TaskOutcomes) -> list[Panel]:
     """Score the failure modes that are no endpoint of the task, one panel of one endpoint each.
 

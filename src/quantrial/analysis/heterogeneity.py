@@ -40,9 +40,7 @@ def heterogeneity(
         None where a stratum has none to speak of.
     """
     reference, candidate, endpoint = contrast
-    mask = panel.answered_by(reference, candidate)
-    e = [known.name for known in panel.endpoints].index(endpoint)
-    arms = (panel.arms.index(reference), panel.arms.index(candidate))
+    mask, arms, e = panel.locate((reference, candidate), endpoint)
     top, bottom = panel.scores(mask, arms, e)
     label = hashlib.sha256("\0".join(contrast).encode()).digest()[:8]
     test = interaction(

@@ -55,6 +55,14 @@ class Panel:
             both &= self.answered[:, self.arms.index(arm)]
         return both
 
+    def locate(
+        self, arms: tuple[str, ...], endpoint: str
+    ) -> tuple[NDArray[np.bool_], list[int], int]:
+        """Return the items that all of these arms answered, the arms' columns, the endpoint's."""
+        columns = [self.arms.index(arm) for arm in arms]
+        names = [known.name for known in self.endpoints]
+        return self.answered_by(*arms), columns, names.index(endpoint)
+
     def scores(
         self, mask: NDArray[np.bool_], arms: Sequence[int], endpoint: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
