@@ -1,6 +1,6 @@
 """Coverage, type-I error, power and family-wise error of `quantrial.stats`, cell by cell.
 
-    python benchmarks/operating_characteristics.py --effort 0.1 --out /tmp/oc.jsonl
+    python benchmarks/operating_characteristics.py --effort 0.1 --out oc.jsonl
 
 Paired proportions are enumerated exactly; the rest is simulated, each cell from its own seed, so
 that a run may be stopped and started again (cells already in the file are kept) and gives the

@@ -108,3 +108,23 @@ def checked_sums(
             "denominators of at least 0, and numerators of 0 where the denominator is 0"
         )
     return top, bottom
+
+
+def checked_pair(
+    numerators: ArrayLike, denominators: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return numerators and denominators of two arms, shape (items, 2): reference, candidate."""
+    top, bottom = checked_sums(numerators, denominators)
+    if top.shape[1] != 2:
+        raise StatisticsError(
+            f"numerators have shape {top.shape}; two columns are needed: reference, candidate"
+        )
+    return top, bottom
+
+
+def checked_draws(resamples: SupportsIndex) -> int:
+    """Return a number of draws of at least 1."""
+    draws = checked_count(resamples, "resamples")
+    if draws == 0:
+        raise StatisticsError("resamples is 0; at least 1 is needed, 10,000 are usual")
+    return draws

@@ -6,8 +6,11 @@ import warnings
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from quantrial.errors import StatisticsError, StatisticsWarning
-from quantrial.stats._checks import checked_level, checked_sums
+from quantrial.errors import StatisticsWarning
+from quantrial.stats._checks import (
+    checked_level,
+    checked_pair,
+)
 from quantrial.stats._normal import normal_cdf, normal_quantile
 from quantrial.stats.resampling import bootstrap_ratios
 from quantrial.stats.results import Estimate, Interval
@@ -69,11 +72,7 @@ def bca_ratios(
            Science 11, 189-228.
     """
     level = checked_level(confidence, "confidence")
-    top, bottom = checked_sums(numerators, denominators)
-    if top.shape[1] != 2:
-        raise StatisticsError(
-            f"numerators have shape {top.shape}; two columns are needed: reference, candidate"
-        )
+    top, bottom = checked_pair(numerators, denominators)
     n, value = top.shape[0], float(empty)
     contrast = bootstrap_ratios(top, bottom, rng=rng, resamples=resamples, empty=value).difference(
         candidate=1, reference=0

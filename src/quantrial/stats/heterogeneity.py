@@ -8,8 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from quantrial.errors import StatisticsError, StatisticsWarning
-from quantrial.stats._checks import checked_codes, checked_count, checked_sums
+from quantrial.errors import StatisticsWarning
+from quantrial.stats._checks import (
+    checked_codes,
+    checked_draws,
+    checked_pair,
+)
 from quantrial.stats._null_variance import cell_variance
 from quantrial.stats.results import TestResult
 
@@ -95,14 +99,8 @@ def interaction(
         .. [6] Phipson, B., Smyth, G. K. (2010). Permutation p-values should never be zero.
            Statistical Applications in Genetics and Molecular Biology 9, article 39.
     """
-    top, bottom = checked_sums(numerators, denominators)
-    if top.shape[1] != 2:
-        raise StatisticsError(
-            f"numerators have shape {top.shape}; two columns are needed: reference, candidate"
-        )
-    draws = checked_count(resamples, "resamples")
-    if draws == 0:
-        raise StatisticsError("resamples is 0; at least 1 is needed, 10,000 are usual")
+    top, bottom = checked_pair(numerators, denominators)
+    draws = checked_draws(resamples)
     n = top.shape[0]
     values, codes = _changes(top, bottom, checked_codes(strata, n, "strata"))
     sizes = np.bincount(codes)

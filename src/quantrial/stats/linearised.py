@@ -7,7 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from quantrial.errors import InsufficientDataError, StatisticsError, StatisticsWarning
-from quantrial.stats._checks import checked_codes, checked_sums
+from quantrial.stats._checks import (
+    checked_codes,
+    checked_pair,
+)
 from quantrial.stats._null_variance import value_variance
 from quantrial.stats.clusters import cluster_variance
 from quantrial.stats.score import QUARTER, PairedScore
@@ -115,11 +118,7 @@ def score_ratios(
         .. [2] Owen, A. B. (1990). Empirical likelihood ratio confidence regions. Annals of
            Statistics 18, 90-120.
     """
-    top, bottom = checked_sums(numerators, denominators)
-    if top.shape[1] != 2:
-        raise StatisticsError(
-            f"numerators have shape {top.shape}; two columns are needed: reference, candidate"
-        )
+    top, bottom = checked_pair(numerators, denominators)
     if strata is not None and clusters is not None:
         raise StatisticsError(
             "both strata and clusters were given; say whether the groups are fixed (strata) or a "

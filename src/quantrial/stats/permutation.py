@@ -6,8 +6,11 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from quantrial.errors import StatisticsError
-from quantrial.stats._checks import checked_codes, checked_count, checked_sums
+from quantrial.stats._checks import (
+    checked_codes,
+    checked_draws,
+    checked_pair,
+)
 from quantrial.stats._resample import grid_parts, product
 from quantrial.stats.results import TestResult
 
@@ -63,14 +66,8 @@ def sign_flip(
         .. [3] Phipson, B., Smyth, G. K. (2010). Permutation p-values should never be zero.
            Statistical Applications in Genetics and Molecular Biology 9, article 39.
     """
-    top, bottom = checked_sums(numerators, denominators)
-    if top.shape[1] != 2:
-        raise StatisticsError(
-            f"numerators have shape {top.shape}; two columns are needed: reference, candidate"
-        )
-    draws = checked_count(resamples, "resamples")
-    if draws == 0:
-        raise StatisticsError("resamples is 0; at least 1 is needed, 10,000 are usual")
+    top, bottom = checked_pair(numerators, denominators)
+    draws = checked_draws(resamples)
     n = top.shape[0]
     sums = bottom.sum(axis=0)
     totals = zip(top.sum(axis=0), sums, strict=True)

@@ -13,6 +13,7 @@ from quantrial.stats._checks import (
     checked_alpha,
     checked_codes,
     checked_count,
+    checked_draws,
     checked_level,
     checked_margin,
     checked_sums,
@@ -262,9 +263,7 @@ def bootstrap_ratios(
            section 3.8. Cambridge University Press.
     """
     top, bottom = checked_sums(numerators, denominators)
-    draws = checked_count(resamples, "resamples")
-    if draws == 0:
-        raise StatisticsError("resamples is 0; at least 1 is needed, 10,000 are usual")
+    draws = checked_draws(resamples)
     n, columns = top.shape
     fallback = np.broadcast_to(np.asarray(empty, dtype=np.float64), (columns,))
     rows = np.concatenate([top, bottom], axis=1)
