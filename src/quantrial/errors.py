@@ -103,9 +103,14 @@ class MissingExtraError(QuantrialError, ImportError):
 
 
 class EngineError(QuantrialError, RuntimeError):
-    """An engine could not answer. A fault of the machinery, never a wrong answer of the model."""
+    """An engine could not answer. A fault of the machinery, never a wrong answer of the model.
+
+    `retryable` says whether asking again can help, `retry_after` after how many seconds, where the
+    other side said so.
+    """
 
     retryable = True
+    retry_after: float | None = None
 
 
 class EngineStartError(EngineError):

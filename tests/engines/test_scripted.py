@@ -68,7 +68,7 @@ def test_without_replies_a_grammar_answers_or_else_a_hash() -> None:
 
 def test_an_engine_that_does_not_constrain_refuses_a_grammar() -> None:
     engine = from_file(constrains=False)
-    assert not engine.constrains
+    assert "grammar" not in engine.abilities
     with pytest.raises(EngineError, match="grammar") as caught:
         engine.ask(Request(text="x", grammar='root ::= "a"'))
     assert not caught.value.retryable

@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
-from quantrial.engines.base import Artifact, Engine, Message, Reply, Request, Timing
+from quantrial.engines.artifact import Artifact
+from quantrial.engines.base import Engine, Message, Reply, Request, Timing
 from quantrial.errors import StudyError
 
 if TYPE_CHECKING:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from quantrial.engines.artifact import Artifact
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -26,8 +28,10 @@ class Request:
     """What one arm is asked, once.
 
     Exactly one of `messages` (the model's chat template is applied) and `text` (continued as it is)
-    is given. `grammar` is GBNF; an engine whose `constrains` is false refuses it. `timeout` is in
-    seconds and does not count a model load.
+    is given. `grammar` is GBNF, `schema` a JSON schema that the answer is held to; `logprobs` asks
+    for that many alternatives a token; `exact_length` for `max_tokens` tokens, whatever ends an
+    answer else; `fresh` for a prompt that is read whole, from no cache. An engine without the
+    ability refuses them. `timeout` is in seconds and does not count a model load.
     """
 
     messages: tuple[Message, ...] = ()
@@ -35,6 +39,10 @@ class Request:
     max_tokens: int = 64
     stop: tuple[str, ...] = ()
     grammar: str | None = None
+    schema: Mapping[str, Any] | None = None
+    logprobs: int = 0
+    exact_length: bool = False
+    fresh: bool = False
     temperature: float = 0.0
     seed: int = 0
     timeout: float = 120.0
@@ -46,10 +54,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds, or None; `load` is for the first reply after a (re)start, `wall` is without it."""
+    """Seconds, or None; `load` is for the first reply after a (re)start, `wall` is without it.
+
+    `first_token` runs from the call to the first token of the answer, without `load`.
+    """
 
     load: float | None = None
     prompt: float | None = None
+    first_token: float | None = None
     decode: float | None = None
     wall: float | None = None
 
@@ -63,30 +75,13 @@ class Reply:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     decoded_tokens: int | None = None  # those that `timing.decode` covers
+    # a token of the answer each: {"token", "logprob", "top": [[token, logprob], ...]}
+    logprobs: tuple[Mapping[str, Any], ...] | None = None
     timing: Timing = field(default_factory=Timing)
 
 
-@dataclass(frozen=True, slots=True)
-class Artifact:
-    """What an arm runs on; None where the engine cannot tell. `context`: prompt and answer."""
-
-    model: str
-    sha256: str | None = None
-    bytes_on_disk: int | None = None
-    quantization: str | None = None
-    parameters: int | None = None
-    architecture: str | None = None
-    context: int | None = None
-    tokenizer_sha256: str | None = None
-    template_sha256: str | None = None
-    derived_from: str | None = None
-    source_sha256: str | None = None
-    source_quantization: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
 class Engine(Protocol):
-    """One arm's engine. Not shared between threads.
+    """One arm's engine; asked by one thread at a time unless `parallel` is among its abilities.
 
     Life: `describe` may be called before `start`; `start` loads the model (idempotent), `ask`
     answers and starts by itself what is not running, `close` frees everything. `ask` raises only
@@ -94,7 +89,8 @@ class Engine(Protocol):
     """
 
     name: str  # as a study writes it
-    constrains: bool  # whether it can decode under a grammar
+    # those of grammar, schema, logprobs, exact_length, fresh, parallel that it has
+    abilities: frozenset[str]
 
     def describe(self) -> Artifact:
         """Say what would run, without loading it."""

@@ -29,7 +29,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from quantrial.engines.base import Artifact, Reply, Request, Timing
+from quantrial.engines.abilities import refusal, refuse_unable
+from quantrial.engines.artifact import Artifact
+from quantrial.engines.base import Reply, Request, Timing
 from quantrial.engines.gguf_file import read_header
 from quantrial.engines.llamacpp_process import Worker, worker_versions
 from quantrial.engines.model_files import describe_file, resolve
@@ -88,7 +90,7 @@ class LlamaCppEngine:
     """One model file in one worker process."""
 
     name = "llamacpp"
-    constrains = True
+    abilities = frozenset({"grammar", "exact_length", "fresh"})
 
     def __init__(
         self,
@@ -181,13 +183,14 @@ class LlamaCppEngine:
 
     def ask(self, request: Request) -> Reply:
         """Answer one request; a worker that is not there, or died, is started first."""
+        refuse_unable(request, self)
         worker, client = self._running()
         path, body = _call(request, prompt_cache=self._options["prompt_cache"])
         mark, started = worker.log_size(), time.perf_counter()
         try:
             response = client.post(path, json=body, timeout=request.timeout)
         except UnicodeEncodeError as exc:
-            raise _refusal(f"the prompt is not valid text: {exc}") from exc
+            raise refusal(f"the prompt is not valid text: {exc}") from exc
         except (httpx.HTTPError, RuntimeError) as exc:
             raise self._lost(exc, worker, request, mark) from exc
         wall = time.perf_counter() - started
@@ -248,7 +251,8 @@ def _call(request: Request, *, prompt_cache: bool) -> tuple[str, dict[str, Any]]
     body: dict[str, Any] = {
         "temperature": request.temperature,
         "seed": request.seed % _RANDOM_SEED,
-        "cache_prompt": prompt_cache,
+        "cache_prompt": prompt_cache and not request.fresh,
+        "ignore_eos": request.exact_length,
         "stop": list(request.stop),
     }
     if request.grammar is not None:
@@ -324,12 +328,6 @@ def _server_error(response: httpx.Response) -> EngineError:
     translated = cls(f"llama.cpp: {message} ({kind}, {response.status_code})")
     translated.retryable = retryable
     return translated
-
-
-def _refusal(message: str) -> EngineError:
-    error = EngineError(message)
-    error.retryable = False
-    return error
 
 
 def physical_cores() -> int:

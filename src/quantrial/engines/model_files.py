@@ -6,7 +6,7 @@ import importlib.util
 import re
 from pathlib import Path
 
-from quantrial.engines.base import Artifact
+from quantrial.engines.artifact import Artifact
 from quantrial.engines.cache import file_sha256
 from quantrial.engines.gguf_file import read_header
 from quantrial.errors import MissingExtraError, ModelFileError

@@ -25,7 +25,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import orjson
 
-from quantrial.engines.base import Artifact, Reply, Request, Timing
+from quantrial.engines.abilities import refusal, refuse_unable
+from quantrial.engines.artifact import Artifact
+from quantrial.engines.base import Reply, Request, Timing
 from quantrial.engines.options import Option, read_options
 from quantrial.errors import (
     ContextOverflowError,
@@ -112,7 +114,7 @@ class ScriptedEngine:
         self.starts = 0
         self._replies = replies
         self._script = script or Script()
-        self.constrains = self._script.constrains
+        self.abilities = frozenset({"fresh", *(["grammar"] if self._script.constrains else [])})
         self._model = model
         self._seed = seed
         self._loaded = False
@@ -158,8 +160,7 @@ class ScriptedEngine:
         if self._script.delay:
             time.sleep(self._script.delay)
         self._fail_on_cue(request)
-        if request.grammar is not None and not self.constrains:
-            raise _refusal("this engine cannot decode under a grammar")
+        refuse_unable(request, self)
         output, finish_reason = _cut(self._output(request), request)
         load, self._load = self._load, None
         wall = time.perf_counter() - started
@@ -183,7 +184,7 @@ class ScriptedEngine:
             for key, reply in replies.items():
                 if key in prompt:
                     return str(reply)
-            raise _refusal(f"the script has no reply to {prompt!r:.80}")
+            raise refusal(f"the script has no reply to {prompt!r:.80}")
         if callable(replies):
             return replies(request)
         digest = _hex("\0".join((self._model, prompt, str(self._seed), str(request.seed))))
@@ -269,12 +270,6 @@ def _alternatives(grammar: str | None) -> list[str]:
     """Read the quoted texts of a grammar's alternatives, in order."""
     texts = re.findall(r'"(?:[^"\\]|\\.)*"', grammar or "")
     return [str(orjson.loads(text)) for text in texts]
-
-
-def _refusal(message: str) -> EngineError:
-    error = EngineError(message)
-    error.retryable = False
-    return error
 
 
 def _hex(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 import quantrial
-from quantrial.engines.base import Artifact
+from quantrial.engines.artifact import Artifact
 from quantrial.errors import RunFolderError
 from quantrial.importers._quantization import quantization_of
 from quantrial.importers._reference_items import SUBJECT, ScoreDifference, TaskAnswers

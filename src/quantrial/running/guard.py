@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def refuse_unconstrained(prepared: Prepared, engines: Mapping[str, Engine]) -> None:
     """Refuse a task whose decoding is constrained on an engine that cannot do that."""
     for name, task in prepared.tasks.items():
-        unable = [arm for arm, engine in engines.items() if not engine.constrains]
+        unable = [arm for arm, engine in engines.items() if "grammar" not in engine.abilities]
         if task.constrained and unable:
             raise StudyError(
                 f"its answers are held to the option texts, which the engine of "

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import quantrial
 
 if TYPE_CHECKING:
-    from quantrial.engines.base import Artifact
+    from quantrial.engines.artifact import Artifact
 
 _PACKAGES = ("numpy", "scipy", "pydantic", "orjson", "gguf", "xllamacpp", "datasets")
 

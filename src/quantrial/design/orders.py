@@ -1,0 +1,52 @@
+"""Orders of arms within blocks, balanced so that drift and carry-over touch all arms alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def williams(k: int) -> tuple[tuple[int, ...], ...]:
+    """Return the rows of a Williams design for `k` treatments, as numbers 0 to k - 1.
+
+    Every treatment takes every position equally often, and follows every other equally often [1]_:
+    k rows where k is even, twice as many where it is odd.
+
+    References:
+        .. [1] Williams, E. J. (1949). Experimental designs balanced for the estimation of residual
+           effects of treatments. Australian Journal of Scientific Research A 2, 149-168.
+    """
+    # 0, k-1, 1, k-2, ...: neighbours of the first row differ by every number once
+    zigzag = [i // 2 if i % 2 == 0 else k - (i + 1) // 2 for i in range(k)]
+    rows = [tuple((first + shift) % k for first in zigzag) for shift in range(k)]
+    if k % 2:
+        rows += [row[::-1] for row in rows]
+    return tuple(rows)
+
+
+def balanced_orders(
+    arms: Sequence[str], blocks: int, *, rng: np.random.Generator
+) -> tuple[tuple[str, ...], ...]:
+    """Give each block an order of the arms, drawn at random and balanced over the blocks.
+
+    Blocks come in pairs of an order and its reverse (ABBA for two arms), so that a linear drift
+    cancels within each pair; the orders run through a Williams design before one comes again.
+
+    Args:
+        arms: names of the arms.
+        blocks: how many blocks there are.
+        rng: draws which arm is which treatment, and the order of the design's rows.
+    """
+    names = [arms[i] for i in rng.permutation(len(arms))]
+    # a reversed row of an even design is a row of it too, so half of the rows stand for all
+    rows = williams(len(names))
+    halves = [row for i, row in enumerate(rows) if row[::-1] not in rows[:i]]
+    orders: list[tuple[str, ...]] = []
+    while len(orders) < blocks:
+        for i in rng.permutation(len(halves)):
+            row = tuple(names[j] for j in halves[i])
+            orders += [row, row[::-1]] if rng.random() < 0.5 else [row[::-1], row]
+    return tuple(orders[:blocks])

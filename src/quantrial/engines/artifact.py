@@ -1,0 +1,28 @@
+"""What an arm runs on: the artifact whose precision is compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What an arm runs on; None where the engine cannot tell. `context`: prompt and answer."""
+
+    model: str
+    sha256: str | None = None
+    bytes_on_disk: int | None = None
+    quantization: str | None = None
+    parameters: int | None = None
+    architecture: str | None = None
+    context: int | None = None
+    tokenizer_sha256: str | None = None
+    template_sha256: str | None = None
+    derived_from: str | None = None
+    source_sha256: str | None = None
+    source_quantization: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
