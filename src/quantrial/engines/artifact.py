@@ -11,7 +11,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """What an arm runs on; None where the engine cannot tell. `context`: prompt and answer."""
+    """What an arm runs on; None where the engine cannot tell. `context`: prompt and answer.
+
+    `kv_bytes` is what the keys and values of a full context take in memory, over all slots.
+    `one_at_a_time` says that the engine holds one such model in memory: asking another arm of it
+    unloads this one. `details` is what else the engine reports of its model; no path, no secret.
+    """
 
     model: str
     sha256: str | None = None
@@ -26,3 +31,6 @@ class Artifact:
     source_sha256: str | None = None
     source_quantization: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    kv_bytes: int | None = None
+    one_at_a_time: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict)

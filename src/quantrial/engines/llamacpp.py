@@ -127,12 +127,13 @@ class LlamaCppEngine:
     def describe(self) -> Artifact:
         """Say what would run, by header and hash; makes the file where `quantize` asks for it."""
         source = resolve(self._model, self._base)
-        facts = describe_file(source)
+        cells = self._options["context"] * self._options["slots"]
+        facts = describe_file(source, cells=cells)
         made = replace(facts, model=self._model)
         if self._quantize:
             path = made_file(source, self._quantize, self._degrade)
             made = replace(
-                describe_file(path),
+                describe_file(path, cells=cells),
                 model=self._model,
                 derived_from=self._model,
                 source_sha256=facts.sha256,

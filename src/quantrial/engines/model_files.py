@@ -9,6 +9,7 @@ from pathlib import Path
 from quantrial.engines.artifact import Artifact
 from quantrial.engines.cache import file_sha256
 from quantrial.engines.gguf_file import read_header
+from quantrial.engines.kv_cache import kv_cache_bytes
 from quantrial.errors import MissingExtraError, ModelFileError
 
 _HUB = re.compile(
@@ -49,8 +50,12 @@ def resolve(reference: str, base: Path) -> Path:
     raise ModelFileError(f"no such model file{hint}", path=path)
 
 
-def describe_file(path: Path) -> Artifact:
+def describe_file(path: Path, *, cells: int | None = None) -> Artifact:
     """Read what a model file says of itself, with its size and hash; `model` is its path.
+
+    Args:
+        path: the file.
+        cells: how many tokens the context holds, over all slots; `kv_bytes` follows from it.
 
     Raises:
         ModelFileError: the file is missing, unreadable, not GGUF, or cut short.
@@ -70,6 +75,7 @@ def describe_file(path: Path) -> Artifact:
         context=header.context_length,
         tokenizer_sha256=header.tokenizer_sha256,
         template_sha256=header.template_sha256,
+        kv_bytes=None if cells is None else kv_cache_bytes(header.value, cells),
     )
 
 

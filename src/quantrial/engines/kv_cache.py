@@ -1,0 +1,44 @@
+"""How much memory the keys and values of a context take, from what a model says of its shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+_F16 = 2.0  # bytes; llama.cpp's default for keys and values
+
+
+def kv_cache_bytes(
+    value: Callable[[str], Any], cells: int, *, bytes_each: float = _F16
+) -> int | None:
+    """Compute the size of the KV cache; None where the model does not say its shape.
+
+    A layer holds for every token one key and one value a KV head. Layers that look back over a
+    window only, or keep a state instead, need less: the figure is then an upper bound.
+
+    Args:
+        value: looks up a key of the model's GGUF metadata; None where there is none.
+        cells: how many tokens the context holds, over all slots.
+        bytes_each: bytes of one number in the cache.
+    """
+    name = value("general.architecture")
+    layers = value(f"{name}.block_count")
+    heads = value(f"{name}.attention.head_count")
+    heads_kv = value(f"{name}.attention.head_count_kv")
+    width = value(f"{name}.embedding_length")
+    # a list of heads by layer in some models; the widest counts for all
+    heads, heads_kv = _widest(heads), _widest(heads_kv if heads_kv is not None else heads)
+    if not (isinstance(layers, int) and heads and heads_kv):
+        return None
+    each = width // heads if isinstance(width, int) else None
+    keys = value(f"{name}.attention.key_length") or each
+    values = value(f"{name}.attention.value_length") or each
+    if not (isinstance(keys, int) and isinstance(values, int)):
+        return None
+    return int(layers * heads_kv * (keys + values) * cells * bytes_each)
+
+
+def _widest(heads: Any) -> int | None:
+    if isinstance(heads, Sequence) and not isinstance(heads, str):
+        heads = max((one for one in heads if isinstance(one, int)), default=None)
+    return heads if isinstance(heads, int) and heads > 0 else None
