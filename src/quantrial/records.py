@@ -1,4 +1,4 @@
-"""What goes on disk: items, responses and the manifest, each with its schema version.
+"""What goes on disk: items, responses, speed and the manifest, each with its schema version.
 
 A record is read strictly: the schema first, unknown and missing fields refused, types checked. The
 error names the file, the line and the field.
@@ -21,9 +21,15 @@ if TYPE_CHECKING:
 
 ITEM_SCHEMA = "quantrial.item/1"
 RESPONSE_SCHEMA = "quantrial.response/1"
+SPEED_SCHEMA = "quantrial.speed/1"
 MANIFEST_SCHEMA = "quantrial.manifest/1"
 
 _COUNTS = ("order", "block", "attempt", "prompt_tokens", "completion_tokens")
+_SPEED_COUNTS = (
+    *("block", "position", "attempt", "prompt_length", "output_length"),
+    *("prompt_tokens", "completion_tokens", "decoded_tokens"),
+)
+SPEED_KINDS = ("warm_up", "measured")
 STATUSES = ("ok", "engine_error", "timeout", "context_overflow")
 
 
@@ -95,6 +101,42 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeedRecord:
+    """One call of the speed phase: what was asked for, how long it took, what the machine did.
+
+    `kind` is `measured`, or `warm_up` for the uncounted first call after a start, whose
+    `timing.load` is that start's. `position` counts the measured calls of a block. `asked` names
+    the abilities (`exact_length`, `fresh`) that the engine has and the call relied on. `machine`
+    is what was sampled around the call; null where the system does not say.
+    """
+
+    study: str
+    arm: str
+    kind: str
+    block: int
+    position: int
+    attempt: int
+    prompt_length: int
+    output_length: int
+    asked: tuple[str, ...]
+    status: str
+    error: str | None
+    finish_reason: str | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    decoded_tokens: int | None
+    timing: Mapping[str, float | None]
+    machine: Mapping[str, float | None]
+    started_at: str
+    prompt_sha256: str
+    schema: str = SPEED_SCHEMA
+
+    def to_json(self) -> bytes:
+        """Encode as one line, without its newline."""
+        return orjson.dumps(asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """What ran: artifacts, versions, host, options, data and times."""
 
@@ -143,6 +185,28 @@ _TYPES: dict[str, dict[str, tuple[type, ...]]] = {
         "prompt_sha256": (str, type(None)),
         "decoded_tokens": (int, type(None)),
         "logprobs": (list, dict, type(None)),
+        "schema": (str,),
+    },
+    SPEED_SCHEMA: {
+        "study": (str,),
+        "arm": (str,),
+        "kind": (str,),
+        "block": (int,),
+        "position": (int,),
+        "attempt": (int,),
+        "prompt_length": (int,),
+        "output_length": (int,),
+        "asked": (list,),
+        "status": (str,),
+        "error": (str, type(None)),
+        "finish_reason": (str, type(None)),
+        "prompt_tokens": (int, type(None)),
+        "completion_tokens": (int, type(None)),
+        "decoded_tokens": (int, type(None)),
+        "timing": (dict,),
+        "machine": (dict,),
+        "started_at": (str,),
+        "prompt_sha256": (str,),
         "schema": (str,),
     },
     MANIFEST_SCHEMA: {
@@ -227,19 +291,37 @@ def item_from_json(data: bytes, *, path: Path | str, line: int | None = None) ->
 def response_from_json(data: bytes, *, path: Path | str, line: int | None = None) -> Response:
     """Read one line of a responses file."""
     record = decode(data, RESPONSE_SCHEMA, path=path, line=line)
-    if record["status"] not in STATUSES:
+    _one_of("status", record["status"], STATUSES, path=path, line=line)
+    _numbers({name: record[name] for name in _COUNTS} | record["timing"], path=path, line=line)
+    return Response(**record)
+
+
+def speed_from_json(data: bytes, *, path: Path | str, line: int | None = None) -> SpeedRecord:
+    """Read one line of speed.jsonl."""
+    record = decode(data, SPEED_SCHEMA, path=path, line=line)
+    _one_of("status", record["status"], STATUSES, path=path, line=line)
+    _one_of("kind", record["kind"], SPEED_KINDS, path=path, line=line)
+    numbers = {name: record[name] for name in _SPEED_COUNTS}
+    _numbers(numbers | record["timing"] | record["machine"], path=path, line=line)
+    record["asked"] = tuple(record["asked"])
+    return SpeedRecord(**record)
+
+
+def _one_of(
+    name: str, value: str, known: tuple[str, ...], *, path: Path | str, line: int | None
+) -> None:
+    if value not in known:
         raise RecordError(
-            f"status is {record['status']!r}; expected one of {', '.join(STATUSES)}",
-            path=path,
-            line=line,
+            f"{name} is {value!r}; expected one of {', '.join(known)}", path=path, line=line
         )
-    numbers = {name: record[name] for name in _COUNTS} | record["timing"]
-    for name, value in numbers.items():
+
+
+def _numbers(values: Mapping[str, Any], *, path: Path | str, line: int | None) -> None:
+    for name, value in values.items():
         if value is not None and not (isinstance(value, (int, float)) and 0 <= value < math.inf):
             raise RecordError(
                 f"{name} is {value!r:.40}, expected a number of at least 0", path=path, line=line
             )
-    return Response(**record)
 
 
 def manifest_from_json(data: bytes, *, path: Path | str) -> Manifest:

@@ -22,6 +22,7 @@ from pydantic import (
 from quantrial.errors import StudyError
 from quantrial.records import sha256_of
 from quantrial.study_problems import explain
+from quantrial.study_speed import Speed
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 Name = Annotated[str, Field(pattern=NAME, max_length=64)]
@@ -226,6 +227,8 @@ class Study(_Part):
     """The order of calls."""
     analysis: Analysis = Analysis()
     """How responses become findings."""
+    speed: Speed | None = None
+    """The speed phase; left out, speed is read off the timings of the answers."""
 
     @field_validator("arms")
     @classmethod
@@ -348,6 +351,8 @@ def _valid_keys(location: list[str]) -> list[str]:
             model = Design
         case ["analysis"]:
             model = Analysis
+        case ["speed"]:
+            model = Speed
         case ["arms", _]:
             model = Arm
         case ["tasks", _, kind]:

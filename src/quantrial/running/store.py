@@ -32,6 +32,7 @@ STUDY = "study.yaml"
 ITEMS = "items.jsonl"
 MANIFEST = "manifest.json"
 RESPONSES = "responses"
+SPEED = "speed.jsonl"
 SUMMARY = "summary.json"
 DECISION = "decision.json"
 _LOCK = ".lock"
@@ -126,7 +127,7 @@ class RunFolder:
         path = self.path / ITEMS
         items: dict[str, list[Item]] = {}
         seen: set[tuple[str, str]] = set()
-        for number, line in _lines(path):
+        for number, line in lines_of(path):
             item = item_from_json(line, path=path, line=number)
             if (item.task, item.id) in seen:
                 raise RecordError(f"item {item.id!r} stands twice", path=path, line=number)
@@ -170,7 +171,7 @@ class RunFolder:
         if not path.exists():
             return []
         responses = []
-        for number, line in _lines(path, torn_ok=True):
+        for number, line in lines_of(path, torn_ok=True):
             response = response_from_json(line, path=path, line=number)
             if (response.task, response.arm) != (task, arm):
                 raise RecordError(
@@ -190,6 +191,7 @@ class RunFolder:
     def hashes(self) -> dict[str, str]:
         """Hash every file that results derive from, by its name in the folder."""
         files = [self.study_path, self.path / ITEMS, self.path / MANIFEST, *self.response_files()]
+        files += [self.path / SPEED] if (self.path / SPEED).is_file() else []
         return {
             path.relative_to(self.path).as_posix(): hashlib.sha256(_read(path)).hexdigest()
             for path in files
@@ -246,20 +248,9 @@ class ResponseWriter:
             raise RunFolderError(f"cannot be written ({exc.strerror})", path=folder.path) from exc
 
     def _mend(self, path: Path) -> None:
-        if not path.exists() or path.stat().st_size == 0:
-            return
-        with path.open("r+b") as file:
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) == b"\n":
-                return
-            data = path.read_bytes()
-            cut = data.rfind(b"\n") + 1
-            file.truncate(cut)
-        note = (
-            f"{path.name}: cut {len(data) - cut} bytes of a torn last line; that call is repeated"
-        )
-        self.repairs.append(note)
-        warnings.warn(note, RecordWarning, stacklevel=4)
+        if note := mend(path):
+            self.repairs.append(note)
+            warnings.warn(note, RecordWarning, stacklevel=4)
 
     def append(self, response: Response) -> None:
         """Record one response.
@@ -269,26 +260,49 @@ class ResponseWriter:
             of it
                 was written is taken back.
         """
-        file = self._files[response.task, response.arm]
-        line = response.to_json() + b"\n"
-        start = file.seek(0, os.SEEK_END)
-        try:
-            written = file.write(line)
-            while written < len(line):
-                written += file.write(line[written:])
-        except OSError as exc:
-            with contextlib.suppress(OSError):
-                file.truncate(start)
-            raise RunFolderError(
-                f"cannot be written ({exc.strerror}); nothing recorded before is lost, and the "
-                "same command goes on from there",
-                path=file.name,
-            ) from exc
+        append_line(self._files[response.task, response.arm], response.to_json())
 
     def close(self) -> None:
         """Close every file."""
         for file in self._files.values():
             file.close()
+
+
+def mend(path: Path) -> str | None:
+    """Cut a torn last line off a file of records; say so, or None where there was none."""
+    if not path.exists() or path.stat().st_size == 0:
+        return None
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) == b"\n":
+            return None
+        data = path.read_bytes()
+        cut = data.rfind(b"\n") + 1
+        file.truncate(cut)
+    return f"{path.name}: cut {len(data) - cut} bytes of a torn last line; that call is repeated"
+
+
+def append_line(file: IO[bytes], record: bytes) -> None:
+    """Append one record and its newline to an unbuffered file.
+
+    Raises:
+        RunFolderError: the line could not be written whole (a full disk, for one); what part of it
+            was written is taken back.
+    """
+    line = record + b"\n"
+    start = file.seek(0, os.SEEK_END)
+    try:
+        written = file.write(line)
+        while written < len(line):
+            written += file.write(line[written:])
+    except OSError as exc:
+        with contextlib.suppress(OSError):
+            file.truncate(start)
+        raise RunFolderError(
+            f"cannot be written ({exc.strerror}); nothing recorded before is lost, and the "
+            "same command goes on from there",
+            path=file.name,
+        ) from exc
 
 
 def _read(path: Path) -> bytes:
@@ -298,7 +312,8 @@ def _read(path: Path) -> bytes:
         raise RunFolderError(f"cannot be read ({exc.strerror})", path=path) from exc
 
 
-def _lines(path: Path, *, torn_ok: bool = False) -> Iterator[tuple[int, bytes]]:
+def lines_of(path: Path, *, torn_ok: bool = False) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file of records with their numbers from 1, empty ones left out."""
     data = _read(path)
     if torn_ok and not data.endswith(b"\n"):
         data = data[: data.rfind(b"\n") + 1]

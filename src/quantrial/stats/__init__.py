@@ -15,6 +15,7 @@ columns are given, the first is the reference.
 - `simultaneous`: intervals that match Holm's decisions
 - `heterogeneity`: is the difference the same in all strata? one test
 - `shrinkage`: differences of strata, pulled towards their mean
+- `rates`: rates and their ratios from repeated blocks; linear drift
 - `missing`: the worst case of missing answers
 - `power`, `flip_power`: detectable difference, power, and items needed
 """
@@ -52,6 +53,7 @@ from quantrial.stats.proportions import (
     mcnemar,
     wilson,
 )
+from quantrial.stats.rates import drift, pooled_rate, rate_ratio
 from quantrial.stats.resampling import PairedBootstrap, RatioBootstrap, bootstrap_ratios
 from quantrial.stats.results import (
     Alternative,
@@ -84,6 +86,7 @@ __all__ = [
     "clopper_pearson",
     "cluster_variance",
     "detectable_difference",
+    "drift",
     "fixed_sequence",
     "flip_power",
     "hochberg",
@@ -98,6 +101,8 @@ __all__ = [
     "jeffreys",
     "least_items",
     "mcnemar",
+    "pooled_rate",
+    "rate_ratio",
     "score_flips",
     "score_ratios",
     "shrunken",
