@@ -12,6 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 
 from quantrial.cli.power import curve_lines
 from quantrial.design.power import Ask, Rates, Spread, forecast
@@ -290,3 +291,20 @@ def test_plan_warns_of_a_margin_out_of_reach_before_anything_is_spent(tmp_path: 
     assert (sums["least_items"], names["least_items"]) == (157, None)
     assert sums["prospects"][0]["method"] == "exact"
     assert names["prospects"][0]["method"] == "normal-approximation"
+
+
+def test_plan_warns_of_an_endpoints_own_margin_too(tmp_path: Path) -> None:
+    study = write_study(tmp_path)
+    margins = {"parse_rate": 0.2, "entity_free_correct": 0.2, "recall": 0.01}
+    text = yaml.safe_load(study.read_text(encoding="utf-8"))
+    text["tasks"]["names"]["margins"] = margins
+    study.write_text(yaml.safe_dump(text), encoding="utf-8")
+    said = ok("plan", study)
+    # by hand: 14 pairs are the fewest, 14 * .2 - .25 > 1.645 sqrt(14 * .16); 6 of the 12 sentences
+    # are entity-free; of recall, a ratio, nothing is known before
+    for name, items in (("parse_rate", 12), ("entity_free_correct", 6)):
+        assert f"  margin of {name}: 20 pp, on {items} items\n" in said
+        warning = f"warning: names, {name}: equivalence within a margin of 20 pp cannot be shown"
+        assert f"{warning} with fewer than 14 items" in said
+    assert "margin of recall: 1 pp" in said
+    assert "names, recall" not in said

@@ -11,8 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quantrial.endpoints import ENDPOINTS
 from quantrial.errors import StudyError
 from quantrial.study import ChoiceTask, Study, load_study, parse_study
+from quantrial.tasks.choice import Choice
+from quantrial.tasks.spans import Spans
 from strategies import JSON, attempt
 
 GOOD = """
@@ -48,6 +51,24 @@ def test_a_margin_of_its_own_goes_before_the_studys() -> None:
     study = parse_study(GOOD)
     assert study.margin_of("quiz") == 0.01
     assert study.margin_of("names") == 0.05
+
+
+def test_an_endpoints_own_margin_goes_before_the_tasks() -> None:
+    study = parse_study(changed("margin: 0.05", "margin: 0.05, margins: {recall: 0.03}"))
+    assert [study.margin_of("names", name) for name in ("recall", "micro_f1", "no_spurious")] == [
+        0.03, 0.05, 0.05,
+    ]  # fmt: skip
+    # without an endpoint the primary one is meant
+    study = parse_study(changed("kind: choice", "kind: choice, margins: {accuracy: 0.02}"))
+    assert study.margin_of("quiz") == study.margin_of("quiz", "accuracy") == 0.02
+    assert study.margin_of("quiz", "parse_rate") == 0.01
+    assert parse_study(GOOD).hash != study.hash
+
+
+def test_names_of_endpoints_are_those_that_tasks_measure() -> None:
+    assert {"choice": tuple(e.name for e in Choice.endpoints)} | {
+        "spans": tuple(e.name for e in Spans.endpoints)
+    } == ENDPOINTS
 
 
 def test_the_hash_follows_what_is_meant_not_how_it_is_written() -> None:
@@ -186,6 +207,27 @@ KEY_ERRORS = [
     ("study: demo", "study: demo\ndesign: {attempts: 11}", "design.attempts", "equal to 10"),
     ("study: demo", "study: demo\ndesign: {schedule: x}", "design.schedule", "be 'round_robin'"),
     ("study: demo", "study: d\nanalysis: {resamples: 99}", "analysis.resamples", "to 100; got 99"),
+    # names of endpoints and failure modes
+    (
+        "margin: 0.05",
+        "margins: {recal: 0.03}",
+        "tasks.names.margins",
+        "a spans task has no endpoint 'recal'; did you mean 'recall'?",
+    ),
+    (
+        "kind: choice",
+        "kind: choice, margins: {zz: 0.1}",
+        "tasks.quiz.margins",
+        "a choice task has no endpoint 'zz'; there are accuracy, parse_rate, not_truncated",
+    ),
+    ("margin: 0.05", "margins: {recall: 1}", "tasks.names.margins.recall", "be less than 1; got 1"),
+    ("margin: 0.05", "margins: 0.1", "tasks.names.margins", "should be a mapping of keys; got 0.1"),
+    (
+        "study: demo",
+        "study: demo\nanalysis: {declared_failure_modes: [no_spurios]}",
+        "analysis.declared_failure_modes",
+        "there is no failure mode 'no_spurios'; did you mean 'no_spurious'?",
+    ),
     # what only makes sense together
     ("reference: fp16", "reference: fp32", None, "'fp32', which is not among the arms: fp16, q8"),
     ("a.gguf}", "a.gguf, control: positive}", None, "reference 'fp16' cannot be a control arm"),

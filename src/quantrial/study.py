@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from quantrial.endpoints import ENDPOINTS, check_failure_modes, check_margins
 from quantrial.errors import StudyError
 from quantrial.records import sha256_of
 from quantrial.study_problems import explain
@@ -139,12 +140,20 @@ class _TaskBase(_Part):
     """Metadata key of the random groups that items came from; the bootstrap then draws groups."""
     margin: float | None = Field(default=None, gt=0, lt=1)
     """The largest loss that still counts as practically the same; the study's by default."""
+    margins: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=dict)
+    """Margins of single endpoints or failure modes, such as `{recall: 0.03}`, before `margin`."""
     shots: int = Field(default=0, ge=0, le=32)
     """How many solved examples stand before each item."""
     system: str | None = None
     """The system message (chat) or first line (completion); the task kind's own by default."""
     timeout: float = Field(default=120.0, gt=0)
     """Seconds after which a call counts as a fault."""
+
+    @field_validator("margins")
+    @classmethod
+    def _of_known_endpoints(cls, margins: dict[str, float]) -> dict[str, float]:
+        check_margins(get_args(cls.model_fields["kind"].annotation)[0], margins)
+        return margins
 
 
 class ChoiceTask(_TaskBase):
@@ -203,6 +212,12 @@ class Analysis(_Part):
     declared_failure_modes: tuple[str, ...] = ()
     """Failure modes to be tested from the start; the others are reported as exploratory."""
 
+    @field_validator("declared_failure_modes")
+    @classmethod
+    def _of_known_names(cls, declared: tuple[str, ...]) -> tuple[str, ...]:
+        check_failure_modes(declared)
+        return declared
+
 
 class Study(_Part):
     """One experiment: arms, tasks, and what counts as the same."""
@@ -255,9 +270,13 @@ class Study(_Part):
             raise ValueError(f"reference {self.reference!r} cannot be a control arm")
         return self
 
-    def margin_of(self, task: str) -> float:
-        """Return the margin that holds for a task: its own, or the study's."""
-        own = self.tasks[task].margin
+    def margin_of(self, task: str, endpoint: str | None = None) -> float:
+        """Return the margin that holds for an endpoint of a task, by default its primary one.
+
+        The endpoint's own, or the task's, or the study's.
+        """
+        spec = self.tasks[task]
+        own = spec.margins.get(endpoint or ENDPOINTS[spec.kind][0], spec.margin)
         return self.margin if own is None else own
 
     def canonical(self) -> dict[str, Any]:

@@ -128,6 +128,16 @@ def test_kinds_margins_and_chance(summary: dict[str, Any]) -> None:
             assert {test["margin"] for test in endpoint["equivalence"]} == {task["margin"]}
 
 
+def test_an_endpoint_may_have_a_margin_of_its_own() -> None:
+    spec = NAMES | {"margin": 0.2, "margins": {"recall": 0.45, "micro_f1": 0.3}}
+    study = make_study(tasks={"names": spec}, arms=("ref", "new", "old"))
+    task = summarised(study, {"names": responses()["names"]})["tasks"]["names"]
+    margins = {name: found["equivalence"][0]["margin"] for name, found in task["endpoints"].items()}
+    assert margins == {"micro_f1": 0.3, "macro_f1": 0.2, "precision": 0.2, "recall": 0.45,
+                       "parse_rate": 0.2}  # fmt: skip
+    assert task["margin"] == 0.3  # the primary endpoint's
+
+
 def test_chance_is_the_mean_over_items() -> None:
     items = [*quiz(3, options=2), *quiz(4, options=4)[3:]]
     task = summary_of(make_study(), {"quiz": (items, {"ref": "AAAA", "new": "AAAA"})})

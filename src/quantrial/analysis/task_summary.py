@@ -54,7 +54,6 @@ class TaskSummary:
         self.scored = scored
         self.make_methods = METHODS[methods]
         self.remarks = Remarks()
-        self.margin = study.margin_of(name)
         self.pairs = pairs_of(scored.arms, study.reference)
 
     def document(self) -> dict[str, Any]:
@@ -70,7 +69,7 @@ class TaskSummary:
             "kind": self.scored.task.kind,
             "workload": self.spec.workload,
             "primary": primary,
-            "margin": self.margin,
+            "margin": self.study.margin_of(self.name),
             "chance": self._chance(),
             "flow": asdict(self.scored.flow),
             "endpoints": endpoints,
@@ -227,11 +226,12 @@ class TaskSummary:
             for r, c in self.pairs
             if r in arms and c in arms and methods.panel.answered_by(r, c).any()
         ]
+        margin = self.study.margin_of(self.name, endpoint)
         found, tests = [], []
         for r, c in pairs:
             with self.remarks.at(f"{endpoint}, {c} vs {r}", stratum=stratum):
                 found.append(methods.contrast(r, c, endpoint))
-                tests.append(methods.equivalence(r, c, endpoint, self.margin))
+                tests.append(methods.equivalence(r, c, endpoint, margin))
         adjusted = holm([one.p_value for one in found])
         adjusted_tost = holm([test.p_value for test in tests])
         adjusted_ni = holm([test.p_lower for test in tests])
@@ -260,7 +260,7 @@ class TaskSummary:
                     "also": also(said, float(p), test, alpha=alpha),
                     "worst_case": self._worst_case(methods.panel, one, endpoint),
                     "items_needed": (
-                        methods.items_needed(one, endpoint, self.margin)
+                        methods.items_needed(one, endpoint, margin)
                         if said == "inconclusive"
                         else None
                     ),

@@ -98,6 +98,8 @@ def plan(found: Plan) -> None:
             f"\n{task.name} ({task.workload}): {task.items} of {task.available} items, "
             f"{task.calls} calls, margin {100 * task.margin:g} pp"
         )
+        for one in task.margins:
+            print(f"  margin of {one.endpoint}: {100 * one.margin:g} pp, on {one.items} items")
         if task.duplicates:
             print(f"  {task.duplicates} items are copies of another one; they are kept apart")
         table(

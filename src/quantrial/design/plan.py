@@ -42,11 +42,31 @@ class Prospect:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointMargin:
+    """A margin that a study states for one endpoint of a task, beside the one of the task.
+
+    `items` are those the endpoint is measured on; `least_items` is how many it takes to show
+    equivalence even if no answer changes, None where that is not known.
+    """
+
+    endpoint: str
+    margin: float
+    items: int
+    least_items: int | None
+
+    @property
+    def out_of_reach(self) -> str | None:
+        """Say that so few items cannot show equivalence, whatever they answer; None if they can."""
+        return _out_of_reach(self.endpoint, self.margin, self.items, self.least_items)
+
+
+@dataclass(frozen=True, slots=True)
 class TaskPlan:
     """One task: its size, its calls over all arms, the margin, what it can show.
 
-    `least_items` is how many items it takes to show equivalence even if no answer changes; None
-    where that is not known (scores other than right or wrong).
+    `margin` is that of the primary endpoint, `margins` are those stated for others. `least_items`
+    is how many items it takes to show equivalence even if no answer changes; None where that is not
+    known (scores other than right or wrong).
     """
 
     name: str
@@ -58,17 +78,27 @@ class TaskPlan:
     prospects: tuple[Prospect, ...]
     duplicates: int
     least_items: int | None = None
+    margins: tuple[EndpointMargin, ...] = ()
 
     @property
     def out_of_reach(self) -> str | None:
         """Say that so few items cannot show equivalence, whatever they answer; None if they can."""
-        if self.least_items is None or self.items >= self.least_items:
-            return None
-        return (
-            f"{self.name}: equivalence within a margin of {100 * self.margin:.4g} pp cannot be "
-            f"shown with fewer than {self.least_items:,} items, whatever they answer; this task "
-            f"has {self.items:,}"
-        )
+        return _out_of_reach(self.name, self.margin, self.items, self.least_items)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Say of each margin that is out of reach that it is."""
+        others = (f"{self.name}, {said}" for one in self.margins if (said := one.out_of_reach))
+        return (*filter(None, (self.out_of_reach,)), *others)
+
+
+def _out_of_reach(what: str, margin: float, items: int, least: int | None) -> str | None:
+    if least is None or items >= least:
+        return None
+    return (
+        f"{what}: equivalence within a margin of {100 * margin:.4g} pp cannot be shown with fewer "
+        f"than {least:,} items, whatever they answer; this task has {items:,}"
+    )
 
 
 @dataclass(frozen=True, slots=True)

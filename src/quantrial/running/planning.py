@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quantrial.design.plan import ArmPlan, Plan, TaskPlan, least_for_margin, prospects
+from quantrial.design.plan import (
+    ArmPlan,
+    EndpointMargin,
+    Plan,
+    TaskPlan,
+    least_for_margin,
+    prospects,
+)
 from quantrial.running.arms import arm_records, opened_engines
 from quantrial.running.guard import refuse_unconstrained
 from quantrial.running.manifest import available_memory, differences
@@ -19,6 +26,7 @@ if TYPE_CHECKING:
     from quantrial.study import Study
 
 PROBE_ITEMS = 3
+_FREE = ("entity_free_correct",)  # measured on the items without gold alone
 
 
 def plan_study(study: Study, *, base: Path, probe: bool = False) -> Plan:
@@ -58,7 +66,7 @@ def plan_study(study: Study, *, base: Path, probe: bool = False) -> Plan:
         memory_available=available_memory(),
         seconds=sum(sum(by_task.values()) for by_task in seconds.values()) if probe else None,
         warnings=(
-            *(task.out_of_reach for task in tasks if task.out_of_reach),
+            *(said for task in tasks for said in task.warnings),
             *differences(records, study.reference),
         ),
     )
@@ -84,7 +92,20 @@ def _task_plan(study: Study, prepared: Prepared, name: str) -> TaskPlan:
         ),
         duplicates=len(prepared.provenance[name]["duplicates"]),
         least_items=least_for_margin(margin, alpha=study.alpha, proportion=proportion),
+        margins=tuple(_endpoint_margins(study, prepared, name)),
     )
+
+
+def _endpoint_margins(study: Study, prepared: Prepared, name: str) -> Iterator[EndpointMargin]:
+    """List the margins that are stated for other endpoints than the primary one."""
+    primary, *others = prepared.tasks[name].endpoints
+    scores = {endpoint.name for endpoint in others if endpoint.type != "proportion"}
+    for endpoint, margin in study.tasks[name].margins.items():
+        if endpoint == primary.name:
+            continue
+        items = [item for item in prepared.items[name] if endpoint not in _FREE or not item.gold]
+        least = least_for_margin(margin, alpha=study.alpha, proportion=endpoint not in scores)
+        yield EndpointMargin(endpoint, margin, len(items), least)
 
 
 def _probe(study: Study, prepared: Prepared, engine: Engine) -> Mapping[str, float]:
