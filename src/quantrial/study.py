@@ -186,6 +186,8 @@ class SpansTask(_TaskBase):
     """Entity types asked for; gold of other types is left out. All that occur by default."""
     prompt_format: Literal["chat", "completion"] = "chat"
     """`chat` uses the model's template, `completion` continues plain text."""
+    constrained: bool = False
+    """Hold decoding to a JSON array of text and type; an engine that cannot is refused."""
     max_tokens: int = Field(default=256, ge=1)
     """Longest answer."""
 

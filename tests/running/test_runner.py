@@ -340,6 +340,11 @@ def test_an_engine_that_cannot_constrain_is_refused_at_plan(tmp_path: Path) -> N
     )
     with pytest.raises(StudyError, match=r"tasks\.sums\.answer_mode.*engine of q8_0 cannot do"):
         quantrial.plan(study)
+    tasks["sums"]["answer_mode"] = "letter"
+    tasks["names"] |= {"constrained": True}
+    rewrite(study, tasks=tasks)
+    with pytest.raises(StudyError, match=r"names\.constrained: .*JSON schema.* f16, q8_0 cannot do"):
+        quantrial.plan(study)
 
 
 def test_the_manifest_says_what_ran_and_names_no_path(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_option_prompt() -> None:
     spec = choice(BUNDLED, prompt_format="completion", answer_mode="option", shots=1, max_tokens=1)
     task = make_task("quiz", spec, shots=SHOTS)
     prompt = task.prompt(ITEM)
-    assert task.constrained
+    assert task.needs == {"grammar"}
     assert prompt.text == (
         "Question: Capital of Italy?\nAnswer: Rome\n\nQuestion: Capital of France?\nAnswer:"
     )

@@ -210,7 +210,7 @@ def test_chat_prompt() -> None:
         ("assistant", "[]"),
         ("user", "Ada saw Paris."),
     ]
-    assert not task.constrained
+    assert not task.needs
 
 
 def test_the_types_of_the_study_are_those_asked_for() -> None:
@@ -234,6 +234,32 @@ def test_completion_prompt() -> None:
         'Names:\n\nSentence: Zoë left.\nEntities: [{"text": "Zoë", "type": "PER"}]\n\n'
         "Sentence: It rained.\nEntities: []\n\nSentence: Ada saw Paris.\nEntities:"
     )
+
+
+@pytest.mark.parametrize("form", ["chat", "completion"])
+def test_a_constrained_answer_is_held_to_an_array_of_text_and_type(form: str) -> None:
+    source = {"type": "bundled"}
+    spec = spans(source, constrained=True, prompt_format=form)
+    task = make_task("ner", spec, types=["LOC", "PER"])
+    prompt, free = task.prompt(ITEM), make_task("ner", spans(source)).prompt(ITEM)
+    assert task.needs == {"schema"}
+    assert prompt.schema is not None
+    (item,) = [prompt.schema["items"]]
+    assert (prompt.schema["type"], item["type"]) == ("array", "object")
+    assert item["properties"] == {"text": {"type": "string"}, "type": {"enum": ["LOC", "PER"]}}
+    assert item["required"] == ["text", "type"]
+    # an array may be written over several lines
+    assert prompt.stop == ()
+    assert free.schema is None
+    assert prompt.canonical()["schema"] == prompt.schema
+    # the hash of a prompt without a schema is what it was before there were any
+    assert set(free.canonical()) == {"messages", "text", "max_tokens", "stop", "grammar"}
+
+
+def test_a_constrained_answer_has_any_type_where_none_are_known() -> None:
+    schema = make_task("ner", spans({"type": "bundled"}, constrained=True)).prompt(ITEM).schema
+    assert schema is not None
+    assert schema["items"]["properties"]["type"] == {"type": "string"}
 
 
 @given(spans_items(), st.sampled_from(["chat", "completion"]))

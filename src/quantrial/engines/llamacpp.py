@@ -12,14 +12,17 @@ Without `prompt_cache` every prompt is evaluated whole, so that an answer follow
 alone, whatever was asked before and however often the worker was started. With it, the batch a
 token is evaluated in depends on the call before, and so do the last bits of its logits: of 30
 few-shot answers of SmolLM2-135M as Q4_0 it changed 11 (of F16 none), and one with the order of
-calls. It saves 60 % of the time there.
+calls. It saves 60 % of the time there. With `slots` above 1 several threads may ask at once, and
+the batch depends on who else is asking.
 
 Times are the server's own. Its `decode` begins when the first token is there: an answer of n tokens
-took n - 1 steps in that time, and one of a single token took none.
+took n - 1 steps in that time, and one of a single token took none. The rest of a call's `wall` went
+before that, so it is the time to the first token.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -29,11 +32,12 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from quantrial.engines.abilities import refusal, refuse_unable
+from quantrial.engines.abilities import refusal, refuse_unable, refuse_unheld
 from quantrial.engines.artifact import Artifact
 from quantrial.engines.base import Reply, Request, Timing
 from quantrial.engines.gguf_file import read_header
-from quantrial.engines.llamacpp_process import Worker, worker_versions
+from quantrial.engines.llamacpp_process import Worker, grammar_of, worker_versions
+from quantrial.engines.logprobs import read_logprobs
 from quantrial.engines.model_files import describe_file, resolve
 from quantrial.engines.options import Option, read_options
 from quantrial.engines.requantize import made_file
@@ -49,6 +53,7 @@ from quantrial.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "iq4_nl", "q4_1", "q4_0")
 _OPTIONS = {
     "context": Option(int, 2048, low=16),  # tokens of prompt and answer together, per slot
     "threads": Option(int, None, low=1),  # default: the physical cores this process may use
@@ -56,7 +61,11 @@ _OPTIONS = {
     "gpu_layers": Option(int, -1, low=-1),  # -1: all, where there is a GPU
     "slots": Option(int, 1, low=1),  # calls answered at once; above 1 answers depend on company
     "prompt_cache": Option(bool, False),
+    # how the cache of keys and values is stored; a quantized one changes answers a little
+    "cache_type_k": Option(str, None, choices=CACHE_TYPES),
+    "cache_type_v": Option(str, None, choices=CACHE_TYPES),
 }
+ABILITIES = frozenset({"grammar", "schema", "logprobs", "exact_length", "fresh"})
 _RANDOM_SEED = 2**32 - 1  # llama.cpp takes this seed to mean "any"
 
 # What httpx raises, and what it means here; the first that fits decides. After any of these the
@@ -90,7 +99,6 @@ class LlamaCppEngine:
     """One model file in one worker process."""
 
     name = "llamacpp"
-    abilities = frozenset({"grammar", "exact_length", "fresh"})
 
     def __init__(
         self,
@@ -106,7 +114,8 @@ class LlamaCppEngine:
 
         Args:
             model: a path, `hf://org/repo/file.gguf` or `package://package/file.gguf`.
-            options: `context`, `threads`, `batch`, `gpu_layers`, `slots`, `prompt_cache`.
+            options: `context`, `threads`, `batch`, `gpu_layers`, `slots`, `prompt_cache`,
+                `cache_type_k`, `cache_type_v`.
             base: the folder that a relative path starts from.
             quantize: make the file from `model` in this type (F16, Q8_0, Q5_0, Q4_0).
             degrade: damage the weights on the way (`round_3bit`); F16 unless `quantize` is given.
@@ -116,6 +125,8 @@ class LlamaCppEngine:
         self._base = base or Path()
         self._options = read_options(options or {}, _OPTIONS, key=f"{key}.options")
         self._options["threads"] = self._options["threads"] or physical_cores()
+        self._options = {name: value for name, value in self._options.items() if value is not None}
+        self.abilities = ABILITIES | ({"parallel"} if self._options["slots"] > 1 else set())
         self._quantize = quantize or ("F16" if degrade else None)
         self._degrade = degrade
         self._lock = threading.RLock()
@@ -198,7 +209,9 @@ class LlamaCppEngine:
         if response.status_code != 200:
             raise _server_error(response)
         load, self._load = self._load, None
-        return _reply(response, chat=bool(request.messages), load=load, wall=wall)
+        reply = _reply(response, request, load=load, wall=wall)
+        refuse_unheld(request, reply.output, reply.finish_reason)
+        return reply
 
     def close(self) -> None:
         """End the worker and free its memory."""
@@ -258,13 +271,20 @@ def _call(request: Request, *, prompt_cache: bool) -> tuple[str, dict[str, Any]]
     }
     if request.grammar is not None:
         body["grammar"] = request.grammar
+    if request.schema is not None:
+        # the server would do it too, but not in a chat whose raw text it is told to leave alone
+        body["grammar"] = grammar_of(json.dumps(request.schema))
     if request.messages:
+        if request.logprobs:
+            body |= {"logprobs": True, "top_logprobs": request.logprobs}
         messages = [{"role": m.role, "content": m.content} for m in request.messages]
         return "/v1/chat/completions", {
             **body,
             "messages": messages,
             "max_tokens": request.max_tokens,
         }
+    if request.logprobs:
+        body["n_probs"] = request.logprobs
     return "/completion", {
         **body,
         "prompt": request.text,
@@ -275,38 +295,46 @@ def _call(request: Request, *, prompt_cache: bool) -> tuple[str, dict[str, Any]]
             "tokens_evaluated",
             "tokens_predicted",
             "timings",
+            "completion_probabilities",
         ],
     }
 
 
-def _reply(response: httpx.Response, *, chat: bool, load: float | None, wall: float) -> Reply:
+def _reply(response: httpx.Response, request: Request, *, load: float | None, wall: float) -> Reply:
     try:
         said = response.json()
         timings = said["timings"]
-        if chat:
+        steps = max(timings["predicted_n"] - 1, 0)
+        decode = timings["predicted_ms"] / 1000 if steps else None
+        probabilities: Any = []
+        if request.messages:
             choice = said["choices"][0]
             output, ending = choice["message"]["content"], choice["finish_reason"]
             prompt_tokens = said["usage"]["prompt_tokens"]
             completion_tokens = said["usage"]["completion_tokens"]
+            probabilities = choice["logprobs"] if request.logprobs else []
         else:
             output, ending = said["content"], said["stop_type"]
             prompt_tokens = said["tokens_evaluated"]
             completion_tokens = said["tokens_predicted"]
+            probabilities = said["completion_probabilities"] if request.logprobs else []
         return Reply(
             output=output or "",
             finish_reason=_FINISH.get(ending, ending),
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,
             # the first token comes out of the prompt's batch, before the clock of decoding starts
-            decoded_tokens=max(timings["predicted_n"] - 1, 0),
+            decoded_tokens=steps,
+            logprobs=read_logprobs(probabilities) if request.logprobs else None,
             timing=Timing(
                 load=load,
                 prompt=timings["prompt_ms"] / 1000,
-                decode=timings["predicted_ms"] / 1000 if timings["predicted_n"] > 1 else None,
+                first_token=wall - (decode or 0.0) if timings["predicted_n"] else None,
+                decode=decode,
                 wall=wall,
             ),
         )
-    except (ValueError, KeyError, TypeError, IndexError) as exc:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as exc:
         raise EngineError(
             f"llama.cpp sent an answer of an unknown form ({type(exc).__name__}: {exc}): "
             f"{response.text[:200]!r}"

@@ -16,6 +16,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from quantrial.engines.abilities import refusal
 from quantrial.errors import EngineStartError
 
 if TYPE_CHECKING:
@@ -152,15 +153,32 @@ class Worker:
 @functools.cache
 def worker_versions() -> Mapping[str, str]:
     """Ask a worker for the versions in it: the native library is not loaded into this process."""
-    done = subprocess.run(
-        (*_COMMAND, "--versions"),
-        stdin=subprocess.DEVNULL,
+    done = _asked("--versions")
+    if done.returncode:
+        raise EngineStartError(f"xllamacpp cannot be loaded: {_last_line(done.stderr)}")
+    versions: dict[str, str] = json.loads(done.stdout)
+    return versions
+
+
+@functools.lru_cache(maxsize=256)
+def grammar_of(schema: str) -> str:
+    """Have llama.cpp make a grammar of a JSON schema; the order of its keys is that of answers."""
+    done = _asked("--grammar", schema.encode())
+    if done.returncode:
+        raise refusal(f"llama.cpp cannot hold an answer to this schema: {_last_line(done.stderr)}")
+    grammar: str = json.loads(done.stdout)
+    return grammar
+
+
+def _asked(what: str, line: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        (*_COMMAND, what),
+        input=line + b"\n",
         capture_output=True,
         timeout=_START_LIMIT,
         check=False,
     )
-    if done.returncode:
-        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
-        raise EngineStartError(f"xllamacpp cannot be loaded: {''.join(last)}")
-    versions: dict[str, str] = json.loads(done.stdout)
-    return versions
+
+
+def _last_line(text: bytes) -> str:
+    return "".join(text.decode("utf-8", "replace").strip().splitlines()[-1:])

@@ -3,7 +3,7 @@
 Reads its configuration as one line of JSON from stdin, loads the model, and prints one line of
 JSON: where the server listens, or why there is none. It lives until stdin ends or its parent does,
 however the parent dies. What llama.cpp prints goes to stderr. With `--versions` it prints those and
-ends.
+ends; with `--grammar` it reads a JSON schema and prints the grammar that llama.cpp makes of it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,12 @@ def main() -> int:
     os.dup2(2, 1)  # llama.cpp prints here and there; stdout is for the one answer
     if sys.argv[1:] == ["--versions"]:
         print(json.dumps(_versions()), file=answer, flush=True)
+        return 0
+    if sys.argv[1:] == ["--grammar"]:
+        import xllamacpp
+
+        grammar = xllamacpp.json_schema_to_grammar(sys.stdin.readline())
+        print(json.dumps(grammar), file=answer, flush=True)
         return 0
     # Ctrl-C goes to everyone at the terminal; this process ends when its parent says so
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -53,6 +59,9 @@ def _serve(config: dict[str, Any]) -> Any:
     params.n_batch = params.n_ubatch = config["batch"]
     params.n_gpu_layers = config["gpu_layers"]
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = config["threads"]
+    for side in ("cache_type_k", "cache_type_v"):
+        if side in config:
+            setattr(params, side, getattr(xllamacpp.ggml_type, f"GGML_TYPE_{config[side].upper()}"))
     params.fit_params = False  # the study says how large things are, not the free memory of the day
     params.cache_prompt = config["prompt_cache"]
     params.cache_ram_mib = -1 if config["prompt_cache"] else 0

@@ -16,11 +16,12 @@ _NOUNS = {int: "a whole number", float: "a number", bool: "true or false", str: 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option: the type of its value, what it is when not said, and its smallest value."""
+    """One option: the type of its value, what it is when not said, its smallest value, or all."""
 
     type: type
     default: Any = None
     low: float | None = None
+    choices: tuple[str, ...] = ()
 
 
 def read_options(
@@ -29,8 +30,9 @@ def read_options(
     """Return every known option with its value, filling in defaults.
 
     Raises:
-        StudyError: an unknown option (naming the nearest known one), or a value of the wrong type
-            or below the smallest allowed; `key` is where the options stand in the study.
+        StudyError: an unknown option (naming the nearest known one), or a value of the wrong type,
+            below the smallest allowed, or not among those allowed; `key` is where the options stand
+            in the study.
     """
     for name in given:
         if name not in known:
@@ -54,4 +56,10 @@ def _checked(value: Any, option: Option, *, key: str) -> Any:
         raise StudyError(f"expected {noun}, got {value!r:.60}", key=key)
     if option.low is not None and value < option.low:
         raise StudyError(f"should be at least {option.low:g}, got {value!r}", key=key)
+    if option.choices and value not in option.choices:
+        near = difflib.get_close_matches(str(value), option.choices, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise StudyError(
+            f"expected one of {', '.join(option.choices)}; got {value!r:.60}{hint}", key=key
+        )
     return option.type(value) if numeric else value

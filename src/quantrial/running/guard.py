@@ -16,16 +16,26 @@ if TYPE_CHECKING:
     from quantrial.study import Study
 
 
+# what a task may need of an engine -> the key that asks for it, what it holds answers to, and a way
+# out
+_NEEDS = {
+    "grammar": ("answer_mode", "the option texts", "use answer_mode 'letter'"),
+    "schema": ("constrained", "a JSON schema", "leave `constrained` out"),
+}
+
+
 def refuse_unconstrained(prepared: Prepared, engines: Mapping[str, Engine]) -> None:
     """Refuse a task whose decoding is constrained on an engine that cannot do that."""
     for name, task in prepared.tasks.items():
-        unable = [arm for arm, engine in engines.items() if "grammar" not in engine.abilities]
-        if task.constrained and unable:
-            raise StudyError(
-                f"its answers are held to the option texts, which the engine of "
-                f"{', '.join(unable)} cannot do; use answer_mode 'letter' or the engine 'llamacpp'",
-                key=f"tasks.{name}.answer_mode",
-            )
+        for need in sorted(task.needs):
+            unable = [arm for arm, engine in engines.items() if need not in engine.abilities]
+            if unable:
+                key, held, way_out = _NEEDS[need]
+                raise StudyError(
+                    f"its answers are held to {held}, which the engine of {', '.join(unable)} "
+                    f"cannot do; {way_out} or use the engine 'llamacpp'",
+                    key=f"tasks.{name}.{key}",
+                )
 
 
 def refuse_foreign(study: Study, run: RunFolder) -> None:

@@ -197,7 +197,7 @@ class _Session:
         """Ask one call until it is answered or its attempts are used up; record every attempt."""
         key = (call.task, call.item, call.arm, call.replicate)
         prompt = self._prompt(call)
-        digest = sha256_of(dataclasses.asdict(prompt))
+        digest = sha256_of(prompt.canonical())
         request = request_for(prompt, self.study, call.task)
         while key not in self.finished:
             self.attempts[key] += 1
@@ -275,6 +275,7 @@ def request_for(prompt: Prompt, study: Study, task: str) -> Request:
         max_tokens=prompt.max_tokens,
         stop=prompt.stop,
         grammar=prompt.grammar,
+        schema=prompt.schema,
         seed=study.seed,
         timeout=study.tasks[task].timeout,
     )

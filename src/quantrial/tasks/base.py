@@ -8,8 +8,8 @@ declaration.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from quantrial.records import Item
@@ -28,6 +28,14 @@ class Prompt:
     max_tokens: int = 64
     stop: tuple[str, ...] = ()
     grammar: str | None = None
+    schema: Mapping[str, Any] | None = None  # a JSON schema that the answer is held to
+
+    def canonical(self) -> dict[str, Any]:
+        """Return what is hashed: without keys that came later and are not used."""
+        said = asdict(self)
+        if said["schema"] is None:
+            del said["schema"]
+        return said
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +70,7 @@ class Task(Protocol):
 
     kind: str
     name: str
-    constrained: bool  # whether its prompts need an engine that decodes under a grammar
+    needs: frozenset[str]  # abilities of an engine that its prompts ask for: grammar, schema
     endpoints: Sequence[Endpoint]
 
     def prompt(self, item: Item) -> Prompt:

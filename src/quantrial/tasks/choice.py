@@ -57,7 +57,7 @@ class Choice:
         self.name = name
         self.spec = spec
         self.shots = tuple(shots)
-        self.constrained = spec.answer_mode == "option"
+        self.needs = frozenset({"grammar"} if spec.answer_mode == "option" else ())
 
     def prompt(self, item: Item) -> Prompt:
         """Ask for a letter (options listed) or for the option's text (decoding constrained)."""

@@ -95,7 +95,6 @@ class Spans:
     """
 
     kind = "spans"
-    constrained = False
     endpoints: Sequence[Endpoint] = (MICRO_F1, MACRO_F1, PRECISION, RECALL, PARSE_RATE)
 
     def __init__(
@@ -105,6 +104,7 @@ class Spans:
         self.spec = spec
         self.shots = tuple(shots)
         self.types = spec.types or tuple(types)
+        self.needs = frozenset({"schema"} if spec.constrained else ())
 
     def prompt(self, item: Item) -> Prompt:
         """Ask for the array, in the model's chat format or as a text to be continued."""
@@ -113,13 +113,33 @@ class Spans:
             parts = [spec.system] if spec.system else []
             parts += [f"Sentence: {s.content['text']}\nEntities: {_array(s.gold)}" for s in shots]
             parts.append(f"Sentence: {item.content['text']}\nEntities:")
-            return Prompt(text="\n\n".join(parts), max_tokens=spec.max_tokens, stop=("\n",))
+            # held to an array, an answer may break lines within it, and ends by itself
+            return Prompt(
+                text="\n\n".join(parts),
+                max_tokens=spec.max_tokens,
+                stop=() if spec.constrained else ("\n",),
+                schema=self._schema(),
+            )
         system = self._system() if spec.system is None else spec.system
         messages = [("system", system)] if system else []
         for shot in shots:
             messages += [("user", str(shot.content["text"])), ("assistant", _array(shot.gold))]
         messages.append(("user", str(item.content["text"])))
-        return Prompt(messages=tuple(messages), max_tokens=spec.max_tokens)
+        return Prompt(messages=tuple(messages), max_tokens=spec.max_tokens, schema=self._schema())
+
+    def _schema(self) -> dict[str, Any] | None:
+        if not self.spec.constrained:
+            return None
+        named = {"enum": list(self.types)} if self.types else {"type": "string"}
+        return {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"text": {"type": "string"}, "type": named},
+                "required": ["text", "type"],
+                "additionalProperties": False,
+            },
+        }
 
     def _system(self) -> str:
         types = ", ".join(self.types)
