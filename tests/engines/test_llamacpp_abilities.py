@@ -145,6 +145,10 @@ def test_a_cache_of_another_type_is_used(new_llamacpp: Callable[..., LlamaCppEng
     answers = [engine.ask(request).logprobs for engine in (plain, small)]
     assert answers[0] != answers[1]
     assert small.describe().options["cache_type_k"] == "q4_0"
+    # a block of 32 numbers takes 64 bytes as F16, and 18 as Q4_0
+    wide, narrow = plain.describe().kv_bytes, small.describe().kv_bytes
+    assert wide is not None
+    assert narrow == wide * 18 // 64
     # a run from before there was the option is not refused for it
     assert "cache_type_k" not in plain.describe().options
     plain.close()

@@ -343,7 +343,9 @@ def test_an_engine_that_cannot_constrain_is_refused_at_plan(tmp_path: Path) -> N
     tasks["sums"]["answer_mode"] = "letter"
     tasks["names"] |= {"constrained": True}
     rewrite(study, tasks=tasks)
-    with pytest.raises(StudyError, match=r"names\.constrained: .*JSON schema.* f16, q8_0 cannot do"):
+    with pytest.raises(
+        StudyError, match=r"names\.constrained: .*JSON schema.* f16, q8_0 cannot do"
+    ):
         quantrial.plan(study)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+
 _F16 = 2.0  # bytes; llama.cpp's default for keys and values
 
 
@@ -36,6 +38,12 @@ def kv_cache_bytes(
     if not (isinstance(keys, int) and isinstance(values, int)):
         return None
     return int(layers * heads_kv * (keys + values) * cells * bytes_each)
+
+
+def bytes_each(keys: str | None, values: str | None) -> float:
+    """Average the bytes of a number of both sides, from the types they are stored in (`q8_0`)."""
+    sizes = [GGML_QUANT_SIZES[GGMLQuantizationType[(t or "f16").upper()]] for t in (keys, values)]
+    return sum(size / count for count, size in sizes) / 2
 
 
 def _widest(heads: Any) -> int | None:

@@ -36,6 +36,7 @@ from quantrial.engines.abilities import refusal, refuse_unable, refuse_unheld
 from quantrial.engines.artifact import Artifact
 from quantrial.engines.base import Reply, Request, Timing
 from quantrial.engines.gguf_file import read_header
+from quantrial.engines.kv_cache import bytes_each
 from quantrial.engines.llamacpp_process import Worker, grammar_of, worker_versions
 from quantrial.engines.logprobs import read_logprobs
 from quantrial.engines.model_files import describe_file, resolve
@@ -138,19 +139,21 @@ class LlamaCppEngine:
     def describe(self) -> Artifact:
         """Say what would run, by header and hash; makes the file where `quantize` asks for it."""
         source = resolve(self._model, self._base)
-        cells = self._options["context"] * self._options["slots"]
-        facts = describe_file(source, cells=cells)
+        said = self._options
+        cells = said["context"] * said["slots"]
+        each = bytes_each(said.get("cache_type_k"), said.get("cache_type_v"))
+        facts = describe_file(source, cells=cells, bytes_each=each)
         made = replace(facts, model=self._model)
         if self._quantize:
             path = made_file(source, self._quantize, self._degrade)
             made = replace(
-                describe_file(path, cells=cells),
+                describe_file(path, cells=cells, bytes_each=each),
                 model=self._model,
                 derived_from=self._model,
                 source_sha256=facts.sha256,
                 source_quantization=facts.quantization,
             )
-        return replace(made, context=self._options["context"], options=dict(self._options))
+        return replace(made, context=said["context"], options=dict(said))
 
     def versions(self) -> Mapping[str, str]:
         """Name the versions of xllamacpp and its llama.cpp, and what that uses of the CPU."""

@@ -50,12 +50,13 @@ def resolve(reference: str, base: Path) -> Path:
     raise ModelFileError(f"no such model file{hint}", path=path)
 
 
-def describe_file(path: Path, *, cells: int | None = None) -> Artifact:
+def describe_file(path: Path, *, cells: int | None = None, bytes_each: float = 2.0) -> Artifact:
     """Read what a model file says of itself, with its size and hash; `model` is its path.
 
     Args:
         path: the file.
         cells: how many tokens the context holds, over all slots; `kv_bytes` follows from it.
+        bytes_each: bytes of one number in the cache of keys and values.
 
     Raises:
         ModelFileError: the file is missing, unreadable, not GGUF, or cut short.
@@ -75,7 +76,9 @@ def describe_file(path: Path, *, cells: int | None = None) -> Artifact:
         context=header.context_length,
         tokenizer_sha256=header.tokenizer_sha256,
         template_sha256=header.template_sha256,
-        kv_bytes=None if cells is None else kv_cache_bytes(header.value, cells),
+        kv_bytes=(
+            None if cells is None else kv_cache_bytes(header.value, cells, bytes_each=bytes_each)
+        ),
     )
 
 
