@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class Part:
     """A piece of a sentence. `target` is the id of the finding it names.
 
-    `label` names the finding in few words, `title` says it whole, `tone` is its verdict.
+    `label` names the finding in few words, `title` says it whole, `tone` is its verdict. `term` is
+    the key of the word that explains this piece.
     """
 
     text: str
@@ -17,9 +18,18 @@ class Part:
     label: str = ""
     title: str = ""
     tone: str = ""
+    term: str = ""
 
 
 Sentence = tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the decision says: a sentence, and the details that have findings of their own."""
+
+    words: Sentence
+    details: tuple[Sentence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +108,48 @@ class Advice:
 
     anchor: str
     title: str
-    sentences: tuple[Sentence, ...]
+    claims: tuple[Claim, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A term of the report and what it means. `key` is what a part of a sentence names it by."""
+
+    key: str
+    name: str
+    value: str
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How one arm stands on one workload."""
+    """How one arm stands on one workload.
+
+    `verdict` is a sign and a word, `term` the key of that word; `range` says in plain words how
+    large the difference may be, `strip` is the name of its small drawing.
+    """
 
     workload: str
     quality: str
+    measure: Sentence
     tone: str
+    sign: str
     verdict: str
+    term: str
     difference: str
+    range: str
     target: str
+    strip: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """A cost of an arm: what it is, its value, a note, and the share of the largest in percent."""
+
+    name: str
+    value: str
+    note: str
+    share: str
+    term: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +159,7 @@ class Card:
     arm: str
     badges: tuple[str, ...]
     facts: tuple[Fact, ...]
+    meters: tuple[Meter, ...]
     standings: tuple[Standing, ...]
     chosen: bool
 
@@ -145,7 +185,7 @@ class View:
     title: str
     subtitle: str
     headline: str
-    summary: Sentence
+    summary: Claim
     constraints: tuple[str, ...]
     unconstrained: Sentence
     rejected: Advice | None
@@ -156,7 +196,7 @@ class View:
     standings: Table
     plots: tuple[Plot, ...]
     sections: tuple[Section, ...]
-    words: tuple[Fact, ...]
+    words: tuple[Word, ...]
 
 
 def cells(*texts: str) -> tuple[Cell, ...]:

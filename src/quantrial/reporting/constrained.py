@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from quantrial.reporting.blocks import Advice, Part, Sentence
+from quantrial.reporting.blocks import Advice, Claim, Part, Sentence
 from quantrial.reporting.formatting import (
     clean,
     file_size,
@@ -15,7 +15,7 @@ from quantrial.reporting.formatting import (
     ratio,
     size_of_points,
 )
-from quantrial.reporting.sentences import sentence, without_opening
+from quantrial.reporting.sentences import claim, sentence, shortened
 
 Document = Mapping[str, Any]
 
@@ -30,13 +30,13 @@ def headline(given: Document, reference: str) -> str:
     return f"Under your constraints: ship {pick}"
 
 
-def answer(given: Document, findings: Document) -> Sentence:
+def answer(given: Document, findings: Document) -> Claim:
     """Say what speaks for the arm, or what the nearest miss misses."""
-    said = sentence(given, findings)
+    said = claim(given, findings)
     pick = given["pick"]
     if pick is None:
-        return without_opening(said, "No arm keeps all your constraints")
-    return without_opening(said, f"Under your constraints, ship {pick}")
+        return shortened(said, "No arm keeps all your constraints")
+    return shortened(said, f"Under your constraints, ship {pick}")
 
 
 def in_words(given: Document, reference: str) -> tuple[str, ...]:
@@ -59,7 +59,7 @@ def _words(stated: Document, reference: str) -> Iterator[str]:
 def rejected(given: Document, findings: Document) -> Advice | None:
     """Say of each arm that breaks a constraint which one, and by how much."""
     found = tuple(
-        (Part(f"Not {one['arm']}: "), *sentence(broken, findings))
+        Claim((Part(f"Not {one['arm']}: "), *sentence(broken, findings)))
         for one in given.get("rejected", ())
         for broken in one["breaks"]
     )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
+import importlib.resources
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,6 +16,7 @@ from markupsafe import Markup
 from quantrial.reporting import charts
 from quantrial.reporting.formatting import clean
 from quantrial.reporting.markdown import Markdown, code, escape, slug, table
+from quantrial.reporting.strips import strips
 from quantrial.reporting.view import build_view, contrast_headings
 
 if TYPE_CHECKING:
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 
 REPORT_MD = "report.md"
 REPORT_HTML = "report.html"
+SCRIPTS = ("page.js",)
 
 
 def render_documents(
@@ -60,12 +65,32 @@ def render_with(
     view = build_view(study, summary, decision, manifest, warnings=warnings)
     headings = {one: slug(title) for one, title in contrast_headings(summary).items()}
     inline = {name: Markup(inlined(svg)) for name, svg in plots.items()}
+    small = {name: Markup(svg) for name, svg in strips(summary).items()}
+    script = page_script()
     markdown, html = _environments()
     text = markdown.get_template(f"{REPORT_MD}.j2").render(view=view, headings=headings)
     return {
         REPORT_MD: re.sub(r"\n{3,}", "\n\n", text),
-        REPORT_HTML: html.get_template(f"{REPORT_HTML}.j2").render(view=view, plots=inline),
+        REPORT_HTML: html.get_template(f"{REPORT_HTML}.j2").render(
+            view=view, plots=inline, strips=small, script=Markup(script), policy=policy(script)
+        ),
     }
+
+
+@functools.cache
+def page_script() -> str:
+    """Return the page's own script: the files of `SCRIPTS`, one after the other."""
+    folder = importlib.resources.files("quantrial.reporting") / "templates"
+    return "\n".join((folder / name).read_text(encoding="utf-8") for name in SCRIPTS)
+
+
+def policy(script: str) -> str:
+    """Allow the page its own style and this one script, and no request to anywhere."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
 
 
 def anchor(finding: str) -> str:

@@ -41,6 +41,24 @@ def points_interval(bounds: Bounds) -> str:
     return NONE if known is None else f"{_signed(known[0])} to {_signed(known[1])} pp"
 
 
+def span_in_words(bounds: Bounds) -> str:
+    """Say in plain words how large a difference may be: `5.8 to 18.6 pp worse`."""
+    known = _known(bounds)
+    if known is None:
+        return "how much is not known"
+    low, high = known
+    if high <= 0:
+        return f"{100 * -high:.1f} to {100 * -low:.1f} pp worse"
+    if low >= 0:
+        return f"{100 * low:.1f} to {100 * high:.1f} pp better"
+    return f"between {100 * -low:.1f} pp worse and {100 * high:.1f} pp better"
+
+
+def share(value: float | None, most: float) -> str:
+    """Write how much of the most a value is, as a length in a style sheet: `53.5%`."""
+    return "0%" if not value or not most else f"{100 * value / most:.1f}%"
+
+
 def p_value(value: float | None) -> str:
     """Write a p-value without its leading zero: `.008`, `< .001`, `1.000`."""
     if value is None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from quantrial.reporting.blocks import Part, Sentence
+from quantrial.reporting.blocks import Claim, Part, Sentence
 from quantrial.reporting.formatting import p_value, points, points_interval
 from quantrial.reporting.words import VERDICT_SIGNS, VERDICT_WORDS, endpoint
 
@@ -21,6 +21,29 @@ def sentence(entry: Document, findings: Document) -> Sentence:
     for one in dict.fromkeys(rest):
         parts += [Part(" "), _link(one, findings)]
     return tuple(parts)
+
+
+def claim(entry: Document, findings: Document) -> Claim:
+    """Take an entry apart: each detail that rests on a finding of its own stands beside it."""
+    details = [
+        one
+        for one in (*(entry.get("missing") or ()), *(entry.get("guards") or ()))
+        if f" {one['text']}" in str(entry["text"])
+    ]
+    text, apart = str(entry["text"]), set[str]()
+    for one in details:
+        text = text.replace(f" {one['text']}", "", 1)
+        apart |= set(_ids(one["because"]))
+    rest = [one for one in _ids(entry.get("because")) if one not in apart]
+    return Claim(
+        sentence({"text": text, "because": rest}, findings),
+        tuple(sentence(one, findings) for one in details),
+    )
+
+
+def shortened(said: Claim, opening: str) -> Claim:
+    """Drop the words a claim opens with, where a heading above it says them already."""
+    return Claim(without_opening(said.words, opening), said.details)
 
 
 def evidence(entries: Iterable[Document], findings: Document) -> tuple[Sentence, ...]:

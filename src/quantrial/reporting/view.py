@@ -5,32 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from quantrial.reporting import behaviour, constrained, failures, provenance, quality, strata
-from quantrial.reporting.blocks import (
-    Advice,
-    Card,
-    Cell,
-    Column,
-    Fact,
-    Plot,
-    Row,
-    Standing,
-    Table,
-    View,
-    cells,
+from quantrial.reporting import (
+    behaviour,
+    constrained,
+    failures,
+    glance,
+    provenance,
+    quality,
+    strata,
 )
+from quantrial.reporting.blocks import Advice, Plot, View
 from quantrial.reporting.formatting import (
-    file_size,
     listed,
     percent,
     plural,
     points,
     points_interval,
-    ratio,
     size_of_points,
 )
-from quantrial.reporting.sentences import evidence, sentence, without_opening
-from quantrial.reporting.words import VERDICT_WORDS, WORDS, endpoint, verdict
+from quantrial.reporting.glossary import WORDS, explained
+from quantrial.reporting.sentences import claim, evidence, shortened
+from quantrial.reporting.words import VERDICT_WORDS
 
 if TYPE_CHECKING:
     from quantrial.records import Manifest
@@ -52,7 +47,7 @@ def build_view(
     default, given = decision["default"], decision.get("constrained")
     reference = summary["reference"]
     headline = _headline(default, reference)
-    said = without_opening(sentence(default, findings), headline)
+    said = shortened(claim(default, findings), headline)
     if given:
         headline = constrained.headline(given, reference)
         said = constrained.answer(given, findings)
@@ -70,20 +65,20 @@ def build_view(
         provenance.limits_section(study, summary, manifest),
         provenance.reproduce_section(study, summary, decision),
     ]
-    cards = tuple(_card(summary, decision, arm) for arm in summary["arms"])
+    cards, seen = glance.cards(summary, decision), set[str]()
     return View(
         title=study.study,
         subtitle=_subtitle(summary),
         headline=headline,
-        summary=said,
+        summary=explained(said, seen),
         constraints=constrained.in_words(given, reference) if given else (),
         unconstrained=constrained.unconstrained(default, findings) if given else (),
         rejected=constrained.rejected(given, findings) if given else None,
-        advice=tuple(_advice(decision)),
+        advice=tuple(_advice(decision, seen)),
         evidence=evidence(_entries(decision), findings),
         cards=cards,
-        costs=_costs(cards),
-        standings=_standings(cards, reference),
+        costs=glance.costs(cards),
+        standings=glance.standings(cards, reference),
         plots=_plots(summary),
         sections=tuple(section for section in sections if section is not None),
         words=WORDS,
@@ -142,125 +137,14 @@ def _entries(decision: Document) -> list[Document]:
     return claims
 
 
-def _advice(decision: Document) -> list[Advice]:
+def _advice(decision: Document, seen: set[str]) -> list[Advice]:
     findings = decision["findings"]
     found = []
     for key, anchor, title in _ADVICE:
-        sentences = tuple(sentence(entry, findings) for entry in decision.get(key) or ())
-        if sentences:
-            found.append(Advice(anchor, title, sentences))
+        claims = tuple(explained(claim(entry, findings), seen) for entry in decision.get(key) or ())
+        if claims:
+            found.append(Advice(anchor, title, claims))
     return found
-
-
-def _card(summary: Document, decision: Document, arm: str) -> Card:
-    record, reference = summary["arms"][arm], summary["reference"]
-    cost = decision["costs"].get(arm, {})
-    given = decision.get("constrained")
-    chosen = arm == (given["pick"] if given else decision["default"]["arm"])
-    badges = []
-    if chosen:
-        badges.append("recommended")
-    if arm == reference:
-        badges.append("reference")
-    if record.get("control"):
-        badges.append("positive control")
-    facts = [
-        Fact("weights", file_size(record["memory_bytes"])),
-        Fact("memory", _share(cost.get("memory_ratio"), reference)),
-        Fact("speed", _speed(cost.get("speedup"), reference)),
-    ]
-    if arm == reference or arm not in decision["costs"]:
-        facts = facts[:1]
-    standings = tuple(_standing(summary, task, arm) for task in summary["tasks"])
-    return Card(
-        arm=arm,
-        badges=tuple(badges),
-        facts=(Fact("type", record["quantization"] or "unknown"), *facts),
-        standings=standings,
-        chosen=chosen,
-    )
-
-
-def _share(value: float | None, reference: str) -> str:
-    return "unknown" if value is None else f"{percent(value, 0)} of {reference}"
-
-
-def _speed(value: float | None, reference: str) -> str:
-    return "unknown" if value is None else f"{ratio(value)} {reference}"
-
-
-def _standing(summary: Document, task: str, arm: str) -> Standing:
-    part, reference = summary["tasks"][task], summary["reference"]
-    workload = part["workload"]
-    if sum(other["workload"] == workload for other in summary["tasks"].values()) > 1:
-        workload = f"{workload} ({task})"
-    results = part["endpoints"][part["primary"]]
-    own = results["arms"].get(arm)
-    quality_text = f"{endpoint(part['primary'])} " + percent(own["estimate"] if own else None)
-    against = [
-        one
-        for one in results["contrasts"]
-        if one["candidate"] == arm and one["reference"] == reference
-    ]
-    if not against:
-        word = "reference" if arm == reference else "not compared"
-        return Standing(workload, quality_text, "", word, "", "")
-    one = against[0]
-    return Standing(
-        workload=workload,
-        quality=quality_text,
-        tone=one["verdict"],
-        verdict=verdict(one["verdict"]),
-        difference=points(one["estimate"]),
-        target=one["id"],
-    )
-
-
-def _costs(cards: Sequence[Card]) -> Table:
-    def fact(card: Card, name: str) -> str:
-        return next((one.value for one in card.facts if one.name == name), "")
-
-    return Table(
-        "what each arm costs",
-        (
-            Column("arm", numeric=False),
-            Column("type", numeric=False),
-            Column("weights"),
-            Column("memory"),
-            Column("speed"),
-            Column("", numeric=False),
-        ),
-        tuple(
-            Row(
-                cells(
-                    card.arm,
-                    *(fact(card, name) for name in ("type", "weights", "memory", "speed")),
-                    ", ".join(card.badges),
-                )
-            )
-            for card in cards
-        ),
-    )
-
-
-def _standings(cards: Sequence[Card], reference: str) -> Table:
-    workloads = [one.workload for one in cards[0].standings] if cards else []
-    return Table(
-        f"each arm against {reference}, by workload",
-        (Column("arm", numeric=False), *(Column(w, numeric=False) for w in workloads)),
-        tuple(
-            Row(
-                (
-                    Cell(card.arm),
-                    *(
-                        Cell(f"{one.verdict} {one.difference}".strip(), tone=one.tone)
-                        for one in card.standings
-                    ),
-                )
-            )
-            for card in cards
-        ),
-    )
 
 
 def _plots(summary: Document) -> tuple[Plot, ...]:

@@ -1,0 +1,184 @@
+"""Each arm at a glance: what it costs, how good it is, how it stands on every workload."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from quantrial.reporting.blocks import (
+    Card,
+    Cell,
+    Column,
+    Fact,
+    Meter,
+    Part,
+    Row,
+    Standing,
+    Table,
+    cells,
+)
+from quantrial.reporting.formatting import (
+    UNKNOWN,
+    file_size,
+    percent,
+    points,
+    ratio,
+    share,
+    span_in_words,
+)
+from quantrial.reporting.glossary import KEYS
+from quantrial.reporting.words import VERDICT_SIGNS, VERDICT_WORDS, endpoint
+
+Document = Mapping[str, Any]
+
+
+def cards(summary: Document, decision: Document) -> tuple[Card, ...]:
+    """Describe every arm, in the study's order."""
+    return tuple(_card(summary, decision, arm) for arm in summary["arms"])
+
+
+def _card(summary: Document, decision: Document, arm: str) -> Card:
+    record, reference = summary["arms"][arm], summary["reference"]
+    cost = decision["costs"].get(arm, {})
+    given = decision.get("constrained")
+    chosen = arm == (given["pick"] if given else decision["default"]["arm"])
+    badges = []
+    if chosen:
+        badges.append("recommended")
+    if arm == reference:
+        badges.append("reference")
+    if record.get("control"):
+        badges.append("positive control")
+    facts = [
+        Fact("weights", file_size(record["memory_bytes"])),
+        Fact("memory", _share(cost.get("memory_ratio"), reference)),
+        Fact("speed", _speed(cost.get("speedup"), reference)),
+    ]
+    if arm == reference or arm not in decision["costs"]:
+        facts = facts[:1]
+    return Card(
+        arm=arm,
+        badges=tuple(badges),
+        facts=(Fact("type", record["quantization"] or "unknown"), *facts),
+        meters=tuple(_meters(summary, decision, arm)),
+        standings=tuple(_standing(summary, task, arm) for task in summary["tasks"]),
+        chosen=chosen,
+    )
+
+
+def _meters(summary: Document, decision: Document, arm: str) -> Iterator[Meter]:
+    """Show what an arm costs as shares of the largest, so that arms can be compared by eye."""
+    reference = summary["reference"]
+    memory = summary["arms"][arm]["memory_bytes"]
+    sizes = [one["memory_bytes"] or 0 for one in summary["arms"].values()]
+    ratio_of = decision["costs"].get(arm, {}).get("memory_ratio")
+    yield Meter(
+        "Memory",
+        file_size(memory),
+        "" if arm == reference or ratio_of is None else f"{percent(ratio_of, 0)} of {reference}",
+        share(memory, max(sizes)),
+        "weights",
+    )
+    speedup = decision["costs"].get(arm, {}).get("speedup")
+    speedups = [one["speedup"] or 0.0 for one in decision["costs"].values()]
+    if arm in decision["costs"]:
+        value = UNKNOWN if speedup is None else ratio(speedup)
+        note = "" if arm == reference or speedup is None else f"{reference}'s"
+        yield Meter("Speed", value, note, share(speedup, max(speedups)), "speedup")
+
+
+def _share(value: float | None, reference: str) -> str:
+    return "unknown" if value is None else f"{percent(value, 0)} of {reference}"
+
+
+def _speed(value: float | None, reference: str) -> str:
+    return "unknown" if value is None else f"{ratio(value)} {reference}"
+
+
+def _standing(summary: Document, task: str, arm: str) -> Standing:
+    part, reference = summary["tasks"][task], summary["reference"]
+    workload = part["workload"]
+    if sum(other["workload"] == workload for other in summary["tasks"].values()) > 1:
+        workload = f"{workload} ({task})"
+    results = part["endpoints"][part["primary"]]
+    own = results["arms"].get(arm)
+    measure = endpoint(part["primary"])
+    common = {
+        "workload": workload,
+        "quality": percent(own["estimate"] if own else None),
+        "measure": (Part(measure, term=part["primary"] if part["primary"] in KEYS else ""),),
+    }
+    against = [
+        one
+        for one in results["contrasts"]
+        if one["candidate"] == arm and one["reference"] == reference
+    ]
+    if not against:
+        word = "reference" if arm == reference else "not compared"
+        term = "reference" if arm == reference else ""
+        return Standing(
+            **common, tone="", sign="", verdict=word, term=term, difference="", range="", target=""
+        )
+    one = against[0]
+    said = one["verdict"]
+    return Standing(
+        **common,
+        tone=said,
+        sign=VERDICT_SIGNS.get(said, "?"),
+        verdict=VERDICT_WORDS.get(said, said),
+        term=said,
+        difference=points(one["estimate"]),
+        range=span_in_words(one["ci"]),
+        target=one["id"],
+        strip=one["id"],
+    )
+
+
+def costs(cards: Sequence[Card]) -> Table:
+    """Set the costs of all arms side by side."""
+
+    def fact(card: Card, name: str) -> str:
+        return next((one.value for one in card.facts if one.name == name), "")
+
+    return Table(
+        "what each arm costs",
+        (
+            Column("arm", numeric=False),
+            Column("type", numeric=False),
+            Column("weights"),
+            Column("memory"),
+            Column("speed"),
+            Column("", numeric=False),
+        ),
+        tuple(
+            Row(
+                cells(
+                    card.arm,
+                    *(fact(card, name) for name in ("type", "weights", "memory", "speed")),
+                    ", ".join(card.badges),
+                )
+            )
+            for card in cards
+        ),
+    )
+
+
+def standings(cards: Sequence[Card], reference: str) -> Table:
+    """Set the verdicts of all arms side by side."""
+    workloads = [one.workload for one in cards[0].standings] if cards else []
+    return Table(
+        f"each arm against {reference}, by workload",
+        (Column("arm", numeric=False), *(Column(w, numeric=False) for w in workloads)),
+        tuple(
+            Row(
+                (
+                    Cell(card.arm),
+                    *(
+                        Cell(f"{one.sign} {one.verdict} {one.difference}".strip(), tone=one.tone)
+                        for one in card.standings
+                    ),
+                )
+            )
+            for card in cards
+        ),
+    )

@@ -1,0 +1,58 @@
+"""Small drawings for the cards: where a difference may lie, beside the margin.
+
+Hand-written SVG without colours of its own: the page's style gives them, in light and dark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Document = Mapping[str, Any]
+
+_WIDTH, _HEIGHT = 240.0, 18.0
+_EDGE = 6.0
+
+
+def strips(summary: Document) -> dict[str, str]:
+    """Draw the interval of each primary contrast with the reference; SVG texts by finding.
+
+    All arms of a task share one scale, so that strips on neighbouring cards can be compared.
+    """
+    drawn = {}
+    for part in summary["tasks"].values():
+        contrasts = [
+            one
+            for one in part["endpoints"][part["primary"]]["contrasts"]
+            if one["reference"] == summary["reference"] and one["estimate"] is not None
+        ]
+        margin = part["margin"]
+        ends = [v for one in contrasts for v in (*one["ci"], one["estimate"]) if v is not None]
+        low, high = min([-1.5 * margin, *ends]), max([1.5 * margin, *ends])
+        for one in contrasts:
+            drawn[one["id"]] = _strip(one, margin, low, high)
+    return drawn
+
+
+def _strip(one: Document, margin: float, low: float, high: float) -> str:
+    def x(value: float) -> float:
+        return _EDGE + (_WIDTH - 2 * _EDGE) * (value - low) / (high - low)
+
+    middle = _HEIGHT / 2
+    parts = [
+        f'<rect class="band" x="{x(-margin):.1f}" y="0" '
+        f'width="{x(margin) - x(-margin):.1f}" height="{_HEIGHT:.0f}" rx="2"/>',
+        f'<line class="axis" x1="0" x2="{_WIDTH:.0f}" y1="{middle:.0f}" y2="{middle:.0f}"/>',
+        f'<line class="zero" x1="{x(0):.1f}" x2="{x(0):.1f}" y1="0" y2="{_HEIGHT:.0f}"/>',
+    ]
+    if None not in one["ci"]:
+        left, right = one["ci"]
+        parts.append(
+            f'<line class="span" x1="{x(left):.1f}" x2="{x(right):.1f}" '
+            f'y1="{middle:.0f}" y2="{middle:.0f}"/>'
+        )
+    parts.append(f'<circle class="dot" cx="{x(one["estimate"]):.1f}" cy="{middle:.0f}" r="4.5"/>')
+    return (
+        f'<svg class="strip" viewBox="0 0 {_WIDTH:.0f} {_HEIGHT:.0f}" aria-hidden="true" '
+        f'preserveAspectRatio="none">{"".join(parts)}</svg>'
+    )
