@@ -17,7 +17,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from quantrial import study, study_speed
+from quantrial import study, study_decision, study_speed
 
 DOCS = Path(__file__).parent
 PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -33,6 +33,7 @@ PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The order of calls: `design`", study.Design),
     ("The statistics: `analysis`", study.Analysis),
     ("The speed phase: `speed`", study_speed.Speed),
+    ("Your constraints: `decision`", study_decision.DecisionPart),
 )
 COMMANDS = (
     (),

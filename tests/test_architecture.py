@@ -16,6 +16,7 @@ NEVER = {
     "__init__.py": SLOW,
     "errors.py": {"quantrial"} | SLOW,
     "records.py": {"quantrial.engines", "quantrial.stats", "quantrial.analysis"},
+    "units.py": {"quantrial.study", "quantrial.records", "quantrial.cli"} | SLOW,
     "study.py": {"quantrial.engines", "quantrial.running", "quantrial.stats"},
     "tasks": {"quantrial.engines", "quantrial.running", "quantrial.stats"},
     "engines": {

@@ -82,15 +82,53 @@ def test_the_ollama_preset_says_plainly_that_its_engine_is_not_there(tmp_path: P
 def test_constraints_on_the_command_line(tmp_path: Path) -> None:
     run = tmp_path / "run"
     ok("run", write_study(tmp_path), "-o", run)
-    found = json.loads(ok("decide", run, "--max-memory", "250B", "--tolerate", "99pp", "--json"))
-    assert found["constrained"]["constraints"] == {
-        "max_memory": 250,
-        "min_speedup": None,
-        "tolerate": 0.99,
-        "workloads": [],
-    }
+    # extraction is left out: its reference is at the floor, where no loss could show
+    limits = ["--max-memory", "250B", "--tolerate", "99pp", "--workload", "reasoning"]
+    found = json.loads(ok("decide", run, *limits, "--json"))
+    stated = {key: one for key, one in found["constrained"]["constraints"].items() if one}
+    assert stated == {"max_memory": 250, "tolerate": 0.99, "workloads": ["reasoning"]}
     assert found["constrained"]["pick"] in {"q8_0", "q4_0"}
-    assert "f16 needs" in ok("decide", run, "--max-memory", "250B")
+    assert "f16 needs 400 bytes, at most 250 bytes" in ok("decide", run, "--max-memory", "250B")
+    more = ["--tolerate", "sums=1.5pp", "--tolerate", "extraction=0.3", "--max-latency", "250ms"]
+    more += ["--workloads", "reasoning, extraction", "--cost-per-hour", "2.5"]
+    more += ["--cost-per-hour", "q4_0=1.2", "--error-cost", "0.1"]
+    found = json.loads(ok("decide", run, *more, "--json"))
+    stated = {key: one for key, one in found["constrained"]["constraints"].items() if one}
+    assert stated == {
+        "workloads": ["reasoning", "extraction"],
+        "max_latency": 0.25,
+        "tolerate_by": {"sums": 0.015, "extraction": 0.3},
+        "cost_per_hour": 2.5,
+        "cost_per_hour_by": {"q4_0": 1.2},
+        "error_cost": 0.1,
+    }
+
+
+def test_require_pick_exits_1_where_nothing_satisfies(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    ok("run", write_study(tmp_path), "-o", run)
+    assert quantrial_("decide", run, "--max-memory", "1B").returncode == 0
+    none = quantrial_("decide", run, "--max-memory", "1B", "--require-pick")
+    assert none.returncode == 1
+    assert "No arm keeps all your constraints" in none.stdout
+    # without constraints: the reference for want of evidence is no pick
+    assert quantrial_("decide", run, "--require-pick").returncode == 1
+    assert quantrial_("decide", run, "--min-speedup", "0.1", "--require-pick").returncode == 0
+
+
+def test_constraints_of_the_study_file_hold_and_an_option_takes_their_place(
+    tmp_path: Path,
+) -> None:
+    stated = {"max_memory": "250B", "tolerate": "99pp", "workloads": ["reasoning"]}
+    ok("run", write_study(tmp_path, decision=stated), "-o", tmp_path / "run")
+    ok("report", tmp_path / "run")
+    first = json.loads((tmp_path / "run" / "decision.json").read_text())["constrained"]
+    assert (first["constraints"]["max_memory"], first["constraints"]["tolerate"]) == (250, 0.99)
+    found = json.loads(ok("decide", tmp_path / "run", "--max-memory", "1kB", "--json"))
+    limits = found["constrained"]["constraints"]
+    assert (limits["max_memory"], limits["workloads"]) == (1000, ["reasoning"])
+    ok("report", tmp_path / "run")
+    ok("verify", tmp_path / "run")
 
 
 def test_help_names_every_command() -> None:
@@ -201,6 +239,26 @@ def _all_of_it(folder: Path) -> list[str | Path]:
     return ["decide", folder, "--tolerate", "5"]
 
 
+def _bad_time(folder: Path) -> list[str | Path]:
+    return ["decide", folder, "--max-latency", "2pp"]
+
+
+def _bad_price(folder: Path) -> list[str | Path]:
+    return ["decide", folder, "--cost-per-hour", "q4_0=2GB"]
+
+
+def _bad_wish(folder: Path) -> list[str | Path]:
+    return ["plan", write_study(folder, decision={"max_memory": "lots"})]
+
+
+def _misspelt_wish(folder: Path) -> list[str | Path]:
+    return ["plan", write_study(folder, decision={"max_memry": "8GB"})]
+
+
+def _wish_below_zero(folder: Path) -> list[str | Path]:
+    return ["plan", write_study(folder, decision={"tolerate_by": {"sums": -1}})]
+
+
 def _study_for_run(folder: Path) -> list[str | Path]:
     return ["decide", write_study(folder)]
 
@@ -227,6 +285,11 @@ def _folder_as_study(folder: Path) -> list[str | Path]:
         (_no_run, "nowhere: no such run folder"),
         (_not_a_run, "notes: not a run folder: study.yaml, items.jsonl, manifest.json missing"),
         (_bad_memory, "'lots' is no amount of memory; write it like 8GB or 500MiB"),
+        (_bad_time, "--max-latency: '2pp' is no time; write it like 2s or 300ms"),
+        (_bad_price, "--cost-per-hour: '2GB' is no price; write a bare number, like 2.50"),
+        (_bad_wish, "decision.max_memory: 'lots' is no amount of memory"),
+        (_misspelt_wish, "decision.max_memry: unknown key; did you mean 'max_memory'?"),
+        (_wish_below_zero, "decision.tolerate_by.sums: should be greater than 0; got -1"),
         (_all_of_it, "'5' is a loss of everything; did you mean 5pp?"),
         (_study_for_run, "study.yaml: is a file; a run folder is needed, such as runs/NAME"),
         (_bad_loss, "'2kg' is no loss; write it like 2pp or 0.02"),

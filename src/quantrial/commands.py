@@ -173,15 +173,25 @@ def decide(run: Path | str, constraints: Constraints | None = None) -> dict[str,
 
     Args:
         run: the run folder; analysed first when its summary is missing or older than its responses.
-        constraints: what the user cannot give up.
+        constraints: what the user cannot give up; what they do not state is taken from the part
+            `decision:` of the study file.
     """
     from quantrial.decision import decide_from
     from quantrial.running.store import DECISION, RunFolder
 
     folder = RunFolder(Path(run))
-    decision = decide_from(_summary(folder), constraints)
+    summary = _summary(folder)
+    decision = decide_from(summary, _stated(folder.path, constraints))
     folder.write_document(DECISION, decision)
     return decision
+
+
+def _stated(run: Path, constraints: Constraints | None = None) -> Constraints:
+    """Return the constraints, with the study file's where they say nothing."""
+    from quantrial.decision import Constraints
+
+    study, _, _ = _frozen(run)
+    return (constraints or Constraints()).over(Constraints(**dict(study.decision)))
 
 
 def report(run: Path | str) -> ReportFiles:
@@ -197,9 +207,10 @@ def report(run: Path | str) -> ReportFiles:
 
     folder = RunFolder(Path(run))
     summary = _summary(folder)
-    constraints = None
     if (folder.path / DECISION).is_file():
         constraints = constraints_of(folder.read_document(DECISION, command="decide"))
+    else:
+        constraints = _stated(folder.path)
     decision = decide_from(summary, constraints)
     folder.write_document(DECISION, decision)
     study, _, _ = _frozen(folder.path)

@@ -22,6 +22,7 @@ from pydantic import (
 from quantrial.endpoints import ENDPOINTS, check_failure_modes, check_margins
 from quantrial.errors import StudyError
 from quantrial.records import sha256_of
+from quantrial.study_decision import DecisionPart
 from quantrial.study_problems import explain
 from quantrial.study_speed import Speed
 
@@ -246,6 +247,8 @@ class Study(_Part):
     """How responses become findings."""
     speed: Speed | None = None
     """The speed phase; left out, speed is read off the timings of the answers."""
+    decision: DecisionPart = DecisionPart()
+    """What you cannot give up, and what things cost."""
 
     @field_validator("arms")
     @classmethod
@@ -374,6 +377,8 @@ def _valid_keys(location: list[str]) -> list[str]:
             model = Analysis
         case ["speed"]:
             model = Speed
+        case ["decision"]:
+            model = DecisionPart
         case ["arms", _]:
             model = Arm
         case ["tasks", _, kind]:

@@ -97,7 +97,7 @@ def test_workloads_that_matter() -> None:
 def test_unknown_workload() -> None:
     with pytest.raises(StudyError, match=r"'coding'; its workloads are extraction, reasoning") as e:
         constrained(workloads=("reasoning", "coding"))
-    assert e.value.key == "workload"
+    assert e.value.key == "workloads"
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ import jinja2
 import pytest
 from markdown_it import MarkdownIt
 
-from quantrial.cli.units import parse_bytes, parse_fraction
 from quantrial.decision import Constraints, decide_from
 from quantrial.reporting import documents as module
 from quantrial.reporting.markdown import slug
+from quantrial.units import parse_bytes, parse_fraction
 from reporting.trials import Page, Trial, markdown_tables, run_trial
 
 TEMPLATES = Path(module.__file__).parent / "templates"

@@ -17,18 +17,25 @@ def cautions(trial: Trial, default: Document) -> list[dict[str, Any]]:
 def blindness(trial: Trial) -> list[str]:
     """Say why the trial could not have seen harm; empty where it could."""
     said = []
-    unseen = [arm for arm in trial.controls if not trial.worse(arm)]
-    if unseen and len(unseen) == len(trial.controls):
-        said.append(f"{listed(unseen)}, damaged on purpose, was not found worse on any workload")
+    if unseen_controls(trial):
+        said.append(
+            f"{listed(trial.controls)}, damaged on purpose, was not found worse on any workload"
+        )
     said += [
         f"{trial.reference} is not shown to be above its floor on {trial.named(task)}"
         for task, part in trial.tasks.items()
-        if _at_floor(trial, part)
+        if at_floor(trial, part)
     ]
     return said
 
 
-def _at_floor(trial: Trial, part: Document) -> bool:
+def unseen_controls(trial: Trial) -> bool:
+    """Whether there are arms damaged on purpose, and not one of them was found worse anywhere."""
+    return bool(trial.controls) and not any(map(trial.worse, trial.controls))
+
+
+def at_floor(trial: Trial, part: Document) -> bool:
+    """Whether the reference is not shown to be above chance on a task: a loss could not show."""
     own = part["endpoints"][part["primary"]]["arms"].get(trial.reference)
     if own is None or own["estimate"] is None:
         return False
@@ -51,7 +58,7 @@ def _cautions(trial: Trial) -> Iterator[dict[str, Any]]:
                 f"On {task} there was nothing to find and {trial.reference} found nothing: its "
                 f"{part['primary'].replace('_', '-')} has no value."
             )
-        elif _at_floor(trial, part):
+        elif at_floor(trial, part):
             said.append(
                 f"On {task} the reference itself is not shown to be above its floor "
                 f"({100 * floor:.0f} %): a loss could not show there."

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from quantrial.decision.cautions import blindness, cautions
-from quantrial.decision.constraints import Constraints, check, constrained
+from quantrial.decision.constrained import constrained
+from quantrial.decision.constraints import Constraints, check
+from quantrial.decision.table import picker
 from quantrial.decision.trial import Trial
 from quantrial.decision.words import (
     Document,
@@ -64,10 +66,12 @@ def decide_from(summary: Document, constraints: Constraints | None = None) -> di
         "cautions": cautions(trial, default),
         "controls": [_control(trial, arm) for arm in trial.controls],
     }
+    table = picker(trial)
     if constraints.stated:
-        decision["constrained"] = constrained(trial, constraints)
+        decision["constrained"] = constrained(trial, table, constraints)
     decision["ordered_by"] = trial.ordered_by
     decision["costs"] = {arm: trial.cost(arm) for arm in trial.by_cost}
+    decision["picker"] = table
     decision["findings"] = trial.findings
     return decision
 

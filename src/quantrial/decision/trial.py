@@ -74,6 +74,20 @@ class Trial:
                 ratios.append(own / base)
         return math.exp(sum(map(math.log, ratios)) / len(ratios)) if ratios else None
 
+    def memory(self, arm: str) -> int | None:
+        """Return the bytes of an arm's weights; None where its file was not seen."""
+        known: int | None = self.summary["arms"][arm]["memory_bytes"]
+        return known
+
+    def latency(self, task: str, arm: str) -> float | None:
+        """Return the mean seconds an answer took on a task; None where no clock said so."""
+        seconds: float | None = self._speed(task, arm).get("seconds_per_answer")
+        return seconds
+
+    def _speed(self, task: str, arm: str) -> Document:
+        found: Document = self.summary["speed"].get(task, {}).get(arm, {})
+        return found
+
     def saving(self, arm: str) -> str:
         """Say in words what an arm costs beside the reference: a noun phrase."""
         cost, parts = self.cost(arm), []

@@ -106,6 +106,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
+def seconds(value: float) -> str:
+    """Write a time: `0.323 s`, `12.5 s`, `4.1 ms`."""
+    return f"{value:.3g} s" if value >= 0.1 else f"{1000 * value:.3g} ms"
+
+
 def ratio(value: float) -> str:
     """Write a ratio of speeds: `1.30 times`."""
     return f"{value:.2f} times"

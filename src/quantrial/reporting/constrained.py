@@ -49,11 +49,21 @@ def _words(stated: Document, reference: str) -> Iterator[str]:
         yield f"Memory: weights of at most {file_size(stated['max_memory'])}."
     if stated.get("min_speedup") is not None:
         yield f"Speed: decoding at least {ratio(stated['min_speedup'])} as fast as {reference}."
+    if stated.get("max_latency") is not None:
+        yield f"Latency: at most {plain_number(stated['max_latency'])} s an answer on average."
     if stated.get("tolerate") is not None:
         lost = size_of_points(stated["tolerate"])
         yield f"Quality: a loss of up to {lost} is tolerated, in place of the margin."
+    for where, loss in (stated.get("tolerate_by") or {}).items():
+        yield f"Quality on {where}: a loss of up to {size_of_points(loss)} is tolerated."
     if stated.get("workloads"):
         yield f"Workloads that matter: {listed(list(stated['workloads']))}."
+    if stated.get("cost_per_hour") is not None:
+        yield f"Price of a machine hour: {plain_number(stated['cost_per_hour'])}."
+    for arm, price in (stated.get("cost_per_hour_by") or {}).items():
+        yield f"Price of a machine hour for {arm}: {plain_number(price)}."
+    if stated.get("error_cost") is not None:
+        yield f"Price of a wrong answer: {plain_number(stated['error_cost'])}."
 
 
 def rejected(given: Document, findings: Document) -> Advice | None:
@@ -71,16 +81,27 @@ def unconstrained(default: Document, findings: Document) -> Sentence:
     return (Part("Without these constraints: "), *sentence(default, findings))
 
 
+# The constraints that are numbers, with the unit that their option takes.
+_OPTIONS = {
+    "max_memory": "B",
+    "min_speedup": "",
+    "max_latency": "s",
+    "tolerate": "",
+    "cost_per_hour": "",
+    "error_cost": "",
+}
+
+
 def flags(given: Document | None) -> str:
     """Write the options of `quantrial decide` that state the constraints again."""
     stated = given["constraints"] if given else {}
     written = []
-    if stated.get("max_memory") is not None:
-        written.append(f"--max-memory {plain_number(stated['max_memory'])}B")
-    if stated.get("min_speedup") is not None:
-        written.append(f"--min-speedup {plain_number(stated['min_speedup'])}")
-    if stated.get("tolerate") is not None:
-        written.append(f"--tolerate {plain_number(stated['tolerate'])}")
+    for key, unit in _OPTIONS.items():
+        option = "--" + key.replace("_", "-")
+        if stated.get(key) is not None:
+            written.append(f"{option} {plain_number(stated[key])}{unit}")
+        for name, value in (stated.get(f"{key}_by") or {}).items():
+            written.append(f"{option} {shlex.quote(f'{clean(name)}={plain_number(value)}')}")
     for workload in stated.get("workloads") or ():
         written.append(f"--workload {shlex.quote(clean(workload))}")
     return "".join(f" {one}" for one in written)

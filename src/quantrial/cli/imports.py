@@ -1,0 +1,45 @@
+"""The commands that read what other programs collected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quantrial.cli.options import Json
+
+importer = typer.Typer(
+    help="Read answers that another program collected.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+@importer.command("reference")
+def import_reference(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Holds <task>_<arm>.jsonl files.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder to make.")],
+    reference: Annotated[
+        str | None,
+        typer.Option(help="The reference arm.", show_default="the first of fp16, f16, bf16"),
+    ] = None,
+    margin: Annotated[float, typer.Option(help="The margin, a fraction.")] = 0.01,
+    seed: Annotated[int, typer.Option(help="The seed of the bootstrap.")] = 0,
+    scoring: Annotated[
+        str, typer.Option(help="How letters are read: first_letter or answer_letter.")
+    ] = "first_letter",
+    as_json: Json = False,
+) -> None:
+    """Read the layout of published studies: one JSONL file a task and arm."""
+    from quantrial import commands
+    from quantrial.cli import show
+    from quantrial.importers import ImportOptions
+
+    found = commands.import_reference(
+        directory,
+        out,
+        reference=reference,
+        options=ImportOptions(margin=margin, seed=seed, scoring=scoring),
+    )
+    show.document(found) if as_json else show.imported(found)

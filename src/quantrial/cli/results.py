@@ -1,0 +1,126 @@
+"""The commands that read a run: analyze, decide, report, verify."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from quantrial.cli.exits import fail
+from quantrial.cli.options import Json, RunFolder
+from quantrial.errors import RecordError, RunChangedError
+
+
+def analyze(
+    run: RunFolder,
+    methods: Annotated[
+        str | None, typer.Option(help="The set of statistics.", show_default="the study's")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Derive summary.json from the responses.
+
+    Estimates, contrasts, equivalence, failure modes, speed.
+    """
+    from quantrial import commands
+    from quantrial.cli import show
+
+    summary = commands.analyze(run, methods=methods)
+    show.document(summary) if as_json else show.summary(summary, run)
+
+
+def decide(  # noqa: PLR0913 - each parameter is an option of the command
+    run: RunFolder,
+    *,
+    max_memory: Annotated[
+        str | None, typer.Option(help="Most memory the weights may take, such as 8GB or 500MiB.")
+    ] = None,
+    min_speedup: Annotated[
+        float | None, typer.Option(help="Least decoding speed, as a ratio to the reference's.")
+    ] = None,
+    max_latency: Annotated[
+        str | None, typer.Option(help="Most time an answer may take on average: 2s or 300ms.")
+    ] = None,
+    tolerate: Annotated[
+        list[str] | None,
+        typer.Option(help="Largest acceptable loss: 2pp, or quiz=2pp for one task or workload."),
+    ] = None,
+    workloads: Annotated[
+        list[str] | None, typer.Option(help="The workloads that matter, apart by commas.")
+    ] = None,
+    workload: Annotated[
+        list[str] | None, typer.Option(help="A workload that matters; may be repeated.")
+    ] = None,
+    cost_per_hour: Annotated[
+        list[str] | None,
+        typer.Option(help="What an hour of the machine costs: 2.5, or q4_0=1.2 for one arm."),
+    ] = None,
+    error_cost: Annotated[str | None, typer.Option(help="What one wrong answer costs.")] = None,
+    require_pick: Annotated[
+        bool, typer.Option("--require-pick", help="Exit 1 when no arm keeps the constraints.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Turn the summary into a decision.
+
+    Under your own constraints, if you state any here or in the study file. Writes decision.json;
+    every sentence names its findings.
+    """
+    from quantrial import commands, units
+    from quantrial.cli import show
+    from quantrial.decision import Constraints
+
+    common, by_task = units.parse_named(tolerate or (), "--tolerate", units.parse_fraction)
+    hour, by_arm = units.parse_named(cost_per_hour or (), "--cost-per-hour", units.parse_price)
+    named = [part.strip() for one in workloads or () for part in one.split(",") if part.strip()]
+    seconds = None if max_latency is None else units.parse_seconds(max_latency, "--max-latency")
+    constraints = Constraints(
+        max_memory=None if max_memory is None else units.parse_bytes(max_memory, "--max-memory"),
+        min_speedup=min_speedup,
+        max_latency=seconds,
+        tolerate=common,
+        tolerate_by=by_task,
+        workloads=tuple(dict.fromkeys([*named, *(workload or ())])),
+        cost_per_hour=hour,
+        cost_per_hour_by=by_arm,
+        error_cost=None if error_cost is None else units.parse_price(error_cost, "--error-cost"),
+    )
+    decision = commands.decide(run, constraints)
+    show.document(decision) if as_json else show.decision(decision)
+    if require_pick and not _has_pick(decision):
+        sys.exit(1)
+
+
+def _has_pick(decision: Mapping[str, Any]) -> bool:
+    """Whether the decision names an arm to ship: one that keeps the constraints, where stated."""
+    if "constrained" in decision:
+        return decision["constrained"]["pick"] is not None
+    return bool(decision["default"]["conclusive"])
+
+
+def report(run: RunFolder, as_json: Json = False) -> None:
+    """Write report.md, report.html and plots."""
+    from quantrial import commands
+    from quantrial.cli import show
+
+    files = commands.report(run)
+    show.document(files) if as_json else show.report(files)
+
+
+def verify(run: RunFolder, as_json: Json = False) -> None:
+    """Derive everything again and compare.
+
+    From the responses to the report; exit 1 names the file and key of each drift.
+    """
+    from quantrial import commands
+    from quantrial.cli import show
+
+    try:
+        found = commands.verify(run)
+    except (RecordError, RunChangedError) as exc:
+        fail(exc, 1)  # what is recorded cannot be what was: the thing checked does not hold
+    show.document(found) if as_json else show.verification(found)
+    if not found.ok:
+        sys.exit(1)

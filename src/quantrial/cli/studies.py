@@ -1,0 +1,103 @@
+"""The commands that make a run: init, plan, run, demo."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quantrial.cli.options import Json, StudyFile
+
+
+@contextlib.contextmanager
+def _resumable() -> Iterator[None]:
+    """Say on Ctrl-C that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("\nstopped; what is recorded is kept, the same command goes on", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
+def init(
+    path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("study.yaml"),
+    preset: Annotated[
+        str, typer.Option(help="embedded (a small model, no server) or ollama-llama31.")
+    ] = "embedded",
+    as_json: Json = False,
+) -> None:
+    """Write a study file to start from."""
+    from quantrial import commands
+
+    written = commands.init(path, preset=preset)
+    if as_json:
+        from quantrial.cli import show
+
+        show.document({"study": written})
+    else:
+        print(f"{written} written. Next: quantrial plan {written}")
+
+
+def plan(
+    study: StudyFile,
+    probe: Annotated[
+        bool, typer.Option(help="Load the arms and time a few calls, to say how long it takes.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what a study costs and can detect.
+
+    Items, calls, model sizes, memory, time, detectable difference: before anything is spent. Exit 1
+    when the arms do not fit in memory.
+    """
+    from quantrial import commands
+    from quantrial.cli import show
+
+    found = commands.plan(study, probe=probe)
+    show.document(found) if as_json else show.plan(found)
+    if not found.fits:
+        sys.exit(1)
+
+
+def run(
+    study: StudyFile,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The run folder.", show_default="runs/<name>")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Ask every item of every arm.
+
+    Safe to kill and start again: the same command, or the run folder as its argument, goes on where
+    it stopped.
+    """
+    from quantrial import commands
+    from quantrial.cli import show
+    from quantrial.cli.progress import listening
+
+    with _resumable(), listening() as listener:
+        result = commands.run(study, out=out, listener=listener)
+    show.document(result) if as_json else show.run(result)
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder.")] = Path("runs/demo"),
+    as_json: Json = False,
+) -> None:
+    """Run a whole study on a small real model.
+
+    No server, no account; a few minutes.
+    """
+    from quantrial import commands
+    from quantrial.cli import show
+    from quantrial.cli.progress import listening
+
+    if not as_json:
+        show.demo_opening(out)
+    with _resumable(), listening() as listener:
+        result = commands.demo(out, listener=listener)
+    show.document(result) if as_json else show.demo_closing(result)

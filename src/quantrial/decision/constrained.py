@@ -1,0 +1,151 @@
+"""A decision under constraints, in words: the pick, or the nearest miss, and why not the others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from quantrial.decision.constraints import Constraints
+from quantrial.decision.pick import choose, matter, tolerance
+from quantrial.decision.trial import Trial
+from quantrial.decision.words import (
+    Document,
+    by_margin,
+    evidence,
+    margin,
+    points,
+    ratio,
+    seconds,
+    size,
+)
+
+
+def constrained(trial: Trial, table: Document, limits: Constraints) -> dict[str, Any]:
+    """Pick the cheapest arm that breaks no constraint, or name the nearest miss."""
+    settings = limits.document()
+    tasks, answer = matter(table, settings), choose(table, settings)
+    pick, other = answer["pick"], answer["alternative"]
+    breaks = {
+        arm: [_in_words(trial, table, arm, one) for one in broken]
+        for arm, broken in answer["breaks"].items()
+    }
+    if pick is not None:
+        because = [
+            finding["id"]
+            for task in tasks
+            if pick != trial.reference and (finding := trial.primary(task, pick))
+        ]
+        text = f"Under your constraints, ship {pick}"
+        if pick == trial.reference:
+            text += ", the reference."
+        else:
+            kept = _kept(table, settings, tasks, trial, pick)
+            text += f": {trial.saving(pick)}; shown to lose less than {kept}."
+    else:
+        because = [one["because"] for one in breaks[other] if one["because"]]
+        text = (
+            f"No arm keeps all your constraints. The nearest miss is {other}: "
+            + "; ".join(one["text"] for one in breaks[other])
+            + "."
+        )
+    return {
+        "constraints": settings,
+        "pick": pick,
+        "nearest": other if pick is None else pick,
+        "text": text,
+        "because": because,
+        "evidence": [_evidence(trial, table, settings, finding) for finding in because],
+        "rejected": [{"arm": arm, "breaks": broken} for arm, broken in breaks.items() if broken],
+        "alternative": _alternative(pick, other, breaks),
+    }
+
+
+def _alternative(
+    pick: str | None, other: str | None, breaks: Mapping[str, Sequence[Document]]
+) -> dict[str, Any] | None:
+    """Say which answer is nearest to this one, and what stands against it."""
+    if other is None:
+        return None
+    if not breaks[other]:
+        text = f"The next in line is {other}, which keeps all your constraints too and costs more."
+    else:
+        what = "; ".join(one["text"] for one in breaks[other])
+        kind = "nearest miss" if pick is None else "nearest cheaper arm"
+        text = f"The {kind} is {other}: {what}."
+    return {
+        "arm": other,
+        "breaks": [{k: one[k] for k in ("constraint", "task")} for one in breaks[other]],
+        "text": text,
+    }
+
+
+def _kept(table: Document, settings: Document, tasks: Sequence[str], trial: Trial, arm: str) -> str:
+    """Say which loss is ruled out where."""
+
+    def bound(task: str) -> float:
+        tolerated = tolerance(table, settings, task)
+        own: float = table["tasks"][task]["arms"][arm]["margin"]
+        return own if tolerated is None else tolerated
+
+    return by_margin((bound(task), trial.named(task)) for task in tasks)
+
+
+def _evidence(trial: Trial, table: Document, settings: Document, finding: str) -> str:
+    """Write a finding with the interval that the tolerance is held against, where there is one."""
+    found = trial.findings[finding]
+    stated = tolerance(table, settings, found["task"]) is not None
+    return evidence(found, one_sided=stated)
+
+
+def _in_words(trial: Trial, table: Document, arm: str, broken: Document) -> dict[str, Any]:
+    """Give a break its sentence and its finding."""
+    task = broken["task"]
+    row = None if task is None else table["tasks"][task]["arms"][arm]
+    loss = broken["constraint"] in ("quality", "tolerate")
+    finding = trial.findings[row["finding"]] if loss and row and row["finding"] else None
+    return {
+        **broken,
+        "text": _loss(trial, arm, row, broken) if loss and row else _cost(trial, arm, broken),
+        "because": None if finding is None else finding["id"],
+        "evidence": [] if finding is None else [evidence(finding)],
+    }
+
+
+def _cost(trial: Trial, arm: str, broken: Document) -> str:
+    name, task, value, limit = (broken[k] for k in ("constraint", "task", "value", "limit"))
+    if name == "evidence":
+        if task is None:
+            return f"the trial did not see harm done on purpose, so it shows nothing of {arm}"
+        return (
+            f"{trial.reference} is not shown to be above its floor on {trial.named(task)}, so a "
+            f"loss of {arm} could not show there"
+        )
+    what = {"max_memory": "memory", "min_speedup": "speed", "max_latency": "latency"}[name]
+    where = "" if task is None else f" on {trial.named(task)}"
+    if value is None:
+        return f"the {what} of {arm}{where} is not known"
+    if name == "max_memory":
+        unit, name = (1, "bytes") if min(value, limit) < 1e6 else (1e6, "MB")
+        return (
+            f"{arm} needs {math.ceil(value / unit):,} {name}, at most "
+            f"{math.floor(limit / unit):,} {name} are allowed"
+        )
+    if name == "min_speedup":
+        return (
+            f"{arm} decodes at {ratio(value)} the reference's speed, "
+            f"at least {ratio(limit)} is asked for"
+        )
+    return f"{arm} takes {seconds(value)} an answer{where}, at most {seconds(limit)} are allowed"
+
+
+def _loss(trial: Trial, arm: str, row: Document, broken: Document) -> str:
+    work, bound, limit = trial.named(broken["task"]), row["bound"], broken["limit"]
+    if row["finding"] is None:
+        return f"{arm} shares no answered item with the reference on {work}"
+    within = broken["constraint"] == "tolerate" and bound is not None and bound > -limit
+    if row["worse"] and not within:
+        return f"{arm} is worse on {work} ({points(row['estimate'])})"
+    if broken["constraint"] == "quality" or bound is None or bound > -limit:
+        return f"{arm} is not shown to lose less than {margin(limit)} on {work}"
+    return f"{arm} may lose up to {size(bound)} on {work}, less than {margin(limit)} is tolerated"

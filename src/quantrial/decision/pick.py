@@ -1,0 +1,173 @@
+"""The pick under constraints: a pure function of a compact table, so that any language can hold it.
+
+`decision["picker"]` is the table (`docs/decision.md` tells its shape key by key); the settings are
+the constraints as they stand in `decision.json`. The report's "What would you pick?" is a port of
+this file, and is tested against it. Nothing here reads anything but plain JSON values.
+
+    arms in order of cost ── each: which constraints does it break? ──▶ the first that breaks none
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+Document = Mapping[str, Any]
+
+
+def choose(table: Document, settings: Document) -> dict[str, Any]:
+    """Pick the cheapest arm that breaks no constraint.
+
+    Args:
+        table: `decision["picker"]`.
+        settings: constraints; every key may be missing or None.
+
+    Returns:
+        `pick`: the arm, or None; `order`: the arms that can be picked, the cheapest first;
+        `breaks`: by arm, what it breaks (empty lists too); `alternative`: the nearest other answer
+        (see `_alternative`), or None. A break is `constraint`, `task` (None where it concerns the
+        arm as a whole), `value` (None: not known), `limit`, and `excess`: by how far, relative to
+        what is allowed, 1.0 where that cannot be said.
+    """
+    tasks = matter(table, settings)
+    order = ordered(table, settings)
+    breaks = {arm: list(_breaks(table, settings, tasks, arm)) for arm in order}
+    pick = next((arm for arm in order if not breaks[arm]), None)
+    return {
+        "pick": pick,
+        "order": order,
+        "breaks": breaks,
+        "alternative": _alternative(order, breaks, pick),
+    }
+
+
+def matter(table: Document, settings: Document) -> list[str]:
+    """List the tasks whose workload matters; all of them where none is named."""
+    wanted = settings.get("workloads") or ()
+    return [t for t, task in table["tasks"].items() if not wanted or task["workload"] in wanted]
+
+
+def ordered(table: Document, settings: Document) -> list[str]:
+    """List the arms that can be picked, the cheapest first.
+
+    By the table's rank; by the price of a request where machine hours have a price and the seconds
+    an answer are known for all of them. Controls are never among them.
+    """
+    arms = sorted(
+        (arm for arm, own in table["arms"].items() if not own["control"]),
+        key=lambda arm: table["arms"][arm]["rank"],
+    )
+    prices = {arm: price(table, settings, arm) for arm in arms}
+    if any(one is None for one in prices.values()):
+        return arms
+    # sorted is stable: equal prices keep the order of the ranks
+    return sorted(arms, key=lambda arm: prices[arm] or 0.0)
+
+
+def price(table: Document, settings: Document, arm: str) -> float | None:
+    """Return what the machine costs for a request to each task that matters; None: not known."""
+    by_arm = settings.get("cost_per_hour_by") or {}
+    hour = by_arm.get(arm, settings.get("cost_per_hour"))
+    if hour is None:
+        return None
+    total = 0.0
+    for task in matter(table, settings):
+        seconds = table["tasks"][task]["arms"][arm]["latency"]
+        if seconds is None:
+            return None
+        total += hour * seconds / 3600.0
+    return total
+
+
+def tolerance(table: Document, settings: Document, task: str) -> float | None:
+    """Return the loss tolerated on a task: its own, its workload's, the common one; else None."""
+    by = settings.get("tolerate_by") or {}
+    own: float | None = by.get(
+        task, by.get(table["tasks"][task]["workload"], settings.get("tolerate"))
+    )
+    return own
+
+
+def loss_ruled_out(row: Document, tolerated: float | None) -> bool:
+    """Say whether an arm is shown to lose less than is tolerated (the margin where nothing is).
+
+    A loss smaller than the margin is the verdict's own claim, which a laxer or stricter tolerance
+    must not contradict: centred tests and intervals may disagree at the bound.
+    """
+    holds: bool = row["holds"]
+    if tolerated is None or tolerated == row["margin"]:
+        return holds
+    within = row["bound"] is not None and row["bound"] > -tolerated
+    return holds or within if tolerated > row["margin"] else holds and within
+
+
+def _breaks(
+    table: Document, settings: Document, tasks: list[str], arm: str
+) -> Iterator[dict[str, Any]]:
+    own = table["arms"][arm]
+    memory, least = settings.get("max_memory"), settings.get("min_speedup")
+    if memory is not None and not (own["memory"] is not None and own["memory"] <= memory):
+        yield _over("max_memory", None, own["memory"], memory)
+    if least is not None and not (own["speedup"] is not None and own["speedup"] >= least):
+        value = own["speedup"]
+        excess = 1.0 if value is None else least / value - 1.0
+        yield _broken("min_speedup", None, value, least, excess)
+    slowest = settings.get("max_latency")
+    for task in tasks:
+        seconds = table["tasks"][task]["arms"][arm]["latency"]
+        if slowest is not None and not (seconds is not None and seconds <= slowest):
+            yield _over("max_latency", task, seconds, slowest)
+    if arm == table["reference"]:
+        return
+    if table["insensitive"]:
+        yield _broken("evidence", None, None, None, 1.0)
+    for task in tasks:
+        if table["tasks"][task]["at_floor"]:
+            yield _broken("evidence", task, None, None, 1.0)
+        row, tolerated = table["tasks"][task]["arms"][arm], tolerance(table, settings, task)
+        if loss_ruled_out(row, tolerated):
+            continue
+        name, limit = "tolerate", tolerated
+        if limit is None:
+            name, limit = "quality", row["margin"]
+        bound = row["bound"]
+        excess = 1.0 if bound is None else max(-bound / limit - 1.0, 0.0)
+        yield _broken(name, task, bound, limit, excess)
+
+
+def _over(constraint: str, task: str | None, value: float | None, limit: float) -> dict[str, Any]:
+    return _broken(constraint, task, value, limit, 1.0 if value is None else value / limit - 1.0)
+
+
+def _broken(
+    constraint: str, task: str | None, value: float | None, limit: float | None, excess: float
+) -> dict[str, Any]:
+    return {
+        "constraint": constraint,
+        "task": task,
+        "value": value,
+        "limit": limit,
+        "excess": excess,
+    }
+
+
+def _alternative(
+    order: list[str], breaks: Mapping[str, Sequence[Document]], pick: str | None
+) -> str | None:
+    """Name the nearest other answer.
+
+    Without a pick, the arm that misses by least. With one, the cheaper arm that misses by least;
+    where nothing is cheaper, the next arm that breaks nothing. Among equals the cheaper one.
+    """
+    cheaper = order if pick is None else order[: order.index(pick)]
+    if cheaper:
+        return min(cheaper, key=lambda arm: missed_by(breaks[arm]))
+    return next((arm for arm in order if arm != pick and not breaks[arm]), None)
+
+
+def missed_by(broken: Sequence[Document]) -> float:
+    """Add up by how far an arm misses; one by one, since `sum` compensates in some versions."""
+    total = 0.0
+    for one in broken:
+        total += one["excess"]
+    return total

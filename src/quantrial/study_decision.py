@@ -1,0 +1,51 @@
+"""The part `decision:` of a study file: what the user cannot give up, stated before the results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from quantrial.units import parse_bytes, parse_fraction, parse_price, parse_seconds
+
+
+def _written(parse: Callable[[str, str], float]) -> Callable[[Any], Any]:
+    """Read a quantity written as text; numbers stay as they are."""
+    return lambda value: parse(value, "") if isinstance(value, str) else value
+
+
+def _quantity(parse: Callable[[str, str], float], kind: Any = float) -> BeforeValidator:
+    return BeforeValidator(_written(parse), json_schema_input_type=kind | str)
+
+
+Loss = Annotated[float, _quantity(parse_fraction), Field(gt=0, lt=1)]
+Price = Annotated[float, _quantity(parse_price), Field(ge=0)]
+
+
+class DecisionPart(BaseModel):
+    """What you cannot give up, and what things cost; `quantrial decide` takes the same as options.
+
+    Prices are in any one currency.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    max_memory: Annotated[int, _quantity(parse_bytes, int), Field(gt=0)] | None = None
+    """Most memory the weights may take: `8GB`, `500MiB`, or a number of bytes."""
+    min_speedup: float | None = Field(default=None, gt=0)
+    """Least decoding speed, as a ratio to the reference's."""
+    max_latency: Annotated[float, _quantity(parse_seconds), Field(gt=0)] | None = None
+    """Most time an answer may take on average, on every workload that matters: `2s`, `300ms`."""
+    tolerate: Loss | None = None
+    """Largest loss you accept, in place of the margin: `2pp`, or `0.02`."""
+    tolerate_by: dict[str, Loss] = Field(default_factory=dict)
+    """The same for a task or a workload, by its name."""
+    workloads: tuple[str, ...] = ()
+    """The workloads that matter; all by default."""
+    cost_per_hour: Price | None = None
+    """What an hour of the machine costs; arms are then ordered by what a request costs."""
+    cost_per_hour_by: dict[str, Price] = Field(default_factory=dict)
+    """The same for an arm, which may run on another machine, by its name."""
+    error_cost: Price | None = None
+    """What one wrong answer costs."""

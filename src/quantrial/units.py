@@ -1,0 +1,80 @@
+"""Quantities as people write them: 8GB, 500MiB, 2pp, 0.02, 300ms."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+
+from quantrial.errors import StudyError
+
+_BYTES = {
+    "b": 1,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+}
+_SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0}
+_QUANTITY = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([a-zA-Z%]*)\s*")
+
+
+def parse_bytes(text: str, option: str) -> int:
+    """Read a number of bytes; units are decimal (GB) or binary (GiB)."""
+    match = _QUANTITY.fullmatch(text)
+    if match is None or not match[2] or match[2].lower() not in _BYTES:
+        raise StudyError(
+            f"{text!r} is no amount of memory; write it like 8GB or 500MiB", key=option
+        )
+    return round(float(match[1]) * _BYTES[match[2].lower()])
+
+
+def parse_fraction(text: str, option: str) -> float:
+    """Read a loss: `2pp` and `2%` are 0.02, a bare number is a fraction."""
+    match = _QUANTITY.fullmatch(text)
+    if match is None or match[2].lower() not in ("", "pp", "%"):
+        raise StudyError(f"{text!r} is no loss; write it like 2pp or 0.02", key=option)
+    # decimal, so that 0.7pp is just what 0.007 is
+    value = float(Decimal(match[1]) / (100 if match[2] else 1))
+    if value >= 1:
+        raise StudyError(
+            f"{text!r} is a loss of everything; did you mean {match[1]}pp?", key=option
+        )
+    return value
+
+
+def parse_seconds(text: str, option: str) -> float:
+    """Read a time: `300ms`, `2s`; a bare number is seconds."""
+    match = _QUANTITY.fullmatch(text)
+    if match is None or match[2].lower() not in ("", *_SECONDS):
+        raise StudyError(f"{text!r} is no time; write it like 2s or 300ms", key=option)
+    return float(match[1]) * _SECONDS[match[2].lower() or "s"]
+
+
+def parse_price(text: str, option: str) -> float:
+    """Read a price: a bare number, in whatever currency."""
+    match = _QUANTITY.fullmatch(text)
+    if match is None or match[2]:
+        raise StudyError(f"{text!r} is no price; write a bare number, like 2.50", key=option)
+    return float(match[1])
+
+
+def parse_named(
+    given: Sequence[str], option: str, parse: Callable[[str, str], float]
+) -> tuple[float | None, dict[str, float]]:
+    """Read values of which some are for one name: `2pp`, `quiz=1pp`.
+
+    Returns:
+        The value without a name (the last one counts), and those by name.
+    """
+    common: float | None = None
+    named: dict[str, float] = {}
+    for one in given:
+        name, is_named, value = one.rpartition("=")
+        if is_named:
+            named[name.strip()] = parse(value, option)
+        else:
+            common = parse(value, option)
+    return common, named

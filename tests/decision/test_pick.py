@@ -1,0 +1,199 @@
+"""The pure function under every pick, on tables written by hand and on random ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+
+from decision.fabricated import GB, make_arm, make_summary, make_task
+from decision.test_constraints import limits, summaries
+from quantrial.decision import Constraints, decide_from
+from quantrial.decision.pick import choose, loss_ruled_out, ordered, tolerance
+
+
+def row(bound: float | None, *, holds: bool = False, latency: float | None = 1.0) -> dict[str, Any]:
+    return {
+        "finding": "id",
+        "estimate": None if bound is None else bound / 2,
+        "bound": bound,
+        "margin": 0.01,
+        "holds": holds,
+        "worse": False,
+        "latency": latency,
+    }
+
+
+def table(**changes: Any) -> dict[str, Any]:
+    """Write three arms: q4 (4 GB, loses up to 5 and 3 pp), q8 (8 GB, keeps 1 pp), full (16 GB)."""
+    q4 = {"rank": 0, "control": False, "memory": 4 * GB, "speedup": 2.0}
+    q8 = {"rank": 1, "control": False, "memory": 8 * GB, "speedup": 1.5}
+    full = {"rank": 2, "control": False, "memory": 16 * GB, "speedup": 1.0}
+    broken = {"rank": 3, "control": True, "memory": GB, "speedup": 9.0}
+    none = row(0.0, holds=True, latency=3.0)
+    return {
+        "reference": "full",
+        "insensitive": False,
+        "arms": {"q4": q4, "q8": q8, "full": full, "broken": broken},
+        "tasks": {
+            "quiz": {
+                "workload": "reasoning",
+                "margin": 0.01,
+                "at_floor": False,
+                "arms": {
+                    "q4": row(-0.05, latency=1.0),
+                    "q8": row(-0.006, holds=True, latency=2.0),
+                    "full": none,
+                    "broken": row(-0.5),
+                },
+            },
+            "people": {
+                "workload": "extraction",
+                "margin": 0.01,
+                "at_floor": False,
+                "arms": {
+                    "q4": row(-0.03, latency=2.0),
+                    "q8": row(-0.008, holds=True, latency=4.0),
+                    "full": none,
+                    "broken": row(-0.5),
+                },
+            },
+        },
+    } | changes
+
+
+def broken(answer: dict[str, Any], arm: str) -> list[tuple[str, str | None]]:
+    return [(one["constraint"], one["task"]) for one in answer["breaks"][arm]]
+
+
+def test_nothing_stated_by_hand() -> None:
+    answer = choose(table(), {})
+    assert answer["order"] == ["q4", "q8", "full"]
+    assert answer["pick"] == "q8"
+    assert broken(answer, "q4") == [("quality", "quiz"), ("quality", "people")]
+    # 5 of 1 pp is 4 too much, 3 of 1 pp is 2
+    assert [one["excess"] for one in answer["breaks"]["q4"]] == pytest.approx([4.0, 2.0])
+    assert answer["alternative"] == "q4"
+
+
+def test_a_tolerance_for_a_task_goes_before_its_workload_and_the_common_one() -> None:
+    stated = {"tolerate": 0.02, "tolerate_by": {"reasoning": 0.04, "quiz": 0.06}}
+    assert tolerance(table(), stated, "quiz") == 0.06
+    assert tolerance(table(), stated, "people") == 0.02
+    assert tolerance(table(), {"tolerate_by": {"reasoning": 0.04}}, "quiz") == 0.04
+    assert tolerance(table(), {"tolerate_by": {"reasoning": 0.04}}, "people") is None
+    assert choose(table(), stated)["pick"] == "q8"
+    assert choose(table(), stated | {"tolerate": 0.04})["pick"] == "q4"
+    assert choose(table(), {"tolerate_by": {"quiz": 0.06}, "workloads": ["reasoning"]})["pick"] == (
+        "q4"
+    )
+
+
+def test_latency_counts_on_the_workloads_that_matter() -> None:
+    answer = choose(table(), {"max_latency": 2.5, "tolerate": 0.2})
+    assert answer["pick"] == "q4"
+    assert broken(answer, "q8") == [("max_latency", "people")]
+    assert broken(answer, "full") == [("max_latency", "quiz"), ("max_latency", "people")]
+    answer = choose(table(), {"max_latency": 2.5, "workloads": ["reasoning"]})
+    assert answer["pick"] == "q8"
+    assert choose(table(), {"max_latency": 0.5})["pick"] is None
+
+
+def test_order_by_price_where_machine_hours_have_one() -> None:
+    # 3600 s of work: q4 1 + 2, q8 2 + 4, full 3 + 3 seconds for a request to each task
+    priced = {"cost_per_hour": 3600.0}
+    assert ordered(table(), priced) == ["q4", "q8", "full"]  # 3, 6, 6: equal ones by rank
+    assert ordered(table(), priced | {"workloads": ["extraction"]}) == ["q4", "full", "q8"]
+    assert choose(table(), priced | {"workloads": ["extraction"]})["pick"] == "full"
+    cheap = priced | {"cost_per_hour_by": {"q8": 900.0}}
+    assert ordered(table(), cheap) == ["q8", "q4", "full"]
+    # what is priced for one arm alone orders nothing
+    assert ordered(table(), {"cost_per_hour_by": {"full": 1.0}}) == ["q4", "q8", "full"]
+
+
+def test_an_unknown_latency_leaves_the_order_to_the_ranks() -> None:
+    unknown = table()
+    unknown["tasks"]["people"]["arms"]["q4"]["latency"] = None
+    assert ordered(unknown, {"cost_per_hour": 1.0, "workloads": ["extraction"]}) == [
+        "q4",
+        "q8",
+        "full",
+    ]
+
+
+def test_a_trial_that_cannot_see_harm_ships_the_reference_alone() -> None:
+    answer = choose(table(insensitive=True), {"tolerate": 0.5})
+    assert answer["pick"] == "full"
+    assert broken(answer, "q4") == [("evidence", None)]
+    floor = table()
+    floor["tasks"]["people"]["at_floor"] = True
+    answer = choose(floor, {})
+    assert answer["pick"] == "full"
+    assert broken(answer, "q8") == [("evidence", "people")]
+    assert choose(floor, {"workloads": ["reasoning"]})["pick"] == "q8"
+
+
+def test_alternatives_by_hand() -> None:
+    # without a pick: q4 misses by nothing but quality (6.0), q8 by 8 of 2 GB (3.0), full by 7.0
+    answer = choose(table(), {"max_memory": 2 * GB})
+    assert (answer["pick"], answer["alternative"]) == (None, "q8")
+    # the cheapest arm picked: the next that keeps everything
+    answer = choose(table(), {"tolerate": 0.5})
+    assert (answer["pick"], answer["alternative"]) == ("q4", "q8")
+    answer = choose(table(), {"tolerate": 0.5, "min_speedup": 1.9})
+    assert (answer["pick"], answer["alternative"]) == ("q4", None)
+
+
+def test_a_loss_without_bound_or_finding_is_never_ruled_out() -> None:
+    assert not loss_ruled_out(row(None), 0.9)
+    assert loss_ruled_out(row(None, holds=True), 0.9)
+    assert not loss_ruled_out(row(None, holds=True), 0.001)
+
+
+@settings(max_examples=300, deadline=None)
+@given(summaries(), limits())
+def test_the_table_in_the_document_gives_the_documents_answer_property(
+    summary: dict[str, Any], constraints: Constraints
+) -> None:
+    decision = orjson.loads(orjson.dumps(decide_from(summary, constraints)))
+    if not constraints.stated:
+        return
+    given_ = decision["constrained"]
+    answer = choose(decision["picker"], given_["constraints"])
+    assert answer["pick"] == given_["pick"]
+    assert answer["alternative"] == (given_["alternative"] or {}).get("arm")
+    told = {one["arm"]: one["breaks"] for one in given_["rejected"]}
+    for arm, breaks in answer["breaks"].items():
+        told_breaks = [
+            {k: v for k, v in one.items() if k in breaks[0]} for one in told.get(arm, [])
+        ]
+        assert told_breaks == breaks
+
+
+def test_the_table_of_a_summary_by_hand() -> None:
+    arms = {"fp16": make_arm(16, "F16"), "q8_0": make_arm(8, "Q8_0"), "bad": make_arm(1, "Q2_K")}
+    arms["bad"]["control"] = "positive"
+    summary = make_summary(
+        {"mmlu": make_task("mmlu", {"q8_0": "non_inferior", "bad": "worse"})},
+        arms=arms,
+        speeds={"fp16": 20.0, "q8_0": 30.0},
+    )
+    summary["speed"]["mmlu"]["q8_0"]["seconds_per_answer"] = 0.4
+    found = decide_from(summary)["picker"]
+    assert found["arms"] == {
+        "q8_0": {"rank": 0, "control": False, "memory": 8 * GB, "speedup": 1.5},
+        "fp16": {"rank": 1, "control": False, "memory": 16 * GB, "speedup": 1.0},
+        "bad": {"rank": 2, "control": True, "memory": GB, "speedup": None},
+    }
+    assert (found["insensitive"], found["tasks"]["mmlu"]["at_floor"]) == (False, False)
+    assert found["tasks"]["mmlu"]["arms"]["q8_0"] == {
+        "finding": "mmlu.accuracy.q8_0.vs.fp16",
+        "estimate": 0.008,
+        "bound": -0.002,
+        "margin": 0.01,
+        "holds": True,
+        "worse": False,
+        "latency": 0.4,
+    }
