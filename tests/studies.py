@@ -67,6 +67,7 @@ def write_study(folder: Path, **changes: Any) -> Path:
                 "source": {"type": "jsonl", "path": "sentences.jsonl"},
             },
         },
+        "design": {"repeat_reference": 0},
         "analysis": {"resamples": 500},
     } | changes
     path = folder / "study.yaml"

@@ -22,7 +22,8 @@ def test_the_demo_path_on_a_few_items(tmp_path: Path) -> None:
     study = tmp_path / "study.yaml"
     study.write_text(yaml.safe_dump(data, sort_keys=False))
     plan = quantrial.plan(study)
-    assert (plan.calls, plan.fits) == (40, True)
+    # four arms on ten items, all of which the reference answers twice
+    assert (plan.calls, plan.fits) == (50, True)
     # F16 keeps every weight at two bytes, Q8_0 at 34 bytes for 32, Q4_0 at 18 for 32
     sizes = {arm.name: arm.bytes_on_disk or 0 for arm in plan.arms}
     assert sizes["q8_0"] / sizes["f16"] == pytest.approx(34 / 64, abs=0.01)
@@ -31,22 +32,28 @@ def test_the_demo_path_on_a_few_items(tmp_path: Path) -> None:
     assert [w.partition(":")[0] for w in plan.warnings] == ["quiz"]
 
     result = quantrial.run(study, out=tmp_path / "run")
-    assert (result.recorded, result.faulted) == (40, 0)
+    assert (result.recorded, result.faulted) == (50, 0)
     quiz = read_lines(tmp_path / "run" / "responses" / "quiz.f16.jsonl")
     assert all(r["timing"]["prompt"] > 0 and r["prompt_tokens"] > 0 for r in quiz)
     summary = quantrial.analyze(result.folder)
     assert summary["tasks"]["quiz"]["failure_modes"]["f16"]["unparsed"] == 0
+    # one call at a time and no cache: the same weights give the same answer
+    again = summary["tasks"]["quiz"]["repeats"]
+    assert (again["n"], again["text"]["differ"], again["score"]["differ"]) == (6, 0, 0)
     quantrial.decide(result.folder)
     files = quantrial.report(result.folder)
     assert "dequantized Q4_1" in files.markdown.read_text(encoding="utf-8")
     assert quantrial.verify(result.folder).ok
 
     # the same weights, prompts and seed again: the same answers
-    again = quantrial.run(study, out=tmp_path / "again")
+    second = quantrial.run(study, out=tmp_path / "again")
     for path in sorted((result.folder / "responses").glob("*.jsonl")):
         outputs = [
-            {r["item"]: r["output"] for r in read_lines(folder / "responses" / path.name)}
-            for folder in (result.folder, again.folder)
+            {
+                (r["item"], r["replicate"]): r["output"]
+                for r in read_lines(folder / "responses" / path.name)
+            }
+            for folder in (result.folder, second.folder)
         ]
         assert outputs[0] == outputs[1]
 

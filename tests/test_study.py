@@ -40,7 +40,7 @@ def test_a_small_study_and_its_defaults() -> None:
     assert (study.study, study.seed, study.margin, study.alpha) == ("demo", 0, 0.01, 0.05)
     assert list(study.arms) == ["fp16", "q8"]
     assert study.arms["fp16"].engine == "llamacpp"
-    assert (study.design.schedule, study.design.attempts) == ("round_robin", 3)
+    assert (study.design.schedule, study.design.attempts) == ("auto", 3)
     assert (study.analysis.methods, study.analysis.resamples) == ("calibrated", 10_000)
     quiz = study.tasks["quiz"]
     assert isinstance(quiz, ChoiceTask)
@@ -205,7 +205,7 @@ KEY_ERRORS = [
     ("kind: choice", "kind: choice, scoring: x", "tasks.quiz.scoring", "'answer_letter' or"),
     ("Q8_0", "Q9", "arms.q8.quantize", "should be 'F16', 'Q8_0', 'Q5_0' or 'Q4_0'; got 'Q9'"),
     ("study: demo", "study: demo\ndesign: {attempts: 11}", "design.attempts", "equal to 10"),
-    ("study: demo", "study: demo\ndesign: {schedule: x}", "design.schedule", "be 'round_robin'"),
+    ("study: demo", "study: d\ndesign: {schedule: x}", "design.schedule", "be 'auto', 'blocked'"),
     ("study: demo", "study: d\nanalysis: {resamples: 99}", "analysis.resamples", "to 100; got 99"),
     # names of endpoints and failure modes
     (

@@ -83,6 +83,7 @@ def run(
     *,
     out: Path | str | None = None,
     base: Path | str = ".",
+    retry_faults: bool = False,
     listener: Listener | None = None,
 ) -> RunResult:
     """Answer every scheduled call that is not recorded yet; safe to kill and to call again.
@@ -91,6 +92,7 @@ def run(
         study: a study, the path of its file, or the path of a run folder to go on with.
         out: the run folder; `runs/<study name>` by default.
         base: for a `Study` object: the folder that its relative paths start from.
+        retry_faults: ask the calls that ended in a fault again, and no others.
         listener: told of the progress.
 
     Raises:
@@ -109,7 +111,14 @@ def run(
     else:
         study, text, where = _opened(study, Path(base))
         folder = Path(out) if out is not None else Path("runs") / study.study
-    return run_study(study, text=text, base=where, folder=folder, listener=listener)
+    return run_study(
+        study,
+        text=text,
+        base=where,
+        folder=folder,
+        retry_faults=retry_faults,
+        listener=listener,
+    )
 
 
 def analyze(run: Path | str, *, methods: str | None = None) -> dict[str, Any]:
@@ -136,7 +145,7 @@ def derive_summary(run: Path, *, methods: str | None = None) -> dict[str, Any]:
     folder.require()
     study, _, _ = _frozen(run)
     manifest = folder.read_manifest()
-    if manifest.study["hash"] != study.hash:
+    if not study.is_of(manifest.study["hash"], early=not manifest.design):
         raise RunChangedError(
             "study.yaml was edited after the run began; restore it", path=folder.study_path
         )

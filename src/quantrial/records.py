@@ -138,7 +138,10 @@ class SpeedRecord:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What ran: artifacts, versions, host, options, data and times."""
+    """What ran: artifacts, versions, host, options, data and times.
+
+    `design` is the order of calls that was decided on; empty in runs from before it was written.
+    """
 
     study: Mapping[str, Any]
     arms: Mapping[str, Any]
@@ -147,11 +150,15 @@ class Manifest:
     host: Mapping[str, Any]
     sessions: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
+    design: Mapping[str, Any] = field(default_factory=dict)
     schema: str = MANIFEST_SCHEMA
 
     def to_json(self) -> bytes:
         """Encode as an indented document."""
-        return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2) + b"\n"
+        record = asdict(self)
+        if not self.design:
+            del record["design"]
+        return orjson.dumps(record, option=orjson.OPT_INDENT_2) + b"\n"
 
 
 _TYPES: dict[str, dict[str, tuple[type, ...]]] = {
@@ -217,12 +224,14 @@ _TYPES: dict[str, dict[str, tuple[type, ...]]] = {
         "host": (dict,),
         "sessions": (list,),
         "notes": (list,),
+        "design": (dict,),
         "schema": (str,),
     },
 }
 _OPTIONAL = {
     ITEM_SCHEMA: {"content_sha256"},
     RESPONSE_SCHEMA: {"prompt_sha256", "decoded_tokens", "logprobs"},
+    MANIFEST_SCHEMA: {"design"},
 }
 
 # Whether a record is sound follows from its schema, its fields and their types. Lines of one file

@@ -23,6 +23,7 @@ from quantrial.endpoints import ENDPOINTS, check_failure_modes, check_margins
 from quantrial.errors import StudyError
 from quantrial.records import sha256_of
 from quantrial.study_decision import DecisionPart
+from quantrial.study_design import Design
 from quantrial.study_problems import explain
 from quantrial.study_speed import Speed
 
@@ -196,15 +197,6 @@ class SpansTask(_TaskBase):
 Task = Annotated[ChoiceTask | SpansTask, Field(discriminator="kind")]
 
 
-class Design(_Part):
-    """The order of calls."""
-
-    schedule: Literal["round_robin"] = "round_robin"
-    """`round_robin`: each item over all arms, the arm order rotated from item to item."""
-    attempts: int = Field(default=3, ge=1, le=10)
-    """How often a call is tried before its fault is recorded for good."""
-
-
 class Analysis(_Part):
     """How responses become findings."""
 
@@ -295,6 +287,16 @@ class Study(_Part):
     def hash(self) -> str:
         """SHA-256 of the canonical study: what decides whether a run folder belongs to it."""
         return sha256_of(self.canonical())
+
+    def is_of(self, digest: str, *, early: bool) -> bool:
+        """Whether a recorded hash is that of this study.
+
+        `early`: it is from before orders were recorded, when `round_robin` was the default.
+        """
+        if digest == self.hash or not early or self.design.schedule != "round_robin":
+            return digest == self.hash
+        unsaid = self.design.model_copy(update={"schedule": "auto"})
+        return digest == self.model_copy(update={"design": unsaid}).hash
 
 
 def load_study(path: Path | str) -> Study:

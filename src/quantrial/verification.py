@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import quantrial
 from quantrial.commands import derive_summary
 from quantrial.decision import constraints_of, decide_from
-from quantrial.design.schedule import round_robin
 from quantrial.running.manifest import differences
+from quantrial.running.ordering import planned_calls, recorded_order
 from quantrial.running.store import DECISION, SUMMARY, RunFolder
 from quantrial.study import load_study
 
@@ -106,9 +106,12 @@ def _order_drifts(run: RunFolder, study: Study) -> Iterator[Drift]:
     if imported:
         return
     ids = {task: [item.id for item in items.get(task, [])] for task in study.tasks}
+    order = recorded_order(
+        run.read_manifest(), sum(map(len, ids.values())), path=run.path / "manifest.json"
+    )
     planned = {
         (call.task, call.item, call.arm, call.replicate): (call.order, call.block)
-        for call in round_robin(ids, list(study.arms), seed=study.seed)
+        for call in planned_calls(order, ids, study)
     }
     prompts: dict[tuple[str, str], tuple[str | None, str]] = {}
     for task in study.tasks:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from analysis.fabricated import (
     scored,
     summary_of,
 )
-from quantrial.analysis import Flow, score_task
+from quantrial.analysis import Flow, TaskOutcomes, score_task
 from quantrial.analysis.outcomes import plain
 from quantrial.errors import DataError
 from quantrial.records import Response
@@ -27,6 +28,26 @@ from quantrial.tasks import Task, make_task
 @pytest.fixture
 def task() -> Task:
     return make_task("quiz", make_study().tasks["quiz"])
+
+
+def flow(found: TaskOutcomes) -> Flow:
+    """Return what became of the calls, without what is counted by arm."""
+    return replace(found.flow, retries={}, faults={})
+
+
+def test_a_second_answer_enters_no_comparison_and_is_no_duplicate(task: Task) -> None:
+    items = quiz(2)
+    given = [
+        make_response(items[0], "ref", "A"),
+        make_response(items[1], "ref", FAULT),
+        make_response(items[0], "ref", "D", replicate=1),
+        make_response(items[1], "ref", "B", replicate=1, attempt=2),
+    ]
+    found = score_task(task, items, {"ref": given})
+    assert flow(found) == Flow(2, 1, faulted=1, missing=0, duplicates=0, analysed_items=1)
+    assert found.flow.retries == {"ref": 0}
+    assert [r and r.output for r in found.responses["ref"]] == ["A", None]
+    assert {at: r.output for at, (r, _) in found.again["ref"].items()} == {0: "D", 1: "B"}
 
 
 def test_columns_are_in_the_order_of_the_items_and_arms(task: Task) -> None:
@@ -70,6 +91,8 @@ def test_a_fault_leaves_its_pair_out_and_no_other() -> None:
         "missing": 0,
         "duplicates": 0,
         "analysed_items": 2,
+        "retries": {"ref": 0, "new": 0, "old": 0},
+        "faults": {"ref": 0, "new": 1, "old": 1},
     }
 
 
@@ -83,7 +106,7 @@ def test_last_answer_wins_and_duplicates_are_counted(task: Task) -> None:
         make_response(first, "new", "A"),
     ]
     found = score_task(task, items, {"new": given})
-    assert found.flow == Flow(2, 2, 0, 0, duplicates=2, analysed_items=2)
+    assert flow(found) == Flow(2, 2, 0, 0, duplicates=2, analysed_items=2)
     assert [r.output for r in found.responses["new"] if r] == ["A", "B"]
     assert found.panel.numerators[:, 0, 0].tolist() == [1, 1]
 
@@ -92,7 +115,7 @@ def test_last_answer_wins_and_duplicates_are_counted(task: Task) -> None:
 def test_an_answer_among_faults_is_the_answer(task: Task, outputs: list[str]) -> None:
     items = quiz(1)
     given = [make_response(items[0], "new", output) for output in outputs]
-    assert score_task(task, items, {"new": given}).flow == Flow(1, 1, 0, 0, 0, 1)
+    assert flow(score_task(task, items, {"new": given})) == Flow(1, 1, 0, 0, 0, 1)
 
 
 @pytest.mark.parametrize("status", ["engine_error", "timeout", "context_overflow"])
@@ -101,7 +124,8 @@ def test_every_fault_counts_once_a_call(task: Task, status: str) -> None:
     given = [make_response(items[0], "new", FAULT, status=status, attempt=k) for k in (1, 2, 3)]
     found = score_task(task, items, {"new": [*given, make_response(items[1], "new", "B")]})
     # the third item was never asked
-    assert found.flow == Flow(3, 1, faulted=1, missing=1, duplicates=0, analysed_items=1)
+    assert flow(found) == Flow(3, 1, faulted=1, missing=1, duplicates=0, analysed_items=1)
+    assert (found.flow.retries, found.flow.faults) == ({"new": 2}, {"new": 1})
     assert found.outcomes["new"][0] is None
     assert found.outcomes["new"][2] is None
 
@@ -143,8 +167,8 @@ def test_answered_by(task: Task) -> None:
 
 def test_no_responses_at_all(task: Task) -> None:
     empty: dict[str, list[Response]] = {"ref": [], "new": []}
-    assert score_task(task, quiz(3), empty).flow == Flow(6, 0, 0, 6, 0, 0)
-    assert score_task(task, [], empty).flow == Flow(0, 0, 0, 0, 0, 0)
+    assert flow(score_task(task, quiz(3), empty)) == Flow(6, 0, 0, 6, 0, 0)
+    assert flow(score_task(task, [], empty)) == Flow(0, 0, 0, 0, 0, 0)
 
 
 def test_plain_knows_no_nan_and_no_numpy() -> None:

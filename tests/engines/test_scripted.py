@@ -91,7 +91,7 @@ def test_faults_come_on_cue(kind: str, error: type[EngineError]) -> None:
             engine.ask(Request(text="2"))
         assert type(caught.value) is error
     assert engine.ask(Request(text="3")).output == "x"
-    assert len(engine.calls) == 4
+    assert engine.asked == 4
     assert engine.starts == (3 if kind == "crash" else 1)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,7 +89,11 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What became of the planned calls; `analysed_items` were answered by every arm."""
+    """What became of the planned calls; `analysed_items` were answered by every arm.
+
+    By arm: `retries` is how often a call was asked again after a fault, `faults` how many calls got
+    no answer in the end. The second answers of the reference are not among any of these.
+    """
 
     planned: int
     answered: int
@@ -97,6 +101,8 @@ class Flow:
     missing: int
     duplicates: int
     analysed_items: int
+    retries: Mapping[str, int] = field(default_factory=dict)
+    faults: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +110,7 @@ class TaskOutcomes:
     """One task's responses beside what scoring makes of them, by arm and in the order of `items`.
 
     `responses[arm][i]` and `outcomes[arm][i]` are None where the arm gave no answer to item i.
+    `again` holds the second answers of arms that were asked twice, and enters no comparison.
     """
 
     task: Task
@@ -112,6 +119,7 @@ class TaskOutcomes:
     outcomes: Mapping[str, tuple[Outcome | None, ...]]
     flow: Flow
     panel: Panel
+    again: Mapping[str, Mapping[int, tuple[Response, Outcome]]] = field(default_factory=dict)
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -139,18 +147,26 @@ def score_task(
     index = {item.id: i for i, item in enumerate(items)}
     chosen: dict[str, tuple[Response | None, ...]] = {}
     outcomes: dict[str, tuple[Outcome | None, ...]] = {}
-    faulted = duplicates = 0
+    again: dict[str, dict[int, tuple[Response, Outcome]]] = {}
+    retries, faults = dict.fromkeys(responses, 0), dict.fromkeys(responses, 0)
+    duplicates = 0
     for arm, attempts in responses.items():
         row: list[Response | None] = [None] * len(items)
         failed: set[int] = set()
         for response in attempts:
             at = index[response.item]
+            if response.replicate:
+                if response.status == "ok":
+                    found = task.score(items[at], response.output)
+                    again.setdefault(arm, {})[at] = (response, found)
+                continue
+            retries[arm] += response.attempt > 1
             if response.status != "ok":
                 failed.add(at)
                 continue
             duplicates += row[at] is not None
             row[at] = response
-        faulted += sum(row[at] is None for at in failed)
+        faults[arm] = sum(row[at] is None for at in failed)
         chosen[arm] = tuple(row)
         outcomes[arm] = tuple(
             None if response is None else task.score(item, response.output)
@@ -162,6 +178,7 @@ def score_task(
     if items and stratum is not None:
         panel = replace(panel, strata=labels(items, stratum))
     planned, answered = len(items) * len(responses), int(panel.answered.sum())
+    faulted = sum(faults.values())
     flow = Flow(
         planned=planned,
         answered=answered,
@@ -169,8 +186,10 @@ def score_task(
         missing=planned - answered - faulted,
         duplicates=duplicates,
         analysed_items=int(panel.answered.all(axis=1).sum()),
+        retries=retries,
+        faults=faults,
     )
-    return TaskOutcomes(task, tuple(items), chosen, outcomes, flow, panel)
+    return TaskOutcomes(task, tuple(items), chosen, outcomes, flow, panel, again)
 
 
 def _panel(

@@ -26,6 +26,7 @@ from quantrial.analysis.heterogeneity import heterogeneity
 from quantrial.analysis.methods import POWER, Contrast, Methods, also, verdict
 from quantrial.analysis.outcomes import Panel, TaskOutcomes, labels
 from quantrial.analysis.remarks import Remarks
+from quantrial.analysis.repeats import repeats
 from quantrial.analysis.text_signs import text_signs
 from quantrial.stats import detectable_difference, holm, worst_case
 
@@ -74,6 +75,7 @@ class TaskSummary:
             "flow": asdict(self.scored.flow),
             "endpoints": endpoints,
             "flips": [self._flips(r, c) for r, c in self.pairs],
+            "repeats": repeats(self.scored, self.study.reference, alpha=self.study.alpha),
             "failure_modes": {arm: self._failures(arm) for arm in self.scored.arms},
             "error_loss": self._error_loss(),
             "letter_shifts": self._letter_shifts(),

@@ -68,6 +68,10 @@ def run(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The run folder.", show_default="runs/<name>")
     ] = None,
+    retry_faults: Annotated[
+        bool,
+        typer.Option("--retry-faults", help="Ask again what ended in a fault, and nothing else."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Ask every item of every arm.
@@ -80,7 +84,7 @@ def run(
     from quantrial.cli.progress import listening
 
     with _resumable(), listening() as listener:
-        result = commands.run(study, out=out, listener=listener)
+        result = commands.run(study, out=out, retry_faults=retry_faults, listener=listener)
     show.document(result) if as_json else show.run(result)
 
 

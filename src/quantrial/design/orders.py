@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import numpy as np
+    from quantrial.design.draws import Drawing
 
 
 def williams(k: int) -> tuple[tuple[int, ...], ...]:
@@ -28,7 +28,7 @@ def williams(k: int) -> tuple[tuple[int, ...], ...]:
 
 
 def balanced_orders(
-    arms: Sequence[str], blocks: int, *, rng: np.random.Generator
+    arms: Sequence[str], blocks: int, *, rng: Drawing
 ) -> tuple[tuple[str, ...], ...]:
     """Give each block an order of the arms, drawn at random and balanced over the blocks.
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ _OPTIONS = {
     "faults": Option(list, []),
     "log": Option(str),
     "constrains": Option(bool, True),
+    "parallel": Option(bool, True),
+    "one_at_a_time": Option(bool, False),
     "quantization": Option(str),
     "bytes": Option(int, low=0),
 }
@@ -64,17 +67,22 @@ _FAULT = {
     "matching": Option(str),
     "kind": Option(str, "engine_error"),
     "times": Option(int, 1, low=1),
+    "retry_after": Option(float, 0.0, low=0),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault on cue: `times` calls, from number `call` (from 1) on or with `matching` in them."""
+    """A fault on cue: `times` calls, from number `call` (from 1) on or with `matching` in them.
+
+    It asks to be tried again after `retry_after` seconds.
+    """
 
     kind: FaultKind = "engine_error"
     call: int | None = None
     matching: str | None = None
     times: int = 1
+    retry_after: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +93,16 @@ class Script:
     load: float = 0.0
     faults: tuple[Fault, ...] = ()
     log: Path | None = None
+    remembers: bool = True
     constrains: bool = True
+    parallel: bool = True
+    one_at_a_time: bool = False
     quantization: str | None = None
     bytes_on_disk: int | None = None
 
 
 class ScriptedEngine:
-    """Answers from `replies`, and keeps every request it was asked in `calls`.
+    """Answers from `replies`, and keeps every request it was asked in `calls` (not in a run).
 
     `replies` is a function of the request; or a mapping from prompt to answer, where the prompt
     itself is looked up first and then the first key that occurs in it; or a sequence of answers,
@@ -111,10 +122,13 @@ class ScriptedEngine:
         seed: int = 0,
     ):
         self.calls: list[Request] = []
+        self.asked = 0
         self.starts = 0
+        self._lock = threading.Lock()
         self._replies = replies
         self._script = script or Script()
-        self.abilities = frozenset({"fresh", *(["grammar"] if self._script.constrains else [])})
+        said = {"grammar": self._script.constrains, "parallel": self._script.parallel}
+        self.abilities = frozenset({"fresh", *(able for able, so in said.items() if so)})
         self._model = model
         self._seed = seed
         self._loaded = False
@@ -129,6 +143,7 @@ class ScriptedEngine:
             sha256=_hex(self._model),
             bytes_on_disk=script.bytes_on_disk,
             quantization=script.quantization,
+            one_at_a_time=script.one_at_a_time,
         )
 
     def versions(self) -> Mapping[str, str]:
@@ -151,15 +166,19 @@ class ScriptedEngine:
     def ask(self, request: Request) -> Reply:
         """Answer from the script, or fail on cue."""
         self.start()
-        self.calls.append(request)
-        self._write_log(request)
+        with self._lock:
+            self.asked += 1
+            number = self.asked
+            if self._script.remembers:
+                self.calls.append(request)
+            self._write_log(request)
         started = time.perf_counter()
         if self._script.delay > request.timeout:
             time.sleep(request.timeout)
             raise EngineTimeoutError(f"no answer within {request.timeout:g} s")
         if self._script.delay:
             time.sleep(self._script.delay)
-        self._fail_on_cue(request)
+        self._fail_on_cue(request, number)
         refuse_unable(request, self)
         output, finish_reason = _cut(self._output(request), request)
         load, self._load = self._load, None
@@ -191,8 +210,7 @@ class ScriptedEngine:
         choices = replies or _alternatives(request.grammar)
         return choices[int(digest[:16], 16) % len(choices)] if choices else digest
 
-    def _fail_on_cue(self, request: Request) -> None:
-        number = len(self.calls)
+    def _fail_on_cue(self, request: Request, number: int) -> None:
         for i, fault in enumerate(self._script.faults):
             if fault.matching is not None:
                 due = fault.matching in prompt_of(request) and self._fired[i] < fault.times
@@ -203,12 +221,14 @@ class ScriptedEngine:
                 self._fired[i] += 1
                 if fault.kind == "crash":
                     self._loaded = False
-                raise _ERRORS[fault.kind](f"scripted {fault.kind} at call {number}")
+                error = _ERRORS[fault.kind](f"scripted {fault.kind} at call {number}")
+                error.retry_after = fault.retry_after
+                raise error
 
     def _write_log(self, request: Request) -> None:
         if self._script.log is None:
             return
-        record = {"call": len(self.calls), "model": self._model, "prompt": prompt_of(request)}
+        record = {"call": self.asked, "model": self._model, "prompt": prompt_of(request)}
         try:
             with self._script.log.open("ab") as log:
                 log.write(orjson.dumps(record) + b"\n")
@@ -229,7 +249,10 @@ def scripted_from_options(
         load=said["load"],
         faults=tuple(_fault(f, f"{key}.faults.{i}") for i, f in enumerate(said["faults"])),
         log=base / said["log"] if said["log"] else None,
+        remembers=False,  # a run may be long
         constrains=said["constrains"],
+        parallel=said["parallel"],
+        one_at_a_time=said["one_at_a_time"],
         quantization=said["quantization"],
         bytes_on_disk=said["bytes"],
     )

@@ -24,8 +24,15 @@ _NEEDS = {
 }
 
 
-def refuse_unconstrained(prepared: Prepared, engines: Mapping[str, Engine]) -> None:
-    """Refuse a task whose decoding is constrained on an engine that cannot do that."""
+def refuse_unable(study: Study, prepared: Prepared, engines: Mapping[str, Engine]) -> None:
+    """Refuse what an arm's engine cannot do: constrained decoding, several calls at once."""
+    serial = [arm for arm, engine in engines.items() if "parallel" not in engine.abilities]
+    if study.design.slots > 1 and serial:
+        raise StudyError(
+            f"the engine of {', '.join(serial)} answers one call at a time; slots are the same for "
+            "every arm, so 1 is right here",
+            key="design.slots",
+        )
     for name, task in prepared.tasks.items():
         for need in sorted(task.needs):
             unable = [arm for arm, engine in engines.items() if need not in engine.abilities]
@@ -48,7 +55,7 @@ def refuse_foreign(study: Study, run: RunFolder) -> None:
             )
         return
     manifest = run.read_manifest()
-    if manifest.study["hash"] == study.hash:
+    if study.is_of(manifest.study["hash"], early=not manifest.design):
         return
     if manifest.study["name"] != study.study:
         raise RunChangedError(

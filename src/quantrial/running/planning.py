@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,16 +15,15 @@ from quantrial.design.plan import (
     prospects,
 )
 from quantrial.running.arms import arm_records, opened_engines
-from quantrial.running.guard import refuse_unconstrained
+from quantrial.running.guard import refuse_unable
 from quantrial.running.manifest import available_memory, differences
+from quantrial.running.ordering import choose_order, fit_together, planned_calls
 from quantrial.running.prepare import Prepared, prepare
-from quantrial.running.runner import request_for
+from quantrial.running.probing import probe as timed
 
 if TYPE_CHECKING:
-    from quantrial.engines import Engine
     from quantrial.study import Study
 
-PROBE_ITEMS = 3
 _FREE = ("entity_free_correct",)  # measured on the items without gold alone
 
 
@@ -37,15 +35,23 @@ def plan_study(study: Study, *, base: Path, probe: bool = False) -> Plan:
     """
     with opened_engines(study, base=base) as engines:
         prepared = prepare(study, base=base)
-        refuse_unconstrained(prepared, engines)
+        refuse_unable(study, prepared, engines)
         records = arm_records(study, engines)
-        seconds = {n: _probe(study, prepared, e) for n, e in engines.items()} if probe else {}
+        together = fit_together(records)
+        probes = {
+            name: timed(study, prepared, engine, alone=not together)
+            for name, engine in engines.items()
+            if probe
+        }
+    order = choose_order(study, prepared, together=together, probes=probes)
+    calls = planned_calls(order, prepared.ids, study)
+    seconds = {name: one.seconds for name, one in probes.items()}
     tasks = tuple(_task_plan(study, prepared, name) for name in prepared.tasks)
     sizes = [record["bytes_on_disk"] for record in records.values()]
     return Plan(
         study=study.study,
         reference=study.reference,
-        calls=len(prepared.calls),
+        calls=len(calls),
         tasks=tasks,
         arms=tuple(
             ArmPlan(
@@ -106,19 +112,3 @@ def _endpoint_margins(study: Study, prepared: Prepared, name: str) -> Iterator[E
         items = [item for item in prepared.items[name] if endpoint not in _FREE or not item.gold]
         least = least_for_margin(margin, alpha=study.alpha, proportion=endpoint not in scores)
         yield EndpointMargin(endpoint, margin, len(items), least)
-
-
-def _probe(study: Study, prepared: Prepared, engine: Engine) -> Mapping[str, float]:
-    """Time a few calls a task, after one that warms up, and scale them to the whole task."""
-    engine.start()
-    spent = {}
-    for name, task in prepared.tasks.items():
-        items = prepared.items[name]
-        few = items[:: max(1, len(items) // PROBE_ITEMS)][:PROBE_ITEMS]
-        prompts = [request_for(task.prompt(item), study, name) for item in (few[0], *few)]
-        engine.ask(prompts[0])
-        clock = time.monotonic()
-        for prompt in prompts[1:]:
-            engine.ask(prompt)
-        spent[name] = (time.monotonic() - clock) / len(few) * len(items)
-    return spent

@@ -1,4 +1,4 @@
-"""From a study to what will be asked: items drawn, tasks made, calls in order. Nothing is spent."""
+"""From a study to what will be asked: items drawn, tasks made. Nothing is spent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.design.sampling import draw
-from quantrial.design.schedule import Call, round_robin
 from quantrial.errors import DataError
 from quantrial.tasks import Task, make_task
 from quantrial.tasks.sources import entity_types, load_items
@@ -24,12 +23,16 @@ class Prepared:
 
     tasks: Mapping[str, Task]
     items: Mapping[str, tuple[Item, ...]]
-    calls: tuple[Call, ...]
     provenance: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def ids(self) -> dict[str, list[str]]:
+        """The ids of each task's items, in the order they are asked."""
+        return {name: [item.id for item in drawn] for name, drawn in self.items.items()}
 
 
 def prepare(study: Study, *, base: Path) -> Prepared:
-    """Load and draw the items of every task, and put the calls in order.
+    """Load and draw the items of every task.
 
     Args:
         study: the study.
@@ -53,9 +56,7 @@ def prepare(study: Study, *, base: Path) -> Prepared:
         types = entity_types(loaded.items) if spec.kind == "spans" else ()
         tasks[name] = make_task(name, spec, shots=loaded.shots, types=types)
         provenance[name] = {**loaded.provenance, "available": len(loaded.items)}
-    ids = {name: [item.id for item in drawn] for name, drawn in items.items()}
-    calls = round_robin(ids, list(study.arms), seed=study.seed)
-    return Prepared(tasks, items, calls, provenance)
+    return Prepared(tasks, items, provenance)
 
 
 def _check_cluster(items: Sequence[Item], cluster: str | None) -> None:

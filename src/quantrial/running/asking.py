@@ -1,0 +1,53 @@
+"""Asking once: from a task's prompt to a request, and from whatever an engine does to a reply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from quantrial.engines.base import Message, Reply, Request
+from quantrial.errors import ContextOverflowError, EngineError, EngineTimeoutError
+
+if TYPE_CHECKING:
+    from quantrial.engines.base import Engine
+    from quantrial.study import Study
+    from quantrial.tasks import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of asking once. `final`: asking again could not help, or is not needed."""
+
+    reply: Reply
+    status: str
+    error: str | None
+    final: bool
+    retry_after: float | None = None
+
+
+def request_for(prompt: Prompt, study: Study, task: str) -> Request:
+    """Turn a task's prompt into the request that every arm gets, byte for byte."""
+    return Request(
+        messages=tuple(Message(role, content) for role, content in prompt.messages),
+        text=prompt.text,
+        max_tokens=prompt.max_tokens,
+        stop=prompt.stop,
+        grammar=prompt.grammar,
+        schema=prompt.schema,
+        seed=study.seed,
+        timeout=study.tasks[task].timeout,
+    )
+
+
+def attempt(engine: Engine, request: Request) -> Attempt:
+    """Ask once; whatever an engine raises is a fault of the machinery, and no answer."""
+    try:
+        return Attempt(engine.ask(request), "ok", None, final=True)
+    except ContextOverflowError as exc:
+        return Attempt(Reply(""), "context_overflow", str(exc), final=True)
+    except EngineError as exc:
+        status = "timeout" if isinstance(exc, EngineTimeoutError) else "engine_error"
+        return Attempt(Reply(""), status, str(exc), not exc.retryable, exc.retry_after)
+    except Exception as exc:  # an engine of a third party may raise anything; it is its fault
+        said = f"the engine {engine.name!r} raised {type(exc).__name__}: {exc}"
+        return Attempt(Reply(""), "engine_error", said, final=True)

@@ -1,0 +1,242 @@
+"""One process's share of a run: ask, append the raw reply. It knows nothing of right and wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from quantrial.errors import EngineError
+from quantrial.records import Response, sha256_of
+from quantrial.running.asking import Attempt, attempt, request_for
+from quantrial.running.clock import JUMP, Clock
+from quantrial.running.progress import Listener, Progress
+from quantrial.running.retries import Breaker, wait_before
+
+if TYPE_CHECKING:
+    from quantrial.design.schedule import Call
+    from quantrial.engines.base import Engine, Request
+    from quantrial.running.prepare import Prepared
+    from quantrial.running.residence import Residence
+    from quantrial.running.store import ResponseWriter, RunFolder
+    from quantrial.study import Study
+    from quantrial.tasks import Prompt
+
+_Key = tuple[str, str, str, int]
+
+
+def _key(call: Call) -> _Key:
+    return (call.task, call.item, call.arm, call.replicate)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Equipment:
+    """What a session works with."""
+
+    engines: Mapping[str, Engine]
+    residence: Residence
+    writer: ResponseWriter
+    listener: Listener | None = None
+    clock: Clock = dataclasses.field(default_factory=Clock)
+
+
+class Session:
+    """What is recorded, what is left, how fast it goes. Calls of one arm's turn share its slots."""
+
+    def __init__(
+        self, study: Study, prepared: Prepared, calls: Sequence[Call], equipment: Equipment
+    ):
+        self.study = study
+        self.prepared = prepared
+        self.calls = calls
+        self._with = equipment
+        self._items = {
+            (task, item.id): item for task, items in prepared.items.items() for item in items
+        }
+        self.finished: dict[_Key, bool] = {}  # key -> whether it was answered
+        self._attempts: Counter[_Key] = Counter()
+        self._allowed: dict[_Key, int] = {}  # attempts in all, where that is not the study's number
+        self._breaker = Breaker(study.design.slots)
+        self._lock = threading.RLock()  # what is below, and the order of lines
+        self._stopping = threading.Event()
+        self.asked = 0
+        self.faults = 0
+        self.notes: list[str] = []
+        self._began = equipment.clock.steady()
+        self._total = Counter(call.arm for call in calls)
+        self._done: Counter[str] = Counter()
+
+    def recall(self, run: RunFolder, streams: Sequence[tuple[str, str]]) -> None:
+        """Take stock of what earlier sessions recorded."""
+        for task, arm in streams:
+            known = {item.id for item in self.prepared.items[task]}
+            for response in run.read_responses(task, arm, known=known):
+                key = (task, response.item, arm, response.replicate)
+                self._attempts[key] = max(self._attempts[key], response.attempt)
+                self._note(key, response.status)
+
+    def forgive(self) -> list[Call]:
+        """Take back every final fault, and list those calls: they get as many attempts again."""
+        forgiven = [call for call in self.calls if self.finished.get(_key(call)) is False]
+        for key in map(_key, forgiven):
+            del self.finished[key]
+            self._done[key[2]] -= 1
+            self._allowed[key] = self._attempts[key] + self.study.design.attempts
+        return forgiven
+
+    def pending(self) -> list[Call]:
+        """List the calls that are still to be asked, in their order."""
+        return [call for call in self.calls if _key(call) not in self.finished]
+
+    def warm_up(self, pending: Sequence[Call]) -> None:
+        """Load every arm that has calls left; it answers its first prompt once, unrecorded."""
+        for name, engine in self._with.engines.items():
+            first = next((call for call in pending if call.arm == name), None)
+            if first is None:
+                continue
+            self._tell(f"loading {name}")
+            self._with.residence.ready(name)
+            with contextlib.suppress(EngineError):  # the recorded call will say what is wrong
+                reply = engine.ask(request_for(self._prompt(first), self.study, first.task))
+                self._with.residence.told(name, reply.timing.load)
+        self._began = self._with.clock.steady()
+
+    def answer(self, pending: Sequence[Call]) -> None:
+        """Ask the pending calls, one arm's turn after another."""
+        slots = self.study.design.slots
+        with self._pool(slots) as pool:
+            for (_, arm), turn in groupby(pending, key=lambda call: (call.block, call.arm)):
+                self._with.residence.ready(arm)
+                if pool is None:
+                    for call in turn:
+                        self.ask(call)
+                else:
+                    self._at_once(pool, turn)
+
+    @contextlib.contextmanager
+    def _pool(self, slots: int) -> Iterator[ThreadPoolExecutor | None]:
+        if slots == 1:
+            yield None
+            return
+        pool = ThreadPoolExecutor(max_workers=slots, thread_name_prefix="slot")
+        try:
+            yield pool
+        finally:
+            # calls under way end when their engine is closed, and are not recorded any more
+            with self._lock:
+                self._stopping.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _at_once(self, pool: ThreadPoolExecutor, turn: Iterator[Call]) -> None:
+        futures = [pool.submit(self.ask, call) for call in turn]
+        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        for future in done:
+            future.result()
+
+    def ask(self, call: Call) -> None:
+        """Ask one call until it is answered or its attempts are used up; record every attempt."""
+        key = _key(call)
+        prompt = self._prompt(call)
+        digest = sha256_of(prompt.canonical())
+        request = request_for(prompt, self.study, call.task)
+        while key not in self.finished and not self._stopping.is_set():
+            found = self._attempt(call, request, digest)
+            if key not in self.finished:
+                self._rest(wait_before(self._attempts[key], found.retry_after))
+        with self._lock:
+            if key in self.finished:
+                self.asked += 1
+                self._tell("asking")
+
+    def _attempt(self, call: Call, request: Request, digest: str) -> Attempt:
+        clock, key = self._with.clock, _key(call)
+        started, wall, steady = clock.stamp(), clock.wall(), clock.steady()
+        found = attempt(self._with.engines[call.arm], request)
+        took = clock.steady() - steady
+        jumped = clock.wall() - wall - took
+        with self._lock:
+            if self._stopping.is_set():
+                return found
+            self._attempts[key] += 1
+            self._with.writer.append(self._response(call, found, digest, started, took))
+            if found.final and found.status != "ok":
+                self._allowed[key] = self._attempts[key]
+            self._note(key, found.status)
+            self.faults += found.status != "ok"
+            if abs(jumped) > JUMP:
+                self.notes.append(
+                    f"the clock jumped by {jumped:+.0f} s while {call.arm} answered item "
+                    f"{call.item} of {call.task}: it was set, or the machine slept"
+                )
+            self._breaker.watch(call.arm, found.status, found.error)
+        return found
+
+    def _response(
+        self, call: Call, found: Attempt, digest: str, started: str, took: float
+    ) -> Response:
+        reply = found.reply
+        timing: dict[str, Any] = dataclasses.asdict(reply.timing)
+        if timing["wall"] is None:
+            timing["wall"] = took
+        timing["load"] = self._with.residence.told(call.arm, timing["load"])
+        return Response(
+            study=self.study.study,
+            task=call.task,
+            arm=call.arm,
+            item=call.item,
+            replicate=call.replicate,
+            attempt=self._attempts[_key(call)],
+            order=call.order,
+            block=call.block,
+            status=found.status,
+            error=found.error,
+            output=reply.output,
+            finish_reason=reply.finish_reason,
+            prompt_tokens=reply.prompt_tokens,
+            completion_tokens=reply.completion_tokens,
+            decoded_tokens=reply.decoded_tokens,
+            timing=timing,
+            started_at=started,
+            prompt_sha256=digest,
+        )
+
+    def _note(self, key: _Key, status: str) -> None:
+        before = key in self.finished
+        allowed = self._allowed.get(key, self.study.design.attempts)
+        if status == "ok":
+            self.finished[key] = True
+        elif status == "context_overflow" or self._attempts[key] >= allowed:
+            self.finished.setdefault(key, False)
+        if key in self.finished and not before:
+            self._done[key[2]] += 1
+
+    def _rest(self, seconds: float) -> None:
+        if self.study.design.slots == 1:
+            self._with.clock.sleep(seconds)
+        else:
+            self._stopping.wait(seconds)
+
+    def _prompt(self, call: Call) -> Prompt:
+        return self.prepared.tasks[call.task].prompt(self._items[call.task, call.item])
+
+    def _tell(self, phase: str) -> None:
+        if self._with.listener is None:
+            return
+        seconds = self._with.clock.steady() - self._began
+        rate = self.asked / seconds if self.asked and seconds > 0 else None
+        left = sum(self._total.values()) - sum(self._done.values())
+        self._with.listener(
+            Progress(
+                phase=phase,
+                done={arm: self._done[arm] for arm in self.study.arms},
+                total={arm: self._total[arm] for arm in self.study.arms},
+                rate=rate,
+                seconds_left=left / rate if rate else None,
+                faults=self.faults,
+            )
+        )

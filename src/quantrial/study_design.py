@@ -1,0 +1,41 @@
+"""The part of a study file that says in which order, and how often, arms are asked."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Design(BaseModel):
+    """The order of calls."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    schedule: Literal["auto", "blocked", "round_robin", "sequential"] = "auto"
+    """`auto`: blocks of one item where all arms fit in memory together, else few large blocks.
+
+    `blocked`: in each block every arm answers the block's items, one arm after another, the orders
+    of arms balanced over blocks. `round_robin`: blocks of one item, the arm order rotated.
+    `sequential`: one arm after the other.
+    """
+    blocks: int | None = Field(default=None, ge=1)
+    """How many blocks (`auto`, `blocked`). By default 8, or more where loading models allows."""
+    repeat_reference: int = Field(default=30, ge=0)
+    """How many items of each task the reference answers twice: how far an arm strays from itself.
+
+    All of them where a task has fewer; 0 for none.
+    """
+    slots: int = Field(default=1, ge=1, le=256)
+    """How many calls an arm answers at once, the same for every arm.
+
+    Above 1 the answers of most engines depend on which calls happened to run together.
+    """
+    attempts: int = Field(default=3, ge=1, le=10)
+    """How often a call is tried before its fault is recorded for good."""
+
+    @model_validator(mode="after")
+    def _blocks_are_of_use(self) -> Design:
+        if self.blocks is not None and self.schedule in ("round_robin", "sequential"):
+            raise ValueError(f"`blocks` says nothing under the schedule {self.schedule!r}")
+        return self
