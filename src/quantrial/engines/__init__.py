@@ -30,8 +30,8 @@ __all__ = [
 ]
 
 GROUP = "quantrial.engines"
-_BUILT_IN = ("llamacpp", "scripted")
-_LATER = ("ollama", "openai")
+_BUILT_IN = ("llamacpp", "openai", "scripted")
+_LATER = ("ollama",)
 
 
 def make_engine(name: str, arm: Arm, *, base: Path, seed: int) -> Engine:
@@ -58,6 +58,11 @@ def make_engine(name: str, arm: Arm, *, base: Path, seed: int) -> Engine:
             degrade=arm.degrade,
             key=key,
         )
+    if arm.engine == "openai":
+        _refuse_making(arm, key)
+        from quantrial.engines.openai import OpenAIEngine
+
+        return OpenAIEngine(arm.model, arm.options, key=key)
     if arm.engine == "scripted":
         _refuse_making(arm, key)
         from quantrial.engines.scripted import scripted_from_options

@@ -11,7 +11,14 @@ from quantrial.errors import StudyError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_NOUNS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+_NOUNS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a text",
+    list: "a list",
+    dict: "a mapping",
+}
 
 
 @dataclass(frozen=True, slots=True)

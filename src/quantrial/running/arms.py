@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.engines import make_engine
-from quantrial.errors import ModelFileError
+from quantrial.errors import EngineError, ModelFileError
 from quantrial.running.manifest import arm_record
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def arm_records(study: Study, engines: Mapping[str, Engine]) -> dict[str, dict[s
 
     Raises:
         ModelFileError: a model is unusable; the message names the arm.
+        EngineError: a server cannot be reached, or serves another model; likewise.
     """
     records = {}
     for name, engine in engines.items():
@@ -39,5 +40,8 @@ def arm_records(study: Study, engines: Mapping[str, Engine]) -> dict[str, dict[s
             artifact = engine.describe()
         except ModelFileError as exc:
             raise ModelFileError(f"{exc} (arm {name!r})") from exc
+        except EngineError as exc:
+            exc.args = (f"{exc} (arm {name!r})",)
+            raise
         records[name] = arm_record(study.arms[name].engine, artifact, engine.versions())
     return records

@@ -1,0 +1,336 @@
+"""Any OpenAI-compatible server: llama-server, vLLM, SGLang, LM Studio, TGI, a hosted one.
+
+    arms:
+      q4:
+        engine: openai
+        model: llama-3.1-8b-q4_k_m
+        options: {base_url: "http://127.0.0.1:8080/v1", server: llama.cpp, api_key_env: MY_KEY}
+
+Keys come from the environment, and go nowhere but to the server. The official client is told not to
+try again by itself: quantrial counts every attempt. An answer is streamed, bounded in bytes and
+time, and refused where it is another model's, is not whole, or is counted wrongly.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from quantrial.engines.abilities import refuse_unable, refuse_unheld
+from quantrial.engines.base import Reply, Request
+from quantrial.engines.openai_served import Served, artifact_of, look_up
+from quantrial.engines.openai_wire import SERVERS, Dialect, Gathered, call_of, unknown_form
+from quantrial.engines.options import Option, read_options
+from quantrial.errors import (
+    EngineCrashedError,
+    EngineError,
+    EngineStartError,
+    EngineTimeoutError,
+    MissingExtraError,
+    StudyError,
+)
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+    from quantrial.engines.artifact import Artifact
+
+_OPTIONS = {
+    "base_url": Option(str),  # such as http://127.0.0.1:8080/v1
+    "replicas": Option(list, []),  # further base URLs that serve the same model
+    "api_key_env": Option(str),  # the variable of the environment that holds the key
+    "server": Option(str, "generic", choices=tuple(SERVERS)),
+    "stream": Option(bool, True),  # needed for the time to the first token
+    "prompt_cache": Option(bool, False),  # llama.cpp only: elsewhere the server decides
+    "limit_key": Option(str, "max_tokens", choices=("max_tokens", "max_completion_tokens")),
+    "served_as": Option(str),  # the model's name in answers, where it is not the one asked for
+    "fingerprint": Option(str),  # an answer with another one is a fault
+    "extra_body": Option(dict, {}),  # further keys of every request; null leaves one out
+}
+# where a server stands is no part of what it is
+_PLACES = ("base_url", "replicas", "api_key_env")
+_AVOIDED = 30.0  # seconds for which a replica that failed is asked only if no other is there
+_SECRET = 8  # characters from which on a key is looked for in answers
+
+
+@dataclass
+class _Replica:
+    url: str
+    client: OpenAI | None = None
+    in_flight: int = 0
+    last: int = 0  # number of the call it got last
+    avoided_until: float = 0.0
+    served: Served | None = None  # what it was found to serve, since it last failed
+
+
+class OpenAIEngine:
+    """One model on one or more OpenAI-compatible servers; several threads may ask at once."""
+
+    name = "openai"
+
+    def __init__(self, model: str, options: Mapping[str, Any] | None = None, *, key: str = "arm"):
+        """Check the options and find the key; nothing is asked of a server yet.
+
+        Args:
+            model: the model's name, as the server lists it.
+            options: `base_url` and others; see the top of this file and docs/engines.md.
+            key: where the arm stands in the study, for messages.
+
+        Raises:
+            StudyError: an option is unknown or wrong, or the variable that should hold the key is
+                not set.
+        """
+        said = read_options(options or {}, _OPTIONS, key=f"{key}.options")
+        urls = _urls(said, key=f"{key}.options")
+        self._secret = _secret(said["api_key_env"], key=f"{key}.options.api_key_env")
+        self._said = {name: value for name, value in said.items() if name not in _PLACES and value}
+        places = {*_PLACES}
+        self._dialect = Dialect(model, **{k: v for k, v in said.items() if k not in places})
+        self.abilities = SERVERS[said["server"]]
+        self._replicas = [_Replica(url) for url in urls]
+        self._lock = threading.Lock()
+        self._calls = 0
+        self._served: Served | None = None  # what was found first; nothing else is accepted later
+        self._fingerprint = said["fingerprint"]
+        self._ready = False
+
+    def describe(self) -> Artifact:
+        """Say what the server reports of the model; nothing is loaded for it.
+
+        Raises:
+            EngineStartError: the server cannot be reached, or does not serve the model.
+            MissingExtraError: the package `openai` is not installed.
+        """
+        replica = self._replicas[0]
+        served = self._look_up(replica)
+        artifact = artifact_of(served, self._dialect.model, url=replica.url)
+        return replace(artifact, options=self._said)
+
+    def versions(self) -> Mapping[str, str]:
+        """Name the versions of the client, and of the server where it says so."""
+        versions = {"openai": metadata.version("openai")}
+        if self._served is not None and self._served.build:
+            versions["server"] = self._served.build
+        return versions
+
+    def start(self) -> float:
+        """See that every replica serves the same model as ever; return the seconds it took.
+
+        Raises:
+            EngineStartError: one cannot be reached, or serves another model.
+        """
+        with self._lock:
+            if self._ready:
+                return 0.0
+        started = time.perf_counter()
+        for replica in self._replicas:
+            self._look_up(replica)
+        with self._lock:
+            self._ready = True
+        return time.perf_counter() - started
+
+    def ask(self, request: Request) -> Reply:
+        """Answer one request by the replica that has least to do."""
+        refuse_unable(request, self)
+        replica = self._take()
+        try:
+            if replica.served is None:
+                self._look_up(replica)
+            reply = self._ask(replica, request)
+        except EngineError as exc:
+            if isinstance(exc, EngineTimeoutError | EngineCrashedError | EngineStartError):
+                # it may come back as another: it is looked at again before it is asked again
+                replica.served = None
+                replica.avoided_until = time.monotonic() + _AVOIDED
+            raise self._hidden(exc) from exc.__cause__
+        finally:
+            with self._lock:
+                replica.in_flight -= 1
+        self._refuse_leak(reply)
+        return reply
+
+    def close(self) -> None:
+        """Close all connections."""
+        with self._lock:
+            self._ready = False
+            clients = [replica.client for replica in self._replicas]
+            for replica in self._replicas:
+                replica.client, replica.served = None, None
+        for client in clients:
+            if client is not None:
+                client.close()
+
+    def _take(self) -> _Replica:
+        with self._lock:
+            now = time.monotonic()
+            replica = min(
+                self._replicas, key=lambda r: (r.avoided_until > now, r.in_flight, r.last)
+            )
+            self._calls += 1
+            replica.last = self._calls
+            replica.in_flight += 1
+            return replica
+
+    def _client(self, replica: _Replica) -> OpenAI:
+        try:
+            from quantrial.engines.openai_http import connect
+        except ImportError as exc:
+            raise MissingExtraError(
+                "the engine 'openai'", package="openai", extra="openai"
+            ) from exc
+        with self._lock:
+            if replica.client is None:
+                replica.client = connect(replica.url, self._secret)
+            return replica.client
+
+    def _look_up(self, replica: _Replica) -> Served:
+        """Find what a replica serves; refuse anything but what was found first."""
+        try:
+            served = look_up(self._client(replica), replica.url, self._dialect)
+        except EngineError as exc:
+            raise self._hidden(exc) from exc.__cause__
+        with self._lock:
+            known = self._served = self._served or served
+            if served != known:
+                raise EngineStartError(
+                    f"{replica.url} serves another {self._dialect.model!r} than before: "
+                    f"{served.differences(known)}"
+                )
+            replica.served = served
+        return served
+
+    def _ask(self, replica: _Replica, request: Request) -> Reply:
+        from quantrial.engines.openai_http import BOUNDS, FOREIGN, Bounds, translate
+
+        client = self._client(replica)
+        path, body = call_of(request, self._dialect)
+        gathered = Gathered(request, self._dialect)
+        # an event of a token takes 300 bytes, and each alternative to it 120
+        size = 2**20 + request.max_tokens * (2**11 + 2**8 * request.logprobs)
+        token = BOUNDS.set(Bounds(size=size, seconds=request.timeout))
+        started = time.perf_counter()
+        try:
+            self._receive(client, path, body, gathered, request.timeout)
+            wall = time.perf_counter() - started
+        except EngineError:
+            raise
+        except FOREIGN as exc:
+            raise translate(exc, replica.url, request.timeout) from exc
+        finally:
+            BOUNDS.reset(token)
+        reply = gathered.reply(wall)
+        self._check_fingerprint(gathered.fingerprint, replica)
+        refuse_unheld(request, reply.output, reply.finish_reason)
+        return reply
+
+    def _receive(
+        self, client: OpenAI, path: str, body: dict[str, Any], gathered: Gathered, timeout: float
+    ) -> None:
+        from openai import Stream
+
+        started = time.perf_counter()
+        if not self._dialect.stream:
+            whole = client.post(path, cast_to=object, body=body, options={"timeout": timeout})
+            if not isinstance(whole, dict):
+                raise unknown_form(whole, TypeError("not a JSON object"))
+            gathered.add(whole, time.perf_counter() - started)
+            return
+        stream = client.post(
+            path,
+            cast_to=object,
+            body=body,
+            options={"timeout": timeout},
+            stream=True,
+            stream_cls=Stream[object],
+        )
+        with stream:
+            kind = stream.response.headers.get("content-type", "nothing")
+            if not kind.startswith("text/event-stream"):
+                text = stream.response.read()[:200]
+                raise EngineError(f"the server answered with {kind} and not a stream: {text!r}")
+            for event in stream:
+                gathered.add(event, time.perf_counter() - started)
+
+    def _check_fingerprint(self, fingerprint: str | None, replica: _Replica) -> None:
+        if fingerprint is None or (self._dialect.server == "generic" and not self._fingerprint):
+            return  # a hosted model's changes from call to call
+        with self._lock:
+            known = self._fingerprint = self._fingerprint or fingerprint
+        if fingerprint != known:
+            replica.served = None
+            error = EngineError(
+                f"{replica.url} answers with the fingerprint {fingerprint!r}, where it was "
+                f"{known!r}: other software or another model answers"
+            )
+            error.retryable = False
+            raise error
+
+    def _hidden(self, exc: EngineError) -> EngineError:
+        """Blot the key out of an error and of what caused it, in case a server repeats it."""
+        link: BaseException | None = exc
+        while link is not None and self._secret:
+            link.args = tuple(
+                arg.replace(self._secret, "***") if isinstance(arg, str) else arg
+                for arg in link.args
+            )
+            link = link.__cause__
+        return exc
+
+    def _refuse_leak(self, reply: Reply) -> None:
+        if self._secret and len(self._secret) >= _SECRET and self._secret in reply.output:
+            error = EngineError("the answer repeats the API key, and is not kept")
+            error.retryable = False
+            raise error
+
+
+def _secret(variable: str | None, *, key: str) -> str | None:
+    if variable is None:
+        return None
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
+        # it may be the key itself, which is not to be repeated
+        raise StudyError("expected the name of a variable of the environment", key=key)
+    value = os.environ.get(variable)
+    if not value:
+        raise StudyError(f"the variable {variable} is not set; export the key in it", key=key)
+    return value.strip()
+
+
+def _urls(said: Mapping[str, Any], *, key: str) -> list[str]:
+    if said["base_url"] is None:
+        raise StudyError(
+            "missing: the server's address, such as http://127.0.0.1:8080/v1", key=f"{key}.base_url"
+        )
+    urls = [said["base_url"], *said["replicas"]]
+    for i, url in enumerate(urls):
+        where = f"{key}.base_url" if i == 0 else f"{key}.replicas.{i - 1}"
+        parts = urlsplit(url) if isinstance(url, str) else None
+        try:
+            sound = parts is not None and parts.scheme in ("http", "https") and parts.hostname
+            _ = parts.port if parts is not None else None
+        except ValueError:
+            sound = None
+        if parts is None or not sound:
+            raise StudyError(
+                f"expected a URL such as http://127.0.0.1:8080/v1, got {url!r:.60}", key=where
+            )
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise StudyError(
+                "a key does not stand in a URL; the option `api_key_env` names a variable of the "
+                "environment that holds it",
+                key=where,
+            )
+    if len(set(urls)) < len(urls):
+        raise StudyError("the same URL stands twice", key=f"{key}.replicas")
+    try:
+        json.dumps(said["extra_body"])
+    except (TypeError, ValueError) as exc:
+        raise StudyError(f"cannot be sent as JSON: {exc}", key=f"{key}.extra_body") from exc
+    return [url.rstrip("/") for url in urls]

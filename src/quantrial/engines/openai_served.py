@@ -1,0 +1,173 @@
+"""What an OpenAI-compatible server says it serves, for provenance."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quantrial.engines.artifact import Artifact
+from quantrial.errors import EngineError, EngineStartError, ModelFileError
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+    from quantrial.engines.openai_wire import Dialect
+
+_LIMIT = 30.0  # seconds for a list of models
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a server reports of a model; None where it does not. `file` is on the server."""
+
+    model: str
+    quantization: str | None = None
+    parameters: int | None = None
+    weights_bytes: int | None = None
+    vocabulary: int | None = None
+    context: int | None = None
+    template_sha256: str | None = None
+    build: str | None = None
+    slots: int | None = None
+    owner: str | None = None
+    file: str | None = None
+
+    def differences(self, known: Served) -> str:
+        """Say in what it is not the one that was known."""
+        now, then = asdict(self), asdict(known)
+        return ", ".join(
+            f"{name} was {then[name]!r:.60}, is {now[name]!r:.60}"
+            for name in now
+            if now[name] != then[name]
+        )
+
+
+def look_up(client: OpenAI, url: str, dialect: Dialect) -> Served:
+    """Ask a server what it serves under the model's name.
+
+    Raises:
+        EngineStartError: it cannot be reached, or serves no such model.
+    """
+    listed = _get(client, url, "/models", optional=True)
+    try:
+        models = [m for m in (listed or {}).get("data") or () if isinstance(m.get("id"), str)]
+        names = {dialect.model, dialect.served_as}
+        entry = next((m for m in models if names & {m["id"], *(m.get("aliases") or ())}), None)
+        if entry is None and models:
+            there = ", ".join(sorted(m["id"] for m in models)[:5])
+            more = f" and {len(models) - 5} more" if len(models) > 5 else ""
+            raise EngineStartError(f"{url} does not serve {dialect.model!r}; it has {there}{more}")
+        return _served(entry or {}, client, url, dialect)
+    except (AttributeError, TypeError, KeyError, ValueError) as exc:
+        raise EngineStartError(
+            f"{url}/models lists models in an unknown form ({type(exc).__name__}: {exc})"
+        ) from exc
+
+
+def _served(entry: dict[str, Any], client: OpenAI, url: str, dialect: Dialect) -> Served:
+    meta = entry.get("meta") or {}
+    props: dict[str, Any] = {}
+    if dialect.server == "llama.cpp":
+        # stands beside /v1, and not every installation shows it
+        props = _get(client, url, f"{url.removesuffix('/v1')}/props", optional=True) or {}
+    template = props.get("chat_template")
+    settings = props.get("default_generation_settings") or {}
+    return Served(
+        model=dialect.model,
+        quantization=_text(meta.get("ftype") or props.get("model_ftype")),
+        parameters=_number(meta.get("n_params")),
+        weights_bytes=_number(meta.get("size")),
+        vocabulary=_number(meta.get("n_vocab")),
+        context=_number(settings.get("n_ctx") or meta.get("n_ctx") or entry.get("max_model_len")),
+        template_sha256=hashlib.sha256(template.encode()).hexdigest() if template else None,
+        build=_text(props.get("build_info")),
+        slots=_number(props.get("total_slots")),
+        owner=_text(entry.get("owned_by")),
+        file=_text(props.get("model_path")),
+    )
+
+
+def artifact_of(served: Served, model: str, *, url: str) -> Artifact:
+    """Describe what is served; a file that lies on this machine is hashed."""
+    from quantrial.engines.openai_http import is_loopback
+
+    facts = None
+    if served.file and is_loopback(url):
+        facts = _file_facts(Path(served.file), served)
+    details = {
+        name: value
+        for name, value in asdict(served).items()
+        if name in ("owner", "slots", "vocabulary", "weights_bytes") and value is not None
+    }
+    if facts is None:
+        return Artifact(
+            model=model,
+            quantization=served.quantization,
+            bytes_on_disk=served.weights_bytes,
+            parameters=served.parameters,
+            context=served.context,
+            template_sha256=served.template_sha256,
+            details=details,
+        )
+    return Artifact(
+        model=model,
+        sha256=facts.sha256,
+        quantization=facts.quantization,
+        bytes_on_disk=facts.bytes_on_disk,
+        parameters=facts.parameters,
+        architecture=facts.architecture,
+        context=served.context,
+        tokenizer_sha256=facts.tokenizer_sha256,
+        template_sha256=served.template_sha256 or facts.template_sha256,
+        kv_bytes=facts.kv_bytes,
+        details=details,
+    )
+
+
+def _file_facts(path: Path, served: Served) -> Artifact | None:
+    """Read a model file, if it is there and is the one that is served."""
+    from quantrial.engines.model_files import describe_file
+
+    cells = (served.context or 0) * (served.slots or 1) or None
+    with contextlib.suppress(ModelFileError):
+        facts = describe_file(path, cells=cells)
+        if facts.parameters == served.parameters:
+            return facts
+    return None
+
+
+def _get(client: OpenAI, url: str, path: str, *, optional: bool) -> dict[str, Any] | None:
+    import openai
+
+    from quantrial.engines.openai_http import BOUNDS, FOREIGN, Bounds, translate
+
+    token = BOUNDS.set(Bounds(seconds=_LIMIT, since=time.monotonic()))
+    try:
+        said = client.get(path, cast_to=object, options={"timeout": _LIMIT})
+    except EngineError:
+        raise
+    except FOREIGN as exc:
+        missing = isinstance(exc, openai.APIStatusError) and exc.status_code in (403, 404, 405, 501)
+        if optional and missing:
+            return None
+        found = translate(exc, url, _LIMIT)
+        error = EngineStartError(str(found))
+        error.retryable, error.retry_after = found.retryable, found.retry_after
+        raise error from exc
+    finally:
+        BOUNDS.reset(token)
+    if not isinstance(said, dict):
+        raise EngineStartError(f"{url} answered {path} with {said!r:.80}, which is no JSON object")
+    return said
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _number(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
