@@ -125,11 +125,12 @@ def _endpoint(methods: Methods, endpoint: Endpoint) -> list[str]:
     contrasts = [methods.contrast(r, c, endpoint.name) for r, c in pairs]
     tests = [methods.equivalence(r, c, endpoint.name, MARGIN) for r, c in pairs]
     adjusted = holm([one.p_value for one in contrasts])
+    methods.simultaneous(contrasts, endpoint.name)
     verdicts = []
     for one, test, p in zip(contrasts, tests, adjusted.tolist(), strict=True):
         verdicts.append(verdict(one.estimate, p, test, alpha=ALPHA))
         if verdicts[-1] == "inconclusive":
-            methods.items_needed(one, endpoint.name, MARGIN)
+            methods.items_needed(one, endpoint.name, MARGIN, family=len(pairs))
     return verdicts
 
 

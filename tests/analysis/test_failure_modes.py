@@ -26,6 +26,12 @@ from analysis.fabricated import (
     summary_of,
 )
 from quantrial.analysis import TaskOutcomes, score_task
+from quantrial.analysis.calibrated import Calibrated
+from quantrial.analysis.failure_counts import (
+    length_panel,
+    spurious_panel,
+    spurious_per_sentence,
+)
 from quantrial.analysis.failure_modes import (
     accuracy_by_letter,
     failure_modes,
@@ -34,11 +40,9 @@ from quantrial.analysis.failure_modes import (
     flips_by,
     letter_shift,
     right,
-    spurious_contrast,
-    spurious_per_sentence,
 )
 from quantrial.analysis.speed import speed
-from quantrial.errors import DataError, InsufficientDataError, StatisticsWarning
+from quantrial.errors import DataError, StatisticsWarning
 from quantrial.tasks import make_task
 
 ADA, ROME, BO = ("Ada", "PER"), ("Rome", "LOC"), ("Bo", "PER")
@@ -185,6 +189,15 @@ def named(golds: Sequence[Any], outputs: dict[str, Sequence[Any]]) -> TaskOutcom
     return scored(study, {"names": (sentences(golds), outputs)})["names"]
 
 
+def row(harmful: list[str], beneficial: list[str], **counts: int) -> dict[str, Any]:
+    return {
+        "harmful": len(harmful),
+        "beneficial": len(beneficial),
+        "items": {"harmful": harmful, "beneficial": beneficial},
+        **counts,
+    }
+
+
 def test_flips_by_a_key_by_hand() -> None:
     outputs = {
         "ref": ["A", "B", "A", "A", "C", "D", "A"],
@@ -194,9 +207,9 @@ def test_flips_by_a_key_by_hand() -> None:
     outcomes = quizzed(outputs, subject=subjects)
     found = flips_by(outcomes, "ref", "new", "subject")
     assert found == {
-        "a": {"harmful": 1, "beneficial": 1, "churn": 0, "n": 2},
-        "b": {"harmful": 0, "beneficial": 1, "churn": 2, "n": 4},
-        "c": {"harmful": 0, "beneficial": 0, "churn": 0, "n": 0},
+        "a": row(["i1"], ["i2"], churn=0, n=2),
+        "b": row([], ["i6"], churn=2, n=4),
+        "c": row([], [], churn=0, n=0),
     }
     assert list(found) == ["a", "b", "c"]
     with pytest.raises(DataError, match="'genre'"):
@@ -409,52 +422,73 @@ def test_spurious_per_sentence_by_hand() -> None:
     assert spurious_per_sentence(empty, "new")["per_sentence"] is None
 
 
-def contrast(outcomes: TaskOutcomes, old: str = "ref", new: str = "new", **options: Any) -> Any:
-    return spurious_contrast(outcomes, old, new, rng=np.random.default_rng(5), **options)
+def contrast(outcomes: TaskOutcomes, old: str = "ref", new: str = "new", **groups: Any) -> Any:
+    panel = spurious_panel(outcomes)
+    assert panel is not None
+    methods = Calibrated(replace(panel, **groups), seed=5, label="t", resamples=10_000, alpha=0.05)
+    return methods.contrast(old, new, "spurious_per_sentence")
 
 
 def test_spurious_contrast_by_hand() -> None:
     # six sentences where the candidate invents one more: all of 64 swaps but two are nearer
     found = contrast(invented([(0, 1)] * 6 + [(1, 1)] * 2 + [(0, 0)] * 4))
-    assert found["estimate"] == -6 / 12
-    assert found["p_value"] == pytest.approx(2 / 64)
-    assert found["ci"][0] < -0.5 < found["ci"][1] < 0
-    assert (found["n"], found["confidence"]) == (12, 0.95)
-    assert (found["reference"], found["candidate"]) == ("ref", "new")
+    assert found.estimate == -6 / 12
+    assert found.p_value == pytest.approx(2 / 64)
+    assert found.interval.low < -0.5 < found.interval.high < 0
+    assert (found.n, found.interval.confidence) == (12, 0.95)
+    assert (found.reference, found.candidate) == ("ref", "new")
 
 
 @pytest.mark.filterwarnings("ignore::quantrial.errors.StatisticsWarning")
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=8))
 def test_spurious_contrast_swapped_changes_sign_property(rows: list[tuple[int, int]]) -> None:
     outcomes = invented(rows)
-    there, back = contrast(outcomes), contrast(outcomes, "new", "ref")
     if not any(map(any, rows)):
-        assert there is back is None
+        assert spurious_panel(outcomes) is None
         return
+    there, back = contrast(outcomes), contrast(outcomes, "new", "ref")
     counts = np.array(rows)
-    assert there["estimate"] == pytest.approx((counts[:, 0] - counts[:, 1]).mean(), abs=1e-12)
-    assert back["estimate"] == pytest.approx(-there["estimate"], abs=1e-12)
-    assert back["p_value"] == pytest.approx(there["p_value"], abs=1e-12)
-    mirrored = [-end for end in reversed(there["ci"])]
-    assert back["ci"] == pytest.approx(mirrored, abs=1e-9, nan_ok=True)
+    assert there.estimate == pytest.approx((counts[:, 0] - counts[:, 1]).mean(), abs=1e-12)
+    assert back.estimate == pytest.approx(-there.estimate, abs=1e-12)
+    assert back.p_value == pytest.approx(there.p_value, abs=1e-12)
+    mirrored = [-there.interval.high, -there.interval.low]
+    assert [back.interval.low, back.interval.high] == pytest.approx(mirrored, abs=1e-9, nan_ok=True)
 
 
 def test_spurious_contrast_asks_about_the_groups_of_the_panel() -> None:
     outcomes = invented([(0, 1)] * 5 + [(0, 0)] * 6 + [(0, 1)])
-    few = replace(outcomes, panel=replace(outcomes.panel, clusters=np.array(list("aabbccddaabb"))))
-    with pytest.raises(InsufficientDataError, match="cluster"):
-        contrast(few)
+    with pytest.warns(StatisticsWarning, match="carry no"), pytest.warns(match="is claimed"):
+        few = contrast(outcomes, clusters=np.array(list("aabbccddaabb")))
+    assert np.isnan([few.interval.low, few.sd]).all()
     strata = np.array(list("aaaaaabbbbbb"))
-    kept = contrast(replace(outcomes, panel=replace(outcomes.panel, strata=strata)))
+    kept, plain = contrast(outcomes, strata=strata), contrast(outcomes)
     # most of the change is between the strata, which are fixed
-    assert np.diff(kept["ci"]) < np.diff(contrast(outcomes)["ci"])
+    assert kept.interval.high - kept.interval.low < plain.interval.high - plain.interval.low
 
 
 def test_spurious_contrast_of_nothing_makes_no_number_up() -> None:
-    assert contrast(named([[]], {"ref": [said(ADA)], "new": [FAULT]})) is None
-    assert contrast(invented([(0, 0)] * 3)) is None
+    assert spurious_panel(invented([(0, 0)] * 3)) is None
+    assert spurious_panel(quizzed({"ref": ["A"], "new": ["B"]})) is None
     with pytest.warns(StatisticsWarning, match="0 changed"):
         found = contrast(invented([(1, 1), (0, 0), (2, 2)]))
-    assert found["estimate"] == 0
-    assert found["p_value"] == 1
-    assert np.isnan(found["ci"]).all()
+    assert (found.estimate, found.p_value) == (0, 1)
+    assert np.isnan([found.interval.low, found.interval.high]).all()
+
+
+def test_lengths_are_tokens_where_all_are_told_by_hand() -> None:
+    outcomes = quizzed({"ref": ["A", "B", None], "new": ["(A)", FAULT, "C"]})
+    found = length_panel(outcomes)
+    assert found is not None
+    panel, unit = found
+    assert unit == "tokens"  # 4 of each answer, as `make_response` says
+    assert panel.numerators[:, :, 0].tolist() == [[4, 4], [4, 0], [0, 4]]
+    assert panel.answered.tolist() == [[True, True], [True, False], [False, True]]
+    first = outcomes.responses["ref"][0]
+    assert first is not None
+    untold = {"ref": (replace(first, completion_tokens=None), *outcomes.responses["ref"][1:])}
+    found = length_panel(replace(outcomes, responses={**outcomes.responses, **untold}))
+    assert found is not None
+    panel, unit = found
+    assert unit == "characters"
+    assert panel.numerators[:, :, 0].tolist() == [[1, 3], [1, 0], [0, 1]]
+    assert length_panel(quizzed({"ref": [None], "new": [FAULT]})) is None

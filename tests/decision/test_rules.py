@@ -221,7 +221,7 @@ def test_pick_when_lists_what_is_worse_what_is_open_and_the_guards() -> None:
         "what is not ruled out: a loss of up to 2.6 pp on reasoning."
     )
     assert "schema validation will not see that" in entry["text"]
-    assert "validate the JSON and retry" in entry["text"]
+    assert "validate it and retry" in entry["text"]
 
 
 def test_an_arm_worse_everywhere_has_no_workload_to_be_picked_for() -> None:

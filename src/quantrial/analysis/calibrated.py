@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import math
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,9 @@ from quantrial.stats import (
     PairedScore,
     Question,
     TestResult,
+    cluster_variance,
+    holm,
+    holm_intervals,
     items_for_flips,
     least_items,
     mcnemar,
@@ -101,7 +105,7 @@ class Calibrated:
             test.p_value,
             test.method,
             score.n,
-            _sd(top, bottom),
+            _sd(top, bottom, None if self.panel.clusters is None else self.panel.clusters[mask]),
         )
 
     def equivalence(
@@ -113,13 +117,49 @@ class Calibrated:
             self._scores[r, c, e] = self._grouped(mask, *self.panel.scores(mask, (r, c), e), e)
         return self._scores[r, c, e].equivalence(margin, self.alpha)
 
+    def simultaneous(self, contrasts: Sequence[Contrast], endpoint: str) -> list[Interval]:
+        """Widen the intervals of a family until they match Holm's decisions.
+
+        Where Holm's method rejects and the interval of its step still holds 0 (p and interval come
+        from two constructions), the interval of the highest confidence 1 - alpha / k, for a smaller
+        whole k, that leaves 0 out is taken; each states its own confidence.
+        """
+        scores = []
+        for one in contrasts:
+            _, (r, c), e = self.panel.locate((one.reference, one.candidate), endpoint)
+            scores.append(self._scores[r, c, e])
+        p_values = [one.p_value for one in contrasts]
+        with warnings.catch_warnings():
+            # what carries no interval was said of the contrast; where the two still disagree about
+            # 0, the summary says so in its own words
+            warnings.simplefilter("ignore", StatisticsWarning)
+            intervals = holm_intervals(scores, p_values, alpha=self.alpha)
+        return [
+            self._narrowed(interval, score) if p < self.alpha else interval
+            for interval, score, p in zip(intervals, scores, holm(p_values).tolist(), strict=True)
+        ]
+
+    def _narrowed(self, interval: Interval, score: PairedScore) -> Interval:
+        """Return the most confident interval that leaves 0 out; as it was where none does."""
+        if not interval.low <= 0.0 <= interval.high:  # NaN too
+            return interval
+        for k in range(round(self.alpha / (1.0 - interval.confidence)) - 1, 0, -1):
+            less = score.interval(1.0 - self.alpha / k)
+            if not less.low <= 0.0 <= less.high:
+                return less
+        return interval
+
     def items_needed(
-        self, contrast: Contrast, endpoint: str, margin: float
+        self, contrast: Contrast, endpoint: str, margin: float | None, *, family: int
     ) -> dict[str, int | None]:
-        """Plan proportions from their rates of flips, by enumeration; else from the spread."""
+        """Plan proportions from their rates of flips, by enumeration; else from the spread.
+
+        Over clusters the spread is that of independent items that would leave the same error.
+        """
         mask, (r, c), e = self.panel.locate((contrast.reference, contrast.candidate), endpoint)
-        if self.panel.endpoints[e].type != "proportion" or self.panel.clusters is not None:
-            return items_from_spread(contrast, margin, alpha=self.alpha)
+        proportion = self.panel.endpoints[e].type == "proportion"
+        if margin is None or not proportion or self.panel.clusters is not None:
+            return items_from_spread(contrast, margin, alpha=self.alpha, family=family)
         top, _ = self.panel.scores(mask, (r, c), e)
         harmful, beneficial = (count / len(top) for count in _flips(top))
         if harmful + beneficial == 0.0:
@@ -128,8 +168,9 @@ class Calibrated:
             return {"equivalence": least, "non_inferiority": least, "difference": None}
 
         def items(question: Question) -> int | None:
+            alpha = self.alpha / family if question == "difference" else self.alpha
             return items_for_flips(
-                harmful, beneficial, question=question, margin=margin, power=POWER, alpha=self.alpha
+                harmful, beneficial, question=question, margin=margin, power=POWER, alpha=alpha
             )
 
         return {
@@ -195,8 +236,14 @@ def _flips(right: NDArray[np.float64]) -> tuple[int, int]:
     return int((before & ~after).sum()), int((after & ~before).sum())
 
 
-def _sd(top: NDArray[np.float64], bottom: NDArray[np.float64]) -> float:
-    """Return the spread of a paired difference: of changes, or of influences on the ratio."""
+def _sd(
+    top: NDArray[np.float64], bottom: NDArray[np.float64], clusters: NDArray[np.str_] | None
+) -> float:
+    """Return the spread of a paired difference: of changes, or of influences on the ratio.
+
+    Over clusters it is the standard error of the estimate, told as if items were independent; NaN
+    where they are too few to know one.
+    """
     n = len(top)
     if n < 2:
         return math.nan
@@ -207,4 +254,10 @@ def _sd(top: NDArray[np.float64], bottom: NDArray[np.float64]) -> float:
             return math.nan
         ratio = top[:, column].sum() / total
         shares += sign * n * (top[:, column] - ratio * bottom[:, column]) / total
-    return float(shares.std(ddof=1))
+    if clusters is None:
+        return float(shares.std(ddof=1))
+    try:
+        found = cluster_variance(shares, clusters)
+    except InsufficientDataError:
+        return math.nan
+    return math.sqrt(max(found.variance, found.item_level) * n)

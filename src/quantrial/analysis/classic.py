@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -125,10 +126,13 @@ class Classic:
         return self._difference(mask, r, c, e).tost(margin, self.alpha)
 
     def items_needed(
-        self, contrast: Contrast, endpoint: str, margin: float
+        self, contrast: Contrast, endpoint: str, margin: float | None, *, family: int
     ) -> dict[str, int | None]:
         """Plan from the spread of a paired difference."""
-        return items_from_spread(contrast, margin, alpha=self.alpha)
+        return items_from_spread(contrast, margin, alpha=self.alpha, family=family)
+
+    def simultaneous(self, contrasts: Sequence[Contrast], endpoint: str) -> None:
+        """Published practice has none."""
 
     def _column(self, arms: NDArray[np.intp], arm: int, endpoint: int) -> int:
         return int(np.searchsorted(arms, arm)) * len(self.panel.endpoints) + endpoint

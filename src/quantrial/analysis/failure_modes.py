@@ -13,7 +13,7 @@ import numpy as np
 from quantrial.analysis.error_classes import spurious_counts
 from quantrial.analysis.outcomes import Panel, labels
 from quantrial.analysis.text_signs import panel_without, sign_panels
-from quantrial.stats import score_ratios, sign_flip, wilson
+from quantrial.stats import wilson
 from quantrial.tasks import Endpoint
 
 if TYPE_CHECKING:
@@ -89,14 +89,16 @@ def _truncated(outcomes: TaskOutcomes, arm: str) -> int:
 def failure_panels(outcomes: TaskOutcomes) -> list[Panel]:
     """Score the failure modes that are no endpoint of the task, one panel of one endpoint each.
 
-    `entity_free_correct` on entity-free items and `no_spurious` (spans), then the signs of
-    `sign_panels` on all items. Every endpoint is a share of items that are well, so that negative
-    is a loss; one that nothing can be said of is left out. A malformed answer names no spurious
-    span: `parse_rate` speaks of it. Panels keep the clusters and strata of the task.
+    `entity_free_correct` on entity-free items and `no_spurious` (spans), `parse_rate` (choice),
+    then the signs of `sign_panels` on all items. Every endpoint is a share of items that are well,
+    so that negative is a loss; one that nothing can be said of is left out. A malformed answer
+    names no spurious span: `parse_rate` speaks of it. Panels keep the clusters and strata of the
+    task.
     """
-    panels = []
     if outcomes.task.kind == "spans":
         panels = [_entity_free(outcomes), _no_spurious(outcomes)]
+    else:
+        panels = [_parse_rate(outcomes)]
     return [panel for panel in panels if panel is not None] + sign_panels(outcomes)
 
 
@@ -117,75 +119,20 @@ def _entity_free(outcomes: TaskOutcomes) -> Panel | None:
     )
 
 
+def _parse_rate(outcomes: TaskOutcomes) -> Panel | None:
+    shown = [
+        [None if outcome is None else not outcome.parsed for outcome in outcomes.outcomes[arm]]
+        for arm in outcomes.arms
+    ]
+    return panel_without(outcomes, "parse_rate", shown)
+
+
 def _no_spurious(outcomes: TaskOutcomes) -> Panel | None:
     shown = [
         [None if count is None else count > 0 for count in spurious_counts(outcomes, arm)]
         for arm in outcomes.arms
     ]
     return panel_without(outcomes, "no_spurious", shown)
-
-
-def spurious_per_sentence(outcomes: TaskOutcomes, arm: str) -> dict[str, Any]:
-    """Count the entities an arm invents (they overlap no gold), on the items it answered."""
-    counts = [count for count in spurious_counts(outcomes, arm) if count is not None]
-    n, total = len(counts), sum(counts)
-    return {"n": n, "spurious": total, "per_sentence": total / n if n else None}
-
-
-def spurious_contrast(
-    outcomes: TaskOutcomes,
-    reference: str,
-    candidate: str,
-    *,
-    rng: np.random.Generator,
-    resamples: int = 10_000,
-    alpha: float = 0.05,
-) -> dict[str, Any] | None:
-    """Compare two arms in spurious entities per sentence: a mean, paired by item.
-
-    The estimate is reference minus candidate, so that negative is a loss, as everywhere: at -0.5
-    the candidate invents one entity more in every second sentence. The interval is the score
-    interval, the test swaps the arms' labels within items. The task's random groups are swapped
-    and counted as one; below five of them there is no interval (`score_ratios` says why).
-
-    Returns:
-        None where no item was answered by both, or neither invented anything.
-
-    Raises:
-        InsufficientDataError: fewer than five clusters, or a stratum of one item.
-
-    Warns:
-        StatisticsWarning: no interval, for no count differs: its ends are NaN.
-    """
-    both = outcomes.panel.answered_by(reference, candidate)
-    # the second column minus the first
-    counts = np.array(
-        [
-            [count or 0 for count in spurious_counts(outcomes, arm)]
-            for arm in (candidate, reference)
-        ],
-        dtype=np.float64,
-    ).T[both]
-    if not counts.any():
-        return None
-    groups = outcomes.panel.subset(both)
-    strata = groups.strata if groups.clusters is None else None
-    ones = np.ones_like(counts)
-    score = score_ratios(counts, ones, clusters=groups.clusters, strata=strata)
-    test = sign_flip(counts, ones, rng=rng, resamples=resamples, clusters=groups.clusters)
-    interval = score.interval(1.0 - alpha)
-    return {
-        "endpoint": "spurious_per_sentence",
-        "reference": reference,
-        "candidate": candidate,
-        "estimate": score.estimate,
-        "ci": [interval.low, interval.high],
-        "confidence": interval.confidence,
-        "ci_method": interval.method,
-        "p_value": test.p_value,
-        "p_method": test.method,
-        "n": len(counts),
-    }
 
 
 def accuracy_by_letter(outcomes: TaskOutcomes, arm: str) -> dict[str, dict[str, int]]:
@@ -349,25 +296,33 @@ def flips(outcomes: TaskOutcomes, reference: str, candidate: str) -> dict[str, A
 
 def flips_by(
     outcomes: TaskOutcomes, reference: str, candidate: str, key: str
-) -> dict[str, dict[str, int]]:
-    """Count flips, as `flips` does, in each value of a key of the items' metadata.
+) -> dict[str, dict[str, Any]]:
+    """Count flips, as `flips` does, in each value of a key of the items' metadata, with their ids.
 
     Raises:
         DataError: an item has no such key.
     """
     values = labels(outcomes.items, key).tolist() if outcomes.items else []
-    table = {
-        value: {"harmful": 0, "beneficial": 0, "churn": 0, "n": 0} for value in sorted(set(values))
+    table: dict[str, dict[str, Any]] = {
+        value: {
+            "harmful": 0,
+            "beneficial": 0,
+            "churn": 0,
+            "n": 0,
+            "items": {"harmful": [], "beneficial": []},
+        }
+        for value in sorted(set(values))
     }
     for value, turn in zip(values, _turns(outcomes, reference, candidate), strict=True):
         if turn is None:
             continue
-        _, turned, churn = turn
+        item, turned, churn = turn
         row = table[value]
         row["n"] += 1
         row["churn"] += churn
         if turned is not None:
             row[turned] += 1
+            row["items"][turned].append(item)
     return table
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from quantrial.stats import (
     EquivalenceResult,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 POWER = 0.8
 _MOST_ITEMS = 10**9
+QUESTIONS = ("equivalence", "non_inferiority", "difference")
 VERDICTS = ("equivalent", "non_inferior", "worse", "better", "inconclusive")
 
 
@@ -58,30 +60,63 @@ class Methods(Protocol):
         ...
 
     def items_needed(
-        self, contrast: Contrast, endpoint: str, margin: float
+        self, contrast: Contrast, endpoint: str, margin: float | None, *, family: int
     ) -> dict[str, int | None]:
         """Say how many items in all would answer each question, were the truth as estimated.
 
         Keys `equivalence`, `non_inferiority`, `difference`; None where no number would, or where
-        nothing is known to plan from. With a chance of `POWER`.
+        nothing is known to plan from, or there is no margin. With a chance of `POWER`; a difference
+        at the level of Holm's first step in a family of so many contrasts.
+        """
+        ...
+
+    def simultaneous(self, contrasts: Sequence[Contrast], endpoint: str) -> list[Interval] | None:
+        """Give the contrasts of a family intervals that match their adjusted decisions.
+
+        One a contrast, in order; None where the set has no such method.
         """
         ...
 
 
-def items_from_spread(contrast: Contrast, margin: float, *, alpha: float) -> dict[str, int | None]:
+def items_from_spread(
+    contrast: Contrast, margin: float | None, *, alpha: float, family: int
+) -> dict[str, int | None]:
     """Count the items that would answer each question, from the spread of a paired difference."""
     sd, estimate = contrast.sd, contrast.estimate
-    if not (sd > 0 and math.isfinite(sd)):
-        return {"equivalence": None, "non_inferiority": None, "difference": None}
-    found = {
-        "equivalence": items_for_equivalence(sd, estimate, margin, power=POWER, alpha=alpha),
-        "non_inferiority": items_for_non_inferiority(
-            sd, estimate, margin, power=POWER, alpha=alpha
-        ),
-        "difference": items_for_difference(sd, estimate, power=POWER, alpha=alpha),
-    }
+    found: dict[str, int | None] = dict.fromkeys(QUESTIONS)
+    if not (sd > 0 and math.isfinite(sd) and math.isfinite(estimate)):
+        return found
+    if margin is not None:
+        for question, count in (
+            ("equivalence", items_for_equivalence),
+            ("non_inferiority", items_for_non_inferiority),
+        ):
+            found[question] = count(sd, estimate, margin, power=POWER, alpha=alpha)
+    found["difference"] = items_for_difference(sd, estimate, power=POWER, alpha=alpha / family)
     # an estimate at the margin itself, up to rounding, asks for more than any file could hold
     return {question: n if n and n <= _MOST_ITEMS else None for question, n in found.items()}
+
+
+def settled_by(needed: Mapping[str, int | None], n: int) -> dict[str, Any] | None:
+    """Say what would settle an open contrast with the fewest items, and how many more these are.
+
+    Args:
+        needed: items in all that would answer each question.
+        n: items there are.
+
+    Returns:
+        `question`, its `items` in all, and `further`: how many more than there are (0 where another
+        trial of this size would do). None where no number of items would answer any.
+    """
+    known = {question: items for question, items in needed.items() if items is not None}
+    if not known:
+        return None
+    question = min(known, key=lambda one: known[one])
+    return {
+        "question": question,
+        "items": known[question],
+        "further": max(0, known[question] - n),
+    }
 
 
 def also(
@@ -100,17 +135,19 @@ def also(
 
 
 def verdict(
-    estimate: float, p_adjusted: float, equivalence: EquivalenceResult, *, alpha: float
+    estimate: float, p_adjusted: float, equivalence: EquivalenceResult | None, *, alpha: float
 ) -> str:
     """Name what a contrast shows; the first that holds.
 
     `equivalent`: within the margin on both sides (even where a difference is statistically there).
     `better`, `worse`: a difference is there after adjustment, by its sign. `non_inferior`: no loss
     of the margin or more. `inconclusive`: none of these. Margins are tested at `alpha` each, as
-    published studies do; their adjusted p-values stand beside them in the summary.
+    published studies do; their adjusted p-values stand beside them in the summary. Without a test
+    of equivalence (no margin makes sense) only a difference can be shown.
     """
-    if equivalence.equivalent:
+    if equivalence is not None and equivalence.equivalent:
         return "equivalent"
     if not math.isnan(p_adjusted) and p_adjusted < alpha:
         return "better" if estimate > 0 else "worse"
-    return "non_inferior" if equivalence.non_inferior else "inconclusive"
+    no_loss = equivalence is not None and equivalence.non_inferior
+    return "non_inferior" if no_loss else "inconclusive"

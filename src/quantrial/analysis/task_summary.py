@@ -11,9 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quantrial.analysis.bounds import Bounds
 from quantrial.analysis.calibrated import Calibrated
 from quantrial.analysis.classic import Classic
+from quantrial.analysis.contrasts import Documents, Measured, add_simultaneous, documents, measure
 from quantrial.analysis.error_classes import error_table, f1_loss
+from quantrial.analysis.failure_counts import (
+    LENGTH,
+    length_panel,
+    spurious_panel,
+    spurious_per_sentence,
+)
 from quantrial.analysis.failure_modes import (
     accuracy_by_letter,
     failure_modes,
@@ -23,20 +31,24 @@ from quantrial.analysis.failure_modes import (
     letter_shift,
 )
 from quantrial.analysis.heterogeneity import heterogeneity
-from quantrial.analysis.methods import POWER, Contrast, Methods, also, verdict
+from quantrial.analysis.methods import POWER, Methods
 from quantrial.analysis.outcomes import Panel, TaskOutcomes, labels
 from quantrial.analysis.remarks import Remarks
 from quantrial.analysis.repeats import repeats
 from quantrial.analysis.text_signs import text_signs
-from quantrial.stats import detectable_difference, holm, worst_case
+from quantrial.stats import detectable_difference, holm
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from quantrial.study import Study
 
 METHODS: dict[str, type[Calibrated] | type[Classic]] = {
     Calibrated.name: Calibrated,
     Classic.name: Classic,
 }
+
+_LENGTH_DRAWS = 2_000  # lengths take many values, and each draw deals with every one of them
 
 
 def pairs_of(arms: Sequence[str], reference: str) -> list[tuple[str, str]]:
@@ -56,16 +68,14 @@ class TaskSummary:
         self.make_methods = METHODS[methods]
         self.remarks = Remarks()
         self.pairs = pairs_of(scored.arms, study.reference)
+        self.bounds = Bounds.of_task(scored)
 
     def document(self) -> dict[str, Any]:
         """Derive everything about the task; what a statistic could not say stands in `warnings`."""
         primary = self.scored.task.endpoints[0].name
         self._unanswered()
         methods = self._methods(self._grouped(self.scored.panel), self.name)
-        endpoints = {
-            e.name: self._endpoint(methods, e.name, f"{self.name}.{e.name}")
-            for e in self.scored.task.endpoints
-        }
+        endpoints = {e.name: self._endpoint(methods, e.name) for e in self.scored.task.endpoints}
         return {
             "kind": self.scored.task.kind,
             "workload": self.spec.workload,
@@ -103,6 +113,7 @@ class TaskSummary:
         found["texts"] = text_signs(self.scored.responses[arm])
         if self.scored.task.kind == "spans":
             found["errors"] = error_table(self.scored, arm)
+            found["spurious"] = spurious_per_sentence(self.scored, arm)
         else:
             found["by_letter"] = accuracy_by_letter(self.scored, arm)
         return found
@@ -134,7 +145,10 @@ class TaskSummary:
             if r == self.study.reference and self.scored.panel.answered_by(r, c).any()
         ]
         p = [math.nan if one["p_value"] is None else one["p_value"] for one in found]
-        return [one | {"p_adjusted": float(q)} for one, q in zip(found, holm(p), strict=True)]
+        told = {"declared": self._declared("letter_shift")}
+        return [
+            one | told | {"p_adjusted": float(q)} for one, q in zip(found, holm(p), strict=True)
+        ]
 
     def _grouped(self, panel: Panel) -> Panel:
         """Return the scores with the groups that the set of methods asks about.
@@ -160,15 +174,49 @@ class TaskSummary:
         found = []
         for panel in map(self._grouped, failure_panels(self.scored)):
             name = panel.endpoints[0].name
-            methods = self._methods(panel, f"{self.name}.{name}")
-            arms = panel.arms_with_answers()
-            contrasts, equivalence = self._contrasts(methods, name, f"{self.name}.{name}", arms)
-            declared = name in self.study.analysis.declared_failure_modes
+            contrasts, equivalence = self._compare(
+                self._methods(panel, f"{self.name}.{name}"), name, f"{self.name}.{name}"
+            )
             found += [
-                {"endpoint": name, "declared": declared, **contrast, "equivalence": test}
-                for contrast, test in zip(contrasts, equivalence, strict=True)
+                {"endpoint": name, "declared": self._declared(name), **one, "equivalence": test}
+                for one, test in zip(contrasts, equivalence, strict=True)
             ]
+        return found + self._count_contrasts()
+
+    def _count_contrasts(self) -> list[dict[str, Any]]:
+        """Test what is counted: for a difference only, in its own unit, with no margin."""
+        spurious, length = spurious_panel(self.scored), length_panel(self.scored)
+        asked = []
+        if spurious is not None:
+            asked.append((spurious, "entities a sentence", self.study.analysis.resamples))
+        if length is not None:
+            panel, unit = length
+            asked.append((panel, f"{unit} an answer", _LENGTH_DRAWS))
+        found = []
+        for panel, unit, draws in asked:
+            name = panel.endpoints[0].name
+            label = f"{self.name}.{name}"
+            methods = self._methods(self._grouped(panel), label, most=draws)
+            measured = self._measure(methods, name, label, margin=None)
+            contrasts, _ = documents(measured, family=label, alpha=self.study.alpha)
+            self._simultaneous(contrasts, measured, name)
+            for one in contrasts:
+                if name == LENGTH:  # neither better nor worse
+                    one["shown"] = _direction(one, self.study.alpha)
+                    one["verdict"] = one["items_needed"] = one["settled_by"] = None
+                found.append(
+                    {
+                        "endpoint": name,
+                        "declared": self._declared(name),
+                        "unit": unit,
+                        **one,
+                        "equivalence": None,
+                    }
+                )
         return found
+
+    def _declared(self, failure_mode: str) -> bool:
+        return failure_mode in self.study.analysis.declared_failure_modes
 
     def _disagreements(
         self, contrasts: Sequence[Mapping[str, Any]], primary: str
@@ -179,8 +227,9 @@ class TaskSummary:
         self.remarks, self.make_methods = Remarks(), other
         try:
             methods = self._methods(self._grouped(self.scored.panel), self.name)
-            arms = methods.panel.arms_with_answers()
-            theirs, _ = self._contrasts(methods, primary, f"{self.name}.{primary}", arms)
+            label = f"{self.name}.{primary}"
+            measured = self._measure(methods, primary, label)
+            theirs, _ = documents(measured, family=label, alpha=self.study.alpha)
         finally:
             self.remarks, self.make_methods = mine, own
         by_id = {one["id"]: one["verdict"] for one in theirs}
@@ -190,12 +239,13 @@ class TaskSummary:
             if by_id[one["id"]] != one["verdict"]
         ]
 
-    def _methods(self, panel: Panel, label: str) -> Methods:
+    def _methods(self, panel: Panel, label: str, *, most: int | None = None) -> Methods:
+        draws = self.study.analysis.resamples
         return self.make_methods(
             panel,
             seed=self.study.seed,
             label=label,
-            resamples=self.study.analysis.resamples,
+            resamples=draws if most is None else min(draws, most),
             alpha=self.study.alpha,
         )
 
@@ -205,105 +255,36 @@ class TaskSummary:
             return None
         return float(np.mean([1 / len(item.content["options"]) for item in self.scored.items]))
 
-    def _endpoint(self, methods: Methods, endpoint: str, family: str) -> dict[str, Any]:
+    def _endpoint(self, methods: Methods, endpoint: str) -> dict[str, Any]:
         arms = {}
         for arm in methods.panel.arms_with_answers():
             with self.remarks.at(f"{endpoint}, {arm}"):
                 arms[arm] = _arm(methods, arm, endpoint)
-        contrasts, equivalence = self._contrasts(methods, endpoint, family, list(arms))
-        return {"arms": arms, "contrasts": contrasts, "equivalence": equivalence}
+        contrasts, tests = self._compare(methods, endpoint, f"{self.name}.{endpoint}")
+        return {"arms": arms, "contrasts": contrasts, "equivalence": tests}
 
-    def _contrasts(
-        self,
-        methods: Methods,
-        endpoint: str,
-        family: str,
-        arms: Sequence[str],
-        *,
-        stratum: str | None = None,
-    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        alpha = self.study.alpha
-        pairs = [
-            (r, c)
-            for r, c in self.pairs
-            if r in arms and c in arms and methods.panel.answered_by(r, c).any()
-        ]
-        margin = self.study.margin_of(self.name, endpoint)
-        found, tests = [], []
-        for r, c in pairs:
-            with self.remarks.at(f"{endpoint}, {c} vs {r}", stratum=stratum):
-                found.append(methods.contrast(r, c, endpoint))
-                tests.append(methods.equivalence(r, c, endpoint, margin))
-        adjusted = holm([one.p_value for one in found])
-        adjusted_tost = holm([test.p_value for test in tests])
-        adjusted_ni = holm([test.p_lower for test in tests])
-        contrasts, equivalence = [], []
-        for one, test, p, p_tost, p_ni in zip(
-            found, tests, adjusted, adjusted_tost, adjusted_ni, strict=True
-        ):
-            identity = f"{family}.{one.candidate}.vs.{one.reference}"
-            said = verdict(one.estimate, float(p), test, alpha=alpha)
-            contrasts.append(
-                {
-                    "id": identity,
-                    "reference": one.reference,
-                    "candidate": one.candidate,
-                    "estimate": one.estimate,
-                    "ci": [one.interval.low, one.interval.high],
-                    "confidence": one.interval.confidence,
-                    "ci_method": one.interval.method,
-                    "p_value": one.p_value,
-                    "p_method": one.p_method,
-                    "p_adjusted": float(p),
-                    "family": family,
-                    "n": one.n,
-                    "sd_paired": one.sd,
-                    "verdict": said,
-                    "also": also(said, float(p), test, alpha=alpha),
-                    "worst_case": self._worst_case(methods.panel, one, endpoint),
-                    "items_needed": (
-                        methods.items_needed(one, endpoint, margin)
-                        if said == "inconclusive"
-                        else None
-                    ),
-                }
-            )
-            equivalence.append(
-                {
-                    "id": f"{identity}.equivalence",
-                    "reference": one.reference,
-                    "candidate": one.candidate,
-                    "margin": test.margin,
-                    "estimate": test.estimate,
-                    "ci": [test.interval.low, test.interval.high],
-                    "confidence": test.interval.confidence,
-                    "p_value": test.p_value,
-                    "p_adjusted": float(p_tost),
-                    "p_non_inferior": test.p_lower,
-                    "p_non_inferior_adjusted": float(p_ni),
-                    "method": test.method,
-                    "equivalent": test.equivalent,
-                    "non_inferior": test.non_inferior,
-                }
-            )
-        return contrasts, equivalence
+    def _compare(self, methods: Methods, endpoint: str, label: str) -> Documents:
+        """Compare all pairs of arms as one family."""
+        measured = self._measure(methods, endpoint, label)
+        # the panel of a failure mode may hold a part of the items; what a pooled ratio needs of
+        # them is known for the whole only, and failure modes are none
+        found = documents(measured, family=label, alpha=self.study.alpha, bounds=self.bounds)
+        self._simultaneous(found[0], measured, endpoint)
+        return found
 
-    def _worst_case(self, panel: Panel, one: Contrast, endpoint: str) -> dict[str, Any] | None:
-        """Hold every missing answer against the candidate; None where none is missing."""
-        r, c = panel.arms.index(one.reference), panel.arms.index(one.candidate)
-        e = [known.name for known in panel.endpoints].index(endpoint)
-        missing = ~panel.answered[:, [r, c]]
-        if panel.endpoints[e].type == "ratio" or not missing.any():
-            return None
-        scores = panel.numerators[:, [r, c], e].copy()
-        scores[missing] = np.nan
-        bound = worst_case(scores[:, 0], scores[:, 1])
-        return {
-            "bound": bound.bound,
-            "n": bound.n,
-            "missing_reference": bound.missing_reference,
-            "missing_candidate": bound.missing_candidate,
-        }
+    def _measure(
+        self, methods: Methods, endpoint: str, label: str, **changes: Any
+    ) -> list[Measured]:
+        asked = {"margin": self.study.margin_of(self.name, endpoint), **changes}
+        return measure(
+            methods, self.pairs, endpoint=endpoint, label=label, remarks=self.remarks, **asked
+        )
+
+    def _simultaneous(
+        self, contrasts: list[dict[str, Any]], measured: list[Measured], endpoint: str
+    ) -> None:
+        for said in add_simultaneous(contrasts, measured, alpha=self.study.alpha):
+            self.remarks.add(endpoint, said)
 
     def _strata(self, primary: str) -> dict[str, dict[str, Any]]:
         """Repeat arms and contrasts on the primary endpoint in each value of the stratum's key."""
@@ -311,23 +292,39 @@ class TaskSummary:
         if key is None:
             return {}
         values = labels(self.scored.items, key)
-        table = {}
+        table: dict[str, dict[str, Any]] = {}
+        measured: dict[str, list[Measured]] = {}
         for value in sorted(set(values.tolist())):
             mask = values == value
             panel = self.scored.panel.subset(mask).without_groups()
             label = f"{self.name}.{primary}.{key}={value}"
             methods = self._methods(panel, label)
-            arms = panel.arms_with_answers()
-            contrasts, equivalence = self._contrasts(methods, primary, label, arms, stratum=value)
+            measured[value] = self._measure(methods, primary, label, stratum=value)
             with self.remarks.at(primary, stratum=value):
-                estimates = {arm: _arm(methods, arm, primary) for arm in arms}
-            table[value] = {
-                "n": int(mask.sum()),
-                "arms": estimates,
-                "contrasts": contrasts,
-                "equivalence": equivalence,
-            }
+                arms = {arm: _arm(methods, arm, primary) for arm in panel.arms_with_answers()}
+            table[value] = {"n": int(mask.sum()), "arms": arms, "contrasts": [], "equivalence": []}
+        alpha = self.study.alpha
+        if self.make_methods is Classic:
+            families = {f"{self.name}.{primary}.{key}={v}": [v] for v in table}
+        else:
+            # to name one stratum of many is to have looked at all of them
+            families = {f"{self.name}.{primary}.{key}": list(table)}
+        for family, inside in families.items():
+            together = [one for value in inside for one in measured[value]]
+            contrasts, tests = map(iter, documents(together, family=family, alpha=alpha))
+            for value in inside:
+                table[value]["contrasts"] = [next(contrasts) for _ in measured[value]]
+                table[value]["equivalence"] = [next(tests) for _ in measured[value]]
+        for value, one in table.items():
+            self._bound(one["contrasts"], measured[value], values == value)
         return {key: table}
+
+    def _bound(
+        self, contrasts: list[dict[str, Any]], measured: list[Measured], mask: NDArray[np.bool_]
+    ) -> None:
+        bounds = self.bounds.subset(mask)
+        for written, each in zip(contrasts, measured, strict=True):
+            written["worst_case"] = bounds.of(each.methods.panel, each.one, each.endpoint)
 
     def _heterogeneity(self, panel: Panel, primary: str) -> list[dict[str, Any]]:
         """Test once whether each candidate's difference is the same in all strata."""
@@ -377,6 +374,12 @@ class TaskSummary:
             "power": POWER,
             "alpha": self.study.alpha,
         }
+
+
+def _direction(one: Mapping[str, Any], alpha: float) -> str | None:
+    if not one["p_adjusted"] < alpha:  # NaN too
+        return None
+    return "longer" if one["estimate"] > 0 else "shorter"
 
 
 def _arm(methods: Methods, arm: str, endpoint: str) -> dict[str, Any]:

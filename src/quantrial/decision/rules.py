@@ -39,8 +39,7 @@ _GUARDS = {
     "not_refused": "It declines to answer: detect refusals and route them to the reference.",
     "not_empty": "It answers nothing: reject empty answers and retry.",
     "recall": "It misses entities: no validator sees what is absent; audit a sample by hand.",
-    "parse_rate": "It breaks the output format: validate the JSON and retry, or constrain "
-    "decoding.",
+    "parse_rate": "It breaks the output format: validate it and retry, or constrain decoding.",
 }
 
 

@@ -184,6 +184,7 @@ def _findings(summary: Document) -> Iterator[dict[str, Any]]:
                 "also": contrast.get("also"),
                 "worst_case": contrast.get("worst_case"),
                 "items_needed": contrast["items_needed"],
+                "settled_by": contrast.get("settled_by"),
             }
 
 
@@ -195,4 +196,6 @@ def _contrasts(part: Document) -> Iterator[tuple[str, str, Document, Document]]:
         for contrast in results["contrasts"]:
             yield kind, endpoint, contrast, by_pair[contrast["reference"], contrast["candidate"]]
     for contrast in part.get("failure_contrasts", ()):
+        if contrast["equivalence"] is None:
+            continue  # counted, in a unit of its own: the shares beside it say the same in points
         yield "failure_mode", contrast["endpoint"], contrast, contrast["equivalence"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells
+from quantrial.reporting.contrasts import failure_endpoints, more_items
 from quantrial.reporting.formatting import (
     clean,
     count,
@@ -22,6 +24,8 @@ from quantrial.reporting.words import endpoint as endpoint_word
 Document = Mapping[str, Any]
 
 _ARM = Column("arm", numeric=False)
+_MOST_LISTED = 40
+_TURNS = {"harmful": "right to wrong", "beneficial": "wrong to right"}
 
 
 _FLIPS = (
@@ -43,6 +47,7 @@ def flips_section(summary: Document) -> Section:
         )
         groups.append(Group(f"Flips: {task}", tables=(table,)))
         groups += _flips_by_stratum(task, part)
+        groups += _flipped_items(task, part, summary["reference"])
     lead = (
         "Two arms with the same score may still answer differently. An item is right here when all "
         "of its answer is."
@@ -63,6 +68,69 @@ def _flips_by_stratum(task: str, part: Document) -> Iterator[Group]:
             ),
         )
         yield Group(f"Flips: {task}, by {key}", tables=(table,), folded=True)
+
+
+def _flipped_items(task: str, part: Document, reference: str) -> Iterator[Group]:
+    """Name the items that turned against the reference, and how to read their answers."""
+    found, left_out = list[tuple[str, str, str]](), 0
+    for one in part["flips"]:
+        if one["reference"] != reference:
+            continue
+        turned = [
+            (one["candidate"], kind, str(item))
+            for kind in _TURNS
+            for item in (one.get("items") or {}).get(kind, ())
+        ]
+        found += turned[:_MOST_LISTED]
+        left_out += len(turned[_MOST_LISTED:])
+    if not found:
+        return
+    keys = next(
+        iter(dict.fromkeys(k for one in part["flips"] for k in one.get("strata") or ())), ""
+    )
+    strata = {
+        item: value
+        for one in part["flips"]
+        for value, row in (one.get("strata") or {}).get(keys, {}).items()
+        for items in (row.get("items") or {}).values()
+        for item in items
+    }
+    table = Table(
+        f"items of {task} that turned against {reference}",
+        (
+            Column("item", numeric=False),
+            Column("arm", numeric=False),
+            Column("turned", numeric=False),
+            *((Column(keys, numeric=False),) if strata else ()),
+        ),
+        tuple(
+            Row(
+                (
+                    Cell(item),
+                    Cell(arm),
+                    Cell(_TURNS[kind]),
+                    *((Cell(strata.get(item, "")),) if strata else ()),
+                )
+            )
+            for arm, kind, item in found
+        ),
+    )
+    notes = ["Question, gold and every arm's answer to an item: search the run folder for its id."]
+    if left_out:
+        notes.append(
+            f"The first {_MOST_LISTED} of each arm; {count(left_out)} more are in summary.json."
+        )
+    yield Group(
+        f"Items that turned: {task}",
+        notes=tuple(notes),
+        tables=(table,),
+        commands=(_search(found[0][2], task),),
+        folded=True,
+    )
+
+
+def _search(item: str, task: str) -> str:
+    return f"grep -hF -e {shlex.quote(clean(item))} RUN/items.jsonl RUN/responses/{task}.*.jsonl"
 
 
 def _pair(one: Document) -> str:
@@ -157,45 +225,66 @@ def power_section(summary: Document) -> Section:
     groups = [
         Group("Smallest difference seen", notes=tuple(silent), tables=(table,) if rows else ())
     ]
-    needed = _items_needed(summary)
-    if needed.rows:
-        note = (
-            "Items in all, with an 80 % chance, if the truth is as estimated. “unknown” where the "
-            "estimate itself lies beyond the margin or no answer differs."
-        )
-        groups.append(Group("Items that would settle it", notes=(note,), tables=(needed,)))
+    note = (
+        "How many more items would settle what is inconclusive with an 80 % chance, if the truth "
+        "is as seen: by the question that takes the fewest, a difference adjusted for its family. "
+        "“unknown” where what was seen does not tell."
+    )
+    for title, found in (
+        ("Items that would settle it", _primary(summary)),
+        ("Items that would settle the rest", _others(summary)),
+    ):
+        table = _items_needed(found)
+        if table.rows:
+            folded = len(groups) > 1
+            groups.append(Group(title, notes=(note,), tables=(table,), folded=folded))
     lead = "A difference smaller than this could have been missed."
     return Section("power", "Detectable difference", lead, tuple(groups))
 
 
-def _items_needed(summary: Document) -> Table:
-    rows = []
+def _primary(summary: Document) -> Iterator[tuple[str, Document]]:
     for task, part in summary["tasks"].items():
         for one in part["endpoints"][part["primary"]]["contrasts"]:
-            needed = one.get("items_needed")
-            if needed is None:
-                continue
-            rows.append(
-                Row(
-                    (
-                        Cell(f"{one['candidate']} vs {one['reference']}", target=one["id"]),
-                        Cell(f"{task}, {endpoint_word(part['primary'])}"),
-                        Cell(count(one["n"])),
-                        Cell(count(needed["equivalence"])),
-                        Cell(count(needed["non_inferiority"])),
-                    )
-                )
-            )
+            yield f"{task}, {endpoint_word(part['primary'])}", one
+
+
+def _others(summary: Document) -> Iterator[tuple[str, Document]]:
+    """Walk over the contrasts on secondary endpoints, failure modes and within strata."""
+    for task, part in summary["tasks"].items():
+        found = (*part["endpoints"].items(), *failure_endpoints(part).items())
+        for name, results in found:
+            for one in results["contrasts"] if name != part["primary"] else ():
+                yield f"{task}, {endpoint_word(name)}", one
+        for key, table in part["strata"].items():
+            for value, stratum in table.items():
+                for one in stratum["contrasts"]:
+                    if one["reference"] != summary["reference"]:
+                        continue
+                    yield f"{task}, {key} {value}", one
+
+
+def _items_needed(found: Iterator[tuple[str, Document]]) -> Table:
     return Table(
         "items needed to settle what is open",
         (
             Column("contrast", numeric=False),
             Column("task", numeric=False),
             Column("items now"),
-            Column("for equivalence"),
-            Column("for non-inferiority"),
+            Column("more items"),
+            Column("to show", numeric=False),
         ),
-        tuple(rows),
+        tuple(
+            Row(
+                (
+                    Cell(_pair(one), target=one["id"]),
+                    Cell(where),
+                    Cell(count(one["n"])),
+                    *cells(*more_items(one)),
+                )
+            )
+            for where, one in found
+            if one["verdict"] == "inconclusive"
+        ),
     )
 
 

@@ -106,6 +106,20 @@ def decimal(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.3f}"
 
 
+def signed(value: float | None) -> str:
+    """Write a difference that is no share, with its sign: `+0.24`, `−12.3`."""
+    if value is None:
+        return UNKNOWN
+    text = f"{value:+.2f}" if abs(value) < 10 else f"{value:+,.1f}"
+    return "0.00" if text[1:] == "0.00" else text.replace("-", _MINUS)
+
+
+def signed_interval(bounds: Bounds) -> str:
+    """Write the interval of a difference that is no share: `−0.30 to +0.12`."""
+    known = _known(bounds)
+    return NONE if known is None else f"{signed(known[0])} to {signed(known[1])}"
+
+
 def count(value: int | None) -> str:
     """Write a count with thousands apart."""
     return UNKNOWN if value is None else f"{value:,}"

@@ -6,6 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells
+from quantrial.reporting.contrasts import (
+    estimate,
+    failure_endpoints,
+    interval,
+    judged,
+    open_questions,
+    pair,
+    units,
+)
 from quantrial.reporting.formatting import (
     count,
     listed,
@@ -17,8 +26,9 @@ from quantrial.reporting.formatting import (
     points_interval,
     size_of_points,
 )
+from quantrial.reporting.simultaneous import simultaneous_groups
 from quantrial.reporting.words import endpoint as endpoint_word
-from quantrial.reporting.words import method, verdict_and_also
+from quantrial.reporting.words import method
 
 Document = Mapping[str, Any]
 
@@ -72,11 +82,14 @@ def contrasts_section(summary: Document) -> Section:
         table = _contrast_table(f"{endpoint_word(name)} on {task}", contrasts)
         notes = (
             f"Finding ids begin with {task}.{name}.",
+            *units(contrasts),
             *_methods_note(contrasts),
             *_declared(contrasts),
+            *open_questions(contrasts),
             *_worst_cases(contrasts),
         )
         groups.append(_group("Contrasts", task, name, table, primary=primary, notes=notes))
+    groups += simultaneous_groups(summary)
     lead = (
         "Every pair of arms, compared on the items both answered. A difference is candidate minus "
         "reference: negative is a loss. Primary endpoints first; decisions rest on them."
@@ -133,9 +146,15 @@ def _declared(contrasts: Sequence[Document]) -> tuple[str, ...]:
 def _worst_cases(contrasts: Sequence[Document]) -> Iterator[str]:
     for one in contrasts:
         worst = one.get("worst_case")
-        if worst:
+        if worst and worst["bound"] is None:
             yield (
-                f"{_pair(one)}: with every missing answer held against {one['candidate']} (of "
+                f"{pair(one)}: {count(worst['missing_candidate'])} answers are missing there and "
+                f"{count(worst['missing_reference'])} on {one['reference']}; what they might have "
+                "invented has no bound."
+            )
+        elif worst:
+            yield (
+                f"{pair(one)}: with every missing answer held against {one['candidate']} (of "
                 f"{plural(worst['n'], 'item')}, {count(worst['missing_candidate'])} missing there "
                 f"and {count(worst['missing_reference'])} on {one['reference']}), the difference "
                 f"is {points(worst['bound'])}."
@@ -152,6 +171,8 @@ def equivalence_section(summary: Document) -> Section:
     groups = []
     for task, part, name, results, primary in (*_endpoints(summary), *_failure_modes(summary)):
         tests = results["equivalence"]
+        if None in tests:
+            continue  # what is counted has no margin
         tables = _equivalence_tables(f"{endpoint_word(name)} on {task}", tests)
         margin = listed([size_of_points(test["margin"]) for test in tests])
         methods = listed([method(test["method"]) for test in tests])
@@ -184,7 +205,7 @@ def _equivalence_tables(what: str, tests: Sequence[Document]) -> tuple[Table, Ta
             tuple(
                 Row(
                     (
-                        Cell(_pair(test), title=test["id"]),
+                        Cell(pair(test), title=test["id"]),
                         Cell(points_interval(test["ci"])),
                         Cell(p_value(test["p_value"])),
                         Cell(p_value(test["p_adjusted"])),
@@ -206,7 +227,7 @@ def _equivalence_tables(what: str, tests: Sequence[Document]) -> tuple[Table, Ta
             tuple(
                 Row(
                     cells(
-                        _pair(test),
+                        pair(test),
                         p_value(test["p_non_inferior"]),
                         p_value(test["p_non_inferior_adjusted"]),
                         _yes(test["non_inferior"]),
@@ -243,16 +264,16 @@ def _contrast_table(caption: str, contrasts: Sequence[Document]) -> Table:
         tuple(
             Row(
                 (
-                    Cell(_pair(one), title=one["id"]),
-                    Cell(points(one["estimate"])),
-                    Cell(points_interval(one["ci"]), title=method(one["ci_method"])),
+                    Cell(pair(one), title=one["id"]),
+                    Cell(estimate(one)),
+                    Cell(interval(one, one["ci"]), title=method(one["ci_method"])),
                     Cell(p_value(one["p_value"]), title=method(one["p_method"])),
                     Cell(p_value(one["p_adjusted"])),
                     Cell(count(one["n"])),
                     Cell(
-                        verdict_and_also(one),
-                        tone=one["verdict"],
-                        target=f"{one['id']}.equivalence",
+                        judged(one),
+                        tone=one["verdict"] or "",
+                        target="" if one.get("unit") else f"{one['id']}.equivalence",
                     ),
                 ),
                 finding=one["id"],
@@ -276,16 +297,6 @@ def _failure_modes(summary: Document) -> Iterator[tuple[str, Document, str, Docu
     for task, part in summary["tasks"].items():
         for name, results in failure_endpoints(part).items():
             yield task, part, name, results, False
-
-
-def failure_endpoints(part: Document) -> Mapping[str, Document]:
-    """Group a task's contrasts of failure modes by their endpoint, in the shape of endpoints."""
-    grouped: dict[str, dict[str, Any]] = {}
-    for one in part.get("failure_contrasts", ()):
-        results = grouped.setdefault(one["endpoint"], {"contrasts": [], "equivalence": []})
-        results["contrasts"].append(one)
-        results["equivalence"].append(one["equivalence"])
-    return grouped
 
 
 def _group(
@@ -313,10 +324,6 @@ def level(results: Iterable[Document]) -> str:
     """Head a column of intervals with their level."""
     levels = listed([percent(one["confidence"], 0) for one in results])
     return f"{levels} interval" if levels else "interval"
-
-
-def _pair(one: Document) -> str:
-    return f"{one['candidate']} vs {one['reference']}"
 
 
 def _yes(value: bool) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells
+from quantrial.reporting.contrasts import judged
 from quantrial.reporting.formatting import (
     count,
     p_value,
@@ -15,12 +16,12 @@ from quantrial.reporting.formatting import (
     points,
     points_interval,
 )
-from quantrial.reporting.quality import ADJUSTED, DIFFERENCE, VERDICT, level
+from quantrial.reporting.quality import DIFFERENCE, VERDICT, level
 from quantrial.reporting.words import endpoint as endpoint_word
-from quantrial.reporting.words import verdict_and_also
 
 Document = Mapping[str, Any]
 
+_ADJUSTED = Column("adj. p", hint="adjusted by Holm; the note above says over what")
 _SHRUNKEN = Column("shrunken", hint="drawn towards the mean of all strata")
 
 
@@ -34,12 +35,19 @@ def strata_section(summary: Document) -> Section | None:
             tests = [one for one in part.get("heterogeneity") or () if one["key"] == key]
             if tests:
                 groups.append(_heterogeneity(task, key, tests, summary["alpha"]))
+            notes = [f"Differences in {name}, {_adjusted_over(table, key)}."]
+            varies = any(_is_shown(one["p_adjusted"], summary["alpha"]) for one in tests)
+            if tests and not varies:
+                notes.append(
+                    f"No difference is shown to vary over {key}: what sets the values apart below "
+                    "may be chance."
+                )
             groups.append(
                 Group(
                     f"Strata: {task}, by {key}, against {reference}",
-                    notes=(f"Differences in {name}, adjusted within each stratum.",),
+                    notes=tuple(notes),
                     tables=(_strata_contrasts(task, key, reference, table, tests),),
-                    folded=len(table) > 8,
+                    folded=len(table) > 8 or bool(tests and not varies),
                 )
             )
             groups.append(
@@ -86,10 +94,22 @@ def _heterogeneity(task: str, key: str, tests: Sequence[Document], alpha: float)
     return Group(f"Strata: {task}, do differences vary over {key}?", notes=notes, tables=(table,))
 
 
+def _adjusted_over(table: Document, key: str) -> str:
+    """Say over what the p-values of strata were adjusted together."""
+    families = {one["family"] for part in table.values() for one in part["contrasts"]}
+    if len(families) == 1:
+        return f"adjusted over all values of {key} and all pairs of arms"
+    return "adjusted over the pairs of arms within each stratum"
+
+
+def _is_shown(p: float | None, alpha: float) -> bool:
+    return p is not None and p < alpha
+
+
 def _varies(p: float | None, key: str, alpha: float) -> str:
     if p is None:
         return "cannot be told"
-    return f"varies over {key}" if p < alpha else f"is not shown to vary over {key}"
+    return f"varies over {key}" if _is_shown(p, alpha) else f"is not shown to vary over {key}"
 
 
 def _strata_arms(task: str, key: str, name: str, table: Document) -> Table:
@@ -137,7 +157,7 @@ def _strata_contrasts(
             DIFFERENCE,
             *((_SHRUNKEN,) if tests else ()),
             Column(level(one for _, one in chosen)),
-            ADJUSTED,
+            _ADJUSTED,
             VERDICT,
         ),
         tuple(
@@ -149,7 +169,7 @@ def _strata_contrasts(
                     *((Cell(points(shrunken[one["candidate"]].get(value))),) if tests else ()),
                     Cell(points_interval(one["ci"])),
                     Cell(p_value(one["p_adjusted"])),
-                    Cell(verdict_and_also(one), tone=one["verdict"]),
+                    Cell(judged(one), tone=one["verdict"]),
                 ),
                 finding=one["id"],
             )

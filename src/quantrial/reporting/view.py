@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from quantrial.reporting import (
     behaviour,
     constrained,
+    contrasts,
     failures,
     glance,
     provenance,
@@ -92,9 +93,10 @@ def contrast_headings(summary: Document) -> dict[str, str]:
         for task, part in summary["tasks"].items()
         for name, results in (
             *part["endpoints"].items(),
-            *quality.failure_endpoints(part).items(),
+            *contrasts.failure_endpoints(part).items(),
         )
         for one in results["contrasts"]
+        if one.get("unit") is None  # what is counted is no finding of the decision
     }
 
 

@@ -1,0 +1,78 @@
+"""What is counted rather than right or wrong: invented entities, the length of answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quantrial.analysis.error_classes import spurious_counts
+from quantrial.analysis.outcomes import Panel
+from quantrial.tasks import Endpoint
+
+if TYPE_CHECKING:
+    from quantrial.analysis.outcomes import TaskOutcomes
+
+SPURIOUS, LENGTH = "spurious_per_sentence", "output_length"
+
+
+def spurious_per_sentence(outcomes: TaskOutcomes, arm: str) -> dict[str, Any]:
+    """Count the entities an arm invents (they overlap no gold), on the items it answered."""
+    counts = [count for count in spurious_counts(outcomes, arm) if count is not None]
+    n, total = len(counts), sum(counts)
+    return {"n": n, "spurious": total, "per_sentence": total / n if n else None}
+
+
+def spurious_panel(outcomes: TaskOutcomes) -> Panel | None:
+    """Score invented entities a sentence, each counted as -1, so that negative is a loss.
+
+    At -0.5 a candidate invents one entity more than the reference in every second sentence. A
+    malformed answer names none. None where no arm invents anything, or the task has no spans.
+    """
+    if outcomes.task.kind != "spans":
+        return None
+    counts = [spurious_counts(outcomes, arm) for arm in outcomes.arms]
+    if not any(any(row) for row in counts):
+        return None
+    return _panel(outcomes, SPURIOUS, counts, sign=-1.0)
+
+
+def length_panel(outcomes: TaskOutcomes) -> tuple[Panel, str] | None:
+    """Score the length of each answer, and say in what; a longer one is neither better nor worse.
+
+    In tokens where the engines tell them of every answer, else in characters. None where nothing
+    was answered.
+    """
+    if not outcomes.panel.answered.any():
+        return None
+    tokens = [
+        [None if r is None else r.completion_tokens for r in outcomes.responses[arm]]
+        for arm in outcomes.arms
+    ]
+    known = np.array([[count is not None for count in row] for row in tokens]).T
+    if (known == outcomes.panel.answered).all():
+        return _panel(outcomes, LENGTH, tokens), "tokens"
+    characters = [
+        [None if r is None else len(r.output) for r in outcomes.responses[arm]]
+        for arm in outcomes.arms
+    ]
+    return _panel(outcomes, LENGTH, characters), "characters"
+
+
+def _panel(
+    outcomes: TaskOutcomes, name: str, counts: Sequence[Sequence[int | None]], *, sign: float = 1.0
+) -> Panel:
+    """Take counts by arm and item as a mean over items; None counts as not answered."""
+    answered = np.array([[count is not None for count in row] for row in counts]).T
+    values = np.array([[float(count or 0) for count in row] for row in counts]).T
+    return Panel(
+        outcomes.arms,
+        # no count is known to be the largest: the statistics of a ratio assume none
+        (Endpoint(name, "ratio", {name: 1.0}),),
+        (sign * values)[:, :, None],
+        answered.astype(np.float64)[:, :, None],
+        answered,
+        outcomes.panel.clusters,
+        outcomes.panel.strata,
+    )

@@ -1,0 +1,95 @@
+"""How a contrast is said in a table: its arms, difference, interval and verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from quantrial.reporting.formatting import (
+    UNKNOWN,
+    count,
+    points,
+    points_interval,
+    signed,
+    signed_interval,
+)
+from quantrial.reporting.words import verdict_and_also
+
+Document = Mapping[str, Any]
+
+
+def judged(one: Document) -> str:
+    """Write a contrast's verdict; of what is neither better nor worse, what is shown."""
+    if one["verdict"] is None:
+        return str(one.get("shown") or "not shown")
+    return verdict_and_also(one)
+
+
+_QUESTIONS = {
+    "equivalence": "equivalence",
+    "non_inferiority": "non-inferiority",
+    "difference": "a difference",
+}
+
+
+def more_items(one: Document) -> tuple[str, str]:
+    """Say how many more items would settle an open contrast, and what they would show."""
+    settled = one.get("settled_by")
+    if settled is None:
+        return UNKNOWN, ""
+    further = settled["further"]
+    said = count(further) if further else f"{count(one['n'])} (as many again)"
+    return said, _QUESTIONS[settled["question"]]
+
+
+def open_questions(contrasts: Sequence[Document]) -> Iterator[str]:
+    """Say of each inconclusive contrast how many more items would settle it."""
+    for one in contrasts:
+        if one["verdict"] != "inconclusive":
+            continue
+        more, what = more_items(one)
+        if not what:
+            yield (
+                f"{pair(one)} is inconclusive; what was seen does not tell how many more items "
+                "would settle it."
+            )
+        else:
+            yield (
+                f"{pair(one)} is inconclusive; {more} more items would settle it (by {what}) with "
+                "an 80 % chance, if the truth is as seen."
+            )
+
+
+def units(contrasts: Sequence[Document]) -> tuple[str, ...]:
+    """Say in what a difference is that is no share."""
+    unit = contrasts[0].get("unit") if contrasts else None
+    if unit is None:
+        return ()
+    if contrasts[0]["verdict"] is None:
+        return (f"In {unit}. Longer is neither better nor worse: no margin, no verdict.",)
+    return (f"In {unit}, fewer being better: negative is a loss. Tested without a margin.",)
+
+
+def estimate(one: Document) -> str:
+    """Write a difference in points, or in a unit of its own."""
+    return signed(one["estimate"]) if one.get("unit") else points(one["estimate"])
+
+
+def interval(one: Document, ends: Sequence[float | None]) -> str:
+    """Write an interval of a difference in the unit of the difference."""
+    return signed_interval(ends) if one.get("unit") else points_interval(ends)
+
+
+def pair(one: Document) -> str:
+    """Name the arms of a contrast."""
+    return f"{one['candidate']} vs {one['reference']}"
+
+
+def failure_endpoints(part: Document) -> Mapping[str, Document]:
+    """Group a task's contrasts of failure modes by their endpoint, in the shape of endpoints."""
+    grouped: dict[str, dict[str, Any]] = {}
+    for one in part.get("failure_contrasts", ()):
+        results = grouped.setdefault(one["endpoint"], {"contrasts": [], "equivalence": []})
+        results["contrasts"].append(one)
+        results["equivalence"].append(one["equivalence"])
+    return grouped

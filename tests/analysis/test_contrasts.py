@@ -1,0 +1,273 @@
+"""Families of contrasts: the order of questions, what would settle them, bounds, intervals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis.fabricated import (
+    FAULT,
+    NAMES,
+    QUIZ,
+    make_study,
+    quiz,
+    right_on,
+    said,
+    scored,
+    sentences,
+)
+from quantrial.analysis import summarise
+from quantrial.analysis.calibrated import Calibrated
+from quantrial.analysis.methods import settled_by, verdict
+from quantrial.analysis.outcomes import Panel
+from quantrial.stats import flip_power, holm, score_flips
+from quantrial.tasks import Endpoint
+
+ADA, BO, ROME = ("Ada", "PER"), ("Bo", "PER"), ("Rome", "LOC")
+
+
+def calibrated_summary(study: Any, data: Any) -> Any:
+    records = {arm: {"bytes_on_disk": 1} for arm in study.arms}
+    return summarise(study, scored(study, data), arms=records, methods="calibrated")["tasks"]
+
+
+# --- verdicts and their order ------------------------------------------------------------------
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 900), st.floats(0.005, 0.2))
+def test_property_equivalent_only_where_non_inferior(
+    harmful: int, beneficial: int, rest: int, margin: float
+) -> None:
+    # the fixed sequence: the second question is answered yes only where the first one was
+    n = harmful + beneficial + rest + 1
+    test = score_flips(harmful, beneficial, n=n).equivalence(margin)
+    assert test.p_value >= test.p_lower
+    assert test.non_inferior or not test.equivalent
+    said = verdict(test.estimate, 1.0, test, alpha=0.05)
+    expected = "equivalent" if test.equivalent else "non_inferior"
+    assert said == (expected if test.non_inferior else "inconclusive")
+
+
+def test_what_settles_an_open_contrast_by_hand() -> None:
+    needed = {"equivalence": 900, "non_inferiority": 700, "difference": None}
+    assert settled_by(needed, 500) == {"question": "non_inferiority", "items": 700, "further": 200}
+    # what a trial of this size would show four times in five it may still have missed
+    assert settled_by(needed | {"difference": 400}, 500) == {
+        "question": "difference",
+        "items": 400,
+        "further": 0,
+    }
+    assert settled_by(dict.fromkeys(needed), 500) is None
+
+
+def test_every_inconclusive_contrast_says_what_would_settle_it() -> None:
+    items = quiz(60)
+    by_arm = {
+        "ref": right_on(items, range(40)),
+        "new": right_on(items, range(3, 42)),
+        "old": right_on(items, range(1, 40)),
+    }
+    study = make_study(arms=tuple(by_arm))
+    found = calibrated_summary(study, {"quiz": (items, by_arm)})["quiz"]
+    contrasts = found["endpoints"]["accuracy"]["contrasts"]
+    assert {one["verdict"] for one in contrasts} == {"inconclusive"}
+    for one in contrasts:
+        settled = one["settled_by"]
+        assert settled["further"] == settled["items"] - 60 > 0
+    # by hand: new loses 3 and wins 2 of 60; with a third of alpha for a difference of three pairs
+    new = contrasts[0]
+    assert new["items_needed"]["non_inferiority"] == new["settled_by"]["items"]
+    power = flip_power(3 / 60, 2 / 60, new["settled_by"]["items"], question="non_inferior",
+                       margin=0.05).power  # fmt: skip
+    assert power >= 0.8
+    power = flip_power(3 / 60, 2 / 60, new["items_needed"]["difference"], question="difference",
+                       alpha=0.05 / 3).power  # fmt: skip
+    assert power >= 0.8 - 1e-3  # very many items: the normal approximation
+
+
+# --- simultaneous intervals --------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.integers(0, 25), st.integers(0, 25)), min_size=1, max_size=4))
+def test_property_simultaneous_intervals_match_the_adjusted_decisions(
+    flips: list[tuple[int, int]],
+) -> None:
+    n, columns = 300, [np.ones(300)]
+    columns[0][150:] = 0.0
+    for harmful, beneficial in flips:
+        column = columns[0].copy()
+        column[:harmful] = 0.0
+        column[150 : 150 + beneficial] = 1.0
+        columns.append(column)
+    top = np.stack(columns).T[:, :, None]
+    arms = tuple(f"a{i}" for i in range(len(columns)))
+    panel = Panel(
+        arms,
+        (Endpoint("accuracy", "proportion", {"correct": 1.0}),),
+        top,
+        np.ones_like(top),
+        np.ones(top.shape[:2], dtype=np.bool_),
+    )
+    methods = Calibrated(panel, seed=1, label="t", resamples=500, alpha=0.05)
+    found = [methods.contrast("a0", arm, "accuracy") for arm in arms[1:]]
+    intervals = methods.simultaneous(found, "accuracy")
+    rejected = holm([one.p_value for one in found]) < 0.05
+    for one, interval, shown in zip(found, intervals, rejected, strict=True):
+        assert interval.low < one.estimate < interval.high
+        assert 0.95 - 1e-12 <= interval.confidence <= 1 - 0.05 / len(found) + 1e-12
+        excludes = not interval.low <= 0.0 <= interval.high
+        if excludes:
+            assert shown
+        elif shown:
+            # mid-p rejects where not even the interval of one contrast alone does
+            alone = score_flips(*flips[found.index(one)], n=n).interval(0.95)
+            assert alone.low <= 0.0 <= alone.high
+
+
+def test_the_summary_holds_simultaneous_intervals_and_classic_has_none() -> None:
+    items = quiz(40)
+    by_arm = {
+        "ref": right_on(items, range(30)),
+        "new": right_on(items, range(12, 30)),
+        "old": right_on(items, range(30)),
+    }
+    study = make_study(arms=tuple(by_arm))
+    (new, old, between) = calibrated_summary(study, {"quiz": (items, by_arm)})["quiz"]["endpoints"][
+        "accuracy"
+    ]["contrasts"]
+    third = score_flips(12, 0, n=40).interval(1 - 0.05 / 3)
+    assert new["simultaneous"]["ci"] == pytest.approx([third.low, third.high])
+    assert new["simultaneous"]["confidence"] == pytest.approx(1 - 0.05 / 3)
+    assert old["simultaneous"]["ci"][0] < 0 < old["simultaneous"]["ci"][1]
+    assert between["verdict"] == "better"
+    records = {arm: {"bytes_on_disk": 1} for arm in study.arms}
+    classic = summarise(
+        study, scored(study, {"quiz": (items, by_arm)}), arms=records, methods="classic"
+    )
+    for one in classic["tasks"]["quiz"]["endpoints"]["accuracy"]["contrasts"]:
+        assert one["simultaneous"] is None
+
+
+# --- missing answers ---------------------------------------------------------------------------
+
+
+def test_the_worst_case_of_a_pooled_ratio_by_hand() -> None:
+    golds = [[ADA, BO], [ADA], [], [ROME]]
+    outputs = {
+        "ref": [said(ADA, BO), FAULT, "[]", said(ROME)],
+        "new": [FAULT, said(ADA), said(BO), said(ROME)],
+    }
+    study = make_study(tasks={"names": NAMES})
+    found = calibrated_summary(study, {"names": (sentences(golds), outputs)})["names"]["endpoints"]
+    gone = {"n": 4, "missing_reference": 1, "missing_candidate": 1}
+    # the reference's missing answer is perfect: 4 of 4 found. The candidate's finds nothing: 2 of
+    # 4 found, 1 invented, 2 missed: F1 = 4 / (4 + 1 + 2), recall 2 / 4
+    worst = {name: found[name]["contrasts"][0]["worst_case"] for name in found}
+    assert worst["micro_f1"] == {"bound": pytest.approx(4 / 7 - 1), **gone}
+    assert worst["recall"] == {"bound": pytest.approx(-1 / 2), **gone}
+    # what it might have invented has no bound
+    assert worst["precision"] == {"bound": None, **gone}
+    # means: candidate 0, 1, 0, 1, reference 1 throughout
+    assert worst["macro_f1"] == {"bound": pytest.approx(-1 / 2), **gone}
+    assert worst["parse_rate"] == {"bound": pytest.approx(-1 / 4), **gone}
+
+
+def test_without_a_missing_answer_there_is_no_worst_case() -> None:
+    items = quiz(4)
+    data = {"quiz": (items, {"ref": "ABCD", "new": "ABCA"})}
+    (one,) = calibrated_summary(make_study(), data)["quiz"]["endpoints"]["accuracy"]["contrasts"]
+    assert one["worst_case"] is None
+
+
+def test_the_worst_case_within_a_stratum_is_of_its_items() -> None:
+    items = quiz(8, subject=["a", "b"] * 4)
+    outputs = {"ref": right_on(items, range(8)), "new": right_on(items, range(8))}
+    outputs["new"][0] = FAULT
+    study = make_study(tasks={"quiz": QUIZ | {"stratify": "subject"}})
+    strata = calibrated_summary(study, {"quiz": (items, outputs)})["quiz"]["strata"]["subject"]
+    worst = {value: one["contrasts"][0]["worst_case"] for value, one in strata.items()}
+    assert worst == {
+        "a": {"bound": -1 / 4, "n": 4, "missing_reference": 0, "missing_candidate": 1},
+        "b": None,
+    }
+
+
+# --- strata and failure modes ------------------------------------------------------------------
+
+
+def test_strata_are_adjusted_together() -> None:
+    # to name one stratum of many is to have looked at all of them
+    items = quiz(80, subject=[f"s{i % 4}" for i in range(80)])
+    lost = {i for i in range(80) if i % 4 == 0 and i < 28}
+    outputs = {
+        "ref": right_on(items, range(80)),
+        "new": right_on(items, set(range(80)) - lost),
+    }
+    study = make_study(tasks={"quiz": QUIZ | {"stratify": "subject"}})
+    strata = calibrated_summary(study, {"quiz": (items, outputs)})["quiz"]["strata"]["subject"]
+    ones = [stratum["contrasts"][0] for stratum in strata.values()]
+    assert {one["family"] for one in ones} == {"quiz.accuracy.subject"}
+    # by hand: 7 flips of one stratum all one way, mid-p 2 * .5**7 - .5**7; four strata
+    assert ones[0]["p_value"] == pytest.approx(0.5**7)
+    assert ones[0]["p_adjusted"] == pytest.approx(4 * 0.5**7)
+    assert ones[0]["id"] == "quiz.accuracy.subject=s0.new.vs.ref"
+    assert [one["p_adjusted"] for one in ones[1:]] == [1, 1, 1]
+
+
+def test_failure_modes_of_choice_are_tested() -> None:
+    items = quiz(40)
+    new = ["I would rather not." if i < 10 else str(item.gold) for i, item in enumerate(items)]
+    data = {"quiz": (items, {"ref": [str(item.gold) for item in items], "new": new})}
+    declared = {"resamples": 400, "declared_failure_modes": ["parse_rate", "letter_shift"]}
+    found = calibrated_summary(make_study(analysis=declared), data)["quiz"]
+    by_name = {one["endpoint"]: one for one in found["failure_contrasts"]}
+    assert by_name["parse_rate"]["estimate"] == -1 / 4
+    assert by_name["parse_rate"]["p_value"] == pytest.approx(0.5**10)  # mid-p, ten of ten
+    assert by_name["parse_rate"]["verdict"] == "worse"
+    assert by_name["parse_rate"]["declared"]
+    assert not by_name["output_length"]["declared"]
+    assert found["letter_shifts"][0]["declared"]
+
+
+def test_counts_are_told_in_their_own_unit_and_without_a_margin() -> None:
+    golds = [[ADA] if i % 2 else [] for i in range(30)]
+    outputs = {
+        "ref": [said(*gold) for gold in golds],
+        "new": [said(*gold, BO, ROME) if i < 12 else said(*gold) for i, gold in enumerate(golds)],
+    }
+    study = make_study(tasks={"names": NAMES})
+    found = calibrated_summary(study, {"names": (sentences(golds), outputs)})["names"]
+    by_name = {one["endpoint"]: one for one in found["failure_contrasts"]}
+    spurious = by_name["spurious_per_sentence"]
+    assert spurious["estimate"] == pytest.approx(-24 / 30)  # two more in each of twelve
+    assert spurious["p_value"] == pytest.approx(2 * 0.5**12)  # all signs alike, either way
+    assert (spurious["unit"], spurious["verdict"]) == ("entities a sentence", "worse")
+    assert spurious["equivalence"] is None
+    assert found["failure_modes"]["new"]["spurious"]["per_sentence"] == pytest.approx(0.8)
+    # 4 tokens each: longer is neither better nor worse
+    length = by_name["output_length"]
+    assert (length["unit"], length["estimate"]) == ("tokens an answer", 0)
+    assert (length["verdict"], length["shown"]) == (None, None)
+
+
+def test_a_difference_in_length_is_shown_by_its_direction() -> None:
+    items, study = quiz(40), make_study()
+    long = [f"The answer is {item.gold}." for item in items]
+    data = {"quiz": (items, {"ref": [str(item.gold) for item in items], "new": long})}
+    outcomes = scored(study, data)["quiz"]
+    untold = {
+        arm: tuple(one and replace(one, completion_tokens=None) for one in row)
+        for arm, row in outcomes.responses.items()
+    }
+    outcomes = replace(outcomes, responses=untold)
+    records = {arm: {"bytes_on_disk": 1} for arm in study.arms}
+    summary = summarise(study, {"quiz": outcomes}, arms=records, methods="calibrated")
+    (one,) = summary["tasks"]["quiz"]["failure_contrasts"]
+    # "The answer is X." has 15 characters more than "X"
+    assert (one["unit"], one["estimate"], one["shown"]) == ("characters an answer", 15, "longer")
+    assert one["verdict"] is None
