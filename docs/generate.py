@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from quantrial import study, study_decision, study_speed
+from quantrial.decision.schema import Decision
 
 DOCS = Path(__file__).parent
 PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -109,6 +110,11 @@ def schema() -> str:
     return json.dumps(study.Study.model_json_schema(), indent=2) + "\n"
 
 
+def decision_schema() -> str:
+    """Return docs/decision.schema.json."""
+    return json.dumps(Decision.model_json_schema(), indent=2) + "\n"
+
+
 def command_line() -> str:
     """Return docs/command-line.md."""
     lines = [
@@ -141,6 +147,7 @@ def documents() -> dict[Path, str]:
     return {
         DOCS / "study-file.md": study_file(),
         DOCS / "study.schema.json": schema(),
+        DOCS / "decision.schema.json": decision_schema(),
         DOCS / "command-line.md": command_line(),
     }
 

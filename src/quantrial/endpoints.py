@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 # the first one is primary
 ENDPOINTS: Mapping[str, tuple[str, ...]] = {
     "choice": ("accuracy",),
-    "spans": ("micro_f1", "macro_f1", "precision", "recall", "parse_rate"),
+    "spans": ("micro_f1", "macro_f1", "precision", "recall", "parse_rate", "exact_match"),
 }
 
 _TEXT_SIGNS = ("not_truncated", "not_refused", "not_repeating", "not_empty")

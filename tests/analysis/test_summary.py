@@ -134,7 +134,7 @@ def test_an_endpoint_may_have_a_margin_of_its_own() -> None:
     task = summarised(study, {"names": responses()["names"]})["tasks"]["names"]
     margins = {name: found["equivalence"][0]["margin"] for name, found in task["endpoints"].items()}
     assert margins == {"micro_f1": 0.3, "macro_f1": 0.2, "precision": 0.2, "recall": 0.45,
-                       "parse_rate": 0.2}  # fmt: skip
+                       "parse_rate": 0.2, "exact_match": 0.2}  # fmt: skip
     assert task["margin"] == 0.3  # the primary endpoint's
 
 

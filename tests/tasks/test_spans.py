@@ -156,6 +156,7 @@ def test_score_by_hand(
         "fn": fn,
         "f1": pytest.approx(f1),
         "parsed": float(parsed),
+        "exact": float(f1 == 1),  # here: all of what was there and nothing else
     }
     assert outcome.parsed is parsed
 

@@ -213,12 +213,24 @@ def decision(found: Mapping[str, Any]) -> None:
         for one in found["constrained"]["rejected"]:
             for reason in one["breaks"]:
                 paragraph(f"not {one['arm']}: {reason['text']}.", indent="  ")
+        if found["constrained"]["pick"] and found["constrained"]["alternative"]:
+            paragraph(found["constrained"]["alternative"]["text"])
         print("\nWithout these constraints:")
     _sentence(found["default"], seen)
     for part in ("cautions", "controls", "pick_when", "avoid_for", "stay_when"):
         for one in found[part]:
             print()
             _sentence(one, seen)
+    told = found["sensitivity"]
+    for title, entries in (
+        ("What would change the answer", told["changes"]),
+        ("What more items would settle", told["settle"]),
+        ("In place of the reference", found["risk"]),
+    ):
+        if entries:
+            print(f"\n{title}:")
+        for one in entries:
+            paragraph(one["text"], indent="  ")
 
 
 def _sentence(entry: Mapping[str, Any], seen: set[str]) -> None:

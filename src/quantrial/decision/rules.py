@@ -11,16 +11,17 @@ from typing import Any
 from quantrial.decision.cautions import blindness, cautions
 from quantrial.decision.constrained import constrained
 from quantrial.decision.constraints import Constraints, check
+from quantrial.decision.risk import risk
+from quantrial.decision.sensitivity import sensitivity
+from quantrial.decision.settle import missing as missing_on
 from quantrial.decision.table import picker
 from quantrial.decision.trial import Trial
 from quantrial.decision.words import (
     Document,
     by_margin,
-    counted,
     entry,
     listed,
     margin,
-    points,
     ratio,
     size,
 )
@@ -68,6 +69,8 @@ def decide_from(summary: Document, constraints: Constraints | None = None) -> di
     table = picker(trial)
     if constraints.stated:
         decision["constrained"] = constrained(trial, table, constraints)
+    decision["risk"] = risk(trial, constraints.document())
+    decision["sensitivity"] = sensitivity(trial, table, constraints.document())
     decision["ordered_by"] = trial.ordered_by
     decision["costs"] = {arm: trial.cost(arm) for arm in trial.by_cost}
     decision["picker"] = table
@@ -91,7 +94,7 @@ def _default(trial: Trial) -> dict[str, Any]:
             text = f"Ship {arm}: {trial.saving(arm)}; shown to lose less than {kept}."
             return entry(text, found, arm=arm, missing=[], conclusive=True)
     missing = [
-        _missing(trial, task, arm)
+        missing_on(trial, task, arm)
         for arm in trial.cheaper
         for task in trial.tasks
         if not trial.holds(task, arm)
@@ -112,40 +115,6 @@ def _default(trial: Trial) -> dict[str, Any]:
     text = " ".join([opening, *(one["text"] for one in missing)])
     found = [trial.findings[one["because"]] for one in missing if one["because"]]
     return entry(text, found, arm=trial.reference, missing=missing, conclusive=not blind)
-
-
-def _missing(trial: Trial, task: str, arm: str) -> dict[str, Any]:
-    """Say what an arm lacks on a task, and how many items would settle it."""
-    finding, work = trial.primary(task, arm), trial.named(task)
-    said: dict[str, Any] = {"arm": arm, "task": task, "because": "", "items_needed": None}
-    if finding is None:
-        return said | {"text": f"{arm} and {trial.reference} share no answered item on {work}."}
-    said["because"] = finding["id"]
-    if finding["verdict"] == "worse":
-        return said | {"text": f"{arm} is worse on {work} ({points(finding['estimate'])})."}
-    needed = finding["items_needed"] or {}
-    counts = [n for name in ("equivalence", "non_inferiority") if (n := needed.get(name))]
-    beyond = finding["estimate"] is not None and finding["estimate"] <= -finding["margin"]
-    said["items_needed"] = needed.get("difference") if beyond else min(counts, default=None)
-    settle = _settled_by(
-        said["items_needed"], finding["n"], "show it worse" if beyond else "settle it"
-    )
-    if beyond:
-        seen = f"the loss seen ({points(finding['estimate'])}) is itself not below the margin"
-        settle = f"{seen}; {settle}" if settle else seen
-    return said | {
-        "text": f"{arm} is undecided on {work}: "
-        f"{settle or 'too little differs to tell how many items would settle it'}."
-    }
-
-
-def _settled_by(needed: int | None, n: int, what: str) -> str:
-    if needed is None:
-        return ""
-    chance = f"would {what} with 80 % chance, if the truth is as seen"
-    if needed <= n:
-        return f"repeating a trial of this size {chance}"
-    return f"about {counted(needed - n, 'more item')} {chance}"
 
 
 def _pick_when(trial: Trial, arm: str) -> dict[str, Any]:

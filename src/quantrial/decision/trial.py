@@ -33,7 +33,8 @@ class Trial:
         arms = [arm for arm in summary["arms"] if arm not in self.controls]
         self._workloads = Counter(part["workload"] for part in self.tasks.values())
         self.ordered_by, self._rank = self._ranked(arms)
-        self.by_cost = sorted(arms, key=self._rank.__getitem__)
+        # among equals the reference first: another arm is not cheaper then
+        self.by_cost = sorted(arms, key=lambda arm: (self._rank[arm], arm != self.reference))
         self.candidates = [arm for arm in self.by_cost if arm != self.reference]
         self.cheaper = self.cheaper_than(self.reference)
         self.findings = {finding["id"]: finding for finding in _findings(summary)}

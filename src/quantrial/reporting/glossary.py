@@ -66,6 +66,11 @@ WORDS = (
     ),
     Word("parse_rate", "parse-rate", "The share of answers that could be read as asked for."),
     Word(
+        "exact_match",
+        "exact-match",
+        "The share of texts for which the arm returned all there was to find, and nothing else.",
+    ),
+    Word(
         "chance",
         "80 % chance",
         "If the true difference is the one seen here, four of five such studies would settle the "
@@ -119,6 +124,7 @@ _WRITTEN = {
     r"recall": "recall",
     r"entity[- ]free[- ]correct": "entity_free",
     r"parse[- ]rate": "parse_rate",
+    r"exact[- ]match": "exact_match",
     r"80 % chance": "chance",
     r"decoding speed": "speedup",
     r"worse": "worse",

@@ -21,6 +21,7 @@ MACRO_F1 = Endpoint("macro_f1", "mean", {"f1": 1.0})
 PRECISION = Endpoint("precision", "ratio", {"tp": 1.0}, {"tp": 1.0, "fp": 1.0})
 RECALL = Endpoint("recall", "ratio", {"tp": 1.0}, {"tp": 1.0, "fn": 1.0})
 PARSE_RATE = Endpoint("parse_rate", "proportion", {"parsed": 1.0})
+EXACT_MATCH = Endpoint("exact_match", "proportion", {"exact": 1.0})
 
 _FENCE = re.compile(r"```[A-Za-z]*")
 _TEXT_KEYS = ("text", "entity", "span")
@@ -95,7 +96,7 @@ class Spans:
     """
 
     kind = "spans"
-    endpoints: Sequence[Endpoint] = (MICRO_F1, MACRO_F1, PRECISION, RECALL, PARSE_RATE)
+    endpoints: Sequence[Endpoint] = (MICRO_F1, MACRO_F1, PRECISION, RECALL, PARSE_RATE, EXACT_MATCH)
 
     def __init__(
         self, name: str, spec: SpansTask, shots: Sequence[Item] = (), types: Sequence[str] = ()
@@ -152,6 +153,7 @@ class Spans:
     def score(self, item: Item, text: str) -> Outcome:
         """Count true and false positives and misses; the per-item F1; whether an array was there.
 
+        `exact` is whether it holds just what was to be found.
         Malformed text finds nothing: its gold counts as missed, its own F1 is 0. Nothing to find
         and nothing found is an F1 of 1.
         """
@@ -159,10 +161,12 @@ class Spans:
         found = parse_spans(text)
         if found is None:
             values = {"tp": 0.0, "fp": 0.0, "fn": float(len(gold)), "f1": 0.0, "parsed": 0.0}
+            values["exact"] = 0.0
             return Outcome(values, parsed=False)
         tp, fp, fn = len(found & gold), len(found - gold), len(gold - found)
         f1 = 1.0 if not found and not gold else 2 * tp / (2 * tp + fp + fn)
         values = {"tp": float(tp), "fp": float(fp), "fn": float(fn), "f1": f1, "parsed": 1.0}
+        values["exact"] = float(found == gold)
         return Outcome(values, parsed=True, answer=sorted(found))
 
 

@@ -1,0 +1,332 @@
+"""The shape of `decision.json`, from which `docs/decision.schema.json` is generated.
+
+Read by the generator and by tests only: the decision itself needs no pydantic. Keys may be added in
+later versions; those that are here stay.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Verdict = Literal["equivalent", "non_inferior", "worse", "better", "inconclusive"]
+Interval = tuple[float | None, float | None]
+ConstraintName = Literal[
+    "max_memory", "min_speedup", "max_latency", "evidence", "quality", "tolerate"
+]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class Entry(_Part):
+    """A sentence, the ids of the findings it rests on, and their numbers in words."""
+
+    text: str
+    because: list[str]
+    evidence: list[str]
+
+
+class StudyIs(_Part):
+    """Which study was decided on."""
+
+    name: str
+    hash: str
+    seed: int
+
+
+class Missing(_Part):
+    """What an arm lacks on a task."""
+
+    arm: str
+    task: str
+    because: str
+    """Id of the finding; empty where no item is shared."""
+    items_needed: int | None
+    """Items in all that would settle it with 80 % chance, if the truth is as seen."""
+    text: str
+
+
+class Default(Entry):
+    """What to ship where nothing is constrained."""
+
+    arm: str
+    missing: list[Missing]
+    conclusive: bool
+    """False where the trial could not have seen harm."""
+
+
+class Guard(_Part):
+    """A failure mode of an arm, and what guards against it."""
+
+    task: str
+    endpoint: str
+    because: str
+    text: str
+
+
+class PickWhen(Entry):
+    """A cheaper arm, and the conditions under which it is the right one."""
+
+    arm: str
+    worse_on: list[str]
+    undecided_on: list[str]
+    guards: list[Guard]
+
+
+class AvoidFor(Entry):
+    """A workload on which an arm is worse."""
+
+    arm: str
+    workload: str
+    task: str
+
+
+class StayWhen(Entry):
+    """A condition under which the reference is the right arm."""
+
+    arm: str
+    instead_of: str
+
+
+class Caution(Entry):
+    """What to be careful of before acting."""
+
+    task: str | None = None
+
+
+class Control(Entry):
+    """An arm damaged on purpose, and whether the trial saw it."""
+
+    arm: str
+    found_worse: bool
+
+
+class Stated(_Part):
+    """The constraints a decision was made under; null or empty where not stated."""
+
+    max_memory: int | None
+    """Bytes."""
+    min_speedup: float | None
+    tolerate: float | None
+    """A fraction."""
+    workloads: list[str]
+    max_latency: float | None
+    """Seconds."""
+    tolerate_by: dict[str, float]
+    """By task or workload."""
+    cost_per_hour: float | None
+    cost_per_hour_by: dict[str, float]
+    """By arm."""
+    error_cost: float | None
+
+
+class Broken(_Part):
+    """A constraint that an arm breaks."""
+
+    constraint: ConstraintName
+    task: str | None
+    value: float | None
+    limit: float | None
+    excess: float
+    """By how far, relative to what is allowed; 1 where that cannot be said."""
+    text: str
+    because: str | None
+    evidence: list[str]
+
+
+class Rejected(_Part):
+    """An arm and all it breaks."""
+
+    arm: str
+    breaks: list[Broken]
+
+
+class BrokenName(_Part):
+    """Which constraint is broken, where."""
+
+    constraint: ConstraintName
+    task: str | None
+
+
+class Alternative(_Part):
+    """The nearest other answer; what it breaks is empty where it keeps everything."""
+
+    arm: str
+    breaks: list[BrokenName]
+    text: str
+
+
+class Constrained(Entry):
+    """The answer under the user's own constraints."""
+
+    constraints: Stated
+    pick: str | None
+    nearest: str
+    """The pick, or the arm that misses by least."""
+    rejected: list[Rejected]
+    alternative: Alternative | None
+
+
+class Amount(_Part):
+    """An amount and its interval; positive is more than the reference."""
+
+    estimate: float
+    low: float | None
+    high: float | None
+
+
+class Money(_Part):
+    """Prices of a million requests, in place of the reference; positive costs more."""
+
+    errors: Amount | None
+    machine: float | None
+    net: Amount
+
+
+class Risk(Entry):
+    """What an arm in place of the reference would cost on a task."""
+
+    arm: str
+    task: str
+    workload: str
+    endpoint: str
+    """The share of answers that are right: accuracy, exact_match."""
+    confidence: float
+    extra_errors_per_1000: Amount
+    per_million: Money | None
+
+
+class Change(_Part):
+    """The smallest change of one thing that changes the pick."""
+
+    kind: Literal["max_memory", "min_speedup", "max_latency", "tolerate", "workloads", "estimate"]
+    of: str | None
+    """The task or workload it is about; null for all."""
+    to: Any
+    """The setting, or the estimate, at which the pick changes."""
+    pick: str | None
+    text: str
+    arm: str | None = None
+    because: list[str] = []
+    evidence: list[str] = []
+
+
+class Sensitivity(_Part):
+    """What would change the pick, and what more items would settle."""
+
+    pick: str | None
+    changes: list[Change]
+    settle: list[Missing]
+
+
+class Cost(_Part):
+    """What an arm costs."""
+
+    memory_bytes: int | None
+    memory_ratio: float | None
+    speedup: float | None
+
+
+class PickerArm(_Part):
+    """An arm, as the rules of the pick see it."""
+
+    rank: int
+    control: bool
+    memory: int | None
+    speedup: float | None
+
+
+class PickerRow(_Part):
+    """An arm on a task, as the rules of the pick see it."""
+
+    finding: str | None
+    estimate: float | None
+    bound: float | None
+    margin: float
+    holds: bool
+    worse: bool
+    latency: float | None
+
+
+class PickerTask(_Part):
+    """A task, as the rules of the pick see it."""
+
+    workload: str
+    margin: float
+    at_floor: bool
+    arms: dict[str, PickerRow]
+
+
+class Picker(_Part):
+    """The table a pick is made from."""
+
+    reference: str
+    insensitive: bool
+    arms: dict[str, PickerArm]
+    tasks: dict[str, PickerTask]
+
+
+class SettledBy(_Part):
+    """The question that the fewest further items would settle."""
+
+    question: str
+    items: int
+    further: int
+
+
+class Finding(_Part):
+    """A contrast, candidate minus reference, with its tests and verdict. Negative is a loss."""
+
+    id: str
+    kind: Literal["primary", "secondary", "failure_mode"]
+    task: str
+    workload: str
+    endpoint: str
+    reference: str
+    candidate: str
+    estimate: float | None
+    ci: Interval
+    confidence: float
+    p_value: float | None
+    p_adjusted: float | None
+    p_method: str
+    margin: float
+    equivalence_ci: Interval
+    equivalence_confidence: float
+    equivalence_p: float | None
+    equivalence_p_adjusted: float | None
+    non_inferiority_p: float | None
+    non_inferiority_p_adjusted: float | None
+    n: int
+    verdict: Verdict
+    also: Verdict | None
+    worst_case: dict[str, Any] | None
+    items_needed: dict[str, int | None] | None
+    """In all, by question."""
+    settled_by: SettledBy | None = None
+
+
+class Decision(_Part):
+    """`quantrial.decision/1`: a decision, computed from the findings of a summary."""
+
+    schema_: Literal["quantrial.decision/1"] = Field(alias="schema")
+    study: StudyIs
+    methods: Literal["calibrated", "classic"]
+    reference: str
+    default: Default
+    pick_when: list[PickWhen]
+    avoid_for: list[AvoidFor]
+    stay_when: list[StayWhen]
+    cautions: list[Caution]
+    controls: list[Control]
+    constrained: Constrained | None = None
+    """Only where constraints were stated."""
+    risk: list[Risk]
+    sensitivity: Sensitivity
+    ordered_by: Literal["memory", "bits", "speed"]
+    costs: dict[str, Cost]
+    picker: Picker
+    findings: dict[str, Finding]

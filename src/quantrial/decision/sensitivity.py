@@ -1,0 +1,255 @@
+"""What would change the answer: the smallest change of one constraint, or of one estimate.
+
+Everything is found by asking the pick again (`decision/pick.py`) at the places where something can
+change: the memory, speed and latency of the arms, the bounds of their losses.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from quantrial.decision.pick import choose, loss_ruled_out, matter, tolerance
+from quantrial.decision.settle import missing
+from quantrial.decision.trial import Trial
+from quantrial.decision.words import Document, evidence, listed, margin, points, ratio, seconds
+
+# Constraints are stepped in units a person would type: 1 MB, 0.01 times, 1 ms, 0.1 points.
+_MEMORY, _SPEEDUP, _LATENCY, _LOSS = 1e6, 0.01, 0.001, 0.001
+
+
+def sensitivity(trial: Trial, table: Document, settings: Document) -> dict[str, Any]:
+    """Say what would change the pick, and which open questions more items would settle.
+
+    Returns:
+        `pick`; `changes`: each a `kind` (a constraint, or `estimate`), `to`, the `pick` it would
+        give, a `text`; `settle`: by arm and task, `items_needed` and a `text`.
+    """
+    answer = choose(table, settings)
+    changes = [*_constraints(trial, table, settings), *_estimates(trial, table, settings)]
+    return {
+        "pick": answer["pick"],
+        "changes": changes,
+        "settle": list(_settle(trial, table, settings, answer)),
+    }
+
+
+def _constraints(trial: Trial, table: Document, settings: Document) -> Iterator[dict[str, Any]]:
+    for scale in _scales(table, settings):
+        unset = math.inf if scale.most else 0.0
+        now = settings.get(scale.key)
+        for looser in (True, False):
+
+            def changed(place: float, key: str = scale.key) -> dict[str, Any]:
+                return {**settings, key: place}
+
+            start = unset if now is None else now
+            found = _first(table, settings, scale, [start], changed, looser=looser)
+            if found:
+                to, pick = found
+                yield _change(scale.key, None, to, pick, f"With {scale.say(to)}, {_answer(pick)}.")
+    yield from _tolerances(trial, table, settings)
+    yield from _workloads(trial, table, settings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """A constraint, and the values of the arms at which it can change something.
+
+    An arm keeps it where its value is at most the limit (`most`; `strictly` below it), else where
+    it is at least the limit.
+    """
+
+    key: str
+    values: Sequence[float]
+    unit: float
+    say: Callable[[float], str]
+    most: bool = True
+    strictly: bool = False
+
+    def places(self, *, looser: bool) -> list[float]:
+        """List the limits, in steps a person would type, at which arms begin or end to keep it."""
+        upwards = self.strictly or not self.most  # a value on a step counts as below it
+        to_whole = math.floor if upwards else math.ceil
+        more = (looser == self.most) if upwards else (0 if looser else -1)
+        return [
+            _stepped(to_whole(round(value / self.unit, 9)) + more, self.unit)
+            for value in self.values
+        ]
+
+
+def _stepped(steps: int, unit: float) -> float:
+    # 1273 * 0.001 is 1.2730000000000001; 1273 / 1000 is what a person would type
+    return round(steps * unit) if unit >= 1 else steps / round(1 / unit)
+
+
+def _first(
+    table: Document,
+    settings: Document,
+    scale: _Scale,
+    now: Sequence[float],
+    changed: Callable[[float], Document],
+    *,
+    looser: bool,
+) -> tuple[float, str | None] | None:
+    """Return the nearest limit beyond all present ones that gives another pick, and that pick."""
+    pick, upwards = choose(table, settings)["pick"], looser == scale.most
+    for place in sorted(set(scale.places(looser=looser)), reverse=not upwards):
+        if place > max(now) if upwards else 0 < place < min(now):
+            other = choose(table, changed(place))["pick"]
+            if other != pick:
+                return place, other
+    return None
+
+
+def _scales(table: Document, settings: Document) -> Iterator[_Scale]:
+    arms = [own for own in table["arms"].values() if not own["control"]]
+    memory = [own["memory"] for own in arms if own["memory"] is not None]
+    unit, name = (1.0, "bytes") if min(memory, default=0) < 10 * _MEMORY else (_MEMORY, "MB")
+    yield _Scale(
+        "max_memory",
+        memory,
+        unit,
+        lambda to: f"at most {to / unit:,.0f} {name} allowed for the weights",
+    )
+    yield _Scale(
+        "min_speedup",
+        [own["speedup"] for own in arms if own["speedup"] is not None],
+        _SPEEDUP,
+        lambda to: f"at least {ratio(to)} the reference's speed asked for",
+        most=False,
+    )
+    latencies = [
+        row["latency"]
+        for task in matter(table, settings)
+        for arm, row in table["tasks"][task]["arms"].items()
+        if row["latency"] is not None and not table["arms"][arm]["control"]
+    ]
+    yield _Scale(
+        "max_latency", latencies, _LATENCY, lambda to: f"at most {seconds(to)} an answer allowed"
+    )
+
+
+def _tolerances(trial: Trial, table: Document, settings: Document) -> Iterator[dict[str, Any]]:
+    """Change the loss tolerated on one task; on all at once where that alone gives an arm."""
+    tasks = matter(table, settings)
+    seen = set[str | None]()
+    for some in [*([task] for task in tasks), *([tasks] if len(tasks) > 1 else [])]:
+        where = listed(map(trial.named, some))
+        bounds = [
+            -row["bound"]
+            for task in some
+            for arm, row in table["tasks"][task]["arms"].items()
+            if row["finding"] and row["bound"] is not None and not table["arms"][arm]["control"]
+        ]
+        scale = _Scale(
+            "tolerate",
+            bounds,
+            _LOSS,
+            functools.partial(_tolerated, where),
+            strictly=True,
+        )
+
+        def changed(place: float, some: Sequence[str] = some) -> dict[str, Any]:
+            by = {**(settings.get("tolerate_by") or {}), **dict.fromkeys(some, place)}
+            return {**settings, "tolerate_by": by}
+
+        now = [_bar(table, settings, task) for task in some]
+        for looser in (True, False):
+            found = _first(table, settings, scale, now, changed, looser=looser)
+            if found and found[0] < 1 and (len(some) == 1 or found[1] not in seen):
+                to, pick = found
+                of = some[0] if len(some) == 1 else None
+                yield _change("tolerate", of, to, pick, f"With {scale.say(to)}, {_answer(pick)}.")
+                seen.add(pick)
+
+
+def _tolerated(where: str, to: float) -> str:
+    return f"a loss of up to {margin(to)} tolerated on {where}"
+
+
+def _bar(table: Document, settings: Document, task: str) -> float:
+    """Return the loss that is ruled out or not: what is tolerated, else the margin."""
+    tolerated = tolerance(table, settings, task)
+    bar: float = table["tasks"][task]["margin"] if tolerated is None else tolerated
+    return bar
+
+
+def _workloads(trial: Trial, table: Document, settings: Document) -> Iterator[dict[str, Any]]:
+    known = list(dict.fromkeys(task["workload"] for task in table["tasks"].values()))
+    now = list(settings.get("workloads") or known)
+    pick = choose(table, settings)["pick"]
+    for workload in known:
+        dropped = workload in now
+        wanted = [w for w in known if (w in now) != (w == workload)]
+        if not wanted:
+            continue
+        other = choose(table, {**settings, "workloads": wanted})["pick"]
+        if other != pick:
+            said = f"did {'not matter' if dropped else 'matter too'}"
+            text = f"If {workload} {said}, {_answer(other)}."
+            yield _change("workloads", workload, wanted, other, text)
+
+
+def _estimates(trial: Trial, table: Document, settings: Document) -> Iterator[dict[str, Any]]:
+    """Move one estimate, its bound along with it, just across what is tolerated."""
+    pick = choose(table, settings)["pick"]
+    for task in matter(table, settings):
+        for arm, row in table["tasks"][task]["arms"].items():
+            if row["finding"] is None or row["bound"] is None or row["estimate"] is None:
+                continue
+            if table["arms"][arm]["control"]:
+                continue
+            tolerated = tolerance(table, settings, task)
+            bar = row["margin"] if tolerated is None else tolerated
+            bound = -bar if loss_ruled_out(row, tolerated) else math.nextafter(-bar, 0.0)
+            to = row["estimate"] + (bound - row["bound"])
+            finding = trial.findings[row["finding"]]
+            low, high = finding["ci"]
+            if low is None or high is None or not low <= to <= high:
+                continue
+            moved = {**row, "estimate": to, "bound": bound, "holds": bound > -row["margin"]}
+            other = choose(_with_row(table, task, arm, moved), settings)["pick"]
+            if other != pick:
+                text = (
+                    f"If the difference of {arm} on {trial.named(task)} were {points(to)} in place "
+                    f"of {points(row['estimate'])}, which is within its interval, {_answer(other)}."
+                )
+                yield {
+                    **_change("estimate", task, to, other, text),
+                    "arm": arm,
+                    "because": [finding["id"]],
+                    "evidence": [evidence(finding)],
+                }
+
+
+def _with_row(table: Document, task: str, arm: str, row: Document) -> dict[str, Any]:
+    arms: Mapping[str, Any] = {**table["tasks"][task]["arms"], arm: row}
+    return {**table, "tasks": {**table["tasks"], task: {**table["tasks"][task], "arms": arms}}}
+
+
+def _change(kind: str, of: str | None, to: Any, pick: str | None, text: str) -> dict[str, Any]:
+    return {"kind": kind, "of": of, "to": to, "pick": pick, "text": text}
+
+
+def _answer(pick: str | None) -> str:
+    return "no arm would keep all constraints" if pick is None else f"the pick would be {pick}"
+
+
+def _settle(
+    trial: Trial, table: Document, settings: Document, answer: Document
+) -> Iterator[dict[str, Any]]:
+    """Say what more items would settle, of the arms that would be picked were it settled well."""
+    pick, order = answer["pick"], answer["order"]
+    for arm in order if pick is None else order[: order.index(pick)]:
+        broken = answer["breaks"][arm]
+        if not all(one["constraint"] in ("quality", "tolerate") for one in broken):
+            continue
+        for one in broken:
+            row = table["tasks"][one["task"]]["arms"][arm]
+            if row["worse"] and row["estimate"] <= -one["limit"]:
+                continue  # settled already
+            yield missing(trial, one["task"], arm, tolerance(table, settings, one["task"]))

@@ -1,0 +1,73 @@
+"""How many more items would settle an open question, and in which words."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+from typing import Any
+
+from quantrial.decision.trial import Trial
+from quantrial.decision.words import Document, counted, margin, points
+
+_POWER = 0.8  # the chance at which a question counts as settled, as everywhere in a summary
+
+
+def missing(trial: Trial, task: str, arm: str, tolerated: float | None = None) -> dict[str, Any]:
+    """Say what an arm lacks on a task, and how many items would settle it.
+
+    Against the margin (`tolerated` is None) the count is the summary's own; against another loss it
+    follows from the width of the interval, by the normal approximation.
+    """
+    finding, work = trial.primary(task, arm), trial.named(task)
+    said: dict[str, Any] = {"arm": arm, "task": task, "because": "", "items_needed": None}
+    if finding is None:
+        return said | {"text": f"{arm} and {trial.reference} share no answered item on {work}."}
+    said["because"] = finding["id"]
+    if finding["verdict"] == "worse" and tolerated is None:
+        return said | {"text": f"{arm} is worse on {work} ({points(finding['estimate'])})."}
+    bar = finding["margin"] if tolerated is None else tolerated
+    beyond = finding["estimate"] is not None and finding["estimate"] <= -bar
+    if tolerated is None or tolerated == finding["margin"]:
+        needed = finding["items_needed"] or {}
+        counts = [n for name in ("equivalence", "non_inferiority") if (n := needed.get(name))]
+        said["items_needed"] = needed.get("difference") if beyond else min(counts, default=None)
+        bar_words = "the margin"
+    else:
+        said["items_needed"] = None if beyond else _approximately(finding, bar)
+        bar_words = f"the {margin(bar)} tolerated"
+    settle = _settled_by(
+        said["items_needed"], finding["n"], "show it worse" if beyond else "settle it"
+    )
+    if beyond:
+        seen = f"the loss seen ({points(finding['estimate'])}) is itself not below {bar_words}"
+        settle = f"{seen}; {settle}" if settle else seen
+    return said | {
+        "text": f"{arm} is undecided on {work}: "
+        f"{settle or 'too little differs to tell how many items would settle it'}."
+    }
+
+
+def _approximately(finding: Document, tolerated: float) -> int | None:
+    """Count the items at which a loss as tolerated would be ruled out with 80 % chance.
+
+    The standard error that the one-sided bound implies shrinks with the root of the number of
+    items; (z_alpha + z_power) of them must fit between the estimate and the tolerated loss.
+    """
+    estimate, bound = finding["estimate"], finding["equivalence_ci"][0]
+    n: int = finding["n"]
+    if estimate is None or bound is None or not bound < estimate:
+        return None
+    normal = NormalDist()
+    alpha = normal.inv_cdf((1.0 + finding["equivalence_confidence"]) / 2.0)
+    error: float = (estimate - bound) / alpha
+    widths: float = (alpha + normal.inv_cdf(_POWER)) * error / (estimate + tolerated)
+    return math.ceil(n * widths * widths)
+
+
+def _settled_by(needed: int | None, n: int, what: str) -> str:
+    if needed is None:
+        return ""
+    chance = f"would {what} with 80 % chance, if the truth is as seen"
+    if needed <= n:
+        return f"repeating a trial of this size {chance}"
+    return f"about {counted(needed - n, 'more item')} {chance}"

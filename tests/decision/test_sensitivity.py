@@ -1,0 +1,162 @@
+"""What would change the answer, what more items would settle, and risk in the user's units."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from scipy import stats
+
+from decision.fabricated import GB, make_arm, make_summary, make_task
+from decision.test_constraints import SUMMARY, limits, summaries
+from quantrial.decision import Constraints, decide_from
+from quantrial.decision.pick import choose
+
+
+def changes(summary: dict[str, Any] = SUMMARY, **stated: Any) -> dict[tuple[str, Any, Any], Any]:
+    """Return where to, by kind, what it is of, and the pick it would give."""
+    found = decide_from(summary, Constraints(**stated))["sensitivity"]
+    return {(one["kind"], one["of"], one["pick"]): one["to"] for one in found["changes"]}
+
+
+# SUMMARY: q4_K_M 4.9 GB, 2.5 times, equivalent on reasoning, -6.2 pp (bound -8.5) on extraction;
+# q8_0 8.5 GB, 1.6 times, equivalent on both (bound -0.6); fp16 16 GB. The margin is 1 pp.
+
+
+def test_constraints_that_flip_the_pick_by_hand() -> None:
+    found = changes()
+    assert found["max_memory", None, None] == 8499 * 10**6  # the first whole MB below q8_0
+    assert found["min_speedup", None, None] == 1.61  # a hundredth above q8_0's 1.6
+    # -8.5 pp must lie above what is tolerated: a tenth of a point more
+    assert found["tolerate", "conll", "q4_K_M"] == 0.086
+    assert found["tolerate", "conll", "fp16"] == 0.006  # -0.6 pp is not above it
+    assert found["workloads", "extraction", "q4_K_M"] == ["reasoning"]
+
+
+def test_a_stated_constraint_can_be_loosened_or_tightened_by_hand() -> None:
+    found = changes(max_memory=6 * GB)  # nothing fits: q8_0 needs 8.5 GB
+    assert found["max_memory", None, "q8_0"] == 8500 * 10**6
+    found = changes(min_speedup=2.0)
+    assert found["min_speedup", None, "q8_0"] == 1.6
+    assert ("min_speedup", None, None) not in found  # nothing is picked as it is
+    found = changes(tolerate=0.09)
+    assert found["tolerate", "conll", "q8_0"] == 0.085  # -8.5 pp is no longer ruled out
+
+
+def test_an_estimate_within_its_interval_by_hand() -> None:
+    # q8_0 on reasoning: +0.1, bound -0.6; 0.4 lower the bound meets the margin, and -0.3 lies
+    # within -0.7 to 0.9
+    told = decide_from(SUMMARY)["sensitivity"]["changes"]
+    moved = [one for one in told if one["kind"] == "estimate"]
+    assert {(one["of"], one["arm"], one["pick"]) for one in moved} == {
+        ("mmlu", "q8_0", "fp16"),
+        ("conll", "q8_0", "fp16"),
+    }
+    assert all(one["to"] == pytest.approx(-0.003) for one in moved)
+    # q4_K_M on extraction would have to gain 7.5 pp, to +1.3: beyond its interval, -9 to -3
+    assert moved[0]["text"] == (
+        "If the difference of q8_0 on reasoning were −0.3 pp in place of +0.1 pp, which is within "
+        "its interval, the pick would be fp16."
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(summaries(), limits())
+def test_each_change_gives_the_pick_it_names_property(
+    summary: dict[str, Any], constraints: Constraints
+) -> None:
+    decision = decide_from(summary, constraints)
+    table, stated, told = decision["picker"], constraints.document(), decision["sensitivity"]
+    assert told["pick"] == choose(table, stated)["pick"]
+    for one in told["changes"]:
+        assert one["pick"] != told["pick"]
+        if one["kind"] in ("max_memory", "min_speedup", "max_latency", "workloads"):
+            assert choose(table, stated | {one["kind"]: one["to"]})["pick"] == one["pick"]
+        elif one["kind"] == "tolerate":
+            tasks = [one["of"]] if one["of"] else list(table["tasks"])
+            by = stated["tolerate_by"] | dict.fromkeys(tasks, one["to"])
+            assert choose(table, stated | {"tolerate_by": by})["pick"] == one["pick"]
+        else:
+            (identity,) = one["because"]
+            low, high = decision["findings"][identity]["ci"]
+            assert low <= one["to"] <= high
+
+
+@settings(max_examples=200, deadline=None)
+@given(summaries())
+def test_without_constraints_the_pick_is_the_default_property(summary: dict[str, Any]) -> None:
+    decision = decide_from(summary)
+    assert choose(decision["picker"], {})["pick"] == decision["default"]["arm"]
+
+
+def test_items_for_a_tolerated_loss_by_hand() -> None:
+    open_ = ("inconclusive", {"estimate": -0.004, "test_ci": [-0.026, 0.018]})
+    summary = make_summary({"mmlu": make_task("mmlu", {"q8_0": "equivalent", "q4_K_M": open_})})
+    (one,) = decide_from(summary, Constraints(tolerate=0.02))["sensitivity"]["settle"]
+    # the bound lies 2.2 points, 1.645 standard errors, below; (1.645 + 0.842) of them must fit
+    # into the 1.6 points between -0.4 and -2
+    z = stats.norm.ppf
+    error = 0.022 / z(0.95)
+    expected = math.ceil(500 * ((z(0.95) + z(0.8)) * error / 0.016) ** 2)
+    assert one["items_needed"] == expected
+    assert f"about {expected - 500:,} more items would settle it with 80 % chance" in one["text"]
+    # against the margin the summary's own count holds
+    (one,) = decide_from(summary)["sensitivity"]["settle"]
+    assert one["items_needed"] == 2500
+
+
+def test_what_is_settled_asks_for_no_items() -> None:
+    assert decide_from(SUMMARY)["sensitivity"]["settle"] == []  # q4_K_M is worse
+
+
+def priced(estimate: float, ci: list[float | None], **stated: Any) -> dict[str, Any]:
+    said = ("inconclusive", {"estimate": estimate, "ci": ci})
+    arms = {"fp16": make_arm(16, "F16"), "q8_0": make_arm(8, "Q8_0")}
+    summary = make_summary({"mmlu": make_task("mmlu", {"q8_0": said})}, arms=arms)
+    for arm, seconds in (("fp16", 1.8), ("q8_0", 1.44)):
+        summary["speed"]["mmlu"][arm]["seconds_per_answer"] = seconds
+    (one,) = decide_from(summary, Constraints(**stated))["risk"]
+    return dict(one)
+
+
+def test_extra_errors_by_hand() -> None:
+    one = priced(-0.012, [-0.03, 0.005])
+    assert one["extra_errors_per_1000"] == {
+        "estimate": pytest.approx(12),
+        "low": pytest.approx(-5),
+        "high": pytest.approx(30),
+    }
+    assert one["per_million"] is None
+    assert one["text"] == (
+        "In 1,000 requests of reasoning, expect 12 more wrong answers than fp16 from q8_0 (95 % "
+        "interval: 5.0 fewer to 30 more)."
+    )
+    assert "20 fewer wrong answers" in priced(0.02, [0.01, 0.03])["text"]
+    assert "interval: 10 to 30 fewer" in priced(0.02, [0.01, 0.03])["text"]
+    assert "as many wrong answers as fp16" in priced(0.0, [-0.01, 0.01])["text"]
+    assert "no 95 % interval: too little differs" in priced(0.0, [None, None])["text"]
+
+
+def test_money_by_hand() -> None:
+    # 12 more errors in 1,000 are 12,000 in a million, at 0.05: 600. The machine: 1,800,000 against
+    # 1,440,000 s are 500 and 400 h, at 2.50: 250 less
+    one = priced(-0.012, [-0.03, 0.005], error_cost=0.05, cost_per_hour=2.5)
+    money = one["per_million"]
+    assert money["errors"]["estimate"] == pytest.approx(600)
+    assert money["machine"] == pytest.approx(-250)
+    assert [money["net"][key] for key in ("estimate", "low", "high")] == pytest.approx(
+        [350, -500, 1250]
+    )
+    assert one["text"].endswith(
+        "In a million such requests errors would cost 600 more and the machine 250 less, in all "
+        "350 more (interval: 500 less to 1,250 more)."
+    )
+    # the candidate on a machine of 1.25 an hour: 500 less than the reference's 1,250
+    cheaper = priced(-0.012, [-0.03, 0.005], cost_per_hour=2.5, cost_per_hour_by={"q8_0": 1.25})
+    assert cheaper["per_million"]["machine"] == pytest.approx(-750)
+    assert cheaper["per_million"]["errors"] is None
+    assert cheaper["text"].endswith("In a million such requests the machine would cost 750 less.")
+    unknown = priced(-0.012, [-0.03, 0.005], cost_per_hour_by={"q8_0": 1.25})
+    assert unknown["per_million"] is None  # the reference's machine has no price
