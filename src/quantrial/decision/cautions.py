@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from quantrial.decision.noise import noise, uneven_faults
 from quantrial.decision.trial import Trial
 from quantrial.decision.words import Document, carrying_p, counted, entry, listed, p_value
 
 
 def cautions(trial: Trial, default: Document) -> list[dict[str, Any]]:
     """List what the data could not show, what is missing, and where methods disagree."""
-    return [*_cautions(trial), *_unadjusted(trial, default), *_disagreements(trial)]
+    return [
+        *noise(trial),
+        *_cautions(trial),
+        *uneven_faults(trial),
+        *_unadjusted(trial, default),
+        *_disagreements(trial),
+    ]
 
 
 def blindness(trial: Trial) -> list[str]:

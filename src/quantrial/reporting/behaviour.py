@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from quantrial.reporting import noise
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells
 from quantrial.reporting.contrasts import failure_endpoints, more_items
 from quantrial.reporting.formatting import (
@@ -46,6 +47,7 @@ def flips_section(summary: Document) -> Section:
             tuple(Row(cells(_pair(one), *_turned(one))) for one in part["flips"]),
         )
         groups.append(Group(f"Flips: {task}", tables=(table,)))
+        groups += noise.against_itself(task, part)
         groups += _flips_by_stratum(task, part)
         groups += _flipped_items(task, part, summary["reference"])
     lead = (
@@ -316,7 +318,7 @@ def flow_section(summary: Document) -> Section:
             for task, flow in ((task, part["flow"]) for task, part in summary["tasks"].items())
         ),
     )
-    groups = [Group("From planned to analysed", tables=(table,))]
+    groups = [Group("From planned to analysed", tables=(table,)), *noise.asked_again(summary)]
     for task, part in summary["tasks"].items():
         said = tuple(clean(str(one)) for one in part["warnings"])
         if said:

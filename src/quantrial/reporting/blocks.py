@@ -179,11 +179,13 @@ class View:
     """The whole report, ready to be written down.
 
     Under constraints, `headline` and `summary` answer them, `constraints` lists them, and
-    `unconstrained` is what would hold without; else these two are empty.
+    `unconstrained` is what would hold without; else these two are empty. `alarms` is said before
+    anything else.
     """
 
     title: str
     subtitle: str
+    alarms: tuple[str, ...]
     headline: str
     summary: Claim
     constraints: tuple[str, ...]

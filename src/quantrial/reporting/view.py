@@ -11,6 +11,7 @@ from quantrial.reporting import (
     contrasts,
     failures,
     glance,
+    noise,
     provenance,
     quality,
     strata,
@@ -70,6 +71,7 @@ def build_view(
     return View(
         title=study.study,
         subtitle=_subtitle(summary),
+        alarms=noise.alarms(decision),
         headline=headline,
         summary=explained(said, seen),
         constraints=constrained.in_words(given, reference) if given else (),

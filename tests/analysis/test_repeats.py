@@ -1,0 +1,110 @@
+"""The reference against itself, from answers written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from analysis.fabricated import QUIZ, answered, make_response, make_study, quiz
+from quantrial.analysis import score_task, summarise
+from quantrial.decision import decide_from
+from quantrial.records import Response
+from quantrial.reporting.noise import alarms
+from quantrial.tasks import make_task
+
+ITEMS = quiz(20)
+RIGHT = [str(item.gold) for item in ITEMS]
+
+
+def wrong(item_number: int) -> str:
+    return "ABCD"[("ABCD".index(RIGHT[item_number]) + 1) % 4]
+
+
+def changed(*numbers: int) -> list[str]:
+    return [wrong(i) if i in numbers else said for i, said in enumerate(RIGHT)]
+
+
+def summary(
+    new: list[str], again: dict[int, str], further: Sequence[Response] = ()
+) -> dict[str, Any]:
+    study = make_study(tasks={"quiz": QUIZ}, arms=("ref", "new", "old"))
+    responses = {
+        "ref": [
+            *answered(ITEMS, "ref", RIGHT),
+            *(make_response(ITEMS[i], "ref", said, replicate=1) for i, said in again.items()),
+        ],
+        "new": [*answered(ITEMS, "new", new), *further],
+        "old": answered(ITEMS, "old", changed(*range(10))),
+    }
+    scored = score_task(make_task("quiz", study.tasks["quiz"]), ITEMS, responses)
+    records = {
+        arm: {"bytes_on_disk": size, "sha256": arm, "quantization": arm}
+        for arm, size in (("ref", 1000), ("new", 500), ("old", 100))
+    }
+    return summarise(study, {"quiz": scored}, arms=records, methods="calibrated")
+
+
+def test_by_hand_second_answers_are_compared_with_the_first() -> None:
+    # ten asked again: one scores differently, one more says the same letter in other words
+    again = {i: RIGHT[i] for i in range(10)} | {3: wrong(3), 4: f"It is {RIGHT[4]}."}
+    found = summary(changed(19), again)["tasks"]["quiz"]["repeats"]
+    assert (found["arm"], found["n"]) == ("ref", 10)
+    assert (found["score"]["differ"], found["text"]["differ"]) == (1, 2)
+    assert (found["score"]["rate"], found["text"]["rate"]) == (0.1, 0.2)
+    # Wilson by hand, 1 of 10: (1 + z2/2 -+ z sqrt(1 * 9 / 10 + z2/4)) / (10 + z2), z2 = 3.841459
+    assert found["score"]["ci"] == pytest.approx([0.017876, 0.404150], abs=1e-6)
+    rates = {one["candidate"]: (one["score"], one["text"]) for one in found["candidates"]}
+    assert rates == {"new": (0.05, 0.05), "old": (0.5, 0.5)}
+    assert found["strays_more"] == ["new"]
+
+
+def test_a_steady_reference_is_no_alarm() -> None:
+    whole = summary(changed(19), {i: RIGHT[i] for i in range(10)})
+    found = whole["tasks"]["quiz"]["repeats"]
+    assert (found["score"]["rate"], found["strays_more"]) == (0.0, [])
+    assert found["score"]["ci"][1] > 0.2, "ten steady answers do not prove that there is no noise"
+    decision = decide_from(whole)
+    assert alarms(decision) == ()
+    assert not any("itself" in one["text"] for one in decision["cautions"])
+
+
+def test_nothing_asked_twice_is_nothing_said() -> None:
+    assert summary(changed(), {})["tasks"]["quiz"]["repeats"] is None
+
+
+def test_a_reference_that_strays_more_is_the_first_caution_and_an_alarm() -> None:
+    again = {i: RIGHT[i] for i in range(10)} | {3: wrong(3), 5: wrong(5)}
+    decision = decide_from(summary(changed(19), again))
+    first = decision["cautions"][0]
+    assert first["kind"] == "noise"
+    assert first["text"].startswith(
+        "ref disagrees with itself more than new disagrees with it on reasoning: asked twice, 2 of "
+        "10 answers were scored differently the second time (20.0 %, 95 % interval 5.7 to 51.0 %), "
+        "against 5.0 % between new and it."
+    )
+    assert alarms(decision) == (first["text"],)
+
+
+def test_texts_that_stray_are_said_where_scores_do_not() -> None:
+    again = {i: RIGHT[i] for i in range(10)} | {3: f"{RIGHT[3]}."}
+    first = decide_from(summary(changed(19), again))["cautions"][0]
+    assert "1 of 10 answers was worded differently" in first["text"]
+
+
+def test_second_answers_change_no_other_number() -> None:
+    def rest(whole: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in whole["tasks"]["quiz"].items() if key != "repeats"}
+
+    again = dict.fromkeys(range(20), "A")
+    assert rest(summary(changed(19), {})) == rest(summary(changed(19), again))
+
+
+def test_by_hand_arms_that_were_asked_again_unequally_often_are_a_caution() -> None:
+    retried = [make_response(ITEMS[0], "new", RIGHT[0], attempt=2)]
+    whole = summary(changed(), {}, retried)
+    assert whole["tasks"]["quiz"]["flow"]["retries"] == {"ref": 0, "new": 1, "old": 0}
+    said = [one["text"] for one in decide_from(whole)["cautions"]]
+    expected = "Calls on reasoning were asked again unequally often (ref 0, new 1 and old 0): "
+    assert expected + "the arms did not answer under the same conditions." in said
