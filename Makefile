@@ -19,7 +19,7 @@ $(VENV)/.runtime: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime
-	$(PIP) --editable '.[dev,hub,openai]'
+	$(PIP) --editable '.[dev,hub,ollama,openai]'
 	touch $@
 
 demo: setup

@@ -81,7 +81,7 @@ def test_nothing_imports_what_its_place_forbids(place: str) -> None:
 
 
 def test_engines_do_not_know_each_other() -> None:
-    engines = {"llamacpp", "openai", "scripted"}
+    engines = {"llamacpp", "ollama", "openai", "scripted"}
     for name in engines:
         for module in imports(SOURCE / "engines" / f"{name}.py"):
             others = {f"quantrial.engines.{other}" for other in engines - {name}}

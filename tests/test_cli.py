@@ -71,11 +71,15 @@ def test_init_writes_each_preset_and_never_over_a_file(tmp_path: Path) -> None:
     assert "exists already" in again.stderr
 
 
-def test_the_ollama_preset_says_plainly_that_its_engine_is_not_there(tmp_path: Path) -> None:
+def test_the_ollama_preset_says_plainly_that_no_server_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ok("init", tmp_path / "study.yaml", "--preset", "ollama-llama31")
-    done = quantrial_("run", tmp_path / "study.yaml", "-o", tmp_path / "run")
-    assert done.returncode == 2
-    assert "ollama" in done.stderr
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
+    for command in (("plan",), ("run", "-o", tmp_path / "run")):
+        done = quantrial_(*command, tmp_path / "study.yaml")
+        assert done.returncode == 1
+        assert "nothing answers at http://127.0.0.1:9: is an Ollama server" in done.stderr
     assert not (tmp_path / "run").exists()
 
 

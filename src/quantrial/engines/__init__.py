@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from quantrial.engines.artifact import Artifact
 from quantrial.engines.base import Engine, Message, Reply, Request, Timing
-from quantrial.errors import StudyError
+from quantrial.errors import MissingExtraError, StudyError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
@@ -30,8 +30,7 @@ __all__ = [
 ]
 
 GROUP = "quantrial.engines"
-_BUILT_IN = ("llamacpp", "openai", "scripted")
-_LATER = ("ollama",)
+_BUILT_IN = ("llamacpp", "ollama", "openai", "scripted")
 
 
 def make_engine(name: str, arm: Arm, *, base: Path, seed: int) -> Engine:
@@ -63,6 +62,15 @@ def make_engine(name: str, arm: Arm, *, base: Path, seed: int) -> Engine:
         from quantrial.engines.openai import OpenAIEngine
 
         return OpenAIEngine(arm.model, arm.options, key=key)
+    if arm.engine == "ollama":
+        _refuse_making(arm, key)
+        try:
+            from quantrial.engines.ollama import OllamaEngine
+        except ImportError as exc:
+            raise MissingExtraError(
+                "the engine 'ollama'", package="ollama", extra="ollama"
+            ) from exc
+        return OllamaEngine(arm.model, arm.options, key=key)
     if arm.engine == "scripted":
         _refuse_making(arm, key)
         from quantrial.engines.scripted import scripted_from_options
@@ -89,12 +97,7 @@ def _third_party(arm: Arm, *, base: Path, seed: int, key: str) -> Engine:
         return engine
     names = sorted({*_BUILT_IN, *found.names})
     there = ", ".join(names)
-    if arm.engine in _LATER:
-        raise StudyError(
-            f"the engine {arm.engine!r} is not there yet in this version; there is: {there}",
-            key=f"{key}.engine",
-        )
-    near = difflib.get_close_matches(arm.engine, [*names, *_LATER], n=1, cutoff=0.5)
+    near = difflib.get_close_matches(arm.engine, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"there is: {there}"
     raise StudyError(f"unknown engine {arm.engine!r}; {hint}", key=f"{key}.engine")
 

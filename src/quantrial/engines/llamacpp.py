@@ -48,6 +48,7 @@ from quantrial.errors import (
     EngineError,
     EngineStartError,
     EngineTimeoutError,
+    ModelChangedError,
     QuantrialError,
 )
 
@@ -243,7 +244,7 @@ class LlamaCppEngine:
         stat = source.stat()
         stamp = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
         if self._stamp not in (None, stamp):
-            raise EngineStartError(f"{self._model} has changed since it was first loaded")
+            raise ModelChangedError(f"{self._model} has changed since it was first loaded")
         self._stamp = stamp
 
     def _lost(self, exc: Exception, worker: Worker, request: Request, mark: int) -> EngineError:

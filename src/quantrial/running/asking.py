@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from quantrial.engines.base import Message, Reply, Request
-from quantrial.errors import ContextOverflowError, EngineError, EngineTimeoutError
+from quantrial.errors import (
+    ContextOverflowError,
+    EngineError,
+    EngineTimeoutError,
+    ModelChangedError,
+)
 
 if TYPE_CHECKING:
     from quantrial.engines.base import Engine
@@ -40,11 +45,17 @@ def request_for(prompt: Prompt, study: Study, task: str) -> Request:
 
 
 def attempt(engine: Engine, request: Request) -> Attempt:
-    """Ask once; whatever an engine raises is a fault of the machinery, and no answer."""
+    """Ask once; whatever an engine raises is a fault of the machinery, and no answer.
+
+    Raises:
+        ModelChangedError: another model stands behind the arm than before.
+    """
     try:
         return Attempt(engine.ask(request), "ok", None, final=True)
     except ContextOverflowError as exc:
         return Attempt(Reply(""), "context_overflow", str(exc), final=True)
+    except ModelChangedError:
+        raise  # every further answer would be another model's: the run stops
     except EngineError as exc:
         status = "timeout" if isinstance(exc, EngineTimeoutError) else "engine_error"
         return Attempt(Reply(""), status, str(exc), not exc.retryable, exc.retry_after)

@@ -101,8 +101,9 @@ def refuse_changed(
                 path=run.path,
             )
     for name, arm in arms.items():
-        for key in ("sha256", "quantization", "options"):
-            if manifest.arms[name].get(key) != _jsonable(arm.get(key)):
+        for key in ("sha256", "quantization", "template_sha256", "options", "details"):
+            # what an older manifest does not hold is as good as empty
+            if (manifest.arms[name].get(key) or None) != (_jsonable(arm.get(key)) or None):
                 raise RunChangedError(
                     f"the artifact of arm {name!r} changed since this run began: {key} was "
                     f"{manifest.arms[name].get(key)!r:.30}, is {arm.get(key)!r:.30}. Restore it, "

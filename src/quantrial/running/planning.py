@@ -15,6 +15,7 @@ from quantrial.design.plan import (
     prospects,
 )
 from quantrial.running.arms import arm_records, opened_engines
+from quantrial.running.fetch import missing_models, refuse_missing
 from quantrial.running.guard import refuse_unable
 from quantrial.running.manifest import available_memory, differences
 from quantrial.running.ordering import choose_order, fit_together, planned_calls
@@ -34,6 +35,7 @@ def plan_study(study: Study, *, base: Path, probe: bool = False) -> Plan:
         StudyError, DataError, ModelFileError: what is wrong with the study, its items, its models.
     """
     with opened_engines(study, base=base) as engines:
+        refuse_missing(missing_models(engines))
         prepared = prepare(study, base=base)
         refuse_unable(study, prepared, engines)
         records = arm_records(study, engines)

@@ -1,0 +1,116 @@
+"""What an Ollama server says of one of its models, put into the words of an `Artifact`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quantrial.engines.artifact import Artifact
+from quantrial.engines.gguf_file import read_header
+from quantrial.engines.kv_cache import kv_cache_bytes
+from quantrial.errors import ModelFileError
+
+if TYPE_CHECKING:
+    import ollama
+
+_FROM = re.compile(r"^FROM\s+(?P<what>.+?)\s*$", re.MULTILINE)
+_BLOB = re.compile(r"sha256[-:](?P<hex>[0-9a-f]{64})")
+_LICENSE = re.compile(r'^LICENSE\s+(""".*?"""|".*?"|.*?)\s*$', re.MULTILINE | re.DOTALL)
+_TOKENIZER = "tokenizer.ggml."
+
+
+def full_name(model: str) -> str:
+    """Return the name as the server lists it: `latest` is the tag where none is given."""
+    return model if ":" in model.rsplit("/", 1)[-1] else f"{model}:latest"
+
+
+def artifact_of(
+    model: str,
+    shown: ollama.ShowResponse,
+    listed: ollama.ListResponse.Model,
+    *,
+    options: Mapping[str, Any],
+    facts: Mapping[str, Any],
+) -> Artifact:
+    """Describe one model.
+
+    Args:
+        model: its name as the study writes it.
+        shown: what the server's `show` says of it.
+        listed: its entry in the server's list.
+        options: the arm's options.
+        facts: the metadata of its file, arrays included where the server gives them.
+    """
+    modelfile = shown.modelfile or ""
+    digest, blob = weights_of(modelfile)
+    details = shown.details or listed.details
+    context = int(options["num_ctx"])
+    template = shown.template
+    parameters = facts.get("general.parameter_count")
+    size = listed.size
+    return Artifact(
+        model=model,
+        sha256=digest,
+        bytes_on_disk=None if size is None else int(size),
+        quantization=getattr(details, "quantization_level", None) or None,
+        parameters=parameters if isinstance(parameters, int) else None,
+        architecture=facts.get("general.architecture") or getattr(details, "family", None),
+        context=context,
+        tokenizer_sha256=_tokenizer(blob, facts),
+        template_sha256=None if template is None else _sha256(template),
+        options=dict(options),
+        kv_bytes=kv_cache_bytes(facts.get, context),
+        one_at_a_time=not options["together"],
+        details={
+            "digest": listed.digest,
+            "family": getattr(details, "family", None),
+            "modelfile": _without_paths(modelfile),
+            "parameters": shown.parameters,
+            "template": template,
+        },
+    )
+
+
+def weights_of(modelfile: str) -> tuple[str | None, Path | None]:
+    """Return the SHA-256 of the weights that a modelfile names, and their file on the server."""
+    found = _FROM.search(modelfile)
+    if found is None:
+        return None, None
+    blob = _BLOB.search(found["what"])
+    return (blob["hex"] if blob else None), Path(found["what"].strip('"'))
+
+
+def _tokenizer(blob: Path | None, facts: Mapping[str, Any]) -> str | None:
+    """Hash the tokenizer: out of the file where the server is this machine, else what it shows.
+
+    The two hashes differ for the same tokenizer; they are compared only with their own kind.
+    """
+    if blob is not None and blob.is_absolute():
+        try:
+            return read_header(blob).tokenizer_sha256
+        except ModelFileError:
+            pass  # on another machine, or not for this user to read
+    shown = {key: value for key, value in facts.items() if key.startswith(_TOKENIZER)}
+    if not isinstance(shown.get(f"{_TOKENIZER}tokens"), list):
+        return None
+    return "json:" + _sha256(json.dumps(shown, sort_keys=True))
+
+
+def _without_paths(modelfile: str) -> str:
+    """Return a modelfile without its license, its comments and where its files lie."""
+
+    def named(found: re.Match[str]) -> str:
+        blob = _BLOB.search(found["what"])
+        return f"FROM sha256:{blob['hex']}" if blob else f"FROM {Path(found['what']).name}"
+
+    kept = _FROM.sub(named, _LICENSE.sub("", modelfile))
+    lines = (line.rstrip() for line in kept.splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("#"))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,164 @@
+"""One study over several engines: only its arms change, and the same weights score the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import quantrial
+from quantrial.errors import ModelChangedError, StudyError
+from quantrial.running.progress import Progress
+from servers.ollama import Model, OllamaServer
+
+pytestmark = pytest.mark.model
+
+TASKS = {
+    "quiz": {
+        "kind": "choice",
+        "workload": "reasoning",
+        "source": {"type": "bundled"},
+        "sample": 12,
+        "prompt_format": "completion",
+        "max_tokens": 4,
+    },
+    "people": {
+        "kind": "spans",
+        "workload": "extraction",
+        "source": {"type": "bundled"},
+        "types": ["PER"],
+        "sample": 6,
+        "shots": 2,
+        "max_tokens": 24,
+    },
+}
+
+
+def write(folder: Path, arms: Mapping[str, Any], **tasks: Any) -> Path:
+    """Write the study with these arms."""
+    folder.mkdir(parents=True, exist_ok=True)
+    study = {
+        "study": "both",
+        "seed": 3,
+        "reference": "q8_0",
+        "margin": 0.1,
+        "arms": arms,
+        "tasks": tasks or TASKS,
+        "analysis": {"resamples": 200},
+        "design": {"repeat_reference": 0},
+    }
+    path = folder / "study.yaml"
+    path.write_text(yaml.safe_dump(study, sort_keys=False))
+    return path
+
+
+def embedded(demo: str) -> dict[str, Any]:
+    return {
+        kind.lower(): {
+            "model": demo,
+            "quantize": kind,
+            "options": {"context": 1024, "threads": 1},
+        }
+        for kind in ("Q8_0", "Q4_0")
+    }
+
+
+def served(server: OllamaServer) -> dict[str, Any]:
+    options = {"host": server.address, "num_ctx": 1024, "num_thread": 1}
+    return {
+        name: {"engine": "ollama", "model": f"demo:{name}", "options": options}
+        for name in ("q8_0", "q4_0")
+    }
+
+
+@pytest.fixture
+def models(ollama_model: Callable[[str], Model]) -> dict[str, Model]:
+    return {"demo:q8_0": ollama_model("Q8_0"), "demo:q4_0": ollama_model("Q4_0")}
+
+
+def scored(summary: Mapping[str, Any]) -> Any:
+    """What a summary says of right and wrong: everything but times, sizes and the study's hash."""
+    return {
+        task: {
+            name: {arm: found["estimate"] for arm, found in part["arms"].items()}
+            for name, part in of["endpoints"].items()
+        }
+        | {"flips": of["flips"]}
+        for task, of in summary["tasks"].items()
+    }
+
+
+def answers(run: Path) -> dict[tuple[str, str], str]:
+    """The texts of a run, by file and item."""
+    return {
+        (path.name, response["item"]): response["output"]
+        for path in (run / "responses").glob("*.jsonl")
+        for response in map(json.loads, path.read_text().splitlines())
+    }
+
+
+def test_the_same_weights_score_the_same_over_llamacpp_and_ollama(
+    tmp_path: Path, demo: str, models: dict[str, Model]
+) -> None:
+    quantrial.run(write(tmp_path / "a", embedded(demo)), out=tmp_path / "embedded")
+    with OllamaServer(models) as server:
+        study = write(tmp_path / "b", served(server))
+        plan = quantrial.plan(study)
+        result = quantrial.run(study, out=tmp_path / "served")
+        # one model at a time: an order of calls that knows it would load far less often
+        assert set(server.loads) == set(models)
+    assert plan.calls == result.recorded == 36
+    assert answers(tmp_path / "embedded") == answers(tmp_path / "served")
+    over = [quantrial.analyze(tmp_path / name) for name in ("embedded", "served")]
+    assert scored(over[0]) == scored(over[1])
+    hashes = [{a: arm["artifact_sha256"] for a, arm in one["arms"].items()} for one in over]
+    assert hashes[0] == hashes[1]
+
+
+def test_a_model_replaced_in_mid_run_stops_it_and_no_answer_of_it_is_recorded(
+    tmp_path: Path, models: dict[str, Model]
+) -> None:
+    replacement = models["demo:q8_0"]
+    with OllamaServer(models) as server:
+        study = write(tmp_path, served(server))
+        answered: list[int] = []
+
+        def replace(progress: Progress) -> None:
+            if not answered and progress.done["q4_0"] >= 4:
+                answered.append(progress.done["q4_0"])
+                server.models["demo:q4_0"] = replacement
+
+        with pytest.raises(ModelChangedError, match=r"demo:q4_0.*another model than before"):
+            quantrial.run(study, out=tmp_path / "run", listener=replace)
+        texts = answers(tmp_path / "run")
+        assert sum("q4_0" in file for file, _ in texts) == answered[0]
+        # going on with it is refused too, naming the arm
+        with pytest.raises(quantrial.QuantrialError, match="artifact of arm 'q4_0' changed"):
+            quantrial.run(study, out=tmp_path / "run")
+        assert answers(tmp_path / "run") == texts
+
+
+def test_a_task_that_needs_a_grammar_is_refused_at_plan_with_what_to_do(
+    tmp_path: Path, models: dict[str, Model]
+) -> None:
+    with OllamaServer(models) as server:
+        task = TASKS["quiz"] | {"answer_mode": "option"}
+        with pytest.raises(StudyError, match=r"tasks\.quiz\.answer_mode: .*answer_mode 'letter'"):
+            quantrial.plan(write(tmp_path, served(server), quiz=task))
+
+
+def test_models_the_server_does_not_have_are_named_before_anything_is_read(
+    tmp_path: Path, models: dict[str, Model]
+) -> None:
+    del models["demo:q4_0"]
+    with OllamaServer(models) as server:
+        study = write(tmp_path, served(server))
+        with pytest.raises(
+            quantrial.QuantrialError, match=r"not there yet: demo:q4_0 \(arm q4_0\).*quantrial plan"
+        ):
+            quantrial.run(study, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
