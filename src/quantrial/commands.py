@@ -23,6 +23,7 @@ from quantrial.errors import (
 from quantrial.study import Study, load_study, parse_study, read_study_text
 
 if TYPE_CHECKING:
+    from quantrial.analysis import TaskOutcomes
     from quantrial.decision import Constraints
     from quantrial.design.plan import Plan
     from quantrial.importers import ImportOptions, ImportReport
@@ -137,7 +138,26 @@ def analyze(run: Path | str, *, methods: str | None = None) -> dict[str, Any]:
 
 def derive_summary(run: Path, *, methods: str | None = None) -> dict[str, Any]:
     """Derive the summary without writing it."""
-    from quantrial.analysis import score_task, summarise
+    from quantrial.analysis import summarise
+    from quantrial.running.store import RunFolder
+
+    outcomes = score_run(run)
+    if not any(scored.flow.answered for scored in outcomes.values()):
+        raise RunFolderError("no answer is recorded yet; `quantrial run` asks", path=run)
+    folder = RunFolder(run)
+    study, _, _ = _frozen(run)
+    document = summarise(
+        study,
+        outcomes,
+        arms=folder.read_manifest().arms,
+        methods=methods or study.analysis.methods,
+    )
+    return document | {"inputs": folder.hashes()}
+
+
+def score_run(run: Path) -> dict[str, TaskOutcomes]:
+    """Score every response of a run folder, task by task."""
+    from quantrial.analysis import score_task
     from quantrial.running.store import RunFolder
     from quantrial.tasks import make_task
 
@@ -169,12 +189,7 @@ def derive_summary(run: Path, *, methods: str | None = None) -> dict[str, Any]:
             cluster=spec.cluster,
             stratum=spec.stratify,
         )
-    if not any(scored.flow.answered for scored in outcomes.values()):
-        raise RunFolderError("no answer is recorded yet; `quantrial run` asks", path=run)
-    document = summarise(
-        study, outcomes, arms=manifest.arms, methods=methods or study.analysis.methods
-    )
-    return document | {"inputs": folder.hashes()}
+    return outcomes
 
 
 def decide(run: Path | str, constraints: Constraints | None = None) -> dict[str, Any]:
@@ -225,7 +240,15 @@ def report(run: Path | str) -> ReportFiles:
     study, _, _ = _frozen(folder.path)
     manifest = folder.read_manifest()
     warnings = differences(manifest.arms, study.reference)
-    return write_report(folder.path, study, summary, decision, manifest, warnings=warnings)
+    return write_report(
+        folder.path,
+        study,
+        summary,
+        decision,
+        manifest,
+        warnings=warnings,
+        outcomes=score_run(folder.path),
+    )
 
 
 def verify(run: Path | str) -> Verification:

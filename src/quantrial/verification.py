@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import quantrial
-from quantrial.commands import derive_summary
+from quantrial.commands import derive_summary, score_run
 from quantrial.decision import constraints_of, decide_from
 from quantrial.running.manifest import differences
 from quantrial.running.ordering import planned_calls, recorded_order
@@ -146,7 +146,9 @@ def _report_drifts(
 
     manifest = run.read_manifest()
     warnings = differences(manifest.arms, study.reference)
-    rendered = render_documents(study, summary, decision, manifest, warnings=warnings)
+    rendered = render_documents(
+        study, summary, decision, manifest, warnings=warnings, outcomes=score_run(run.path)
+    )
     for name, text in rendered.items():
         path = run.path / name
         if not path.is_file():

@@ -109,7 +109,8 @@ class Flow:
 class TaskOutcomes:
     """One task's responses beside what scoring makes of them, by arm and in the order of `items`.
 
-    `responses[arm][i]` and `outcomes[arm][i]` are None where the arm gave no answer to item i.
+    `responses[arm][i]` and `outcomes[arm][i]` are None where the arm gave no answer to item i;
+    `faults[arm]` holds the last failed attempt of those that were asked, by item id.
     `again` holds the second answers of arms that were asked twice, and enters no comparison.
     """
 
@@ -120,6 +121,7 @@ class TaskOutcomes:
     flow: Flow
     panel: Panel
     again: Mapping[str, Mapping[int, tuple[Response, Outcome]]] = field(default_factory=dict)
+    faults: Mapping[str, Mapping[str, Response]] = field(default_factory=dict)
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -148,11 +150,12 @@ def score_task(
     chosen: dict[str, tuple[Response | None, ...]] = {}
     outcomes: dict[str, tuple[Outcome | None, ...]] = {}
     again: dict[str, dict[int, tuple[Response, Outcome]]] = {}
-    retries, faults = dict.fromkeys(responses, 0), dict.fromkeys(responses, 0)
+    faults: dict[str, dict[str, Response]] = {}
+    retries = dict.fromkeys(responses, 0)
     duplicates = 0
     for arm, attempts in responses.items():
         row: list[Response | None] = [None] * len(items)
-        failed: set[int] = set()
+        failed: dict[str, Response] = {}
         for response in attempts:
             at = index[response.item]
             if response.replicate:
@@ -162,11 +165,11 @@ def score_task(
                 continue
             retries[arm] += response.attempt > 1
             if response.status != "ok":
-                failed.add(at)
+                failed[response.item] = response
                 continue
             duplicates += row[at] is not None
             row[at] = response
-        faults[arm] = sum(row[at] is None for at in failed)
+        faults[arm] = {one: last for one, last in failed.items() if row[index[one]] is None}
         chosen[arm] = tuple(row)
         outcomes[arm] = tuple(
             None if response is None else task.score(item, response.output)
@@ -187,9 +190,9 @@ def score_task(
         duplicates=duplicates,
         analysed_items=int(panel.answered.all(axis=1).sum()),
         retries=retries,
-        faults=faults,
+        faults={arm: len(lost) for arm, lost in faults.items()},
     )
-    return TaskOutcomes(task, tuple(items), chosen, outcomes, flow, panel, again)
+    return TaskOutcomes(task, tuple(items), chosen, outcomes, flow, panel, again, faults)
 
 
 def _panel(

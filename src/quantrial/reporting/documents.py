@@ -14,6 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from quantrial.reporting import charts
+from quantrial.reporting.answers import DATA_FILE, Outcomes, answers
 from quantrial.reporting.formatting import clean
 from quantrial.reporting.markdown import Markdown, code, escape, slug, table
 from quantrial.reporting.strips import strips
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 REPORT_MD = "report.md"
 REPORT_HTML = "report.html"
-SCRIPTS = ("page.js",)
+SCRIPTS = ("page.js", "text.js", "answers.js", "export.js", "start-answers.js")
 
 
 def render_documents(
@@ -35,6 +36,7 @@ def render_documents(
     manifest: Manifest,
     *,
     warnings: Sequence[str] = (),
+    outcomes: Outcomes | None = None,
 ) -> dict[str, str]:
     """Render the report; the same input gives the same text, wherever and whenever.
 
@@ -44,12 +46,16 @@ def render_documents(
         decision: `quantrial.decision/1`.
         manifest: what ran.
         warnings: sentences on arms that differ in more than their weights.
+        outcomes: the scored answers, which the page lets its reader look through.
 
     Returns:
-        The texts of `report.md` and `report.html`.
+        The texts of `report.md` and `report.html`; where there are too many answers for one page,
+        that of `report-data.js` too.
     """
     plots = charts.draw(summary)
-    return render_with(plots, study, summary, decision, manifest, warnings=warnings)
+    return render_with(
+        plots, study, summary, decision, manifest, warnings=warnings, outcomes=outcomes
+    )
 
 
 def render_with(
@@ -60,6 +66,7 @@ def render_with(
     manifest: Manifest,
     *,
     warnings: Sequence[str] = (),
+    outcomes: Outcomes | None = None,
 ) -> dict[str, str]:
     """Render the report around plots that are drawn already."""
     view = build_view(study, summary, decision, manifest, warnings=warnings)
@@ -67,14 +74,23 @@ def render_with(
     inline = {name: Markup(inlined(svg)) for name, svg in plots.items()}
     small = {name: Markup(svg) for name, svg in strips(summary).items()}
     script = page_script()
+    said = answers(outcomes, summary["reference"]) if outcomes else None
+    apart = said is not None and said.apart
     markdown, html = _environments()
     text = markdown.get_template(f"{REPORT_MD}.j2").render(view=view, headings=headings)
-    return {
-        REPORT_MD: re.sub(r"\n{3,}", "\n\n", text),
-        REPORT_HTML: html.get_template(f"{REPORT_HTML}.j2").render(
-            view=view, plots=inline, strips=small, script=Markup(script), policy=policy(script)
-        ),
-    }
+    page = html.get_template(f"{REPORT_HTML}.j2").render(
+        view=view,
+        plots=inline,
+        strips=small,
+        script=Markup(script),
+        policy=policy(script, apart=apart),
+        answers=said,
+        answers_file=DATA_FILE,
+        answers_about=Markup(said.about) if said else "",
+        answers_chunks=[Markup(chunk) for chunk in said.chunks] if said and not apart else (),
+    )
+    documents = {REPORT_MD: re.sub(r"\n{3,}", "\n\n", text), REPORT_HTML: page}
+    return documents | ({DATA_FILE: said.file()} if said is not None and apart else {})
 
 
 @functools.cache
@@ -84,11 +100,15 @@ def page_script() -> str:
     return "\n".join((folder / name).read_text(encoding="utf-8") for name in SCRIPTS)
 
 
-def policy(script: str) -> str:
-    """Allow the page its own style and this one script, and no request to anywhere."""
+def policy(script: str, *, apart: bool) -> str:
+    """Allow the page its own style and this one script, and no request to anywhere.
+
+    Where answers stand in a file of their own (`apart`), a script from beside the page as well.
+    """
+    beside = " 'self' file:" if apart else ""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
-        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
+        f"default-src 'none'; script-src 'sha256-{digest}'{beside}; style-src 'unsafe-inline'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.errors import RunFolderError
 from quantrial.reporting import charts
+from quantrial.reporting.answers import DATA_FILE, Outcomes
 from quantrial.reporting.documents import REPORT_HTML, REPORT_MD, render_with
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def write_report(
     manifest: Manifest,
     *,
     warnings: Sequence[str] = (),
+    outcomes: Outcomes | None = None,
 ) -> ReportFiles:
     """Write `report.md`, `report.html` and `plots/` into a run folder.
 
@@ -56,12 +58,15 @@ def write_report(
         decision: `quantrial.decision/1`.
         manifest: what ran.
         warnings: sentences on arms that differ in more than their weights.
+        outcomes: the scored answers, which the page lets its reader look through.
 
     Raises:
         RunFolderError: the folder is read-only or full; each file there is the old or the new one.
     """
     plots = charts.draw(summary)
-    documents = render_with(plots, study, summary, decision, manifest, warnings=warnings)
+    documents = render_with(
+        plots, study, summary, decision, manifest, warnings=warnings, outcomes=outcomes
+    )
     images = []
     for name, svg in plots.items():
         for path, data in (
@@ -79,6 +84,10 @@ def write_report(
     _replace(folder / SUMS, "".join(sums).encode())
     for name, text in documents.items():
         _replace(folder / name, text.encode())
+    if DATA_FILE not in documents:
+        # an earlier report of more answers left one; this page does not read it
+        with contextlib.suppress(OSError):
+            (folder / DATA_FILE).unlink(missing_ok=True)
     return ReportFiles(
         markdown=folder / REPORT_MD,
         html=folder / REPORT_HTML,

@@ -1,0 +1,203 @@
+"""The answers, for the page's explorer: what was asked, what each arm said, what is wrong.
+
+Everything here is data, never markup: the page shows it as text. It is written as JSON in which no
+character can end a script, in chunks, so that a large run fits into a file of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from quantrial.reporting.words import endpoint, error_class
+
+if TYPE_CHECKING:
+    from quantrial.analysis import TaskOutcomes
+    from quantrial.analysis.error_classes import SpanErrors
+    from quantrial.records import Item, Response
+    from quantrial.tasks import Outcome
+
+Outcomes = Mapping[str, "TaskOutcomes"]
+
+DATA_FILE = "report-data.js"
+# beyond so many bytes, answers move out of the page
+MOST_INLINE = 2_000_000
+# of a longer text, the page shows so many characters; the responses hold all of it
+MOST_SHOWN = 20_000
+_CHUNK = 400
+
+_VALUES = {"tp": "found", "fp": "invented", "fn": "missed", "f1": "F1", "correct": "right"}
+_SIGNS = ("unparsed", "cut short", "refused", "repeating", "empty")
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The explorer's data. `about` describes it, `chunks` hold the rows; both JSON.
+
+    `apart`: too much for the page, so the chunks belong into `DATA_FILE`. `digest` ties the two.
+    """
+
+    about: str
+    chunks: tuple[str, ...]
+    digest: str
+    apart: bool
+
+    def file(self) -> str:
+        """Return the text of `DATA_FILE`: a script, since a page on disk may read nothing else."""
+        lines = [f'quantrialAnswers("{self.digest}",{chunk});\n' for chunk in self.chunks]
+        return "".join([*lines, f'quantrialAnswers("{self.digest}",null);\n'])
+
+
+def answers(outcomes: Outcomes, reference: str) -> Answers:
+    """Write down every item with every answer.
+
+    Args:
+        outcomes: the scored tasks.
+        reference: the arm that others are compared with.
+    """
+    arms = list(dict.fromkeys(arm for scored in outcomes.values() for arm in scored.arms))
+    tasks, chunks = list[dict[str, Any]](), list[str]()
+    for number, (name, scored) in enumerate(outcomes.items()):
+        writer = _Task(scored, arms)
+        rows = [writer.row(i) for i in range(len(scored.items))]
+        chunks += [_json([number, rows[at : at + _CHUNK]]) for at in range(0, len(rows), _CHUNK)]
+        tasks.append(
+            {
+                "name": name,
+                "kind": scored.task.kind,
+                "keys": writer.keys,
+                "values": writer.values_by_key(),
+                "scores": list(writer.scores),
+                "signs": list(writer.signs),
+                "items": len(rows),
+            }
+        )
+    digest = hashlib.sha256("\n".join(chunks).encode()).hexdigest()
+    about = {"reference": reference, "arms": arms, "tasks": tasks, "digest": digest}
+    size = sum(map(len, chunks))
+    return Answers(_json(about), tuple(chunks), digest, size > MOST_INLINE)
+
+
+class _Task:
+    """Turns the items of one task into rows; what repeats is written once and numbered."""
+
+    def __init__(self, scored: TaskOutcomes, arms: Sequence[str]):
+        self.scored, self.arms = scored, arms
+        self.keys = sorted({key for item in scored.items for key in item.metadata})
+        self.scores: dict[str, int] = {}
+        self.signs: dict[str, int] = {}
+        self._errors = _errors(scored)
+
+    def values_by_key(self) -> list[list[str]]:
+        """List the values that each key of the metadata takes."""
+        return [
+            sorted({item.metadata[key] for item in self.scored.items if key in item.metadata})
+            for key in self.keys
+        ]
+
+    def row(self, i: int) -> list[Any]:
+        """Write one item: id, text, gold, metadata, and an answer an arm."""
+        item = self.scored.items[i]
+        return [
+            item.id,
+            _question(item),
+            _gold(item),
+            [item.metadata.get(key, "") for key in self.keys],
+            [self._answer(arm, i) for arm in self.arms],
+        ]
+
+    def _answer(self, arm: str, i: int) -> list[Any] | None:
+        from quantrial.analysis.failure_modes import right
+
+        response, outcome = self.scored.responses[arm][i], self.scored.outcomes[arm][i]
+        if response is None or outcome is None:
+            fault = self.scored.faults.get(arm, {}).get(self.scored.items[i].id)
+            return None if fault is None else [fault.status, fault.error or ""]
+        errors = self._errors[arm][i] if self._errors else None
+        kinds = [error.kind for error in errors.errors] if errors else []
+        signs = [*_signs(response, outcome), *dict.fromkeys(map(error_class, kinds))]
+        wall = response.timing.get("wall")
+        return [
+            response.output[:MOST_SHOWN],
+            len(response.output),
+            int(right(self.scored, arm, i) or False),
+            self.scores.setdefault(_score(outcome), len(self.scores)),
+            [self.signs.setdefault(sign, len(self.signs)) for sign in signs],
+            [_error(error) for error in errors.errors] if errors else [],
+            None if wall is None else round(wall, 4),
+            response.completion_tokens,
+        ]
+
+
+def _score(outcome: Outcome) -> str:
+    """Write an outcome's values; equal scores are equal texts."""
+    parts = [
+        f"{_VALUES.get(name, endpoint(name))} {value:.3g}" for name, value in outcome.values.items()
+    ]
+    return ", ".join(parts)
+
+
+def _errors(scored: TaskOutcomes) -> dict[str, list[SpanErrors | None]] | None:
+    from quantrial.analysis.error_classes import span_errors
+
+    if scored.task.kind != "spans":
+        return None
+    return {arm: span_errors(scored, arm) for arm in scored.arms}
+
+
+def _error(error: Any) -> list[str]:
+    found, gold = (
+        "" if span is None else f"{span[0]} ({span[1]})" for span in (error.found, error.gold)
+    )
+    return [error_class(error.kind), found, gold]
+
+
+def _signs(response: Response, outcome: Outcome) -> Iterator[str]:
+    from quantrial.analysis.text_signs import is_empty, is_refused, is_repeating, is_truncated
+
+    shown = (
+        not outcome.parsed,
+        is_truncated(response),
+        is_refused(response),
+        is_repeating(response),
+        is_empty(response),
+    )
+    return (sign for sign, seen in zip(_SIGNS, shown, strict=True) if seen)
+
+
+def _question(item: Item) -> str:
+    """Write what was asked; the options of a choice under their letters."""
+    content = item.content
+    if "question" in content and isinstance(content.get("options"), Sequence):
+        options = [f"{chr(65 + i)}. {one}" for i, one in enumerate(content["options"])]
+        return "\n".join([str(content["question"]), *options])
+    if len(content) == 1:
+        return str(next(iter(content.values())))
+    return "\n".join(
+        f"{key}: {one if isinstance(one, str) else json.dumps(one, ensure_ascii=False)}"
+        for key, one in content.items()
+    )
+
+
+def _gold(item: Item) -> str:
+    gold, options = item.gold, item.content.get("options")
+    if isinstance(gold, list):
+        spans = [f"{one[0]} ({one[1]})" for one in gold if isinstance(one, Sequence)]
+        return "; ".join(spans) or "nothing to find"
+    at = ord(gold) - 65 if isinstance(gold, str) and len(gold) == 1 else -1
+    if isinstance(options, Sequence) and 0 <= at < len(options):
+        return f"{gold}. {options[at]}"
+    return str(gold)
+
+
+# what ends a script or a line of one, or cannot be written as UTF-8
+_UNSAFE = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
+
+
+def _json(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
