@@ -22,6 +22,10 @@ $(VENV)/.dev: $(VENV)/.runtime
 	$(PIP) --editable '.[dev,hub,ollama,openai]'
 	touch $@
 
+# Rules of accessibility, for the tests of the report's page; only tests use it.
+node_modules:
+	npm install --no-save --no-audit --no-fund --ignore-scripts --loglevel error axe-core@4.14.1
+
 demo: setup
 	$(BIN)/quantrial demo
 
@@ -55,4 +59,4 @@ picture:
 	  --screenshot=docs/images/report.png file://$(CURDIR)/examples/demo/report.html
 
 clean:
-	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) runs node_modules .pictures .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -11,7 +11,14 @@ from reporting.trials import Trial
 
 
 def written(trial: Trial, folder: Path) -> files.ReportFiles:
-    return write_report(folder, trial.study, trial.summary, trial.decision, trial.manifest)
+    return write_report(
+        folder,
+        trial.study,
+        trial.summary,
+        trial.decision,
+        trial.manifest,
+        outcomes=trial.outcomes,
+    )
 
 
 def test_the_report_and_its_plots_are_written(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import quantrial
+from quantrial.analysis import TaskOutcomes
+from quantrial.commands import score_run
 from quantrial.decision import decide_from
 from quantrial.records import Manifest, manifest_from_json
 from quantrial.reporting import render_documents
@@ -29,10 +31,16 @@ class Trial:
     decision: dict[str, Any]
     manifest: Manifest
     warnings: Sequence[str] = ()
+    outcomes: Mapping[str, TaskOutcomes] | None = None
 
     def render(self) -> dict[str, str]:
         return render_documents(
-            self.study, self.summary, self.decision, self.manifest, warnings=self.warnings
+            self.study,
+            self.summary,
+            self.decision,
+            self.manifest,
+            warnings=self.warnings,
+            outcomes=self.outcomes,
         )
 
     def with_summary(self, summary: dict[str, Any]) -> Trial:
@@ -54,6 +62,7 @@ def run_trial(folder: Path, **changes: Any) -> Trial:
         summary,
         quantrial.decide(run),
         manifest_from_json(manifest, path="manifest.json"),
+        outcomes=score_run(run),
     )
 
 

@@ -181,7 +181,7 @@ def score_task(
     if items and stratum is not None:
         panel = replace(panel, strata=labels(items, stratum))
     planned, answered = len(items) * len(responses), int(panel.answered.sum())
-    faulted = sum(faults.values())
+    faulted = sum(map(len, faults.values()))
     flow = Flow(
         planned=planned,
         answered=answered,

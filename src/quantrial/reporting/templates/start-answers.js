@@ -7,6 +7,8 @@ function startAnswers() {
   const explorer = new Explorer(section, about);
   const status = section.querySelector("[data-part=status]");
   const body = section.querySelector("[data-part=body]");
+  section.querySelector("[data-part=without]").hidden = true;
+  section.querySelector("[data-part=with]").hidden = false;
   let loading = null;
 
   const take = (chunk) => {

@@ -1,0 +1,101 @@
+"""The page in a real browser: Debian's chromium, driven by Playwright."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from reporting.browser.folders import PICTURES, hostile_trial, plain_trial, write
+
+REQUIRED = os.environ.get("QUANTRIAL_BROWSER") == "required"
+
+
+def missing(what: str, install: str) -> None:
+    """Skip what a machine cannot run, and say how it could; in CI that is a failure."""
+    words = f"{what} is missing; `{install}` installs it"
+    if REQUIRED:
+        pytest.fail(words)
+    pytest.skip(words)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        missing("chromium", "apt-get install chromium")
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@dataclass
+class Visit:
+    """A page that is open, and what it asked for and complained about."""
+
+    page: Page
+    asked: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def picture(self, name: str) -> None:
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=PICTURES / f"{name}.png")
+
+
+Open = Callable[..., Visit]
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Open]:
+    contexts = []
+    visits: list[Visit] = []
+
+    def opened(path: Path, *, width: int = 1280, scheme: str = "light", at: str = "") -> Visit:
+        given: dict[str, Any] = {
+            "viewport": {"width": width, "height": 900},
+            "color_scheme": scheme,
+            "accept_downloads": True,
+            "has_touch": width < 500,
+        }
+        context = browser.new_context(**given)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(8000)
+        seen = Visit(page)
+        visits.append(seen)
+        page.on("request", lambda request: seen.asked.append(request.url))
+        page.on("pageerror", lambda error: seen.problems.append(str(error)))
+        page.on("dialog", lambda dialog: seen.problems.append(f"dialog: {dialog.message}"))
+        page.on(
+            "console",
+            lambda said: seen.problems.append(said.text) if said.type == "error" else None,
+        )
+        page.goto(path.as_uri() + at)
+        return seen
+
+    yield opened
+    for context in contexts:
+        context.close()
+    for seen in visits:
+        assert seen.problems == []
+        outside = [url for url in seen.asked if not url.startswith(("file:", "data:", "blob:"))]
+        assert outside == []
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the page of a small trial with flips, errors and a fault."""
+    return write(plain_trial(tmp_path_factory.mktemp("plain")), tmp_path_factory.mktemp("page"))
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the page of a trial whose every text is an attack."""
+    return write(hostile_trial(tmp_path_factory.mktemp("bad")), tmp_path_factory.mktemp("page"))

@@ -1,0 +1,196 @@
+"""The explorer of answers: what it shows, finds, links to and saves."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from reporting.browser.conftest import Open
+from reporting.browser.folders import HOSTILE, hostile_trial, plain_trial
+from reporting.trials import Trial
+
+
+@pytest.fixture(scope="module")
+def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
+    return plain_trial(tmp_path_factory.mktemp("same"))
+
+
+def control(page: Page, name: str) -> Any:
+    return page.locator(f"#answers [data-part={name}]")
+
+
+def counted(page: Page) -> int:
+    """Wait until the list has settled; return how many items were found."""
+    page.wait_for_timeout(180)
+    return int(control(page, "status").inner_text().split(" of ")[0].replace(",", ""))
+
+
+def test_the_numbers_of_turned_answers_are_the_summarys(
+    visit: Open, report: Path, trial: Trial
+) -> None:
+    page = visit(report, at="#answers").page
+    for task, part in trial.summary["tasks"].items():
+        control(page, "task").select_option(label=task)
+        for one in part["flips"]:
+            label = f"{one['candidate']} vs {one['reference']}"
+            if control(page, "pair").locator("option", has_text=label).count() == 0:
+                continue
+            control(page, "pair").select_option(label=label)
+            for kind in ("harmful", "beneficial", "churn"):
+                control(page, "turn").select_option(kind)
+                assert counted(page) == one[kind], (task, label, kind)
+    assert any(one["harmful"] for p in trial.summary["tasks"].values() for one in p["flips"])
+
+
+def test_every_filter_finds_what_it_says(visit: Open, report: Path, trial: Trial) -> None:
+    seen = visit(report, at="#answers")
+    page = seen.page
+    assert counted(page) == 24
+    control(page, "value").select_option(label="s1")
+    assert counted(page) == 8
+    control(page, "reset").click()
+    assert counted(page) == 24
+    control(page, "pair").select_option(label="q4_0 vs f16")
+    control(page, "sign").select_option("refused")
+    assert trial.outcomes
+    said = [one for one in trial.outcomes["sums"].responses["q4_0"] if one]
+    assert counted(page) == sum("cannot help" in one.output for one in said) > 0
+    control(page, "task").select_option(label="names")
+    assert counted(page) == 12
+    control(page, "fault").check()
+    assert counted(page) == 1
+    control(page, "list").locator("a").click()
+    expect(control(page, "detail")).to_contain_text("no answer: timeout")
+    control(page, "reset").click()
+    errors = trial.summary["tasks"]["names"]["failure_modes"]["q4_0"]["errors"]["classes"]
+    found = {kind: one["items"] for kind, one in errors.items() if one["items"]}
+    assert len(found) > 1
+    for kind, items in found.items():
+        control(page, "sign").select_option(kind.replace("_", " "))
+        assert counted(page) == items
+    control(page, "reset").click()
+    control(page, "text").fill("number 5 IN")
+    assert counted(page) == 1
+    control(page, "text").fill("no such words (.*")
+    assert counted(page) == 0
+    expect(control(page, "list")).to_contain_text("No item fits")
+    seen.picture("answers-none")
+
+
+def test_answers_stand_side_by_side_and_differences_are_marked(visit: Open, report: Path) -> None:
+    seen = visit(report, at="#answers")
+    page = seen.page
+    control(page, "pair").select_option(label="q4_0 vs f16")
+    control(page, "turn").select_option("harmful")
+    counted(page)
+    control(page, "list").locator("a").first.click()
+    detail = control(page, "detail")
+    expect(detail.locator(".side")).to_have_count(3)
+    expect(detail.locator(".side").first).to_contain_text("compared with")
+    assert detail.locator(".side mark").count() > 0
+    assert detail.locator(".side").first.locator("mark").count() == 0
+    assert page.evaluate("location.hash").startswith("#answer/sums/")
+    seen.picture("answers")
+
+
+def test_a_link_leads_to_one_item(visit: Open, report: Path, trial: Trial) -> None:
+    assert trial.outcomes
+    item = trial.outcomes["names"].items[4]
+    page = visit(report, at=f"#answer/names/{item.id}").page
+    detail = control(page, "detail")
+    expect(detail.locator("h3")).to_contain_text(item.id)
+    expect(detail).to_contain_text(item.content["text"])
+    expect(detail).to_be_in_viewport()
+    assert control(page, "task").input_value() == "1"
+    page.evaluate("location.hash = '#answer/names/none'")
+    expect(detail).to_contain_text("holds no such item")
+    page.go_back()
+    expect(detail.locator("h3")).to_contain_text(item.id)
+
+
+def saved(page: Page, name: str) -> str:
+    with page.expect_download() as download:
+        control(page, name).click()
+    return Path(download.value.path()).read_text(encoding="utf-8")
+
+
+def test_what_is_found_can_be_taken_along(visit: Open, report: Path, trial: Trial) -> None:
+    page = visit(report, at="#answers").page
+    control(page, "value").select_option(label="s2")
+    assert counted(page) == 8
+    lines = [json.loads(line) for line in saved(page, "jsonl").splitlines()]
+    rows = list(csv.DictReader(io.StringIO(saved(page, "csv"))))
+    assert len(lines) == len(rows) == 24
+    assert trial.outcomes
+    scored = trial.outcomes["sums"]
+    answers = {
+        (item.id, arm): response.output
+        for arm, all_of in scored.responses.items()
+        for item, response in zip(scored.items, all_of, strict=True)
+        if response is not None and item.metadata["subject"] == "s2"
+    }
+    assert {(one["item"], one["arm"]): one["output"] for one in lines} == answers
+    assert {(row["item"], row["arm"]): row["output"] for row in rows} == answers
+    assert {row["item.subject"] for row in rows} == {"s2"}
+    assert {row["right"] for row in rows} == {"true", "false"}
+
+
+def test_hostile_texts_are_shown_and_do_nothing(visit: Open, hostile: Path) -> None:
+    seen = visit(hostile, at="#answers")
+    page = seen.page
+    assert counted(page) == 24
+    tags = page.evaluate(
+        "[...new Set([...document.querySelectorAll('#answers *')].map(one => one.localName))]"
+    )
+    assert not {"img", "iframe", "object", "embed", "base"} & set(tags)
+    for task in ("sums", "names"):
+        control(page, "task").select_option(label=task)
+        counted(page)
+        for i in range(control(page, "list").locator("a").count()):
+            control(page, "list").locator("a").nth(i).click()
+            assert control(page, "detail").locator("img, script, svg, style").count() == 0
+    text = page.evaluate("document.body.innerText")
+    assert not [c for c in "\x1b\x07\x00\u202e\u2066\u200e\ud800" if c in text]
+    control(page, "task").select_option(label="sums")
+    control(page, "text").fill("\u202e")
+    assert counted(page) > 0
+    control(page, "list").locator("a").first.click()
+    expect(control(page, "detail")).to_contain_text("\\u202e")
+    seen.picture("answers-hostile")
+
+
+def test_a_long_line_is_cut_and_can_be_seen_whole(visit: Open, hostile: Path) -> None:
+    page = visit(hostile, at="#answers").page
+    control(page, "text").fill("word word word word word")
+    assert counted(page) > 0
+    control(page, "list").locator("a").first.click()
+    button = control(page, "detail").get_by_role("button").first
+    expect(button).to_have_text("Show all 20,000 characters")
+    button.click()
+    said = control(page, "detail").locator(".said", has_text="20,000 of 1,000,000 characters")
+    expect(said.first).to_be_visible()
+
+
+def test_hostile_texts_do_nothing_in_what_is_saved(
+    visit: Open, hostile: Path, tmp_path: Path
+) -> None:
+    page = visit(hostile, at="#answers").page
+    assert counted(page) == 24
+    rows = list(csv.DictReader(io.StringIO(saved(page, "csv"), newline="")))
+    assert len(rows) == 72
+    for row in rows:
+        for field in row.values():
+            assert not field.lstrip().startswith(("=", "+", "@", "\t", "\r")), field[:40]
+    lines = [json.loads(line) for line in saved(page, "jsonl").split("\n") if line]
+    trial = hostile_trial(tmp_path)
+    assert trial.outcomes
+    known = set(HOSTILE.values())
+    for line in lines:
+        whole = line["output_length"] <= 20_000
+        assert (line["output"] in known) is whole
