@@ -51,6 +51,7 @@ example: setup
 	$(BIN)/quantrial analyze examples/demo
 	$(BIN)/quantrial decide examples/demo
 	$(BIN)/quantrial report examples/demo
+	$(BIN)/quantrial verify --write --document README.md --document docs/decision.md --document docs/quickstart.md
 
 # The picture of the example's report in the README; needs Debian's chromium.
 picture:

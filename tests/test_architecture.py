@@ -42,6 +42,8 @@ NEVER = {
         *("quantrial.running", "quantrial.stats", "quantrial.analysis", "quantrial.reporting"),
     },
     "reporting": {"quantrial.stats", "quantrial.running", "quantrial.engines"},
+    "marking": {"quantrial.stats", "quantrial.running", "quantrial.analysis", "quantrial.engines"},
+    "inert.py": {"quantrial"} | SLOW,
     "importers": {"quantrial.stats", "quantrial.reporting"},
     "cli": SLOW,
 }

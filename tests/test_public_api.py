@@ -30,6 +30,7 @@ PUBLIC = [
     "report",
     "run",
     "verify",
+    "verify_document",
 ]
 
 

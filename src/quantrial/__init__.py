@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from quantrial.decision import Constraints
     from quantrial.errors import QuantrialError, QuantrialWarning
     from quantrial.forecast import Assumptions, power
+    from quantrial.outputs import verify_document
     from quantrial.study import Study, load_study
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "report",
     "run",
     "verify",
+    "verify_document",
 ]
 
 # Loaded on first use, so that `import quantrial` costs nothing.
@@ -65,6 +67,7 @@ _HOMES = {
     "Study": "study",
     "load_study": "study",
     "power": "forecast",
+    "verify_document": "outputs",
 } | dict.fromkeys(
     ("analyze", "decide", "demo", "import_reference", "init", "plan", "report", "run", "verify"),
     "commands",

@@ -6,6 +6,9 @@ QuantrialError
 ├── RecordError           (ValueError)    a file in a run folder is not what it should be
 ├── RunFolderError        (OSError)       a run folder cannot be used as asked
 │   └── RunChangedError                   the study, the items or an artifact changed under a run
+├── DocumentError       (ValueError)    a document with marked numbers cannot be used
+│   ├── KeyNotFoundError  (LookupError)   a mark names what the run does not hold
+│   └── FormatError                       a mark asks for a form that does not fit its value
 ├── ModelFileError        (ValueError)    a model reference or file is unusable
 ├── MissingExtraError     (ImportError)   an optional package is needed
 ├── EngineError           (RuntimeError)  an engine could not answer; a fault, never a wrong answer
@@ -82,6 +85,22 @@ class RunFolderError(QuantrialError, OSError):
 
 class RunChangedError(RunFolderError):
     """The study, the items or an artifact are not those the run was started with."""
+
+
+class DocumentError(QuantrialError, ValueError):
+    """A document with marked numbers cannot be read or written, or holds no mark."""
+
+    def __init__(self, message: str, *, path: Path | str | None = None):
+        self.path = path
+        super().__init__(_located(message, path, None))
+
+
+class KeyNotFoundError(DocumentError, LookupError):
+    """A mark names what the run does not hold; the message names the nearest key it does."""
+
+
+class FormatError(DocumentError):
+    """A mark asks for a form that does not exist, or does not fit its value."""
 
 
 class ModelFileError(QuantrialError, ValueError):

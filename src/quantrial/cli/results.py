@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -109,14 +110,45 @@ def report(run: RunFolder, as_json: Json = False) -> None:
     show.document(files) if as_json else show.report(files)
 
 
-def verify(run: RunFolder, as_json: Json = False) -> None:
+def verify(
+    run: Annotated[
+        Path | None, typer.Argument(metavar="RUN", help="A run folder, such as runs/demo.")
+    ] = None,
+    *,
+    document: Annotated[
+        list[Path] | None,
+        typer.Option(help="Check the marked numbers of a Markdown file instead; may be repeated."),
+    ] = None,
+    run_option: Annotated[
+        Path | None,
+        typer.Option(
+            "--run", help="The run of the documents.", show_default="the one that they name"
+        ),
+    ] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Refresh the marked numbers that differ.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Derive everything again and compare.
 
-    From the responses to the report; exit 1 names the file and key of each drift.
+    From the responses to the report; exit 1 names the file and key of each drift. With --document,
+    numbers marked in Markdown files are checked instead; exit 1 names line and key.
     """
-    from quantrial import commands
+    from quantrial import commands, outputs
     from quantrial.cli import show
 
+    if document:
+        checks = [
+            outputs.verify_document(path, run=run_option or run, write=write) for path in document
+        ]
+        show.document(checks) if as_json else show.documents(checks)
+        if not all(check.ok for check in checks):
+            sys.exit(1)
+        return
+    if run is None or write or run_option is not None:
+        needed = "RUN: a run folder is needed" if run is None else "--run, --write: for --document"
+        raise typer.BadParameter(needed)
     try:
         found = commands.verify(run)
     except (RecordError, RunChangedError) as exc:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from quantrial.commands import DemoResult
     from quantrial.design.plan import Plan
     from quantrial.importers import ImportReport
+    from quantrial.marking import DocumentCheck
     from quantrial.reporting import ReportFiles
     from quantrial.running.runner import RunResult
     from quantrial.verification import Verification
@@ -256,6 +257,21 @@ def verification(found: Verification) -> None:
         print(f"{found.folder}: everything follows from the responses")
     else:
         print(f"{found.folder}: {count} place{'s differ' if count > 1 else ' differs'}")
+
+
+def documents(checks: Sequence[DocumentCheck]) -> None:
+    """Print what does not hold in documents with marked numbers, a line a place."""
+    for check in checks:
+        for problem in check.problems:
+            print(f"{check.path}, line {problem.line}: {problem.key}: {problem.message}")
+        count = f"{check.marks} marked number{'' if check.marks == 1 else 's'}"
+        if check.problems:
+            wrong = len(check.problems)
+            print(f"{check.path}: {wrong} of {count} {'does' if wrong == 1 else 'do'} not hold")
+        elif check.refreshed:
+            print(f"{check.path}: {check.refreshed} of {count} refreshed")
+        else:
+            print(f"{check.path}: {count}, all as the run says")
 
 
 def imported(found: ImportReport) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from decimal import Decimal
+
+from quantrial.inert import clean as clean  # noqa: PLC0414 - this folder takes it from here
 
 UNKNOWN = "unknown"
 NONE = "none"
@@ -164,25 +165,6 @@ def listed(words: Sequence[str]) -> str:
     if len(unique) < 2:
         return "".join(unique)
     return ", ".join(unique[:-1]) + " and " + unique[-1]
-
-
-def clean(text: str) -> str:
-    r"""Make outside text inert: one line, and nothing in it that acts instead of being seen.
-
-    Runs of space become one space. Control and formatting characters (escape sequences, overrides
-    of the writing direction, lone surrogates) are written out, as `\u202e`.
-    """
-    return re.sub(" +", " ", "".join(_visible(c) for c in text))
-
-
-def _visible(character: str) -> str:
-    if character.isspace():
-        return " "
-    # Cc control, Cf format (bidi overrides, zero widths), Cs lone surrogate, Co/Cn nothing to see
-    if unicodedata.category(character)[0] != "C":
-        return character
-    code = ord(character)
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
 def _signed(value: float) -> str:

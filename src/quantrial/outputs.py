@@ -1,0 +1,42 @@
+"""What is made of a run's documents for other places: one public function a command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from quantrial.marking import DocumentCheck
+
+
+def verify_document(
+    path: Path | str, *, run: Path | str | None = None, write: bool = False
+) -> DocumentCheck:
+    """Hold the marked numbers of a Markdown file against a run; refresh them with `write`.
+
+    Args:
+        path: the file; `docs/marked-numbers.md` tells how numbers are marked.
+        run: the run folder; by default the one that the file itself names.
+        write: put the run's numbers in place of those that differ.
+
+    Raises:
+        DocumentError: the file cannot be read or written, or holds no mark.
+    """
+    from quantrial.marking import check_document
+
+    return check_document(
+        Path(path), None if run is None else Path(run), read_documents, write=write
+    )
+
+
+def read_documents(run: Path) -> dict[str, Any]:
+    """Read the derived documents of a run folder, and its manifest, as they stand."""
+    from quantrial.running.store import DECISION, MANIFEST, SUMMARY, RunFolder
+
+    folder = RunFolder(run)
+    folder.require()
+    found: dict[str, Any] = {"summary": folder.read_document(SUMMARY, command="analyze")}
+    if (run / DECISION).is_file():
+        found["decision"] = folder.read_document(DECISION, command="decide")
+    found["manifest"] = folder.read_document(MANIFEST, command="run")
+    return found
