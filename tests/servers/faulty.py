@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
-import gzip
 import json
 import socket
 import struct
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,7 +30,7 @@ HUGE = 100 * 2**20  # bytes
 
 @dataclass(frozen=True)
 class Call:
-    """What was asked once."""
+    """What was asked once; names of headers in small letters."""
 
     path: str
     headers: Mapping[str, str]
@@ -108,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
         owner = self.server.owner
         sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         body = json.loads(sent) if sent else {}
-        call = Call(self.path, dict(self.headers.items()), body)
+        call = Call(self.path, {k.lower(): v for k, v in self.headers.items()}, body)
         fault = owner.next_fault(call)
         with contextlib.suppress(OSError):  # a client that went away
             if fault in BROKEN:
@@ -118,12 +118,13 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send(owner.answer(call, say))
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
-        """Send status and headers; the connection ends after this answer."""
+        """Send status and headers; the connection ends after this answer, unless it is kept."""
         self.send_response(status)
-        for name, value in {"Connection": "close", **headers}.items():
+        kept = self.server.owner.keep_alive
+        for name, value in {**({} if kept else {"Connection": "close"}), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.close_connection = True
+        self.close_connection = not kept
 
     def send(self, answer: Answer) -> None:
         """Send a sound answer: whole, or in chunks."""
@@ -132,6 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.head(200, {"Content-Type": answer.content_type, "Transfer-Encoding": "chunked"})
         for piece in answer.pieces:
+            time.sleep(self.server.owner.pause)
             self.chunk(piece)
         self.chunk(b"")
 
@@ -222,7 +224,9 @@ def _invalid_utf8(handler: _Handler, answer: Answer) -> None:
 
 def _bomb(handler: _Handler, answer: Answer) -> None:
     """Send 100 MB in 100 kB."""
-    body = gzip.compress(b" " * HUGE)
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)  # as gzip
+    spaces = b" " * 2**20
+    body = b"".join(squeeze.compress(spaces) for _ in range(HUGE // len(spaces))) + squeeze.flush()
     handler.whole(200, body, {"Content-Type": answer.content_type, "Content-Encoding": "gzip"})
 
 
@@ -328,6 +332,8 @@ class FaultyServer:
         self.always: str | None = None
         self.calls: list[Call] = []
         self.sent = 0  # bytes of a huge answer
+        self.keep_alive = False
+        self.pause = 0.0  # seconds before every piece of a stream
         self.released = threading.Event()
         self._lock = threading.Lock()
         self._port = port

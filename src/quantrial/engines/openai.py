@@ -27,7 +27,14 @@ from urllib.parse import urlsplit
 from quantrial.engines.abilities import refuse_unable, refuse_unheld
 from quantrial.engines.base import Reply, Request
 from quantrial.engines.openai_served import Served, artifact_of, look_up
-from quantrial.engines.openai_wire import SERVERS, Dialect, Gathered, call_of, unknown_form
+from quantrial.engines.openai_wire import (
+    SERVERS,
+    Dialect,
+    Gathered,
+    call_of,
+    is_secret,
+    unknown_form,
+)
 from quantrial.engines.options import Option, read_options
 from quantrial.errors import (
     EngineCrashedError,
@@ -42,6 +49,7 @@ if TYPE_CHECKING:
     from openai import OpenAI
 
     from quantrial.engines.artifact import Artifact
+    from quantrial.engines.openai_http import BoundedClient
 
 _OPTIONS = {
     "base_url": Option(str),  # such as http://127.0.0.1:8080/v1
@@ -57,8 +65,8 @@ _OPTIONS = {
 }
 # where a server stands is no part of what it is
 _PLACES = ("base_url", "replicas", "api_key_env")
+_RESTART = 0.5  # seconds; no server is started anew, with another model, in less
 _AVOIDED = 30.0  # seconds for which a replica that failed is asked only if no other is there
-_SECRET = 8  # characters from which on a key is looked for in answers
 
 
 @dataclass
@@ -69,6 +77,9 @@ class _Replica:
     last: int = 0  # number of the call it got last
     avoided_until: float = 0.0
     served: Served | None = None  # what it was found to serve, since it last failed
+    http: BoundedClient | None = None
+    connections: int = 0  # how many there were when it was last looked at
+    looked_at: float = 0.0
 
 
 class OpenAIEngine:
@@ -163,7 +174,7 @@ class OpenAIEngine:
             self._ready = False
             clients = [replica.client for replica in self._replicas]
             for replica in self._replicas:
-                replica.client, replica.served = None, None
+                replica.client = replica.http = replica.served = None
         for client in clients:
             if client is not None:
                 client.close()
@@ -188,7 +199,7 @@ class OpenAIEngine:
             ) from exc
         with self._lock:
             if replica.client is None:
-                replica.client = connect(replica.url, self._secret)
+                replica.client, replica.http = connect(replica.url, self._secret)
             return replica.client
 
     def _look_up(self, replica: _Replica) -> Served:
@@ -205,7 +216,15 @@ class OpenAIEngine:
                     f"{served.differences(known)}"
                 )
             replica.served = served
+            replica.connections = replica.http.connections if replica.http else 0
+            replica.looked_at = time.monotonic()
         return served
+
+    def _look_again(self, replica: _Replica) -> None:
+        """See that an answer came of what is known: its server may have been started anew."""
+        same = replica.http is None or replica.http.connections == replica.connections
+        if not same and time.monotonic() - replica.looked_at > _RESTART:
+            self._look_up(replica)
 
     def _ask(self, replica: _Replica, request: Request) -> Reply:
         from quantrial.engines.openai_http import BOUNDS, FOREIGN, Bounds, translate
@@ -228,6 +247,7 @@ class OpenAIEngine:
             BOUNDS.reset(token)
         reply = gathered.reply(wall)
         self._check_fingerprint(gathered.fingerprint, replica)
+        self._look_again(replica)
         refuse_unheld(request, reply.output, reply.finish_reason)
         return reply
 
@@ -276,7 +296,7 @@ class OpenAIEngine:
     def _hidden(self, exc: EngineError) -> EngineError:
         """Blot the key out of an error and of what caused it, in case a server repeats it."""
         link: BaseException | None = exc
-        while link is not None and self._secret:
+        while link is not None and self._secret and is_secret(self._secret):
             link.args = tuple(
                 arg.replace(self._secret, "***") if isinstance(arg, str) else arg
                 for arg in link.args
@@ -285,7 +305,7 @@ class OpenAIEngine:
         return exc
 
     def _refuse_leak(self, reply: Reply) -> None:
-        if self._secret and len(self._secret) >= _SECRET and self._secret in reply.output:
+        if self._secret and is_secret(self._secret) and self._secret in reply.output:
             error = EngineError("the answer repeats the API key, and is not kept")
             error.retryable = False
             raise error

@@ -6,7 +6,11 @@ Imports the `openai` package; the engine imports this file late.
 from __future__ import annotations
 
 import codecs
+import collections
+import contextlib
 import email.utils
+import ipaddress
+import logging
 import re
 import time
 from contextvars import ContextVar
@@ -18,6 +22,7 @@ import httpx2
 import openai
 
 from quantrial.engines.abilities import refusal
+from quantrial.engines.openai_wire import is_secret
 from quantrial.errors import (
     ContextOverflowError,
     EngineCrashedError,
@@ -27,8 +32,9 @@ from quantrial.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+_DONE = b"[DONE]"  # ends a stream
 _SHOWN = 200  # characters of a foreign text that go into a message
 
 # What the client raises, what it means here, and whether asking again can help; the first row that
@@ -78,9 +84,13 @@ BOUNDS: ContextVar[Bounds | None] = ContextVar("BOUNDS", default=None)
 
 
 class BoundedClient(httpx2.Client):
-    """Reads no more of an answer, and for no longer, than its bounds allow."""
+    """Reads no more of an answer, and for no longer, than its bounds allow.
+
+    `connections` counts those it opened: a new one may lead to a server that was started anew.
+    """
 
     keyless = False
+    connections = 0
 
     def send(self, request: httpx2.Request, *, stream: bool = False, **kwargs: Any) -> Any:
         """Send a request; what comes back is UTF-8 text of bounded size, or an EngineError."""
@@ -89,6 +99,7 @@ class BoundedClient(httpx2.Client):
         unsaid = ("OpenAI-Organization", "OpenAI-Project", *["Authorization"] * self.keyless)
         for name in unsaid:
             request.headers.pop(name, None)
+        request.extensions["trace"] = self._trace
         response = super().send(request, stream=True, **kwargs)
         try:
             encoding = response.headers.get("content-encoding", "identity")
@@ -106,15 +117,22 @@ class BoundedClient(httpx2.Client):
             raise
         return response
 
+    def _trace(self, event: str, _: Mapping[str, Any]) -> None:
+        if event == "connection.connect_tcp.complete":
+            self.connections += 1
+
 
 class _Bounded(httpx2.SyncByteStream):
     def __init__(self, inner: httpx2.SyncByteStream, bounds: Bounds):
         self._inner = inner
         self._bounds = bounds
+        self._pieces = iter(inner)
+        self._tail = b""
 
     def __iter__(self) -> Iterator[bytes]:
         size, text = 0, codecs.getincrementaldecoder("utf-8")()
-        for piece in self._inner:
+        for piece in self._pieces:
+            self._tail = (self._tail + piece)[-len(_DONE) - 4 :]
             size += len(piece)
             if size > self._bounds.size:
                 raise EngineError(
@@ -130,32 +148,66 @@ class _Bounded(httpx2.SyncByteStream):
             yield piece
 
     def close(self) -> None:
+        if _DONE in self._tail:
+            # the client stops reading here; only a connection that was read out is used again
+            with contextlib.suppress(httpx2.HTTPError):
+                collections.deque(self._pieces, maxlen=0)
         self._inner.close()
 
 
-def connect(url: str, key: str | None) -> openai.OpenAI:
+def connect(url: str, key: str | None) -> tuple[openai.OpenAI, BoundedClient]:
     """Make a client of one base URL; it never asks twice by itself, and follows no redirect."""
-    local = is_loopback(url)
     client = BoundedClient(
         follow_redirects=False,
-        trust_env=not local,
-        # a server may drop a connection that was idle just when a call sets out on it
-        limits=httpx2.Limits(max_keepalive_connections=0 if local else 20, keepalive_expiry=3.0),
+        trust_env=not is_loopback(url),
+        # A server may drop a connection just when a call sets out on it, which looks like a crash:
+        # llama.cpp's does so after every stream, others after some 5 s. Where a new one costs
+        # little it is opened for every call.
+        limits=httpx2.Limits(
+            max_keepalive_connections=20 if url.startswith("https:") else 0, keepalive_expiry=3.0
+        ),
     )
     client.keyless = key is None
-    return openai.OpenAI(
+    if key is not None and is_secret(key):
+        _BLOT.secrets.add(key)
+        for name in ("connection", "http11", "http2", "proxy", "socks"):
+            logging.getLogger(f"httpcore2.{name}").addFilter(_BLOT)
+    speaker = openai.OpenAI(
         api_key=key or "none",  # without any it would take one from the environment
         base_url=url,
         max_retries=0,
         default_headers={"Accept-Encoding": "identity"},
         http_client=client,
     )
+    return speaker, client
+
+
+class _Blot(logging.Filter):
+    """Blots keys out of log lines: the transport logs the headers of answers when asked to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.secrets: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        for secret in self.secrets:
+            if secret in text:
+                record.msg, record.args = text.replace(secret, "***"), ()
+                text = record.msg
+        return True
+
+
+_BLOT = _Blot()
 
 
 def is_loopback(url: str) -> bool:
     """Whether a URL leads to this machine."""
     host = urlsplit(url).hostname or ""
-    return host in {"localhost", "::1"} or host.startswith("127.")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def translate(exc: Exception, url: str, seconds: float) -> EngineError:

@@ -214,6 +214,11 @@ class Gathered:
         return decoded, Timing(prompt=prompt, first_token=first, decode=decode, wall=wall)
 
 
+def is_secret(key: str) -> bool:
+    """Whether a key is one to hide; `none` and `EMPTY`, as local servers have it, are not."""
+    return len(key) >= 8
+
+
 def unknown_form(said: Any, exc: Exception) -> EngineError:
     """Make the error of an answer that cannot be read."""
     return EngineError(

@@ -1,0 +1,536 @@
+"""The engine for OpenAI-compatible servers: options, provenance, keys, errors, times."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+
+from quantrial.engines import Message, Request, Timing
+from quantrial.engines.llamacpp import LlamaCppEngine
+from quantrial.engines.model_files import resolve
+from quantrial.engines.openai import OpenAIEngine
+from quantrial.engines.openai_http import ERRORS, connect, is_loopback, retry_after, translate
+from quantrial.engines.openai_wire import Dialect, Gathered
+from quantrial.engines.requantize import made_file
+from quantrial.errors import (
+    ContextOverflowError,
+    EngineCrashedError,
+    EngineError,
+    EngineStartError,
+    EngineTimeoutError,
+    StudyError,
+)
+from servers.faulty import FaultyServer, faulty_server
+from servers.llama_server import LlamaServer, llama_server
+
+KEY = "sk-proj-AbCdEf0123456789"
+URL = "http://127.0.0.1:1/v1"
+TEXT = Request(text="The capital of France is", max_tokens=8, timeout=20)
+CHAT = Request(messages=(Message("user", "Capital of France?"),), max_tokens=8, timeout=20)
+
+
+_MADE: list[OpenAIEngine] = []
+
+
+def made(*args: Any, **kwargs: Any) -> OpenAIEngine:
+    """Make an engine that is closed when the test ends."""
+    _MADE.append(OpenAIEngine(*args, **kwargs))
+    return _MADE[-1]
+
+
+@pytest.fixture(autouse=True)
+def _close() -> Iterator[None]:
+    yield
+    while _MADE:
+        _MADE.pop().close()
+
+
+@pytest.fixture
+def server() -> Iterator[FaultyServer]:
+    with faulty_server(model="m") as listening:
+        yield listening
+
+
+# --- options --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, r"a\.options\.base_url: missing: the server's address"),
+        ({"base_url": "127.0.0.1:80"}, r"base_url: expected a URL such as .* got '127"),
+        ({"base_url": "ftp://x/v1"}, "expected a URL"),
+        ({"base_url": "http://x:port/v1"}, "expected a URL"),
+        ({"base_url": URL, "replicas": [3]}, r"replicas\.0: expected a URL"),
+        ({"base_url": URL, "replicas": [URL]}, "stands twice"),
+        ({"base_url": "http://x/v1?api-key=abc"}, "a key does not stand in a URL"),
+        ({"base_url": "http://me:secret@x/v1"}, "a key does not stand in a URL"),
+        ({"base_url": URL, "api_key_env": "QUANTRIAL_NOT_SET"}, "QUANTRIAL_NOT_SET is not set"),
+        ({"base_url": URL, "api_key_env": KEY}, "api_key_env: expected the name of a variable"),
+        ({"base_url": URL, "api_key": KEY}, r"api_key: unknown option; did you mean 'api_key_env'"),
+        ({"base_url": URL, "server": "llamacpp"}, r"server: .*did you mean 'llama\.cpp'"),
+        ({"base_url": URL, "extra_body": {"a": {1}}}, "cannot be sent as JSON"),
+        ({"base_url": URL, "extra_body": [1]}, "expected a mapping, got"),
+    ],
+)
+def test_what_an_arm_gets_wrong_is_named_and_no_key_repeated(
+    options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(StudyError, match=message) as caught:
+        made("m", options, key="a")
+    assert KEY not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_what_is_asked_follows_the_request_and_the_options(server: FaultyServer) -> None:
+    def body(request: Request, **options: Any) -> dict[str, Any]:
+        made("m", {"base_url": server.url, "stream": False, **options}).ask(request)
+        return dict(server.asked[-1].body)
+
+    plain = replace(CHAT, seed=2**40, stop=("X",))
+    assert body(plain) == {
+        "model": "m",
+        "messages": [{"role": "user", "content": "Capital of France?"}],
+        "temperature": 0.0,
+        "seed": 2**40,
+        "max_tokens": 8,
+        "stop": ["X"],
+    }
+    hosted = body(
+        TEXT, limit_key="max_completion_tokens", extra_body={"seed": None, "top_k": 1}, stream=True
+    )
+    assert hosted == {
+        "model": "m",
+        "prompt": "The capital of France is",
+        "temperature": 0.0,
+        "max_completion_tokens": 8,
+        "top_k": 1,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    llama = body(replace(TEXT, seed=2**32 - 1, grammar='root ::= "a"'), server="llama.cpp")
+    assert (llama["seed"], llama["cache_prompt"], llama["grammar"]) == (0, False, 'root ::= "a"')
+    cached = {"server": "llama.cpp", "prompt_cache": True}
+    assert body(TEXT, **cached)["cache_prompt"] is True
+    assert body(replace(TEXT, fresh=True), **cached)["cache_prompt"] is False
+    assert body(replace(CHAT, exact_length=True), server="vllm")["ignore_eos"] is True
+
+
+def test_a_schema_is_asked_for_in_the_form_the_server_knows(server: FaultyServer) -> None:
+    schema = {"type": "object", "properties": {"b": {}, "a": {}}}
+    server.say = replace(server.say, text='{"b": 1}')
+    said = {"base_url": server.url}
+    for request, options, key in (
+        (CHAT, {}, "response_format"),
+        (CHAT, {"server": "llama.cpp"}, "response_format"),
+        (TEXT, {"server": "vllm"}, "response_format"),
+        (TEXT, {"server": "llama.cpp"}, "json_schema"),
+    ):
+        made("m", {**said, **options}).ask(replace(request, schema=schema))
+        sent = server.asked[-1].body[key]
+        if key == "response_format":
+            assert sent["type"] == "json_schema"
+            sent = sent["json_schema"]["schema"]
+        assert sent == schema
+        assert list(sent["properties"]) == ["b", "a"]  # the order of an answer's keys
+
+
+def test_the_abilities_are_those_of_the_server() -> None:
+    def abilities(server: str) -> frozenset[str]:
+        return made("m", {"base_url": URL, "server": server}).abilities
+
+    assert abilities("generic") == {"schema", "logprobs", "parallel"}
+    assert abilities("llama.cpp") - abilities("vllm") == {"grammar", "fresh"}
+    with pytest.raises(EngineError, match="engine 'openai' cannot decode under a grammar"):
+        made("m", {"base_url": URL}).ask(replace(TEXT, grammar='root ::= "a"'))
+
+
+# --- keys -----------------------------------------------------------------------------------------
+
+
+def test_a_key_goes_to_the_server_and_nowhere_else(
+    server: FaultyServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MY_KEY", KEY)
+    caplog.set_level(logging.DEBUG)
+    engine = made("m", {"base_url": server.url, "api_key_env": "MY_KEY"}, key="a")
+    seen = [repr(engine.describe()), repr(engine.versions()), repr(engine), f"{engine.start()}"]
+    seen.append(repr(engine.ask(TEXT)))
+    assert {call.headers.get("authorization") for call in server.calls} == {f"Bearer {KEY}"}
+    server.faults = ["echo", "echo", "500", "reset"]
+    for request in (TEXT, CHAT, TEXT, TEXT):
+        with pytest.raises(EngineError) as caught:
+            engine.ask(request)
+        link: BaseException | None = caught.value
+        while link is not None:
+            seen += [str(link), repr(link)]
+            link = link.__cause__
+    assert "Incorrect API key provided: Bearer ***" in "\n".join(seen)
+    # a server that puts the key into an answer makes a fault of it
+    server.say = replace(server.say, text=f"You said {KEY}.")
+    with pytest.raises(EngineError, match="repeats the API key") as leaked:
+        engine.ask(TEXT)
+    seen += [str(leaked.value), caplog.text, *capfd.readouterr()]
+    assert caplog.records
+    assert KEY not in "\n".join(seen)
+
+
+def test_no_key_of_the_environment_goes_to_a_server_unless_the_study_names_it(
+    server: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.setenv(name, KEY)
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    made("m", {"base_url": server.url}).ask(TEXT)
+    assert server.calls
+    for call in server.calls:
+        assert KEY not in repr(call.headers)
+
+
+# --- errors ---------------------------------------------------------------------------------------
+
+
+def kinds_of(error: type[Exception]) -> Iterator[type[Exception]]:
+    for kind in error.__subclasses__():
+        yield kind
+        yield from kinds_of(kind)
+
+
+# raised when the client itself is used wrongly, or for what is not used here; all are private
+UNUSED = {
+    "SubjectTokenProviderError",
+    "StreamAlreadyConsumed",
+    "MutuallyExclusiveAuthError",
+    "APIRemovedInV1",
+    "_AmbiguousModuleClientUsageError",
+}
+
+
+def unmapped() -> list[str]:
+    rows = tuple(row for row in ERRORS if row is not openai.OpenAIError)
+    foreign = [*kinds_of(openai.OpenAIError), *kinds_of(httpx2.HTTPError), httpx2.InvalidURL]
+    foreign += [*kinds_of(httpx2.StreamError), json.JSONDecodeError, UnicodeDecodeError]
+    names = {error.__name__ for error in foreign if not issubclass(error, rows)}
+    return sorted(names - UNUSED)
+
+
+def test_every_error_of_the_client_is_translated_and_a_new_one_is_noticed() -> None:
+    assert unmapped() == []
+
+    class NewError(openai.OpenAIError):
+        pass
+
+    assert unmapped() == ["NewError"]
+
+
+def _response(status: int, body: Any) -> httpx2.Response:
+    return httpx2.Response(status, json=body, request=httpx2.Request("POST", URL))
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "retryable"),
+    [
+        (400, EngineError, False),
+        (401, EngineError, False),
+        (403, EngineError, False),
+        (404, EngineError, False),
+        (408, EngineTimeoutError, True),
+        (409, EngineError, True),
+        (418, EngineError, False),
+        (422, EngineError, False),
+        (429, EngineError, True),
+        (500, EngineError, True),
+        (502, EngineError, True),
+        (503, EngineError, True),
+        (529, EngineError, True),
+    ],
+)
+def test_every_status_is_translated(status: int, kind: type, retryable: bool) -> None:
+    client, _ = connect(URL, None)
+    body = {"error": {"message": "no luck", "type": "x"}}
+    error = translate(client._make_status_error_from_response(_response(status, body)), URL, 1)
+    assert (type(error), error.retryable) == (kind, retryable)
+    assert f"{URL} answered {status}: no luck" in str(error)
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        # llama.cpp
+        (400, {"message": "request (931 tokens) ...", "type": "exceed_context_size_error"}),
+        # OpenAI
+        (400, {"message": "too long", "code": "context_length_exceeded"}),
+        # vLLM
+        (400, {"message": "This model's maximum context length is 4096 tokens. However, you ..."}),
+        # SGLang
+        (400, {"message": "The input (5000 tokens) is longer than the model's context length."}),
+        # TGI
+        (
+            422,
+            {"message": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4"},
+        ),
+        (422, {"message": "Input validation error: `inputs` must have less than 1024 tokens."}),
+    ],
+)
+def test_a_prompt_that_is_too_long_is_an_overflow_whoever_says_so(
+    status: int, body: dict[str, str]
+) -> None:
+    client, _ = connect(URL, None)
+    raised = client._make_status_error_from_response(_response(status, {"error": body}))
+    error = translate(raised, URL, 1)
+    assert type(error) is ContextOverflowError
+    assert not error.retryable
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "retryable"),
+    [
+        (httpx2.ReadTimeout("x"), EngineTimeoutError, True),
+        (httpx2.RemoteProtocolError("x"), EngineCrashedError, True),
+        (httpx2.StreamClosed(), EngineCrashedError, True),
+        (httpx2.InvalidURL("x"), EngineError, False),
+        (json.JSONDecodeError("x", "y", 0), EngineError, True),
+        (RuntimeError("the client has been closed"), EngineCrashedError, True),
+        (openai.WebSocketQueueFullError("x"), EngineError, False),
+    ],
+)
+def test_other_errors_are_translated(raised: Exception, kind: type, retryable: bool) -> None:
+    error = translate(raised, URL, 1)
+    assert (type(error), error.retryable) == (kind, retryable)
+
+
+def test_retry_after_is_read_as_seconds_or_as_a_date_by_hand() -> None:
+    now = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT, the date of RFC 9110
+    assert retry_after("120", now=now) == 120
+    assert retry_after(" 1.5 ", now=now) == 1.5
+    assert retry_after("Sun, 06 Nov 1994 08:50:37 GMT", now=now) == 60
+    assert retry_after("Sun, 06 Nov 1994 08:48:37 GMT", now=now) == 0
+    for nonsense in (None, "", "soon", "-5", "inf", "nan", "9" * 40):
+        assert retry_after(nonsense, now=now) is None
+
+
+def test_loopback_is_this_machine() -> None:
+    assert [is_loopback(f"http://{host}:1/v1") for host in ("127.0.0.1", "localhost", "[::1]")] == [
+        True
+    ] * 3
+    assert not is_loopback("https://127.example.org/v1")
+    assert not is_loopback("https://api.example.org/v1")
+
+
+def test_without_its_package_the_extra_is_named() -> None:
+    code = (
+        "import sys; sys.modules['openai'] = None\n"
+        "from quantrial.engines.openai import OpenAIEngine\n"
+        f"engine = OpenAIEngine('m', {{'base_url': '{URL}'}})\n"
+        "try: engine.describe()\n"
+        "except ImportError as exc: print(type(exc).__name__, exc)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "MissingExtraError" in done.stdout
+    assert "pip install 'quantrial[openai]'" in done.stdout
+
+
+def test_a_connection_that_is_costly_is_used_again(
+    server: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.keep_alive = True
+    # without TLS in a test: as if the address began with https
+    monkeypatch.setattr(
+        "quantrial.engines.openai_http.httpx2.Limits",
+        lambda **_: httpx2._config.Limits(keepalive_expiry=3.0),
+    )
+    for stream in (True, False):
+        engine = made("m", {"base_url": server.url, "stream": stream})
+        for _ in range(3):
+            engine.ask(CHAT)
+        http = engine._replicas[0].http
+        assert http is not None
+        assert http.connections == 1
+    # one look at what is served for each engine
+    assert len(server.calls) - len(server.asked) == 2
+
+
+# --- times ----------------------------------------------------------------------------------------
+
+
+def test_a_stream_is_timed_where_the_server_says_nothing_of_time_by_hand() -> None:
+    gathered = Gathered(CHAT, Dialect("m"))
+    role = {"model": "m", "choices": [{"delta": {"role": "assistant", "content": None}}]}
+    gathered.add(role, 0.5)
+    for at, text in ((2.0, "Pa"), (2.25, "ri"), (3.0, "s")):
+        gathered.add({"choices": [{"delta": {"content": text}}]}, at)
+    gathered.add({"choices": [{"delta": {}, "finish_reason": "stop"}]}, 3.5)
+    gathered.add({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 3}}, 3.75)
+    reply = gathered.reply(4.0)
+    assert reply.output == "Paris"
+    # from the first piece of text to the last one: three tokens, of which two took a step
+    assert reply.timing == Timing(first_token=2.0, decode=1.0, wall=4.0)
+    assert reply.decoded_tokens == 2
+
+
+def test_the_servers_own_times_are_taken_where_it_says_them_by_hand() -> None:
+    timings = {"prompt_ms": 1500.0, "predicted_ms": 900.0, "predicted_n": 3}
+    usage = {"prompt_tokens": 5, "completion_tokens": 3}
+    for stream, first in ((True, 2.0), (False, 4.0 - 0.9)):
+        gathered = Gathered(TEXT, Dialect("m", stream=stream))
+        gathered.add({"choices": [{"text": "Paris", "finish_reason": "stop"}]}, 2.0)
+        gathered.add({"choices": [], "usage": usage, "timings": timings}, 3.0)
+        reply = gathered.reply(4.0)
+        assert reply.timing.first_token == pytest.approx(first)
+        assert (reply.timing.prompt, reply.timing.decode, reply.timing.wall) == (1.5, 0.9, 4.0)
+        assert reply.decoded_tokens == 2
+
+
+def test_a_stream_is_timed_from_the_call_on(server: FaultyServer) -> None:
+    server.pause = 0.05
+    engine = made("m", {"base_url": server.url})
+    for request, before, pieces in ((TEXT, 1, 5), (CHAT, 2, 6)):  # a chat says first who speaks
+        timing = engine.ask(request).timing
+        assert timing.first_token is not None
+        assert timing.wall is not None
+        assert timing.first_token >= 0.05 * before
+        assert timing.wall >= 0.05 * pieces
+        assert timing.prompt is None
+
+
+def test_an_answer_that_comes_whole_is_timed_as_a_whole(server: FaultyServer) -> None:
+    reply = made("m", {"base_url": server.url, "stream": False}).ask(TEXT)
+    timing = reply.timing
+    assert (timing.first_token, timing.prompt, timing.decode) == (None, None, None)
+    assert reply.decoded_tokens is None
+    assert timing.wall is not None
+
+
+# --- provenance, on the real server ---------------------------------------------------------------
+
+
+@pytest.mark.model
+def test_the_artifact_is_that_of_the_file_which_the_server_has(
+    openai_engine: OpenAIEngine, llamacpp: LlamaCppEngine, real_server: LlamaServer
+) -> None:
+    served, embedded = openai_engine.describe(), llamacpp.describe()
+    assert served.model == real_server.name
+    for name in ("sha256", "bytes_on_disk", "quantization", "parameters", "architecture"):
+        assert getattr(served, name) == getattr(embedded, name)
+    for name in ("tokenizer_sha256", "template_sha256", "context", "kv_bytes"):
+        assert getattr(served, name) == getattr(embedded, name)
+    assert served.details["slots"] == 1
+    # where a server stands is no part of what it is: it may move between two sessions of a run
+    assert set(served.options) == {"server", "stream", "limit_key"}
+    assert real_server.url not in repr(served)
+    versions = openai_engine.versions()
+    assert versions["openai"] == importlib.metadata.version("openai")
+    assert versions["server"].startswith("b")
+
+
+@pytest.mark.model
+def test_a_file_on_another_machine_is_described_as_the_server_does(
+    new_openai: Callable[..., OpenAIEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import quantrial.engines.openai_served as module
+
+    monkeypatch.setattr(module, "_file_facts", lambda *_: None)
+    artifact = new_openai().describe()
+    assert (artifact.sha256, artifact.quantization) == (None, "Q4_0")
+    assert artifact.parameters == 134_515_008
+    assert artifact.template_sha256 is not None
+
+
+@pytest.mark.model
+def test_the_real_server_takes_no_other_key(
+    real_server: LlamaServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", KEY)
+    said = {"base_url": real_server.url, "server": "llama.cpp", "api_key_env": "MY_KEY"}
+    with pytest.raises(EngineStartError, match=r"answered 401: Invalid API Key.*`api_key_env`"):
+        made(real_server.name, said).start()
+
+
+@pytest.mark.model
+def test_the_same_weights_give_the_same_answers_over_both_engines(
+    llamacpp: LlamaCppEngine, new_openai: Callable[..., OpenAIEngine]
+) -> None:
+    chat = (Message("system", "Be brief."), Message("user", "Name three seas."))
+    schema = {"type": "array", "items": {"enum": ["Baltic", "North", "Dead"]}, "maxItems": 3}
+    for request in (
+        Request(text="Once upon a time", max_tokens=24, logprobs=2),
+        Request(messages=chat, max_tokens=24, logprobs=2),
+        Request(messages=chat, max_tokens=24, temperature=0.8, seed=7),
+        Request(text="Three seas as JSON:", max_tokens=40, schema=schema),
+        Request(text="Say", max_tokens=8, grammar='root ::= "sea" | "lake"'),
+        Request(messages=chat, max_tokens=60, exact_length=True),
+    ):
+        embedded = llamacpp.ask(request)
+        for stream in (True, False):
+            served = new_openai(stream=stream).ask(request)
+            for name in ("output", "finish_reason", "prompt_tokens", "completion_tokens"):
+                assert getattr(served, name) == getattr(embedded, name), request
+            assert served.decoded_tokens == embedded.decoded_tokens
+            assert served.logprobs == embedded.logprobs
+
+
+@pytest.mark.model
+def test_a_prompt_longer_than_the_context_is_an_overflow(openai_engine: OpenAIEngine) -> None:
+    for request in (Request(text="hi " * 600), Request(messages=(Message("user", "hi " * 600),))):
+        with pytest.raises(ContextOverflowError, match="exceeds the available context size"):
+            openai_engine.ask(request)
+    assert openai_engine.ask(TEXT).output
+
+
+@pytest.mark.model
+def test_what_a_request_gets_wrong_is_refused_for_good(openai_engine: OpenAIEngine) -> None:
+    for request, message in (
+        (replace(TEXT, grammar="root ::= (("), "failed to parse grammar"),
+        (Request(text="\ud800"), "not valid text"),
+        (replace(CHAT, schema={"type": "nonsense"}, max_tokens=40), "schema|400"),
+    ):
+        with pytest.raises(EngineError, match=message) as caught:
+            openai_engine.ask(request)
+        assert not caught.value.retryable
+
+
+@pytest.mark.model
+def test_a_server_killed_in_mid_call_is_a_crash_and_answers_once_it_is_back(
+    demo: str, shared_cache: Path
+) -> None:
+    model = resolve(demo, Path())
+    slow = Request(text="abc", max_tokens=400, exact_length=True, timeout=60)
+    with llama_server(model, name="smol", key="k") as first:
+        port = int(first.url.removesuffix("/v1").rpartition(":")[2])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MY_KEY", "k")
+            engine = made(
+                "smol", {"base_url": first.url, "server": "llama.cpp", "api_key_env": "MY_KEY"}
+            )
+        undisturbed = engine.ask(TEXT).output
+        threading.Timer(0.3, first.process.kill).start()
+        with pytest.raises(EngineCrashedError) as caught:
+            engine.ask(slow)
+        assert caught.value.retryable
+        first.process.wait()
+        with pytest.raises(EngineStartError, match="cannot be reached"):
+            engine.ask(TEXT)
+    with llama_server(model, name="smol", key="k", port=port):
+        assert engine.ask(TEXT).output == undisturbed
+    # another file under the same name, put there between two calls, does not answer for the first
+    with llama_server(made_file(model, "Q8_0", None), name="smol", key="k", port=port):
+        for _ in range(2):
+            with pytest.raises(EngineStartError, match="serves another 'smol' than before: quant"):
+                engine.ask(TEXT)
