@@ -25,11 +25,11 @@ def task(items: int, margin: float, *, proportion: bool = True) -> TaskPlan:
 
 def test_too_few_items_for_the_margin_are_said() -> None:
     assert task(120, 0.01).out_of_reach == (
-        "quiz: equivalence within a margin of 1 pp cannot be shown with fewer than 316 items, "
+        "quiz: equivalence within a margin of 1 pp cannot be shown with fewer than 298 items, "
         "whatever they answer; this task has 120"
     )
-    assert task(315, 0.01).out_of_reach is not None
-    assert task(316, 0.01).out_of_reach is None
+    assert task(297, 0.01).out_of_reach is not None
+    assert task(298, 0.01).out_of_reach is None
 
 
 def test_of_other_scores_nothing_is_claimed() -> None:
@@ -38,8 +38,8 @@ def test_of_other_scores_nothing_is_claimed() -> None:
 
 
 def test_by_hand_the_warning_is_right_at_its_edge() -> None:
-    assert not score_flips(0, 0, n=315).equivalence(0.01).equivalent
-    assert score_flips(0, 0, n=316).equivalence(0.01).equivalent
+    assert not score_flips(0, 0, n=297).equivalence(0.01).equivalent
+    assert score_flips(0, 0, n=298).equivalence(0.01).equivalent
     # a clear gain is non-inferior with far fewer: the warning speaks of equivalence alone
     assert score_flips(0, 12, n=120).equivalence(0.01).non_inferior
 
@@ -96,5 +96,5 @@ def test_one_item_promises_nothing() -> None:
 
 def test_the_keys_of_the_document() -> None:
     document = dataclasses.asdict(task(120, 0.01))
-    assert document["least_items"] == 316
+    assert document["least_items"] == 298
     assert set(document["prospects"][0]) >= {"discordance", "detectable", "items_for_margin"}

@@ -13,7 +13,7 @@ from quantrial.stats._checks import (
 )
 from quantrial.stats._null_variance import value_variance
 from quantrial.stats.clusters import cluster_variance
-from quantrial.stats.score import QUARTER, PairedScore
+from quantrial.stats.score import CORRECTION, PairedScore
 
 Floats = NDArray[np.float64]
 
@@ -80,7 +80,7 @@ def score_ratios(
     under a tested difference comes from the likeliest distribution of influences that has this
     mean [2]_, with the largest influence of either sign in its support. The continuity
     correction is half of the largest influence. On 0/1 scores with `support=1` it is Tango's
-    method exactly, with its correction of a quarter.
+    method exactly, with its smaller correction.
 
     Args:
         numerators: shape (items, 2): reference, then candidate. Finite.
@@ -201,7 +201,7 @@ def _from_influences(
         df=blank.df,
         method=blank.method,
         _variance=variance if scale > 0.0 else None,
-        _correction=(_HALF * largest if rough else QUARTER * unit) / n,
+        _correction=(_HALF * largest if rough else CORRECTION * unit) / n,
         _edge=math.inf if limit is None else limit,
         _rough=rough,
     )
