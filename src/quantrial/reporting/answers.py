@@ -64,7 +64,9 @@ def answers(outcomes: Outcomes, reference: str) -> Answers:
     for number, (name, scored) in enumerate(outcomes.items()):
         writer = _Task(scored, arms)
         rows = [writer.row(i) for i in range(len(scored.items))]
-        chunks += [_json([number, rows[at : at + _CHUNK]]) for at in range(0, len(rows), _CHUNK)]
+        chunks += [
+            inert_json([number, rows[at : at + _CHUNK]]) for at in range(0, len(rows), _CHUNK)
+        ]
         tasks.append(
             {
                 "name": name,
@@ -79,7 +81,7 @@ def answers(outcomes: Outcomes, reference: str) -> Answers:
     digest = hashlib.sha256("\n".join(chunks).encode()).hexdigest()
     about = {"reference": reference, "arms": arms, "tasks": tasks, "digest": digest}
     size = sum(map(len, chunks))
-    return Answers(_json(about), tuple(chunks), digest, size > MOST_INLINE)
+    return Answers(inert_json(about), tuple(chunks), digest, size > MOST_INLINE)
 
 
 class _Task:
@@ -198,6 +200,7 @@ def _gold(item: Item) -> str:
 _UNSAFE = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
 
 
-def _json(value: Any) -> str:
+def inert_json(value: Any) -> str:
+    """Write JSON that may stand in a script element: no character of it can end one."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -14,7 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from quantrial.reporting import charts
-from quantrial.reporting.answers import DATA_FILE, Outcomes, answers
+from quantrial.reporting.answers import DATA_FILE, Outcomes, answers, inert_json
 from quantrial.reporting.formatting import clean
 from quantrial.reporting.markdown import Markdown, code, escape, slug, table
 from quantrial.reporting.strips import strips
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 REPORT_MD = "report.md"
 REPORT_HTML = "report.html"
-SCRIPTS = ("page.js", "text.js", "answers.js", "export.js", "start-answers.js")
+SCRIPTS = (
+    *("page.js", "text.js", "pick.js", "picker.js"),
+    *("answers.js", "export.js", "start-answers.js"),
+)
 
 
 def render_documents(
@@ -84,6 +87,7 @@ def render_with(
         strips=small,
         script=Markup(script),
         policy=policy(script, apart=apart),
+        picker_table=Markup(inert_json(decision["picker"])) if "picker" in decision else "",
         answers=said,
         answers_file=DATA_FILE,
         answers_about=Markup(said.about) if said else "",

@@ -1,0 +1,98 @@
+// The pick under constraints: `decision/pick.py`, line by line. A test holds the two against each other.
+
+/** Pick the cheapest arm that breaks no constraint; `docs/decision.md` tells table and settings. */
+function choose(table, settings) {
+  const tasks = matter(table, settings);
+  const order = ordered(table, settings);
+  const breaks = Object.fromEntries(order.map((arm) => [arm, broken(table, settings, tasks, arm)]));
+  const pick = order.find((arm) => !breaks[arm].length) ?? null;
+  return { pick, order, breaks, alternative: alternative(order, breaks, pick) };
+}
+
+function matter(table, settings) {
+  const wanted = settings.workloads ?? [];
+  return Object.keys(table.tasks).filter((task) => !wanted.length || wanted.includes(table.tasks[task].workload));
+}
+
+function ordered(table, settings) {
+  const arms = Object.keys(table.arms)
+    .filter((arm) => !table.arms[arm].control)
+    .sort((a, b) => table.arms[a].rank - table.arms[b].rank);
+  const prices = new Map(arms.map((arm) => [arm, price(table, settings, arm)]));
+  if ([...prices.values()].includes(null)) return arms;
+  return arms.sort((a, b) => prices.get(a) - prices.get(b));
+}
+
+/** What the machine costs for a request to each task that matters; null: not known. */
+function price(table, settings, arm) {
+  const byArm = settings.cost_per_hour_by ?? {};
+  const hour = Object.hasOwn(byArm, arm) ? byArm[arm] : settings.cost_per_hour ?? null;
+  if (hour === null) return null;
+  let total = 0;
+  for (const task of matter(table, settings)) {
+    const seconds = table.tasks[task].arms[arm].latency;
+    if (seconds === null) return null;
+    total += (hour * seconds) / 3600;
+  }
+  return total;
+}
+
+/** The loss tolerated on a task: its own, its workload's, the common one; else null. */
+function tolerance(table, settings, task) {
+  const by = settings.tolerate_by ?? {};
+  const { workload } = table.tasks[task];
+  if (Object.hasOwn(by, task)) return by[task];
+  if (Object.hasOwn(by, workload)) return by[workload];
+  return settings.tolerate ?? null;
+}
+
+function lossRuledOut(row, tolerated) {
+  if (tolerated === null || tolerated === row.margin) return row.holds;
+  const within = row.bound !== null && row.bound > -tolerated;
+  return tolerated > row.margin ? row.holds || within : row.holds && within;
+}
+
+function broken(table, settings, tasks, arm) {
+  const own = table.arms[arm];
+  const found = [];
+  const add = (constraint, task, value, limit, excess) => found.push({ constraint, task, value, limit, excess });
+  const over = (constraint, task, value, limit) => add(constraint, task, value, limit, value === null ? 1 : value / limit - 1);
+  const memory = settings.max_memory ?? null;
+  const least = settings.min_speedup ?? null;
+  const slowest = settings.max_latency ?? null;
+  if (memory !== null && !(own.memory !== null && own.memory <= memory)) over("max_memory", null, own.memory, memory);
+  if (least !== null && !(own.speedup !== null && own.speedup >= least)) {
+    add("min_speedup", null, own.speedup, least, own.speedup === null ? 1 : least / own.speedup - 1);
+  }
+  for (const task of tasks) {
+    const seconds = table.tasks[task].arms[arm].latency;
+    if (slowest !== null && !(seconds !== null && seconds <= slowest)) over("max_latency", task, seconds, slowest);
+  }
+  if (arm === table.reference) return found;
+  if (table.insensitive) add("evidence", null, null, null, 1);
+  for (const task of tasks) {
+    if (table.tasks[task].at_floor) add("evidence", task, null, null, 1);
+    const row = table.tasks[task].arms[arm];
+    const tolerated = tolerance(table, settings, task);
+    if (lossRuledOut(row, tolerated)) continue;
+    const limit = tolerated ?? row.margin;
+    const excess = row.bound === null ? 1 : Math.max(-row.bound / limit - 1, 0);
+    add(tolerated === null ? "quality" : "tolerate", task, row.bound, limit, excess);
+  }
+  return found;
+}
+
+/** The nearest other answer: without a pick, or cheaper than it, what misses by least; else the next that fits. */
+function alternative(order, breaks, pick) {
+  const cheaper = pick === null ? order : order.slice(0, order.indexOf(pick));
+  let best = null;
+  for (const arm of cheaper) if (best === null || missedBy(breaks[arm]) < missedBy(breaks[best])) best = arm;
+  if (best !== null) return best;
+  return order.find((arm) => arm !== pick && !breaks[arm].length) ?? null;
+}
+
+function missedBy(list) {
+  let total = 0;
+  for (const one of list) total += one.excess;
+  return total;
+}

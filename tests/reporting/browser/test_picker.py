@@ -1,0 +1,182 @@
+"""What would you pick? The page's rule is held against Python's; the controls against the rule."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from quantrial.decision.pick import choose
+from quantrial.units import parse_bytes, parse_fraction
+from reporting.browser.conftest import Open
+from reporting.browser.folders import plain_trial
+from reporting.trials import Trial
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "demo" / "decision.json"
+WORKLOADS = ("reasoning", "extraction", "constructor")
+
+
+def random_table(rng: Random) -> dict[str, Any]:
+    """Make a table of any shape, with what may be unknown unknown."""
+    arms = [f"a{i}" for i in range(rng.randint(1, 5))]
+    reference = rng.choice(arms)
+    names = arms + (["broken"] if rng.random() < 0.4 else [])
+
+    def maybe(value: float, chance: float = 0.1) -> float | None:
+        return None if rng.random() < chance else value
+
+    def row(arm: str, margin: float) -> dict[str, Any]:
+        return {
+            "finding": None if arm == reference else f"{arm}.vs.{reference}",
+            "estimate": maybe(rng.uniform(-0.2, 0.1)),
+            "bound": maybe(rng.uniform(-0.2, 0.02)),
+            "margin": margin,
+            "holds": arm == reference or rng.random() < 0.4,
+            "worse": rng.random() < 0.2,
+            "latency": maybe(rng.choice([0.5, 1.0, rng.uniform(0.1, 3.0)])),
+        }
+
+    tasks = {}
+    for i in range(rng.randint(1, 4)):
+        margin = rng.choice([0.01, 0.03, 0.05])
+        tasks[f"t{i}"] = {
+            "workload": rng.choice(WORKLOADS),
+            "margin": margin,
+            "at_floor": rng.random() < 0.1,
+            "arms": {arm: row(arm, margin) for arm in names},
+        }
+    return {
+        "reference": reference,
+        "insensitive": rng.random() < 0.1,
+        "arms": {
+            arm: {
+                "rank": rank,
+                "control": arm == "broken",
+                "memory": maybe(rng.choice([10**9, rng.randint(1, 10**9)])),
+                "speedup": maybe(rng.uniform(0.5, 3.0)),
+            }
+            for rank, arm in enumerate(names)
+        },
+        "tasks": tasks,
+    }
+
+
+def random_settings(rng: Random, table: dict[str, Any]) -> dict[str, Any]:
+    """Make constraints with every key now there, now null, now missing."""
+    tolerances = [0.01, 0.03, 0.05, rng.uniform(0.001, 0.3)]
+    made: dict[str, Any] = {
+        "max_memory": rng.choice([None, rng.randint(1, 10**9)]),
+        "min_speedup": rng.choice([None, rng.uniform(0.5, 3.0)]),
+        "max_latency": rng.choice([None, None, 1.0, rng.uniform(0.1, 3.0)]),
+        "tolerate": rng.choice([None, *tolerances]),
+        "tolerate_by": {
+            name: rng.choice(tolerances)
+            for name in (*table["tasks"], *WORKLOADS)
+            if rng.random() < 0.3
+        },
+        "workloads": [w for w in WORKLOADS if rng.random() < 0.3],
+        "cost_per_hour": rng.choice([None, None, 0.0, rng.uniform(0.1, 5)]),
+        "cost_per_hour_by": {arm: rng.uniform(0, 5) for arm in table["arms"] if rng.random() < 0.3},
+    }
+    return {key: value for key, value in made.items() if rng.random() < 0.8}
+
+
+def test_the_page_picks_as_python_does_over_a_thousand_settings(visit: Open, report: Path) -> None:
+    rng = Random(20261124)
+    example = json.loads(EXAMPLE.read_text(encoding="utf-8"))["picker"]
+    tables = [example if i % 4 == 0 else random_table(rng) for i in range(1000)]
+    cases = [(table, random_settings(rng, table)) for table in tables]
+    page = visit(report).page
+    # texts, not objects: an object's order of keys is part of what is compared
+    found = page.evaluate(
+        "cases => JSON.parse(cases).map(([table, given]) => JSON.stringify(choose(table, given)))",
+        json.dumps(cases),
+    )
+    expected = [choose(table, settings) for table, settings in cases]
+    for (table, settings), there, here in zip(cases, found, expected, strict=True):
+        assert json.loads(there) == here, (table, settings)
+    picks = [one["pick"] for one in expected]
+    assert 100 < sum(pick is None for pick in picks) < 900
+    assert len({one["alternative"] for one in expected}) > 4
+    kinds = {b["constraint"] for one in expected for list_ in one["breaks"].values() for b in list_}
+    assert kinds == {"max_memory", "min_speedup", "max_latency", "evidence", "quality", "tolerate"}
+
+
+@pytest.fixture(scope="module")
+def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
+    return plain_trial(tmp_path_factory.mktemp("same"))
+
+
+def moved(page: Page, name: str, to: int) -> None:
+    slider = page.get_by_role("slider", name=name)
+    slider.fill(str(to))
+
+
+def told(page: Page) -> dict[str, Any]:
+    settings: dict[str, Any] = page.evaluate("document.getElementById('pick').picker.settings()")
+    return settings
+
+
+def test_every_control_is_a_setting_and_the_answer_follows(
+    visit: Open, report: Path, trial: Trial
+) -> None:
+    seen = visit(report, at="#pick")
+    page = seen.page
+    table = json.loads(page.locator("#picker-table").text_content() or "")
+    # the small study cannot see harm in extraction, so that workload is left out first
+    assert told(page) == {"tolerate_by": {}, "workloads": []}
+    page.get_by_role("checkbox", name="extraction").uncheck()
+    assert told(page)["workloads"] == ["reasoning"]
+    expect(page.get_by_role("checkbox", name="reasoning")).to_be_disabled()
+    answer = page.locator("#pick [data-part=answer]")
+    rng, picks = Random(7), set[str | None]()
+    for _ in range(25):
+        moved(page, "Memory for the weights", rng.randint(0, 200))
+        moved(page, "Least speed", rng.choice([0, 0, rng.randint(0, 200)]))
+        moved(page, "Loss you accept on reasoning", rng.randint(1, 700))
+        settings = told(page)
+        expected = choose(table, settings)
+        picks.add(expected["pick"])
+        says = f"Pick {expected['pick']}" if expected["pick"] else "No arm keeps all of this"
+        expect(answer.locator(".pick")).to_have_text(says)
+        other = expected["alternative"]
+        expect(answer).to_contain_text(f"Nearest alternative: {other}" if other else "no other arm")
+    assert len(picks) > 2
+    seen.picture("pick")
+    page.get_by_role("button", name="Back to the study's own terms").click()
+    assert told(page) == {"tolerate_by": {}, "workloads": []}
+    default = trial.decision["default"]["arm"]
+    expect(answer.locator(".pick")).to_have_text(f"Pick {default}")
+
+
+def test_what_an_answer_rests_on_is_linked_and_can_be_had_again(visit: Open, report: Path) -> None:
+    page = visit(report, at="#pick").page
+    page.get_by_role("checkbox", name="extraction").uncheck()
+    moved(page, "Loss you accept on reasoning", 640)
+    answer = page.locator("#pick [data-part=answer]")
+    link = answer.get_by_role("link").first
+    target = (link.get_attribute("href") or "").removeprefix("#")
+    link.click()
+    expect(page.locator(f"[id='{target}']")).to_be_in_viewport()
+    moved(page, "Memory for the weights", 100)
+    command = page.locator("#pick [data-part=command]").inner_text()
+    settings = told(page)
+    assert parse_bytes(command.split("--max-memory ")[1].split()[0], "") == settings["max_memory"]
+    tolerated = command.split("--tolerate sums=")[1].split()[0]
+    assert parse_fraction(tolerated, "") == pytest.approx(settings["tolerate_by"]["sums"])
+    assert "--workloads reasoning" in command
+
+
+def test_controls_work_by_keyboard_and_say_their_value(visit: Open, report: Path) -> None:
+    page = visit(report, at="#pick").page
+    slider = page.get_by_role("slider", name="Least speed")
+    slider.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    assert slider.input_value() == "3"
+    assert "f16" in (slider.get_attribute("aria-valuetext") or "")
+    assert told(page)["min_speedup"] > 0
