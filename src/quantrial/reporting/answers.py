@@ -196,8 +196,10 @@ def _gold(item: Item) -> str:
     return str(gold)
 
 
-# what ends a script or a line of one, or cannot be written as UTF-8
-_UNSAFE = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
+# what ends a script or a line of one, turns the direction of writing, or cannot be UTF-8
+_UNSAFE = re.compile(
+    "[<>&\\x7f-\\x9f\\u061c\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb\\ud800-\\udfff]"
+)
 
 
 def inert_json(value: Any) -> str:
