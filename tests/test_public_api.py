@@ -22,6 +22,7 @@ PUBLIC = [
     "analyze",
     "decide",
     "demo",
+    "export",
     "import_reference",
     "init",
     "load_study",

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from quantrial.decision import Constraints
     from quantrial.errors import QuantrialError, QuantrialWarning
     from quantrial.forecast import Assumptions, power
-    from quantrial.outputs import verify_document
+    from quantrial.outputs import export, verify_document
     from quantrial.study import Study, load_study
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "analyze",
     "decide",
     "demo",
+    "export",
     "import_reference",
     "init",
     "load_study",
@@ -67,6 +68,7 @@ _HOMES = {
     "Study": "study",
     "load_study": "study",
     "power": "forecast",
+    "export": "outputs",
     "verify_document": "outputs",
 } | dict.fromkeys(
     ("analyze", "decide", "demo", "import_reference", "init", "plan", "report", "run", "verify"),

@@ -218,26 +218,33 @@ def _stated(run: Path, constraints: Constraints | None = None) -> Constraints:
     return (constraints or Constraints()).over(Constraints(**dict(study.decision)))
 
 
+def decided(run: Path) -> tuple[Study, Mapping[str, Any], dict[str, Any]]:
+    """Return study, summary and decision of a run; constraints of an earlier decision are kept."""
+    from quantrial.decision import constraints_of, decide_from
+    from quantrial.running.store import DECISION, RunFolder
+
+    folder = RunFolder(run)
+    summary = _summary(folder)
+    if (run / DECISION).is_file():
+        constraints = constraints_of(folder.read_document(DECISION, command="decide"))
+    else:
+        constraints = _stated(run)
+    return _frozen(run)[0], summary, decide_from(summary, constraints)
+
+
 def report(run: Path | str) -> ReportFiles:
     """Write `report.md`, `report.html` and the plots from the summary and the decision.
 
     What is missing of the two, or out of date, is derived first; constraints of an earlier decision
     are kept.
     """
-    from quantrial.decision import constraints_of, decide_from
     from quantrial.reporting import write_report
     from quantrial.running.manifest import differences
     from quantrial.running.store import DECISION, RunFolder
 
     folder = RunFolder(Path(run))
-    summary = _summary(folder)
-    if (folder.path / DECISION).is_file():
-        constraints = constraints_of(folder.read_document(DECISION, command="decide"))
-    else:
-        constraints = _stated(folder.path)
-    decision = decide_from(summary, constraints)
+    study, summary, decision = decided(folder.path)
     folder.write_document(DECISION, decision)
-    study, _, _ = _frozen(folder.path)
     manifest = folder.read_manifest()
     warnings = differences(manifest.arms, study.reference)
     return write_report(

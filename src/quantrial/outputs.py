@@ -5,8 +5,37 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quantrial.errors import StudyError
+
 if TYPE_CHECKING:
     from quantrial.marking import DocumentCheck
+
+
+FORMS = ("md", "html", "json", "csv", "latex", "model-card", "paragraph")
+
+
+def export(run: Path | str, form: str) -> str:
+    """Return a run's results in the form that another place takes.
+
+    Args:
+        run: the run folder; analysed and decided on first, where that is not done or out of date.
+        form: `md` or `html`, the report (which is written into the run folder too); `json`, `csv`
+            or `latex`, tables of every endpoint; `model-card`, the block `model-index` of the
+            Hugging Face hub; `paragraph`, a summary for a pull request.
+
+    Raises:
+        StudyError: there is no such form.
+    """
+    if form not in FORMS:
+        raise StudyError(f"there is no form {form!r}; there are {', '.join(FORMS)}", key="--format")
+    from quantrial import commands
+    from quantrial.reporting.exports import EXPORTS
+
+    if form in ("md", "html"):
+        files = commands.report(run)
+        path = files.markdown if form == "md" else files.html
+        return path.read_text(encoding="utf-8")
+    return EXPORTS[form](*commands.decided(Path(run)))
 
 
 def verify_document(

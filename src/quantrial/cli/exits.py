@@ -1,11 +1,21 @@
-"""How a command ends when something is wrong: one line, and a status."""
+"""How a command ends: a file written, or one line on what is wrong, and a status."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import NoReturn
 
-from quantrial.errors import QuantrialError
+from quantrial.errors import QuantrialError, StudyError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write what was asked for into a file, and say so."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise StudyError(f"cannot be written ({exc.strerror})", path=path) from exc
+    print(f"{path} written")
 
 
 def fail(exc: QuantrialError, code: int) -> NoReturn:

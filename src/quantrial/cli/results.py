@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from quantrial.cli.exits import fail
+from quantrial.cli.exits import fail, write_text
 from quantrial.cli.options import Json, RunFolder
 from quantrial.errors import RecordError, RunChangedError
 
@@ -101,11 +101,32 @@ def _has_pick(decision: Mapping[str, Any]) -> bool:
     return bool(decision["default"]["conclusive"])
 
 
-def report(run: RunFolder, as_json: Json = False) -> None:
+def report(
+    run: RunFolder,
+    *,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="Print the results instead: md, html, json, csv, latex, model-card (a block for "
+            "the Hugging Face hub) or paragraph (for a pull request).",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="With --format: a file to write them to.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Write report.md, report.html and plots."""
-    from quantrial import commands
+    from quantrial import commands, outputs
     from quantrial.cli import show
 
+    if form is not None:
+        text = outputs.export(run, "json" if as_json else form)
+        show.text(text) if out is None else write_text(out, text)
+        return
+    if out is not None:
+        raise typer.BadParameter("--out: for --format")
     files = commands.report(run)
     show.document(files) if as_json else show.report(files)
 

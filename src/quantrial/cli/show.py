@@ -35,6 +35,11 @@ def _plain(value: Any) -> Any:
     raise TypeError(type(value).__name__)
 
 
+def text(written: str) -> None:
+    """Print a document as it is; what wrote it made outside text inert."""
+    print(written, end="")
+
+
 def paragraph(text: str, *, indent: str = "") -> None:
     """Print a paragraph, wrapped, its ids and numbers unbroken."""
     print(

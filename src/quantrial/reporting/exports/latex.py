@@ -1,0 +1,108 @@
+"""Tables for a paper: one a task, its primary endpoint first (needs the package `booktabs`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from quantrial.inert import clean
+from quantrial.reporting.exports.rows import rows
+from quantrial.reporting.words import endpoint as endpoint_words
+
+if TYPE_CHECKING:
+    from quantrial.study import Study
+
+Document = Mapping[str, Any]
+
+_ESCAPED = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "\N{MINUS SIGN}": "$-$",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
+
+
+def latex(study: Study, summary: Document, decision: Document) -> str:
+    """Write a `table` for each task; captions name what was compared, and how."""
+    parts = ["% needs \\usepackage{booktabs}"]
+    for task in summary["tasks"]:
+        parts.append("\n".join(_table(summary, decision, task)))
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(summary: Document, decision: Document, task: str) -> Iterator[str]:
+    part = summary["tasks"][task]
+    found = [row for row in rows(summary, decision) if row["task"] == task]
+    reference, level = escape(summary["reference"]), _level(found[0]["confidence"])
+    yield "\\begin{table}"
+    yield "  \\centering"
+    yield (
+        f"  \\caption{{{escape(part['workload'])} ({escape(task)}): "
+        f"{part['flow']['analysed_items']} items; differences from {reference}, paired by item, "
+        f"negative is a loss; {level} intervals; $p$ adjusted by Holm; margin "
+        f"{_points(part['margin'], signed=False)} pp; {escape(summary['methods'])} methods.}}"
+    )
+    yield f"  \\label{{tab:{_label(summary['study']['name'])}-{_label(task)}}}"
+    yield "  \\begin{tabular}{llrrrrl}"
+    yield "    \\toprule"
+    yield (f"    endpoint & arm & \\% & {level} & difference (pp) & $p$ & verdict \\\\")
+    last = None
+    for row in found:
+        if row["endpoint"] != last:
+            yield "    \\midrule"
+        name = endpoint_words(row["endpoint"]) if row["endpoint"] != last else ""
+        last = row["endpoint"]
+        yield f"    {' & '.join([escape(name), *_cells(row)])} \\\\"
+    yield "    \\bottomrule"
+    yield "  \\end{tabular}"
+    yield "\\end{table}"
+
+
+def _cells(row: Document) -> Iterator[str]:
+    yield escape(row["arm"])
+    yield "--" if row["estimate"] is None else f"{100 * row['estimate']:.1f}"
+    yield _interval(row["low"], row["high"], signed=False)
+    if row["finding"] is None:
+        yield from ("reference", "", "")
+        return
+    interval = _interval(row["difference_low"], row["difference_high"], signed=True)
+    yield "--" if row["difference"] is None else f"{_points(row['difference'])} ({interval})"
+    yield _p(row["p_adjusted"])
+    yield escape((row["verdict"] or "").replace("_", "-"))
+
+
+def _interval(low: float | None, high: float | None, *, signed: bool) -> str:
+    if low is None or high is None:
+        return "--"
+    return f"{_points(low, signed=signed)} to {_points(high, signed=signed)}"
+
+
+def _points(value: float, *, signed: bool = True) -> str:
+    shown = f"{100 * value:+.1f}" if signed else f"{100 * value:.1f}"
+    return shown.lstrip("+-") if float(shown) == 0 else shown.replace("-", "$-$")
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "--"
+    if value < 0.001:
+        return "$<$ .001"
+    return "1" if value >= 0.9995 else f"{value:.3f}".removeprefix("0")
+
+
+def _level(confidence: float) -> str:
+    return f"{round(100 * confidence, 1):g}\\,\\%"
+
+
+def _label(text: str) -> str:
+    return "".join(c if c.isascii() and c.isalnum() else "-" for c in text)
+
+
+def escape(text: str) -> str:
+    """Make outside text show as it is in LaTeX."""
+    return "".join(_ESCAPED.get(character, character) for character in clean(text))

@@ -1,0 +1,63 @@
+"""One paragraph of Markdown for a pull request: what to ship, and what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from quantrial.reporting.formatting import listed, plural, points, points_interval, ratio
+from quantrial.reporting.markdown import code, escape
+from quantrial.reporting.words import VERDICT_WORDS
+
+if TYPE_CHECKING:
+    from quantrial.study import Study
+
+Document = Mapping[str, Any]
+
+
+def paragraph(study: Study, summary: Document, decision: Document) -> str:
+    """Write the pick, each other arm on each workload, and how to check it."""
+    given = decision.get("constrained")
+    opening = (given or decision["default"])["text"].split(":")[0].split(". ")[0].rstrip(".")
+    items = listed(
+        [
+            f"{plural(part['flow']['analysed_items'], 'item')} of {part['workload']}"
+            for part in summary["tasks"].values()
+        ]
+    )
+    arms = " ".join(f"{_arm(summary, decision, arm)}." for arm in decision["costs"])
+    check = (
+        f"Study {code(summary['study']['name'])} ({code(summary['study']['hash'][:12])}), "
+        f"{escape(summary['methods'])} methods; {code('quantrial verify RUN')} derives every "
+        "number again."
+    )
+    return f"**{escape(opening)}**, after {escape(items)}. {arms} {check}\n"
+
+
+def _arm(summary: Document, decision: Document, arm: str) -> str:
+    if arm == summary["reference"]:
+        return f"{code(arm)} is the reference"
+    cost = decision["costs"][arm]
+    has = [
+        *([f"{100 * cost['memory_ratio']:.0f} % of the memory"] if cost["memory_ratio"] else []),
+        *([f"{ratio(cost['speedup'])} the speed"] if cost["speedup"] else []),
+    ]
+    costs = f" ({escape(' and '.join(has))})" if has else ""
+    said = listed(list(_standings(summary, decision, arm))) or "was not compared"
+    return f"{code(arm)}{costs} {said}"
+
+
+def _standings(summary: Document, decision: Document, arm: str) -> Iterator[str]:
+    for task, part in summary["tasks"].items():
+        row = decision["picker"]["tasks"][task]["arms"][arm]
+        if row["finding"] is None:
+            continue
+        finding = decision["findings"][row["finding"]]
+        word = VERDICT_WORDS.get(finding["verdict"], finding["verdict"])
+        own = "equivalence_" if finding["verdict"] in ("equivalent", "non_inferior") else ""
+        level = f"{round(100 * finding[f'{own}confidence'], 1):g} %"
+        yield (
+            f"is {escape(word)} on {escape(part['workload'])} "
+            f"({points(finding['estimate'])}, {level} interval "
+            f"{points_interval(finding[f'{own}ci'])})"
+        )

@@ -1,0 +1,191 @@
+"""Results in the forms that other places take, read back by what reads them there."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from huggingface_hub.repocard_data import model_index_to_eval_results
+
+import quantrial
+from quantrial.errors import StudyError
+from quantrial.reporting.exports import EXPORTS
+from quantrial.reporting.exports.latex import escape
+from quantrial.reporting.exports.rows import COLUMNS, rows
+from reporting.trials import Trial
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "demo"
+HOSTILE = (
+    '=HYPERLINK("http://x") <script>a</script> `b` \\input{/etc/passwd} $%_ \x1b[31m\u202e\ud800'
+)
+
+
+def exported(trial: Trial, form: str) -> str:
+    return EXPORTS[form](trial.study, trial.summary, trial.decision)
+
+
+def hostile(trial: Trial) -> Trial:
+    summary = trial.copied()
+    summary["tasks"]["sums"]["workload"] = HOSTILE
+    return trial.with_summary(summary)
+
+
+def test_every_number_of_a_row_is_the_summarys(trial: Trial) -> None:
+    found = list(rows(trial.summary, trial.decision))
+    arms, tasks = len(trial.summary["arms"]), trial.summary["tasks"].values()
+    assert len(found) == arms * sum(len(task["endpoints"]) for task in tasks)
+    for row in found:
+        part = trial.summary["tasks"][row["task"]]["endpoints"][row["endpoint"]]
+        own = part["arms"][row["arm"]]
+        assert (row["estimate"], [row["low"], row["high"]]) == (own["estimate"], own["ci"])
+        assert (row["n"], row["confidence"]) == (own["n"], own["confidence"])
+        assert (row["finding"] is None) == (row["arm"] == "f16")
+        if row["finding"]:
+            (one,) = [c for c in part["contrasts"] if c["id"] == row["finding"]]
+            assert (one["candidate"], one["reference"]) == (row["arm"], "f16")
+            assert row["difference"] == one["estimate"]
+            assert [row["difference_low"], row["difference_high"]] == one["ci"]
+            assert (row["p_adjusted"], row["verdict"]) == (one["p_adjusted"], one["verdict"])
+
+
+def test_json_and_csv_hold_the_same(trial: Trial) -> None:
+    objects = json.loads(exported(trial, "json"))
+    lines = list(csv.DictReader(io.StringIO(exported(trial, "csv"))))
+    assert tuple(lines[0]) == COLUMNS == tuple(objects[0])
+    for line, one in zip(lines, objects, strict=True):
+        for key, value in one.items():
+            shown = "" if value is None else str(value)
+            assert line[key] == (shown.lower() if isinstance(value, bool) else shown), key
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", " =", "\t="])
+def test_a_spreadsheet_runs_no_formula(trial: Trial, start: str) -> None:
+    summary = trial.copied()
+    summary["tasks"]["sums"]["workload"] = f"{start}1+1"
+    text = exported(trial.with_summary(summary), "csv")
+    (seen,) = {
+        line["workload"] for line in csv.DictReader(io.StringIO(text)) if line["task"] == "sums"
+    }
+    assert seen.startswith("'")
+
+
+def test_latex_by_hand(trial: Trial) -> None:
+    text = exported(trial, "latex")
+    own = trial.summary["tasks"]["sums"]["endpoints"]["accuracy"]["arms"]["q8_0"]
+    cells = next(
+        line.strip().removesuffix(" \\\\").split(" & ")
+        for line in text.splitlines()
+        if " & q8\\_0 & " in line
+    )
+    assert cells[1] == f"{100 * own['estimate']:.1f}"
+    assert cells[2] == f"{100 * own['ci'][0]:.1f} to {100 * own['ci'][1]:.1f}"
+    assert text.count("\\begin{table}") == text.count("\\end{table}") == 2
+    assert "\\label{tab:small-sums}" in text
+    # every row of a table has the columns that the table declares
+    for line in text.splitlines():
+        if line.endswith("\\\\"):
+            assert len(re.findall(r"(?<!\\)&", line)) == 6, line
+
+
+def test_latex_escapes_by_hand() -> None:
+    assert escape("a_b & 50% #1 {x} ~^ \\input") == (
+        r"a\_b \& 50\% \#1 \{x\} \textasciitilde{}\textasciicircum{} \textbackslash{}input"
+    )
+
+
+def test_a_model_card_is_what_the_hub_reads_against_reference() -> None:
+    text = quantrial.export(EXAMPLE, "model-card")
+    assert text.startswith("---\n")
+    block = yaml.safe_load(text.split("---\n")[1])
+    summary = json.loads((EXAMPLE / "summary.json").read_bytes())
+    assert [model["name"] for model in block["model-index"]] == ["f16", "q8_0", "q4_0"]
+    for model in block["model-index"]:
+        _, results = model_index_to_eval_results([model])
+        told = {(r.dataset_name, r.metric_name): r.metric_value for r in results}
+        for task, part in summary["tasks"].items():
+            for endpoint, found in part["endpoints"].items():
+                assert told[task, endpoint] == found["arms"][model["name"]]["estimate"]
+        assert {r.task_type for r in results} == {"multiple-choice", "token-classification"}
+
+
+def test_a_paragraph_says_pick_arms_and_check() -> None:
+    text = quantrial.export(EXAMPLE, "paragraph")
+    assert text.count("\n") == 1
+    assert text.startswith("**Stay with f16**, after 192 items of reasoning and 120 items of ")
+    for arm in ("`q4_0` (", "`q8_0` (", "`f16` is the reference"):
+        assert arm in text
+    assert "rounded" not in text
+    found = json.loads((EXAMPLE / "decision.json").read_bytes())["findings"]
+    low, high = found["quiz.accuracy.q8_0.vs.f16"]["equivalence_ci"]
+    shown = f"{100 * low:+.1f} to {100 * high:+.1f} pp".replace("-", "−")
+    assert f"is equivalent on reasoning (0.0 pp, 90 % interval {shown})" in text
+
+
+@pytest.mark.parametrize("form", list(EXPORTS))
+def test_outside_text_is_inert(trial: Trial, form: str) -> None:
+    text = exported(hostile(trial), form)
+    text.encode()  # no lone surrogate
+    for character in text:
+        assert character == "\n" or unicodedata.category(character)[0] != "C", form
+    if form == "latex":
+        assert "\\input" not in text
+        assert "\\textbackslash{}input" in text
+    if form == "paragraph":
+        assert not re.search(r"(?<!\\)<script", text)
+        assert text.count("\n") == 1
+    if form == "model-card":
+        assert isinstance(yaml.safe_load(text.split("---\n")[1]), dict)
+
+
+def test_md_and_html_are_the_reports_own(tmp_path: Path) -> None:
+    import shutil
+
+    run = tmp_path / "demo"
+    shutil.copytree(EXAMPLE, run)
+    assert quantrial.export(run, "md") == (run / "report.md").read_text(encoding="utf-8")
+    assert quantrial.export(run, "html").startswith("<!doctype html>")
+
+
+def test_an_unknown_form_is_refused() -> None:
+    with pytest.raises(StudyError, match="no form 'docx'; there are md, html, json, csv, latex"):
+        quantrial.export(EXAMPLE, "docx")
+
+
+def cli(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "quantrial", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_on_the_command_line(tmp_path: Path) -> None:
+    printed = cli("report", EXAMPLE, "--format", "csv")
+    assert (printed.returncode, printed.stderr) == (0, "")
+    assert printed.stdout == quantrial.export(EXAMPLE, "csv")
+    out = tmp_path / "table.tex"
+    assert cli("report", EXAMPLE, "--format", "latex", "-o", out).stdout == f"{out} written\n"
+    assert out.read_text(encoding="utf-8") == quantrial.export(EXAMPLE, "latex")
+    wrong = cli("report", EXAMPLE, "--format", "docx")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "there is no form 'docx'" in wrong.stderr
+    nowhere = cli("report", EXAMPLE, "--format", "csv", "-o", tmp_path / "no" / "t.csv")
+    assert nowhere.returncode == 2
+    assert "cannot be written" in nowhere.stderr
+
+
+def test_exporting_changes_nothing_in_the_run(tmp_path: Path) -> None:
+    before: dict[Path, Any] = {p: p.read_bytes() for p in EXAMPLE.rglob("*") if p.is_file()}
+    for form in EXPORTS:
+        quantrial.export(EXAMPLE, form)
+    assert {p: p.read_bytes() for p in EXAMPLE.rglob("*") if p.is_file()} == before
