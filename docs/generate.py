@@ -45,6 +45,7 @@ COMMANDS = (
     ("analyze",),
     ("decide",),
     ("report",),
+    ("compare",),
     ("verify",),
     ("import", "reference"),
     ("demo",),

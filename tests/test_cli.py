@@ -145,6 +145,7 @@ def test_help_names_every_command() -> None:
         "analyze",
         "decide",
         "report",
+        "compare",
         "verify",
         "import",
         "demo",

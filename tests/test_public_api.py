@@ -20,6 +20,7 @@ PUBLIC = [
     "Study",
     "__version__",
     "analyze",
+    "compare",
     "decide",
     "demo",
     "export",

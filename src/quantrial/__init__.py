@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         run,
         verify,
     )
+    from quantrial.comparison import compare
     from quantrial.decision import Constraints
     from quantrial.errors import QuantrialError, QuantrialWarning
     from quantrial.forecast import Assumptions, power
@@ -45,6 +46,7 @@ __all__ = [
     "Study",
     "__version__",
     "analyze",
+    "compare",
     "decide",
     "demo",
     "export",
@@ -68,6 +70,7 @@ _HOMES = {
     "Study": "study",
     "load_study": "study",
     "power": "forecast",
+    "compare": "comparison",
     "export": "outputs",
     "verify_document": "outputs",
 } | dict.fromkeys(

@@ -131,6 +131,26 @@ def report(
     show.document(files) if as_json else show.report(files)
 
 
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Two run folders or more.")],
+    *,
+    methods: Annotated[
+        str | None, typer.Option(help="The set of statistics.", show_default="the first run's")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare runs of one study: another machine, another model.
+
+    Each arm with itself, run by run, on the items that the runs share, by the same statistics; and
+    the results of all runs in one table.
+    """
+    import quantrial
+    from quantrial.cli import show
+
+    found = quantrial.compare(*runs, methods=methods)
+    show.document(found) if as_json else show.comparison(found)
+
+
 def verify(
     run: Annotated[
         Path | None, typer.Argument(metavar="RUN", help="A run folder, such as runs/demo.")

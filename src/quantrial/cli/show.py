@@ -279,6 +279,35 @@ def documents(checks: Sequence[DocumentCheck]) -> None:
             print(f"{check.path}: {count}, all as the run says")
 
 
+def comparison(found: Mapping[str, Any]) -> None:
+    """Print every run's primary results in one table, what changed, and what else differs."""
+    table(
+        ("run", "task", "arm", "estimate", "difference", "interval", "verdict"),
+        [
+            (
+                row["run"],
+                row["task"],
+                row["arm"],
+                _percent(row["estimate"]),
+                "" if row["finding"] is None else _points(row["difference"]),
+                ""
+                if row["finding"] is None
+                else _interval([row["difference_low"], row["difference_high"]], sign=True),
+                "reference" if row["finding"] is None else row["verdict"].replace("_", "-"),
+            )
+            for row in found["rows"]
+            if row["primary"]
+        ],
+    )
+    print(f"\nEach arm with itself, against {found['reference']}:")
+    for one in found["changes"]:
+        paragraph(one["text"], indent="  ")
+    if found["differ"]:
+        print("\nWhat else differs:")
+    for said in found["differ"]:
+        paragraph(said, indent="  ")
+
+
 def imported(found: ImportReport) -> None:
     """Print what an import read, and what deserves a look."""
     print(

@@ -1,0 +1,296 @@
+"""Several runs beside each other: another machine, another version of the model.
+
+Each arm is compared with itself, run by run, on the items that the runs have in common, by the same
+statistics that compare arms within a run: the runs take the place of the arms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quantrial.commands import decided, score_run
+from quantrial.decision.words import counted, listed, points, ratio
+from quantrial.errors import StudyError
+from quantrial.running.store import RunFolder
+
+if TYPE_CHECKING:
+    from quantrial.analysis import TaskOutcomes
+    from quantrial.records import Manifest
+    from quantrial.study import Study
+
+COMPARISON_SCHEMA = "quantrial.comparison/1"
+
+_SHOWN = {
+    "cpu": "the processor",
+    "cores": "the number of cores",
+    "memory_bytes": "the memory",
+    "system": "the operating system",
+    "machine": "the kind of machine",
+    "gpus": "the graphics cards",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    label: str
+    study: Study
+    summary: Mapping[str, Any]
+    decision: Mapping[str, Any]
+    manifest: Manifest
+    outcomes: Mapping[str, TaskOutcomes]
+
+
+def compare(*runs: Path | str, methods: str | None = None) -> dict[str, Any]:
+    """Compare runs with the first one, arm by arm, and pool their results.
+
+    Args:
+        runs: two run folders or more; analysed first where that is not done or out of date.
+        methods: the set of statistics; the first run's by default.
+
+    Returns:
+        `runs`: pick and standing of each; `differ`: what else differs between them, in words;
+        `arms`: by arm and task the contrasts of runs (later minus first, negative is a loss) on
+        the items both have, flips, and ratios of speeds; `changes`: the same in words; `rows`: the
+        results of every run in one table.
+
+    Raises:
+        StudyError: fewer than two runs, or they share no arm, task or item.
+    """
+    if len(runs) < 2:
+        raise StudyError("two run folders or more are needed", key="RUN")
+    opened = [_open(label, path) for label, path in _labelled([Path(run) for run in runs])]
+    first = opened[0]
+    arms = {
+        arm: found
+        for arm in first.study.arms
+        if (found := _arm(arm, opened, methods or str(first.summary["methods"])))
+    }
+    if not arms:
+        raise StudyError(
+            f"{first.label} shares no arm, task and answered item with "
+            f"{listed((run.label for run in opened[1:]), 'or')}",
+            key="RUN",
+        )
+    return {
+        "schema": COMPARISON_SCHEMA,
+        "reference": first.label,
+        "methods": methods or first.summary["methods"],
+        "runs": {run.label: _standing(run) for run in opened},
+        "differ": [said for run in opened[1:] for said in _differ(first, run)],
+        "changes": list(_changes(opened, arms)),
+        "arms": arms,
+        "rows": list(_rows(opened)),
+    }
+
+
+def _labelled(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
+    """Name each run by as much of its path as tells it from the others."""
+    resolved = [path.resolve() for path in paths]
+    if len(set(resolved)) < len(resolved):
+        raise StudyError("the same run folder stands twice", key="RUN")
+    depth = 1
+    while len({path.parts[-depth:] for path in resolved}) < len(resolved):
+        depth += 1
+    for path, whole in zip(paths, resolved, strict=True):
+        yield "/".join(whole.parts[-depth:]), path
+
+
+def _open(label: str, path: Path) -> _Run:
+    study, summary, decision = decided(path)
+    manifest = RunFolder(path).read_manifest()
+    return _Run(label, study, summary, decision, manifest, score_run(path))
+
+
+def _standing(run: _Run) -> dict[str, Any]:
+    given = run.decision.get("constrained")
+    return {
+        "study": run.summary["study"],
+        "reference": run.study.reference,
+        "pick": given["pick"] if given else run.decision["default"]["arm"],
+        "constrained": bool(given),
+        "text": (given or run.decision["default"])["text"],
+    }
+
+
+def _arm(arm: str, opened: Sequence[_Run], methods: str) -> dict[str, Any] | None:
+    """Compare one arm over the runs that have it; the runs take the place of arms."""
+    from quantrial.analysis import score_task, summarise
+
+    first = opened[0]
+    having = [run for run in opened if arm in run.study.arms]
+    if len(having) < 2:
+        return None
+    outcomes, shared = {}, {}
+    for task, own in first.outcomes.items():
+        runs = [run for run in having if _same_task(first, run, task)]
+        ids = set.intersection(*(_answered(run, task, arm) for run in runs))
+        if len(runs) < 2 or not ids:
+            continue
+        spec = first.study.tasks[task]
+        outcomes[task] = score_task(
+            own.task,
+            [item for item in own.items if item.id in ids],
+            {
+                run.label: [r for r in run.outcomes[task].responses[arm] if r and r.item in ids]
+                for run in runs
+            },
+            cluster=spec.cluster,
+            stratum=spec.stratify,
+        )
+        shared[task] = {
+            "items": len(ids),
+            "left_out": {run.label: len(run.outcomes[task].items) - len(ids) for run in runs},
+            "prompts_differ": _prompts_differ(runs, task, arm, ids),
+        }
+    if not outcomes:
+        return None
+    of_runs = {run.label: run for run in having}
+    study = first.study.model_copy(
+        update={
+            "reference": first.label,
+            "arms": {name: run.study.arms[arm] for name, run in of_runs.items()},
+            "tasks": {task: first.study.tasks[task] for task in outcomes},
+        }
+    )
+    records = {name: run.manifest.arms[arm] for name, run in of_runs.items()}
+    summary = summarise(study, outcomes, arms=records, methods=methods)
+    return {
+        task: {
+            **shared[task],
+            "workload": part["workload"],
+            "primary": part["primary"],
+            "endpoints": part["endpoints"],
+            "flips": part["flips"],
+            "speed": _speeds(task, arm, having),
+        }
+        for task, part in summary["tasks"].items()
+    }
+
+
+def _same_task(first: _Run, run: _Run, task: str) -> bool:
+    return task in run.outcomes and run.study.tasks[task].kind == first.study.tasks[task].kind
+
+
+def _answered(run: _Run, task: str, arm: str) -> set[str]:
+    return {r.item for r in run.outcomes[task].responses[arm] if r is not None}
+
+
+def _prompts_differ(runs: Sequence[_Run], task: str, arm: str, ids: set[str]) -> int:
+    """Count items that the arm was not shown in the same words in every run."""
+    shown: dict[str, set[str | None]] = {}
+    for run in runs:
+        for response in run.outcomes[task].responses[arm]:
+            if response is not None and response.item in ids:
+                shown.setdefault(response.item, set()).add(response.prompt_sha256)
+    return sum(len(prompts) > 1 for prompts in shown.values())
+
+
+def _speeds(task: str, arm: str, having: Sequence[_Run]) -> dict[str, float | None]:
+    """Return each run's tokens a second, as a ratio to the first run's."""
+    rates = {
+        run.label: run.summary["speed"].get(task, {}).get(arm, {}).get("tokens_per_second")
+        for run in having
+    }
+    base = rates[having[0].label]
+    return {
+        label: rate / base if rate and base else None
+        for label, rate in rates.items()
+        if label != having[0].label
+    }
+
+
+def _differ(first: _Run, run: _Run) -> Iterator[str]:
+    """Say what differs between two runs besides what is compared."""
+    both = f"{run.label} and {first.label}"
+    if run.summary["methods"] != first.summary["methods"]:
+        yield f"{both} were analysed by different sets of methods."
+    if run.study.reference != first.study.reference:
+        yield f"{both} have different references: {run.study.reference}, {first.study.reference}."
+    for task in first.study.tasks:
+        if task in run.study.tasks and run.study.margin_of(task) != first.study.margin_of(task):
+            yield f"{both} have different margins on {task}; {first.label}'s is used here."
+    for task in first.study.tasks.keys() ^ run.study.tasks.keys():
+        yield f"Only one of {both} has the task {task}."
+    for arm in first.study.arms.keys() ^ run.study.arms.keys():
+        yield f"Only one of {both} has the arm {arm}."
+    for arm in (name for name in first.study.arms if name in run.study.arms):
+        digests = [one.manifest.arms[arm].get("sha256") for one in (first, run)]
+        if digests[0] != digests[1]:
+            yield f"The file of {arm} is not the same in {both}."
+    hosts = first.manifest.host, run.manifest.host
+    changed = [words for key, words in _SHOWN.items() if hosts[0].get(key) != hosts[1].get(key)]
+    if changed:
+        yield f"{both} differ in {listed(changed)}."
+    versions = [one.manifest.software.get("quantrial") for one in (first, run)]
+    if versions[0] != versions[1]:
+        yield f"{both} were made by different versions of quantrial."
+
+
+def _changes(opened: Sequence[_Run], arms: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    standings = {run.label: _standing(run)["pick"] for run in opened}
+    if len(set(standings.values())) == 1:
+        text = f"The pick is the same in every run: {next(iter(standings.values())) or 'none'}."
+    else:
+        told = listed(f"{pick or 'none'} in {label}" for label, pick in standings.items())
+        text = f"The pick is not the same in every run: {told}."
+    yield {"kind": "pick", "text": text}
+    first = opened[0]
+    for arm, tasks in arms.items():
+        for task, part in tasks.items():
+            contrasts = part["endpoints"][part["primary"]]["contrasts"]
+            for one in contrasts:
+                if one["reference"] == first.label:
+                    yield _told(arm, task, part, one)
+    for run in opened[1:]:
+        yield from _verdicts(first, run)
+
+
+def _told(arm: str, task: str, part: Mapping[str, Any], one: Mapping[str, Any]) -> dict[str, Any]:
+    low, high = one["ci"]
+    interval = "no interval" if low is None else f"{points(low, unit='')} to {points(high)}"
+    flips = next(
+        f for f in part["flips"]
+        if (f["reference"], f["candidate"]) == (one["reference"], one["candidate"])
+    )  # fmt: skip
+    text = (
+        f"{arm} on {part['workload']}: {one['candidate']} against {one['reference']} "
+        f"{points(one['estimate'])} ({interval}) on {counted(one['n'], 'item')}: "
+        f"{(one['verdict'] or 'unknown').replace('_', '-')}; {flips['harmful']} answers newly "
+        f"wrong, {flips['beneficial']} newly right"
+    )
+    speed = part["speed"].get(one["candidate"])
+    if speed is not None:
+        text += f"; {ratio(speed)} the speed"
+    if part["prompts_differ"]:
+        text += f"; {counted(part['prompts_differ'], 'item')} asked in other words"
+    return {"kind": "contrast", "arm": arm, "task": task, "id": one["id"], "text": f"{text}."}
+
+
+def _verdicts(first: _Run, run: _Run) -> Iterator[dict[str, Any]]:
+    """Say where a candidate stands otherwise against the reference of its own run."""
+    for task, part in first.decision["picker"]["tasks"].items():
+        for arm, row in part["arms"].items():
+            other = run.decision["picker"]["tasks"].get(task, {}).get("arms", {}).get(arm)
+            if other is None or not (row["finding"] and other["finding"]):
+                continue
+            verdicts = [
+                one.decision["findings"][found["finding"]]["verdict"].replace("_", "-")
+                for one, found in ((first, row), (run, other))
+            ]
+            if verdicts[0] != verdicts[1]:
+                text = (
+                    f"Against the reference of its own run, {arm} on {part['workload']} is "
+                    f"{verdicts[0]} in {first.label} and {verdicts[1]} in {run.label}."
+                )
+                yield {"kind": "verdict", "arm": arm, "task": task, "text": text}
+
+
+def _rows(opened: Sequence[_Run]) -> Iterator[dict[str, Any]]:
+    from quantrial.reporting.exports.rows import rows
+
+    for run in opened:
+        for row in rows(run.summary, run.decision):
+            yield {"run": run.label, **row}

@@ -1,0 +1,172 @@
+"""Runs beside each other: paired on what both have, by the statistics of a run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import quantrial
+from quantrial.errors import StudyError
+from studies import arm, read_lines, write_study
+
+
+def answered(folder: Path, name: str, **changes: Any) -> Path:
+    quantrial.run(write_study(folder / f"{name}-study", **changes), out=folder / name)
+    return folder / name
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return answered(tmp_path_factory.mktemp("compare"), "one")
+
+
+def other_arms(**changes: Any) -> dict[str, Any]:
+    spans = '[{"text": "Ada", "type": "PER"}]'
+    return {
+        "f16": arm("f16", 400, ["A", "A", "A", spans, spans]),
+        "q8_0": arm("q8", 200, ["A", "B", "C", "[]", spans]),
+        "q4_0": arm("q4", 100, ["A", "B", "C", "[]", spans]),
+    } | changes
+
+
+def outputs(run: Path, task: str, name: str) -> dict[str, str]:
+    lines = read_lines(run / "responses" / f"{task}.{name}.jsonl")
+    return {line["item"]: line["output"] for line in lines if line["replicate"] == 0}
+
+
+def primary(found: dict[str, Any], name: str, task: str) -> dict[str, Any]:
+    part = found["arms"][name][task]
+    (one,) = part["endpoints"][part["primary"]]["contrasts"]
+    return dict(one)
+
+
+def test_a_run_beside_its_twin_shows_no_difference(first: Path, tmp_path: Path) -> None:
+    found = quantrial.compare(first, answered(tmp_path, "two"))
+    assert found["reference"] == "one"
+    assert found["changes"][0]["text"] == "The pick is the same in every run: f16."
+    for tasks in found["arms"].values():
+        for part in tasks.values():
+            (one,) = part["endpoints"][part["primary"]]["contrasts"]
+            assert (one["reference"], one["candidate"], one["estimate"]) == ("one", "two", 0)
+            (flips,) = part["flips"]
+            assert (flips["harmful"], flips["beneficial"], flips["churn"]) == (0, 0, 0)
+            assert part["prompts_differ"] == 0
+    assert found["differ"] == []
+
+
+def test_the_contrast_of_a_changed_arm_by_hand(first: Path, tmp_path: Path) -> None:
+    second = answered(tmp_path, "two", arms=other_arms())
+    found = quantrial.compare(first, second)
+    before, after = (outputs(run, "sums", "q8_0") for run in (first, second))
+    right = {item["id"]: item for item in read_lines(first / "items.jsonl")}
+    gold = {name: "ABCD"[item["gold"]] if isinstance(item["gold"], int) else item["gold"]
+            for name, item in right.items()}  # fmt: skip
+    harmful = sum(before[i] == gold[i] != after[i] for i in before)
+    beneficial = sum(after[i] == gold[i] != before[i] for i in before)
+    assert harmful > 0
+    one = primary(found, "q8_0", "sums")
+    assert one["n"] == len(before) == 24
+    assert one["estimate"] == pytest.approx((beneficial - harmful) / 24)
+    (flips,) = found["arms"]["q8_0"]["sums"]["flips"]
+    assert (flips["harmful"], flips["beneficial"]) == (harmful, beneficial)
+    told = [c["text"] for c in found["changes"] if c.get("arm") == "q8_0" and c["task"] == "sums"]
+    assert (
+        f"on 24 items: {one['verdict'].replace('_', '-')}; {harmful} answers newly wrong"
+        in (told[0])
+    )
+    # an arm that did not change shows no difference
+    assert primary(found, "f16", "sums")["estimate"] == 0
+
+
+def test_the_statistics_are_those_that_were_asked_for(first: Path, tmp_path: Path) -> None:
+    second = answered(tmp_path, "two", arms=other_arms())
+    for methods in ("classic", "calibrated"):
+        pooled = quantrial.compare(first, second, methods=methods)
+        one = primary(pooled, "q8_0", "sums")
+        assert one["confidence"] == 0.95
+        assert one["family"] == "sums.accuracy"
+        assert ("score" in one["ci_method"]) is (methods == "calibrated")
+
+
+def test_only_items_that_both_have_count(first: Path, tmp_path: Path) -> None:
+    study = write_study(tmp_path / "half-study")
+    data = yaml.safe_load(study.read_text())
+    data["tasks"]["sums"]["sample"] = 12
+    data["tasks"]["names"]["margin"] = 0.2
+    study.write_text(yaml.safe_dump(data))
+    quantrial.run(study, out=tmp_path / "half")
+    found = quantrial.compare(first, tmp_path / "half")
+    part = found["arms"]["q8_0"]["sums"]
+    assert (part["items"], part["left_out"]) == (12, {"one": 12, "half": 0})
+    assert primary(found, "q8_0", "sums")["n"] == 12
+    assert "half and one have different margins on names; one's is used here." in found["differ"]
+
+
+def test_three_runs_and_arms_that_not_all_have(first: Path, tmp_path: Path) -> None:
+    two = answered(tmp_path, "two")
+    three = answered(tmp_path, "three", arms={k: v for k, v in other_arms().items() if k != "q4_0"})
+    found = quantrial.compare(first, two, three)
+    assert set(found["runs"]) == {"one", "two", "three"}
+    contrasts = found["arms"]["q8_0"]["sums"]["endpoints"]["accuracy"]["contrasts"]
+    pairs = {(c["reference"], c["candidate"]) for c in contrasts}
+    assert pairs == {("one", "two"), ("one", "three"), ("two", "three")}
+    (only,) = found["arms"]["q4_0"]["sums"]["endpoints"]["accuracy"]["contrasts"]
+    assert (only["reference"], only["candidate"]) == ("one", "two")
+    assert "Only one of three and one has the arm q4_0." in found["differ"]
+    assert {row["run"] for row in found["rows"]} == {"one", "two", "three"}
+    for row in found["rows"]:
+        if row["primary"]:
+            summary = json.loads(
+                ({"one": first, "two": two, "three": three}[row["run"]] / "summary.json")
+                .read_bytes()
+            )  # fmt: skip
+            own = summary["tasks"][row["task"]]["endpoints"][row["endpoint"]]["arms"][row["arm"]]
+            assert row["estimate"] == own["estimate"]
+
+
+def test_other_words_are_not_compared_silently(first: Path, tmp_path: Path) -> None:
+    study = write_study(tmp_path / "s")
+    data = yaml.safe_load(study.read_text())
+    data["tasks"]["sums"]["system"] = "Think twice."
+    study.write_text(yaml.safe_dump(data))
+    quantrial.run(study, out=tmp_path / "reworded")
+    found = quantrial.compare(first, tmp_path / "reworded")
+    assert found["arms"]["f16"]["sums"]["prompts_differ"] == 24
+    assert any("24 items asked in other words" in c["text"] for c in found["changes"])
+
+
+def test_what_cannot_be_compared(first: Path, tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="two run folders or more are needed"):
+        quantrial.compare(first)
+    with pytest.raises(StudyError, match="the same run folder stands twice"):
+        quantrial.compare(first, first / ".." / first.name)
+    arms = {"a": other_arms()["f16"], "b": other_arms()["q8_0"]}
+    strange = answered(tmp_path, "strange", arms=arms, reference="a")
+    with pytest.raises(StudyError, match="one shares no arm, task and answered item with strange"):
+        quantrial.compare(first, strange)
+
+
+def test_runs_of_the_same_name_are_told_apart(first: Path, tmp_path: Path) -> None:
+    found = quantrial.compare(first, answered(tmp_path, "one"))
+    assert list(found["runs"]) == [f"{first.parent.name}/one", f"{tmp_path.name}/one"]
+
+
+def test_on_the_command_line(first: Path, tmp_path: Path) -> None:
+    second = answered(tmp_path, "two", arms=other_arms())
+    words = [sys.executable, "-m", "quantrial", "compare", str(first), str(second)]
+    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert "Each arm with itself, against one:" in said
+    assert "answers newly wrong" in said
+    found = subprocess.run([*words, "--json"], capture_output=True, text=True, check=True).stdout
+    assert json.loads(found)["schema"] == "quantrial.comparison/1"
+    alone = subprocess.run(words[:-1], capture_output=True, text=True, check=False)
+    assert (alone.returncode, alone.stderr) == (
+        2,
+        "error: RUN: two run folders or more are needed\n",
+    )
