@@ -7,11 +7,11 @@ with few changed answers and with none; see `docs/methods.md` for what was simul
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import math
 import warnings
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -169,9 +169,7 @@ class Calibrated:
 
         def items(question: Question) -> int | None:
             alpha = self.alpha / family if question == "difference" else self.alpha
-            return items_for_flips(
-                harmful, beneficial, question=question, margin=margin, power=POWER, alpha=alpha
-            )
+            return _items(harmful, beneficial, question, margin, alpha)
 
         return {
             "equivalence": items("equivalent"),
@@ -208,7 +206,7 @@ class Calibrated:
         panel = self.panel
         # one item moves a proportion or a mean by at most 1; a pooled ratio has no such bound
         support = None if panel.endpoints[endpoint].type == "ratio" else 1.0
-        score = partial(score_ratios, top, bottom, support=support, empty=math.nan)
+        score = functools.partial(score_ratios, top, bottom, support=support, empty=math.nan)
         strata = None if panel.strata is None else panel.strata[mask]
         if panel.clusters is not None:
             try:
@@ -228,6 +226,15 @@ class Calibrated:
             # the same method, from two counts in place of n influences
             return score_flips(*_flips(top), n=len(top))
         return score()
+
+
+@functools.lru_cache(maxsize=4096)  # strata of one size share their few rates of flips
+def _items(
+    harmful: float, beneficial: float, question: Question, margin: float, alpha: float
+) -> int | None:
+    return items_for_flips(
+        harmful, beneficial, question=question, margin=margin, power=POWER, alpha=alpha
+    )
 
 
 def _flips(right: NDArray[np.float64]) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from statistics import fmean, median
@@ -25,6 +26,7 @@ _LOOP = 50
 _BLOCKS = (20, 40, 80, 160, 320, 640)
 
 _OPENING = 300
+_REMEMBERED = 4096  # texts: arms say the same, and what is counted is tested as well
 _APOSTROPHES = str.maketrans("\u2018\u2019", "''")
 _LEAD = (
     r"(?:(?:(?:i'm|i\sam|we're|we\sare)\s)?(?:(?:so|very|truly)\s)?sorry|my\sapologies|apologies"
@@ -68,8 +70,12 @@ def is_refused(response: Response) -> bool:
     decline". Not knowing ("I cannot determine") is an answer, if a poor one; what somebody says
     further down in a story is no refusal.
     """
-    text = response.output.rpartition("</think>")[2].lstrip()[:_OPENING]
-    return _REFUSAL.match(text.translate(_APOSTROPHES)) is not None
+    return _declines(response.output.rpartition("</think>")[2].lstrip()[:_OPENING])
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _declines(opening: str) -> bool:
+    return _REFUSAL.match(opening.translate(_APOSTROPHES)) is not None
 
 
 def is_repeating(response: Response) -> bool:
@@ -80,9 +86,12 @@ def is_repeating(response: Response) -> bool:
     space. A unit without a letter or digit (rules and lines of tables are made of such) must fill
     half of the text. The time is linear in the text's length.
     """
+    if len(response.output) < _LOOP:
+        return False
     return _loops(" ".join(response.output.split()))
 
 
+@functools.lru_cache(maxsize=_REMEMBERED)
 def _loops(text: str) -> bool:
     # A run of period p that is 5 p and 50 long holds a whole aligned block of the smallest size
     # that is at least p, and p more after it. A block no shorter than p comes again after p, and
