@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quantrial.analysis.methods import POWER, Contrast, items_from_spread
+from quantrial.analysis.methods import MOST_ITEMS, POWER, Contrast, items_from_spread
 from quantrial.errors import InsufficientDataError, StatisticsWarning
 from quantrial.stats import (
     EquivalenceResult,
     Estimate,
     Interval,
+    MarginQuestion,
     PairedScore,
     Question,
     TestResult,
@@ -29,6 +30,7 @@ from quantrial.stats import (
     holm,
     holm_intervals,
     items_for_flips,
+    items_for_score,
     least_items,
     mcnemar,
     score_flips,
@@ -152,14 +154,15 @@ class Calibrated:
     def items_needed(
         self, contrast: Contrast, endpoint: str, margin: float | None, *, family: int
     ) -> dict[str, int | None]:
-        """Plan proportions from their rates of flips, by enumeration; else from the spread.
+        """Plan proportions from their rates of flips, by enumeration; else by approximation.
 
-        Over clusters the spread is that of independent items that would leave the same error.
+        What the tests at the margin need follows from the tests themselves, a difference from the
+        spread. Over clusters the spread is that of independent items that leave the same error.
         """
         mask, (r, c), e = self.panel.locate((contrast.reference, contrast.candidate), endpoint)
         proportion = self.panel.endpoints[e].type == "proportion"
         if margin is None or not proportion or self.panel.clusters is not None:
-            return items_from_spread(contrast, margin, alpha=self.alpha, family=family)
+            return self._items_of_score(contrast, self._scores[r, c, e], margin, family)
         top, _ = self.panel.scores(mask, (r, c), e)
         harmful, beneficial = (count / len(top) for count in _flips(top))
         if harmful + beneficial == 0.0:
@@ -176,6 +179,21 @@ class Calibrated:
             "non_inferiority": items("non_inferior"),
             "difference": items("difference"),
         }
+
+    def _items_of_score(
+        self, contrast: Contrast, score: PairedScore, margin: float | None, family: int
+    ) -> dict[str, int | None]:
+        found = items_from_spread(contrast, None, alpha=self.alpha, family=family)
+        if margin is None or math.isnan(score.estimate):
+            return found
+        asked: tuple[tuple[str, MarginQuestion], ...] = (
+            ("equivalence", "equivalent"),
+            ("non_inferiority", "non_inferior"),
+        )
+        for name, question in asked:
+            items = items_for_score(score, margin, question=question, power=POWER, alpha=self.alpha)
+            found[name] = items if items and items <= MOST_ITEMS else None
+        return found
 
     def _difference(
         self,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from quantrial.analysis.outcomes import Panel
 
 POWER = 0.8
-_MOST_ITEMS = 10**9
+MOST_ITEMS = 10**9
 QUESTIONS = ("equivalence", "non_inferiority", "difference")
 VERDICTS = ("equivalent", "non_inferior", "worse", "better", "inconclusive")
 
@@ -94,7 +94,7 @@ def items_from_spread(
             found[question] = count(sd, estimate, margin, power=POWER, alpha=alpha)
     found["difference"] = items_for_difference(sd, estimate, power=POWER, alpha=alpha / family)
     # an estimate at the margin itself, up to rounding, asks for more than any file could hold
-    return {question: n if n and n <= _MOST_ITEMS else None for question, n in found.items()}
+    return {question: n if n and n <= MOST_ITEMS else None for question, n in found.items()}
 
 
 def settled_by(needed: Mapping[str, int | None], n: int) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ columns are given, the first is the reference.
 - `shrinkage`: differences of strata, pulled towards their mean
 - `rates`: rates and their ratios from repeated blocks; linear drift
 - `missing`: the worst case of missing answers
-- `power`, `flip_power`: detectable difference, power, and items needed
+- `power`, `flip_power`, `score_power`: detectable difference, power, and items needed
 """
 
 from quantrial.stats.bca import bca_ratios
@@ -63,6 +63,7 @@ from quantrial.stats.results import (
     TestResult,
 )
 from quantrial.stats.score import PairedScore, score_flips
+from quantrial.stats.score_power import MarginQuestion, items_for_score
 from quantrial.stats.shrinkage import ShrunkenResult, shrunken
 from quantrial.stats.simultaneous import holm_intervals
 
@@ -72,6 +73,7 @@ __all__ = [
     "EquivalenceResult",
     "Estimate",
     "Interval",
+    "MarginQuestion",
     "McNemarMethod",
     "PairedBootstrap",
     "PairedScore",
@@ -98,6 +100,7 @@ __all__ = [
     "items_for_equivalence",
     "items_for_flips",
     "items_for_non_inferiority",
+    "items_for_score",
     "jeffreys",
     "least_items",
     "mcnemar",

@@ -1,0 +1,83 @@
+"""Items that the score tests of ratios and means need, if the truth is as seen in a sample."""
+
+import math
+from typing import Literal, get_args
+
+from quantrial.errors import StatisticsError
+from quantrial.stats._checks import checked_alpha, checked_level, checked_margin
+from quantrial.stats._normal import normal_cdf, normal_quantile
+from quantrial.stats.power import smallest_count
+from quantrial.stats.score import PairedScore
+
+MarginQuestion = Literal["non_inferior", "equivalent"]
+
+
+def items_for_score(
+    score: PairedScore,
+    margin: float,
+    *,
+    question: MarginQuestion,
+    power: float = 0.8,
+    alpha: float = 0.05,
+) -> int | None:
+    """Count the items with which a score test rules the margin out with this power.
+
+    The true difference and the spread of items are taken to be those of `score`. What tells it
+    from a plan by a standard deviation is that the test's own spread is used, the one that would
+    hold at the margin, and its continuity correction: where few items changed, and by much, the
+    test asks for far more than the standard deviation suggests. On the chance that no item at all
+    changes, nothing could be claimed of a pooled ratio; it is allowed for.
+
+    Args:
+        score: the evidence of a sample (a pilot), candidate minus reference.
+        margin: the largest loss that still counts as the same, above 0.
+        question: `non_inferior` or `equivalent`.
+        power: chance of showing it, in (0, 1).
+        alpha: level of each one-sided test, in (0, 0.5).
+
+    Returns:
+        The number of items. None where no number will do (the estimate itself lies at or beyond
+        the margin), and where the sample carries no test.
+
+    Raises:
+        StatisticsError: for an unknown question, or a margin, power or alpha out of range.
+
+    Normal approximation: the estimate is taken as normal around the truth [1]_, the variance under
+    a tested difference as in a sample of that size [2]_. Over clusters, more items are those of
+    more clusters like these; degrees of freedom are taken as infinite.
+
+    References:
+        .. [1] Chow, S.-C., Shao, J., Wang, H., Lokhnygina, Y. (2017). Sample Size Calculations
+           in Clinical Research, 3rd edition, section 3.1. CRC Press.
+        .. [2] Tango, T. (1998). Equivalence test and confidence interval for the difference in
+           proportions for the paired-sample design. Statistics in Medicine 17, 891-908.
+    """
+    if question not in get_args(MarginQuestion):
+        choices = ", ".join(get_args(MarginQuestion))
+        raise StatisticsError(f"question is {question!r}; choose one of {choices}")
+    bound, target = checked_margin(margin), checked_level(power, "power")
+    critical = normal_quantile(1.0 - checked_alpha(alpha))
+    true, variance, n = score.estimate, score._variance, score.n
+    inside = abs(true) < bound if question == "equivalent" else true > -bound
+    if variance is None or not inside:
+        return None
+    correction = score._correction * n
+    spread = math.sqrt(n * variance(true))
+    below, above = (math.sqrt(n * variance(null)) for null in (-bound, bound))
+
+    def chance(items: int, distance: float, null_spread: float) -> float:
+        root = math.sqrt(items)
+        reach = (distance - correction / items) * root - critical * null_spread
+        if spread > 0.0:
+            return normal_cdf(reach / spread)
+        return float(reach > 0.0)
+
+    def enough(items: int) -> bool:
+        found = chance(items, bound + true, below)
+        if question == "equivalent":
+            found += chance(items, bound - true, above) - 1.0
+        # without a changed item a score of no known support carries no test at all
+        silent = (1.0 - score.changed / n) ** items if math.isinf(score._edge) else 0.0
+        return found * (1.0 - silent) >= target
+
+    return smallest_count(enough)
