@@ -21,7 +21,7 @@ _QUESTIONS = {
     "equivalent": "equivalence",
 }
 _MARKS = {"difference": "D", "non_inferior": "N", "equivalent": "E"}
-_METHODS = {"exact": "exact", "normal-approximation": "approx."}
+_METHODS = {"exact": "exact", "simulation": "simulated", "normal-approximation": "approx."}
 _MANY = 10**9  # more items than anyone can run
 _LEVELS = 10  # rows of the curve above its axis
 _COLUMNS = 66

@@ -1,7 +1,8 @@
 """What a study of n items would show, and how many it takes: pure.
 
-Of paired right-or-wrong answers everything is enumerated while that is possible; of other scores,
-and of very many items, the normal approximation is given. Each figure says which it is.
+Of paired right-or-wrong answers everything is enumerated while that is possible; of other scores
+studies are drawn from an earlier run, where there is one (`simulation`); else, and of very many
+items, the normal approximation is given. Each figure says which it is.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 from quantrial.stats import (
     PowerResult,
@@ -23,7 +24,7 @@ from quantrial.stats import (
     least_items,
 )
 
-Method = Literal["exact", "normal-approximation"]
+Method = Literal["exact", "simulation", "normal-approximation"]
 
 QUESTIONS: tuple[Question, ...] = get_args(Question)
 APPROXIMATE: Method = "normal-approximation"
@@ -108,12 +109,13 @@ class Forecast:
     curve: tuple[CurvePoint, ...]
 
 
-def forecast(assumed: Rates | Spread, asked: Ask) -> Forecast:
+def forecast(assumed: Rates | Spread, asked: Ask, teller: Teller | None = None) -> Forecast:
     """Answer what is asked, if the truth is as assumed.
 
     Args:
         assumed: rates of flips (a proportion), or a spread above 0 (any other score).
         asked: items, power, margin, alpha.
+        teller: who answers; by default enumeration for rates, approximation for a spread.
 
     Returns:
         Power, items, detectable difference and a curve, for one contrast at a time: an adjustment
@@ -122,7 +124,8 @@ def forecast(assumed: Rates | Spread, asked: Ask) -> Forecast:
     Raises:
         StatisticsError: a rate, spread, margin or level out of range.
     """
-    teller = _Flips(assumed, asked) if isinstance(assumed, Rates) else _Spread(assumed, asked)
+    if teller is None:
+        teller = Flips(assumed, asked) if isinstance(assumed, Rates) else Spreads(assumed, asked)
     answers = tuple(_answer(teller, question, asked.n) for question in QUESTIONS)
     detectable = None if asked.n is None else teller.detectable(asked.n)
     return Forecast(
@@ -133,14 +136,40 @@ def forecast(assumed: Rates | Spread, asked: Ask) -> Forecast:
         answers=answers,
         detectable=detectable,
         detectable_method=(
-            None if asked.n is None or detectable is None else teller.at("difference", asked.n)[1]
+            None
+            if asked.n is None or detectable is None
+            else teller.rough("difference", asked.n)[1]
         ),
         least_items=teller.least_items,
         curve=_curve(teller, answers, asked.n),
     )
 
 
-class _Flips:
+class Teller(Protocol):
+    """Who answers: `at` as exactly as it can, `rough` fast enough for a curve."""
+
+    difference: float
+    sd: float
+    least_items: int | None
+
+    def at(self, question: Question, n: int) -> tuple[float, str]:
+        """Give the power of n items, and the method that found it."""
+        ...
+
+    def rough(self, question: Question, n: int) -> tuple[float, str]:
+        """Give the power of n items by a fast method, and its name."""
+        ...
+
+    def items(self, question: Question) -> int | None:
+        """Count the items for the asked power; None where no number will do."""
+        ...
+
+    def detectable(self, n: int) -> float | None:
+        """Give the smallest difference that n items find with the asked power."""
+        ...
+
+
+class Flips:
     """Answers from rates of flips: by enumeration, beyond a million outcomes by approximation."""
 
     def __init__(self, rates: Rates, asked: Ask):
@@ -151,10 +180,16 @@ class _Flips:
         self.least_items: int | None = least_items(asked.margin, alpha=asked.alpha)
 
     def at(self, question: Question, n: int) -> tuple[float, str]:
+        """Enumerate, or approximate where there is too much to."""
         found = self._power(self.rates.harmful, self.rates.beneficial, n, question)
         return found.power, found.method
 
+    def rough(self, question: Question, n: int) -> tuple[float, str]:
+        """Give what `at` gives: it is fast."""
+        return self.at(question, n)
+
     def items(self, question: Question) -> int | None:
+        """Count the items for the asked power."""
         return items_for_flips(
             self.rates.harmful,
             self.rates.beneficial,
@@ -165,6 +200,7 @@ class _Flips:
         )
 
     def detectable(self, n: int) -> float | None:
+        """Give the smallest difference that n items find with the asked power."""
         return detectable_by_flips(
             self.discordance, n, power=self.asked.power, alpha=self.asked.alpha
         )
@@ -175,7 +211,7 @@ class _Flips:
         )
 
 
-class _Spread:
+class Spreads:
     """Answers from the spread of a paired difference: normal approximations all."""
 
     least_items: int | None = None
@@ -185,11 +221,17 @@ class _Spread:
         self.sd, self.difference = spread.sd, spread.difference
 
     def at(self, question: Question, n: int) -> tuple[float, str]:
+        """Approximate by the normal distribution."""
         margin = None if question == "difference" else self.asked.margin
         power = spread_power(self.sd, self.difference, n, question, margin, alpha=self.asked.alpha)
         return power, APPROXIMATE
 
+    def rough(self, question: Question, n: int) -> tuple[float, str]:
+        """Give what `at` gives: it is fast."""
+        return self.at(question, n)
+
     def items(self, question: Question) -> int | None:
+        """Count the items for the asked power."""
         power, alpha = self.asked.power, self.asked.alpha
         if question == "difference":
             return items_for_difference(self.sd, self.difference, power=power, alpha=alpha)
@@ -197,6 +239,7 @@ class _Spread:
         return count(self.sd, self.difference, self.asked.margin, power=power, alpha=alpha)
 
     def detectable(self, n: int) -> float | None:
+        """Give the smallest difference that n items find with the asked power."""
         return detectable_difference(self.sd, n, power=self.asked.power, alpha=self.asked.alpha)
 
 
@@ -258,7 +301,7 @@ def spread_power(
     return max(0.0, no_loss + no_gain - 1.0)
 
 
-def _answer(teller: _Flips | _Spread, question: Question, n: int | None) -> Answer:
+def _answer(teller: Teller, question: Question, n: int | None) -> Answer:
     items = teller.items(question)
     power, method = (None, None) if n is None else teller.at(question, n)
     return Answer(
@@ -270,13 +313,11 @@ def _answer(teller: _Flips | _Spread, question: Question, n: int | None) -> Answ
     )
 
 
-def _curve(
-    teller: _Flips | _Spread, answers: tuple[Answer, ...], n: int | None
-) -> tuple[CurvePoint, ...]:
+def _curve(teller: Teller, answers: tuple[Answer, ...], n: int | None) -> tuple[CurvePoint, ...]:
     """Follow each question over the numbers of items where its answer turns."""
     sizes = _sizes([a.items for a in answers if a.items is not None], n)
     return tuple(
-        CurvePoint(question, size, *teller.at(question, size))
+        CurvePoint(question, size, *teller.rough(question, size))
         for question in QUESTIONS
         for size in sizes
     )

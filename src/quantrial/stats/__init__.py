@@ -63,7 +63,7 @@ from quantrial.stats.results import (
     TestResult,
 )
 from quantrial.stats.score import PairedScore, score_flips
-from quantrial.stats.score_power import MarginQuestion, items_for_score
+from quantrial.stats.score_power import MarginQuestion, items_for_score, score_power
 from quantrial.stats.shrinkage import ShrunkenResult, shrunken
 from quantrial.stats.simultaneous import holm_intervals
 
@@ -107,6 +107,7 @@ __all__ = [
     "pooled_rate",
     "rate_ratio",
     "score_flips",
+    "score_power",
     "score_ratios",
     "shrunken",
     "sign_flip",

@@ -1,10 +1,11 @@
 """Items that the score tests of ratios and means need, if the truth is as seen in a sample."""
 
 import math
-from typing import Literal, get_args
+from collections.abc import Callable
+from typing import Literal, SupportsIndex, get_args
 
 from quantrial.errors import StatisticsError
-from quantrial.stats._checks import checked_alpha, checked_level, checked_margin
+from quantrial.stats._checks import checked_alpha, checked_level, checked_margin, checked_n
 from quantrial.stats._normal import normal_cdf, normal_quantile
 from quantrial.stats.power import smallest_count
 from quantrial.stats.score import PairedScore
@@ -52,14 +53,55 @@ def items_for_score(
         .. [2] Tango, T. (1998). Equivalence test and confidence interval for the difference in
            proportions for the paired-sample design. Statistics in Medicine 17, 891-908.
     """
+    target, bound = checked_level(power, "power"), checked_margin(margin)
+    chance = _power_by_items(score, bound, question, alpha)
+    true = score.estimate
+    inside = abs(true) < bound if question == "equivalent" else true > -bound
+    if chance is None or not inside:
+        return None
+    return smallest_count(lambda items: chance(items) >= target)
+
+
+def score_power(
+    score: PairedScore,
+    n: SupportsIndex,
+    margin: float,
+    *,
+    question: MarginQuestion,
+    alpha: float = 0.05,
+) -> float:
+    """Approximate the power of a score test at the margin with n items, as `items_for_score` does.
+
+    Args:
+        score: the evidence of a sample (a pilot), candidate minus reference.
+        n: items, at least 1.
+        margin: the largest loss that still counts as the same, above 0.
+        question: `non_inferior` or `equivalent`.
+        alpha: level of each one-sided test, in (0, 0.5).
+
+    Returns:
+        The chance of showing it; NaN where the sample carries no test.
+
+    Raises:
+        StatisticsError: for an unknown question, or a margin or alpha out of range.
+        InsufficientDataError: for n = 0.
+
+    References as for `items_for_score`.
+    """
+    chance = _power_by_items(score, checked_margin(margin), question, alpha)
+    items = checked_n(n, 1, "power")
+    return math.nan if chance is None else max(0.0, chance(items))
+
+
+def _power_by_items(
+    score: PairedScore, bound: float, question: MarginQuestion, alpha: float
+) -> Callable[[int], float] | None:
     if question not in get_args(MarginQuestion):
         choices = ", ".join(get_args(MarginQuestion))
         raise StatisticsError(f"question is {question!r}; choose one of {choices}")
-    bound, target = checked_margin(margin), checked_level(power, "power")
     critical = normal_quantile(1.0 - checked_alpha(alpha))
     true, variance, n = score.estimate, score._variance, score.n
-    inside = abs(true) < bound if question == "equivalent" else true > -bound
-    if variance is None or not inside:
+    if variance is None:
         return None
     correction = score._correction * n
     spread = math.sqrt(n * variance(true))
@@ -72,12 +114,12 @@ def items_for_score(
             return normal_cdf(reach / spread)
         return float(reach > 0.0)
 
-    def enough(items: int) -> bool:
+    def power(items: int) -> float:
         found = chance(items, bound + true, below)
         if question == "equivalent":
             found += chance(items, bound - true, above) - 1.0
         # without a changed item a score of no known support carries no test at all
         silent = (1.0 - score.changed / n) ** items if math.isinf(score._edge) else 0.0
-        return found * (1.0 - silent) >= target
+        return found * (1.0 - silent)
 
-    return smallest_count(enough)
+    return power
