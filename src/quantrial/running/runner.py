@@ -111,9 +111,9 @@ def run_study(
         return RunResult(
             folder=run.path,
             asked=session.asked,
-            recorded=len(session.finished),
+            recorded=session.recorded,
             planned=len(calls),
-            faulted=sum(not ok for ok in session.finished.values()),
+            faulted=session.faulted,
             repairs=tuple(writer.repairs),
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -27,11 +28,7 @@ if TYPE_CHECKING:
     from quantrial.study import Study
     from quantrial.tasks import Prompt
 
-_Key = tuple[str, str, str, int]
-
-
-def _key(call: Call) -> _Key:
-    return (call.task, call.item, call.arm, call.replicate)
+_OPEN, _ANSWERED, _FAULTED = range(3)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,7 +43,10 @@ class Equipment:
 
 
 class Session:
-    """What is recorded, what is left, how fast it goes. Calls of one arm's turn share its slots."""
+    """What is recorded, what is left, how fast it goes. Calls of one arm's turn share its slots.
+
+    What is kept of each call is a byte and a number, so that memory stays flat over a long run.
+    """
 
     def __init__(
         self, study: Study, prepared: Prepared, calls: Sequence[Call], equipment: Equipment
@@ -58,9 +58,9 @@ class Session:
         self._items = {
             (task, item.id): item for task, items in prepared.items.items() for item in items
         }
-        self.finished: dict[_Key, bool] = {}  # key -> whether it was answered
-        self._attempts: Counter[_Key] = Counter()
-        self._allowed: dict[_Key, int] = {}  # attempts in all, where that is not the study's number
+        self._state = bytearray(len(calls))  # by the order of calls
+        self._attempts = array("L", bytes(array("L").itemsize * len(calls)))
+        self._allowed: dict[int, int] = {}  # attempts in all, where that is not the study's number
         self._breaker = Breaker(study.design.slots)
         self._lock = threading.RLock()  # what is below, and the order of lines
         self._stopping = threading.Event()
@@ -73,25 +73,37 @@ class Session:
 
     def recall(self, run: RunFolder, streams: Sequence[tuple[str, str]]) -> None:
         """Take stock of what earlier sessions recorded."""
+        places = {(c.task, c.item, c.arm, c.replicate): c.order for c in self.calls}
         for task, arm in streams:
             known = {item.id for item in self.prepared.items[task]}
             for response in run.read_responses(task, arm, known=known):
-                key = (task, response.item, arm, response.replicate)
-                self._attempts[key] = max(self._attempts[key], response.attempt)
-                self._note(key, response.status)
+                at = places.get((task, response.item, arm, response.replicate))
+                if at is not None:  # else it was never planned, which `verify` will say
+                    self._attempts[at] = max(self._attempts[at], response.attempt)
+                    self._note(self.calls[at], response.status)
 
     def forgive(self) -> list[Call]:
         """Take back every final fault, and list those calls: they get as many attempts again."""
-        forgiven = [call for call in self.calls if self.finished.get(_key(call)) is False]
-        for key in map(_key, forgiven):
-            del self.finished[key]
-            self._done[key[2]] -= 1
-            self._allowed[key] = self._attempts[key] + self.study.design.attempts
+        forgiven = [call for call in self.calls if self._state[call.order] == _FAULTED]
+        for call in forgiven:
+            self._state[call.order] = _OPEN
+            self._done[call.arm] -= 1
+            self._allowed[call.order] = self._attempts[call.order] + self.study.design.attempts
         return forgiven
 
     def pending(self) -> list[Call]:
         """List the calls that are still to be asked, in their order."""
-        return [call for call in self.calls if _key(call) not in self.finished]
+        return [call for call in self.calls if self._state[call.order] == _OPEN]
+
+    @property
+    def recorded(self) -> int:
+        """How many calls are settled, answered or not."""
+        return len(self.calls) - self._state.count(_OPEN)
+
+    @property
+    def faulted(self) -> int:
+        """How many calls ended in a fault."""
+        return self._state.count(_FAULTED)
 
     def warm_up(self, pending: Sequence[Call]) -> None:
         """Load every arm that has calls left; it answers its first prompt once, unrecorded."""
@@ -140,21 +152,20 @@ class Session:
 
     def ask(self, call: Call) -> None:
         """Ask one call until it is answered or its attempts are used up; record every attempt."""
-        key = _key(call)
-        prompt = self._prompt(call)
+        at, prompt = call.order, self._prompt(call)
         digest = sha256_of(prompt.canonical())
         request = request_for(prompt, self.study, call.task)
-        while key not in self.finished and not self._stopping.is_set():
+        while self._state[at] == _OPEN and not self._stopping.is_set():
             found = self._attempt(call, request, digest)
-            if key not in self.finished:
-                self._rest(wait_before(self._attempts[key], found.retry_after))
+            if self._state[at] == _OPEN:
+                self._rest(wait_before(self._attempts[at], found.retry_after))
         with self._lock:
-            if key in self.finished:
+            if self._state[at] != _OPEN:
                 self.asked += 1
                 self._tell("asking")
 
     def _attempt(self, call: Call, request: Request, digest: str) -> Attempt:
-        clock, key = self._with.clock, _key(call)
+        clock, at = self._with.clock, call.order
         started, wall, steady = clock.stamp(), clock.wall(), clock.steady()
         found = attempt(self._with.engines[call.arm], request)
         took = clock.steady() - steady
@@ -162,11 +173,11 @@ class Session:
         with self._lock:
             if self._stopping.is_set():
                 return found
-            self._attempts[key] += 1
+            self._attempts[at] += 1
             self._with.writer.append(self._response(call, found, digest, started, took))
             if found.final and found.status != "ok":
-                self._allowed[key] = self._attempts[key]
-            self._note(key, found.status)
+                self._allowed[at] = self._attempts[at]
+            self._note(call, found.status)
             self.faults += found.status != "ok"
             if abs(jumped) > JUMP:
                 self.notes.append(
@@ -190,7 +201,7 @@ class Session:
             arm=call.arm,
             item=call.item,
             replicate=call.replicate,
-            attempt=self._attempts[_key(call)],
+            attempt=self._attempts[call.order],
             order=call.order,
             block=call.block,
             status=found.status,
@@ -205,15 +216,16 @@ class Session:
             prompt_sha256=digest,
         )
 
-    def _note(self, key: _Key, status: str) -> None:
-        before = key in self.finished
-        allowed = self._allowed.get(key, self.study.design.attempts)
+    def _note(self, call: Call, status: str) -> None:
+        at = call.order
+        before = self._state[at]
+        allowed = self._allowed.get(at, self.study.design.attempts)
         if status == "ok":
-            self.finished[key] = True
-        elif status == "context_overflow" or self._attempts[key] >= allowed:
-            self.finished.setdefault(key, False)
-        if key in self.finished and not before:
-            self._done[key[2]] += 1
+            self._state[at] = _ANSWERED
+        elif status == "context_overflow" or self._attempts[at] >= allowed:
+            self._state[at] = before or _FAULTED
+        if self._state[at] != _OPEN and before == _OPEN:
+            self._done[call.arm] += 1
 
     def _rest(self, seconds: float) -> None:
         if self.study.design.slots == 1:
