@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
-import random
 import signal
 import subprocess
 import sys
@@ -85,51 +83,8 @@ def test_the_same_command_again_asks_nothing(tmp_path: Path) -> None:
     assert after == before
 
 
-def test_kill_minus_nine_at_random_moments_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    study = write_study(tmp_path)
-    slow = {name: arm(name, 1, ["A", "B", "C"], delay=0.004) for name in ("f16", "q8_0", "q4_0")}
-    rewrite(study, arms=slow)
-    quantrial.run(study, out=tmp_path / "peace")
-    chance = random.Random(5)
-    run = tmp_path / "killed"
-    command = [sys.executable, "-m", "quantrial", "run", str(study), "-o", str(run)]
-    acknowledged: set[tuple[str, str, str]] = set()
-    kills = 0
-    for _ in range(60):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 30
-        lines = _count(run)
-        # wait until it writes, so that the kill falls into the work and not into the imports
-        while process.poll() is None and _count(run) == lines and time.monotonic() < deadline:
-            time.sleep(0.002)
-        time.sleep(chance.uniform(0, 0.03))
-        if process.poll() is not None:
-            break
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        kills += 1
-        now = _whole_lines(run)
-        assert acknowledged <= now, "an acknowledged response was lost"
-        acknowledged = now
-    quantrial.run(study, out=run)
-    assert kills >= 5
-    assert answered(run) == answered(tmp_path / "peace")
-    assert len(all_responses(run)) == CALLS, "a call was answered twice"
-    numbers = [quantrial.analyze(folder)["tasks"] for folder in (run, tmp_path / "peace")]
-    assert numbers[0] == numbers[1]
-
-
 def _count(run: Path) -> int:
     return sum(p.stat().st_size for p in (run / "responses").glob("*.jsonl"))
-
-
-def _whole_lines(run: Path) -> set[tuple[str, str, str]]:
-    found = set()
-    for path in (run / "responses").glob("*.jsonl"):
-        for line in path.read_bytes().split(b"\n")[:-1]:
-            record = json.loads(line)
-            found.add((record["task"], record["item"], record["arm"]))
-    return found
 
 
 def test_interrupted_by_ctrl_c_it_says_that_nothing_is_lost(tmp_path: Path) -> None:

@@ -48,8 +48,7 @@ def refuse_unable(study: Study, prepared: Prepared, engines: Mapping[str, Engine
 def refuse_foreign(study: Study, run: RunFolder) -> None:
     """Refuse a folder of another study before anything is loaded."""
     if not run.exists():
-        known = {".lock", "study.yaml", "items.jsonl", "responses"}
-        if run.path.is_dir() and any(p.name not in known for p in run.path.iterdir()):
+        if run.strangers():
             raise RunFolderError(
                 "this folder holds other files; name a new folder for the run", path=run.path
             )

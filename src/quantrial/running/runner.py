@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quantrial.errors import RunFolderError
 from quantrial.records import Manifest
 from quantrial.running.arms import arm_records, opened_engines
 from quantrial.running.clock import Clock
@@ -135,20 +136,27 @@ def _answer(
         sessions=(*manifest.sessions, record),
         notes=(*manifest.notes, *equipment.writer.repairs),
     )
+
+    def close() -> None:
+        record.update(
+            ended_at=clock.stamp(),
+            asked=session.asked,
+            faults=session.faults,
+            loads=dict(residence.loads),
+            load_seconds=dict(residence.seconds),
+        )
+        run.write_manifest(dataclasses.replace(opened, notes=(*opened.notes, *session.notes)))
+
     run.write_manifest(opened)
     try:
         if warm:
             session.warm_up(pending)
         session.answer(pending)
-    finally:
-        record |= {
-            "ended_at": clock.stamp(),
-            "asked": session.asked,
-            "faults": session.faults,
-            "loads": dict(residence.loads),
-            "load_seconds": dict(residence.seconds),
-        }
-        run.write_manifest(dataclasses.replace(opened, notes=(*opened.notes, *session.notes)))
+    except BaseException:
+        with contextlib.suppress(RunFolderError):  # what went wrong first says more
+            close()
+        raise
+    close()
 
 
 def _checked(run: RunFolder, prepared: Prepared, arms: Mapping[str, Mapping[str, Any]]) -> Manifest:

@@ -36,18 +36,27 @@ SPEED = "speed.jsonl"
 SUMMARY = "summary.json"
 DECISION = "decision.json"
 _LOCK = ".lock"
+_PARTIAL = ".partial"  # the end of a file's name until it is whole
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, *, make_folder: bool = True) -> None:
     """Replace a whole file, so that a reader sees the old one or the new one and never a part.
+
+    Args:
+        path: the file.
+        data: all of it.
+        make_folder: make the folder where it is not there.
 
     Raises:
         RunFolderError: the folder is missing, read-only or full; what was there stays as it was.
     """
     temporary: str | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        if make_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.", suffix=_PARTIAL
+        )
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
@@ -75,6 +84,14 @@ class RunFolder:
     def exists(self) -> bool:
         """Whether a run was set up here: the manifest is written last."""
         return (self.path / MANIFEST).is_file()
+
+    def strangers(self) -> list[str]:
+        """Name the files here that the beginning of a run does not write; nothing is read."""
+        if not self.path.is_dir():
+            return []
+        known = {_LOCK, STUDY, ITEMS, RESPONSES}
+        names = sorted(entry.name for entry in self.path.iterdir())
+        return [n for n in names if n not in known and not (n[0] == "." and n.endswith(_PARTIAL))]
 
     def require(self) -> None:
         """Make sure that this is a run folder.
@@ -112,6 +129,9 @@ class RunFolder:
             ) from exc
         except OSError as exc:
             raise RunFolderError(f"cannot be written ({exc.strerror})", path=self.path) from exc
+        for name in (STUDY, ITEMS, MANIFEST):  # what a killed process left behind
+            for leftover in self.path.glob(f".{name}.*{_PARTIAL}"):
+                leftover.unlink(missing_ok=True)
         try:
             yield
         finally:
@@ -146,7 +166,8 @@ class RunFolder:
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Write manifest.json, whole."""
-        write_atomically(self.path / MANIFEST, manifest.to_json())
+        # a folder that was removed meanwhile does not come back with a manifest alone
+        write_atomically(self.path / MANIFEST, manifest.to_json(), make_folder=False)
 
     def responses_path(self, task: str, arm: str) -> Path:
         """Say where the responses of one arm to one task stand."""
@@ -286,15 +307,23 @@ def append_line(file: IO[bytes], record: bytes) -> None:
     """Append one record and its newline to an unbuffered file.
 
     Raises:
-        RunFolderError: the line could not be written whole (a full disk, for one); what part of it
-            was written is taken back.
+        RunFolderError: the line could not be written whole (a full disk, for one), and what part of
+            it was written is taken back; or the file is there no more.
     """
     line = record + b"\n"
     start = file.seek(0, os.SEEK_END)
     try:
+        if os.fstat(file.fileno()).st_nlink == 0:
+            raise RunFolderError(
+                "was removed while the run went on; what was recorded in it is gone, and the same "
+                "command begins anew",
+                path=file.name,
+            )
         written = file.write(line)
         while written < len(line):
             written += file.write(line[written:])
+    except RunFolderError:
+        raise
     except OSError as exc:
         with contextlib.suppress(OSError):
             file.truncate(start)

@@ -1,0 +1,126 @@
+"""kill -9 at random moments: no acknowledged answer is lost, none is doubled, the numbers stay."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import quantrial
+from quantrial.commands import preset_text
+from running.forks import Forks
+from servers.faulty import Answer, Call, FaultyServer, Say, openai_answer
+from studies import arm, read_lines, write_study
+
+
+@pytest.fixture
+def forks() -> Iterator[Forks]:
+    with Forks() as one:
+        yield one
+
+
+def acknowledged(run: Path) -> dict[tuple[str, str, str, int], str]:
+    """Return every answer whose line is whole."""
+    found = {}
+    for path in (run / "responses").glob("*.jsonl"):
+        for line in path.read_bytes().split(b"\n")[:-1]:
+            record = json.loads(line)
+            if record["status"] == "ok":
+                key = (record["task"], record["item"], record["arm"], record["replicate"])
+                found[key] = record["output"]
+    return found
+
+
+def kill_until_done(
+    forks: Forks, study: Path, run: Path, *, kills: int, longest: float, seed: int
+) -> int:
+    """Run, kill after a random while, check, and again; at last run in peace. Count the kills."""
+    chance = random.Random(seed)
+    before: dict[tuple[str, str, str, int], str] = {}
+    done = 0
+    while done < kills:
+        process = forks.run(study, run)
+        time.sleep(chance.uniform(0, longest))
+        if not process.alive():
+            assert process.wait() == 0, process.said()
+            break
+        process.kill()
+        done += 1
+        now = acknowledged(run)
+        assert before.items() <= now.items(), "an acknowledged answer was lost, or replaced"
+        before = now
+    assert forks.run(study, run).wait() == 0
+    return done
+
+
+def same_numbers(run: Path, peace: Path) -> None:
+    """Assert that nothing was doubled and that every derived number is the undisturbed run's."""
+    answers = acknowledged(run)
+    lines = [r for p in (run / "responses").glob("*.jsonl") for r in read_lines(p)]
+    counts = Counter((r["task"], r["item"], r["arm"], r["replicate"]) for r in lines)
+    assert set(counts.values()) == {1}, "a call was answered twice"
+    assert answers == acknowledged(peace)
+    numbers = [quantrial.analyze(folder)["tasks"] for folder in (run, peace)]
+    assert numbers[0] == numbers[1]
+
+
+def test_killed_a_hundred_times_at_random_moments(forks: Forks, tmp_path: Path) -> None:
+    """Moments from the first line of the session on: settling, recalling, warming up, answering."""
+    slow = {name: arm(name, 1, ["A", "B", "C"], delay=0.008) for name in ("f16", "q8_0", "q4_0")}
+    study = write_study(tmp_path, arms=slow, design={"repeat_reference": 6})
+    quantrial.run(study, out=tmp_path / "peace")
+    kills = kill_until_done(forks, study, tmp_path / "run", kills=100, longest=0.09, seed=5)
+    assert kills == 100
+    same_numbers(tmp_path / "run", tmp_path / "peace")
+
+
+def test_killed_with_slots_and_one_arm_in_memory_at_a_time(forks: Forks, tmp_path: Path) -> None:
+    arms = {n: arm(n, 10**15, ["A", "B"], delay=0.008, load=0.005) for n in ("f16", "q8_0")}
+    study = write_study(tmp_path, arms=arms, design={"repeat_reference": 6, "slots": 3})
+    quantrial.run(study, out=tmp_path / "peace")
+    kills = kill_until_done(forks, study, tmp_path / "run", kills=20, longest=0.12, seed=6)
+    assert kills >= 12
+    same_numbers(tmp_path / "run", tmp_path / "peace")
+
+
+def test_killed_over_http(forks: Forks, tmp_path: Path) -> None:
+    def after_a_while(call: Call, say: Say) -> Answer:
+        time.sleep(0.01)
+        return openai_answer(call, say)
+
+    with FaultyServer("m", answer=after_a_while) as server:
+        options = {"base_url": server.url}
+        arms = {n: {"engine": "openai", "model": "m", "options": options} for n in ("f16", "q8_0")}
+        study = write_study(tmp_path, arms=arms, design={"repeat_reference": 4})
+        quantrial.run(study, out=tmp_path / "peace")
+        kills = kill_until_done(forks, study, tmp_path / "run", kills=15, longest=0.3, seed=7)
+    assert kills >= 6
+    same_numbers(tmp_path / "run", tmp_path / "peace")
+
+
+@pytest.mark.model
+def test_killed_with_the_embedded_engine(forks: Forks, tmp_path: Path) -> None:
+    """The worker goes with its parent, and the next one answers the same."""
+    study = embedded_study(tmp_path)
+    quantrial.run(study, out=tmp_path / "peace")
+    kills = kill_until_done(forks, study, tmp_path / "run", kills=4, longest=2.5, seed=8)
+    assert kills >= 2
+    same_numbers(tmp_path / "run", tmp_path / "peace")
+
+
+def embedded_study(folder: Path, **changes: Any) -> Path:
+    """Write the demo on a few items and two arms."""
+    data = yaml.safe_load(preset_text("embedded"))
+    data["arms"] = {name: data["arms"][name] for name in ("f16", "q8_0")}
+    data["tasks"] = {"quiz": data["tasks"]["quiz"] | {"sample": 5}}
+    data["design"] = {"repeat_reference": 2}
+    path = folder / "study.yaml"
+    path.write_text(yaml.safe_dump(data | changes, sort_keys=False))
+    return path
