@@ -30,6 +30,7 @@ from quantrial.errors import (
     EngineError,
     EngineStartError,
     EngineTimeoutError,
+    ModelChangedError,
     StudyError,
 )
 from servers.faulty import FaultyServer, faulty_server
@@ -532,5 +533,5 @@ def test_a_server_killed_in_mid_call_is_a_crash_and_answers_once_it_is_back(
     # another file under the same name, put there between two calls, does not answer for the first
     with llama_server(made_file(model, "Q8_0", None), name="smol", key="k", port=port):
         for _ in range(2):
-            with pytest.raises(EngineStartError, match="serves another 'smol' than before: quant"):
+            with pytest.raises(ModelChangedError, match="serves another 'smol' than before: quan"):
                 engine.ask(TEXT)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,17 @@ import pytest
 import yaml
 
 import quantrial
+from quantrial.engines.model_files import resolve
+from quantrial.engines.requantize import made_file
 from quantrial.errors import ModelChangedError, StudyError
+from quantrial.running.manifest import differences
 from quantrial.running.progress import Progress
+from servers.llama_server import LlamaServer, llama_server
 from servers.ollama import Model, OllamaServer
 
 pytestmark = pytest.mark.model
+
+KEY = "sk-test-0123456789abcdef"
 
 TASKS = {
     "quiz": {
@@ -80,6 +87,33 @@ def models(ollama_model: Callable[[str], Model]) -> dict[str, Model]:
     return {"demo:q8_0": ollama_model("Q8_0"), "demo:q4_0": ollama_model("Q4_0")}
 
 
+def over_http(servers: Mapping[str, LlamaServer], **options: Any) -> dict[str, Any]:
+    said = {"server": "llama.cpp", "api_key_env": "QUANTRIAL_TEST_KEY", **options}
+    return {
+        name: {"engine": "openai", "model": one.name, "options": {"base_url": one.url, **said}}
+        for name, one in servers.items()
+    }
+
+
+@pytest.fixture
+def llama_servers(
+    demo: str, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, LlamaServer]]:
+    monkeypatch.setenv("QUANTRIAL_TEST_KEY", KEY)
+    with contextlib.ExitStack() as stack:
+        yield {
+            kind.lower(): stack.enter_context(
+                llama_server(
+                    made_file(resolve(demo, Path()), kind, None),
+                    name=f"smollm2-{kind}",
+                    key=KEY,
+                    context=1024,
+                )
+            )
+            for kind in ("Q8_0", "Q4_0")
+        }
+
+
 def scored(summary: Mapping[str, Any]) -> Any:
     """What a summary says of right and wrong: everything but times, sizes and the study's hash."""
     return {
@@ -117,6 +151,43 @@ def test_the_same_weights_score_the_same_over_llamacpp_and_ollama(
     assert scored(over[0]) == scored(over[1])
     hashes = [{a: arm["artifact_sha256"] for a, arm in one["arms"].items()} for one in over]
     assert hashes[0] == hashes[1]
+
+
+def test_the_same_weights_score_the_same_over_llamacpp_and_openai(
+    tmp_path: Path, demo: str, llama_servers: dict[str, LlamaServer]
+) -> None:
+    quantrial.run(write(tmp_path / "a", embedded(demo)), out=tmp_path / "embedded")
+    study = write(tmp_path / "b", over_http(llama_servers))
+    plan = quantrial.plan(study)
+    result = quantrial.run(study, out=tmp_path / "served")
+    assert plan.calls == result.recorded == 36
+    assert answers(tmp_path / "embedded") == answers(tmp_path / "served")
+    over = [quantrial.analyze(tmp_path / name) for name in ("embedded", "served")]
+    assert scored(over[0]) == scored(over[1])
+    hashes = [{a: arm["artifact_sha256"] for a, arm in one["arms"].items()} for one in over]
+    assert hashes[0] == hashes[1]
+    # two arms on two servers differ in nothing but their weights
+    manifest = json.loads((tmp_path / "served" / "manifest.json").read_text())
+    assert differences(manifest["arms"], "q8_0") == []
+    written = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
+    assert b"QUANTRIAL_TEST_KEY" in written
+    assert KEY.encode() not in written
+
+
+def test_entities_are_held_to_a_schema_over_both_engines(
+    tmp_path: Path, demo: str, llama_servers: dict[str, LlamaServer]
+) -> None:
+    task = TASKS["people"] | {"constrained": True, "sample": 3, "shots": 1, "max_tokens": 60}
+    for name, arms in (("a", embedded(demo)), ("b", over_http(llama_servers))):
+        quantrial.run(write(tmp_path / name, arms, people=task), out=tmp_path / name / "run")
+        texts = answers(tmp_path / name / "run")
+        assert len(texts) == 6
+        for text in texts.values():
+            assert text.lstrip().startswith("[")
+        whole = [json.loads(text) for text in texts.values() if text.rstrip().endswith("]")]
+        assert whole
+        for found in whole:
+            assert all(set(one) == {"text", "type"} and one["type"] == "PER" for one in found)
 
 
 def test_a_model_replaced_in_mid_run_stops_it_and_no_answer_of_it_is_recorded(

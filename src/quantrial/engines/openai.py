@@ -42,6 +42,7 @@ from quantrial.errors import (
     EngineStartError,
     EngineTimeoutError,
     MissingExtraError,
+    ModelChangedError,
     StudyError,
 )
 
@@ -76,7 +77,8 @@ class _Replica:
     in_flight: int = 0
     last: int = 0  # number of the call it got last
     avoided_until: float = 0.0
-    served: Served | None = None  # what it was found to serve, since it last failed
+    known: Served | None = None  # what it was found to serve
+    served: Served | None = None  # the same, unless it failed since
     http: BoundedClient | None = None
     connections: int = 0  # how many there were when it was last looked at
     looked_at: float = 0.0
@@ -136,7 +138,8 @@ class OpenAIEngine:
         """See that every replica serves the same model as ever; return the seconds it took.
 
         Raises:
-            EngineStartError: one cannot be reached, or serves another model.
+            EngineStartError: one cannot be reached, or does not serve the model.
+            ModelChangedError: one serves another model than before.
         """
         with self._lock:
             if self._ready:
@@ -205,17 +208,17 @@ class OpenAIEngine:
     def _look_up(self, replica: _Replica) -> Served:
         """Find what a replica serves; refuse anything but what was found first."""
         try:
-            served = look_up(self._client(replica), replica.url, self._dialect)
+            served = look_up(self._client(replica), replica.url, self._dialect, replica.known)
         except EngineError as exc:
             raise self._hidden(exc) from exc.__cause__
         with self._lock:
             known = self._served = self._served or served
             if served != known:
-                raise EngineStartError(
+                raise ModelChangedError(
                     f"{replica.url} serves another {self._dialect.model!r} than before: "
                     f"{served.differences(known)}"
                 )
-            replica.served = served
+            replica.known = replica.served = served
             replica.connections = replica.http.connections if replica.http else 0
             replica.looked_at = time.monotonic()
         return served
@@ -286,12 +289,10 @@ class OpenAIEngine:
             known = self._fingerprint = self._fingerprint or fingerprint
         if fingerprint != known:
             replica.served = None
-            error = EngineError(
+            raise ModelChangedError(
                 f"{replica.url} answers with the fingerprint {fingerprint!r}, where it was "
                 f"{known!r}: other software or another model answers"
             )
-            error.retryable = False
-            raise error
 
     def _hidden(self, exc: EngineError) -> EngineError:
         """Blot the key out of an error and of what caused it, in case a server repeats it."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.engines.artifact import Artifact
-from quantrial.errors import EngineError, EngineStartError, ModelFileError
+from quantrial.errors import EngineError, EngineStartError, ModelChangedError, ModelFileError
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -46,11 +46,12 @@ class Served:
         )
 
 
-def look_up(client: OpenAI, url: str, dialect: Dialect) -> Served:
-    """Ask a server what it serves under the model's name.
+def look_up(client: OpenAI, url: str, dialect: Dialect, known: Served | None) -> Served:
+    """Ask a server what it serves under the model's name; `known` is what it did before.
 
     Raises:
         EngineStartError: it cannot be reached, or serves no such model.
+        ModelChangedError: it served the model before, and does not any more.
     """
     listed = _get(client, url, "/models", optional=True)
     try:
@@ -60,7 +61,9 @@ def look_up(client: OpenAI, url: str, dialect: Dialect) -> Served:
         if entry is None and models:
             there = ", ".join(sorted(m["id"] for m in models)[:5])
             more = f" and {len(models) - 5} more" if len(models) > 5 else ""
-            raise EngineStartError(f"{url} does not serve {dialect.model!r}; it has {there}{more}")
+            kind = EngineStartError if known is None else ModelChangedError
+            now = "" if known is None else " any more"
+            raise kind(f"{url} does not serve {dialect.model!r}{now}; it has {there}{more}")
         return _served(entry or {}, client, url, dialect)
     except (AttributeError, TypeError, KeyError, ValueError) as exc:
         raise EngineStartError(
