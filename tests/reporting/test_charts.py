@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from quantrial.reporting import charts
+from quantrial.reporting import chart_style, charts
+from quantrial.reporting.formatting import p_value, points
 from reporting.trials import Trial
 
 
@@ -27,8 +28,10 @@ def test_the_same_summary_is_drawn_the_same(trial: Trial, plots: dict[str, str])
 
 
 def test_there_is_a_panel_for_each_task(plots: dict[str, str]) -> None:
-    for svg in plots.values():
-        assert {"reasoning", "extraction"} <= set(texts(svg))
+    for name in ("pareto", "forest", "equivalence", "flips"):
+        assert {"reasoning", "extraction"} <= set(texts(plots[name]))
+    assert "reasoning" in texts(plots["strata"])
+    assert "extraction" in texts(plots["errors"])
 
 
 def test_verdicts_and_arms_are_written_not_only_coloured(plots: dict[str, str]) -> None:
@@ -37,8 +40,8 @@ def test_verdicts_and_arms_are_written_not_only_coloured(plots: dict[str, str]) 
 
 
 def test_every_verdict_has_a_shape_and_a_colour_of_its_own() -> None:
-    assert len(set(charts.SHAPES.values())) == len(charts.SHAPES)
-    assert len(set(charts.TONES.values())) == len(charts.TONES) == len(charts.SHAPES)
+    assert len(set(chart_style.SHAPES.values())) == len(chart_style.SHAPES)
+    assert len(set(chart_style.TONES.values())) == len(chart_style.TONES) == len(chart_style.SHAPES)
 
 
 def test_a_plot_becomes_a_picture_of_a_sane_size(plots: dict[str, str]) -> None:
@@ -46,8 +49,8 @@ def test_a_plot_becomes_a_picture_of_a_sane_size(plots: dict[str, str]) -> None:
         png = charts.to_png(svg)
         assert png[:8] == b"\x89PNG\r\n\x1a\n"
         width, height = struct.unpack(">II", png[16:24])
-        assert 600 < width < 1400
-        assert 300 < height < 2000
+        assert 500 < width < 1400
+        assert 200 < height < 2000
 
 
 def test_labels_do_not_overlap(trial: Trial) -> None:
@@ -92,3 +95,80 @@ def test_a_task_without_answers_breaks_no_plot(trial: Trial) -> None:
     }
     plots = charts.draw(summary)
     assert "No pair of arms answered the same item." in texts(plots["forest"])
+
+
+def labels(svg: str) -> list[str]:
+    """Return what the marks say of themselves."""
+    return [label for one in ElementTree.fromstring(svg).iter() if (label := one.get("aria-label"))]
+
+
+def test_every_turned_answer_is_counted_in_its_cell(trial: Trial, plots: dict[str, str]) -> None:
+    said = labels(plots["flips"])
+    for part in trial.summary["tasks"].values():
+        for one in part["flips"]:
+            before, after = one["reference"], one["candidate"]
+            assert f"{one['harmful']} of {one['n']} items: {before} right, {after} wrong" in said
+            assert f"{one['beneficial']} of {one['n']} items: {after} right, {before} wrong" in said
+
+
+def test_the_heat_map_shows_strata_and_the_test_over_them(
+    trial: Trial, plots: dict[str, str]
+) -> None:
+    part = trial.summary["tasks"]["sums"]
+    shown = texts(plots["strata"])
+    for value, stratum in part["strata"]["subject"].items():
+        assert value in shown
+        for one in stratum["contrasts"]:
+            if one["reference"] == "f16":
+                text = points(one["estimate"])
+                assert text.removesuffix(" pp") in shown
+                assert f"{one['candidate']}, {value}: {text}, interval" in " ".join(
+                    labels(plots["strata"])
+                )
+    for test in part["heterogeneity"]:
+        known = test["p_adjusted"] is not None
+        p = p_value(test["p_adjusted"]) if known else f"{test['candidate']} cannot be told"
+        assert any("vary over subject?" in one and p in one for one in shown)
+
+
+def test_errors_are_counted_by_class_and_arm(trial: Trial, plots: dict[str, str]) -> None:
+    modes = trial.summary["tasks"]["names"]["failure_modes"]
+    said = labels(plots["errors"])
+    for arm, one in modes.items():
+        for kind, found in one["errors"]["classes"].items():
+            assert f"{arm}: {found['errors']} {kind.replace('_', ' ')}" in said
+
+
+def test_equivalence_is_told_with_its_p(trial: Trial, plots: dict[str, str]) -> None:
+    said = " ".join(labels(plots["equivalence"]))
+    for part in trial.summary["tasks"].values():
+        for test in part["endpoints"][part["primary"]]["equivalence"]:
+            if test["reference"] == "f16":
+                word = (
+                    "the same"
+                    if test["equivalent"]
+                    else "no loss of it"
+                    if test["non_inferior"]
+                    else "not shown"
+                )
+                assert f"{test['candidate']}: " in said
+                assert f"; {word}, p" in said
+
+
+def test_the_timeline_holds_every_window_and_the_loads(trial: Trial) -> None:
+    summary = trial.copied()
+    windows = summary["timeline"]["windows"]
+    said = [one for one in labels(charts.draw(summary)["timeline"]) if "its mean speed" in one]
+    assert len(said) == sum(one["pace"] is not None for one in windows) > 50
+    windows[0] |= {"loads": 3, "load_seconds": 12.5}
+    svg = charts.draw(summary)["timeline"]
+    assert any("3 loads, 12.50 s in all" in one for one in labels(svg))
+    assert any("ticks at the bottom" in one for one in texts(svg))
+
+
+def test_what_a_study_does_not_have_is_not_drawn(trial: Trial) -> None:
+    summary = trial.copied()
+    del summary["tasks"]["names"], summary["speed"]["names"], summary["timeline"]
+    summary["tasks"]["sums"]["strata"] = {}
+    drawn = charts.draw(summary)
+    assert set(drawn) == {"pareto", "forest", "equivalence", "flips"}

@@ -9,6 +9,8 @@ from quantrial.errors import RunFolderError
 from quantrial.reporting import files, write_report
 from reporting.trials import Trial
 
+PLOTS = ("equivalence", "errors", "flips", "forest", "pareto", "strata", "timeline")
+
 
 def written(trial: Trial, folder: Path) -> files.ReportFiles:
     return write_report(
@@ -28,7 +30,8 @@ def test_the_report_and_its_plots_are_written(
     assert paths.markdown.read_text(encoding="utf-8") == documents["report.md"]
     assert paths.html.read_text(encoding="utf-8") == documents["report.html"]
     assert sorted(p.name for p in paths.plots.iterdir()) == [
-        *("SHA256SUMS", "forest.png", "forest.svg", "pareto.png", "pareto.svg")
+        "SHA256SUMS",
+        *(f"{name}.{ending}" for name in PLOTS for ending in ("png", "svg")),
     ]
     assert set(paths.images) == set(paths.plots.iterdir()) - {paths.plots / "SHA256SUMS"}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["plots", "report.html", "report.md"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from quantrial.analysis.outcomes import TaskOutcomes, plain
 from quantrial.analysis.speed import speed
 from quantrial.analysis.task_summary import METHODS, TaskSummary
+from quantrial.analysis.timeline import timeline
 from quantrial.errors import StudyError
 from quantrial.stats import holm, intersection_union
 
@@ -64,6 +65,7 @@ def summarise(
             name: {arm: speed(scored.responses[arm]) for arm in scored.arms}
             for name, scored in outcomes.items()
         },
+        "timeline": timeline(outcomes),
     }
     result: dict[str, Any] = plain(document)
     return result

@@ -9,43 +9,50 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from quantrial.reporting.formatting import clean, file_size, points
+from quantrial.reporting import charts_groups, charts_paired, charts_run
+from quantrial.reporting.chart_style import (
+    BAND,
+    HEIGHT,
+    INK,
+    MUTED,
+    PAPER,
+    ROW,
+    SHAPES,
+    TONES,
+    WIDTH,
+    empty,
+    to_svg,
+)
+from quantrial.reporting.formatting import (
+    clean,
+    file_size,
+    percent,
+    percent_interval,
+    points,
+    points_interval,
+    rate,
+)
 from quantrial.reporting.words import VERDICT_WORDS, endpoint
 
 Document = Mapping[str, Any]
 
-INK = "#1f2328"
-MUTED = "#59636e"
-GRID = "#d9dee3"
-PAPER = "#ffffff"
-BAND = "#e4eef9"
-# Okabe and Ito's colours where they are dark enough on white.
-TONES = {
-    "equivalent": "#00734f",
-    "non_inferior": "#0b6bb3",
-    "better": "#4b2e9e",
-    "worse": "#c2410c",
-    "inconclusive": "#57606a",
-}
-SHAPES = {
-    "equivalent": "circle",
-    "non_inferior": "diamond",
-    "better": "triangle-up",
-    "worse": "triangle-down",
-    "inconclusive": "square",
-}
-_WIDTH = 265
-_ROW = 44
-_HEIGHT = 210
-
 
 def draw(summary: Document) -> dict[str, str]:
-    """Draw every plot; returns SVG texts by name, the same for the same summary."""
+    """Draw every plot; returns SVG texts by name, the same for the same summary.
+
+    A plot of something that this study does not have (strata, spans) is left out.
+    """
+    tasks = summary["tasks"]
     panels = {
-        "pareto": [_pareto(summary, task) for task in summary["tasks"]],
-        "forest": [_forest(summary, task) for task in summary["tasks"]],
+        "pareto": [_pareto(summary, task) for task in tasks],
+        "forest": [_forest(summary, task) for task in tasks],
+        "equivalence": [charts_paired.equivalence(summary, task) for task in tasks],
+        "flips": [charts_paired.flips(summary, task) for task in tasks],
+        "strata": charts_groups.strata(summary),
+        "errors": charts_groups.errors(summary),
+        "timeline": charts_run.timeline(summary),
     }
-    return {name: _svg(parts) for name, parts in panels.items()}
+    return {name: to_svg(parts) for name, parts in panels.items() if parts}
 
 
 def to_png(svg: str) -> bytes:
@@ -54,40 +61,6 @@ def to_png(svg: str) -> bytes:
 
     image: bytes = vl_convert.svg_to_png(svg, scale=2)
     return image
-
-
-def _svg(panels: Sequence[Any]) -> str:
-    import altair as alt
-    import vl_convert
-
-    chart = alt.vconcat(*panels, spacing=28).configure(
-        background=PAPER,
-        # Liberation Sans comes with vl-convert: the same text everywhere, with no font installed
-        font="Liberation Sans, Arial, Helvetica, sans-serif",
-        padding=8,
-        view=alt.ViewConfig(stroke=None),
-        axis=alt.AxisConfig(
-            domainColor=GRID,
-            gridColor=GRID,
-            labelColor=INK,
-            labelFontSize=12,
-            tickColor=GRID,
-            titleColor=INK,
-            titleFontSize=12,
-            titleFontWeight="normal",
-        ),
-        title=alt.TitleConfig(
-            anchor="start",
-            color=INK,
-            fontSize=14,
-            frame="bounds",
-            offset=10,
-            subtitleColor=MUTED,
-            subtitleFontSize=12,
-        ),
-    )
-    svg: str = vl_convert.vegalite_to_svg(chart.to_json())
-    return svg
 
 
 # --- quality against throughput ----------------------------------------------------------------
@@ -101,7 +74,7 @@ def _pareto(summary: Document, task: str) -> Any:
     title = alt.TitleParams(clean(f"{part['workload']}"), subtitle=f"{task}: {name} against speed")
     dots = _dots(summary, task)
     if not dots:
-        return _empty(title, "No speed was measured for any arm.")
+        return empty(title, "No speed was measured for any arm.")
     low, high = _limits([v for d in dots for v in (d["low"], d["high"], d["quality"])], 6.0)
     low, high = max(low, 0.0), min(high, 100.0)
     left, right = _limits([d["speed"] for d in dots], None)
@@ -123,19 +96,20 @@ def _pareto(summary: Document, task: str) -> Any:
         x=x, y=y, x2=alt.X2(datum=right), y2=alt.Y2("label_y:Q")
     )
     bars = base.mark_rule(color=MUTED, strokeWidth=1.5).encode(x=x, y="low:Q", y2="high:Q")
-    marks = base.mark_point(filled=True, opacity=1, stroke=PAPER, strokeWidth=1).encode(
+    marks = base.mark_point(aria=True, filled=True, opacity=1, stroke=PAPER, strokeWidth=1).encode(
         x=x,
         y=y,
         size=alt.Size("area:Q", scale=None),
         color=alt.Color("tone:N", scale=None),
         shape=alt.Shape("shape:N", scale=None),
+        description="said:N",
     )
-    names = base.mark_text(align="left", dx=_WIDTH + 8, fontSize=12, fontWeight="bold", color=INK)
+    names = base.mark_text(align="left", dx=WIDTH + 8, fontSize=12, fontWeight="bold", color=INK)
     names = names.encode(x=alt.value(0), y="label_y:Q", text="arm:N")
-    sizes = base.mark_text(align="left", dx=_WIDTH + 8, dy=14, fontSize=11, color=MUTED)
+    sizes = base.mark_text(align="left", dx=WIDTH + 8, dy=14, fontSize=11, color=MUTED)
     sizes = sizes.encode(x=alt.value(0), y="label_y:Q", text="note:N")
     return alt.layer(leaders, bars, marks, names, sizes).properties(
-        width=_WIDTH, height=_HEIGHT, title=title
+        width=WIDTH, height=HEIGHT, title=title
     )
 
 
@@ -164,6 +138,9 @@ def _dots(summary: Document, task: str) -> list[dict[str, Any]]:
                 "area": 60 + 240 * memory / max(sizes) if memory else 60,
                 "tone": INK if arm == reference else MUTED if role else "#0b6bb3",
                 "shape": "square" if arm == reference else "cross" if role else "circle",
+                "said": f"{arm}: {percent(one['estimate'])}, interval "
+                f"{percent_interval(one['ci'])}; {rate(pace)} tokens a second; "
+                f"{file_size(memory)}",
             }
         )
     return dots
@@ -171,7 +148,7 @@ def _dots(summary: Document, task: str) -> list[dict[str, Any]]:
 
 def _place_labels(dots: list[dict[str, Any]], low: float, high: float) -> None:
     """Give each label a height of its own, at least two lines from the next."""
-    step = 32 * (high - low) / _HEIGHT
+    step = 32 * (high - low) / HEIGHT
     # of two as good, the faster one is nearer to the labels
     dots.sort(key=lambda dot: (-dot["quality"], -dot["speed"]))
     at = high
@@ -191,17 +168,6 @@ def _limits(values: Sequence[float], least: float | None) -> tuple[float, float]
     return low - room, high + room
 
 
-def _empty(title: Any, words: str) -> Any:
-    import altair as alt
-
-    note = alt.Chart(alt.InlineData(values=[{"words": words}])).mark_text(
-        align="left", color=MUTED, fontSize=12
-    )
-    return note.encode(x=alt.value(0), y=alt.value(10), text="words:N").properties(
-        width=_WIDTH, height=20, title=title
-    )
-
-
 # --- contrasts ---------------------------------------------------------------------------------
 
 
@@ -215,12 +181,12 @@ def _forest(summary: Document, task: str) -> Any:
     )
     rows = _rows(part, reference)
     if not rows:
-        return _empty(title, "No pair of arms answered the same item.")
+        return empty(title, "No pair of arms answered the same item.")
     margin = 100 * part["margin"]
     seen = [v for row in rows for v in (row["low"], row["high"], row["value"])]
     left, right = min(-1.6 * margin, *seen), max(1.6 * margin, *seen)
     room = 0.06 * (right - left)
-    height = _ROW * len(rows)
+    height = ROW * len(rows)
     x = alt.X(
         "value:Q",
         title="difference, percentage points",
@@ -253,15 +219,15 @@ def _forest(summary: Document, task: str) -> Any:
     tone = alt.Color("tone:N", scale=None)
     thin = base.mark_rule(strokeWidth=1.5).encode(x="low:Q", x2="high:Q", y=y, color=tone)
     thick = base.mark_rule(strokeWidth=4.5).encode(x="low90:Q", x2="high90:Q", y=y, color=tone)
-    marks = base.mark_point(filled=True, opacity=1, size=150, stroke=PAPER, strokeWidth=1).encode(
-        x=x, y=y, color=tone, shape=alt.Shape("shape:N", scale=None)
-    )
-    said = base.mark_text(align="left", dx=_WIDTH + 10, dy=-7, fontSize=12, fontWeight="bold")
+    marks = base.mark_point(
+        aria=True, filled=True, opacity=1, size=150, stroke=PAPER, strokeWidth=1
+    ).encode(x=x, y=y, color=tone, shape=alt.Shape("shape:N", scale=None), description="said:N")
+    said = base.mark_text(align="left", dx=WIDTH + 10, dy=-7, fontSize=12, fontWeight="bold")
     said = said.encode(x=alt.value(0), y=y, text="verdict:N", color=tone)
-    numbers = base.mark_text(align="left", dx=_WIDTH + 10, dy=8, fontSize=12, color=INK)
+    numbers = base.mark_text(align="left", dx=WIDTH + 10, dy=8, fontSize=12, color=INK)
     numbers = numbers.encode(x=alt.value(0), y=y, text="numbers:N")
     return alt.layer(band, zero, thin, thick, marks, said, numbers).properties(
-        width=_WIDTH, height=height, title=title
+        width=WIDTH, height=height, title=title
     )
 
 
@@ -291,6 +257,9 @@ def _rows(part: Document, reference: str) -> list[dict[str, Any]]:
                 "numbers": numbers,
                 "tone": TONES.get(one["verdict"], MUTED),
                 "shape": SHAPES.get(one["verdict"], "cross"),
+                "said": f"{one['candidate']}: {points(one['estimate'])}, interval "
+                f"{points_interval(one['ci'])}: "
+                f"{VERDICT_WORDS.get(one['verdict'], one['verdict'])}",
             }
         )
     return rows

@@ -72,7 +72,7 @@ def render_with(
     outcomes: Outcomes | None = None,
 ) -> dict[str, str]:
     """Render the report around plots that are drawn already."""
-    view = build_view(study, summary, decision, manifest, warnings=warnings)
+    view = build_view(study, summary, decision, manifest, warnings=warnings, drawn=tuple(plots))
     headings = {one: slug(title) for one, title in contrast_headings(summary).items()}
     inline = {name: Markup(inlined(svg)) for name, svg in plots.items()}
     small = {name: Markup(svg) for name, svg in strips(summary).items()}

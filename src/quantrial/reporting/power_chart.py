@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.errors import StudyError
-from quantrial.reporting.charts import INK, MUTED, TONES, to_png
-from quantrial.reporting.charts import _svg as to_svg
+from quantrial.reporting.chart_style import INK, MUTED, TONES, to_svg
+from quantrial.reporting.charts import to_png
 from quantrial.reporting.formatting import clean, percent, plural
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from quantrial.reporting import (
@@ -16,18 +16,15 @@ from quantrial.reporting import (
     quality,
     strata,
 )
-from quantrial.reporting.blocks import Advice, Plot, View
+from quantrial.reporting.blocks import Advice, View
+from quantrial.reporting.figures import figures
 from quantrial.reporting.formatting import (
     listed,
-    percent,
     plural,
-    points,
-    points_interval,
     size_of_points,
 )
 from quantrial.reporting.glossary import WORDS, explained
 from quantrial.reporting.sentences import claim, evidence, shortened
-from quantrial.reporting.words import VERDICT_WORDS
 
 if TYPE_CHECKING:
     from quantrial.records import Manifest
@@ -43,8 +40,9 @@ def build_view(
     manifest: Manifest,
     *,
     warnings: Sequence[str] = (),
+    drawn: Collection[str] = (),
 ) -> View:
-    """Put everything the report says into words and tables."""
+    """Put everything the report says into words and tables; `drawn` are the plots there are."""
     findings = decision["findings"]
     default, given = decision["default"], decision.get("constrained")
     reference = summary["reference"]
@@ -82,7 +80,7 @@ def build_view(
         cards=cards,
         costs=glance.costs(cards),
         standings=glance.standings(cards, reference),
-        plots=_plots(summary),
+        plots=figures(summary, drawn),
         sections=tuple(section for section in sections if section is not None),
         words=WORDS,
     )
@@ -149,47 +147,3 @@ def _advice(decision: Document, seen: set[str]) -> list[Advice]:
         if claims:
             found.append(Advice(anchor, title, claims))
     return found
-
-
-def _plots(summary: Document) -> tuple[Plot, ...]:
-    reference = summary["reference"]
-    return (
-        Plot(
-            "pareto",
-            "Quality against speed",
-            "Up is better, right is faster. Bars are intervals; a larger dot is a larger file.",
-            " ".join(_pareto_words(summary)),
-        ),
-        Plot(
-            "forest",
-            f"Differences from {reference}",
-            "Thin bars are the intervals of the difference, thick bars those of the equivalence "
-            "test; the band is the margin. Left of it is a loss that matters.",
-            " ".join(_forest_words(summary)),
-        ),
-    )
-
-
-def _pareto_words(summary: Document) -> list[str]:
-    return [
-        f"{part['workload']}: "
-        + "; ".join(
-            f"{arm} {percent(one['estimate'])}"
-            for arm, one in part["endpoints"][part["primary"]]["arms"].items()
-        )
-        + "."
-        for part in summary["tasks"].values()
-    ]
-
-
-def _forest_words(summary: Document) -> list[str]:
-    said = []
-    for part in summary["tasks"].values():
-        found = [
-            f"{one['candidate']} {points(one['estimate'])}, interval {points_interval(one['ci'])}, "
-            + VERDICT_WORDS.get(one["verdict"], one["verdict"])
-            for one in part["endpoints"][part["primary"]]["contrasts"]
-            if one["reference"] == summary["reference"]
-        ]
-        said.append(f"{part['workload']}: " + "; ".join(found) + ".")
-    return said

@@ -67,6 +67,24 @@ function explainHints() {
   }
 }
 
+/** Marks of the plots say what they are when a pointer comes near. */
+function explainMarks() {
+  const tip = make("div", { className: "pop tip", popover: "manual", ariaHidden: "true" });
+  document.body.append(tip);
+  const hide = () => tip.matches(":popover-open") && tip.hidePopover();
+  for (const drawing of document.querySelectorAll(".drawing")) {
+    drawing.addEventListener("pointermove", (event) => {
+      const mark = event.target.closest('[role="graphics-symbol"][aria-label]');
+      if (!mark) return hide();
+      const said = mark.getAttribute("aria-label");
+      tip.textContent = said;
+      if (!tip.matches(":popover-open")) tip.showPopover();
+      placeBy(tip, mark);
+    });
+    drawing.addEventListener("pointerleave", hide);
+  }
+}
+
 /** Open whatever folds away the target of the address. */
 function openTarget() {
   let id = location.hash.slice(1);
@@ -105,6 +123,7 @@ function followSections() {
 
 explainTerms();
 explainHints();
+explainMarks();
 openTarget();
 followSections();
 addEventListener("hashchange", openTarget);

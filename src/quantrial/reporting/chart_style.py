@@ -1,0 +1,87 @@
+"""How every plot looks: colours, type, and the way from Vega-Lite to SVG without a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+INK = "#1f2328"
+MUTED = "#59636e"
+GRID = "#d9dee3"
+PAPER = "#ffffff"
+BAND = "#e4eef9"
+# Okabe and Ito's colours where they are dark enough on white.
+TONES = {
+    "equivalent": "#00734f",
+    "non_inferior": "#0b6bb3",
+    "better": "#4b2e9e",
+    "worse": "#c2410c",
+    "inconclusive": "#57606a",
+}
+SHAPES = {
+    "equivalent": "circle",
+    "non_inferior": "diamond",
+    "better": "triangle-up",
+    "worse": "triangle-down",
+    "inconclusive": "square",
+}
+WIDTH = 265
+ROW = 44
+HEIGHT = 210
+# colour and dash of each arm after the reference, where arms are lines
+LINES = (
+    ("#0b6bb3", [1, 0]),
+    ("#c2410c", [6, 2]),
+    ("#4b2e9e", [2, 2]),
+    ("#00734f", [8, 2, 2, 2]),
+)
+
+
+def to_svg(panels: Sequence[Any]) -> str:
+    """Put panels under each other and draw them."""
+    import altair as alt
+    import vl_convert
+
+    chart = alt.vconcat(*panels, spacing=28).configure(
+        background=PAPER,
+        # Liberation Sans comes with vl-convert: the same text everywhere, with no font installed
+        font="Liberation Sans, Arial, Helvetica, sans-serif",
+        padding=8,
+        # only marks that were given words of their own carry them
+        mark=alt.MarkConfig(aria=False),
+        view=alt.ViewConfig(stroke=None),
+        axis=alt.AxisConfig(
+            aria=False,
+            domainColor=GRID,
+            gridColor=GRID,
+            labelColor=INK,
+            labelFontSize=12,
+            tickColor=GRID,
+            titleColor=INK,
+            titleFontSize=12,
+            titleFontWeight="normal",
+        ),
+        title=alt.TitleConfig(
+            anchor="start",
+            color=INK,
+            fontSize=14,
+            frame="bounds",
+            offset=10,
+            subtitleColor=MUTED,
+            subtitleFontSize=12,
+        ),
+    )
+    svg: str = vl_convert.vegalite_to_svg(chart.to_json())
+    return svg
+
+
+def empty(title: Any, words: str) -> Any:
+    """Make a panel that says why there is nothing to draw."""
+    import altair as alt
+
+    note = alt.Chart(alt.InlineData(values=[{"words": words}])).mark_text(
+        align="left", color=MUTED, fontSize=12
+    )
+    return note.encode(x=alt.value(0), y=alt.value(10), text="words:N").properties(
+        width=WIDTH, height=20, title=title
+    )

@@ -1,0 +1,142 @@
+"""Plots of groups: the loss within each stratum, and the classes of errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from quantrial.reporting.chart_style import GRID, INK, MUTED
+from quantrial.reporting.charts_paired import CELL_INK
+from quantrial.reporting.formatting import clean, count, p_value, points, points_interval
+from quantrial.reporting.words import endpoint, error_class
+
+Document = Mapping[str, Any]
+
+# a loss is orange and a gain blue; the number in each cell carries the sign
+_SCALE = ["#e8865a", "#ffffff", "#7fb3dc"]
+_MOST_VALUES = 40
+
+
+def strata(summary: Document) -> list[Any]:
+    """Draw the difference from the reference in each stratum, under its test of interaction."""
+    return [
+        _heat(summary, task, key, table)
+        for task, part in summary["tasks"].items()
+        for key, table in part["strata"].items()
+        if 1 < len(table) <= _MOST_VALUES
+    ]
+
+
+def _heat(summary: Document, task: str, key: str, table: Document) -> Any:
+    import altair as alt
+
+    part, reference = summary["tasks"][task], summary["reference"]
+    cells = [
+        {
+            "value": clean(value),
+            "arm": one["candidate"],
+            "difference": 100 * one["estimate"],
+            "text": points(one["estimate"]).removesuffix(" pp"),
+            "said": f"{one['candidate']}, {clean(value)}: {points(one['estimate'])}, interval "
+            f"{points_interval(one['ci'])}",
+        }
+        for value, stratum in table.items()
+        for one in stratum["contrasts"]
+        if one["reference"] == reference and one["estimate"] is not None
+    ]
+    tests = [one for one in part.get("heterogeneity") or () if one["key"] == key]
+    lines = [f"{task}, by {key}: {endpoint(part['primary'])}, difference from {reference} in pp"]
+    if tests:
+        said = "; ".join(f"{one['candidate']} {_p(one['p_adjusted'])}" for one in tests)
+        lines.append(f"vary over {key}? {said}")
+    title = alt.TitleParams(clean(f"{part['workload']}"), subtitle=[clean(one) for one in lines])
+    if not cells:
+        from quantrial.reporting.chart_style import empty
+
+        return empty(title, "No difference can be told.")
+    most = max(10.0, *(abs(cell["difference"]) for cell in cells))
+    arms = [arm for arm in summary["arms"] if any(cell["arm"] == arm for cell in cells)]
+    base = alt.Chart(alt.InlineData(values=cells))
+    x = alt.X(
+        "arm:N",
+        title=None,
+        sort=arms,
+        axis=alt.Axis(orient="top", labelAngle=0, domain=False, ticks=False, labelLimit=90),
+    )
+    y = alt.Y(
+        "value:N",
+        title=None,
+        sort=None,
+        axis=alt.Axis(domain=False, ticks=False, labelLimit=150, labelPadding=8),
+    )
+    scale = alt.Scale(domain=[-most, 0, most], range=_SCALE, interpolate="rgb")
+    boxes = base.mark_rect(aria=True, stroke=GRID).encode(
+        x=x, y=y, color=alt.Color("difference:Q", scale=scale, legend=None), description="said:N"
+    )
+    texts = base.mark_text(fontSize=12, color=CELL_INK).encode(x=x, y=y, text="text:N")
+    rows = len({cell["value"] for cell in cells})
+    return alt.layer(boxes, texts).properties(
+        width=min(84, int(300 / len(arms))) * len(arms), height=28 * rows, title=title
+    )
+
+
+def _p(value: float | None) -> str:
+    text = p_value(value)
+    if value is None:
+        return "cannot be told"
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
+def errors(summary: Document) -> list[Any]:
+    """Count each class of errors in each arm, for tasks of spans."""
+    return [
+        _classes(summary, task, told)
+        for task, part in summary["tasks"].items()
+        if (
+            told := {
+                a: one["errors"] for a, one in part["failure_modes"].items() if one.get("errors")
+            }
+        )
+    ]
+
+
+def _classes(summary: Document, task: str, told: Mapping[str, Document]) -> Any:
+    import altair as alt
+
+    part = summary["tasks"][task]
+    kinds = list(dict.fromkeys(kind for one in told.values() for kind in one["classes"]))
+    most = max(1, *(_errors(one, kind) for one in told.values() for kind in kinds))
+    panels = [
+        _arm(arm, one, kinds, most, first=i == 0) for i, (arm, one) in enumerate(told.items())
+    ]
+    title = alt.TitleParams(clean(f"{part['workload']}"), subtitle=f"{task}: errors by class")
+    return alt.hconcat(*panels, spacing=14, title=title)
+
+
+def _errors(one: Document, kind: str) -> int:
+    found = one["classes"].get(kind)
+    return int(found["errors"]) if found else 0
+
+
+def _arm(arm: str, one: Document, kinds: Sequence[str], most: int, *, first: bool) -> Any:
+    import altair as alt
+
+    rows = [
+        {
+            "kind": error_class(kind),
+            "errors": _errors(one, kind),
+            "text": count(_errors(one, kind)),
+            "said": f"{arm}: {count(_errors(one, kind))} {error_class(kind)}",
+        }
+        for kind in kinds
+    ]
+    base = alt.Chart(alt.InlineData(values=rows))
+    axis = alt.Axis(domain=False, ticks=False, labelPadding=6) if first else None
+    y = alt.Y("kind:N", title=None, sort=None, axis=axis)
+    x = alt.X("errors:Q", title=None, axis=None, scale=alt.Scale(domain=[0, 1.45 * most]))
+    bars = base.mark_bar(aria=True, color=MUTED, height=13).encode(x=x, y=y, description="said:N")
+    texts = base.mark_text(align="left", dx=4, fontSize=12, color=INK).encode(
+        x=x, y=y, text="text:N"
+    )
+    head = alt.TitleParams(clean(arm), fontSize=12, offset=4)
+    return alt.layer(bars, texts).properties(width=82, height=24 * len(kinds), title=head)

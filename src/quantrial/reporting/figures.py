@@ -1,0 +1,179 @@
+"""The plots in words: heading, caption, and what is to be seen for who does not see it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from quantrial.reporting.blocks import Plot
+from quantrial.reporting.formatting import (
+    count,
+    p_value,
+    percent,
+    plural,
+    points,
+    points_interval,
+    ratio,
+)
+from quantrial.reporting.words import VERDICT_WORDS, error_class
+
+Document = Mapping[str, Any]
+
+
+def figures(summary: Document, drawn: Collection[str]) -> tuple[Plot, ...]:
+    """Describe the plots that were drawn, each with what it shows in words."""
+    return tuple(plot for plot in _all(summary) if plot.name in drawn)
+
+
+def _all(summary: Document) -> tuple[Plot, ...]:
+    reference = summary["reference"]
+    return (
+        Plot(
+            "pareto",
+            "Quality against speed",
+            "Up is better, right is faster. Bars are intervals; a larger dot is a larger file.",
+            " ".join(_pareto_words(summary)),
+        ),
+        Plot(
+            "forest",
+            f"Differences from {reference}",
+            "Thin bars are the intervals of the difference, thick bars those of the equivalence "
+            "test; the band is the margin. Left of it is a loss that matters.",
+            " ".join(_forest_words(summary)),
+        ),
+        Plot(
+            "equivalence",
+            "Shown to be the same?",
+            "The same, near zero: an arm is practically the same where its whole bar lies in the "
+            "band, and loses less than the margin where the bar begins in it. Arrows lie further "
+            "out.",
+            " ".join(_equivalence_words(summary)),
+        ),
+        Plot(
+            "flips",
+            "What turned",
+            "Two arms with the same score may still answer differently. Each cell counts the items "
+            "that one arm has right and the other wrong.",
+            " ".join(_flip_words(summary)),
+        ),
+        Plot(
+            "strata",
+            "Where a loss sits",
+            "The difference in each group, beside one test for each arm of whether it varies at "
+            "all. Groups hold few items: where that test shows nothing, the pattern may be chance.",
+            " ".join(_strata_words(summary)),
+        ),
+        Plot(
+            "errors",
+            "Which errors",
+            "Spurious: found, overlaps nothing. Missed: not found. Wrong boundary: overlaps, not "
+            "the same text. Malformed: in an answer that could not be read.",
+            " ".join(_error_words(summary)),
+        ),
+        Plot(
+            "timeline",
+            "The run",
+            "Each arm's speed beside its own mean. What moves all arms at once was the machine; "
+            "comparisons of speed take arms at the same places.",
+            _timeline_words(summary),
+        ),
+    )
+
+
+def _pareto_words(summary: Document) -> list[str]:
+    return [
+        f"{part['workload']}: "
+        + "; ".join(
+            f"{arm} {percent(one['estimate'])}"
+            for arm, one in part["endpoints"][part["primary"]]["arms"].items()
+        )
+        + "."
+        for part in summary["tasks"].values()
+    ]
+
+
+def _forest_words(summary: Document) -> list[str]:
+    said = []
+    for part in summary["tasks"].values():
+        found = [
+            f"{one['candidate']} {points(one['estimate'])}, interval {points_interval(one['ci'])}, "
+            + VERDICT_WORDS.get(one["verdict"], one["verdict"])
+            for one in part["endpoints"][part["primary"]]["contrasts"]
+            if one["reference"] == summary["reference"]
+        ]
+        said.append(f"{part['workload']}: " + "; ".join(found) + ".")
+    return said
+
+
+def _equivalence_words(summary: Document) -> list[str]:
+    return [
+        f"{part['workload']}: "
+        + "; ".join(
+            f"{one['candidate']} {_shown(one)} (interval {points_interval(one['ci'])})"
+            for one in part["endpoints"][part["primary"]]["equivalence"]
+            if one["reference"] == summary["reference"]
+        )
+        + "."
+        for part in summary["tasks"].values()
+    ]
+
+
+def _shown(test: Document) -> str:
+    if test["equivalent"]:
+        return "is shown to be the same"
+    return "is shown to lose less" if test["non_inferior"] else "is not shown to lose less"
+
+
+def _flip_words(summary: Document) -> list[str]:
+    return [
+        f"{part['workload']}: "
+        + "; ".join(
+            f"{one['candidate']} against {one['reference']}, {count(one['harmful'])} right to "
+            f"wrong and {count(one['beneficial'])} wrong to right of {plural(one['n'], 'item')}"
+            for one in part["flips"]
+            if one["reference"] == summary["reference"]
+        )
+        + "."
+        for part in summary["tasks"].values()
+    ]
+
+
+def _strata_words(summary: Document) -> list[str]:
+    said = []
+    for task, part in summary["tasks"].items():
+        for key in part["strata"]:
+            tests = [one for one in part.get("heterogeneity") or () if one["key"] == key]
+            words = [f"{one['candidate']} p {p_value(one['p_adjusted'])}" for one in tests]
+            tested = f"; tests of whether it varies: {', '.join(words)}" if words else ""
+            said.append(f"{task}, difference by {key}{tested}. The numbers stand under Strata.")
+    return said
+
+
+def _error_words(summary: Document) -> list[str]:
+    return [
+        f"{arm}, {task}: "
+        + ", ".join(
+            f"{count(found['errors'])} {error_class(kind)}"
+            for kind, found in one["errors"]["classes"].items()
+        )
+        + "."
+        for task, part in summary["tasks"].items()
+        for arm, one in part["failure_modes"].items()
+        if one.get("errors")
+    ]
+
+
+def _timeline_words(summary: Document) -> str:
+    told = summary.get("timeline") or {"calls": 0, "windows": []}
+    paces = [one for one in told["windows"] if one["pace"] is not None]
+    if not paces:
+        return ""
+    fast, slow = max(paces, key=_pace), min(paces, key=_pace)
+    return (
+        f"{plural(told['calls'], 'call')}. The fastest stretch was {ratio(fast['pace'])} the mean "
+        f"speed of {fast['arm']}, the slowest {ratio(slow['pace'])} that of {slow['arm']}."
+    )
+
+
+def _pace(window: Document) -> float:
+    return float(window["pace"])
