@@ -19,7 +19,9 @@ def plots(trial: Trial) -> dict[str, str]:
 
 def texts(svg: str) -> list[str]:
     return [
-        one.text or "" for one in ElementTree.fromstring(svg).iter() if one.tag.endswith("text")
+        " ".join(one.itertext())
+        for one in ElementTree.fromstring(svg).iter()
+        if one.tag.endswith("text")
     ]
 
 
