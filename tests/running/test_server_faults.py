@@ -1,0 +1,201 @@
+"""A run whose servers fail in every way: asked again where that helps, and no fault an answer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import quantrial
+from quantrial.errors import EngineError, ModelChangedError
+from quantrial.running.clock import Clock
+from quantrial.running.progress import Listener, Progress
+from quantrial.running.runner import RunResult, run_study
+from quantrial.study import parse_study
+from servers.faulty import FaultyServer, faulty_server
+from studies import QUESTIONS, answered, read_lines, write_study
+
+KEY = "sk-test-0123456789abcdef"
+# those that asking again can help; each is sound at the next attempt
+PASSING = [
+    *("reset", "cut", "half_json", "half_stream", "quiet_end", "html", "html_500", "empty", "null"),
+    *("invalid_utf8", "huge", "bomb", "error_in_answer", "429_seconds", "429_date", "500", "503"),
+    *("negative_usage", "text_usage", "too_much_usage", "no_tokens_usage", "list_usage", "hang"),
+]
+
+
+class Sleepless(Clock):
+    """A clock that does not sleep, and remembers for how long it was told to."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+
+@pytest.fixture
+def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[FaultyServer, FaultyServer]]:
+    monkeypatch.setenv("QUANTRIAL_TEST_KEY", KEY)
+    with faulty_server(model="m", text="A") as one, faulty_server(model="m", text="A") as other:
+        yield one, other
+
+
+def study_over(folder: Path, servers: tuple[FaultyServer, FaultyServer], **design: Any) -> Path:
+    arms = {
+        name: {
+            "engine": "openai",
+            "model": "m",
+            "options": {"base_url": server.url, "api_key_env": "QUANTRIAL_TEST_KEY"},
+        }
+        for name, server in zip(("f16", "q8_0"), servers, strict=True)
+    }
+    path = write_study(folder, arms=arms, design={"repeat_reference": 0, **design})
+    text = path.read_text().replace("workload: reasoning", "workload: reasoning\n    timeout: 5")
+    path.write_text(text.replace("  names:", "  names:\n    sample: 2\n    timeout: 5"))
+    return path
+
+
+def run(
+    study: Path, folder: Path, clock: Clock | None = None, listener: Listener | None = None
+) -> RunResult:
+    text = study.read_text()
+    return run_study(
+        parse_study(text),
+        text=text,
+        base=study.parent,
+        folder=folder,
+        clock=clock or Sleepless(),
+        listener=listener,
+    )
+
+
+def responses(folder: Path, arm: str) -> list[dict[str, Any]]:
+    paths = sorted((folder / "responses").glob(f"*.{arm}.jsonl"))
+    return [record for path in paths for record in read_lines(path)]
+
+
+def test_every_passing_fault_is_recorded_asked_again_and_changes_no_number(
+    tmp_path: Path, servers: tuple[FaultyServer, FaultyServer]
+) -> None:
+    study = study_over(tmp_path, servers)
+    peace = run(study, tmp_path / "peace")
+    _, candidate = servers
+    # the first call of an arm warms it up, and is not recorded
+    candidate.faults = [None, *(fault for one in PASSING for fault in (one, None))]
+    clock = Sleepless()
+    disturbed = run(study, tmp_path / "disturbed", clock)
+    assert disturbed.faulted == 0
+    assert disturbed.recorded == disturbed.planned == peace.planned == 2 * (QUESTIONS + 2)
+    assert answered(tmp_path / "disturbed") == answered(tmp_path / "peace")
+    said = responses(tmp_path / "disturbed", "q8_0")
+    assert Counter(r["status"] for r in said) == {
+        "ok": QUESTIONS + 2,
+        "engine_error": len(PASSING) - 1,
+        "timeout": 1,
+    }
+    for record in said:
+        assert (record["output"] == "A") == (record["status"] == "ok")
+        assert (record["error"] is None) == (record["status"] == "ok")
+    # what the server asked for is waited for
+    assert {7.0, 3.0} <= set(clock.slept)
+    assert any(80 < seconds <= 90 for seconds in clock.slept)
+    # the reference was not disturbed, and was asked once a call
+    assert {r["status"] for r in responses(tmp_path / "disturbed", "f16")} == {"ok"}
+    numbers = [quantrial.analyze(tmp_path / name)["tasks"] for name in ("peace", "disturbed")]
+    for tasks in numbers:
+        for task in tasks.values():
+            task.pop("flow")
+    assert numbers[0] == numbers[1]
+
+
+def test_an_answer_of_another_model_is_a_fault_and_is_not_asked_again(
+    tmp_path: Path, servers: tuple[FaultyServer, FaultyServer]
+) -> None:
+    study = study_over(tmp_path, servers)
+    servers[1].faults = [None, "other_model"]
+    result = run(study, tmp_path / "run")
+    assert result.faulted == 1
+    (fault,) = [r for r in responses(tmp_path / "run", "q8_0") if r["status"] != "ok"]
+    assert (fault["output"], fault["attempt"]) == ("", 1)
+    assert "of the model 'another', and 'm' was asked" in fault["error"]
+
+
+def test_a_server_that_goes_on_failing_stops_the_run_with_what_it_said(
+    tmp_path: Path, servers: tuple[FaultyServer, FaultyServer]
+) -> None:
+    study = study_over(tmp_path, servers)
+    servers[1].always = "500"
+    with pytest.raises(EngineError, match=r"arm 'q8_0' failed 10 times in a row.*scripted 500"):
+        run(study, tmp_path / "run")
+    servers[1].always = None
+    text = study.read_text()
+    result = run_study(
+        parse_study(text), text=text, base=tmp_path, folder=tmp_path / "run", retry_faults=True
+    )
+    assert result.recorded < result.planned  # it asks again what failed, and nothing else
+    done = run(study, tmp_path / "run")
+    assert (done.recorded, done.faulted) == (done.planned, 0)
+
+
+def test_a_model_that_is_unloaded_in_mid_run_stops_it(
+    tmp_path: Path, servers: tuple[FaultyServer, FaultyServer]
+) -> None:
+    study = study_over(tmp_path, servers)
+    _, candidate = servers
+
+    def unload(progress: Progress) -> None:
+        if progress.done["q8_0"] == 5 and candidate.say.model == "m":
+            # its server is started anew with another model, as the first call after that finds out
+            candidate.down()
+            candidate.say = replace(candidate.say, model="another")
+            candidate.up()
+            candidate.faults = ["reset"]
+
+    with pytest.raises(ModelChangedError, match="does not serve 'm' any more; it has another"):
+        run(study, tmp_path / "run", listener=unload)
+    texts = [r for r in responses(tmp_path / "run", "q8_0") if r["status"] == "ok"]
+    assert len(texts) == 5
+
+
+def test_a_server_that_is_gone_for_a_moment_costs_an_attempt(
+    tmp_path: Path, servers: tuple[FaultyServer, FaultyServer]
+) -> None:
+    study = study_over(tmp_path, servers)
+    _, candidate = servers
+    gone: list[bool] = []
+
+    def away(progress: Progress) -> None:
+        if progress.done["q8_0"] == 5 and not gone:
+            gone.append(True)
+            candidate.down()
+
+    class Mending(Sleepless):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            candidate.up()
+
+    result = run(study, tmp_path / "run", Mending(), away)
+    assert (result.recorded, result.faulted) == (result.planned, 0)
+    (fault,) = [r for r in responses(tmp_path / "run", "q8_0") if r["status"] != "ok"]
+    assert "cannot be reached" in fault["error"]
+
+
+def test_no_file_of_a_run_holds_a_key_though_a_server_repeats_it(
+    tmp_path: Path, servers: tuple[FaultyServer, FaultyServer]
+) -> None:
+    study = study_over(tmp_path, servers)
+    servers[1].faults = [None, "echo", "reset", "401"]
+    result = run(study, tmp_path / "run")
+    assert result.faulted == 2  # a key that is not taken is not taken the second time
+    quantrial.analyze(tmp_path / "run")
+    quantrial.report(tmp_path / "run")
+    errors = [r["error"] for r in responses(tmp_path / "run", "q8_0") if r["error"]]
+    assert any("Incorrect API key provided: Bearer ***" in error for error in errors)
+    written = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    assert len(written) > 10
+    assert [path for path, content in written.items() if KEY.encode() in content] == []
