@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quantrial.analysis.methods import MOST_ITEMS, POWER, Contrast, items_from_spread
+from quantrial.analysis.methods import MOST_ITEMS, POWER, QUESTIONS, Contrast, items_from_spread
 from quantrial.errors import InsufficientDataError, StatisticsWarning
 from quantrial.stats import (
     EquivalenceResult,
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quantrial.analysis.outcomes import Panel
+
+
+_LEAST_TO_PLAN = 2  # items: one alone says nothing of how they vary
 
 
 class Calibrated:
@@ -160,6 +163,8 @@ class Calibrated:
         spread. Over clusters the spread is that of independent items that leave the same error.
         """
         mask, (r, c), e = self.panel.locate((contrast.reference, contrast.candidate), endpoint)
+        if contrast.n < _LEAST_TO_PLAN:
+            return dict.fromkeys(QUESTIONS)
         proportion = self.panel.endpoints[e].type == "proportion"
         if margin is None or not proportion or self.panel.clusters is not None:
             return self._items_of_score(contrast, self._scores[r, c, e], margin, family)

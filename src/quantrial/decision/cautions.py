@@ -70,6 +70,12 @@ def _cautions(trial: Trial) -> Iterator[dict[str, Any]]:
                 f"On {task} the reference itself is not shown to be above its floor "
                 f"({100 * floor:.0f} %): a loss could not show there."
             )
+        results = part["endpoints"][part["primary"]]
+        if any(one["ci_method"] == "refused" for one in results["contrasts"]):
+            said.append(
+                f"On {task} nothing is claimed: its clusters are too few to speak for others like "
+                "them. Sample more of them, or ask about these alone (`stratify`)."
+            )
         if flow["missing"]:
             were = "is" if flow["missing"] == 1 else "are"
             said.append(

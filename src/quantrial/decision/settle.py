@@ -23,10 +23,14 @@ def missing(trial: Trial, task: str, arm: str, tolerated: float | None = None) -
     if finding is None:
         return said | {"text": f"{arm} and {trial.reference} share no answered item on {work}."}
     said["because"] = finding["id"]
+    if finding["estimate"] is None:
+        name = finding["endpoint"].replace("_", "-")
+        why = f"one of the two has no {name}: nothing to find, or nothing found"
+        return said | {"text": f"{arm} cannot be compared with {trial.reference} on {work}: {why}."}
     if finding["verdict"] == "worse" and tolerated is None:
         return said | {"text": f"{arm} is worse on {work} ({points(finding['estimate'])})."}
     bar = finding["margin"] if tolerated is None else tolerated
-    beyond = finding["estimate"] is not None and finding["estimate"] <= -bar
+    beyond = finding["estimate"] <= -bar
     if tolerated is None or tolerated == finding["margin"]:
         needed = finding["items_needed"] or {}
         counts = [n for name in ("equivalence", "non_inferiority") if (n := needed.get(name))]
@@ -43,7 +47,7 @@ def missing(trial: Trial, task: str, arm: str, tolerated: float | None = None) -
         settle = f"{seen}; {settle}" if settle else seen
     return said | {
         "text": f"{arm} is undecided on {work}: "
-        f"{settle or 'too little differs to tell how many items would settle it'}."
+        f"{settle or 'what was seen does not tell how many items would settle it'}."
     }
 
 

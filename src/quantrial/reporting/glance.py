@@ -130,7 +130,7 @@ def _standing(summary: Document, task: str, arm: str) -> Standing:
         difference=points(one["estimate"]),
         range=span_in_words(one["ci"]),
         target=one["id"],
-        strip=one["id"],
+        strip="" if one["estimate"] is None else one["id"],
     )
 
 
