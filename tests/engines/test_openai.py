@@ -123,6 +123,10 @@ def test_what_is_asked_follows_the_request_and_the_options(server: FaultyServer)
     }
     llama = body(replace(TEXT, seed=2**32 - 1, grammar='root ::= "a"'), server="llama.cpp")
     assert (llama["seed"], llama["cache_prompt"], llama["grammar"]) == (0, False, 'root ::= "a"')
+    assert (llama["top_k"], llama["min_p"], llama["repeat_penalty"]) == (40, 0.05, 1)
+    assert body(TEXT, server="vllm")["repetition_penalty"] == 1
+    own = {"server": "vllm", "extra_body": {"top_k": 7}}
+    assert body(TEXT, **own)["top_k"] == 7
     cached = {"server": "llama.cpp", "prompt_cache": True}
     assert body(TEXT, **cached)["cache_prompt"] is True
     assert body(replace(TEXT, fresh=True), **cached)["cache_prompt"] is False

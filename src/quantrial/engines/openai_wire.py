@@ -26,6 +26,15 @@ SERVERS: Mapping[str, frozenset[str]] = {
     "vllm": _CORE | {"exact_length"},
     "sglang": _CORE | {"exact_length"},
 }
+# The sampling of the embedded engine, said in every call: a server's own defaults, or those that a
+# model brings along, may punish repetition or cut the distribution elsewhere.
+_TAIL = {"top_k": 40, "top_p": 0.95, "min_p": 0.05, "presence_penalty": 0, "frequency_penalty": 0}
+SAMPLING: Mapping[str, Mapping[str, float]] = {
+    "generic": {},
+    "llama.cpp": {**_TAIL, "repeat_penalty": 1},
+    "vllm": {**_TAIL, "repetition_penalty": 1},
+    "sglang": {**_TAIL, "repetition_penalty": 1},
+}
 _RANDOM_SEED = 2**32 - 1  # llama.cpp takes this seed to mean "any"
 _FINISH = {"eos_token": "stop", "stop_sequence": "stop"}  # TGI's words
 # an answer that ends so was kept back or given up by the server: whether asking again can help
@@ -53,6 +62,7 @@ def call_of(request: Request, dialect: Dialect) -> tuple[str, dict[str, Any]]:
         "temperature": request.temperature,
         "seed": request.seed,
         dialect.limit_key: request.max_tokens,
+        **SAMPLING[dialect.server],
     }
     if request.stop:
         body["stop"] = list(request.stop)
