@@ -30,7 +30,7 @@ def test_the_same_summary_is_drawn_the_same(trial: Trial, plots: dict[str, str])
 
 
 def test_there_is_a_panel_for_each_task(plots: dict[str, str]) -> None:
-    for name in ("pareto", "forest", "equivalence", "flips"):
+    for name in ("pareto", "forest", "equivalence", "flips", "flow"):
         assert {"reasoning", "extraction"} <= set(texts(plots[name]))
     assert "reasoning" in texts(plots["strata"])
     assert "extraction" in texts(plots["errors"])
@@ -173,4 +173,4 @@ def test_what_a_study_does_not_have_is_not_drawn(trial: Trial) -> None:
     del summary["tasks"]["names"], summary["speed"]["names"], summary["timeline"]
     summary["tasks"]["sums"]["strata"] = {}
     drawn = charts.draw(summary)
-    assert set(drawn) == {"pareto", "forest", "equivalence", "flips"}
+    assert set(drawn) == {"pareto", "forest", "equivalence", "flips", "flow"}

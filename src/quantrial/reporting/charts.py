@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from quantrial.reporting import charts_groups, charts_paired, charts_run
+from quantrial.reporting import charts_flow, charts_groups, charts_paired, charts_run
 from quantrial.reporting.chart_style import (
     BAND,
     HEIGHT,
@@ -51,6 +51,7 @@ def draw(summary: Document) -> dict[str, str]:
         "strata": charts_groups.strata(summary),
         "errors": charts_groups.errors(summary),
         "timeline": charts_run.timeline(summary),
+        "flow": [charts_flow.flow(summary, task) for task in tasks],
     }
     return {name: to_svg(parts) for name, parts in panels.items() if parts}
 

@@ -77,6 +77,13 @@ def _all(summary: Document) -> tuple[Plot, ...]:
             "comparisons of speed take arms at the same places.",
             _timeline_words(summary),
         ),
+        Plot(
+            "flow",
+            "What became of the calls",
+            "What became of every planned call. A fault of an engine is never a wrong answer: its "
+            "item is left out of the pairs it would have been in.",
+            " ".join(_flow_words(summary)),
+        ),
     )
 
 
@@ -177,3 +184,12 @@ def _timeline_words(summary: Document) -> str:
 
 def _pace(window: Document) -> float:
     return float(window["pace"])
+
+
+def _flow_words(summary: Document) -> list[str]:
+    return [
+        f"{task}: {plural(flow['planned'], 'call')} planned, {count(flow['answered'])} answered, "
+        f"{count(flow['faulted'])} ended in a fault, {count(flow['missing'])} not asked; "
+        f"{plural(flow['analysed_items'], 'item')} answered by every arm."
+        for task, flow in ((task, part["flow"]) for task, part in summary["tasks"].items())
+    ]

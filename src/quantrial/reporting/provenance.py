@@ -202,7 +202,9 @@ def _limits(study: Study, summary: Document, manifest: Manifest) -> Iterator[str
         yield "The git checkout held uncommitted changes when the run began."
 
 
-def reproduce_section(study: Study, summary: Document, decision: Document) -> Section:
+def reproduce_section(
+    study: Study, summary: Document, decision: Document, version: str | None
+) -> Section:
     """The commands that give this report again."""
     imported = any(task.source.type == "imported" for task in study.tasks.values())
     run = "quantrial import reference DIR -o RUN" if imported else "quantrial run study.yaml"
@@ -217,5 +219,17 @@ def reproduce_section(study: Study, summary: Document, decision: Document) -> Se
         "RUN is the folder that holds this report. The last command derives every number here "
         "again from the recorded answers, in seconds; the first one asks anew."
     )
-    group = Group("Commands", commands=commands)
-    return Section("reproduce", "How to reproduce", lead, (group,))
+    groups = (
+        Group("Commands", commands=commands),
+        Group("To cite this report", items=(_citation(study, summary, version),)),
+    )
+    return Section("reproduce", "How to reproduce", lead, groups)
+
+
+def _citation(study: Study, summary: Document, version: str | None) -> str:
+    made = f"quantrial {version}" if version else "quantrial"
+    return (
+        f"Study “{study.study}” (hash {short_hash(study.hash)}, seed {study.seed}): "
+        f"{listed(list(summary['arms']))}, compared by a paired trial with {made}, "
+        f"{summary['methods']} methods."
+    )

@@ -11,6 +11,7 @@ from quantrial.reporting import (
     contrasts,
     failures,
     glance,
+    methodology,
     noise,
     provenance,
     quality,
@@ -61,9 +62,11 @@ def build_view(
         behaviour.speed_section(summary),
         behaviour.power_section(summary),
         behaviour.flow_section(summary),
+        methodology.methods_section(summary),
+        methodology.checks_section(summary, decision),
         provenance.provenance_section(manifest, warnings),
         provenance.limits_section(study, summary, manifest),
-        provenance.reproduce_section(study, summary, decision),
+        provenance.reproduce_section(study, summary, decision, manifest.software.get("quantrial")),
     ]
     cards, seen = glance.cards(summary, decision), set[str]()
     return View(
@@ -124,6 +127,8 @@ _ADVICE = (
     ("avoid_for", "avoid-for", "Avoid for"),
     ("stay_when", "stay-when", "Stay when"),
     ("cautions", "cautions", "Cautions"),
+    ("risk", "risk", "What to expect"),
+    ("sensitivity", "sensitivity", "What would change this"),
     ("controls", "controls", "Could this trial see harm?"),
 )
 
@@ -135,15 +140,24 @@ def _entries(decision: Document) -> list[Document]:
     claims += [broken for one in (given or {}).get("rejected", ()) for broken in one["breaks"]]
     claims.append(decision["default"])
     for key, _, _ in _ADVICE:
-        claims += decision.get(key) or ()
+        claims += _said(decision, key)
     return claims
+
+
+def _said(decision: Document, key: str) -> list[Document]:
+    """List what the decision says under a key; of the risks, those that concern a candidate."""
+    found = decision.get(key) or ()
+    if key == "sensitivity":
+        return list(found["changes"]) if found else []
+    controls = {one["arm"] for one in decision.get("controls") or ()}
+    return [one for one in found if key != "risk" or one["arm"] not in controls]
 
 
 def _advice(decision: Document, seen: set[str]) -> list[Advice]:
     findings = decision["findings"]
     found = []
     for key, anchor, title in _ADVICE:
-        claims = tuple(explained(claim(entry, findings), seen) for entry in decision.get(key) or ())
+        claims = tuple(explained(claim(entry, findings), seen) for entry in _said(decision, key))
         if claims:
             found.append(Advice(anchor, title, claims))
     return found

@@ -1,0 +1,239 @@
+"""How the numbers came about, after whom, and what the study checks of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells
+from quantrial.reporting.formatting import clean, count, percent, plural, points, points_interval
+from quantrial.reporting.words import VERDICT_WORDS, endpoint, method, verdict
+
+Document = Mapping[str, Any]
+
+_TANGO = (
+    "Tango, T. (1998). Equivalence test and confidence interval for the difference in proportions "
+    "for the paired-sample design. Statistics in Medicine 17, 891-908."
+)
+_BOOTSTRAP = (
+    "Efron, B., Tibshirani, R. J. (1993). An Introduction to the Bootstrap. Chapman & Hall."
+)
+_CR2 = (
+    "Pustejovsky, J. E., Tipton, E. (2018). Small-sample methods for cluster-robust variance "
+    "estimation and hypothesis testing in fixed effects models. JBES 36, 672-683."
+)
+_TOST = (
+    "Schuirmann, D. J. (1987). A comparison of the two one-sided tests procedure and the power "
+    "approach. J. Pharmacokinet. Biopharm. 15, 657-680."
+)
+_SIGN_FLIP = (
+    "Good, P. (2005). Permutation, Parametric and Bootstrap Tests of Hypotheses, 3.6. Springer."
+)
+_MID_P = (
+    "Fagerland, M. W., Lydersen, S., Laake, P. (2013). The McNemar test for binary matched-pairs "
+    "data: mid-p and asymptotic are better than exact conditional. BMC Med. Res. Methodol. 13, 91."
+)
+_MCNEMAR = (
+    "McNemar, Q. (1947). Note on the sampling error of the difference between correlated "
+    "proportions. Psychometrika 12, 153-157."
+)
+_STUART = (
+    "Stuart, A. (1955). A test for homogeneity of the marginal distributions in a two-way "
+    "classification. Biometrika 42, 412-416."
+)
+# name of a method -> what it does, where it comes from
+_DESCRIBED = {
+    "wilson": (
+        "Score interval of one proportion.",
+        "Wilson, E. B. (1927). Probable inference, the law of succession, and statistical "
+        "inference. JASA 22, 209-212.",
+    ),
+    "score": (
+        "Interval and tests of a paired difference from one construction: the variance is taken "
+        "under the difference that is tested.",
+        _TANGO,
+    ),
+    "score-strata": ("The same, with the variance within strata.", _TANGO),
+    "score-clusters": ("The same over clusters, with few-cluster degrees of freedom.", _CR2),
+    "score-tost": ("Two one-sided score tests at the margin.", _TOST),
+    "score-strata-tost": ("Two one-sided score tests at the margin, within strata.", _TOST),
+    "score-clusters-tost": ("Two one-sided score tests at the margin, over clusters.", _TOST),
+    "mcnemar-midp": ("Test of a difference, from the items whose answer turned.", _MID_P),
+    "mcnemar-exact": ("Exact test of a difference, from the items that turned.", _MCNEMAR),
+    "mcnemar-yates": ("Chi-squared test of a difference, with Yates's correction.", _MCNEMAR),
+    "sign-flip": ("The arms' labels are swapped within items, at random and often.", _SIGN_FLIP),
+    "sign-flip-exact": ("The arms' labels are swapped within items, in every way.", _SIGN_FLIP),
+    "bootstrap-percentile": ("Items are drawn again, both arms together.", _BOOTSTRAP),
+    "cluster-bootstrap-percentile": ("Whole clusters are drawn again.", _BOOTSTRAP),
+    "bootstrap-centred": (
+        "The bootstrap distribution, centred at no difference.",
+        "Hall, P., Wilson, S. R. (1991). Two guidelines for bootstrap hypothesis testing. "
+        "Biometrics 47, 757-762.",
+    ),
+    "bootstrap-tost": ("The bootstrap distribution, centred at either margin.", _TOST),
+    "interaction-permutation": (
+        "Whether a difference varies over strata: strata are exchanged between items.",
+        _SIGN_FLIP,
+    ),
+    "stuart-maxwell": ("Whether letters are preferred otherwise.", _STUART),
+    "stuart-maxwell-exact": ("Whether letters are preferred otherwise, exactly.", _STUART),
+    "holm": (
+        "p-values of all pairs of arms, adjusted together.",
+        "Holm, S. (1979). A simple sequentially rejective multiple test procedure. Scand. J. "
+        "Statist. 6, 65-70.",
+    ),
+}
+
+
+def methods_section(summary: Document) -> Section:
+    """Say in words how the numbers of this report were computed, and after whom."""
+    used = [name for name in dict.fromkeys((*_used(summary), "holm")) if name in _DESCRIBED]
+    described = tuple(
+        f"{method(name).removesuffix(' tost')}: {_DESCRIBED[name][0]}" for name in used
+    )
+    references = tuple(sorted({_DESCRIBED[name][1] for name in used}))
+    verdicts = (
+        f"Equivalent: a loss and a gain of the margin are both ruled out, each at "
+        f"{percent(summary['alpha'], 0)}. Non-inferior: the loss is. Better or worse: a difference "
+        "is shown after adjustment for the number of pairs, and neither of these is. Inconclusive: "
+        "none of it. An inconclusive verdict is never read as equality."
+    )
+    pairing = (
+        "Every arm answered the same items. A contrast is candidate minus reference on the items "
+        "both answered; the spread within items is what counts, so few items that turn give narrow "
+        "intervals."
+    )
+    lead = f"The {summary['methods']} set of methods; docs/methods.md tells them in full."
+    return Section(
+        "methods",
+        "Methods",
+        lead,
+        (
+            Group("How arms are compared", items=(pairing, verdicts)),
+            Group("Methods used", items=described),
+            Group("After whom", items=references, folded=True),
+        ),
+    )
+
+
+def _used(summary: Document) -> Iterator[str]:
+    for part in summary["tasks"].values():
+        for results in part["endpoints"].values():
+            for one in (*results["arms"].values(), *results["equivalence"]):
+                yield one["method"]
+            for one in results["contrasts"]:
+                yield from (one["ci_method"], one["p_method"])
+        for one in part.get("failure_contrasts") or ():
+            yield from (one["ci_method"], one["p_method"])
+        for one in (*(part.get("heterogeneity") or ()), *(part.get("letter_shifts") or ())):
+            if one.get("method"):
+                yield one["method"]
+
+
+def checks_section(summary: Document, decision: Document) -> Section:
+    """Put together what speaks for and against trusting this study."""
+    groups = [
+        _controls(summary, decision),
+        _missing(summary),
+        _disagreements(summary, decision),
+    ]
+    lead = "Could this study have seen harm, and does its answer hang on a choice?"
+    return Section("checks", "Checks", lead, tuple(groups))
+
+
+def _controls(summary: Document, decision: Document) -> Group:
+    said = [clean(one["text"]) for one in decision.get("controls") or ()]
+    if not said:
+        said = ["There is no arm damaged on purpose: nothing shows that harm would be found."]
+    floors = [
+        f"{part['workload']}: the reference reaches "
+        f"{percent(_own(part, summary['reference']))}, blind guessing {percent(part['chance'])}."
+        for part in summary["tasks"].values()
+        if part.get("chance") is not None
+    ]
+    return Group("Positive control and floor", items=(*said, *map(clean, floors)))
+
+
+def _own(part: Document, arm: str) -> float | None:
+    found = part["endpoints"][part["primary"]]["arms"].get(arm)
+    return found["estimate"] if found else None
+
+
+def _missing(summary: Document) -> Group:
+    rows = []
+    for task, part in summary["tasks"].items():
+        for name, results in part["endpoints"].items():
+            for one in results["contrasts"]:
+                worst = one.get("worst_case")
+                if worst:
+                    rows.append(
+                        Row(
+                            (
+                                Cell(f"{one['candidate']} vs {one['reference']}", target=one["id"]),
+                                Cell(f"{task}, {endpoint(name)}"),
+                                Cell(count(worst["missing_candidate"])),
+                                Cell(count(worst["missing_reference"])),
+                                Cell(points(one["estimate"])),
+                                Cell(points(worst["bound"])),
+                            )
+                        )
+                    )
+    if not rows:
+        flows = [part["flow"] for part in summary["tasks"].values()]
+        lost = sum(flow["faulted"] + flow["missing"] for flow in flows)
+        words = (
+            "No answer is missing: nothing to bound."
+            if not lost
+            else f"{plural(lost, 'answer')} missing; no bound can be given for these endpoints."
+        )
+        return Group("Missing answers", notes=(words,))
+    table = Table(
+        "differences with every missing answer held against the candidate",
+        (
+            Column("contrast", numeric=False),
+            Column("endpoint", numeric=False),
+            Column("missing there", hint="items that the candidate gave no answer to"),
+            Column("missing here", hint="items that the reference gave no answer to"),
+            Column("difference"),
+            Column("at worst", hint="every missing answer counted against the candidate"),
+        ),
+        tuple(rows),
+    )
+    return Group("Missing answers", tables=(table,))
+
+
+def _disagreements(summary: Document, decision: Document) -> Group:
+    rows = []
+    for part in summary["tasks"].values():
+        for one in part.get("disagreements") or ():
+            finding = decision["findings"].get(one["id"])
+            said = {name: value for name, value in one.items() if name != "id"}
+            rows.append(
+                Row(
+                    (
+                        Cell(one["id"], target=one["id"] if finding else ""),
+                        Cell("" if finding is None else points_interval(finding["ci"])),
+                        Cell(_verdict(said.get("calibrated"))),
+                        Cell(_verdict(said.get("classic"))),
+                    )
+                )
+            )
+    title = "Classic against calibrated"
+    if not rows:
+        words = "Both sets of methods come to the same verdict on every primary contrast."
+        return Group(title, notes=(words,))
+    table = Table(
+        "contrasts on which the two sets of methods disagree",
+        (
+            Column("finding", numeric=False),
+            Column("interval"),
+            Column("calibrated", numeric=False),
+            Column("classic", numeric=False),
+        ),
+        tuple(rows),
+    )
+    return Group(title, tables=(table,))
+
+
+def _verdict(name: str | None) -> str:
+    return "" if name is None else verdict(name) if name in VERDICT_WORDS else name

@@ -1,0 +1,85 @@
+"""The methods in words and the checks, against the summary they speak of."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from quantrial.decision import decide_from
+from reporting.test_numbers import number
+from reporting.trials import Trial, markdown_tables
+
+
+def used(trial: Trial) -> set[str]:
+    names = set()
+    for part in trial.summary["tasks"].values():
+        for results in part["endpoints"].values():
+            names |= {one["method"] for one in results["arms"].values()}
+            names |= {one["p_method"] for one in results["contrasts"]}
+    return names
+
+
+def test_each_method_is_described_with_its_reference(
+    trial: Trial, documents: dict[str, str]
+) -> None:
+    text = documents["report.md"].replace("\\", "")
+    said = text.split("### Methods used")[1].split("###")[0]
+    assert {"wilson", "mcnemar-midp"} <= used(trial)
+    for words in ("Wilson score", "McNemar, mid-p", "holm"):
+        assert words in said
+    section = text.split("### After whom")[1].split("\n## ")[0]
+    for author in ("Wilson, E. B. (1927)", "Fagerland", "Holm, S. (1979)", "Tango, T. (1998)"):
+        assert section.count(author) == 1
+    # what was not used is not cited
+    assert "Efron" not in section
+
+
+def test_missing_answers_are_bounded(trial: Trial) -> None:
+    summary = trial.copied()
+    one = summary["tasks"]["sums"]["endpoints"]["accuracy"]["contrasts"][0]
+    one["worst_case"] = {"bound": -0.0625, "n": 24, "missing_candidate": 2, "missing_reference": 1}
+    text = trial.with_summary(summary).render()["report.md"].replace("\\", "")
+    (rows,) = markdown_tables(text)["Missing answers"]
+    row = next(
+        row for row in rows if row["contrast"] == "q8_0 vs f16" and "accuracy" in row["endpoint"]
+    )
+    assert (row["missing there"], row["missing here"]) == ("2", "1")
+
+
+def test_sets_of_methods_that_disagree_are_named(trial: Trial) -> None:
+    summary = trial.copied()
+    part = summary["tasks"]["sums"]
+    finding = part["endpoints"]["accuracy"]["contrasts"][0]["id"]
+    part["disagreements"] = [{"id": finding, "calibrated": "inconclusive", "classic": "equivalent"}]
+    text = trial.with_summary(summary).render()["report.md"].replace("\\", "")
+    (rows,) = markdown_tables(text)["Classic against calibrated"]
+    assert rows[0]["finding"] == finding
+    assert (rows[0]["calibrated"], rows[0]["classic"]) == ("○ inconclusive", "● equivalent")
+    for each in summary["tasks"].values():
+        each["disagreements"] = []
+    text = trial.with_summary(summary).render()["report.md"]
+    assert "Both sets of methods come to the same verdict" in text
+
+
+def test_controls_and_floor_are_told(trial: Trial, documents: dict[str, str]) -> None:
+    text = documents["report.md"].replace("\\", "")
+    section = text.split("### Positive control and floor")[1].split("###")[0]
+    assert "There is no arm damaged on purpose" in section
+    assert number(section.split("blind guessing")[1]) == trial.summary["tasks"]["sums"]["chance"]
+
+
+def test_risk_and_what_would_change_the_answer_are_on_the_first_screen(trial: Trial) -> None:
+    decision = decide_from(trial.summary)
+    page = replace(trial, decision=decision).render()["report.html"]
+    text = re.sub(r"<[^>]+>", "", page)
+    assert decision["risk"]
+    assert decision["sensitivity"]["changes"]
+    for one in (*decision["risk"], *decision["sensitivity"]["changes"]):
+        assert re.sub(r"\s+", " ", one["text"]).replace("'", "&#39;") in re.sub(r"\s+", " ", text)
+
+
+def test_the_citation_names_study_seed_and_version(trial: Trial, documents: dict[str, str]) -> None:
+    text = documents["report.md"].replace("\\", "")
+    section = text.split("### To cite this report")[1]
+    assert f"hash {trial.study.hash[:12]}, seed {trial.study.seed}" in section
+    assert trial.manifest.software["quantrial"] in section
