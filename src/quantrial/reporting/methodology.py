@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells
+from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table
 from quantrial.reporting.formatting import clean, count, percent, plural, points, points_interval
 from quantrial.reporting.words import VERDICT_WORDS, endpoint, method, verdict
 
