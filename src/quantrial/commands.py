@@ -239,21 +239,18 @@ def report(run: Path | str) -> ReportFiles:
     are kept.
     """
     from quantrial.reporting import write_report
-    from quantrial.running.manifest import differences
     from quantrial.running.store import DECISION, RunFolder
 
     folder = RunFolder(Path(run))
     study, summary, decision = decided(folder.path)
     folder.write_document(DECISION, decision)
     manifest = folder.read_manifest()
-    warnings = differences(manifest.arms, study.reference)
     return write_report(
         folder.path,
         study,
         summary,
         decision,
         manifest,
-        warnings=warnings,
         outcomes=score_run(folder.path),
     )
 

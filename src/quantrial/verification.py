@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import quantrial
 from quantrial.commands import derive_summary, score_run
 from quantrial.decision import constraints_of, decide_from
-from quantrial.running.manifest import differences
 from quantrial.running.ordering import planned_calls, recorded_order
 from quantrial.running.store import DECISION, SUMMARY, RunFolder
 from quantrial.study import load_study
@@ -74,7 +73,7 @@ def verify_run(folder: Path) -> Verification:
     drifts += document_drifts(DECISION, decision, decided)
     drifts += _report_drifts(run, study, derived, decided)
     drifts += _plot_drifts(run, derived)
-    warnings = differences(manifest.arms, study.reference)
+    warnings = [one["text"] for one in derived["assay"] if one["status"] in ("warn", "fail")]
     version = manifest.software.get("quantrial")
     if version not in (None, quantrial.__version__):
         warnings.append(f"the run was made by quantrial {version}; this is {quantrial.__version__}")
@@ -145,10 +144,7 @@ def _report_drifts(
     from quantrial.reporting import render_documents
 
     manifest = run.read_manifest()
-    warnings = differences(manifest.arms, study.reference)
-    rendered = render_documents(
-        study, summary, decision, manifest, warnings=warnings, outcomes=score_run(run.path)
-    )
+    rendered = render_documents(study, summary, decision, manifest, outcomes=score_run(run.path))
     for name, text in rendered.items():
         path = run.path / name
         if not path.is_file():

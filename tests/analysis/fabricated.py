@@ -96,6 +96,7 @@ def make_response(item: Item, arm: str, output: str, **changes: Any) -> Response
         "completion_tokens": 4,
         "timing": {"load": None, "prompt": 0.5, "decode": 0.1, "wall": 0.6},
         "started_at": "2026-01-01T00:00:00Z",
+        "prompt_sha256": f"shown {item.id}",
     }
     return Response(**(values | changes))
 

@@ -93,6 +93,8 @@ def test_a_fault_leaves_its_pair_out_and_no_other() -> None:
         "analysed_items": 2,
         "retries": {"ref": 0, "new": 0, "old": 0},
         "faults": {"ref": 0, "new": 1, "old": 1},
+        "unlike_items": 0,
+        "unhashed_items": 0,
     }
 
 

@@ -186,9 +186,17 @@ def scripts(html: str) -> list[str]:
 
 
 def test_arms_that_differ_in_more_than_weights_are_named(trial: Trial) -> None:
-    documents = replace(trial, warnings=["q8_0 and f16 differ: tokenizer"]).render()
+    summary = trial.copied()
+    said = {"id": "tokenizer", "status": "fail", "text": "q8_0 and f16 differ in their tokenizer"}
+    summary["assay"] = [one for one in summary["assay"] if one["id"] != "tokenizer"] + [said]
+    documents = trial.with_summary(summary).render()
     for text in documents.values():
-        assert "q8_0 and f16 differ: tokenizer" in text
+        assert "Is it the experiment it claims to be?" in text
+        assert text.count("q8_0 and f16 differ in their tokenizer") >= 1
+        assert "Q8_0 and f16 differ in their tokenizer" in text, "and among the cautions"
+    markdown = documents["report.md"]
+    section = markdown[markdown.index("Is it the experiment") :]
+    assert section.index("✗ Does not hold") < section.index("✓ Holds"), "what failed comes first"
 
 
 def test_limits_say_what_was_not_varied(trial: Trial, documents: dict[str, str]) -> None:
@@ -307,7 +315,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, trial: Trial) -> Trial:
             for k, v in bad.manifest.arms.items()
         },
     )
-    return replace(bad.with_summary(summary), manifest=manifest, warnings=[HOSTILE])
+    summary["assay"].append({"id": HOSTILE, "status": "fail", "text": HOSTILE})
+    return replace(bad.with_summary(summary), manifest=manifest)
 
 
 def test_hostile_text_is_inert_in_html(hostile: Trial, documents: dict[str, str]) -> None:

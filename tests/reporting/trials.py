@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -30,7 +30,6 @@ class Trial:
     summary: dict[str, Any]
     decision: dict[str, Any]
     manifest: Manifest
-    warnings: Sequence[str] = ()
     outcomes: Mapping[str, TaskOutcomes] | None = None
 
     def render(self) -> dict[str, str]:
@@ -39,7 +38,6 @@ class Trial:
             self.summary,
             self.decision,
             self.manifest,
-            warnings=self.warnings,
             outcomes=self.outcomes,
         )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quantrial.analysis.shown import leave_out_unlike
 from quantrial.errors import DataError
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ class Flow:
 
     By arm: `retries` is how often a call was asked again after a fault, `faults` how many calls got
     no answer in the end. The second answers of the reference are not among any of these.
+    `unlike_items` were not shown to all arms as the same bytes, and are left out of everything that
+    is compared; of `unhashed_items` it is not known.
     """
 
     planned: int
@@ -104,6 +107,8 @@ class Flow:
     analysed_items: int
     retries: Mapping[str, int] = field(default_factory=dict)
     faults: Mapping[str, int] = field(default_factory=dict)
+    unlike_items: int = 0
+    unhashed_items: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +153,7 @@ def score_task(
         stratum: metadata key of the fixed groups that the sample was balanced over.
     """
     index = {item.id: i for i, item in enumerate(items)}
+    rows: dict[str, list[Response | None]] = {}
     chosen: dict[str, tuple[Response | None, ...]] = {}
     outcomes: dict[str, tuple[Outcome | None, ...]] = {}
     again: dict[str, dict[int, tuple[Response, Outcome]]] = {}
@@ -171,6 +177,10 @@ def score_task(
             duplicates += row[at] is not None
             row[at] = response
         faults[arm] = {one: last for one, last in failed.items() if row[index[one]] is None}
+        rows[arm] = row
+    answered = sum(response is not None for row in rows.values() for response in row)
+    unlike, unhashed = leave_out_unlike(rows, again)
+    for arm, row in rows.items():
         chosen[arm] = tuple(row)
         outcomes[arm] = tuple(
             None if response is None else task.score(item, response.output)
@@ -181,7 +191,7 @@ def score_task(
         panel = replace(panel, clusters=labels(items, cluster))
     if items and stratum is not None:
         panel = replace(panel, strata=labels(items, stratum))
-    planned, answered = len(items) * len(responses), int(panel.answered.sum())
+    planned = len(items) * len(responses)
     faulted = sum(map(len, faults.values()))
     flow = Flow(
         planned=planned,
@@ -192,6 +202,8 @@ def score_task(
         analysed_items=int(panel.answered.all(axis=1).sum()),
         retries=retries,
         faults={arm: len(lost) for arm, lost in faults.items()},
+        unlike_items=unlike,
+        unhashed_items=unhashed,
     )
     return TaskOutcomes(task, tuple(items), chosen, outcomes, flow, panel, again, faults)
 

@@ -9,6 +9,7 @@ from quantrial.analysis.outcomes import TaskOutcomes, plain
 from quantrial.analysis.speed import speed
 from quantrial.analysis.task_summary import METHODS, TaskSummary
 from quantrial.analysis.timeline import timeline
+from quantrial.assay import Check, arm_checks, as_documents, outcome_checks
 from quantrial.errors import StudyError
 from quantrial.stats import holm, intersection_union
 
@@ -59,6 +60,7 @@ def summarise(
             }
             for name, arm in study.arms.items()
         },
+        "assay": list(as_documents(_assay(study, arms, tasks))),
         "tasks": tasks,
         "statements": list(_statements(study, tasks)),
         "speed": {
@@ -69,6 +71,18 @@ def summarise(
     }
     result: dict[str, Any] = plain(document)
     return result
+
+
+def _assay(
+    study: Study, arms: Mapping[str, Mapping[str, Any]], tasks: Mapping[str, Any]
+) -> tuple[Check, ...]:
+    """Check whether the study is the experiment it claims to be."""
+    controls = [name for name, arm in study.arms.items() if arm.control]
+    records = {name: arms[name] for name in study.arms}
+    return (
+        *arm_checks(records, study.reference, controls),
+        *outcome_checks(tasks, study.reference, controls),
+    )
 
 
 def _statements(study: Study, tasks: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -30,6 +30,7 @@ from quantrial.analysis.failure_modes import (
     flips_by,
     letter_shift,
 )
+from quantrial.analysis.floors import always_empty, chance
 from quantrial.analysis.heterogeneity import heterogeneity
 from quantrial.analysis.methods import POWER, Methods
 from quantrial.analysis.outcomes import Panel, TaskOutcomes, labels
@@ -81,7 +82,8 @@ class TaskSummary:
             "workload": self.spec.workload,
             "primary": primary,
             "margin": self.study.margin_of(self.name),
-            "chance": self._chance(),
+            "chance": chance(self.scored),
+            "always_empty": always_empty(self.scored),
             "flow": asdict(self.scored.flow),
             "endpoints": endpoints,
             "flips": [self._flips(r, c) for r, c in self.pairs],
@@ -248,12 +250,6 @@ class TaskSummary:
             resamples=draws if most is None else min(draws, most),
             alpha=self.study.alpha,
         )
-
-    def _chance(self) -> float | None:
-        """Accuracy of guessing blindly; None where nothing is guessed."""
-        if self.scored.task.kind != "choice" or not self.scored.items:
-            return None
-        return float(np.mean([1 / len(item.content["options"]) for item in self.scored.items]))
 
     def _endpoint(self, methods: Methods, endpoint: str) -> dict[str, Any]:
         arms = {}

@@ -140,6 +140,9 @@ def plan(found: Plan) -> None:
     print(f"Time: {duration(found.seconds)}" + ("" if found.seconds else "; --probe times it"))
     for warning in found.warnings:
         print(f"warning: {warning}")
+    for check in found.assay:
+        if check.status in ("warn", "fail"):
+            print(f"warning: {check.text}")
     if not found.fits:
         print("This does not fit: all arms are held in memory at once.")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from quantrial.assay import at_floor
 from quantrial.decision.noise import noise, uneven_faults
 from quantrial.decision.trial import Trial
 from quantrial.decision.words import Document, carrying_p, counted, entry, listed, p_value
@@ -14,6 +15,7 @@ def cautions(trial: Trial, default: Document) -> list[dict[str, Any]]:
     """List what the data could not show, what is missing, and where methods disagree."""
     return [
         *noise(trial),
+        *_assay(trial),
         *_cautions(trial),
         *uneven_faults(trial),
         *_unadjusted(trial, default),
@@ -31,7 +33,7 @@ def blindness(trial: Trial) -> list[str]:
     said += [
         f"{trial.reference} is not shown to be above its floor on {trial.named(task)}"
         for task, part in trial.tasks.items()
-        if at_floor(trial, part)
+        if at_floor(part, trial.reference)
     ]
     return said
 
@@ -41,13 +43,16 @@ def unseen_controls(trial: Trial) -> bool:
     return bool(trial.controls) and not any(map(trial.worse, trial.controls))
 
 
-def at_floor(trial: Trial, part: Document) -> bool:
-    """Whether the reference is not shown to be above chance on a task: a loss could not show."""
-    own = part["endpoints"][part["primary"]]["arms"].get(trial.reference)
-    if own is None or own["estimate"] is None:
-        return False
-    least = own["estimate"] if own["ci"][0] is None else own["ci"][0]
-    return bool(least <= (part.get("chance") or 0.0))
+# what the checks of the assay say that nothing else here does
+_ASSAYED = ("weights", "tokenizer", "template", "prompts")
+
+
+def _assay(trial: Trial) -> Iterator[dict[str, Any]]:
+    """Say where the comparison is not the one it claims to be."""
+    for check in trial.summary.get("assay", ()):
+        if check["status"] == "fail" and check["id"] in _ASSAYED:
+            text = check["text"]
+            yield entry(f"{text[0].upper()}{text[1:]}.", [])
 
 
 def _cautions(trial: Trial) -> Iterator[dict[str, Any]]:
@@ -65,7 +70,7 @@ def _cautions(trial: Trial) -> Iterator[dict[str, Any]]:
                 f"On {task} there was nothing to find and {trial.reference} found nothing: its "
                 f"{part['primary'].replace('_', '-')} has no value."
             )
-        elif at_floor(trial, part):
+        elif at_floor(part, trial.reference):
             said.append(
                 f"On {task} the reference itself is not shown to be above its floor "
                 f"({100 * floor:.0f} %): a loss could not show there."

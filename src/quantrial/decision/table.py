@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from quantrial.decision.cautions import at_floor, unseen_controls
+from quantrial.assay import at_floor
+from quantrial.decision.cautions import unseen_controls
 from quantrial.decision.trial import Trial
 
 
@@ -27,7 +28,7 @@ def picker(trial: Trial) -> dict[str, Any]:
             task: {
                 "workload": trial.workload(task),
                 "margin": part["margin"],
-                "at_floor": at_floor(trial, part),
+                "at_floor": at_floor(part, trial.reference),
                 "arms": {arm: _row(trial, task, arm) for arm in arms},
             }
             for task, part in trial.tasks.items()

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from quantrial.decision.words import Document, ratio
-
-# The number of bits in the name of a type: Q4_K_M, IQ3_XS, BF16, FP8, INT8, 4-bit; not 3.1 or 8B.
-_BITS = re.compile(
-    r"(?<![a-z])(?:iq|tq|q|bf|fp|f|mxfp|nvfp|nf|int|w)_?(?P<a>\d+)|(?P<b>\d+)[ _-]?bit"
-)
+from quantrial.precision import bits_of
 
 SHOWN = ("equivalent", "non_inferior", "better")  # verdicts that rule out a loss of the margin
 
@@ -148,11 +143,8 @@ class Trial:
 
 def _bits(quantization: str | None, arm: str) -> float | None:
     """Read the bits a weight from the name of a type, or of the arm where that says nothing."""
-    for name in (quantization, arm):
-        found = _BITS.search((name or "").lower())
-        if found:
-            return float(found["a"] or found["b"])
-    return None
+    bits = bits_of(quantization)
+    return bits_of(arm) if bits is None else bits
 
 
 def _findings(summary: Document) -> Iterator[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from quantrial.assay import Check
 from quantrial.design.power import APPROXIMATE, detectable_by_flips, spread_power
 from quantrial.stats import (
     detectable_difference,
@@ -118,7 +119,8 @@ class Plan:
     """Everything that is known before the first recorded call.
 
     `memory_needed` is the weights of all arms, which are held at once; `memory_available` what the
-    machine has left. `seconds` is None without a probe.
+    machine has left. `seconds` is None without a probe. `assay` says whether the arms differ in
+    their precision and in nothing else.
     """
 
     study: str
@@ -130,6 +132,7 @@ class Plan:
     memory_available: int | None
     seconds: float | None
     warnings: tuple[str, ...]
+    assay: tuple[Check, ...] = ()
 
     @property
     def fits(self) -> bool:

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import importlib.resources
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -38,7 +38,6 @@ def render_documents(
     decision: Mapping[str, Any],
     manifest: Manifest,
     *,
-    warnings: Sequence[str] = (),
     outcomes: Outcomes | None = None,
 ) -> dict[str, str]:
     """Render the report; the same input gives the same text, wherever and whenever.
@@ -48,7 +47,6 @@ def render_documents(
         summary: `quantrial.summary/1`.
         decision: `quantrial.decision/1`.
         manifest: what ran.
-        warnings: sentences on arms that differ in more than their weights.
         outcomes: the scored answers, which the page lets its reader look through.
 
     Returns:
@@ -56,9 +54,7 @@ def render_documents(
         that of `report-data.js` too.
     """
     plots = charts.draw(summary)
-    return render_with(
-        plots, study, summary, decision, manifest, warnings=warnings, outcomes=outcomes
-    )
+    return render_with(plots, study, summary, decision, manifest, outcomes=outcomes)
 
 
 def render_with(
@@ -68,11 +64,10 @@ def render_with(
     decision: Mapping[str, Any],
     manifest: Manifest,
     *,
-    warnings: Sequence[str] = (),
     outcomes: Outcomes | None = None,
 ) -> dict[str, str]:
     """Render the report around plots that are drawn already."""
-    view = build_view(study, summary, decision, manifest, warnings=warnings, drawn=tuple(plots))
+    view = build_view(study, summary, decision, manifest, drawn=tuple(plots))
     headings = {one: slug(title) for one, title in contrast_headings(summary).items()}
     inline = {name: Markup(inlined(svg)) for name, svg in plots.items()}
     small = {name: Markup(svg) for name, svg in strips(summary).items()}

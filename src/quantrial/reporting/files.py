@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +46,6 @@ def write_report(
     decision: Mapping[str, Any],
     manifest: Manifest,
     *,
-    warnings: Sequence[str] = (),
     outcomes: Outcomes | None = None,
 ) -> ReportFiles:
     """Write `report.md`, `report.html` and `plots/` into a run folder.
@@ -57,16 +56,13 @@ def write_report(
         summary: `quantrial.summary/1`.
         decision: `quantrial.decision/1`.
         manifest: what ran.
-        warnings: sentences on arms that differ in more than their weights.
         outcomes: the scored answers, which the page lets its reader look through.
 
     Raises:
         RunFolderError: the folder is read-only or full; each file there is the old or the new one.
     """
     plots = charts.draw(summary)
-    documents = render_with(
-        plots, study, summary, decision, manifest, warnings=warnings, outcomes=outcomes
-    )
+    documents = render_with(plots, study, summary, decision, manifest, outcomes=outcomes)
     images = []
     for name, svg in plots.items():
         for path, data in (

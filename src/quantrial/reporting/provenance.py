@@ -25,13 +25,9 @@ if TYPE_CHECKING:
 Document = Mapping[str, Any]
 
 
-def provenance_section(manifest: Manifest, warnings: Sequence[str]) -> Section:
+def provenance_section(manifest: Manifest) -> Section:
     """Name everything that the numbers depend on."""
     groups = []
-    if warnings:
-        groups.append(
-            Group("Arms that differ in more than their weights", items=tuple(map(str, warnings)))
-        )
     for arm, record in manifest.arms.items():
         groups.append(Group(f"Arm: {arm}", facts=tuple(_arm(record)), folded=True))
     for task, record in manifest.tasks.items():

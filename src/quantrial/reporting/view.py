@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from quantrial.reporting import (
+    assay,
     behaviour,
     constrained,
     contrasts,
@@ -40,7 +41,6 @@ def build_view(
     decision: Document,
     manifest: Manifest,
     *,
-    warnings: Sequence[str] = (),
     drawn: Collection[str] = (),
 ) -> View:
     """Put everything the report says into words and tables; `drawn` are the plots there are."""
@@ -63,8 +63,9 @@ def build_view(
         behaviour.power_section(summary),
         behaviour.flow_section(summary),
         methodology.methods_section(summary),
+        assay.assay_section(summary),
         methodology.checks_section(summary, decision),
-        provenance.provenance_section(manifest, warnings),
+        provenance.provenance_section(manifest),
         provenance.limits_section(study, summary, manifest),
         provenance.reproduce_section(study, summary, decision, manifest.software.get("quantrial")),
     ]

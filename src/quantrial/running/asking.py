@@ -12,6 +12,7 @@ from quantrial.errors import (
     EngineTimeoutError,
     ModelChangedError,
 )
+from quantrial.records import sha256_of
 
 if TYPE_CHECKING:
     from quantrial.engines.base import Engine
@@ -42,6 +43,18 @@ def request_for(prompt: Prompt, study: Study, task: str) -> Request:
         seed=study.seed,
         timeout=study.tasks[task].timeout,
     )
+
+
+def asked_sha256(prompt: Prompt, request: Request) -> str:
+    """Hash what an arm is asked: all that decides its answer beside its weights and its options.
+
+    That is messages (with the system's) or text, longest answer, stop texts, grammar and schema;
+    and temperature and seed where the answer is drawn: a greedy one does not depend on the seed.
+    """
+    asked = prompt.canonical()
+    if request.temperature:
+        asked |= {"temperature": request.temperature, "seed": request.seed}
+    return sha256_of(asked)
 
 
 def attempt(engine: Engine, request: Request) -> Attempt:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from quantrial.assay import arm_checks
 from quantrial.design.plan import (
     ArmPlan,
     EndpointMargin,
@@ -17,7 +18,7 @@ from quantrial.design.plan import (
 from quantrial.running.arms import arm_records, opened_engines
 from quantrial.running.fetch import missing_models, refuse_missing
 from quantrial.running.guard import refuse_unable
-from quantrial.running.manifest import available_memory, differences
+from quantrial.running.manifest import available_memory
 from quantrial.running.ordering import choose_order, fit_together, planned_calls
 from quantrial.running.prepare import Prepared, prepare
 from quantrial.running.probing import probe as timed
@@ -49,6 +50,7 @@ def plan_study(study: Study, *, base: Path, probe: bool = False) -> Plan:
     calls = planned_calls(order, prepared.ids, study)
     seconds = {name: one.seconds for name, one in probes.items()}
     tasks = tuple(_task_plan(study, prepared, name) for name in prepared.tasks)
+    controls = [name for name, arm in study.arms.items() if arm.control]
     sizes = [record["bytes_on_disk"] for record in records.values()]
     return Plan(
         study=study.study,
@@ -73,10 +75,8 @@ def plan_study(study: Study, *, base: Path, probe: bool = False) -> Plan:
         memory_needed=None if None in sizes else sum(sizes),
         memory_available=available_memory(),
         seconds=sum(sum(by_task.values()) for by_task in seconds.values()) if probe else None,
-        warnings=(
-            *(said for task in tasks for said in task.warnings),
-            *differences(records, study.reference),
-        ),
+        warnings=tuple(said for task in tasks for said in task.warnings),
+        assay=arm_checks(records, study.reference, controls),
     )
 
 

@@ -13,8 +13,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from quantrial.errors import EngineError
-from quantrial.records import Response, sha256_of
-from quantrial.running.asking import Attempt, attempt, request_for
+from quantrial.records import Response
+from quantrial.running.asking import Attempt, asked_sha256, attempt, request_for
 from quantrial.running.clock import JUMP, Clock
 from quantrial.running.progress import Listener, Progress
 from quantrial.running.retries import Breaker, wait_before
@@ -153,8 +153,8 @@ class Session:
     def ask(self, call: Call) -> None:
         """Ask one call until it is answered or its attempts are used up; record every attempt."""
         at, prompt = call.order, self._prompt(call)
-        digest = sha256_of(prompt.canonical())
         request = request_for(prompt, self.study, call.task)
+        digest = asked_sha256(prompt, request)
         while self._state[at] == _OPEN and not self._stopping.is_set():
             found = self._attempt(call, request, digest)
             if self._state[at] == _OPEN:

@@ -39,7 +39,6 @@ def write(trial: Trial, folder: Path) -> Path:
         trial.summary,
         trial.decision,
         trial.manifest,
-        warnings=trial.warnings,
         outcomes=trial.outcomes,
     ).html
 
@@ -71,10 +70,11 @@ def hostile_trial(folder: Path) -> Trial:
     """Put an attack into every question, gold, group and answer of the small study."""
     trial = plain_trial(folder)
     assert trial.outcomes
+    checks = [{"id": text, "status": "fail", "text": text} for text in list(HOSTILE.values())[:14]]
     return replace(
         trial,
         outcomes={task: _attacked(scored) for task, scored in trial.outcomes.items()},
-        warnings=list(HOSTILE.values())[:14],
+        summary={**trial.summary, "assay": checks},
     )
 
 

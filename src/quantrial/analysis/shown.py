@@ -1,0 +1,48 @@
+"""Whether all arms were shown the same bytes, item by item."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from quantrial.records import Response
+    from quantrial.tasks import Outcome
+
+
+def leave_out_unlike(
+    rows: Mapping[str, list[Response | None]],
+    again: Mapping[str, dict[int, tuple[Response, Outcome]]],
+) -> tuple[int, int]:
+    """Take out the answers to items that were not shown to all arms as the same bytes.
+
+    An item may look otherwise after a run went on with another version of the program. Which arm
+    saw the right bytes nobody can say, so its answers of all arms are set to None, in place. Second
+    answers go where they were given to other bytes than the first.
+
+    Args:
+        rows: the answers of each arm, in the order of the items.
+        again: second answers, by arm and item.
+
+    Returns:
+        How many items were left out, and on how many of the others some arm's answer does not say
+        what was shown.
+    """
+    unlike, unhashed = set[int](), 0
+    for at, answers in enumerate(zip(*rows.values(), strict=True)):
+        shown = {answer.prompt_sha256 for answer in answers if answer is not None}
+        if len(shown - {None}) > 1:
+            unlike.add(at)
+        elif None in shown:
+            unhashed += 1
+    for arm, row in rows.items():
+        for at in unlike:
+            row[at] = None
+        seconds = again.get(arm, {})
+        for at in list(seconds):
+            first = row[at]
+            if at in unlike or (
+                first is not None and first.prompt_sha256 != seconds[at][0].prompt_sha256
+            ):
+                del seconds[at]
+    return len(unlike), unhashed

@@ -1,0 +1,284 @@
+"""Is a study the experiment it claims to be? Checks on its arms, and on what came of it.
+
+Pure: `arm_checks` reads what a manifest says of arms, and can be asked before anything is run;
+`outcome_checks` reads a summary. Each check has an id, a status and a sentence. `fail` means that
+the comparison is not what it claims to be, `warn` that it deserves a look, `unknown` that nothing
+is there to tell.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from quantrial.precision import bits_of
+
+Status = Literal["pass", "warn", "fail", "unknown"]
+Document = Mapping[str, Any]
+
+# What should be the same in all arms, beside weights, tokenizer and template.
+_SHARED = {
+    "engine": "engine",
+    "versions": "engine version",
+    "architecture": "architecture",
+    "parameters": "number of parameters",
+    "context": "context length",
+    "options": "options",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One answer to whether a study is what it claims to be."""
+
+    id: str
+    status: Status
+    text: str
+
+
+def arm_checks(
+    arms: Mapping[str, Document], reference: str, controls: Sequence[str] = ()
+) -> tuple[Check, ...]:
+    """Check that the arms differ in the precision of their weights, and in nothing else.
+
+    Args:
+        arms: the manifest's record of each arm.
+        reference: the arm that the others are compared with.
+        controls: arms that are damaged on purpose; they may have the type of another one.
+    """
+    return (
+        _weights(arms),
+        _precision(arms),
+        _sizes(arms, controls),
+        _source(arms),
+        _alike(arms, reference, "tokenizer", "tokenizer_sha256", _tokenizer_kind),
+        _alike(arms, reference, "template", "template_sha256", lambda arm: str(arm.get("engine"))),
+        _setup(arms, reference),
+    )
+
+
+def outcome_checks(
+    tasks: Mapping[str, Document], reference: str, controls: Sequence[str]
+) -> tuple[Check, ...]:
+    """Check that the study could see what it looks for.
+
+    Args:
+        tasks: the summary's part of that name.
+        reference: the arm that the others are compared with.
+        controls: arms that are damaged on purpose.
+    """
+    checks = [_prompts(tasks)]
+    for name, part in tasks.items():
+        checks += [_floor(name, part, reference), _ceiling(name, part, reference)]
+    return (*checks, _control(tasks, reference, controls))
+
+
+def at_floor(part: Document, reference: str) -> bool:
+    """Whether the reference is not shown to be above chance on a task: a loss could not show."""
+    least = _limit(part, part["primary"], reference, 0)
+    return least is not None and least <= (part.get("chance") or 0.0)
+
+
+def _weights(arms: Mapping[str, Document]) -> Check:
+    hashes = {name: arm.get("sha256") for name, arm in arms.items()}
+    same = [
+        f"{one} and {other}"
+        for one, other in itertools.combinations(hashes, 2)
+        if hashes[one] is not None and hashes[one] == hashes[other]
+    ]
+    if same:
+        said = f"{'; '.join(same)} are the same file, byte for byte: there is nothing to compare"
+        return Check("weights", "fail", said)
+    if None in hashes.values():
+        hidden = ", ".join(name for name, digest in hashes.items() if digest is None)
+        return Check("weights", "unknown", f"the engine tells no hash of the weights of {hidden}")
+    return Check("weights", "pass", "every arm has weights of its own, by their hashes")
+
+
+def _precision(arms: Mapping[str, Document]) -> Check:
+    wrong, unknown = [], []
+    for name, arm in arms.items():
+        kind = arm.get("quantization")
+        claimed, found = bits_of(name), bits_of(kind)
+        if kind is None:
+            unknown.append(name)
+        elif claimed is not None and found is not None and claimed != found:
+            wrong.append(f"{name} runs a file of type {kind}")
+    if wrong:
+        return Check("precision", "warn", f"a name and its file disagree: {'; '.join(wrong)}")
+    if unknown:
+        said = f"the engine tells no type of the weights of {', '.join(unknown)}"
+        return Check("precision", "unknown", said)
+    kinds = ", ".join(f"{name} {arm['quantization']}" for name, arm in arms.items())
+    return Check("precision", "pass", f"the types of the files are those of the arms: {kinds}")
+
+
+def _sizes(arms: Mapping[str, Document], controls: Sequence[str]) -> Check:
+    known = {
+        name: (bits, arm["bytes_on_disk"])
+        for name, arm in arms.items()
+        if name not in controls
+        and (bits := bits_of(arm.get("quantization")) or bits_of(name)) is not None
+        and arm.get("bytes_on_disk")
+    }
+    if len(known) < len(arms.keys() - set(controls)):
+        return Check("sizes", "unknown", "not every arm tells its type and its size")
+    wrong = [
+        f"{fewer} is not smaller than {more}"
+        for fewer, more in itertools.permutations(known, 2)
+        if known[fewer][0] < known[more][0] and known[fewer][1] >= known[more][1]
+    ]
+    if wrong:
+        return Check("sizes", "warn", f"fewer bits should take less room: {'; '.join(wrong)}")
+    return Check("sizes", "pass", "fewer bits a weight go with smaller files")
+
+
+def _source(arms: Mapping[str, Document]) -> Check:
+    # an arm that was made says of what; one that was not may be what others were made of
+    made = {arm.get("source_sha256") for arm in arms.values()} - {None}
+    told = {arm.get("source_sha256") or arm.get("sha256") for arm in arms.values()}
+    if not made:
+        return Check("source", "unknown", "the arms do not say which file they were made of")
+    if len(told) == 1:
+        return Check("source", "pass", "all arms were made from one file")
+    return Check("source", "warn", "the arms were not all made from one file")
+
+
+def _alike(
+    arms: Mapping[str, Document],
+    reference: str,
+    what: str,
+    key: str,
+    kind: Callable[[Document], str],
+) -> Check:
+    """Compare a hash with the reference's; hashes of two kinds cannot be compared."""
+    shown = "chat template" if what == "template" else what
+    base = arms[reference]
+    comparable = {
+        name: arm for name, arm in arms.items() if kind(arm) == kind(base) and arm.get(key)
+    }
+    other = [name for name, arm in comparable.items() if arm[key] != base.get(key)]
+    if base.get(key) and other:
+        said = f"{', '.join(other)} and {reference} differ in their {shown}: they saw other bytes"
+        return Check(what, "fail", said)
+    rest = [name for name in arms if name not in comparable]
+    if not base.get(key) or rest:
+        said = f"the {shown} of {', '.join(rest or arms)} cannot be compared with {reference}'s"
+        return Check(what, "unknown", said)
+    return Check(what, "pass", f"all arms have the same {shown}")
+
+
+def _tokenizer_kind(arm: Document) -> str:
+    digest = str(arm.get("tokenizer_sha256") or "")
+    return digest.rpartition(":")[0]  # how it was hashed, where that is not the usual way
+
+
+def _setup(arms: Mapping[str, Document], reference: str) -> Check:
+    base = arms[reference]
+    differing = [
+        f"{name} and {reference} differ in their {shown} "
+        f"({_short(arm.get(key))} against {_short(base.get(key))})"
+        for name, arm in arms.items()
+        for key, shown in _SHARED.items()
+        if (arm.get(key) or None) != (base.get(key) or None)
+    ]
+    if differing:
+        said = f"arms differ in more than their weights: {'; '.join(differing)}"
+        return Check("setup", "warn", said)
+    return Check("setup", "pass", "engine, version, architecture and options are the same")
+
+
+def _prompts(tasks: Mapping[str, Document]) -> Check:
+    unlike = {n: part["flow"]["unlike_items"] for n, part in tasks.items()}
+    if any(unlike.values()):
+        said = ", ".join(f"{count:,} of {name}" for name, count in unlike.items() if count)
+        return Check(
+            "prompts",
+            "fail",
+            f"not all arms were shown the same bytes on some items ({said}); these are left out",
+        )
+    if any(part["flow"]["unhashed_items"] for part in tasks.values()):
+        return Check("prompts", "unknown", "it was not recorded what every arm was shown")
+    return Check("prompts", "pass", "on every item all arms were shown the same bytes")
+
+
+def _floor(task: str, part: Document, reference: str) -> Check:
+    identity = f"floor.{task}"
+    primary = part["primary"]
+    own = _limit(part, primary, reference, 0)
+    if own is None:
+        said = f"on {task} there is no estimate of {reference} to hold against a floor"
+        return Check(identity, "unknown", said)
+    guess = part.get("chance")
+    if at_floor(part, reference):
+        below = "guessing" if guess else "0"
+        said = f"on {task}, {reference} is not shown to be above {below}: no loss could show"
+        return Check(identity, "fail", said)
+    empty = part.get("always_empty")
+    means = _limit(part, "macro_f1", reference, 0)
+    if empty and means is not None and means <= empty:
+        return Check(
+            identity,
+            "warn",
+            f"on {task}, {reference} is not shown to be better by its macro-F1 than always "
+            f"answering with nothing ({100 * empty:.0f} %)",
+        )
+    said = f"guessing ({100 * guess:.0f} %)" if guess else "answering with nothing"
+    return Check(identity, "pass", f"on {task}, {reference} is above {said}")
+
+
+def _ceiling(task: str, part: Document, reference: str) -> Check:
+    identity = f"ceiling.{task}"
+    most = _limit(part, part["primary"], reference, 1)
+    if most is None:
+        said = f"on {task} there is no estimate of {reference} to hold against a ceiling"
+        return Check(identity, "unknown", said)
+    if most > 1 - part["margin"]:
+        said = (
+            f"on {task}, {reference} is not shown to be a margin below perfect: the task may be "
+            "too easy to show what harder work would"
+        )
+        return Check(identity, "warn", said)
+    return Check(identity, "pass", f"on {task}, {reference} is below its ceiling")
+
+
+def _control(tasks: Mapping[str, Document], reference: str, controls: Sequence[str]) -> Check:
+    if not controls:
+        said = "no arm is declared as a positive control: nothing shows that harm would be found"
+        return Check("control", "unknown", said)
+    found = {
+        contrast["candidate"]
+        for part in tasks.values()
+        for contrast in part["endpoints"][part["primary"]]["contrasts"]
+        if contrast["reference"] == reference and contrast["verdict"] == "worse"
+    }
+    unseen = [name for name in controls if name not in found]
+    if len(unseen) == len(controls):
+        said = f"{', '.join(unseen)}, damaged on purpose, was not found worse on any task"
+        return Check("control", "fail", said)
+    if unseen:
+        said = f"of the arms damaged on purpose, {', '.join(unseen)} was not found worse"
+        return Check("control", "warn", said)
+    return Check("control", "pass", f"{', '.join(controls)}, damaged on purpose, was found worse")
+
+
+def _limit(part: Document, endpoint: str, arm: str, end: int) -> float | None:
+    """Return an end of an arm's interval; the estimate where there is none."""
+    own = part["endpoints"].get(endpoint, {"arms": {}})["arms"].get(arm)
+    if own is None or own["estimate"] is None:
+        return None
+    limit = own["ci"][end]
+    return float(own["estimate"] if limit is None else limit)
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else text[:12] + "…"
+
+
+def as_documents(checks: Sequence[Check]) -> Iterator[dict[str, str]]:
+    """Turn checks into what the summary holds."""
+    for one in checks:
+        yield {"id": one.id, "status": one.status, "text": one.text}

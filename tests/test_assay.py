@@ -1,0 +1,204 @@
+"""Whether a study is the experiment it claims to be, on arms and outcomes written by hand."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from quantrial.assay import Check, arm_checks, at_floor, outcome_checks
+
+SHARED = {
+    "engine": "llamacpp",
+    "versions": {"llama.cpp": "1"},
+    "architecture": "llama",
+    "parameters": 8_000_000_000,
+    "context": 2048,
+    "options": {"threads": 2},
+    "tokenizer_sha256": "t" * 64,
+    "template_sha256": "c" * 64,
+}
+
+
+def arm(kind: str, size: int, digest: str, **changes: Any) -> dict[str, Any]:
+    return {**SHARED, "quantization": kind, "bytes_on_disk": size, "sha256": digest * 64, **changes}
+
+
+ARMS = {
+    "f16": arm("F16", 16, "a"),
+    "q8_0": arm("Q8_0", 8, "b"),
+    "q4_K_M": arm("Q4_K_M", 5, "c"),
+}
+
+
+def found(checks: tuple[Check, ...]) -> dict[str, str]:
+    return {one.id: one.status for one in checks}
+
+
+def changed(name: str, **changes: Any) -> dict[str, Any]:
+    return {**ARMS, name: {**ARMS[name], **changes}}
+
+
+def text(checks: tuple[Check, ...], identity: str) -> str:
+    return next(one.text for one in checks if one.id == identity)
+
+
+def test_arms_that_differ_in_their_weights_alone_pass() -> None:
+    assert found(arm_checks(ARMS, "f16")) == {
+        "weights": "pass",
+        "precision": "pass",
+        "sizes": "pass",
+        "source": "unknown",
+        "tokenizer": "pass",
+        "template": "pass",
+        "setup": "pass",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "check", "status", "said"),
+    [
+        ("q8_0", {"sha256": "a" * 64}, "weights", "fail", "f16 and q8_0 are the same file"),
+        ("q8_0", {"sha256": None}, "weights", "unknown", "no hash of the weights of q8_0"),
+        ("q8_0", {"quantization": "Q4_0"}, "precision", "warn", "q8_0 runs a file of type Q4_0"),
+        ("q8_0", {"quantization": None}, "precision", "unknown", "of q8_0"),
+        ("q4_K_M", {"bytes_on_disk": 9}, "sizes", "warn", "q4_K_M is not smaller than q8_0"),
+        ("q8_0", {"bytes_on_disk": None}, "sizes", "unknown", "not every arm"),
+        (
+            "q8_0",
+            {"tokenizer_sha256": "x"},
+            "tokenizer",
+            "fail",
+            "q8_0 and f16 differ in their tok",
+        ),
+        ("q8_0", {"tokenizer_sha256": None}, "tokenizer", "unknown", "tokenizer of q8_0 cannot be"),
+        ("q8_0", {"tokenizer_sha256": "json:t"}, "tokenizer", "unknown", "q8_0 cannot be compared"),
+        ("q8_0", {"template_sha256": "x"}, "template", "fail", "they saw other bytes"),
+        (
+            "q8_0",
+            {"template_sha256": "x", "engine": "ollama"},
+            "template",
+            "unknown",
+            "chat template of q8_0 cannot be compared with f16's",
+        ),
+        ("q8_0", {"engine": "ollama"}, "setup", "warn", "engine (ollama against llamacpp)"),
+        ("q8_0", {"context": 4096}, "setup", "warn", "context length (4096 against 2048)"),
+        ("q8_0", {"parameters": 7}, "setup", "warn", "number of parameters (7 against 8000000000)"),
+    ],
+)
+def test_each_thing_that_is_not_as_claimed_is_named(
+    name: str, changes: dict[str, Any], check: str, status: str, said: str
+) -> None:
+    checks = arm_checks(changed(name, **changes), "f16")
+    assert found(checks)[check] == status
+    assert said in text(checks, check)
+    others = {k: v for k, v in found(checks).items() if k not in (check, "source", "setup")}
+    if check not in ("precision", "sizes", "setup"):
+        assert set(others.values()) == {"pass"}, "and nothing else"
+
+
+def test_a_control_may_have_the_type_and_size_of_another_arm() -> None:
+    arms = {**ARMS, "rounded": arm("F16", 16, "d")}
+    assert found(arm_checks(arms, "f16", ["rounded"]))["sizes"] == "pass"
+    # 16 bits that take no more room than 8: without being a control that would be odd
+    odd = {**ARMS, "f16_again": arm("F16", 8, "d")}
+    assert found(arm_checks(odd, "f16"))["sizes"] == "warn"
+
+
+def test_arms_of_one_source_are_told_from_arms_of_several() -> None:
+    made = {
+        "f16": arm("F16", 16, "a"),
+        "q8_0": arm("Q8_0", 8, "b", source_sha256="a" * 64),
+        "q4_0": arm("Q4_0", 4, "c", source_sha256="a" * 64),
+    }
+    assert found(arm_checks(made, "f16"))["source"] == "pass"
+    made["q4_0"]["source_sha256"] = "e" * 64
+    assert found(arm_checks(made, "f16"))["source"] == "warn"
+
+
+def estimate(value: float | None, low: float | None, high: float | None) -> dict[str, Any]:
+    return {"estimate": value, "ci": [low, high]}
+
+
+def tasks(verdict: str = "worse") -> dict[str, Any]:
+    return {
+        "quiz": {
+            "primary": "accuracy",
+            "chance": 0.25,
+            "always_empty": None,
+            "margin": 0.05,
+            "flow": {"unlike_items": 0, "unhashed_items": 0},
+            "endpoints": {
+                "accuracy": {
+                    "arms": {"f16": estimate(0.6, 0.5, 0.7)},
+                    "contrasts": [
+                        {"reference": "f16", "candidate": "bad", "verdict": verdict},
+                        {"reference": "bad", "candidate": "worse", "verdict": "worse"},
+                    ],
+                }
+            },
+        },
+        "names": {
+            "primary": "micro_f1",
+            "chance": None,
+            "always_empty": 0.3,
+            "margin": 0.05,
+            "flow": {"unlike_items": 0, "unhashed_items": 0},
+            "endpoints": {
+                "micro_f1": {"arms": {"f16": estimate(0.6, 0.5, 0.7)}, "contrasts": []},
+                "macro_f1": {"arms": {"f16": estimate(0.6, 0.5, 0.7)}, "contrasts": []},
+            },
+        },
+    }
+
+
+def test_a_study_that_could_see_harm_passes() -> None:
+    checks = outcome_checks(tasks(), "f16", ["bad"])
+    assert found(checks) == {
+        "prompts": "pass",
+        "floor.quiz": "pass",
+        "ceiling.quiz": "pass",
+        "floor.names": "pass",
+        "ceiling.names": "pass",
+        "control": "pass",
+    }
+
+
+@pytest.mark.parametrize(
+    ("task", "endpoint", "interval", "check", "status"),
+    [
+        ("quiz", "accuracy", (0.3, 0.25, 0.4), "floor.quiz", "fail"),
+        ("quiz", "accuracy", (0.3, 0.2501, 0.4), "floor.quiz", "pass"),
+        ("quiz", "accuracy", (0.92, 0.9, 0.951), "ceiling.quiz", "warn"),
+        ("quiz", "accuracy", (0.92, 0.9, 0.95), "ceiling.quiz", "pass"),
+        ("quiz", "accuracy", (1.0, None, None), "ceiling.quiz", "warn"),
+        ("quiz", "accuracy", (None, None, None), "floor.quiz", "unknown"),
+        ("names", "micro_f1", (0.0, None, None), "floor.names", "fail"),
+        ("names", "macro_f1", (0.35, 0.3, 0.4), "floor.names", "warn"),
+    ],
+)
+def test_the_reference_is_held_against_floor_and_ceiling(
+    task: str, endpoint: str, interval: tuple[Any, ...], check: str, status: str
+) -> None:
+    parts = copy.deepcopy(tasks())
+    parts[task]["endpoints"][endpoint]["arms"]["f16"] = estimate(*interval)
+    assert found(outcome_checks(parts, "f16", ["bad"]))[check] == status
+    assert at_floor(parts[task], "f16") is (status == "fail")
+
+
+def test_a_control_has_to_be_found_worse_than_the_reference() -> None:
+    assert found(outcome_checks(tasks("inconclusive"), "f16", ["bad"]))["control"] == "fail"
+    assert found(outcome_checks(tasks(), "f16", []))["control"] == "unknown"
+    assert found(outcome_checks(tasks(), "f16", ["bad", "other"]))["control"] == "warn"
+
+
+def test_items_that_were_not_shown_alike_fail_the_study() -> None:
+    parts = tasks()
+    parts["quiz"]["flow"]["unlike_items"] = 3
+    checks = outcome_checks(parts, "f16", [])
+    assert found(checks)["prompts"] == "fail"
+    assert "3 of quiz" in text(checks, "prompts")
+    parts = tasks()
+    parts["names"]["flow"]["unhashed_items"] = 1
+    assert found(outcome_checks(parts, "f16", []))["prompts"] == "unknown"
