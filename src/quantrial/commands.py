@@ -21,6 +21,7 @@ from quantrial.errors import (
     StudyError,
 )
 from quantrial.study import Study, load_study, parse_study, read_study_text
+from quantrial.study_speed import timed_arms
 
 if TYPE_CHECKING:
     from quantrial.analysis import TaskOutcomes
@@ -85,15 +86,19 @@ def run(
     out: Path | str | None = None,
     base: Path | str = ".",
     retry_faults: bool = False,
+    speed: bool = True,
     listener: Listener | None = None,
 ) -> RunResult:
     """Answer every scheduled call that is not recorded yet; safe to kill and to call again.
+
+    The speed phase, where the study asks for one, comes after them.
 
     Args:
         study: a study, the path of its file, or the path of a run folder to go on with.
         out: the run folder; `runs/<study name>` by default.
         base: for a `Study` object: the folder that its relative paths start from.
         retry_faults: ask the calls that ended in a fault again, and no others.
+        speed: whether to measure speed too, where the study asks for it.
         listener: told of the progress.
 
     Raises:
@@ -112,7 +117,7 @@ def run(
     else:
         study, text, where = _opened(study, Path(base))
         folder = Path(out) if out is not None else Path("runs") / study.study
-    return run_study(
+    result = run_study(
         study,
         text=text,
         base=where,
@@ -120,6 +125,12 @@ def run(
         retry_faults=retry_faults,
         listener=listener,
     )
+    # what only asks faults again measures nothing
+    if not speed or retry_faults:
+        return result
+    from quantrial.timing import timed
+
+    return timed(study, result, base=where, listener=listener)
 
 
 def analyze(run: Path | str, *, methods: str | None = None) -> dict[str, Any]:
@@ -139,6 +150,7 @@ def analyze(run: Path | str, *, methods: str | None = None) -> dict[str, Any]:
 def derive_summary(run: Path, *, methods: str | None = None) -> dict[str, Any]:
     """Derive the summary without writing it."""
     from quantrial.analysis import summarise
+    from quantrial.running.speed_store import read_speed
     from quantrial.running.store import RunFolder
 
     outcomes = score_run(run)
@@ -151,6 +163,7 @@ def derive_summary(run: Path, *, methods: str | None = None) -> dict[str, Any]:
         outcomes,
         arms=folder.read_manifest().arms,
         methods=methods or study.analysis.methods,
+        speed_records=read_speed(folder, arms=timed_arms(study)),
     )
     return document | {"inputs": folder.hashes()}
 
@@ -333,10 +346,11 @@ def demo(out: Path | str = "runs/demo", *, listener: Listener | None = None) -> 
     """Run, analyse, decide and report the `embedded` preset."""
     text = preset_text("embedded")
     from quantrial.running.runner import run_study
+    from quantrial.timing import timed
 
-    result = run_study(
-        parse_study(text), text=text, base=Path(), folder=Path(out), listener=listener
-    )
+    study = parse_study(text)
+    result = run_study(study, text=text, base=Path(), folder=Path(out), listener=listener)
+    result = timed(study, result, base=Path(), listener=listener)
     analyze(out)
     return DemoResult(result, decide(out), report(out))
 

@@ -131,6 +131,17 @@ class SpeedRecord:
     prompt_sha256: str
     schema: str = SPEED_SCHEMA
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The lengths of prompt and answer that were aimed at, in tokens."""
+        return self.prompt_length, self.output_length
+
+    @property
+    def seconds(self) -> float:
+        """What the call took of the phase: its load and the pause before it included."""
+        spent = (self.timing.get("wall"), self.timing.get("load"))
+        return sum(s or 0.0 for s in (*spent, self.machine.get("paused_seconds")))
+
     def to_json(self) -> bytes:
         """Encode as one line, without its newline."""
         return orjson.dumps(asdict(self))

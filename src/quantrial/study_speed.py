@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+if TYPE_CHECKING:
+    from quantrial.study import Study
 
 Length = Annotated[int, Field(ge=1, le=1_000_000)]
 
@@ -23,8 +26,8 @@ class Speed(BaseModel):
     """Lengths of the answers, each after each prompt; exact where the engine can do that."""
     precision: float = Field(default=0.03, gt=0, lt=1)
     """It ends when every ratio's interval is at most this wide to either side, relative."""
-    blocks: int = Field(default=6, ge=2, le=1000)
-    """Fewest blocks, whatever the intervals; each arm answers each length once a block."""
+    blocks: int = Field(default=8, ge=2, le=1000)
+    """Fewest blocks, each arm at each length once a block; below 8, intervals promise too much."""
     time_limit: float = Field(default=1800.0, gt=0)
     """Most seconds of measuring, loads and pauses included; it ends then, narrow or not."""
     busy_share: float = Field(default=0.1, gt=0, le=1)
@@ -47,3 +50,9 @@ class Speed(BaseModel):
     def shapes(self) -> tuple[tuple[int, int], ...]:
         """Every prompt length with every output length."""
         return tuple((prompt, out) for prompt in self.prompt_tokens for out in self.output_tokens)
+
+
+def timed_arms(study: Study) -> tuple[str, ...]:
+    """Name the arms whose speed is measured: all but controls, the reference first."""
+    arms = [study.reference, *(name for name in study.arms if name != study.reference)]
+    return tuple(name for name in arms if not study.arms[name].control)

@@ -13,8 +13,11 @@ import quantrial
 from quantrial.commands import derive_summary, score_run
 from quantrial.decision import constraints_of, decide_from
 from quantrial.running.ordering import planned_calls, recorded_order
-from quantrial.running.store import DECISION, SUMMARY, RunFolder
+from quantrial.running.speed_phase import prompt_hash, speed_request
+from quantrial.running.speed_store import read_speed
+from quantrial.running.store import DECISION, SPEED, SUMMARY, RunFolder
 from quantrial.study import load_study
+from quantrial.study_speed import timed_arms
 
 if TYPE_CHECKING:
     from quantrial.study import Study
@@ -66,6 +69,7 @@ def verify_run(folder: Path) -> Verification:
     drifts = [
         *_input_drifts(recorded.get("inputs"), derived["inputs"]),
         *_order_drifts(run, study),
+        *_speed_drifts(run, study),
         *document_drifts(SUMMARY, _without_inputs(recorded), _without_inputs(derived)),
     ]
     decision = run.read_document(DECISION, command="decide")
@@ -136,6 +140,18 @@ def _order_drifts(run: RunFolder, study: Study) -> Iterator[Drift]:
                         response.prompt_sha256,
                         f"arm {first} saw {_short(seen)}",
                     )
+
+
+def _speed_drifts(run: RunFolder, study: Study) -> Iterator[Drift]:
+    """Check that every arm was shown the prompts that the study gives."""
+    for number, record in enumerate(read_speed(run, arms=timed_arms(study)), start=1):
+        if record.kind != "measured":
+            continue
+        request = speed_request(record.shape, record.block, (), seed=study.seed, timeout=1.0)
+        expected = prompt_hash(request)
+        if record.prompt_sha256 != expected:
+            place = f"call {number}, block {record.block} of arm {record.arm}: prompt_sha256"
+            yield Drift(SPEED, place, record.prompt_sha256, f"the study gives {_short(expected)}")
 
 
 def _report_drifts(

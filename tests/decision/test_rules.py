@@ -481,6 +481,8 @@ def test_an_unmeasured_saving_is_said_to_be_unmeasured() -> None:
         "memory_bytes": None,
         "memory_ratio": None,
         "speedup": None,
+        "speedup_ci": None,
+        "speedup_finding": None,
     }
 
 

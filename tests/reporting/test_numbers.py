@@ -142,7 +142,9 @@ def test_flips_speed_and_power_are_the_summarys(trial: Trial, documents: dict[st
             keys = ("harmful", "beneficial", "churn", "n")
             assert [number(shown) for shown in list(line.values())[1:]] == [one[k] for k in keys]
         for line, one in zip(
-            tables[f"Speed: {task}"][0], trial.summary["speed"][task].values(), strict=True
+            tables[f"Speed in the answers: {task}"][0],
+            trial.summary["speed"][task].values(),
+            strict=True,
         ):
             for head, key in (
                 ("tokens/s", "tokens_per_second"),

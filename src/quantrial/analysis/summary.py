@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from quantrial.analysis.outcomes import TaskOutcomes, plain
 from quantrial.analysis.speed import speed
+from quantrial.analysis.speed_phase import speed_phase
 from quantrial.analysis.task_summary import METHODS, TaskSummary
 from quantrial.analysis.timeline import timeline
 from quantrial.assay import Check, arm_checks, as_documents, outcome_checks
@@ -14,6 +15,7 @@ from quantrial.errors import StudyError
 from quantrial.stats import holm, intersection_union
 
 if TYPE_CHECKING:
+    from quantrial.records import SpeedRecord
     from quantrial.study import Study
 
 SUMMARY_SCHEMA = "quantrial.summary/1"
@@ -25,6 +27,7 @@ def summarise(
     *,
     arms: Mapping[str, Mapping[str, Any]],
     methods: str,
+    speed_records: Sequence[SpeedRecord] = (),
 ) -> dict[str, Any]:
     """Derive the summary from scored tasks.
 
@@ -33,6 +36,7 @@ def summarise(
         outcomes: scored and aligned, by task.
         arms: the manifest's record of each arm.
         methods: the set of statistics.
+        speed_records: every call of the speed phase.
 
     Raises:
         StudyError: there is no such set.
@@ -68,6 +72,7 @@ def summarise(
             for name, scored in outcomes.items()
         },
         "timeline": timeline(outcomes),
+        "speed_phase": speed_phase(study, speed_records),
     }
     result: dict[str, Any] = plain(document)
     return result

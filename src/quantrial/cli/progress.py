@@ -43,7 +43,8 @@ def listening() -> Iterator[Listener | None]:
         for arm, total in progress.total.items():
             if arm not in rows:
                 rows[arm] = bars.add_task(arm, total=total, note="")
-            bars.update(rows[arm], completed=progress.done[arm], note="")  # type: ignore[arg-type]
+            done = progress.done[arm]
+            bars.update(rows[arm], completed=done, total=total, note="")  # type: ignore[arg-type]
         first = next(iter(rows.values()))
         bars.update(first, note=_note(progress))  # type: ignore[arg-type]
 
@@ -52,8 +53,9 @@ def listening() -> Iterator[Listener | None]:
 
 
 def _note(progress: Progress) -> str:
-    if progress.rate is None or progress.seconds_left is None:
+    if progress.seconds_left is None:
         return progress.phase
     minutes, seconds = divmod(round(progress.seconds_left), 60)
     faults = f", {progress.faults} faults" if progress.faults else ""
-    return f"{progress.rate:.1f} calls/s, {minutes}:{seconds:02d} left{faults}"
+    pace = progress.phase if progress.rate is None else f"{progress.rate:.1f} calls/s"
+    return f"{pace}, {minutes}:{seconds:02d} left{faults}"

@@ -72,9 +72,12 @@ def run(
         bool,
         typer.Option("--retry-faults", help="Ask again what ended in a fault, and nothing else."),
     ] = False,
+    no_speed: Annotated[
+        bool, typer.Option("--no-speed", help="Leave the speed phase for another time.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Ask every item of every arm.
+    """Ask every item of every arm, then measure speed where the study has a speed phase.
 
     Safe to kill and start again: the same command, or the run folder as its argument, goes on where
     it stopped.
@@ -84,7 +87,9 @@ def run(
     from quantrial.cli.progress import listening
 
     with _resumable(), listening() as listener:
-        result = commands.run(study, out=out, retry_faults=retry_faults, listener=listener)
+        result = commands.run(
+            study, out=out, retry_faults=retry_faults, speed=not no_speed, listener=listener
+        )
     show.document(result) if as_json else show.run(result)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from quantrial.assay import at_floor
 from quantrial.decision.noise import noise, uneven_faults
+from quantrial.decision.speed import disturbances
 from quantrial.decision.trial import Trial
 from quantrial.decision.words import Document, carrying_p, counted, entry, listed, p_value
 
@@ -20,6 +21,7 @@ def cautions(trial: Trial, default: Document) -> list[dict[str, Any]]:
         *uneven_faults(trial),
         *_unadjusted(trial, default),
         *_disagreements(trial),
+        *_disturbed(trial),
     ]
 
 
@@ -125,3 +127,13 @@ def _unadjusted(trial: Trial, default: Document) -> Iterator[dict[str, Any]]:
                 f"of its own; adjusted for all pairs of arms it is not (p = {p_value(p)})."
             )
             yield entry(text, [finding], task=task)
+
+
+def _disturbed(trial: Trial) -> Iterator[dict[str, Any]]:
+    """Warn of speeds that were not measured on a quiet machine."""
+    if found := disturbances(trial.summary):
+        text = (
+            f"While speed was measured, {listed(found)}: on a quiet machine the speed-ups may be "
+            "others. The same study run there measures them again."
+        )
+        yield entry(text, [pace for arm in trial.candidates if (pace := trial.pace(arm))])

@@ -36,6 +36,7 @@ def constrained(trial: Trial, table: Document, limits: Constraints) -> dict[str,
             for task in tasks
             if pick != trial.reference and (finding := trial.primary(task, pick))
         ]
+        because += [pace["id"]] if (pace := trial.pace(pick)) else []
         text = f"Under your constraints, ship {pick}"
         if pick == trial.reference:
             text += ", the reference."
@@ -94,6 +95,8 @@ def _kept(table: Document, settings: Document, tasks: Sequence[str], trial: Tria
 def _evidence(trial: Trial, table: Document, settings: Document, finding: str) -> str:
     """Write a finding with the interval that the tolerance is held against, where there is one."""
     found = trial.findings[finding]
+    if found["kind"] == "speed":
+        return evidence(found)
     stated = tolerance(table, settings, found["task"]) is not None
     return evidence(found, one_sided=stated)
 
@@ -103,7 +106,11 @@ def _in_words(trial: Trial, table: Document, arm: str, broken: Document) -> dict
     task = broken["task"]
     row = None if task is None else table["tasks"][task]["arms"][arm]
     loss = broken["constraint"] in ("quality", "tolerate")
-    finding = trial.findings[row["finding"]] if loss and row and row["finding"] else None
+    finding: Document | None = None
+    if loss and row and row["finding"]:
+        finding = trial.findings[row["finding"]]
+    elif broken["constraint"] == "min_speedup":
+        finding = trial.pace(arm)
     return {
         **broken,
         "text": _loss(trial, arm, row, broken) if loss and row else _cost(trial, arm, broken),

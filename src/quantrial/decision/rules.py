@@ -92,7 +92,7 @@ def _default(trial: Trial) -> dict[str, Any]:
                 for f in found
             )
             text = f"Ship {arm}: {trial.saving(arm)}; shown to lose less than {kept}."
-            return entry(text, found, arm=arm, missing=[], conclusive=True)
+            return entry(text, [*found, trial.pace(arm)], arm=arm, missing=[], conclusive=True)
     missing = [
         missing_on(trial, task, arm)
         for arm in trial.cheaper
@@ -141,6 +141,7 @@ def _pick_when(trial: Trial, arm: str) -> dict[str, Any]:
     )
     found = [trial.primary(task, arm) for task in trial.tasks]
     found += [trial.findings[guard["because"]] for guard in guards]
+    found.append(trial.pace(arm))
     return entry(
         text,
         found,
@@ -236,7 +237,7 @@ def _stay_when(trial: Trial, constraints: Constraints) -> Iterator[dict[str, Any
             text = f"{stay}: {at}."
         else:
             continue
-        yield entry(text, [], arm=trial.reference, instead_of=arm)
+        yield entry(text, [trial.pace(arm)], arm=trial.reference, instead_of=arm)
 
 
 def _control(trial: Trial, arm: str) -> dict[str, Any]:

@@ -228,6 +228,9 @@ class Cost(_Part):
     memory_bytes: int | None
     memory_ratio: float | None
     speedup: float | None
+    speedup_ci: Interval | None
+    """Where a speed phase measured it."""
+    speedup_finding: str | None
 
 
 class PickerArm(_Part):
@@ -309,6 +312,23 @@ class Finding(_Part):
     settled_by: SettledBy | None = None
 
 
+class Pace(_Part):
+    """A candidate's decoding speed as a ratio to the reference's, from the speed phase."""
+
+    id: str
+    kind: Literal["speed"]
+    task: None
+    endpoint: str
+    reference: str
+    candidate: str
+    estimate: float
+    ci: Interval
+    confidence: float
+    n: int
+    """Blocks."""
+    verdict: Literal["faster", "slower", "inconclusive"]
+
+
 class Decision(_Part):
     """`quantrial.decision/1`: a decision, computed from the findings of a summary."""
 
@@ -329,4 +349,4 @@ class Decision(_Part):
     ordered_by: Literal["memory", "bits", "speed"]
     costs: dict[str, Cost]
     picker: Picker
-    findings: dict[str, Finding]
+    findings: dict[str, Finding | Pace]

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from quantrial.decision.speed import paces
 from quantrial.decision.words import Document, ratio
 from quantrial.precision import bits_of
 
@@ -27,12 +28,13 @@ class Trial:
         self.controls = [a for a, arm in summary["arms"].items() if arm.get("control")]
         arms = [arm for arm in summary["arms"] if arm not in self.controls]
         self._workloads = Counter(part["workload"] for part in self.tasks.values())
+        self.findings = {finding["id"]: finding for finding in _findings(summary)}
+        self.findings |= {finding["id"]: finding for finding in paces(summary)}
         self.ordered_by, self._rank = self._ranked(arms)
         # among equals the reference first: another arm is not cheaper then
         self.by_cost = sorted(arms, key=lambda arm: (self._rank[arm], arm != self.reference))
         self.candidates = [arm for arm in self.by_cost if arm != self.reference]
         self.cheaper = self.cheaper_than(self.reference)
-        self.findings = {finding["id"]: finding for finding in _findings(summary)}
 
     def _ranked(self, arms: Sequence[str]) -> tuple[str, dict[str, tuple[float, float]]]:
         """Say what all arms can be ordered by, and where each stands; speed breaks ties."""
@@ -55,13 +57,24 @@ class Trial:
             "memory_bytes": memory,
             "memory_ratio": memory / base if memory and base else None,
             "speedup": self.speedup(arm),
+            "speedup_ci": finding["ci"] if (finding := self.pace(arm)) else None,
+            "speedup_finding": finding["id"] if finding else None,
         }
 
-    def speedup(self, arm: str) -> float | None:
-        """Return the ratio of pooled tokens a second to the reference's, over all tasks.
+    def pace(self, arm: str) -> Document | None:
+        """Return the finding of an arm's decoding speed; None where no phase measured it."""
+        return self.findings.get(f"speed.decode.{arm}.vs.{self.reference}")
 
-        The geometric mean over tasks, so that no task's number of tokens decides alone.
+    def speedup(self, arm: str) -> float | None:
+        """Return the ratio of an arm's decoding speed to the reference's.
+
+        That of the speed phase, where there was one. Else the ratio of pooled tokens a second in
+        the answers, the geometric mean over tasks, so that no task's number of tokens decides
+        alone.
         """
+        if finding := self.pace(arm):
+            measured: float = finding["estimate"]
+            return measured
         ratios = []
         for by_arm in self.summary["speed"].values():
             own = by_arm.get(arm, {}).get("tokens_per_second")

@@ -51,6 +51,12 @@ def evidence(finding: Document, *, one_sided: bool = False) -> str:
     Where equivalence or non-inferiority carries the verdict, its own p stands beside and the
     interval is the one that belongs to its test; `one_sided` asks for that interval in any case.
     """
+    if finding["kind"] == "speed":
+        return (
+            f"{finding['endpoint']}: {ratio(finding['estimate'])} {finding['reference']}'s, "
+            f"{100 * finding['confidence']:g} % interval {between(finding['ci'])}, "
+            f"{counted(finding['n'], 'block')} [{finding['id']}]"
+        )
     shown = finding["verdict"] in ("equivalent", "non_inferior")
     own = "equivalence_" if shown or one_sided else ""
     low, high = finding[f"{own}ci"]
@@ -114,6 +120,12 @@ def seconds(value: float) -> str:
 def ratio(value: float) -> str:
     """Write a ratio of speeds: `1.30 times`."""
     return f"{value:.2f} times"
+
+
+def between(ends: Sequence[float]) -> str:
+    """Write the interval of a ratio: `1.25 to 1.36`."""
+    low, high = ends
+    return f"{low:.2f} to {high:.2f}"
 
 
 def entry(text: str, findings: Sequence[Document | None], **more: Any) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from quantrial.reporting.formatting import (
     seconds,
     size_of_points,
 )
+from quantrial.reporting.speed_phase import phase_groups
 from quantrial.reporting.words import endpoint as endpoint_word
 
 Document = Mapping[str, Any]
@@ -154,7 +155,7 @@ def speed_section(summary: Document) -> Section:
             for arm, one in summary["arms"].items()
         ),
     )
-    groups = [Group("Memory", tables=(memory,))]
+    groups = [*phase_groups(summary), Group("Memory", tables=(memory,))]
     for task, arms in summary["speed"].items():
         table = Table(
             f"speed of each arm on {task}",
@@ -182,7 +183,7 @@ def speed_section(summary: Document) -> Section:
                 for arm, one in arms.items()
             ),
         )
-        groups.append(Group(f"Speed: {task}", tables=(table,)))
+        groups.append(Group(f"Speed in the answers: {task}", tables=(table,)))
     lead = (
         "Tokens a second are pooled (all tokens over all seconds); the mean of per-answer ratios "
         "stands beside it because others publish that, and it overweighs short answers."

@@ -25,6 +25,17 @@ def points(value: float | None) -> str:
     return UNKNOWN if value is None else f"{_signed(value)} pp"
 
 
+def signed_percent(value: float | None) -> str:
+    """Write a relative change in percent, with its sign: `−4.1 %`."""
+    return UNKNOWN if value is None else f"{_signed(value)} %"
+
+
+def signed_percent_interval(bounds: Bounds) -> str:
+    """Write the interval of a relative change: `−7.0 to +1.2 %`."""
+    known = _known(bounds)
+    return NONE if known is None else f"{_signed(known[0])} to {_signed(known[1])} %"
+
+
 def size_of_points(value: float | None) -> str:
     """Write a difference that has no direction (a margin, say) in percentage points."""
     return UNKNOWN if value is None else f"{100 * abs(value):.1f} pp"
@@ -83,6 +94,12 @@ def file_size(value: float | None) -> str:
 def ratio(value: float | None) -> str:
     """Write a ratio: `1.42×`."""
     return UNKNOWN if value is None else f"{value:.2f}\N{MULTIPLICATION SIGN}"
+
+
+def ratio_interval(bounds: Bounds) -> str:
+    """Write the interval of a ratio: `1.36 to 1.48×`."""
+    known = _known(bounds)
+    return NONE if known is None else f"{known[0]:.2f} to {ratio(known[1])}"
 
 
 def rate(value: float | None) -> str:

@@ -168,10 +168,17 @@ def _limits(study: Study, summary: Document, manifest: Manifest) -> Iterator[str
             "cores): speeds, and on other hardware some answers, differ elsewhere."
         )
     yield f"One seed ({study.seed}) for the order of calls and for every draw."
-    yield (
-        "Speed was not measured in a phase of its own: it is taken from the timings of the same "
-        "answers, one call at a time, and says nothing about many users at once."
-    )
+    phase = summary.get("speed_phase")
+    if phase and phase["calls"]:
+        yield (
+            "Speed was measured one call at a time, without caches, at fixed lengths: it says "
+            "nothing about many users at once, nor about prompts that share a beginning."
+        )
+    else:
+        yield (
+            "Speed was not measured in a phase of its own: it is taken from the timings of the "
+            "same answers, one call at a time, and says nothing about many users at once."
+        )
     if summary["methods"] == "classic":
         yield (
             "The classic method set claims equivalence too often when few answers change: the "

@@ -7,7 +7,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from quantrial.reporting.blocks import Claim, Part, Sentence
-from quantrial.reporting.formatting import p_value, points, points_interval
+from quantrial.reporting.formatting import (
+    p_value,
+    points,
+    points_interval,
+    ratio,
+    ratio_interval,
+)
 from quantrial.reporting.words import VERDICT_SIGNS, VERDICT_WORDS, endpoint
 
 Document = Mapping[str, Any]
@@ -81,6 +87,14 @@ def _named(findings: Collection[str]) -> re.Pattern[str]:
 
 def _link(one: str, findings: Document) -> Part:
     finding = findings[one]
+    if finding["kind"] == "speed":
+        value = ratio(finding["estimate"])
+        return Part(
+            text=one,
+            target=one,
+            label=f"{finding['candidate']} {value}",
+            title=f"{one}: {finding['endpoint']} {value}, {ratio_interval(finding['ci'])}",
+        )
     said = finding["verdict"]
     name = endpoint(finding["endpoint"])
     about = finding["workload"] if finding["kind"] == "primary" else name

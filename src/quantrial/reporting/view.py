@@ -27,6 +27,7 @@ from quantrial.reporting.formatting import (
 )
 from quantrial.reporting.glossary import WORDS, explained
 from quantrial.reporting.sentences import claim, evidence, shortened
+from quantrial.reporting.speed_phase import speed_headings
 
 if TYPE_CHECKING:
     from quantrial.records import Manifest
@@ -101,7 +102,7 @@ def contrast_headings(summary: Document) -> dict[str, str]:
         )
         for one in results["contrasts"]
         if one.get("unit") is None  # what is counted is no finding of the decision
-    }
+    } | speed_headings(summary)
 
 
 def _headline(default: Document, reference: str) -> str:

@@ -99,6 +99,13 @@ def refuse_changed(
                 "Restore the source, or name another folder for a new run",
                 path=run.path,
             )
+    refuse_changed_arms(run, manifest, arms)
+
+
+def refuse_changed_arms(
+    run: RunFolder, manifest: Manifest, arms: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Refuse to go on with other artifacts than the run began with."""
     for name, arm in arms.items():
         for key in ("sha256", "quantization", "template_sha256", "options", "details"):
             # what an older manifest does not hold is as good as empty

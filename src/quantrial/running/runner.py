@@ -32,12 +32,16 @@ if TYPE_CHECKING:
     from quantrial.design.schedule import Call
     from quantrial.engines.base import Engine
     from quantrial.running.progress import Listener
+    from quantrial.running.speed_phase import SpeedResult
     from quantrial.study import Study
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What one session of a run did: calls asked now, recorded in all, and planned."""
+    """What one session of a run did: calls asked now, recorded in all, and planned.
+
+    `speed` is what the speed phase did, where there was one.
+    """
 
     folder: Path
     asked: int
@@ -45,6 +49,7 @@ class RunResult:
     planned: int
     faulted: int
     repairs: tuple[str, ...]
+    speed: SpeedResult | None = None
 
 
 def run_study(

@@ -1,0 +1,120 @@
+"""Under which conditions speed was measured, and what the figures are marked with for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from quantrial.records import SpeedRecord
+
+# A machine that was busy during one call in ten was busy.
+_BUSY_CALLS = 0.1
+# Clocks of processes tick 100 times a second; less of a stranger's time than this may be rounding.
+_LEAST_SECONDS = 0.05
+
+
+def conditions(records: Sequence[SpeedRecord], *, busy_share: float) -> dict[str, Any]:
+    """Sum up what the machine did during the measured calls.
+
+    `others_share` is the share of all CPU time that other processes took, pooled; where an engine
+    does not name its process, `others_share_before`, seen between blocks, has to do. None where
+    the system does not say.
+    """
+    calls = [r for r in records if r.kind == "measured" and r.status == "ok"]
+    before = [b for r in calls if (b := r.machine.get("others_before")) is not None]
+    return {
+        "calls": len(calls),
+        "others_share": _share(calls),
+        "others_share_by_arm": {
+            arm: _share([r for r in calls if r.arm == arm])
+            for arm in dict.fromkeys(r.arm for r in calls)
+        },
+        "others_share_before": max(before, default=None),
+        "busy_calls": sum(_busy(r, busy_share) for r in calls),
+        "swapped_pages": _total(calls, "swapped_pages"),
+        "throttled": _total(calls, "throttled"),
+        "battery_calls": _total(calls, "on_battery"),
+        "paused_seconds": sum(r.machine.get("paused_seconds") or 0.0 for r in records),
+    }
+
+
+def _others(call: SpeedRecord) -> tuple[float, float] | None:
+    """Return CPU seconds that others took, and those there were, over all CPUs."""
+    state = call.machine
+    cpu, busy, own = (state.get(f"{name}_seconds") for name in ("cpu", "busy", "own"))
+    if not cpu or busy is None or own is None:
+        return None
+    return busy - own, cpu
+
+
+def _share(calls: Sequence[SpeedRecord]) -> float | None:
+    known = [others for call in calls if (others := _others(call)) is not None]
+    cpu = sum(there for _, there in known)
+    return min(max(sum(took for took, _ in known), 0.0) / cpu, 1.0) if cpu else None
+
+
+def _busy(call: SpeedRecord, busy_share: float) -> bool:
+    others = _others(call)
+    if others is None:
+        return (call.machine.get("others_before") or 0.0) > busy_share
+    took, there = others
+    return took > _LEAST_SECONDS and took / there > busy_share
+
+
+def _total(calls: Sequence[SpeedRecord], name: str) -> float | None:
+    known = [value for call in calls if (value := call.machine.get(name)) is not None]
+    return sum(known) if known else None
+
+
+def marks(document: Mapping[str, Any], *, busy_share: float) -> list[dict[str, Any]]:
+    """List what a reader has to know before trusting the figures; none is good.
+
+    Args:
+        document: the summary of the phase, without its marks.
+        busy_share: the share of others from which on the machine counts as busy.
+    """
+    return [*_of_the_machine(document["conditions"], busy_share), *_of_the_phase(document)]
+
+
+def _of_the_machine(seen: Mapping[str, Any], busy_share: float) -> Iterator[dict[str, Any]]:
+    share = seen["others_share"] or 0.0
+    if share > busy_share or (seen["calls"] and seen["busy_calls"] / seen["calls"] > _BUSY_CALLS):
+        yield {"mark": "busy", "others_share": seen["others_share"], "calls": seen["busy_calls"]}
+    if seen["swapped_pages"]:
+        yield {"mark": "swap", "pages": seen["swapped_pages"]}
+    if seen["throttled"]:
+        yield {"mark": "throttled", "events": seen["throttled"]}
+    if seen["battery_calls"]:
+        yield {"mark": "battery", "calls": seen["battery_calls"]}
+    if seen["others_share"] is None and seen["others_share_before"] is None and seen["calls"]:
+        yield {"mark": "unwatched"}
+
+
+def _of_the_phase(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    if document["status"] != "narrow":
+        yield {"mark": document["status"], "widest": document["widest"]}
+    for arm, found in document["drift"]["ratios"].items():
+        if found and abs(found["change"]) > document["precision"] and _excludes_zero(found["ci"]):
+            yield {"mark": "drift", "arm": arm, "change": found["change"]}
+    for arm, own in document["arms"].items():
+        if own["asked_exact_length"] < own["calls"]:
+            yield {"mark": "own_length", "arm": arm}
+        elif own["exact_length"] < own["calls"]:
+            short = own["calls"] - own["exact_length"]
+            yield {"mark": "other_length", "arm": arm, "calls": short}
+        if own["asked_fresh"] < own["calls"]:
+            yield {"mark": "cache", "arm": arm}
+        if own["faulted"]:
+            yield {"mark": "faults", "arm": arm, "calls": own["faulted"]}
+    for one in document["lengths"]:
+        read = {arm: at["prompt_tokens"] for arm, at in one["arms"].items()}
+        if len(set(read.values())) > 1:
+            yield {"mark": "tokenizer", "prompt_length": one["prompt_length"], "tokens": read}
+    for prompt, output in document["too_long"]:
+        yield {"mark": "too_long", "prompt_length": prompt, "output_length": output}
+
+
+def _excludes_zero(ends: Sequence[float]) -> bool:
+    low, high = ends
+    return low > 0.0 or high < 0.0

@@ -1,0 +1,366 @@
+"""The speed phase: how fast each arm is, by how much faster than the reference, and how surely.
+
+Every rate is a sum over a sum (tokens over seconds), every ratio one of two such rates, over the
+blocks in which both arms answered every length; a block is the unit of the intervals.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from quantrial.analysis.speed_conditions import conditions, marks
+from quantrial.stats import drift, pooled_rate, rate_ratio
+from quantrial.study_speed import timed_arms
+
+if TYPE_CHECKING:
+    from quantrial.records import SpeedRecord
+    from quantrial.stats import Estimate
+    from quantrial.study import Study
+    from quantrial.study_speed import Speed
+
+Pair = tuple[float, float]
+Cells = dict[str, dict[int, dict[tuple[int, int], "SpeedRecord"]]]  # arm -> block -> shape -> call
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What is measured: `pair` takes numerator and divisor from a call, None where unknown."""
+
+    name: str
+    unit: str
+    higher_is_better: bool
+    pair: Callable[[SpeedRecord], Pair | None]
+
+
+def _decode(call: SpeedRecord) -> Pair | None:
+    # the clock of an engine may miss the first token
+    tokens = call.completion_tokens if call.decoded_tokens is None else call.decoded_tokens
+    return _over(tokens, call.timing.get("decode"))
+
+
+def _prompt(call: SpeedRecord) -> Pair | None:
+    return _over(call.prompt_tokens, call.timing.get("prompt"))
+
+
+def _first_token(call: SpeedRecord) -> Pair | None:
+    seconds, wall = call.timing.get("first_token"), call.timing.get("wall")
+    decode = call.timing.get("decode")
+    if seconds is None and wall is not None and decode is not None:
+        seconds = wall - decode  # the decoding clock starts when the first token is there
+    return _over(seconds, 1)
+
+
+def _call(call: SpeedRecord) -> Pair | None:
+    return _over(call.timing.get("wall"), 1)
+
+
+def _energy(call: SpeedRecord) -> Pair | None:
+    return _over(call.machine.get("energy_joules"), call.completion_tokens)
+
+
+def _over(top: float | None, bottom: float | None) -> Pair | None:
+    return (float(top), float(bottom)) if top and bottom and top > 0 else None
+
+
+MEASURES = (
+    Measure("decode", "tokens_per_second", True, _decode),
+    Measure("prompt", "tokens_per_second", True, _prompt),
+    Measure("first_token", "seconds", False, _first_token),
+    Measure("call", "seconds", False, _call),
+    Measure("energy", "joules_per_token", False, _energy),
+)
+_BY_NAME = {measure.name: measure for measure in MEASURES}
+_UNITS = {
+    **{m.name: {"unit": m.unit, "higher_is_better": m.higher_is_better} for m in MEASURES},
+    "load": {"unit": "seconds", "higher_is_better": False},
+    "memory": {"unit": "bytes", "higher_is_better": False},
+}
+_BY_LENGTH = ("decode", "prompt", "first_token")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far the phase is: complete blocks, seconds spent, half-width of the widest interval.
+
+    `status`: `narrow`, `time_limit`, `no_length`, `unfinished`; `forecast` is how many blocks it
+    will take in all, as far as can be told.
+    """
+
+    status: str
+    blocks: int
+    seconds: float
+    widest: float | None
+    forecast: int
+
+
+def standing(study: Study, records: Sequence[SpeedRecord]) -> Standing:
+    """Say how the speed phase stands, and whether it is over.
+
+    It is over once there are enough blocks, an even number of them (blocks come in pairs of an
+    order of arms and its reverse), and the interval of every ratio of decode and prompt rates is
+    narrow enough; or when its time is up.
+    """
+    spec = study.speed
+    if spec is None:
+        raise ValueError("the study has no speed phase")
+    phase = _Phase(study, spec, records)
+    widths = [width for one in phase.aims() if (width := half_width(one)) is not None]
+    blocks = len(phase.complete(timed_arms(study)))
+    expected = (len(timed_arms(study)) - 1) * len(phase.aimed_at)
+    widest = max(widths) if widths and len(widths) == expected else None
+    narrow = expected == 0 or (widest is not None and widest <= spec.precision)
+    forecast = spec.blocks
+    if widest is not None and not narrow:
+        forecast = max(forecast, blocks + 1, math.ceil(blocks * (widest / spec.precision) ** 2))
+    if blocks >= spec.blocks and blocks % 2 == 0 and narrow:
+        status = "narrow"
+    elif phase.seconds >= spec.time_limit:
+        status = "time_limit"
+    elif not phase.shapes:
+        status = "no_length"
+    else:
+        status = "unfinished"
+    return Standing(status, blocks, phase.seconds, widest, forecast)
+
+
+def half_width(one: Estimate) -> float | None:
+    """Return how far an interval reaches from its estimate, relative; None where there is none."""
+    reach = max(one.interval.high / one.estimate - 1.0, 1.0 - one.interval.low / one.estimate)
+    return None if math.isnan(reach) else reach
+
+
+def speed_phase(study: Study, records: Sequence[SpeedRecord]) -> dict[str, Any] | None:
+    """Derive the summary of the speed phase; None where the study has none.
+
+    Ratios are candidate to reference: above 1, the candidate's rate is higher, or its seconds,
+    bytes or joules are more. Their ids are `speed.<measure>.<candidate>.vs.<reference>`.
+    """
+    spec = study.speed
+    if spec is None:
+        return None
+    phase, state = _Phase(study, spec, records), standing(study, records)
+    candidates = timed_arms(study)[1:]
+    document = {
+        "status": state.status,
+        "precision": spec.precision,
+        "time_limit": spec.time_limit,
+        "seconds": phase.seconds,
+        "blocks": state.blocks,
+        "calls": sum(r.kind == "measured" and r.status == "ok" for r in records),
+        "widest": state.widest,
+        "reference": study.reference,
+        "measures": _UNITS,
+        "arms": {arm: phase.arm(arm) for arm in timed_arms(study)},
+        "ratios": [one for arm in candidates for one in phase.ratios(arm)],
+        "lengths": [phase.length(shape) for shape in phase.shapes],
+        "too_long": [list(shape) for shape in spec.shapes if shape in phase.too_long],
+        "drift": {
+            "measure": phase.aimed_at[0],
+            "arms": {arm: phase.drift_of(arm) for arm in timed_arms(study)},
+            "ratios": {arm: phase.ratio_drift(arm) for arm in candidates},
+        },
+        "conditions": conditions(records, busy_share=spec.busy_share),
+    }
+    return document | {"marks": marks(document, busy_share=spec.busy_share)}
+
+
+class _Phase:
+    """The records, sorted: the last good call of every arm, block and length."""
+
+    def __init__(self, study: Study, spec: Speed, records: Sequence[SpeedRecord]):
+        self.study = study
+        self.level = 1.0 - study.alpha
+        self.records = records
+        self.seconds = sum(r.seconds for r in records)
+        measured = [r for r in records if r.kind == "measured"]
+        self.too_long = {r.shape for r in measured if r.status == "context_overflow"}
+        self.shapes = [shape for shape in spec.shapes if shape not in self.too_long]
+        self.cells: Cells = {arm: {} for arm in timed_arms(study)}
+        for record in measured:
+            if record.status == "ok" and record.shape in self.shapes:
+                self.cells[record.arm].setdefault(record.block, {})[record.shape] = record
+        self.aimed_at = [n for n in ("decode", "prompt") if self._known(n)] or ["call"]
+
+    def _known(self, measure: str) -> bool:
+        """Whether every call gives a measure; where an engine does not tell, nothing is made up."""
+        calls = [c for by in self.cells.values() for cells in by.values() for c in cells.values()]
+        return bool(calls) and all(_BY_NAME[measure].pair(call) is not None for call in calls)
+
+    def complete(self, arms: Sequence[str]) -> list[int]:
+        """List the blocks in which every one of these arms answered at every length."""
+        blocks = set.intersection(*(set(self.cells[arm]) for arm in arms))
+        return [
+            block
+            for block in sorted(blocks)
+            if all(len(self.cells[arm][block]) == len(self.shapes) for arm in arms)
+        ]
+
+    def sums(
+        self, measure: str, arms: Sequence[str], shape: tuple[int, int] | None = None
+    ) -> tuple[list[list[float]], list[list[float]]] | None:
+        """Add up numerators and divisors by block, a column an arm; None where not all is known."""
+        tops, bottoms = [], []
+        for block in self.complete(arms):
+            row = []
+            for arm in arms:
+                cells = self.cells[arm][block]
+                calls = list(cells.values()) if shape is None else [cells[shape]]
+                pairs = [_BY_NAME[measure].pair(call) for call in calls]
+                known = [pair for pair in pairs if pair is not None]
+                if len(known) < len(calls):
+                    return None
+                row.append((sum(t for t, _ in known), sum(b for _, b in known)))
+            tops.append([t for t, _ in row])
+            bottoms.append([b for _, b in row])
+        return (tops, bottoms) if tops else None
+
+    def rate(self, measure: str, arm: str, shape: tuple[int, int] | None = None) -> Estimate | None:
+        """Return a measure of one arm, over its complete blocks."""
+        sums = self.sums(measure, [arm], shape)
+        if sums is None:
+            return None
+        tops, bottoms = ([row[0] for row in side] for side in sums)
+        return pooled_rate(tops, bottoms, confidence=self.level)
+
+    def ratio(
+        self, measure: str, arm: str, shape: tuple[int, int] | None = None
+    ) -> Estimate | None:
+        """Return the ratio of an arm's measure to the reference's."""
+        sums = self.sums(measure, [self.study.reference, arm], shape)
+        return None if sums is None else rate_ratio(*sums, confidence=self.level)
+
+    def aims(self) -> list[Estimate]:
+        """Return the ratios whose intervals have to be narrow."""
+        found = [
+            self.ratio(measure, arm)
+            for measure in self.aimed_at
+            for arm in timed_arms(self.study)[1:]
+        ]
+        return [one for one in found if one is not None]
+
+    def loads(self, arm: str) -> list[float]:
+        """List the load times of an arm, in the order they came."""
+        return [
+            seconds
+            for r in self.records
+            if r.arm == arm and r.kind == "warm_up" and (seconds := r.timing.get("load"))
+        ]
+
+    def peak(self, arm: str) -> float | None:
+        """Return the most bytes that an arm's process held."""
+        peaks = [r.machine.get("memory_peak_bytes") for r in self.records if r.arm == arm]
+        return max((peak for peak in peaks if peak), default=None)
+
+    def arm(self, arm: str) -> dict[str, Any]:
+        """Say everything about one arm."""
+        calls = [r for r in self.records if r.arm == arm and r.kind == "measured"]
+        answered = [r for r in calls if r.status == "ok"]
+        loads = self.loads(arm)
+        load = pooled_rate(loads, [1.0] * len(loads), confidence=self.level) if loads else None
+        return {
+            "calls": len(answered),
+            "faulted": len(calls) - len(answered),
+            "exact_length": sum(r.completion_tokens == r.output_length for r in answered),
+            "asked_exact_length": sum("exact_length" in r.asked for r in answered),
+            "asked_fresh": sum("fresh" in r.asked for r in answered),
+            **{m.name: _estimate(self.rate(m.name, arm)) for m in MEASURES},
+            "load": _estimate(load),
+            "memory_peak_bytes": self.peak(arm),
+        }
+
+    def ratios(self, arm: str) -> list[dict[str, Any]]:
+        """List an arm's ratios to the reference, where they are known."""
+        found = [
+            self._named(m.name, arm, _estimate(one))
+            for m in MEASURES
+            if (one := self.ratio(m.name, arm)) is not None
+        ]
+        own, base = self.loads(arm), self.loads(self.study.reference)
+        both = min(len(own), len(base))
+        if both:
+            pairs = list(zip(base[:both], own[:both], strict=True))
+            one = rate_ratio(pairs, [[1.0, 1.0]] * both, confidence=self.level)
+            found.append(self._named("load", arm, _estimate(one)))
+        peak, least = self.peak(arm), self.peak(self.study.reference)
+        if peak and least:
+            told = {"estimate": peak / least, "ci": [None, None], "method": "ratio of peaks"}
+            found.append(self._named("memory", arm, told | {"confidence": None, "n": 1}))
+        return found
+
+    def _named(self, measure: str, arm: str, told: Mapping[str, Any] | None) -> dict[str, Any]:
+        return {
+            "id": f"speed.{measure}.{arm}.vs.{self.study.reference}",
+            "measure": measure,
+            "reference": self.study.reference,
+            "candidate": arm,
+            **(told or {}),
+        }
+
+    def length(self, shape: tuple[int, int]) -> dict[str, Any]:
+        """Say how fast every arm is at one length."""
+        return {
+            "prompt_length": shape[0],
+            "output_length": shape[1],
+            "arms": {arm: self._at(arm, shape) for arm in timed_arms(self.study)},
+        }
+
+    def _at(self, arm: str, shape: tuple[int, int]) -> dict[str, Any]:
+        calls = [by[shape] for by in self.cells[arm].values() if shape in by]
+        candidate = arm != self.study.reference
+        return {
+            "prompt_tokens": _mean([r.prompt_tokens for r in calls]),
+            "completion_tokens": _mean([r.completion_tokens for r in calls]),
+            **{name: _estimate(self.rate(name, arm, shape)) for name in _BY_LENGTH},
+            "ratios": {name: _estimate(self.ratio(name, arm, shape)) for name in _BY_LENGTH}
+            if candidate
+            else {},
+        }
+
+    def drift_of(self, arm: str) -> dict[str, Any] | None:
+        """Say by how much an arm's rate changed from the first block to the last, relative."""
+        sums = self.sums(self.aimed_at[0], [arm])
+        if sums is None or len(sums[0]) < 3:
+            return None
+        return _relative(
+            drift(
+                [math.log(top[0] / bottom[0]) for top, bottom in zip(*sums, strict=True)],
+                confidence=self.level,
+            )
+        )
+
+    def ratio_drift(self, arm: str) -> dict[str, Any] | None:
+        """Say by how much the ratio to the reference changed over the blocks, relative."""
+        sums = self.sums(self.aimed_at[0], [self.study.reference, arm])
+        if sums is None or len(sums[0]) < 3:
+            return None
+        logs = [
+            math.log(top[1] / bottom[1] / (top[0] / bottom[0]))
+            for top, bottom in zip(*sums, strict=True)
+        ]
+        return _relative(drift(logs, confidence=self.level))
+
+
+def _relative(change: Estimate) -> dict[str, Any]:
+    """Turn a change of logarithms into a relative one."""
+    ends = (change.interval.low, change.interval.high)
+    return {"change": math.expm1(change.estimate), "ci": [math.expm1(end) for end in ends]}
+
+
+def _estimate(one: Estimate | None) -> dict[str, Any] | None:
+    if one is None:
+        return None
+    return {
+        "estimate": one.estimate,
+        "ci": [one.interval.low, one.interval.high],
+        "confidence": one.interval.confidence,
+        "method": one.interval.method,
+        "n": one.n,
+    }
+
+
+def _mean(values: Sequence[int | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None

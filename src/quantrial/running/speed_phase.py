@@ -1,0 +1,353 @@
+"""The loop of the speed phase: fixed prompts, one call at a time, arms in turn, block after block.
+
+It decides nothing by numbers: whether the intervals are narrow enough is the `judge`'s to say.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quantrial.design.speed_blocks import SpeedCall, speed_block, speed_prompt
+from quantrial.engines.base import Message, Reply, Request
+from quantrial.errors import EngineError
+from quantrial.records import SpeedRecord, sha256_of
+from quantrial.running.arms import arm_records, opened_engines
+from quantrial.running.asking import Attempt, attempt
+from quantrial.running.clock import Clock
+from quantrial.running.guard import refuse_changed_arms, refuse_foreign
+from quantrial.running.machine import Machine, between, share_of_others
+from quantrial.running.manifest import available_memory
+from quantrial.running.memory import memory_of
+from quantrial.running.progress import Listener, Progress
+from quantrial.running.speed_store import appending, read_speed
+from quantrial.running.store import RunFolder
+from quantrial.study_speed import timed_arms
+
+if TYPE_CHECKING:
+    from quantrial.analysis.speed_phase import Standing
+    from quantrial.engines.base import Engine
+    from quantrial.study import Study
+    from quantrial.study_speed import Speed
+
+Judge = Callable[[Sequence[SpeedRecord]], "Standing"]
+
+FRESH_STARTS = 3  # blocks in which every arm is started anew, so that its load is timed
+LOOK = 0.25  # seconds of looking at the machine while nothing of ours runs
+WAIT = 1.0  # seconds between two looks at a busy one
+_BREAKER = 3  # calls in a row that an arm failed for good
+_WARMING = -1  # the block whose prompts warm an arm up
+
+
+@dataclass(frozen=True, slots=True)
+class SpeedResult:
+    """What one session of the speed phase did: calls measured now, blocks in all, seconds in all.
+
+    `status`: `narrow` (every interval is), `time_limit`, `no_length` (no length fits every arm's
+    context) or `unfinished`. `widest` is the half-width of the widest interval, relative; None
+    where there is none yet.
+    """
+
+    asked: int
+    blocks: int
+    seconds: float
+    status: str
+    widest: float | None
+    precision: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What the phase measures with: tests put other ones in their place."""
+
+    clock: Clock = dataclasses.field(default_factory=Clock)
+    machine: Machine = dataclasses.field(default_factory=Machine)
+
+
+def measure_speed(
+    study: Study,
+    *,
+    base: Path,
+    folder: Path,
+    judge: Judge,
+    listener: Listener | None = None,
+    bench: Bench | None = None,
+) -> SpeedResult | None:
+    """Measure block after block until the judge is content; None where the study asks for none.
+
+    Args:
+        study: the study; arms that are controls are left out.
+        base: the folder that relative paths in the study start from.
+        folder: the run folder; the quality phase has set it up.
+        judge: says of all records how the phase stands.
+        listener: told of the progress after every call.
+        bench: clock and machine.
+
+    Raises:
+        RunChangedError: the study or an artifact is not that of the run in `folder`.
+        RunFolderError: the folder is in use, or cannot be written.
+        EngineError: an engine cannot be started, or an arm keeps failing.
+    """
+    if study.speed is None:
+        return None
+    run = RunFolder(folder)
+    run.require()
+    refuse_foreign(study, run)
+    with run.locked():
+        records = read_speed(run, arms=timed_arms(study))
+        standing = judge(records)
+        if standing.status != "unfinished":
+            return _result(standing, study.speed, asked=0)
+        with opened_engines(study, base=base) as engines, appending(run) as append:
+            arms = arm_records(study, engines)
+            refuse_changed_arms(run, run.read_manifest(), arms)
+            timed = {name: arms[name] for name in timed_arms(study)}
+            together = memory_of(timed, available_memory()).together is not False
+            phase = _Phase(study, study.speed, engines, append, bench or Bench())
+            phase.recall(records)
+            standing = phase.go(judge, listener, together=together)
+            return _result(standing, study.speed, asked=phase.asked)
+
+
+def _result(standing: Standing, spec: Speed, *, asked: int) -> SpeedResult:
+    return SpeedResult(
+        asked=asked,
+        blocks=standing.blocks,
+        seconds=standing.seconds,
+        status=standing.status,
+        widest=standing.widest,
+        precision=spec.precision,
+    )
+
+
+def speed_request(
+    shape: tuple[int, int], block: int, abilities: Sequence[str], *, seed: int, timeout: float
+) -> Request:
+    """Write what every arm is asked at one length in one block, byte for byte."""
+    prompt, output = shape
+    text = speed_prompt(prompt, seed=seed, block=block, output=output)
+    return Request(
+        messages=(Message("user", text),),
+        max_tokens=output,
+        exact_length="exact_length" in abilities,
+        fresh="fresh" in abilities,
+        seed=seed,
+        timeout=timeout,
+    )
+
+
+def prompt_hash(request: Request) -> str:
+    """Hash what an arm is shown."""
+    return sha256_of([dataclasses.asdict(message) for message in request.messages])
+
+
+_Key = tuple[str, int, tuple[int, int]]
+
+
+class _Phase:
+    """One session: what is measured, what is loaded, how long was waited."""
+
+    def __init__(
+        self,
+        study: Study,
+        spec: Speed,
+        engines: Mapping[str, Engine],
+        append: Callable[[SpeedRecord], None],
+        bench: Bench,
+    ):
+        self.study = study
+        self.spec = spec
+        self.engines = engines
+        self.append = append
+        self.clock = bench.clock
+        self.machine = bench.machine
+        self.arms = timed_arms(study)
+        self.records: list[SpeedRecord] = []
+        self.attempts: Counter[_Key] = Counter()
+        self.measured: set[_Key] = set()
+        self.too_long: set[tuple[int, int]] = set()  # what no arm is asked any more
+        self.spent = 0.0
+        self.paused = 0.0
+        self.started: dict[str, int] = {}  # arm -> the block in which it was started
+        self.asked = 0
+        self.failed_in_a_row: Counter[str] = Counter()
+        self.around: dict[str, float | None] = {"others_before": None, "paused_seconds": 0.0}
+
+    def recall(self, records: Sequence[SpeedRecord]) -> None:
+        """Take stock of what earlier sessions recorded."""
+        for record in records:
+            self._note(record)
+
+    def _note(self, record: SpeedRecord) -> None:
+        self.records.append(record)
+        self.spent += record.seconds
+        self.paused += record.machine.get("paused_seconds") or 0.0
+        if record.kind == "measured":
+            key = (record.arm, record.block, record.shape)
+            self.attempts[key] = max(self.attempts[key], record.attempt)
+            if record.status == "ok":
+                self.measured.add(key)
+            if record.status == "context_overflow":
+                self.too_long.add(record.shape)
+
+    def go(self, judge: Judge, listener: Listener | None, *, together: bool) -> Standing:
+        """Measure until the judge says that it is enough."""
+        block = max((r.block for r in self.records if r.kind == "measured"), default=0)
+        standing = judge(self.records)
+        self._tell(listener, standing)
+        while standing.status == "unfinished":
+            self._look_around()
+            for call in self._pending(block, together=together):
+                if self.spent >= self.spec.time_limit:
+                    break
+                self._measure(call, together=together)
+                self._tell(listener, standing)
+            block += 1
+            standing = judge(self.records)
+        self._tell(listener, standing)
+        return standing
+
+    def _pending(self, block: int, *, together: bool) -> Iterator[SpeedCall]:
+        """Yield the calls of a block that are not over yet."""
+        planned = speed_block(
+            self.arms, self.spec.shapes, block, seed=self.study.seed, together=together
+        )
+        for call in planned:
+            if call.shape not in self.too_long and not self._over(call):
+                yield call
+
+    def _over(self, call: SpeedCall) -> bool:
+        key = (call.arm, call.block, call.shape)
+        return key in self.measured or self.attempts[key] >= self.study.design.attempts
+
+    def _look_around(self) -> None:
+        """Wait for a busy machine to calm down, as long as the study's patience lasts."""
+        waited = 0.0
+        while True:
+            pids = [pid for pid in self._pids() if pid is not None]
+            then = self.machine.read(pids)
+            self.clock.sleep(LOOK)
+            others = share_of_others(between(then, self.machine.read(pids)))
+            over = self.paused + waited + WAIT + LOOK > self.spec.pause
+            if others is None or others <= self.spec.busy_share or over:
+                break
+            self.clock.sleep(WAIT)
+            waited += WAIT + LOOK
+        self.around = {"others_before": others, "paused_seconds": waited}
+
+    def _pids(self) -> list[int | None]:
+        """Return the process of every engine that runs; None where an engine does not tell."""
+        return [getattr(self.engines[arm], "pid", None) for arm in self.started]
+
+    def _measure(self, call: SpeedCall, *, together: bool) -> None:
+        """Ask until there is an answer or the attempts are used up; record every attempt."""
+        key = (call.arm, call.block, call.shape)
+        while not self._over(call):
+            self._prepare(call, together=together)
+            number = self.attempts[key] + 1
+            said = self._record("measured", call, block=call.block, number=number)
+            self.asked += 1
+            if said.status in ("ok", "context_overflow"):
+                self.failed_in_a_row[call.arm] = 0
+                return
+            del self.started[call.arm]  # it may be gone, or worn: it is started and warmed anew
+            if said.final:
+                break
+        self.failed_in_a_row[call.arm] += 1
+        if self.failed_in_a_row[call.arm] >= _BREAKER:
+            raise EngineError(
+                f"arm {call.arm!r} failed {_BREAKER} calls of the speed phase in a row, last with: "
+                f"{said.error}. What is recorded is kept; the same command goes on, and with "
+                "--no-speed the run ends without measuring speed"
+            )
+
+    def _prepare(self, call: SpeedCall, *, together: bool) -> None:
+        """Have the arm loaded and warm; the uncounted first call is recorded with its load."""
+        if not together:
+            for other in [name for name in self.started if name != call.arm]:
+                self.engines[other].close()
+                del self.started[other]
+        begun = self.started.get(call.arm)
+        if begun is not None and (begun == call.block or call.block >= FRESH_STARTS):
+            return
+        engine = self.engines[call.arm]
+        # the longest prompt: memory is at its peak once it was read
+        shape = (max(self.spec.prompt_tokens), min(self.spec.output_tokens))
+        warm = dataclasses.replace(call, shape=shape)
+        for number in range(1, self.study.design.attempts + 1):
+            engine.close()
+            engine.start()
+            self.started[call.arm] = call.block
+            # where it fails to the last, the call that follows fails too, and is counted
+            if self._record("warm_up", warm, block=_WARMING, number=number).status == "ok":
+                break
+
+    def _record(self, kind: str, call: SpeedCall, *, block: int, number: int) -> Attempt:
+        """Ask once and write down what came of it; `block` says which prompt it is."""
+        engine = self.engines[call.arm]
+        asked = tuple(a for a in ("exact_length", "fresh") if a in engine.abilities)
+        request = speed_request(
+            call.shape, block, asked, seed=self.study.seed, timeout=self.spec.timeout
+        )
+        pids, started = self._pids(), self.clock.stamp()
+        then, clock = self.machine.read(pids), self.clock.steady()
+        said = attempt(engine, request)
+        wall = self.clock.steady() - clock
+        state = between(then, self.machine.read(pids))
+        peak = self.machine.peak_memory(getattr(engine, "pid", None))
+        record = SpeedRecord(
+            study=self.study.study,
+            arm=call.arm,
+            kind=kind,
+            block=call.block,
+            position=call.position,
+            attempt=number,
+            prompt_length=call.shape[0],
+            output_length=call.shape[1],
+            asked=asked,
+            status=said.status,
+            error=said.error,
+            finish_reason=said.reply.finish_reason,
+            prompt_tokens=said.reply.prompt_tokens,
+            completion_tokens=said.reply.completion_tokens,
+            decoded_tokens=said.reply.decoded_tokens,
+            timing=_timing(said.reply, wall),
+            machine={**state, "memory_peak_bytes": peak, **self.around},
+            started_at=started,
+            prompt_sha256=prompt_hash(request),
+        )
+        self.append(record)
+        self._note(record)
+        self.around["paused_seconds"] = 0.0  # the pause belongs to one call only
+        return said
+
+    def _tell(self, listener: Listener | None, standing: Standing) -> None:
+        if listener is None:
+            return
+        done = Counter(arm for arm, _, _ in self.measured)
+        calls = standing.forecast * len(self.spec.shapes)
+        at = "" if standing.widest is None else f"±{100 * standing.widest:.1f} %, "
+        left = None
+        if self.measured:
+            a_call = self.spent / len(self.measured)
+            left = a_call * sum(max(calls - done[arm], 0) for arm in self.arms)
+            left = min(left, max(self.spec.time_limit - self.spent, 0.0))
+        listener(
+            Progress(
+                phase=f"measuring speed ({at}aim ±{100 * self.spec.precision:g} %)",
+                done={arm: done[arm] for arm in self.arms},
+                total={arm: max(calls, done[arm]) for arm in self.arms},
+                rate=None,
+                seconds_left=left,
+                faults=sum(r.status != "ok" for r in self.records),
+            )
+        )
+
+
+def _timing(reply: Reply, wall: float) -> dict[str, Any]:
+    timing = dataclasses.asdict(reply.timing)
+    return timing if timing["wall"] is not None else {**timing, "wall": wall}

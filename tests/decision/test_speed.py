@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from decision.fabricated import entries, make_summary, make_task
+from decision.test_schema import problems
+from quantrial.decision import Constraints, decide_from
+
+Q4 = "speed.decode.q4_K_M.vs.fp16"
+
+
+def summary(*marks: str, q4: float = 1.4, ci: tuple[float, float] = (1.3, 1.5)) -> dict[str, Any]:
+    """A trial in which q4_K_M holds, whose speed phase tells another speed than its answers do."""
+    made = make_summary({"mmlu": make_task("mmlu", {"q8_0": "equivalent", "q4_K_M": "equivalent"})})
+    common = {"reference": "fp16", "confidence": 0.95, "n": 8, "method": "log-t-over-blocks"}
+    ratios = [
+        {"measure": measure, "candidate": arm, "estimate": estimate, "ci": list(ends), **common}
+        | {"id": f"speed.{measure}.{arm}.vs.fp16"}
+        for measure, arm, estimate, ends in (
+            ("decode", "q8_0", 1.2, (1.18, 1.22)),
+            ("decode", "q4_K_M", q4, ci),
+            ("prompt", "q4_K_M", 9.0, (8.0, 10.0)),
+        )
+    ]
+    made["speed_phase"] = {"ratios": ratios, "marks": [{"mark": mark} for mark in marks]}
+    return made
+
+
+def test_the_phase_goes_before_the_timings_of_the_answers() -> None:
+    decision = decide_from(summary())
+    cost = decision["costs"]["q4_K_M"]
+    # 50 against 20 tokens a second in the answers
+    assert cost["speedup"] == 1.4
+    assert cost["speedup_ci"] == [1.3, 1.5]
+    assert cost["speedup_finding"] == Q4
+    assert decision["costs"]["fp16"]["speedup"] == 1.0
+    assert decision["picker"]["arms"]["q4_K_M"]["speedup"] == 1.4
+
+
+def test_without_a_phase_it_is_read_off_the_answers() -> None:
+    made = summary()
+    phases: tuple[Any, ...] = (None, {"ratios": [], "marks": []})
+    for phase in phases:
+        cost = decide_from(made | {"speed_phase": phase})["costs"]["q4_K_M"]
+        assert cost["speedup"] == pytest.approx(2.5)
+        assert cost["speedup_finding"] is None
+
+
+def test_the_default_rests_on_its_pace_too() -> None:
+    decision = decide_from(summary())
+    default = decision["default"]
+    assert default["arm"] == "q4_K_M"
+    assert "1.40 times the decoding speed" in default["text"]
+    assert Q4 in default["because"]
+    line = default["evidence"][default["because"].index(Q4)]
+    assert line == (
+        f"decoding speed: 1.40 times fp16's, 95 % interval 1.30 to 1.50, 8 blocks [{Q4}]"
+    )
+
+
+@pytest.mark.parametrize(
+    ("estimate", "ci", "verdict"),
+    [(1.4, (1.3, 1.5), "faster"), (0.8, (0.7, 0.9), "slower"), (1.01, (0.9, 1.1), "inconclusive")],
+)
+def test_findings_of_pace(estimate: float, ci: tuple[float, float], verdict: str) -> None:
+    findings = decide_from(summary(q4=estimate, ci=ci))["findings"]
+    assert findings[Q4]["verdict"] == verdict
+    assert "speed.prompt.q4_K_M.vs.fp16" not in findings
+
+
+@pytest.mark.parametrize("limits", [None, Constraints(min_speedup=1.3)])
+def test_the_document_has_its_published_shape(limits: Constraints | None) -> None:
+    assert problems(decide_from(summary("busy"), limits)) == []
+
+
+def test_every_sentence_cites_what_stands_in_the_document() -> None:
+    limits = Constraints(min_speedup=1.3)
+    decision = decide_from(summary("busy"), limits)
+    for entry in entries(decision):
+        assert all(identity in decision["findings"] for identity in entry["because"])
+        assert len(entry["because"]) == len(entry["evidence"])
+    assert decision["constrained"]["pick"] == "q4_K_M"
+    assert Q4 in decision["constrained"]["because"]
+    [q8] = [one for one in decision["constrained"]["rejected"] if one["arm"] == "q8_0"]
+    assert [one["because"] for one in q8["breaks"]] == ["speed.decode.q8_0.vs.fp16"]
+
+
+def test_a_slower_candidate_is_no_reason_to_change() -> None:
+    decision = decide_from(summary(q4=0.8, ci=(0.7, 0.9)))
+    [stay] = [one for one in decision["stay_when"] if "speed is the reason" in one["text"]]
+    assert stay["because"] == [Q4]
+
+
+def test_a_disturbed_machine_is_a_caution_and_a_wide_interval_is_not() -> None:
+    said = [one["text"] for one in decide_from(summary("busy", "swap", "time_limit"))["cautions"]]
+    assert said == [
+        "While speed was measured, other processes were using the machine and the machine was "
+        "swapping: on a quiet machine the speed-ups may be others. The same study run there "
+        "measures them again."
+    ]
+    assert decide_from(summary("time_limit"))["cautions"] == []
