@@ -437,6 +437,7 @@ def test_the_artifact_is_that_of_the_file_which_the_server_has(
     for name in ("tokenizer_sha256", "template_sha256", "context", "kv_bytes"):
         assert getattr(served, name) == getattr(embedded, name)
     assert served.details["slots"] == 1
+    assert served.resident
     # where a server stands is no part of what it is: it may move between two sessions of a run
     assert set(served.options) == {"server", "stream", "limit_key"}
     assert real_server.url not in repr(served)

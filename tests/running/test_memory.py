@@ -52,6 +52,9 @@ def test_arms_fit_together_or_one_at_a_time_or_not_at_all() -> None:
     held = {"a": arms["a"], "b": {**arms["b"], "one_at_a_time": True}}
     assert memory_of(held, 100).together is False
     assert memory_of(held, 100).needed == 17
+    served = {"a": {**arms["a"], "resident": True}, "b": arms["b"]}
+    assert memory_of(served, 8).together is True
+    assert memory_of(served, 7).too_large == ("b",)
     unknown = memory_of({"a": arms["a"], "b": {"bytes_on_disk": None}}, 100)
     assert unknown.needed is None
     assert unknown.together is None

@@ -137,6 +137,8 @@ def plan(found: Plan) -> None:
             else:
                 print("  normal approximation: too hopeful where fewer than ten items change")
     needed = f"needs {size(found.memory_needed)} for the weights of all arms"
+    if found.memory_needed == 0:
+        needed = "needs nothing, the servers hold the models"
     print(f"\nMemory: {needed}; {size(found.memory_available)} are free")
     print(f"Time: {duration(found.seconds)}" + ("" if found.seconds else "; --probe times it"))
     for warning in found.warnings:

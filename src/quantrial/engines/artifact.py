@@ -15,7 +15,9 @@ class Artifact:
 
     `kv_bytes` is what the keys and values of a full context take in memory, over all slots.
     `one_at_a_time` says that the engine holds one such model in memory: asking another arm of it
-    unloads this one. `details` is what else the engine reports of its model; no path, no secret.
+    unloads this one; `resident` that the model is in memory already, or on another machine, and
+    takes none of what is free here. `details` is what else the engine reports of its model; no
+    path, no secret.
     """
 
     model: str
@@ -33,4 +35,5 @@ class Artifact:
     options: Mapping[str, Any] = field(default_factory=dict)
     kv_bytes: int | None = None
     one_at_a_time: bool = False
+    resident: bool = False
     details: Mapping[str, Any] = field(default_factory=dict)

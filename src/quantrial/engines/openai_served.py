@@ -114,6 +114,7 @@ def artifact_of(served: Served, model: str, *, url: str) -> Artifact:
             parameters=served.parameters,
             context=served.context,
             template_sha256=served.template_sha256,
+            resident=True,
             details=details,
         )
     return Artifact(
@@ -127,6 +128,7 @@ def artifact_of(served: Served, model: str, *, url: str) -> Artifact:
         tokenizer_sha256=facts.tokenizer_sha256,
         template_sha256=served.template_sha256 or facts.template_sha256,
         kv_bytes=facts.kv_bytes,
+        resident=True,
         details=details,
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 class Memory:
     """Bytes that each arm takes (weights and KV cache), and what the machine has left.
 
+    An arm that a server holds already takes nothing.
     None stands for what is not known. `one_at_a_time` says that the engine of some arm holds one
     model only, whatever there is room for.
     """
@@ -61,5 +62,7 @@ def memory_of(arms: Mapping[str, Mapping[str, Any]], available: int | None) -> M
 
 
 def _bytes(arm: Mapping[str, Any]) -> int | None:
+    if arm.get("resident"):
+        return 0
     weights = arm.get("bytes_on_disk")
     return None if weights is None else int(weights) + int(arm.get("kv_bytes") or 0)

@@ -51,7 +51,7 @@ def plan_study(study: Study, *, base: Path, probe: bool = False) -> Plan:
     seconds = {name: one.seconds for name, one in probes.items()}
     tasks = tuple(_task_plan(study, prepared, name) for name in prepared.tasks)
     controls = [name for name, arm in study.arms.items() if arm.control]
-    sizes = [record["bytes_on_disk"] for record in records.values()]
+    sizes = [0 if one["resident"] else one["bytes_on_disk"] for one in records.values()]
     return Plan(
         study=study.study,
         reference=study.reference,
