@@ -29,6 +29,7 @@ from quantrial.errors import (
     EngineError,
     EngineStartError,
     EngineTimeoutError,
+    ModelChangedError,
     ModelFileError,
 )
 
@@ -307,7 +308,7 @@ def test_a_file_replaced_under_an_engine_is_not_loaded_again(demo: str, tmp_path
     assert engine.start() > 0
     engine.close()
     os.utime(copy, (1, 1))
-    with pytest.raises(EngineStartError, match="has changed since"):
+    with pytest.raises(ModelChangedError, match="has changed since"):
         engine.start()
 
 
