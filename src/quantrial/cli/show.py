@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -195,6 +195,8 @@ def summary(found: Mapping[str, Any], folder: Path) -> None:
              "difference", "interval", "adjusted p", "verdict"),
             list(_summary_rows(primary["arms"], against)),
         )  # fmt: skip
+        for line in _open_questions(against.values()):
+            paragraph(line, indent="  ")
         print()
     missing = sum(task["flow"]["missing"] for task in found["tasks"].values())
     if missing:
@@ -215,7 +217,33 @@ def _summary_rows(arms: Mapping[str, Any], against: Mapping[str, Any]) -> Iterat
             _points(contrast["estimate"]),
             _interval(contrast["ci"], sign=True),
             "unknown" if p is None else "<0.0001" if p < 0.0001 else f"{p:.4f}",
-            contrast["verdict"].replace("_", "-"),
+            ", also ".join(
+                one.replace("_", "-") for one in (contrast["verdict"], contrast["also"]) if one
+            ),
+        )
+
+
+_TO_SHOW = {
+    "equivalence": "equivalence",
+    "non_inferiority": "non-inferiority",
+    "difference": "a difference",
+}
+
+
+def _open_questions(contrasts: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Say of each inconclusive contrast how many more items would settle it."""
+    for one in contrasts:
+        settled = one["settled_by"]
+        if one["verdict"] != "inconclusive":
+            continue
+        if settled is None:
+            yield f"{one['candidate']}: what was seen does not tell how many items would settle it."
+            continue
+        further, n = settled["further"], one["n"]
+        more = f"{further:,} more items" if further else f"another {n:,} items"
+        yield (
+            f"{one['candidate']}: {more} would show {_TO_SHOW[settled['question']]} with 80 % "
+            "chance, if the truth is as seen."
         )
 
 

@@ -18,6 +18,15 @@ from quantrial.reporting.words import verdict_and_also
 Document = Mapping[str, Any]
 
 
+def declared_note(declared: bool | None) -> tuple[str, ...]:
+    """Say of a failure mode whether the study named it beforehand; endpoints do not ask."""
+    if declared is None:
+        return ()
+    if declared:
+        return ("Declared: the study named this failure mode before its answers were seen.",)
+    return ("Exploratory: the study did not name this failure mode. Read it as a hint.",)
+
+
 def judged(one: Document) -> str:
     """Write a contrast's verdict; of what is neither better nor worse, what is shown."""
     if one["verdict"] is None:
@@ -55,8 +64,8 @@ def open_questions(contrasts: Sequence[Document]) -> Iterator[str]:
             )
         else:
             yield (
-                f"{pair(one)} is inconclusive; {more} more items would settle it (by {what}) with "
-                "an 80 % chance, if the truth is as seen."
+                f"{pair(one)} is inconclusive; {more} more items would show {what} with an 80 % "
+                "chance, if the truth is as seen."
             )
 
 

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells
+from quantrial.reporting.contrasts import declared_note
 from quantrial.reporting.formatting import (
     NONE,
     UNKNOWN,
     count,
+    decimal,
     out_of,
     p_value,
     percent,
@@ -50,6 +52,9 @@ def _spans(task: str, modes: Document) -> Iterator[Table]:
             Column("missed", hint="false negatives: in the gold, not returned"),
             Column("precision", hint="share of the returned entities that are right"),
             Column("recall", hint="share of the gold entities that are returned"),
+            Column(
+                "spurious a sentence", hint="returned entities that overlap nothing in the gold"
+            ),
         ),
         tuple(
             Row(
@@ -60,6 +65,7 @@ def _spans(task: str, modes: Document) -> Iterator[Table]:
                     count(one["fn"]),
                     percent(one["precision"], none=NONE),
                     percent(one["recall"], none=NONE),
+                    decimal((one.get("spurious") or {}).get("per_sentence")),
                 )
             )
             for arm, one in modes.items()
@@ -251,6 +257,7 @@ def _letter_shifts(task: str, part: Document) -> Iterator[Group]:
     notes = (
         "Whether an arm prefers other letters than the reference. p is unknown where no letter "
         "changed.",
+        *declared_note(shifts[0].get("declared")),
     )
     yield Group(f"Shift of letters: {task}", notes=notes, tables=(table,))
 

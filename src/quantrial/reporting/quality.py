@@ -7,6 +7,7 @@ from typing import Any
 
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells
 from quantrial.reporting.contrasts import (
+    declared_note,
     estimate,
     failure_endpoints,
     interval,
@@ -84,7 +85,7 @@ def contrasts_section(summary: Document) -> Section:
             f"Finding ids begin with {task}.{name}.",
             *units(contrasts),
             *_methods_note(contrasts),
-            *_declared(contrasts),
+            *declared_note(contrasts[0].get("declared") if contrasts else None),
             *open_questions(contrasts),
             *_worst_cases(contrasts),
         )
@@ -131,16 +132,6 @@ def _over_all_tasks(summary: Document) -> list[Group]:
         "“no” means not shown."
     )
     return [Group("Contrasts over all tasks", notes=(note,), tables=(table,))]
-
-
-def _declared(contrasts: Sequence[Document]) -> tuple[str, ...]:
-    """Say of a failure mode whether the study named it beforehand; endpoints do not ask."""
-    declared = contrasts[0].get("declared") if contrasts else None
-    if declared is None:
-        return ()
-    if declared:
-        return ("Declared: the study named this failure mode before its answers were seen.",)
-    return ("Exploratory: the study did not name this failure mode. Read it as a hint.",)
 
 
 def _worst_cases(contrasts: Sequence[Document]) -> Iterator[str]:

@@ -1,0 +1,106 @@
+"""What a report says of contrasts that are open, counted, declared, and of items that turned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from quantrial.cli import show
+from quantrial.reporting.contrasts import judged, open_questions
+from reporting.trials import Trial, markdown_tables
+
+OPEN = {
+    "candidate": "new",
+    "reference": "ref",
+    "verdict": "inconclusive",
+    "also": None,
+    "n": 500,
+    "settled_by": {"question": "non_inferiority", "items": 700, "further": 200},
+}
+
+
+def test_an_open_contrast_says_how_many_more_items_it_takes() -> None:
+    assert list(open_questions([OPEN])) == [
+        "new vs ref is inconclusive; 200 more items would show non-inferiority with an 80 % "
+        "chance, if the truth is as seen."
+    ]
+    again = OPEN | {"settled_by": {"question": "difference", "items": 480, "further": 0}}
+    (said,) = open_questions([again])
+    assert "500 (as many again) more items would show a difference" in said
+    (said,) = open_questions([OPEN | {"settled_by": None}])
+    assert "does not tell how many more items" in said
+    assert list(open_questions([OPEN | {"verdict": "worse"}])) == []
+
+
+def test_a_small_yet_certain_loss_is_told_as_both() -> None:
+    assert judged(OPEN | {"verdict": "equivalent", "also": "worse"}).endswith("and worse")
+    assert judged({"verdict": None, "shown": "longer"}) == "longer"
+    assert judged({"verdict": None, "shown": None}) == "not shown"
+
+
+def test_every_inconclusive_contrast_of_the_report_says_it(
+    trial: Trial, documents: dict[str, str]
+) -> None:
+    text = documents["report.md"].replace("\\", "")
+    found = [
+        one
+        for part in trial.summary["tasks"].values()
+        for results in part["endpoints"].values()
+        for one in results["contrasts"]
+    ]
+    assert any(one["verdict"] == "inconclusive" for one in found)
+    for said in open_questions(found):
+        assert said in text
+
+
+def test_counts_stand_in_their_own_unit(documents: dict[str, str], trial: Trial) -> None:
+    tables = markdown_tables(documents["report.md"])
+    (rows,) = tables["Contrasts: names, spurious per sentence"]
+    counted = [
+        one
+        for one in trial.summary["tasks"]["names"]["failure_contrasts"]
+        if one["endpoint"] == "spurious_per_sentence"
+    ]
+    assert [row["difference"].replace("−", "-") for row in rows] == [
+        f"{one['estimate']:+.2f}".replace("+0.00", "0.00") for one in counted
+    ]
+    assert all("pp" not in row["difference"] for row in rows)
+    # what has no margin is in no table of equivalence
+    assert not [title for title in tables if title.startswith("Equivalence: names, spurious")]
+
+
+def test_simultaneous_intervals_say_their_own_confidence(documents: dict[str, str]) -> None:
+    (rows,) = markdown_tables(documents["report.md"])["Simultaneous intervals: sums"]
+    assert {row["contrast"] for row in rows} == {"q8_0 vs f16", "q4_0 vs f16", "q4_0 vs q8_0"}
+    assert all(row["its own confidence"].endswith("%") for row in rows)
+
+
+def test_the_items_that_turned_are_named(trial: Trial, documents: dict[str, str]) -> None:
+    (rows,) = markdown_tables(documents["report.md"])["Items that turned: sums"]
+    flips = {one["candidate"]: one for one in trial.summary["tasks"]["sums"]["flips"]
+             if one["reference"] == "f16"}  # fmt: skip
+    for arm, one in flips.items():
+        named = [row["item"] for row in rows if row["arm"] == arm]
+        assert named == [*one["items"]["harmful"], *one["items"]["beneficial"]]
+    strata = trial.summary["tasks"]["sums"]["flips"][0]["strata"]["subject"]
+    by_item = {row["item"]: row["subject"] for row in rows if row["arm"] == "q8_0"}
+    for value, one in strata.items():
+        for item in (*one["items"]["harmful"], *one["items"]["beneficial"]):
+            assert by_item[item] == value
+    assert "RUN/responses/sums.*.jsonl" in documents["report.md"]
+
+
+def test_analyze_prints_what_would_settle_it(
+    trial: Trial, capsys: pytest.CaptureFixture[str], tmp_path: Any
+) -> None:
+    summary = trial.copied()
+    part = summary["tasks"]["sums"]
+    contrast = part["endpoints"]["accuracy"]["contrasts"][0]
+    contrast |= {k: v for k, v in OPEN.items() if k not in ("candidate", "reference")}
+    show.summary(summary, tmp_path)
+    said = capsys.readouterr().out
+    assert "q8_0: 200 more items would show non-inferiority with 80 % chance" in said
+    contrast |= {"verdict": "equivalent", "also": "worse"}
+    show.summary(summary, tmp_path)
+    assert "equivalent, also worse" in capsys.readouterr().out
