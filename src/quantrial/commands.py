@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from quantrial.design.plan import Plan
     from quantrial.importers import ImportOptions, ImportReport
     from quantrial.reporting import ReportFiles
+    from quantrial.running.fetch import FetchListener, Missing
     from quantrial.running.progress import Listener
     from quantrial.running.runner import RunResult
     from quantrial.verification import Verification
@@ -78,6 +79,38 @@ def plan(study: Study | Path | str, *, base: Path | str = ".", probe: bool = Fal
 
     study, _, where = _opened(study, Path(base))
     return plan_study(study, base=where, probe=probe)
+
+
+def missing(study: Study | Path | str, *, base: Path | str = ".") -> tuple[Missing, ...]:
+    """List the models that a study needs and that are not where they would run, with their sizes.
+
+    Nothing is fetched; `fetch` does that.
+    """
+    from quantrial.running.arms import opened_engines
+    from quantrial.running.fetch import missing_models
+
+    study, _, where = _opened(study, Path(base))
+    with opened_engines(study, base=where) as engines:
+        return missing_models(engines, sizes=True)
+
+
+def fetch(
+    study: Study | Path | str,
+    *,
+    base: Path | str = ".",
+    listener: FetchListener | None = None,
+) -> None:
+    """Fetch every model that a study needs and that is not where it would run.
+
+    Raises:
+        EngineError, ModelFileError: one could not be fetched.
+    """
+    from quantrial.running.arms import opened_engines
+    from quantrial.running.fetch import fetch as fetch_models
+
+    study, _, where = _opened(study, Path(base))
+    with opened_engines(study, base=where) as engines:
+        fetch_models(engines, listener)
 
 
 def run(

@@ -11,6 +11,7 @@ QuantrialError
 │   └── FormatError                       a mark asks for a form that does not fit its value
 ├── ModelFileError        (ValueError)    a model reference or file is unusable
 ├── MissingExtraError     (ImportError)   an optional package is needed
+├── ConsentError                          it costs more than was agreed to; nothing is lost
 ├── EngineError           (RuntimeError)  an engine could not answer; a fault, never a wrong answer
 │   ├── EngineStartError                  it could not be started or reached at all
 │   ├── EngineTimeoutError (TimeoutError) no answer within the limit
@@ -120,6 +121,10 @@ class MissingExtraError(QuantrialError, ImportError):
             f"{what} needs the package {package!r}: "
             f"install it with `pip install 'quantrial[{extra}]'`"
         )
+
+
+class ConsentError(QuantrialError):
+    """Something costs more than was agreed to: a download, or more than an hour of calls."""
 
 
 class EngineError(QuantrialError, RuntimeError):

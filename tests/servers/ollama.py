@@ -181,6 +181,11 @@ class _Handler(BaseHTTPRequestHandler):
                     ]
                 }
             )
+        if found := re.fullmatch(r"/v2/library/([^/]+)/manifests/([^/]+)", self.path):
+            model = owner.remote.get(f"{found[1]}:{found[2]}")
+            if model is not None:
+                layers = [{"size": model.path.stat().st_size}, {"size": 100}]
+                return self.say({"layers": layers, "config": {"size": 10}})
         return self.say({"error": "404 page not found"}, status=404)
 
     def do_POST(self) -> None:

@@ -88,13 +88,16 @@ def plan(found: Plan) -> None:
         f"{found.study}: {found.calls} calls, {len(found.arms)} arms, reference {found.reference}\n"
     )
     table(
-        ("arm", "model type", "size", "a call", "all calls"),
+        ("arm", "model type", "size", "context", "loads", "a call", "a load", "in all"),
         [
             (
                 arm.name,
                 arm.quantization or "unknown",
                 size(arm.bytes_on_disk),
+                size(arm.kv_bytes),
+                f"{arm.loads}",
                 "not probed" if arm.seconds_per_call is None else f"{arm.seconds_per_call:.2f} s",
+                duration(arm.load_seconds),
                 duration(arm.seconds),
             )
             for arm in found.arms
@@ -136,10 +139,17 @@ def plan(found: Plan) -> None:
                 print("  exact, by enumeration; for very many items the normal approximation")
             else:
                 print("  normal approximation: too hopeful where fewer than ten items change")
-    needed = f"needs {size(found.memory_needed)} for the weights of all arms"
+    held = "all arms at once" if found.together else "the largest arm; one is held at a time"
+    needed = f"needs {size(found.memory_needed)} for weights and contexts of {held}"
     if found.memory_needed == 0:
         needed = "needs nothing, the servers hold the models"
     print(f"\nMemory: {needed}; {size(found.memory_available)} are free")
+    print(f"Disk: {size(found.disk_bytes)} of weights")
+    if found.tokens is not None:
+        print(
+            f"Tokens: about {found.tokens.prompt:,} of prompts (a token for four bytes), at most "
+            f"{found.tokens.answer:,} of answers"
+        )
     print(f"Time: {duration(found.seconds)}" + ("" if found.seconds else "; --probe times it"))
     for warning in found.warnings:
         print(f"warning: {warning}")
@@ -147,7 +157,7 @@ def plan(found: Plan) -> None:
         if check.status in ("warn", "fail"):
             print(f"warning: {check.text}")
     if not found.fits:
-        print("This does not fit: all arms are held in memory at once.")
+        print(f"This does not fit: {', '.join(found.too_large)}.")
 
 
 def run(result: RunResult) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from quantrial.cli.consent import Yes
 from quantrial.cli.options import Json, StudyFile
 
 
@@ -47,16 +48,19 @@ def plan(
     probe: Annotated[
         bool, typer.Option(help="Load the arms and time a few calls, to say how long it takes.")
     ] = False,
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Say what a study costs and can detect.
 
-    Items, calls, model sizes, memory, time, detectable difference: before anything is spent. Exit 1
-    when the arms do not fit in memory.
+    Items, calls, tokens, loads, model sizes, memory, time, detectable difference: before anything
+    is spent. Offers to fetch models that are not there. Exit 1 when an arm does not fit in memory.
     """
     from quantrial import commands
     from quantrial.cli import show
+    from quantrial.cli.consent import fetch_missing
 
+    fetch_missing(study, yes=yes)
     found = commands.plan(study, probe=probe)
     show.document(found) if as_json else show.plan(found)
     if not found.fits:
@@ -75,21 +79,36 @@ def run(
     no_speed: Annotated[
         bool, typer.Option("--no-speed", help="Leave the speed phase for another time.")
     ] = False,
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Ask every item of every arm, then measure speed where the study has a speed phase.
 
     Safe to kill and start again: the same command, or the run folder as its argument, goes on where
-    it stopped.
+    it stopped. Asks before it downloads a model; and after a minute, if it will take over an hour.
     """
     from quantrial import commands
-    from quantrial.cli import show
+    from quantrial.cli import consent, show
     from quantrial.cli.progress import listening
+    from quantrial.errors import ConsentError
 
-    with _resumable(), listening() as listener:
-        result = commands.run(
-            study, out=out, retry_faults=retry_faults, speed=not no_speed, listener=listener
-        )
+    consent.fetch_missing(study, yes=yes)
+    while True:
+        try:
+            with _resumable(), listening() as listener:
+                watching = listener if yes else consent.impatient(listener)
+                result = commands.run(
+                    study,
+                    out=out,
+                    retry_faults=retry_faults,
+                    speed=not no_speed,
+                    listener=watching,
+                )
+            break
+        except ConsentError as exc:
+            refused = "what is recorded is kept, and the same command goes on"
+            consent.ask(f"{exc} Go on?", refused=refused)
+            yes = True
     show.document(result) if as_json else show.run(result)
 
 

@@ -102,15 +102,37 @@ def _out_of_reach(what: str, margin: float, items: int, least: int | None) -> st
     )
 
 
+BYTES_PER_TOKEN = 4.0  # of UTF-8; English text in the vocabularies of today's models
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Tokens over all calls: of prompts, estimated from their bytes, and of answers at the most."""
+
+    prompt: int
+    answer: int
+
+    @staticmethod
+    def estimated(text_bytes: int) -> int:
+        """Estimate the tokens of a text from its bytes in UTF-8: one for four, rounded up."""
+        return math.ceil(text_bytes / BYTES_PER_TOKEN)
+
+
 @dataclass(frozen=True, slots=True)
 class ArmPlan:
-    """One arm: its artifact in bytes and, after a probe, seconds a call and in all."""
+    """One arm: its artifact in bytes, what it takes in memory, how often it is loaded.
+
+    After a probe, seconds a call, of one load, and in all with every load.
+    """
 
     name: str
     model: str
     quantization: str | None
     bytes_on_disk: int | None
+    kv_bytes: int | None = None
+    loads: int = 1
     seconds_per_call: float | None = None
+    load_seconds: float | None = None
     seconds: float | None = None
 
 
@@ -118,9 +140,11 @@ class ArmPlan:
 class Plan:
     """Everything that is known before the first recorded call.
 
-    `memory_needed` is the weights of all arms, which are held at once; `memory_available` what the
-    machine has left. `seconds` is None without a probe. `assay` says whether the arms differ in
-    their precision and in nothing else.
+    `memory_needed` is the weights and contexts of all arms that are held at once (of the largest
+    one where `together` is false); `memory_available` what the machine has left; `too_large` are
+    arms that do not fit alone. `tokens` estimates prompts and answers, `disk_bytes` is what the
+    weights take. `seconds` is None without a probe. `assay` says whether the arms differ in their
+    precision and in nothing else.
     """
 
     study: str
@@ -133,13 +157,15 @@ class Plan:
     seconds: float | None
     warnings: tuple[str, ...]
     assay: tuple[Check, ...] = ()
+    tokens: Tokens | None = None
+    together: bool = True
+    too_large: tuple[str, ...] = ()
+    disk_bytes: int | None = None
 
     @property
     def fits(self) -> bool:
-        """Whether all arms fit in memory at once; true where that is not known."""
-        if self.memory_needed is None or self.memory_available is None:
-            return True
-        return self.memory_needed <= self.memory_available
+        """Whether every arm fits in memory; true where that is not known."""
+        return not self.too_large
 
 
 def least_for_margin(margin: float, *, alpha: float, proportion: bool) -> int | None:

@@ -16,9 +16,19 @@ from quantrial.design.plan import (
     prospects,
 )
 from quantrial.running.arms import arm_records, opened_engines
+from quantrial.running.costs import (
+    disk_bytes,
+    loads_of,
+    memory_here,
+    refuse_too_large,
+    tight_contexts,
+    tokens_of,
+    too_large_text,
+)
 from quantrial.running.fetch import missing_models, refuse_missing
 from quantrial.running.guard import refuse_unable
 from quantrial.running.manifest import available_memory
+from quantrial.running.memory import Memory, memory_of
 from quantrial.running.ordering import choose_order, fit_together, planned_calls
 from quantrial.running.prepare import Prepared, prepare
 from quantrial.running.probing import probe as timed
@@ -41,6 +51,9 @@ def plan_study(study: Study, *, base: Path, probe: bool = False) -> Plan:
         refuse_unable(study, prepared, engines)
         records = arm_records(study, engines)
         together = fit_together(records)
+        available = available_memory()
+        if probe:
+            refuse_too_large(records, available)
         probes = {
             name: timed(study, prepared, engine, alone=not together)
             for name, engine in engines.items()
@@ -48,36 +61,53 @@ def plan_study(study: Study, *, base: Path, probe: bool = False) -> Plan:
         }
     order = choose_order(study, prepared, together=together, probes=probes)
     calls = planned_calls(order, prepared.ids, study)
-    seconds = {name: one.seconds for name, one in probes.items()}
+    answering = {name: sum(one.seconds.values()) for name, one in probes.items()}
+    loads = loads_of(calls, list(study.arms), together=together)
+    arms = tuple(
+        ArmPlan(
+            name=name,
+            model=record["model"],
+            quantization=record["quantization"],
+            bytes_on_disk=record["bytes_on_disk"],
+            kv_bytes=record["kv_bytes"],
+            loads=loads[name],
+            seconds_per_call=(
+                answering[name] / sum(map(len, prepared.items.values())) if probe else None
+            ),
+            load_seconds=probes[name].load_seconds if probe else None,
+            seconds=answering[name] + loads[name] * probes[name].load_seconds if probe else None,
+        )
+        for name, record in records.items()
+    )
     tasks = tuple(_task_plan(study, prepared, name) for name in prepared.tasks)
     controls = [name for name, arm in study.arms.items() if arm.control]
-    sizes = [0 if one["resident"] else one["bytes_on_disk"] for one in records.values()]
+    memory = memory_of(records, available)
+    here = memory_here(records, available)
     return Plan(
         study=study.study,
         reference=study.reference,
         calls=len(calls),
         tasks=tasks,
-        arms=tuple(
-            ArmPlan(
-                name=name,
-                model=record["model"],
-                quantization=record["quantization"],
-                bytes_on_disk=record["bytes_on_disk"],
-                seconds=sum(seconds[name].values()) if probe else None,
-                seconds_per_call=(
-                    sum(seconds[name].values()) / sum(map(len, prepared.items.values()))
-                    if probe
-                    else None
-                ),
-            )
-            for name, record in records.items()
+        arms=arms,
+        memory_needed=memory.needed if together else _largest(memory),
+        memory_available=available,
+        seconds=sum(arm.seconds or 0.0 for arm in arms) if probe else None,
+        warnings=(
+            *(said for task in tasks for said in task.warnings),
+            *tight_contexts(prepared, records),
+            *(f"{name} {too_large_text(records[name], available)}" for name in here.too_large),
         ),
-        memory_needed=None if None in sizes else sum(sizes),
-        memory_available=available_memory(),
-        seconds=sum(sum(by_task.values()) for by_task in seconds.values()) if probe else None,
-        warnings=tuple(said for task in tasks for said in task.warnings),
         assay=arm_checks(records, study.reference, controls),
+        tokens=tokens_of(calls, prepared),
+        together=together,
+        too_large=here.too_large,
+        disk_bytes=disk_bytes(records),
     )
+
+
+def _largest(memory: Memory) -> int | None:
+    sizes = [size for size in memory.each.values() if size is not None]
+    return max(sizes) if len(sizes) == len(memory.each) else None
 
 
 def _task_plan(study: Study, prepared: Prepared, name: str) -> TaskPlan:

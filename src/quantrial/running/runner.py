@@ -14,9 +14,10 @@ from quantrial.errors import RunFolderError
 from quantrial.records import Manifest
 from quantrial.running.arms import arm_records, opened_engines
 from quantrial.running.clock import Clock
+from quantrial.running.costs import refuse_too_large
 from quantrial.running.fetch import missing_models, refuse_missing
 from quantrial.running.guard import refuse_changed, refuse_foreign, refuse_unable
-from quantrial.running.manifest import host, software
+from quantrial.running.manifest import available_memory, host, software
 from quantrial.running.ordering import (
     design_record,
     planned_calls,
@@ -86,6 +87,7 @@ def run_study(
         prepared = prepare(study, base=base)
         refuse_unable(study, prepared, engines)
         arms = arm_records(study, engines)
+        refuse_too_large(arms, available_memory())
         stack.enter_context(run.locked())
         manifest = (
             _checked(run, prepared, arms)

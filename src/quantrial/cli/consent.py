@@ -1,0 +1,89 @@
+"""Asking before something is paid: a download, or more than an hour of calls."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quantrial.errors import ConsentError
+
+if TYPE_CHECKING:
+    from quantrial.running.fetch import Fetched, Missing
+    from quantrial.running.progress import Listener, Progress
+
+Yes = Annotated[
+    bool, typer.Option("--yes", "-y", help="Agree to downloads, and to more than an hour of calls.")
+]
+LIMIT = 3600.0  # seconds that are spent without asking
+_SETTLED = 60.0  # seconds after which the time that is left is known well enough
+
+
+def ask(question: str, *, refused: str) -> None:
+    """Ask on the terminal; without one, or after a no, leave with exit code 2.
+
+    Raises:
+        ConsentError: nobody is there to ask, or the answer was no; `refused` says what came of it.
+    """
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise ConsentError(f"{question} There is no terminal to ask on: {refused}. --yes agrees")
+    if not typer.confirm(question, err=True):
+        raise ConsentError(refused)
+
+
+def fetch_missing(study: Path, *, yes: bool) -> None:
+    """Offer to fetch the models that are not there yet, with their sizes.
+
+    Raises:
+        ConsentError: it was not agreed to.
+    """
+    from quantrial import commands
+
+    missing = commands.missing(study)
+    if not missing:
+        return
+    if not yes:
+        ask(_offer(missing), refused="nothing was fetched")
+    shown = ""
+
+    def tell(step: Fetched) -> None:
+        nonlocal shown
+        share = f" {100 * step.done / step.total:.0f} %" if step.total else ""
+        line = f"{step.model}: {step.phase}{share}"
+        if line != shown:
+            print(line, file=sys.stderr)
+        shown = line
+
+    commands.fetch(study, listener=tell)
+
+
+def _offer(missing: Sequence[Missing]) -> str:
+    from quantrial.cli.show import size
+
+    models = ", ".join(f"{one.model} ({size(one.bytes)})" for one in missing)
+    known = [one.bytes for one in missing if one.bytes is not None]
+    total = f", {size(sum(known))} in all" if len(known) == len(missing) > 1 else ""
+    return f"Not there yet: {models}{total}. Fetch {'them' if len(missing) > 1 else 'it'}?"
+
+
+def impatient(listener: Listener | None) -> Listener:
+    """Stop a run that turns out to take over an hour; what is recorded by then is kept."""
+    began = time.monotonic()
+
+    def listen(progress: Progress) -> None:
+        if listener is not None:
+            listener(progress)
+        spent = time.monotonic() - began
+        if spent < _SETTLED or progress.seconds_left is None:
+            return
+        if spent + progress.seconds_left > LIMIT:
+            left = sum(progress.total.values()) - sum(progress.done.values())
+            raise ConsentError(
+                f"{left:,} calls are left, which take about {progress.seconds_left / 3600:.1f} h."
+            )
+
+    return listen

@@ -1,0 +1,112 @@
+"""What a study costs: tokens, loads, memory, by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import quantrial
+from quantrial.cli import consent
+from quantrial.design.plan import Tokens
+from quantrial.design.schedule import Call
+from quantrial.errors import ConsentError, StudyError
+from quantrial.running.costs import (
+    disk_bytes,
+    loads_of,
+    memory_here,
+    prompt_tokens,
+    refuse_too_large,
+)
+from quantrial.running.progress import Progress
+from quantrial.tasks import Prompt
+from studies import write_study
+
+
+def test_a_token_is_four_bytes_rounded_up() -> None:
+    assert [Tokens.estimated(n) for n in (0, 1, 4, 5)] == [0, 1, 1, 2]
+    assert prompt_tokens(Prompt(text="ä" * 4)) == 2, "bytes, not letters"
+    chat = Prompt(messages=(("system", "1234"), ("user", "12345678")))
+    assert prompt_tokens(chat) == 3
+
+
+def test_loads_are_counted_where_one_arm_is_held_at_a_time() -> None:
+    order = ["a", "a", "b", "b", "a", "c"]
+    calls = [Call(i, i, "t", f"i{i}", arm) for i, arm in enumerate(order)]
+    assert loads_of(calls, ["a", "b", "c"], together=True) == {"a": 1, "b": 1, "c": 1}
+    assert loads_of(calls, ["a", "b", "c"], together=False) == {"a": 2, "b": 1, "c": 1}
+
+
+def test_a_file_that_two_arms_share_lies_on_the_disk_once() -> None:
+    arms: dict[str, Any] = {
+        "a": {"sha256": "x", "bytes_on_disk": 5},
+        "b": {"sha256": "x", "bytes_on_disk": 5},
+        "c": {"sha256": "y", "bytes_on_disk": 3},
+    }
+    assert disk_bytes(arms) == 8
+    assert disk_bytes({**arms, "d": {"sha256": None, "bytes_on_disk": None}}) is None
+
+
+def test_an_arm_that_does_not_fit_is_refused_with_the_numbers() -> None:
+    large = {
+        "engine": "llamacpp",
+        "bytes_on_disk": 16_000_000_000,
+        "kv_bytes": 1_000_000_000,
+        "context": 8192,
+    }
+    refuse_too_large({"f16": large}, 17_000_000_000)
+    refuse_too_large({"f16": large}, None)
+    with pytest.raises(
+        StudyError,
+        match=r"arms\.f16: .*16\.00 GB of weights and 1\.00 GB for a context of 8,192 tokens, and "
+        r"16\.99 GB are free",
+    ):
+        refuse_too_large({"f16": large}, 16_990_000_000)
+    # a server may be another machine, and answers for its own memory
+    elsewhere = {"f16": {**large, "engine": "ollama"}}
+    refuse_too_large(elsewhere, 1)
+    assert memory_here(elsewhere, 1).too_large == ()
+
+
+def test_a_plan_counts_tokens_loads_and_disk(tmp_path: Any) -> None:
+    plan = quantrial.plan(write_study(tmp_path))
+    assert plan.tokens is not None
+    # 24 questions of at most 16 tokens and 12 sentences of at most 256, by three arms
+    assert plan.tokens.answer == (24 * 16 + 12 * 256) * 3
+    assert plan.tokens.prompt > plan.calls * 10
+    assert [arm.loads for arm in plan.arms] == [1, 1, 1]
+    assert plan.disk_bytes == 400 + 200 + 100
+    assert plan.fits
+    assert plan.together
+
+
+def moment(left: float) -> Progress:
+    return Progress("asking", {"a": 10}, {"a": 110}, 1.0, left, 0)
+
+
+def test_a_run_that_turns_out_to_take_over_an_hour_is_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("quantrial.cli.consent.time.monotonic", lambda: now[0])
+    heard: list[Progress] = []
+    listen = consent.impatient(heard.append)
+    now[0] = 59.0
+    listen(moment(9000.0))  # too early to tell
+    now[0] = 100.0
+    listen(moment(3500.0))  # an hour to the second
+    with pytest.raises(ConsentError, match=r"100 calls are left, which take about 1\.0 h"):
+        listen(moment(3501.0))
+    assert len(heard) == 3
+
+
+def test_a_no_and_a_missing_terminal_are_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConsentError, match=r"terminal to ask on: nothing was done\. --yes agrees"):
+        consent.ask("Go on?", refused="nothing was done")
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    answers = iter([True, False])
+    monkeypatch.setattr("typer.confirm", lambda *_, **__: next(answers))
+    consent.ask("Go on?", refused="nothing was done")
+    with pytest.raises(ConsentError, match=r"^nothing was done$"):
+        consent.ask("Go on?", refused="nothing was done")
