@@ -56,7 +56,7 @@ example: setup
 # The picture of the example's report in the README; needs Debian's chromium.
 picture:
 	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --disable-background-networking \
-	  --force-device-scale-factor=1 --window-size=1200,860 --user-data-dir=$$(mktemp -d) \
+	  --force-device-scale-factor=1 --window-size=1200,880 --user-data-dir=$$(mktemp -d) \
 	  --screenshot=docs/images/report.png file://$(CURDIR)/examples/demo/report.html
 
 clean:

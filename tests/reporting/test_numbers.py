@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from quantrial.reporting.strips import strips
 from reporting.trials import Page, Trial, markdown_tables
 
 ENDPOINTS = {"micro_f1": "micro-F1", "macro_f1": "macro-F1"}
@@ -170,3 +171,75 @@ def test_both_documents_hold_the_same_tables(documents: dict[str, str]) -> None:
         for table in tables
     ]
     assert Page(documents["report.html"]).tables == rows
+
+
+def test_the_cards_are_the_summarys(trial: Trial, documents: dict[str, str]) -> None:
+    cards = documents["report.html"].split('<article class="card')[1:]
+    assert len(cards) == len(trial.summary["arms"])
+    for card, (arm, record) in zip(cards, trial.summary["arms"].items(), strict=True):
+        text = " ".join(re.sub(r"<[^>]+>", " ", card.split("</article>")[0]).split())
+        assert f"{record['memory_bytes']} B" in text
+        speedup = trial.decision["costs"][arm]["speedup"]
+        shown = re.search(r"Speed ([\d.]+)×", text)
+        assert shown
+        assert abs(float(shown[1]) - speedup) <= 0.005001
+        standings = card.split('<p class="work">')[1:]
+        for said, part in zip(standings, trial.summary["tasks"].values(), strict=True):
+            results = part["endpoints"][part["primary"]]
+            words = re.sub(r"<[^>]+>", " ", said)
+            assert same(words.split(part["workload"])[1], results["arms"][arm]["estimate"], 0.001)
+            against = [
+                one
+                for one in results["contrasts"]
+                if (one["reference"], one["candidate"]) == ("f16", arm)
+            ]
+            for one in against:
+                found = re.search(r"[●◆▲▼○] ([+−]?[\d.]+ pp)", words)
+                assert found
+                assert same(found[1], one["estimate"], 0.001)
+                assert same_range(said.split('class="range">')[1].split("</p>")[0], one["ci"])
+
+
+def same_range(shown: str, ci: list[float | None]) -> bool:
+    """Whether plain words say an interval: `5.8 to 18.6 pp worse`, `3 pp worse to 2 pp better`."""
+    if None in ci:
+        return shown == "how much is not known"
+    ends = [float(one) for one in re.findall(r"[\d.]+", shown)]
+    if shown.count("worse") and shown.count("better"):
+        low, high = -ends[0], ends[1]
+    elif shown.endswith("worse"):
+        low, high = -ends[1], -ends[0]
+    else:
+        low, high = ends
+    return all(
+        abs(end / 100 - value) <= 0.000501
+        for end, value in zip((low, high), ci, strict=True)
+        if value is not None
+    )
+
+
+def test_the_drawings_of_the_cards_stand_where_the_intervals_do(trial: Trial) -> None:
+    for part in trial.summary["tasks"].values():
+        contrasts = [
+            one
+            for one in part["endpoints"][part["primary"]]["contrasts"]
+            if one["reference"] == "f16"
+        ]
+        drawn = strips(trial.summary)
+        for one in contrasts:
+            svg = drawn[one["id"]]
+            band = re.search(r'class="band" x="([\d.]+)" y="0" width="([\d.]+)"', svg)
+            zero = re.search(r'class="zero" x1="([\d.]+)"', svg)
+            dot = re.search(r'class="dot" cx="([\d.]+)"', svg)
+            assert band
+            assert zero
+            assert dot
+            # the band reaches one margin to either side of zero: that is the scale
+            unit = float(band[2]) / (2 * part["margin"])
+            assert abs(float(band[1]) + part["margin"] * unit - float(zero[1])) < 0.2
+            assert abs(float(zero[1]) + one["estimate"] * unit - float(dot[1])) < 0.3
+            if None not in one["ci"]:
+                span = re.search(r'class="span" x1="([\d.]+)" x2="([\d.]+)"', svg)
+                assert span
+                for end, value in zip((span[1], span[2]), one["ci"], strict=True):
+                    assert abs(float(zero[1]) + value * unit - float(end)) < 0.5

@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from reporting.browser.folders import PICTURES, hostile_trial, plain_trial, write
+from reporting.trials import Trial
 
 REQUIRED = os.environ.get("QUANTRIAL_BROWSER") == "required"
 
@@ -90,12 +91,24 @@ def visit(browser: Browser) -> Iterator[Open]:
 
 
 @pytest.fixture(scope="session")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write the page of a small trial with flips, errors and a fault."""
-    return write(plain_trial(tmp_path_factory.mktemp("plain")), tmp_path_factory.mktemp("page"))
+def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
+    """Run a small trial with flips, errors and a fault, once for all tests."""
+    return plain_trial(tmp_path_factory.mktemp("plain"))
 
 
 @pytest.fixture(scope="session")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write the page of a trial whose every text is an attack."""
-    return write(hostile_trial(tmp_path_factory.mktemp("bad")), tmp_path_factory.mktemp("page"))
+def attacked(trial: Trial) -> Trial:
+    """Put an attack into every text of the trial."""
+    return hostile_trial(trial)
+
+
+@pytest.fixture(scope="session")
+def report(trial: Trial, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the page of the small trial."""
+    return write(trial, tmp_path_factory.mktemp("page"))
+
+
+@pytest.fixture(scope="session")
+def hostile(attacked: Trial, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the page of the trial whose every text is an attack."""
+    return write(attacked, tmp_path_factory.mktemp("page"))

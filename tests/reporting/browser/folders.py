@@ -66,9 +66,8 @@ HOSTILE = {
 }
 
 
-def hostile_trial(folder: Path) -> Trial:
-    """Put an attack into every question, gold, group and answer of the small study."""
-    trial = plain_trial(folder)
+def hostile_trial(trial: Trial) -> Trial:
+    """Put an attack into every question, group and answer of a trial."""
     assert trial.outcomes
     checks = [{"id": text, "status": "fail", "text": text} for text in list(HOSTILE.values())[:14]]
     return replace(

@@ -11,14 +11,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from quantrial.reporting import answers
 from reporting.browser.conftest import Open
-from reporting.browser.folders import HOSTILE, hostile_trial, plain_trial
+from reporting.browser.folders import HOSTILE, write
 from reporting.trials import Trial
-
-
-@pytest.fixture(scope="module")
-def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
-    return plain_trial(tmp_path_factory.mktemp("same"))
 
 
 def control(page: Page, name: str) -> Any:
@@ -129,14 +125,14 @@ def test_what_is_found_can_be_taken_along(visit: Open, report: Path, trial: Tria
     assert len(lines) == len(rows) == 24
     assert trial.outcomes
     scored = trial.outcomes["sums"]
-    answers = {
+    expected = {
         (item.id, arm): response.output
         for arm, all_of in scored.responses.items()
         for item, response in zip(scored.items, all_of, strict=True)
         if response is not None and item.metadata["subject"] == "s2"
     }
-    assert {(one["item"], one["arm"]): one["output"] for one in lines} == answers
-    assert {(row["item"], row["arm"]): row["output"] for row in rows} == answers
+    assert {(one["item"], one["arm"]): one["output"] for one in lines} == expected
+    assert {(row["item"], row["arm"]): row["output"] for row in rows} == expected
     assert {row["item.subject"] for row in rows} == {"s2"}
     assert {row["right"] for row in rows} == {"true", "false"}
 
@@ -177,9 +173,7 @@ def test_a_long_line_is_cut_and_can_be_seen_whole(visit: Open, hostile: Path) ->
     expect(said.first).to_be_visible()
 
 
-def test_hostile_texts_do_nothing_in_what_is_saved(
-    visit: Open, hostile: Path, tmp_path: Path
-) -> None:
+def test_hostile_texts_do_nothing_in_what_is_saved(visit: Open, hostile: Path) -> None:
     page = visit(hostile, at="#answers").page
     assert counted(page) == 24
     rows = list(csv.DictReader(io.StringIO(saved(page, "csv"), newline="")))
@@ -188,9 +182,55 @@ def test_hostile_texts_do_nothing_in_what_is_saved(
         for field in row.values():
             assert not field.lstrip().startswith(("=", "+", "@", "\t", "\r")), field[:40]
     lines = [json.loads(line) for line in saved(page, "jsonl").split("\n") if line]
-    trial = hostile_trial(tmp_path)
-    assert trial.outcomes
     known = set(HOSTILE.values())
     for line in lines:
         whole = line["output_length"] <= 20_000
         assert (line["output"] in known) is whole
+
+
+@pytest.fixture
+def apart(tmp_path: Path, trial: Trial, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write a page whose answers stand in a file beside it."""
+    monkeypatch.setattr(answers, "MOST_INLINE", 0)
+    return write(trial, tmp_path)
+
+
+def test_many_answers_stand_beside_the_page_and_are_read_when_looked_at(
+    visit: Open, apart: Path, trial: Trial
+) -> None:
+    data = apart.parent / "report-data.js"
+    assert "What is 3 plus 3" not in apart.read_text(encoding="utf-8")
+    seen = visit(apart)
+    assert not [url for url in seen.asked if url.endswith(data.name)]
+    seen.page.evaluate("document.getElementById('answers').scrollIntoView()")
+    expect(control(seen.page, "status")).to_have_text("24 of 24 items")
+    control(seen.page, "text").fill("What is 3 plus 3")
+    assert counted(seen.page) == 1
+    assert trial.outcomes
+    item = trial.outcomes["names"].items[2].id
+    linked = visit(apart, at=f"#answer/names/{item}").page
+    expect(control(linked, "detail").locator("h3")).to_contain_text(item)
+
+
+def test_a_file_that_is_missing_or_of_another_report_is_named(visit: Open, apart: Path) -> None:
+    data = apart.parent / "report-data.js"
+    text = data.read_text(encoding="utf-8")
+    digest = text.split('"')[1]
+    data.write_text(text.replace(digest, "0" * 64), encoding="utf-8")
+    page = visit(apart, at="#answers").page
+    expect(control(page, "status")).to_contain_text("report-data.js, which belongs to another")
+    data.unlink()
+    seen = visit(apart, at="#answers")
+    expect(control(seen.page, "status")).to_contain_text("report-data.js, which is not beside")
+    # the browser says that it found no file
+    assert any("ERR_FILE_NOT_FOUND" in one for one in seen.problems)
+    seen.problems.clear()
+
+
+def test_a_smaller_report_takes_the_file_away(
+    apart: Path, trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (apart.parent / "report-data.js").is_file()
+    monkeypatch.undo()
+    write(trial, apart.parent)
+    assert not (apart.parent / "report-data.js").exists()

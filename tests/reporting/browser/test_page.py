@@ -16,6 +16,7 @@ SCHEMES = ("light", "dark")
 
 
 def violations(page: Page) -> list[str]:
+    """Name what axe finds serious or critical."""
     if not AXE.is_file():
         missing("axe-core", "make node_modules")
     page.evaluate(AXE.read_text(encoding="utf-8"))
@@ -26,6 +27,7 @@ def violations(page: Page) -> list[str]:
     return [
         f"{one['id']} ({one['impact']}): {json.dumps([n['html'][:120] for n in one['nodes'][:3]])}"
         for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
     ]
 
 

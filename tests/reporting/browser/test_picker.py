@@ -13,7 +13,6 @@ from playwright.sync_api import Page, expect
 from quantrial.decision.pick import choose
 from quantrial.units import parse_bytes, parse_fraction
 from reporting.browser.conftest import Open
-from reporting.browser.folders import plain_trial
 from reporting.trials import Trial
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "demo" / "decision.json"
@@ -104,11 +103,6 @@ def test_the_page_picks_as_python_does_over_a_thousand_settings(visit: Open, rep
     assert len({one["alternative"] for one in expected}) > 4
     kinds = {b["constraint"] for one in expected for list_ in one["breaks"].values() for b in list_}
     assert kinds == {"max_memory", "min_speedup", "max_latency", "evidence", "quality", "tolerate"}
-
-
-@pytest.fixture(scope="module")
-def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
-    return plain_trial(tmp_path_factory.mktemp("same"))
 
 
 def moved(page: Page, name: str, to: int) -> None:

@@ -278,7 +278,7 @@ function side(about, task, arm, answer, other, first) {
   }
   head.append(make("span", { className: answer[RIGHT] ? "right" : "wrong", textContent: answer[RIGHT] ? " ✓ right" : " ✗ wrong" }));
   if (first) head.append(make("span", { className: "badge", textContent: "compared with" }));
-  const said = make("pre", { className: "said", tabIndex: 0, ariaLabel: `answer of ${visible(about.arms[arm])}`, role: "region" });
+  const said = make("pre", { className: "said", tabIndex: 0, ariaLabel: `answer of ${visible(about.arms[arm])}`, role: "group" });
   showText(said, answer[OUTPUT], answer[LENGTH], other);
   box.append(said);
   const lines = answer[ERRORS].map(([kind, found, gold]) =>
