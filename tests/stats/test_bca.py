@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from quantrial.errors import InsufficientDataError, StatisticsError, StatisticsWarning
 from quantrial.stats import bca_ratios, bootstrap_ratios
-from quantrial.stats.bca import _acceleration, _bias_correction, _corrected, _without_each
+from quantrial.stats.bca import _acceleration, _bias_correction, _corrected, without_each
 
 Array = NDArray[np.float64]
 
@@ -110,7 +110,7 @@ def test_bca_property_the_jackknife_equals_leaving_items_out(seed: int, n: int) 
         t, b = np.delete(top, i, axis=0).sum(axis=0), np.delete(bottom, i, axis=0).sum(axis=0)
         ratios = [x / y if y > 0 else 1.0 for x, y in zip(t, b, strict=True)]
         slow.append(ratios[1] - ratios[0])
-    np.testing.assert_allclose(_without_each(top, bottom, 1.0), slow, atol=1e-12)
+    np.testing.assert_allclose(without_each(top, bottom, 1.0), slow, atol=1e-12)
 
 
 @settings(deadline=None, max_examples=20)

@@ -119,3 +119,58 @@ def test_flip_power_refuses_what_it_cannot_answer() -> None:
         least_items(1.0)
     with pytest.raises(StatisticsError, match="power"):
         items_for_flips(0.1, 0.0, question="difference", power=80)
+
+
+def scipy_power(harm: float, gain: float, n: int, margin: float) -> float:
+    """Chance that the score test rules a loss of the margin out, by scipy's binomials."""
+    from scipy.optimize import brentq
+    from scipy.stats import binom
+
+    total = 0.0
+    for losses in range(int(binom.isf(1e-12, n, harm)) + 1):
+        rest = gain / (1 - harm)
+        for gains in range(int(binom.isf(1e-12, n - losses, rest)) + 1):
+            low = (gains - losses) / n
+
+            def slope(q: float, up: int = gains, down: int = losses) -> float:
+                # of the likelihood in the chance of a loss, the difference held at -margin
+                return up / (q - margin) + down / q - 2 * (n - up - down) / (1 - 2 * q + margin)
+
+            inner = (margin + 1e-12, (1 + margin) / 2 - 1e-12)
+            q = brentq(slope, *inner) if slope(inner[0]) > 0 else margin
+            error = math.sqrt((2 * q - margin - margin**2) / n)
+            if low + margin - 0.15 / n > 1.6448536269514722 * error:
+                total += binom.pmf(losses, n, harm) * binom.pmf(gains, n - losses, rest)
+    return total
+
+
+def test_items_for_flips_against_reference_scipy() -> None:
+    n = items_for_flips(0.03, 0.02, question="non_inferior", margin=0.05, power=0.8)
+    assert n is not None
+    assert scipy_power(0.03, 0.02, n, 0.05) >= 0.8
+    assert scipy_power(0.03, 0.02, n - 1, 0.05) < 0.8
+
+
+def test_items_for_flips_against_simulation_answer_yes_that_often() -> None:
+    n = items_for_flips(0.05, 0.02, question="difference", power=0.8)
+    assert n is not None
+    flips = np.random.default_rng(12).multinomial(n, [0.05, 0.02, 0.93], size=4000)
+    yes = [mcnemar(a, b, n=n, method="midp").p_value <= 0.05 for a, b, _ in flips.tolist()]
+    assert np.mean(yes) == pytest.approx(0.8, abs=3 * math.sqrt(0.16 / 4000) + 0.005)
+
+
+def test_least_items_against_reference_the_equation_solved_by_scipy() -> None:
+    from scipy.optimize import brentq
+
+    for margin in (0.005, 0.01, 0.03, 0.1):
+        spread = 1.6448536269514722 * math.sqrt(margin * (1 - margin))
+
+        def room(n: float, margin: float = margin, spread: float = spread) -> float:
+            return n * margin - 0.15 - spread * math.sqrt(n)
+
+        assert least_items(margin) == math.floor(brentq(room, 2, 10_000)) + 1
+
+
+def test_least_items_against_simulation_a_loss_of_the_margin_is_rarely_silent() -> None:
+    losses = np.random.default_rng(13).binomial(least_items(0.02), 0.02, size=40_000)
+    assert 0.045 <= np.mean(losses == 0) <= 0.055

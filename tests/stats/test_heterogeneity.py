@@ -224,3 +224,18 @@ def test_interaction_refuses_what_it_cannot_answer() -> None:
         interaction(ones, ones, [0, 1, 1], rng=rng(), resamples=0)
     with pytest.raises(InsufficientDataError, match="no item"):
         interaction(np.ones((0, 2)), np.ones((0, 2)), [], rng=rng())
+
+
+def test_interaction_against_reference_statsmodels_where_many_items_changed() -> None:
+    from scipy.stats import chi2
+    from statsmodels.stats.meta_analysis import combine_effects
+
+    generator = rng(21)
+    change, labels = drawn(generator, [4000] * 3, [0.3] * 3, -0.02)
+    change[labels == 1] = np.where(generator.random(4000) < 0.01, -1.0, change[labels == 1])
+    found = interaction(*answers(change), labels, rng=rng(1), resamples=1999)
+    means = np.array([change[labels == k].mean() for k in range(3)])
+    variances = np.array([change[labels == k].var(ddof=1) / 4000 for k in range(3)])
+    theirs = float(combine_effects(means, variances).q)
+    assert found.statistic == pytest.approx(theirs, rel=0.02)
+    assert found.p_value == pytest.approx(float(chi2.sf(theirs, 2)), abs=0.04)

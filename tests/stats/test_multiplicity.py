@@ -124,3 +124,30 @@ def test_holm_refuses_what_is_no_family(bad: list[float]) -> None:
     for adjust in (holm, hochberg, fixed_sequence, intersection_union, worse_on_any):
         with pytest.raises(StatisticsError, match="p_values"):
             adjust(bad)
+
+
+def test_intersection_union_against_reference_statsmodels_tost() -> None:
+    from statsmodels.stats.weightstats import DescrStatsW
+
+    values = np.random.default_rng(4).normal(0.1, 1.0, size=60)
+    both, above, below = DescrStatsW(values).ttost_mean(-0.5, 0.5)
+    assert intersection_union([float(above[1]), float(below[1])]) == float(both)
+
+
+def test_intersection_union_against_simulation_errs_at_most_alpha() -> None:
+    # one of three claims is false at its boundary, the others hold without doubt
+    p = np.random.default_rng(5).random((20_000, 3)) * [1.0, 0.01, 0.01]
+    wrong = np.mean([intersection_union(row) <= 0.05 for row in p])
+    assert wrong == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 20_000))
+
+
+def test_fixed_sequence_against_reference_of_its_decisions() -> None:
+    # Maurer, Hothorn and Lehmacher: test each at alpha in order, stop at the first not rejected
+    rng = np.random.default_rng(6)
+    for row in rng.random((200, 4)) ** 3:
+        for alpha in (0.01, 0.05, 0.2):
+            decided, going = [], True
+            for p in row:
+                going = going and bool(p <= alpha)
+                decided.append(going)
+            assert (fixed_sequence(row) <= alpha).tolist() == decided

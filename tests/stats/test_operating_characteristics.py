@@ -1,60 +1,224 @@
-"""A small grid of the benchmark that shows coverage and error rates, run on every test."""
+"""A small grid of the benchmark that shows coverage, error rates and power, run on every test."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+import json
+import math
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
-PATH = Path(__file__).parents[2] / "benchmarks" / "operating_characteristics.py"
+from characteristics.cells import Cell, grid
+from characteristics.generators import draw, true_difference, use_gold
+from characteristics.packages import ASKED, installed
+from characteristics.pooled import claims, hall, jackknife, shares
+from characteristics.proportions import ENDS, newcombe
+from characteristics.tables import MARKS, f1_limit, summed_up, verdicts, write_into
+from operating_characteristics import measure, recorded
+from quantrial.stats import bca_ratios, bootstrap_ratios, jackknife_ratios, score_ratios
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
-@pytest.fixture(scope="module")
-def oc() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("operating_characteristics", PATH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclasses look themselves up
-    spec.loader.exec_module(module)
-    return module
+def judged(cells: Iterable[Cell]) -> list[tuple[str, float, bool | None]]:
+    lines = [measure(cell) for cell in cells]
+    return [(f"{name} {where}", value, holds) for _, name, value, holds, where in verdicts(lines)]
 
 
-def verdicts(oc: ModuleType, cells: list[Any]) -> list[tuple[str, float, bool | None]]:
-    lines = [oc.measure(cell) for cell in cells]
-    return [
-        (f"{name} {where}", value, holds) for _, name, value, holds, where in oc.verdicts(lines)
-    ]
-
-
-def test_proportions_by_enumeration_keep_every_promise(oc: ModuleType) -> None:
-    cells = [
-        oc.Cell("proportions", "", n, rate, truth)
+def test_proportions_by_enumeration_keep_every_promise() -> None:
+    found = judged(
+        Cell("proportions", "", n, rate, truth)
         for n in (50, 100, 300, 499)
         for rate in (0.01, 0.05, 0.2)
         for truth in (0.0, -rate / 2, -rate, rate)
-    ]
-    found = verdicts(oc, cells)
+    )
     assert len(found) > 80
     assert [one for one in found if one[2] is not True] == []
 
 
-def test_f1_and_families_against_simulation_keep_their_promise(oc: ModuleType) -> None:
-    cells = [
-        oc.Cell("f1", "real", 300, 32 / 300, replications=400),
-        oc.Cell("f1-null", "real", 300, 32 / 300, replications=300),
-        oc.Cell("familywise", "", 499, 0.05, replications=400),
-    ]
-    found = verdicts(oc, cells)
+def test_power_of_proportions_is_near_the_best_where_no_single_count_decides() -> None:
+    found = judged(
+        Cell("power", kind, n, rate, truth, margin=margin)
+        for n in (499, 1000)
+        for rate in (0.1, 0.2)
+        for kind, truth, margin in (
+            ("non-inferior", 0.0, 0.05),
+            ("non-inferior", -0.015, 0.05),
+            ("equivalent", 0.0, 0.05),
+            ("difference", -0.05, 0.0),
+        )
+    )
     assert [one for one in found if one[2] is not True] == []
 
 
-def test_a_cell_beyond_its_limit_is_told(oc: ModuleType) -> None:
+def test_what_a_quarter_cost_is_kept_in_sight() -> None:
+    # 300 items, one percentage point: silence is evidence at 5 %, and a quarter refuses it
+    methods = measure(Cell("power", "non-inferior", 300, 0.002, margin=0.01))["methods"]
+    assert methods["score"][1] - methods["score, quarter"][1] > 0.5
+    assert methods["score"][0] <= 0.055 < methods["Wald"][0]
+
+
+def test_f1_and_families_against_simulation_keep_their_promise() -> None:
+    found = judged(
+        [
+            Cell("f1", "real", 300, 32 / 300, replications=400),
+            Cell("f1", "demo-q4_0", 300, 32 / 300, replications=400),
+            Cell("f1-null", "real", 300, 32 / 300, replications=200),
+            Cell("clusters", "equal", 499, 0.15, 0.0, 20, 0.02, replications=80),
+            Cell("familywise", "", 499, 0.05, replications=2000),
+        ]
+    )
+    promised = [one for one in found if one[2] is not None and "power lost" not in one[0]]
+    assert len(promised) >= 8
+    assert [one for one in promised if one[2] is not True] == []
+
+
+def test_few_items_of_unequal_weight_are_warned_about() -> None:
+    # the one generator whose error passes 6 % with ten or more changed items
+    long = measure(Cell("f1", "long", 50, 0.64, replications=200))["figures"]
+    assert long["mean changed"] > 10
+    assert long["warned"] == 1.0
+
+
+def test_a_cell_beyond_its_limit_is_told() -> None:
     cell = {"family": "familywise", "kind": "", "n": 100, "rate": 0.1, "replications": 10_000}
-    table, failures = oc.summed_up([{"cell": cell, "figures": {"family-wise error": 0.08}}])
+    line = {"cell": cell, "figures": {"family-wise error": 0.08}, "methods": {}}
+    table, failures = summed_up([line])
     assert table[0].holds == "0/1"
     assert failures[0].startswith("familywise: family-wise error 0.0800 at")
+
+
+def test_power_lost_counts_valid_methods_only() -> None:
+    def line(kind: str, methods: dict[str, tuple[float, float]]) -> dict[str, Any]:
+        cell = Cell("f1", kind, 300, 0.1, replications=10_000)
+        figures = {"mean changed": 30.0, "score non-inferiority error": methods["score"][0]}
+        return {"cell": cell.__dict__, "figures": figures, "methods": methods}
+
+    lines = [
+        line("real", {"score": (0.04, 0.6), "t": (0.055, 0.7), "wild": (0.2, 0.9)}),
+        line("long", {"score": (0.05, 0.6), "t": (0.1, 0.8), "wild": (0.2, 0.9)}),
+    ]
+    lost = {
+        (name, where.split()[0]): value
+        for _, name, value, _, where in verdicts(lines)
+        if "power lost" in name
+    }
+    cell, every = "valid in the cell", "valid on every generator"
+    assert lost[f"score power lost, {cell}", "real"] == pytest.approx(0.1)
+    assert lost[f"score power lost, {cell}", "long"] == 0.0
+    assert lost[f"score power lost, {every}", "real"] == 0.0
+
+
+def test_alternatives_against_reference_contingencytables() -> None:
+    # R package contingencytables 3.1, its own tests on cavo_2012: 59, 6; 16, 80
+    up, down, z = np.array([6.0]), np.array([16.0]), 1.959963984540054
+    printed = {
+        "Wald": (-0.1184, -0.0058),
+        "Agresti-Min": (-0.1182, -0.0045),
+        "Bonett-Price": (-0.1195, -0.0032),
+    }
+    for name, ends in printed.items():
+        found = [float(end[0]) for end in ENDS[name](up, down, 161, z)]
+        assert found == pytest.approx(ends, abs=6e-5), name
+    found = [float(end[0]) for end in newcombe(up, down, 161, z, right=59 / 139)]
+    assert found == pytest.approx((-0.1186, -0.0046), abs=6e-5)
+
+
+def test_alternatives_of_f1_property_are_what_the_library_computes() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(5):
+        top, bottom = draw("real", 60, 0.3, rng)
+        found = jackknife_ratios(top, bottom, confidence=0.9)
+        low = found.interval.low
+        assert jackknife(top[None], bottom[None], low - 1e-9)[0]
+        assert not jackknife(top[None], bottom[None], low + 1e-9)[0]
+        score = score_ratios(top, bottom)
+        one = claims([score], top[None], bottom[None], -0.05)["score"][0]
+        assert one == (score.test(-0.05, "greater").p_value < 0.05)
+
+
+def test_hall_by_hand() -> None:
+    # values 3, 1, -2, 0 with the pair 3, -3: mean 1/3, m2 = 32/6 - 1/9, m3 of the six
+    values = np.array([3.0, 1.0, -2.0, 0.0])
+    six = np.array([*values, 3.0, -3.0])
+    mean, sd = six.mean(), six.std()
+    g = ((six - mean) ** 3).mean() / sd**3 / math.sqrt(6)
+    t = (mean + 5.0) / (sd / math.sqrt(5))
+    corrected = t + g * t**2 / 3 + g**2 * t**3 / 27 + g / 6
+    assert bool(hall(values[None], -5.0)[0]) == (corrected > 2.015048)
+
+
+def test_bootstraps_of_the_benchmark_agree_with_the_library() -> None:
+    from characteristics.pooled import _bootstrap_claims
+
+    top, bottom = draw("real", 300, 0.4, np.random.default_rng(8))
+    drawn = bootstrap_ratios(top, bottom, rng=np.random.default_rng(1), resamples=20_000)
+    low = drawn.difference(candidate=1, reference=0).interval(0.9).low
+    bca = bca_ratios(top, bottom, rng=np.random.default_rng(2), resamples=20_000, confidence=0.9)
+    difference = float(shares(top[None], bottom[None])[0][0])
+    found = [
+        _bootstrap_claims(top, bottom, (low, bca.interval.low), np.random.default_rng(seed))
+        for seed in range(12)
+    ]
+    # at the lower end of a 90 % interval the one-sided p is 5 %
+    assert np.mean([one["percentile"][0] for one in found]) == pytest.approx(0.05, abs=0.01)
+    assert np.mean([one["BCa"][1] for one in found]) == pytest.approx(0.05, abs=0.01)
+    assert difference == drawn.difference(candidate=1, reference=0).estimate
+
+
+@pytest.mark.parametrize("kind", ["real", "long", "demo-q4_0", "demo-rounded", "gold"])
+def test_generators_have_the_difference_they_state(kind: str, tmp_path: Path) -> None:
+    columns = "\n\n".join(["a\tO\nb\tO", "a\tB-x\nb\tI-x\nc\tB-y", "a\tB-x", "a\tO"])
+    (tmp_path / "gold.conll").write_text(columns, encoding="utf-8")
+    use_gold(tmp_path / "gold.conll")
+    try:
+        top, bottom = draw(kind, 400_000, 0.3, np.random.default_rng(5))
+        sums = top.sum(axis=0) / bottom.sum(axis=0)
+        assert float(sums[1] - sums[0]) == pytest.approx(true_difference(kind, 0.3), abs=0.004)
+        assert (top <= bottom).all()
+    finally:
+        use_gold(None)
+
+
+def test_packages_that_are_there_are_asked() -> None:
+    assert installed()[0] == "quantrial"
+    assert {"statsmodels", "scipy"} <= set(installed()) <= set(ASKED)
+    figures = measure(Cell("packages", "", 100, 0.04, -0.04, margin=0.04))["figures"]
+    assert figures["quantrial coverage"] >= 0.935
+    assert figures["quantrial non-inferiority error"] <= 0.055
+    assert figures["statsmodels coverage"] < 0.935  # a t interval of few changed pairs
+
+
+def test_a_run_is_taken_up_where_it_stopped(tmp_path: Path) -> None:
+    cell = Cell("familywise", "", 100, 0.05, replications=50)
+    line = measure(cell)
+    path = tmp_path / "oc.jsonl"
+    path.write_text(json.dumps(line) + "\n" + json.dumps(line)[:40], encoding="utf-8")
+    assert [key for key, _ in recorded(path)] == [cell.key()]
+    assert measure(cell) == line  # from its own seed
+    assert measure(replace(cell, n=101)) != line
+
+
+def test_the_table_replaces_what_stands_between_the_marks(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{MARKS[0]}stale\n{MARKS[1]}\nafter\n", encoding="utf-8")
+    write_into(page, [measure(Cell("proportions", "", 100, 0.05, -0.05))])
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("before\n")
+    assert text.endswith("\nafter\n")
+    assert "| proportions | score coverage | 1 |" in text
+    assert "stale" not in text
+
+
+def test_the_grid_holds_what_was_asked() -> None:
+    cells = list(grid(1.0))
+    f1 = [cell for cell in cells if cell.family == "f1"]
+    assert {cell.n for cell in f1} == {50, 100, 300, 499, 1000, 5000}
+    assert {cell.clusters for cell in cells if cell.family == "clusters"} == {5, 10, 20, 57}
+    assert {cell.replications for cell in f1 if cell.n < 1000} == {20_000}
+    assert len({cell.key() for cell in cells}) == len(cells)
+    assert f1_limit(10) == 0.06 < f1_limit(9)

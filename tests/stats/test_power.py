@@ -101,3 +101,50 @@ def test_planning_refuses_what_it_cannot_answer() -> None:
         items_for_non_inferiority(0.1, 0.0, 0.0)
     with pytest.raises(StatisticsError, match="power is"):
         items_for_equivalence(0.1, 0.0, 0.01, power=1.0)
+
+
+def test_detectable_difference_against_reference_statsmodels() -> None:
+    from statsmodels.stats.power import NormalIndPower
+
+    for sd, n, power, alpha in ((0.3, 900, 0.8, 0.05), (0.12, 250, 0.9, 0.01)):
+        effect = NormalIndPower(ddof=0).solve_power(
+            None, nobs1=n, alpha=alpha, power=power, ratio=0
+        )
+        ours = detectable_difference(sd, n, power=power, alpha=alpha)
+        # theirs counts the far tail too, which is below 1e-5 here
+        assert ours == pytest.approx(float(effect) * sd, rel=1e-4)
+
+
+def test_detectable_difference_against_simulation_is_found_that_often() -> None:
+    n = items_for_difference(0.2, 0.03)
+    assert n is not None
+    means = detectable_difference(0.2, n) + np.random.default_rng(3).normal(
+        size=40_000
+    ) * 0.2 / math.sqrt(n)
+    assert np.mean(np.abs(means) > 1.959964 * 0.2 / math.sqrt(n)) == pytest.approx(0.8, abs=0.01)
+
+
+def test_items_for_difference_and_non_inferiority_against_simulation() -> None:
+    rng = np.random.default_rng(9)
+    for items, truth, bound, z in (
+        (items_for_difference(0.2, 0.02), 0.02, 0.0, 1.959964),
+        (items_for_non_inferiority(0.2, -0.004, 0.02), -0.004, -0.02, 1.644854),
+    ):
+        assert items is not None
+        error = 0.2 / math.sqrt(items)
+        shown = truth + rng.standard_normal(40_000) * error - z * error > bound
+        assert np.mean(shown) == pytest.approx(0.8, abs=0.01)
+
+
+def test_items_for_equivalence_against_reference_scipy() -> None:
+    from scipy.optimize import brentq
+    from scipy.stats import norm
+
+    def power(n: float) -> float:
+        error = 0.1 / math.sqrt(n)
+        reach = norm.ppf(0.95) * error
+        inside = norm.cdf(0.02 - reach, 0.004, error) - norm.cdf(reach - 0.02, 0.004, error)
+        return float(max(0.0, inside))
+
+    found = math.ceil(brentq(lambda n: power(n) - 0.8, 100, 10_000))
+    assert items_for_equivalence(0.1, 0.004, 0.02) == found

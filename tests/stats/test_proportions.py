@@ -1,4 +1,6 @@
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -184,3 +186,21 @@ def test_proportions_refuse_what_they_cannot_answer() -> None:
         mcnemar(2, 2, n=3)
     with pytest.raises(StatisticsError, match="choose one of"):
         mcnemar(2, 2, n=30, method="fisher")  # type: ignore[arg-type]
+
+
+def test_mcnemar_against_reference_published_mid_p() -> None:
+    path = Path(__file__).parents[1] / "reference" / "mcnemar_published.json"
+    for row in json.loads(path.read_text(encoding="utf-8"))["tests"]:
+        for method in ("asymptotic", "yates", "exact", "midp"):
+            found = mcnemar(row["harmful"], row["beneficial"], n=row["n"], method=method)
+            assert found.p_value == pytest.approx(row[method], abs=row["rounded_to"]), method
+
+
+def test_mcnemar_against_reference_scipy_mid_p() -> None:
+    from scipy.stats import binom
+
+    for harmful, beneficial in ((0, 3), (2, 9), (27, 19), (140, 101)):
+        fewer, flips = min(harmful, beneficial), harmful + beneficial
+        theirs = 2 * binom.cdf(fewer, flips, 0.5) - binom.pmf(fewer, flips, 0.5)
+        ours = mcnemar(harmful, beneficial, n=500, method="midp").p_value
+        assert ours == pytest.approx(float(theirs), rel=1e-9)

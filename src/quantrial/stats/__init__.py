@@ -8,9 +8,9 @@ columns are given, the first is the reference.
 - `score`: interval, superiority, non-inferiority, equivalence of paired proportions (Tango)
 - `linearised`: the same of ratios and means (micro-F1, macro-F1), with strata or clusters
 - `permutation`: the sign-flip test of two ratios or means
-- `clusters`: cluster-robust variance (CR2, Satterthwaite)
+- `clusters`: cluster-robust variance (CR2, Satterthwaite); CR1, wild bootstrap for comparison
 - `resampling`: the paired bootstrap of ratios of sums, as published studies use it
-- `bca`: the BCa bootstrap of a difference of two ratios, for comparison
+- `bca`, `jackknife`: intervals of a difference of two ratios, for comparison
 - `multiplicity`: Holm, Hochberg, fixed sequence, "not worse on any", "worse on any"
 - `simultaneous`: intervals that match Holm's decisions
 - `heterogeneity`: is the difference the same in all strata? one test
@@ -21,7 +21,12 @@ columns are given, the first is the reference.
 """
 
 from quantrial.stats.bca import bca_ratios
-from quantrial.stats.clusters import ClusterVariance, cluster_variance
+from quantrial.stats.clusters import (
+    ClusterMethod,
+    ClusterVariance,
+    cluster_variance,
+    wild_clusters,
+)
 from quantrial.stats.flip_power import (
     PowerResult,
     Question,
@@ -30,6 +35,7 @@ from quantrial.stats.flip_power import (
     least_items,
 )
 from quantrial.stats.heterogeneity import interaction
+from quantrial.stats.jackknife import jackknife_ratios
 from quantrial.stats.linearised import score_ratios
 from quantrial.stats.missing import WorstCase, worst_case
 from quantrial.stats.multiplicity import (
@@ -69,6 +75,7 @@ from quantrial.stats.simultaneous import holm_intervals
 
 __all__ = [
     "Alternative",
+    "ClusterMethod",
     "ClusterVariance",
     "EquivalenceResult",
     "Estimate",
@@ -101,6 +108,7 @@ __all__ = [
     "items_for_flips",
     "items_for_non_inferiority",
     "items_for_score",
+    "jackknife_ratios",
     "jeffreys",
     "least_items",
     "mcnemar",
@@ -111,6 +119,7 @@ __all__ = [
     "score_ratios",
     "shrunken",
     "sign_flip",
+    "wild_clusters",
     "wilson",
     "worse_on_any",
     "worst_case",

@@ -88,7 +88,7 @@ def bca_ratios(
     low = high = math.nan
     if known.size > 0 and np.ptp(known) > _TIE and not math.isnan(contrast.estimate):
         bias = _bias_correction(known, contrast.estimate)
-        skew = _acceleration(_without_each(top, bottom, value))
+        skew = _acceleration(without_each(top, bottom, value))
         tails = [
             _corrected(normal_quantile(tail), bias, skew)
             for tail in ((1.0 - level) / 2.0, (1.0 + level) / 2.0)
@@ -106,7 +106,7 @@ def bca_ratios(
     return Estimate(contrast.estimate, Interval(low, high, level, _METHOD), n)
 
 
-def _without_each(top: Floats, bottom: Floats, empty: float) -> Floats:
+def without_each(top: Floats, bottom: Floats, empty: float) -> Floats:
     """Return the difference with each item left out in turn, shape (items,)."""
     tops, bottoms = top.sum(axis=0) - top, bottom.sum(axis=0) - bottom
     # what rounding leaves of a total that is gone is not a denominator

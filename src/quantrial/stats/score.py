@@ -26,6 +26,7 @@ from quantrial.stats.results import Alternative, EquivalenceResult, Interval, Te
 # of tests at 5 % below 5.5 %; a quarter would cost most of the power where one count decides.
 CORRECTION = 0.15
 _FEW_CHANGES = 10.0
+_FEW_ITEMS = 100
 _MOST_DOUBLINGS = 60
 _NEXT_TO = 1e-15  # nearer to the estimate than any bound of a finite sample
 
@@ -61,6 +62,16 @@ class PairedScore:
     _correction: float = field(repr=False)  # in the unit of the difference
     _edge: float = field(repr=False)  # no difference lies further from 0 than this
     _rough: bool = field(repr=False)  # few changes of unequal size make claims approximate
+
+    @property
+    def approximate(self) -> bool:
+        """Whether the error rate of a claim may reach 8 % at a nominal 5 %.
+
+        So it is where items of unequal weight changed by as much as fewer than ten equal ones,
+        and with fewer than 100 items of unequal weight: a sample that happens to lack the rare
+        large losses does not show that it does.
+        """
+        return self._rough and (self.effective < _FEW_CHANGES or self.n < _FEW_ITEMS)
 
     def interval(self, confidence: float = 0.95) -> Interval:
         """Return every difference that the two-sided test does not reject.
@@ -130,9 +141,7 @@ class PairedScore:
             StatisticsError: for a margin or alpha out of range.
 
         Warns:
-            StatisticsWarning: where the data carry no test; and where items of unequal weight
-                changed by as much as fewer than ten equal ones (the error rate of a claim may
-                reach 7 % at a nominal 5 %).
+            StatisticsWarning: where the data carry no test, and where a claim is `approximate`.
 
         References:
             .. [1] Tango, T. (1998). Equivalence test and confidence interval for the difference
@@ -148,10 +157,15 @@ class PairedScore:
             interval = self._interval(1.0 - 2.0 * level)
             p_lower = self._tail(self._distance(-bound))
             p_upper = self._tail(self._distance(bound, above=True))
-            if self._rough and self.effective < _FEW_CHANGES:
-                warnings.warn(
+            if self.approximate:
+                why = (
                     f"the {self.changed} changed item(s) weigh like {self.effective:.1f} equal "
-                    "ones; below ten, claims of non-inferiority and equivalence are approximate",
+                    "ones; below ten"
+                    if self.effective < _FEW_CHANGES
+                    else f"{self.n} items are few for scores of unequal weight; below 100"
+                )
+                warnings.warn(
+                    f"{why}, claims of non-inferiority and equivalence are approximate",
                     StatisticsWarning,
                     stacklevel=2,
                 )

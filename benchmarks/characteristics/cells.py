@@ -1,0 +1,99 @@
+"""One situation of the grid, and the grid."""
+
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from characteristics.generators import FRESH, MIXES
+
+SIZES = (50, 100, 300, 499, 1000, 5000)
+RATES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
+FEW_TO_MANY = (4, 8, 16, 32, 64)  # items that are expected to change
+LEAST = 20  # replications; fewer show nothing
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One situation: what is simulated, and how often."""
+
+    family: str
+    kind: str
+    n: int
+    rate: float  # discordance, or the share of items that change
+    truth: float = 0.0  # proportions: the true difference
+    clusters: int = 0
+    icc: float = 0.0
+    replications: int = 0  # 0: exact
+    margin: float = 0.0
+
+    def key(self) -> str:
+        """Name the cell in the results file."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    def rng(self) -> np.random.Generator:
+        """Draw from the cell's own seed, whatever ran before."""
+        return np.random.default_rng([20_26, zlib.crc32(self.key().encode())])
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Figures of a cell; for power, what every method did: its error rate and its power."""
+
+    figures: dict[str, float]
+    methods: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+
+def grid(effort: float, gold: Path | None = None) -> Iterator[Cell]:
+    """Every cell; `effort` scales the replications."""
+    most, many, some, few = (max(LEAST, round(effort * k)) for k in (20_000, 4_000, 2_000, 1_000))
+    yield from _proportions()
+    for n, rate in ((300, 0.02), (499, 0.012), (499, 0.03), (1000, 0.02)):
+        yield Cell("bootstrap", "", n, rate, -0.01, replications=some)
+    yield from _pooled(most, many, some, few, gold)
+    for groups in (5, 10, 20, 57):
+        for icc in (0.0, 0.02, 0.1):
+            for kind in ("equal", "unequal"):
+                for rate in (0.05, 0.15):
+                    if icc < rate:
+                        yield Cell("clusters", kind, 499, rate, 0.0, groups, icc, replications=many)
+    for n in (100, 499, 1000):
+        for rate in (0.01, 0.05, 0.15):
+            yield Cell("familywise", "", n, rate, replications=most)
+    for n, rate, margin in ((100, 0.04, 0.04), (300, 0.02, 0.01), (499, 0.01, 0.01)):
+        yield Cell("packages", "", n, rate, -margin, margin=margin)
+
+
+def _proportions() -> Iterator[Cell]:
+    for n in SIZES:
+        for rate in RATES:
+            truths = {0.0, -rate / 2, -rate, rate / 2, rate, -0.01, -0.02, 0.01, 0.02, -0.04}
+            for truth in sorted(truths):
+                if abs(truth) <= rate:
+                    yield Cell("proportions", "", n, rate, truth)
+            for truth in (rate / 2, rate):
+                yield Cell("power", "difference", n, rate, -truth)
+            for margin in (0.01, 0.02, 0.03, 0.05, 0.1):
+                yield Cell("power", "equivalent", n, rate, 0.0, margin=margin)
+                for truth in (0.0, -margin / 2):
+                    if -truth <= rate:
+                        yield Cell("power", "non-inferior", n, rate, truth, margin=margin)
+
+
+def _pooled(most: int, many: int, some: int, few: int, gold: Path | None) -> Iterator[Cell]:
+    for kind in (*MIXES, *FRESH, *(() if gold is None else ("gold",))):
+        for n in SIZES:
+            for changes in {50: (4, 16, 32), 100: FEW_TO_MANY, 300: FEW_TO_MANY}.get(n, (16, 64)):
+                share = min(changes / n, 0.64)
+                draws = most if n < 1000 else many if n < 5000 else some
+                cell = Cell("f1", kind, n, share, replications=draws)
+                yield cell
+                if n in (100, 300) and changes in (8, 32):
+                    yield replace(cell, family="f1-null", replications=many)
+                    if kind != "symmetric":
+                        yield replace(cell, family="f1-bootstrap", replications=few)
+    for n, changes in ((100, 25), (300, 12), (300, 25), (300, 60), (1000, 25), (1000, 150)):
+        yield Cell("f1-null", "balanced", n, changes / n, replications=many)

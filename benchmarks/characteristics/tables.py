@@ -1,0 +1,172 @@
+"""Limits of every figure, which cells pass them, and the table of a page."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from characteristics.proportions import LIMIT
+
+Lines = list[dict[str, Any]]
+
+MARKS = ("<!-- oc -->\n", "<!-- /oc -->")
+LOST = 0.05  # of power, to a method that is valid
+OURS = {"f1": "score", "f1-null": "sign-flip"}
+MOST_SHOWN = 12  # cells beyond a limit, of one figure
+
+
+def slack(limit: float, draws: int) -> float:
+    """Three Monte-Carlo standard errors at a limit."""
+    return 3 * math.sqrt(limit * (1 - limit) / draws) if draws else 0.0
+
+
+def f1_limit(changed: float) -> float:
+    """The largest error rate of a claim about F1 where so many items changed on average."""
+    return 0.06 if changed >= 10 else 0.075
+
+
+def limits(cell: dict[str, Any], name: str, changed: float) -> tuple[float, float] | None:
+    """The range a figure of the calibrated set must lie in, or None where it is only shown."""
+    family, n, ten = cell["family"], cell["n"], changed >= 10
+    if "power lost" in name:
+        return (-1.0, LOST)
+    if family == "proportions" and name == "score coverage":
+        return (0.935, 0.975 if n * cell["rate"] >= 10 else 1.0)
+    if family == "f1" and name == "score coverage":
+        return (0.925 if n < 100 else 0.935, 0.98 if ten else 1.0)
+    if family == "f1":
+        return (0.0, f1_limit(changed))
+    if family == "clusters":
+        promised = name == "cluster coverage" and cell["clusters"] >= 10 and cell["icc"] <= 0.02
+        return (0.935, 1.0) if promised else None
+    shown = family in ("packages", "f1-bootstrap") or name.startswith("bootstrap")
+    return None if shown else (0.0, LIMIT)
+
+
+def power_lost(lines: Lines) -> Iterator[tuple[dict[str, Any], dict[str, float]]]:
+    """For simulated cells, the power that the best valid method would add.
+
+    Valid in the cell, and valid for every generator at this n and share of changes: which
+    generator the data come from is what an analyst does not know.
+    """
+    valid: dict[tuple[str, int, float, str], bool] = {}
+    for line in lines:
+        cell = line["cell"]
+        for name, (error, _) in line["methods"].items():
+            key = (cell["family"], cell["n"], cell["rate"], name)
+            valid[key] = valid.get(key, True) and error <= _ceiling(line)
+    for line in lines:
+        cell = line["cell"]
+        ours = OURS.get(cell["family"])
+        if ours not in line["methods"]:
+            continue
+        here, always = -1.0, -1.0
+        for name, (error, power) in line["methods"].items():
+            if error <= _ceiling(line):
+                here = max(here, power)
+                if valid[cell["family"], cell["n"], cell["rate"], name]:
+                    always = max(always, power)
+        own = line["methods"][ours][1]
+        yield (
+            line,
+            {
+                f"{ours} power lost, valid in the cell": max(here, own) - own,
+                f"{ours} power lost, valid on every generator": max(always, own) - own,
+            },
+        )
+
+
+def _ceiling(line: dict[str, Any]) -> float:
+    changed = line["figures"].get("mean changed")
+    limit = LIMIT if changed is None else f1_limit(changed)
+    return limit + slack(limit, line["cell"]["replications"])
+
+
+def verdicts(lines: Lines) -> Iterator[tuple[str, str, float, bool | None, str]]:
+    """(family, figure, value, holds, where) for every figure of every cell."""
+    lost = {id(line): figures for line, figures in power_lost(lines)}
+    for line in lines:
+        cell, figures = line["cell"], {**line["figures"], **lost.get(id(line), {})}
+        changed = figures.pop("mean changed", 0.0)
+        effective = figures.pop("mean effective", 0.0)
+        warned = figures.pop("warned", 0.0)
+        where = " ".join(f"{k}={v:.4g}" for k, v in cell.items() if v and not isinstance(v, str))
+        if changed:
+            where += f" changed={changed:.1f} effective={effective:.1f} warned={warned:.0%}"
+        for name, value in figures.items():
+            bounds, draws = limits(cell, name, changed), cell["replications"]
+            holds = None
+            if bounds is not None and "power lost" in name:
+                # a difference of two shares of the same draws
+                holds = value <= LOST + (3 * math.sqrt(LOST / draws) if draws else 1e-12)
+            elif bounds is not None:
+                low, high = (slack(b, draws) if 0.0 < b < 1.0 else 0.0 for b in bounds)
+                holds = bounds[0] - low <= value <= bounds[1] + high
+            yield cell["family"], name, value, holds, f"{cell['kind']} {where}".strip()
+
+
+@dataclass(frozen=True)
+class Line:
+    """One figure of one family: how many cells, its range, how many keep their limit."""
+
+    family: str
+    figure: str
+    cells: int
+    lowest: float
+    highest: float
+    holds: str
+
+
+def summed_up(lines: Lines) -> tuple[list[Line], list[str]]:
+    """Range of every figure, and the cells beyond their limit."""
+    groups: dict[tuple[str, str], list[tuple[float, bool | None]]] = {}
+    beyond: dict[str, list[tuple[float, str]]] = {}
+    for family, name, value, holds, where in verdicts(lines):
+        groups.setdefault((family, name), []).append((value, holds))
+        if holds is False:
+            beyond.setdefault(f"{family}: {name}", []).append((value, where))
+    table = []
+    for (family, name), rows in groups.items():
+        values, known = [v for v, _ in rows], [h for _, h in rows if h is not None]
+        kept = f"{sum(known)}/{len(known)}" if known else "shown only"
+        table.append(Line(family, name, len(rows), min(values), max(values), kept))
+    failures = []
+    for name, found in beyond.items():
+        ordered = sorted(found, reverse=True)
+        failures += [f"{name} {value:.4f} at {where}" for value, where in ordered[:MOST_SHOWN]]
+        if len(ordered) > MOST_SHOWN:
+            failures.append(
+                f"{name}: {len(ordered) - MOST_SHOWN} more, none above {ordered[MOST_SHOWN][0]:.4f}"
+            )
+    return table, failures
+
+
+def report(lines: Lines) -> bool:
+    """Print ranges and failures; true when everything promised holds."""
+    table, failures = summed_up(lines)
+    print(f"{'family':13} {'figure':48} {'cells':>5} {'lowest':>7} {'highest':>7}  holds")
+    for one in table:
+        figures = f"{one.cells:5} {one.lowest:7.4f} {one.highest:7.4f}"
+        print(f"{one.family:13} {one.figure:48} {figures}  {one.holds}")
+    print("\ncells beyond their limit:" if failures else "\nevery promised limit holds")
+    print("\n".join(f"  {failure}" for failure in failures))
+    return not failures
+
+
+def write_into(path: Path, lines: Lines) -> None:
+    """Replace what stands between the marks of a Markdown page by the table of this run."""
+    table, failures = summed_up(lines)
+    rows = ["| family | figure | cells | lowest | highest | within its limit |"]
+    rows += ["| --- | --- | ---: | ---: | ---: | --- |"]
+    rows += [
+        f"| {o.family} | {o.figure} | {o.cells} | {o.lowest:.4f} | {o.highest:.4f} | {o.holds} |"
+        for o in table
+    ]
+    rows += ["", "Cells beyond their limit:" if failures else "Every promised limit holds.", ""]
+    rows += [f"- `{failure}`" for failure in failures]
+    text = path.read_text(encoding="utf-8")
+    before, rest = text.split(MARKS[0])
+    after = rest.split(MARKS[1])[1]
+    body = "\n".join(rows).rstrip() + "\n"
+    path.write_text(f"{before}{MARKS[0]}{body}{MARKS[1]}{after}", encoding="utf-8")
