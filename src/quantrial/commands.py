@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from quantrial.design.plan import Plan
     from quantrial.importers import ImportOptions, ImportReport
     from quantrial.reporting import ReportFiles
-    from quantrial.running.fetch import FetchListener, Missing
     from quantrial.running.progress import Listener
     from quantrial.running.runner import RunResult
     from quantrial.verification import Verification
@@ -77,40 +76,8 @@ def plan(study: Study | Path | str, *, base: Path | str = ".", probe: bool = Fal
     """
     from quantrial.running.planning import plan_study
 
-    study, _, where = _opened(study, Path(base))
+    study, _, where = opened(study, Path(base))
     return plan_study(study, base=where, probe=probe)
-
-
-def missing(study: Study | Path | str, *, base: Path | str = ".") -> tuple[Missing, ...]:
-    """List the models that a study needs and that are not where they would run, with their sizes.
-
-    Nothing is fetched; `fetch` does that.
-    """
-    from quantrial.running.arms import opened_engines
-    from quantrial.running.fetch import missing_models
-
-    study, _, where = _opened(study, Path(base))
-    with opened_engines(study, base=where) as engines:
-        return missing_models(engines, sizes=True)
-
-
-def fetch(
-    study: Study | Path | str,
-    *,
-    base: Path | str = ".",
-    listener: FetchListener | None = None,
-) -> None:
-    """Fetch every model that a study needs and that is not where it would run.
-
-    Raises:
-        EngineError, ModelFileError: one could not be fetched.
-    """
-    from quantrial.running.arms import opened_engines
-    from quantrial.running.fetch import fetch as fetch_models
-
-    study, _, where = _opened(study, Path(base))
-    with opened_engines(study, base=where) as engines:
-        fetch_models(engines, listener)
 
 
 def run(
@@ -148,7 +115,7 @@ def run(
             raise StudyError(f"{folder} is a run folder already; leave out --out to go on with it")
         study, text, where = _frozen(folder)
     else:
-        study, text, where = _opened(study, Path(base))
+        study, text, where = opened(study, Path(base))
         folder = Path(out) if out is not None else Path("runs") / study.study
     result = run_study(
         study,
@@ -328,7 +295,7 @@ def _summary(folder: Any) -> Mapping[str, Any]:
     return document
 
 
-def _opened(study: Study | Path | str, base: Path) -> tuple[Study, str, Path]:
+def opened(study: Study | Path | str, base: Path) -> tuple[Study, str, Path]:
     """Return the study, its text and the folder its relative paths start from."""
     if isinstance(study, Study):
         import yaml

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from quantrial import commands
+from quantrial import provision
 from quantrial.cli import main
 from quantrial.engines import ollama_registry
 from quantrial.engines.ollama_registry import registry_bytes
@@ -64,7 +64,7 @@ def status(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 
 
 def test_missing_models_are_listed_with_their_sizes(study: Path, server: OllamaServer) -> None:
-    [missing] = commands.missing(study)
+    [missing] = provision.missing(study)
     size = server.remote["demo:q4_0"].path.stat().st_size + 110
     assert (missing.model, missing.arms, missing.bytes) == ("demo:q4_0", ("q4_0",), size)
     assert "demo:q4_0" not in server.models, "nothing is fetched"

@@ -41,9 +41,9 @@ def fetch_missing(study: Path, *, yes: bool) -> None:
     Raises:
         ConsentError: it was not agreed to.
     """
-    from quantrial import commands
+    from quantrial import provision
 
-    missing = commands.missing(study)
+    missing = provision.missing(study)
     if not missing:
         return
     if not yes:
@@ -58,7 +58,7 @@ def fetch_missing(study: Path, *, yes: bool) -> None:
             print(line, file=sys.stderr)
         shown = line
 
-    commands.fetch(study, listener=tell)
+    provision.fetch(study, listener=tell)
 
 
 def _offer(missing: Sequence[Missing]) -> str:
