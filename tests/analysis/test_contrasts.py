@@ -53,6 +53,29 @@ def test_property_equivalent_only_where_non_inferior(
     assert said == (expected if test.non_inferior else "inconclusive")
 
 
+def test_each_question_at_the_margin_is_adjusted_by_itself() -> None:
+    items = quiz(100)
+    by_arm = {
+        "ref": right_on(items, range(60)),
+        "new": right_on(items, range(1, 66)),
+        "old": right_on(items, range(2, 61)),
+    }
+    study = make_study(arms=tuple(by_arm), margin=0.1)
+    tests = calibrated_summary(study, {"quiz": (items, by_arm)})["quiz"]["endpoints"]["accuracy"][
+        "equivalence"
+    ]
+    for p, adjusted in (
+        ("p_value", "p_adjusted"),
+        ("p_non_inferior", "p_non_inferior_adjusted"),
+    ):
+        assert [one[adjusted] for one in tests] == pytest.approx(holm([one[p] for one in tests]))
+    for one in tests:
+        assert one["p_value"] >= one["p_non_inferior"]
+        assert one["p_adjusted"] >= one["p_non_inferior_adjusted"]
+    # a gain of 5 points: the second question is the harder one
+    assert tests[0]["p_value"] > tests[0]["p_non_inferior"]
+
+
 def test_what_settles_an_open_contrast_by_hand() -> None:
     needed = {"equivalence": 900, "non_inferiority": 700, "difference": None}
     assert settled_by(needed, 500) == {"question": "non_inferiority", "items": 700, "further": 200}
@@ -127,6 +150,28 @@ def test_property_simultaneous_intervals_match_the_adjusted_decisions(
             # mid-p rejects where not even the interval of one contrast alone does
             alone = score_flips(*flips[found.index(one)], n=n).interval(0.95)
             assert alone.low <= 0.0 <= alone.high
+
+
+def test_where_mid_p_rejects_a_narrower_interval_leaves_out_0_by_hand() -> None:
+    # 6 flips all one way: mid-p is .5**6, adjusted for three contrasts 3 / 64 < .05; the score
+    # interval of 98.3 % just holds 0, that of 97.5 % does not
+    n, columns = 300, np.ones((300, 4))
+    columns[:6, 1] = 0.0
+    top = columns[:, :, None]
+    panel = Panel(
+        ("a0", "a1", "a2", "a3"),
+        (Endpoint("accuracy", "proportion", {"correct": 1.0}),),
+        top,
+        np.ones_like(top),
+        np.ones(top.shape[:2], dtype=np.bool_),
+    )
+    methods = Calibrated(panel, seed=1, label="t", resamples=500, alpha=0.05)
+    found = [methods.contrast("a0", arm, "accuracy") for arm in panel.arms[1:]]
+    assert score_flips(6, 0, n=n).interval(1 - 0.05 / 3).high > 0
+    first, *others = methods.simultaneous(found, "accuracy")
+    assert first.high < 0
+    assert first.confidence == pytest.approx(1 - 0.05 / 2)
+    assert [one.confidence for one in others] == pytest.approx([1 - 0.05 / 3] * 2)
 
 
 def test_the_summary_holds_simultaneous_intervals_and_classic_has_none() -> None:

@@ -12,7 +12,7 @@ from quantrial.analysis.task_summary import METHODS, TaskSummary
 from quantrial.analysis.timeline import timeline
 from quantrial.assay import Check, arm_checks, as_documents, outcome_checks
 from quantrial.errors import StudyError
-from quantrial.stats import holm, intersection_union
+from quantrial.stats import intersection_union, worse_on_any
 
 if TYPE_CHECKING:
     from quantrial.records import SpeedRecord
@@ -110,7 +110,7 @@ def _statements(study: Study, tasks: Mapping[str, Any]) -> Iterator[dict[str, An
                     lost.append(half if one["estimate"] < 0 else 1 - half)
         if len(kept) < len(tasks):
             continue
-        not_worse, worse = intersection_union(kept), float(holm(lost).min())
+        not_worse, worse = intersection_union(kept), worse_on_any(lost)
         yield {
             "candidate": candidate,
             "reference": study.reference,

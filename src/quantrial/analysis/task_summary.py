@@ -262,8 +262,7 @@ class TaskSummary:
     def _compare(self, methods: Methods, endpoint: str, label: str) -> Documents:
         """Compare all pairs of arms as one family."""
         measured = self._measure(methods, endpoint, label)
-        # the panel of a failure mode may hold a part of the items; what a pooled ratio needs of
-        # them is known for the whole only, and failure modes are none
+        # `bounds` is of all items; panels of some of them are shares, whose bound needs no gold
         found = documents(measured, family=label, alpha=self.study.alpha, bounds=self.bounds)
         self._simultaneous(found[0], measured, endpoint)
         return found
