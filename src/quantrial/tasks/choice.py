@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from quantrial.tasks.base import Endpoint, Outcome, Prompt
@@ -21,7 +21,10 @@ SYSTEM = "You answer multiple-choice questions. Reply with the letter of the rig
 ACCURACY = Endpoint("accuracy", "proportion", {"correct": 1.0})
 
 # what reads a letter from a text, by its name in the study
-READERS = {"answer_letter": answer_letter, "first_letter": first_letter}
+READERS: Mapping[str, Callable[[str, str], str | None]] = {
+    "answer_letter": answer_letter,
+    "first_letter": first_letter,
+}
 
 
 def option_grammar(options: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ def first_letter(text: str, letters: str) -> str | None:
     return next((ch for ch in text.strip().upper() if ch in "ABCD"), None)
 
 
+@functools.lru_cache(maxsize=4096)  # arms and items share their short answers
 def answer_letter(text: str, letters: str) -> str | None:
     r"""Read the answer a reader would take: "The answer is **B**." is B.
 
