@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from quantrial.analysis.drift import drift
 from quantrial.analysis.outcomes import TaskOutcomes, plain
 from quantrial.analysis.speed import speed
 from quantrial.analysis.speed_phase import speed_phase
@@ -68,7 +69,7 @@ def summarise(
         "tasks": tasks,
         "statements": list(_statements(study, tasks)),
         "speed": {
-            name: {arm: speed(scored.responses[arm]) for arm in scored.arms}
+            name: dict(_speeds(scored, study.reference, study.alpha))
             for name, scored in outcomes.items()
         },
         "timeline": timeline(outcomes),
@@ -88,6 +89,15 @@ def _assay(
         *arm_checks(records, study.reference, controls),
         *outcome_checks(tasks, study.reference, controls),
     )
+
+
+def _speeds(
+    scored: TaskOutcomes, reference: str, alpha: float
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the speed of each arm, with what a drift of the machine could do to it."""
+    drifts = drift(scored, reference, alpha=alpha)
+    for arm in scored.arms:
+        yield arm, {**speed(scored.responses[arm]), "drift": drifts.get(arm)}
 
 
 def _statements(study: Study, tasks: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -184,6 +184,7 @@ def speed_section(summary: Document) -> Section:
             ),
         )
         groups.append(Group(f"Speed in the answers: {task}", tables=(table,)))
+        groups += noise.drift(task, arms)
     lead = (
         "Tokens a second are pooled (all tokens over all seconds); the mean of per-answer ratios "
         "stands beside it because others publish that, and it overweighs short answers."

@@ -65,6 +65,48 @@ def against_itself(task: str, part: Document) -> Iterator[Group]:
     yield Group(f"The reference against itself: {task}", notes=(note,), tables=(table,))
 
 
+def drift(task: str, arms: Document) -> Iterator[Group]:
+    """Show how far a drift of the machine could bias the ratios of speeds of a task."""
+    rows = [
+        Row(
+            cells(
+                arm,
+                _bias(found["bias_linear"]),
+                _bias(found["bias_linear_bound"]),
+                _bias(found["bias_blocks"]),
+            )
+        )
+        for arm, one in arms.items()
+        if (found := one.get("drift")) and found["bias_linear"] is not None
+    ]
+    if not rows:
+        return
+    found = next(one["drift"] for one in arms.values() if one.get("drift"))
+    line = found["linear"]
+    direction = "less" if line["change"] < 0 else "longer"
+    note = (
+        f"A token took {percent(abs(line['change']))} {direction} at the last answer than at the "
+        f"first (change {percent_interval(line['ci'])}); the slowest of {found['stretches']} "
+        f"stretches of the run was {percent(found['stretch_range'])} slower than the fastest. What "
+        "that does to a ratio of speeds depends on when each arm was asked."
+    )
+    table = Table(
+        f"bias of the ratio of decoding speeds on {task} from a drift of the machine",
+        (
+            Column("arm", numeric=False),
+            Column("by a line", hint="negative: the ratio to the reference is that much too low"),
+            Column("at most", hint="at the far end of the interval of the line"),
+            Column("by stretches", hint="from the pace of each stretch, whatever its course"),
+        ),
+        tuple(rows),
+    )
+    yield Group(f"Drift: {task}", notes=(note,), tables=(table,), folded=True)
+
+
+def _bias(value: float | None) -> str:
+    return percent(None if value is None else round(value, 4) + 0.0, 2)
+
+
 def asked_again(summary: Document) -> Iterator[Group]:
     """Show the faults of each arm, where there were any."""
     flows = {task: part["flow"] for task, part in summary["tasks"].items()}

@@ -13,7 +13,7 @@ from quantrial.running.manifest import arm_record
 
 if TYPE_CHECKING:
     from quantrial.engines import Engine
-    from quantrial.study import Study
+    from quantrial.study import Arm, Study
 
 
 @contextlib.contextmanager
@@ -22,9 +22,17 @@ def opened_engines(study: Study, *, base: Path) -> Iterator[dict[str, Engine]]:
     with contextlib.ExitStack() as stack:
         engines: dict[str, Engine] = {}
         for name, arm in study.arms.items():
-            engines[name] = make_engine(name, arm, base=base, seed=study.seed)
+            own = _with_slots(arm, study.design.slots)
+            engines[name] = make_engine(name, own, base=base, seed=study.seed)
             stack.callback(engines[name].close)
         yield engines
+
+
+def _with_slots(arm: Arm, slots: int) -> Arm:
+    """Give the embedded engine as many slots as the design asks at once, where it says nothing."""
+    if slots == 1 or arm.engine != "llamacpp" or "slots" in arm.options:
+        return arm
+    return arm.model_copy(update={"options": {**arm.options, "slots": slots}})
 
 
 def arm_records(study: Study, engines: Mapping[str, Engine]) -> dict[str, dict[str, Any]]:

@@ -15,6 +15,7 @@ columns are given, the first is the reference.
 - `simultaneous`: intervals that match Holm's decisions
 - `heterogeneity`: is the difference the same in all strata? one test
 - `shrinkage`: differences of strata, pulled towards their mean
+- `pace`: how a machine drifted while several arms worked on it in turn
 - `rates`: rates and their ratios from repeated blocks; linear drift
 - `missing`: the worst case of missing answers
 - `power`, `flip_power`, `score_power`: detectable difference, power, and items needed
@@ -45,6 +46,7 @@ from quantrial.stats.multiplicity import (
     intersection_union,
     worse_on_any,
 )
+from quantrial.stats.pace import Calls, block_paces, common_drift
 from quantrial.stats.permutation import sign_flip
 from quantrial.stats.power import (
     detectable_difference,
@@ -75,6 +77,7 @@ from quantrial.stats.simultaneous import holm_intervals
 
 __all__ = [
     "Alternative",
+    "Calls",
     "ClusterMethod",
     "ClusterVariance",
     "EquivalenceResult",
@@ -91,9 +94,11 @@ __all__ = [
     "TestResult",
     "WorstCase",
     "bca_ratios",
+    "block_paces",
     "bootstrap_ratios",
     "clopper_pearson",
     "cluster_variance",
+    "common_drift",
     "detectable_difference",
     "drift",
     "fixed_sequence",
