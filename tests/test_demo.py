@@ -19,6 +19,8 @@ def test_the_demo_path_on_a_few_items(tmp_path: Path) -> None:
     data = yaml.safe_load(preset_text("embedded"))
     data["tasks"]["quiz"] |= {"sample": 6}
     data["tasks"]["people"] |= {"sample": 4}
+    short = {"prompt_tokens": [16], "output_tokens": [8], "blocks": 4, "precision": 0.9}
+    data["speed"] |= short | {"pause": 0}
     study = tmp_path / "study.yaml"
     study.write_text(yaml.safe_dump(data, sort_keys=False))
     plan = quantrial.plan(study)
@@ -36,6 +38,12 @@ def test_the_demo_path_on_a_few_items(tmp_path: Path) -> None:
     quiz = read_lines(tmp_path / "run" / "responses" / "quiz.f16.jsonl")
     assert all(r["timing"]["prompt"] > 0 and r["prompt_tokens"] > 0 for r in quiz)
     summary = quantrial.analyze(result.folder)
+    # the phase's own calls: whole prompts, and 8 tokens whatever the model would say
+    timed = [r for r in read_lines(tmp_path / "run" / "speed.jsonl") if r["kind"] == "measured"]
+    assert {r["arm"] for r in timed} == {"f16", "q8_0", "q4_0"}
+    assert {(r["status"], r["completion_tokens"]) for r in timed} == {("ok", 8)}
+    assert all(0 < r["timing"]["first_token"] < r["timing"]["wall"] for r in timed)
+    assert summary["speed_phase"]["arms"]["f16"]["memory_peak_bytes"] > sizes["f16"]
     assert summary["tasks"]["quiz"]["failure_modes"]["f16"]["unparsed"] == 0
     # one call at a time and no cache: the same weights give the same answer
     again = summary["tasks"]["quiz"]["repeats"]
@@ -46,7 +54,7 @@ def test_the_demo_path_on_a_few_items(tmp_path: Path) -> None:
     assert quantrial.verify(result.folder).ok
 
     # the same weights, prompts and seed again: the same answers
-    second = quantrial.run(study, out=tmp_path / "again")
+    second = quantrial.run(study, out=tmp_path / "again", speed=False)
     for path in sorted((result.folder / "responses").glob("*.jsonl")):
         outputs = [
             {

@@ -151,6 +151,8 @@ def plan(found: Plan) -> None:
             f"{found.tokens.answer:,} of answers"
         )
     print(f"Time: {duration(found.seconds)}" + ("" if found.seconds else "; --probe times it"))
+    if found.speed_seconds is not None:
+        print(f"Speed phase: up to {duration(found.speed_seconds)} more")
     for warning in found.warnings:
         print(f"warning: {warning}")
     for check in found.assay:

@@ -143,8 +143,9 @@ class Plan:
     `memory_needed` is the weights and contexts of all arms that are held at once (of the largest
     one where `together` is false); `memory_available` what the machine has left; `too_large` are
     arms that do not fit alone. `tokens` estimates prompts and answers, `disk_bytes` is what the
-    weights take. `seconds` is None without a probe. `assay` says whether the arms differ in their
-    precision and in nothing else.
+    weights take. `seconds` is None without a probe; `speed_seconds` is the most that the
+    speed phase adds, where there is one. `assay` says whether the arms differ in their precision
+    and in nothing else.
     """
 
     study: str
@@ -161,6 +162,7 @@ class Plan:
     together: bool = True
     too_large: tuple[str, ...] = ()
     disk_bytes: int | None = None
+    speed_seconds: float | None = None
 
     @property
     def fits(self) -> bool:

@@ -85,6 +85,7 @@ def plan_study(study: Study, *, base: Path, probe: bool = False) -> Plan:
     here = memory_here(records, available)
     return Plan(
         study=study.study,
+        speed_seconds=study.speed.time_limit if study.speed else None,
         reference=study.reference,
         calls=len(calls),
         tasks=tasks,
