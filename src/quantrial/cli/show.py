@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from quantrial.cli.speed import ended
+
 if TYPE_CHECKING:
     from quantrial.commands import DemoResult
     from quantrial.design.plan import Plan
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from quantrial.marking import DocumentCheck
     from quantrial.reporting import ReportFiles
     from quantrial.running.runner import RunResult
-    from quantrial.running.speed_phase import SpeedResult
     from quantrial.verification import Verification
 
 _WIDTH = 96
@@ -170,24 +171,8 @@ def run(result: RunResult) -> None:
         + (f", {result.faulted} ended in a fault" if result.faulted else "")
     )
     if result.speed is not None:
-        print(_speed(result.speed))
+        print(ended(result.speed, duration(result.speed.seconds)))
     print(f"Next: quantrial analyze {result.folder}")
-
-
-_SPEED_STATUS = {
-    "narrow": "every ratio is within ±{aim:g} %",
-    "time_limit": "time was up before every ratio was within ±{aim:g} %",
-    "no_length": "no length of prompt and answer fits the context of every arm",
-    "unfinished": "not finished",
-}
-
-
-def _speed(result: SpeedResult) -> str:
-    """Say in a line how the speed phase ended."""
-    ending = _SPEED_STATUS[result.status].format(aim=100 * result.precision)
-    at = "" if result.widest is None else f"; the widest is ±{100 * result.widest:.1f} %"
-    blocks = f"{result.blocks} block{'' if result.blocks == 1 else 's'}"
-    return f"Speed: {blocks} measured in {duration(result.seconds)}: {ending}{at}"
 
 
 def summary(found: Mapping[str, Any], folder: Path) -> None:
