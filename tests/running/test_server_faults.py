@@ -113,6 +113,26 @@ def test_every_passing_fault_is_recorded_asked_again_and_changes_no_number(
     assert numbers[0] == numbers[1]
 
 
+def test_with_slots_and_replicas_every_call_is_answered_once(
+    tmp_path: Path, servers: tuple[FaultyServer, FaultyServer]
+) -> None:
+    with faulty_server(model="m", text="A") as third:
+        study = study_over(tmp_path, servers, slots=3)
+        one = servers[1].url
+        study.write_text(study.read_text().replace(one, f"{one}\n      replicas: [{third.url}]"))
+        for server in (*servers, third):
+            server.pause = 0.002
+        servers[1].faults = [None, None, "500", None, "503", "error_in_answer"]
+        result = run(study, tmp_path / "run")
+        assert (result.recorded, result.faulted) == (result.planned, 0)
+        said = responses(tmp_path / "run", "q8_0")
+        assert Counter(r["status"] for r in said) == {"ok": QUESTIONS + 2, "engine_error": 3}
+        assert len({(r["task"], r["item"]) for r in said}) == QUESTIONS + 2
+        # each replica got its share, and together they got every attempt and the warm-up
+        assert len(servers[1].asked) + len(third.asked) == QUESTIONS + 2 + 3 + 1
+        assert min(len(servers[1].asked), len(third.asked)) >= 5
+
+
 def test_an_answer_of_another_model_is_a_fault_and_is_not_asked_again(
     tmp_path: Path, servers: tuple[FaultyServer, FaultyServer]
 ) -> None:

@@ -40,7 +40,8 @@ def refuse_unable(study: Study, prepared: Prepared, engines: Mapping[str, Engine
                 key, held, way_out = _NEEDS[need]
                 raise StudyError(
                     f"its answers are held to {held}, which the engine of {', '.join(unable)} "
-                    f"cannot do; {way_out} or use the engine 'llamacpp'",
+                    f"cannot do; {way_out}, use the engine 'llamacpp', or 'openai' with the option "
+                    "`server: llama.cpp`",
                     key=f"tasks.{name}.{key}",
                 )
 
