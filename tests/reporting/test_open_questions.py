@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from quantrial.cli import show
-from quantrial.reporting.contrasts import judged, open_questions
+from quantrial.reporting.contrasts import approximate, judged, open_questions
 from reporting.trials import Trial, markdown_tables
 
 OPEN = {
@@ -31,6 +31,15 @@ def test_an_open_contrast_says_how_many_more_items_it_takes() -> None:
     (said,) = open_questions([OPEN | {"settled_by": None}])
     assert "does not tell how many more items" in said
     assert list(open_questions([OPEN | {"verdict": "worse"}])) == []
+
+
+def test_claims_over_clusters_are_called_approximate() -> None:
+    clustered = OPEN | {"ci_method": "score-clusters"}
+    (said,) = approximate([OPEN | {"ci_method": "score"}, clustered])
+    assert "claims of non-inferiority and equivalence, are approximate" in said
+    assert approximate([OPEN | {"ci_method": "score"}]) == ()
+    (said,) = open_questions([clustered])
+    assert "200 more items, of more clusters like these, would show" in said
 
 
 def test_a_small_yet_certain_loss_is_told_as_both() -> None:

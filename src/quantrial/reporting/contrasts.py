@@ -27,6 +27,9 @@ def declared_note(declared: bool | None) -> tuple[str, ...]:
     return ("Exploratory: the study did not name this failure mode. Read it as a hint.",)
 
 
+_OVER_CLUSTERS = "score-clusters"
+
+
 def judged(one: Document) -> str:
     """Write a contrast's verdict; of what is neither better nor worse, what is shown."""
     if one["verdict"] is None:
@@ -51,6 +54,19 @@ def more_items(one: Document) -> tuple[str, str]:
     return said, _QUESTIONS[settled["question"]]
 
 
+def _of_what(one: Document) -> str:
+    return ", of more clusters like these," if one.get("ci_method") == _OVER_CLUSTERS else ""
+
+
+def approximate(contrasts: Sequence[Document]) -> tuple[str, ...]:
+    """Say that claims over clusters are approximate."""
+    if not any(one.get("ci_method") == _OVER_CLUSTERS for one in contrasts):
+        return ()
+    return (
+        "Over clusters: intervals, and claims of non-inferiority and equivalence, are approximate.",
+    )
+
+
 def open_questions(contrasts: Sequence[Document]) -> Iterator[str]:
     """Say of each inconclusive contrast how many more items would settle it."""
     for one in contrasts:
@@ -64,8 +80,8 @@ def open_questions(contrasts: Sequence[Document]) -> Iterator[str]:
             )
         else:
             yield (
-                f"{pair(one)} is inconclusive; {more} more items would show {what} with an 80 % "
-                "chance, if the truth is as seen."
+                f"{pair(one)} is inconclusive; {more} more items{_of_what(one)} would show {what} "
+                "with an 80 % chance, if the truth is as seen."
             )
 
 

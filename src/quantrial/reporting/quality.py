@@ -7,6 +7,7 @@ from typing import Any
 
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells
 from quantrial.reporting.contrasts import (
+    approximate,
     declared_note,
     estimate,
     failure_endpoints,
@@ -86,6 +87,7 @@ def contrasts_section(summary: Document) -> Section:
             *units(contrasts),
             *_methods_note(contrasts),
             *declared_note(contrasts[0].get("declared") if contrasts else None),
+            *approximate(contrasts),
             *open_questions(contrasts),
             *_worst_cases(contrasts),
         )
@@ -168,6 +170,7 @@ def equivalence_section(summary: Document) -> Section:
         margin = listed([size_of_points(test["margin"]) for test in tests])
         methods = listed([method(test["method"]) for test in tests])
         notes = [f"Margin {margin or size_of_points(part['margin'])}. {_opening(methods)}".strip()]
+        notes += approximate(results["contrasts"])
         if _judged_unadjusted(tests, summary["alpha"]):
             notes.append("Judged by the p that is not adjusted.")
         title = f"Equivalence: {task}, {endpoint_word(name)}"
