@@ -48,6 +48,7 @@ COMMANDS = (
     ("compare",),
     ("verify",),
     ("import", "reference"),
+    ("quantize",),
     ("demo",),
 )
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quantrial.commands import opened
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from quantrial.running.fetch import FetchListener, Missing
     from quantrial.study import Study
 
@@ -42,3 +45,40 @@ def fetch(
     study, _, where = opened(study, Path(base))
     with opened_engines(study, base=where) as engines:
         fetch_models(engines, listener)
+
+
+@dataclass(frozen=True, slots=True)
+class Quantized:
+    """A model file in a type, made from another one."""
+
+    path: Path
+    quantization: str
+    bytes: int
+    sha256: str
+    source_sha256: str
+
+
+def quantize(
+    model: str, types: Sequence[str], *, out: Path | str = "models", base: Path | str = "."
+) -> tuple[Quantized, ...]:
+    """Make a file of each type from one model file.
+
+    Args:
+        model: a path, `hf://org/repo/file.gguf` or `package://package/file.gguf`.
+        types: such as `Q8_0` and `Q4_K_M`; the model's own type is the file itself, copied nowhere.
+        out: the folder for the new files.
+        base: the folder that a relative path starts from.
+
+    Raises:
+        ModelFileError: the source is unusable, or nothing is there that writes a type.
+    """
+    from quantrial.engines.cache import file_sha256
+    from quantrial.engines.model_files import resolve
+    from quantrial.engines.quantizing import quantize_model
+
+    source = resolve(model, Path(base))
+    digest, made = file_sha256(source), []
+    for kind in dict.fromkeys(one.upper() for one in types):
+        path = quantize_model(source, kind, Path(out))
+        made.append(Quantized(path, kind, path.stat().st_size, file_sha256(path), digest))
+    return tuple(made)

@@ -17,6 +17,7 @@ from quantrial.cli import results, studies
 from quantrial.cli.exits import fail
 from quantrial.cli.imports import importer
 from quantrial.cli.power import power
+from quantrial.cli.quantizing import quantize
 from quantrial.errors import EngineError, QuantrialError, QuantrialWarning
 
 app = typer.Typer(
@@ -92,4 +93,5 @@ app.command()(results.report)
 app.command()(results.compare)
 app.command()(results.verify)
 app.add_typer(importer, name="import")
+app.command()(quantize)
 app.command()(studies.demo)

@@ -10,6 +10,7 @@ from quantrial.engines.artifact import Artifact
 from quantrial.engines.cache import file_sha256
 from quantrial.engines.gguf_file import read_header
 from quantrial.engines.kv_cache import kv_cache_bytes
+from quantrial.engines.quantizing import made_from
 from quantrial.errors import MissingExtraError, ModelFileError
 
 _HUB = re.compile(
@@ -66,6 +67,7 @@ def describe_file(path: Path, *, cells: int | None = None, bytes_each: float = 2
         sha256, size = file_sha256(path), path.stat().st_size
     except OSError as exc:
         raise ModelFileError(f"cannot be read ({exc.strerror or exc})", path=path) from exc
+    made = made_from(path)
     return Artifact(
         model=str(path),
         sha256=sha256,
@@ -76,6 +78,9 @@ def describe_file(path: Path, *, cells: int | None = None, bytes_each: float = 2
         context=header.context_length,
         tokenizer_sha256=header.tokenizer_sha256,
         template_sha256=header.template_sha256,
+        derived_from=made.source if made else None,
+        source_sha256=made.source_sha256 if made else None,
+        source_quantization=made.source_quantization if made else None,
         kv_bytes=(
             None if cells is None else kv_cache_bytes(header.value, cells, bytes_each=bytes_each)
         ),

@@ -1,0 +1,46 @@
+"""The command that makes arms from one model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quantrial.cli.options import Json
+
+
+def quantize(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A GGUF file, hf://... or package://...")
+    ],
+    more: Annotated[
+        list[str] | None, typer.Argument(metavar="[TYPE]...", help="Further types.")
+    ] = None,
+    to: Annotated[
+        list[str] | None, typer.Option("--to", help="A type, such as Q8_0 or Q4_K_M.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder for the new files.")] = Path(
+        "models"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Make arms from one model file, so that nothing but precision differs.
+
+    Prints the lines for the study file. F16, Q8_0, Q5_0 and Q4_0 are written here, other types by
+    llama-quantize on the PATH or by the extra `quantize`.
+    """
+    from quantrial import provision
+    from quantrial.cli import show
+    from quantrial.errors import StudyError
+
+    types = [*(to or ()), *(more or ())]
+    if not types:
+        raise StudyError("name at least one type: --to Q8_0 Q4_0")
+    made = provision.quantize(model, types, out=out)
+    if as_json:
+        show.document(made)
+        return
+    print("arms:")
+    for one in made:
+        print(f"  {one.quantization.lower()}: {{model: {one.path}}}  # {show.size(one.bytes)}")

@@ -1,0 +1,174 @@
+"""Arms from one source file: a file each, and beside it a record of what it was made from."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import orjson
+from gguf.constants import LlamaFileType
+
+from quantrial.engines.cache import file_sha256, replace_atomically
+from quantrial.engines.gguf_file import Header, read_header
+from quantrial.engines.requantize import write_requantized
+from quantrial.errors import ModelFileError
+
+SCHEMA = "quantrial.made/1"
+TOOL = "llama-quantize"
+_OWN = ("F16", "Q8_0", "Q5_0", "Q4_0")
+_KEPT = 300  # characters of a tool's last words
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A file made from another one: its type, what made it, and the hashes of both."""
+
+    path: str  # the file's own name, beside this record
+    sha256: str
+    quantization: str
+    by: str
+    source: str  # the file's name
+    source_sha256: str
+    source_quantization: str
+
+
+def quantize_model(source: Path, kind: str, folder: Path) -> Path:
+    """Write the source in another type into a folder, with its record; return the new file.
+
+    F16, Q8_0, Q5_0 and Q4_0 are written here; every other type is left to `llama-quantize` on the
+    PATH, or to the package `llama-cpp-python`. A file that is there already, made from the same
+    source, is taken as it is.
+
+    Raises:
+        ModelFileError: the source is unusable, the type unknown to whoever would write it, nothing
+            is there that writes it, or the file cannot be written.
+    """
+    header = read_header(source)
+    kind = kind.upper()
+    path = folder / f"{_stem(source, header.quantization)}.{kind}.gguf"
+    if path.exists() and path.samefile(source):
+        raise ModelFileError(f"is {kind} already", path=source)
+    digest = file_sha256(source)
+    known = made_from(path)
+    if known is not None and known.source_sha256 == digest:
+        return path
+    if path.exists():
+        raise ModelFileError(
+            "exists already and was not made from this source; name another folder", path=path
+        )
+    by, write = _writer(kind)
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            write(source, temporary)
+            got = _declared(read_header(temporary))
+            if got != kind:
+                raise ModelFileError(f"{by} wrote {got} where {kind} was asked for", path=source)
+            temporary.replace(path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        made = Made(
+            path.name,
+            file_sha256(path),
+            kind,
+            by,
+            source.name,
+            digest,
+            header.quantization,
+        )
+        replace_atomically(_record(path), orjson.dumps({"schema": SCHEMA, **asdict(made)}))
+    except OSError as exc:
+        raise ModelFileError(f"cannot be written ({exc.strerror or exc})", path=folder) from exc
+    return path
+
+
+def made_from(path: Path) -> Made | None:
+    """Read the record beside a file; None where there is none, or the file is another one now."""
+    try:
+        said = orjson.loads(_record(path).read_bytes())
+        if said.pop("schema") != SCHEMA:
+            return None
+        made = Made(**said)
+        return made if made.sha256 == file_sha256(path) else None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _declared(header: Header) -> str:
+    """Return the type a file says it is; tensors fall back where their rows do not divide."""
+    said = header.value("general.file_type")
+    try:
+        name = LlamaFileType(said).name
+    except ValueError:
+        return header.quantization
+    return name.removeprefix("MOSTLY_").removeprefix("ALL_")
+
+
+def _record(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
+
+
+def _stem(source: Path, quantization: str) -> str:
+    """Take the type off a file's name: `model.F16.gguf` and `model-f16.gguf` are `model`."""
+    stem = source.stem
+    for joint in (".", "-", "_"):
+        if stem.lower().endswith(f"{joint}{quantization.lower()}"):
+            return stem[: -len(quantization) - 1]
+    return stem
+
+
+def _writer(kind: str) -> tuple[str, Callable[[Path, Path], None]]:
+    if kind in _OWN:
+        return "gguf", lambda source, target: _write_own(source, target, kind)
+    if (tool := shutil.which(TOOL)) is not None:
+        return TOOL, lambda source, target: _run_tool(tool, source, target, kind)
+    try:
+        import llama_cpp
+    except ImportError:
+        raise ModelFileError(
+            f"{kind} is written by `{TOOL}`, which is not on the PATH (it comes with llama.cpp), "
+            "or by the package llama-cpp-python: `pip install 'quantrial[quantize]'`; without them "
+            f"there is {', '.join(_OWN)}"
+        ) from None
+    return "llama-cpp-python", lambda source, target: _run_package(llama_cpp, source, target, kind)
+
+
+def _write_own(source: Path, target: Path, kind: str) -> None:
+    with target.open("wb") as file:
+        write_requantized(source, file, kind, None)
+
+
+def _run_tool(tool: str, source: Path, target: Path, kind: str) -> None:
+    done = subprocess.run(
+        [tool, "--allow-requantize", str(source), str(target), kind],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode or not target.exists():
+        last = (done.stderr or done.stdout).decode("utf-8", "replace").strip()[-_KEPT:]
+        raise ModelFileError(
+            f"{TOOL} could not write {kind}: {' '.join(last.split())}", path=source
+        )
+
+
+def _run_package(llama_cpp: object, source: Path, target: Path, kind: str) -> None:
+    import ctypes
+
+    code = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{kind}", None)
+    if code is None:
+        raise ModelFileError(f"llama-cpp-python knows no type {kind}", path=source)
+    params = llama_cpp.llama_model_quantize_default_params()  # type: ignore[attr-defined]
+    params.ftype = code
+    params.allow_requantize = True
+    failed = llama_cpp.llama_model_quantize(  # type: ignore[attr-defined]
+        str(source).encode(), str(target).encode(), ctypes.byref(params)
+    )
+    if failed or not target.exists():
+        raise ModelFileError(f"llama-cpp-python could not write {kind}", path=source)

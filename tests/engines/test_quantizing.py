@@ -1,0 +1,136 @@
+"""Arms from one source: files, records, and the tools that write what is not written here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from quantrial import provision
+from quantrial.assay import arm_checks
+from quantrial.cli import main
+from quantrial.engines.cache import file_sha256
+from quantrial.engines.gguf_file import read_header
+from quantrial.engines.model_files import describe_file
+from quantrial.errors import ModelFileError
+
+
+@pytest.fixture
+def source(tmp_path: Path, write_gguf: Callable[..., Path], own_cache: Path) -> Path:
+    rng = np.random.default_rng(3)
+    weights = {"w": rng.normal(size=(8, 64)).astype(np.float32)}
+    return write_gguf(tmp_path / "tiny.F32.gguf", weights, general__file_type=0)
+
+
+def test_each_type_is_a_file_that_names_its_source(source: Path, tmp_path: Path) -> None:
+    made = provision.quantize(str(source), ["F16", "q8_0", "Q4_0", "F16"], out=tmp_path / "out")
+    assert [one.path.name for one in made] == [
+        "tiny.F16.gguf",
+        "tiny.Q8_0.gguf",
+        "tiny.Q4_0.gguf",
+    ]
+    digest = file_sha256(source)
+    for one in made:
+        assert read_header(one.path).quantization == one.quantization
+        artifact = describe_file(one.path)
+        assert artifact.source_sha256 == one.source_sha256 == digest
+        assert artifact.derived_from == "tiny.F32.gguf"
+        assert artifact.source_quantization == "F32"
+    sizes = [one.bytes for one in made]
+    assert sizes == sorted(sizes, reverse=True)
+    arms = {one.quantization.lower(): vars_of(one.path) for one in made}
+    checks = {one.id: one.status for one in arm_checks(arms, "f16")}
+    assert {checks[name] for name in ("weights", "precision", "sizes", "source")} == {"pass"}
+
+
+def vars_of(path: Path) -> dict[str, Any]:
+    import dataclasses
+
+    return {"engine": "llamacpp", "versions": {}, **dataclasses.asdict(describe_file(path))}
+
+
+def test_what_is_there_is_taken_and_what_is_another_ones_is_left_alone(
+    source: Path, tmp_path: Path
+) -> None:
+    [one] = provision.quantize(str(source), ["Q8_0"], out=tmp_path)
+    before = one.path.stat()
+    [again] = provision.quantize(str(source), ["Q8_0"], out=tmp_path)
+    assert again == one
+    assert again.path.stat().st_mtime_ns == before.st_mtime_ns
+    one.path.write_bytes(one.path.read_bytes() + b"\0" * 32)
+    assert describe_file(one.path).source_sha256 is None, "the record is of another file"
+    with pytest.raises(ModelFileError, match="not made from this source"):
+        provision.quantize(str(source), ["Q8_0"], out=tmp_path)
+
+
+def test_k_quants_without_a_tool_say_what_writes_them(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(__import__("sys").modules, "llama_cpp", None)
+    with pytest.raises(
+        ModelFileError, match=r"Q4_K_M is written by `llama-quantize`.*quantrial\[quantize\]"
+    ):
+        provision.quantize(str(source), ["Q4_K_M"], out=tmp_path / "out")
+
+
+def tool(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a stand-in for llama-quantize in front of the PATH."""
+    path = folder / "llama-quantize"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+
+def test_llama_quantize_writes_what_is_not_written_here(
+    source: Path, tmp_path: Path, write_gguf: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 15 is MOSTLY_Q4_K_M in llama.h; tensors fall back where rows do not divide
+    weights = {"w": np.zeros((1, 256), np.float32)}
+    answer = write_gguf(tmp_path / "answer.gguf", weights, general__file_type=15)
+    tool(tmp_path, f'echo "$@" > {tmp_path}/asked; cp {answer} "$3"', monkeypatch)
+    [one] = provision.quantize(str(source), ["q4_k_m"], out=tmp_path / "out")
+    asked = (tmp_path / "asked").read_text().split()
+    assert asked[0] == "--allow-requantize"
+    assert asked[1] == str(source)
+    assert asked[3] == "Q4_K_M"
+    record = json.loads((tmp_path / "out" / f"{one.path.name}.json").read_text())
+    assert record["by"] == "llama-quantize"
+    assert record["source_sha256"] == file_sha256(source)
+
+
+def test_a_tool_that_fails_or_writes_something_else_leaves_nothing(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool(tmp_path, "echo no such type >&2; exit 1", monkeypatch)
+    with pytest.raises(ModelFileError, match="could not write Q9_X: no such type"):
+        provision.quantize(str(source), ["Q9_X"], out=tmp_path / "out")
+    tool(tmp_path, f'cp {source} "$3"', monkeypatch)
+    with pytest.raises(ModelFileError, match="llama-quantize wrote F32 where Q4_K_M was asked for"):
+        provision.quantize(str(source), ["Q4_K_M"], out=tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_command_prints_lines_for_the_study(
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+    words = ["quantrial", "quantize", str(source), "--to", "Q8_0", "Q4_0", "--out", str(out)]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert not caught.value.code
+    import yaml
+
+    arms = yaml.safe_load(capsys.readouterr().out)["arms"]
+    assert arms == {
+        "q8_0": {"model": f"{out}/tiny.Q8_0.gguf"},
+        "q4_0": {"model": f"{out}/tiny.Q4_0.gguf"},
+    }
