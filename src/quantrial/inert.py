@@ -28,3 +28,16 @@ def _visible(character: str) -> str:
         return character
     code = ord(character)
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def in_json(text: str) -> str:
+    r"""Make JSON text inert where it is shown: what acts in its strings becomes `\uXXXX`.
+
+    It stays the same JSON: such characters can stand in strings only, and both forms are one.
+    """
+    return "".join(c if c == "\n" or unicodedata.category(c)[0] != "C" else _units(c) for c in text)
+
+
+def _units(character: str) -> str:
+    code = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{code[at]:02x}{code[at + 1]:02x}" for at in range(0, len(code), 2))

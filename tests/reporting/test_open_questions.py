@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from quantrial.cli import show
+from quantrial.cli import tell
 from quantrial.reporting.contrasts import approximate, judged, open_questions
 from reporting.trials import Trial, markdown_tables
 
@@ -107,9 +107,9 @@ def test_analyze_prints_what_would_settle_it(
     part = summary["tasks"]["sums"]
     contrast = part["endpoints"]["accuracy"]["contrasts"][0]
     contrast |= {k: v for k, v in OPEN.items() if k not in ("candidate", "reference")}
-    show.summary(summary, tmp_path)
+    tell.summary(summary, tmp_path)
     said = capsys.readouterr().out
     assert "q8_0: 200 more items would show non-inferiority with 80 % chance" in said
     contrast |= {"verdict": "equivalent", "also": "worse"}
-    show.summary(summary, tmp_path)
+    tell.summary(summary, tmp_path)
     assert "equivalent, also worse" in capsys.readouterr().out

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from quantrial import __version__
-from quantrial.cli import results, studies
+from quantrial.cli import results, studies, terminal
+from quantrial.cli.examples import examples
 from quantrial.cli.exits import fail
 from quantrial.cli.imports import importer
 from quantrial.cli.power import power
@@ -50,9 +51,9 @@ def main() -> None:
         if os.environ.get("QUANTRIAL_DEBUG"):
             raise
         what = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
-        print(
+        terminal.line(
             f"internal error: {what}\nA defect of quantrial; QUANTRIAL_DEBUG=1 shows where.",
-            file=sys.stderr,
+            error=True,
         )
         sys.exit(1)
 
@@ -65,12 +66,12 @@ def _show_warning(
     file: Any = None,
     line: str | None = None,
 ) -> None:
-    print(f"note: {message}", file=sys.stderr)
+    terminal.line(f"note: {message}", error=True)
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"quantrial {__version__}")
+        terminal.line(f"quantrial {__version__}")
         raise typer.Exit
 
 
@@ -83,15 +84,15 @@ def _root(
     pass
 
 
-app.command()(studies.init)
-app.command()(studies.plan)
-app.command()(power)
-app.command()(studies.run)
-app.command()(results.analyze)
-app.command()(results.decide)
-app.command()(results.report)
-app.command()(results.compare)
-app.command()(results.verify)
+app.command(epilog=examples("init"))(studies.init)
+app.command(epilog=examples("plan"))(studies.plan)
+app.command(epilog=examples("power"))(power)
+app.command(epilog=examples("run"))(studies.run)
+app.command(epilog=examples("analyze"))(results.analyze)
+app.command(epilog=examples("decide"))(results.decide)
+app.command(epilog=examples("report"))(results.report)
+app.command(epilog=examples("compare"))(results.compare)
+app.command(epilog=examples("verify"))(results.verify)
 app.add_typer(importer, name="import")
-app.command()(quantize)
-app.command()(studies.demo)
+app.command(epilog=examples("quantize"))(quantize)
+app.command(epilog=examples("demo"))(studies.demo)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from quantrial.cli.terminal import line
 from quantrial.errors import ConsentError
+from quantrial.inert import harmless
 
 if TYPE_CHECKING:
     from quantrial.running.fetch import Fetched, Missing
@@ -31,7 +33,7 @@ def ask(question: str, *, refused: str) -> None:
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise ConsentError(f"{question} There is no terminal to ask on: {refused}. --yes agrees")
-    if not typer.confirm(question, err=True):
+    if not typer.confirm(harmless(question), err=True):
         raise ConsentError(refused)
 
 
@@ -53,10 +55,10 @@ def fetch_missing(study: Path, *, yes: bool) -> None:
     def tell(step: Fetched) -> None:
         nonlocal shown
         share = f" {100 * step.done / step.total:.0f} %" if step.total else ""
-        line = f"{step.model}: {step.phase}{share}"
-        if line != shown:
-            print(line, file=sys.stderr)
-        shown = line
+        said = f"{step.model}: {step.phase}{share}"
+        if said != shown:
+            line(said, error=True)
+        shown = said
 
     provision.fetch(study, listener=tell)
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from quantrial.cli.terminal import line
 from quantrial.errors import QuantrialError, StudyError
 
 
@@ -15,10 +16,10 @@ def write_text(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as exc:
         raise StudyError(f"cannot be written ({exc.strerror})", path=path) from exc
-    print(f"{path} written")
+    line(f"{path} written")
 
 
 def fail(exc: QuantrialError, code: int) -> NoReturn:
     """Print an error as one line and leave: 1, what was checked does not hold; 2, bad input."""
-    print(f"error: {exc}", file=sys.stderr)
+    line(f"error: {exc}", error=True)
     sys.exit(code)

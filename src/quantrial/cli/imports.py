@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from quantrial.cli.examples import examples
 from quantrial.cli.options import Json
 
 importer = typer.Typer(
@@ -14,7 +15,7 @@ importer = typer.Typer(
 )
 
 
-@importer.command("reference")
+@importer.command("reference", epilog=examples("import reference"))
 def import_reference(
     directory: Annotated[
         Path, typer.Argument(metavar="DIR", help="Holds <task>_<arm>.jsonl files.")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from quantrial.cli.terminal import line, paragraph, table
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -99,36 +101,32 @@ def power(  # noqa: PLR0913 - each parameter is an option of the command
         return
     show_power(found)
     if plot is not None:
-        print(f"\nPlot: {plot}")
+        line(f"\nPlot: {plot}")
 
 
 def show_power(found: PowerStudy) -> None:
     """Print every scenario; its curve where there is only one."""
-    from quantrial.cli.show import paragraph
-
     alone = len(found.scenarios) == 1
     for i, one in enumerate(found.scenarios):
         if i:
-            print()
+            line()
         _scenario(one)
         if alone:
-            print()
-            for line in curve_lines(one.forecast.curve, one.forecast.asked.power):
-                print(line)
+            line()
+            for drawn in curve_lines(one.forecast.curve, one.forecast.asked.power):
+                line(drawn)
     for note in found.notes:
         paragraph(f"not planned: {note}")
     if not alone:
-        print("\nOne contrast at a time; --task and --candidate choose one and draw its curve.")
+        line("\nOne contrast at a time; --task and --candidate choose one and draw its curve.")
 
 
 def _scenario(one: Scenario) -> None:
-    from quantrial.cli.show import paragraph, table
-
     found, asked = one.forecast, one.forecast.asked
     if one.title:
         paragraph(one.title)
-    print(_assumed(found))
-    print(f"Margin {_points(asked.margin)}, alpha {asked.alpha:g}\n")
+    line(_assumed(found))
+    line(f"Margin {_points(asked.margin)}, alpha {asked.alpha:g}\n")
     power = f"for {_percent(asked.power)} power"
     if asked.n is None:
         table(
@@ -149,9 +147,9 @@ def _scenario(one: Scenario) -> None:
                 for a in found.answers
             ],
         )
-    print()
-    for line in _remarks(found):
-        paragraph(line)
+    line()
+    for remark in _remarks(found):
+        paragraph(remark)
     for note in one.notes:
         paragraph(f"note: {note}")
 

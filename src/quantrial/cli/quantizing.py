@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from quantrial.cli.options import Json
+from quantrial.cli.terminal import line
 
 
 def quantize(
@@ -41,6 +42,6 @@ def quantize(
     if as_json:
         show.document(made)
         return
-    print("arms:")
+    line("arms:")
     for one in made:
-        print(f"  {one.quantization.lower()}: {{model: {one.path}}}  # {show.size(one.bytes)}")
+        line(f"  {one.quantization.lower()}: {{model: {one.path}}}  # {show.size(one.bytes)}")

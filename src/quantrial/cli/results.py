@@ -11,13 +11,15 @@ import typer
 
 from quantrial.cli.exits import fail, write_text
 from quantrial.cli.options import Json, RunFolder
+from quantrial.cli.terminal import text as put
 from quantrial.errors import RecordError, RunChangedError
 
 
 def analyze(
     run: RunFolder,
     methods: Annotated[
-        str | None, typer.Option(help="The set of statistics.", show_default="the study's")
+        str | None,
+        typer.Option(metavar="NAME", help="The set of statistics.", show_default="the study's"),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -26,39 +28,53 @@ def analyze(
     Estimates, contrasts, equivalence, failure modes, speed.
     """
     from quantrial import commands
-    from quantrial.cli import show
+    from quantrial.cli import show, tell
 
     summary = commands.analyze(run, methods=methods)
-    show.document(summary) if as_json else show.summary(summary, run)
+    show.document(summary) if as_json else tell.summary(summary, run)
 
 
 def decide(  # noqa: PLR0913 - each parameter is an option of the command
     run: RunFolder,
     *,
     max_memory: Annotated[
-        str | None, typer.Option(help="Most memory the weights may take, such as 8GB or 500MiB.")
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="Most memory the weights may take, such as 8GB or 500MiB."
+        ),
     ] = None,
     min_speedup: Annotated[
-        float | None, typer.Option(help="Least decoding speed, as a ratio to the reference's.")
+        float | None,
+        typer.Option(metavar="RATIO", help="Least decoding speed, as a ratio to the reference's."),
     ] = None,
     max_latency: Annotated[
-        str | None, typer.Option(help="Most time an answer may take on average: 2s or 300ms.")
+        str | None,
+        typer.Option(metavar="TIME", help="Most time an answer may take on average: 2s or 300ms."),
     ] = None,
     tolerate: Annotated[
         list[str] | None,
-        typer.Option(help="Largest acceptable loss: 2pp, or quiz=2pp for one task or workload."),
+        typer.Option(
+            metavar="LOSS",
+            help="Largest acceptable loss: 2pp, or quiz=2pp for one task or workload.",
+        ),
     ] = None,
     workloads: Annotated[
-        list[str] | None, typer.Option(help="The workloads that matter, apart by commas.")
+        list[str] | None,
+        typer.Option(metavar="NAMES", help="The workloads that matter, apart by commas."),
     ] = None,
     workload: Annotated[
-        list[str] | None, typer.Option(help="A workload that matters; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A workload that matters; may be repeated."),
     ] = None,
     cost_per_hour: Annotated[
         list[str] | None,
-        typer.Option(help="What an hour of the machine costs: 2.5, or q4_0=1.2 for one arm."),
+        typer.Option(
+            metavar="PRICE", help="What an hour of the machine costs: 2.5, or q4_0=1.2 for one arm."
+        ),
     ] = None,
-    error_cost: Annotated[str | None, typer.Option(help="What one wrong answer costs.")] = None,
+    error_cost: Annotated[
+        str | None, typer.Option(metavar="PRICE", help="What one wrong answer costs.")
+    ] = None,
     require_pick: Annotated[
         bool, typer.Option("--require-pick", help="Exit 1 when no arm keeps the constraints.")
     ] = False,
@@ -70,7 +86,7 @@ def decide(  # noqa: PLR0913 - each parameter is an option of the command
     every sentence names its findings.
     """
     from quantrial import commands, units
-    from quantrial.cli import show
+    from quantrial.cli import show, tell
     from quantrial.decision import Constraints
 
     common, by_task = units.parse_named(tolerate or (), "--tolerate", units.parse_fraction)
@@ -89,7 +105,7 @@ def decide(  # noqa: PLR0913 - each parameter is an option of the command
         error_cost=None if error_cost is None else units.parse_price(error_cost, "--error-cost"),
     )
     decision = commands.decide(run, constraints)
-    show.document(decision) if as_json else show.decision(decision)
+    show.document(decision) if as_json else tell.decision(decision)
     if require_pick and not _has_pick(decision):
         sys.exit(1)
 
@@ -108,6 +124,7 @@ def report(
         str | None,
         typer.Option(
             "--format",
+            metavar="FORM",
             help="Print the results instead: md, html, json, csv, latex, model-card (a block for "
             "the Hugging Face hub) or paragraph (for a pull request).",
         ),
@@ -115,15 +132,22 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="With --format: a file to write them to.")
     ] = None,
+    terminal: Annotated[
+        bool, typer.Option("--terminal", help="Print the report here instead of writing it.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write report.md, report.html and plots."""
     from quantrial import commands, outputs
-    from quantrial.cli import show
+    from quantrial.cli import show, tell
 
+    if terminal and not as_json:
+        _, summary, decision = commands.decided(run)
+        tell.report(summary, decision)
+        return
     if form is not None:
         text = outputs.export(run, "json" if as_json else form)
-        show.text(text) if out is None else write_text(out, text)
+        put(text) if out is None else write_text(out, text)
         return
     if out is not None:
         raise typer.BadParameter("--out: for --format")
@@ -135,7 +159,8 @@ def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Two run folders or more.")],
     *,
     methods: Annotated[
-        str | None, typer.Option(help="The set of statistics.", show_default="the first run's")
+        str | None,
+        typer.Option(metavar="NAME", help="The set of statistics.", show_default="the first run's"),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -145,10 +170,10 @@ def compare(
     the results of all runs in one table.
     """
     import quantrial
-    from quantrial.cli import show
+    from quantrial.cli import show, tell
 
     found = quantrial.compare(*runs, methods=methods)
-    show.document(found) if as_json else show.comparison(found)
+    show.document(found) if as_json else tell.comparison(found)
 
 
 def verify(
@@ -158,7 +183,10 @@ def verify(
     *,
     document: Annotated[
         list[Path] | None,
-        typer.Option(help="Check the marked numbers of a Markdown file instead; may be repeated."),
+        typer.Option(
+            metavar="FILE",
+            help="Check the marked numbers of a Markdown file instead; may be repeated.",
+        ),
     ] = None,
     run_option: Annotated[
         Path | None,

@@ -12,6 +12,7 @@ import typer
 
 from quantrial.cli.consent import Yes
 from quantrial.cli.options import Json, StudyFile
+from quantrial.cli.terminal import line
 
 
 @contextlib.contextmanager
@@ -20,7 +21,7 @@ def _resumable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print("\nstopped; what is recorded is kept, the same command goes on", file=sys.stderr)
+        line("\nstopped; what is recorded is kept, the same command goes on", error=True)
         raise typer.Exit(130) from None
 
 
@@ -40,7 +41,7 @@ def init(
 
         show.document({"study": written})
     else:
-        print(f"{written} written. Next: quantrial plan {written}")
+        line(f"{written} written. Next: quantrial plan {written}")
 
 
 def plan(
@@ -80,6 +81,13 @@ def run(
         bool, typer.Option("--no-speed", help="Leave the speed phase for another time.")
     ] = False,
     yes: Yes = False,
+    show_scores: Annotated[
+        bool,
+        typer.Option(
+            "--show-scores",
+            help="Show interim scores. To stop when they please is to fool oneself.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Ask every item of every arm, then measure speed where the study has a speed phase.
@@ -90,12 +98,18 @@ def run(
     from quantrial import commands
     from quantrial.cli import consent, show
     from quantrial.cli.progress import listening
+    from quantrial.cli.scores import InterimScores
     from quantrial.errors import ConsentError
+    from quantrial.study import load_study
 
+    scorer = None
+    if show_scores:
+        name = study if study.is_dir() else Path("runs") / load_study(study).study
+        scorer = InterimScores(out or name)
     consent.fetch_missing(study, yes=yes)
     while True:
         try:
-            with _resumable(), listening() as listener:
+            with _resumable(), listening(scorer) as listener:
                 watching = listener if yes else consent.impatient(listener)
                 result = commands.run(
                     study,

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from quantrial.records import Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +16,7 @@ class Progress:
 
     `done` and `total` count calls by arm; `rate` is calls a second in this session (None before the
     first); `seconds_left` follows from it. `faults` counts attempts that failed, in this session.
+    `last` is the attempt that was recorded just before, raw.
     """
 
     phase: str
@@ -20,6 +25,7 @@ class Progress:
     rate: float | None
     seconds_left: float | None
     faults: int
+    last: Response | None = None
 
 
 Listener = Callable[[Progress], None]

@@ -67,6 +67,7 @@ class Session:
         self.asked = 0
         self.faults = 0
         self.notes: list[str] = []
+        self._last: Response | None = None
         self._began = equipment.clock.steady()
         self._total = Counter(call.arm for call in calls)
         self._done: Counter[str] = Counter()
@@ -174,7 +175,8 @@ class Session:
             if self._stopping.is_set():
                 return found
             self._attempts[at] += 1
-            self._with.writer.append(self._response(call, found, digest, started, took))
+            self._last = self._response(call, found, digest, started, took)
+            self._with.writer.append(self._last)
             if found.final and found.status != "ok":
                 self._allowed[at] = self._attempts[at]
             self._note(call, found.status)
@@ -250,5 +252,6 @@ class Session:
                 rate=rate,
                 seconds_left=left / rate if rate else None,
                 faults=self.faults,
+                last=self._last,
             )
         )

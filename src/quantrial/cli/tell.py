@@ -1,0 +1,258 @@
+"""Results on a terminal: tables, a forest plot, and the decision in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from quantrial.cli.terminal import Interval, forest, heading, line, paragraph, table
+
+_SIGNS = {
+    "equivalent": "●",
+    "non_inferior": "◆",
+    "better": "▲",
+    "worse": "▼",
+    "inconclusive": "○",
+}
+
+
+def summary(found: Mapping[str, Any], folder: Path) -> None:
+    """Print the primary endpoints and their contrasts with the reference, and draw them."""
+    _endpoints(found, primary_only=True)
+    _forest(found)
+    missing = sum(task["flow"]["missing"] for task in found["tasks"].values())
+    if missing:
+        said = f"Unfinished: {missing} calls are not asked yet; `quantrial run {folder}` goes on."
+        paragraph(said)
+    paragraph(f"{found['methods']} methods. Next: quantrial decide {folder}")
+
+
+def report(summarised: Mapping[str, Any], decided: Mapping[str, Any]) -> None:
+    """Print the whole report: the decision, then every endpoint of every task."""
+    decision(decided)
+    line()
+    _endpoints(summarised, primary_only=False)
+    paragraph(f"{summarised['methods']} methods; `quantrial report` writes it all with plots.")
+
+
+def _endpoints(found: Mapping[str, Any], *, primary_only: bool) -> None:
+    for name, task in found["tasks"].items():
+        for endpoint, results in task["endpoints"].items():
+            if primary_only and endpoint != task["primary"]:
+                continue
+            heading(
+                f"{name} ({task['workload']}), {endpoint.replace('_', '-')}, "
+                f"{task['flow']['analysed_items']} items analysed"
+            )
+            against = {
+                c["candidate"]: c
+                for c in results["contrasts"]
+                if c["reference"] == found["reference"]
+            }
+            table(
+                ("arm", "estimate", "95 % interval" if found["alpha"] == 0.05 else "interval",
+                 "difference", "interval", "adjusted p", "verdict"),
+                list(_summary_rows(results["arms"], against)),
+            )  # fmt: skip
+            for said in _open_questions(against.values()):
+                paragraph(said, indent="  ")
+            line()
+
+
+def _forest(found: Mapping[str, Any]) -> None:
+    """Draw the primary contrasts with the reference."""
+    rows = []
+    for task in found["tasks"].values():
+        results = task["endpoints"][task["primary"]]
+        margins = {(e["reference"], e["candidate"]): e["margin"] for e in results["equivalence"]}
+        for one in results["contrasts"]:
+            if one["reference"] == found["reference"]:
+                margin = margins[one["reference"], one["candidate"]]
+                rows.append(_drawn(f"{one['candidate']}, {task['workload']}", one, margin))
+    _draw(rows, found["reference"])
+
+
+def _drawn(label: str, one: Mapping[str, Any], margin: float) -> Interval:
+    low, high = one["ci"]
+    return Interval(label, one["estimate"], low, high, margin, _SIGNS.get(one["verdict"], "?"))
+
+
+def _draw(rows: Sequence[Interval], reference: str) -> None:
+    if not rows:
+        return
+    heading(f"Differences from {reference}: left of zero is a loss, ┊ the margin")
+    forest(rows)
+    signs = {row.sign for row in rows}
+    used = [f"{sign} {name}" for name, sign in _SIGNS.items() if sign in signs]
+    if used:
+        line(f"  {', '.join(used).replace('_', '-')}")
+    line()
+
+
+def _summary_rows(arms: Mapping[str, Any], against: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    for arm, own in arms.items():
+        row = (arm, _percent(own["estimate"]), _interval(own["ci"], sign=False))
+        contrast = against.get(arm)
+        if contrast is None:
+            yield (*row, "reference", "", "", "")
+            continue
+        p = contrast["p_adjusted"]
+        yield (
+            *row,
+            _points(contrast["estimate"]),
+            _interval(contrast["ci"], sign=True),
+            "unknown" if p is None else "<0.0001" if p < 0.0001 else f"{p:.4f}",
+            ", also ".join(
+                one.replace("_", "-") for one in (contrast["verdict"], contrast["also"]) if one
+            ),
+        )
+
+
+_TO_SHOW = {
+    "equivalence": "equivalence",
+    "non_inferiority": "non-inferiority",
+    "difference": "a difference",
+}
+
+
+def _open_questions(contrasts: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Say of each inconclusive contrast how many more items would settle it."""
+    for one in contrasts:
+        settled = one["settled_by"]
+        if one["verdict"] != "inconclusive":
+            continue
+        if settled is None:
+            yield f"{one['candidate']}: what was seen does not tell how many items would settle it."
+            continue
+        further, n = settled["further"], one["n"]
+        more = f"{further:,} more items" if further else f"another {n:,} items"
+        yield (
+            f"{one['candidate']}: {more} would show {_TO_SHOW[settled['question']]} with 80 % "
+            "chance, if the truth is as seen."
+        )
+
+
+def _percent(value: float | None) -> str:
+    return "unknown" if value is None else f"{100 * value:.1f} %"
+
+
+def _points(value: float | None) -> str:
+    if value is None:
+        return "unknown"
+    shown = f"{100 * value:+.1f}"
+    return f"{'0.0' if float(shown) == 0 else shown} pp"
+
+
+def _interval(ends: Sequence[float | None], *, sign: bool) -> str:
+    low, high = ends
+    if low is None or high is None:
+        return "none"
+    shown = "+.1f" if sign else ".1f"
+    return f"{100 * low:{shown}} to {100 * high:{shown}}"
+
+
+def decision(found: Mapping[str, Any]) -> None:
+    """Print a decision: each sentence, and under it the evidence that was not printed before."""
+    seen: set[str] = set()
+    if "constrained" in found:
+        _sentence(found["constrained"], seen)
+        for one in found["constrained"]["rejected"]:
+            for reason in one["breaks"]:
+                paragraph(f"not {one['arm']}: {reason['text']}.", indent="  ")
+        if found["constrained"]["pick"] and found["constrained"]["alternative"]:
+            paragraph(found["constrained"]["alternative"]["text"])
+        line()
+        heading("Without these constraints:")
+    _sentence(found["default"], seen)
+    line()
+    _at_a_glance(found)
+    for part in ("cautions", "controls", "pick_when", "avoid_for", "stay_when"):
+        for place, one in enumerate(found[part]):
+            if place or part != "cautions":
+                line()
+            _sentence(one, seen)
+    told = found["sensitivity"]
+    for title, entries in (
+        ("What would change the answer", told["changes"]),
+        ("What more items would settle", told["settle"]),
+        ("In place of the reference", found["risk"]),
+    ):
+        if entries:
+            line()
+            heading(f"{title}:")
+        for one in entries:
+            paragraph(one["text"], indent="  ")
+
+
+def _at_a_glance(found: Mapping[str, Any]) -> None:
+    """Print what each arm costs and how it stands, and draw the differences."""
+    tasks, findings = found["picker"]["tasks"], found["findings"]
+    rows, drawn = [], []
+    for arm, cost in found["costs"].items():
+        standings = []
+        for task in tasks.values():
+            row = task["arms"][arm]
+            if arm == found["reference"]:
+                standings.append("reference")
+            elif row["finding"] is None:
+                standings.append("not compared")
+            else:
+                finding = findings[row["finding"]]
+                standings.append(finding["verdict"].replace("_", "-"))
+                label = f"{arm}, {task['workload']}"
+                drawn.append(_drawn(label, finding, finding["margin"]))
+        memory, speedup = cost["memory_bytes"], cost["speedup"]
+        rows.append(
+            (
+                arm,
+                "unknown" if memory is None else f"{memory / 1e6:,.0f} MB",
+                "unknown" if speedup is None else f"{speedup:.2f} times",
+                *standings,
+            )
+        )
+    names = [
+        name if len(tasks) > len({t["workload"] for t in tasks.values()}) else task["workload"]
+        for name, task in tasks.items()
+    ]
+    table(("arm", "memory", "speed", *names), rows)
+    line()
+    _draw(drawn, found["reference"])
+
+
+def _sentence(entry: Mapping[str, Any], seen: set[str]) -> None:
+    paragraph(entry["text"])
+    for identity, said in zip(entry["because"], entry["evidence"], strict=True):
+        paragraph(f"[{identity}], see above" if said in seen else said, indent="    ")
+        seen.add(said)
+
+
+def comparison(found: Mapping[str, Any]) -> None:
+    """Print every run's primary results in one table, what changed, and what else differs."""
+    table(
+        ("run", "task", "arm", "estimate", "difference", "interval", "verdict"),
+        [
+            (
+                row["run"],
+                row["task"],
+                row["arm"],
+                _percent(row["estimate"]),
+                "" if row["finding"] is None else _points(row["difference"]),
+                ""
+                if row["finding"] is None
+                else _interval([row["difference_low"], row["difference_high"]], sign=True),
+                "reference" if row["finding"] is None else row["verdict"].replace("_", "-"),
+            )
+            for row in found["rows"]
+            if row["primary"]
+        ],
+    )
+    line()
+    heading(f"Each arm with itself, against {found['reference']}:")
+    for one in found["changes"]:
+        paragraph(one["text"], indent="  ")
+    if found["differ"]:
+        line()
+        heading("What else differs:")
+    for said in found["differ"]:
+        paragraph(said, indent="  ")
