@@ -136,6 +136,7 @@ class Session:
         if slots == 1:
             yield None
             return
+        self._stopping.clear()
         pool = ThreadPoolExecutor(max_workers=slots, thread_name_prefix="slot")
         try:
             yield pool

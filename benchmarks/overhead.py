@@ -1,0 +1,168 @@
+"""What a run through quantrial costs beside the same calls in a plain loop, and what slots gain.
+
+The embedded engine on the demo's model. Plain loop and session take turns on small pieces of the
+same calls, with the same loaded engines, so that whatever else the machine does hits both; the
+figures are ratios of their sums. What quantrial adds to a call is also measured by itself, in CPU
+time, on an engine that answers at once. Slots are measured the same way: one call at a time against
+several, on two copies of one arm.
+
+    python benchmarks/overhead.py [--items 96] [--slots 4] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from quantrial.commands import preset_text
+from quantrial.design.schedule import Call, Order
+from quantrial.engines.base import Engine
+from quantrial.running.arms import opened_engines
+from quantrial.running.asking import request_for
+from quantrial.running.ordering import planned_calls
+from quantrial.running.prepare import Prepared, prepare
+from quantrial.running.residence import Residence
+from quantrial.running.session import Equipment, Session
+from quantrial.running.store import ResponseWriter, RunFolder
+from quantrial.study import Study, parse_study
+
+LIMIT = 1.03
+PIECE = 8  # calls
+
+
+def study_of(items: int, slots: int, engine: str) -> Study:
+    """Return the demo's extraction task on two arms."""
+    data = yaml.safe_load(preset_text("embedded"))
+    data["arms"] = {name: data["arms"][name] for name in ("q8_0", "q4_0")}
+    if engine == "scripted":
+        data["arms"] = {n: {"engine": "scripted", "model": n} for n in data["arms"]}
+    data["reference"] = "q8_0"
+    data["tasks"] = {"people": data["tasks"]["people"] | {"sample": items}}
+    data["design"] = {"slots": slots, "repeat_reference": 0}
+    return parse_study(yaml.safe_dump(data))
+
+
+@contextlib.contextmanager
+def session_of(
+    study: Study,
+) -> Iterator[tuple[Session, Mapping[str, Engine], Prepared, list[Call]]]:
+    """Set up what `quantrial run` sets up, loaded and warm, in a folder that goes away."""
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        engines = stack.enter_context(opened_engines(study, base=Path()))
+        prepared = prepare(study, base=Path())
+        blocks = 8 if study.design.slots > 1 else len(prepared.items["people"])
+        calls = planned_calls(Order("blocked", blocks), prepared.ids, study)
+        writer = ResponseWriter(RunFolder(name), [("people", arm) for arm in study.arms])
+        stack.callback(writer.close)
+        session = Session(
+            study, prepared, calls, Equipment(engines, Residence(engines, together=True), writer)
+        )
+        session.warm_up(calls)
+        yield session, engines, prepared, list(calls)
+
+
+def plain(
+    calls: Sequence[Call], study: Study, prepared: Prepared, engines: Mapping[str, Engine]
+) -> list[str]:
+    """Ask the calls as anyone would: a loop, and a list."""
+    items = {item.id: item for item in prepared.items["people"]}
+    task = prepared.tasks["people"]
+    return [
+        engines[call.arm].ask(request_for(task.prompt(items[call.item]), study, "people")).output
+        for call in calls
+    ]
+
+
+def overhead(items: int) -> dict[str, float]:
+    """Measure session over plain loop on the embedded engine, piece by piece in turn."""
+    study = study_of(items, 1, "llamacpp")
+    loop, run, ratios = 0.0, 0.0, []
+    with session_of(study) as (session, engines, prepared, calls):
+        for number, at in enumerate(range(0, len(calls), PIECE)):
+            piece, spent = calls[at : at + PIECE], {}
+            for who in ("loop", "run") if number % 2 else ("run", "loop"):
+                clock = time.perf_counter()
+                if who == "loop":
+                    plain(piece, study, prepared, engines)
+                else:
+                    session.answer(piece)
+                spent[who] = time.perf_counter() - clock
+            loop, run = loop + spent["loop"], run + spent["run"]
+            ratios.append(spent["run"] / spent["loop"])
+    return {
+        "calls": len(calls),
+        "loop_s": loop,
+        "run_s": run,
+        "ratio": run / loop,
+        "median_ratio": statistics.median(ratios),
+    }
+
+
+def added(items: int) -> dict[str, float]:
+    """Measure what quantrial adds to a call, in CPU time, on an engine that answers at once."""
+    study = study_of(items, 1, "scripted")
+    with session_of(study) as (session, engines, prepared, calls):
+        clock = time.process_time()
+        plain(calls, study, prepared, engines)
+        loop = time.process_time() - clock
+        clock = time.process_time()
+        session.answer(calls)
+        run = time.process_time() - clock
+    return {"cpu_ms_a_call": 1000 * (run - loop) / len(calls)}
+
+
+def slots(items: int, many: int) -> dict[str, float]:
+    """Measure one call at a time against several, block by block in turn."""
+    alone, together = study_of(items, 1, "llamacpp"), study_of(items, many, "llamacpp")
+    serial, parallel = 0.0, 0.0
+    with session_of(alone) as (one, _, _, calls), session_of(together) as (several, _, _, planned):
+        order = {(call.item, call.arm): call for call in calls}
+        for block in range(8):
+            piece = [call for call in planned if call.block == block]
+            for who in ("serial", "parallel") if block % 2 else ("parallel", "serial"):
+                clock = time.perf_counter()
+                if who == "serial":
+                    one.answer([order[call.item, call.arm] for call in piece])
+                    serial += time.perf_counter() - clock
+                else:
+                    several.answer(piece)
+                    parallel += time.perf_counter() - clock
+    return {"slots": many, "serial_s": serial, "slots_s": parallel, "speedup": serial / parallel}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--items", type=int, default=96)
+    parser.add_argument("--slots", type=int, default=4)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    found: dict[str, Any] = {
+        "overhead": {**overhead(options.items), **added(options.items)},
+        "slots": slots(options.items, options.slots),
+    }
+    if options.json:
+        print(json.dumps(found, indent=2))
+        return
+    one, two = found["overhead"], found["slots"]
+    print(
+        f"{one['calls']} calls: plain loop {one['loop_s']:.1f} s, through quantrial "
+        f"{one['run_s']:.1f} s, ratio {one['ratio']:.3f} (median of pieces "
+        f"{one['median_ratio']:.3f}; at most {LIMIT}); {one['cpu_ms_a_call']:.2f} ms of CPU a call"
+    )
+    print(
+        f"{two['slots']} slots: {two['serial_s']:.1f} s one at a time, {two['slots_s']:.1f} s "
+        f"together, {two['speedup']:.2f} times as fast"
+    )
+
+
+if __name__ == "__main__":
+    main()
