@@ -31,6 +31,11 @@ class Design(BaseModel):
 
     Above 1 the answers of most engines depend on which calls happened to run together.
     """
+    logprobs: int = Field(default=0, ge=0, le=20)
+    """How many alternatives of each token are recorded with their probabilities; 0 for none.
+
+    The report then says how close each arm's probabilities are to the reference's.
+    """
     attempts: int = Field(default=3, ge=1, le=10)
     """How often a call is tried before its fault is recorded for good."""
 

@@ -234,3 +234,28 @@ def test_models_the_server_does_not_have_are_named_before_anything_is_read(
         ):
             quantrial.run(study, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_probabilities_are_recorded_and_held_against_the_references(
+    tmp_path: Path, demo: str
+) -> None:
+    path = write(tmp_path, embedded(demo), quiz=TASKS["quiz"] | {"sample": 6})
+    study = yaml.safe_load(path.read_text())
+    study["design"]["logprobs"] = 3
+    path.write_text(yaml.safe_dump(study))
+    quantrial.run(path, out=tmp_path / "run")
+    [one] = quantrial.analyze(tmp_path / "run")["tasks"]["quiz"]["fidelity"]
+    assert (one["reference"], one["candidate"], one["items"]) == ("q8_0", "q4_0", 6)
+    assert one["tokens"] >= 6
+    low, high = one["kl"]["ci"]
+    assert low < one["kl"]["estimate"] < high
+    assert 0 < one["top_agreement"]["estimate"] <= 1
+    quantrial.decide(tmp_path / "run")
+    quantrial.report(tmp_path / "run")
+    assert "Fidelity of probabilities" in (tmp_path / "run" / "report.md").read_text()
+    assert quantrial.verify(tmp_path / "run").ok
+    silent = {name: {"engine": "scripted", "model": name} for name in ("q8_0", "q4_0")}
+    study["arms"] = silent
+    path.write_text(yaml.safe_dump(study))
+    with pytest.raises(StudyError, match=r"design\.logprobs: .*reports no probabilities"):
+        quantrial.plan(path)

@@ -30,6 +30,7 @@ from quantrial.analysis.failure_modes import (
     flips_by,
     letter_shift,
 )
+from quantrial.analysis.fidelity import fidelity
 from quantrial.analysis.floors import always_empty, chance
 from quantrial.analysis.heterogeneity import heterogeneity
 from quantrial.analysis.methods import POWER, Methods
@@ -97,7 +98,14 @@ class TaskSummary:
             "heterogeneity": self._heterogeneity(methods.panel, primary),
             "power": self._power(endpoints[primary]["contrasts"]),
             "warnings": self.remarks.sentences(),
+            **({"fidelity": found} if (found := self._fidelity()) else {}),
         }
+
+    def _fidelity(self) -> list[dict[str, Any]]:
+        """Hold every candidate's probabilities against the reference's, where they are recorded."""
+        pairs = [(r, c) for r, c in self.pairs if r == self.study.reference]
+        found = [fidelity(self.scored, r, c, alpha=self.study.alpha) for r, c in pairs]
+        return [one for one in found if one is not None]
 
     def _unanswered(self) -> None:
         """Remark on what is not there to be analysed."""

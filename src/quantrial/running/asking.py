@@ -40,6 +40,7 @@ def request_for(prompt: Prompt, study: Study, task: str) -> Request:
         stop=prompt.stop,
         grammar=prompt.grammar,
         schema=prompt.schema,
+        logprobs=study.design.logprobs,
         seed=study.seed,
         timeout=study.tasks[task].timeout,
     )

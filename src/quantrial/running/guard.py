@@ -33,6 +33,12 @@ def refuse_unable(study: Study, prepared: Prepared, engines: Mapping[str, Engine
             "every arm, so 1 is right here",
             key="design.slots",
         )
+    mute = [arm for arm, engine in engines.items() if "logprobs" not in engine.abilities]
+    if study.design.logprobs and mute:
+        raise StudyError(
+            f"the engine of {', '.join(mute)} reports no probabilities of tokens; leave it out",
+            key="design.logprobs",
+        )
     for name, task in prepared.tasks.items():
         for need in sorted(task.needs):
             unable = [arm for arm, engine in engines.items() if need not in engine.abilities]

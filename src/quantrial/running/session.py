@@ -214,6 +214,7 @@ class Session:
             prompt_tokens=reply.prompt_tokens,
             completion_tokens=reply.completion_tokens,
             decoded_tokens=reply.decoded_tokens,
+            logprobs=None if reply.logprobs is None else [dict(one) for one in reply.logprobs],
             timing=timing,
             started_at=started,
             prompt_sha256=digest,
