@@ -110,6 +110,36 @@ def test_a_link_leads_to_one_item(visit: Open, report: Path, trial: Trial) -> No
     expect(detail.locator("h3")).to_contain_text(item.id)
 
 
+def test_a_finding_leads_to_the_answers_it_was_made_from(
+    visit: Open, report: Path, trial: Trial
+) -> None:
+    seen = visit(report)
+    page = seen.page
+    row = page.locator("[id='sums.accuracy.q4_0.vs.f16']")
+    row.get_by_role("button", name="answers of q4_0 vs f16 on sums").click()
+    expect(control(page, "list")).to_be_in_viewport()
+    (flips,) = (
+        one
+        for one in trial.summary["tasks"]["sums"]["flips"]
+        if (one["candidate"], one["reference"]) == ("q4_0", "f16")
+    )
+    assert counted(page) == flips["harmful"] > 0
+    first = control(page, "list").locator("a").first
+    assert (first.get_attribute("href") or "").split("/")[-1] in flips["items"]["harmful"]
+    # nothing turned between these: all answers are shown
+    same = [
+        one
+        for one in trial.summary["tasks"]["names"]["flips"]
+        if one["reference"] == "f16" and not one["harmful"]
+    ]
+    for one in same:
+        pair = f"{one['candidate']} vs f16"
+        button = page.get_by_role("button", name=f"answers of {pair} on names").first
+        button.click()
+        assert counted(page) == 12
+    seen.picture("answers-of-a-finding")
+
+
 def saved(page: Page, name: str) -> str:
     with page.expect_download() as download:
         control(page, name).click()

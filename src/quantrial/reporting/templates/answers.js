@@ -136,6 +136,21 @@ class Explorer {
     return this.search();
   }
 
+  /** Show what turned for the worse between two arms on a task; all answers where nothing did. */
+  async choose(task, pair) {
+    const { value, turn, sign, fault, text } = this.controls;
+    this.controls.task.value = String(task);
+    this.fillTask();
+    this.controls.pair.value = pair;
+    for (const control of [value, sign, text]) control.value = "";
+    fault.checked = false;
+    turn.value = "harmful";
+    await this.search();
+    if (this.found.length) return;
+    turn.value = "";
+    await this.search();
+  }
+
   /** Find what fits, in slices of time, so that typing never waits for a search. */
   async search() {
     const run = ++this.run;

@@ -66,6 +66,7 @@ function startAnswers() {
     const match = /^#answer\//.test(location.hash);
     if (match) setTimeout(follow, 50);
   });
+  leadToAnswers(explorer, load);
   // nothing is read before somebody comes near
   new IntersectionObserver(
     (entries, observer) => {
@@ -77,6 +78,34 @@ function startAnswers() {
   ).observe(section);
   addEventListener("hashchange", () => follow().catch(() => {}));
   follow().catch(() => {});
+}
+
+/** From the row of a finding to the answers it was made from: those that turned, if any. */
+function leadToAnswers(explorer, load) {
+  const { tasks, arms } = explorer.about;
+  const pairs = [...explorer.controls.pair.options].map((option) => {
+    const [from, to] = option.value.split(",").map(Number);
+    return { value: option.value, text: option.textContent, end: anchorOf(`.${arms[to]}.vs.${arms[from]}`) };
+  });
+  const starts = tasks.map((task) => anchorOf(`${task.name}.`));
+  for (const row of document.querySelectorAll("tr[id]")) {
+    const task = starts.findIndex((start) => row.id.startsWith(start));
+    const pair = pairs.find(({ end }) => row.id.endsWith(end));
+    if (task < 0 || !pair) continue;
+    const button = make("button", {
+      type: "button",
+      className: "see screen-only",
+      textContent: "answers",
+      ariaLabel: `answers of ${pair.text} on ${visible(tasks[task].name)}`,
+    });
+    button.addEventListener("click", async () => {
+      await load();
+      await explorer.choose(task, pair.value);
+      explorer.section.scrollIntoView();
+      explorer.list.focus({ preventScroll: true });
+    });
+    row.cells[0].append(" ", button);
+  }
 }
 
 startAnswers();
