@@ -115,7 +115,7 @@ def _errors(lines: Lines) -> alt.VConcatChart:
 def _powers(lines: Lines) -> alt.VConcatChart:
     rows = [row for row in _rows(lines) if row["error"] <= row["limit"] or row["method"] == "score"]
     title = "power of the score test less that of the method where it is valid, points"
-    return _panels(_summed(rows, "lost"), title, [-5.0], 40.0)
+    return _panels(_summed(rows, "lost"), title, [-5.0], 10.0)
 
 
 def _write(chart: alt.VConcatChart, path: Path) -> None:

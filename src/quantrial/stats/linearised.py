@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 
 _FEW_CLUSTERS = 20
 _NOTHING = 1e-12  # changes that leave both ratios as they are have influences of rounding only
+_HALF_STAKE = 0.5  # a changed answer often loses part of what it had
 _HALF = 0.5  # of the largest change: where sizes vary, a quarter of one lets errors reach 9 %
 
 
@@ -50,6 +51,13 @@ def _stratum_variance(values: Floats, codes: NDArray[np.intp]) -> float:
     centred = values - (np.bincount(codes, weights=values) / sizes)[codes]
     within = np.bincount(codes, weights=centred**2) / (sizes - 1)
     return float((within * sizes).sum()) / values.size**2
+
+
+def _stake(top: Floats, bottom: Floats) -> float:
+    """Return what an item that scores puts at stake on average, as an influence on the ratio."""
+    scoring = np.count_nonzero(top, axis=0)
+    scored = np.abs(top).sum(axis=0) / np.maximum(scoring, 1)
+    return float((scored / (bottom.sum(axis=0) / top.shape[0])).max())
 
 
 def _checked_support(support: float | None, largest: float) -> float | None:
@@ -92,8 +100,10 @@ def score_ratios(
             is raised to the cluster-robust one, never below the item-level one, on
             Satterthwaite degrees of freedom. Not together with strata.
         support: the largest size that one item's difference can have, where it is known (1 for
-            scores in [0, 1] over a denominator of 1). Without it the largest one seen, plus
-            the size of the tested difference, stands in.
+            scores in [0, 1] over a denominator of 1). Without it the largest one seen, but no
+            less than half of what an item that scores contributes on average, plus the size of
+            the tested difference, stands in: that only small changes were seen is no evidence
+            that an item cannot lose its score.
         empty: the value of an arm whose denominator is 0 throughout.
 
     Returns:
@@ -163,13 +173,14 @@ def score_ratios(
         values,
         scale,
         support,
+        _HALF_STAKE * _stake(top, bottom) if values is not None else 0.0,
     )
 
 
 def _from_influences(
-    blank: PairedScore, values: Floats | None, scale: float, support: float | None
+    blank: PairedScore, values: Floats | None, scale: float, support: float | None, least: float
 ) -> PairedScore:
-    """Complete a score that lacks its variance."""
+    """Complete a score that lacks its variance; `least` is the least support to allow for."""
     if values is None:
         return blank
     largest = float(np.abs(values).max())
@@ -189,7 +200,7 @@ def _from_influences(
     rough = limit is None or unit < limit * (1.0 - 1e-9)
 
     def variance(mean: float) -> float:
-        edge = limit if limit is not None else largest + abs(mean)
+        edge = limit if limit is not None else max(largest, least) + abs(mean)
         return scale * value_variance(distinct, weights, mean, edge) / n
 
     return PairedScore(
