@@ -65,12 +65,15 @@ def random_table(rng: Random) -> dict[str, Any]:
 
 
 def random_settings(rng: Random, table: dict[str, Any]) -> dict[str, Any]:
-    """Make constraints with every key now there, now null, now missing."""
-    tolerances = [0.01, 0.03, 0.05, rng.uniform(0.001, 0.3)]
+    """Make constraints with every key now there, now null, now missing, now just at a bound."""
+    arms = list(table["arms"].values())
+    rows = [row for task in table["tasks"].values() for row in task["arms"].values()]
+    bounds = [-row["bound"] for row in rows if row["bound"] is not None and row["bound"] < 0]
+    tolerances = [0.01, 0.03, 0.05, rng.uniform(0.001, 0.3), *bounds[:3]]
     made: dict[str, Any] = {
-        "max_memory": rng.choice([None, rng.randint(1, 10**9)]),
-        "min_speedup": rng.choice([None, rng.uniform(0.5, 3.0)]),
-        "max_latency": rng.choice([None, None, 1.0, rng.uniform(0.1, 3.0)]),
+        "max_memory": rng.choice([None, rng.randint(1, 10**9), *(one["memory"] for one in arms)]),
+        "min_speedup": rng.choice([None, rng.uniform(0.5, 3.0), *(one["speedup"] for one in arms)]),
+        "max_latency": rng.choice([None, None, 1.0, rng.uniform(0.1, 3.0), rows[0]["latency"]]),
         "tolerate": rng.choice([None, *tolerances]),
         "tolerate_by": {
             name: rng.choice(tolerances)
