@@ -177,7 +177,8 @@ def f1_panel(items: int) -> Panel:
 def _values(gold: Any, tp: Any, fp: Any, parsed: Any) -> dict[str, Any]:
     bottom = gold + tp + fp  # 2 tp + fp + fn
     f1 = np.where(bottom > 0, 2.0 * tp / np.maximum(bottom, 1), 1.0) * parsed
-    return {"tp": tp, "fp": fp, "fn": gold - tp, "f1": f1, "parsed": parsed}
+    exact = ((tp == gold) & (fp == 0) & parsed).astype(float)
+    return {"tp": tp, "fp": fp, "fn": gold - tp, "f1": f1, "parsed": parsed, "exact": exact}
 
 
 def _weighed(values: dict[str, Any], weights: Any) -> Any:

@@ -10,7 +10,10 @@ Three clocks then tell the same rates:
 - stopwatch: the plain loop's own clock, of nothing but whole calls: prompt tokens over the call of
   a single token, and the other tokens over what the long call took longer.
 
-Shown are quantrial's rates over the other two: the median over pairs of neighbouring calls, with
+Beside them stands the CPU time of a call in both processes, which neighbours hardly touch: where a
+machine is too busy for its clocks to agree, it still shows that both do the same work.
+
+Shown are quantrial's rates over the others: the median over pairs of neighbouring calls, with
 quartiles, and the ratio of sums. They should lie within 3 % of 1. The ratio of the two arms stands
 beside: it is what a decision rests on.
 
@@ -84,12 +87,13 @@ server = xllamacpp.Server(params)
 for line in sys.stdin:
     asked, said = json.loads(line), {}
     for name, tokens in (("long", asked["tokens"]), ("short", 1)):
-        started = time.perf_counter()
+        started, work = time.perf_counter(), time.process_time()
         answer = server.handle_chat_completions({
             "messages": [{"role": "user", "content": asked["prompt"]}], "max_tokens": tokens,
             "temperature": 0.0, "ignore_eos": True, "cache_prompt": False,
         })
         said[name] = {"wall": time.perf_counter() - started, **answer["timings"]}
+        said[name]["cpu"] = time.process_time() - work
     print(json.dumps(said), flush=True)
 """
 
@@ -124,6 +128,12 @@ class PlainLoop:
         self._process.wait()
 
 
+def cpu_seconds(engine: Any) -> float:
+    """Return the CPU time that an engine's process took so far, all of its threads (Linux)."""
+    tasks = Path(f"/proc/{engine.pid}/task").glob("*/schedstat")
+    return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+
+
 @dataclass
 class Paired:
     """The embedded engine of an arm, with a plain loop asked beside every call."""
@@ -140,9 +150,11 @@ class Paired:
         """Ask the engine, and the plain loop before or after it."""
         prompt, first = request.messages[0].content, len(self.pairs) % 2 == 0
         plain = self.loop.ask(prompt, request.max_tokens) if first else None
+        before = cpu_seconds(self.engine)
         reply = self.engine.ask(request)
+        cpu = cpu_seconds(self.engine) - before
         plain = plain or self.loop.ask(prompt, request.max_tokens)
-        self.pairs.append({"prompt": prompt, "plain": plain})
+        self.pairs.append({**plain, "cpu": cpu})
         return reply
 
 
@@ -183,7 +195,7 @@ def measure(folder: Path, options: argparse.Namespace) -> tuple[dict[str, Any], 
         mine = [r for r in records if r["arm"] == arm]
         for record, pair in zip(mine, one.pairs, strict=True):
             if record["kind"] == "measured":
-                together[arm].append((record, pair["plain"]))
+                together[arm].append((record, pair))
     phase = quantrial.analyze(run)["speed_phase"]
     return phase, dict(together)
 
@@ -218,26 +230,31 @@ def compare(together: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
     rows = []
     for arm, pairs in together.items():
         clocks = [rates(record, plain) for record, plain in pairs]
+        work = [plain["long"]["cpu"] / plain["cpu"] for _, plain in pairs]
+        of_sums = sum(p["long"]["cpu"] for _, p in pairs) / sum(p["cpu"] for _, p in pairs)
+        rows.append(_row(arm, "call", "CPU time", work, of_sums))
         for what in ("decode", "prompt"):
             for other in ("llama.cpp", "stopwatch"):
                 found = []
                 for one in clocks:
                     (mine, took), (theirs, long) = one["quantrial"][what], one[other][what]
                     found.append(mine / took / (theirs / long))
-                quartiles = statistics.quantiles(found, n=4)
-                rows.append(
-                    {
-                        "arm": arm,
-                        "what": what,
-                        "clock": other,
-                        "pairs": len(found),
-                        "median": quartiles[1],
-                        "quartiles": [quartiles[0], quartiles[2]],
-                        "of_sums": _pooled(clocks, "quantrial", what)
-                        / _pooled(clocks, other, what),
-                    }
-                )
+                sums = _pooled(clocks, "quantrial", what) / _pooled(clocks, other, what)
+                rows.append(_row(arm, what, other, found, sums))
     return rows
+
+
+def _row(arm: str, what: str, clock: str, found: list[float], of_sums: float) -> dict[str, Any]:
+    low, median, high = statistics.quantiles(found, n=4)
+    return {
+        "arm": arm,
+        "what": what,
+        "clock": clock,
+        "pairs": len(found),
+        "median": median,
+        "quartiles": [low, high],
+        "of_sums": of_sums,
+    }
 
 
 def _pooled(clocks: list[dict[str, dict[str, Any]]], clock: str, what: str) -> float:
@@ -271,11 +288,10 @@ def main() -> int:
         phase, together = measure(Path(folder), options)
     rows, ratios = compare(together), speedups(together, phase)
     if options.json:
-        print(json.dumps({"rows": rows, "speedups": ratios, "conditions": phase["conditions"]}))
+        print(json.dumps({"rows": rows, "speedups": ratios, "load": os.getloadavg()[0]}))
         return 0
-    share = phase["conditions"]["others_share"]
-    busy = "unknown" if share is None else f"{100 * share:.0f} %"
-    print(f"quantrial's rate over that of another clock; CPU time of other processes: {busy}\n")
+    load = os.getloadavg()[0]
+    print(f"quantrial's rate over that of another clock; {load:.1f} processes at work here\n")
     print("arm    what     clock      pairs  median  quartiles        of sums  within 3 %")
     for row in rows:
         low, high = row["quartiles"]

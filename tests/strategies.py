@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from quantrial.records import Item, content_hash
 from quantrial.tasks.choice import LETTERS
-
-# a busy machine is no reason to fail
-settings.register_profile("steady", deadline=None)
-settings.load_profile("steady")
 
 # no surrogates (no file holds them), no letters of answers by accident of position
 TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20).filter(

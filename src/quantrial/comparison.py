@@ -127,6 +127,7 @@ def _arm(arm: str, opened: Sequence[_Run], methods: str) -> dict[str, Any] | Non
     for task, own in first.outcomes.items():
         runs = [run for run in having if _same_task(first, run, task)]
         ids = set.intersection(*(_answered(run, task, arm) for run in runs))
+        ids -= _other_words(runs, task, arm, ids)
         if len(runs) < 2 or not ids:
             continue
         spec = first.study.tasks[task]
@@ -143,7 +144,6 @@ def _arm(arm: str, opened: Sequence[_Run], methods: str) -> dict[str, Any] | Non
         shared[task] = {
             "items": len(ids),
             "left_out": {run.label: len(run.outcomes[task].items) - len(ids) for run in runs},
-            "prompts_differ": _prompts_differ(runs, task, arm, ids),
         }
     if not outcomes:
         return None
@@ -178,14 +178,14 @@ def _answered(run: _Run, task: str, arm: str) -> set[str]:
     return {r.item for r in run.outcomes[task].responses[arm] if r is not None}
 
 
-def _prompts_differ(runs: Sequence[_Run], task: str, arm: str, ids: set[str]) -> int:
-    """Count items that the arm was not shown in the same words in every run."""
+def _other_words(runs: Sequence[_Run], task: str, arm: str, ids: set[str]) -> set[str]:
+    """Return the items that the arm was not shown in the same words in every run."""
     shown: dict[str, set[str | None]] = {}
     for run in runs:
         for response in run.outcomes[task].responses[arm]:
             if response is not None and response.item in ids:
                 shown.setdefault(response.item, set()).add(response.prompt_sha256)
-    return sum(len(prompts) > 1 for prompts in shown.values())
+    return {item for item, prompts in shown.items() if len(prompts) > 1}
 
 
 def _speeds(task: str, arm: str, having: Sequence[_Run]) -> dict[str, float | None]:
@@ -212,6 +212,21 @@ def _differ(first: _Run, run: _Run) -> Iterator[str]:
     for task in first.study.tasks:
         if task in run.study.tasks and run.study.margin_of(task) != first.study.margin_of(task):
             yield f"{both} have different margins on {task}; {first.label}'s is used here."
+    for task in first.study.tasks:
+        if not _same_task(first, run, task):
+            continue
+        lost = {
+            item
+            for arm in first.study.arms
+            if arm in run.study.arms
+            for item in _other_words((first, run), task, arm, _answered(first, task, arm))
+        }
+        if lost:
+            were = "was" if len(lost) == 1 else "were"
+            yield (
+                f"{counted(len(lost), 'item')} of {task} {were} asked in other words in {both}, "
+                "and left out."
+            )
     for task in first.study.tasks.keys() ^ run.study.tasks.keys():
         yield f"Only one of {both} has the task {task}."
     for arm in first.study.arms.keys() ^ run.study.arms.keys():
@@ -264,8 +279,6 @@ def _told(arm: str, task: str, part: Mapping[str, Any], one: Mapping[str, Any]) 
     speed = part["speed"].get(one["candidate"])
     if speed is not None:
         text += f"; {ratio(speed)} the speed"
-    if part["prompts_differ"]:
-        text += f"; {counted(part['prompts_differ'], 'item')} asked in other words"
     return {"kind": "contrast", "arm": arm, "task": task, "id": one["id"], "text": f"{text}."}
 
 

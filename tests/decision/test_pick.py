@@ -152,7 +152,7 @@ def test_a_loss_without_bound_or_finding_is_never_ruled_out() -> None:
     assert not loss_ruled_out(row(None, holds=True), 0.001)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(summaries(), limits())
 def test_the_table_in_the_document_gives_the_documents_answer_property(
     summary: dict[str, Any], constraints: Constraints

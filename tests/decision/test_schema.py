@@ -43,7 +43,7 @@ def problems(decision: Any, validator: Any = CLOSED) -> list[str]:
     return [f"{error.json_path}: {error.message:.200}" for error in validator.iter_errors(plain)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(summaries(), limits())
 def test_any_decision_property(summary: dict[str, Any], constraints: Constraints) -> None:
     assert problems(decide_from(summary, constraints)) == []

@@ -62,7 +62,7 @@ def test_an_estimate_within_its_interval_by_hand() -> None:
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(summaries(), limits())
 def test_each_change_gives_the_pick_it_names_property(
     summary: dict[str, Any], constraints: Constraints
@@ -84,7 +84,7 @@ def test_each_change_gives_the_pick_it_names_property(
             assert low <= one["to"] <= high
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(summaries())
 def test_without_constraints_the_pick_is_the_default_property(summary: dict[str, Any]) -> None:
     decision = decide_from(summary)

@@ -87,7 +87,7 @@ def test_by_hand_five_flips_prove_nothing() -> None:
     assert detectable_by_flips(0.5, 200, power=0.01, alpha=0.05) == 0.0
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(share=st.floats(0.05, 0.9), n=st.integers(50, 600), power=st.floats(0.3, 0.95))
 def test_property_the_detectable_difference_is_where_power_reaches_its_target(
     share: float, n: int, power: float

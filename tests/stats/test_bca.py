@@ -101,7 +101,7 @@ def test_bca_against_simulation_covers_where_many_items_differ() -> None:
     assert hits / 300 == pytest.approx(0.95, abs=3 * math.sqrt(0.95 * 0.05 / 300))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 30))
 def test_bca_property_the_jackknife_equals_leaving_items_out(seed: int, n: int) -> None:
     top, bottom = f1_columns(rng(seed), n)
@@ -113,7 +113,7 @@ def test_bca_property_the_jackknife_equals_leaving_items_out(seed: int, n: int) 
     np.testing.assert_allclose(without_each(top, bottom, 1.0), slow, atol=1e-12)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_bca_property_repeats_and_turns_round_with_the_arms(seed: int) -> None:
     top, bottom = f1_columns(rng(seed), 60)

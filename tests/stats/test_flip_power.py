@@ -77,7 +77,7 @@ def test_flip_power_property_exact_joins_the_approximation(question: Any) -> Non
     assert 0.05 < near < 0.95
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(st.floats(0.005, 0.1), st.floats(0.005, 0.1), st.sampled_from(QUESTIONS))
 def test_items_for_flips_property_reach_the_power_and_one_fewer_does_not(
     harm: float, gain: float, question: Any

@@ -167,7 +167,7 @@ def test_interaction_against_simulation_finds_one_stratum_that_loses() -> None:
     assert found >= 50
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 5))
 def test_interaction_property_repeats_and_is_blind_to_names_and_direction(
     seed: int, strata: int

@@ -182,7 +182,7 @@ def test_score_ratios_against_simulation_fixed_strata_narrow_it() -> None:
     assert narrower == 300
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(8, 120), st.floats(0.05, 1.0))
 def test_score_ratios_property_interval_and_tests_agree(seed: int, n: int, share: float) -> None:
     top, bottom = f1_columns(rng(seed), n, share)
@@ -199,7 +199,7 @@ def test_score_ratios_property_interval_and_tests_agree(seed: int, n: int, share
     assert (np.diff(p) >= -1e-9).all()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.floats(-0.9, 0.9))
 def test_value_variance_property_has_the_mean_it_was_given(seed: int, mean: float) -> None:
     values = np.unique(rng(seed).uniform(-0.8, 0.8, 6))

@@ -122,7 +122,7 @@ def test_sign_flip_of_changes_that_cancel_in_the_ratio_is_one() -> None:
     assert (result.p_value, result.statistic) == (1.0, 0.0)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9))
 def test_sign_flip_property_equals_every_swap(seed: int, n: int) -> None:
     top, bottom = f1_items(rng(seed), n)
@@ -131,7 +131,7 @@ def test_sign_flip_property_equals_every_swap(seed: int, n: int) -> None:
     assert result.p_value == pytest.approx(by_swapping(top, bottom))
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_sign_flip_property_blind_to_direction_and_repeatable(seed: int) -> None:
     top, bottom = f1_items(rng(seed), 80)

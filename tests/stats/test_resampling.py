@@ -136,7 +136,7 @@ def test_bootstrap_against_simulation_covers_where_many_items_differ() -> None:
     assert hits / 400 == pytest.approx(0.95, abs=3 * math.sqrt(0.95 * 0.05 / 400))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.booleans())
 def test_bootstrap_property_same_seed_same_bits_and_pairing(
     seed: int, n: int, clustered: bool
@@ -156,7 +156,7 @@ def test_bootstrap_property_same_seed_same_bits_and_pairing(
     assert same.p_value() == 1.0
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 4))
 def test_bootstrap_property_sums_equal_a_slow_twin(seed: int, n: int, columns: int) -> None:
     values = rng(seed).normal(size=(n, columns))

@@ -61,7 +61,7 @@ def test_shrunken_against_simulation_lies_closer_to_the_truth() -> None:
     assert pulled < 0.5 * raw
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.floats(-1, 1), st.floats(1e-6, 1)), min_size=2, max_size=12),
     st.floats(-5, 5),

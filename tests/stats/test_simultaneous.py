@@ -35,7 +35,7 @@ def test_holm_intervals_by_hand_what_could_not_be_tested_does_not_count() -> Non
     assert holm_intervals([], []) == []
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(FAMILIES, st.sampled_from([0.01, 0.05, 0.1, 0.3]))
 def test_holm_intervals_property_exclude_zero_exactly_where_holm_rejects(
     flips: list[tuple[int, int]], alpha: float

@@ -117,6 +117,11 @@ def plan(found: Plan) -> None:
         needed = "needs nothing, the servers hold the models"
     line(f"\nMemory: {needed}; {size(found.memory_available)} are free")
     line(f"Disk: {size(found.disk_bytes)} of weights")
+    if found.order is not None:
+        items = sum(task.items for task in found.tasks)
+        single = found.order.blocks == items
+        blocks = "blocks of one item" if single else f"{found.order.blocks:,} blocks"
+        line(f"Order: {found.order.schedule.replace('_', ' ')}, {blocks} ({found.order.because})")
     if found.tokens is not None:
         line(
             f"Tokens: about {found.tokens.prompt:,} of prompts (a token for four bytes), at most "

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from quantrial.assay import Check
 from quantrial.design.power import APPROXIMATE, detectable_by_flips, spread_power
+from quantrial.design.schedule import Order
 from quantrial.stats import (
     detectable_difference,
     flip_power,
@@ -160,6 +161,7 @@ class Plan:
     assay: tuple[Check, ...] = ()
     tokens: Tokens | None = None
     together: bool = True
+    order: Order | None = None  # that a run would decide on now
     too_large: tuple[str, ...] = ()
     disk_bytes: int | None = None
     speed_seconds: float | None = None

@@ -101,6 +101,7 @@ def plan_study(study: Study, *, base: Path, probe: bool = False) -> Plan:
         assay=arm_checks(records, study.reference, controls),
         tokens=tokens_of(calls, prepared),
         together=together,
+        order=order,
         too_large=here.too_large,
         disk_bytes=disk_bytes(records),
     )
