@@ -8,6 +8,7 @@ import logging
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -537,6 +538,7 @@ def test_a_server_killed_in_mid_call_is_a_crash_and_answers_once_it_is_back(
         assert engine.ask(TEXT).output == undisturbed
     # another file under the same name, put there between two calls, does not answer for the first
     with llama_server(made_file(model, "Q8_0", None), name="smol", key="k", port=port):
+        time.sleep(0.6)  # a server is looked at anew half a second after the last look
         for _ in range(2):
             with pytest.raises(ModelChangedError, match="serves another 'smol' than before: quan"):
                 engine.ask(TEXT)
