@@ -47,6 +47,30 @@ def fetch(
         fetch_models(engines, listener)
 
 
+def missing_file(model: str) -> tuple[Missing, ...]:
+    """List the model file that a reference names, if it would have to be fetched."""
+    from quantrial.engines.hub_files import PREFIX, HubFile
+    from quantrial.running.fetch import Missing
+
+    if not model.startswith(PREFIX) or (file := HubFile.named(model)).cached() is not None:
+        return ()
+    return (Missing(model, (), file.bytes()),)
+
+
+def fetch_file(model: str, *, listener: FetchListener | None = None) -> None:
+    """Fetch the model file that a reference of the hub names.
+
+    Raises:
+        ModelFileError: the hub did not give it.
+    """
+    from quantrial.engines.hub_files import HubFile
+    from quantrial.running.fetch import Fetched
+
+    for phase, done, total in HubFile.named(model).fetch():
+        if listener is not None:
+            listener(Fetched(model, phase, done, total))
+
+
 @dataclass(frozen=True, slots=True)
 class Quantized:
     """A model file in a type, made from another one."""
@@ -70,7 +94,8 @@ def quantize(
         base: the folder that a relative path starts from.
 
     Raises:
-        ModelFileError: the source is unusable, or nothing is there that writes a type.
+        ModelFileError: the source is unusable or not fetched yet, or nothing is there that writes a
+            type.
     """
     from quantrial.engines.cache import file_sha256
     from quantrial.engines.model_files import resolve

@@ -15,7 +15,7 @@ from quantrial.errors import ConsentError
 from quantrial.inert import harmless
 
 if TYPE_CHECKING:
-    from quantrial.running.fetch import Fetched, Missing
+    from quantrial.running.fetch import Fetched, FetchListener, Missing
     from quantrial.running.progress import Listener, Progress
 
 Yes = Annotated[
@@ -45,11 +45,31 @@ def fetch_missing(study: Path, *, yes: bool) -> None:
     """
     from quantrial import provision
 
-    missing = provision.missing(study)
-    if not missing:
-        return
+    if missing := provision.missing(study):
+        _agree(missing, yes=yes)
+        provision.fetch(study, listener=_telling())
+
+
+def fetch_missing_file(model: str, *, yes: bool) -> None:
+    """Offer to fetch one model file, where it is not there yet, with its size.
+
+    Raises:
+        ConsentError: it was not agreed to.
+    """
+    from quantrial import provision
+
+    if missing := provision.missing_file(model):
+        _agree(missing, yes=yes)
+        provision.fetch_file(model, listener=_telling())
+
+
+def _agree(missing: Sequence[Missing], *, yes: bool) -> None:
     if not yes:
         ask(_offer(missing), refused="nothing was fetched")
+
+
+def _telling() -> FetchListener:
+    """Print how far the fetching has come, each thing once."""
     shown = ""
 
     def tell(step: Fetched) -> None:
@@ -60,7 +80,7 @@ def fetch_missing(study: Path, *, yes: bool) -> None:
             line(said, error=True)
         shown = said
 
-    provision.fetch(study, listener=tell)
+    return tell
 
 
 def _offer(missing: Sequence[Missing]) -> str:

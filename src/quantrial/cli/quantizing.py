@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from quantrial.cli.consent import Yes
 from quantrial.cli.options import Json
 from quantrial.cli.terminal import line
 
@@ -24,6 +25,7 @@ def quantize(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder for the new files.")] = Path(
         "models"
     ),
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Make arms from one model file, so that nothing but precision differs.
@@ -33,11 +35,13 @@ def quantize(
     """
     from quantrial import provision
     from quantrial.cli import show
+    from quantrial.cli.consent import fetch_missing_file
     from quantrial.errors import StudyError
 
     types = [*(to or ()), *(more or ())]
     if not types:
         raise StudyError("name at least one type: --to Q8_0 Q4_0")
+    fetch_missing_file(model, yes=yes)
     made = provision.quantize(model, types, out=out)
     if as_json:
         show.document(made)

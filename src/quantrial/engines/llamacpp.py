@@ -36,6 +36,7 @@ from quantrial.engines.abilities import refusal, refuse_unable, refuse_unheld
 from quantrial.engines.artifact import Artifact
 from quantrial.engines.base import Reply, Request, Timing
 from quantrial.engines.gguf_file import read_header
+from quantrial.engines.hub_files import PREFIX, HubFile
 from quantrial.engines.kv_cache import bytes_each
 from quantrial.engines.llamacpp_process import Worker, grammar_of, worker_versions
 from quantrial.engines.logprobs import read_logprobs
@@ -53,7 +54,7 @@ from quantrial.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "iq4_nl", "q4_1", "q4_0")
 _OPTIONS = {
@@ -123,7 +124,7 @@ class LlamaCppEngine:
             degrade: damage the weights on the way (`round_3bit`); F16 unless `quantize` is given.
             key: where the arm stands in the study, for messages.
         """
-        self._model = model
+        self.model = model
         self._base = base or Path()
         self._options = read_options(options or {}, _OPTIONS, key=f"{key}.options")
         self._options["threads"] = self._options["threads"] or physical_cores()
@@ -139,22 +140,38 @@ class LlamaCppEngine:
 
     def describe(self) -> Artifact:
         """Say what would run, by header and hash; makes the file where `quantize` asks for it."""
-        source = resolve(self._model, self._base)
+        source = resolve(self.model, self._base)
         said = self._options
         cells = said["context"] * said["slots"]
         each = bytes_each(said.get("cache_type_k"), said.get("cache_type_v"))
         facts = describe_file(source, cells=cells, bytes_each=each)
-        made = replace(facts, model=self._model)
+        made = replace(facts, model=self.model)
         if self._quantize:
             path = made_file(source, self._quantize, self._degrade)
             made = replace(
                 describe_file(path, cells=cells, bytes_each=each),
-                model=self._model,
-                derived_from=self._model,
+                model=self.model,
+                derived_from=self.model,
                 source_sha256=facts.sha256,
                 source_quantization=facts.quantization,
             )
         return replace(made, context=said["context"], options=dict(said))
+
+    def missing(self) -> bool:
+        """Whether the model file is one of the hub that is not in its cache."""
+        return self.model.startswith(PREFIX) and HubFile.named(self.model).cached() is None
+
+    def fetch_bytes(self) -> int | None:
+        """Say how large the file is that `pull` would fetch, as the hub tells."""
+        return HubFile.named(self.model).bytes()
+
+    def pull(self) -> Iterator[tuple[str, int, int]]:
+        """Fetch the file; yields what is done, bytes done and bytes in all.
+
+        Raises:
+            ModelFileError: the hub did not give it.
+        """
+        return HubFile.named(self.model).fetch()
 
     def versions(self) -> Mapping[str, str]:
         """Name the versions of xllamacpp and its llama.cpp, and what that uses of the CPU."""
@@ -177,14 +194,14 @@ class LlamaCppEngine:
             if self._worker is not None and self._worker.alive():
                 return 0.0
             self.close()
-            source = resolve(self._model, self._base)
+            source = resolve(self.model, self._base)
             read_header(source)  # says what is wrong with the file better than llama.cpp does
             self._refuse_another(source)
             path = made_file(source, self._quantize, self._degrade) if self._quantize else source
             try:
                 worker = Worker({"path": str(path), **self._options})
             except EngineStartError as exc:
-                raise EngineStartError(f"{self._model} cannot be loaded: {exc}") from exc
+                raise EngineStartError(f"{self.model} cannot be loaded: {exc}") from exc
             self._worker = worker
             self._client = httpx.Client(
                 base_url=worker.address,
@@ -244,7 +261,7 @@ class LlamaCppEngine:
         stat = source.stat()
         stamp = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
         if self._stamp not in (None, stamp):
-            raise ModelChangedError(f"{self._model} has changed since it was first loaded")
+            raise ModelChangedError(f"{self.model} has changed since it was first loaded")
         self._stamp = stamp
 
     def _lost(self, exc: Exception, worker: Worker, request: Request, mark: int) -> EngineError:

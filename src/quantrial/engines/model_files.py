@@ -9,18 +9,16 @@ from pathlib import Path
 from quantrial.engines.artifact import Artifact
 from quantrial.engines.cache import file_sha256
 from quantrial.engines.gguf_file import read_header
+from quantrial.engines.hub_files import PREFIX, HubFile
 from quantrial.engines.kv_cache import kv_cache_bytes
 from quantrial.engines.quantizing import made_from
-from quantrial.errors import MissingExtraError, ModelFileError
+from quantrial.errors import ModelFileError
 
-_HUB = re.compile(
-    r"hf://(?P<repo>[^/@\s]+/[^/@\s]+)(?:@(?P<early>[^/\s]+))?/(?P<file>[^@\s]+?)(?:@(?P<late>\S+))?"
-)
 _PACKAGE = re.compile(r"package://(?P<package>[A-Za-z_][\w.]*)/(?P<file>\S.*)")
 
 
 def resolve(reference: str, base: Path) -> Path:
-    """Find the file a reference names; fetches one from the hub that is not in its cache.
+    """Find the file a reference names; nothing is fetched.
 
     Args:
         reference: a path (relative to `base`), `hf://org/repo/file.gguf` (with `@revision` after
@@ -28,11 +26,12 @@ def resolve(reference: str, base: Path) -> Path:
         base: the folder that a relative path starts from.
 
     Raises:
-        ModelFileError: no such file, repository or package, or a reference of another form.
+        ModelFileError: no such file or package, a file of the hub that is not in its cache, or a
+            reference of another form.
         MissingExtraError: the hub's package is needed and not installed.
     """
-    if reference.startswith("hf://"):
-        return _from_hub(reference)
+    if reference.startswith(PREFIX):
+        return HubFile.named(reference).path()
     if reference.startswith("package://"):
         return _from_package(reference)
     if "://" in reference:
@@ -107,27 +106,3 @@ def _from_package(reference: str) -> Path:
         if path.is_file():
             return path
     raise ModelFileError(f"{reference}: the package {package!r} holds no file {match['file']!r}")
-
-
-def _from_hub(reference: str) -> Path:
-    match = _HUB.fullmatch(reference)
-    if match is None or (match["early"] and match["late"]):
-        raise ModelFileError(
-            f"{reference!r}: expected hf://org/repo/file.gguf or hf://org/repo/file.gguf@revision"
-        )
-    try:
-        from huggingface_hub import hf_hub_download, try_to_load_from_cache
-    except ImportError as exc:
-        raise MissingExtraError(reference, package="huggingface_hub", extra="hub") from exc
-    revision = match["early"] or match["late"]
-    # What is in the cache is used as it is: offline, at once, and the same file every time.
-    cached = try_to_load_from_cache(match["repo"], match["file"], revision=revision)
-    if isinstance(cached, str):
-        return Path(cached)
-    try:
-        return Path(hf_hub_download(match["repo"], match["file"], revision=revision))
-    except Exception as exc:  # the hub raises many kinds, of several libraries
-        first = str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
-        raise ModelFileError(
-            f"{reference}: not in the local cache, and the hub did not give it: {first}"
-        ) from exc
