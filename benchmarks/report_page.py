@@ -134,7 +134,7 @@ def measure(page: Page, address: str) -> dict[str, float]:
     found["answers shown"] = round(1000 * (time.perf_counter() - start), 1)
     found["next page"] = inside_ms(page, "after", "", "click")
     found["filter"] = inside_ms(page, "turn", "harmful", "change")
-    # typing waits 120 ms for the next key before it searches
+    # typing waits 40 ms for the next key before it searches
     found["search, with its wait"] = inside_ms(page, "text", "Number 7", "input")
     found["reset"] = inside_ms(page, "reset", "", "click")
     found["open an item"] = round(statistics.median(page.evaluate(_OPEN) for _ in range(5)), 1)

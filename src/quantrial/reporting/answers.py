@@ -26,8 +26,9 @@ Outcomes = Mapping[str, "TaskOutcomes"]
 DATA_FILE = "report-data.js"
 # beyond so many bytes, answers move out of the page
 MOST_INLINE = 2_000_000
-# of a longer text, the page shows so many characters; the responses hold all of it
-MOST_SHOWN = 20_000
+# so many characters of answers in all: a browser still reads, holds and searches them. Only where
+# there are more, the longest are cut; the responses hold all of them
+MOST_TEXT = 150_000_000
 _CHUNK = 400
 
 _VALUES = {"tp": "found", "fp": "invented", "fn": "missed", "f1": "F1", "correct": "right"}
@@ -60,9 +61,10 @@ def answers(outcomes: Outcomes, reference: str) -> Answers:
         reference: the arm that others are compared with.
     """
     arms = list(dict.fromkeys(arm for scored in outcomes.values() for arm in scored.arms))
+    cut = most_of_each(_lengths(outcomes), MOST_TEXT)
     tasks, chunks = list[dict[str, Any]](), list[str]()
     for number, (name, scored) in enumerate(outcomes.items()):
-        writer = _Task(scored, arms)
+        writer = _Task(scored, arms, cut)
         rows = [writer.row(i) for i in range(len(scored.items))]
         chunks += [
             inert_json([number, rows[at : at + _CHUNK]]) for at in range(0, len(rows), _CHUNK)
@@ -79,16 +81,43 @@ def answers(outcomes: Outcomes, reference: str) -> Answers:
             }
         )
     digest = hashlib.sha256("\n".join(chunks).encode()).hexdigest()
-    about = {"reference": reference, "arms": arms, "tasks": tasks, "digest": digest}
+    about = {"reference": reference, "arms": arms, "tasks": tasks, "digest": digest, "cut": cut}
     size = sum(map(len, chunks))
     return Answers(inert_json(about), tuple(chunks), digest, size > MOST_INLINE)
 
 
-class _Task:
-    """Turns the items of one task into rows; what repeats is written once and numbered."""
+def most_of_each(lengths: Sequence[int], most: int) -> int | None:
+    """Say how much of each text may stay so that all stay below `most`; None where all fit whole.
 
-    def __init__(self, scored: TaskOutcomes, arms: Sequence[str]):
-        self.scored, self.arms = scored, arms
+    Short texts stay whole, the longest are cut to one length: as water fills vessels.
+    """
+    left = most
+    ordered = sorted(lengths)
+    for i, length in enumerate(ordered):
+        if length * (len(ordered) - i) > left:
+            return left // (len(ordered) - i)
+        left -= length
+    return None
+
+
+def _lengths(outcomes: Outcomes) -> list[int]:
+    return [
+        len(response.output)
+        for scored in outcomes.values()
+        for responses in scored.responses.values()
+        for response in responses
+        if response is not None
+    ]
+
+
+class _Task:
+    """Turns the items of one task into rows; what repeats is written once and numbered.
+
+    `cut`: so many characters of an answer are kept; None for all.
+    """
+
+    def __init__(self, scored: TaskOutcomes, arms: Sequence[str], cut: int | None):
+        self.scored, self.arms, self.cut = scored, arms, cut
         self.keys = sorted({key for item in scored.items for key in item.metadata})
         self.scores: dict[str, int] = {}
         self.signs: dict[str, int] = {}
@@ -124,8 +153,8 @@ class _Task:
         signs = [*_signs(response, outcome), *dict.fromkeys(map(error_class, kinds))]
         wall = response.timing.get("wall")
         return [
-            response.output[:MOST_SHOWN],
-            len(response.output),
+            response.output[: self.cut],
+            self._whole(response.output),
             int(right(self.scored, arm, i) or False),
             self.scores.setdefault(_score(outcome), len(self.scores)),
             [self.signs.setdefault(sign, len(self.signs)) for sign in signs],
@@ -133,6 +162,16 @@ class _Task:
             None if wall is None else round(wall, 4),
             response.completion_tokens,
         ]
+
+    def _whole(self, text: str) -> list[Any] | None:
+        """Tell two texts apart that are cut alike: length and hash; None for a text that is whole.
+
+        The length is counted as a browser does.
+        """
+        if self.cut is None or len(text) <= self.cut:
+            return None
+        digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+        return [len(text) + sum(sign > "\uffff" for sign in text), digest[:16]]
 
 
 def _score(outcome: Outcome) -> str:

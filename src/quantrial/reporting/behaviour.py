@@ -33,7 +33,7 @@ _TURNS = {"harmful": "right to wrong", "beneficial": "wrong to right"}
 _FLIPS = (
     Column("right to wrong", hint="the reference is right, the candidate wrong"),
     Column("wrong to right", hint="the reference is wrong, the candidate right"),
-    Column("text only", hint="the raw text changed, the score did not"),
+    Column("other words", hint="the same score, and the raw text changed"),
     Column("items"),
 )
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from quantrial.reporting import answers
 from reporting.browser.folders import PICTURES, hostile_trial, plain_trial, write
 from reporting.trials import Trial
 
@@ -110,5 +111,21 @@ def report(trial: Trial, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def hostile(attacked: Trial, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write the page of the trial whose every text is an attack."""
+    """Write the page of the trial whose every text is an attack, and stands in the page itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answers, "MOST_INLINE", 10**9)
+        return write(attacked, tmp_path_factory.mktemp("page"))
+
+
+@pytest.fixture(scope="session")
+def hostile_apart(attacked: Trial, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the same page; its texts are too large for it, and stand in a file of their own."""
     return write(attacked, tmp_path_factory.mktemp("page"))
+
+
+@pytest.fixture(scope="session")
+def cut(attacked: Trial, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the same page, with room for 20,000 characters of an answer."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answers, "most_of_each", lambda lengths, most: 20_000)
+        return write(attacked, tmp_path_factory.mktemp("page"))

@@ -16,6 +16,8 @@ from reporting.browser.conftest import Open
 from reporting.browser.folders import HOSTILE, write
 from reporting.trials import Trial
 
+csv.field_size_limit(2_000_000)
+
 
 def control(page: Page, name: str) -> Any:
     return page.locator(f"#answers [data-part={name}]")
@@ -23,7 +25,7 @@ def control(page: Page, name: str) -> Any:
 
 def counted(page: Page) -> int:
     """Wait until the list has settled; return how many items were found."""
-    page.wait_for_timeout(180)
+    page.wait_for_timeout(100)
     return int(control(page, "status").inner_text().split(" of ")[0].replace(",", ""))
 
 
@@ -167,8 +169,11 @@ def test_what_is_found_can_be_taken_along(visit: Open, report: Path, trial: Tria
     assert {row["right"] for row in rows} == {"true", "false"}
 
 
-def test_hostile_texts_are_shown_and_do_nothing(visit: Open, hostile: Path) -> None:
-    seen = visit(hostile, at="#answers")
+@pytest.mark.parametrize("where", ["hostile", "hostile_apart"])
+def test_hostile_texts_are_shown_and_do_nothing(
+    visit: Open, where: str, request: pytest.FixtureRequest
+) -> None:
+    seen = visit(request.getfixturevalue(where), at="#answers")
     page = seen.page
     assert counted(page) == 24
     tags = page.evaluate(
@@ -178,9 +183,24 @@ def test_hostile_texts_are_shown_and_do_nothing(visit: Open, hostile: Path) -> N
     for task in ("sums", "names"):
         control(page, "task").select_option(label=task)
         counted(page)
-        for i in range(control(page, "list").locator("a").count()):
-            control(page, "list").locator("a").nth(i).click()
-            assert control(page, "detail").locator("img, script, svg, style").count() == 0
+        assert (
+            page.evaluate(
+                """async () => {
+              const detail = document.querySelector('#answers [data-part=detail]');
+              let found = 0;
+              for (const link of document.querySelectorAll('#answers [data-part=list] a')) {
+                location.hash = link.hash;
+                await new Promise((go) =>
+                  addEventListener('hashchange', () => setTimeout(go), {once: true}));
+                for (const more of detail.querySelectorAll('button')) more.click();
+                found += detail.querySelectorAll('img, script, svg, style').length;
+                found += detail.querySelectorAll('.side').length === 3 ? 0 : 100;
+              }
+              return found;
+            }"""
+            )
+            == 0
+        )
     text = page.evaluate("document.body.innerText")
     assert not [c for c in "\x1b\x07\x00\u202e\u2066\u200e\ud800" if c in text]
     control(page, "task").select_option(label="sums")
@@ -191,16 +211,61 @@ def test_hostile_texts_are_shown_and_do_nothing(visit: Open, hostile: Path) -> N
     seen.picture("answers-hostile")
 
 
-def test_a_long_line_is_cut_and_can_be_seen_whole(visit: Open, hostile: Path) -> None:
-    page = visit(hostile, at="#answers").page
+def long_answers(page: Page) -> Any:
+    """Open an item with an answer of a million characters; return where that answer stands."""
     control(page, "text").fill("word word word word word")
     assert counted(page) > 0
     control(page, "list").locator("a").first.click()
-    button = control(page, "detail").get_by_role("button").first
-    expect(button).to_have_text("Show all 20,000 characters")
-    button.click()
-    said = control(page, "detail").locator(".said", has_text="20,000 of 1,000,000 characters")
-    expect(said.first).to_be_visible()
+    return control(page, "detail").locator(".said", has=page.get_by_role("button")).first
+
+
+def test_a_line_of_a_million_characters_can_be_seen_whole(visit: Open, hostile: Path) -> None:
+    page = visit(hostile, at="#answers").page
+    said = long_answers(page)
+    expect(said.get_by_role("button")).to_have_text("Show all 1,000,000 characters")
+    # laid out as one line it would stand still for seconds; the page's own clock, far from both
+    taken = said.evaluate(
+        "box => { const start = performance.now(); box.querySelector('button').click();"
+        " box.offsetHeight; return performance.now() - start }"
+    )
+    assert taken < 2500
+    shown = control(page, "detail").locator(".said:focus")
+    assert shown.evaluate("box => box.textContent") == HOSTILE["long line"]
+    expect(shown.locator(".block.broken").first).to_be_visible()
+
+
+def test_what_a_page_cannot_hold_is_cut_and_its_record_named(
+    visit: Open, cut: Path, attacked: Trial
+) -> None:
+    page = visit(cut, at="#answers").page
+    expect(control(page, "status")).to_contain_text("the first 20,000 characters are here")
+    said = long_answers(page)
+    expect(said.get_by_role("button")).to_have_text("Show 20,000 of 1,000,000 characters")
+    said.get_by_role("button").click()
+    shown = control(page, "detail").locator(".said:focus")
+    expect(shown).to_contain_text("the first 20,000 of 1,000,000 characters")
+    item = page.evaluate("location.hash").split("/")[-1]
+    command = shown.locator("code").inner_text()
+    arm = command.removesuffix(".jsonl").split("responses/sums.")[1]
+    assert attacked.outcomes
+    assert arm in attacked.outcomes["sums"].arms
+    assert command == f"""grep -nF -e '"item":"{item}"' responses/sums.{arm}.jsonl"""
+    page.wait_for_timeout(100)
+    lines = [json.loads(line) for line in saved(page, "jsonl").split("\n") if line]
+    long = [line for line in lines if line["output_length"] > 20_000]
+    assert long
+    for line in lines:
+        assert line["output_cut"] is (line in long)
+        assert len(line["output"]) == (20_000 if line in long else line["output_length"])
+    assert command in [line["record"] for line in long]
+
+
+def test_the_longest_answers_are_cut_first_by_hand() -> None:
+    # 10 characters for 4 texts: the two short ones stay whole, the others get 3 each (by hand)
+    assert answers.most_of_each([2, 9, 1, 9], 10) == 3
+    assert answers.most_of_each([2, 9, 1, 9], 21) is None
+    assert answers.most_of_each([2, 9, 1, 9], 20) == 8
+    assert answers.most_of_each([], 10) is None
 
 
 def test_hostile_texts_do_nothing_in_what_is_saved(visit: Open, hostile: Path) -> None:
@@ -212,10 +277,9 @@ def test_hostile_texts_do_nothing_in_what_is_saved(visit: Open, hostile: Path) -
         for field in row.values():
             assert not field.lstrip().startswith(("=", "+", "@", "\t", "\r")), field[:40]
     lines = [json.loads(line) for line in saved(page, "jsonl").split("\n") if line]
-    known = set(HOSTILE.values())
-    for line in lines:
-        whole = line["output_length"] <= 20_000
-        assert (line["output"] in known) is whole
+    # nothing is lost, however long
+    assert {line["output"] for line in lines} == set(HOSTILE.values())
+    assert not any(line["output_cut"] for line in lines)
 
 
 @pytest.fixture

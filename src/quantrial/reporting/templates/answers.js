@@ -1,12 +1,14 @@
 // The explorer of answers: what is shown, found and counted. Rows are arrays, as `answers.py` writes them.
 
 const ID = 0, ASKED = 1, GOLD = 2, VALUES = 3, ANSWERS = 4;
-const OUTPUT = 0, LENGTH = 1, RIGHT = 2, SCORE = 3, SIGNS = 4, ERRORS = 5, SECONDS = 6, TOKENS = 7;
+const OUTPUT = 0, WHOLE = 1, RIGHT = 2, SCORE = 3, SIGNS = 4, ERRORS = 5, SECONDS = 6, TOKENS = 7;
 const PAGE = 25;
+// a search waits so long for the next key, and works so long at a stretch; milliseconds
+const WAIT = 40, SLICE = 16;
 const TURNS = {
   harmful: "right to wrong",
   beneficial: "wrong to right",
-  churn: "text only",
+  churn: "same score, other words",
   right: "both right",
   wrong: "both wrong",
 };
@@ -22,7 +24,7 @@ function turnsOf(row, reference, candidate) {
   if (before[RIGHT] && !after[RIGHT]) turns.push("harmful");
   else if (!before[RIGHT] && after[RIGHT]) turns.push("beneficial");
   else turns.push(before[RIGHT] ? "right" : "wrong");
-  if (before[SCORE] === after[SCORE] && (before[OUTPUT] !== after[OUTPUT] || before[LENGTH] !== after[LENGTH])) turns.push("churn");
+  if (before[SCORE] === after[SCORE] && (before[OUTPUT] !== after[OUTPUT] || before[WHOLE]?.[1] !== after[WHOLE]?.[1])) turns.push("churn");
   return turns;
 }
 
@@ -77,12 +79,12 @@ class Explorer {
       control.addEventListener(control.type === "search" ? "input" : "change", () => {
         if (control === this.controls.task) this.fillTask();
         clearTimeout(this.timer);
-        this.timer = setTimeout(() => this.search(), control.type === "search" ? 120 : 0);
+        this.timer = setTimeout(() => this.search(), control.type === "search" ? WAIT : 0);
       });
     }
     part("reset").addEventListener("click", () => this.reset());
-    part("csv").addEventListener("click", () => save("answers.csv", "text/csv", asCsv(this.exported())));
-    part("jsonl").addEventListener("click", () => save("answers.jsonl", "application/jsonl", asJsonl(this.exported())));
+    part("csv").addEventListener("click", () => this.save("answers.csv", "text/csv", asCsv));
+    part("jsonl").addEventListener("click", () => this.save("answers.jsonl", "application/jsonl", asJsonl));
     part("before").addEventListener("click", () => this.turnPage(-1));
     part("after").addEventListener("click", () => this.turnPage(1));
     this.before = part("before");
@@ -158,13 +160,13 @@ class Explorer {
     const rows = this.rows[chosen.task];
     const fits = matcher(this.about, chosen);
     const found = [];
-    let until = performance.now() + 30;
+    let until = performance.now() + SLICE;
     for (let i = 0; i < rows.length; i++) {
       if (fits(rows[i])) found.push(i);
-      if ((i & 127) === 127 && performance.now() > until) {
+      if (performance.now() > until) {
         await new Promise((go) => setTimeout(go));
         if (run !== this.run) return;
-        until = performance.now() + 30;
+        until = performance.now() + SLICE;
       }
     }
     this.found = found;
@@ -183,7 +185,8 @@ class Explorer {
     const { task, reference, candidate } = this.searched;
     const { tasks, arms } = this.about;
     const pages = Math.max(1, Math.ceil(this.found.length / PAGE));
-    this.status.textContent = `${this.found.length.toLocaleString("en")} of ${tasks[task].items.toLocaleString("en")} items`;
+    const cut = this.about.cut === null ? "" : `; of each answer the first ${this.about.cut.toLocaleString("en")} characters are here and searched`;
+    this.status.textContent = `${this.found.length.toLocaleString("en")} of ${tasks[task].items.toLocaleString("en")} items${cut}`;
     this.pager.textContent = `Page ${this.page + 1} of ${pages}`;
     this.before.disabled = this.page === 0;
     this.after.disabled = this.page + 1 >= pages;
@@ -226,6 +229,14 @@ class Explorer {
     const { task } = this.searched;
     for (const i of this.found) yield* records(this.about, task, this.rows[task][i]);
   }
+
+  async save(name, type, form) {
+    const said = this.status.textContent;
+    await save(name, type, form(this.exported()), (lines) => {
+      this.status.textContent = `Saving ${lines.toLocaleString("en")} records…`;
+    });
+    this.status.textContent = said;
+  }
 }
 
 function options(select, list) {
@@ -236,7 +247,7 @@ function address(task, id) {
   return `#answer/${encodeURIComponent(task)}/${encodeURIComponent(id)}`;
 }
 
-/** One sign an arm: right, wrong, no answer; in words for who cannot see it. */
+/** Each arm with its sign: right, wrong, no answer; in words for who cannot see it. */
 function marks(row, arms) {
   const box = make("span", { className: "marks" });
   row[ANSWERS].forEach((answer, i) => {
@@ -245,9 +256,10 @@ function marks(row, arms) {
     box.append(
       make(
         "span",
-        { className: word.replace(" ", "-"), title: `${arms[i]}: ${word}` },
-        make("span", { ariaHidden: "true", textContent: sign }),
-        make("span", { className: "unseen", textContent: `${arms[i]} ${word} ` }),
+        { className: word.replace(" ", "-") },
+        `${visible(arms[i])} `,
+        make("b", { ariaHidden: "true", textContent: sign }),
+        make("span", { className: "unseen", textContent: `${word} ` }),
       ),
     );
   });
@@ -257,8 +269,8 @@ function marks(row, arms) {
 /** What is shown of one item: the question, the gold, and each arm's answer beside the others. */
 function itemParts(about, number, row, { reference }) {
   const task = about.tasks[number];
-  const asked = make("p", { className: "question" });
-  showText(asked, row[ASKED], row[ASKED].length, null);
+  const asked = make("p", { className: "question", tabIndex: 0, role: "group", ariaLabel: "question" });
+  showText(asked, row[ASKED], null, null);
   const facts = make("dl", { className: "facts" });
   const fact = (name, value) => facts.append(make("dt", { textContent: visible(name) }), make("dd", { textContent: visible(value) }));
   fact("gold", row[GOLD]);
@@ -269,7 +281,7 @@ function itemParts(about, number, row, { reference }) {
   const order = [reference, ...about.arms.keys()].filter((arm, i, all) => all.indexOf(arm) === i);
   for (const arm of order) {
     const other = arm !== reference && answered(base) ? base[OUTPUT] : null;
-    sides.append(side(about, task, arm, row[ANSWERS][arm], other, arm === reference));
+    sides.append(side(about, task, arm, row, other, arm === reference));
   }
   return [
     make("h3", { tabIndex: -1, textContent: `Item ${row[ID]} of ${visible(task.name)}` }),
@@ -281,7 +293,8 @@ function itemParts(about, number, row, { reference }) {
   ];
 }
 
-function side(about, task, arm, answer, other, first) {
+function side(about, task, arm, row, other, first) {
+  const answer = row[ANSWERS][arm];
   const box = make("article", { className: "side" });
   const head = make("h4", { textContent: visible(about.arms[arm]) });
   box.append(head);
@@ -294,7 +307,7 @@ function side(about, task, arm, answer, other, first) {
   head.append(make("span", { className: answer[RIGHT] ? "right" : "wrong", textContent: answer[RIGHT] ? " ✓ right" : " ✗ wrong" }));
   if (first) head.append(make("span", { className: "badge", textContent: "compared with" }));
   const said = make("pre", { className: "said", tabIndex: 0, ariaLabel: `answer of ${visible(about.arms[arm])}`, role: "group" });
-  showText(said, answer[OUTPUT], answer[LENGTH], other);
+  showText(said, answer[OUTPUT], answer[WHOLE], other, recordOf(task.name, about.arms[arm], row[ID]));
   box.append(said);
   const lines = answer[ERRORS].map(([kind, found, gold]) =>
     make("li", { textContent: visible(`${kind}: ${[found && `said ${found}`, gold && `gold ${gold}`].filter(Boolean).join(", ")}`) }),

@@ -1,6 +1,6 @@
 // Taking answers along: one record an answer, as CSV for a sheet and as JSON lines for a program.
 
-const FIELDS = ["task", "item", "arm", "status", "right", "signs", "seconds", "tokens", "output", "output_length", "gold", "asked"];
+const FIELDS = ["task", "item", "arm", "status", "right", "signs", "seconds", "tokens", "output", "output_length", "output_cut", "record", "gold", "asked"];
 
 function* records(about, number, row) {
   const task = about.tasks[number];
@@ -18,7 +18,9 @@ function* records(about, number, row) {
         seconds: answer[SECONDS],
         tokens: answer[TOKENS],
         output: answer[OUTPUT],
-        output_length: answer[LENGTH],
+        output_length: answer[WHOLE]?.[0] ?? answer[OUTPUT].length,
+        output_cut: answer[WHOLE] !== null,
+        record: recordOf(task.name, about.arms[arm], row[ID]),
       };
     }
   }
@@ -46,9 +48,17 @@ function* asJsonl(found) {
   for (const record of found) yield `${JSON.stringify(record)}\n`;
 }
 
-function save(name, type, lines) {
+/** Write a file a piece at a time, so that the page never stands still; `told` hears how far it is. */
+async function save(name, type, lines, told) {
   const parts = [];
-  for (const line of lines) parts.push(line);
+  let until = performance.now() + SLICE;
+  for (const line of lines) {
+    parts.push(line);
+    if (performance.now() <= until) continue;
+    told(parts.length);
+    await new Promise((go) => setTimeout(go));
+    until = performance.now() + SLICE;
+  }
   const link = make("a", { href: URL.createObjectURL(new Blob(parts, { type })), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);

@@ -170,12 +170,11 @@ class Picker {
   }
 
   asCommand(settings) {
-    const quoted = (text) => (/^[\w.=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`);
     const parts = ["quantrial decide RUN"];
     if (settings.max_memory !== undefined) parts.push(`--max-memory ${settings.max_memory}B`);
     if (settings.min_speedup !== undefined) parts.push(`--min-speedup ${settings.min_speedup.toFixed(3)}`);
-    for (const [task, loss] of Object.entries(settings.tolerate_by)) parts.push(`--tolerate ${quoted(visible(`${task}=${(100 * loss).toFixed(1)}pp`))}`);
-    if (settings.workloads.length) parts.push(`--workloads ${quoted(visible(settings.workloads.join(",")))}`);
+    for (const [task, loss] of Object.entries(settings.tolerate_by)) parts.push(`--tolerate ${shellWord(visible(`${task}=${(100 * loss).toFixed(1)}pp`))}`);
+    if (settings.workloads.length) parts.push(`--workloads ${shellWord(visible(settings.workloads.join(",")))}`);
     return parts.join(" ");
   }
 }
