@@ -3,12 +3,15 @@ from __future__ import annotations
 import itertools
 import re
 import struct
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
+from quantrial.analysis.tradeoffs import tradeoffs
 from quantrial.reporting import chart_style, charts
 from quantrial.reporting.formatting import p_value, points
+from quantrial.reporting.tradeoffs import tradeoff_plot
 from reporting.trials import Trial
 
 
@@ -25,12 +28,34 @@ def texts(svg: str) -> list[str]:
     ]
 
 
+def with_tradeoffs(summary: dict[str, Any]) -> None:
+    """Set quality against costs again, after a change of either."""
+    summary["tradeoffs"] = tradeoffs(
+        summary["arms"], summary["tasks"], summary["speed"], summary["speed_phase"]
+    )
+
+
+def timed(summary: dict[str, Any], speeds: dict[str, tuple[float, float, float]]) -> None:
+    """Put speeds of a phase, and peaks of memory, into a summary."""
+    arms = {
+        arm: {
+            "decode": {"estimate": at, "ci": [low, high], "n": 8},
+            "call": None,
+            "memory_peaks_bytes": [low * 1e6, high * 1e6],
+        }
+        for arm, (low, at, high) in speeds.items()
+    }
+    summary["tradeoffs"] = tradeoffs(
+        summary["arms"], summary["tasks"], summary["speed"], {"arms": arms}
+    )
+
+
 def test_the_same_summary_is_drawn_the_same(trial: Trial, plots: dict[str, str]) -> None:
     assert charts.draw(trial.summary) == plots
 
 
 def test_there_is_a_panel_for_each_task(plots: dict[str, str]) -> None:
-    for name in ("pareto", "forest", "equivalence", "flips", "flow"):
+    for name in ("pareto", "pareto-memory", "forest", "equivalence", "flips", "flow"):
         assert {"reasoning", "extraction"} <= set(texts(plots[name]))
     assert "reasoning" in texts(plots["strata"])
     assert "extraction" in texts(plots["errors"])
@@ -60,6 +85,7 @@ def test_labels_do_not_overlap(trial: Trial) -> None:
     arms = summary["tasks"]["sums"]["endpoints"]["accuracy"]["arms"]
     for one in arms.values():
         one |= {"estimate": 1.0, "ci": [0.9, 1.0]}
+    with_tradeoffs(summary)
     svg = charts.draw(summary)["pareto"]
     panel = svg[: svg.index("extraction")]
     heights = [
@@ -82,8 +108,10 @@ def test_missing_intervals_and_speeds_break_no_plot(trial: Trial) -> None:
             one["tokens_per_second"] = None
     for one in summary["arms"].values():
         one["memory_bytes"] = None
+    with_tradeoffs(summary)
     plots = charts.draw(summary)
     assert "No speed was measured for any arm." in texts(plots["pareto"])
+    assert "The memory of no arm is known." in texts(plots["pareto-memory"])
     assert "−41.7 pp, no interval" in texts(plots["forest"])
     assert "NaN" not in plots["forest"]
 
@@ -95,6 +123,7 @@ def test_a_task_without_answers_breaks_no_plot(trial: Trial) -> None:
         "contrasts": [],
         "equivalence": [],
     }
+    with_tradeoffs(summary)
     plots = charts.draw(summary)
     assert "No pair of arms answered the same item." in texts(plots["forest"])
 
@@ -173,4 +202,49 @@ def test_what_a_study_does_not_have_is_not_drawn(trial: Trial) -> None:
     del summary["tasks"]["names"], summary["speed"]["names"], summary["timeline"]
     summary["tasks"]["sums"]["strata"] = {}
     drawn = charts.draw(summary)
-    assert set(drawn) == {"pareto", "forest", "equivalence", "flips", "flow"}
+    assert set(drawn) == {"pareto", "pareto-memory", "forest", "equivalence", "flips", "flow"}
+
+
+SPEEDS = {"f16": (80.0, 85.0, 90.0), "q8_0": (100.0, 110.0, 120.0), "q4_0": (90.0, 100.0, 130.0)}
+
+
+def test_costs_stand_with_intervals_and_the_frontier(trial: Trial) -> None:
+    summary = trial.copied()
+    timed(summary, SPEEDS)
+    said = labels(charts.draw(summary)["pareto"])
+    fast, _ = (one for one in said if one.startswith("q8_0: "))  # one a task
+    assert "110.0 tokens/s, 100.0 to 120.0 tokens/s; on the frontier" in fast
+    slow, _ = (one for one in said if one.startswith("f16: "))
+    assert "frontier" not in slow
+    memory = " ".join(labels(charts.draw(summary)["pareto-memory"]))
+    assert "90.0 MB, 80.0 to 90.0 MB; on the frontier" in memory
+
+
+def test_the_frontier_is_a_stair_through_the_arms_on_it(trial: Trial) -> None:
+    summary = trial.copied()
+    timed(summary, SPEEDS | {"q4_0": (150.0, 160.0, 170.0)})
+    [dots, more] = [
+        charts.draw(summary)[name].count('stroke-dasharray="5,3"')
+        for name in ("pareto", "pareto-memory")
+    ]
+    assert dots == more == 2  # one a task
+
+
+def test_what_is_dominated_is_said_in_words(trial: Trial) -> None:
+    summary = trial.copied()
+    timed(summary, SPEEDS)
+    plot = tradeoff_plot(summary, "throughput")
+    assert "q8_0 alone is on the frontier, of 3 arms." in plot.alternative
+    # on 24 questions answered alike a loss of 5 pp is not ruled out
+    assert "By the estimates alone q8_0 dominates f16" in plot.alternative
+    assert plot.table is not None
+    [row] = [row for row in plot.table.rows if [c.text for c in row.cells[:2]] == ["f16", "sums"]]
+    assert [cell.text for cell in row.cells[4:]] == [
+        "85.0",
+        "80.0 to 90.0",
+        "beaten by q8_0",
+    ]
+    assert "speed phase" in plot.caption
+    timed(summary, {})
+    assert "speeds are read off their answers" in tradeoff_plot(summary, "throughput").caption
+    assert "the size of an arm's file" in tradeoff_plot(summary, "memory").caption

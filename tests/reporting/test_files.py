@@ -9,7 +9,10 @@ from quantrial.errors import RunFolderError
 from quantrial.reporting import files, write_report
 from reporting.trials import Trial
 
-PLOTS = ("equivalence", "errors", "flips", "flow", "forest", "pareto", "strata", "timeline")
+PLOTS = (
+    *("equivalence", "errors", "flips", "flow", "forest", "pareto-memory", "pareto"),
+    *("strata", "timeline"),
+)
 
 
 def written(trial: Trial, folder: Path) -> files.ReportFiles:

@@ -12,6 +12,7 @@ from typing import Any
 
 import quantrial
 from quantrial.analysis import TaskOutcomes
+from quantrial.analysis.tradeoffs import tradeoffs
 from quantrial.commands import score_run
 from quantrial.decision import decide_from
 from quantrial.records import Manifest, manifest_from_json
@@ -42,7 +43,9 @@ class Trial:
         )
 
     def with_summary(self, summary: dict[str, Any]) -> Trial:
-        """Replace the summary, and the decision that follows from it."""
+        """Replace the summary, and the trade-offs and the decision that follow from it."""
+        costs = (summary["speed"], summary["speed_phase"])
+        summary = summary | {"tradeoffs": tradeoffs(summary["arms"], summary["tasks"], *costs)}
         return replace(self, summary=summary, decision=decide_from(summary))
 
     def copied(self) -> dict[str, Any]:

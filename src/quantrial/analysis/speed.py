@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import statistics
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from quantrial.stats import pooled_rate
 
 if TYPE_CHECKING:
     from quantrial.records import Response
 
+# Blocks of one item are taken together to about this many, as for drifts; from fewer than this many
+# blocks an interval says little.
+_STRETCHES, _FEWEST = 24, 6
 
-def speed(responses: Sequence[Response | None]) -> dict[str, Any]:
+
+def speed(responses: Sequence[Response | None], *, alpha: float = 0.05) -> dict[str, Any]:
     """Summarise the answers of one arm to one task.
 
     `tokens_per_second` is pooled: all decoded tokens over all decode seconds, where an engine says
     that its clock misses the first token, without that one. The mean of the
     per-item ratios stands beside it for comparison with published work; it overweighs short
-    answers. `prompt_tokens_per_second` likewise. Times are seconds; None where the engine does not
-    say.
+    answers. `prompt_tokens_per_second` is pooled, too. `tokens_per_second_interval` is over
+    stretches of the run (runs of blocks), or over single answers where there are few blocks: its
+    `unit` says which. Times are seconds; None where the engine does not say.
     """
     answered = [r for r in responses if r is not None]
-    decoded = [
-        (tokens, seconds)
+    timed = [
+        (r.block, tokens, seconds)
         for r in answered
         if (tokens := r.completion_tokens if r.decoded_tokens is None else r.decoded_tokens)
         and (seconds := r.timing.get("decode"))
     ]
+    decoded = [(tokens, seconds) for _, tokens, seconds in timed]
     read = [
         (tokens, seconds)
         for r in answered
@@ -37,6 +46,7 @@ def speed(responses: Sequence[Response | None]) -> dict[str, Any]:
         "completion_tokens": sum(r.completion_tokens or 0 for r in answered),
         "prompt_tokens": sum(r.prompt_tokens or 0 for r in answered),
         "tokens_per_second": _pooled(decoded),
+        "tokens_per_second_interval": _interval(timed, alpha) if timed else None,
         "mean_tokens_per_second": statistics.fmean(t / s for t, s in decoded) if decoded else None,
         "prompt_tokens_per_second": _pooled(read),
         "seconds_per_answer": statistics.fmean(walls) if walls else None,
@@ -47,3 +57,22 @@ def speed(responses: Sequence[Response | None]) -> dict[str, Any]:
 def _pooled(pairs: Sequence[tuple[int, float]]) -> float | None:
     seconds = sum(s for _, s in pairs)
     return sum(t for t, _ in pairs) / seconds if seconds else None
+
+
+def _interval(timed: Sequence[tuple[int, int, float]], alpha: float) -> dict[str, Any]:
+    """Return the interval of the pooled rate, from (block, tokens, seconds) of each answer."""
+    blocks = sorted({block for block, _, _ in timed})
+    several = len(blocks) >= _FEWEST
+    at = {block: i * min(_STRETCHES, len(blocks)) // len(blocks) for i, block in enumerate(blocks)}
+    tokens, seconds = defaultdict[int, float](float), defaultdict[int, float](float)
+    for i, (block, done, took) in enumerate(timed):
+        tokens[at[block] if several else i] += done
+        seconds[at[block] if several else i] += took
+    found = pooled_rate(list(tokens.values()), list(seconds.values()), confidence=1.0 - alpha)
+    return {
+        "ci": [found.interval.low, found.interval.high],
+        "confidence": found.interval.confidence,
+        "method": found.interval.method,
+        "n": found.n,
+        "unit": "stretches" if several else "answers",
+    }

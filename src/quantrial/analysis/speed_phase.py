@@ -7,11 +7,12 @@ blocks in which both arms answered every length; a block is the unit of the inte
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from quantrial.analysis.speed_conditions import conditions, marks
+from quantrial.analysis.speed_measures import BY_NAME, MEASURES, UNITS
 from quantrial.stats import drift, pooled_rate, rate_ratio
 from quantrial.study_speed import timed_arms
 
@@ -21,63 +22,8 @@ if TYPE_CHECKING:
     from quantrial.study import Study
     from quantrial.study_speed import Speed
 
-Pair = tuple[float, float]
 Cells = dict[str, dict[int, dict[tuple[int, int], "SpeedRecord"]]]  # arm -> block -> shape -> call
 
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """What is measured: `pair` takes numerator and divisor from a call, None where unknown."""
-
-    name: str
-    unit: str
-    higher_is_better: bool
-    pair: Callable[[SpeedRecord], Pair | None]
-
-
-def _decode(call: SpeedRecord) -> Pair | None:
-    # the clock of an engine may miss the first token
-    tokens = call.completion_tokens if call.decoded_tokens is None else call.decoded_tokens
-    return _over(tokens, call.timing.get("decode"))
-
-
-def _prompt(call: SpeedRecord) -> Pair | None:
-    return _over(call.prompt_tokens, call.timing.get("prompt"))
-
-
-def _first_token(call: SpeedRecord) -> Pair | None:
-    seconds, wall = call.timing.get("first_token"), call.timing.get("wall")
-    decode = call.timing.get("decode")
-    if seconds is None and wall is not None and decode is not None:
-        seconds = wall - decode  # the decoding clock starts when the first token is there
-    return _over(seconds, 1)
-
-
-def _call(call: SpeedRecord) -> Pair | None:
-    return _over(call.timing.get("wall"), 1)
-
-
-def _energy(call: SpeedRecord) -> Pair | None:
-    return _over(call.machine.get("energy_joules"), call.completion_tokens)
-
-
-def _over(top: float | None, bottom: float | None) -> Pair | None:
-    return (float(top), float(bottom)) if top and bottom and top > 0 else None
-
-
-MEASURES = (
-    Measure("decode", "tokens_per_second", True, _decode),
-    Measure("prompt", "tokens_per_second", True, _prompt),
-    Measure("first_token", "seconds", False, _first_token),
-    Measure("call", "seconds", False, _call),
-    Measure("energy", "joules_per_token", False, _energy),
-)
-_BY_NAME = {measure.name: measure for measure in MEASURES}
-_UNITS = {
-    **{m.name: {"unit": m.unit, "higher_is_better": m.higher_is_better} for m in MEASURES},
-    "load": {"unit": "seconds", "higher_is_better": False},
-    "memory": {"unit": "bytes", "higher_is_better": False},
-}
 _BY_LENGTH = ("decode", "prompt", "first_token")
 
 
@@ -106,7 +52,7 @@ def standing(study: Study, records: Sequence[SpeedRecord]) -> Standing:
     spec = study.speed
     if spec is None:
         raise ValueError("the study has no speed phase")
-    phase = _Phase(study, spec, records)
+    phase = Phase(study, spec, records)
     widths = [width for one in phase.aims() if (width := half_width(one)) is not None]
     blocks = len(phase.complete(timed_arms(study)))
     expected = (len(timed_arms(study)) - 1) * len(phase.aimed_at)
@@ -141,7 +87,7 @@ def speed_phase(study: Study, records: Sequence[SpeedRecord]) -> dict[str, Any] 
     spec = study.speed
     if spec is None:
         return None
-    phase, state = _Phase(study, spec, records), standing(study, records)
+    phase, state = Phase(study, spec, records), standing(study, records)
     candidates = timed_arms(study)[1:]
     document = {
         "status": state.status,
@@ -152,7 +98,7 @@ def speed_phase(study: Study, records: Sequence[SpeedRecord]) -> dict[str, Any] 
         "calls": sum(r.kind == "measured" and r.status == "ok" for r in records),
         "widest": state.widest,
         "reference": study.reference,
-        "measures": _UNITS,
+        "measures": UNITS,
         "arms": {arm: phase.arm(arm) for arm in timed_arms(study)},
         "ratios": [one for arm in candidates for one in phase.ratios(arm)],
         "lengths": [phase.length(shape) for shape in phase.shapes],
@@ -162,12 +108,13 @@ def speed_phase(study: Study, records: Sequence[SpeedRecord]) -> dict[str, Any] 
             "arms": {arm: phase.drift_of(arm) for arm in timed_arms(study)},
             "ratios": {arm: phase.ratio_drift(arm) for arm in candidates},
         },
+        "blocks_in_turn": phase.course(),
         "conditions": conditions(records, busy_share=spec.busy_share),
     }
     return document | {"marks": marks(document, busy_share=spec.busy_share)}
 
 
-class _Phase:
+class Phase:
     """The records, sorted: the last good call of every arm, block and length."""
 
     def __init__(self, study: Study, spec: Speed, records: Sequence[SpeedRecord]):
@@ -187,7 +134,7 @@ class _Phase:
     def _known(self, measure: str) -> bool:
         """Whether every call gives a measure; where an engine does not tell, nothing is made up."""
         calls = [c for by in self.cells.values() for cells in by.values() for c in cells.values()]
-        return bool(calls) and all(_BY_NAME[measure].pair(call) is not None for call in calls)
+        return bool(calls) and all(BY_NAME[measure].pair(call) is not None for call in calls)
 
     def complete(self, arms: Sequence[str]) -> list[int]:
         """List the blocks in which every one of these arms answered at every length."""
@@ -208,7 +155,7 @@ class _Phase:
             for arm in arms:
                 cells = self.cells[arm][block]
                 calls = list(cells.values()) if shape is None else [cells[shape]]
-                pairs = [_BY_NAME[measure].pair(call) for call in calls]
+                pairs = [BY_NAME[measure].pair(call) for call in calls]
                 known = [pair for pair in pairs if pair is not None]
                 if len(known) < len(calls):
                     return None
@@ -249,10 +196,25 @@ class _Phase:
             if r.arm == arm and r.kind == "warm_up" and (seconds := r.timing.get("load"))
         ]
 
+    def peaks(self, arm: str) -> list[float]:
+        """List the most bytes that an arm's process held, from each of its starts to the next.
+
+        The system counts from the start of a process on, so the last count before the next start is
+        the peak. Starts that answered fewer calls than the others had less time to get there.
+        """
+        found: list[float] = []
+        for r in self.records:
+            held = r.machine.get("memory_peak_bytes")
+            if r.arm != arm or not held:
+                continue
+            if not found or (r.kind == "warm_up" and r.timing.get("load")):
+                found.append(held)
+            found[-1] = max(found[-1], held)
+        return found
+
     def peak(self, arm: str) -> float | None:
         """Return the most bytes that an arm's process held."""
-        peaks = [r.machine.get("memory_peak_bytes") for r in self.records if r.arm == arm]
-        return max((peak for peak in peaks if peak), default=None)
+        return max(self.peaks(arm), default=None)
 
     def arm(self, arm: str) -> dict[str, Any]:
         """Say everything about one arm."""
@@ -269,6 +231,7 @@ class _Phase:
             **{m.name: _estimate(self.rate(m.name, arm)) for m in MEASURES},
             "load": _estimate(load),
             "memory_peak_bytes": self.peak(arm),
+            "memory_peaks_bytes": self.peaks(arm),
         }
 
     def ratios(self, arm: str) -> list[dict[str, Any]]:
@@ -330,6 +293,35 @@ class _Phase:
                 confidence=self.level,
             )
         )
+
+    def course(self) -> list[dict[str, Any]]:
+        """Follow each arm over its complete blocks.
+
+        `pace` is the arm's rate in a block over its rate in all of them; where whole calls are what
+        is timed, its mean seconds over those of the block. Above 1 is faster than usual.
+        """
+        found = []
+        measure = BY_NAME[self.aimed_at[0]]
+        for arm in timed_arms(self.study):
+            sums = self.sums(measure.name, [arm])
+            if sums is None:
+                continue
+            tops, bottoms = ([row[0] for row in side] for side in sums)
+            usual = sum(tops) / sum(bottoms)
+            for block, top, bottom in zip(self.complete([arm]), tops, bottoms, strict=True):
+                own = [r for r in self.records if (r.arm, r.block) == (arm, block)]
+                pace = top / bottom / usual
+                found.append(
+                    {
+                        "arm": arm,
+                        "block": block,
+                        "started_at": min(r.started_at for r in own),
+                        "pace": pace if measure.higher_is_better else 1.0 / pace,
+                        "load_seconds": sum(r.timing.get("load") or 0.0 for r in own),
+                        "paused_seconds": sum(r.machine.get("paused_seconds") or 0.0 for r in own),
+                    }
+                )
+        return found
 
     def ratio_drift(self, arm: str) -> dict[str, Any] | None:
         """Say by how much the ratio to the reference changed over the blocks, relative."""

@@ -11,6 +11,7 @@ from quantrial.analysis.speed import speed
 from quantrial.analysis.speed_phase import speed_phase
 from quantrial.analysis.task_summary import METHODS, TaskSummary
 from quantrial.analysis.timeline import timeline
+from quantrial.analysis.tradeoffs import tradeoffs
 from quantrial.assay import Check, arm_checks, as_documents, outcome_checks
 from quantrial.errors import StudyError
 from quantrial.stats import intersection_union, worse_on_any
@@ -50,30 +51,34 @@ def summarise(
         name: TaskSummary(study, name, scored, methods).document()
         for name, scored in outcomes.items()
     }
+    speeds = {
+        name: dict(_speeds(scored, study.reference, study.alpha))
+        for name, scored in outcomes.items()
+    }
+    records = {
+        name: {
+            "memory_bytes": arms[name].get("bytes_on_disk"),
+            "artifact_sha256": arms[name].get("sha256"),
+            "quantization": arms[name].get("quantization"),
+            "control": arm.control,
+        }
+        for name, arm in study.arms.items()
+    }
+    phase = speed_phase(study, speed_records)
     document = {
         "schema": SUMMARY_SCHEMA,
         "study": {"name": study.study, "hash": study.hash, "seed": study.seed},
         "methods": methods,
         "reference": study.reference,
         "alpha": study.alpha,
-        "arms": {
-            name: {
-                "memory_bytes": arms[name].get("bytes_on_disk"),
-                "artifact_sha256": arms[name].get("sha256"),
-                "quantization": arms[name].get("quantization"),
-                "control": arm.control,
-            }
-            for name, arm in study.arms.items()
-        },
+        "arms": records,
         "assay": list(as_documents(_assay(study, arms, tasks))),
         "tasks": tasks,
         "statements": list(_statements(study, tasks)),
-        "speed": {
-            name: dict(_speeds(scored, study.reference, study.alpha))
-            for name, scored in outcomes.items()
-        },
+        "speed": speeds,
         "timeline": timeline(outcomes),
-        "speed_phase": speed_phase(study, speed_records),
+        "speed_phase": phase,
+        "tradeoffs": tradeoffs(records, tasks, speeds, phase),
     }
     result: dict[str, Any] = plain(document)
     return result
@@ -97,7 +102,7 @@ def _speeds(
     """Yield the speed of each arm, with what a drift of the machine could do to it."""
     drifts = drift(scored, reference, alpha=alpha)
     for arm in scored.arms:
-        yield arm, {**speed(scored.responses[arm]), "drift": drifts.get(arm)}
+        yield arm, {**speed(scored.responses[arm], alpha=alpha), "drift": drifts.get(arm)}
 
 
 def _statements(study: Study, tasks: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -166,12 +166,13 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A drawing: file name without its ending, heading, and what it shows in words."""
+    """A drawing: file name without its ending, heading, what it shows in words and as a table."""
 
     name: str
     title: str
     caption: str
     alternative: str
+    table: Table | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from quantrial.reporting.blocks import Plot
 from quantrial.reporting.formatting import (
     count,
     p_value,
-    percent,
     plural,
     points,
     points_interval,
     ratio,
 )
+from quantrial.reporting.tradeoffs import tradeoff_plot
 from quantrial.reporting.words import VERDICT_WORDS, error_class
 
 Document = Mapping[str, Any]
@@ -28,12 +28,8 @@ def figures(summary: Document, drawn: Collection[str]) -> tuple[Plot, ...]:
 def _all(summary: Document) -> tuple[Plot, ...]:
     reference = summary["reference"]
     return (
-        Plot(
-            "pareto",
-            "Quality against speed",
-            "Up is better, right is faster. Bars are intervals; a larger dot is a larger file.",
-            " ".join(_pareto_words(summary)),
-        ),
+        tradeoff_plot(summary, "throughput"),
+        tradeoff_plot(summary, "memory"),
         Plot(
             "forest",
             f"Differences from {reference}",
@@ -85,18 +81,6 @@ def _all(summary: Document) -> tuple[Plot, ...]:
             " ".join(_flow_words(summary)),
         ),
     )
-
-
-def _pareto_words(summary: Document) -> list[str]:
-    return [
-        f"{part['workload']}: "
-        + "; ".join(
-            f"{arm} {percent(one['estimate'])}"
-            for arm, one in part["endpoints"][part["primary"]]["arms"].items()
-        )
-        + "."
-        for part in summary["tasks"].values()
-    ]
 
 
 def _forest_words(summary: Document) -> list[str]:
