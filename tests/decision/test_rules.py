@@ -239,6 +239,30 @@ def test_a_slower_arm_is_not_picked_for_speed() -> None:
     assert "only when memory binds, and" in decision["pick_when"][0]["text"]
 
 
+def test_where_an_arm_keeps_the_margin_is_said_beside_what_is_open() -> None:
+    decision = decide_from(two_tasks({"q8_0": "equivalent"}, {"q8_0": "inconclusive"}))
+    (text,) = [one["text"] for one in decision["pick_when"] if one["arm"] == "q8_0"]
+    assert text.endswith(
+        "only when memory or speed binds, and either the work is reasoning alone, where it keeps "
+        "the margin, or you accept what is not ruled out: a loss of up to 2.6 pp on extraction."
+    )
+
+
+def test_a_trial_that_is_not_what_it_claims_says_so_first() -> None:
+    summary = one_task("equivalent", "worse")
+    summary["assay"] = [
+        {"id": "setup", "status": "warn", "text": "the arms differ in options"},
+        {"id": "sizes", "status": "warn", "text": "fewer bits should take less room"},
+        {"id": "tokenizer", "status": "fail", "text": "the arms split texts differently"},
+        {"id": "weights", "status": "pass", "text": "every arm has weights of its own"},
+    ]
+    said = [(one["text"], one.get("kind")) for one in decide_from(summary)["cautions"]]
+    assert said == [
+        ("The arms split texts differently.", "assay"),
+        ("The arms differ in options.", None),
+    ]
+
+
 def test_a_bound_above_the_margin_is_not_told_as_a_small_loss() -> None:
     # the bootstrap's interval and its test may disagree; the sentence follows the verdict
     gain = ("inconclusive", {"test_ci": [0.001, 0.04]})

@@ -35,6 +35,18 @@ def test_constraints_that_flip_the_pick_by_hand() -> None:
     assert found["workloads", "extraction", "q4_K_M"] == ["reasoning"]
 
 
+def test_what_another_answer_would_rest_on_is_named_by_hand() -> None:
+    told = decide_from(SUMMARY)["sensitivity"]["changes"]
+    found = {(one["kind"], one["of"], one["pick"]): one["because"] for one in told}
+    # what the arm keeps on the workloads that matter then; for fp16, what the nearest one breaks
+    q4, q8 = (f"{{}}.{arm}.vs.fp16" for arm in ("q4_K_M", "q8_0"))
+    reasoning, extraction = "mmlu.accuracy", "conll.micro_f1"
+    assert found["tolerate", "conll", "q4_K_M"] == [q4.format(reasoning), q4.format(extraction)]
+    assert found["workloads", "extraction", "q4_K_M"] == [q4.format(reasoning)]
+    assert found["tolerate", "conll", "fp16"] == [q8.format(extraction)]
+    assert found["max_memory", None, None] == []  # a matter of its size alone
+
+
 def test_a_stated_constraint_can_be_loosened_or_tightened_by_hand() -> None:
     found = changes(max_memory=6 * GB)  # nothing fits: q8_0 needs 8.5 GB
     assert found["max_memory", None, "q8_0"] == 8500 * 10**6

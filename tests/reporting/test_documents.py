@@ -142,6 +142,40 @@ def test_the_constrained_answer_is_the_headline(trial: Trial) -> None:
     assert page.count('class="card chosen"') == 1
 
 
+def told_on_cards(page: str) -> list[str]:
+    return re.findall(r'<p class="do">([^<]*)</p>', page)
+
+
+def test_each_card_says_what_to_do_with_its_arm(trial: Trial) -> None:
+    summary = trial.copied()
+    for task, verdicts in {
+        "sums": {"q8_0": "equivalent", "q4_0": "worse"},
+        "names": {"q8_0": "inconclusive", "q4_0": "non_inferior"},
+    }.items():
+        part = summary["tasks"][task]
+        for one in part["endpoints"][part["primary"]]["contrasts"]:
+            if one["reference"] == "f16":
+                one["verdict"] = verdicts[one["candidate"]]
+    unsure = trial.with_summary(summary)
+    # this small trial could not have seen a loss in extraction, whatever its verdicts
+    assert told_on_cards(unsure.render()["report.html"]) == [
+        "Stay with this one.",
+        "This trial cannot tell.",
+        "This trial cannot tell.",
+    ]
+    decision = {**unsure.decision, "default": {**unsure.decision["default"], "conclusive": True}}
+    assert told_on_cards(replace(unsure, decision=decision).render()["report.html"]) == [
+        "Stay with this one.",
+        "Fine for reasoning. Not settled for extraction.",
+        "Fine for extraction. Avoid for reasoning.",
+    ]
+    shipped = {**decision, "default": {**decision["default"], "arm": "q4_0"}}
+    assert told_on_cards(replace(unsure, decision=shipped).render()["report.html"])[::2] == [
+        "Costs more; better by less than the margin, if at all.",
+        "Ship this one.",
+    ]
+
+
 def test_constraints_that_no_arm_keeps_recommend_none(trial: Trial) -> None:
     decision = decide_from(trial.summary, Constraints(max_memory=150, tolerate=0.01))
     given = decision["constrained"]

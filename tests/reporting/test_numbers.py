@@ -197,7 +197,20 @@ def test_the_cards_are_the_summarys(trial: Trial, documents: dict[str, str]) -> 
                 found = re.search(r"[●◆▲▼○] ([+−]?[\d.]+ pp)", words)
                 assert found
                 assert same(found[1], one["estimate"], 0.001)
-                assert same_range(said.split('class="range">')[1].split("</p>")[0], one["ci"])
+                ends, confidence = rests_on(one, results["equivalence"])
+                said_range = said.split('class="range">')[1].split("</p>")[0]
+                plain = " ".join(re.sub(r"<[^>]+>", " ", said_range).split())
+                if None not in ends:
+                    assert plain.startswith("likely ")
+                    assert plain.endswith(f"({100 * confidence:.0f} %)")
+                assert same_range(plain.removeprefix("likely ").split(" (")[0], ends)
+
+
+def rests_on(one: dict[str, Any], tests: list[dict[str, Any]]) -> tuple[list[float | None], float]:
+    """Return the interval that a verdict is read from: that of its own test."""
+    (test,) = [t for t in tests if all(t[side] == one[side] for side in ("reference", "candidate"))]
+    own = test if one["verdict"] in ("equivalent", "non_inferior") else one
+    return own["ci"], own["confidence"]
 
 
 def same_range(shown: str, ci: list[float | None]) -> bool:
@@ -238,8 +251,9 @@ def test_the_drawings_of_the_cards_stand_where_the_intervals_do(trial: Trial) ->
             unit = float(band[2]) / (2 * part["margin"])
             assert abs(float(band[1]) + part["margin"] * unit - float(zero[1])) < 0.2
             assert abs(float(zero[1]) + one["estimate"] * unit - float(dot[1])) < 0.3
-            if None not in one["ci"]:
+            ends, _ = rests_on(one, part["endpoints"][part["primary"]]["equivalence"])
+            if None not in ends:
                 span = re.search(r'class="span" x1="([\d.]+)" x2="([\d.]+)"', svg)
                 assert span
-                for end, value in zip((span[1], span[2]), one["ci"], strict=True):
+                for end, value in zip((span[1], span[2]), ends, strict=True):
                     assert abs(float(zero[1]) + value * unit - float(end)) < 0.5

@@ -15,8 +15,8 @@ from quantrial.decision.words import Document, carrying_p, counted, entry, liste
 def cautions(trial: Trial, default: Document) -> list[dict[str, Any]]:
     """List what the data could not show, what is missing, and where methods disagree."""
     return [
-        *noise(trial),
         *_assay(trial),
+        *noise(trial),
         *_cautions(trial),
         *uneven_faults(trial),
         *_unadjusted(trial, default),
@@ -45,16 +45,23 @@ def unseen_controls(trial: Trial) -> bool:
     return bool(trial.controls) and not any(map(trial.worse, trial.controls))
 
 
+ASSAY = "assay"  # the kind of cautions that a report says before anything else
+
 # what the checks of the assay say that nothing else here does
-_ASSAYED = ("weights", "tokenizer", "template", "prompts")
+_ASSAYED = {
+    "fail": ("weights", "tokenizer", "template", "prompts"),
+    "warn": ("precision", "setup"),
+}
 
 
 def _assay(trial: Trial) -> Iterator[dict[str, Any]]:
-    """Say where the comparison is not the one it claims to be."""
-    for check in trial.summary.get("assay", ()):
-        if check["status"] == "fail" and check["id"] in _ASSAYED:
-            text = check["text"]
-            yield entry(f"{text[0].upper()}{text[1:]}.", [])
+    """Say where the comparison is not the one it claims to be; then where it may not be."""
+    for status, known in _ASSAYED.items():
+        for check in trial.summary.get("assay", ()):
+            if check["status"] == status and check["id"] in known:
+                text = check["text"]
+                kind = {"kind": ASSAY} if status == "fail" else {}
+                yield entry(f"{text[0].upper()}{text[1:]}.", [], **kind)
 
 
 def _cautions(trial: Trial) -> Iterator[dict[str, Any]]:

@@ -131,7 +131,12 @@ def _pick_when(trial: Trial, arm: str) -> dict[str, Any]:
             conditions.append(f"you accept a loss (it is worse by an estimated {listed(losses)})")
     if undecided:
         open_losses = listed(_open_loss(trial, task, arm) for task in undecided)
-        conditions.append(f"you accept what is not ruled out: {open_losses}")
+        accepted = f"you accept what is not ruled out: {open_losses}"
+        kept = [trial.named(task) for task in trial.tasks if trial.holds(task, arm)]
+        if kept and not worse:
+            alone = f"the work is {listed(kept, 'or')} alone, where it keeps the margin"
+            accepted = f"either {alone}, or {accepted}"
+        conditions.append(accepted)
     guards = list(_guards(trial, arm))
     text = " ".join(
         [

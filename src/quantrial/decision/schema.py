@@ -95,6 +95,9 @@ class Caution(Entry):
     """What to be careful of before acting."""
 
     task: str | None = None
+    kind: Literal["assay", "noise"] | None = None
+    """Set where the trial itself is in doubt: it is not the experiment it claims to be, or the
+    machinery strays as far as the arms do. A report says these before anything else."""
 
 
 class Control(Entry):

@@ -15,7 +15,7 @@ from typing import Any
 from quantrial.decision.pick import choose, loss_ruled_out, matter, tolerance
 from quantrial.decision.settle import missing
 from quantrial.decision.trial import Trial
-from quantrial.decision.words import Document, evidence, listed, margin, points, ratio, seconds
+from quantrial.decision.words import Document, entry, listed, margin, points, ratio, seconds
 
 # Constraints are stepped in units a person would type: 1 MB, 0.01 times, 1 ms, 0.1 points.
 _MEMORY, _SPEEDUP, _LATENCY, _LOSS = 1e6, 0.01, 0.001, 0.001
@@ -50,7 +50,9 @@ def _constraints(trial: Trial, table: Document, settings: Document) -> Iterator[
             found = _first(table, settings, scale, [start], changed, looser=looser)
             if found:
                 to, pick = found
-                yield _change(scale.key, None, to, pick, f"With {scale.say(to)}, {_answer(pick)}.")
+                text = f"With {scale.say(to)}, {_answer(pick)}."
+                grounds = _grounds(trial, table, changed(to))
+                yield _change(scale.key, None, to, pick, text, grounds)
     yield from _tolerances(trial, table, settings)
     yield from _workloads(trial, table, settings)
 
@@ -163,7 +165,9 @@ def _tolerances(trial: Trial, table: Document, settings: Document) -> Iterator[d
             if found and found[0] < 1 and (len(some) == 1 or found[1] not in seen):
                 to, pick = found
                 of = some[0] if len(some) == 1 else None
-                yield _change("tolerate", of, to, pick, f"With {scale.say(to)}, {_answer(pick)}.")
+                text = f"With {scale.say(to)}, {_answer(pick)}."
+                grounds = _grounds(trial, table, changed(to))
+                yield _change("tolerate", of, to, pick, text, grounds)
                 seen.add(pick)
 
 
@@ -187,11 +191,13 @@ def _workloads(trial: Trial, table: Document, settings: Document) -> Iterator[di
         wanted = [w for w in known if (w in now) != (w == workload)]
         if not wanted:
             continue
-        other = choose(table, {**settings, "workloads": wanted})["pick"]
+        changed = {**settings, "workloads": wanted}
+        other = choose(table, changed)["pick"]
         if other != pick:
             said = f"did {'not matter' if dropped else 'matter too'}"
             text = f"If {workload} {said}, {_answer(other)}."
-            yield _change("workloads", workload, wanted, other, text)
+            grounds = _grounds(trial, table, changed)
+            yield _change("workloads", workload, wanted, other, text, grounds)
 
 
 def _estimates(trial: Trial, table: Document, settings: Document) -> Iterator[dict[str, Any]]:
@@ -218,12 +224,7 @@ def _estimates(trial: Trial, table: Document, settings: Document) -> Iterator[di
                     f"If the difference of {arm} on {trial.named(task)} were {points(to)} in place "
                     f"of {points(row['estimate'])}, which is within its interval, {_answer(other)}."
                 )
-                yield {
-                    **_change("estimate", task, to, other, text),
-                    "arm": arm,
-                    "because": [finding["id"]],
-                    "evidence": [evidence(finding)],
-                }
+                yield {**_change("estimate", task, to, other, text, [finding]), "arm": arm}
 
 
 def _with_row(table: Document, task: str, arm: str, row: Document) -> dict[str, Any]:
@@ -231,8 +232,29 @@ def _with_row(table: Document, task: str, arm: str, row: Document) -> dict[str, 
     return {**table, "tasks": {**table["tasks"], task: {**table["tasks"][task], "arms": arms}}}
 
 
-def _change(kind: str, of: str | None, to: Any, pick: str | None, text: str) -> dict[str, Any]:
-    return {"kind": kind, "of": of, "to": to, "pick": pick, "text": text}
+def _grounds(trial: Trial, table: Document, settings: Document) -> list[Document]:
+    """List the findings an answer rests on: what its arm keeps, or what the nearest one breaks."""
+    answer = choose(table, settings)
+    arm = answer["pick"]
+    if arm is not None and arm != trial.reference:
+        found = [trial.primary(task, arm) for task in matter(table, settings)]
+        return [one for one in found if one]
+    other = answer["alternative"]
+    broken = answer["breaks"][other] if other else ()
+    found = [
+        trial.pace(other)
+        if one["constraint"] == "min_speedup"
+        else trial.primary(one["task"], other)
+        for one in broken
+        if one["constraint"] in ("quality", "tolerate", "min_speedup")
+    ]
+    return [one for one in found if one]
+
+
+def _change(
+    kind: str, of: str | None, to: Any, pick: str | None, text: str, found: Sequence[Document]
+) -> dict[str, Any]:
+    return entry(text, found, kind=kind, of=of, to=to, pick=pick)
 
 
 def _answer(pick: str | None) -> str:

@@ -125,7 +125,8 @@ class Standing:
     """How one arm stands on one workload.
 
     `verdict` is a sign and a word, `term` the key of that word; `range` says in plain words how
-    large the difference may be, `strip` is the name of its small drawing.
+    large the difference may be, by the interval that the verdict rests on, `level` how sure that
+    is; `strip` is the name of its small drawing.
     """
 
     workload: str
@@ -138,6 +139,7 @@ class Standing:
     difference: str
     range: str
     target: str
+    level: str = ""
     strip: str = ""
 
 
@@ -154,9 +156,10 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One arm at a glance."""
+    """One arm at a glance; `advice` says in a few words what to do with it."""
 
     arm: str
+    advice: str
     badges: tuple[str, ...]
     facts: tuple[Fact, ...]
     meters: tuple[Meter, ...]

@@ -63,7 +63,7 @@ def span_in_words(bounds: Bounds) -> str:
         return f"{100 * -high:.1f} to {100 * -low:.1f} pp worse"
     if low >= 0:
         return f"{100 * low:.1f} to {100 * high:.1f} pp better"
-    return f"{100 * -low:.1f} pp worse to {100 * high:.1f} pp better"
+    return f"{100 * -low:.1f} pp worse to {100 * high:.1f} better"
 
 
 def share(value: float | None, most: float) -> str:

@@ -20,6 +20,7 @@ from quantrial.reporting.blocks import (
 from quantrial.reporting.formatting import (
     UNKNOWN,
     file_size,
+    listed,
     percent,
     points,
     ratio,
@@ -30,6 +31,8 @@ from quantrial.reporting.glossary import KEYS
 from quantrial.reporting.words import VERDICT_SIGNS, VERDICT_WORDS, endpoint
 
 Document = Mapping[str, Any]
+
+KEPT = ("equivalent", "non_inferior", "better")  # verdicts that rule out a loss of the margin
 
 
 def cards(summary: Document, decision: Document) -> tuple[Card, ...]:
@@ -49,6 +52,7 @@ def _card(summary: Document, decision: Document, arm: str) -> Card:
         badges.append("reference")
     if record.get("control"):
         badges.append("positive control")
+    standings = tuple(_standing(summary, task, arm) for task in summary["tasks"])
     facts = [
         Fact("weights", file_size(record["memory_bytes"])),
         Fact("memory", _share(cost.get("memory_ratio"), reference)),
@@ -61,9 +65,51 @@ def _card(summary: Document, decision: Document, arm: str) -> Card:
         badges=tuple(badges),
         facts=(Fact("type", record["quantization"] or "unknown"), *facts),
         meters=tuple(_meters(summary, decision, arm)),
-        standings=tuple(_standing(summary, task, arm) for task in summary["tasks"]),
+        standings=standings,
         chosen=chosen,
+        advice=_advice(decision, arm, {one.workload: one.tone for one in standings}),
     )
+
+
+def _advice(decision: Document, arm: str, verdicts: Mapping[str, str]) -> str:
+    """Say in a few words what to do with an arm: what the sections below say at length."""
+    default, given = decision["default"], decision.get("constrained")
+    reference = decision["reference"]
+    if arm not in decision["costs"]:
+        return "Damaged on purpose, to see whether this trial finds harm. Not for shipping."
+    if given and given["pick"] != arm:
+        broken = {one["arm"] for one in given["rejected"]}
+        return (
+            "Breaks your constraints." if arm in broken else "Keeps your constraints, costs more."
+        )
+    if arm == (given["pick"] if given else default["arm"]):
+        return "Stay with this one." if arm == reference else "Ship this one."
+    if not default["conclusive"]:
+        return "This trial cannot tell."
+    if arm == reference:
+        return "Costs more; better by less than the margin, if at all."
+    by = {
+        words: [work for work, verdict in verdicts.items() if (verdict or "inconclusive") in kinds]
+        for words, kinds in (
+            ("Fine for", KEPT),
+            ("Not settled for", ("inconclusive",)),
+            ("Avoid for", ("worse",)),
+        )
+    }
+    if by["Fine for"] == list(verdicts):
+        return "Keeps the margin too, costs more."
+    return " ".join(f"{words} {listed(works)}." for words, works in by.items() if works)
+
+
+def verdict_interval(one: Document, equivalence: Sequence[Document]) -> tuple[Any, float]:
+    """Return the interval that a contrast's verdict rests on, and its level.
+
+    Equivalence and non-inferiority are shown by tests whose interval is the narrower one.
+    """
+    for test in equivalence if one["verdict"] in KEPT[:2] else ():
+        if (test["reference"], test["candidate"]) == (one["reference"], one["candidate"]):
+            return test["ci"], test["confidence"]
+    return one["ci"], one["confidence"]
 
 
 def _meters(summary: Document, decision: Document, arm: str) -> Iterator[Meter]:
@@ -121,6 +167,7 @@ def _standing(summary: Document, task: str, arm: str) -> Standing:
         )
     one = against[0]
     said = one["verdict"]
+    ends, confidence = verdict_interval(one, results["equivalence"])
     return Standing(
         **common,
         tone=said,
@@ -128,7 +175,8 @@ def _standing(summary: Document, task: str, arm: str) -> Standing:
         verdict=VERDICT_WORDS.get(said, said),
         term=said,
         difference=points(one["estimate"]),
-        range=span_in_words(one["ci"]),
+        range=span_in_words(ends),
+        level="" if None in ends else percent(confidence, 0),
         target=one["id"],
         strip="" if one["estimate"] is None else one["id"],
     )

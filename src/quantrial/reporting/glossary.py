@@ -10,6 +10,12 @@ from quantrial.reporting.blocks import Claim, Part, Sentence, Word
 
 WORDS = (
     Word(
+        "arm",
+        "arm",
+        "One version of the model under test, at one precision. Cheaper: it takes less memory, "
+        "or as much and is faster.",
+    ),
+    Word(
         "reference",
         "reference, candidate",
         "The reference is the arm the others are compared with. A difference is candidate minus "
@@ -28,6 +34,13 @@ WORDS = (
         "studies, where its method keeps its promise. Intervals are not adjusted for the number of "
         "pairs, and the p of a difference comes from a test of its own: an interval may leave out "
         "zero although the adjusted p is not small, or hold zero although it is.",
+    ),
+    Word(
+        "likely",
+        "likely",
+        "Where the true difference may lie, given what was seen: the interval that the verdict "
+        "rests on, its level in brackets. 95 % where a difference is asked for; where the arm is "
+        "shown to keep the margin, that of its test (90 % for an error rate of 5 %).",
     ),
     Word(
         "adjusted-p",
@@ -112,6 +125,7 @@ WORDS = (
 
 # How each term is written in a sentence.
 _WRITTEN = {
+    r"arms?": "arm",
     r"pp": "pp",
     r"margins?": "margin",
     r"(?:95|90) % interval|intervals?": "interval",

@@ -12,10 +12,8 @@ Document = Mapping[str, Any]
 
 
 def alarms(decision: Document) -> tuple[str, ...]:
-    """List what must be known before anything else is read."""
-    return tuple(
-        clean(one["text"]) for one in decision.get("cautions") or () if one.get("kind") == "noise"
-    )
+    """List what must be known before anything else is read: the trial itself is in doubt."""
+    return tuple(clean(one["text"]) for one in decision.get("cautions") or () if one.get("kind"))
 
 
 def against_itself(task: str, part: Document) -> Iterator[Group]:

@@ -5,8 +5,10 @@ Hand-written SVG without colours of its own: the page's style gives them, in lig
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from quantrial.reporting.glance import verdict_interval
 
 Document = Mapping[str, Any]
 
@@ -27,14 +29,23 @@ def strips(summary: Document) -> dict[str, str]:
             if one["reference"] == summary["reference"] and one["estimate"] is not None
         ]
         margin = part["margin"]
-        ends = [v for one in contrasts for v in (*one["ci"], one["estimate"]) if v is not None]
+        tests = part["endpoints"][part["primary"]]["equivalence"]
+        spans = {one["id"]: verdict_interval(one, tests)[0] for one in contrasts}
+        ends = [
+            value
+            for one in contrasts
+            for value in (*spans[one["id"]], one["estimate"])
+            if value is not None
+        ]
         low, high = min([-1.5 * margin, *ends]), max([1.5 * margin, *ends])
         for one in contrasts:
-            drawn[one["id"]] = _strip(one, margin, low, high)
+            drawn[one["id"]] = _strip(one["estimate"], spans[one["id"]], margin, low, high)
     return drawn
 
 
-def _strip(one: Document, margin: float, low: float, high: float) -> str:
+def _strip(
+    estimate: float, span: Sequence[float | None], margin: float, low: float, high: float
+) -> str:
     def x(value: float) -> float:
         return _EDGE + (_WIDTH - 2 * _EDGE) * (value - low) / (high - low)
 
@@ -45,13 +56,13 @@ def _strip(one: Document, margin: float, low: float, high: float) -> str:
         f'<line class="axis" x1="0" x2="{_WIDTH:.0f}" y1="{middle:.0f}" y2="{middle:.0f}"/>',
         f'<line class="zero" x1="{x(0):.1f}" x2="{x(0):.1f}" y1="0" y2="{_HEIGHT:.0f}"/>',
     ]
-    if None not in one["ci"]:
-        left, right = one["ci"]
+    left, right = span
+    if left is not None and right is not None:
         parts.append(
             f'<line class="span" x1="{x(left):.1f}" x2="{x(right):.1f}" '
             f'y1="{middle:.0f}" y2="{middle:.0f}"/>'
         )
-    parts.append(f'<circle class="dot" cx="{x(one["estimate"]):.1f}" cy="{middle:.0f}" r="4.5"/>')
+    parts.append(f'<circle class="dot" cx="{x(estimate):.1f}" cy="{middle:.0f}" r="4.5"/>')
     return (
         f'<svg class="strip" viewBox="0 0 {_WIDTH:.0f} {_HEIGHT:.0f}" aria-hidden="true" '
         f'preserveAspectRatio="none">{"".join(parts)}</svg>'
