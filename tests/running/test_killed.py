@@ -7,6 +7,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import yaml
 
 import quantrial
 from quantrial.commands import preset_text
-from running.forks import Forks
+from running.forks import Forks, wait_until
 from servers.faulty import Answer, Call, FaultyServer, Say, openai_answer
 from studies import arm, read_lines, write_study
 
@@ -38,32 +39,59 @@ def acknowledged(run: Path) -> dict[tuple[str, str, str, int], str]:
     return found
 
 
+@dataclass
+class Killed:
+    """What came of a run that was killed again and again."""
+
+    runs: list[Path]  # every run that came to its end
+    starting: int = 0  # kills before the first answer of a session
+    answering: int = 0  # kills after it
+
+    @property
+    def sessions(self) -> int:
+        """How many processes there were: those killed, and one for the end of each run."""
+        return self.starting + self.answering + len(self.runs)
+
+
 def kill_until_done(
     forks: Forks, study: Path, run: Path, *, kills: int, longest: float, seed: int
-) -> list[Path]:
-    """Run, kill after a random while, check, and again; at last run in peace.
+) -> Killed:
+    """Run, kill at a random moment, check, and again; at last run in peace.
 
-    A run that comes to its end before all kills are spent is put aside, and the next one killed:
-    the number of kills does not depend on how fast the machine is. Returns every finished run.
+    Every other session is killed a random while after its start, and the ones between a random
+    while after their first answer: however slow the machine is just now, kills fall on all that a
+    session does. A run that comes to its end before all kills are spent is put aside, and the next
+    one killed.
     """
     chance = random.Random(seed)
     before: dict[tuple[str, str, str, int], str] = {}
-    finished = [run]
-    while kills:
+    killed = Killed([run])
+    while killed.starting + killed.answering < kills:
+        held = written(run)
         process = forks.run(study, run)
+        if (killed.starting + killed.answering) % 2:
+            wait_until(lambda p=process, h=held: written(run) > h or not p.alive(), seconds=120)
         time.sleep(chance.uniform(0, longest))
         if not process.alive():
             assert process.wait() == 0, process.said()
-            finished.append(run.rename(run.with_name(f"{run.name}-{len(finished)}")))
+            killed.runs.append(run.rename(run.with_name(f"{run.name}-{len(killed.runs)}")))
             before = {}
             continue
         process.kill()
-        kills -= 1
         now = acknowledged(run)
         assert before.items() <= now.items(), "an acknowledged answer was lost, or replaced"
+        if len(now) > len(before):
+            killed.answering += 1
+        else:
+            killed.starting += 1
         before = now
     assert forks.run(study, run).wait() == 0
-    return finished
+    return killed
+
+
+def written(run: Path) -> int:
+    """Bytes of answers."""
+    return sum(path.stat().st_size for path in (run / "responses").glob("*.jsonl"))
 
 
 def same_numbers(run: Path, peace: Path) -> None:
@@ -82,8 +110,8 @@ def test_killed_a_hundred_times_at_random_moments(forks: Forks, tmp_path: Path) 
     slow = {name: arm(name, 1, ["A", "B", "C"], delay=0.008) for name in ("f16", "q8_0", "q4_0")}
     study = write_study(tmp_path, arms=slow, design={"repeat_reference": 6})
     quantrial.run(study, out=tmp_path / "peace")
-    finished = kill_until_done(forks, study, tmp_path / "run", kills=100, longest=0.09, seed=5)
-    for run in finished:
+    killed = kill_until_done(forks, study, tmp_path / "run", kills=100, longest=0.09, seed=5)
+    for run in killed.runs:
         same_numbers(run, tmp_path / "peace")
 
 
@@ -91,8 +119,8 @@ def test_killed_with_slots_and_one_arm_in_memory_at_a_time(forks: Forks, tmp_pat
     arms = {n: arm(n, 10**15, ["A", "B"], delay=0.008, load=0.005) for n in ("f16", "q8_0")}
     study = write_study(tmp_path, arms=arms, design={"repeat_reference": 6, "slots": 3})
     quantrial.run(study, out=tmp_path / "peace")
-    finished = kill_until_done(forks, study, tmp_path / "run", kills=20, longest=0.12, seed=6)
-    for run in finished:
+    killed = kill_until_done(forks, study, tmp_path / "run", kills=20, longest=0.12, seed=6)
+    for run in killed.runs:
         same_numbers(run, tmp_path / "peace")
 
 
@@ -106,8 +134,8 @@ def test_killed_over_http(forks: Forks, tmp_path: Path) -> None:
         arms = {n: {"engine": "openai", "model": "m", "options": options} for n in ("f16", "q8_0")}
         study = write_study(tmp_path, arms=arms, design={"repeat_reference": 4})
         quantrial.run(study, out=tmp_path / "peace")
-        finished = kill_until_done(forks, study, tmp_path / "run", kills=15, longest=0.3, seed=7)
-    for run in finished:
+        killed = kill_until_done(forks, study, tmp_path / "run", kills=15, longest=0.3, seed=7)
+    for run in killed.runs:
         same_numbers(run, tmp_path / "peace")
 
 
@@ -116,8 +144,8 @@ def test_killed_with_the_embedded_engine(forks: Forks, tmp_path: Path) -> None:
     """The worker goes with its parent, and the next one answers the same."""
     study = embedded_study(tmp_path)
     quantrial.run(study, out=tmp_path / "peace")
-    finished = kill_until_done(forks, study, tmp_path / "run", kills=4, longest=2.5, seed=8)
-    for run in finished:
+    killed = kill_until_done(forks, study, tmp_path / "run", kills=4, longest=2.5, seed=8)
+    for run in killed.runs:
         same_numbers(run, tmp_path / "peace")
 
 
