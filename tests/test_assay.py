@@ -63,6 +63,13 @@ def test_arms_that_differ_in_their_weights_alone_pass() -> None:
         ("q8_0", {"sha256": None}, "weights", "unknown", "no hash of the weights of q8_0"),
         ("q8_0", {"quantization": "Q4_0"}, "precision", "warn", "q8_0 runs a file of type Q4_0"),
         ("q8_0", {"quantization": None}, "precision", "unknown", "of q8_0"),
+        (
+            "q4_K_M",
+            {"stored_as": {"Q5_0": 0.58, "Q8_0": 0.22, "Q4_K": 0.11, "Q6_K": 0.09}},
+            "precision",
+            "warn",
+            "q4_K_M runs a file of type Q4_K_M whose weights are 58 % Q5_0",
+        ),
         ("q4_K_M", {"bytes_on_disk": 9}, "sizes", "warn", "q4_K_M is not smaller than q8_0"),
         ("q8_0", {"bytes_on_disk": None}, "sizes", "unknown", "not every arm"),
         (
@@ -96,6 +103,13 @@ def test_each_thing_that_is_not_as_claimed_is_named(
     others = {k: v for k, v in found(checks).items() if k not in (check, "source", "setup")}
     if check not in ("precision", "sizes", "setup"):
         assert set(others.values()) == {"pass"}, "and nothing else"
+
+
+def test_a_type_that_most_weights_bear_out_passes() -> None:
+    """A Q4_K_M file of usual width: a few tensors in six bits; other names of four bits count."""
+    for stored_as in ({"Q4_K": 0.8, "Q6_K": 0.2}, {"IQ4_NL": 0.6, "Q8_0": 0.4}, {}):
+        checks = arm_checks(changed("q4_K_M", stored_as=stored_as), "f16")
+        assert found(checks)["precision"] == "pass"
 
 
 def test_a_control_may_have_the_type_and_size_of_another_arm() -> None:

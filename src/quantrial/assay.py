@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from quantrial.precision import bits_of
+from quantrial.precision import bits_of, fallen_back
 
 Status = Literal["pass", "warn", "fail", "unknown"]
 Document = Mapping[str, Any]
@@ -106,6 +106,8 @@ def _precision(arms: Mapping[str, Document]) -> Check:
             unknown.append(name)
         elif claimed is not None and found is not None and claimed != found:
             wrong.append(f"{name} runs a file of type {kind}")
+        elif stored := fallen_back(kind, arm.get("stored_as") or {}):
+            wrong.append(f"{name} runs a file of type {kind} whose weights are {stored}")
     if wrong:
         return Check("precision", "warn", f"a name and its file disagree: {'; '.join(wrong)}")
     if unknown:

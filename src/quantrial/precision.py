@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 # The number of bits in the name of a type: Q4_K_M, IQ3_XS, BF16, FP8, INT8, 4-bit; not 3.1 or 8B.
 _BITS = re.compile(
     r"(?<![a-z])(?:iq|tq|q|bf|fp|f|mxfp|nvfp|nf|int|w)_?(?P<a>\d+)|(?P<b>\d+)[ _-]?bit"
 )
+
+
+def fallen_back(kind: str | None, stored_as: Mapping[str, float]) -> str | None:
+    """Say what most weights of a file are stored as, where that has other bits than its type.
+
+    llama.cpp stores tensors whose rows do not divide by a type's block (256 weights for K-quants)
+    in another type: a file that says Q4_K_M can be one of Q5_0 for the most part.
+
+    Args:
+        kind: the type that the file says it is, or that it was asked to be.
+        stored_as: the share of the weights in each type of tensor.
+    """
+    bits, most = bits_of(kind), max(stored_as, key=lambda one: stored_as[one], default=None)
+    if bits is None or most is None or bits_of(most) in (bits, None):
+        return None
+    return f"{100 * stored_as[most]:.0f} % {most}"
 
 
 def bits_of(name: str | None) -> float | None:

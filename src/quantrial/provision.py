@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quantrial.commands import opened
+from quantrial.errors import QuantrialWarning
+from quantrial.precision import fallen_back
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from quantrial.running.fetch import FetchListener, Missing
     from quantrial.study import Study
@@ -73,13 +76,17 @@ def fetch_file(model: str, *, listener: FetchListener | None = None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Quantized:
-    """A model file in a type, made from another one."""
+    """A model file in a type, made from another one.
+
+    `stored_as` is the share of the weights that each type of tensor holds, the largest first.
+    """
 
     path: Path
     quantization: str
     bytes: int
     sha256: str
     source_sha256: str
+    stored_as: Mapping[str, float]
 
 
 def quantize(
@@ -98,6 +105,7 @@ def quantize(
             type.
     """
     from quantrial.engines.cache import file_sha256
+    from quantrial.engines.gguf_file import read_header
     from quantrial.engines.model_files import resolve
     from quantrial.engines.quantizing import quantize_model
 
@@ -105,5 +113,15 @@ def quantize(
     digest, made = file_sha256(source), []
     for kind in dict.fromkeys(one.upper() for one in types):
         path = quantize_model(source, kind, Path(out))
-        made.append(Quantized(path, kind, path.stat().st_size, file_sha256(path), digest))
+        stored_as = read_header(path).stored_as
+        if stored := fallen_back(kind, stored_as):
+            warnings.warn(
+                f"{path.name} was written as {kind}, and its weights are {stored}: tensors whose "
+                "rows do not divide by the blocks of a type are stored in another one",
+                QuantrialWarning,
+                stacklevel=2,
+            )
+        made.append(
+            Quantized(path, kind, path.stat().st_size, file_sha256(path), digest, stored_as)
+        )
     return tuple(made)

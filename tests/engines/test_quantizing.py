@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import json
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,14 +17,19 @@ import pytest
 from quantrial import provision
 from quantrial.assay import arm_checks
 from quantrial.cli import main
+from quantrial.engines import Request
 from quantrial.engines.cache import file_sha256
 from quantrial.engines.gguf_file import read_header
-from quantrial.engines.model_files import describe_file
-from quantrial.errors import ModelFileError
+from quantrial.engines.llamacpp import LlamaCppEngine
+from quantrial.engines.model_files import describe_file, resolve
+from quantrial.engines.requantize import made_file
+from quantrial.errors import ModelFileError, QuantrialWarning
+
+WriteGguf = Callable[..., Path]
 
 
 @pytest.fixture
-def source(tmp_path: Path, write_gguf: Callable[..., Path], own_cache: Path) -> Path:
+def source(tmp_path: Path, write_gguf: WriteGguf, own_cache: Path) -> Path:
     rng = np.random.default_rng(3)
     weights = {"w": rng.normal(size=(8, 64)).astype(np.float32)}
     return write_gguf(tmp_path / "tiny.F32.gguf", weights, general__file_type=0)
@@ -71,7 +80,7 @@ def test_k_quants_without_a_tool_say_what_writes_them(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setitem(__import__("sys").modules, "llama_cpp", None)
+    monkeypatch.setitem(sys.modules, "llama_cpp", None)
     with pytest.raises(
         ModelFileError, match=r"Q4_K_M is written by `llama-quantize`.*quantrial\[quantize\]"
     ):
@@ -87,13 +96,15 @@ def tool(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_llama_quantize_writes_what_is_not_written_here(
-    source: Path, tmp_path: Path, write_gguf: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    source: Path, tmp_path: Path, write_gguf: WriteGguf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # 15 is MOSTLY_Q4_K_M in llama.h; tensors fall back where rows do not divide
     weights = {"w": np.zeros((1, 256), np.float32)}
     answer = write_gguf(tmp_path / "answer.gguf", weights, general__file_type=15)
     tool(tmp_path, f'echo "$@" > {tmp_path}/asked; cp {answer} "$3"', monkeypatch)
-    [one] = provision.quantize(str(source), ["q4_k_m"], out=tmp_path / "out")
+    with pytest.warns(QuantrialWarning, match="written as Q4_K_M, and its weights are 100 % F32"):
+        [one] = provision.quantize(str(source), ["q4_k_m"], out=tmp_path / "out")
+    assert one.stored_as == {"F32": 1.0}
     asked = (tmp_path / "asked").read_text().split()
     assert asked[0] == "--allow-requantize"
     assert asked[1] == str(source)
@@ -113,6 +124,86 @@ def test_a_tool_that_fails_or_writes_something_else_leaves_nothing(
     with pytest.raises(ModelFileError, match="llama-quantize wrote F32 where Q4_K_M was asked for"):
         provision.quantize(str(source), ["Q4_K_M"], out=tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+PACKAGE = """
+import ctypes, os, shutil, sys
+LLAMA_FTYPE_MOSTLY_Q4_K_M = 15
+class _Params(ctypes.Structure):
+    _fields_ = [("ftype", ctypes.c_int), ("allow_requantize", ctypes.c_bool)]
+llama_model_quantize_default_params = _Params
+def llama_model_quantize(source, target, params):
+    params = params._obj
+    assert (params.ftype, params.allow_requantize) == (15, True)
+    os.write(2, b"llama_model_loader: " * 999)  # native code does not go through Python
+    if b"aborts" in source:
+        os.abort()
+    shutil.copy(ANSWER, target.decode())
+    return 0
+"""
+
+
+@pytest.fixture
+def package(tmp_path: Path, write_gguf: WriteGguf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for llama-cpp-python, and no llama-quantize."""
+    weights = {"w": np.zeros((1, 256), np.float32)}
+    answer = write_gguf(tmp_path / "answer.gguf", weights, general__file_type=15)
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    (folder / "llama_cpp.py").write_text(PACKAGE.replace("ANSWER", repr(str(answer))))
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delitem(sys.modules, "llama_cpp", raising=False)
+
+
+@pytest.mark.usefixtures("package")
+def test_the_package_writes_in_a_process_of_its_own_and_its_chatter_is_kept_back(
+    source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.warns(QuantrialWarning, match="100 % F32"):
+        [one] = provision.quantize(str(source), ["Q4_K_M"], out=tmp_path / "out")
+    record = json.loads((tmp_path / "out" / f"{one.path.name}.json").read_text())
+    assert record["by"] == "llama-cpp-python"
+    assert capfd.readouterr().err == ""
+    assert "llama_cpp" not in sys.modules
+    with pytest.raises(ModelFileError, match="could not write Q9_X: it knows no type Q9_X"):
+        provision.quantize(str(source), ["Q9_X"], out=tmp_path / "out")
+    doomed = source.rename(source.with_name("aborts.gguf"))
+    with pytest.raises(ModelFileError, match=r"could not write Q4_K_M \(signal 6\): .*loader"):
+        provision.quantize(str(doomed), ["Q4_K_M"], out=tmp_path / "out")
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        one.path.name,
+        f"{one.path.name}.json",
+    }
+
+
+def test_by_hand_a_file_says_what_its_weights_are_stored_as(
+    tmp_path: Path, write_gguf: WriteGguf
+) -> None:
+    """Of 1,000 weights 640 are F16 and 360 F32."""
+    weights = {"a": np.zeros((10, 64), np.float16), "b": np.zeros((36, 10), np.float32)}
+    path = write_gguf(tmp_path / "m.gguf", weights, general__file_type=1)
+    assert describe_file(path).stored_as == {"F16": 0.64, "F32": 0.36}
+
+
+def test_k_quants_of_the_real_tool_run_and_say_what_they_are_stored_as(
+    demo: str, tmp_path: Path, shared_cache: Path
+) -> None:
+    """Rows of 576 weights do not divide by 256: llama.cpp stores those tensors as Q5_0."""
+    if shutil.which("llama-quantize") is None and importlib.util.find_spec("llama_cpp") is None:
+        pytest.skip("needs `llama-quantize` on the PATH, or the extra `quantize`")
+    f16 = made_file(resolve(demo, Path()), "F16", None)
+    with pytest.warns(QuantrialWarning, match=r"written as Q4_K_M, and its weights are 58 % Q5_0"):
+        [one] = provision.quantize(str(f16), ["Q4_K_M"], out=tmp_path)
+    assert {"Q5_0", "Q4_K", "Q6_K", "Q8_0"} <= set(one.stored_as)
+    artifact = describe_file(one.path)
+    assert artifact.source_sha256 == file_sha256(f16)
+    with contextlib.closing(
+        LlamaCppEngine(str(one.path), {"threads": 1, "context": 256})
+    ) as engine:
+        reply = engine.ask(Request(text="The capital of France is", max_tokens=8))
+        assert "Paris" in reply.output
 
 
 def test_the_command_prints_lines_for_the_study(

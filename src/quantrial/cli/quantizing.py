@@ -48,4 +48,10 @@ def quantize(
         return
     line("arms:")
     for one in made:
-        line(f"  {one.quantization.lower()}: {{model: {one.path}}}  # {show.size(one.bytes)}")
+        kinds = ", ".join(
+            f"{100 * share:.0f} % {kind}" for kind, share in one.stored_as.items() if share >= 0.005
+        )
+        line(
+            f"  {one.quantization.lower()}: {{model: {one.path}}}  "
+            f"# {show.size(one.bytes)}: {kinds}"
+        )

@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 class Artifact:
     """What an arm runs on; None where the engine cannot tell. `context`: prompt and answer.
 
-    `kv_bytes` is what the keys and values of a full context take in memory, over all slots.
-    `one_at_a_time` says that the engine holds one such model in memory: asking another arm of it
-    unloads this one; `resident` that the model is in memory already, or on another machine, and
-    takes none of what is free here. `details` is what else the engine reports of its model; no
-    path, no secret.
+    `stored_as` is the share of the weights in each type of tensor, the largest first: a file of
+    one type holds tensors of several. `kv_bytes` is what the keys and values of a full context take
+    in memory, over all slots. `one_at_a_time` says that the engine holds one such model in memory:
+    asking another arm of it unloads this one; `resident` that the model is in memory already, or on
+    another machine, and takes none of what is free here. `details` is what else the engine reports
+    of its model; no path, no secret.
     """
 
     model: str
@@ -32,6 +33,7 @@ class Artifact:
     derived_from: str | None = None
     source_sha256: str | None = None
     source_quantization: str | None = None
+    stored_as: Mapping[str, float] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     kv_bytes: int | None = None
     one_at_a_time: bool = False

@@ -106,12 +106,18 @@ class Header:
         return sum(tensor.elements for tensor in self.tensors)
 
     @property
-    def dominant_type(self) -> str:
-        """The type that most weights are stored in."""
+    def stored_as(self) -> dict[str, float]:
+        """The share of all weights that each type of tensor holds, the largest first."""
         weights: Counter[str] = Counter()
         for tensor in self.tensors:
             weights[tensor.type.name] += tensor.elements
-        return weights.most_common(1)[0][0] if weights else "none"
+        total = max(self.parameters, 1)
+        return {kind: round(n / total, 4) for kind, n in weights.most_common()}
+
+    @property
+    def dominant_type(self) -> str:
+        """The type that most weights are stored in."""
+        return next(iter(self.stored_as), "none")
 
     @property
     def quantization(self) -> str:

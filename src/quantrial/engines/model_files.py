@@ -80,6 +80,7 @@ def describe_file(path: Path, *, cells: int | None = None, bytes_each: float = 2
         derived_from=made.source if made else None,
         source_sha256=made.source_sha256 if made else None,
         source_quantization=made.source_quantization if made else None,
+        stored_as=header.stored_as,
         kv_bytes=(
             None if cells is None else kv_cache_bytes(header.value, cells, bytes_each=bytes_each)
         ),

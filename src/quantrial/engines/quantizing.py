@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import shutil
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,6 +21,9 @@ from quantrial.errors import ModelFileError
 
 SCHEMA = "quantrial.made/1"
 TOOL = "llama-quantize"
+PACKAGE = "llama-cpp-python"
+# a process of its own: native code writes thousands of lines to stderr, and may abort
+_WORKER = (sys.executable, "-P", "-m", "quantrial.engines.quantizing_worker")
 _OWN = ("F16", "Q8_0", "Q5_0", "Q4_0")
 _KEPT = 300  # characters of a tool's last words
 
@@ -127,16 +132,15 @@ def _writer(kind: str) -> tuple[str, Callable[[Path, Path], None]]:
     if kind in _OWN:
         return "gguf", lambda source, target: _write_own(source, target, kind)
     if (tool := shutil.which(TOOL)) is not None:
-        return TOOL, lambda source, target: _run_tool(tool, source, target, kind)
-    try:
-        import llama_cpp
-    except ImportError:
+        command = (tool, "--allow-requantize")
+        return TOOL, lambda source, target: _run(command, TOOL, source, target, kind)
+    if importlib.util.find_spec("llama_cpp") is None:
         raise ModelFileError(
             f"{kind} is written by `{TOOL}`, which is not on the PATH (it comes with llama.cpp), "
             "or by the package llama-cpp-python: `pip install 'quantrial[quantize]'`; without them "
             f"there is {', '.join(_OWN)}"
-        ) from None
-    return "llama-cpp-python", lambda source, target: _run_package(llama_cpp, source, target, kind)
+        )
+    return PACKAGE, lambda source, target: _run(_WORKER, PACKAGE, source, target, kind)
 
 
 def _write_own(source: Path, target: Path, kind: str) -> None:
@@ -144,31 +148,19 @@ def _write_own(source: Path, target: Path, kind: str) -> None:
         write_requantized(source, file, kind, None)
 
 
-def _run_tool(tool: str, source: Path, target: Path, kind: str) -> None:
-    done = subprocess.run(
-        [tool, "--allow-requantize", str(source), str(target), kind],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-    )
+def _run(command: Sequence[str], by: str, source: Path, target: Path, kind: str) -> None:
+    try:
+        done = subprocess.run(
+            [*command, str(source), str(target), kind],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+    except OSError as exc:
+        raise ModelFileError(f"{by} cannot be started ({exc.strerror or exc})") from exc
     if done.returncode or not target.exists():
         last = (done.stderr or done.stdout).decode("utf-8", "replace").strip()[-_KEPT:]
+        how = f" (signal {-done.returncode})" if done.returncode < 0 else ""
         raise ModelFileError(
-            f"{TOOL} could not write {kind}: {' '.join(last.split())}", path=source
+            f"{by} could not write {kind}{how}: {' '.join(last.split())}", path=source
         )
-
-
-def _run_package(llama_cpp: object, source: Path, target: Path, kind: str) -> None:
-    import ctypes
-
-    code = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{kind}", None)
-    if code is None:
-        raise ModelFileError(f"llama-cpp-python knows no type {kind}", path=source)
-    params = llama_cpp.llama_model_quantize_default_params()  # type: ignore[attr-defined]
-    params.ftype = code
-    params.allow_requantize = True
-    failed = llama_cpp.llama_model_quantize(  # type: ignore[attr-defined]
-        str(source).encode(), str(target).encode(), ctypes.byref(params)
-    )
-    if failed or not target.exists():
-        raise ModelFileError(f"llama-cpp-python could not write {kind}", path=source)
