@@ -251,3 +251,25 @@ def test_no_phase_without_a_section(study: Study) -> None:
     assert speed_phase(study.model_copy(update={"speed": None}), []) is None
     empty = told(study, [])
     assert (empty["calls"], empty["status"]) == (0, "unfinished")
+
+
+def test_blocks_in_turn_by_hand(study: Study) -> None:
+    found = told(study, TWO_BLOCKS)["blocks_in_turn"]
+    # f16: 10 tokens in 2 s and in 4 s, 20 in 6 s over both; q4_0: in 1 s and in 3 s, 20 in 4 s
+    assert [(one["arm"], one["block"]) for one in found] == [
+        *(("f16", 0), ("f16", 1)),
+        *(("q4_0", 0), ("q4_0", 1)),
+    ]
+    assert [one["pace"] for one in found] == pytest.approx([1.5, 0.75, 2.0, 2 / 3])
+
+
+def test_peaks_are_told_apart_by_start(study: Study) -> None:
+    def held(block: int, peak: int, load: float | None) -> SpeedRecord:
+        kind = "measured" if load is None else "warm_up"
+        one = call("f16", block, 1.0, kind=kind, machine=QUIET | {"memory_peak_bytes": peak})
+        return replace(one, timing=dict(one.timing) | {"load": load})
+
+    records = [held(0, 10, 1.0), held(0, 40, None), held(1, 20, 1.0), held(1, 30, None)]
+    found = told(study, [*records, call("q4_0", 0, 1.0)])["arms"]["f16"]
+    assert found["memory_peaks_bytes"] == [40, 30]
+    assert found["memory_peak_bytes"] == 40

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import struct
 from typing import Any
@@ -194,7 +195,7 @@ def test_the_timeline_holds_every_window_and_the_loads(trial: Trial) -> None:
     windows[0] |= {"loads": 3, "load_seconds": 12.5}
     svg = charts.draw(summary)["timeline"]
     assert any("3 loads, 12.50 s in all" in one for one in labels(svg))
-    assert any("ticks at the bottom" in one for one in texts(svg))
+    assert any("ticks: models loaded" in one for one in texts(svg))
 
 
 def test_what_a_study_does_not_have_is_not_drawn(trial: Trial) -> None:
@@ -248,3 +249,51 @@ def test_what_is_dominated_is_said_in_words(trial: Trial) -> None:
     timed(summary, {})
     assert "speeds are read off their answers" in tradeoff_plot(summary, "throughput").caption
     assert "the size of an arm's file" in tradeoff_plot(summary, "memory").caption
+
+
+LONG = {
+    "f16": "a-long-family-name-fp16",
+    "q8_0": "a-long-family-name-q8_0",
+    "q4_0": "a-long-name-q4",
+}
+
+
+def test_long_names_stand_slanted_and_whole(trial: Trial, plots: dict[str, str]) -> None:
+    summary = json.loads(
+        re.sub(r'"(f16|q8_0|q4_0)"', lambda one: f'"{LONG[one[1]]}"', json.dumps(trial.summary))
+    )
+    drawn = charts.draw(summary)
+    for name in ("flips", "strata"):
+        assert "rotate(325)" in drawn[name]
+        assert "rotate(325)" not in plots[name]
+        assert LONG["q4_0"] in texts(drawn[name])
+    # boxes of the flow are as wide as what stands in them
+    assert "f16" in texts(plots["flow"])
+    assert LONG["q8_0"] in texts(drawn["flow"])
+
+
+def test_the_timeline_follows_the_blocks_of_the_speed_phase(trial: Trial) -> None:
+    summary = trial.copied()
+    summary["speed_phase"] = {
+        "blocks_in_turn": [
+            {
+                "arm": arm,
+                "block": block,
+                "started_at": f"2026-01-01T00:0{block}:00.000Z",
+                "pace": 1.0 + block / 10,
+                "load_seconds": 2.5 if block == 0 else 0.0,
+                "paused_seconds": 30.0 if (arm, block) == ("f16", 1) else 0.0,
+            }
+            for block in (0, 1, 3)
+            for arm in ("f16", "q8_0")
+        ]
+    }
+    svg = charts.draw(summary)["timeline"]
+    said = labels(svg)
+    assert "q8_0, block 4: 1.30× its mean speed" in said
+    assert (
+        "f16, block 2: 1.10× its mean speed, after 30.00 s of waiting for a quiet machine" in said
+    )
+    assert "q8_0, block 1: loaded in 2.50 s" in said
+    assert sum("loaded in" in one for one in said) == 2
+    assert "4 blocks from 2026-01-01 00:00:00 UTC; ticks: models loaded" in texts(svg)

@@ -85,3 +85,25 @@ def empty(title: Any, words: str) -> Any:
     return note.encode(x=alt.value(0), y=alt.value(10), text="words:N").properties(
         width=WIDTH, height=20, title=title
     )
+
+
+def text_width(texts: Sequence[str], *, size: int = 12, bold: bool = False) -> int:
+    """Estimate how wide the widest of some texts is drawn, in pixels; a little too much."""
+    return round(max((len(text) for text in texts), default=0) * size * (0.62 if bold else 0.56))
+
+
+def top_axis(names: Sequence[str], side: int) -> Any:
+    """Make the axis over the columns of a matrix; names wider than a column stand slanted."""
+    import altair as alt
+
+    slanted = text_width(names) > side - 4
+    return alt.Axis(
+        orient="top",
+        domain=False,
+        ticks=False,
+        labelAngle=-35 if slanted else 0,
+        labelAlign="left" if slanted else "center",
+        labelBaseline="bottom",
+        labelLimit=190,
+        labelPadding=2,
+    )

@@ -99,7 +99,7 @@ def _forest(summary: Document, task: str) -> Any:
             domain=False,
             ticks=False,
             labelFontSize=12,
-            labelLimit=110,
+            labelLimit=150,
             labelPadding=8,
             minExtent=48,
         ),

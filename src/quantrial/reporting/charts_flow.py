@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from quantrial.reporting.chart_style import INK, MUTED, PAPER
+from quantrial.reporting.chart_style import INK, MUTED, PAPER, text_width
 from quantrial.reporting.formatting import clean, count, plural
 
 Document = Mapping[str, Any]
@@ -20,7 +20,8 @@ def flow(summary: Document, task: str) -> Any:
 
     part = summary["tasks"][task]
     arms = list(summary["arms"])
-    width = len(arms) * _BOX + (len(arms) - 1) * _GAP
+    side = max(_BOX, text_width([clean(arm) for arm in arms], bold=True) + 8)
+    width = len(arms) * side + (len(arms) - 1) * _GAP
     told = part["flow"]
     items = told["planned"] // len(arms) if arms else 0
     faults = told.get("faults") or {}
@@ -31,12 +32,12 @@ def flow(summary: Document, task: str) -> Any:
     ]  # fmt: skip
     lines, tall = [], 4 * _LINE + 14
     for i, arm in enumerate(arms):
-        left = i * (_BOX + _GAP)
-        middle = left + _BOX / 2
+        left = i * (side + _GAP)
+        middle = left + side / 2
         n = _answered(part, arm)
         lost = faults.get(arm)
         said = [clean(arm), f"answered: {count(n)}", *_lost(items - n, lost)]
-        boxes.append(_box(left, left + _BOX, below, below + tall, said))
+        boxes.append(_box(left, left + side, below, below + tall, said))
         lines.append({"x": middle, "y": _TOP, "x2": middle, "y2": below})
         lines.append({"x": middle, "y": below + tall, "x2": middle, "y2": below + tall + _BETWEEN})
     end = below + tall + _BETWEEN

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from quantrial.reporting.chart_style import GRID, INK, MUTED
+from quantrial.reporting.chart_style import GRID, INK, MUTED, text_width, top_axis
 from quantrial.reporting.charts_paired import CELL_INK
 from quantrial.reporting.formatting import clean, count, p_value, points, points_interval
 from quantrial.reporting.words import endpoint, error_class
@@ -15,19 +15,24 @@ Document = Mapping[str, Any]
 # a loss is orange and a gain blue; the number in each cell carries the sign
 _SCALE = ["#e8865a", "#ffffff", "#7fb3dc"]
 _MOST_VALUES = 40
+_LABEL, _LINE = 190, 68  # pixels of a label, characters of a line
+_ROOM = 400  # pixels beside each other
 
 
 def strata(summary: Document) -> list[Any]:
     """Draw the difference from the reference in each stratum, under its test of interaction."""
-    return [
-        _heat(summary, task, key, table)
+    shown = [
+        (task, key, table)
         for task, part in summary["tasks"].items()
         for key, table in part["strata"].items()
         if 1 < len(table) <= _MOST_VALUES
     ]
+    # the same for every panel, so that they stand under each other
+    extent = min(_LABEL, text_width([clean(value) for _, _, table in shown for value in table]))
+    return [_heat(summary, *one, extent) for one in shown]
 
 
-def _heat(summary: Document, task: str, key: str, table: Document) -> Any:
+def _heat(summary: Document, task: str, key: str, table: Document, extent: int) -> Any:
     import altair as alt
 
     part, reference = summary["tasks"][task], summary["reference"]
@@ -47,8 +52,8 @@ def _heat(summary: Document, task: str, key: str, table: Document) -> Any:
     tests = [one for one in part.get("heterogeneity") or () if one["key"] == key]
     lines = [f"{task}, by {key}: {endpoint(part['primary'])}, difference from {reference} in pp"]
     if tests:
-        said = "; ".join(f"{one['candidate']} {_p(one['p_adjusted'])}" for one in tests)
-        lines.append(f"vary over {key}? {said}")
+        said = [f"{one['candidate']} {_p(one['p_adjusted'])}" for one in tests]
+        lines += _wrapped([f"vary over {key}? {said[0]}", *said[1:]])
     title = alt.TitleParams(clean(f"{part['workload']}"), subtitle=[clean(one) for one in lines])
     if not cells:
         from quantrial.reporting.chart_style import empty
@@ -56,18 +61,21 @@ def _heat(summary: Document, task: str, key: str, table: Document) -> Any:
         return empty(title, "No difference can be told.")
     most = max(10.0, *(abs(cell["difference"]) for cell in cells))
     arms = [arm for arm in summary["arms"] if any(cell["arm"] == arm for cell in cells)]
+    side = min(84, int(300 / len(arms)))
     base = alt.Chart(alt.InlineData(values=cells))
     x = alt.X(
         "arm:N",
         title=None,
         sort=arms,
-        axis=alt.Axis(orient="top", labelAngle=0, domain=False, ticks=False, labelLimit=90),
+        axis=top_axis(arms, side),
     )
     y = alt.Y(
         "value:N",
         title=None,
         sort=None,
-        axis=alt.Axis(domain=False, ticks=False, labelLimit=150, labelPadding=8),
+        axis=alt.Axis(
+            domain=False, ticks=False, labelLimit=_LABEL, labelPadding=8, minExtent=extent + 8
+        ),
     )
     scale = alt.Scale(domain=[-most, 0, most], range=_SCALE, interpolate="rgb")
     boxes = base.mark_rect(aria=True, stroke=GRID).encode(
@@ -75,9 +83,20 @@ def _heat(summary: Document, task: str, key: str, table: Document) -> Any:
     )
     texts = base.mark_text(fontSize=12, color=CELL_INK).encode(x=x, y=y, text="text:N")
     rows = len({cell["value"] for cell in cells})
-    return alt.layer(boxes, texts).properties(
-        width=min(84, int(300 / len(arms))) * len(arms), height=28 * rows, title=title
-    )
+    return alt.layer(boxes, texts).properties(width=side * len(arms), height=28 * rows, title=title)
+
+
+def _wrapped(parts: Sequence[str]) -> list[str]:
+    """Join parts by semicolons, in lines that a plot has room for."""
+    lines = [parts[0]]
+    for part in parts[1:]:
+        joined = f"{lines[-1]}; {part}"
+        if len(joined) <= _LINE:
+            lines[-1] = joined
+        else:
+            lines[-1] += ";"
+            lines.append(part)
+    return lines
 
 
 def _p(value: float | None) -> str:
@@ -106,11 +125,17 @@ def _classes(summary: Document, task: str, told: Mapping[str, Document]) -> Any:
     part = summary["tasks"][task]
     kinds = list(dict.fromkeys(kind for one in told.values() for kind in one["classes"]))
     most = max(1, *(_errors(one, kind) for one in told.values() for kind in kinds))
+    width = max(82, text_width([clean(arm) for arm in told], bold=True))
+    columns = max(1, _ROOM // (width + 14))
     panels = [
-        _arm(arm, one, kinds, most, first=i == 0) for i, (arm, one) in enumerate(told.items())
+        _arm(arm, one, kinds, most, width=width, first=i % columns == 0)
+        for i, (arm, one) in enumerate(told.items())
+    ]
+    rows = [
+        alt.hconcat(*panels[i : i + columns], spacing=14) for i in range(0, len(panels), columns)
     ]
     title = alt.TitleParams(clean(f"{part['workload']}"), subtitle=f"{task}: errors by class")
-    return alt.hconcat(*panels, spacing=14, title=title)
+    return alt.vconcat(*rows, spacing=14, title=title)
 
 
 def _errors(one: Document, kind: str) -> int:
@@ -118,7 +143,9 @@ def _errors(one: Document, kind: str) -> int:
     return int(found["errors"]) if found else 0
 
 
-def _arm(arm: str, one: Document, kinds: Sequence[str], most: int, *, first: bool) -> Any:
+def _arm(
+    arm: str, one: Document, kinds: Sequence[str], most: int, *, width: int, first: bool
+) -> Any:
     import altair as alt
 
     rows = [
@@ -138,5 +165,5 @@ def _arm(arm: str, one: Document, kinds: Sequence[str], most: int, *, first: boo
     texts = base.mark_text(align="left", dx=4, fontSize=12, color=INK).encode(
         x=x, y=y, text="text:N"
     )
-    head = alt.TitleParams(clean(arm), fontSize=12, offset=4)
-    return alt.layer(bars, texts).properties(width=82, height=24 * len(kinds), title=head)
+    head = alt.TitleParams(clean(arm), fontSize=12, offset=4, frame="group")
+    return alt.layer(bars, texts).properties(width=width, height=24 * len(kinds), title=head)

@@ -16,6 +16,7 @@ from quantrial.reporting.chart_style import (
     TONES,
     WIDTH,
     empty,
+    top_axis,
 )
 from quantrial.reporting.formatting import clean, p_value, points_interval, size_of_points
 from quantrial.reporting.words import endpoint
@@ -60,7 +61,7 @@ def equivalence(summary: Document, task: str) -> Any:
             labelExpr="datum.value ? replace(format(datum.value, '+'), '-', '−') : '0'",
         ),
     )
-    axis = alt.Axis(domain=False, ticks=False, labelLimit=110, labelPadding=8, minExtent=48)
+    axis = alt.Axis(domain=False, ticks=False, labelLimit=150, labelPadding=8, minExtent=48)
     y = alt.Y("arm:N", title=None, sort=None, axis=axis)
     ends = [{"a": -margin, "b": margin}]
     band = alt.Chart(alt.InlineData(values=ends)).mark_rect(color=BAND)
@@ -133,9 +134,10 @@ def flips(summary: Document, task: str) -> Any:
     arms = [arm for arm in summary["arms"] if any(arm in (c["of"], c["to"]) for c in cells)]
     most = max(cell["count"] for cell in cells)
     base = alt.Chart(alt.InlineData(values=cells))
-    axis = alt.Axis(domain=False, ticks=False, labelAngle=0, labelLimit=90, orient="top")
-    x = alt.X("to:N", title="wrong", sort=arms, axis=axis)
-    y = alt.Y("of:N", title="right", sort=arms, axis=alt.Axis(domain=False, ticks=False))
+    side = min(64, int((WIDTH + 60) / len(arms)))
+    x = alt.X("to:N", title="wrong", sort=arms, axis=top_axis(arms, side))
+    rows = alt.Axis(domain=False, ticks=False, labelLimit=190)
+    y = alt.Y("of:N", title="right", sort=arms, axis=rows)
     boxes = base.mark_rect(aria=True, stroke=GRID).encode(
         x=x,
         y=y,
@@ -149,7 +151,6 @@ def flips(summary: Document, task: str) -> Any:
     counts = base.mark_text(fontSize=13, fontWeight="bold", color=CELL_INK).encode(
         x=x, y=y, text="count:Q"
     )
-    side = min(64, int((WIDTH + 60) / len(arms)))
     return alt.layer(boxes, counts).properties(
         width=side * len(arms), height=min(36, side) * len(arms), title=title
     )

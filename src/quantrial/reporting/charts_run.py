@@ -2,34 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from quantrial.reporting.chart_style import GRID, HEIGHT, INK, LINES, MUTED, PAPER, WIDTH
-from quantrial.reporting.formatting import clean, count, moment, ratio, seconds
+from quantrial.reporting.chart_style import HEIGHT, INK, LINES, MUTED, PAPER, WIDTH
+from quantrial.reporting.formatting import clean, count, moment, plural, ratio, seconds
 
 Document = Mapping[str, Any]
+Dots = Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Panel:
+    """What is drawn over what: the dots, the words above, the axis from `first` to `last`."""
+
+    title: str
+    subtitle: str
+    axis: str
+    first: float
+    last: float
+    dots: Dots
 
 
 def timeline(summary: Document) -> list[Any]:
-    """Draw the pace of each arm over the order of calls, with loads of models below."""
-    import altair as alt
+    """Draw the pace of each arm over the calls for answers, then over the blocks of speed calls."""
+    panels = (_answers(summary), _speed_phase(summary))
+    return [_drawn(summary, panel) for panel in panels if panel is not None]
 
+
+def _answers(summary: Document) -> _Panel | None:
     told = summary.get("timeline")
     dots = [dot for one in told["windows"] if (dot := _dot(one))] if told else []
     if not told or not dots:
-        return []
-    arms = [arm for arm in summary["arms"] if any(dot["arm"] == arm for dot in dots)]
+        return None
+    first = min(one["started_at"] for one in told["windows"])
+    return _Panel(
+        "Answers",
+        f"{plural(told['calls'], 'call')} from {clean(moment(first))}{_loads(dots)}",
+        "place in the order of calls",
+        0,
+        told["calls"],
+        dots,
+    )
+
+
+def _speed_phase(summary: Document) -> _Panel | None:
+    told = (summary.get("speed_phase") or {}).get("blocks_in_turn") or ()
+    if not told:
+        return None
+    dots = [_block(one) for one in told]
+    first, last = min(dot["at"] for dot in dots), max(dot["at"] for dot in dots)
+    started = clean(moment(min(one["started_at"] for one in told)))
+    return _Panel(
+        "Speed phase",
+        f"{plural(last - first + 1, 'block')} from {started}{_loads(dots)}",
+        "block of calls of fixed lengths",
+        first - 0.5,
+        last + 0.5,
+        dots,
+    )
+
+
+def _loads(dots: Dots) -> str:
+    return "; ticks: models loaded" if any(dot["loads"] for dot in dots) else "; no load in between"
+
+
+def _drawn(summary: Document, panel: _Panel) -> Any:
+    import altair as alt
+
+    arms = [arm for arm in summary["arms"] if any(dot["arm"] == arm for dot in panel.dots)]
     styles = {arm: _style(summary, arms, arm) for arm in arms}
-    for dot in dots:
-        dot["colour"] = styles[dot["arm"]][0]
+    dots = [dot | {"colour": styles[dot["arm"]][0]} for dot in panel.dots]
     low = min(0.8, *(dot["pace"] for dot in dots))
     high = max(1.2, *(dot["pace"] for dot in dots))
     x = alt.X(
         "at:Q",
-        title="place in the order of calls",
-        scale=alt.Scale(domain=[0, told["calls"]], nice=False),
-        axis=alt.Axis(tickCount=5, grid=False, format=",d"),
+        title=panel.axis,
+        scale=alt.Scale(domain=[panel.first, panel.last], nice=False),
+        axis=alt.Axis(tickCount=5, tickMinStep=1, grid=False, format=",d"),
     )
     y = alt.Y(
         "pace:Q",
@@ -44,14 +95,13 @@ def timeline(summary: Document) -> list[Any]:
         own = alt.Chart(alt.InlineData(values=[dot for dot in dots if dot["arm"] == arm]))
         line = own.mark_line(color=colour, strokeWidth=1.5, strokeDash=dash, opacity=0.9)
         layers.append(line.encode(x=x, y=y))
-    base = alt.Chart(alt.InlineData(values=dots))
-    points = base.mark_point(
+    points = alt.Chart(alt.InlineData(values=dots)).mark_point(
         aria=True, filled=True, size=26, opacity=1, stroke=PAPER, strokeWidth=0.5
     )
     layers.append(
         points.encode(x=x, y=y, color=alt.Color("colour:N", scale=None), description="said:N")
     )
-    layers.append(_names(arms, styles))
+    layers += _names(arms, styles)
     loads = [dot for dot in dots if dot["loads"]]
     if loads:
         ticks = alt.Chart(alt.InlineData(values=loads)).mark_rule(
@@ -60,12 +110,8 @@ def timeline(summary: Document) -> list[Any]:
         layers.append(
             ticks.encode(x=x, y=alt.value(HEIGHT), y2=alt.value(HEIGHT - 9), description="load:N")
         )
-    first = min(one["started_at"] for one in told["windows"])
-    note = "ticks at the bottom: models were loaded" if loads else "no model was loaded in between"
-    title = alt.TitleParams(
-        "The run", subtitle=f"{count(told['calls'])} calls from {clean(moment(first))}; {note}"
-    )
-    return [alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=title)]
+    title = alt.TitleParams(panel.title, subtitle=panel.subtitle)
+    return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=title)
 
 
 def _dot(one: Document) -> dict[str, Any] | None:
@@ -83,6 +129,20 @@ def _dot(one: Document) -> dict[str, Any] | None:
     }
 
 
+def _block(one: Document) -> dict[str, Any]:
+    at = one["block"] + 1
+    waited = one["paused_seconds"]
+    return {
+        "arm": one["arm"],
+        "at": at,
+        "pace": one["pace"],
+        "loads": int(one["load_seconds"] > 0),
+        "said": f"{one['arm']}, block {count(at)}: {ratio(one['pace'])} its mean speed"
+        + (f", after {seconds(waited)} of waiting for a quiet machine" if waited else ""),
+        "load": f"{one['arm']}, block {count(at)}: loaded in {seconds(one['load_seconds'])}",
+    }
+
+
 def _style(summary: Document, arms: list[str], arm: str) -> tuple[str, list[int]]:
     if arm == summary["reference"]:
         return INK, [1, 0]
@@ -91,20 +151,25 @@ def _style(summary: Document, arms: list[str], arm: str) -> tuple[str, list[int]
     return colour, list(dash)
 
 
-def _names(arms: list[str], styles: Mapping[str, tuple[str, list[int]]]) -> Any:
+def _names(arms: list[str], styles: Mapping[str, tuple[str, list[int]]]) -> list[Any]:
     """Name the lines beside the plot, each with a piece of its line."""
     import altair as alt
 
-    rows = [
-        {"arm": clean(arm), "y": 12 + 22 * i, "colour": styles[arm][0], "grid": GRID}
-        for i, arm in enumerate(arms)
-    ]
-    names = alt.Chart(alt.InlineData(values=rows)).mark_text(
-        align="left", fontSize=12, fontWeight="bold"
-    )
-    return names.encode(
-        x=alt.value(WIDTH + 12),
-        y=alt.Y("y:Q", scale=None),
-        text="arm:N",
-        color=alt.Color("colour:N", scale=None),
-    )
+    layers: list[Any] = []
+    for i, arm in enumerate(arms):
+        colour, dash = styles[arm]
+        at = 12 + 24 * i
+        one = alt.Chart(alt.InlineData(values=[{"arm": clean(arm)}]))
+        piece = one.mark_rule(color=colour, strokeWidth=2, strokeDash=dash)
+        layers.append(
+            piece.encode(
+                x=alt.value(WIDTH + 12),
+                x2=alt.value(WIDTH + 36),
+                y=alt.value(at),
+            )
+        )
+        name = one.mark_text(
+            align="left", baseline="middle", fontSize=12, fontWeight="bold", color=colour
+        )
+        layers.append(name.encode(x=alt.value(WIDTH + 42), y=alt.value(at), text="arm:N"))
+    return layers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from quantrial.reporting.blocks import Plot
@@ -156,13 +156,23 @@ def _error_words(summary: Document) -> list[str]:
 
 def _timeline_words(summary: Document) -> str:
     told = summary.get("timeline") or {"calls": 0, "windows": []}
-    paces = [one for one in told["windows"] if one["pace"] is not None]
-    if not paces:
-        return ""
-    fast, slow = max(paces, key=_pace), min(paces, key=_pace)
+    blocks = (summary.get("speed_phase") or {}).get("blocks_in_turn") or []
+    number = len({one["block"] for one in blocks})
+    parts = (
+        (f"Answers: {plural(told['calls'], 'call')}", "stretch", told["windows"]),
+        (f"Speed phase: {plural(number, 'block')}", "block", blocks),
+    )
+    return " ".join(_extremes(*part) for part in parts if part[2])
+
+
+def _extremes(what: str, unit: str, paces: Sequence[Document]) -> str:
+    known = [one for one in paces if one["pace"] is not None]
+    if not known:
+        return f"{what}."
+    fast, slow = max(known, key=_pace), min(known, key=_pace)
     return (
-        f"{plural(told['calls'], 'call')}. The fastest stretch was {ratio(fast['pace'])} the mean "
-        f"speed of {fast['arm']}, the slowest {ratio(slow['pace'])} that of {slow['arm']}."
+        f"{what}; the fastest {unit} was {ratio(fast['pace'])} the mean speed of {fast['arm']}, "
+        f"the slowest {ratio(slow['pace'])} that of {slow['arm']}."
     )
 
 
