@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import quantrial
+from analysis.test_speed_phase import call
 from quantrial.errors import StudyError
 from studies import arm, read_lines, write_study
 
@@ -56,7 +57,12 @@ def test_a_run_beside_its_twin_shows_no_difference(first: Path, tmp_path: Path) 
             assert (one["reference"], one["candidate"], one["estimate"]) == ("one", "two", 0)
             (flips,) = part["flips"]
             assert (flips["harmful"], flips["beneficial"], flips["churn"]) == (0, 0, 0)
+            assert part["same_texts"] == {"two": part["items"]}
     assert found["differ"] == []
+    told = [one["text"] for one in found["changes"] if one["kind"] == "contrast"]
+    assert all(f"gave the same {n} answers, word for word" in one for n, one in zip(
+        [24, 12] * 3, told, strict=True
+    ))  # fmt: skip
 
 
 def test_the_contrast_of_a_changed_arm_by_hand(first: Path, tmp_path: Path) -> None:
@@ -105,6 +111,58 @@ def test_only_items_that_both_have_count(first: Path, tmp_path: Path) -> None:
     assert (part["items"], part["left_out"]) == (12, {"one": 12, "half": 0})
     assert primary(found, "q8_0", "sums")["n"] == 12
     assert "half and one have different margins on names; one's is used here." in found["differ"]
+
+
+PHASE = {"prompt_tokens": [20], "output_tokens": [11], "blocks": 2, "time_limit": 1.0}
+
+
+def with_speed(folder: Path, name: str, rates: dict[str, list[float]]) -> Path:
+    """Answer the small study and put a speed phase into its folder: seconds for ten tokens."""
+    study = write_study(folder / f"{name}-study", speed=PHASE)
+    run = folder / name
+    quantrial.run(study, out=run, speed=False)
+    lines = [
+        call(arm, block, seconds).to_json()
+        for arm, by_block in rates.items()
+        for block, seconds in enumerate(by_block)
+    ]
+    (run / "speed.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    return run
+
+
+def test_speeds_are_of_the_speed_phases_by_hand(tmp_path: Path) -> None:
+    # f16: 30 tokens in 6 s, then in 3 s; q8_0: in 3 s both times
+    before = with_speed(tmp_path, "one", {"f16": [1, 2, 3], "q8_0": [1, 1, 1], "q4_0": [1, 1, 1]})
+    after = with_speed(tmp_path, "two", {"f16": [1, 1, 1], "q8_0": [1, 1, 1], "q4_0": [3, 2, 4]})
+    found = quantrial.compare(before, after)
+    speeds = found["speeds"]
+    assert speeds["f16"]["two"]["rate"]["estimate"] == pytest.approx(2.0)
+    assert speeds["f16"]["two"]["lead"] is None
+    low, high = speeds["f16"]["two"]["rate"]["ci"]
+    assert low < 2.0 < high
+    # twice the reference's speed before, the same as its speed after
+    assert speeds["q8_0"]["two"]["rate"]["estimate"] == pytest.approx(1.0)
+    assert speeds["q8_0"]["two"]["lead"]["estimate"] == pytest.approx(0.5)
+    assert speeds["q4_0"]["two"]["lead"]["estimate"] == pytest.approx(0.5 / 3)
+    assert speeds["q4_0"]["two"]["lead"]["n"] == 6
+    told = [one["text"] for one in found["changes"] if one["kind"] == "speed"]
+    assert told[1].startswith("q8_0 in two decodes at 1.00 times (no interval) its speed in one")
+    assert "its speed relative to f16 is 0.50 times (" in told[1]
+    assert told[2].endswith("what it was: it lost.")
+    assert not any("of its answers" in one["text"] for one in found["changes"])
+
+
+def test_without_phases_of_the_same_lengths_speeds_are_of_the_answers(
+    first: Path, tmp_path: Path
+) -> None:
+    phased = with_speed(tmp_path, "two", {"f16": [1, 2], "q8_0": [1, 1], "q4_0": [1, 1]})
+    found = quantrial.compare(first, phased)
+    assert found["speeds"] == {}
+    said = "two and one have no speed phase of the same lengths; speeds are those of the answers."
+    assert said in found["differ"]
+    one = found["arms"]["q8_0"]["sums"]["answer_speed"]["two"]
+    assert one["ci"][0] < one["estimate"] < one["ci"][1]
+    assert any("the decoding speed, of its answers" in c["text"] for c in found["changes"])
 
 
 def test_three_runs_and_arms_that_not_all_have(first: Path, tmp_path: Path) -> None:

@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.commands import decided, score_run
-from quantrial.decision.words import counted, listed, points, ratio
+from quantrial.comparison_speed import Timed, answer_speeds, phase_speeds, told_with_interval
+from quantrial.comparison_speed import changes as speed_changes
+from quantrial.decision.words import counted, listed, points
 from quantrial.errors import StudyError
+from quantrial.running.speed_store import read_speed
 from quantrial.running.store import RunFolder
+from quantrial.study_speed import timed_arms
 
 if TYPE_CHECKING:
     from quantrial.analysis import TaskOutcomes
@@ -41,6 +45,7 @@ class _Run:
     decision: Mapping[str, Any]
     manifest: Manifest
     outcomes: Mapping[str, TaskOutcomes]
+    timed: Timed
 
 
 def compare(*runs: Path | str, methods: str | None = None) -> dict[str, Any]:
@@ -53,8 +58,9 @@ def compare(*runs: Path | str, methods: str | None = None) -> dict[str, Any]:
     Returns:
         `runs`: pick and standing of each; `differ`: what else differs between them, in words;
         `arms`: by arm and task the contrasts of runs (later minus first, negative is a loss) on
-        the items both have, flips, and ratios of speeds; `changes`: the same in words; `rows`: the
-        results of every run in one table.
+        the items both have, flips, and the ratio of speeds of the answers; `speeds`: by arm and
+        run the ratio of its decoding speeds, and of its leads on the reference, by speed phases;
+        `changes`: the same in words; `rows`: the results of every run in one table.
 
     Raises:
         StudyError: fewer than two runs, or they share no arm, task or item.
@@ -74,14 +80,18 @@ def compare(*runs: Path | str, methods: str | None = None) -> dict[str, Any]:
             f"{listed((run.label for run in opened[1:]), 'or')}",
             key="RUN",
         )
+    later = [run.timed for run in opened[1:]]
+    told = {arm: phase_speeds(arm, first.timed, later) for arm in arms}
+    speeds = {arm: found for arm, found in told.items() if found}
     return {
         "schema": COMPARISON_SCHEMA,
         "reference": first.label,
         "methods": methods or first.summary["methods"],
         "runs": {run.label: _standing(run) for run in opened},
         "differ": [said for run in opened[1:] for said in _differ(first, run)],
-        "changes": list(_changes(opened, arms)),
+        "changes": list(_changes(opened, arms, speeds)),
         "arms": arms,
+        "speeds": speeds,
         "rows": list(_rows(opened)),
     }
 
@@ -100,8 +110,9 @@ def _labelled(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
 
 def _open(label: str, path: Path) -> _Run:
     study, summary, decision = decided(path)
-    manifest = RunFolder(path).read_manifest()
-    return _Run(label, study, summary, decision, manifest, score_run(path))
+    folder = RunFolder(path)
+    timed = Timed(label, study, read_speed(folder, arms=timed_arms(study)))
+    return _Run(label, study, summary, decision, folder.read_manifest(), score_run(path), timed)
 
 
 def _standing(run: _Run) -> dict[str, Any]:
@@ -164,9 +175,25 @@ def _arm(arm: str, opened: Sequence[_Run], methods: str) -> dict[str, Any] | Non
             "primary": part["primary"],
             "endpoints": part["endpoints"],
             "flips": part["flips"],
-            "speed": _speeds(task, arm, having),
+            "same_texts": _same_texts(outcomes[task]),
+            "answer_speed": answer_speeds(
+                {name: outcomes[task].responses[name] for name in outcomes[task].arms},
+                alpha=study.alpha,
+            ),
         }
         for task, part in summary["tasks"].items()
+    }
+
+
+def _same_texts(scored: TaskOutcomes) -> dict[str, int]:
+    """Count the items that a run answered in the very words of the first run."""
+    first, *later = scored.arms
+    return {
+        name: sum(
+            a is not None and b is not None and a.output == b.output
+            for a, b in zip(scored.responses[first], scored.responses[name], strict=True)
+        )
+        for name in later
     }
 
 
@@ -186,20 +213,6 @@ def _other_words(runs: Sequence[_Run], task: str, arm: str, ids: set[str]) -> se
             if response is not None and response.item in ids:
                 shown.setdefault(response.item, set()).add(response.prompt_sha256)
     return {item for item, prompts in shown.items() if len(prompts) > 1}
-
-
-def _speeds(task: str, arm: str, having: Sequence[_Run]) -> dict[str, float | None]:
-    """Return each run's tokens a second, as a ratio to the first run's."""
-    rates = {
-        run.label: run.summary["speed"].get(task, {}).get(arm, {}).get("tokens_per_second")
-        for run in having
-    }
-    base = rates[having[0].label]
-    return {
-        label: rate / base if rate and base else None
-        for label, rate in rates.items()
-        if label != having[0].label
-    }
 
 
 def _differ(first: _Run, run: _Run) -> Iterator[str]:
@@ -235,6 +248,8 @@ def _differ(first: _Run, run: _Run) -> Iterator[str]:
         digests = [one.manifest.arms[arm].get("sha256") for one in (first, run)]
         if digests[0] != digests[1]:
             yield f"The file of {arm} is not the same in {both}."
+    if run.timed.lengths() != first.timed.lengths():
+        yield f"{both} have no speed phase of the same lengths; speeds are those of the answers."
     hosts = first.manifest.host, run.manifest.host
     changed = [words for key, words in _SHOWN.items() if hosts[0].get(key) != hosts[1].get(key)]
     if changed:
@@ -244,7 +259,9 @@ def _differ(first: _Run, run: _Run) -> Iterator[str]:
         yield f"{both} were made by different versions of quantrial."
 
 
-def _changes(opened: Sequence[_Run], arms: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _changes(
+    opened: Sequence[_Run], arms: Mapping[str, Any], speeds: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
     standings = {run.label: _standing(run)["pick"] for run in opened}
     if len(set(standings.values())) == 1:
         text = f"The pick is the same in every run: {next(iter(standings.values())) or 'none'}."
@@ -258,27 +275,35 @@ def _changes(opened: Sequence[_Run], arms: Mapping[str, Any]) -> Iterator[dict[s
             contrasts = part["endpoints"][part["primary"]]["contrasts"]
             for one in contrasts:
                 if one["reference"] == first.label:
-                    yield _told(arm, task, part, one)
+                    phased = one["candidate"] in speeds.get(arm, {})
+                    yield _told(arm, task, part, one, phased=phased)
+    yield from speed_changes(first.timed, speeds)
     for run in opened[1:]:
         yield from _verdicts(first, run)
 
 
-def _told(arm: str, task: str, part: Mapping[str, Any], one: Mapping[str, Any]) -> dict[str, Any]:
+def _told(
+    arm: str, task: str, part: Mapping[str, Any], one: Mapping[str, Any], *, phased: bool
+) -> dict[str, Any]:
+    """Say what changed in an arm; its speed where no speed phases tell of it (`phased`)."""
     low, high = one["ci"]
     interval = "no interval" if low is None else f"{points(low, unit='')} to {points(high)}"
     flips = next(
         f for f in part["flips"]
         if (f["reference"], f["candidate"]) == (one["reference"], one["candidate"])
     )  # fmt: skip
-    text = (
-        f"{arm} on {part['workload']}: {one['candidate']} against {one['reference']} "
-        f"{points(one['estimate'])} ({interval}) on {counted(one['n'], 'item')}: "
-        f"{(one['verdict'] or 'unknown').replace('_', '-')}; {flips['harmful']} answers newly "
-        f"wrong, {flips['beneficial']} newly right"
-    )
-    speed = part["speed"].get(one["candidate"])
+    text = f"{arm} on {part['workload']}: {one['candidate']} against {one['reference']} "
+    if part["same_texts"][one["candidate"]] == one["n"]:
+        text += f"gave the same {counted(one['n'], 'answer')}, word for word"
+    else:
+        text += (
+            f"{points(one['estimate'])} ({interval}) on {counted(one['n'], 'item')}: "
+            f"{(one['verdict'] or 'unknown').replace('_', '-')}; {flips['harmful']} answers newly "
+            f"wrong, {flips['beneficial']} newly right"
+        )
+    speed = None if phased else part["answer_speed"].get(one["candidate"])
     if speed is not None:
-        text += f"; {ratio(speed)} the speed"
+        text += f"; {told_with_interval(speed)} the decoding speed, of its answers"
     return {"kind": "contrast", "arm": arm, "task": task, "id": one["id"], "text": f"{text}."}
 
 

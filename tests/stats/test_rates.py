@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantrial.errors import InsufficientDataError, StatisticsError
-from quantrial.stats import drift, pooled_rate, rate_ratio
+from quantrial.stats import drift, pooled_rate, rate_ratio, ratio_between
 
 
 def test_ratio_and_interval_by_hand() -> None:
@@ -156,3 +156,59 @@ def test_coverage_where_blocks_go_on_until_it_is_narrow_against_simulation(sprea
         covered += found.interval.low <= true <= found.interval.high
     # three standard errors of a share of .935 in 800 runs are .026
     assert covered / runs >= 0.909
+
+
+def test_rates_of_independent_samples_by_hand() -> None:
+    # 40 in 6 s with a standard error of 1/6 (above), against the same blocks at double speed: the
+    # variances add to 1/18, on (1/18)^2 / (2 * (1/36)^2) = 2 degrees of freedom: 4.3027
+    found = ratio_between(([10, 30], [2, 4]), ([10, 30], [1, 2]))
+    assert found.estimate == pytest.approx(2.0)
+    half = 4.302653 * math.sqrt(1 / 18)
+    assert found.interval.low == pytest.approx(2 * math.exp(-half), rel=1e-5)
+    assert found.interval.high == pytest.approx(2 * math.exp(half), rel=1e-5)
+    assert found.n == 4
+
+
+def test_ratios_of_independent_samples_by_hand() -> None:
+    # the ratio of 1.5 above with its standard error of 1/6, in a sample where it is 3
+    pair = ([[10, 10], [20, 20]], [[2, 1], [4, 3]])
+    twice = ([[10, 20], [20, 40]], [[2, 1], [4, 3]])
+    found = ratio_between(pair, twice)
+    assert found.estimate == pytest.approx(2.0)
+    half = 4.302653 * math.sqrt(1 / 18)
+    assert found.interval.high == pytest.approx(2 * math.exp(half), rel=1e-5)
+
+
+def test_ratio_between_against_reference_of_welchs_test() -> None:
+    # with blocks of equal seconds and amounts that hardly vary, logarithms of the sums behave as
+    # means: the interval is Welch's on relative amounts
+    from scipy.stats import ttest_ind
+
+    rng = np.random.default_rng(5)
+    one, two = 100 * (1 + 1e-4 * rng.normal(size=9)), 100 * (1 + 3e-4 * rng.normal(size=5))
+    found = ratio_between((one, np.ones(9)), (two, np.ones(5)))
+    welch = ttest_ind(two / two.mean(), one / one.mean(), equal_var=False).confidence_interval()
+    assert math.log(found.interval.high / found.estimate) == pytest.approx(welch.high, rel=1e-3)
+
+
+def test_ratio_between_covers_against_simulation() -> None:
+    rng = np.random.default_rng(17)
+    inside, draws = 0, 1500
+    for _ in range(draws):
+        samples = []
+        for blocks, spread in ((8, 0.03), (12, 0.08)):
+            slow = np.exp(rng.normal(0, 0.2, (blocks, 1)))  # what slows a block slows both arms
+            seconds = slow * np.exp(rng.normal(0, spread, (blocks, 2))) * [1.0, 0.5]
+            samples.append((np.full((blocks, 2), 100.0), seconds))
+        found = ratio_between(*samples)
+        inside += found.interval.low <= 1.0 <= found.interval.high
+    # 95 % within three standard errors of the simulation
+    assert abs(inside / draws - 0.95) < 3 * math.sqrt(0.95 * 0.05 / draws)
+
+
+def test_ratio_between_says_nothing_without_repeats() -> None:
+    found = ratio_between(([10], [2]), ([10, 30], [1, 2]))
+    assert math.isnan(found.interval.low)
+    same = ratio_between(([10, 10], [2, 2]), ([10, 10], [1, 1]))
+    assert same.estimate == pytest.approx(2.0)
+    assert math.isnan(same.interval.high)

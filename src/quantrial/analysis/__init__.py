@@ -1,8 +1,9 @@
 """Analysis: from responses to the summary document."""
 
 from quantrial.analysis.methods import VERDICTS, Contrast, Methods, verdict
-from quantrial.analysis.outcomes import Flow, Panel, TaskOutcomes, score_task
-from quantrial.analysis.speed_phase import Standing, speed_phase, standing
+from quantrial.analysis.outcomes import Flow, Panel, TaskOutcomes, plain, score_task
+from quantrial.analysis.speed import Sums, answer_sums
+from quantrial.analysis.speed_phase import Standing, decode_sums, speed_phase, standing
 from quantrial.analysis.summary import SUMMARY_SCHEMA, summarise
 from quantrial.analysis.task_summary import pairs_of
 
@@ -14,8 +15,12 @@ __all__ = [
     "Methods",
     "Panel",
     "Standing",
+    "Sums",
     "TaskOutcomes",
+    "answer_sums",
+    "decode_sums",
     "pairs_of",
+    "plain",
     "score_task",
     "speed_phase",
     "standing",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from quantrial.stats import pooled_rate
@@ -15,6 +16,18 @@ if TYPE_CHECKING:
 # Blocks of one item are taken together to about this many, as for drifts; from fewer than this many
 # blocks an interval says little.
 _STRETCHES, _FEWEST = 24, 6
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What was done and how long it took, by `unit` (`blocks`, `stretches`, `answers`).
+
+    Each of shape (units,), or (units, arms) where several arms did it side by side.
+    """
+
+    amounts: Sequence[Any]
+    seconds: Sequence[Any]
+    unit: str
 
 
 def speed(responses: Sequence[Response | None], *, alpha: float = 0.05) -> dict[str, Any]:
@@ -28,12 +41,7 @@ def speed(responses: Sequence[Response | None], *, alpha: float = 0.05) -> dict[
     `unit` says which. Times are seconds; None where the engine does not say.
     """
     answered = [r for r in responses if r is not None]
-    timed = [
-        (r.block, tokens, seconds)
-        for r in answered
-        if (tokens := r.completion_tokens if r.decoded_tokens is None else r.decoded_tokens)
-        and (seconds := r.timing.get("decode"))
-    ]
+    timed = _timed(answered)
     decoded = [(tokens, seconds) for _, tokens, seconds in timed]
     read = [
         (tokens, seconds)
@@ -46,7 +54,7 @@ def speed(responses: Sequence[Response | None], *, alpha: float = 0.05) -> dict[
         "completion_tokens": sum(r.completion_tokens or 0 for r in answered),
         "prompt_tokens": sum(r.prompt_tokens or 0 for r in answered),
         "tokens_per_second": _pooled(decoded),
-        "tokens_per_second_interval": _interval(timed, alpha) if timed else None,
+        "tokens_per_second_interval": _interval(answer_sums(answered), alpha),
         "mean_tokens_per_second": statistics.fmean(t / s for t, s in decoded) if decoded else None,
         "prompt_tokens_per_second": _pooled(read),
         "seconds_per_answer": statistics.fmean(walls) if walls else None,
@@ -59,8 +67,14 @@ def _pooled(pairs: Sequence[tuple[int, float]]) -> float | None:
     return sum(t for t, _ in pairs) / seconds if seconds else None
 
 
-def _interval(timed: Sequence[tuple[int, int, float]], alpha: float) -> dict[str, Any]:
-    """Return the interval of the pooled rate, from (block, tokens, seconds) of each answer."""
+def answer_sums(responses: Sequence[Response | None]) -> Sums | None:
+    """Add up decoded tokens and seconds of an arm's answers, None where no decoding was timed.
+
+    By stretches of the run (runs of blocks), or one by one where there are few blocks.
+    """
+    timed = _timed([r for r in responses if r is not None])
+    if not timed:
+        return None
     blocks = sorted({block for block, _, _ in timed})
     several = len(blocks) >= _FEWEST
     at = {block: i * min(_STRETCHES, len(blocks)) // len(blocks) for i, block in enumerate(blocks)}
@@ -68,11 +82,28 @@ def _interval(timed: Sequence[tuple[int, int, float]], alpha: float) -> dict[str
     for i, (block, done, took) in enumerate(timed):
         tokens[at[block] if several else i] += done
         seconds[at[block] if several else i] += took
-    found = pooled_rate(list(tokens.values()), list(seconds.values()), confidence=1.0 - alpha)
+    unit = "stretches" if several else "answers"
+    return Sums(list(tokens.values()), list(seconds.values()), unit)
+
+
+def _timed(answered: Sequence[Response]) -> list[tuple[int, int, float]]:
+    """List block, decoded tokens and seconds of the answers whose decoding was timed."""
+    return [
+        (r.block, tokens, seconds)
+        for r in answered
+        if (tokens := r.completion_tokens if r.decoded_tokens is None else r.decoded_tokens)
+        and (seconds := r.timing.get("decode"))
+    ]
+
+
+def _interval(sums: Sums | None, alpha: float) -> dict[str, Any] | None:
+    if sums is None:
+        return None
+    found = pooled_rate(sums.amounts, sums.seconds, confidence=1.0 - alpha)
     return {
         "ci": [found.interval.low, found.interval.high],
         "confidence": found.interval.confidence,
         "method": found.interval.method,
         "n": found.n,
-        "unit": "stretches" if several else "answers",
+        "unit": sums.unit,
     }

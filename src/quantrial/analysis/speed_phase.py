@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from quantrial.analysis.speed import Sums
 from quantrial.analysis.speed_conditions import conditions, marks
 from quantrial.analysis.speed_measures import BY_NAME, MEASURES, UNITS
 from quantrial.stats import drift, pooled_rate, rate_ratio
@@ -112,6 +113,18 @@ def speed_phase(study: Study, records: Sequence[SpeedRecord]) -> dict[str, Any] 
         "conditions": conditions(records, busy_share=spec.busy_share),
     }
     return document | {"marks": marks(document, busy_share=spec.busy_share)}
+
+
+def decode_sums(study: Study, records: Sequence[SpeedRecord], arms: Sequence[str]) -> Sums | None:
+    """Add up decoded tokens and seconds by block, a column an arm; None where not all is known."""
+    if study.speed is None or not set(arms) <= set(timed_arms(study)):
+        return None
+    found = Phase(study, study.speed, records).sums("decode", arms)
+    if found is None:
+        return None
+    single = len(arms) == 1
+    amounts, seconds = ([row[0] for row in side] if single else side for side in found)
+    return Sums(amounts, seconds, "blocks")
 
 
 class Phase:

@@ -230,7 +230,7 @@ def _sentence(entry: Mapping[str, Any], seen: set[str]) -> None:
 def comparison(found: Mapping[str, Any]) -> None:
     """Print every run's primary results in one table, what changed, and what else differs."""
     table(
-        ("run", "task", "arm", "estimate", "difference", "interval", "verdict"),
+        ("run", "task", "arm", "estimate", "difference", "interval", "verdict", "speed"),
         [
             (
                 row["run"],
@@ -242,6 +242,7 @@ def comparison(found: Mapping[str, Any]) -> None:
                 if row["finding"] is None
                 else _interval([row["difference_low"], row["difference_high"]], sign=True),
                 "reference" if row["finding"] is None else row["verdict"].replace("_", "-"),
+                "" if row["speedup"] is None else f"{row['speedup']:.2f}x",
             )
             for row in found["rows"]
             if row["primary"]

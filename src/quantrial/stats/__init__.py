@@ -61,7 +61,7 @@ from quantrial.stats.proportions import (
     mcnemar,
     wilson,
 )
-from quantrial.stats.rates import drift, pooled_rate, rate_ratio
+from quantrial.stats.rates import drift, pooled_rate, rate_ratio, ratio_between
 from quantrial.stats.resampling import PairedBootstrap, RatioBootstrap, bootstrap_ratios
 from quantrial.stats.results import (
     Alternative,
@@ -119,6 +119,7 @@ __all__ = [
     "mcnemar",
     "pooled_rate",
     "rate_ratio",
+    "ratio_between",
     "score_flips",
     "score_power",
     "score_ratios",

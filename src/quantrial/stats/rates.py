@@ -13,6 +13,7 @@ from quantrial.stats.results import Estimate, Interval
 Floats = NDArray[np.float64]
 
 METHOD = "log-t-over-blocks"
+BETWEEN = "log-welch-over-blocks"
 
 
 def pooled_rate(amounts: ArrayLike, divisors: ArrayLike, *, confidence: float = 0.95) -> Estimate:
@@ -67,6 +68,52 @@ def rate_ratio(amounts: ArrayLike, divisors: ArrayLike, *, confidence: float = 0
     """
     top, bottom = _checked(amounts, divisors, columns=2)
     return _estimate(top, bottom, np.array([-1.0, 1.0]), confidence)
+
+
+def ratio_between(
+    first: tuple[ArrayLike, ArrayLike],
+    second: tuple[ArrayLike, ArrayLike],
+    *,
+    confidence: float = 0.95,
+) -> Estimate:
+    """Estimate by how much a rate, or a ratio of two, is another in a second, independent sample.
+
+    What is compared was measured at another time or on another machine, so nothing drops out by
+    pairing: the variances of the two logarithms add up.
+
+    Args:
+        first: amounts and divisors by block, each of shape (blocks,) for a rate or (blocks, 2) for
+            a ratio, its columns reference and candidate: what `pooled_rate` and `rate_ratio` take.
+        second: the same of the other sample; the number of blocks may differ.
+        confidence: of the interval.
+
+    Returns:
+        The second over the first (above 1: it is higher there) and its interval: Student's t on the
+        logarithm, with the degrees of freedom of Welch and Satterthwaite [1]_; `n` counts all
+        blocks. From one block on either side, or blocks that do not vary, the interval is NaN.
+
+    Raises:
+        StatisticsError: values that are not above 0, or shapes that differ.
+        InsufficientDataError: without a block.
+
+    References:
+        .. [1] Welch, B. L. (1947). The generalization of 'Student's' problem when several different
+           population variances are involved. Biometrika 34.
+    """
+    level = checked_level(confidence, "confidence")
+    parts = []
+    for amounts, divisors in (first, second):
+        columns = 2 if np.ndim(amounts) == 2 else 1
+        top, bottom = _checked(amounts, divisors, columns=columns)
+        parts.append(_logarithm(top, bottom, np.array([-1.0, 1.0])[-columns:]))
+    (before, own, n), (after, other, m) = parts
+    ratio, total = math.exp(after - before), own + other
+    if min(n, m) < 2 or total == 0.0:
+        return Estimate(ratio, Interval(math.nan, math.nan, level, BETWEEN), n + m)
+    df = total**2 / (own**2 / (n - 1) + other**2 / (m - 1))
+    half = _quantile(df, level) * math.sqrt(total)
+    low, high = ratio * math.exp(-half), ratio * math.exp(half)
+    return Estimate(ratio, Interval(low, high, level, BETWEEN), n + m)
 
 
 def drift(values: ArrayLike, *, confidence: float = 0.95) -> Estimate:
@@ -124,18 +171,25 @@ def _checked(amounts: ArrayLike, divisors: ArrayLike, *, columns: int) -> tuple[
 def _estimate(top: Floats, bottom: Floats, signs: Floats, confidence: float) -> Estimate:
     """Pool the columns; `signs` says which logarithms of rates are added and which taken off."""
     level = checked_level(confidence, "confidence")
-    blocks = top.shape[0]
-    logarithm = float((np.log(top.sum(axis=0) / bottom.sum(axis=0)) * signs).sum())
+    logarithm, variance, blocks = _logarithm(top, bottom, signs)
     ratio = math.exp(logarithm)
     if blocks < 2:
         return Estimate(ratio, Interval(math.nan, math.nan, level, METHOD), blocks)
-    # each block's share in the logarithm; they average to 0
-    shares = ((top / top.mean(axis=0) - bottom / bottom.mean(axis=0)) * signs).sum(axis=1)
-    error = math.sqrt(float((shares**2).sum()) / (blocks - 1) / blocks)
-    half = _quantile(blocks - 1, level) * error
+    half = _quantile(blocks - 1, level) * math.sqrt(variance)
     low, high = math.exp(logarithm - half), math.exp(logarithm + half)
     return Estimate(ratio, Interval(low, high, level, METHOD), blocks)
 
 
-def _quantile(df: int, confidence: float) -> float:
+def _logarithm(top: Floats, bottom: Floats, signs: Floats) -> tuple[float, float, int]:
+    """Return the logarithm, its variance (0 from one block, which tells none), the blocks."""
+    blocks = int(top.shape[0])
+    logarithm = float((np.log(top.sum(axis=0) / bottom.sum(axis=0)) * signs).sum())
+    if blocks < 2:
+        return logarithm, 0.0, blocks
+    # each block's share in the logarithm; they average to 0
+    shares = ((top / top.mean(axis=0) - bottom / bottom.mean(axis=0)) * signs).sum(axis=1)
+    return logarithm, float((shares**2).sum()) / (blocks - 1) / blocks, blocks
+
+
+def _quantile(df: float, confidence: float) -> float:
     return float(special().stdtrit(df, 0.5 + confidence / 2.0))
