@@ -83,6 +83,7 @@ def render_with(
         script=Markup(script),
         policy=policy(script, apart=apart),
         picker_table=Markup(inert_json(decision["picker"])) if "picker" in decision else "",
+        picker_stated=Markup(inert_json(decision.get("constrained", {}).get("constraints", {}))),
         answers=said,
         answers_file=DATA_FILE,
         answers_about=Markup(said.about) if said else "",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -10,9 +12,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from quantrial.decision import Constraints, decide_from
 from quantrial.decision.pick import choose
-from quantrial.units import parse_bytes, parse_fraction
+from quantrial.units import parse_bytes, parse_fraction, parse_seconds
 from reporting.browser.conftest import Open
+from reporting.browser.folders import write
 from reporting.trials import Trial
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "demo" / "decision.json"
@@ -125,27 +129,34 @@ def test_every_control_is_a_setting_and_the_answer_follows(
     page = seen.page
     table = json.loads(page.locator("#picker-table").text_content() or "")
     # the small study cannot see harm in extraction, so that workload is left out first
-    assert told(page) == {"tolerate_by": {}, "workloads": []}
+    assert told(page) == {"tolerate_by": {}, "cost_per_hour_by": {}, "workloads": []}
     page.get_by_role("checkbox", name="extraction").uncheck()
     assert told(page)["workloads"] == ["reasoning"]
     expect(page.get_by_role("checkbox", name="reasoning")).to_be_disabled()
     answer = page.locator("#pick [data-part=answer]")
-    rng, picks = Random(7), set[str | None]()
+    rng, picks, orders = Random(7), set[str | None](), set[tuple[str, ...]]()
+    page.locator("#pick summary").click()
     for _ in range(25):
         moved(page, "Memory for the weights", rng.randint(0, 200))
         moved(page, "Least speed", rng.choice([0, 0, rng.randint(0, 200)]))
         moved(page, "Loss you accept on reasoning", rng.randint(1, 700))
+        moved(page, "Time an answer may take", rng.choice([200, 200, rng.randint(0, 200)]))
+        page.get_by_label("all arms").fill(rng.choice(["", "2.5", "0"]))
+        page.get_by_label("q4_0", exact=True).fill(rng.choice(["", "400"]))
         settings = told(page)
         expected = choose(table, settings)
         picks.add(expected["pick"])
+        orders.add(tuple(expected["order"]))
         says = f"Pick {expected['pick']}" if expected["pick"] else "No arm keeps all of this"
         expect(answer.locator(".pick")).to_have_text(says)
         other = expected["alternative"]
-        expect(answer).to_contain_text(f"Nearest alternative: {other}" if other else "no other arm")
+        nearest = "Nearest alternative" if expected["pick"] else "Nearest miss"
+        expect(answer).to_contain_text(f"{nearest}: {other}" if other else "no other arm")
     assert len(picks) > 2
+    assert len(orders) > 1  # prices count
     seen.picture("pick")
     page.get_by_role("button", name="Back to the study's own terms").click()
-    assert told(page) == {"tolerate_by": {}, "workloads": []}
+    assert told(page) == {"tolerate_by": {}, "cost_per_hour_by": {}, "workloads": []}
     default = trial.decision["default"]["arm"]
     expect(answer.locator(".pick")).to_have_text(f"Pick {default}")
 
@@ -166,6 +177,48 @@ def test_what_an_answer_rests_on_is_linked_and_can_be_had_again(visit: Open, rep
     tolerated = command.split("--tolerate sums=")[1].split()[0]
     assert parse_fraction(tolerated, "") == pytest.approx(settings["tolerate_by"]["sums"])
     assert "--workloads reasoning" in command
+    page.locator("#pick summary").click()
+    moved(page, "Time an answer may take", 100)
+    page.get_by_label("all arms").fill("2.5")
+    page.get_by_label("q8_0", exact=True).fill("0.75")
+    page.keyboard.press("Enter")  # a form that would be sent, were it not kept
+    command = page.locator("#pick [data-part=command]").inner_text()
+    settings = told(page)
+    given = shlex.split(command)
+    prices = [given[i + 1] for i, option in enumerate(given) if option == "--cost-per-hour"]
+    assert prices == ["2.5", "q8_0=0.75"]
+    assert (settings["cost_per_hour"], settings["cost_per_hour_by"]) == (2.5, {"q8_0": 0.75})
+    latency = given[given.index("--max-latency") + 1]
+    assert parse_seconds(latency, "") == settings["max_latency"]
+
+
+def test_the_controls_start_where_the_study_stands(
+    visit: Open, trial: Trial, tmp_path: Path
+) -> None:
+    limits = Constraints(
+        max_memory=123,
+        min_speedup=0.777,
+        max_latency=12.3456,
+        tolerate=0.0777,
+        workloads=("reasoning",),
+        cost_per_hour=2.5,
+        cost_per_hour_by={"q4_0": 0.1},
+    )
+    decision = decide_from(trial.summary, limits)
+    page = visit(write(replace(trial, decision=decision), tmp_path), at="#pick").page
+    start = told(page)
+    stated = {"max_memory": 123, "min_speedup": 0.777, "max_latency": 12.3456}
+    assert {key: start[key] for key in stated} == stated
+    assert start["tolerate_by"] == {"sums": 0.0777, "names": 0.0777}
+    assert start["workloads"] == ["reasoning"]
+    assert (start["cost_per_hour"], start["cost_per_hour_by"]) == (2.5, {"q4_0": 0.1})
+    assert choose(decision["picker"], start)["pick"] == decision["constrained"]["pick"]
+    expect(page.get_by_label("all arms")).to_be_visible()
+    moved(page, "Memory for the weights", 0)
+    page.get_by_label("all arms").fill("3")
+    assert told(page) != start
+    page.get_by_role("button", name="Back to the study's own terms").click()
+    assert told(page) == start
 
 
 def test_controls_work_by_keyboard_and_say_their_value(visit: Open, report: Path) -> None:

@@ -10,41 +10,102 @@ function asSize(value) {
   return `${value.toFixed(0)} B`;
 }
 
+const asSeconds = (value) => (value >= 0.1 ? `${Number(value.toPrecision(3))} s` : `${Number((1000 * value).toPrecision(3))} ms`);
+/** A number as it is typed: no exponent. */
+const plain = (value) => (String(value).includes("e") ? value.toFixed(12).replace(/\.?0+$/, "") : String(value));
+
 class Picker {
-  constructor(section, table) {
+  /** `stated`: the constraints that the decision was made under; the controls start there. */
+  constructor(section, table, stated) {
     this.table = table;
+    this.stated = stated;
     const part = (name) => section.querySelector(`[data-part=${name}]`);
     this.controls = part("controls");
+    this.more = part("more");
     this.answer = part("answer");
     this.others = part("others");
     this.command = part("command");
     this.sliders = {};
-    const arms = Object.entries(table.arms).filter(([, own]) => !own.control).map(([arm]) => arm);
-    const sizes = arms.map((arm) => table.arms[arm].memory).filter((one) => one !== null);
-    const ratios = arms.map((arm) => table.arms[arm].speedup).filter((one) => one !== null);
+    this.prices = [];
+    this.arms = Object.entries(table.arms).filter(([, own]) => !own.control).map(([arm]) => arm);
+    this.costs();
+    this.losses();
+    this.workloads = [...new Set(Object.values(table.tasks).map((task) => task.workload))];
+    this.boxes = this.workloads.length > 1 ? this.switches() : [];
+    this.controls.append(this.more);
+    this.latency();
+    this.pricing();
+    this.more.hidden = this.more.children.length < 2;
+    part("reset").addEventListener("click", () => this.reset());
+    this.controls.addEventListener("submit", (event) => event.preventDefault());
+    this.update();
+  }
+
+  costs() {
+    const known = (name) => this.arms.map((arm) => this.table.arms[arm][name]).filter((one) => one !== null);
+    const sizes = known("memory"), ratios = known("speedup");
     if (sizes.length) {
       // just below the smallest, up to the largest; the last step is no limit
       const low = 0.95 * Math.min(...sizes), high = Math.max(...sizes);
-      this.slider("max_memory", "Memory for the weights", STEPS, STEPS, (at) =>
-        at === STEPS ? null : low + ((high - low) * at) / (STEPS - 1), (value) => (value === null ? "no limit" : `at most ${asSize(value)}`));
+      this.slider("max_memory", "Memory for the weights", {
+        most: STEPS, start: STEPS,
+        value: (at) => (at === STEPS ? null : Math.round(low + ((high - low) * at) / (STEPS - 1))),
+        words: (value) => (value === null ? "no limit" : `at most ${asSize(value)}`),
+      });
     }
     if (ratios.length > 1) {
       const high = Math.max(...ratios);
-      this.slider("min_speedup", "Least speed", STEPS, 0, (at) => (at === 0 ? null : (1.05 * high * at) / STEPS),
-        (value) => (value === null ? "any" : `${asRatio(value)} ${table.reference}'s or more`));
+      this.slider("min_speedup", "Least speed", {
+        most: STEPS, start: 0,
+        value: (at) => (at === 0 ? null : Math.max(0.01, Math.round((105 * high * at) / STEPS) / 100)),
+        words: (value) => (value === null ? "any" : `${asRatio(value)} ${visible(this.table.reference)}'s or more`),
+      });
     }
-    for (const [name, task] of Object.entries(table.tasks)) {
-      const bounds = arms.map((arm) => task.arms[arm].bound).filter((one) => one !== null);
+  }
+
+  losses() {
+    for (const [name, task] of Object.entries(this.table.tasks)) {
+      const bounds = this.arms.map((arm) => task.arms[arm].bound).filter((one) => one !== null);
       // in tenths of a point, far enough to accept every arm
       const most = Math.ceil(1000 * Math.min(0.999, Math.max(2 * task.margin, ...bounds.map((one) => -one)) + 0.01));
       const margin = Math.round(1000 * task.margin);
-      this.slider(name, `Loss you accept on ${this.named(name)}`, most, margin, (at) => (at === margin ? null : Math.max(LEAST_LOSS, at / 1000)),
-        (value) => (value === null ? `${asPoints(task.margin)}, the study's margin` : `up to ${asPoints(value)}`), true);
+      this.slider(name, `Loss you accept on ${this.named(name)}`, {
+        least: 1, most, start: margin, loss: true,
+        value: (at) => (at === margin ? null : Math.max(LEAST_LOSS, at / 1000)),
+        words: (value) => (value === null ? `${asPoints(task.margin)}, the study's margin` : `up to ${asPoints(value)}`),
+      });
     }
-    this.workloads = [...new Set(Object.values(table.tasks).map((task) => task.workload))];
-    this.boxes = this.workloads.length > 1 ? this.switches() : [];
-    part("reset").addEventListener("click", () => this.reset());
-    this.update();
+  }
+
+  latency() {
+    const rows = Object.values(this.table.tasks).flatMap((task) => this.arms.map((arm) => task.arms[arm].latency));
+    const known = rows.filter((one) => one !== null);
+    if (known.length < 2) return;
+    // equal steps of the logarithm: milliseconds and minutes may stand side by side
+    const low = Math.log(0.9 * Math.min(...known)), high = Math.log(1.02 * Math.max(...known));
+    this.slider("max_latency", "Time an answer may take", {
+      most: STEPS, start: STEPS, box: this.more,
+      value: (at) => (at === STEPS ? null : Number(Math.exp(low + ((high - low) * at) / (STEPS - 1)).toPrecision(3))),
+      words: (value) => (value === null ? "no limit" : `at most ${asSeconds(value)} on average`),
+    });
+  }
+
+  /** Fields for the price of a machine hour: one for all arms, and one for each that differs. */
+  pricing() {
+    if (this.arms.length < 2) return;
+    const box = make("fieldset", { className: "prices" }, make("legend", { textContent: "Price of a machine hour, in any currency: arms are then ordered by what a request costs" }));
+    const field = (arm, given) => {
+      const input = make("input", { type: "number", min: "0", step: "any", inputMode: "decimal", placeholder: arm === null ? "none" : "the same" });
+      input.value = given === undefined || given === null ? "" : plain(given);
+      input.addEventListener("input", () => this.update());
+      this.prices.push({ arm, input, start: input.value });
+      box.append(make("label", {}, make("span", { textContent: arm === null ? "all arms" : visible(arm) }), input));
+    };
+    const by = this.stated.cost_per_hour_by ?? {};
+    field(null, this.stated.cost_per_hour);
+    for (const arm of this.arms) field(arm, Object.hasOwn(by, arm) ? by[arm] : null);
+    this.more.append(box);
+    if (this.stated.max_latency || this.prices.some(({ start }) => start)) this.more.open = true;
   }
 
   /** Name a task as the rest of the page does: by its workload, and by itself where several share it. */
@@ -54,25 +115,29 @@ class Picker {
     return visible(shared ? `${workload} (${task})` : workload);
   }
 
-  slider(key, text, most, start, value, words, loss = false) {
+  /** What was stated stands where its slider starts, exactly, though steps are coarser. */
+  slider(key, text, { least = 0, most, start, value, words, loss = false, box = this.controls }) {
+    const given = (loss ? tolerance(this.table, this.stated, key) : this.stated[key]) ?? null;
+    const from = given === null ? start : nearestStep(value, given, least, most);
     const shown = make("span", { className: "value", ariaHidden: "true" });
-    const input = make("input", { type: "range", min: "0", max: String(most), value: String(start) });
-    if (loss) input.min = "1";
-    input.value = String(start);
-    const of = () => value(Number(input.value));
+    const input = make("input", { type: "range", min: String(least), max: String(most) });
+    input.value = String(from);
+    const of = () => (given !== null && Number(input.value) === from ? given : value(Number(input.value)));
     const tell = () => {
       shown.textContent = words(of());
       input.setAttribute("aria-valuetext", words(of()));
     };
     input.addEventListener("input", () => this.update());
-    this.controls.append(make("label", { className: "slider" }, make("span", {}, text), shown, input));
-    this.sliders[key] = { input, of, tell, loss, start };
+    box.append(make("label", { className: "slider" }, make("span", {}, text), shown, input));
+    this.sliders[key] = { input, of, tell, loss, start: from };
   }
 
   switches() {
     const box = make("fieldset", {}, make("legend", { textContent: "Workloads that matter" }));
+    const wanted = this.stated.workloads ?? [];
     const made = this.workloads.map((workload) => {
-      const input = make("input", { type: "checkbox", checked: true, value: workload });
+      const start = !wanted.length || wanted.includes(workload);
+      const input = make("input", { type: "checkbox", checked: start, defaultChecked: start, value: workload });
       input.addEventListener("change", () => this.update());
       box.append(make("label", { className: "check" }, input, visible(workload)));
       return input;
@@ -83,18 +148,24 @@ class Picker {
 
   reset() {
     for (const one of Object.values(this.sliders)) one.input.value = String(one.start);
-    for (const box of this.boxes) box.checked = true;
+    for (const one of this.prices) one.input.value = one.start;
+    for (const box of this.boxes) box.checked = box.defaultChecked;
     this.update();
   }
 
   /** The constraints as `decision.json` has them. */
   settings() {
-    const settings = { tolerate_by: {} };
+    const settings = { tolerate_by: {}, cost_per_hour_by: {} };
     for (const [key, one] of Object.entries(this.sliders)) {
       const value = one.of();
       if (value === null) continue;
       if (one.loss) settings.tolerate_by[key] = value;
-      else settings[key] = key === "max_memory" ? Math.round(value) : value;
+      else settings[key] = value;
+    }
+    for (const { arm, input } of this.prices) {
+      if (input.value === "" || !(Number(input.value) >= 0)) continue;
+      if (arm === null) settings.cost_per_hour = Number(input.value);
+      else settings.cost_per_hour_by[arm] = Number(input.value);
     }
     const chosen = this.boxes.filter((box) => box.checked).map((box) => box.value);
     settings.workloads = chosen.length === this.boxes.length ? [] : chosen;
@@ -112,7 +183,7 @@ class Picker {
     const head = make("p", { className: "pick" });
     if (found.pick === null) head.append(make("strong", { textContent: "No arm keeps all of this" }));
     else head.append("Pick ", make("strong", { textContent: visible(found.pick) }));
-    this.answer.replaceChildren(head, make("p", {}, ...this.reason(found, settings)), this.nearest(found));
+    this.answer.replaceChildren(head, make("p", {}, ...this.reason(found, settings)), this.nearest(found), ...this.priced(found, settings));
     this.others.replaceChildren(
       ...found.order
         .filter((arm) => arm !== found.pick && arm !== found.alternative)
@@ -137,11 +208,23 @@ class Picker {
     return [...costs, "shown to lose less than ", ...kept.flatMap((one, i) => (i ? [" and ", one] : [one])), "."];
   }
 
+  /** Say what the machine costs for each arm, where hours have a price. */
+  priced(found, settings) {
+    if (settings.cost_per_hour === undefined && !Object.keys(settings.cost_per_hour_by).length) return [];
+    const prices = found.order.map((arm) => [arm, price(this.table, settings, arm)]);
+    const known = prices.every(([, one]) => one !== null);
+    const said = prices.map(([arm, one]) => `${visible(arm)} ${Number((1e6 * one).toPrecision(3)).toLocaleString("en")}`).join(", ");
+    const words = known
+      ? `The machine, for a million requests of each workload that matters, one at a time: ${said}.`
+      : "Prices do not count: for an arm the price, or the time an answer takes, is not known.";
+    return [make("p", { className: "note", textContent: words })];
+  }
+
   nearest(found) {
     const arm = found.alternative;
     if (arm === null) return make("p", { className: "note", textContent: "There is no other arm to pick." });
     const words = found.breaks[arm].length ? [": ", ...this.misses(found.breaks[arm], arm)] : [" keeps your limits too, and costs more."];
-    return make("p", {}, "Nearest alternative: ", make("strong", { textContent: visible(arm) }), ...words);
+    return make("p", {}, found.pick === null ? "Nearest miss: " : "Nearest alternative: ", make("strong", { textContent: visible(arm) }), ...words);
   }
 
   /** Say which limits an arm breaks, and by how much. */
@@ -153,10 +236,10 @@ class Picker {
       if (one.constraint === "evidence") {
         return one.task === null ? "this trial could not have seen harm" : `on ${work} the reference is at its floor, so no loss could show`;
       }
+      if (one.constraint === "max_latency") return one.value === null ? `how long it takes on ${work} is not known` : `takes ${asSeconds(one.value)} an answer on ${work}`;
       if (one.value === null) return one.task === null ? `its ${one.constraint === "max_memory" ? "memory" : "speed"} is not known` : `how much it loses on ${work} is not known`;
       if (one.constraint === "max_memory") return `needs ${asSize(one.value)}`;
       if (one.constraint === "min_speedup") return `decodes at ${asRatio(one.value)} ${this.table.reference}'s speed`;
-      if (one.constraint === "max_latency") return `takes ${one.value.toFixed(2)} s an answer on ${work}`;
       const said = one.value < -one.limit ? `may lose up to ${asPoints(-one.value)} on ${work}` : `is not shown to lose less than ${asPoints(one.limit)} on ${work}`;
       return this.finding(row, said);
     });
@@ -172,11 +255,25 @@ class Picker {
   asCommand(settings) {
     const parts = ["quantrial decide RUN"];
     if (settings.max_memory !== undefined) parts.push(`--max-memory ${settings.max_memory}B`);
-    if (settings.min_speedup !== undefined) parts.push(`--min-speedup ${settings.min_speedup.toFixed(3)}`);
-    for (const [task, loss] of Object.entries(settings.tolerate_by)) parts.push(`--tolerate ${shellWord(visible(`${task}=${(100 * loss).toFixed(1)}pp`))}`);
+    if (settings.min_speedup !== undefined) parts.push(`--min-speedup ${plain(settings.min_speedup)}`);
+    if (settings.max_latency !== undefined) parts.push(`--max-latency ${plain(settings.max_latency)}s`);
+    for (const [task, loss] of Object.entries(settings.tolerate_by)) parts.push(`--tolerate ${shellWord(visible(`${task}=${plain(Number((100 * loss).toPrecision(12)))}pp`))}`);
     if (settings.workloads.length) parts.push(`--workloads ${shellWord(visible(settings.workloads.join(",")))}`);
+    if (settings.cost_per_hour !== undefined) parts.push(`--cost-per-hour ${plain(settings.cost_per_hour)}`);
+    for (const [arm, hour] of Object.entries(settings.cost_per_hour_by)) parts.push(`--cost-per-hour ${shellWord(visible(`${arm}=${plain(hour)}`))}`);
     return parts.join(" ");
   }
+}
+
+/** The step of a slider whose value lies nearest to a given one; a step without a value is none. */
+function nearestStep(value, given, least, most) {
+  let best = least, distance = Infinity;
+  for (let at = least; at <= most; at++) {
+    const here = value(at);
+    if (here === null || Math.abs(here - given) >= distance) continue;
+    [best, distance] = [at, Math.abs(here - given)];
+  }
+  return best;
 }
 
 /** The id of the row of a finding: `anchor` in `documents.py`. */
@@ -190,7 +287,8 @@ function startPicker() {
   const table = JSON.parse(document.getElementById("picker-table").textContent);
   section.querySelector("[data-part=without]").hidden = true;
   section.querySelector("[data-part=with]").hidden = false;
-  section.picker = new Picker(section, table);
+  const stated = JSON.parse(document.getElementById("picker-stated").textContent);
+  section.picker = new Picker(section, table, stated);
 }
 
 startPicker();
