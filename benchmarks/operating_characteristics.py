@@ -28,6 +28,7 @@ from characteristics.groups import clusters, familywise
 from characteristics.packages import installed, packages
 from characteristics.pooled import f1, f1_bootstrap, f1_null
 from characteristics.proportions import bootstrap, power, proportions
+from characteristics.strata import strata
 from characteristics.tables import report, write_into
 from quantrial.errors import StatisticsWarning
 
@@ -42,6 +43,7 @@ WORK: dict[str, Callable[[Cell], Measured]] = {
         f1_bootstrap,
         clusters,
         familywise,
+        strata,
         packages,
     )
 }

@@ -7,12 +7,25 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from characteristics.generators import FRESH, MIXES
 
 SIZES = (50, 100, 300, 499, 1000, 5000)
 RATES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
 FEW_TO_MANY = (4, 8, 16, 32, 64)  # items that are expected to change
+STRATA = ((2, 25), (2, 50), (5, 10), (5, 20), (10, 10), (10, 50), (20, 50), (50, 4), (57, 9))
+# which part of the strata (at least one), their chance of a loss, the others', a gain's anywhere
+LOSSES = (
+    (1.0, 0.02, 0.0, 0.0),
+    (1.0, 0.1, 0.0, 0.05),
+    (0.1, 0.7, 0.0, 0.0),
+    (0.1, 0.9, 0.01, 0.0),
+    (0.1, 0.97, 0.005, 0.02),
+    (0.5, 0.3, 0.0, 0.05),
+    (0.5, 1.0, 0.02, 0.0),
+)
+SHARES = ((1.0, 0.1, 0.0), (0.2, 0.64, 0.05))  # of strata, of their items that change, of others'
 LEAST = 20  # replications; fewer show nothing
 
 
@@ -63,6 +76,7 @@ def grid(effort: float, gold: Path | None = None) -> Iterator[Cell]:
     for n in (100, 499, 1000):
         for rate in (0.01, 0.05, 0.15):
             yield Cell("familywise", "", n, rate, replications=most)
+    yield from _strata(many)
     for n, rate, margin in ((100, 0.04, 0.04), (300, 0.02, 0.01), (499, 0.01, 0.01)):
         yield Cell("packages", "", n, rate, -margin, margin=margin)
 
@@ -97,3 +111,25 @@ def _pooled(most: int, many: int, some: int, few: int, gold: Path | None) -> Ite
                         yield replace(cell, family="f1-bootstrap", replications=few)
     for n, changes in ((100, 25), (300, 12), (300, 25), (300, 60), (1000, 25), (1000, 150)):
         yield Cell("f1-null", "balanced", n, changes / n, replications=many)
+
+
+def by_stratum(strata: int, part: float, first: float, others: float) -> NDArray[np.float64]:
+    """One chance for a part of the strata (at least one of them), another for the others."""
+    found = np.full(strata, others)
+    found[: max(1, round(part * strata))] = first
+    return found
+
+
+def _strata(replications: int) -> Iterator[Cell]:
+    """Proportions on every shape, micro-F1 on three; `kind` holds the chances."""
+    asked = [(*shape, "", *chances) for shape in STRATA for chances in LOSSES]
+    asked += [
+        (*shape, mix, *shares, 0.0)
+        for shape in ((5, 100), (10, 10), (57, 9))
+        for mix in ("real", "malformed", "long")
+        for shares in SHARES
+    ]
+    for strata, size, mix, *chances in asked:
+        rate = float(by_stratum(strata, *chances[:3]).mean())
+        kind = " ".join([mix, *map(str, chances)]).strip()
+        yield Cell("strata", kind, strata * size, rate, 0.0, strata, replications=replications)

@@ -40,6 +40,11 @@ def limits(cell: dict[str, Any], name: str, changed: float) -> tuple[float, floa
     if family == "clusters":
         promised = name == "cluster coverage" and cell["clusters"] >= 10 and cell["icc"] <= 0.02
         return (0.935, 1.0) if promised else None
+    if family == "strata" and name.endswith("coverage"):
+        return (0.935, 1.0)
+    if family == "strata":
+        most = f1_limit(changed) if name.startswith("F1") else LIMIT
+        return None if name.endswith("width") else (0.0, most)
     shown = family in ("packages", "f1-bootstrap") or name.startswith("bootstrap")
     return None if shown else (0.0, LIMIT)
 

@@ -147,7 +147,6 @@ def test_gold_that_is_empty_for_one_arm_alone_is_nan() -> None:
         lambda: cluster_variance([1.0, 2.0, 3.0], ["a", "a", "a"]),
         lambda: wild_clusters([1.0, 2.0, 3.0], ["a", "a", "a"], rng=rng()),
         lambda: score_ratios(np.ones((9, 2)), np.ones((9, 2)), clusters=["a"] * 9),
-        lambda: score_ratios(np.ones((3, 2)), np.ones((3, 2)), strata=["a", "a", "b"]),
     ],
 )
 def test_no_item_and_one_cluster_are_refused(refused: Callable[[], Any]) -> None:

@@ -225,7 +225,7 @@ class Calibrated:
         bottom: NDArray[np.float64],
         endpoint: int,
     ) -> PairedScore:
-        """Score with clusters or strata; a warning where they carry too little."""
+        """Score with clusters or strata; a warning where clusters are too few."""
         panel = self.panel
         # one item moves a proportion or a mean by at most 1; a pooled ratio has no such bound
         support = None if panel.endpoints[endpoint].type == "ratio" else 1.0
@@ -239,12 +239,7 @@ class Calibrated:
                 warnings.warn(f"{exc}; nothing is claimed", StatisticsWarning, stacklevel=4)
                 return dataclasses.replace(score(), method="refused", _variance=None)
         if strata is not None:
-            try:
-                return score(strata=strata)
-            except InsufficientDataError as exc:
-                warnings.warn(
-                    f"{exc}; items are taken as one group", StatisticsWarning, stacklevel=4
-                )
+            return score(strata=strata)
         if panel.endpoints[endpoint].type == "proportion":
             # the same method, from two counts in place of n influences
             return score_flips(*_flips(top), n=len(top))

@@ -53,7 +53,11 @@ _DESCRIBED = {
         "under the difference that is tested.",
         _TANGO,
     ),
-    "score-strata": ("The same, with the variance within strata.", _TANGO),
+    "score-strata": (
+        "The same, less what of the variance lies between strata beyond chance; each stratum's "
+        "mean counts with four items of the overall one.",
+        _TANGO,
+    ),
     "score-clusters": ("The same over clusters, with few-cluster degrees of freedom.", _CR2),
     "score-tost": ("Two one-sided score tests at the margin.", _TOST),
     "score-strata-tost": ("Two one-sided score tests at the margin, within strata.", _TOST),
