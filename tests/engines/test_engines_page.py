@@ -55,11 +55,13 @@ def test_the_abilities_are_those_of_the_engines() -> None:
         servers = {name for name, can in SERVERS.items() if ability in can}
         assert (cells[1] == "yes") == (servers == SERVERS.keys())
         if cells[1] != "yes":
-            assert set(re.findall(r"`(?:server: )?([\w.]+)`", cells[1])) == servers
+            assert set(re.findall(r"`(?:server: )?([\w.-]+)`", cells[1])) == servers
         assert (cells[2] == "yes") == (ability in there.abilities)
-    assert table["parallel"] == ["with `slots` above 1", "yes", "yes"]
+    assert table["parallel"] == ["with `slots` above 1", "yes, but `llama-cpp-python`", "yes"]
     assert two - embedded == {"parallel"}
-    assert "parallel" in there.abilities & SERVERS["generic"]
+    alone = {name for name, can in SERVERS.items() if "parallel" not in can}
+    assert alone == {"llama-cpp-python"}
+    assert "parallel" in there.abilities
 
 
 def test_the_arms_of_the_page_are_arms(monkeypatch: pytest.MonkeyPatch) -> None:

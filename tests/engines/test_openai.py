@@ -153,6 +153,30 @@ def test_a_schema_is_asked_for_in_the_form_the_server_knows(server: FaultyServer
         assert list(sent["properties"]) == ["b", "a"]  # the order of an answer's keys
 
 
+def test_llama_cpp_pythons_server_knows_schemas_and_grammars_in_forms_of_its_own(
+    server: FaultyServer,
+) -> None:
+    """As llama-cpp-python 0.3.36 does it.
+
+    It answers 500 to a `response_format` of the type `json_schema`, takes none at all outside
+    chats, ends one stream when another call comes, and counts no tokens in a stream.
+    """
+    engine = made("m", {"base_url": server.url, "server": "llama-cpp-python"})
+    server.say = replace(server.say, text='{"b": 1}', usage=None)
+    reply = engine.ask(replace(CHAT, schema={"type": "object"}, seed=2**32 - 1))
+    assert (reply.output, reply.completion_tokens) == ('{"b": 1}', None)
+    sent = server.asked[-1].body
+    assert sent["response_format"] == {"type": "json_object", "schema": {"type": "object"}}
+    assert (sent["seed"], sent["top_k"], sent["repeat_penalty"]) == (0, 40, 1)
+    engine.ask(replace(TEXT, grammar='root ::= "a"'))
+    assert server.asked[-1].body["grammar"] == 'root ::= "a"'
+    with pytest.raises(EngineError, match=r"holds chats to a schema.*`prompt_format: chat`") as got:
+        engine.ask(replace(TEXT, schema={"type": "object"}))
+    assert not got.value.retryable
+    assert len(server.asked) == 2
+    assert engine.abilities == {"schema", "logprobs", "grammar"}
+
+
 def test_the_abilities_are_those_of_the_server() -> None:
     def abilities(server: str) -> frozenset[str]:
         return made("m", {"base_url": URL, "server": server}).abilities

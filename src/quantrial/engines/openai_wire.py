@@ -23,6 +23,8 @@ _CORE = frozenset({"schema", "logprobs", "parallel"})
 SERVERS: Mapping[str, frozenset[str]] = {
     "generic": _CORE,
     "llama.cpp": _CORE | {"grammar", "exact_length", "fresh"},
+    # a second call of it ends the first one's stream
+    "llama-cpp-python": frozenset({"schema", "logprobs", "grammar"}),
     "vllm": _CORE | {"exact_length"},
     "sglang": _CORE | {"exact_length"},
 }
@@ -32,6 +34,7 @@ _TAIL = {"top_k": 40, "top_p": 0.95, "min_p": 0.05, "presence_penalty": 0, "freq
 SAMPLING: Mapping[str, Mapping[str, float]] = {
     "generic": {},
     "llama.cpp": {**_TAIL, "repeat_penalty": 1},
+    "llama-cpp-python": {**_TAIL, "repeat_penalty": 1},
     "vllm": {**_TAIL, "repetition_penalty": 1},
     "sglang": {**_TAIL, "repetition_penalty": 1},
 }
@@ -79,23 +82,35 @@ def call_of(request: Request, dialect: Dialect) -> tuple[str, dict[str, Any]]:
         body["prompt"] = request.text
         if request.logprobs:
             body["logprobs"] = request.logprobs
-    llama = dialect.server == "llama.cpp"
     if request.schema is not None:
-        if llama and not request.messages:  # it knows `response_format` in chats alone
-            body["json_schema"] = dict(request.schema)
-        else:
-            named = {"name": "answer", "schema": dict(request.schema)}
-            body["response_format"] = {"type": "json_schema", "json_schema": named}
-    if llama:
+        body |= _held_to(request.schema, dialect.server, chat=bool(request.messages))
+    if request.grammar is not None:
+        body["grammar"] = request.grammar
+    if dialect.server == "llama-cpp-python":
+        body["seed"] = request.seed % _RANDOM_SEED
+    if dialect.server == "llama.cpp":
         body |= {
             "seed": request.seed % _RANDOM_SEED,
             "cache_prompt": dialect.prompt_cache and not request.fresh,
             "reasoning_format": "none",  # the raw text is the truth
         }
-        if request.grammar is not None:
-            body["grammar"] = request.grammar
     body |= dialect.extra_body
     return path, {name: value for name, value in body.items() if value is not None}
+
+
+def _held_to(schema: Mapping[str, Any], server: str, *, chat: bool) -> dict[str, Any]:
+    """Return what asks a server to hold its answer to a schema."""
+    if server == "llama.cpp" and not chat:  # it knows `response_format` in chats alone
+        return {"json_schema": dict(schema)}
+    if server == "llama-cpp-python":
+        if not chat:
+            raise refusal(
+                "llama-cpp-python's server holds chats to a schema, and no other prompts: "
+                "`prompt_format: chat`"
+            )
+        return {"response_format": {"type": "json_object", "schema": dict(schema)}}
+    named = {"name": "answer", "schema": dict(schema)}
+    return {"response_format": {"type": "json_schema", "json_schema": named}}
 
 
 class Gathered:
