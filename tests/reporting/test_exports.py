@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 import unicodedata
@@ -21,6 +22,7 @@ from quantrial.errors import StudyError
 from quantrial.reporting.exports import EXPORTS
 from quantrial.reporting.exports.latex import escape
 from quantrial.reporting.exports.rows import COLUMNS, rows
+from reporting.browser.folders import HOSTILE as HOSTILE_TEXTS
 from reporting.trials import Trial
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "demo"
@@ -100,6 +102,37 @@ def test_latex_escapes_by_hand() -> None:
     assert escape("a_b & 50% #1 {x} ~^ \\input") == (
         r"a\_b \& 50\% \#1 \{x\} \textasciitilde{}\textasciicircum{} \textbackslash{}input"
     )
+    # `\textquotedbl` is not in the default encoding; two hyphens or quotes would become one sign
+    assert escape("\"a\" -- ''`") == (r"\symbol{34}a\symbol{34} {-}{-} {'}{'}\textasciigrave{}")
+
+
+def test_latex_of_letters_beyond_ascii_by_hand() -> None:
+    assert escape("Größe, naïve, č") == r"Gr\"{o}\ss{}e, na\"{i}ve, \v{c}"
+    # pdfLaTeX stops at a letter that it does not know, even where it only stands in a caption
+    assert escape("日") == r"\quantrialletter{65E5}{日}"
+    assert escape("x\u0351") == "x\\quantrialletter{0351}{\u0351}"
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_of_every_hostile_text_compiles_against_reference(
+    trial: Trial, tmp_path: Path
+) -> None:
+    tables = []
+    for text in (*HOSTILE_TEXTS.values(), "Größe č ł", "日本語 русский → ½ 🙂", "-- '' ?` [x]"):
+        summary = trial.copied()
+        for part in summary["tasks"].values():
+            part["workload"] = text[:300]
+        tables.append(exported(trial.with_summary(summary), "latex"))
+    body = "\n\\clearpage\n".join(tables)
+    (tmp_path / "t.tex").write_text(
+        f"\\documentclass{{article}}\\usepackage{{booktabs}}\n\\begin{{document}}\n{body}\n"
+        "\\end{document}\n",
+        encoding="utf-8",
+    )
+    words = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "t.tex"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
+    assert (tmp_path / "t.pdf").stat().st_size > 10_000
 
 
 def test_a_model_card_is_what_the_hub_reads_against_reference() -> None:
@@ -147,8 +180,6 @@ def test_outside_text_is_inert(trial: Trial, form: str) -> None:
 
 
 def test_md_and_html_are_the_reports_own(tmp_path: Path) -> None:
-    import shutil
-
     run = tmp_path / "demo"
     shutil.copytree(EXAMPLE, run)
     assert quantrial.export(run, "md") == (run / "report.md").read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,15 +22,32 @@ _ESCAPED = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': r"\symbol{34}",  # a macro of its own name needs another encoding than the default
+    "`": r"\textasciigrave{}",
+    "-": "{-}",  # two of them would become a dash
+    "'": "{'}",
     "\N{MINUS SIGN}": "$-$",
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }
 
 
+# What every engine has a macro for; other letters are left to those that read Unicode.
+_ACCENTS = {
+    **{"\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u"},
+    **{"\u0307": ".", "\u0308": '"', "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0327": "c"},
+}
+_LETTERS = {"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l"}
+_PREAMBLE = r"""% needs \usepackage{booktabs}
+% letters beyond Latin: as they are by LuaLaTeX and XeLaTeX, written out by pdfLaTeX
+\ifdefined\quantrialletter\else
+  \DeclareRobustCommand{\quantrialletter}[2]{%
+    \ifdefined\directlua#2\else\ifdefined\XeTeXversion#2\else\texttt{U+#1}\fi\fi}
+\fi"""
+
+
 def latex(study: Study, summary: Document, decision: Document) -> str:
     """Write a `table` for each task; captions name what was compared, and how."""
-    parts = ["% needs \\usepackage{booktabs}"]
+    parts = [_PREAMBLE]
     for task in summary["tasks"]:
         parts.append("\n".join(_table(summary, decision, task)))
     return "\n\n".join(parts) + "\n"
@@ -48,7 +66,10 @@ def _table(summary: Document, decision: Document, task: str) -> Iterator[str]:
         f"{_points(part['margin'], signed=False)} pp; {escape(summary['methods'])} methods.}}"
     )
     yield f"  \\label{{tab:{_label(summary['study']['name'])}-{_label(task)}}}"
-    yield "  \\begin{tabular}{llrrrrl}"
+    # classes set a caption for below a table; and seven columns have to fit one of text
+    yield "  \\smallskip"
+    yield "  \\footnotesize\\setlength{\\tabcolsep}{4pt}"
+    yield "  \\begin{tabular}{@{}llrrrrl@{}}"
     yield "    \\toprule"
     yield (f"    endpoint & arm & \\% & {level} & difference (pp) & $p$ & verdict \\\\")
     last = None
@@ -105,4 +126,17 @@ def _label(text: str) -> str:
 
 def escape(text: str) -> str:
     """Make outside text show as it is in LaTeX."""
-    return "".join(_ESCAPED.get(character, character) for character in clean(text))
+    return "".join(map(_escaped, clean(text)))
+
+
+def _escaped(character: str) -> str:
+    if character in _ESCAPED:
+        return _ESCAPED[character]
+    if character.isascii():
+        return character
+    if character in _LETTERS:
+        return f"\\{_LETTERS[character]}{{}}"
+    parts = unicodedata.normalize("NFD", character)
+    if len(parts) == 2 and parts[0].isascii() and parts[1] in _ACCENTS:
+        return f"\\{_ACCENTS[parts[1]]}{{{parts[0]}}}"
+    return f"\\quantrialletter{{{ord(character):04X}}}{{{character}}}"
