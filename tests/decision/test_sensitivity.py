@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from decision.fabricated import GB, make_arm, make_summary, make_task
 from decision.test_constraints import SUMMARY, limits, summaries
 from quantrial.decision import Constraints, decide_from
 from quantrial.decision.pick import choose
+from quantrial.decision.sensitivity import _constraints
+
+if TYPE_CHECKING:
+    from quantrial.decision.trial import Trial
 
 
 def changes(summary: dict[str, Any] = SUMMARY, **stated: Any) -> dict[tuple[str, Any, Any], Any]:
@@ -70,8 +75,40 @@ def test_an_estimate_within_its_interval_by_hand() -> None:
     # q4_K_M on extraction would have to gain 7.5 pp, to +1.3: beyond its interval, -9 to -3
     assert moved[0]["text"] == (
         "If the difference of q8_0 on reasoning were −0.3 pp in place of +0.1 pp, which is within "
-        "its interval, the pick would be fp16."
+        "its interval, the pick would be fp16. Of a loss or an estimate, this is the smallest "
+        "change that does it: 0.4 pp."
     )
+
+
+def test_sizes_compare_in_a_common_unit_by_hand() -> None:
+    told = decide_from(SUMMARY, Constraints(max_memory=10 * GB, min_speedup=1.5))["sensitivity"]
+    sizes = {(one["kind"], one["of"], one["pick"]): one for one in told["changes"]}
+    # 10 GB down to 8,499 MB; 1.5 up to 1.61 times
+    assert sizes["max_memory", None, None]["size"] == pytest.approx(0.1501)
+    assert sizes["min_speedup", None, None]["size"] == pytest.approx(0.11 / 1.5)
+    assert sizes["min_speedup", None, None]["smallest"]
+    assert not sizes["max_memory", None, None]["smallest"]
+    # the margin of 1 pp down to 0.6, and up to 8.6; an estimate of +0.1 pp down to -0.3
+    assert sizes["tolerate", "conll", None]["size"] == pytest.approx(0.004)
+    assert sizes["tolerate", "conll", "q4_K_M"]["size"] == pytest.approx(0.076)
+    assert sizes["estimate", "conll", None]["size"] == pytest.approx(0.004)
+    assert sizes["estimate", "conll", None]["smallest"]
+    assert sizes["workloads", "extraction", "q4_K_M"]["size"] is None
+    # what was not stated before has no size
+    assert [one["unit"] for one in decide_from(SUMMARY)["sensitivity"]["changes"]
+            if one["kind"] == "max_memory"] == [None]  # fmt: skip
+
+
+@settings(max_examples=200)
+@given(summaries(), limits())
+def test_the_smallest_is_marked_property(summary: dict[str, Any], constraints: Constraints) -> None:
+    told = decide_from(summary, constraints)["sensitivity"]["changes"]
+    for unit in ("points", "share"):
+        own = [one for one in told if one["unit"] == unit]
+        for one in own:
+            least = min(other["size"] for other in own)
+            assert one["smallest"] == (one["size"] == pytest.approx(least, abs=1e-12))
+    assert all((one["size"] is None) == (one["unit"] is None) for one in told)
 
 
 @settings(max_examples=200)
@@ -172,3 +209,126 @@ def test_money_by_hand() -> None:
     assert cheaper["text"].endswith("In a million such requests the machine would cost 750 less.")
     unknown = priced(-0.012, [-0.03, 0.005], cost_per_hour_by={"q8_0": 1.25})
     assert unknown["per_million"] is None  # the reference's machine has no price
+
+
+# --- the smallest change, against every step of a grid -----------------------------------------
+
+ROWS = st.tuples(
+    st.integers(-40, 30),  # the estimate, in tenths of a point
+    st.integers(0, 25),  # how far the bound lies below it
+    st.booleans(),  # whether the verdict's own test holds: it may disagree with the bound
+)
+SIZES = st.lists(st.integers(1, 12), min_size=2, max_size=3)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw a table of a pick, its values on the grid of steps a person would type or off it."""
+    sizes = draw(SIZES)
+    names = [f"a{i}" for i in range(len(sizes))]
+    off = draw(st.sampled_from([0.0, 0.4]))
+    margin = draw(st.sampled_from([0.01, 0.02, 0.0125]))
+    arms = {
+        name: {
+            "rank": i,
+            "control": False,
+            "memory": round((size + off) * 1e8),
+            "speedup": (draw(st.integers(50, 300)) + off) / 100,
+        }
+        for i, (name, size) in enumerate(zip(names, sizes, strict=True))
+    }
+    tasks = {}
+    for task in ("s", "t")[: draw(st.integers(1, 2))]:
+        rows = {}
+        for name in names:
+            estimate, below, holds = draw(ROWS)
+            latency = draw(st.integers(1, 30)) / 1000
+            rows[name] = {
+                "finding": None if name == names[-1] else f"{task}.{name}",
+                "estimate": estimate / 1000,
+                "bound": (estimate - below) / 1000 + off / 1000,
+                "margin": margin,
+                "holds": holds,
+                "worse": False,
+                "latency": latency,
+            }
+        tasks[task] = {"workload": task, "margin": margin, "at_floor": False, "arms": rows}
+    return {"reference": names[-1], "insensitive": False, "arms": arms, "tasks": tasks}
+
+
+class Asked:
+    """A trial that only names its tasks and findings."""
+
+    def __init__(self, table: dict[str, Any]):
+        self.reference = table["reference"]
+        self.findings = {
+            row["finding"]: {"ci": [-1.0, 1.0], "id": row["finding"], "kind": "primary"}
+            for task in table["tasks"].values()
+            for row in task["arms"].values()
+        }
+
+    def named(self, task: str) -> str:
+        return task
+
+    def primary(self, task: str, arm: str) -> None:
+        return None
+
+    def pace(self, arm: str) -> None:
+        return None
+
+
+def steps_until_another_pick(
+    table: dict[str, Any], stated: dict[str, Any], changed: Any, now: int, *, up: bool
+) -> int | None:
+    """Step a constraint from where it is, one step at a time; return where the pick changes."""
+    pick = choose(table, stated)["pick"]
+    for step in range(now + 1, 500) if up else range(now - 1, 0, -1):
+        if choose(table, changed(step))["pick"] != pick:
+            return step
+    return None
+
+
+@settings(max_examples=300, deadline=None)
+@given(tables(), st.integers(1, 60), st.sampled_from(["tolerate", "none"]))
+def test_no_smaller_step_of_a_tolerance_changes_the_pick_property(
+    table: dict[str, Any], tenths: int, how: str
+) -> None:
+    stated = {"tolerate": tenths / 1000} if how == "tolerate" else {}
+    found = list(_constraints(cast("Trial", Asked(table)), table, stated))
+    for task in table["tasks"]:
+        now = round(stated.get("tolerate", table["tasks"][task]["margin"]) * 1000 + 1e-9)
+        on_grid = "tolerate" in stated or table["tasks"][task]["margin"] != 0.0125
+        own = [one["to"] for one in found if (one["kind"], one["of"]) == ("tolerate", task)]
+
+        def changed(step: int, task: str = task) -> dict[str, Any]:
+            return {**stated, "tolerate_by": {task: step / 1000}}
+
+        expected = {
+            steps_until_another_pick(table, stated, changed, now if on_grid else 12, up=True),
+            steps_until_another_pick(table, stated, changed, now if on_grid else 13, up=False),
+        }
+        assert {round(to * 1000) for to in own} == expected - {None}
+
+
+@settings(max_examples=300, deadline=None)
+@given(tables(), st.sampled_from(["max_memory", "min_speedup", "max_latency"]), st.data())
+def test_no_smaller_step_of_a_limit_changes_the_pick_property(
+    table: dict[str, Any], key: str, data: st.DataObject
+) -> None:
+    unit = {"max_memory": 1e7, "min_speedup": 0.01, "max_latency": 0.001}[key]
+    most = {"max_memory": 130, "min_speedup": 310, "max_latency": 32}[key]
+    now = data.draw(st.integers(2, most))
+    stated = {key: round(now * unit) if unit > 1 else now / round(1 / unit)}
+    # memory is stepped by 1 MB, so a grid of 10 MB would be too coarse: see the test below
+    if key == "max_memory":
+        return
+    found = _constraints(cast("Trial", Asked(table)), table, stated)
+    own = [one["to"] for one in found if one["kind"] == key]
+
+    def changed(step: int) -> dict[str, Any]:
+        return {**stated, key: step / round(1 / unit)}
+
+    expected = {
+        steps_until_another_pick(table, stated, changed, now, up=up) for up in (True, False)
+    }
+    assert {round(to / unit) for to in own} == expected - {None}

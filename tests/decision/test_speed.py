@@ -101,3 +101,21 @@ def test_a_disturbed_machine_is_a_caution_and_a_wide_interval_is_not() -> None:
         "measures them again."
     ]
     assert decide_from(summary("time_limit"))["cautions"] == []
+
+
+def test_a_speed_within_its_interval_changes_the_pick_by_hand() -> None:
+    # 1.4 times (1.3 to 1.5) where 1.35 are asked for; q8_0's 1.2 (1.18 to 1.22) cannot reach it
+    told = decide_from(summary(), Constraints(min_speedup=1.35))["sensitivity"]["changes"]
+    (moved,) = (one for one in told if one["kind"] == "estimate" and one["of"] is None)
+    assert (moved["arm"], moved["pick"], moved["because"]) == ("q4_K_M", None, [Q4])
+    assert moved["size"] == pytest.approx(0.05 / 1.4)
+    assert moved["text"].startswith(
+        "If q4_K_M decoded at below 1.35 times the reference's speed in place of 1.40 times, "
+        "which is within its interval, no arm would keep all constraints."
+    )
+    # 1.55 lies beyond its interval
+    told = decide_from(summary(), Constraints(min_speedup=1.55))["sensitivity"]["changes"]
+    assert not any(one["kind"] == "estimate" and one["of"] is None for one in told)
+    told = decide_from(summary(), Constraints(min_speedup=1.45))["sensitivity"]["changes"]
+    (moved,) = (one for one in told if one["kind"] == "estimate" and one["of"] is None)
+    assert (moved["arm"], moved["pick"], moved["to"]) == ("q4_K_M", "q4_K_M", 1.45)

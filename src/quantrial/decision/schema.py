@@ -210,6 +210,12 @@ class Change(_Part):
     """The task or workload it is about; null for all."""
     to: Any
     """The setting, or the estimate, at which the pick changes."""
+    size: float | None
+    """How large the change is; null where nothing was stated before."""
+    unit: Literal["points", "share"] | None
+    """Of a loss or an estimate of quality, as a fraction; of a limit or a speed, relative."""
+    smallest: bool
+    """Whether no change in the same unit is smaller."""
     pick: str | None
     text: str
     arm: str | None = None

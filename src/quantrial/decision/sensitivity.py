@@ -16,9 +16,11 @@ from quantrial.decision.pick import choose, loss_ruled_out, matter, tolerance
 from quantrial.decision.settle import missing
 from quantrial.decision.trial import Trial
 from quantrial.decision.words import Document, entry, listed, margin, points, ratio, seconds
+from quantrial.decision.words import size as size_of
 
 # Constraints are stepped in units a person would type: 1 MB, 0.01 times, 1 ms, 0.1 points.
 _MEMORY, _SPEEDUP, _LATENCY, _LOSS = 1e6, 0.01, 0.001, 0.001
+_EQUAL = 1e-12  # differences of sums of the same decimals
 
 
 def sensitivity(trial: Trial, table: Document, settings: Document) -> dict[str, Any]:
@@ -26,10 +28,18 @@ def sensitivity(trial: Trial, table: Document, settings: Document) -> dict[str, 
 
     Returns:
         `pick`; `changes`: each a `kind` (a constraint, or `estimate`), `to`, the `pick` it would
-        give, a `text`; `settle`: by arm and task, `items_needed` and a `text`.
+        give, a `text`, its `size` in a `unit` that it shares with others (`points` of a loss or an
+        estimate of quality, `share` of a limit or a speed; None where nothing was stated before),
+        and `smallest`: whether none in that unit is smaller; `settle`: by arm and task,
+        `items_needed` and a `text`.
     """
     answer = choose(table, settings)
-    changes = [*_constraints(trial, table, settings), *_estimates(trial, table, settings)]
+    changes = [
+        *_constraints(trial, table, settings),
+        *_estimates(trial, table, settings),
+        *_paces(trial, table, settings),
+    ]
+    _mark_smallest(changes)
     return {
         "pick": answer["pick"],
         "changes": changes,
@@ -52,7 +62,8 @@ def _constraints(trial: Trial, table: Document, settings: Document) -> Iterator[
                 to, pick = found
                 text = f"With {scale.say(to)}, {_answer(pick)}."
                 grounds = _grounds(trial, table, changed(to))
-                yield _change(scale.key, None, to, pick, text, grounds)
+                size = None if now is None else abs(to / now - 1.0)
+                yield _change(scale.key, None, to, pick, text, grounds, size=size, unit="share")
     yield from _tolerances(trial, table, settings)
     yield from _workloads(trial, table, settings)
 
@@ -62,7 +73,8 @@ class _Scale:
     """A constraint, and the values of the arms at which it can change something.
 
     An arm keeps it where its value is at most the limit (`most`; `strictly` below it), else where
-    it is at least the limit.
+    it is at least the limit. At `switches`, and a step to either side, an arm may come or go by
+    another rule than its value.
     """
 
     key: str
@@ -71,16 +83,21 @@ class _Scale:
     say: Callable[[float], str]
     most: bool = True
     strictly: bool = False
+    switches: Sequence[float] = ()
 
     def places(self, *, looser: bool) -> list[float]:
         """List the limits, in steps a person would type, at which arms begin or end to keep it."""
         upwards = self.strictly or not self.most  # a value on a step counts as below it
         to_whole = math.floor if upwards else math.ceil
         more = (looser == self.most) if upwards else (0 if looser else -1)
-        return [
-            _stepped(to_whole(round(value / self.unit, 9)) + more, self.unit)
-            for value in self.values
-        ]
+        at = [round(value / self.unit, 9) for value in self.switches]
+        steps = {
+            *(to_whole(round(value / self.unit, 9)) + more for value in self.values),
+            *(math.floor(one) + 1 for one in at),
+            *(math.ceil(one) - 1 for one in at),
+            *(int(one) for one in at if one == int(one)),
+        }
+        return [_stepped(one, self.unit) for one in steps]
 
 
 def _stepped(steps: int, unit: float) -> float:
@@ -153,6 +170,8 @@ def _tolerances(trial: Trial, table: Document, settings: Document) -> Iterator[d
             _LOSS,
             functools.partial(_tolerated, where),
             strictly=True,
+            # at the margin it is the test that counts, beyond it the bound too: they may disagree
+            switches=[table["tasks"][task]["margin"] for task in some],
         )
 
         def changed(place: float, some: Sequence[str] = some) -> dict[str, Any]:
@@ -167,7 +186,8 @@ def _tolerances(trial: Trial, table: Document, settings: Document) -> Iterator[d
                 of = some[0] if len(some) == 1 else None
                 text = f"With {scale.say(to)}, {_answer(pick)}."
                 grounds = _grounds(trial, table, changed(to))
-                yield _change("tolerate", of, to, pick, text, grounds)
+                size = max(abs(to - one) for one in now)
+                yield _change("tolerate", of, to, pick, text, grounds, size=size)
                 seen.add(pick)
 
 
@@ -211,7 +231,10 @@ def _estimates(trial: Trial, table: Document, settings: Document) -> Iterator[di
                 continue
             tolerated = tolerance(table, settings, task)
             bar = row["margin"] if tolerated is None else tolerated
-            bound = -bar if loss_ruled_out(row, tolerated) else math.nextafter(-bar, 0.0)
+            kept = loss_ruled_out(row, tolerated)
+            if kept != (row["bound"] > -bar):
+                continue  # test and bound disagree: how far the estimate is from it is not known
+            bound = -bar if kept else math.nextafter(-bar, 0.0)
             to = row["estimate"] + (bound - row["bound"])
             finding = trial.findings[row["finding"]]
             low, high = finding["ci"]
@@ -224,7 +247,47 @@ def _estimates(trial: Trial, table: Document, settings: Document) -> Iterator[di
                     f"If the difference of {arm} on {trial.named(task)} were {points(to)} in place "
                     f"of {points(row['estimate'])}, which is within its interval, {_answer(other)}."
                 )
-                yield {**_change("estimate", task, to, other, text, [finding]), "arm": arm}
+                size = abs(to - row["estimate"])
+                change = _change("estimate", task, to, other, text, [finding], size=size)
+                yield {**change, "arm": arm}
+
+
+def _paces(trial: Trial, table: Document, settings: Document) -> Iterator[dict[str, Any]]:
+    """Move one measured speed-up just across the least that is asked for, within its interval."""
+    if settings.get("min_speedup") is None:
+        return
+    least, pick = float(settings["min_speedup"]), choose(table, settings)["pick"]
+    for arm, own in table["arms"].items():
+        found = None if own["control"] else trial.pace(arm)
+        if found is None or own["speedup"] is None:
+            continue
+        to = math.nextafter(least, 0.0) if own["speedup"] >= least else least
+        low, high = found["ci"]
+        if not low <= to <= high:
+            continue
+        arms = {**table["arms"], arm: {**own, "speedup": to}}
+        other = choose({**table, "arms": arms}, settings)["pick"]
+        if other != pick:
+            where = f"below {ratio(least)}" if own["speedup"] >= least else ratio(least)
+            text = (
+                f"If {arm} decoded at {where} the reference's speed in place of "
+                f"{ratio(own['speedup'])}, which is within its interval, {_answer(other)}."
+            )
+            size = abs(to / own["speedup"] - 1.0)
+            change = _change("estimate", None, to, other, text, [found], size=size, unit="share")
+            yield {**change, "arm": arm}
+
+
+def _mark_smallest(changes: Sequence[dict[str, Any]]) -> None:
+    """Mark the smallest change of each unit, and say so where there are several to choose from."""
+    for unit, said in (("points", "a loss or an estimate"), ("share", "a limit or a speed")):
+        sizes = [one["size"] for one in changes if one["unit"] == unit]
+        for one in changes:
+            if one["unit"] == unit and one["size"] <= min(sizes) + _EQUAL:
+                one["smallest"] = True
+                if len(sizes) > 1:
+                    by = size_of(one["size"]) if unit == "points" else f"{100 * one['size']:.1f} %"
+                    one["text"] += f" Of {said}, this is the smallest change that does it: {by}."
 
 
 def _with_row(table: Document, task: str, arm: str, row: Document) -> dict[str, Any]:
@@ -252,9 +315,18 @@ def _grounds(trial: Trial, table: Document, settings: Document) -> list[Document
 
 
 def _change(
-    kind: str, of: str | None, to: Any, pick: str | None, text: str, found: Sequence[Document]
+    kind: str,
+    of: str | None,
+    to: Any,
+    pick: str | None,
+    text: str,
+    found: Sequence[Document],
+    *,
+    size: float | None = None,
+    unit: str = "points",
 ) -> dict[str, Any]:
-    return entry(text, found, kind=kind, of=of, to=to, pick=pick)
+    told = {"size": size, "unit": None if size is None else unit, "smallest": False}
+    return entry(text, found, kind=kind, of=of, to=to, pick=pick, **told)
 
 
 def _answer(pick: str | None) -> str:
