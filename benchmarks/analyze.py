@@ -1,17 +1,25 @@
-"""How long `quantrial.commands.analyze` takes on 3 arms x 800 items, imports included.
+"""How long analysis and the report's data take on 3 arms x 800 items, imports included.
 
-Each repeat is a fresh Python that times itself from its first line on: wall and CPU seconds. The
-limit that `quantrial` promises is 1 s of wall time on a quiet machine, and 0.6 s of CPU time; where
-others share the machine, the CPU time is what tells. Both sets of methods are measured in turn
-(`calibrated` runs `classic` too, to name where they disagree).
+Each repeat is a fresh Python that times itself from its first line on: `quantrial.analyze` (which
+reads, scores, compares and writes `summary.json`), then everything that `quantrial report` computes
+before it draws a plot or renders a template: the decision, the answers scored again, every sentence
+and table of the page, and the answers to look through. Our modules are compiled to bytecode before,
+as they are where the package was installed; `OPENBLAS_*` is as the caller set it.
+
+The limit that `quantrial` promises is 1 s of wall time on a quiet machine, and 0.6 s of CPU time;
+where others share the machine, CPU time is what tells. Both sets of methods are measured in turn
+(`calibrated` runs `classic` too, to name where they disagree). `--against FOLDER` measures another
+checkout in the same turns and adds the ratio, which noise leaves alone.
 
     python benchmarks/analyze.py [--methods calibrated|classic] [--repeats 5] [--json] [--profile]
+                                 [--against FOLDER]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import statistics
 import subprocess
@@ -32,23 +40,37 @@ SETS = ("calibrated", "classic")
 ARMS = {"f16": 0.0, "q8_0": 0.02, "q4_0": 0.08}  # how often an arm gets wrong what f16 gets right
 QUESTIONS, SUBJECTS, SENTENCES = 500, 10, 300
 
-_CHILD = """
+_WORK = """
+import sys
+from pathlib import Path
+from quantrial import commands
+from quantrial.reporting import answers, view
+from quantrial.running.store import RunFolder
+run = Path(sys.argv[1])
+commands.analyze(run, methods=sys.argv[2])
+analysed = time.process_time()
+study, summary, decision = commands.decided(run)
+view.build_view(study, summary, decision, RunFolder(run).read_manifest())
+answers.answers(commands.score_run(run), summary["reference"])
+"""
+_CHILD = f"""
 import time
 wall, cpu = time.perf_counter(), time.process_time()
-import json, sys
-from quantrial.commands import analyze
-analyze(sys.argv[1], methods=sys.argv[2])
-print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu]))
+{_WORK}
+import json
+took = time.perf_counter() - wall, time.process_time() - cpu, analysed - cpu
+print(json.dumps(took))
 """
-_PROFILED = """
-import cProfile, pstats, sys, time
+_PROFILED = f"""
+import cProfile, pstats, time
 profile = cProfile.Profile(time.process_time)
 profile.enable()
-from quantrial.commands import analyze
-analyze(sys.argv[1], methods=sys.argv[2])
+{_WORK}
 profile.disable()
-pstats.Stats(profile).sort_stats("cumulative").print_stats(45)
+pstats.Stats(profile).sort_stats("cumulative").print_stats(60)
 """
+_TIMES = ("wall_seconds", "cpu_seconds", "analyze_cpu_seconds")
+_HERE = Path(__file__).parents[1]
 
 
 def main() -> int:
@@ -57,48 +79,62 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--profile", action="store_true", help="show where the time goes instead")
+    parser.add_argument("--against", type=Path, help="another checkout, measured in the same turns")
     options = parser.parse_args()
     sets = SETS if options.methods == "both" else (options.methods,)
+    checkouts = [_HERE] + ([options.against] if options.against else [])
     with tempfile.TemporaryDirectory() as name:
-        run = Path(name) / "bench"
+        run, compiled = Path(name) / "bench", Path(name) / "bytecode"
         make_run(run)
         if options.profile:
             for methods in sets:
-                print(_python(_PROFILED, run, methods))
+                print(_python(_PROFILED, _HERE, compiled, run, methods))
             return 0
-        # in turn, so that a busy minute of the machine strikes all alike
-        times = [
-            [json.loads(_python(_CHILD, run, m)) for m in sets] for _ in range(options.repeats)
-        ]
-    found = {m: _figures([turn[i] for turn in times]) for i, m in enumerate(sets)}
+        # in turn, so that a busy minute of the machine strikes all alike; the first compiles
+        turns = [
+            [
+                [json.loads(_python(_CHILD, checkout, compiled, run, m)) for m in sets]
+                for checkout in checkouts
+            ]
+            for _ in range(options.repeats + 1)
+        ][1:]
+    found = {m: _figures([turn[0][i] for turn in turns]) for i, m in enumerate(sets)}
+    for i, m in enumerate(sets) if options.against else ():
+        before = _figures([turn[1][i] for turn in turns])["median_cpu_seconds"]
+        found[m]["cpu_ratio"] = found[m]["median_cpu_seconds"] / before
     if options.json:
         size = {"arms": len(ARMS), "items": QUESTIONS + SENTENCES, "repeats": options.repeats}
         limits = {"limit_wall_seconds": LIMIT_SECONDS, "limit_cpu_seconds": LIMIT_CPU_SECONDS}
         print(json.dumps({**size, **limits, "methods": found}, indent=2))
         return 0
-    print(f"analyze, {len(ARMS)} arms x {QUESTIONS + SENTENCES} items, {options.repeats} repeats")
+    print(f"{len(ARMS)} arms x {QUESTIONS + SENTENCES} items, {options.repeats} repeats")
     for methods, figures in found.items():
+        ratio = f", {figures['cpu_ratio']:.2f} of the other's" if options.against else ""
         print(
             f"{methods:>10}: median {figures['median_wall_seconds']:.2f} s wall "
             f"(limit {LIMIT_SECONDS:g}), {figures['median_cpu_seconds']:.2f} s CPU "
-            f"(limit {LIMIT_CPU_SECONDS:g})"
+            f"(limit {LIMIT_CPU_SECONDS:g}{ratio}), of which "
+            f"{figures['median_analyze_cpu_seconds']:.2f} for analyze"
         )
     return 0
 
 
-def _figures(times: list[tuple[float, float]]) -> dict[str, Any]:
-    walls, cpus = [wall for wall, _ in times], [cpu for _, cpu in times]
-    return {
-        "wall_seconds": walls,
-        "cpu_seconds": cpus,
-        "median_wall_seconds": statistics.median(walls),
-        "median_cpu_seconds": statistics.median(cpus),
+def _figures(times: list[tuple[float, ...]]) -> dict[str, Any]:
+    columns = dict(zip(_TIMES, map(list, zip(*times, strict=True)), strict=True))
+    return columns | {
+        f"median_{name}": statistics.median(column) for name, column in columns.items()
     }
 
 
-def _python(code: str, run: Path, methods: str) -> str:
+def _python(code: str, checkout: Path, compiled: Path, run: Path, methods: str) -> str:
     command = [sys.executable, "-c", code, str(run), methods]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | {
+        "PYTHONPATH": str(checkout / "src"),
+        "PYTHONPYCACHEPREFIX": str(compiled),
+    }
+    return subprocess.run(
+        command, check=True, capture_output=True, text=True, env=environment
+    ).stdout
 
 
 def make_run(folder: Path) -> None:

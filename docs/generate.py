@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import itertools
 import json
 import os
 import re
@@ -17,7 +20,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from quantrial import study, study_decision, study_speed
+from quantrial import study, study_decision, study_design, study_speed
 from quantrial.decision.schema import Decision
 
 DOCS = Path(__file__).parent
@@ -51,6 +54,34 @@ COMMANDS = (
     ("quantize",),
     ("demo",),
 )
+
+
+def explained(*modules: types.ModuleType) -> None:
+    """Give each field of a study the text that stands below it as its description.
+
+    Pydantic would do so at every start of the program, and read the source for it; only these pages
+    need it.
+    """
+    models = [
+        one
+        for module in modules
+        for one in vars(module).values()
+        if inspect.isclass(one) and issubclass(one, BaseModel) and one.__module__ == module.__name__
+    ]
+    for model in models:
+        (body,) = ast.parse(inspect.getsource(model)).body
+        assert isinstance(body, ast.ClassDef)
+        for key, text in itertools.pairwise(body.body):
+            match key, text:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(ast.Constant(str(said))):
+                    for heir in models:
+                        if issubclass(heir, model):
+                            heir.model_fields[name].description = inspect.cleandoc(said)
+    for model in models:  # parts before the wholes that hold them
+        model.model_rebuild(force=True)
+
+
+explained(study_decision, study_design, study_speed, study)
 
 
 def study_file() -> str:

@@ -6,7 +6,7 @@ study.yaml ── plan, run ──▶ run folder ── analyze ──▶ summar
 
 from __future__ import annotations
 
-import importlib.resources
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +62,8 @@ def preset_text(preset: str) -> str:
     """Return the text of a preset study file."""
     if preset not in PRESETS:
         raise StudyError(f"there is no preset {preset!r}; there are {', '.join(PRESETS)}")
+    import importlib.resources
+
     source = importlib.resources.files("quantrial.presets") / f"{preset}.yaml"
     return source.read_text(encoding="utf-8")
 
@@ -315,11 +317,12 @@ def _frozen(run: Path) -> tuple[Study, str, Path]:
     folder = RunFolder(run)
     folder.require()
     text = read_study_text(folder.study_path)
-    return (
-        parse_study(text, path=folder.study_path),
-        text,
-        run / folder.read_manifest().study["base"],
-    )
+    return _parsed(text, folder.study_path), text, run / folder.read_manifest().study["base"]
+
+
+@functools.lru_cache(maxsize=4)  # scoring, analysis, decision and report each ask for it
+def _parsed(text: str, path: Path) -> Study:
+    return parse_study(text, path=path)
 
 
 def _refuse_strange_files(folder: Any, study: Study) -> None:

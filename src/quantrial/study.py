@@ -33,7 +33,7 @@ Quantization = Literal["F16", "Q8_0", "Q5_0", "Q4_0"]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Arm(_Part):
@@ -233,13 +233,13 @@ class Study(_Part):
     """The artifacts under test, by name."""
     tasks: dict[Name, Task]
     """What they are asked, by name."""
-    design: Design = Design()
+    design: Design = Design.model_construct()
     """The order of calls."""
-    analysis: Analysis = Analysis()
+    analysis: Analysis = Analysis.model_construct()
     """How responses become findings."""
     speed: Speed | None = None
     """The speed phase; left out, speed is read off the timings of the answers."""
-    decision: DecisionPart = DecisionPart()
+    decision: DecisionPart = DecisionPart.model_construct()
     """What you cannot give up, and what things cost."""
 
     @field_validator("arms")

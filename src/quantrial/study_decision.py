@@ -29,7 +29,7 @@ class DecisionPart(BaseModel):
     Prices are in any one currency.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     max_memory: Annotated[int, _quantity(parse_bytes, int), Field(gt=0)] | None = None
     """Most memory the weights may take: `8GB`, `500MiB`, or a number of bytes."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 class Design(BaseModel):
     """The order of calls."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     schedule: Literal["auto", "blocked", "round_robin", "sequential"] = "auto"
     """`auto`: blocks of one item where all arms fit in memory together, else few large blocks.

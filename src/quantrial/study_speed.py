@@ -18,7 +18,7 @@ class Speed(BaseModel):
     Left out, speed is read off the timings of the answers, and the report says so.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     prompt_tokens: tuple[Length, ...] = (128, 512)
     """Lengths of the prompts, about; what counts is what the engine says."""

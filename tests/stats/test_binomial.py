@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantrial.stats._binomial import half_tail
+from quantrial.stats._binomial import half_tail, remainder
 from quantrial.stats._outcomes import likely_outcomes
 from quantrial.stats._resample import collapse, product
 from quantrial.stats.flip_power import _most_fewer
@@ -23,6 +24,14 @@ def test_half_tail_against_reference(count: int, trials: int) -> None:
     tail, term = half_tail(count, trials)
     assert tail == pytest.approx(scipy.stats.binom.cdf(count, trials, 0.5), rel=1e-12)
     assert term == pytest.approx(scipy.stats.binom.pmf(count, trials, 0.5), rel=1e-12)
+
+
+def test_remainder_against_reference_on_both_sides_of_its_table() -> None:
+    counts = np.arange(4000.0, 4200.0)
+    known = scipy.special.gammaln(counts + 1.0) - scipy.special.xlogy(counts, counts) + counts
+    np.testing.assert_allclose(remainder(counts), known, rtol=1e-10)  # what gammaln keeps
+    each = [remainder(counts[i : i + 1])[0] for i in range(counts.size)]  # the small looked up
+    np.testing.assert_array_equal(remainder(counts), each)
 
 
 @pytest.mark.parametrize(

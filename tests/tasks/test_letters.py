@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quantrial.tasks import letter_reader
 from quantrial.tasks.choice import LETTERS
 from quantrial.tasks.letters import answer_letter, first_letter
 
@@ -181,6 +182,16 @@ LABELLED: list[tuple[str, str | None]] = [
     ("???", None),
     ("[]", None),
 ]
+
+
+@pytest.mark.parametrize("options", [2, 3, 4, 10])
+def test_a_bare_letter_is_what_the_reader_takes_it_for(options: int) -> None:
+    letters = LETTERS[:options]
+    for letter in letters:
+        for text in (letter, f" {letter}\n", f"\t{letter} "):
+            assert answer_letter(text, letters) == letter_reader.read(text, letters) == letter
+    for other in "KZ7é":
+        assert answer_letter(other, letters) == letter_reader.read(other, letters)
 
 
 @pytest.mark.parametrize(("text", "letter"), LABELLED)

@@ -55,6 +55,9 @@ class SpanErrors:
         return sum(e.kind == kind and e.gold is not None for e in self.errors)
 
 
+_NONE = SpanErrors()
+
+
 def classify(gold: Collection[Span], found: Collection[Span] | None, text: str = "") -> SpanErrors:
     """Class every wrong span of one answer.
 
@@ -91,7 +94,7 @@ def _classified(right: frozenset[Span], said: frozenset[Span] | None, text: str)
         return SpanErrors(tuple(SpanError("malformed", None, span) for span in sorted(right)))
     wrong, lacking = sorted(said - right), sorted(right - said)
     if not wrong and not lacking:
-        return SpanErrors()
+        return _NONE
     sentence = _Sentence(text, right, said)
     near = sorted(
         (*rank, f, g) for f in wrong for g in lacking if (rank := sentence.rank(f, g)) is not None
@@ -208,7 +211,7 @@ def span_errors(outcomes: TaskOutcomes, arm: str) -> list[SpanErrors | None]:
 
 def _errors_of(item: Item, outcome: Outcome) -> SpanErrors:
     if outcome.parsed and not outcome.values["fp"] and not outcome.values["fn"]:
-        return SpanErrors()
+        return _NONE
     found: Any = outcome.answer if outcome.parsed else None
     return classify(
         gold_spans(item.gold),
@@ -237,12 +240,13 @@ def error_table(outcomes: TaskOutcomes, arm: str) -> dict[str, Any]:
     Raises:
         DataError: the task is none of spans.
     """
-    rows = [
+    answered = [
         (item, errors)
         for item, errors in zip(outcomes.items, span_errors(outcomes, arm), strict=True)
         if errors is not None
     ]
-    counts = _counts(errors for _, errors in rows)
+    rows = [(item, found) for item, found in answered if found.errors]
+    counts = _counts(found for _, found in rows)
     classes: dict[str, Any] = {}
     for kind in ERROR_CLASSES:
         ids = [item.id for item, found in rows if any(e.kind == kind for e in found.errors)]
@@ -261,7 +265,7 @@ def error_table(outcomes: TaskOutcomes, arm: str) -> dict[str, Any]:
         if e.gold and e.found and e.gold[1] != e.found[1]
     )
     return {
-        "n": len(rows),
+        "n": len(answered),
         "fp": sum(fp for fp, _ in counts.values()),
         "fn": sum(fn for _, fn in counts.values()),
         "classes": classes,
@@ -275,6 +279,8 @@ def error_table(outcomes: TaskOutcomes, arm: str) -> dict[str, Any]:
 def _counts(rows: Iterable[SpanErrors]) -> dict[str, tuple[int, int]]:
     fp, fn = Counter[str](), Counter[str]()
     for row in rows:
+        if not row.errors:
+            continue
         fp.update(e.kind for e in row.errors if e.found is not None)
         fn.update(e.kind for e in row.errors if e.gold is not None)
     return {kind: (fp[kind], fn[kind]) for kind in ERROR_CLASSES}

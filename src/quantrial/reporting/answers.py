@@ -6,6 +6,7 @@ character can end a script, in chunks, so that a large run fits into a file of i
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -176,10 +177,12 @@ class _Task:
 
 def _score(outcome: Outcome) -> str:
     """Write an outcome's values; equal scores are equal texts."""
-    parts = [
-        f"{_VALUES.get(name, endpoint(name))} {value:.3g}" for name, value in outcome.values.items()
-    ]
-    return ", ".join(parts)
+    return _told(tuple(outcome.values.items()))
+
+
+@functools.lru_cache(maxsize=1024)  # thousands of answers have a few scores
+def _told(values: tuple[tuple[str, float], ...]) -> str:
+    return ", ".join(f"{_VALUES.get(name, endpoint(name))} {value:.3g}" for name, value in values)
 
 
 def _errors(scored: TaskOutcomes) -> dict[str, list[SpanErrors | None]] | None:

@@ -5,13 +5,9 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-import importlib.resources
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-
-import jinja2
-from markupsafe import Markup
 
 from quantrial.reporting import charts
 from quantrial.reporting.answers import DATA_FILE, Outcomes, answers, inert_json
@@ -21,6 +17,8 @@ from quantrial.reporting.strips import strips
 from quantrial.reporting.view import build_view, contrast_headings
 
 if TYPE_CHECKING:
+    import jinja2
+
     from quantrial.records import Manifest
     from quantrial.study import Study
 
@@ -67,6 +65,8 @@ def render_with(
     outcomes: Outcomes | None = None,
 ) -> dict[str, str]:
     """Render the report around plots that are drawn already."""
+    from markupsafe import Markup
+
     view = build_view(study, summary, decision, manifest, drawn=tuple(plots))
     headings = {one: slug(title) for one, title in contrast_headings(summary).items()}
     inline = {name: Markup(inlined(svg)) for name, svg in plots.items()}
@@ -96,6 +96,8 @@ def render_with(
 @functools.cache
 def page_script() -> str:
     """Return the page's own script: the files of `SCRIPTS`, one after the other."""
+    import importlib.resources
+
     folder = importlib.resources.files("quantrial.reporting") / "templates"
     return "\n".join((folder / name).read_text(encoding="utf-8") for name in SCRIPTS)
 
@@ -127,6 +129,8 @@ def inlined(svg: str) -> str:
 
 @functools.cache
 def _environments() -> tuple[jinja2.Environment, jinja2.Environment]:
+    import jinja2
+
     loader = jinja2.PackageLoader("quantrial.reporting")
     shared: dict[str, Any] = {
         "loader": loader,

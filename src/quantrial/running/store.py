@@ -15,7 +15,6 @@ from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
-import filelock
 import orjson
 
 from quantrial.errors import RecordError, RecordWarning, RunFolderError
@@ -119,6 +118,8 @@ class RunFolder:
         Raises:
             RunFolderError: another process holds it, or it cannot be written.
         """
+        import filelock
+
         lock = filelock.FileLock(self.path / _LOCK)
         try:
             self.path.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ References:
        Laboratories.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 _SERIES_FROM = 16  # the series below is exact to the last bit from here on
+_TABLED = 4096  # of counts below, looking up is faster than computing
 _SMALL = np.array(
     [0.0, *(math.lgamma(k + 1.0) - k * math.log(k) + k for k in range(1, _SERIES_FROM))]
 )
@@ -24,6 +26,18 @@ _SMALL = np.array(
 
 def remainder(counts: Floats) -> Floats:
     """Return log k! - (k log k - k) of counts k: Stirling's formula and what it leaves out."""
+    if counts.size and counts.max() < _TABLED:
+        found: Floats = _table()[counts.astype(np.intp)]
+        return found
+    return _remainder(counts)
+
+
+@functools.cache
+def _table() -> Floats:
+    return _remainder(np.arange(_TABLED, dtype=np.float64))
+
+
+def _remainder(counts: Floats) -> Floats:
     small = counts < _SERIES_FROM
     k = np.where(small, float(_SERIES_FROM), counts)
     square = 1.0 / (k * k)

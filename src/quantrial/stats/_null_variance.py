@@ -11,6 +11,8 @@ References:
        Statistics 18, 90-120.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -42,6 +44,16 @@ def cell_variance(gains: Floats, losses: Floats, n: ArrayLike, mean: float | Flo
     q = np.where(positive, -2.0 * constant / bottom, (root - linear) / (4.0 * pairs))
     q = np.clip(q, np.maximum(0.0, -mean), (1.0 - mean) / 2.0)
     return np.maximum(2.0 * q + mean * (1.0 - mean), 0.0)
+
+
+def flip_variance(gains: float, losses: float, n: float, mean: float) -> float:
+    """Return `cell_variance` of one table, bit for bit, without the cost of arrays."""
+    linear = (2.0 * n - gains + losses) * mean - gains - losses
+    constant = -losses * mean * (1.0 - mean)
+    root = math.sqrt(max(linear * linear - 8.0 * n * constant, 0.0))
+    q = -2.0 * constant / (linear + root) if linear > 0.0 else (root - linear) / (4.0 * n)
+    q = min(max(q, 0.0, -mean), (1.0 - mean) / 2.0)
+    return max(2.0 * q + mean * (1.0 - mean), 0.0)
 
 
 def _sum(terms: Floats) -> float:

@@ -12,6 +12,7 @@ from quantrial.stats._checks import (
     checked_pair,
 )
 from quantrial.stats._normal import normal_cdf, normal_quantile
+from quantrial.stats._quantile import quantiles
 from quantrial.stats.resampling import bootstrap_ratios
 from quantrial.stats.results import Estimate, Interval
 
@@ -94,7 +95,7 @@ def bca_ratios(
             for tail in ((1.0 - level) / 2.0, (1.0 + level) / 2.0)
         ]
         if not any(math.isnan(tail) for tail in tails):
-            low, high = (float(end) for end in np.quantile(known, tails))
+            low, high = quantiles(known, tails)
     if not high - low > _TIE:
         low = high = math.nan
         warnings.warn(

@@ -21,6 +21,8 @@ Question = Literal["difference", "non_inferior", "equivalent"]
 Floats = NDArray[np.float64]
 
 _STRETCH = 1024  # numbers of flips whose critical counts are found, and kept, together
+_NEAR = 4.0  # standard deviations: the far outcomes, most of them, hardly ever decide a search
+_ROUNDING = 1e-9  # far above what a sum of chances loses
 _INSIDE = 1.0 - 1e-9  # a difference at the margin must not pass for one inside by rounding
 
 
@@ -231,6 +233,15 @@ def items_for_flips(
         return None
 
     def enough(n: int) -> bool:
+        most = likely_outcomes(harm, gain, n, reach=_NEAR)
+        if most is not None:
+            gains, losses, chances = most
+            yes = _rejects(gains, losses, n, question, bound, alpha)
+            power, unseen = float(chances[yes].sum()), 1.0 - float(chances.sum())
+            if power > target + _ROUNDING:
+                return True
+            if power + unseen < target - _ROUNDING:
+                return False
         result = flip_power(harm, gain, n, question=question, margin=bound, alpha=alpha)
         return result.power >= target
 

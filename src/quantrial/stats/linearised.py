@@ -1,5 +1,6 @@
 """Score inference on differences of ratios and means, through each item's influence."""
 
+import functools
 import math
 import warnings
 
@@ -18,6 +19,7 @@ from quantrial.stats.score import CORRECTION, PairedScore
 Floats = NDArray[np.float64]
 
 _FEW_CLUSTERS = 20
+_REMEMBERED = 256  # variances of one contrast
 _NOTHING = 1e-12  # changes that leave both ratios as they are have influences of rounding only
 _PRIOR = 4.0  # items, as many as Agresti and Coull add; with 2 intervals cover 92 %
 _HALF_STAKE = 0.5  # a changed answer often loses part of what it had
@@ -209,6 +211,7 @@ def _from_influences(
     # changes of the largest possible size only are Tango's case, whose error rates are known
     rough = limit is None or unit < limit * (1.0 - 1e-9)
 
+    @functools.lru_cache(maxsize=_REMEMBERED)  # intervals of all confidences start alike
     def variance(mean: float) -> float:
         edge = limit if limit is not None else max(largest, least) + abs(mean)
         return scale * value_variance(distinct, weights, mean, edge) / n

@@ -18,6 +18,7 @@ from quantrial.stats._checks import (
     checked_margin,
     checked_sums,
 )
+from quantrial.stats._quantile import quantiles
 from quantrial.stats._resample import resampled_sums
 from quantrial.stats.results import EquivalenceResult, Estimate, Interval
 
@@ -43,8 +44,8 @@ def _percentile(replicates: NDArray[np.float64], confidence: float, method: str)
         )
         return Interval(math.nan, math.nan, confidence, method)
     tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(known, [tail, 1.0 - tail])
-    return Interval(float(low), float(high), confidence, method)
+    low, high = quantiles(known, [tail, 1.0 - tail])
+    return Interval(low, high, confidence, method)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

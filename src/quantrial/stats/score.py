@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import SupportsIndex, get_args
 
-import numpy as np
-
 from quantrial.errors import StatisticsError, StatisticsWarning
 from quantrial.stats._checks import (
     checked_alpha,
@@ -18,7 +16,7 @@ from quantrial.stats._checks import (
     checked_n,
 )
 from quantrial.stats._normal import normal_cdf, normal_quantile, special
-from quantrial.stats._null_variance import cell_variance
+from quantrial.stats._null_variance import flip_variance
 from quantrial.stats._roots import bracketed_root
 from quantrial.stats.results import Alternative, EquivalenceResult, Interval, TestResult
 
@@ -299,7 +297,7 @@ def score_flips(
     pairs = float(correction)
     if not (math.isfinite(pairs) and pairs >= 0.0):
         raise StatisticsError(f"correction is {correction!r}; a number of pairs >= 0 is needed")
-    up, down = np.array(float(gains)), np.array(float(losses))
+    up, down, all_of = float(gains), float(losses), float(total)
     return PairedScore(
         estimate=(gains - losses) / total,
         n=total,
@@ -308,7 +306,7 @@ def score_flips(
         effective=float(gains + losses),
         df=math.inf,
         method="score",
-        _variance=lambda mean: float(cell_variance(up, down, total, mean)) / total,
+        _variance=lambda mean: flip_variance(up, down, all_of, mean) / total,
         _correction=pairs / total,
         _edge=1.0,
         _rough=False,

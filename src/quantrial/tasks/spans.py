@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ RECALL = Endpoint("recall", "ratio", {"tp": 1.0}, {"tp": 1.0, "fn": 1.0})
 PARSE_RATE = Endpoint("parse_rate", "proportion", {"parsed": 1.0})
 EXACT_MATCH = Endpoint("exact_match", "proportion", {"exact": 1.0})
 
+_REMEMBERED = 4096  # texts and golds: arms say the same, and more than one table asks for them
 _FENCE = re.compile(r"```[A-Za-z]*")
 _TEXT_KEYS = ("text", "entity", "span")
 _TYPE_KEYS = ("type", "label", "tag")
@@ -33,6 +35,7 @@ def normalize(text: str, label: str) -> Span:
     return text.strip().lower(), label.strip().upper()
 
 
+@functools.lru_cache(maxsize=_REMEMBERED)
 def parse_spans(text: str) -> frozenset[Span] | None:
     """Read the set of spans from a model's text; None where it is no JSON array.
 
@@ -66,7 +69,12 @@ def _span(element: Any) -> Span | None:
 
 def gold_spans(gold: Any) -> frozenset[Span]:
     """Bring an item's gold pairs to the compared form; repeated mentions are one."""
-    return frozenset(normalize(text, label) for text, label in gold)
+    return _compared(tuple((text, label) for text, label in gold))
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _compared(pairs: tuple[Span, ...]) -> frozenset[Span]:
+    return frozenset(normalize(text, label) for text, label in pairs)
 
 
 def spans_from_tags(tokens: Sequence[str], tags: Sequence[str]) -> list[tuple[str, str]]:
