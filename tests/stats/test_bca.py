@@ -27,7 +27,7 @@ def f1_columns(generator: np.random.Generator, n: int) -> tuple[Array, Array]:
     return top, bottom.astype(np.float64)
 
 
-def test_bca_by_hand_corrections() -> None:
+def test_bca_ratios_by_hand_corrections() -> None:
     # two of four below and none at the estimate: no bias; half of a tie counts
     assert _bias_correction(np.array([1.0, 2.0, 4.0, 5.0]), 3.0) == 0.0
     assert _bias_correction(np.array([3.0, 3.0, 4.0, 5.0]), 3.0) == pytest.approx(
@@ -41,7 +41,7 @@ def test_bca_by_hand_corrections() -> None:
     assert math.isnan(_corrected(3.0, 2.0, 0.25))
 
 
-def test_bca_by_hand_of_a_statistic_without_skew_is_the_percentile_interval() -> None:
+def test_bca_ratios_by_hand_of_a_statistic_without_skew_is_the_percentile_interval() -> None:
     scores = np.array([[1.0, 0.0]] * 40 + [[0.0, 1.0]] * 40 + [[1.0, 1.0]] * 120)
     ours = bca_ratios(scores, np.ones((200, 2)), rng=rng(3))
     plain = bootstrap_ratios(scores, np.ones((200, 2)), rng=rng(3))
@@ -52,7 +52,7 @@ def test_bca_by_hand_of_a_statistic_without_skew_is_the_percentile_interval() ->
 
 
 @pytest.mark.parametrize(("seed", "n"), [(4, 120), (5, 30)])
-def test_bca_against_reference_scipy(seed: int, n: int) -> None:
+def test_bca_ratios_against_reference_scipy(seed: int, n: int) -> None:
     from scipy import stats
 
     top, bottom = f1_columns(rng(seed), n)
@@ -74,7 +74,7 @@ def test_bca_against_reference_scipy(seed: int, n: int) -> None:
     assert ours.high == pytest.approx(theirs.high, abs=0.03 * width)
 
 
-def test_bca_against_reference_scipy_moves_away_from_the_percentiles() -> None:
+def test_bca_ratios_against_reference_scipy_moves_away_from_the_percentiles() -> None:
     # eight large losses in 100 items: scipy's BCa lies lower than its percentiles, and so must ours
     from scipy import stats
 
@@ -91,7 +91,7 @@ def test_bca_against_reference_scipy_moves_away_from_the_percentiles() -> None:
     assert plain.interval().low - ours.low > 0.06 * width
 
 
-def test_bca_against_simulation_covers_where_many_items_differ() -> None:
+def test_bca_ratios_against_simulation_covers_where_many_items_differ() -> None:
     generator, hits = rng(6), 0
     for _ in range(300):
         draw = generator.choice([-1, 0, 1], size=300, p=[0.12, 0.8, 0.08])
@@ -103,7 +103,7 @@ def test_bca_against_simulation_covers_where_many_items_differ() -> None:
 
 @settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 30))
-def test_bca_property_the_jackknife_equals_leaving_items_out(seed: int, n: int) -> None:
+def test_bca_ratios_property_the_jackknife_equals_leaving_items_out(seed: int, n: int) -> None:
     top, bottom = f1_columns(rng(seed), n)
     slow = []
     for i in range(n):
@@ -115,7 +115,7 @@ def test_bca_property_the_jackknife_equals_leaving_items_out(seed: int, n: int) 
 
 @settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
-def test_bca_property_repeats_and_turns_round_with_the_arms(seed: int) -> None:
+def test_bca_ratios_property_repeats_and_turns_round_with_the_arms(seed: int) -> None:
     top, bottom = f1_columns(rng(seed), 60)
     first, second = (bca_ratios(top, bottom, rng=rng(1), resamples=300) for _ in range(2))
     turned = bca_ratios(top[:, ::-1], bottom[:, ::-1], rng=rng(1), resamples=300)

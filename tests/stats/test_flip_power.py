@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from quantrial.errors import InsufficientDataError, StatisticsError
 from quantrial.stats import flip_power, items_for_flips, least_items, mcnemar, score_flips
 from quantrial.stats.flip_power import _normal_power
+from quantrial.stats.power import smallest_count
 
 QUESTIONS = ["difference", "non_inferior", "equivalent"]
 
@@ -90,6 +91,18 @@ def test_items_for_flips_property_reach_the_power_and_one_fewer_does_not(
         rates = {"question": question, "margin": 0.2}
         assert flip_power(harm, gain, n, **rates).power >= 0.8
         assert n == 2 or flip_power(harm, gain, n - 1, **rates).power < 0.8
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize("rates", [(0.05, 0.02), (0.011, 0.013), (0.2, 0.0)])
+def test_items_for_flips_property_as_a_search_that_sees_every_outcome(
+    rates: tuple[float, float], question: Any
+) -> None:
+    def enough(n: int) -> bool:
+        return flip_power(*rates, n, question=question, margin=0.3).power >= 0.8
+
+    found = items_for_flips(*rates, question=question, margin=0.3)
+    assert found == smallest_count(enough)
 
 
 def test_items_for_flips_by_hand_where_no_number_will_do() -> None:
@@ -174,3 +187,10 @@ def test_least_items_against_reference_the_equation_solved_by_scipy() -> None:
 def test_least_items_against_simulation_a_loss_of_the_margin_is_rarely_silent() -> None:
     losses = np.random.default_rng(13).binomial(least_items(0.02), 0.02, size=40_000)
     assert 0.045 <= np.mean(losses == 0) <= 0.055
+
+
+def test_least_items_by_hand() -> None:
+    # 58 * .05 - .15 = 2.75 > 1.644854 * sqrt(58 * .05 * .95) = 2.7302; 57: 2.70 < 2.7065
+    assert least_items(0.05) == 58
+    # 298 * .01 - .15 = 2.83 > 1.644854 * sqrt(298 * .01 * .99) = 2.8252; 297: 2.82 < 2.8205
+    assert least_items(0.01) == 298

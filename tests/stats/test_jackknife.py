@@ -22,7 +22,7 @@ def counts(seed: int, n: int, share: float) -> tuple[Array, Array]:
     return top, np.stack([hits + gold, after + gold], axis=1).astype(np.float64)
 
 
-def test_jackknife_by_hand_three_items() -> None:
+def test_jackknife_ratios_by_hand_three_items() -> None:
     # leaving out each of three items gives differences 1/2, 0 and 0 from scores (0, 0), (0, 1)...
     top = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     found = jackknife_ratios(top, np.ones((3, 2)), confidence=0.9)
@@ -32,7 +32,7 @@ def test_jackknife_by_hand_three_items() -> None:
     assert (found.interval.method, found.n) == ("jackknife-t", 3)
 
 
-def test_jackknife_against_reference_scipy_paired_t_of_means() -> None:
+def test_jackknife_ratios_against_reference_scipy_paired_t_of_means() -> None:
     from scipy import stats
 
     scores = np.random.default_rng(1).random((40, 2))
@@ -41,7 +41,7 @@ def test_jackknife_against_reference_scipy_paired_t_of_means() -> None:
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=1e-9)
 
 
-def test_jackknife_against_simulation_covers_where_many_items_changed() -> None:
+def test_jackknife_ratios_against_simulation_covers_where_many_items_changed() -> None:
     top, bottom = counts(0, 200_000, 0.4)
     truth = float(np.diff(top.sum(axis=0) / bottom.sum(axis=0))[0])
     found = [jackknife_ratios(*counts(seed, 300, 0.4)).interval for seed in range(1, 801)]
@@ -50,7 +50,7 @@ def test_jackknife_against_simulation_covers_where_many_items_changed() -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(3, 40))
-def test_jackknife_property_equals_leaving_items_out(seed: int, n: int) -> None:
+def test_jackknife_ratios_property_equals_leaving_items_out(seed: int, n: int) -> None:
     top, bottom = counts(seed, n, 0.5)
     left = []
     for item in range(n):

@@ -151,3 +151,10 @@ def test_fixed_sequence_against_reference_of_its_decisions() -> None:
                 going = going and bool(p <= alpha)
                 decided.append(going)
             assert (fixed_sequence(row) <= alpha).tolist() == decided
+
+
+@given(P_VALUES)
+def test_fixed_sequence_property_is_the_largest_so_far(values: list[float]) -> None:
+    # what could not be tested lets nothing after it through
+    slow = [np.max(values[: i + 1]) for i in range(len(values))]
+    np.testing.assert_array_equal(fixed_sequence(values), slow)

@@ -22,7 +22,7 @@ def test_detectable_difference_by_hand() -> None:
     assert detectable_difference(0.3, 900) == pytest.approx(2.801585 * 0.3 / 30, rel=1e-6)
 
 
-def test_items_by_hand() -> None:
+def test_planned_items_by_hand() -> None:
     assert items_for_difference(0.3, -0.03) == math.ceil((2.801585 * 10) ** 2)
     # one-sided: z_.95 + z_.80 = 1.644854 + 0.841621; the estimate is 0.5 pp inside a 1 pp margin
     assert items_for_non_inferiority(0.1, -0.005, 0.01) == math.ceil((2.486475 * 20) ** 2)
@@ -30,14 +30,14 @@ def test_items_by_hand() -> None:
     assert items_for_equivalence(0.1, 0.0, 0.02) == math.ceil((2.926405 * 5) ** 2)
 
 
-def test_items_by_hand_where_no_number_will_do() -> None:
+def test_planned_items_by_hand_where_no_number_will_do() -> None:
     assert items_for_difference(0.1, 0.0) is None
     assert items_for_non_inferiority(0.1, -0.01, 0.01) is None
     assert items_for_equivalence(0.1, 0.012, 0.01) is None
     assert items_for_equivalence(0.1, 0.01 * (1 - 1e-12), 0.01) is None
 
 
-def test_items_against_reference(statsmodels_values: dict[str, Any]) -> None:
+def test_planned_items_against_reference(statsmodels_values: dict[str, Any]) -> None:
     for plan in statsmodels_values["plans"]:
         levels = {"power": plan["power"], "alpha": plan["alpha"]}
         pairs = items_for_difference(plan["sd"], plan["difference"], **levels)
@@ -46,7 +46,7 @@ def test_items_against_reference(statsmodels_values: dict[str, Any]) -> None:
         assert pairs == math.ceil(plan["one_sided"])
 
 
-def test_items_against_simulation() -> None:
+def test_items_for_equivalence_against_simulation() -> None:
     rng = np.random.default_rng(8)
     n = items_for_equivalence(0.1, 0.004, 0.02)
     assert n is not None
@@ -57,7 +57,7 @@ def test_items_against_simulation() -> None:
 
 
 @given(SD, st.floats(0.001, 0.1), st.floats(0.05, 0.99))
-def test_items_property_inverts_the_detectable_difference(
+def test_planned_items_property_inverts_the_detectable_difference(
     sd: float, difference: float, power: float
 ) -> None:
     n = items_for_difference(sd, difference, power=power)
@@ -68,7 +68,7 @@ def test_items_property_inverts_the_detectable_difference(
 
 
 @given(SD, st.floats(-0.009, 0.009))
-def test_items_property_equivalence_asks_more_than_non_inferiority(
+def test_planned_items_property_equivalence_asks_more_than_non_inferiority(
     sd: float, estimate: float
 ) -> None:
     both = items_for_equivalence(sd, estimate, 0.01)
@@ -124,7 +124,7 @@ def test_detectable_difference_against_simulation_is_found_that_often() -> None:
     assert np.mean(np.abs(means) > 1.959964 * 0.2 / math.sqrt(n)) == pytest.approx(0.8, abs=0.01)
 
 
-def test_items_for_difference_and_non_inferiority_against_simulation() -> None:
+def test_planned_items_against_simulation_difference_and_non_inferiority() -> None:
     rng = np.random.default_rng(9)
     for items, truth, bound, z in (
         (items_for_difference(0.2, 0.02), 0.02, 0.0, 1.959964),
@@ -148,3 +148,13 @@ def test_items_for_equivalence_against_reference_scipy() -> None:
 
     found = math.ceil(brentq(lambda n: power(n) - 0.8, 100, 10_000))
     assert items_for_equivalence(0.1, 0.004, 0.02) == found
+
+
+@given(SD, st.integers(2, 10_000), st.floats(0.1, 0.95), st.floats(0.1, 10.0))
+def test_detectable_difference_property_scales(
+    sd: float, n: int, power: float, unit: float
+) -> None:
+    known = detectable_difference(sd, n, power=power)
+    assert detectable_difference(sd, 4 * n, power=power) == pytest.approx(known / 2)
+    assert detectable_difference(sd * unit, n, power=power) == pytest.approx(known * unit)
+    assert detectable_difference(sd, n, power=power, alpha=0.01) > known

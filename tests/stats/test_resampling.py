@@ -34,7 +34,7 @@ def f1_columns(generator: np.random.Generator, n: int) -> tuple[Array, Array]:
     return top, bottom.astype(np.float64)
 
 
-def test_bootstrap_by_hand_of_two_items() -> None:
+def test_bootstrap_ratios_by_hand_of_two_items() -> None:
     # items score (1, 0) and (0, 0): the difference is -1/2 and resamples to 0, -1/2 or -1
     result = bootstrap_ratios([[1, 0], [0, 0]], np.ones((2, 2)), rng=rng(), resamples=4000)
     contrast = result.difference(candidate=1, reference=0)
@@ -45,7 +45,7 @@ def test_bootstrap_by_hand_of_two_items() -> None:
     assert contrast.n == result.n == 2
 
 
-def test_bootstrap_by_hand_interval_p_value_and_tost() -> None:
+def test_bootstrap_ratios_by_hand_interval_p_value_and_tost() -> None:
     contrast = spread([-0.05, -0.04, -0.03, -0.03, -0.02, -0.02, -0.02, -0.01, 0.0, 0.01], -0.02)
     assert contrast.interval(0.5).low == pytest.approx(-0.03)
     assert contrast.interval(0.5).high == pytest.approx(-0.0125)
@@ -65,14 +65,14 @@ def test_bootstrap_by_hand_interval_p_value_and_tost() -> None:
     assert wider.non_inferior
 
 
-def test_bootstrap_by_hand_a_gain_is_non_inferior_but_not_equivalent() -> None:
+def test_bootstrap_ratios_by_hand_a_gain_is_non_inferior_but_not_equivalent() -> None:
     result = spread(list(np.linspace(0.01, 0.05, 41)), 0.03).tost(0.01)
     assert result.non_inferior
     assert not result.equivalent
     assert result.p_value == result.p_upper
 
 
-def test_bootstrap_by_hand_nothing_to_find_and_nothing_found() -> None:
+def test_bootstrap_ratios_by_hand_nothing_to_find_and_nothing_found() -> None:
     top, bottom = [[0.0], [2.0]], [[0.0], [4.0]]
     as_right = bootstrap_ratios(top, bottom, rng=rng(), resamples=200)
     assert as_right.observed[0] == 0.5
@@ -86,7 +86,7 @@ def test_bootstrap_by_hand_nothing_to_find_and_nothing_found() -> None:
         assert math.isnan(unknown.estimate(0).interval.low)
 
 
-def test_cluster_bootstrap_by_hand_takes_all_items_of_a_cluster() -> None:
+def test_bootstrap_ratios_by_hand_takes_all_items_of_a_cluster() -> None:
     # cluster a: two items right; cluster b: one item wrong
     result = bootstrap_ratios(
         [[1.0], [1.0], [0.0]], np.ones((3, 1)), rng=rng(), resamples=4000, clusters=["a", "a", "b"]
@@ -99,7 +99,7 @@ def test_cluster_bootstrap_by_hand_takes_all_items_of_a_cluster() -> None:
     assert estimate.interval.method == "cluster-bootstrap-percentile"
 
 
-def test_bootstrap_against_reference_scipy() -> None:
+def test_bootstrap_ratios_against_reference_scipy() -> None:
     from scipy import stats
 
     top, bottom = f1_columns(rng(4), 120)
@@ -123,7 +123,7 @@ def test_bootstrap_against_reference_scipy() -> None:
     assert np.std(ours.replicates) == pytest.approx(theirs.standard_error, rel=0.04)
 
 
-def test_bootstrap_against_simulation_covers_where_many_items_differ() -> None:
+def test_bootstrap_ratios_against_simulation_covers_where_many_items_differ() -> None:
     # 300 items, 20 % discordant: the textbook case, in which the percentile interval holds
     generator = rng(6)
     hits = 0
@@ -138,7 +138,7 @@ def test_bootstrap_against_simulation_covers_where_many_items_differ() -> None:
 
 @settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.booleans())
-def test_bootstrap_property_same_seed_same_bits_and_pairing(
+def test_bootstrap_ratios_property_same_seed_same_bits_and_pairing(
     seed: int, n: int, clustered: bool
 ) -> None:
     top, bottom = f1_columns(rng(seed), n)
@@ -158,7 +158,7 @@ def test_bootstrap_property_same_seed_same_bits_and_pairing(
 
 @settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 4))
-def test_bootstrap_property_sums_equal_a_slow_twin(seed: int, n: int, columns: int) -> None:
+def test_bootstrap_ratios_property_sums_equal_a_slow_twin(seed: int, n: int, columns: int) -> None:
     values = rng(seed).normal(size=(n, columns))
     sums = resampled_sums(values, 7, rng(seed))
     drawn = rng(seed).integers(0, n, size=(7, n))
@@ -166,7 +166,7 @@ def test_bootstrap_property_sums_equal_a_slow_twin(seed: int, n: int, columns: i
     np.testing.assert_allclose(sums, slow, rtol=0, atol=1e-13 * n)
 
 
-def test_bootstrap_property_collapsed_rows_have_the_moments_of_all_rows() -> None:
+def test_bootstrap_ratios_property_collapsed_rows_have_the_moments_of_all_rows() -> None:
     values = np.repeat([[1.0, 0.0], [0.0, 1.0], [2.0, 2.0]], [500, 300, 200], axis=0)
     sums = resampled_sums(values, 20_000, rng(9))
     np.testing.assert_allclose(sums.mean(axis=0), values.sum(axis=0), rtol=0.001)
