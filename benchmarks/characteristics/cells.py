@@ -67,10 +67,10 @@ def grid(effort: float, gold: Path | None = None) -> Iterator[Cell]:
     for n, rate in ((300, 0.02), (499, 0.012), (499, 0.03), (1000, 0.02)):
         yield Cell("bootstrap", "", n, rate, -0.01, replications=some)
     yield from _pooled(most, many, some, few, gold)
-    for groups in (5, 10, 20, 57):
+    for groups in (5, 6, 8, 10, 20, 57):
         for icc in (0.0, 0.02, 0.1):
-            for kind in ("equal", "unequal"):
-                for rate in (0.05, 0.15):
+            for kind in ("equal", "unequal", "f1-equal", "f1-unequal"):
+                for rate in (0.15,) if kind.startswith("f1") else (0.05, 0.15):
                     if icc < rate:
                         yield Cell("clusters", kind, 499, rate, 0.0, groups, icc, replications=many)
     for n in (100, 499, 1000):

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from characteristics.cells import Cell, Measured
+from characteristics.generators import draw
 from quantrial.stats import (
     bootstrap_ratios,
     cluster_variance,
@@ -19,51 +20,72 @@ from quantrial.stats import (
 Array = NDArray[np.float64]
 
 
-def draw_clusters(cell: Cell, rng: np.random.Generator) -> tuple[Array, NDArray[np.int64]]:
-    """Paired 0/1 scores without a true difference, in clusters that lean one way or the other."""
-    weights = 1.0 + np.arange(cell.clusters) % (5 if cell.kind == "unequal" else 1)
+def draw_clusters(cell: Cell, rng: np.random.Generator) -> tuple[Array, Array, NDArray[np.int64]]:
+    """Paired scores without a true difference, in clusters that lean one way or the other.
+
+    Right or wrong; or counts of micro-F1 (`f1-...`), where every changed answer of the `real` mix
+    is a loss of one arm or the other. With the clusters of the items.
+    """
+    weights = 1.0 + np.arange(cell.clusters) % (5 if cell.kind.endswith("unequal") else 1)
     sizes = np.maximum(2, np.round(cell.n * weights / weights.sum())).astype(np.int64)
     labels = np.repeat(np.arange(cell.clusters), sizes)
+    if cell.kind.startswith("f1"):
+        top, bottom = draw("real", labels.size, cell.rate, rng)
+        loss = np.diff(top)[:, 0] - top.sum() / bottom.sum() * np.diff(bottom)[:, 0]
+        top[loss > 0.0], bottom[loss > 0.0] = top[loss > 0.0, ::-1], bottom[loss > 0.0, ::-1]
+        # one large change carries what many small ones do: the lean must be that much stronger
+        stake = 1.0 if not loss.any() else np.mean(loss**2) / np.mean(np.abs(loss)) ** 2
+        correlated = cell.icc * stake
+    else:
+        flips = rng.random(labels.size) < cell.rate
+        top, bottom = np.ones((labels.size, 2)), np.ones((labels.size, 2))
+        top[flips, 1] = 0.0
+        correlated = cell.icc / cell.rate
     lean: Array = np.zeros(cell.clusters)
-    if cell.icc > 0.0:
-        # Beta on [-1, 1] with variance icc / rate gives the differences this correlation
-        shape = (cell.rate / cell.icc - 1.0) / 2.0
+    if correlated > 0.0:
+        # Beta on [-1, 1] with this variance gives the differences the cell's correlation
+        shape = (1.0 / min(correlated, 0.99) - 1.0) / 2.0
         lean = np.asarray(2.0 * rng.beta(shape, shape, cell.clusters) - 1.0, dtype=np.float64)
-    flips = rng.random(labels.size) < cell.rate
     gains = rng.random(labels.size) < (1.0 + lean[labels]) / 2.0
-    scores = np.ones((labels.size, 2))
-    scores[flips & gains, 0] = 0.0
-    scores[flips & ~gains, 1] = 0.0
-    return scores, labels
+    top[gains], bottom[gains] = top[gains, ::-1], bottom[gains, ::-1]
+    return top, bottom, labels
 
 
 def clusters(cell: Cell) -> Measured:
-    """Cluster-robust score interval of paired proportions, and the alternatives beside it.
+    """Cluster-robust score interval of proportions and micro-F1, and the alternatives beside it.
 
     The alternatives, which cost more, are shown on a quarter of the replications.
     """
     rng = cell.rng()
     hits: dict[str, list[bool]] = {}
     for replication in range(cell.replications):
-        scores, labels = draw_clusters(cell, rng)
-        ones = np.ones_like(scores)
-        score = score_ratios(scores, ones, clusters=labels, support=1)
+        top, bottom, labels = draw_clusters(cell, rng)
+        pooled = cell.kind.startswith("f1")
+        score = score_ratios(top, bottom, clusters=labels, support=None if pooled else 1)
+        p = score.test().p_value
+        name = "cluster F1" if pooled else "cluster"
         found = {
-            "cluster coverage": score.test().p_value >= 0.05,
-            "cluster one-sided error": score.test(0.0, "greater").p_value < 0.05,
+            f"{name} coverage": p >= 0.05,
+            f"{name} difference error": p < 0.05,
+            f"{name} one-sided error": score.test(0.0, "greater").p_value < 0.05,
         }
-        change = scores[:, 1] - scores[:, 0]
+        for figure, hit in found.items():
+            hits.setdefault(figure, []).append(hit)
+        if pooled:
+            continue
+        found = {}
+        change = top[:, 1] - top[:, 0]
         if replication % 4 == 0 and change.any():
             crude = cluster_variance(change, labels, method="cr1")
             t = abs(crude.mean) / math.sqrt(crude.variance) if crude.variance > 0.0 else 0.0
             found["CR1 coverage"] = 2.0 * float(special.stdtr(crude.df, -t)) >= 0.05
             wild = wild_clusters(change, labels, rng=rng, resamples=399)
             found["wild bootstrap coverage"] = wild.p_value >= 0.05
-            drawn = bootstrap_ratios(scores, ones, rng=rng, resamples=499, clusters=labels)
+            drawn = bootstrap_ratios(top, bottom, rng=rng, resamples=499, clusters=labels)
             interval = drawn.difference(candidate=1, reference=0).interval()
             found["percentile coverage"] = not (interval.low > 0.0 or interval.high < 0.0)
-        for name, hit in found.items():
-            hits.setdefault(name, []).append(hit)
+        for figure, hit in found.items():
+            hits.setdefault(figure, []).append(hit)
     return Measured({name: float(np.mean(found)) for name, found in hits.items()})
 
 

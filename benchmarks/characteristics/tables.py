@@ -38,7 +38,11 @@ def limits(cell: dict[str, Any], name: str, changed: float) -> tuple[float, floa
     if family == "f1":
         return (0.0, f1_limit(changed))
     if family == "clusters":
-        promised = name == "cluster coverage" and cell["clusters"] >= 10 and cell["icc"] <= 0.02
+        if cell["icc"] > 0.02:
+            return None
+        if name.startswith("cluster") and name.endswith("difference error"):
+            return (0.0, LIMIT)
+        promised = name == "cluster coverage" and cell["clusters"] >= 10
         return (0.935, 1.0) if promised else None
     if family == "strata" and name.endswith("coverage"):
         return (0.935, 1.0)

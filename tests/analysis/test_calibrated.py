@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from quantrial.analysis.calibrated import Calibrated
 from quantrial.analysis.heterogeneity import heterogeneity
+from quantrial.analysis.methods import settled_by
 from quantrial.analysis.outcomes import Panel
 from quantrial.errors import StatisticsWarning
 from quantrial.stats import least_items, mcnemar, score_flips
@@ -96,10 +98,52 @@ def test_a_ratio_of_nothing_is_compared_with_nothing() -> None:
 def test_below_five_clusters_nothing_is_claimed() -> None:
     groups = np.array(["a", "b", "c", "d"] * 50)
     scores = panel(flips(200, 1, 1), clusters=groups)
-    with pytest.warns(StatisticsWarning, match="carry no"), pytest.warns(match="is claimed"):
-        contrast = calibrated(scores).contrast("ref", "new", "accuracy")
+    methods = calibrated(scores)
+    with pytest.warns(StatisticsWarning, match="is claimed"):
+        contrast = methods.contrast("ref", "new", "accuracy")
+    test = methods.equivalence("ref", "new", "accuracy", 0.05)  # which warns of nothing more
+    assert (contrast.estimate, contrast.interval.method) == (0.0, "refused")
     assert math.isnan(contrast.interval.low)
-    assert contrast.interval.method == "refused"
+    assert math.isnan(contrast.p_value)
+    assert (test.equivalent, test.non_inferior) == (False, False)
+    assert set(methods.items_needed(contrast, "accuracy", 0.05, family=1).values()) == {None}
+
+
+@pytest.mark.parametrize("groups", [5, 6, 20])
+def test_property_over_clusters_p_and_interval_agree_and_a_large_loss_is_worse(
+    groups: int,
+) -> None:
+    generator = np.random.default_rng(groups)
+    labels = np.array([f"g{i % groups}" for i in range(100 * groups)])
+    for lost in (0.02, 0.1, 0.5, 1.0):
+        candidate = (generator.random(labels.size) >= lost).astype(float).tolist()
+        scores = panel([[1.0] * labels.size, candidate], clusters=labels)
+        methods = calibrated(scores)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", StatisticsWarning)  # few clusters are approximate
+            one = methods.contrast("ref", "new", "accuracy")
+        excludes = one.interval.low > 0.0 or one.interval.high < 0.0
+        assert excludes == (one.p_value < 0.05)
+        assert one.p_method == one.interval.method == "score-clusters"
+        if lost >= 0.5:  # sign flips of five clusters stop at p = 2 / 2^5
+            assert one.p_value < 0.001
+
+
+def test_over_clusters_whole_clusters_of_the_mean_size_are_needed() -> None:
+    generator = np.random.default_rng(3)
+    sizes = [20, 30, 40, 50, 60]
+    labels = np.repeat([f"g{i}" for i in range(5)], sizes)
+    lost = generator.random(200) < np.repeat([0.02, 0.0, 0.2, 0.0, 0.04], sizes)
+    scores = panel([[1.0] * 200, (~lost).astype(float).tolist()], clusters=labels)
+    methods = calibrated(scores)
+    with pytest.warns(StatisticsWarning, match="5 clusters are few"):
+        one = methods.contrast("ref", "new", "accuracy")
+    assert one.p_value > 0.05
+    needed = methods.items_needed(one, "accuracy", 0.05, family=1)["difference"]
+    found = settled_by({"difference": needed}, one.n, one.clusters)
+    assert found is not None
+    assert found["items"] == 40 * found["clusters"]
+    assert found["further_clusters"] == found["clusters"] - 5 > 0
 
 
 def test_clusters_widen_and_strata_narrow() -> None:

@@ -10,7 +10,7 @@ from quantrial.cli import tell
 from quantrial.reporting.contrasts import approximate, judged, open_questions
 from reporting.trials import Trial, markdown_tables
 
-OPEN = {
+OPEN: dict[str, Any] = {
     "candidate": "new",
     "reference": "ref",
     "verdict": "inconclusive",
@@ -34,12 +34,16 @@ def test_an_open_contrast_says_how_many_more_items_it_takes() -> None:
 
 
 def test_claims_over_clusters_are_called_approximate() -> None:
-    clustered = OPEN | {"ci_method": "score-clusters"}
+    settled = OPEN["settled_by"] | {"clusters": 7, "further_clusters": 2}
+    clustered = OPEN | {"ci_method": "score-clusters", "settled_by": settled}
     (said,) = approximate([OPEN | {"ci_method": "score"}, clustered])
     assert "claims of non-inferiority and equivalence, are approximate" in said
     assert approximate([OPEN | {"ci_method": "score"}]) == ()
     (said,) = open_questions([clustered])
-    assert "200 more items, of more clusters like these, would show" in said
+    assert "2 more clusters like these (about 200 items) would show" in said
+    enough = clustered | {"settled_by": settled | {"further": 0, "further_clusters": 0}}
+    (said,) = open_questions([enough])
+    assert "as many clusters like these again (about 500 items) would show" in said
 
 
 def test_a_small_yet_certain_loss_is_told_as_both() -> None:

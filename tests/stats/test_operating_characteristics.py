@@ -69,11 +69,13 @@ def test_f1_and_families_against_simulation_keep_their_promise() -> None:
             Cell("f1", "demo-q4_0", 300, 32 / 300, replications=400),
             Cell("f1-null", "real", 300, 32 / 300, replications=200),
             Cell("clusters", "equal", 499, 0.15, 0.0, 20, 0.02, replications=80),
+            Cell("clusters", "unequal", 499, 0.15, 0.0, 5, 0.02, replications=400),
+            Cell("clusters", "f1-unequal", 499, 0.15, 0.0, 6, 0.02, replications=200),
             Cell("familywise", "", 499, 0.05, replications=2000),
         ]
     )
     promised = [one for one in found if one[2] is not None and "power lost" not in one[0]]
-    assert len(promised) >= 8
+    assert len(promised) >= 11
     assert [one for one in promised if one[2] is not True] == []
 
 
@@ -218,7 +220,7 @@ def test_the_grid_holds_what_was_asked() -> None:
     cells = list(grid(1.0))
     f1 = [cell for cell in cells if cell.family == "f1"]
     assert {cell.n for cell in f1} == {50, 100, 300, 499, 1000, 5000}
-    assert {cell.clusters for cell in cells if cell.family == "clusters"} == {5, 10, 20, 57}
+    assert {cell.clusters for cell in cells if cell.family == "clusters"} == {5, 6, 8, 10, 20, 57}
     assert {cell.replications for cell in f1 if cell.n < 1000} == {20_000}
     assert len({cell.key() for cell in cells}) == len(cells)
     assert f1_limit(10) == 0.06 < f1_limit(9)

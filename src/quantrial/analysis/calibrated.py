@@ -27,6 +27,7 @@ from quantrial.stats import (
     Question,
     TestResult,
     cluster_variance,
+    clusters_for_score,
     holm,
     holm_intervals,
     items_for_flips,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from quantrial.analysis.outcomes import Panel
 
 
+_REFUSED = "refused"  # too few clusters to speak for others
 _LEAST_TO_PLAN = 2  # items: one alone says nothing of how they vary
 
 
@@ -92,15 +94,19 @@ class Calibrated:
         mask, (r, c), e = self.panel.locate((reference, candidate), endpoint)
         top, bottom = self.panel.scores(mask, (r, c), e)
         score = self._scores[r, c, e] = self._grouped(mask, top, bottom, e)
-        if math.isnan(score.estimate):  # an arm with a ratio of nothing: no value to compare
-            warnings.warn(
-                "an arm has a ratio of nothing (its denominator is 0 throughout); not compared",
-                StatisticsWarning,
-                stacklevel=2,
-            )
+        refused = score.method == _REFUSED
+        if math.isnan(score.estimate) or refused:
+            if not refused:  # an arm with a ratio of nothing: no value to compare
+                warnings.warn(
+                    "an arm has a ratio of nothing (its denominator is 0 throughout); not compared",
+                    StatisticsWarning,
+                    stacklevel=2,
+                )
             nothing = Interval(math.nan, math.nan, 1.0 - self.alpha, score.method)
             nan = math.nan
-            return Contrast(reference, candidate, nan, nothing, nan, "none", score.n, nan)
+            return Contrast(
+                reference, candidate, score.estimate, nothing, nan, "none", score.n, nan
+            )
         test = self._difference(mask, top, bottom, (r, c, e))
         return Contrast(
             reference,
@@ -111,6 +117,7 @@ class Calibrated:
             test.method,
             score.n,
             _sd(top, bottom, None if self.panel.clusters is None else self.panel.clusters[mask]),
+            score.clusters,
         )
 
     def equivalence(
@@ -120,7 +127,11 @@ class Calibrated:
         mask, (r, c), e = self.panel.locate((reference, candidate), endpoint)
         if (r, c, e) not in self._scores:
             self._scores[r, c, e] = self._grouped(mask, *self.panel.scores(mask, (r, c), e), e)
-        return self._scores[r, c, e].equivalence(margin, self.alpha)
+        score = self._scores[r, c, e]
+        with warnings.catch_warnings():
+            if score.method == _REFUSED:  # which was said when it was
+                warnings.simplefilter("ignore", StatisticsWarning)
+            return score.equivalence(margin, self.alpha)
 
     def simultaneous(self, contrasts: Sequence[Contrast], endpoint: str) -> list[Interval]:
         """Widen the intervals of a family until they match Holm's decisions.
@@ -160,13 +171,15 @@ class Calibrated:
         """Plan proportions from their rates of flips, by enumeration; else by approximation.
 
         What the tests at the margin need follows from the tests themselves, a difference from the
-        spread. Over clusters the spread is that of independent items that leave the same error.
+        spread. Over clusters, clusters are counted, and their items at the mean size.
         """
         mask, (r, c), e = self.panel.locate((contrast.reference, contrast.candidate), endpoint)
         if contrast.n < _LEAST_TO_PLAN:
             return dict.fromkeys(QUESTIONS)
+        if self.panel.clusters is not None:
+            return self._items_of_clusters(self._scores[r, c, e], margin, family)
         proportion = self.panel.endpoints[e].type == "proportion"
-        if margin is None or not proportion or self.panel.clusters is not None:
+        if margin is None or not proportion:
             return self._items_of_score(contrast, self._scores[r, c, e], margin, family)
         top, _ = self.panel.scores(mask, (r, c), e)
         harmful, beneficial = (count / len(top) for count in _flips(top))
@@ -200,6 +213,25 @@ class Calibrated:
             found[name] = items if items and items <= MOST_ITEMS else None
         return found
 
+    def _items_of_clusters(
+        self, score: PairedScore, margin: float | None, family: int
+    ) -> dict[str, int | None]:
+        found: dict[str, int | None] = dict.fromkeys(QUESTIONS)
+        if score.clusters is None:  # refused
+            return found
+        asked: tuple[tuple[str, Question, float], ...] = (
+            ("equivalence", "equivalent", self.alpha),
+            ("non_inferiority", "non_inferior", self.alpha),
+            ("difference", "difference", self.alpha / family),
+        )
+        for name, question, alpha in asked:
+            if margin is None and question != "difference":
+                continue
+            groups = clusters_for_score(score, margin, question=question, power=POWER, alpha=alpha)
+            items = None if groups is None else math.ceil(groups * score.n / score.clusters)
+            found[name] = items if items and items <= MOST_ITEMS else None
+        return found
+
     def _difference(
         self,
         mask: NDArray[np.bool_],
@@ -207,15 +239,16 @@ class Calibrated:
         bottom: NDArray[np.float64],
         where: tuple[int, int, int],
     ) -> TestResult:
-        clusters = None if self.panel.clusters is None else self.panel.clusters[mask]
-        if self.panel.endpoints[where[2]].type == "proportion" and clusters is None:
+        if self.panel.clusters is not None:
+            # p and interval of one construction: the signs of five clusters have no p below .0625
+            return self._scores[where].test()
+        if self.panel.endpoints[where[2]].type == "proportion":
             return mcnemar(*_flips(top), n=len(top), method="midp")
         return sign_flip(
             top,
             bottom,
             rng=np.random.default_rng([*self.seed, *where]),
             resamples=self.resamples,
-            clusters=clusters,
         )
 
     def _grouped(
@@ -237,7 +270,7 @@ class Calibrated:
             except InsufficientDataError as exc:
                 # never silently items or strata instead: the study asks about groups like these
                 warnings.warn(f"{exc}; nothing is claimed", StatisticsWarning, stacklevel=4)
-                return dataclasses.replace(score(), method="refused", _variance=None)
+                return dataclasses.replace(score(), method=_REFUSED, _variance=None)
         if strata is not None:
             return score(strata=strata)
         if panel.endpoints[endpoint].type == "proportion":

@@ -107,7 +107,7 @@ def _contrast(each: Measured, p: float, family: tuple[str, int], alpha: float) -
         "also": None if test is None else also(said, p, test, alpha=alpha),
         "worst_case": None,
         "items_needed": needed,
-        "settled_by": None if needed is None else settled_by(needed, one.n),
+        "settled_by": None if needed is None else settled_by(needed, one.n, one.clusters),
     }
 
 

@@ -27,7 +27,11 @@ VERDICTS = ("equivalent", "non_inferior", "worse", "better", "inconclusive")
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """Candidate minus reference on one endpoint; `sd` is the spread of a paired difference."""
+    """Candidate minus reference on one endpoint.
+
+    `sd` is the spread of a paired difference; `clusters` how many the items came in, where those
+    needed are counted in clusters.
+    """
 
     reference: str
     candidate: str
@@ -37,6 +41,7 @@ class Contrast:
     p_method: str
     n: int
     sd: float
+    clusters: int | None = None
 
 
 class Methods(Protocol):
@@ -97,26 +102,35 @@ def items_from_spread(
     return {question: n if n and n <= MOST_ITEMS else None for question, n in found.items()}
 
 
-def settled_by(needed: Mapping[str, int | None], n: int) -> dict[str, Any] | None:
+def settled_by(
+    needed: Mapping[str, int | None], n: int, clusters: int | None = None
+) -> dict[str, Any] | None:
     """Say what would settle an open contrast with the fewest items, and how many more these are.
 
     Args:
         needed: items in all that would answer each question.
         n: items there are.
+        clusters: clusters that these came in, where whole clusters were counted.
 
     Returns:
         `question`, its `items` in all, and `further`: how many more than there are (0 where another
-        trial of this size would do). None where no number of items would answer any.
+        trial of this size would do); over clusters the same in `clusters` and `further_clusters`,
+        of which the items are as many as those seen held on average. None where no number of items
+        would answer any.
     """
     known = {question: items for question, items in needed.items() if items is not None}
     if not known:
         return None
     question = min(known, key=lambda one: known[one])
-    return {
+    found = {
         "question": question,
         "items": known[question],
         "further": max(0, known[question] - n),
     }
+    if clusters is not None:
+        groups = known[question] * clusters // n
+        found |= {"clusters": groups, "further_clusters": max(0, groups - clusters)}
+    return found
 
 
 def also(

@@ -287,6 +287,9 @@ class SettledBy(_Part):
     question: str
     items: int
     further: int
+    clusters: int | None = None
+    """Over random clusters: in all."""
+    further_clusters: int | None = None
 
 
 class Finding(_Part):

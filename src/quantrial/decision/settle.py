@@ -39,9 +39,7 @@ def missing(trial: Trial, task: str, arm: str, tolerated: float | None = None) -
     else:
         said["items_needed"] = None if beyond else _approximately(finding, bar)
         bar_words = f"the {margin(bar)} tolerated"
-    settle = _settled_by(
-        said["items_needed"], finding["n"], "show it worse" if beyond else "settle it"
-    )
+    settle = _settled_by(said["items_needed"], finding, "show it worse" if beyond else "settle it")
     if beyond:
         seen = f"the loss seen ({points(finding['estimate'])}) is itself not below {bar_words}"
         settle = f"{seen}; {settle}" if settle else seen
@@ -68,10 +66,16 @@ def _approximately(finding: Document, tolerated: float) -> int | None:
     return math.ceil(n * widths * widths)
 
 
-def _settled_by(needed: int | None, n: int, what: str) -> str:
+def _settled_by(needed: int | None, finding: Document, what: str) -> str:
     if needed is None:
         return ""
+    n: int = finding["n"]
     chance = f"would {what} with 80 % chance, if the truth is as seen"
     if needed <= n:
         return f"repeating a trial of this size {chance}"
-    return f"about {counted(needed - n, 'more item')} {chance}"
+    more = counted(needed - n, "more item")
+    counted_so = finding.get("settled_by") or {}
+    if counted_so.get("clusters"):  # more clusters of the same mean size
+        groups = (needed - n) * counted_so["clusters"] / counted_so["items"]
+        more += f" in {counted(max(1, round(groups)), 'more cluster')}"
+    return f"about {more} {chance}"

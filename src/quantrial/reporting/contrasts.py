@@ -51,11 +51,9 @@ def more_items(one: Document) -> tuple[str, str]:
         return UNKNOWN, ""
     further = settled["further"]
     said = count(further) if further else f"{count(one['n'])} (as many again)"
+    if (clusters := settled.get("further_clusters")) is not None:
+        said += f" (in {_clusters(clusters)})" if clusters else ", in as many clusters again"
     return said, _QUESTIONS[settled["question"]]
-
-
-def _of_what(one: Document) -> str:
-    return ", of more clusters like these," if one.get("ci_method") == _OVER_CLUSTERS else ""
 
 
 def approximate(contrasts: Sequence[Document]) -> tuple[str, ...]:
@@ -67,12 +65,27 @@ def approximate(contrasts: Sequence[Document]) -> tuple[str, ...]:
     )
 
 
+def _clusters(more: int) -> str:
+    return f"{count(more)} more cluster{'' if more == 1 else 's'}"
+
+
+def _more_items(one: Document) -> str:
+    settled = one["settled_by"]
+    groups = settled.get("further_clusters")
+    items = settled["further"] or one["n"]
+    if groups is None:
+        return f"{more_items(one)[0]} more items"
+    if groups:
+        return f"{_clusters(groups)} like these (about {count(items)} items)"
+    return f"as many clusters like these again (about {count(items)} items)"
+
+
 def open_questions(contrasts: Sequence[Document]) -> Iterator[str]:
     """Say of each inconclusive contrast how many more items would settle it."""
     for one in contrasts:
         if one["verdict"] != "inconclusive":
             continue
-        more, what = more_items(one)
+        _, what = more_items(one)
         if not what:
             yield (
                 f"{pair(one)} is inconclusive; what was seen does not tell how many more items "
@@ -80,7 +93,7 @@ def open_questions(contrasts: Sequence[Document]) -> Iterator[str]:
             )
         else:
             yield (
-                f"{pair(one)} is inconclusive; {more} more items{_of_what(one)} would show {what} "
+                f"{pair(one)} is inconclusive; {_more_items(one)} would show {what} "
                 "with an 80 % chance, if the truth is as seen."
             )
 

@@ -19,9 +19,11 @@ columns are given, the first is the reference.
 - `rates`: rates and their ratios from repeated blocks; linear drift
 - `missing`: the worst case of missing answers
 - `power`, `flip_power`, `score_power`: detectable difference, power, and items needed
+- `cluster_power`: clusters needed
 """
 
 from quantrial.stats.bca import bca_ratios
+from quantrial.stats.cluster_power import clusters_for_score
 from quantrial.stats.clusters import (
     ClusterMethod,
     ClusterVariance,
@@ -98,6 +100,7 @@ __all__ = [
     "bootstrap_ratios",
     "clopper_pearson",
     "cluster_variance",
+    "clusters_for_score",
     "common_drift",
     "detectable_difference",
     "drift",

@@ -14,7 +14,7 @@ from quantrial.stats.results import TestResult
 Floats = NDArray[np.float64]
 ClusterMethod = Literal["cr2", "cr1"]
 
-_FEWEST_CLUSTERS = 5
+FEWEST_CLUSTERS = 5  # fewer cannot speak for others
 _ENUMERATE_UP_TO = 12  # clusters; 2^12 signs cost less than the usual 10,000 draws
 _TIE = 1e-9  # rounding must not break ties between equal statistics
 _BLOCK_CELLS = 1 << 20
@@ -44,9 +44,9 @@ def _checked_clusters(
     array = checked_vector(values, "values")
     codes = checked_codes(clusters, array.size, "clusters")
     sizes = np.bincount(codes).astype(np.float64)
-    if sizes.size < _FEWEST_CLUSTERS:
+    if sizes.size < FEWEST_CLUSTERS:
         raise InsufficientDataError(
-            f"{sizes.size} cluster(s) were given and at least {_FEWEST_CLUSTERS} are needed to "
+            f"{sizes.size} cluster(s) were given and at least {FEWEST_CLUSTERS} are needed to "
             "speak for clusters that were not sampled; ask about these clusters only (strata), "
             "or sample more"
         )

@@ -1,0 +1,111 @@
+"""Clusters that the tests over clusters need, if the truth is as seen in a sample of them."""
+
+import math
+from collections.abc import Callable
+from typing import get_args
+
+from quantrial.errors import StatisticsError
+from quantrial.stats._checks import checked_alpha, checked_level, checked_margin
+from quantrial.stats._normal import special
+from quantrial.stats.clusters import FEWEST_CLUSTERS
+from quantrial.stats.flip_power import Question
+from quantrial.stats.power import smallest_count
+from quantrial.stats.score import PairedScore
+
+
+def clusters_for_score(
+    score: PairedScore,
+    margin: float | None = None,
+    *,
+    question: Question,
+    power: float = 0.8,
+    alpha: float = 0.05,
+) -> int | None:
+    """Count the clusters with which a test over clusters answers yes with this power.
+
+    The true difference, the variance between clusters and their sizes are taken to be those of
+    `score`; what grows is the number of clusters, and with it the degrees of freedom of the test.
+
+    Args:
+        score: the evidence of a sample in clusters (a pilot), candidate minus reference.
+        margin: the largest difference that still counts as the same, above 0; not asked of a
+            difference.
+        question: `difference` (two-sided at alpha), `non_inferior` or `equivalent` (one-sided).
+        power: chance of a yes, in (0, 1).
+        alpha: level of the test.
+
+    Returns:
+        The number of clusters, at least 5: below that nothing is claimed over them. None where no
+        number will do (no difference was seen; the estimate lies at or beyond the margin), and
+        where the sample carries no test.
+
+    Raises:
+        StatisticsError: for a score without clusters, an unknown question, a question about a
+            margin without one, or a margin, power or alpha out of range.
+
+    The statistic is taken as noncentral t [1]_; that its variance differs under the tested and the
+    true difference is allowed for.
+
+    References:
+        .. [1] Donner, A., Klar, N. (1996). Statistical considerations in the design and analysis
+           of community intervention trials. Journal of Clinical Epidemiology 49, 435-439.
+    """
+    if score.clusters is None:
+        raise StatisticsError("the score knows no clusters; plan items with items_for_score")
+    if question not in get_args(Question):
+        choices = ", ".join(get_args(Question))
+        raise StatisticsError(f"question is {question!r}; choose one of {choices}")
+    target = checked_level(power, "power")
+    if question == "difference":
+        chance = _difference(score, checked_level(alpha, "alpha"))
+    elif margin is None:
+        raise StatisticsError(f"the question {question!r} needs a margin, and none was given")
+    else:
+        chance = _at_margin(score, checked_margin(margin), question, checked_alpha(alpha))
+    if chance is None:
+        return None
+    return smallest_count(lambda groups: groups >= FEWEST_CLUSTERS and chance(groups) >= target)
+
+
+Chance = Callable[[int], float]
+
+
+def _difference(score: PairedScore, alpha: float) -> Chance | None:
+    if score._variance is None or score.estimate == 0.0:
+        return None
+    tail = _tail(score, 0.0)
+    return lambda groups: tail(groups, abs(score.estimate), alpha / 2.0)
+
+
+def _at_margin(score: PairedScore, bound: float, question: Question, alpha: float) -> Chance | None:
+    true = score.estimate
+    inside = abs(true) < bound if question == "equivalent" else true > -bound
+    if score._variance is None or not inside:
+        return None
+    below, above = _tail(score, -bound), _tail(score, bound)
+    if question == "non_inferior":
+        return lambda groups: below(groups, bound + true, alpha)
+    return lambda groups: (
+        below(groups, bound + true, alpha) + above(groups, bound - true, alpha) - 1.0
+    )
+
+
+def _tail(score: PairedScore, null: float) -> Callable[[int, float, float], float]:
+    """Return the chance that so many clusters reject `null`, which lies so far from the truth."""
+    variance, groups = score._variance, score.clusters
+    if variance is None or groups is None:
+        return lambda *_: 0.0
+    # of a single cluster, under the tested and the true difference
+    tested, true = (math.sqrt(groups * variance(value)) for value in (null, score.estimate))
+    correction, freedom = score._correction * groups, score.df / (groups - 1)
+    functions = special()
+
+    def chance(more: int, distance: float, level: float) -> float:
+        df = freedom * (more - 1)
+        reach = math.sqrt(more) * (distance - correction / more)
+        critical = float(functions.stdtrit(df, 1.0 - level)) * tested
+        if true <= 0.0:
+            return float(reach > critical)
+        return 1.0 - float(functions.nctdtr(df, reach / true, critical / true))
+
+    return chance

@@ -1,0 +1,97 @@
+import math
+import warnings
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+
+from quantrial.errors import StatisticsError, StatisticsWarning
+from quantrial.stats import PairedScore, clusters_for_score, score_flips, score_ratios
+from quantrial.stats.flip_power import Question
+
+
+def score_of(differences: NDArray[np.float64], labels: NDArray[np.int64]) -> PairedScore:
+    scores = np.stack([1.0 - (differences > 0), 1.0 - (differences < 0)], axis=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StatisticsWarning)
+        return score_ratios(scores, np.ones_like(scores), clusters=labels, support=1.0)
+
+
+def pilot(
+    groups: int, size: int, lost: list[float]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Clusters of one size; shares of each are lost."""
+    rows = [[-1.0] * round(size * share) for share in lost]
+    filled = [row + [0.0] * (size - len(row)) for row in rows]
+    return np.array(filled).ravel(), np.repeat(np.arange(groups), size)
+
+
+def test_clusters_by_hand_follow_the_noncentral_t() -> None:
+    # five clusters of 100, losses 0, 2, 4, 6, 8 %: mean -.04, variance between clusters .001
+    score = score_of(*pilot(5, 100, [0.0, 0.02, 0.04, 0.06, 0.08]))
+    assert 5 * score._variance(score.estimate) == pytest.approx(0.001, rel=0.01)  # type: ignore[misc]
+    found = clusters_for_score(score, question="difference")
+
+    # under no difference a loss is as likely as a gain: the item variance is .04, not .04 * .96
+    def power(groups: int) -> float:
+        null, true = math.sqrt(0.001 / 0.96), math.sqrt(0.001)
+        reach = (0.04 - 0.15 / (100 * groups)) * math.sqrt(groups)
+        t = stats.t.ppf(0.975, groups - 1)
+        return float(stats.nct.sf(t * null / true, groups - 1, reach / true))
+
+    by_hand = next(g for g in range(5, 100) if power(g) >= 0.8)
+    assert found == by_hand == 8
+
+
+@pytest.mark.parametrize("question", ["difference", "non_inferior", "equivalent"])
+def test_clusters_against_simulation_of_studies_as_large(question: Question) -> None:
+    generator = np.random.default_rng(5)
+    margin = 0.04
+
+    def study(groups: int) -> PairedScore:
+        lean = generator.beta(2.0, 14.0, groups) if question == "difference" else 0.03
+        harm = np.repeat(np.broadcast_to(lean, groups), 10)
+        gains = generator.random(harm.size) < 0.03
+        losses = generator.random(harm.size) < harm
+        return score_of(gains.astype(float) - losses, np.repeat(np.arange(groups), 10))
+
+    found = clusters_for_score(study(10_000), margin, question=question)
+    assert found is not None
+
+    def yes(score: PairedScore) -> bool:
+        if question == "difference":
+            return score.test().p_value < 0.05
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", StatisticsWarning)
+            test = score.equivalence(margin)
+        return test.non_inferior if question == "non_inferior" else test.equivalent
+
+    share = np.mean([yes(study(found)) for _ in range(400)])
+    assert share == pytest.approx(0.8, abs=0.08)
+
+
+def test_never_below_what_is_claimed_of_clusters() -> None:
+    # as large a loss as there is: five clusters would do, two are not spoken of
+    score = score_of(*pilot(5, 100, [0.5, 0.48, 0.52, 0.5, 0.49]))
+    assert clusters_for_score(score, question="difference") == 5
+    assert clusters_for_score(score, question="difference", alpha=1e-6) > 5  # type: ignore[operator]
+
+
+def test_where_no_number_of_clusters_will_do() -> None:
+    balanced = np.tile([-1.0, 1.0, 0.0, 0.0], 25)
+    score = score_of(balanced, np.repeat(np.arange(5), 20))
+    assert clusters_for_score(score, question="difference") is None
+    lost = score_of(*pilot(5, 100, [0.05, 0.04, 0.06, 0.05, 0.05]))
+    assert clusters_for_score(lost, 0.05, question="non_inferior") is None
+    assert clusters_for_score(lost, 0.05, question="equivalent") is None
+
+
+def test_wrong_use_is_refused() -> None:
+    score = score_of(*pilot(5, 100, [0.0, 0.02, 0.04, 0.06, 0.08]))
+    with pytest.raises(StatisticsError, match="needs a margin"):
+        clusters_for_score(score, question="equivalent")
+    with pytest.raises(StatisticsError, match="choose one of"):
+        clusters_for_score(score, question="better")  # type: ignore[arg-type]
+    with pytest.raises(StatisticsError, match="knows no clusters"):
+        clusters_for_score(score_flips(2, 1, n=100), question="difference")
