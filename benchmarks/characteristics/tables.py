@@ -38,12 +38,7 @@ def limits(cell: dict[str, Any], name: str, changed: float) -> tuple[float, floa
     if family == "f1":
         return (0.0, f1_limit(changed))
     if family == "clusters":
-        if cell["icc"] > 0.02:
-            return None
-        if name.startswith("cluster") and name.endswith("difference error"):
-            return (0.0, LIMIT)
-        promised = name == "cluster coverage" and cell["clusters"] >= 10
-        return (0.935, 1.0) if promised else None
+        return _cluster_limits(cell, name) if cell["icc"] <= 0.02 else None
     if family == "strata" and name.endswith("coverage"):
         return (0.935, 1.0)
     if family == "strata":
@@ -51,6 +46,13 @@ def limits(cell: dict[str, Any], name: str, changed: float) -> tuple[float, floa
         return None if name.endswith("width") else (0.0, most)
     shown = family in ("packages", "f1-bootstrap") or name.startswith("bootstrap")
     return None if shown else (0.0, LIMIT)
+
+
+def _cluster_limits(cell: dict[str, Any], name: str) -> tuple[float, float] | None:
+    if name.startswith("cluster") and name.endswith("difference error"):
+        return (0.0, LIMIT)
+    covers = name == "cluster coverage" and cell["clusters"] >= 10
+    return (0.935, 1.0) if covers else None
 
 
 def power_lost(lines: Lines) -> Iterator[tuple[dict[str, Any], dict[str, float]]]:
