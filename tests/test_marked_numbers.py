@@ -213,6 +213,14 @@ def test_the_command_line_says_line_and_key_and_exits_1(tmp_path: Path) -> None:
     assert last == f"{path}: 1 of 1 marked number does not hold"
     done = subprocess.run([*words, "--write"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, f"{path}: 1 of 1 marked number refreshed\n")
+    # two that can be refreshed, and one that is not closed: it counts, and what was done is said
+    marks = "<!-- q: tasks.quiz.flow.planned | int -->1<!-- /q -->\n" * 2
+    path = document(tmp_path, f"\n{marks}<!-- q: tasks.quiz.primary | text -->accuracy")
+    words[words.index("--document") + 1] = str(path)
+    done = subprocess.run([*words, "--write"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    last = done.stdout.splitlines()[-1]
+    assert last == f"{path}: 1 of 3 marked numbers does not hold; 2 refreshed"
 
 
 @pytest.mark.parametrize("page", MARKED, ids=lambda page: page.name)

@@ -255,10 +255,14 @@ def test_a_trial_that_is_not_what_it_claims_says_so_first() -> None:
         {"id": "sizes", "status": "warn", "text": "fewer bits should take less room"},
         {"id": "tokenizer", "status": "fail", "text": "the arms split texts differently"},
         {"id": "weights", "status": "pass", "text": "every arm has weights of its own"},
+        {"id": "weights", "status": "fail", "text": "fp16 and q8_0 are the same file"},
+        {"id": "prompts", "status": "fail", "text": "fp16s differ"},
     ]
     said = [(one["text"], one.get("kind")) for one in decide_from(summary)["cautions"]]
     assert said == [
         ("The arms split texts differently.", "assay"),
+        ("fp16 and q8_0 are the same file.", "assay"),  # an arm keeps its name
+        ("Fp16s differ.", "assay"),
         ("The arms differ in options.", None),
     ]
 
@@ -414,6 +418,16 @@ def test_caution_of_a_reference_at_its_floor(estimate: float, ci: list[Any], flo
         f"On mmlu the reference itself is not shown to be above its floor ({floor} %): a loss "
         "could not show there."
     ]
+
+
+def test_what_may_be_picked_says_that_harm_could_not_have_shown() -> None:
+    task = make_task("mmlu", HELD, chance=0.25)
+    task["endpoints"]["accuracy"]["arms"]["fp16"] |= {"estimate": 0.26, "ci": [0.22, 0.3]}
+    for one in decide_from(make_summary({"mmlu": task}))["pick_when"]:
+        assert one["text"].endswith(
+            "only when memory or speed binds, and you accept that this trial could not have seen "
+            "a loss."
+        )
 
 
 def test_caution_of_a_reference_without_answers_or_value() -> None:

@@ -243,7 +243,7 @@ def test_the_drawings_of_the_cards_stand_where_the_intervals_do(trial: Trial) ->
             svg = drawn[one["id"]]
             band = re.search(r'class="band" x="([\d.]+)" y="0" width="([\d.]+)"', svg)
             zero = re.search(r'class="zero" x1="([\d.]+)"', svg)
-            dot = re.search(r'class="dot" cx="([\d.]+)"', svg)
+            dot = re.search(r'class="dot" x1="([\d.]+)"', svg)
             assert band
             assert zero
             assert dot

@@ -177,7 +177,10 @@ def documents(checks: Sequence[DocumentCheck]) -> None:
         count = f"{check.marks} marked number{'' if check.marks == 1 else 's'}"
         if check.problems:
             wrong = len(check.problems)
-            line(f"{check.path}: {wrong} of {count} {'does' if wrong == 1 else 'do'} not hold")
+            rest = f"; {check.refreshed} refreshed" if check.refreshed else ""
+            line(
+                f"{check.path}: {wrong} of {count} {'does' if wrong == 1 else 'do'} not hold{rest}"
+            )
         elif check.refreshed:
             line(f"{check.path}: {check.refreshed} of {count} refreshed")
         else:

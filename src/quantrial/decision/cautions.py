@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from quantrial.assay import at_floor
@@ -59,9 +60,15 @@ def _assay(trial: Trial) -> Iterator[dict[str, Any]]:
     for status, known in _ASSAYED.items():
         for check in trial.summary.get("assay", ()):
             if check["status"] == status and check["id"] in known:
-                text = check["text"]
+                text = sentence_of(check["text"], trial.summary["arms"])
                 kind = {"kind": ASSAY} if status == "fail" else {}
-                yield entry(f"{text[0].upper()}{text[1:]}.", [], **kind)
+                yield entry(text, [], **kind)
+
+
+def sentence_of(text: str, arms: Collection[str]) -> str:
+    """Make a sentence of a check's words: a capital first, but never in the name of an arm."""
+    named = any(re.match(rf"{re.escape(arm)}(?![\w.-])", text) for arm in arms)
+    return f"{text if named else text[0].upper() + text[1:]}."
 
 
 def _cautions(trial: Trial) -> Iterator[dict[str, Any]]:

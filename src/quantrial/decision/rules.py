@@ -137,6 +137,8 @@ def _pick_when(trial: Trial, arm: str) -> dict[str, Any]:
             alone = f"the work is {listed(kept, 'or')} alone, where it keeps the margin"
             accepted = f"either {alone}, or {accepted}"
         conditions.append(accepted)
+    if blindness(trial):
+        conditions.append("you accept that this trial could not have seen a loss")
     guards = list(_guards(trial, arm))
     text = " ".join(
         [

@@ -38,7 +38,10 @@ class MarkProblem:
 
 @dataclass(frozen=True, slots=True)
 class DocumentCheck:
-    """What was found in a file: how many marks, what does not hold, and how many were refreshed."""
+    """What was found in a file: how many marks, what does not hold, and how many were refreshed.
+
+    What is meant for a mark and is none counts as one.
+    """
 
     path: Path
     marks: int
@@ -81,6 +84,7 @@ def check_document(
     """
     text = _read(path)
     marks, problems = _marks(text)
+    count = len(marks) + len(problems)
     if not marks and not problems:
         raise DocumentError(f"no number is marked; mark one like {EXAMPLE}", path=path)
     known: dict[Path, Documents] = {}
@@ -114,7 +118,7 @@ def check_document(
             for mark, right in changes
         ]
     problems.sort(key=lambda problem: problem.line)
-    return DocumentCheck(path, len(marks), tuple(problems), len(changes) if write else 0)
+    return DocumentCheck(path, count, tuple(problems), len(changes) if write else 0)
 
 
 def _plain(text: str) -> str:

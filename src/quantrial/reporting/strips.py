@@ -62,7 +62,10 @@ def _strip(
             f'<line class="span" x1="{x(left):.1f}" x2="{x(right):.1f}" '
             f'y1="{middle:.0f}" y2="{middle:.0f}"/>'
         )
-    parts.append(f'<circle class="dot" cx="{x(estimate):.1f}" cy="{middle:.0f}" r="4.5"/>')
+    parts.append(  # a line of no length with round ends: a circle would be stretched with the card
+        f'<line class="dot" x1="{x(estimate):.1f}" x2="{x(estimate):.1f}" '
+        f'y1="{middle:.0f}" y2="{middle:.0f}"/>'
+    )
     return (
         f'<svg class="strip" viewBox="0 0 {_WIDTH:.0f} {_HEIGHT:.0f}" aria-hidden="true" '
         f'preserveAspectRatio="none">{"".join(parts)}</svg>'
