@@ -89,3 +89,13 @@ def test_commands_in_the_docs_are_commands(page: str) -> None:
         assert command is not root, line
         known = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("-")} <= known, line
+
+
+def test_every_test_that_the_page_of_faults_names_is_there() -> None:
+    page = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+    paths = [*(ROOT / "tests").rglob("test_*.py")]
+    code = "".join(path.read_text(encoding="utf-8") for path in paths)
+    names = {path.name for path in paths} | set(re.findall(r"def (test_\w+)\(", code))
+    named = re.findall(r"`(test_\w+(?:\.py)?)`", page)
+    assert len(named) > 30
+    assert set(named) <= names

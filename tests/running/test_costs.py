@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from quantrial.running.costs import (
 )
 from quantrial.running.progress import Progress
 from quantrial.tasks import Prompt
+from running.test_killed import embedded_study
 from studies import write_study
 
 
@@ -66,6 +68,21 @@ def test_an_arm_that_does_not_fit_is_refused_with_the_numbers() -> None:
     elsewhere = {"f16": {**large, "engine": "ollama"}}
     refuse_too_large(elsewhere, 1)
     assert memory_here(elsewhere, 1).too_large == ()
+
+
+@pytest.mark.model
+def test_a_context_that_no_machine_holds_is_refused_and_nothing_is_loaded(tmp_path: Path) -> None:
+    """By hand: 30 layers of 3 heads, 2 x 64 numbers of 2 bytes: 23,040 bytes a token."""
+    study = embedded_study(tmp_path)
+    text = study.read_text()
+    study.write_text(text.replace("context: 1024", "context: 400000000", 1))
+    plan = quantrial.plan(study)
+    assert plan.too_large == ("f16",)
+    said = "9216.00 GB for a context of 400,000,000 tokens"
+    assert any(said in warning for warning in plan.warnings)
+    with pytest.raises(StudyError, match=f"arms.f16: does not fit in memory: .*{said}"):
+        quantrial.run(study, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_plan_counts_tokens_loads_and_disk(tmp_path: Any) -> None:

@@ -20,6 +20,7 @@ from quantrial.errors import RunFolderError
 from quantrial.running.progress import Progress
 from running.forks import Forks, wait_until
 from running.test_killed import embedded_study, same_numbers
+from servers.faulty import Answer, Call, FaultyServer, Say, openai_answer
 from studies import QUESTIONS, SENTENCES, answered, arm, read_lines, write_study
 
 CALLS = 2 * (QUESTIONS + SENTENCES)
@@ -143,6 +144,42 @@ def test_a_process_that_is_stopped_for_a_while_goes_on(forks: Forks, tmp_path: P
     process.signal(signal.SIGCONT)
     assert process.wait() == 0
     assert len(answered(run)) == CALLS
+
+
+@pytest.mark.parametrize("left", [None, "reset"], ids=["answered", "hung up"])
+def test_a_process_that_is_asleep_in_mid_call_for_longer_than_its_timeout(
+    forks: Forks, tmp_path: Path, left: str | None
+) -> None:
+    """While it slept the server answered, or hung up: the call is answered, or asked again."""
+
+    def after_a_while(call: Call, say: Say) -> Answer:
+        time.sleep(0.05)
+        return openai_answer(call, say)
+
+    with FaultyServer("m", text="A", answer=after_a_while) as server:
+        options = {"base_url": server.url}
+        arms = {n: {"engine": "openai", "model": "m", "options": options} for n in ("f16", "q8_0")}
+        study = write_study(tmp_path, arms=arms, design={"repeat_reference": 0})
+        text = study.read_text().replace(
+            "workload: reasoning", "workload: reasoning\n    timeout: 1"
+        )
+        study.write_text(text)
+        run = tmp_path / "run"
+        process = forks.run(study, run)
+        wait_until(lambda: size(run) > 0)
+        asked = len(server.asked)
+        server.faults = [left] * 2
+        wait_until(lambda: len(server.asked) > asked)
+        process.signal(signal.SIGSTOP)
+        time.sleep(1.5)
+        process.signal(signal.SIGCONT)
+        assert process.wait() == 0, process.said()
+    assert len(answered(run)) == CALLS
+    lines = [r for p in (run / "responses").glob("*.jsonl") for r in read_lines(p)]
+    ok = Counter((r["task"], r["item"], r["arm"]) for r in lines if r["status"] == "ok")
+    assert set(ok.values()) == {1}
+    assert len(lines) - CALLS <= 2
+    assert all(r["output"] == "" for r in lines if r["status"] != "ok")
 
 
 # ------------------------------------------------------------------ the embedded worker

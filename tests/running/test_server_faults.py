@@ -106,6 +106,9 @@ def test_every_passing_fault_is_recorded_asked_again_and_changes_no_number(
     assert any(80 < seconds <= 90 for seconds in clock.slept)
     # the reference was not disturbed, and was asked once a call
     assert {r["status"] for r in responses(tmp_path / "disturbed", "f16")} == {"ok"}
+    cautions = [quantrial.decide(tmp_path / name)["cautions"] for name in ("peace", "disturbed")]
+    unequal = [any("asked again unequally" in one["text"] for one in said) for said in cautions]
+    assert unequal == [False, True]
     numbers = [quantrial.analyze(tmp_path / name)["tasks"] for name in ("peace", "disturbed")]
     for tasks in numbers:
         for task in tasks.values():
