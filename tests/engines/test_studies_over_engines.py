@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from quantrial.engines.model_files import resolve
 from quantrial.engines.requantize import made_file
 from quantrial.errors import ModelChangedError, StudyError
 from quantrial.running.progress import Progress
+from running.forks import wait_until
 from servers.llama_server import LlamaServer, llama_server
 from servers.ollama import Model, OllamaServer
 
@@ -173,6 +175,48 @@ def test_the_same_weights_score_the_same_over_llamacpp_and_openai(
     written = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
     assert b"QUANTRIAL_TEST_KEY" in written
     assert KEY.encode() not in written
+
+
+def test_a_server_killed_and_started_again_in_mid_run_changes_no_answer(
+    tmp_path: Path, demo: str, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it is gone and while it loads, calls are asked again; it is found to serve the same."""
+    monkeypatch.setenv("QUANTRIAL_TEST_KEY", KEY)
+    with contextlib.ExitStack() as stack:
+
+        def start(kind: str, port: int = 0) -> LlamaServer:
+            file = made_file(resolve(demo, Path()), kind, None)
+            made = llama_server(file, name=f"smollm2-{kind}", key=KEY, context=1024, port=port)
+            return stack.enter_context(made)
+
+        servers = {kind.lower(): start(kind) for kind in ("Q8_0", "Q4_0")}
+        task = TASKS["quiz"] | {"sample": 6}
+        study = write(tmp_path, over_http(servers), quiz=task)
+        study.write_text(study.read_text() + "  attempts: 8\n")
+        quantrial.run(study, out=tmp_path / "peace")
+        starting: list[threading.Thread] = []
+        said = tmp_path / "run" / "responses" / "quiz.q4_0.jsonl"
+
+        def bring_back() -> None:
+            wait_until(lambda: "engine_error" in said.read_text())  # not before it is missed
+            start("Q4_0", int(servers["q4_0"].url.rpartition(":")[2].partition("/")[0]))
+
+        def kill(progress: Progress) -> None:
+            if not starting and progress.done["q4_0"] == 3:
+                one = servers["q4_0"]
+                one.process.kill()
+                one.process.wait()
+                starting.append(threading.Thread(target=bring_back))
+                starting[0].start()
+
+        result = quantrial.run(study, out=tmp_path / "run", listener=kill)
+        starting[0].join()
+    assert (result.recorded, result.faulted) == (12, 0)
+    lines = map(json.loads, said.read_text().splitlines())
+    failed = [one for one in lines if one["status"] != "ok"]
+    assert failed
+    assert all("cannot be reached" in one["error"] or "503" in one["error"] for one in failed)
+    assert answers(tmp_path / "run") == answers(tmp_path / "peace")
 
 
 def test_entities_are_held_to_a_schema_over_both_engines(
