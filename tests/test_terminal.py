@@ -138,6 +138,17 @@ def test_the_report_on_the_terminal_has_every_endpoint(demo: Path) -> None:
         assert f", {name}, " in said
 
 
+def test_secondary_endpoints_are_drawn_where_all_are_asked_for(demo: Path) -> None:
+    names = ("macro-f1", "precision", "recall", "exact-match")
+    primary = piped("analyze", demo).stdout
+    assert not any(name in primary for name in names)
+    for words in (("analyze", "--all"), ("report", "--terminal")):
+        said = piped(words[0], demo, *words[1:]).stdout
+        drawn = said[said.index("left of zero is a loss", said.index("items analysed")) :]
+        for name in names:
+            assert f"q8_0, extraction, {name} " in drawn
+
+
 # The forest plot
 
 

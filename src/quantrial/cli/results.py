@@ -21,6 +21,10 @@ def analyze(
         str | None,
         typer.Option(metavar="NAME", help="The set of statistics.", show_default="the study's"),
     ] = None,
+    *,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Print and draw secondary endpoints, too.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Derive summary.json from the responses.
@@ -31,7 +35,7 @@ def analyze(
     from quantrial.cli import show, tell
 
     summary = commands.analyze(run, methods=methods)
-    show.document(summary) if as_json else tell.summary(summary, run)
+    show.document(summary) if as_json else tell.summary(summary, run, primary_only=not everything)
 
 
 def decide(  # noqa: PLR0913 - each parameter is an option of the command

@@ -17,10 +17,10 @@ _SIGNS = {
 }
 
 
-def summary(found: Mapping[str, Any], folder: Path) -> None:
-    """Print the primary endpoints and their contrasts with the reference, and draw them."""
-    _endpoints(found, primary_only=True)
-    _forest(found)
+def summary(found: Mapping[str, Any], folder: Path, *, primary_only: bool = True) -> None:
+    """Print the primary endpoints and their contrasts with the reference, and draw them; or all."""
+    _endpoints(found, primary_only=primary_only)
+    _forest(found, primary_only=primary_only)
     missing = sum(task["flow"]["missing"] for task in found["tasks"].values())
     if missing:
         said = f"Unfinished: {missing} calls are not asked yet; `quantrial run {folder}` goes on."
@@ -33,6 +33,7 @@ def report(summarised: Mapping[str, Any], decided: Mapping[str, Any]) -> None:
     decision(decided)
     line()
     _endpoints(summarised, primary_only=False)
+    _forest(summarised, primary_only=False)
     paragraph(f"{summarised['methods']} methods; `quantrial report` writes it all with plots.")
 
 
@@ -60,17 +61,26 @@ def _endpoints(found: Mapping[str, Any], *, primary_only: bool) -> None:
             line()
 
 
-def _forest(found: Mapping[str, Any]) -> None:
-    """Draw the primary contrasts with the reference."""
-    rows = []
+def _forest(found: Mapping[str, Any], *, primary_only: bool) -> None:
+    """Draw the contrasts with the reference; what is secondary carries its endpoint's name."""
+    rows: list[Interval] = []
     for task in found["tasks"].values():
-        results = task["endpoints"][task["primary"]]
-        margins = {(e["reference"], e["candidate"]): e["margin"] for e in results["equivalence"]}
-        for one in results["contrasts"]:
-            if one["reference"] == found["reference"]:
-                margin = margins[one["reference"], one["candidate"]]
-                rows.append(_drawn(f"{one['candidate']}, {task['workload']}", one, margin))
+        for name, results in task["endpoints"].items():
+            if name == task["primary"]:
+                rows += _contrasts(found, task, results, "")
+            elif not primary_only:
+                rows += _contrasts(found, task, results, f", {name.replace('_', '-')}")
     _draw(rows, found["reference"])
+
+
+def _contrasts(
+    found: Mapping[str, Any], task: Mapping[str, Any], results: Mapping[str, Any], after: str
+) -> Iterator[Interval]:
+    margins = {(e["reference"], e["candidate"]): e["margin"] for e in results["equivalence"]}
+    for one in results["contrasts"]:
+        if one["reference"] == found["reference"]:
+            margin = margins[one["reference"], one["candidate"]]
+            yield _drawn(f"{one['candidate']}, {task['workload']}{after}", one, margin)
 
 
 def _drawn(label: str, one: Mapping[str, Any], margin: float) -> Interval:
@@ -86,7 +96,7 @@ def _draw(rows: Sequence[Interval], reference: str) -> None:
     signs = {row.sign for row in rows}
     used = [f"{sign} {name}" for name, sign in _SIGNS.items() if sign in signs]
     if used:
-        line(f"  {', '.join(used).replace('_', '-')}")
+        paragraph(", ".join(used).replace("_", "-"), indent="  ")
     line()
 
 
