@@ -44,6 +44,10 @@ NEVER = {
     "reporting": {"quantrial.stats", "quantrial.running", "quantrial.engines"},
     "marking": {"quantrial.stats", "quantrial.running", "quantrial.analysis", "quantrial.engines"},
     "inert.py": {"quantrial"} | SLOW,
+    "whole_files.py": {
+        *("quantrial.running", "quantrial.reporting", "quantrial.records", "quantrial.study"),
+        *SLOW,
+    },
     "importers": {"quantrial.stats", "quantrial.reporting"},
     "cli": SLOW,
 }

@@ -20,7 +20,8 @@ from quantrial.importers._reference_manifest import ArmFacts
 from quantrial.importers._reference_rows import KINDS, AnswerRow
 from quantrial.records import Item, Manifest, Response, sha256_of
 from quantrial.running.manifest import arm_record
-from quantrial.running.store import STUDY, RunFolder, write_atomically
+from quantrial.running.store import STUDY, RunFolder
+from quantrial.whole_files import write_atomically
 
 if TYPE_CHECKING:
     from quantrial.study import Study

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quantrial.errors import RunFolderError
 from quantrial.reporting import charts
 from quantrial.reporting.answers import DATA_FILE, Outcomes
 from quantrial.reporting.documents import REPORT_HTML, REPORT_MD, render_with
+from quantrial.whole_files import write_atomically
 
 if TYPE_CHECKING:
     from quantrial.records import Manifest
@@ -69,7 +67,7 @@ def write_report(
             (folder / PLOTS / f"{name}.svg", svg.encode()),
             (folder / PLOTS / f"{name}.png", charts.to_png(svg)),
         ):
-            _replace(path, data)
+            write_atomically(path, data, durable=False)
             images.append(path)
     # pixels depend on the machine's fonts, so a PNG is not drawn again to be checked
     sums = [
@@ -77,9 +75,9 @@ def write_report(
         for path in images
         if path.suffix == ".png"
     ]
-    _replace(folder / SUMS, "".join(sums).encode())
+    write_atomically(folder / SUMS, "".join(sums).encode(), durable=False)
     for name, text in documents.items():
-        _replace(folder / name, text.encode())
+        write_atomically(folder / name, text.encode(), durable=False)
     if DATA_FILE not in documents:
         # an earlier report of more answers left one; this page does not read it
         with contextlib.suppress(OSError):
@@ -90,20 +88,3 @@ def write_report(
         plots=folder / PLOTS,
         images=tuple(images),
     )
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Replace a whole file: a reader sees the old one or the new one, never a part."""
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except OSError as exc:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
-        raise RunFolderError(f"cannot be written ({exc.strerror})", path=path) from exc

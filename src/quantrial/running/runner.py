@@ -27,7 +27,8 @@ from quantrial.running.ordering import (
 from quantrial.running.prepare import Prepared, prepare
 from quantrial.running.residence import Residence
 from quantrial.running.session import Equipment, Session
-from quantrial.running.store import ResponseWriter, RunFolder, write_atomically
+from quantrial.running.store import ResponseWriter, RunFolder
+from quantrial.whole_files import write_atomically
 
 if TYPE_CHECKING:
     from quantrial.design.schedule import Call

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
 import warnings
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
@@ -26,6 +25,7 @@ from quantrial.records import (
     manifest_from_json,
     response_from_json,
 )
+from quantrial.whole_files import PARTIAL, write_atomically
 
 STUDY = "study.yaml"
 ITEMS = "items.jsonl"
@@ -35,38 +35,6 @@ SPEED = "speed.jsonl"
 SUMMARY = "summary.json"
 DECISION = "decision.json"
 _LOCK = ".lock"
-_PARTIAL = ".partial"  # the end of a file's name until it is whole
-
-
-def write_atomically(path: Path, data: bytes, *, make_folder: bool = True) -> None:
-    """Replace a whole file, so that a reader sees the old one or the new one and never a part.
-
-    Args:
-        path: the file.
-        data: all of it.
-        make_folder: make the folder where it is not there.
-
-    Raises:
-        RunFolderError: the folder is missing, read-only or full; what was there stays as it was.
-    """
-    temporary: str | None = None
-    try:
-        if make_folder:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.name}.", suffix=_PARTIAL
-        )
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as exc:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-        raise RunFolderError(f"cannot be written ({exc.strerror})", path=path) from exc
 
 
 class RunFolder:
@@ -90,7 +58,7 @@ class RunFolder:
             return []
         known = {_LOCK, STUDY, ITEMS, RESPONSES}
         names = sorted(entry.name for entry in self.path.iterdir())
-        return [n for n in names if n not in known and not (n[0] == "." and n.endswith(_PARTIAL))]
+        return [n for n in names if n not in known and not (n[0] == "." and n.endswith(PARTIAL))]
 
     def require(self) -> None:
         """Make sure that this is a run folder.
@@ -131,7 +99,7 @@ class RunFolder:
         except OSError as exc:
             raise RunFolderError(f"cannot be written ({exc.strerror})", path=self.path) from exc
         for name in (STUDY, ITEMS, MANIFEST):  # what a killed process left behind
-            for leftover in self.path.glob(f".{name}.*{_PARTIAL}"):
+            for leftover in self.path.glob(f".{name}.*{PARTIAL}"):
                 leftover.unlink(missing_ok=True)
         try:
             yield
