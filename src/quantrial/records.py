@@ -89,6 +89,7 @@ class Response:
     prompt_sha256: str | None = None
     decoded_tokens: int | None = None
     logprobs: Any = None
+    final: bool = False  # a fault that asking again cannot help
     schema: str = RESPONSE_SCHEMA
 
     def to_json(self) -> bytes:
@@ -97,6 +98,8 @@ class Response:
         for name in ("decoded_tokens", "logprobs"):
             if record[name] is None:
                 del record[name]
+        if not self.final:
+            del record["final"]
         return orjson.dumps(record)
 
 
@@ -203,6 +206,7 @@ _TYPES: dict[str, dict[str, tuple[type, ...]]] = {
         "prompt_sha256": (str, type(None)),
         "decoded_tokens": (int, type(None)),
         "logprobs": (list, dict, type(None)),
+        "final": (bool,),
         "schema": (str,),
     },
     SPEED_SCHEMA: {
@@ -241,7 +245,7 @@ _TYPES: dict[str, dict[str, tuple[type, ...]]] = {
 }
 _OPTIONAL = {
     ITEM_SCHEMA: {"content_sha256"},
-    RESPONSE_SCHEMA: {"prompt_sha256", "decoded_tokens", "logprobs"},
+    RESPONSE_SCHEMA: {"prompt_sha256", "decoded_tokens", "logprobs", "final"},
     MANIFEST_SCHEMA: {"design"},
 }
 
@@ -284,7 +288,8 @@ def decode(
         raise RecordError(f"field {min(missing)!r} is missing", path=path, line=line)
     for name, value in record.items():
         # bool is an int in Python, and never what a count means
-        if not isinstance(value, types[name]) or isinstance(value, bool):
+        astray = isinstance(value, bool) and bool not in types[name]
+        if not isinstance(value, types[name]) or astray:
             wanted = " or ".join(t.__name__ for t in types[name])
             raise RecordError(
                 f"field {name!r} is {value!r:.60}, expected {wanted}", path=path, line=line

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import quantrial
+from quantrial.cli import show
 from quantrial.errors import EngineError, ModelChangedError
 from quantrial.running.clock import Clock
 from quantrial.running.progress import Listener, Progress
@@ -146,6 +147,35 @@ def test_an_answer_of_another_model_is_a_fault_and_is_not_asked_again(
     (fault,) = [r for r in responses(tmp_path / "run", "q8_0") if r["status"] != "ok"]
     assert (fault["output"], fault["attempt"]) == ("", 1)
     assert "of the model 'another', and 'm' was asked" in fault["error"]
+
+
+def test_what_asking_again_cannot_help_stands_until_it_is_asked_for(
+    tmp_path: Path, servers: tuple[FaultyServer, FaultyServer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, folder = study_over(tmp_path, servers), tmp_path / "run"
+    _, candidate = servers
+    candidate.faults = [None, "400", None, "401", "404", "500"]
+    first = run(study, folder)
+    assert (first.faulted, first.faults) == (3, {"q8_0": 3})
+    show.run(first)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "3 of them ended in a fault (q8_0 3): they have no answer, and are not asked" in said
+    assert f"quantrial run {folder} --retry-faults" in said
+    final = [r for r in responses(folder, "q8_0") if r.get("final")]
+    assert [r["attempt"] for r in final] == [1, 1, 1]
+    assert {r["status"] for r in responses(folder, "q8_0") if "final" not in r} == {
+        "ok",
+        "engine_error",  # the 500, which was asked again
+    }
+    # the next session has nothing to do, whatever the server would answer by now
+    asked, recorded = len(candidate.asked), responses(folder, "q8_0")
+    again = quantrial.run(folder)
+    assert (again.asked, again.faulted, len(candidate.asked)) == (0, 3, asked)
+    assert responses(folder, "q8_0") == recorded
+    mended = quantrial.run(folder, retry_faults=True)
+    assert (mended.asked, mended.faulted, mended.faults) == (3, 0, {})
+    show.run(mended)
+    assert "fault" not in capsys.readouterr().out
 
 
 def test_a_server_that_goes_on_failing_stops_the_run_with_what_it_said(

@@ -144,8 +144,13 @@ def run(result: RunResult) -> None:
     line(
         f"{result.recorded} of {result.planned} calls recorded in {result.folder}, "
         f"{result.asked} of them now"
-        + (f", {result.faulted} ended in a fault" if result.faulted else "")
     )
+    if result.faults:
+        arms = ", ".join(f"{arm} {count:,}" for arm, count in result.faults.items())
+        paragraph(
+            f"{result.faulted:,} of them ended in a fault ({arms}): they have no answer, and are "
+            f"not asked again unless told to: quantrial run {result.folder} --retry-faults"
+        )
     if result.speed is not None:
         line(ended(result.speed, duration(result.speed.seconds)))
     line(f"Next: quantrial analyze {result.folder}")

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 class RunResult:
     """What one session of a run did: calls asked now, recorded in all, and planned.
 
-    `speed` is what the speed phase did, where there was one.
+    `faulted` calls stand as faults; `faults` says how many of each arm that has some. `speed` is
+    what the speed phase did, where there was one.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class RunResult:
     planned: int
     faulted: int
     repairs: tuple[str, ...]
+    faults: Mapping[str, int] = dataclasses.field(default_factory=dict)
     speed: SpeedResult | None = None
 
 
@@ -117,13 +119,15 @@ def run_study(
         elif writer.repairs:
             notes = (*manifest.notes, *writer.repairs)
             run.write_manifest(dataclasses.replace(manifest, notes=notes))
+        faults = session.faulted
         return RunResult(
             folder=run.path,
             asked=session.asked,
             recorded=session.recorded,
             planned=len(calls),
-            faulted=session.faulted,
+            faulted=sum(faults.values()),
             repairs=tuple(writer.repairs),
+            faults=faults,
         )
 
 

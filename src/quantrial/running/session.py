@@ -81,6 +81,8 @@ class Session:
                 at = places.get((task, response.item, arm, response.replicate))
                 if at is not None:  # else it was never planned, which `verify` will say
                     self._attempts[at] = max(self._attempts[at], response.attempt)
+                    if response.final:
+                        self._allowed[at] = self._attempts[at]
                     self._note(self.calls[at], response.status)
 
     def forgive(self) -> list[Call]:
@@ -102,9 +104,11 @@ class Session:
         return len(self.calls) - self._state.count(_OPEN)
 
     @property
-    def faulted(self) -> int:
-        """How many calls ended in a fault."""
-        return self._state.count(_FAULTED)
+    def faulted(self) -> dict[str, int]:
+        """How many calls ended in a fault, by arm; only arms that have some."""
+        if not self._state.count(_FAULTED):
+            return {}
+        return dict(Counter(c.arm for c in self.calls if self._state[c.order] == _FAULTED))
 
     def warm_up(self, pending: Sequence[Call]) -> None:
         """Load every arm that has calls left; it answers its first prompt once, unrecorded."""
@@ -178,7 +182,7 @@ class Session:
             self._attempts[at] += 1
             self._last = self._response(call, found, digest, started, took)
             self._with.writer.append(self._last)
-            if found.final and found.status != "ok":
+            if self._last.final:
                 self._allowed[at] = self._attempts[at]
             self._note(call, found.status)
             self.faults += found.status != "ok"
@@ -218,6 +222,7 @@ class Session:
             timing=timing,
             started_at=started,
             prompt_sha256=digest,
+            final=found.final and found.status != "ok",
         )
 
     def _note(self, call: Call, status: str) -> None:
