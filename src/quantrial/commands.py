@@ -7,7 +7,7 @@ study.yaml ── plan, run ──▶ run folder ── analyze ──▶ summar
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,18 +68,26 @@ def preset_text(preset: str) -> str:
     return source.read_text(encoding="utf-8")
 
 
-def plan(study: Study | Path | str, *, base: Path | str = ".", probe: bool = False) -> Plan:
+def plan(
+    study: Study | Path | str,
+    *,
+    base: Path | str = ".",
+    probe: bool | None = False,
+    tell: Callable[[str], None] | None = None,
+) -> Plan:
     """Say what a study will ask, hold in memory and be able to detect, before anything is spent.
 
     Args:
         study: a study, or the path of its file.
         base: for a `Study` object: the folder that its relative paths start from.
-        probe: load every arm and time a few calls.
+        probe: load every arm and time a few calls; None to do so where it costs no money and
+            little time: every arm on this machine, and not more than 4 GB of weights to load.
+        tell: told in a few words what takes a while.
     """
     from quantrial.running.planning import plan_study
 
     study, _, where = opened(study, Path(base))
-    return plan_study(study, base=where, probe=probe)
+    return plan_study(study, base=where, probe=probe, tell=tell)
 
 
 def run(

@@ -22,8 +22,8 @@ from quantrial.engines import Message, Request, Timing
 from quantrial.engines.llamacpp import LlamaCppEngine
 from quantrial.engines.model_files import resolve
 from quantrial.engines.openai import OpenAIEngine
-from quantrial.engines.openai_http import ERRORS, connect, is_loopback, retry_after, translate
-from quantrial.engines.openai_wire import Dialect, Gathered
+from quantrial.engines.openai_http import ERRORS, connect, retry_after, translate
+from quantrial.engines.openai_wire import Dialect, Gathered, is_loopback
 from quantrial.engines.requantize import made_file
 from quantrial.errors import (
     ContextOverflowError,
@@ -362,6 +362,10 @@ def test_loopback_is_this_machine() -> None:
     ] * 3
     assert not is_loopback("https://127.example.org/v1")
     assert not is_loopback("https://api.example.org/v1")
+    near, far = "http://127.0.0.1:1/v1", "https://api.example.org/v1"
+    assert OpenAIEngine("m", {"base_url": near}).local
+    # one hosted replica may cost money
+    assert not OpenAIEngine("m", {"base_url": near, "replicas": [far]}).local
 
 
 def test_without_its_package_the_extra_is_named() -> None:

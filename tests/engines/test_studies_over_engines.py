@@ -128,6 +128,12 @@ def scored(summary: Mapping[str, Any]) -> Any:
     }
 
 
+def records(run: Path) -> list[dict[str, Any]]:
+    """Every response of a run."""
+    paths = sorted((run / "responses").glob("*.jsonl"))
+    return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+
+
 def answers(run: Path) -> dict[tuple[str, str], str]:
     """The texts of a run, by file and item."""
     return {
@@ -160,7 +166,8 @@ def test_the_same_weights_score_the_same_over_llamacpp_and_openai(
 ) -> None:
     quantrial.run(write(tmp_path / "a", embedded(demo)), out=tmp_path / "embedded")
     study = write(tmp_path / "b", over_http(llama_servers))
-    plan = quantrial.plan(study)
+    plan = quantrial.plan(study, probe=True)
+    assert all(arm.seconds_per_call and arm.load_seconds is None for arm in plan.arms)
     result = quantrial.run(study, out=tmp_path / "served")
     assert plan.calls == result.recorded == 36
     assert answers(tmp_path / "embedded") == answers(tmp_path / "served")
@@ -170,6 +177,10 @@ def test_the_same_weights_score_the_same_over_llamacpp_and_openai(
     assert hashes[0] == hashes[1]
     # two arms on two servers differ in nothing but their weights
     manifest = json.loads((tmp_path / "served" / "manifest.json").read_text())
+    # the servers had their models loaded: that took none of our time, and none is made up
+    assert manifest["sessions"][0]["loads"] == {}
+    assert {r["timing"]["load"] for r in records(tmp_path / "served")} == {None}
+    assert any(r["timing"]["load"] for r in records(tmp_path / "embedded"))
     checks = arm_checks(manifest["arms"], "q8_0")
     assert [one for one in checks if one.status in ("warn", "fail")] == []
     written = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())

@@ -69,12 +69,16 @@ def plan(found: Plan) -> None:
                 size(arm.kv_bytes),
                 f"{arm.loads}",
                 "not probed" if arm.seconds_per_call is None else f"{arm.seconds_per_call:.2f} s",
-                duration(arm.load_seconds),
+                "none" if arm.seconds and not arm.load_seconds else duration(arm.load_seconds),
                 duration(arm.seconds),
             )
             for arm in found.arms
         ],
     )
+    gains = [(arm.name, arm.slots_gain) for arm in found.arms if arm.slots_gain is not None]
+    if gains:
+        said = ", ".join(f"{gain:.1f} times as fast for {name}" for name, gain in gains)
+        line(f"{found.slots} calls at once, against one at a time: {said}; the times count with it")
     for task in found.tasks:
         line(
             f"\n{task.name} ({task.workload}): {task.items} of {task.available} items, "

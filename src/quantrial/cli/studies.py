@@ -47,22 +47,29 @@ def init(
 def plan(
     study: StudyFile,
     probe: Annotated[
-        bool, typer.Option(help="Load the arms and time a few calls, to say how long it takes.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--probe/--no-probe",
+            help="Load the arms and time a few calls.",
+            show_default="where all arms are on this machine, and small",
+        ),
+    ] = None,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Say what a study costs and can detect.
 
-    Items, calls, tokens, loads, model sizes, memory, time, detectable difference: before anything
-    is spent. Offers to fetch models that are not there. Exit 1 when an arm does not fit in memory.
+    Items, calls, tokens, loads, model sizes, memory, time (from a few timed calls), detectable
+    difference: before anything is spent. Offers to fetch models that are not there. Exit 1 when an
+    arm does not fit in memory.
     """
     from quantrial import commands
     from quantrial.cli import show
     from quantrial.cli.consent import fetch_missing
 
     fetch_missing(study, yes=yes)
-    found = commands.plan(study, probe=probe)
+    tell = (lambda said: line(said, error=True)) if sys.stderr.isatty() else None
+    found = commands.plan(study, probe=probe, tell=tell)
     show.document(found) if as_json else show.plan(found)
     if not found.fits:
         sys.exit(1)

@@ -123,7 +123,8 @@ class Tokens:
 class ArmPlan:
     """One arm: its artifact in bytes, what it takes in memory, how often it is loaded.
 
-    After a probe, seconds a call, of one load, and in all with every load.
+    After a probe, seconds a call (over all slots), of one load (None where nothing was loaded), and
+    in all with every load; `slots_gain` is how many times as fast the study's slots made it.
     """
 
     name: str
@@ -135,6 +136,7 @@ class ArmPlan:
     seconds_per_call: float | None = None
     load_seconds: float | None = None
     seconds: float | None = None
+    slots_gain: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,7 @@ class Plan:
     too_large: tuple[str, ...] = ()
     disk_bytes: int | None = None
     speed_seconds: float | None = None
+    slots: int = 1  # calls that are asked at once
 
     @property
     def fits(self) -> bool:

@@ -101,7 +101,7 @@ class Engine(Protocol):
         ...
 
     def start(self) -> float:
-        """Load the model and return the seconds it took; 0.0 when it was loaded already."""
+        """Load the model and return the seconds it took; 0.0 when nothing had to be loaded."""
         ...
 
     def ask(self, request: Request) -> Reply:

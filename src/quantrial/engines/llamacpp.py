@@ -102,6 +102,7 @@ class LlamaCppEngine:
     """One model file in one worker process."""
 
     name = "llamacpp"
+    local = True
 
     def __init__(
         self,

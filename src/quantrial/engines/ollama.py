@@ -105,6 +105,11 @@ class OllamaEngine:
         self._load: float | None = None
         self._used = False  # whether the model is in memory on our account
 
+    @property
+    def local(self) -> bool:
+        """Whether the server is on this machine."""
+        return urlsplit(self.address).hostname in ("127.0.0.1", "localhost", "::1")
+
     def describe(self) -> Artifact:
         """Say what would run, as the server tells it.
 
@@ -325,9 +330,8 @@ class OllamaEngine:
             return self._clients[timeout]
 
     def _http(self, timeout: bool = True) -> dict[str, Any]:
-        local = urlsplit(self.address).hostname in ("127.0.0.1", "localhost", "::1")
         limit = {"timeout": _ASK_LIMIT} if timeout else {}
-        return {"trust_env": not local, **limit}  # no proxy stands before this machine
+        return {"trust_env": not self.local, **limit}  # no proxy stands before this machine
 
     @contextlib.contextmanager
     def _starting(self) -> Iterator[None]:

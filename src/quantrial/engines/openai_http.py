@@ -9,20 +9,18 @@ import codecs
 import collections
 import contextlib
 import email.utils
-import ipaddress
 import logging
 import re
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import httpx2
 import openai
 
 from quantrial.engines.abilities import refusal
-from quantrial.engines.openai_wire import is_secret
+from quantrial.engines.openai_wire import is_loopback, is_secret
 from quantrial.errors import (
     ContextOverflowError,
     EngineCrashedError,
@@ -199,15 +197,6 @@ class _Blot(logging.Filter):
 
 
 _BLOT = _Blot()
-
-
-def is_loopback(url: str) -> bool:
-    """Whether a URL leads to this machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def translate(exc: Exception, url: str, seconds: float) -> EngineError:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.engines.artifact import Artifact
+from quantrial.engines.openai_wire import is_loopback
 from quantrial.errors import EngineError, EngineStartError, ModelChangedError, ModelFileError
 
 if TYPE_CHECKING:
@@ -96,8 +97,6 @@ def _served(entry: dict[str, Any], client: OpenAI, url: str, dialect: Dialect) -
 
 def artifact_of(served: Served, model: str, *, url: str) -> Artifact:
     """Describe what is served; a file that lies on this machine is hashed."""
-    from quantrial.engines.openai_http import is_loopback
-
     facts = None
     if served.file and is_loopback(url):
         facts = _file_facts(Path(served.file), served)

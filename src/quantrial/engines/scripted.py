@@ -112,6 +112,7 @@ class ScriptedEngine:
     """
 
     name = "scripted"
+    local = True
 
     def __init__(
         self,

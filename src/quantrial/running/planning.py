@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from quantrial.assay import arm_checks
 from quantrial.design.plan import (
@@ -15,6 +15,7 @@ from quantrial.design.plan import (
     least_for_margin,
     prospects,
 )
+from quantrial.errors import EngineError
 from quantrial.running.arms import arm_records, opened_engines
 from quantrial.running.costs import (
     disk_bytes,
@@ -31,16 +32,30 @@ from quantrial.running.manifest import available_memory
 from quantrial.running.memory import Memory, memory_of
 from quantrial.running.ordering import choose_order, fit_together, planned_calls
 from quantrial.running.prepare import Prepared, prepare
+from quantrial.running.probing import Probe, affordable
 from quantrial.running.probing import probe as timed
 
 if TYPE_CHECKING:
+    from quantrial.engines import Engine
     from quantrial.study import Study
 
 _FREE = ("entity_free_correct",)  # measured on the items without gold alone
 
 
-def plan_study(study: Study, *, base: Path, probe: bool = False) -> Plan:
+def plan_study(
+    study: Study,
+    *,
+    base: Path,
+    probe: bool | None = False,
+    tell: Callable[[str], None] | None = None,
+) -> Plan:
     """Plan a study. Without a probe no model is loaded; files that an arm is made of are made.
+
+    Args:
+        study: the study.
+        base: the folder that its relative paths start from.
+        probe: load every arm and time a few calls; None where that costs little and no money.
+        tell: told in a few words what takes a while.
 
     Raises:
         StudyError, DataError, ModelFileError: what is wrong with the study, its items, its models.
@@ -52,16 +67,9 @@ def plan_study(study: Study, *, base: Path, probe: bool = False) -> Plan:
         records = arm_records(study, engines)
         together = fit_together(records)
         available = available_memory()
-        if probe:
-            refuse_too_large(records, available)
-        probes = {
-            name: timed(study, prepared, engine, alone=not together)
-            for name, engine in engines.items()
-            if probe
-        }
+        probes, failed = _probed(study, prepared, engines, records, probe=probe, tell=tell)
     order = choose_order(study, prepared, together=together, probes=probes)
     calls = planned_calls(order, prepared.ids, study)
-    answering = {name: sum(one.seconds.values()) for name, one in probes.items()}
     loads = loads_of(calls, list(study.arms), together=together)
     arms = tuple(
         ArmPlan(
@@ -71,11 +79,7 @@ def plan_study(study: Study, *, base: Path, probe: bool = False) -> Plan:
             bytes_on_disk=record["bytes_on_disk"],
             kv_bytes=record["kv_bytes"],
             loads=loads[name],
-            seconds_per_call=(
-                answering[name] / sum(map(len, prepared.items.values())) if probe else None
-            ),
-            load_seconds=probes[name].load_seconds if probe else None,
-            seconds=answering[name] + loads[name] * probes[name].load_seconds if probe else None,
+            **_times(probes.get(name), prepared, loads[name]),
         )
         for name, record in records.items()
     )
@@ -92,11 +96,12 @@ def plan_study(study: Study, *, base: Path, probe: bool = False) -> Plan:
         arms=arms,
         memory_needed=memory.needed if together else _largest(memory),
         memory_available=available,
-        seconds=sum(arm.seconds or 0.0 for arm in arms) if probe else None,
+        seconds=sum(arm.seconds or 0.0 for arm in arms) if probes else None,
         warnings=(
             *(said for task in tasks for said in task.warnings),
             *tight_contexts(prepared, records),
             *(f"{name} {too_large_text(records[name], available)}" for name in here.too_large),
+            *failed,
         ),
         assay=arm_checks(records, study.reference, controls),
         tokens=tokens_of(calls, prepared),
@@ -104,7 +109,56 @@ def plan_study(study: Study, *, base: Path, probe: bool = False) -> Plan:
         order=order,
         too_large=here.too_large,
         disk_bytes=disk_bytes(records),
+        slots=study.design.slots,
     )
+
+
+def _probed(
+    study: Study,
+    prepared: Prepared,
+    engines: Mapping[str, Engine],
+    records: Mapping[str, Mapping[str, Any]],
+    *,
+    probe: bool | None,
+    tell: Callable[[str], None] | None,
+) -> tuple[dict[str, Probe], list[str]]:
+    """Time every arm where that is asked for, or costs little; and say why it could not be done.
+
+    A probe that nobody asked for does not fail a plan.
+    """
+    available = available_memory()
+    if probe is None:
+        small = not memory_here(records, available).too_large
+        wanted = small and affordable(engines, records)
+    else:
+        wanted = probe
+    if not wanted:
+        return {}, []
+    refuse_too_large(records, available)
+    together, probes = fit_together(records), {}
+    for name, engine in engines.items():
+        if tell is not None:
+            tell(f"timing a few calls of {name}")
+        try:
+            probes[name] = timed(study, prepared, engine, alone=not together)
+        except EngineError as exc:
+            exc.args = (f"{exc} (arm {name!r})",)
+            if probe:
+                raise
+            return {}, [f"times are not known: {exc}"]
+    return probes, []
+
+
+def _times(probed: Probe | None, prepared: Prepared, loads: int) -> dict[str, float | None]:
+    if probed is None:
+        return {}
+    answering = sum(probed.seconds.values())
+    return {
+        "seconds_per_call": answering / sum(map(len, prepared.items.values())),
+        "load_seconds": probed.load_seconds,
+        "seconds": answering + loads * (probed.load_seconds or 0.0),
+        "slots_gain": probed.gain,
+    }
 
 
 def _largest(memory: Memory) -> int | None:

@@ -3,30 +3,55 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from quantrial.running.asking import request_for
 
 if TYPE_CHECKING:
-    from quantrial.engines.base import Engine
+    from quantrial.engines.base import Engine, Request
+    from quantrial.records import Item
     from quantrial.running.prepare import Prepared
     from quantrial.study import Study
 
 PROBE_ITEMS = 3
+ROUNDS = 2  # calls for each slot, where several are asked at once
+# Bytes of weights to load for a probe that was not asked for: seconds from a disk of today.
+AFFORDABLE = 4e9
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What one arm took: seconds to load, and by task what all its items would take."""
+    """What one arm took: seconds to load, and by task what all its items would take.
 
-    load_seconds: float
+    `load_seconds` is None where nothing was loaded: a server had the model in memory. `gain` says
+    how many times as fast calls are answered at once, as many as the study has slots, as one at a
+    time; None where the study asks one at a time.
+    """
+
+    load_seconds: float | None
     seconds: Mapping[str, float]
+    gain: float | None = None
+
+
+def affordable(engines: Mapping[str, Engine], records: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether a probe costs nobody money, and little time: all arms near, and not large.
+
+    Args:
+        engines: by arm; those that answer on this machine say so by their attribute `local`.
+        records: the manifest's record of each arm.
+    """
+    near = all(getattr(engine, "local", False) for engine in engines.values())
+    loading = [one for one in records.values() if not one.get("resident")]
+    return near and sum(one.get("bytes_on_disk") or 0 for one in loading) <= AFFORDABLE
 
 
 def probe(study: Study, prepared: Prepared, engine: Engine, *, alone: bool = False) -> Probe:
     """Time a load and a few calls a task, after one that warms up, scaled to the whole task.
+
+    Where the study has several slots, other calls are asked as many at once, and these are scaled.
 
     Args:
         study: the study.
@@ -34,19 +59,53 @@ def probe(study: Study, prepared: Prepared, engine: Engine, *, alone: bool = Fal
         engine: the arm's.
         alone: the arm leaves the memory again afterwards.
     """
-    load = engine.start()
-    spent = {}
+    load, slots = engine.start(), study.design.slots
+    single, spent = 0.0, {}
     try:
-        for name, task in prepared.tasks.items():
+        for number, (name, task) in enumerate(prepared.tasks.items()):
             items = prepared.items[name]
-            few = items[:: max(1, len(items) // PROBE_ITEMS)][:PROBE_ITEMS]
-            prompts = [request_for(task.prompt(item), study, name) for item in (few[0], *few)]
-            engine.ask(prompts[0])
-            clock = time.monotonic()
-            for prompt in prompts[1:]:
-                engine.ask(prompt)
-            spent[name] = (time.monotonic() - clock) / len(few) * len(items)
+            few, others = _drawn(items, slots)
+            calls = [request_for(task.prompt(item), study, name) for item in few]
+            if number == 0:
+                engine.ask(calls[0])
+            a_call = _one_by_one(engine, calls)
+            single += a_call * len(items)
+            if slots > 1:
+                more = [request_for(task.prompt(item), study, name) for item in others]
+                a_call = _at_once(engine, more, slots)
+            spent[name] = a_call * len(items)
     finally:
         if alone:
             engine.close()
-    return Probe(load, spent)
+    gain = single / sum(spent.values()) if slots > 1 and any(spent.values()) else None
+    return Probe(load or None, spent, gain)
+
+
+def _drawn(items: Sequence[Item], slots: int) -> tuple[list[Item], list[Item]]:
+    """Draw items from all over a task: to be asked one by one, and others for several at once.
+
+    They are not the same ones, since an engine may keep what it read of a prompt; only a task with
+    too few items lends some of them twice.
+    """
+    wanted = PROBE_ITEMS + (ROUNDS * slots if slots > 1 else 0)
+    drawn = list(items[:: max(1, len(items) // wanted)][:wanted])
+    few = drawn[:: max(1, len(drawn) // PROBE_ITEMS)][:PROBE_ITEMS]
+    others = [item for item in drawn if item not in few] or few
+    return few, others
+
+
+def _one_by_one(engine: Engine, calls: Sequence[Request]) -> float:
+    """Return seconds a call."""
+    clock = time.monotonic()
+    for call in calls:
+        engine.ask(call)
+    return (time.monotonic() - clock) / len(calls)
+
+
+def _at_once(engine: Engine, calls: Sequence[Request], slots: int) -> float:
+    """Return seconds a call, several at once: of all together, over how many there were."""
+    clock = time.monotonic()
+    with ThreadPoolExecutor(max_workers=slots) as pool:
+        for answered in [pool.submit(engine.ask, call) for call in calls]:
+            answered.result()
+    return (time.monotonic() - clock) / len(calls)
