@@ -6,7 +6,9 @@ import ast
 import shutil
 import stat
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,10 +59,59 @@ def test_what_its_program_does_wrong_is_a_fault(
     assert type(caught.value) is kind
 
 
+def raising(what: Exception) -> Callable[..., Any]:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise what
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "message"),
+    [
+        (
+            ZeroDivisionError("by zero"),
+            StudyError,
+            r"^arms\.b\.engine: the engine 'command' could not be made \(ZeroDivisionError: by",
+        ),
+        (StudyError("odd", key="options.x"), StudyError, r"^arms\.b\.options\.x: odd$"),
+        (StudyError("no program"), StudyError, r"^arms\.b: no program$"),
+        (EngineStartError("no licence"), EngineStartError, r"^arms\.b: no licence$"),
+    ],
+)
+def test_what_a_factory_raises_names_the_arm(
+    command_package: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    raised: Exception,
+    kind: type[Exception],
+    message: str,
+) -> None:
+    monkeypatch.setattr("quantrial_command.CommandEngine.__init__", raising(raised))
+    with pytest.raises(kind, match=message):
+        make_engine("b", Arm(engine="command", model="x"), base=tmp_path, seed=0)
+
+
+@pytest.mark.parametrize("method", ["describe", "versions", "start"])
+def test_what_its_other_methods_raise_names_the_arm_and_is_no_defect_of_ours(
+    command_package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    folder = tmp_path / "example"
+    shutil.copytree(command_package, folder)
+    monkeypatch.setattr(f"quantrial_command.CommandEngine.{method}", raising(KeyError("size")))
+    with pytest.raises(
+        EngineError, match=r"^the engine 'command' raised KeyError: 'size' \(arm 'careful'\)$"
+    ):
+        quantrial.run(folder / "study.yaml", out=tmp_path / "run")
+
+
 def test_what_a_study_gets_wrong_is_named(command_package: Path, tmp_path: Path) -> None:
     arm = Arm(engine="command", model="x", options={"argument": []})
-    with pytest.raises(StudyError, match="did you mean 'arguments'"):
+    with pytest.raises(
+        StudyError, match=r"^arms\.a\.options\.argument: unknown .*did you mean 'arguments'"
+    ) as caught:
         make_engine("a", arm, base=tmp_path, seed=0)
+    assert caught.value.key == "arms.a.options.argument"
     engine = make_engine("a", Arm(engine="command", model="x"), base=tmp_path, seed=0)
     with pytest.raises(EngineStartError, match="x is no program"):
         engine.start()

@@ -13,7 +13,7 @@ from quantrial.engines.abilities import refuse_unable
 from quantrial.engines.artifact import Artifact
 from quantrial.engines.base import Engine, Message, Reply, Request, Timing
 from quantrial.engines.options import Option, read_options
-from quantrial.errors import MissingExtraError, StudyError
+from quantrial.errors import MissingExtraError, QuantrialError, StudyError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
@@ -97,8 +97,22 @@ def _third_party(arm: Arm, *, base: Path, seed: int, key: str) -> Engine:
     found = _entry_points()
     if arm.engine in found.names:
         _refuse_making(arm, key)
-        factory = found[arm.engine].load()
-        engine: Engine = factory(arm.model, arm.options, base=base, seed=seed)
+        try:
+            factory = found[arm.engine].load()
+            engine: Engine = factory(arm.model, arm.options, base=base, seed=seed)
+        except StudyError as exc:
+            # its key, if there is one, is below the arm's, whose name the factory is not told
+            exc.args = (f"{key}{'.' if exc.key else ': '}{exc}",)
+            exc.key = f"{key}.{exc.key}" if exc.key else key
+            raise
+        except QuantrialError as exc:
+            exc.args = (f"{key}: {exc}",)
+            raise
+        except Exception as exc:  # a third party's code may raise anything
+            raise StudyError(
+                f"the engine {arm.engine!r} could not be made ({type(exc).__name__}: {exc})",
+                key=f"{key}.engine",
+            ) from exc
         return engine
     names = sorted({*_BUILT_IN, *found.names})
     there = ", ".join(names)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.engines import make_engine
-from quantrial.errors import EngineError, ModelFileError
+from quantrial.errors import EngineError, QuantrialError
 from quantrial.running.manifest import arm_record
 
 if TYPE_CHECKING:
@@ -44,12 +44,28 @@ def arm_records(study: Study, engines: Mapping[str, Engine]) -> dict[str, dict[s
     """
     records = {}
     for name, engine in engines.items():
-        try:
+        with naming(name, engine):
             artifact = engine.describe()
-        except ModelFileError as exc:
-            raise ModelFileError(f"{exc} (arm {name!r})") from exc
-        except EngineError as exc:
-            exc.args = (f"{exc} (arm {name!r})",)
-            raise
-        records[name] = arm_record(study.arms[name].engine, artifact, engine.versions())
+            versions = engine.versions()
+        records[name] = arm_record(study.arms[name].engine, artifact, versions)
     return records
+
+
+@contextlib.contextmanager
+def naming(arm: str, engine: Engine) -> Iterator[None]:
+    """Have every error of an engine name its arm.
+
+    Raises:
+        EngineError: in place of whatever an engine of a third party raises that is not of ours.
+    """
+    said = f"(arm {arm!r})"
+    try:
+        yield
+    except QuantrialError as exc:
+        if said not in str(exc):
+            exc.args = (f"{exc} {said}",)
+        raise
+    except Exception as exc:
+        raise EngineError(
+            f"the engine {engine.name!r} raised {type(exc).__name__}: {exc} {said}"
+        ) from exc

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.design.schedule import Order, calls_of, decide
 from quantrial.errors import EngineError, EngineStartError, RecordError
+from quantrial.running.arms import naming
 from quantrial.running.manifest import available_memory
 from quantrial.running.memory import memory_of
 from quantrial.running.probing import probe
@@ -81,8 +82,11 @@ def settle_order(
     design, together = study.design, fit_together(records)
     if together or design.schedule != "auto" or design.blocks is not None:
         return choose_order(study, prepared, together=together)
+    probes: dict[str, Probe] = {}
     try:
-        probes = {n: probe(study, prepared, engine, alone=True) for n, engine in engines.items()}
+        for name, engine in engines.items():
+            with naming(name, engine):
+                probes[name] = probe(study, prepared, engine, alone=True)
     except EngineStartError:
         raise
     except EngineError:

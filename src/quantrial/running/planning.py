@@ -16,7 +16,7 @@ from quantrial.design.plan import (
     prospects,
 )
 from quantrial.errors import EngineError
-from quantrial.running.arms import arm_records, opened_engines
+from quantrial.running.arms import arm_records, naming, opened_engines
 from quantrial.running.costs import (
     disk_bytes,
     loads_of,
@@ -140,9 +140,9 @@ def _probed(
         if tell is not None:
             tell(f"timing a few calls of {name}")
         try:
-            probes[name] = timed(study, prepared, engine, alone=not together)
+            with naming(name, engine):
+                probes[name] = timed(study, prepared, engine, alone=not together)
         except EngineError as exc:
-            exc.args = (f"{exc} (arm {name!r})",)
             if probe:
                 raise
             return {}, [f"times are not known: {exc}"]

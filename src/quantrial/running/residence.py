@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from quantrial.running.arms import naming
+
 if TYPE_CHECKING:
     from quantrial.engines.base import Engine
 
@@ -29,7 +31,8 @@ class Residence:
             for other in self._loaded - {arm}:
                 self._engines[other].close()
             self._loaded &= {arm}
-        seconds = self._engines[arm].start()
+        with naming(arm, self._engines[arm]):
+            seconds = self._engines[arm].start()
         self._loaded.add(arm)
         if seconds > 0:
             self._untold[arm] = seconds

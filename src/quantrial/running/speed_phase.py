@@ -16,7 +16,7 @@ from quantrial.design.speed_blocks import SpeedCall, speed_block, speed_prompt
 from quantrial.engines.base import Message, Reply, Request
 from quantrial.errors import EngineError
 from quantrial.records import SpeedRecord, sha256_of
-from quantrial.running.arms import arm_records, opened_engines
+from quantrial.running.arms import arm_records, naming, opened_engines
 from quantrial.running.asking import Attempt, attempt
 from quantrial.running.clock import Clock
 from quantrial.running.guard import refuse_changed_arms, refuse_foreign
@@ -280,7 +280,8 @@ class _Phase:
         warm = dataclasses.replace(call, shape=shape)
         for number in range(1, self.study.design.attempts + 1):
             engine.close()
-            engine.start()
+            with naming(call.arm, engine):
+                engine.start()
             self.started[call.arm] = call.block
             # where it fails to the last, the call that follows fails too, and is counted
             if self._record("warm_up", warm, block=_WARMING, number=number).status == "ok":
