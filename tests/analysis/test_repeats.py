@@ -11,7 +11,7 @@ from analysis.fabricated import QUIZ, answered, make_response, make_study, quiz
 from quantrial.analysis import score_task, summarise
 from quantrial.decision import decide_from
 from quantrial.records import Response
-from quantrial.reporting.noise import alarms
+from quantrial.reporting.noise import against_itself, alarms
 from quantrial.tasks import make_task
 
 ITEMS = quiz(20)
@@ -57,7 +57,47 @@ def test_by_hand_second_answers_are_compared_with_the_first() -> None:
     assert found["score"]["ci"] == pytest.approx([0.017876, 0.404150], abs=1e-6)
     rates = {one["candidate"]: (one["score"], one["text"]) for one in found["candidates"]}
     assert rates == {"new": (0.05, 0.05), "old": (0.5, 0.5)}
-    assert found["strays_more"] == ["new"]
+    # one item in ten is within chance of none, and of anything else
+    assert found["strays_more"] == []
+    assert found["candidates"][0]["same_items"]["score"] == {
+        "differ": 0,
+        "strayed": 1,
+        "p_more": 0.75,  # P(X <= 0) + P(X = 0) / 2, X of one pair: 1/2 - 1/4 on the other side
+        "p_less": 0.25,
+        "told": "open",
+    }
+
+
+@pytest.mark.parametrize(
+    ("strays", "differs", "p_less", "told"),
+    [
+        # mid-p, one-sided: the chance of a split as uneven, less half that of the one seen
+        ((3,), (), 1 / 2 - 1 / 4, "open"),
+        ((3, 5, 6), (), 1 / 8 - 1 / 16, "open"),
+        ((3, 5, 6, 7), (), 1 / 16 - 1 / 32, "less"),
+        ((3, 5, 6, 7), (3,), 1 / 8 - 1 / 16, "open"),  # item 3 is in both, and says nothing
+        ((0, 1, 2, 3, 4, 5), (6,), (7 + 1) / 128 - 7 / 256, "less"),
+        ((), (0, 1, 2, 3), 1 - (1 / 16 - 1 / 32), "more"),
+        ((), (0, 1, 2, 15), 1 - (1 / 8 - 1 / 16), "open"),  # item 15 was asked once
+    ],
+)
+def test_by_hand_only_what_the_test_shows_is_told(
+    strays: tuple[int, ...], differs: tuple[int, ...], p_less: float, told: str
+) -> None:
+    again = {i: wrong(i) if i in strays else RIGHT[i] for i in range(10)}
+    found = summary(changed(*differs), again)["tasks"]["quiz"]["repeats"]
+    new = found["candidates"][0]
+    assert new["same_items"]["n"] == 10
+    tested = new["same_items"]["score"]
+    assert (tested["differ"], tested["strayed"]) == (
+        len([i for i in differs if i < 10]),
+        len(strays),
+    )
+    assert tested["p_less"] == pytest.approx(p_less)
+    assert tested["p_more"] == pytest.approx(1 - p_less)
+    assert tested["told"] == told
+    assert ("new" in found["strays_more"]) == (told == "less")
+    assert bool(alarms(decide_from(summary(changed(*differs), again)))) == (told == "less")
 
 
 def test_a_steady_reference_is_no_alarm() -> None:
@@ -75,22 +115,39 @@ def test_nothing_asked_twice_is_nothing_said() -> None:
 
 
 def test_a_reference_that_strays_more_is_the_first_caution_and_an_alarm() -> None:
-    again = {i: RIGHT[i] for i in range(10)} | {3: wrong(3), 5: wrong(5)}
+    again = {i: RIGHT[i] for i in range(10)} | {i: wrong(i) for i in (3, 5, 6, 7)}
     decision = decide_from(summary(changed(19), again))
     first = decision["cautions"][0]
     assert first["kind"] == "noise"
     assert first["text"].startswith(
-        "ref disagrees with itself more than new disagrees with it on reasoning: asked twice, 2 of "
-        "10 answers were scored differently the second time (20.0 %, 95 % interval 5.7 to 51.0 %), "
-        "against 5.0 % between new and it."
+        "ref disagrees with itself more than new disagrees with it on reasoning: asked twice, 4 of "
+        "10 answers were scored differently the second time (40.0 %, 95 % interval 16.8 to "
+        "68.7 %); on the same items new differs from it on 0 (p = .031), by McNemar's mid-p, "
+        "one-sided, at level 0.05."
     )
     assert alarms(decision) == (first["text"],)
 
 
 def test_texts_that_stray_are_said_where_scores_do_not() -> None:
-    again = {i: RIGHT[i] for i in range(10)} | {3: f"{RIGHT[3]}."}
+    again = {i: RIGHT[i] for i in range(10)} | {i: f"{RIGHT[i]}." for i in range(4)}
     first = decide_from(summary(changed(19), again))["cautions"][0]
-    assert "1 of 10 answers was worded differently" in first["text"]
+    assert "4 of 10 answers were worded differently" in first["text"]
+
+
+def test_one_flip_in_thirty_is_told_as_what_it_is_and_rings_no_alarm() -> None:
+    whole = summary(changed(19), {i: RIGHT[i] for i in range(20)} | {3: wrong(3)})
+    assert alarms(decide_from(whole)) == ()
+    [group] = against_itself("quiz", whole["tasks"]["quiz"])
+    # Wilson by hand, 1 of 20, as above
+    assert (
+        "1 of 20 scores changed, so the share that changes by itself may be anything from 0.9 % to "
+        "23.6 %." in group.notes[0]
+    )
+    [table] = group.tables
+    said = {row.cells[0].text: row.cells[-1].text for row in table.rows}
+    assert said["new vs ref"] == "1 against 1 of 20: not told apart from noise"
+    # nine to none: half of 1 in 512; the item that changed by itself is among the ten
+    assert said["old vs ref"] == "10 against 1 of 20: more than noise, p < .001"
 
 
 def test_second_answers_change_no_other_number() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from quantrial.stats import wilson
+from quantrial.stats import mcnemar, wilson
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from quantrial.analysis.outcomes import TaskOutcomes
+
+KINDS = ("score", "text")
+_Pairs = Sequence[tuple[bool, bool]]
 
 
 def repeats(scored: TaskOutcomes, reference: str, *, alpha: float) -> dict[str, Any] | None:
@@ -17,40 +19,43 @@ def repeats(scored: TaskOutcomes, reference: str, *, alpha: float) -> dict[str, 
 
     Same weights, same prompt, same seed: whatever differs is noise of the machinery (the shape of
     batches, the order of sums), and differences between arms cannot be told from it below that.
+    Whether a candidate differs from the reference more or less often than the reference from itself
+    is tested on the items asked twice, paired: McNemar's mid-p, one-sided, at level `alpha`.
 
     Returns:
         `n` items answered both times; `text` and `score`, each with how many `differ`, the `rate`
         and its Wilson interval; `candidates` with their rates of difference from the reference over
-        all items both answered; `strays_more` names those that differ from the reference less than
-        it differs from itself, in score or in text. None where nothing was answered twice.
+        all items both answered and, of those asked twice, how many differ in `score` and `text` and
+        what the test told of it (`same_items`); `strays_more` names those that are shown to
+        differ from the reference less than it differs from itself, in score or in text. None where
+        nothing was answered twice.
     """
-    both = [
-        (i, first, before)
-        for i, (first, before) in enumerate(
-            zip(scored.responses[reference], scored.outcomes[reference], strict=True)
-        )
-        if first is not None and before is not None and i in scored.again.get(reference, {})
-    ]
-    if not both:
+    first, again = scored.responses[reference], scored.again.get(reference, {})
+    before = scored.outcomes[reference]
+    own: dict[int, tuple[bool, bool]] = {}
+    for i, (response, outcome) in enumerate(zip(first, before, strict=True)):
+        if response is not None and outcome is not None and i in again:
+            second, rescored = again[i]
+            own[i] = (outcome.values != rescored.values, response.output != second.output)
+    if not own:
         return None
-    second = scored.again[reference]
-    text = _rate([one.output != second[i][0].output for i, one, _ in both], alpha)
-    score = _rate([was.values != second[i][1].values for i, _, was in both], alpha)
     candidates = [
         found
         for arm in scored.arms
-        if arm != reference and (found := _against(scored, reference, arm)) is not None
+        if arm != reference and (found := _against(scored, reference, arm, own, alpha)) is not None
     ]
     return {
         "arm": reference,
-        "n": len(both),
-        "text": text,
-        "score": score,
+        "n": len(own),
+        "alpha": alpha,
+        "method": "mcnemar-midp, one-sided",
+        "text": _rate([text for _, text in own.values()], alpha),
+        "score": _rate([score for score, _ in own.values()], alpha),
         "candidates": candidates,
         "strays_more": [
             one["candidate"]
             for one in candidates
-            if score["rate"] > one["score"] or text["rate"] > one["text"]
+            if any(one["same_items"][kind]["told"] == "less" for kind in KINDS)
         ],
     }
 
@@ -67,24 +72,61 @@ def _rate(differ: Sequence[bool], alpha: float) -> dict[str, Any]:
     }
 
 
-def _against(scored: TaskOutcomes, reference: str, arm: str) -> dict[str, Any] | None:
-    """Say on what share of the items a candidate differs from the reference."""
-    rows = [
-        (one.output != other.output, was.values != now.values)
-        for one, other, was, now in zip(
-            scored.responses[reference],
-            scored.responses[arm],
-            scored.outcomes[reference],
-            scored.outcomes[arm],
-            strict=True,
+def _against(
+    scored: TaskOutcomes,
+    reference: str,
+    arm: str,
+    own: dict[int, tuple[bool, bool]],
+    alpha: float,
+) -> dict[str, Any] | None:
+    """Say how often a candidate differs from the reference: everywhere, and where that had two."""
+    rows = {
+        i: (was.values != now.values, one.output != other.output)
+        for i, (one, other, was, now) in enumerate(
+            zip(
+                scored.responses[reference],
+                scored.responses[arm],
+                scored.outcomes[reference],
+                scored.outcomes[arm],
+                strict=True,
+            )
         )
         if one is not None and other is not None and was is not None and now is not None
-    ]
+    }
     if not rows:
         return None
+    both = [(rows[i], mine) for i, mine in own.items() if i in rows]
     return {
         "candidate": arm,
         "n": len(rows),
-        "text": sum(text for text, _ in rows) / len(rows),
-        "score": sum(score for _, score in rows) / len(rows),
+        "text": sum(text for _, text in rows.values()) / len(rows),
+        "score": sum(score for score, _ in rows.values()) / len(rows),
+        "same_items": {
+            "n": len(both),
+            **{
+                kind: _tested([(differs[at], strays[at]) for differs, strays in both], alpha)
+                for at, kind in enumerate(KINDS)
+            },
+        },
+    }
+
+
+def _tested(pairs: _Pairs, alpha: float) -> dict[str, Any]:
+    """Ask of pairs (candidate differs, reference strays) which of the two happens more often.
+
+    `p_more`: the candidate differs more often than the reference strays; `p_less`: less often.
+    `told` is the one that is shown, or `open`.
+    """
+    more = sum(differs and not strays for differs, strays in pairs)
+    less = sum(strays and not differs for differs, strays in pairs)
+    p = mcnemar(less, more, n=len(pairs), method="midp").p_value if pairs else 1.0
+    half = p / 2.0  # one-sided, towards what was seen
+    p_more = half if more > less else 1.0 - half
+    p_less = half if less > more else 1.0 - half
+    return {
+        "differ": sum(differs for differs, _ in pairs),
+        "strayed": sum(strays for _, strays in pairs),
+        "p_more": p_more,
+        "p_less": p_less,
+        "told": "more" if p_more < alpha else "less" if p_less < alpha else "open",
     }

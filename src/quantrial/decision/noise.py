@@ -6,33 +6,37 @@ from collections.abc import Iterator
 from typing import Any
 
 from quantrial.decision.trial import Trial
-from quantrial.decision.words import Document, counted, entry, listed
+from quantrial.decision.words import Document, counted, entry, listed, p_value
 
 NOISE = "noise"  # the kind of cautions that a report says before anything else
 
 
 def noise(trial: Trial) -> Iterator[dict[str, Any]]:
-    """Say where the reference disagrees with itself more than a candidate disagrees with it."""
+    """Say where the reference is shown to disagree with itself more than a candidate with it."""
     for task, part in trial.tasks.items():
         found = part.get("repeats") or {}
         if not found.get("strays_more"):
             continue
-        against = {one["candidate"]: one for one in found["candidates"]}
         for kind, changed in (("score", "scored differently"), ("text", "worded differently")):
-            own = found[kind]
-            less = [arm for arm, one in against.items() if one[kind] < own["rate"]]
+            tests = {one["candidate"]: one["same_items"][kind] for one in found["candidates"]}
+            less = {arm: one for arm, one in tests.items() if one["told"] == "less"}
             if not less:
                 continue
-            rates = listed(f"{_share(against[arm][kind])} between {arm} and it" for arm in less)
+            own = found[kind]
             low, high = own["ci"]
+            rates = listed(
+                f"{arm} differs from it on {one['differ']:,} (p = {p_value(one['p_less'])})"
+                for arm, one in less.items()
+            )
             text = (
                 f"{found['arm']} disagrees with itself more than {listed(less)} "
                 f"{'disagrees' if len(less) == 1 else 'disagree'} with it on {trial.named(task)}: "
                 f"asked twice, {own['differ']} of {counted(found['n'], 'answer')} "
                 f"{'was' if own['differ'] == 1 else 'were'} {changed} the second time "
                 f"({_share(own['rate'])}, {_share(own['confidence'], 0)} interval "
-                f"{100 * low:.1f} to {_share(high)}), against {rates}. Differences of this size "
-                "can be noise of the machinery."
+                f"{100 * low:.1f} to {_share(high)}); on the same items {rates}, by McNemar's "
+                f"mid-p, one-sided, at level {found['alpha']:g}. Differences of this size can be "
+                "noise of the machinery."
             )
             yield entry(text, [], task=task, kind=NOISE)
             break  # scores say more than texts

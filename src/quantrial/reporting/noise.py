@@ -6,7 +6,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from quantrial.reporting.blocks import Column, Group, Row, Table, cells
-from quantrial.reporting.formatting import clean, count, out_of, percent, percent_interval
+from quantrial.reporting.formatting import (
+    UNKNOWN,
+    clean,
+    count,
+    out_of,
+    p_value,
+    percent,
+    percent_interval,
+)
 
 Document = Mapping[str, Any]
 
@@ -30,6 +38,7 @@ def against_itself(task: str, part: Document) -> Iterator[Group]:
                 percent(found["score"]["rate"]),
                 percent_interval(found["score"]["ci"]),
                 percent(found["text"]["rate"]),
+                "",
             )
         )
     ]
@@ -41,6 +50,7 @@ def against_itself(task: str, part: Document) -> Iterator[Group]:
                 percent(one["score"]),
                 "",
                 percent(one["text"]),
+                _told_apart(one),
             )
         )
         for one in found["candidates"]
@@ -53,14 +63,37 @@ def against_itself(task: str, part: Document) -> Iterator[Group]:
             Column("share"),
             Column("interval"),
             Column("text differs", hint="any other text, whether the score changed or not"),
+            Column(
+                "score differs, items asked twice",
+                numeric=False,
+                hint="the candidate from the reference, against the reference from itself",
+            ),
         ),
         tuple(rows),
     )
+    own = found["score"]
+    low, high = (percent(end) for end in own["ci"])
     note = (
         "Same weights, same prompt, same seed: what differs in the first row is noise of the "
-        "machinery, and the other rows are to be read against it."
+        "machinery, and the other rows are to be read against it. "
+        f"{own['differ']:,} of {found['n']:,} scores changed, so the share that changes by itself "
+        f"may be anything from {low} to {high}. Whether a candidate differs more than that is "
+        "tested on the items asked twice (McNemar's mid-p, one-sided, at level "
+        f"{found.get('alpha', 0.05):g})."
     )
     yield Group(f"The reference against itself: {task}", notes=(note,), tables=(table,))
+
+
+def _told_apart(one: Document) -> str:
+    """Say whether a candidate's differences are more, or fewer, than the noise."""
+    if "same_items" not in one:  # a summary from before it was asked
+        return UNKNOWN
+    tested = one["same_items"]["score"]
+    counts = f"{tested['differ']:,} against {tested['strayed']:,} of {one['same_items']['n']:,}"
+    if tested["told"] == "open":
+        return f"{counts}: not told apart from noise"
+    p = p_value(tested[f"p_{tested['told']}"])
+    return f"{counts}: {tested['told']} than noise, p {p}"
 
 
 def drift(task: str, arms: Document) -> Iterator[Group]:
