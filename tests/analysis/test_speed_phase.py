@@ -84,6 +84,26 @@ TWO_BLOCKS = [
 ]
 
 
+def test_by_hand_an_answer_of_one_token_adds_nothing_to_decoding(study: Study) -> None:
+    """An engine that cannot be held to a length may end after one token: no step, no time."""
+    speed = study.speed
+    assert speed is not None
+    wide = study.model_copy(update={"speed": speed.model_copy(update={"output_tokens": (11, 5)})})
+    brief = [
+        replace(one, completion_tokens=1, decoded_tokens=0, timing={**one.timing, "decode": None})
+        for one in TWO_BLOCKS
+    ]
+    found = told(wide, [*TWO_BLOCKS, *(replace(one, output_length=5) for one in brief)])
+    # as if the short answers were not there: 20 tokens in 6 s against 20 in 4 s
+    assert ratio(found, "decode")["estimate"] == pytest.approx(6 / 4)
+    # and where a block holds nothing else, there is no rate, and none is made up
+    assert "decode" not in {one["measure"] for one in told(study, brief)["ratios"]}
+    # the phase then aims at the seconds of a call, which are known, and still comes to its end
+    wider = study.model_copy(update={"speed": speed.model_copy(update={"precision": 0.9})})
+    steady = [replace(one, timing={**one.timing, "prompt": None, "wall": 2.0}) for one in brief]
+    assert standing(wider, steady).status == "narrow"
+
+
 def test_ratios_of_sums_by_hand(study: Study) -> None:
     found = told(study, TWO_BLOCKS)
     # 20 tokens in 6 s against 20 in 4 s

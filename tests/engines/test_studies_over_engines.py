@@ -314,3 +314,79 @@ def test_probabilities_are_recorded_and_held_against_the_references(
     path.write_text(yaml.safe_dump(study))
     with pytest.raises(StudyError, match=r"design\.logprobs: .*reports no probabilities"):
         quantrial.plan(path)
+
+
+SPEED = {
+    "prompt_tokens": [24],
+    "output_tokens": [6],
+    "blocks": 2,
+    "precision": 0.99,
+    "time_limit": 120,
+    "pause": 0,
+}
+
+
+def timed(folder: Path, arms: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Run a small study with a speed phase; return what the summary says of it, and its records."""
+    path = write(folder, arms, quiz=TASKS["quiz"] | {"sample": 2})
+    path.write_text(path.read_text() + yaml.safe_dump({"speed": SPEED}))
+    result = quantrial.run(path, out=folder / "run")
+    assert result.speed is not None
+    assert result.speed.status in ("narrow", "time_limit")
+    lines = (folder / "run" / "speed.jsonl").read_text().splitlines()
+    found = quantrial.analyze(folder / "run")["speed_phase"]
+    quantrial.report(folder / "run")
+    calls = [one for one in map(json.loads, lines) if one["kind"] == "measured"]
+    assert {one["status"] for one in calls} == {"ok"}
+    # every arm is shown the same bytes in a block, and others in the next
+    shown = {(one["block"], one["prompt_sha256"]) for one in calls}
+    assert len(shown) == len({one["block"] for one in calls}) >= 2
+    return found, calls
+
+
+def test_speed_over_llama_server_is_measured_as_the_embedded_engine_measures_it(
+    tmp_path: Path, llama_servers: dict[str, LlamaServer]
+) -> None:
+    found, calls = timed(tmp_path, over_http(llama_servers))
+    for one in calls:
+        assert one["asked"] == ["exact_length", "fresh"]
+        assert (one["completion_tokens"], one["decoded_tokens"]) == (6, 5)
+        assert one["timing"]["load"] is None
+        assert min(one["timing"][name] for name in ("prompt", "decode", "first_token")) > 0
+    measures = {one["measure"] for one in found["ratios"]}
+    assert {"decode", "prompt", "first_token", "call"} <= measures
+    assert "load" not in measures, "no server says how long it loaded"
+    assert found["arms"]["q4_0"]["load"] is None
+    assert not {one["mark"] for one in found["marks"]} & {"own_length", "other_length", "cache"}
+
+
+def test_speed_over_a_server_that_is_only_openai_compatible_says_what_it_could_not_ask(
+    tmp_path: Path, llama_servers: dict[str, LlamaServer]
+) -> None:
+    arms = over_http(llama_servers, server="generic")
+    found, calls = timed(tmp_path, arms)
+    assert {tuple(one["asked"]) for one in calls} == {()}
+    assert found["arms"]["q4_0"]["asked_exact_length"] == found["arms"]["q4_0"]["asked_fresh"] == 0
+    assert all(one["completion_tokens"] <= 6 for one in calls)
+    assert {"own_length", "cache"} <= {one["mark"] for one in found["marks"]}
+    assert {"call", "first_token"} <= {one["measure"] for one in found["ratios"]}
+    said = quantrial.plan(tmp_path / "study.yaml").warnings
+    for arm in ("q8_0", "q4_0"):
+        [line] = [one for one in said if one.startswith(f"speed phase: {arm} cannot be asked for")]
+        assert "an exact number of tokens" in line
+        assert "a prompt that is read from no cache" in line
+
+
+def test_speed_over_ollama_times_loads_by_what_the_server_says(
+    tmp_path: Path, models: dict[str, Model]
+) -> None:
+    with OllamaServer(models) as server:
+        found, calls = timed(tmp_path, served(server))
+        # one model is held at a time, so each arm is loaded anew for each of its turns
+        assert len(server.loads) >= 2 * 2
+        assert len(quantrial.plan(tmp_path / "study.yaml").warnings) >= 2
+    assert {tuple(one["asked"]) for one in calls} == {()}
+    assert all(one["timing"]["prompt"] for one in calls)
+    assert {"own_length", "cache"} <= {one["mark"] for one in found["marks"]}
+    assert {"prompt", "call", "load"} <= {one["measure"] for one in found["ratios"]}
+    assert found["arms"]["q4_0"]["load"]["estimate"] > 0

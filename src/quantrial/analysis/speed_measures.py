@@ -25,6 +25,8 @@ class Measure:
 def _decode(call: SpeedRecord) -> Pair | None:
     # the clock of an engine may miss the first token
     tokens = call.completion_tokens if call.decoded_tokens is None else call.decoded_tokens
+    if call.decoded_tokens == 0:
+        return 0.0, 0.0  # an answer of one token, from an engine that cannot be held to more
     return _over(tokens, call.timing.get("decode"))
 
 

@@ -146,8 +146,11 @@ class Phase:
 
     def _known(self, measure: str) -> bool:
         """Whether every call gives a measure; where an engine does not tell, nothing is made up."""
-        calls = [c for by in self.cells.values() for cells in by.values() for c in cells.values()]
-        return bool(calls) and all(BY_NAME[measure].pair(call) is not None for call in calls)
+        blocks = [list(cells.values()) for by in self.cells.values() for cells in by.values()]
+        pairs = [[BY_NAME[measure].pair(call) for call in calls] for calls in blocks]
+        return bool(pairs) and all(
+            None not in block and any(top for top, _ in filter(None, block)) for block in pairs
+        )
 
     def complete(self, arms: Sequence[str]) -> list[int]:
         """List the blocks in which every one of these arms answered at every length."""
@@ -172,7 +175,10 @@ class Phase:
                 known = [pair for pair in pairs if pair is not None]
                 if len(known) < len(calls):
                     return None
-                row.append((sum(t for t, _ in known), sum(b for _, b in known)))
+                total = (sum(t for t, _ in known), sum(b for _, b in known))
+                if not all(total):
+                    return None  # a block in which nothing of it happened has no rate
+                row.append(total)
             tops.append([t for t, _ in row])
             bottoms.append([b for _, b in row])
         return (tops, bottoms) if tops else None

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 from quantrial.design.plan import Tokens
 from quantrial.errors import StudyError
 from quantrial.running.memory import Memory, memory_of
+from quantrial.study_speed import timed_arms
 
 if TYPE_CHECKING:
     from quantrial.design.schedule import Call
+    from quantrial.engines.base import Engine
     from quantrial.running.prepare import Prepared
+    from quantrial.study import Study
     from quantrial.tasks import Prompt
 
 _HERE = ("llamacpp",)  # engines whose models are in the memory of this machine
@@ -54,6 +57,20 @@ def tight_contexts(prepared: Prepared, arms: Mapping[str, Mapping[str, Any]]) ->
                     f"{name}: the longest prompt and its answer take about {needed:,} tokens, and "
                     f"the context of {arm} has {context:,}"
                 )
+
+
+_OF_SPEED = {
+    "exact_length": "an exact number of tokens: its answers end where the model ends them",
+    "fresh": "a prompt that is read from no cache: what it kept of others may shorten reading",
+}
+
+
+def speed_limits(study: Study, engines: Mapping[str, Engine]) -> Iterator[str]:
+    """Say what the speed phase would ask of each arm and its engine cannot do."""
+    for arm in timed_arms(study) if study.speed else ():
+        unable = [said for able, said in _OF_SPEED.items() if able not in engines[arm].abilities]
+        if unable:
+            yield f"speed phase: {arm} cannot be asked for {'; nor for '.join(unable)}"
 
 
 def loads_of(calls: Sequence[Call], arms: Sequence[str], *, together: bool) -> dict[str, int]:
