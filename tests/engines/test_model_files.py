@@ -269,11 +269,17 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.model
-def test_the_demo_models_header_is_read_fast_and_right(demo: str) -> None:
-    path = resolve(demo, Path())
-    started = time.perf_counter()
+def test_of_the_demo_model_only_the_header_is_read_and_right(
+    demo: str,
+) -> None:
+    """The weights of a large model take a minute from a cold disk."""
+    path, count = resolve(demo, Path()), Path("/proc/self/io")
+    if not count.is_file():
+        pytest.skip("this system does not say how much a process reads")
+    before = int(count.read_text().split()[1])  # bytes that were read so far, by any call
     header = read_header(path)
-    assert time.perf_counter() - started < 0.5
+    read = int(count.read_text().split()[1]) - before
+    assert read < 1_000_000 < path.stat().st_size / 50, "what is mapped is loaded where it is used"
     assert header.quantization == "Q4_1"
     assert header.parameters == 134_515_008
     assert header.context_length == 8192
