@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+import quantrial
 from importers.fabricated import outcomes
 from quantrial.analysis import TaskOutcomes, summarise
 from quantrial.analysis.speed import speed
+from quantrial.cli import tell
 from quantrial.importers import ImportOptions, ScoreDifference, import_reference
 from quantrial.records import content_hash
 from quantrial.running.store import RunFolder
@@ -259,3 +261,18 @@ def test_two_imports_are_byte_identical(published: Path, tmp_path: Path) -> None
     assert len([n for n in names if n.suffix == ".jsonl"]) == 7
     assert all((one / n).read_bytes() == (two / n).read_bytes() for n in names if n.suffix)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["deep", "one", "published study"]
+
+
+def test_missing_rows_are_not_called_an_unfinished_run(
+    run: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody can be asked for the row that q4_K_M lacks: the files have to be imported again."""
+    tell.summary(quantrial.analyze(run.path), run.path)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Incomplete: 1 row is missing in what was imported" in said
+    assert "`quantrial import` into a new folder" in said
+    assert "quantrial run" not in said
+    texts = [one["text"] for one in quantrial.decide(run.path)["cautions"]]
+    missing = "1 of 90 planned calls on extraction is missing in what was imported"
+    assert f"{missing}: its pairs are left out." in texts
+    assert not any("not asked yet" in text for text in texts)

@@ -67,7 +67,13 @@ def summarise(
     phase = speed_phase(study, speed_records)
     document = {
         "schema": SUMMARY_SCHEMA,
-        "study": {"name": study.study, "hash": study.hash, "seed": study.seed},
+        "study": {
+            "name": study.study,
+            "hash": study.hash,
+            "seed": study.seed,
+            # whose missing answers nobody can be asked for
+            **({"imported": True} if _imported(study) else {}),
+        },
         "methods": methods,
         "reference": study.reference,
         "alpha": study.alpha,
@@ -82,6 +88,10 @@ def summarise(
     }
     result: dict[str, Any] = plain(document)
     return result
+
+
+def _imported(study: Study) -> bool:
+    return any(task.source.type == "imported" for task in study.tasks.values())
 
 
 def _assay(

@@ -23,7 +23,17 @@ def summary(found: Mapping[str, Any], folder: Path, *, primary_only: bool = True
     _forest(found, primary_only=primary_only)
     missing = sum(task["flow"]["missing"] for task in found["tasks"].values())
     if missing:
-        said = f"Unfinished: {missing} calls are not asked yet; `quantrial run {folder}` goes on."
+        if found["study"].get("imported"):
+            rows = "row is" if missing == 1 else "rows are"
+            said = (
+                f"Incomplete: {missing:,} {rows} missing in what was imported. Once the files hold "
+                "them, `quantrial import` into a new folder."
+            )
+        else:
+            calls = "call is" if missing == 1 else "calls are"
+            said = (
+                f"Unfinished: {missing:,} {calls} not asked yet; `quantrial run {folder}` goes on."
+            )
         paragraph(said)
     paragraph(f"{found['methods']} methods. Next: quantrial decide {folder}")
 

@@ -99,9 +99,15 @@ def _cautions(trial: Trial) -> Iterator[dict[str, Any]]:
             )
         if flow["missing"]:
             were = "is" if flow["missing"] == 1 else "are"
+            imported = trial.summary["study"].get("imported")
+            why = (
+                "missing in what was imported: its pairs are left out"
+                if imported
+                else "not asked yet: this is a look at an unfinished run"
+            )
             said.append(
                 f"{flow['missing']:,} of {counted(flow['planned'], 'planned call')} on {task} "
-                f"{were} not asked yet: this is a look at an unfinished run."
+                f"{were} {why}."
             )
         if flow["faulted"]:
             were = "is" if flow["faulted"] == 1 else "are"
