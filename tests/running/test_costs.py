@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import quantrial
-from quantrial.cli import consent
+from quantrial.cli import consent, show
 from quantrial.design.plan import Tokens
 from quantrial.design.schedule import Call
 from quantrial.errors import ConsentError, StudyError
@@ -115,6 +116,34 @@ def test_a_run_that_turns_out_to_take_over_an_hour_is_stopped(
     with pytest.raises(ConsentError, match=r"100 calls are left, which take about 1\.0 h"):
         listen(moment(3501.0))
     assert len(heard) == 3
+
+
+def test_by_hand_what_is_left_is_told_by_arm(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("quantrial.cli.consent.time.monotonic", lambda: now[0])
+    listen = consent.impatient(None)
+
+    def after(seconds: float, arm: str, took: float, load: float | None, left: float) -> None:
+        now[0] = seconds
+        last: Any = SimpleNamespace(arm=arm, timing={"wall": took, "load": load})
+        said = Progress("asking", {"f16": 1, "q4": 1}, {"f16": 301, "q4": 301}, 1.0, left, 0, last)
+        listen(said)
+        listen(said)  # a moment that is told twice counts once
+
+    after(20.0, "f16", 20.0, 10.0, 9000.0)
+    with pytest.raises(ConsentError, match="600 calls are left") as caught:
+        after(60.0, "q4", 10.0, None, 9000.0)
+    # 60 s went by, in which answers and loads of 30 s and 10 s were shared by several slots
+    assert caught.value.left == {"f16": (300, 45.0), "q4": (300, 15.0)}
+    show.left(caught.value.left)
+    rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert rows == [
+        "arm calls left a call in all",
+        "f16 300 45.00 s 3.8 h",
+        "q4 300 15.00 s 75 min",
+    ]
 
 
 def test_a_no_and_a_missing_terminal_are_refusals(monkeypatch: pytest.MonkeyPatch) -> None:

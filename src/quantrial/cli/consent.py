@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -95,17 +96,38 @@ def _offer(missing: Sequence[Missing]) -> str:
 def impatient(listener: Listener | None) -> Listener:
     """Stop a run that turns out to take over an hour; what is recorded by then is kept."""
     began = time.monotonic()
+    answering: defaultdict[str, float] = defaultdict(
+        float
+    )  # seconds of answers by arm, several at once counted each
+    answers: Counter[str] = Counter()
+    seen: object = None
+
+    def by_arm(progress: Progress, spent: float) -> dict[str, tuple[int, float]]:
+        """Say what is left by arm; the time that was spent is shared out as their answers took."""
+        whole = sum(answering.values())
+        return {
+            arm: (total - progress.done[arm], spent * answering[arm] / whole / answers[arm])
+            for arm, total in progress.total.items()
+            if answers[arm] and whole
+        }
 
     def listen(progress: Progress) -> None:
+        nonlocal seen
         if listener is not None:
             listener(progress)
+        if progress.last is not None and progress.last is not seen:
+            seen = last = progress.last
+            answers[last.arm] += 1
+            answering[last.arm] += (last.timing.get("wall") or 0) + (last.timing.get("load") or 0)
         spent = time.monotonic() - began
         if spent < _SETTLED or progress.seconds_left is None:
             return
         if spent + progress.seconds_left > LIMIT:
             left = sum(progress.total.values()) - sum(progress.done.values())
-            raise ConsentError(
+            error = ConsentError(
                 f"{left:,} calls are left, which take about {progress.seconds_left / 3600:.1f} h."
             )
+            error.left = by_arm(progress, spent)
+            raise error
 
     return listen

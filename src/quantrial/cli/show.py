@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,6 +141,17 @@ def plan(found: Plan) -> None:
             line(f"warning: {check.text}")
     if not found.fits:
         line(f"This does not fit: {', '.join(found.too_large)}.")
+
+
+def left(arms: Mapping[str, tuple[int, float]]) -> None:
+    """Print what is left of a run, by arm: calls, seconds a call."""
+    table(
+        ("arm", "calls left", "a call", "in all"),
+        [
+            (arm, f"{calls:,}", f"{seconds:.2f} s", duration(calls * seconds))
+            for arm, (calls, seconds) in arms.items()
+        ],
+    )
 
 
 def run(result: RunResult) -> None:

@@ -127,6 +127,8 @@ def run(
                 )
             break
         except ConsentError as exc:
+            if exc.left and not as_json:
+                show.left(exc.left)
             refused = "what is recorded is kept, and the same command goes on"
             consent.ask(f"{exc} Go on?", refused=refused)
             yes = True
