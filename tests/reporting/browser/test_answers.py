@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ def control(page: Page, name: str) -> Any:
 
 def counted(page: Page) -> int:
     """Wait until the list has settled; return how many items were found."""
-    page.wait_for_timeout(100)
+    expect(control(page, "status")).to_have_text(re.compile(r"^[\d,]+ of"))
+    # by the page's own clock: what was typed before is searched before
+    page.evaluate("() => new Promise((go) => setTimeout(go, 100))")
     return int(control(page, "status").inner_text().split(" of ")[0].replace(",", ""))
 
 
