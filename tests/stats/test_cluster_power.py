@@ -27,7 +27,7 @@ def pilot(
     return np.array(filled).ravel(), np.repeat(np.arange(groups), size)
 
 
-def test_clusters_by_hand_follow_the_noncentral_t() -> None:
+def test_clusters_for_score_against_reference_noncentral_t_of_scipy() -> None:
     # five clusters of 100, losses 0, 2, 4, 6, 8 %: mean -.04, variance between clusters .001
     score = score_of(*pilot(5, 100, [0.0, 0.02, 0.04, 0.06, 0.08]))
     assert 5 * score._variance(score.estimate) == pytest.approx(0.001, rel=0.01)  # type: ignore[misc]
@@ -45,7 +45,7 @@ def test_clusters_by_hand_follow_the_noncentral_t() -> None:
 
 
 @pytest.mark.parametrize("question", ["difference", "non_inferior", "equivalent"])
-def test_clusters_against_simulation_of_studies_as_large(question: Question) -> None:
+def test_clusters_for_score_against_simulation_of_studies_as_large(question: Question) -> None:
     generator = np.random.default_rng(5)
     margin = 0.04
 
@@ -71,7 +71,7 @@ def test_clusters_against_simulation_of_studies_as_large(question: Question) -> 
     assert share == pytest.approx(0.8, abs=0.08)
 
 
-def test_never_below_what_is_claimed_of_clusters() -> None:
+def test_clusters_for_score_by_hand_never_below_five() -> None:
     # as large a loss as there is: five clusters would do, two are not spoken of
     score = score_of(*pilot(5, 100, [0.5, 0.48, 0.52, 0.5, 0.49]))
     assert clusters_for_score(score, question="difference") == 5
@@ -95,3 +95,26 @@ def test_wrong_use_is_refused() -> None:
         clusters_for_score(score, question="better")  # type: ignore[arg-type]
     with pytest.raises(StatisticsError, match="knows no clusters"):
         clusters_for_score(score_flips(2, 1, n=100), question="difference")
+
+
+@pytest.mark.parametrize(
+    "lost", [[0.0, 0.02, 0.04, 0.06, 0.08], [0.01, 0.01, 0.02, 0.0, 0.03, 0.01]]
+)
+def test_clusters_for_score_property_mirrored_and_harder_questions_take_more(
+    lost: list[float],
+) -> None:
+    differences, labels = pilot(len(lost), 100, lost)
+    score, mirrored = score_of(differences, labels), score_of(-differences, labels)
+
+    def clusters(of: PairedScore, question: Question, **options: float) -> int:
+        found = clusters_for_score(of, 0.08, question=question, **options)
+        assert found is not None
+        return found
+
+    for question in ("difference", "equivalent"):
+        base = clusters(score, question)
+        assert base == clusters(mirrored, question)
+        assert base <= clusters(score, question, power=0.95)
+        assert base < clusters(score, question, alpha=0.001)
+    assert clusters(score, "non_inferior") <= clusters(score, "equivalent")
+    assert clusters(mirrored, "non_inferior") <= clusters(score, "non_inferior")
