@@ -14,6 +14,7 @@ from analysis.fabricated import (
     FAULT,
     NAMES,
     QUIZ,
+    make_response,
     make_study,
     quiz,
     right_on,
@@ -21,12 +22,12 @@ from analysis.fabricated import (
     scored,
     sentences,
 )
-from quantrial.analysis import summarise
+from quantrial.analysis import score_task, summarise
 from quantrial.analysis.calibrated import Calibrated
 from quantrial.analysis.methods import settled_by, verdict
 from quantrial.analysis.outcomes import Panel
 from quantrial.stats import flip_power, holm, score_flips
-from quantrial.tasks import Endpoint
+from quantrial.tasks import Endpoint, make_task
 
 ADA, BO, ROME = ("Ada", "PER"), ("Bo", "PER"), ("Rome", "LOC")
 
@@ -316,3 +317,48 @@ def test_a_difference_in_length_is_shown_by_its_direction() -> None:
     # "The answer is X." has 15 characters more than "X"
     assert (one["unit"], one["estimate"], one["shown"]) == ("characters an answer", 15, "longer")
     assert one["verdict"] is None
+
+
+def test_what_an_unreadable_answer_invents_is_no_merit() -> None:
+    # the reference invents on every third empty sentence, the candidate says nothing readable
+    items = sentences([[ADA] if i % 2 else [] for i in range(60)])
+    ref = [said(ADA) if i % 2 else said(BO) if i % 6 == 0 else said() for i in range(60)]
+    study = make_study(tasks={"names": NAMES})
+    for readable in (0, 40):
+        new = [ref[i] if i < readable else "garbage" for i in range(60)]
+        task = calibrated_summary(study, {"names": (items, {"ref": ref, "new": new})})["names"]
+        found = {one["endpoint"]: one for one in task["failure_contrasts"]}
+        for name in ("no_spurious", "spurious_per_sentence"):
+            assert (name in found) == (readable > 0)
+            if readable:
+                assert (found[name]["n"], found[name]["estimate"]) == (readable, 0)
+                assert found[name]["worst_case"] is None  # no answer is missing
+        assert task["failure_modes"]["new"]["spurious"]["n"] == readable
+        assert any(
+            f"{60 - readable} of 60 answers could not be read" in w for w in task["warnings"]
+        )
+
+
+def test_an_engine_that_does_not_tell_is_no_missing_answer() -> None:
+    items = quiz(40)
+    study = make_study()
+    told: dict[str, list[str | None]] = {
+        "ref": [*([None] * 35), *(["stop"] * 5)],
+        "new": [*(["length", "stop"] * 20)],
+    }
+    responses = {
+        arm: [make_response(i, arm, "A", finish_reason=r) for i, r in zip(items, why, strict=True)]
+        for arm, why in told.items()
+    }
+    outcomes = {"quiz": score_task(make_task("quiz", study.tasks["quiz"]), items, responses)}
+    records = {arm: {"bytes_on_disk": 1} for arm in study.arms}
+    task = summarise(study, outcomes, arms=records, methods="calibrated")["tasks"]["quiz"]
+    (cut,) = [one for one in task["failure_contrasts"] if one["endpoint"] == "not_truncated"]
+    assert (cut["n"], cut["worst_case"]) == (5, None)
+    # one that is missing is still held against the candidate, among the items that tell
+    responses["new"] = responses["new"][:-1]
+    outcomes = {"quiz": score_task(make_task("quiz", study.tasks["quiz"]), items, responses)}
+    task = summarise(study, outcomes, arms=records, methods="calibrated")["tasks"]["quiz"]
+    (cut,) = [one for one in task["failure_contrasts"] if one["endpoint"] == "not_truncated"]
+    assert cut["worst_case"]["missing_candidate"] == 1
+    assert (cut["worst_case"]["n"], cut["worst_case"]["missing_reference"]) == (5, 0)

@@ -54,6 +54,9 @@ class Bounds:
             are missing on either side.
         """
         r, c = panel.arms.index(one.reference), panel.arms.index(one.candidate)
+        if panel.untold is not None:  # an answer that does not tell is not missing
+            told = ~(panel.untold[:, r] | panel.untold[:, c])
+            panel = dataclasses.replace(panel.subset(told), untold=None)
         e = [known.name for known in panel.endpoints].index(endpoint)
         missing = ~panel.answered[:, [r, c]]
         if not missing.any():

@@ -221,13 +221,18 @@ def _errors_of(item: Item, outcome: Outcome) -> SpanErrors:
 
 
 def spurious_counts(outcomes: TaskOutcomes, arm: str) -> list[int | None]:
-    """Count the spans each answer invents, in the order of the items; None without an answer.
+    """Count the spans each answer invents, in the order of the items.
+
+    None without an answer, and for one that could not be read: it names nothing, which is no merit.
 
     Raises:
         DataError: the task is none of spans.
     """
     found = span_errors(outcomes, arm)
-    return [None if errors is None else errors.fp("spurious") for errors in found]
+    return [
+        None if errors is None or outcome is None or not outcome.parsed else errors.fp("spurious")
+        for errors, outcome in zip(found, outcomes.outcomes[arm], strict=True)
+    ]
 
 
 def error_table(outcomes: TaskOutcomes, arm: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,17 +18,33 @@ SPURIOUS, LENGTH = "spurious_per_sentence", "output_length"
 
 
 def spurious_per_sentence(outcomes: TaskOutcomes, arm: str) -> dict[str, Any]:
-    """Count the entities an arm invents (they overlap no gold), on the items it answered."""
+    """Count the entities an arm invents (they overlap no gold), in answers that could be read."""
     counts = [count for count in spurious_counts(outcomes, arm) if count is not None]
     n, total = len(counts), sum(counts)
     return {"n": n, "spurious": total, "per_sentence": total / n if n else None}
 
 
+def unread(outcomes: TaskOutcomes) -> Iterator[tuple[str, str]]:
+    """Say of each arm with answers that could not be read that what these invent is not known."""
+    if outcomes.task.kind != "spans":
+        return
+    for arm in outcomes.arms:
+        given = [one for one in outcomes.outcomes[arm] if one is not None]
+        lost = sum(not one.parsed for one in given)
+        if lost:
+            yield (
+                arm,
+                f"{lost} of {len(given)} answers could not be read; what they invent is not known, "
+                f"so no_spurious and {SPURIOUS} compare the other items only",
+            )
+
+
 def spurious_panel(outcomes: TaskOutcomes) -> Panel | None:
     """Score invented entities a sentence, each counted as -1, so that negative is a loss.
 
-    At -0.5 a candidate invents one entity more than the reference in every second sentence. A
-    malformed answer names none. None where no arm invents anything, or the task has no spans.
+    At -0.5 a candidate invents one entity more than the reference in every second sentence. What a
+    malformed answer invents is not known: its item is left out. None where no arm
+    invents anything, or the task has no spans.
     """
     if outcomes.task.kind != "spans":
         return None
@@ -63,7 +79,7 @@ def length_panel(outcomes: TaskOutcomes) -> tuple[Panel, str] | None:
 def _panel(
     outcomes: TaskOutcomes, name: str, counts: Sequence[Sequence[int | None]], *, sign: float = 1.0
 ) -> Panel:
-    """Take counts by arm and item as a mean over items; None counts as not answered."""
+    """Take counts by arm and item as a mean over items; items of None are left out."""
     answered = np.array([[count is not None for count in row] for row in counts]).T
     values = np.array([[float(count or 0) for count in row] for row in counts]).T
     return Panel(
@@ -75,4 +91,5 @@ def _panel(
         answered,
         outcomes.panel.clusters,
         outcomes.panel.strata,
+        outcomes.panel.answered & ~answered,
     )

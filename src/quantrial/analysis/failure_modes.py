@@ -91,8 +91,9 @@ def failure_panels(outcomes: TaskOutcomes) -> list[Panel]:
 
     `entity_free_correct` on entity-free items and `no_spurious` (spans), `parse_rate` (choice),
     then the signs of `sign_panels` on all items. Every endpoint is a share of items that are well,
-    so that negative is a loss; one that nothing can be said of is left out. A malformed answer
-    names no spurious span: `parse_rate` speaks of it. Panels keep the clusters and strata of the
+    so that negative is a loss; one that nothing can be said of is left out. What a
+    malformed answer invents is not known, so `no_spurious` leaves its item out; `parse_rate` speaks
+    of it. Panels keep the clusters and strata of the
     task.
     """
     if outcomes.task.kind == "spans":

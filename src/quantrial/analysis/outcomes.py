@@ -25,7 +25,8 @@ class Panel:
     `numerators` and `denominators` have shape (items, arms, endpoints): each endpoint is a ratio of
     their sums. `answered` has shape (items, arms); a score where it is false means nothing.
     `clusters` (random groups that items came from) and `strata` (fixed groups that the sample was
-    balanced over) have shape (items,), or are None.
+    balanced over) have shape (items,), or are None. `untold`, of the shape of `answered`, says
+    where there is an answer of which what is scored is not known: no answer is missing there.
     """
 
     arms: tuple[str, ...]
@@ -35,6 +36,7 @@ class Panel:
     answered: NDArray[np.bool_]
     clusters: NDArray[np.str_] | None = None
     strata: NDArray[np.str_] | None = None
+    untold: NDArray[np.bool_] | None = None
 
     def subset(self, mask: NDArray[np.bool_]) -> Panel:
         """Keep the items of a mask."""
@@ -48,6 +50,7 @@ class Panel:
             self.answered[mask],
             None if self.clusters is None else self.clusters[mask],
             None if self.strata is None else self.strata[mask],
+            None if self.untold is None else self.untold[mask],
         )
 
     def answered_by(self, *arms: str) -> NDArray[np.bool_]:

@@ -21,6 +21,7 @@ from quantrial.analysis.failure_counts import (
     length_panel,
     spurious_panel,
     spurious_per_sentence,
+    unread,
 )
 from quantrial.analysis.failure_modes import (
     accuracy_by_letter,
@@ -28,11 +29,11 @@ from quantrial.analysis.failure_modes import (
     failure_panels,
     flips,
     flips_by,
-    letter_shift,
 )
 from quantrial.analysis.fidelity import fidelity
 from quantrial.analysis.floors import always_empty, chance
 from quantrial.analysis.heterogeneity import heterogeneity
+from quantrial.analysis.letter_clusters import letter_shifts
 from quantrial.analysis.methods import POWER, Methods
 from quantrial.analysis.outcomes import Panel, TaskOutcomes, labels
 from quantrial.analysis.remarks import Remarks
@@ -76,6 +77,8 @@ class TaskSummary:
         """Derive everything about the task; what a statistic could not say stands in `warnings`."""
         primary = self.scored.task.endpoints[0].name
         self._unanswered()
+        for arm, said in unread(self.scored) if self.make_methods is not Classic else ():
+            self.remarks.add(arm, said)
         methods = self._methods(self._grouped(self.scored.panel), self.name)
         endpoints = {e.name: self._endpoint(methods, e.name) for e in self.scored.task.endpoints}
         return {
@@ -149,11 +152,11 @@ class TaskSummary:
         """Test each candidate's shift in answer letters (choice), adjusted over the candidates."""
         if self.scored.task.kind != "choice":
             return []
-        found = [
-            letter_shift(self.scored, r, c)
-            for r, c in self.pairs
-            if r == self.study.reference and self.scored.panel.answered_by(r, c).any()
-        ]
+        classic = self.make_methods is Classic
+        clusters = None if classic else self._grouped(self.scored.panel).clusters
+        found = letter_shifts(self.study, self.scored, self.pairs, clusters)
+        if any(one["method"] == "refused" for one in found):
+            self.remarks.add("letters", "too few clusters changed a letter to test for a shift")
         p = [math.nan if one["p_value"] is None else one["p_value"] for one in found]
         told = {"declared": self._declared("letter_shift")}
         return [

@@ -169,7 +169,8 @@ def sign_panels(outcomes: TaskOutcomes) -> list[Panel]:
     """Score each sign as the share of items without it, so that negative is a loss.
 
     One panel each for `not_truncated`, `not_refused`, `not_repeating`, `not_empty`; none for a
-    sign that no arm shows. An item whose truncation an engine does not tell counts as not answered.
+    sign that no arm shows. An item whose truncation an engine does not tell is left out, and is no
+    missing answer.
     """
     panels = []
     for name, sign in SIGNS.items():
@@ -209,6 +210,7 @@ def panel_without(
         answered,
         outcomes.panel.clusters,
         outcomes.panel.strata,
+        outcomes.panel.answered & ~answered,
     )
 
 

@@ -80,6 +80,14 @@ _DESCRIBED = {
         _SIGN_FLIP,
     ),
     "stuart-maxwell": ("Whether letters are preferred otherwise.", _STUART),
+    "stuart-maxwell-clusters": (
+        "Whether letters are preferred otherwise; the arms' labels are swapped within clusters.",
+        _STUART,
+    ),
+    "stuart-maxwell-clusters-exact": (
+        "Whether letters are preferred otherwise; every swap of labels within clusters is counted.",
+        _STUART,
+    ),
     "stuart-maxwell-exact": ("Whether letters are preferred otherwise, exactly.", _STUART),
     "holm": (
         "p-values of all pairs of arms, adjusted together.",

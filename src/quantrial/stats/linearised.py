@@ -128,7 +128,8 @@ def score_ratios(
         InsufficientDataError: without an item, or for fewer than 5 clusters.
 
     Warns:
-        StatisticsWarning: below 20 clusters (claims over clusters are approximate).
+        StatisticsWarning: below 20 clusters. Claims over clusters are approximate at any number:
+            `approximate` says so, and `equivalence` warns.
 
     Items (or clusters) are taken as independent. For a difference test of ratios prefer
     `sign_flip`, which is exact.

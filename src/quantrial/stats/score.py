@@ -67,8 +67,13 @@ class PairedScore:
 
         So it is where items of unequal weight changed by as much as fewer than ten equal ones,
         and with fewer than 100 items of unequal weight: a sample that happens to lack the rare
-        large losses does not show that it does.
+        large losses does not show that it does; and over clusters always, whose chances of leaning
+        one way are not known.
         """
+        return self.clusters is not None or self._few
+
+    @property
+    def _few(self) -> bool:
         return self._rough and (self.effective < _FEW_CHANGES or self.n < _FEW_ITEMS)
 
     def interval(self, confidence: float = 0.95) -> Interval:
@@ -155,7 +160,13 @@ class PairedScore:
             interval = self._interval(1.0 - 2.0 * level)
             p_lower = self._tail(self._distance(-bound))
             p_upper = self._tail(self._distance(bound, above=True))
-            if self.approximate:
+            if self.clusters is not None:
+                warnings.warn(
+                    "claims of non-inferiority and equivalence over clusters are approximate",
+                    StatisticsWarning,
+                    stacklevel=2,
+                )
+            if self._few:
                 why = (
                     f"the {self.changed} changed item(s) weigh like {self.effective:.1f} equal "
                     "ones; below ten"
