@@ -45,7 +45,7 @@ def test_the_demo_path_on_a_few_items(tmp_path: Path) -> None:
     assert all(0 < r["timing"]["first_token"] < r["timing"]["wall"] for r in timed)
     assert summary["speed_phase"]["arms"]["f16"]["memory_peak_bytes"] > sizes["f16"]
     assert summary["tasks"]["quiz"]["failure_modes"]["f16"]["unparsed"] == 0
-    # one call at a time and no cache: the same weights give the same answer
+    # one call at a time, only what prompts share is restored: the same weights give the same answer
     again = summary["tasks"]["quiz"]["repeats"]
     assert (again["n"], again["text"]["differ"], again["score"]["differ"]) == (6, 0, 0)
     quantrial.decide(result.folder)

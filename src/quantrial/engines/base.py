@@ -28,14 +28,17 @@ class Request:
     """What one arm is asked, once.
 
     Exactly one of `messages` (the model's chat template is applied) and `text` (continued as it is)
-    is given. `grammar` is GBNF, `schema` a JSON schema that the answer is held to; `logprobs` asks
-    for that many alternatives a token; `exact_length` for `max_tokens` tokens, whatever ends an
-    answer else; `fresh` for a prompt that is read whole, from no cache. An engine without the
-    ability refuses them. `timeout` is in seconds and does not count a model load.
+    is given; the first `shared` messages, or characters of `text`, stand in front of other items
+    too, and an engine may keep what it read of them. `grammar` is GBNF, `schema` a JSON schema that
+    the answer is held to; `logprobs` asks for that many alternatives a token; `exact_length` for
+    `max_tokens` tokens, whatever ends an answer else; `fresh` for a prompt that is read whole, from
+    no cache. An engine without the ability refuses them. `timeout` is in seconds and does not count
+    a model load.
     """
 
     messages: tuple[Message, ...] = ()
     text: str | None = None
+    shared: int = 0
     max_tokens: int = 64
     stop: tuple[str, ...] = ()
     grammar: str | None = None
@@ -73,6 +76,7 @@ class Reply:
     output: str
     finish_reason: str | None = None
     prompt_tokens: int | None = None
+    cached_tokens: int | None = None  # those of the prompt that were not read anew
     completion_tokens: int | None = None
     decoded_tokens: int | None = None  # those that `timing.decode` covers
     # a token of the answer each: {"token", "logprob", "top": [[token, logprob], ...]}

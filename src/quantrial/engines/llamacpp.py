@@ -8,12 +8,12 @@ What the server does with a prompt. `messages` go through the chat template of t
 token), and with the model's BOS token in front where its file says `add_bos_token` (SmolLM2's says
 no). Temperature 0 is greedy; above it, llama.cpp's own top-k 40, top-p 0.95 and min-p 0.05 hold.
 
-Without `prompt_cache` every prompt is evaluated whole, so that an answer follows from its request
-alone, whatever was asked before and however often the worker was started. With it, the batch a
-token is evaluated in depends on the call before, and so do the last bits of its logits: of 30
-few-shot answers of SmolLM2-135M as Q4_0 it changed 11 (of F16 none), and one with the order of
-calls. It saves 60 % of the time there. With `slots` above 1 several threads may ask at once, and
-the batch depends on who else is asking.
+An answer follows from its request alone, whatever was asked before and however often the worker was
+started. llama.cpp's own prompt cache breaks that: the batch a token is evaluated in depends on the
+call before, and so do the last bits of its logits. With `prompt_cache`, the beginning that a task's
+prompts share is read once, and restored exactly before each call (`llamacpp_prefix`); the rest is
+always evaluated. With `slots` above 1 several threads may ask at once, and the batch depends on who
+else is asking.
 
 Times are the server's own. Its `decode` begins when the first token is there: an answer of n tokens
 took n - 1 steps in that time, and one of a single token took none. The rest of a call's `wall` went
@@ -23,7 +23,6 @@ before that, so it is the time to the first token.
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from dataclasses import replace
@@ -38,7 +37,13 @@ from quantrial.engines.base import Reply, Request, Timing
 from quantrial.engines.gguf_file import read_header
 from quantrial.engines.hub_files import PREFIX, HubFile
 from quantrial.engines.kv_cache import bytes_each
-from quantrial.engines.llamacpp_process import Worker, grammar_of, worker_versions
+from quantrial.engines.llamacpp_prefix import Began, Prefixes
+from quantrial.engines.llamacpp_process import (
+    Worker,
+    grammar_of,
+    physical_cores,
+    worker_versions,
+)
 from quantrial.engines.logprobs import read_logprobs
 from quantrial.engines.model_files import describe_file, resolve
 from quantrial.engines.options import Option, read_options
@@ -63,7 +68,7 @@ _OPTIONS = {
     "batch": Option(int, 512, low=1),  # prompt tokens evaluated at once
     "gpu_layers": Option(int, -1, low=-1),  # -1: all, where there is a GPU
     "slots": Option(int, 1, low=1),  # calls answered at once; above 1 answers depend on company
-    "prompt_cache": Option(bool, False),
+    "prompt_cache": Option(bool, True),  # read once what the prompts of a task begin with
     # how the cache of keys and values is stored; a quantized one changes answers a little
     "cache_type_k": Option(str, None, choices=CACHE_TYPES),
     "cache_type_v": Option(str, None, choices=CACHE_TYPES),
@@ -136,6 +141,7 @@ class LlamaCppEngine:
         self._lock = threading.RLock()
         self._worker: Worker | None = None
         self._client: httpx.Client | None = None
+        self._prefixes: Prefixes | None = None
         self._load: float | None = None
         self._stamp: tuple[int, int, int] | None = None
 
@@ -199,9 +205,12 @@ class LlamaCppEngine:
             read_header(source)  # says what is wrong with the file better than llama.cpp does
             self._refuse_another(source)
             path = made_file(source, self._quantize, self._degrade) if self._quantize else source
+            self._prefixes = Prefixes(self._options["slots"], keep=self._options["prompt_cache"])
+            told = {"path": str(path), **self._options, "states": str(self._prefixes.folder)}
             try:
-                worker = Worker({"path": str(path), **self._options})
+                worker = Worker(told)
             except EngineStartError as exc:
+                self.close()
                 raise EngineStartError(f"{self.model} cannot be loaded: {exc}") from exc
             self._worker = worker
             self._client = httpx.Client(
@@ -218,11 +227,13 @@ class LlamaCppEngine:
     def ask(self, request: Request) -> Reply:
         """Answer one request; a worker that is not there, or died, is started first."""
         refuse_unable(request, self)
-        worker, client = self._running()
-        path, body = _call(request, prompt_cache=self._options["prompt_cache"])
+        worker, client, prefixes = self._running()
+        path, body = _call(request)
         mark, started = worker.log_size(), time.perf_counter()
         try:
-            response = client.post(path, json=body, timeout=request.timeout)
+            with prefixes.begun(client, request) as begun:
+                body |= {"cache_prompt": begun.shared, "id_slot": begun.slot}
+                response = client.post(path, json=body, timeout=request.timeout)
         except UnicodeEncodeError as exc:
             raise refusal(f"the prompt is not valid text: {exc}") from exc
         except (httpx.HTTPError, RuntimeError) as exc:
@@ -231,7 +242,7 @@ class LlamaCppEngine:
         if response.status_code != 200:
             raise _server_error(response)
         load, self._load = self._load, None
-        reply = _reply(response, request, load=load, wall=wall)
+        reply = _reply(response, request, begun, load=load, wall=wall)
         refuse_unheld(request, reply.output, reply.finish_reason)
         return reply
 
@@ -240,12 +251,15 @@ class LlamaCppEngine:
         with self._lock:
             worker, self._worker = self._worker, None
             client, self._client = self._client, None
+            prefixes, self._prefixes = self._prefixes, None
         if client is not None:
             client.close()
         if worker is not None:
             worker.end()
+        if prefixes is not None:
+            prefixes.close()
 
-    def _running(self) -> tuple[Worker, httpx.Client]:
+    def _running(self) -> tuple[Worker, httpx.Client, Prefixes]:
         with self._lock:
             try:
                 self.start()
@@ -253,9 +267,9 @@ class LlamaCppEngine:
                 raise
             except QuantrialError as exc:  # the model file went away since the first start
                 raise EngineStartError(str(exc)) from exc
-            if self._worker is None or self._client is None:  # pragma: no cover - start sets both
-                raise EngineStartError("there is no worker")
-            return self._worker, self._client
+            if not (self._worker and self._client and self._prefixes):  # pragma: no cover
+                raise EngineStartError("there is no worker")  # start sets all three
+            return self._worker, self._client, self._prefixes
 
     def _refuse_another(self, source: Path) -> None:
         """Refuse a file that was replaced since it was first loaded: answers would be mixed."""
@@ -283,11 +297,10 @@ class LlamaCppEngine:
         return kind(message)
 
 
-def _call(request: Request, *, prompt_cache: bool) -> tuple[str, dict[str, Any]]:
+def _call(request: Request) -> tuple[str, dict[str, Any]]:
     body: dict[str, Any] = {
         "temperature": request.temperature,
         "seed": request.seed % _RANDOM_SEED,
-        "cache_prompt": prompt_cache and not request.fresh,
         "ignore_eos": request.exact_length,
         "stop": list(request.stop),
     }
@@ -322,7 +335,9 @@ def _call(request: Request, *, prompt_cache: bool) -> tuple[str, dict[str, Any]]
     }
 
 
-def _reply(response: httpx.Response, request: Request, *, load: float | None, wall: float) -> Reply:
+def _reply(
+    response: httpx.Response, request: Request, begun: Began, *, load: float | None, wall: float
+) -> Reply:
     try:
         said = response.json()
         timings = said["timings"]
@@ -344,13 +359,14 @@ def _reply(response: httpx.Response, request: Request, *, load: float | None, wa
             output=output or "",
             finish_reason=_FINISH.get(ending, ending),
             prompt_tokens=prompt_tokens,
+            cached_tokens=max(timings["cache_n"] - begun.read_tokens, 0),
             completion_tokens=completion_tokens,
             # the first token comes out of the prompt's batch, before the clock of decoding starts
             decoded_tokens=steps,
             logprobs=read_logprobs(probabilities) if request.logprobs else None,
             timing=Timing(
                 load=load,
-                prompt=timings["prompt_ms"] / 1000,
+                prompt=timings["prompt_ms"] / 1000 + begun.read_seconds,
                 first_token=wall - (decode or 0.0) if timings["predicted_n"] else None,
                 decode=decode,
                 wall=wall,
@@ -379,17 +395,3 @@ def _server_error(response: httpx.Response) -> EngineError:
     translated = cls(f"llama.cpp: {message} ({kind}, {response.status_code})")
     translated.retryable = retryable
     return translated
-
-
-def physical_cores() -> int:
-    """Count the physical cores this process may run on; the logical ones where that is unknown."""
-    try:
-        allowed = os.sched_getaffinity(0)
-        topology = Path("/sys/devices/system/cpu")
-        siblings = {
-            (topology / f"cpu{i}/topology/thread_siblings_list").read_text().strip()
-            for i in allowed
-        }
-    except (OSError, AttributeError):
-        return os.cpu_count() or 1
-    return len(siblings) or 1

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.engines.abilities import refusal
@@ -182,3 +183,17 @@ def _asked(what: str, line: bytes = b"") -> subprocess.CompletedProcess[bytes]:
 
 def _last_line(text: bytes) -> str:
     return "".join(text.decode("utf-8", "replace").strip().splitlines()[-1:])
+
+
+def physical_cores() -> int:
+    """Count the physical cores this process may run on; the logical ones where that is unknown."""
+    try:
+        allowed = os.sched_getaffinity(0)
+        topology = Path("/sys/devices/system/cpu")
+        siblings = {
+            (topology / f"cpu{i}/topology/thread_siblings_list").read_text().strip()
+            for i in allowed
+        }
+    except (OSError, AttributeError):
+        return os.cpu_count() or 1
+    return len(siblings) or 1

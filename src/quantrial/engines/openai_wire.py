@@ -196,6 +196,7 @@ class Gathered:
             output=output,
             finish_reason=self._finish,
             prompt_tokens=prompt_tokens,
+            cached_tokens=self._cached(prompt_tokens),
             completion_tokens=completion_tokens,
             decoded_tokens=decoded,
             logprobs=tuple(self._logprobs) if self._request.logprobs else None,
@@ -220,6 +221,14 @@ class Gathered:
                 f"most {self._request.max_tokens} were asked for"
             )
         return prompt_tokens, completion_tokens
+
+    def _cached(self, prompt_tokens: int | None) -> int | None:
+        """Return how many tokens of the prompt the server took from its cache, if it says so."""
+        details = self._usage.get("prompt_tokens_details") if self._usage else None
+        count = details.get("cached_tokens") if isinstance(details, dict) else None
+        if not isinstance(count, int) or not _is_count(count):
+            return None
+        return min(count, prompt_tokens or 0)
 
     def _timing(self, completion_tokens: int | None, wall: float) -> tuple[int | None, Timing]:
         prompt = decode = decoded = None

@@ -36,6 +36,7 @@ def request_for(prompt: Prompt, study: Study, task: str) -> Request:
     return Request(
         messages=tuple(Message(role, content) for role, content in prompt.messages),
         text=prompt.text,
+        shared=prompt.shared,
         max_tokens=prompt.max_tokens,
         stop=prompt.stop,
         grammar=prompt.grammar,

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from quantrial.study import Study
 
 
+# options that say how answers come about rather than what answers: an arm that has another value is
+# another experiment
+_SHARED_OPTIONS = ("slots", "prompt_cache")
 # what a task may need of an engine -> the key that asks for it, what it holds answers to, and a way
 # out
 _NEEDS = {
@@ -25,7 +28,8 @@ _NEEDS = {
 
 
 def refuse_unable(study: Study, prepared: Prepared, engines: Mapping[str, Engine]) -> None:
-    """Refuse what an arm's engine cannot do: constrained decoding, several calls at once."""
+    """Refuse what an arm's engine cannot do, and arms that are not asked in the same way."""
+    _refuse_unequal(study)
     serial = [arm for arm, engine in engines.items() if "parallel" not in engine.abilities]
     if study.design.slots > 1 and serial:
         raise StudyError(
@@ -50,6 +54,27 @@ def refuse_unable(study: Study, prepared: Prepared, engines: Mapping[str, Engine
                     "`server: llama.cpp`",
                     key=f"tasks.{name}.{key}",
                 )
+
+
+def _refuse_unequal(study: Study) -> None:
+    for option in _SHARED_OPTIONS:
+        said = {
+            name: arm.options.get(option)
+            for name, arm in study.arms.items()
+            if arm.engine == study.arms[study.reference].engine
+        }
+        other = [name for name in said if said[name] != said[study.reference]]
+        if other:
+            told = {
+                name: "is not given" if value is None else f"is {value!r}"
+                for name, value in said.items()
+            }
+            raise StudyError(
+                f"{option} {told[other[0]]} for {other[0]} and {told[study.reference]} for "
+                f"{study.reference}: it changes answers and speeds, so it must be the same for "
+                "every arm",
+                key=f"arms.{other[0]}.options.{option}",
+            )
 
 
 def refuse_foreign(study: Study, run: RunFolder) -> None:

@@ -216,6 +216,7 @@ class Session:
             output=reply.output,
             finish_reason=reply.finish_reason,
             prompt_tokens=reply.prompt_tokens,
+            cached_tokens=reply.cached_tokens,
             completion_tokens=reply.completion_tokens,
             decoded_tokens=reply.decoded_tokens,
             logprobs=None if reply.logprobs is None else [dict(one) for one in reply.logprobs],

@@ -20,11 +20,13 @@ class Prompt:
     """What an arm is shown for one item.
 
     `messages` (pairs of role and text) for the model's chat template, or `text` to be continued.
-    Holds nothing of the gold answer.
+    Holds nothing of the gold answer. The first `shared` messages, or characters of the text, stand
+    in front of other items too; engines may read them once, and answers do not depend on it.
     """
 
     messages: tuple[tuple[str, str], ...] = ()
     text: str | None = None
+    shared: int = 0
     max_tokens: int = 64
     stop: tuple[str, ...] = ()
     grammar: str | None = None
@@ -33,6 +35,7 @@ class Prompt:
     def canonical(self) -> dict[str, Any]:
         """Return what is hashed: without keys that came later and are not used."""
         said = asdict(self)
+        del said["shared"]  # it changes what is read anew, not what is shown
         if said["schema"] is None:
             del said["schema"]
         return said

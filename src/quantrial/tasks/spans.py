@@ -125,6 +125,7 @@ class Spans:
             # held to an array, an answer may break lines within it, and ends by itself
             return Prompt(
                 text="\n\n".join(parts),
+                shared=len("\n\n".join(parts[:-1])),
                 max_tokens=spec.max_tokens,
                 stop=() if spec.constrained else ("\n",),
                 schema=self._schema(),
@@ -133,8 +134,14 @@ class Spans:
         messages = [("system", system)] if system else []
         for shot in shots:
             messages += [("user", str(shot.content["text"])), ("assistant", _array(shot.gold))]
+        shared = len(messages)
         messages.append(("user", str(item.content["text"])))
-        return Prompt(messages=tuple(messages), max_tokens=spec.max_tokens, schema=self._schema())
+        return Prompt(
+            messages=tuple(messages),
+            shared=shared,
+            max_tokens=spec.max_tokens,
+            schema=self._schema(),
+        )
 
     def _schema(self) -> dict[str, Any] | None:
         if not self.spec.constrained:
