@@ -1,5 +1,6 @@
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from quantrial.errors import InsufficientDataError, StatisticsError, StatisticsWarning
-from quantrial.stats import score_flips, score_ratios
+from quantrial.stats import bootstrap_ratios, score_flips, score_ratios
 from quantrial.stats._null_variance import value_variance
 from quantrial.stats.linearised import influences
 
@@ -334,6 +335,35 @@ def test_score_ratios_warns_of_few_items_of_unequal_weight_however_many_changed(
     assert not score_ratios(*f1_columns(rng(7), 150, 0.6)).approximate
     # right and wrong answers are of equal weight, whose error rates are known
     assert not score_ratios(*flips(2, 1, 60), support=1).approximate
+
+
+@pytest.mark.parametrize(("harmful", "n"), [(2, 3), (1, 3), (6, 7), (48, 49)])
+def test_score_ratios_by_hand_nothing_lies_beyond_the_support(harmful: int, n: int) -> None:
+    # influences of one whole item are 1 but for rounding; a loss of all is ruled out by one right
+    score = score_ratios(*flips(harmful, 0, n), support=1)
+    assert score.test(-1.0, "greater").p_value == 0.0
+    assert score.test(-1.0).p_value == score_flips(harmful, 0, n=n).test(-1.0).p_value == 0.0
+
+
+TEXT: Any = "a"
+NO_ORDER: Any = [None, "a", "b"]
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        lambda: score_ratios(*flips(1, 1, 3), clusters=NO_ORDER),
+        lambda: score_ratios(*flips(1, 1, 9), empty=TEXT),
+        lambda: score_flips(1, 1, n=9).equivalence(TEXT),
+        lambda: score_flips(1, 1, n=9).equivalence(0.1, TEXT),
+        lambda: score_flips(1, 1, n=9).interval(TEXT),
+        lambda: score_flips(1, 1, n=9).test(TEXT),
+        lambda: bootstrap_ratios(*flips(1, 1, 9), rng=rng(), resamples=9, empty=[1, 2, 3]),
+    ],
+)
+def test_what_is_no_number_or_label_is_refused_by_name(refused: Callable[[], Any]) -> None:
+    with pytest.raises(StatisticsError):
+        refused()
 
 
 def test_score_ratios_refuses_what_it_cannot_answer() -> None:

@@ -33,9 +33,17 @@ def checked_n(value: SupportsIndex, least: int, purpose: str) -> int:
     return n
 
 
+def checked_float(value: object, name: str) -> float:
+    """Return one number."""
+    try:
+        return float(value)  # type: ignore[arg-type]  # what is no number is refused here
+    except (TypeError, ValueError) as exc:
+        raise StatisticsError(f"{name} is {value!r}; one number is needed") from exc
+
+
 def checked_level(value: float, name: str) -> float:
     """Return a probability strictly between 0 and 1, such as a confidence level or alpha."""
-    level = float(value)
+    level = checked_float(value, name)
     if not 0.0 < level < 1.0:
         raise StatisticsError(f"{name} is {value!r}; it must lie strictly between 0 and 1")
     return level
@@ -43,7 +51,7 @@ def checked_level(value: float, name: str) -> float:
 
 def checked_alpha(value: float) -> float:
     """Return a one-sided level: above 0 and below 0.5, so that 1 - 2 alpha is a confidence."""
-    alpha = float(value)
+    alpha = checked_float(value, "alpha")
     if not 0.0 < alpha < 0.5:
         raise StatisticsError(
             f"alpha is {value!r}; a one-sided level must lie strictly between 0 and 0.5"
@@ -53,7 +61,7 @@ def checked_alpha(value: float) -> float:
 
 def checked_margin(value: float) -> float:
     """Return a finite margin above 0, in the unit of the difference."""
-    margin = float(value)
+    margin = checked_float(value, "the margin")
     if not (math.isfinite(margin) and margin > 0.0):
         raise StatisticsError(
             f"the margin is {value!r}; give the largest loss that still counts as the same, "
@@ -80,7 +88,12 @@ def checked_codes(labels: ArrayLike, n: int, name: str) -> NDArray[np.intp]:
     array = np.asarray(labels)
     if array.shape != (n,):
         raise StatisticsError(f"{name} has shape {array.shape}; one label an item ({n}) is needed")
-    codes = np.unique(array, return_inverse=True)[1]
+    try:
+        codes = np.unique(array, return_inverse=True)[1]
+    except TypeError as exc:  # None beside a name has no order
+        raise StatisticsError(
+            f"{name} mix labels of different kinds; give every item a label, all of one kind"
+        ) from exc
     return codes.astype(np.intp, copy=False)
 
 

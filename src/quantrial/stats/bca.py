@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from quantrial.errors import StatisticsWarning
 from quantrial.stats._checks import (
+    checked_float,
     checked_level,
     checked_pair,
 )
@@ -74,7 +75,7 @@ def bca_ratios(
     """
     level = checked_level(confidence, "confidence")
     top, bottom = checked_pair(numerators, denominators)
-    n, value = top.shape[0], float(empty)
+    n, value = top.shape[0], checked_float(empty, "empty")
     contrast = bootstrap_ratios(top, bottom, rng=rng, resamples=resamples, empty=value).difference(
         candidate=1, reference=0
     )

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from quantrial.errors import StatisticsWarning
-from quantrial.stats._checks import checked_level, checked_pair
+from quantrial.stats._checks import checked_float, checked_level, checked_pair
 from quantrial.stats._normal import special
 from quantrial.stats.bca import without_each
 from quantrial.stats.results import Estimate, Interval
@@ -55,7 +55,7 @@ def jackknife_ratios(
     """
     level = checked_level(confidence, "confidence")
     top, bottom = checked_pair(numerators, denominators)
-    n, value = top.shape[0], float(empty)
+    n, value = top.shape[0], checked_float(empty, "empty")
     totals = zip(top.sum(axis=0), bottom.sum(axis=0), strict=True)
     reference, candidate = (float(t / b) if b > 0.0 else value for t, b in totals)
     difference = candidate - reference

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from quantrial.errors import StatisticsError, StatisticsWarning
 from quantrial.stats._checks import (
     checked_codes,
+    checked_float,
     checked_pair,
 )
 from quantrial.stats._null_variance import value_variance
@@ -72,13 +73,13 @@ def _stake(top: Floats, bottom: Floats) -> float:
 def _checked_support(support: float | None, largest: float) -> float | None:
     if support is None:
         return None
-    edge = float(support)
+    edge = checked_float(support, "support")
     if not (math.isfinite(edge) and edge > 0.0 and edge >= largest * (1.0 - 1e-9)):
         raise StatisticsError(
             f"support is {support!r}, but one item's difference is as large as {largest:.6g}; "
             "state the largest size one item's difference can have, or leave it out"
         )
-    return max(edge, largest)
+    return edge
 
 
 def score_ratios(
@@ -150,7 +151,7 @@ def score_ratios(
         )
     n = top.shape[0]
     changed = (top[:, 0] != top[:, 1]) | (bottom[:, 0] != bottom[:, 1])
-    difference, values = influences(top, bottom, float(empty))
+    difference, values = influences(top, bottom, checked_float(empty, "empty"))
     scale, df, groups, method = 1.0, math.inf, None, "score"
     shares = values if values is not None else np.zeros(n)
     item_level = float(np.var(shares)) / max(n - 1, 1)
@@ -200,6 +201,8 @@ def _from_influences(
     limit = _checked_support(support, largest)
     if limit is None and (blank.changed == 0 or blank.n == 1 or largest <= _NOTHING):
         return blank
+    if limit is not None:  # an influence of one whole item is 1 but for rounding
+        values, largest = np.clip(values, -limit, limit), min(largest, limit)
     if blank.changed == 0:
         values, largest = np.zeros(blank.n), 0.0
     distinct, counts = np.unique(values, return_counts=True)

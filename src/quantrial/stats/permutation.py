@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from quantrial.stats._checks import (
     checked_codes,
     checked_draws,
+    checked_float,
     checked_pair,
 )
 from quantrial.stats._resample import grid_parts, product
@@ -68,11 +69,11 @@ def sign_flip(
     """
     top, bottom = checked_pair(numerators, denominators)
     draws = checked_draws(resamples)
-    n = top.shape[0]
+    n, value = top.shape[0], checked_float(empty, "empty")
     sums = bottom.sum(axis=0)
     totals = zip(top.sum(axis=0), sums, strict=True)
-    ratios = [float(s / b) if b > 0.0 else float(empty) for s, b in totals]
-    common = float(top.sum() / sums.sum()) if sums.sum() > 0.0 else empty
+    ratios = [float(s / b) if b > 0.0 else value for s, b in totals]
+    common = float(top.sum() / sums.sum()) if sums.sum() > 0.0 else value
     changes = (top[:, 1] - top[:, 0]) - common * (bottom[:, 1] - bottom[:, 0])
     groups = None
     if clusters is not None:

@@ -266,7 +266,12 @@ def bootstrap_ratios(
     top, bottom = checked_sums(numerators, denominators)
     draws = checked_draws(resamples)
     n, columns = top.shape
-    fallback = np.broadcast_to(np.asarray(empty, dtype=np.float64), (columns,))
+    try:
+        fallback = np.broadcast_to(np.asarray(empty, dtype=np.float64), (columns,))
+    except (TypeError, ValueError) as exc:
+        raise StatisticsError(
+            f"empty is {empty!r}; one number, or one for each of {columns} columns, is needed"
+        ) from exc
     rows = np.concatenate([top, bottom], axis=1)
     groups = None
     if clusters is not None:

@@ -11,6 +11,7 @@ from quantrial.errors import StatisticsError, StatisticsWarning
 from quantrial.stats._checks import (
     checked_alpha,
     checked_count,
+    checked_float,
     checked_level,
     checked_margin,
     checked_n,
@@ -110,7 +111,7 @@ class PairedScore:
         if alternative not in get_args(Alternative):
             choices = ", ".join(get_args(Alternative))
             raise StatisticsError(f"alternative is {alternative!r}; choose one of {choices}")
-        value = float(null)
+        value = checked_float(null, "null")
         if not math.isfinite(value):
             raise StatisticsError(f"null is {null!r}; a finite difference is needed")
         if self._variance is None and not (value == 0.0 == self.estimate):
