@@ -162,6 +162,36 @@ def test_clusters_widen_and_strata_narrow() -> None:
     assert width(clusters=groups) > 1.5 * width() > 1.5 * width(strata=groups)
 
 
+def test_intervals_stay_within_what_two_ratios_can_have() -> None:
+    # twenty sentences whose entities are all lost: precision falls from .91 to nothing
+    tp = [1.0] * 20
+    tops, bottoms = [tp, [0.0] * 20], [[1.0] * 18 + [2.0] * 2, [1.0] * 20]
+    methods = calibrated(panel(tops, endpoint=PRECISION, bottoms=bottoms))
+    one = methods.contrast("ref", "new", "precision")
+    assert one.interval.low == -1.0 < one.estimate < one.interval.high < 0.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StatisticsWarning)
+        assert methods.equivalence("ref", "new", "precision", 0.01).interval.low >= -1.0
+    assert methods.simultaneous([one], "precision")[0].low == -1.0
+    # a mean of counts has no such bound
+    counts = Endpoint("spurious", "ratio", {"spurious": 1.0})
+    invented = [[0.0] * 20, [-3.0, -1.0] * 10]
+    low = calibrated(panel(invented, endpoint=counts)).contrast("ref", "new", "spurious")
+    assert low.interval.low < -2.0
+
+
+def test_a_mean_of_zeros_and_ones_is_planned_as_the_proportion_it_is() -> None:
+    mean = Endpoint("macro_f1", "mean", {"f1": 1.0})
+    columns = flips(3, 3, 0)
+    needed = []
+    for endpoint in (ACCURACY, mean):
+        methods = calibrated(panel(columns, endpoint=endpoint))
+        one = methods.contrast("ref", "new", endpoint.name)
+        needed.append(methods.items_needed(one, endpoint.name, 0.01, family=1))
+    assert needed[0] == needed[1]
+    assert needed[1]["difference"] is not None
+
+
 def test_heterogeneity_is_found_where_it_is_and_shrinks_towards_the_mean() -> None:
     values = np.repeat(["a", "b", "c", "d"], 100)
     reference, candidate = np.ones(400), np.ones(400)

@@ -112,7 +112,7 @@ class Calibrated:
             reference,
             candidate,
             score.estimate,
-            score.interval(1.0 - self.alpha),
+            self._possible(score.interval(1.0 - self.alpha), e),
             test.p_value,
             test.method,
             score.n,
@@ -131,7 +131,16 @@ class Calibrated:
         with warnings.catch_warnings():
             if score.method == _REFUSED:  # which was said when it was
                 warnings.simplefilter("ignore", StatisticsWarning)
-            return score.equivalence(margin, self.alpha)
+            found = score.equivalence(margin, self.alpha)
+        return dataclasses.replace(found, interval=self._possible(found.interval, e))
+
+    def _possible(self, interval: Interval, endpoint: int) -> Interval:
+        """Cut an interval to the differences that two shares or ratios can have; NaN stays NaN."""
+        kind = self.panel.endpoints[endpoint]
+        if kind.type == "ratio" and not kind.denominator:  # a mean of counts has no such bound
+            return interval
+        low, high = max(interval.low, -1.0), min(interval.high, 1.0)
+        return dataclasses.replace(interval, low=low, high=high)
 
     def simultaneous(self, contrasts: Sequence[Contrast], endpoint: str) -> list[Interval]:
         """Widen the intervals of a family until they match Holm's decisions.
@@ -140,7 +149,7 @@ class Calibrated:
         from two constructions), the interval of the highest confidence 1 - alpha / k, for a smaller
         whole k, that leaves 0 out is taken; each states its own confidence.
         """
-        scores = []
+        scores, e = [], 0
         for one in contrasts:
             _, (r, c), e = self.panel.locate((one.reference, one.candidate), endpoint)
             scores.append(self._scores[r, c, e])
@@ -150,10 +159,12 @@ class Calibrated:
             # 0, the summary says so in its own words
             warnings.simplefilter("ignore", StatisticsWarning)
             intervals = holm_intervals(scores, p_values, alpha=self.alpha)
-        return [
+        adjusted = holm(p_values).tolist()
+        told = [
             self._narrowed(interval, score) if p < self.alpha else interval
-            for interval, score, p in zip(intervals, scores, holm(p_values).tolist(), strict=True)
+            for interval, score, p in zip(intervals, scores, adjusted, strict=True)
         ]
+        return [self._possible(interval, e) for interval in told]
 
     def _narrowed(self, interval: Interval, score: PairedScore) -> Interval:
         """Return the most confident interval that leaves 0 out; as it was where none does."""
@@ -178,10 +189,13 @@ class Calibrated:
             return dict.fromkeys(QUESTIONS)
         if self.panel.clusters is not None:
             return self._items_of_clusters(self._scores[r, c, e], margin, family)
-        proportion = self.panel.endpoints[e].type == "proportion"
-        if margin is None or not proportion:
+        top, bottom = self.panel.scores(mask, (r, c), e)
+        # a mean of scores that are all 0 or 1 is a proportion, whatever its name
+        binary = self.panel.endpoints[e].type != "ratio" and bool(
+            np.isin(top, (0.0, 1.0)).all() and (bottom == 1.0).all()
+        )
+        if margin is None or not binary:
             return self._items_of_score(contrast, self._scores[r, c, e], margin, family)
-        top, _ = self.panel.scores(mask, (r, c), e)
         harmful, beneficial = (count / len(top) for count in _flips(top))
         if harmful + beneficial == 0.0:
             # no answer changed: the fewest items whose silence would rule the margin out
