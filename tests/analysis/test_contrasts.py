@@ -265,6 +265,50 @@ def test_strata_are_adjusted_together() -> None:
     assert [one["p_adjusted"] for one in ones[1:]] == [1, 1, 1]
 
 
+def test_by_hand_a_stratum_is_non_inferior_by_the_adjusted_p_only() -> None:
+    # four strata of 80 answers, none of which changed: p at a margin of .05 is that of
+    # (.05 - .15 / 80) / sqrt(.05 * .95 / 80) = 1.975, and four times as much after Holm
+    items = quiz(320, subject=[f"s{i % 4}" for i in range(320)])
+    outputs = dict.fromkeys(("ref", "new"), right_on(items, range(320)))
+    study = make_study(tasks={"quiz": QUIZ | {"stratify": "subject", "margin": 0.05}})
+    found = calibrated_summary(study, {"quiz": (items, outputs)})["quiz"]
+    assert found["endpoints"]["accuracy"]["contrasts"][0]["verdict"] == "equivalent"
+    for stratum in found["strata"]["subject"].values():
+        one = stratum["equivalence"][0]
+        assert one["p_non_inferior"] == pytest.approx(0.0241, abs=2e-4)
+        assert one["p_non_inferior_adjusted"] == pytest.approx(4 * one["p_non_inferior"])
+        assert not one["non_inferior"]
+        assert not one["equivalent"]
+        assert stratum["contrasts"][0]["verdict"] == "inconclusive"
+
+
+def test_strata_are_over_clusters_where_both_are_named() -> None:
+    books, per = 24, 10
+    items = quiz(
+        books * per,
+        book=[f"b{i // per}" for i in range(books * per)],
+        genre=["rare" if i // per >= 20 else f"g{i // per % 2}" for i in range(books * per)],
+    )
+    lost = {i for i in range(books * per) if i // per in (0, 2)}  # two whole books of one genre
+    outputs = {
+        "ref": right_on(items, range(books * per)),
+        "new": right_on(items, set(range(books * per)) - lost),
+    }
+    study = make_study(tasks={"quiz": QUIZ | {"cluster": "book", "stratify": "genre"}})
+    found = calibrated_summary(study, {"quiz": (items, outputs)})["quiz"]
+    by_genre = {name: one["contrasts"][0] for name, one in found["strata"]["genre"].items()}
+    assert by_genre["g0"]["ci_method"] == "score-clusters"
+    assert by_genre["g0"]["verdict"] == "inconclusive"  # two books of ten; 20 items of 100 would do
+    assert by_genre["rare"]["ci_method"] == "refused"  # four books
+    assert found["heterogeneity"][0]["method"] == "refused"
+    assert found["heterogeneity"][0]["p_value"] is None
+    assert set(found["heterogeneity"][0]["shrunken"].values()) == {None}
+    said_ = " ".join(found["warnings"])
+    assert "strata beside clusters (book)" in said_
+    assert "no test of whether strata differ" in said_
+    assert "4 cluster(s) were given" in said_
+
+
 def test_failure_modes_of_choice_are_tested() -> None:
     items = quiz(40)
     new = ["I would rather not." if i < 10 else str(item.gold) for i, item in enumerate(items)]

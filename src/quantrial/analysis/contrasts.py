@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,14 +64,23 @@ def measure(
 
 
 def documents(
-    found: Sequence[Measured], *, family: str, alpha: float, bounds: Bounds | None = None
+    found: Sequence[Measured],
+    *,
+    family: str,
+    alpha: float,
+    bounds: Bounds | None = None,
+    adjust_margin: bool = False,
 ) -> Documents:
     """Write the contrasts of one family, adjusted together, and their tests of equivalence.
 
     Differences are adjusted by Holm, and so is each question about the margin. For one contrast the
     two questions about the margin come in a fixed order, "non-inferior", then "equivalent", each at
-    alpha and the second only where the first holds.
+    alpha and the second only where the first holds. Verdicts follow the values not adjusted;
+    with `adjust_margin` (strata, where one of many is picked out) they follow the adjusted ones.
     """
+    tests = _equivalences([e for e in found if e.test is not None])
+    if adjust_margin:
+        found = list(_adjusted(found, tests, alpha))
     adjusted = holm([each.one.p_value for each in found])
     contrasts = [
         _contrast(each, float(p), (family, len(found)), alpha)
@@ -79,7 +89,23 @@ def documents(
     if bounds is not None:
         for each, written in zip(found, contrasts, strict=True):
             written["worst_case"] = bounds.of(each.methods.panel, each.one, each.endpoint)
-    return contrasts, _equivalences([e for e in found if e.test is not None])
+    return contrasts, tests
+
+
+def _adjusted(
+    found: Sequence[Measured], tests: Sequence[dict[str, Any]], alpha: float
+) -> Iterator[Measured]:
+    """Let what each test claims follow its adjusted p, in what is measured and as written."""
+    written = iter(tests)
+    for each in found:
+        if each.test is None:
+            yield each
+            continue
+        one = next(written)
+        one["non_inferior"] = bool(one["p_non_inferior_adjusted"] < alpha)  # NaN: no
+        one["equivalent"] = bool(one["non_inferior"] and one["p_adjusted"] < alpha)
+        claimed = {name: one[name] for name in ("non_inferior", "equivalent")}
+        yield dataclasses.replace(each, test=dataclasses.replace(each.test, **claimed))
 
 
 def _contrast(each: Measured, p: float, family: tuple[str, int], alpha: float) -> dict[str, Any]:

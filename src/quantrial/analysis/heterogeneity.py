@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quantrial.errors import StatisticsWarning
 from quantrial.stats import interaction, shrunken
 
 if TYPE_CHECKING:
@@ -37,10 +40,27 @@ def heterogeneity(
 
     Returns:
         `reference`, `candidate`, `p_value`, `method`, `n`, and `shrunken`: a difference by stratum,
-        None where a stratum has none to speak of.
+        None where a stratum has none to speak of. Over clusters the test is refused and nothing is
+        shrunken, with a warning: both take items as independent, and would find strata that
+        differ where only clusters do.
     """
     reference, candidate, endpoint = contrast
     mask, arms, e = panel.locate((reference, candidate), endpoint)
+    if panel.clusters is not None:
+        warnings.warn(
+            "no test of whether strata differ: it takes items as independent, and these come in "
+            "clusters",
+            StatisticsWarning,
+            stacklevel=2,
+        )
+        return {
+            "reference": reference,
+            "candidate": candidate,
+            "p_value": math.nan,
+            "method": "refused",
+            "n": int(mask.sum()),
+            "shrunken": dict.fromkeys(sorted(set(values[mask].tolist()))),
+        }
     top, bottom = panel.scores(mask, arms, e)
     label = hashlib.sha256("\0".join(contrast).encode()).digest()[:8]
     test = interaction(

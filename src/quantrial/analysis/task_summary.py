@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -32,6 +31,7 @@ from quantrial.analysis.failure_modes import (
 )
 from quantrial.analysis.fidelity import fidelity
 from quantrial.analysis.floors import always_empty, chance
+from quantrial.analysis.groups import overall, within
 from quantrial.analysis.heterogeneity import heterogeneity
 from quantrial.analysis.letter_clusters import letter_shifts
 from quantrial.analysis.methods import POWER, Methods
@@ -164,21 +164,7 @@ class TaskSummary:
         ]
 
     def _grouped(self, panel: Panel) -> Panel:
-        """Return the scores with the groups that the set of methods asks about.
-
-        `classic` resamples clusters and knows no strata. For `calibrated` a group is fixed or
-        random: a key that the study names as both is taken as strata, and the remarks say so.
-        """
-        if panel.clusters is None or self.make_methods is Classic:
-            return panel
-        if self.spec.cluster == self.spec.stratify:
-            self.remarks.add(
-                self.spec.cluster or "",
-                "named as stratum and as cluster; taken as strata: what is said holds for these "
-                "groups, not for groups like these",
-            )
-            return dataclasses.replace(panel, clusters=None)
-        return dataclasses.replace(panel, strata=None)
+        return overall(panel, self.spec, self.make_methods.name, self.remarks)
 
     def _failure_contrasts(self) -> list[dict[str, Any]]:
         """Test the failure modes that are no endpoint of the task, where there are any."""
@@ -302,7 +288,7 @@ class TaskSummary:
         measured: dict[str, list[Measured]] = {}
         for value in sorted(set(values.tolist())):
             mask = values == value
-            panel = self.scored.panel.subset(mask).without_groups()
+            panel = within(self.scored.panel, mask, self.spec)
             label = f"{self.name}.{primary}.{key}={value}"
             methods = self._methods(panel, label)
             measured[value] = self._measure(methods, primary, label, stratum=value)
@@ -317,7 +303,10 @@ class TaskSummary:
             families = {f"{self.name}.{primary}.{key}": list(table)}
         for family, inside in families.items():
             together = [one for value in inside for one in measured[value]]
-            contrasts, tests = map(iter, documents(together, family=family, alpha=alpha))
+            written = documents(
+                together, family=family, alpha=alpha, adjust_margin=self.make_methods is Calibrated
+            )
+            contrasts, tests = map(iter, written)
             for value in inside:
                 table[value]["contrasts"] = [next(contrasts) for _ in measured[value]]
                 table[value]["equivalence"] = [next(tests) for _ in measured[value]]
