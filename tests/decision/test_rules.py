@@ -7,6 +7,7 @@ import pytest
 
 from decision.fabricated import ARMS, OPEN, entries, make_arm, make_summary, make_task
 from quantrial.decision import DECISION_SCHEMA, Constraints, decide_from
+from quantrial.decision.pick import choose
 
 HOLDS = ("equivalent", "non_inferior", "better")
 
@@ -58,6 +59,16 @@ def test_default_is_the_cheapest_arm_that_holds(q8: str, q4: str) -> None:
         "Ship q4_K_M: 31 % of the memory and 2.50 times the decoding speed of fp16; shown to lose "
         "less than 1 pp on reasoning"
     )
+
+
+def test_better_alone_does_not_rule_a_loss_of_the_margin_out() -> None:
+    # six changed answers: p of a difference .03, and an interval that reaches to -2.5 points
+    open_ = ("better", {"test_non_inferior": False, "test_ci": [-0.025, 0.12]})
+    decision = decide_from(make_summary({"mmlu": make_task("mmlu", {"q4_K_M": open_})}))
+    assert decision["default"]["arm"] == "fp16"
+    assert "better, but a loss of 1 pp is not ruled out" in decision["default"]["text"]
+    assert not decision["picker"]["tasks"]["mmlu"]["arms"]["q4_K_M"]["holds"]
+    assert choose(decision["picker"], {})["pick"] == "fp16"
 
 
 @pytest.mark.parametrize("q4", ["worse", "inconclusive"])

@@ -315,6 +315,8 @@ class Finding(_Part):
     equivalence_p_adjusted: float | None
     non_inferiority_p: float | None
     non_inferiority_p_adjusted: float | None
+    non_inferior: bool
+    """Whether a loss of the margin is ruled out, whatever the verdict is."""
     n: int
     verdict: Verdict
     also: Verdict | None

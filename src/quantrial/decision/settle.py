@@ -43,8 +43,11 @@ def missing(trial: Trial, task: str, arm: str, tolerated: float | None = None) -
     if beyond:
         seen = f"the loss seen ({points(finding['estimate'])}) is itself not below {bar_words}"
         settle = f"{seen}; {settle}" if settle else seen
+    what = "undecided"
+    if finding["verdict"] == "better":
+        what = f"better, but a loss of {margin(finding['margin'])} is not ruled out"
     return said | {
-        "text": f"{arm} is undecided on {work}: "
+        "text": f"{arm} is {what} on {work}: "
         f"{settle or 'what was seen does not tell how many items would settle it'}."
     }
 

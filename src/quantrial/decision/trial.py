@@ -11,8 +11,6 @@ from quantrial.decision.speed import paces
 from quantrial.decision.words import Document, ratio
 from quantrial.precision import bits_of
 
-SHOWN = ("equivalent", "non_inferior", "better")  # verdicts that rule out a loss of the margin
-
 
 class Trial:
     """A summary with its findings by id and its arms by cost.
@@ -126,7 +124,7 @@ class Trial:
     def holds(self, task: str, arm: str) -> bool:
         """Whether a loss of the margin is ruled out for an arm on a task."""
         finding = self.primary(task, arm)
-        return finding is not None and finding["verdict"] in SHOWN
+        return finding is not None and keeps_margin(finding)
 
     def worse(self, arm: str) -> list[str]:
         """List the tasks on which an arm was found worse."""
@@ -152,6 +150,17 @@ class Trial:
         """Name a task in a sentence: by its workload, and by itself where several share that."""
         workload = self.workload(task)
         return workload if self._workloads[workload] == 1 else f"{workload} ({task})"
+
+
+def keeps_margin(finding: Document) -> bool:
+    """Whether a finding rules a loss of the margin out.
+
+    `better` alone does not: its p and the interval come from two constructions, and with few
+    changed items the interval may still reach beyond the margin.
+    """
+    verdict = finding["verdict"]
+    kept = verdict in ("equivalent", "non_inferior")
+    return kept or (verdict == "better" and bool(finding["non_inferior"]))
 
 
 def _bits(quantization: str | None, arm: str) -> float | None:
@@ -185,6 +194,7 @@ def _findings(summary: Document) -> Iterator[dict[str, Any]]:
                 "equivalence_p_adjusted": test["p_adjusted"],
                 "non_inferiority_p": test["p_non_inferior"],
                 "non_inferiority_p_adjusted": test["p_non_inferior_adjusted"],
+                "non_inferior": test["non_inferior"],
                 "n": contrast["n"],
                 "verdict": contrast["verdict"],
                 "also": contrast.get("also"),

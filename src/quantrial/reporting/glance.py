@@ -32,7 +32,8 @@ from quantrial.reporting.words import VERDICT_SIGNS, VERDICT_WORDS, endpoint
 
 Document = Mapping[str, Any]
 
-KEPT = ("equivalent", "non_inferior", "better")  # verdicts that rule out a loss of the margin
+KEPT = ("equivalent", "non_inferior", "better")  # verdicts of arms that keep the margin
+_OPEN = "better, margin open"
 
 
 def cards(summary: Document, decision: Document) -> tuple[Card, ...]:
@@ -67,7 +68,7 @@ def _card(summary: Document, decision: Document, arm: str) -> Card:
         meters=tuple(_meters(summary, decision, arm)),
         standings=standings,
         chosen=chosen,
-        advice=_advice(decision, arm, {one.workload: one.tone for one in standings}),
+        advice=_advice(decision, arm, _kinds(summary, decision, arm, standings)),
     )
 
 
@@ -92,6 +93,7 @@ def _advice(decision: Document, arm: str, verdicts: Mapping[str, str]) -> str:
         words: [work for work, verdict in verdicts.items() if (verdict or "inconclusive") in kinds]
         for words, kinds in (
             ("Fine for", KEPT),
+            ("Better, but a loss of the margin is not ruled out, for", (_OPEN,)),
             ("Not settled for", ("inconclusive",)),
             ("Avoid for", ("worse",)),
         )
@@ -99,6 +101,18 @@ def _advice(decision: Document, arm: str, verdicts: Mapping[str, str]) -> str:
     if by["Fine for"] == list(verdicts):
         return "Keeps the margin too, costs more."
     return " ".join(f"{words} {listed(works)}." for words, works in by.items() if works)
+
+
+def _kinds(
+    summary: Document, decision: Document, arm: str, standings: Sequence[Standing]
+) -> dict[str, str]:
+    """Name what is shown of an arm by workload; `better` that may yet lose the margin apart."""
+    found = {}
+    for task, one in zip(summary["tasks"], standings, strict=True):
+        row = decision["picker"]["tasks"][task]["arms"].get(arm)
+        unkept = one.tone == "better" and row is not None and not row["holds"]
+        found[one.workload] = _OPEN if unkept else one.tone
+    return found
 
 
 def verdict_interval(one: Document, equivalence: Sequence[Document]) -> tuple[Any, float]:
