@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -228,3 +229,15 @@ def test_on_the_command_line(first: Path, tmp_path: Path) -> None:
         2,
         "error: RUN: two run folders or more are needed\n",
     )
+
+
+def test_the_example_beside_its_copy(tmp_path: Path) -> None:
+    # a study with a speed phase, and a control arm that the phase leaves out
+    example = Path(__file__).parents[1] / "examples" / "demo"
+    copy = shutil.copytree(example, tmp_path / "copy")
+    found = quantrial.compare(example, copy)
+    assert found["arms"].keys() == {"f16", "q8_0", "q4_0", "rounded"}
+    for parts in found["arms"].values():
+        for part in parts.values():
+            assert part["same_texts"] == {"copy": part["items"]}
+    assert found["speeds"].keys() == {"f16", "q8_0", "q4_0"}

@@ -162,6 +162,7 @@ def _arm(arm: str, opened: Sequence[_Run], methods: str) -> dict[str, Any] | Non
     study = first.study.model_copy(
         update={
             "reference": first.label,
+            "speed": None,  # speed phases are compared apart, by `comparison_speed`
             "arms": {name: run.study.arms[arm] for name, run in of_runs.items()},
             "tasks": {task: first.study.tasks[task] for task in outcomes},
         }

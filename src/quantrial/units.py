@@ -39,9 +39,8 @@ def parse_fraction(text: str, option: str) -> float:
     # decimal, so that 0.7pp is just what 0.007 is
     value = float(Decimal(match[1]) / (100 if match[2] else 1))
     if value >= 1:
-        raise StudyError(
-            f"{text!r} is a loss of everything; did you mean {match[1]}pp?", key=option
-        )
+        way_out = "write less than 100pp" if match[2] else f"did you mean {match[1]}pp?"
+        raise StudyError(f"{text!r} is a loss of everything; {way_out}", key=option)
     return value
 
 

@@ -19,5 +19,9 @@ def ended(result: SpeedResult, took: str) -> str:
     """Say how the phase ended; `took` is its time in words."""
     ending = _ENDINGS[result.status].format(aim=100 * result.precision)
     at = "" if result.widest is None else f"; the widest is ±{100 * result.widest:.1f} %"
+    if result.widest is not None and result.widest >= 1:
+        at = (
+            f"; {result.blocks} are too few to tell any ratio"  # beyond ±100 % a width says nothing
+        )
     blocks = f"{result.blocks} block{'' if result.blocks == 1 else 's'}"
     return f"Speed: {blocks} measured in {took}: {ending}{at}"
