@@ -173,7 +173,17 @@ def test_a_run_of_random_clusters_says_what_is_neglected(run: Path, tmp_path: Pa
 
     copy = edited(run, tmp_path, cluster)
     found = power(of(run=copy, task="sums", candidate="q4_0")).scenarios[0]
-    assert "count as independent" in found.notes[0]
+    assert "observed design effect" in found.notes[0]
+    # planned from the spread between clusters, not from flips of independent items
+    assert not hasattr(found.forecast.assumed, "harmful")
+    assert {a.items_method for a in found.forecast.answers} <= {"normal-approximation", None}
+
+    def refuse(summary: dict[str, Any]) -> None:
+        for contrast in summary["tasks"]["sums"]["endpoints"]["accuracy"]["contrasts"]:
+            contrast["ci_method"] = "refused"
+
+    with pytest.raises(StudyError, match="clusters are too few"):
+        power(of(run=edited(run, tmp_path / "few", refuse), task="sums", candidate="q4_0"))
 
 
 @pytest.mark.parametrize("name", ["curve.svg", "curve.PNG"])

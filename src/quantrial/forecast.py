@@ -239,7 +239,7 @@ def _from_run(
             teller, kind = None, "flips"
             if isinstance(assumed, Spread):
                 kind = "spread"
-                if given.difference is None:
+                if given.difference is None and "cluster" not in contrast["ci_method"]:
                     kind, seed = "scores", summary["study"]["seed"]
                     teller = _drawn(
                         run, scores, contrast, task=task, seed=seed, spread=assumed, asked=asked
@@ -331,9 +331,15 @@ def _observed(
 
     arms = part["endpoints"][part["primary"]]["arms"]
     notes = []
-    if "cluster" in contrast["ci_method"] or contrast["ci_method"] == "refused":
-        notes.append("the run's items come in clusters; here they count as independent")
-    if arms[contrast["candidate"]]["method"] != "wilson":
+    clustered = "cluster" in contrast["ci_method"]
+    if contrast["ci_method"] == "refused":
+        return None, ("its clusters are too few to know how much they differ; at least 5",)
+    if clustered:
+        notes.append(
+            "the run's items come in clusters: the spread holds their observed design effect, and "
+            "more items are those of more clusters like these"
+        )
+    if clustered or arms[contrast["candidate"]]["method"] != "wilson":
         sd, estimate = contrast["sd_paired"], contrast["estimate"]
         if sd is None or estimate is None or not sd > 0.0:
             return None, ("the scores do not differ, so their spread is not known; state --sd",)

@@ -3,11 +3,21 @@ import warnings
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
 from quantrial.errors import StatisticsError, StatisticsWarning
-from quantrial.stats import PairedScore, clusters_for_score, score_flips, score_ratios
+from quantrial.stats import (
+    PairedScore,
+    cluster_power,
+    clusters_for_score,
+    clusters_for_spread,
+    detectable_over_clusters,
+    score_flips,
+    score_ratios,
+)
 from quantrial.stats.flip_power import Question
 
 
@@ -118,3 +128,78 @@ def test_clusters_for_score_property_mirrored_and_harder_questions_take_more(
         assert base < clusters(score, question, alpha=0.001)
     assert clusters(score, "non_inferior") <= clusters(score, "equivalent")
     assert clusters(mirrored, "non_inferior") <= clusters(score, "non_inferior")
+
+
+def test_cluster_plans_against_simulation_of_cluster_means() -> None:
+    generator = np.random.default_rng(6)
+    groups, sd, margin = 8, 0.05, 0.06
+    means = generator.normal(-0.01, sd, (20_000, groups))
+    errors = means.std(axis=1, ddof=1) / math.sqrt(groups)
+    low, high = 1.8946 * errors, 2.3646 * errors  # t of 7 degrees of freedom: .95, .975
+    centre = means.mean(axis=1)
+    yes = {
+        "difference": np.abs(centre) > high,
+        "non_inferior": centre + margin > low,
+        "equivalent": (centre + margin > low) & (margin - centre > low),
+    }
+    for question, hits in yes.items():
+        found = cluster_power(sd, -0.01, groups, margin, question=question)  # type: ignore[arg-type]
+        # two one-sided tests are taken as if both could not fail at once
+        assert found == pytest.approx(hits.mean(), abs=0.02), question
+    found = detectable_over_clusters(sd, groups)
+    assert np.mean(np.abs(centre + 0.01 + found) > high) == pytest.approx(0.8, abs=0.01)
+    needed = clusters_for_spread(sd, found, question="difference")
+    assert needed == groups
+
+
+def test_cluster_plans_by_hand_turn_where_the_power_does() -> None:
+    needed = clusters_for_spread(0.05, -0.04, question="difference")
+    assert needed is not None
+    assert cluster_power(0.05, -0.04, needed, question="difference") >= 0.8
+    assert cluster_power(0.05, -0.04, needed - 1, question="difference") < 0.8
+    assert clusters_for_spread(1e-4, -0.04, question="difference") == 5
+    assert clusters_for_spread(0.05, 0.0, question="difference") is None
+    assert clusters_for_spread(0.05, -0.05, 0.05, question="non_inferior") is None
+    found = detectable_over_clusters(0.05, 10)
+    assert cluster_power(0.05, found, 10, question="difference") == pytest.approx(0.8, abs=1e-6)
+
+
+@pytest.mark.parametrize(("groups", "difference"), [(5, 0.05), (12, -0.03), (60, 0.02)])
+def test_cluster_plans_against_reference_statsmodels(groups: int, difference: float) -> None:
+    from statsmodels.stats.power import TTestPower
+
+    found = cluster_power(0.05, difference, groups, question="difference")
+    reference = TTestPower().power(difference / 0.05, groups, 0.05)
+    assert found == pytest.approx(reference, abs=1e-8)
+    # what one finds at its own power, the others give back
+    assert detectable_over_clusters(0.05, groups, power=found) == pytest.approx(
+        abs(difference), rel=1e-5
+    )
+    just = found - 1e-9
+    assert clusters_for_spread(0.05, difference, question="difference", power=just) == groups
+
+
+@given(st.floats(0.01, 1.0), st.integers(5, 60), st.floats(0.001, 0.2))
+def test_cluster_plans_property_more_clusters_and_less_spread_show_more(
+    sd: float, groups: int, margin: float
+) -> None:
+    asked: tuple[Question, ...] = ("non_inferior", "equivalent")
+    for question in asked:
+        here = cluster_power(sd, 0.0, groups, margin, question=question)
+        more = cluster_power(sd, 0.0, groups + 1, margin, question=question)
+        less = cluster_power(sd / 1.5, 0.0, groups, margin, question=question)
+        assert here <= more + 1e-9
+        assert here <= less + 1e-9
+    assert detectable_over_clusters(sd, groups + 1) <= detectable_over_clusters(sd, groups)
+    needed = clusters_for_spread(sd, 0.0, margin, question="equivalent")
+    assert needed is not None
+    assert needed >= 5
+
+
+def test_cluster_plans_refuse_wrong_use() -> None:
+    with pytest.raises(StatisticsError):
+        cluster_power(0.0, 0.0, 10, question="difference")
+    with pytest.raises(StatisticsError):
+        cluster_power(0.1, 0.0, 1, question="difference")
+    with pytest.raises(StatisticsError, match="needs a margin"):
+        cluster_power(0.1, 0.0, 10, question="equivalent")

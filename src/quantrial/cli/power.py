@@ -187,6 +187,10 @@ def _remarks(found: Forecast) -> list[str]:
             f"Equivalence within {_points(asked.margin)} cannot be shown with fewer than "
             f"{found.least_items:,} items, whatever they answer."
         )
+    lines.append(
+        "Items count as independent. In clusters of m with intraclass correlation r, multiply "
+        "their number by 1 + (m - 1) r."
+    )
     if found.difference == 0.0:
         lines.append("There is no difference to find: its power is the rate of false alarms.")
     methods = {point.method for point in found.curve} | {a.items_method for a in found.answers}

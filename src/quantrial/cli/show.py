@@ -16,7 +16,7 @@ from quantrial.inert import in_json
 
 if TYPE_CHECKING:
     from quantrial.commands import DemoResult
-    from quantrial.design.plan import Plan
+    from quantrial.design.plan import Plan, TaskPlan
     from quantrial.importers import ImportReport
     from quantrial.marking import DocumentCheck
     from quantrial.reporting import ReportFiles
@@ -88,33 +88,7 @@ def plan(found: Plan) -> None:
             line(f"  margin of {one.endpoint}: {100 * one.margin:g} pp, on {one.items} items")
         if task.duplicates:
             line(f"  {task.duplicates} items are copies of another one; they are kept apart")
-        table(
-            (
-                "if the arms disagree on",
-                "detectable with 80 % chance",
-                "chance to show the margin",
-                "items to show it",
-            ),
-            [
-                (
-                    f"{100 * one.discordance:g} % of items",
-                    "nothing" if one.detectable is None else f"{100 * one.detectable:.1f} pp",
-                    f"{100 * one.power_equivalent:.0f} %",
-                    "more than can be run"
-                    if not one.items_for_margin
-                    else f"{one.items_for_margin:,}",
-                )
-                for one in task.prospects
-            ],
-        )
-        if task.prospects:
-            methods = {m for one in task.prospects for m in (one.method, one.items_method)}
-            if methods == {"exact"}:
-                line("  exact, by enumeration")
-            elif "exact" in methods:
-                line("  exact, by enumeration; for very many items the normal approximation")
-            else:
-                line("  normal approximation: too hopeful where fewer than ten items change")
+        _prospects(task)
     held = "all arms at once" if found.together else "the largest arm; one is held at a time"
     needed = f"needs {size(found.memory_needed)} for weights and contexts of {held}"
     if found.memory_needed == 0:
@@ -141,6 +115,42 @@ def plan(found: Plan) -> None:
             line(f"warning: {check.text}")
     if not found.fits:
         line(f"This does not fit: {', '.join(found.too_large)}.")
+
+
+def _prospects(task: TaskPlan) -> None:
+    """Print what a task can show, where that is known."""
+    if not task.prospects:
+        return
+    table(
+        (
+            "if the arms disagree on",
+            "detectable with 80 % chance",
+            "chance to show the margin",
+            "items to show it",
+        ),
+        [
+            (
+                f"{100 * one.discordance:g} % of items"
+                + ("" if one.icc is None else f", ICC {one.icc:g}"),
+                "nothing" if one.detectable is None else f"{100 * one.detectable:.1f} pp",
+                f"{100 * one.power_equivalent:.0f} %",
+                "more than can be run" if not one.items_for_margin else f"{one.items_for_margin:,}",
+            )
+            for one in task.prospects
+        ],
+    )
+    methods = {m for one in task.prospects for m in (one.method, one.items_method)}
+    if task.clusters is not None:
+        line(
+            f"  over {task.clusters:,} clusters, by the noncentral t; ICC: how alike "
+            "differences within a cluster are. 0 takes items as independent"
+        )
+    elif methods == {"exact"}:
+        line("  exact, by enumeration")
+    elif "exact" in methods:
+        line("  exact, by enumeration; for very many items the normal approximation")
+    else:
+        line("  normal approximation: too hopeful where fewer than ten items change")
 
 
 def left(arms: Mapping[str, tuple[int, float]]) -> None:

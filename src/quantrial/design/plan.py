@@ -32,6 +32,8 @@ class Prospect:
     equivalence with 80 % chance, were there no difference at all; `power_non_inferior` and
     `power_equivalent` are the chances that the task's own items show it. `method` is `exact` where
     every outcome was enumerated, else `normal-approximation`; `items_method` that of the items.
+    Over random clusters it is `noncentral-t`, and `icc` the correlation of differences within them
+    that is assumed.
     """
 
     discordance: float
@@ -41,6 +43,7 @@ class Prospect:
     power_equivalent: float
     method: str
     items_method: str
+    icc: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,8 @@ class TaskPlan:
     duplicates: int
     least_items: int | None = None
     margins: tuple[EndpointMargin, ...] = ()
+    clusters: int | None = None  # random groups that the items come in
+    few_clusters: str | None = None  # what follows from that, where they are few
 
     @property
     def out_of_reach(self) -> str | None:
@@ -91,7 +96,7 @@ class TaskPlan:
     def warnings(self) -> tuple[str, ...]:
         """Say of each margin that is out of reach that it is."""
         others = (f"{self.name}, {said}" for one in self.margins if (said := one.out_of_reach))
-        return (*filter(None, (self.out_of_reach,)), *others)
+        return (*filter(None, (self.out_of_reach, self.few_clusters)), *others)
 
 
 def _out_of_reach(what: str, margin: float, items: int, least: int | None) -> str | None:

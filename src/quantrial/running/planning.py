@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.assay import arm_checks
+from quantrial.design.clustered import cluster_prospects, cluster_warning
 from quantrial.design.plan import (
     ArmPlan,
     EndpointMargin,
@@ -172,6 +173,9 @@ def _task_plan(study: Study, prepared: Prepared, name: str) -> TaskPlan:
     spec, items = study.tasks[name], prepared.items[name]
     margin = study.margin_of(name)
     proportion = prepared.tasks[name].endpoints[0].type == "proportion"
+    # a key that is a stratum too is taken as strata
+    key = None if spec.cluster == spec.stratify else spec.cluster
+    groups = None if key is None else len({item.metadata.get(key) for item in items})
     return TaskPlan(
         name=name,
         workload=spec.workload,
@@ -179,16 +183,16 @@ def _task_plan(study: Study, prepared: Prepared, name: str) -> TaskPlan:
         available=int(prepared.provenance[name]["available"]),
         calls=len(items) * len(study.arms),
         margin=margin,
-        prospects=prospects(
-            len(items),
-            margin,
-            alpha=study.alpha,
-            # answers in random clusters are not independent, so nothing can be enumerated
-            proportion=proportion and spec.cluster is None,
+        prospects=(
+            prospects(len(items), margin, alpha=study.alpha, proportion=proportion)
+            if groups is None
+            else cluster_prospects(len(items), groups, margin, alpha=study.alpha)
         ),
         duplicates=len(prepared.provenance[name]["duplicates"]),
         least_items=least_for_margin(margin, alpha=study.alpha, proportion=proportion),
         margins=tuple(_endpoint_margins(study, prepared, name)),
+        clusters=groups,
+        few_clusters=None if key is None else cluster_warning(name, key, groups or 0),
     )
 
 

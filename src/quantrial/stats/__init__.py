@@ -23,7 +23,12 @@ columns are given, the first is the reference.
 """
 
 from quantrial.stats.bca import bca_ratios
-from quantrial.stats.cluster_power import clusters_for_score
+from quantrial.stats.cluster_power import (
+    cluster_power,
+    clusters_for_score,
+    clusters_for_spread,
+    detectable_over_clusters,
+)
 from quantrial.stats.clusters import (
     ClusterMethod,
     ClusterVariance,
@@ -99,10 +104,13 @@ __all__ = [
     "block_paces",
     "bootstrap_ratios",
     "clopper_pearson",
+    "cluster_power",
     "cluster_variance",
     "clusters_for_score",
+    "clusters_for_spread",
     "common_drift",
     "detectable_difference",
+    "detectable_over_clusters",
     "drift",
     "fixed_sequence",
     "flip_power",

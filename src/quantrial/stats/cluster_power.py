@@ -69,6 +69,9 @@ def clusters_for_score(
 
 Chance = Callable[[int], float]
 
+_LEAST = 2  # clusters that have a spread
+_HALVINGS = 30
+
 
 def _difference(score: PairedScore, alpha: float) -> Chance | None:
     if score._variance is None or score.estimate == 0.0:
@@ -109,3 +112,128 @@ def _tail(score: PairedScore, null: float) -> Callable[[int, float, float], floa
         return 1.0 - float(functions.nctdtr(df, reach / true, critical / true))
 
     return chance
+
+
+def cluster_power(
+    sd: float,
+    difference: float,
+    clusters: int,
+    margin: float | None = None,
+    *,
+    question: Question,
+    alpha: float = 0.05,
+) -> float:
+    """Compute the power of a t test over clusters of one size.
+
+    Args:
+        sd: standard deviation of a cluster's mean difference, above 0: of items with standard
+            deviation s and intraclass correlation r, m a cluster, s sqrt((1 + (m - 1) r) / m).
+        difference: the true one, candidate minus reference.
+        clusters: how many, at least 2.
+        margin: the largest difference that still counts as the same; not asked of a difference.
+        question: `difference` (two-sided at alpha), `non_inferior` or `equivalent` (one-sided).
+        alpha: level of the test.
+
+    Returns:
+        The chance of a yes, from the noncentral t (equivalence: the two tests' less one, at
+        least 0).
+
+    Raises:
+        StatisticsError: for a spread, margin or alpha out of range, or fewer than 2 clusters.
+
+    Reference as for `clusters_for_score`.
+    """
+    if not (math.isfinite(sd) and sd > 0.0 and clusters >= _LEAST):
+        raise StatisticsError(f"sd is {sd!r} over {clusters!r} clusters; above 0, at least 2")
+    functions, df = special(), clusters - 1.0
+    error = sd / math.sqrt(clusters)
+
+    def beyond(distance: float, level: float) -> float:
+        critical = float(functions.stdtrit(df, 1.0 - level))
+        return 1.0 - float(functions.nctdtr(df, distance / error, critical))
+
+    if question == "difference":
+        level = checked_level(alpha, "alpha") / 2.0
+        return beyond(difference, level) + beyond(-difference, level)
+    if margin is None:
+        raise StatisticsError(f"the question {question!r} needs a margin, and none was given")
+    bound, level = checked_margin(margin), checked_alpha(alpha)
+    found = beyond(bound + difference, level)
+    if question == "equivalent":
+        found += beyond(bound - difference, level) - 1.0
+    return max(0.0, found)
+
+
+def clusters_for_spread(
+    sd: float,
+    difference: float,
+    margin: float | None = None,
+    *,
+    question: Question,
+    power: float = 0.8,
+    alpha: float = 0.05,
+) -> int | None:
+    """Count the clusters with which `cluster_power` reaches a power.
+
+    Args:
+        sd: standard deviation of a cluster's mean difference, above 0.
+        difference: the true one, candidate minus reference.
+        margin: the largest difference that still counts as the same; not asked of a difference.
+        question: as for `cluster_power`.
+        power: chance of a yes, in (0, 1).
+        alpha: level of the test.
+
+    Returns:
+        The clusters, at least 5. None where no number will do.
+
+    Raises:
+        StatisticsError: for a spread, margin, power or alpha out of range.
+
+    Reference as for `clusters_for_score`.
+    """
+    target = checked_level(power, "power")
+    if question == "difference":
+        possible = difference != 0.0
+    else:
+        bound = checked_margin(math.nan if margin is None else margin)
+        possible = difference > -bound and (question != "equivalent" or difference < bound)
+    if not possible:
+        return None
+
+    def enough(groups: int) -> bool:
+        if groups < FEWEST_CLUSTERS:
+            return False
+        found = cluster_power(sd, difference, groups, margin, question=question, alpha=alpha)
+        return found >= target
+
+    return smallest_count(enough)
+
+
+def detectable_over_clusters(
+    sd: float, clusters: int, *, power: float = 0.8, alpha: float = 0.05
+) -> float:
+    """Find the true difference that a two-sided test over clusters finds with this power.
+
+    Args:
+        sd: standard deviation of a cluster's mean difference, above 0.
+        clusters: how many, at least 2.
+        power: chance of finding it, in (0, 1).
+        alpha: two-sided level, in (0, 1).
+
+    Returns:
+        The difference, above 0.
+
+    Raises:
+        StatisticsError: for a spread, power or alpha out of range, or fewer than 2 clusters.
+
+    Reference as for `clusters_for_score`.
+    """
+    target = checked_level(power, "power")
+    low, high = 0.0, sd
+    while cluster_power(sd, high, clusters, question="difference", alpha=alpha) < target:
+        high *= 2.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2.0
+        found = cluster_power(sd, middle, clusters, question="difference", alpha=alpha)
+        low, high = (low, middle) if found >= target else (middle, high)
+    return high
