@@ -22,11 +22,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from characteristics.attainable import attainable
 from characteristics.cells import Cell, Measured, grid
 from characteristics.generators import use_gold
 from characteristics.groups import clusters, familywise
 from characteristics.packages import installed, packages
-from characteristics.pooled import f1, f1_bootstrap, f1_null
+from characteristics.pooled import (
+    f1,
+    f1_bootstrap,
+    f1_choosing,
+    f1_confirming,
+    f1_null,
+    macro_f1,
+)
 from characteristics.proportions import bootstrap, power, proportions
 from characteristics.strata import strata
 from characteristics.tables import report, write_into
@@ -37,8 +45,12 @@ WORK: dict[str, Callable[[Cell], Measured]] = {
     for work in (
         proportions,
         power,
+        attainable,
         bootstrap,
         f1,
+        f1_choosing,
+        f1_confirming,
+        macro_f1,
         f1_null,
         f1_bootstrap,
         clusters,

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from characteristics.fresh import CHOOSING, CONFIRMING
 from characteristics.generators import FRESH, MIXES
 
 SIZES = (50, 100, 300, 499, 1000, 5000)
 RATES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
+MARGINS = (0.01, 0.02, 0.03, 0.05, 0.1)
 FEW_TO_MANY = (4, 8, 16, 32, 64)  # items that are expected to change
 STRATA = ((2, 25), (2, 50), (5, 10), (5, 20), (10, 10), (10, 50), (20, 50), (50, 4), (57, 9))
 # which part of the strata (at least one), their chance of a loss, the others', a gain's anywhere
@@ -63,7 +65,12 @@ class Measured:
 def grid(effort: float, gold: Path | None = None) -> Iterator[Cell]:
     """Every cell; `effort` scales the replications."""
     most, many, some, few = (max(LEAST, round(effort * k)) for k in (20_000, 4_000, 2_000, 1_000))
-    yield from _proportions()
+    yield from proportion_cells()
+    for n in (50, 100):  # as many outcomes as a linear program takes in its stride
+        yield Cell("attainable", "difference", n, 0.0)
+        for kind in ("non-inferior", "equivalent"):
+            for margin in MARGINS:
+                yield Cell("attainable", kind, n, 0.0, margin=margin)
     for n, rate in ((300, 0.02), (499, 0.012), (499, 0.03), (1000, 0.02)):
         yield Cell("bootstrap", "", n, rate, -0.01, replications=some)
     yield from _pooled(most, many, some, few, gold)
@@ -81,7 +88,8 @@ def grid(effort: float, gold: Path | None = None) -> Iterator[Cell]:
         yield Cell("packages", "", n, rate, -margin, margin=margin)
 
 
-def _proportions() -> Iterator[Cell]:
+def proportion_cells() -> Iterator[Cell]:
+    """The cells of paired proportions, enumerated exactly."""
     for n in SIZES:
         for rate in RATES:
             truths = {0.0, -rate / 2, -rate, rate / 2, rate, -0.01, -0.02, 0.01, 0.02, -0.04}
@@ -90,7 +98,7 @@ def _proportions() -> Iterator[Cell]:
                     yield Cell("proportions", "", n, rate, truth)
             for truth in (rate / 2, rate):
                 yield Cell("power", "difference", n, rate, -truth)
-            for margin in (0.01, 0.02, 0.03, 0.05, 0.1):
+            for margin in MARGINS:
                 yield Cell("power", "equivalent", n, rate, 0.0, margin=margin)
                 for truth in (0.0, -margin / 2):
                     if -truth <= rate:
@@ -109,6 +117,10 @@ def _pooled(most: int, many: int, some: int, few: int, gold: Path | None) -> Ite
                     yield replace(cell, family="f1-null", replications=many)
                     if kind != "symmetric":
                         yield replace(cell, family="f1-bootstrap", replications=few)
+    yield from _fresh(most // 2, gold)
+    for kind in ("real", "long", "malformed", "demo-q4_0", "seesaw", "heavy"):
+        for n, changes in ((50, 16), (100, 8), (100, 32), (300, 16), (300, 64)):
+            yield Cell("macro-f1", kind, n, changes / n, replications=many)
     for n, changes in ((100, 25), (300, 12), (300, 25), (300, 60), (1000, 25), (1000, 150)):
         yield Cell("f1-null", "balanced", n, changes / n, replications=many)
 
@@ -133,3 +145,14 @@ def _strata(replications: int) -> Iterator[Cell]:
         rate = float(by_stratum(strata, *chances[:3]).mean())
         kind = " ".join([mix, *map(str, chances)]).strip()
         yield Cell("strata", kind, strata * size, rate, 0.0, strata, replications=replications)
+
+
+def _fresh(draws: int, gold: Path | None) -> Iterator[Cell]:
+    """Generators that came after the first: some to choose on, the others to confirm."""
+    situations = ((50, 16), (50, 32), (100, 8), (100, 16), (100, 64), (300, 16), (300, 64))
+    for family, kinds in (("f1-choosing", CHOOSING), ("f1-confirming", CONFIRMING)):
+        for kind in kinds:
+            if gold is None and kind.startswith("gold-"):
+                continue
+            for n, changes in (*situations, (1000, 32)):
+                yield Cell(family, kind, n, min(changes / n, 0.64), replications=max(LEAST, draws))

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from characteristics.fresh import CHOOSING, CONFIRMING, sentences, use_sentences
 from quantrial.tasks.spans import gold_spans, parse_spans
 
 Array = NDArray[np.float64]
@@ -37,6 +38,9 @@ def draw(kind: str, n: int, share: float, rng: np.random.Generator) -> tuple[Arr
     """Numerators and denominators of micro-F1, shape (n, 2): reference, candidate."""
     if kind.startswith("demo-"):
         return _draw_demo(kind, n, share, rng)
+    made = (CHOOSING | CONFIRMING).get(kind)
+    if made is not None:
+        return _columns(*made(n, rng.random(n) < share, rng))
     if kind == "gold":
         return _draw_anew(n, share, rng)
     more = rng.negative_binomial(1, 0.3, n) if kind == "long" else rng.poisson(1.2, n)
@@ -91,25 +95,15 @@ def _draw_demo(kind: str, n: int, share: float, rng: np.random.Generator) -> tup
     return top, bottom
 
 
-_GOLD: list[Path] = []
-
-
 def use_gold(path: Path | None) -> None:
     """Take numbers of entities from a file of columns with BIO tags, a blank line a sentence."""
-    _GOLD[:] = [] if path is None else [path]
-    _counts.cache_clear()
-
-
-@lru_cache
-def _counts() -> NDArray[np.int64]:
-    sentences = _GOLD[0].read_text(encoding="utf-8").strip().split("\n\n")
-    tags = ([line.split()[-1] for line in s.splitlines() if line.split()] for s in sentences)
-    return np.array([sum(tag.startswith("B-") for tag in one) for one in tags])
+    use_sentences(path)
+    _sums.cache_clear()
 
 
 def _draw_anew(n: int, share: float, rng: np.random.Generator) -> tuple[Array, Array]:
     """Answer anew (half), miss a boundary, run on, or return nothing usable."""
-    counts = _counts()
+    counts = sentences().sum(axis=1)
     gold = counts[rng.integers(0, counts.size, n)]
     hits = rng.binomial(gold, rng.beta(2.0, 1.2, n))
     invented = np.where(rng.random(n) < 0.25, 1 + rng.poisson(0.4, n), 0)

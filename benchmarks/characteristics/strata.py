@@ -60,7 +60,9 @@ def strata(cell: Cell) -> Measured:
         hits["coverage"].append(known and score.test(truth).p_value >= 0.05)
         error = known and score.test(truth, "greater").p_value < 0.05
         hits["non-inferiority error"].append(error)
-        evidence.append((score.changed, score.effective if known else 0.0, score.approximate))
+        evidence.append(
+            (score.changed, score.effective if known else 0.0, score.approximate(truth))
+        )
         if number % 20 == 0 and known:
             ends = [one.interval() for one in (score, score_ratios(top, bottom, support=support))]
             hits["width"].append((ends[0].high - ends[0].low) / (ends[1].high - ends[1].low))

@@ -12,7 +12,8 @@ Lines = list[dict[str, Any]]
 
 MARKS = ("<!-- oc -->\n", "<!-- /oc -->")
 LOST = 0.05  # of power, to a method that is valid
-OURS = {"f1": "score", "f1-null": "sign-flip"}
+F1 = ("f1", "f1-choosing", "f1-confirming", "macro-f1")
+OURS = dict.fromkeys(F1, "score") | {"f1-null": "sign-flip"}
 MOST_SHOWN = 12  # cells beyond a limit, of one figure
 
 
@@ -28,15 +29,13 @@ def f1_limit(changed: float) -> float:
 
 def limits(cell: dict[str, Any], name: str, changed: float) -> tuple[float, float] | None:
     """The range a figure of the calibrated set must lie in, or None where it is only shown."""
-    family, n, ten = cell["family"], cell["n"], changed >= 10
+    family, n = cell["family"], cell["n"]
     if "power lost" in name:
         return (-1.0, LOST)
     if family == "proportions" and name == "score coverage":
         return (0.935, 0.975 if n * cell["rate"] >= 10 else 1.0)
-    if family == "f1" and name == "score coverage":
-        return (0.925 if n < 100 else 0.935, 0.98 if ten else 1.0)
-    if family == "f1":
-        return (0.0, f1_limit(changed))
+    if family in F1:
+        return _f1_limits(n, name, changed)
     if family == "clusters":
         return _cluster_limits(cell, name) if cell["icc"] <= 0.02 else None
     if family == "strata" and name.endswith("coverage"):
@@ -44,7 +43,7 @@ def limits(cell: dict[str, Any], name: str, changed: float) -> tuple[float, floa
     if family == "strata":
         most = f1_limit(changed) if name.startswith("F1") else LIMIT
         return None if name.endswith("width") else (0.0, most)
-    shown = family in ("packages", "f1-bootstrap") or name.startswith("bootstrap")
+    shown = family in ("packages", "attainable", "f1-bootstrap") or name.startswith("bootstrap")
     return None if shown else (0.0, LIMIT)
 
 
@@ -53,6 +52,32 @@ def _cluster_limits(cell: dict[str, Any], name: str) -> tuple[float, float] | No
         return (0.0, LIMIT)
     covers = name == "cluster coverage" and cell["clusters"] >= 10
     return (0.935, 1.0) if covers else None
+
+
+def _f1_limits(n: int, name: str, changed: float) -> tuple[float, float] | None:
+    if name == "score coverage":
+        return (0.925 if n < 100 else 0.935, 0.98 if changed >= 10 else 1.0)
+    if name.endswith("approximate, error"):
+        return (0.0, 0.06)
+    return None if name.endswith("approximate, power") else (0.0, f1_limit(changed))
+
+
+def lost_everywhere(lines: Lines) -> Iterator[tuple[dict[str, Any], str, float]]:
+    """Of proportions, the power that the best of the methods valid in every cell would add.
+
+    In every cell of the grid, whatever its n, margin and rates; `lines` may hold one family more.
+    """
+    kept = [line for line in lines if line["cell"]["family"] == "power"]
+    worst: dict[tuple[str, str], float] = {}
+    for line in kept:
+        for name, (error, _) in line["methods"].items():
+            key = (line["cell"]["kind"], name)
+            worst[key] = max(worst.get(key, 0.0), error)
+    for line in kept:
+        kind, methods = line["cell"]["kind"], line["methods"]
+        own = methods["mid-p" if kind == "difference" else "score"][1]
+        best = max((p for name, (_, p) in methods.items() if worst[kind, name] <= LIMIT), default=0)
+        yield line, f"{kind} power lost, valid everywhere", max(best, own) - own
 
 
 def power_lost(lines: Lines) -> Iterator[tuple[dict[str, Any], dict[str, float]]]:
@@ -97,6 +122,7 @@ def _ceiling(line: dict[str, Any]) -> float:
 def verdicts(lines: Lines) -> Iterator[tuple[str, str, float, bool | None, str]]:
     """(family, figure, value, holds, where) for every figure of every cell."""
     lost = {id(line): figures for line, figures in power_lost(lines)}
+    lost |= {id(line): {name: value} for line, name, value in lost_everywhere(lines)}
     for line in lines:
         cell, figures = line["cell"], {**line["figures"], **lost.get(id(line), {})}
         changed = figures.pop("mean changed", 0.0)

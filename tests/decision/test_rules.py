@@ -482,6 +482,18 @@ def test_caution_of_a_default_that_adjustment_would_take_away() -> None:
     assert decide_from(one_task(weak, "equivalent"))["cautions"] == []
 
 
+def test_a_margin_kept_by_few_changes_is_called_approximate() -> None:
+    few = ("non_inferior", {"test_approximate": True})
+    decision = decide_from(one_task(("inconclusive", {"test_approximate": True}), few))
+    assert decision["default"]["arm"] == "q4_K_M"
+    (entry,) = [one for one in decision["cautions"] if "approximate" in one["text"]]
+    assert entry["text"].startswith("That q4_K_M keeps the margin on reasoning is approximate: ")
+    assert entry["because"] == ["mmlu.accuracy.q4_K_M.vs.fp16"]
+    assert not any(
+        "approx" in c["text"] for c in decide_from(one_task("equivalent", "equivalent"))["cautions"]
+    )
+
+
 @pytest.mark.parametrize("arms", [
     {"q4_K_M": (None, "Q4_K_M"), "fp16": (None, "F16"), "q8_0": (None, "Q8_0")},
     {"q4_K_M": (None, None), "fp16": (16, None), "q8_0": (8.5, None)},  # the arms' names say it

@@ -284,7 +284,7 @@ class Calibrated:
             except InsufficientDataError as exc:
                 # never silently items or strata instead: the study asks about groups like these
                 warnings.warn(f"{exc}; nothing is claimed", StatisticsWarning, stacklevel=4)
-                return dataclasses.replace(score(), method=_REFUSED, _variance=None)
+                return dataclasses.replace(score(), method=_REFUSED, _null=None)
         if strata is not None:
             return score(strata=strata)
         if panel.endpoints[endpoint].type == "proportion":

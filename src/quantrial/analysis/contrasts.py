@@ -158,6 +158,7 @@ def _equivalences(found: Sequence[Measured]) -> list[dict[str, Any]]:
             "method": test.method,
             "equivalent": test.equivalent,
             "non_inferior": test.non_inferior,
+            "approximate": test.approximate,
         }
         for each, test, p, p_equivalent, p_non_inferior in zip(
             found, tests, ordered, equivalent, non_inferior, strict=True

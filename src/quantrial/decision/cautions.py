@@ -21,6 +21,7 @@ def cautions(trial: Trial, default: Document) -> list[dict[str, Any]]:
         *_cautions(trial),
         *uneven_faults(trial),
         *_unadjusted(trial, default),
+        *_approximate(trial),
         *_disagreements(trial),
         *_disturbed(trial),
     ]
@@ -147,6 +148,21 @@ def _unadjusted(trial: Trial, default: Document) -> Iterator[dict[str, Any]]:
                 f"of its own; adjusted for all pairs of arms it is not (p = {p_value(p)})."
             )
             yield entry(text, [finding], task=task)
+
+
+def _approximate(trial: Trial) -> Iterator[dict[str, Any]]:
+    """Warn where a verdict about the margin rests on too few changes to be sure of its error."""
+    for task in trial.tasks:
+        for arm in trial.candidates:
+            finding = trial.primary(task, arm)
+            kept = finding is not None and finding["verdict"] in ("equivalent", "non_inferior")
+            if finding and kept and finding["approximate"] and arm not in trial.controls:
+                text = (
+                    f"That {arm} keeps the margin on {trial.named(task)} is approximate: a loss of "
+                    "the margin would rest on fewer than ten equal changes, so the chance of a "
+                    "wrong claim may be above 6 %. More items settle it."
+                )
+                yield entry(text, [finding], task=task)
 
 
 def _disturbed(trial: Trial) -> Iterator[dict[str, Any]]:

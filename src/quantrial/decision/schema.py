@@ -317,6 +317,8 @@ class Finding(_Part):
     non_inferiority_p_adjusted: float | None
     non_inferior: bool
     """Whether a loss of the margin is ruled out, whatever the verdict is."""
+    approximate: bool = False
+    """Whether a claim about the margin rests on too few changes for its error rate to be known."""
     n: int
     verdict: Verdict
     also: Verdict | None

@@ -195,6 +195,7 @@ def _findings(summary: Document) -> Iterator[dict[str, Any]]:
                 "non_inferiority_p": test["p_non_inferior"],
                 "non_inferiority_p_adjusted": test["p_non_inferior_adjusted"],
                 "non_inferior": test["non_inferior"],
+                "approximate": test.get("approximate", False),
                 "n": contrast["n"],
                 "verdict": contrast["verdict"],
                 "also": contrast.get("also"),

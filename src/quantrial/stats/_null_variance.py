@@ -1,4 +1,4 @@
-"""The variance of one item's difference, estimated as if the true mean were a given value.
+"""The distribution of one item's difference, estimated as if the true mean were a given value.
 
 Both functions maximise the likelihood of what was observed under that constraint: over three
 cells for paired proportions [1]_, over all observed values for scores of any kind [2]_. On
@@ -12,6 +12,7 @@ References:
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,7 +20,47 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 _MOST_STEPS = 100
+_STRAIGHT = 1e-5  # below this skewness over 6 a cubic root loses more digits than a parabola
 _NEAR = 1e-13  # of the range of tilts: after a step of Newton's, the error is far below its size
+
+
+@dataclass(frozen=True, slots=True)
+class Null:
+    """How an observed difference would scatter if the true one were a given value.
+
+    Attributes:
+        variance: of the observed difference.
+        skewness: of the observed difference.
+        effective: the number of equally large changes that would have its tails.
+    """
+
+    variance: float
+    skewness: float = 0.0
+    effective: float = math.inf
+
+    def beyond(self, distance: float) -> float:
+        """Return the normal deviate that is as far out as `distance` standard errors above.
+
+        Hall's monotone cubic removes the skewness [1]_.
+
+        References:
+            .. [1] Hall, P. (1992). On the removal of skewness by transformation. Journal of the
+               Royal Statistical Society B 54, 221-228.
+        """
+        a = self.skewness / 6.0
+        return distance - a * distance**2 + a * a * distance**3 / 3.0 + a
+
+    def reach(self, deviate: float) -> float:
+        """Return the distance above, in standard errors, that is as far out as a normal deviate."""
+        a = self.skewness / 6.0
+        straight = deviate - a
+        if abs(a) < _STRAIGHT:
+            return straight + a * straight**2
+        return (1.0 - math.cbrt(1.0 - 3.0 * a * straight)) / a
+
+    def mirrored(self) -> "Null":
+        """Return the same, seen from the other side."""
+        return Null(self.variance, -self.skewness, self.effective)
 
 
 def cell_variance(gains: Floats, losses: Floats, n: ArrayLike, mean: float | Floats) -> Floats:
@@ -60,38 +101,41 @@ def _sum(terms: Floats) -> float:
     return float(np.add.reduce(terms))  # half the time of `terms.sum()` where terms are few
 
 
-def value_variance(values: Floats, counts: Floats, mean: float, edge: float) -> float:
-    """Variance of one difference with the observed support, its mean held at `mean`.
+def value_moments(
+    offsets: Floats, counts: Floats, ends: tuple[float, float]
+) -> tuple[float, float, float]:
+    """Second to fourth moment of one difference about the mean it is held at.
 
     Args:
-        values: the distinct differences, none further from 0 than `edge`.
+        offsets: the distinct differences less that mean, all between the ends.
         counts: how often each was seen.
-        mean: between -edge and edge.
-        edge: -edge and edge belong to the support too, seen or not; the likeliest distribution
-            puts mass there where the observed values alone cannot carry the mean.
-
-    Returns:
-        The variance about `mean`.
+        ends: the ends of the support, less that mean, seen or not: one below 0 and one above.
+            The likeliest distribution puts mass there where the observed values alone cannot
+            carry the mean.
     """
-    if abs(mean) >= edge:
-        return 0.0
     n = _sum(counts)
-    offsets = values - mean
-    # weights are 1 / (n (1 + tilt * offset)); the tilt has the sign of the mean of the offsets
     if _sum(counts * offsets) < 0.0:
-        low, high = -1.0 / (edge - mean), 0.0
-        room, corner = (edge - values) / (edge - mean), edge - mean  # 1 + low * offset, exactly
+        corner, low, high = ends[1], -1.0 / ends[1], 0.0
     else:
-        low, high = 0.0, 1.0 / (edge + mean)
-        room, corner = (edge + values) / (edge + mean), -edge - mean  # 1 + high * offset, exactly
+        corner, low, high = ends[0], 0.0, -1.0 / ends[0]
+    # weights are 1 / (n (1 + tilt * offset)); the tilt has the sign of the mean of the offsets
+    room = (corner - offsets) / corner  # 1 + tilt * offset at the largest tilt, exactly
     if room.min() > 0.0:
         shares = counts / room
         if _sum(shares * offsets) * corner <= 0.0:
             # even the largest tilt leaves the mean short: the corner helps
             rest = max(0.0, 1.0 - _sum(shares) / n)
-            return _sum(shares * offsets**2) / n + rest * corner**2
+            return _moments(shares / n, offsets, rest, corner)
     tilt = _tilt(offsets, counts, low, high)
-    return _sum(counts * offsets**2 / (1.0 + tilt * offsets)) / n
+    return _moments(counts / (1.0 + tilt * offsets) / n, offsets, 0.0, corner)
+
+
+def _moments(
+    shares: Floats, offsets: Floats, rest: float, corner: float
+) -> tuple[float, float, float]:
+    weighed = shares * offsets * offsets
+    second, third = _sum(weighed) + rest * corner**2, _sum(weighed * offsets) + rest * corner**3
+    return second, third, _sum(weighed * offsets * offsets) + rest * corner**4
 
 
 def _tilt(offsets: Floats, counts: Floats, low: float, high: float) -> float:

@@ -74,7 +74,7 @@ _HALVINGS = 30
 
 
 def _difference(score: PairedScore, alpha: float) -> Chance | None:
-    if score._variance is None or score.estimate == 0.0:
+    if score._null is None or score.estimate == 0.0:
         return None
     tail = _tail(score, 0.0)
     return lambda groups: tail(groups, abs(score.estimate), alpha / 2.0)
@@ -83,7 +83,7 @@ def _difference(score: PairedScore, alpha: float) -> Chance | None:
 def _at_margin(score: PairedScore, bound: float, question: Question, alpha: float) -> Chance | None:
     true = score.estimate
     inside = abs(true) < bound if question == "equivalent" else true > -bound
-    if score._variance is None or not inside:
+    if score._null is None or not inside:
         return None
     below, above = _tail(score, -bound), _tail(score, bound)
     if question == "non_inferior":
@@ -95,11 +95,11 @@ def _at_margin(score: PairedScore, bound: float, question: Question, alpha: floa
 
 def _tail(score: PairedScore, null: float) -> Callable[[int, float, float], float]:
     """Return the chance that so many clusters reject `null`, which lies so far from the truth."""
-    variance, groups = score._variance, score.clusters
-    if variance is None or groups is None:
+    known, groups = score._null, score.clusters
+    if known is None or groups is None:
         return lambda *_: 0.0
     # of a single cluster, under the tested and the true difference
-    tested, true = (math.sqrt(groups * variance(value)) for value in (null, score.estimate))
+    tested, true = (math.sqrt(groups * known(value).variance) for value in (null, score.estimate))
     correction, freedom = score._correction * groups, score.df / (groups - 1)
     functions = special()
 

@@ -3,6 +3,7 @@
 import functools
 import math
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,7 +14,7 @@ from quantrial.stats._checks import (
     checked_float,
     checked_pair,
 )
-from quantrial.stats._null_variance import value_variance
+from quantrial.stats._null_variance import Null, value_moments
 from quantrial.stats.clusters import cluster_variance
 from quantrial.stats.score import CORRECTION, PairedScore
 
@@ -27,11 +28,35 @@ _HALF_STAKE = 0.5  # a changed answer often loses part of what it had
 _HALF = 0.5  # of the largest change: where sizes vary, a quarter of one lets errors reach 9 %
 
 
-def influences(top: Floats, bottom: Floats, empty: float) -> tuple[float, Floats | None]:
-    """Return the difference of two ratios of sums, and each item's share in it.
+@dataclass(frozen=True, slots=True)
+class Influences:
+    """What each item adds to a difference of two ratios of sums (delta method).
 
-    The shares average to the difference (delta method). They are None where an arm's
-    denominator is 0 throughout: `empty` is its value then, and nothing is known of its error.
+    Attributes:
+        difference: of the ratios, second arm minus first.
+        parts: shape (items,), how each item pulls the difference away from itself; they sum to 0.
+        weights: shape (items,), how much of another true difference an item would carry: its
+            denominators, each arm's in proportion to the variance it brings [1]_; their mean is 1.
+
+    References:
+        .. [1] Fieller, E. C. (1954). Some problems in interval estimation. Journal of the Royal
+           Statistical Society B 16, 175-185.
+    """
+
+    difference: float
+    parts: Floats
+    weights: Floats
+
+    def values(self) -> Floats:
+        """Return each item's share in the difference; they average to it."""
+        return self.parts + self.difference
+
+
+def influences(top: Floats, bottom: Floats, empty: float) -> tuple[float, Influences | None]:
+    """Return the difference of two ratios of sums, and each item's influence on it.
+
+    The influences are None where an arm's denominator is 0 throughout: `empty` is its value
+    then, and nothing is known of its error.
     """
     sums = bottom.sum(axis=0)
     ratios = [
@@ -40,8 +65,12 @@ def influences(top: Floats, bottom: Floats, empty: float) -> tuple[float, Floats
     difference = ratios[1] - ratios[0]
     if (sums == 0.0).any():
         return difference, None
-    parts = (top - bottom * np.array(ratios)) / (sums / top.shape[0])
-    return difference, parts[:, 1] - parts[:, 0] + difference
+    means = sums / top.shape[0]
+    parts = (top - bottom * np.array(ratios)) / means
+    own = (parts * parts).sum(axis=0)
+    shares = own / own.sum() if own.sum() > 0.0 else np.array([0.5, 0.5])
+    weights = (bottom / means) @ shares
+    return difference, Influences(difference, parts[:, 1] - parts[:, 0], weights)
 
 
 def _share_within(values: Floats, codes: NDArray[np.intp]) -> float:
@@ -96,9 +125,11 @@ def score_ratios(
     Tango's score method [1]_ carried over from 0/1 answers to scores of any kind: each item's
     influence on the difference (delta method) takes the place of -1, 0 and 1, and the variance
     under a tested difference comes from the likeliest distribution of influences that has this
-    mean [2]_, with the largest influence of either sign in its support. The continuity
-    correction is half of the largest influence. On 0/1 scores with `support=1` it is Tango's
-    method exactly, with its smaller correction.
+    mean [2]_, with the largest influence of either sign in its support. Another true difference
+    falls on items in proportion to their denominators [4]_, the skewness of the distribution is
+    removed from the statistic [5]_, and the continuity correction is half of the largest
+    influence. On 0/1 scores with `support=1` it is Tango's method exactly, with its smaller
+    correction.
 
     Args:
         numerators: shape (items, 2): reference, then candidate. Finite.
@@ -132,8 +163,9 @@ def score_ratios(
         StatisticsWarning: below 20 clusters. Claims over clusters are approximate at any number:
             `approximate` says so, and `equivalence` warns.
 
-    Items (or clusters) are taken as independent. For a difference test of ratios prefer
-    `sign_flip`, which is exact.
+    Items (or clusters) are taken as independent. Of a dozen items or fewer, of unequal length, an
+    interval of high confidence may not exist (Fieller's sets are not bounded then): NaN. For a
+    difference test of ratios prefer `sign_flip`, which is exact.
 
     References:
         .. [1] Tango, T. (1998). Equivalence test and confidence interval for the difference in
@@ -142,6 +174,10 @@ def score_ratios(
            Statistics 18, 90-120.
         .. [3] Agresti, A., Coull, B. A. (1998). Approximate is better than "exact" for interval
            estimation of binomial proportions. The American Statistician 52, 119-126.
+        .. [4] Fieller, E. C. (1954). Some problems in interval estimation. Journal of the Royal
+           Statistical Society B 16, 175-185.
+        .. [5] Hall, P. (1992). On the removal of skewness by transformation. Journal of the
+           Royal Statistical Society B 54, 221-228.
     """
     top, bottom = checked_pair(numerators, denominators)
     if strata is not None and clusters is not None:
@@ -151,9 +187,9 @@ def score_ratios(
         )
     n = top.shape[0]
     changed = (top[:, 0] != top[:, 1]) | (bottom[:, 0] != bottom[:, 1])
-    difference, values = influences(top, bottom, checked_float(empty, "empty"))
+    difference, known = influences(top, bottom, checked_float(empty, "empty"))
     scale, df, groups, method = 1.0, math.inf, None, "score"
-    shares = values if values is not None else np.zeros(n)
+    shares = known.values() if known is not None else np.zeros(n)
     item_level = float(np.var(shares)) / max(n - 1, 1)
     if strata is not None:
         method = "score-strata"
@@ -179,46 +215,55 @@ def score_ratios(
             effective=math.nan,
             df=df,
             method=method,
-            _variance=None,
+            _null=None,
             _correction=0.0,
             _edge=math.inf,
-            _rough=True,
         ),
-        values,
+        known,
         scale,
         support,
-        _HALF_STAKE * _stake(top, bottom) if values is not None else 0.0,
+        _HALF_STAKE * _stake(top, bottom) if known is not None else 0.0,
     )
 
 
 def _from_influences(
-    blank: PairedScore, values: Floats | None, scale: float, support: float | None, least: float
+    blank: PairedScore, known: Influences | None, scale: float, support: float | None, least: float
 ) -> PairedScore:
-    """Complete a score that lacks its variance; `least` is the least support to allow for."""
-    if values is None:
+    """Complete a score that lacks its null; `least` is the least support to allow for."""
+    if known is None:
         return blank
+    n, difference = blank.n, known.difference
+    values = known.values()
     largest = float(np.abs(values).max())
     limit = _checked_support(support, largest)
-    if limit is None and (blank.changed == 0 or blank.n == 1 or largest <= _NOTHING):
+    if limit is None and (blank.changed == 0 or n == 1 or largest <= _NOTHING):
         return blank
     if limit is not None:  # an influence of one whole item is 1 but for rounding
         values, largest = np.clip(values, -limit, limit), min(largest, limit)
     if blank.changed == 0:
-        values, largest = np.zeros(blank.n), 0.0
-    distinct, counts = np.unique(values, return_counts=True)
-    weights = counts.astype(np.float64)
-    square = float((weights * distinct**2).sum())
-    fourth = float((weights * distinct**4).sum())
+        known, largest = Influences(difference, np.zeros(n), known.weights), 0.0
+        values = known.values()
+    square, fourth = float((values**2).sum()), float((values**4).sum())
     # sqrt(fourth / square) is the size of one change; it is 1 where all changes are of size 1
     unit = math.sqrt(fourth / square) if square > 0.0 else (limit or 0.0)
-    n = blank.n
     # changes of the largest possible size only are Tango's case, whose error rates are known
     rough = limit is None or unit < limit * (1.0 - 1e-9)
+    parts, weights, counts = _distinct(known)
+    # clusters lend their own shape to the sum, which is not known
+    skewed = rough and math.isinf(blank.df)
 
     @functools.lru_cache(maxsize=_REMEMBERED)  # intervals of all confidences start alike
-    def variance(mean: float) -> float:
-        edge = limit if limit is not None else max(largest, least) + abs(mean)
-        return scale * value_variance(distinct, weights, mean, edge) / n
+    def null(mean: float) -> Null:
+        offsets = parts + (difference - mean) * weights
+        far = float(np.abs(offsets + mean).max())
+        edge = max(far, limit) if limit is not None else max(far, least) + abs(mean)
+        if abs(mean) >= edge:
+            return Null(0.0)
+        second, third, fourth = value_moments(offsets, counts, (-edge - mean, edge - mean))
+        if not (rough and second > 0.0):
+            return Null(scale * second / n)
+        skewness = third / second**1.5 / math.sqrt(n) if skewed else 0.0
+        return Null(scale * second / n, skewness, n * second * second / fourth)
 
     return PairedScore(
         estimate=blank.estimate,
@@ -228,8 +273,13 @@ def _from_influences(
         effective=square * square / fourth if fourth > 0.0 else 0.0,
         df=blank.df,
         method=blank.method,
-        _variance=variance if scale > 0.0 else None,
+        _null=null if scale > 0.0 else None,
         _correction=(_HALF * largest if rough else CORRECTION * unit) / n,
         _edge=math.inf if limit is None else limit,
-        _rough=rough,
     )
+
+
+def _distinct(known: Influences) -> tuple[Floats, Floats, Floats]:
+    """Collapse items of equal influence: parts, weights, and how many items have both."""
+    pairs, counts = np.unique(known.parts + 1j * known.weights, return_counts=True)
+    return pairs.real.copy(), pairs.imag.copy(), counts.astype(np.float64)

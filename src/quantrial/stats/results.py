@@ -56,6 +56,8 @@ class EquivalenceResult:
     `p_lower` belongs to "the loss is at least the margin" (so `p_lower < alpha` is
     `non_inferior`), `p_upper` to "the gain is at least the margin"; `p_value` is the larger one,
     and `equivalent` says `p_value < alpha`. `interval` has confidence 1 - 2 alpha.
+    `approximate`: what a claim rests on is so little that its error rate may pass 6 % at a
+    nominal 5 %.
     """
 
     estimate: float
@@ -70,3 +72,4 @@ class EquivalenceResult:
     method: str
     n: int
     clusters: int | None = None
+    approximate: bool = False

@@ -17,7 +17,7 @@ from quantrial.stats._checks import (
     checked_n,
 )
 from quantrial.stats._normal import normal_cdf, normal_quantile, special
-from quantrial.stats._null_variance import flip_variance
+from quantrial.stats._null_variance import Null, flip_variance
 from quantrial.stats._roots import bracketed_root
 from quantrial.stats.results import Alternative, EquivalenceResult, Interval, TestResult
 
@@ -25,7 +25,6 @@ from quantrial.stats.results import Alternative, EquivalenceResult, Interval, Te
 # of tests at 5 % below 5.5 %; a quarter would cost most of the power where one count decides.
 CORRECTION = 0.15
 _FEW_CHANGES = 10.0
-_FEW_ITEMS = 100
 _MOST_DOUBLINGS = 60
 _NEXT_TO = 1e-15  # nearer to the estimate than any bound of a finite sample
 
@@ -43,8 +42,7 @@ class PairedScore:
         n: items.
         clusters: clusters the items were sampled in, or None.
         changed: items on which the arms differ.
-        effective: the number of equally large changes that would carry as much information;
-            approximations are rough below ten.
+        effective: the number of equally large changes that would carry as much information.
         df: degrees of freedom of the reference t distribution; infinite for the normal.
         method: `score`, `score-strata` or `score-clusters`.
     """
@@ -56,26 +54,33 @@ class PairedScore:
     effective: float
     df: float
     method: str
-    # the variance of the difference if the true one were the argument; None where unknown
-    _variance: Callable[[float], float] | None = field(repr=False)
+    # how the difference would scatter if the true one were the argument; None where unknown
+    _null: Callable[[float], Null] | None = field(repr=False)
     _correction: float = field(repr=False)  # in the unit of the difference
     _edge: float = field(repr=False)  # no difference lies further from 0 than this
-    _rough: bool = field(repr=False)  # few changes of unequal size make claims approximate
 
-    @property
-    def approximate(self) -> bool:
-        """Whether the error rate of a claim may reach 8 % at a nominal 5 %.
+    def effective_at(self, null: float) -> float:
+        """Return how many equally large changes would scatter as far as a tested difference asks.
 
-        So it is where items of unequal weight changed by as much as fewer than ten equal ones,
-        and with fewer than 100 items of unequal weight: a sample that happens to lack the rare
-        large losses does not show that it does; and over clusters always, whose chances of leaning
-        one way are not known.
+        Unlike `effective` this counts losses that nobody saw: where the observed changes are too
+        small to explain the tested difference, few large unseen ones must.
+
+        Args:
+            null: the tested difference.
+
+        Returns:
+            The number; infinite for right-or-wrong answers, whose error rates are known, and NaN
+            where the data carry no test.
         """
-        return self.clusters is not None or self._few
+        return math.nan if self._null is None else self._null(float(null)).effective
 
-    @property
-    def _few(self) -> bool:
-        return self._rough and (self.effective < _FEW_CHANGES or self.n < _FEW_ITEMS)
+    def approximate(self, null: float) -> bool:
+        """Whether the error rate of a claim against this difference may pass 6 % at a nominal 5 %.
+
+        So it is where the tested difference rests on as much as fewer than ten equal changes, and
+        over clusters always, whose chances of leaning one way are not known.
+        """
+        return self.clusters is not None or self.effective_at(null) < _FEW_CHANGES
 
     def interval(self, confidence: float = 0.95) -> Interval:
         """Return every difference that the two-sided test does not reject.
@@ -114,7 +119,7 @@ class PairedScore:
         value = checked_float(null, "null")
         if not math.isfinite(value):
             raise StatisticsError(f"null is {null!r}; a finite difference is needed")
-        if self._variance is None and not (value == 0.0 == self.estimate):
+        if self._null is None and not (value == 0.0 == self.estimate):
             self._warn_unknown()
             p = statistic = math.nan
         elif alternative == "greater":
@@ -153,10 +158,11 @@ class PairedScore:
         """
         bound = checked_margin(margin)
         level = checked_alpha(alpha)
-        if self._variance is None:
+        if self._null is None:
             self._warn_unknown()
             interval = self._blank(1.0 - 2.0 * level)
             p_lower = p_upper = math.nan
+            approximate = False
         else:
             interval = self._interval(1.0 - 2.0 * level)
             p_lower = self._tail(self._distance(-bound))
@@ -167,15 +173,15 @@ class PairedScore:
                     StatisticsWarning,
                     stacklevel=2,
                 )
-            if self._few:
-                why = (
-                    f"the {self.changed} changed item(s) weigh like {self.effective:.1f} equal "
-                    "ones; below ten"
-                    if self.effective < _FEW_CHANGES
-                    else f"{self.n} items are few for scores of unequal weight; below 100"
-                )
+            least = self.effective_at(-bound)
+            if p_upper < level:
+                least = min(least, self.effective_at(bound))
+            approximate = least < _FEW_CHANGES
+            if approximate:
                 warnings.warn(
-                    f"{why}, claims of non-inferiority and equivalence are approximate",
+                    f"a difference of the margin would rest on as much as {least:.1f} equal "
+                    f"changes ({self.changed} of {self.n} items changed); below ten, claims of "
+                    "non-inferiority and equivalence are approximate",
                     StatisticsWarning,
                     stacklevel=2,
                 )
@@ -192,10 +198,11 @@ class PairedScore:
             method=f"{self.method}-tost",
             n=self.n,
             clusters=self.clusters,
+            approximate=approximate,
         )
 
     def _interval(self, confidence: float) -> Interval:
-        if self._variance is None:
+        if self._null is None:
             self._warn_unknown()
             return self._blank(confidence)
         reach = self._quantile(0.5 + confidence / 2.0)
@@ -207,13 +214,15 @@ class PairedScore:
 
     def _end(self, reach: float, *, above: bool) -> float:
         """Find where the tested difference is `reach` standard errors from the observed one."""
-        variance = self._variance
+        known = self._null
         sign = 1.0 if above else -1.0
 
         @functools.cache  # the search asks again about where it starts
         def excess(value: float) -> float:
-            spread = math.sqrt(variance(value)) if variance else math.nan
-            return sign * (value - self.estimate) - self._correction - reach * spread
+            null = known(value) if known else Null(math.nan)
+            null = null.mirrored() if above else null
+            spread = null.reach(reach) * math.sqrt(null.variance)
+            return sign * (value - self.estimate) - self._correction - spread
 
         outer = sign * self._edge
         if math.isinf(outer):
@@ -233,14 +242,14 @@ class PairedScore:
         return bracketed_root(excess, inner, outer)
 
     def _distance(self, value: float, *, above: bool = False) -> float:
-        """Return how far the estimate lies above (or below) `value`, in standard errors."""
+        """Return how far the estimate lies above (or below) `value`, as a normal deviate."""
         gap = self.estimate - value
         gap = (-gap if above else gap) - self._correction
-        variance = 0.0
-        if self._variance is not None and abs(value) < self._edge:
-            variance = self._variance(value)
-        if variance > 0.0:
-            return gap / math.sqrt(variance)
+        if self._null is not None and abs(value) < self._edge:
+            null = self._null(value)
+            if null.variance > 0.0:
+                null = null.mirrored() if above else null
+                return null.beyond(gap / math.sqrt(null.variance))
         return math.inf if gap > 0.0 else -math.inf
 
     def _tail(self, distance: float) -> float:
@@ -318,8 +327,7 @@ def score_flips(
         effective=float(gains + losses),
         df=math.inf,
         method="score",
-        _variance=lambda mean: flip_variance(up, down, all_of, mean) / total,
+        _null=lambda mean: Null(flip_variance(up, down, all_of, mean) / total),
         _correction=pairs / total,
         _edge=1.0,
-        _rough=False,
     )

@@ -7,6 +7,7 @@ from typing import Literal, SupportsIndex, get_args
 from quantrial.errors import StatisticsError
 from quantrial.stats._checks import checked_alpha, checked_level, checked_margin, checked_n
 from quantrial.stats._normal import normal_cdf, normal_quantile
+from quantrial.stats._null_variance import Null
 from quantrial.stats.power import smallest_count
 from quantrial.stats.score import PairedScore
 
@@ -100,16 +101,18 @@ def _power_by_items(
         choices = ", ".join(get_args(MarginQuestion))
         raise StatisticsError(f"question is {question!r}; choose one of {choices}")
     critical = normal_quantile(1.0 - checked_alpha(alpha))
-    true, variance, n = score.estimate, score._variance, score.n
-    if variance is None:
+    true, known, n = score.estimate, score._null, score.n
+    if known is None:
         return None
     correction = score._correction * n
-    spread = math.sqrt(n * variance(true))
-    below, above = (math.sqrt(n * variance(null)) for null in (-bound, bound))
+    spread = math.sqrt(n * known(true).variance)
+    below, above = known(-bound), known(bound).mirrored()
 
-    def chance(items: int, distance: float, null_spread: float) -> float:
+    def chance(items: int, distance: float, null: Null) -> float:
         root = math.sqrt(items)
-        reach = (distance - correction / items) * root - critical * null_spread
+        scaled = Null(n * null.variance, null.skewness * math.sqrt(n / items))
+        reach = (distance - correction / items) * root
+        reach -= scaled.reach(critical) * math.sqrt(scaled.variance)
         if spread > 0.0:
             return normal_cdf(reach / spread)
         return float(reach > 0.0)
