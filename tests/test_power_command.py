@@ -318,3 +318,10 @@ def test_plan_warns_of_an_endpoints_own_margin_too(tmp_path: Path) -> None:
         assert f"{warning} with fewer than 13 items" in said
     assert "margin of recall: 1 pp" in said
     assert "names, recall" not in said
+
+
+def test_rare_flips_are_told_with_digits_enough_and_the_teeth_of_power_are_said() -> None:
+    said = ok("power", "--harmful", "0.0007", "--beneficial", "0", "--margin", "0.01", "--n", "298")
+    assert "Flips: 0.07 % harmful, 0 % beneficial (discordance 0.07 %)" in said
+    assert "true difference -0.07 pp" in said
+    assert "fewer may do" in said

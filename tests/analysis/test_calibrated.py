@@ -129,6 +129,24 @@ def test_property_over_clusters_p_and_interval_agree_and_a_large_loss_is_worse(
             assert one.p_value < 0.001
 
 
+def test_an_arm_over_clusters_against_simulation_covers_and_too_few_are_refused() -> None:
+    generator, covered = np.random.default_rng(8), 0
+    labels = np.repeat([f"g{i:02}" for i in range(20)], 20)
+    for _ in range(200):
+        share = np.repeat(generator.beta(2.4, 1.6, 20), 20)  # of .6, correlated by .2
+        right = (generator.random(400) < share).astype(float).tolist()
+        methods = calibrated(panel([right, right], clusters=labels))
+        found = methods.arm("ref", "accuracy")
+        covered += found.interval.low <= 0.6 <= found.interval.high
+    assert found.interval.method == "score-clusters"
+    assert covered >= 180  # Wilson's, of independent items, cover about 130
+    few = calibrated(panel(flips(200, 50, 0), clusters=np.array(["a", "b", "c", "d"] * 50)))
+    with pytest.warns(StatisticsWarning, match="no interval is given"):
+        one = few.arm("new", "accuracy")
+    assert (one.estimate, one.interval.method) == (0.75, "refused")
+    assert math.isnan(one.interval.low)
+
+
 def test_over_clusters_whole_clusters_of_the_mean_size_are_needed() -> None:
     generator = np.random.default_rng(3)
     sizes = [20, 30, 40, 50, 60]

@@ -69,25 +69,33 @@ class Calibrated:
         self._scores: dict[tuple[int, int, int], PairedScore] = {}
 
     def arm(self, arm: str, endpoint: str) -> Estimate:
-        """Estimate one arm on the items it answered."""
+        """Estimate one arm on the items it answered; over clusters, of those like these."""
         mask, (a,), e = self.panel.locate((arm,), endpoint)
         n, confidence = int(mask.sum()), 1.0 - self.alpha
         top, bottom = (sums[:, 0] for sums in self.panel.scores(mask, (a,), e))
         kind = self.panel.endpoints[e].type
-        if kind == "proportion":
+        clusters = self.panel.clusters
+        if kind == "proportion" and clusters is None:
             return wilson(round(float(top.sum())), n, confidence=confidence)
         if bottom.sum() == 0.0:
             return Estimate(math.nan, Interval(math.nan, math.nan, confidence, "score"), n)
         # a ratio is its difference from an arm that never scores
         nothing, one = np.zeros(n), np.ones(n)
-        score = score_ratios(
+        ask = functools.partial(
+            score_ratios,
             np.stack([nothing, top]).T,
             np.stack([one, bottom]).T,
-            support=1.0 if kind == "mean" else None,
+            support=None if kind == "ratio" else 1.0,
         )
+        try:
+            score = ask() if clusters is None else ask(clusters=clusters[mask])
+        except InsufficientDataError as exc:
+            warnings.warn(f"{exc}; no interval is given", StatisticsWarning, stacklevel=2)
+            nowhere = Interval(math.nan, math.nan, confidence, _REFUSED)
+            return Estimate(ask().estimate, nowhere, n)
         interval = score.interval(confidence)
         low, high = max(interval.low, 0.0), min(interval.high, 1.0)  # NaN stays NaN: it comes first
-        return Estimate(score.estimate, Interval(low, high, confidence, "score"), n)
+        return Estimate(score.estimate, Interval(low, high, confidence, score.method), n)
 
     def contrast(self, reference: str, candidate: str, endpoint: str) -> Contrast:
         """Estimate candidate minus reference on the items both answered."""

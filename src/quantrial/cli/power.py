@@ -24,6 +24,7 @@ _QUESTIONS = {
 }
 _MARKS = {"difference": "D", "non_inferior": "N", "equivalent": "E"}
 _METHODS = {"exact": "exact", "simulation": "simulated", "normal-approximation": "approx."}
+_SMALL = 0.01  # below, a rate is told by digits of its own
 _MANY = 10**9  # more items than anyone can run
 _LEVELS = 10  # rows of the curve above its axis
 _COLUMNS = 66
@@ -162,8 +163,8 @@ def _assumed(found: Forecast) -> str:
         return f"Paired SD {found.sd:.4g}, {true}"
     harmful, beneficial = found.assumed.harmful, found.assumed.beneficial
     return (
-        f"Flips: {_percent(harmful)} harmful, {_percent(beneficial)} beneficial "
-        f"(discordance {_percent(harmful + beneficial)}), {true}"
+        f"Flips: {_rate(harmful)} harmful, {_rate(beneficial)} beneficial "
+        f"(discordance {_rate(harmful + beneficial)}), {true}"
     )
 
 
@@ -186,6 +187,11 @@ def _remarks(found: Forecast) -> list[str]:
         lines.append(
             f"Equivalence within {_points(asked.margin)} cannot be shown with fewer than "
             f"{found.least_items:,} items, whatever they answer."
+        )
+    if found.least_items is not None:
+        lines.append(
+            "Power rises with the number of items in teeth: the items given reach it and one fewer "
+            "does not, yet fewer may do, and somewhat more may fall short (see the curve)."
         )
     lines.append(
         "Items count as independent. In clusters of m with intraclass correlation r, multiply "
@@ -264,6 +270,10 @@ def _items(answer: Answer) -> str:
 
 def _method(name: str | None) -> str:
     return "" if name is None else _METHODS[name]
+
+
+def _rate(value: float) -> str:
+    return f"{100 * value:.3g} %" if 0.0 < value < _SMALL else _percent(value)
 
 
 def _percent(value: float | None) -> str:

@@ -131,7 +131,7 @@ def _critical_counts(start: int, alpha: float) -> Floats:
     while over - count > 1:
         middle = (count + over) // 2
         tail, term = half_tail(middle, start)
-        if start > 0 and 2.0 * tail - term <= alpha:
+        if start > 0 and 2.0 * tail - term < alpha:
             count = middle
         else:
             over = middle
@@ -143,7 +143,7 @@ def _critical_counts(start: int, alpha: float) -> Floats:
         term *= flips / (2.0 * (flips - count))
         following = term * (flips - count) / (count + 1) if count >= 0 else 0.5**flips
         # mid-p of the next count: twice its tail less its own probability
-        if 2.0 * tail + following <= alpha and count + 1 <= flips // 2:
+        if 2.0 * tail + following < alpha and count + 1 <= flips // 2:
             count, tail, term = count + 1, tail + following, following
         counts[flips - start] = count
     return counts
@@ -210,9 +210,9 @@ def items_for_flips(
 
     Returns:
         A number of pairs whose power, as `flip_power` computes it, reaches the target, while
-        one pair fewer does not; power is not quite monotone in n, so a slightly smaller n may
-        do as well. None where no number will do: the rates are equal (a difference), or their
-        difference lies at or beyond the margin.
+        one pair fewer does not. Power is a sawtooth in n: where few flips are expected, fewer
+        pairs may do as well, and some larger numbers may fall short. None where no number will
+        do: the rates are equal (a difference), or their difference lies at or beyond the margin.
 
     Raises:
         StatisticsError: for rates, margin, power or alpha out of range.

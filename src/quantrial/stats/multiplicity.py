@@ -129,7 +129,7 @@ def worse_on_any(p_values: ArrayLike) -> float:
 
     Returns:
         The adjusted minimum: the smallest p times the number of tasks, at most 1. It is the
-        smallest of Holm's adjusted p-values, so whenever it is at most alpha, Holm names the
+        smallest of Holm's adjusted p-values, so whenever it is below alpha, Holm names the
         task. NaN (a task that could not be tested) does not count; NaN where none could.
 
     Raises:

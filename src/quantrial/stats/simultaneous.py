@@ -45,7 +45,7 @@ def holm_intervals(
     What holds, under any dependence between the contrasts:
 
     - Where p and interval come from one construction (`score.test().p_value`), an interval
-      excludes 0 exactly when Holm rejects: the adjusted p is at most alpha. The chance that any
+      excludes 0 exactly when Holm rejects: the adjusted p is below alpha. The chance that any
       interval excludes a true 0 is then at most alpha.
     - All intervals of confidence 1 - alpha / m together cover their true differences with
       chance at least 1 - alpha. One of lower confidence promises that confidence for itself
@@ -81,7 +81,7 @@ def holm_intervals(
                 Interval(math.nan, math.nan, 1.0 - level / max(family, 1), score.method)
             )
             continue
-        rejected = final <= level
+        rejected = final < level
         split = _split(raw, level, family) if rejected else family
         interval = score.interval(1.0 - level / split)
         excludes = interval.low > 0.0 or interval.high < 0.0
@@ -99,4 +99,4 @@ def holm_intervals(
 
 def _split(p: float, alpha: float, family: int) -> int:
     """Return the largest share of alpha, up to the whole family's, at which p still rejects."""
-    return next((k for k in range(family, 1, -1) if p * k <= alpha), 1)
+    return next((k for k in range(family, 1, -1) if p * k < alpha), 1)
