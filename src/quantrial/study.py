@@ -137,13 +137,11 @@ class _TaskBase(_Part):
     sample: int | None = Field(default=None, ge=1)
     """How many items to draw; all by default."""
     stratify: str | None = None
-    """Metadata key whose values get equal shares of the sample (`subject`, for one). Under
-    `calibrated` it also changes the inference: what is said holds for these very groups, and the
-    variance between them is no error."""
+    """Metadata key whose values get equal shares of the sample (`subject`, for one); `calibrated`
+    then speaks of these very groups: the variance between them is no error."""
     cluster: str | None = None
-    """Metadata key of the random groups that items came from. It changes the inference: what is
-    said holds for groups like these, and intervals are wider. `calibrated` then uses
-    cluster-robust variances and claims nothing below five groups; `classic` draws whole groups."""
+    """Metadata key of the random groups that items came from; what is said holds for groups like
+    these: `calibrated` claims nothing below five of them, `classic` resamples whole groups."""
     margin: float | None = Field(default=None, gt=0, lt=1)
     """The largest loss that still counts as practically the same; the study's by default."""
     margins: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=dict)
