@@ -406,3 +406,16 @@ def test_an_engine_that_does_not_tell_is_no_missing_answer() -> None:
     (cut,) = [one for one in task["failure_contrasts"] if one["endpoint"] == "not_truncated"]
     assert cut["worst_case"]["missing_candidate"] == 1
     assert (cut["worst_case"]["n"], cut["worst_case"]["missing_reference"]) == (5, 0)
+
+
+def test_where_p_and_the_interval_of_one_contrast_disagree_a_remark_says_so() -> None:
+    # 28 harmful against 15: mid-p is .0488, and the interval ends just above 0
+    items = quiz(300)
+    by_arm = {"ref": right_on(items, range(200)), "new": right_on(items, range(28, 215))}
+    task = calibrated_summary(make_study(), {"quiz": (items, by_arm)})["quiz"]
+    (one,) = task["endpoints"]["accuracy"]["contrasts"]
+    assert one["p_value"] < 0.05
+    assert one["ci"][1] > 0
+    assert any(
+        "the interval holds 0 and p (not adjusted) says otherwise" in w for w in task["warnings"]
+    )

@@ -182,6 +182,14 @@ def add_simultaneous(
         written["simultaneous"] = None if interval is None else _told(interval)
         if interval is None or math.isnan(interval.low):
             continue
+        low, high = written["ci"]
+        alone = low > 0.0 or high < 0.0
+        if alone != (written["p_value"] < alpha):
+            yield (
+                f"{written['candidate']} vs {written['reference']}: the interval "
+                f"{'leaves out' if alone else 'holds'} 0 and p (not adjusted) says otherwise; "
+                "they come from two constructions, and the verdict follows p"
+            )
         excludes = interval.low > 0.0 or interval.high < 0.0
         if excludes != (written["p_adjusted"] < alpha):
             yield (
