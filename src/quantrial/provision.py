@@ -12,23 +12,39 @@ from quantrial.errors import QuantrialWarning
 from quantrial.precision import fallen_back
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from quantrial.running.fetch import FetchListener, Missing
     from quantrial.study import Study
 
 
 def missing(study: Study | Path | str, *, base: Path | str = ".") -> tuple[Missing, ...]:
-    """List the models that a study needs and that are not where they would run, with their sizes.
+    """List the models and data sets that a study needs and that are not there, with their sizes.
 
-    Nothing is fetched; `fetch` does that.
+    Nothing is fetched: `fetch` does that for models, and reading a data set for that.
     """
     from quantrial.running.arms import opened_engines
     from quantrial.running.fetch import missing_models
 
     study, _, where = opened(study, Path(base))
     with opened_engines(study, base=where) as engines:
-        return missing_models(engines, sizes=True)
+        return (*missing_models(engines, sizes=True), *_missing_data(study, where))
+
+
+def _missing_data(study: Study, base: Path) -> Iterator[Missing]:
+    from quantrial.running.fetch import Missing
+    from quantrial.study import HubSource
+    from quantrial.tasks.sources import to_fetch
+
+    sources = {
+        task.source.repo: task.source
+        for task in study.tasks.values()
+        if isinstance(task.source, HubSource)
+    }
+    for repo, source in sources.items():
+        missing, size = to_fetch(source, base)
+        if missing:
+            yield Missing(f"the data set {repo}", (), size)
 
 
 def fetch(

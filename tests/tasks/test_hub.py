@@ -12,9 +12,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
-from quantrial.errors import DataError, MissingExtraError, StudyError
-from quantrial.tasks.sources import LoadedItems, load_items, shots_for
+from quantrial.errors import ConsentError, DataError, MissingExtraError, StudyError
+from quantrial.study import HubSource
+from quantrial.tasks import sources
+from quantrial.tasks.sources import LoadedItems, load_items, shots_for, to_fetch
+from studies import write_study
 from tasks.specs import Write, choice, spans
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -378,3 +382,53 @@ def test_nothing_is_printed(
     load(tmp_path)
     assert capfd.readouterr() == ("", "")
     assert datasets.is_progress_bar_enabled()
+
+
+def test_what_reading_would_download_is_known_before(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import datasets
+    import huggingface_hub
+
+    def info(_api: Any, _repo: str, *, revision: str | None, files_metadata: bool) -> Any:
+        assert (revision, files_metadata) == (COMMIT, True)
+        return SimpleNamespace(siblings=sizes)
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", info)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
+    source = HubSource(type="hub", repo="cais/mmlu", revision=COMMIT)
+    sizes = [SimpleNamespace(size=2000), SimpleNamespace(size=500)]
+    assert to_fetch(source, tmp_path) == (True, 2500)
+    sizes = [SimpleNamespace(size=2000), SimpleNamespace(size=None)]
+    assert to_fetch(source, tmp_path) == (True, None)
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", None)  # whatever it raises
+    assert to_fetch(source, tmp_path) == (True, None)
+
+    (tmp_path / "own").mkdir()
+    local = HubSource(type="hub", repo="own")
+    assert to_fetch(local, tmp_path) == (False, None)
+    for kept in ("hub/datasets--cais--mmlu", "datasets/cais___mmlu"):
+        (tmp_path / kept).mkdir(parents=True)
+        assert to_fetch(source, tmp_path) == (False, None)
+        (tmp_path / kept).rmdir()
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    assert to_fetch(source, tmp_path) == (False, None)
+
+
+def test_a_data_set_is_asked_about_with_its_size(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from quantrial.cli import consent
+
+    study = write_study(tmp_path)
+    data = yaml.safe_load(study.read_text())
+    data["tasks"]["sums"]["source"] = {"type": "hub", "repo": "cais/mmlu"}
+    study.write_text(yaml.safe_dump(data))
+    monkeypatch.setattr(sources, "to_fetch", lambda *_: (True, 3_000_000))
+    with pytest.raises(ConsentError, match=r"the data set cais/mmlu \(3 MB\)\. Fetch it\?"):
+        consent.fetch_missing(study, yes=False)
+    consent.fetch_missing(study, yes=True)
+    monkeypatch.setattr(sources, "to_fetch", lambda *_: (False, None))
+    consent.fetch_missing(study, yes=False)

@@ -39,7 +39,7 @@ def ask(question: str, *, refused: str) -> None:
 
 
 def fetch_missing(study: Path, *, yes: bool) -> None:
-    """Offer to fetch the models that are not there yet, with their sizes.
+    """Offer to fetch the models and data sets that are not there yet, with their sizes.
 
     Raises:
         ConsentError: it was not agreed to.

@@ -17,7 +17,10 @@ FetchListener = Callable[["Fetched"], None]
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A model that has to be fetched, and the arms that run on it; bytes None where not known."""
+    """What has to be fetched, and the arms that run on it; bytes None where not known.
+
+    A data set has no arms, and is fetched as it is read.
+    """
 
     model: str
     arms: tuple[str, ...]

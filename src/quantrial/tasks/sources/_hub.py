@@ -50,6 +50,35 @@ def read_hub(
     return _reading(source, kind, parts, key, revision=commit)
 
 
+def to_fetch(source: HubSource, base: Path) -> tuple[bool, int | None]:
+    """Say whether reading would download, and how many bytes at most; None where not known.
+
+    At most, because a data set's files may hold other configurations, too. What its packages keep
+    of an earlier reading counts as there.
+    """
+    try:
+        import datasets
+        from huggingface_hub import HfApi, constants
+        from huggingface_hub.file_download import repo_folder_name
+    except ImportError:  # reading says which package is missing
+        return False, None
+    local = (base / Path(source.repo).expanduser()).is_dir() or _LOCAL.match(source.repo)
+    if local or constants.HF_HUB_OFFLINE:
+        return False, None
+    kept = (
+        Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=source.repo, repo_type="dataset"),
+        Path(datasets.config.HF_DATASETS_CACHE) / source.repo.replace("/", "___"),
+    )
+    if any(folder.exists() for folder in kept):
+        return False, None
+    try:
+        told = HfApi().dataset_info(source.repo, revision=source.revision, files_metadata=True)
+    except Exception:  # of whatever transport; reading would say it in words
+        return True, None
+    sizes = [file.size for file in told.siblings or ()]
+    return True, None if None in sizes or not sizes else sum(size or 0 for size in sizes)
+
+
 @contextmanager
 def _quiet(datasets: Any) -> Iterator[None]:
     """Show the progress of downloads on a terminal only."""
