@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import types
@@ -73,3 +74,13 @@ def test_importing_stays_light(command: str) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == []
+
+
+def test_idle_threads_of_numpy_sleep_unless_the_user_says_otherwise() -> None:
+    code = "import os, quantrial; print(os.environ['OPENBLAS_THREAD_TIMEOUT'])"
+    clean = {k: v for k, v in os.environ.items() if k != "OPENBLAS_THREAD_TIMEOUT"}
+    for own, told in (({}, "4"), ({"OPENBLAS_THREAD_TIMEOUT": "20"}, "20")):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env={**clean, **own}, capture_output=True, text=True
+        )
+        assert done.stdout.strip() == told

@@ -35,8 +35,6 @@ def main() -> None:
     """Run the command line; no traceback reaches a user."""
     import warnings
 
-    # numpy is not loaded yet: idle threads of its OpenBLAS sleep at once, and do not spin for 0.1 s
-    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     warnings.showwarning = _show_warning
     warnings.simplefilter("always", QuantrialWarning)
     try:
