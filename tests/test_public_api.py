@@ -80,7 +80,7 @@ def test_idle_threads_of_numpy_sleep_unless_the_user_says_otherwise() -> None:
     code = "import os, quantrial; print(os.environ['OPENBLAS_THREAD_TIMEOUT'])"
     clean = {k: v for k, v in os.environ.items() if k != "OPENBLAS_THREAD_TIMEOUT"}
     for own, told in (({}, "4"), ({"OPENBLAS_THREAD_TIMEOUT": "20"}, "20")):
-        done = subprocess.run(
-            [sys.executable, "-c", code], env={**clean, **own}, capture_output=True, text=True
+        said = subprocess.check_output(
+            [sys.executable, "-c", code], env={**clean, **own}, text=True
         )
-        assert done.stdout.strip() == told
+        assert said.strip() == told

@@ -18,8 +18,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-# When numpy is loaded, OpenBLAS starts a thread for every further core and lets it spin: as much CPU
-# time as a third of an analysis. Told so before, idle threads sleep at once. It changes no number
+# When numpy is loaded, OpenBLAS starts a thread for every further core and lets it spin, which
+# costs a third of an analysis. Told so before, idle threads sleep at once. It changes no number
 # and no count of threads; the user's own setting goes before it.
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 
