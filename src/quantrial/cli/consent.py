@@ -96,9 +96,7 @@ def _offer(missing: Sequence[Missing]) -> str:
 def impatient(listener: Listener | None) -> Listener:
     """Stop a run that turns out to take over an hour; what is recorded by then is kept."""
     began = time.monotonic()
-    answering: defaultdict[str, float] = defaultdict(
-        float
-    )  # seconds of answers by arm, several at once counted each
+    answering = defaultdict[str, float](float)  # seconds by arm; several at once count each
     answers: Counter[str] = Counter()
     seen: object = None
 

@@ -65,8 +65,7 @@ def _serve(config: dict[str, Any]) -> Any:
     params.fit_params = False  # the study says how large things are, not the free memory of the day
     params.cache_prompt = False  # but for what is restored before a call; see llamacpp_prefix
     params.cache_ram_mib = 0
-    if "states" in config:
-        params.slot_save_path = config["states"] + os.sep
+    params.slot_save_path = config["states"] + os.sep
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.api_keys = [config["token"]]

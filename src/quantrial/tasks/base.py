@@ -32,6 +32,16 @@ class Prompt:
     grammar: str | None = None
     schema: Mapping[str, Any] | None = None  # a JSON schema that the answer is held to
 
+    @classmethod
+    def continued(cls, parts: Sequence[str], **how: Any) -> Prompt:
+        """Make a text to be continued; all its parts but the last are shared."""
+        return cls(text="\n\n".join(parts), shared=len("\n\n".join(parts[:-1])), **how)
+
+    @classmethod
+    def conversation(cls, messages: Sequence[tuple[str, str]], **how: Any) -> Prompt:
+        """Make messages for the chat template; all but the last are shared."""
+        return cls(messages=tuple(messages), shared=len(messages) - 1, **how)
+
     def canonical(self) -> dict[str, Any]:
         """Return what is hashed: without keys that came later and are not used."""
         said = asdict(self)

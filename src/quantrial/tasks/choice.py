@@ -70,9 +70,8 @@ class Choice:
             parts = [spec.system] if spec.system else []
             parts += [f"Question: {s.content['question']}\nAnswer: {_gold_text(s)}" for s in shots]
             parts.append(f"Question: {item.content['question']}\nAnswer:")
-            return Prompt(
-                text="\n\n".join(parts),
-                shared=len("\n\n".join(parts[:-1])),
+            return Prompt.continued(
+                parts,
                 # a token is at least one byte, so this always has room for the longest option
                 max_tokens=max(len(o.encode()) for o in options) + 4,
                 grammar=option_grammar(options),
@@ -82,18 +81,12 @@ class Choice:
             parts = [system] if system else []
             parts += [f"{_listed(s)}\nAnswer: {s.gold}" for s in shots]
             parts.append(f"{_listed(item)}\nAnswer:")
-            return Prompt(
-                text="\n\n".join(parts),
-                shared=len("\n\n".join(parts[:-1])),
-                max_tokens=spec.max_tokens,
-                stop=("\n\n",),
-            )
+            return Prompt.continued(parts, max_tokens=spec.max_tokens, stop=("\n\n",))
         messages = [("system", system)] if system else []
         for shot in shots:
             messages += [("user", f"{_listed(shot)}\nAnswer:"), ("assistant", str(shot.gold))]
-        shared = len(messages)
         messages.append(("user", f"{_listed(item)}\nAnswer:"))
-        return Prompt(messages=tuple(messages), shared=shared, max_tokens=spec.max_tokens)
+        return Prompt.conversation(messages, max_tokens=spec.max_tokens)
 
     def score(self, item: Item, text: str) -> Outcome:
         """1 for the gold option, 0 for another one or for a text nothing can be read from."""

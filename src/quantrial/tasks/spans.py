@@ -123,9 +123,8 @@ class Spans:
             parts += [f"Sentence: {s.content['text']}\nEntities: {_array(s.gold)}" for s in shots]
             parts.append(f"Sentence: {item.content['text']}\nEntities:")
             # held to an array, an answer may break lines within it, and ends by itself
-            return Prompt(
-                text="\n\n".join(parts),
-                shared=len("\n\n".join(parts[:-1])),
+            return Prompt.continued(
+                parts,
                 max_tokens=spec.max_tokens,
                 stop=() if spec.constrained else ("\n",),
                 schema=self._schema(),
@@ -134,14 +133,8 @@ class Spans:
         messages = [("system", system)] if system else []
         for shot in shots:
             messages += [("user", str(shot.content["text"])), ("assistant", _array(shot.gold))]
-        shared = len(messages)
         messages.append(("user", str(item.content["text"])))
-        return Prompt(
-            messages=tuple(messages),
-            shared=shared,
-            max_tokens=spec.max_tokens,
-            schema=self._schema(),
-        )
+        return Prompt.conversation(messages, max_tokens=spec.max_tokens, schema=self._schema())
 
     def _schema(self) -> dict[str, Any] | None:
         if not self.spec.constrained:
