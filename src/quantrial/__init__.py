@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from quantrial.comparison import compare
     from quantrial.decision import Constraints
     from quantrial.errors import QuantrialError, QuantrialWarning
-    from quantrial.forecast import Assumptions, power
     from quantrial.outputs import export, verify_document
+    from quantrial.power_study import Assumptions, power
     from quantrial.study import Study, load_study
 
 __all__ = [
@@ -69,13 +69,13 @@ __all__ = [
 
 # Loaded on first use, so that `import quantrial` costs nothing.
 _HOMES = {
-    "Assumptions": "forecast",
+    "Assumptions": "power_study",
     "Constraints": "decision",
     "QuantrialError": "errors",
     "QuantrialWarning": "errors",
     "Study": "study",
     "load_study": "study",
-    "power": "forecast",
+    "power": "power_study",
     "compare": "comparison",
     "export": "outputs",
     "verify_document": "outputs",

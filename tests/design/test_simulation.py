@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quantrial.design.power import Ask, Spread, forecast
+from quantrial.design.forecast import Ask, Spread, forecast
 from quantrial.design.simulation import STUDIES, Drawn, Pilot
 from quantrial.stats import Question, flip_power
 

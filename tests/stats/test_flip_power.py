@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from quantrial.errors import InsufficientDataError, StatisticsError
 from quantrial.stats import flip_power, items_for_flips, least_items, mcnemar, score_flips
 from quantrial.stats.flip_power import _normal_power
-from quantrial.stats.power import smallest_count
+from quantrial.stats.spread_power import smallest_count
 
 QUESTIONS = ["difference", "non_inferior", "equivalent"]
 

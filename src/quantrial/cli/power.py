@@ -14,8 +14,8 @@ from quantrial.cli.terminal import line, paragraph, table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from quantrial.design.power import Answer, CurvePoint, Forecast
-    from quantrial.forecast import PowerStudy, Scenario
+    from quantrial.design.forecast import Answer, CurvePoint, Forecast
+    from quantrial.power_study import PowerStudy, Scenario
 
 _QUESTIONS = {
     "difference": "a difference",
@@ -85,16 +85,16 @@ def power(  # noqa: PLR0913 - each parameter is an option of the command
     And what a number of items would show: from rates of flips (--harmful with --beneficial, or
     --discordance), a paired spread (--sd), or an earlier run (--from).
     """
-    from quantrial import forecast
+    from quantrial import power_study
     from quantrial.cli import show
     from quantrial.reporting.power_chart import check_plot, write_power_chart
 
     if plot is not None:
         check_plot(plot)
-    assumed = forecast.Assumptions(
+    assumed = power_study.Assumptions(
         harmful, beneficial, discordance, difference, sd, run, task, candidate
     )
-    found = forecast.power(assumed, n=n, power=power, margin=margin, alpha=alpha)
+    found = power_study.power(assumed, n=n, power=power, margin=margin, alpha=alpha)
     if plot is not None:
         write_power_chart(found, plot)
     if as_json:
@@ -156,7 +156,7 @@ def _scenario(one: Scenario) -> None:
 
 
 def _assumed(found: Forecast) -> str:
-    from quantrial.design.power import Rates
+    from quantrial.design.forecast import Rates
 
     true = f"true difference {_points(found.difference, sign=True)}"
     if not isinstance(found.assumed, Rates):

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from quantrial.assay import Check
-from quantrial.design.power import APPROXIMATE, detectable_by_flips, spread_power
+from quantrial.design.forecast import APPROXIMATE, detectable_by_flips, spread_power
 from quantrial.design.schedule import Order
 from quantrial.stats import (
     detectable_difference,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quantrial.design.power import APPROXIMATE, Ask, Spread, Spreads
+from quantrial.design.forecast import APPROXIMATE, Ask, Spread, Spreads
 from quantrial.errors import StatisticsWarning
 from quantrial.stats import items_for_score, score_power, score_ratios, sign_flip
 

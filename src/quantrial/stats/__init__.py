@@ -18,7 +18,7 @@ columns are given, the first is the reference.
 - `pace`: how a machine drifted while several arms worked on it in turn
 - `rates`: rates and their ratios from repeated blocks; linear drift
 - `missing`: the worst case of missing answers
-- `power`, `flip_power`, `score_power`: detectable difference, power, and items needed
+- `spread_power`, `flip_power`, `score_power`: detectable difference, power, and items needed
 - `cluster_power`: clusters needed
 """
 
@@ -55,12 +55,6 @@ from quantrial.stats.multiplicity import (
 )
 from quantrial.stats.pace import Calls, block_paces, common_drift
 from quantrial.stats.permutation import sign_flip
-from quantrial.stats.power import (
-    detectable_difference,
-    items_for_difference,
-    items_for_equivalence,
-    items_for_non_inferiority,
-)
 from quantrial.stats.proportions import (
     McNemarMethod,
     clopper_pearson,
@@ -81,6 +75,12 @@ from quantrial.stats.score import PairedScore, score_flips
 from quantrial.stats.score_power import MarginQuestion, items_for_score, score_power
 from quantrial.stats.shrinkage import ShrunkenResult, shrunken
 from quantrial.stats.simultaneous import holm_intervals
+from quantrial.stats.spread_power import (
+    detectable_difference,
+    items_for_difference,
+    items_for_equivalence,
+    items_for_non_inferiority,
+)
 
 __all__ = [
     "Alternative",

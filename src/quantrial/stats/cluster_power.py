@@ -9,8 +9,8 @@ from quantrial.stats._checks import checked_alpha, checked_level, checked_margin
 from quantrial.stats._normal import special
 from quantrial.stats.clusters import FEWEST_CLUSTERS
 from quantrial.stats.flip_power import Question
-from quantrial.stats.power import smallest_count
 from quantrial.stats.score import PairedScore
+from quantrial.stats.spread_power import smallest_count
 
 
 def clusters_for_score(

@@ -14,8 +14,8 @@ from quantrial.stats._checks import checked_alpha, checked_level, checked_margin
 from quantrial.stats._normal import normal_cdf, normal_quantile
 from quantrial.stats._null_variance import cell_variance
 from quantrial.stats._outcomes import likely_outcomes
-from quantrial.stats.power import smallest_count
 from quantrial.stats.score import CORRECTION
+from quantrial.stats.spread_power import smallest_count
 
 Question = Literal["difference", "non_inferior", "equivalent"]
 Floats = NDArray[np.float64]

@@ -8,8 +8,8 @@ from quantrial.errors import StatisticsError
 from quantrial.stats._checks import checked_alpha, checked_level, checked_margin, checked_n
 from quantrial.stats._normal import normal_cdf, normal_quantile
 from quantrial.stats._null_variance import Null
-from quantrial.stats.power import smallest_count
 from quantrial.stats.score import PairedScore
+from quantrial.stats.spread_power import smallest_count
 
 MarginQuestion = Literal["non_inferior", "equivalent"]
 

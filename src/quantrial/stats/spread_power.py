@@ -1,6 +1,6 @@
-"""What a sample can detect, and how many items would settle a question.
+"""What a sample can detect and how many items it takes, from the spread of paired differences.
 
-Normal approximations from the standard deviation of the paired differences.
+Normal approximations; for scores of any kind.
 """
 
 import math

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.power import NormalIndPower, TTestPower
 
-from quantrial.design.power import (
+from quantrial.design.forecast import (
     QUESTIONS,
     Answer,
     Ask,

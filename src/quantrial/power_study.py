@@ -1,4 +1,4 @@
-"""`power`: what a study would show, from assumed rates, an assumed spread, or an earlier run."""
+"""`power`: one forecast for every thing to plan from, stated or seen in an earlier run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from quantrial.errors import RecordError, StudyError
 
 if TYPE_CHECKING:
     from quantrial.analysis import TaskOutcomes
-    from quantrial.design.power import Ask, Forecast, Rates, Spread, Teller
+    from quantrial.design.forecast import Ask, Forecast, Rates, Spread, Teller
 
 _MARGIN, _ALPHA = 0.01, 0.05
 _STUDIES = (
@@ -93,7 +93,7 @@ def power(
     _check_asked(n, power, margin, alpha)
     if assumed.run is not None:
         return _from_run(Path(assumed.run), assumed, n, power, margin, alpha)
-    from quantrial.design.power import Ask, forecast
+    from quantrial.design.forecast import Ask, forecast
 
     asked = Ask(n, power, _MARGIN if margin is None else margin, alpha or _ALPHA)
     return PowerStudy((Scenario("", None, None, None, None, forecast(_stated(assumed), asked)),))
@@ -152,7 +152,7 @@ def _inside(key: str, value: float, high: float) -> None:
 
 def _stated(given: Assumptions) -> Rates | Spread:
     """Turn stated assumptions into rates or a spread."""
-    from quantrial.design.power import Rates, Spread
+    from quantrial.design.forecast import Rates, Spread
 
     if given.sd is not None:
         if not (math.isfinite(given.sd) and given.sd > 0.0):
@@ -189,7 +189,7 @@ def _checked_difference(value: float | None) -> float:
 
 def _split(discordance: float, difference: float) -> Rates:
     """Share the flips out so that they leave this difference."""
-    from quantrial.design.power import Rates
+    from quantrial.design.forecast import Rates
 
     if abs(difference) > discordance * (1.0 + 1e-9):
         raise StudyError(
@@ -213,7 +213,7 @@ def _from_run(
     margin: float | None,
     alpha: float | None,
 ) -> PowerStudy:
-    from quantrial.design.power import Ask, Spread, forecast
+    from quantrial.design.forecast import Ask, Spread, forecast
     from quantrial.running.store import SUMMARY, RunFolder
 
     folder = RunFolder(run)
@@ -327,7 +327,7 @@ def _observed(
     Flips tell everything of a proportion, whose arms have a Wilson interval; of other scores the
     spread is taken. None, with the reason, where there is nothing to plan from.
     """
-    from quantrial.design.power import Rates, Spread
+    from quantrial.design.forecast import Rates, Spread
 
     arms = part["endpoints"][part["primary"]]["arms"]
     notes = []

@@ -1,4 +1,4 @@
-"""What a study of n items would show, and how many it takes: pure.
+"""What a study of n items would show, and how many it takes, under one assumption: pure.
 
 Of paired right-or-wrong answers everything is enumerated while that is possible; of other scores
 studies are drawn from an earlier run, where there is one (`simulation`); else, and of very many
