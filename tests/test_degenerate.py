@@ -241,3 +241,12 @@ def test_no_item_and_no_answer_are_typed_errors(tmp_path: Path) -> None:
         quantrial.analyze(run)
     with pytest.raises(RunFolderError, match="no answer is recorded yet"):
         quantrial.report(run)
+
+
+def test_calls_that_all_ended_in_a_fault_say_how_to_ask_again(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "study", questions(3), {"f16": ["A"]}, QUIZ)
+    for name in ARMS:
+        rewritten(run, name, lambda one: {**one, "status": "timeout", "error": "x", "output": ""})
+    with pytest.raises(RunFolderError, match="no call was answered, 9 ended in a fault") as caught:
+        quantrial.analyze(run)
+    assert f"quantrial run {run} --retry-faults" in str(caught.value)

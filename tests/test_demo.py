@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 import quantrial
-from quantrial.commands import derive_summary, preset_text
+from quantrial.commands import preset_text
+from quantrial.derived import derive_summary
 from studies import read_lines
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "demo"

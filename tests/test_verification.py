@@ -93,8 +93,8 @@ def numbers(document: object, path: tuple[str | int, ...] = ()) -> Iterator[tupl
 
 @pytest.mark.parametrize("name", ["summary.json", "decision.json"])
 def test_any_single_edited_number_is_named_by_its_key(run: Path, name: str) -> None:
-    from quantrial.commands import derive_summary
     from quantrial.decision import decide_from
+    from quantrial.derived import derive_summary
     from quantrial.verification import document_drifts
 
     recorded = json.loads((run / name).read_text())

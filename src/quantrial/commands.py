@@ -6,25 +6,21 @@ study.yaml ── plan, run ──▶ run folder ── analyze ──▶ summar
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from warnings import warn
 
+from quantrial.derived import derive_summary, frozen, opened, score_run
 from quantrial.errors import (
     RecordError,
     RecordWarning,
-    RunChangedError,
-    RunFolderError,
     StudyError,
 )
-from quantrial.study import Study, load_study, parse_study, read_study_text
-from quantrial.study_speed import timed_arms
+from quantrial.study import Study, parse_study
 
 if TYPE_CHECKING:
-    from quantrial.analysis import TaskOutcomes
     from quantrial.decision import Constraints
     from quantrial.design.plan import Plan
     from quantrial.importers import ImportOptions, ImportReport
@@ -123,7 +119,7 @@ def run(
         folder = Path(study)
         if out is not None and Path(out).resolve() != folder.resolve():
             raise StudyError(f"{folder} is a run folder already; leave out --out to go on with it")
-        study, text, where = _frozen(folder)
+        study, text, where = frozen(folder)
     else:
         study, text, where = opened(study, Path(base))
         folder = Path(out) if out is not None else Path("runs") / study.study
@@ -157,64 +153,6 @@ def analyze(run: Path | str, *, methods: str | None = None) -> dict[str, Any]:
     return document
 
 
-def derive_summary(run: Path, *, methods: str | None = None) -> dict[str, Any]:
-    """Derive the summary without writing it."""
-    from quantrial.analysis import summarise
-    from quantrial.running.speed_store import read_speed
-    from quantrial.running.store import RunFolder
-
-    outcomes = score_run(run)
-    if not any(scored.flow.answered for scored in outcomes.values()):
-        raise RunFolderError("no answer is recorded yet; `quantrial run` asks", path=run)
-    folder = RunFolder(run)
-    study, _, _ = _frozen(run)
-    document = summarise(
-        study,
-        outcomes,
-        arms=folder.read_manifest().arms,
-        methods=methods or study.analysis.methods,
-        speed_records=read_speed(folder, arms=timed_arms(study)),
-    )
-    return document | {"inputs": folder.hashes()}
-
-
-def score_run(run: Path) -> dict[str, TaskOutcomes]:
-    """Score every response of a run folder, task by task."""
-    from quantrial.analysis import score_task
-    from quantrial.running.store import RunFolder
-    from quantrial.tasks import make_task
-
-    folder = RunFolder(run)
-    folder.require()
-    study, _, _ = _frozen(run)
-    manifest = folder.read_manifest()
-    if not study.is_of(manifest.study["hash"], early=not manifest.design):
-        raise RunChangedError(
-            "study.yaml was edited after the run began; restore it", path=folder.study_path
-        )
-    if missing := study.arms.keys() - manifest.arms.keys():
-        raise RecordError(f"arm {min(missing)!r} is missing", path=run / "manifest.json")
-    items = folder.read_items()
-    if strange := items.keys() - study.tasks.keys():
-        raise RecordError(
-            f"items of task {min(strange)!r}, which the study does not have",
-            path=run / "items.jsonl",
-        )
-    _refuse_strange_files(folder, study)
-    outcomes = {}
-    for name, spec in study.tasks.items():
-        known = {item.id for item in items.get(name, [])}
-        responses = {arm: folder.read_responses(name, arm, known=known) for arm in study.arms}
-        outcomes[name] = score_task(
-            make_task(name, spec),
-            items.get(name, []),
-            responses,
-            cluster=spec.cluster,
-            stratum=spec.stratify,
-        )
-    return outcomes
-
-
 def decide(run: Path | str, constraints: Constraints | None = None) -> dict[str, Any]:
     """Derive `decision.json` from `summary.json`, write it and return it.
 
@@ -237,7 +175,7 @@ def _stated(run: Path, constraints: Constraints | None = None) -> Constraints:
     """Return the constraints, with the study file's where they say nothing."""
     from quantrial.decision import Constraints
 
-    study, _, _ = _frozen(run)
+    study, _, _ = frozen(run)
     return (constraints or Constraints()).over(Constraints(**dict(study.decision)))
 
 
@@ -252,7 +190,7 @@ def decided(run: Path) -> tuple[Study, Mapping[str, Any], dict[str, Any]]:
         constraints = constraints_of(folder.read_document(DECISION, command="decide"))
     else:
         constraints = _stated(run)
-    return _frozen(run)[0], summary, decide_from(summary, constraints)
+    return frozen(run)[0], summary, decide_from(summary, constraints)
 
 
 def report(run: Path | str) -> ReportFiles:
@@ -303,45 +241,6 @@ def _summary(folder: Any) -> Mapping[str, Any]:
         warn(note, RecordWarning, stacklevel=3)
         return analyze(folder.path, methods=str(document["methods"]))
     return document
-
-
-def opened(study: Study | Path | str, base: Path) -> tuple[Study, str, Path]:
-    """Return the study, its text and the folder its relative paths start from."""
-    if isinstance(study, Study):
-        import yaml
-
-        return study, yaml.safe_dump(study.canonical(), sort_keys=False), base
-    path = Path(study)
-    if path.is_dir():
-        return _frozen(path)
-    text = read_study_text(path)
-    return load_study(path), text, path.parent
-
-
-def _frozen(run: Path) -> tuple[Study, str, Path]:
-    """Return the study of a run folder."""
-    from quantrial.running.store import RunFolder
-
-    folder = RunFolder(run)
-    folder.require()
-    text = read_study_text(folder.study_path)
-    return _parsed(text, folder.study_path), text, run / folder.read_manifest().study["base"]
-
-
-@functools.lru_cache(maxsize=4)  # scoring, analysis, decision and report each ask for it
-def _parsed(text: str, path: Path) -> Study:
-    return parse_study(text, path=path)
-
-
-def _refuse_strange_files(folder: Any, study: Study) -> None:
-    expected = {folder.responses_path(task, arm) for task in study.tasks for arm in study.arms}
-    for path in folder.response_files():
-        if path not in expected:
-            raise RecordError(
-                "responses of a task or arm that the study does not have; its tasks are "
-                f"{', '.join(study.tasks)}, its arms {', '.join(study.arms)}",
-                path=path,
-            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+import quantrial
 from importers.fabricated import outcomes, read_rows, write_rows
+from quantrial.errors import RunFolderError
 from quantrial.importers import import_reference
 from quantrial.running.store import RunFolder
 from quantrial.study import load_study
@@ -179,3 +181,18 @@ def test_reference_by_default(published: Path, tmp_path: Path, name: str) -> Non
         (published / f"{task}_fp16.jsonl").unlink()
         write_rows(published / f"{task}_{name}.jsonl", [row | {"arm": name} for row in rows])
     assert import_reference(published, tmp_path / "run").reference == name
+
+
+def test_an_import_without_answers_is_not_told_to_ask(published: Path, tmp_path: Path) -> None:
+    for path in published.glob("extraction_*"):
+        path.unlink()
+    for path in published.glob("mmlu_*"):
+        gone = {"status": "error", "error": "x", "output": ""}
+        write_rows(path, [row | gone for row in read_rows(path)])
+    run = import_reference(published, tmp_path / "run").folder
+    with pytest.raises(RunFolderError) as caught:
+        quantrial.analyze(run)
+    assert str(caught.value) == (
+        f"{run}: what was imported holds no answer (120 ended in a fault); `quantrial import` "
+        "reads other files into a new folder"
+    )

@@ -1,0 +1,127 @@
+"""What follows from a run folder: its study, its scored answers, its summary. It writes nothing."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quantrial.errors import RecordError, RunChangedError, RunFolderError
+from quantrial.study import Study, load_study, parse_study, read_study_text
+from quantrial.study_speed import timed_arms
+
+if TYPE_CHECKING:
+    from quantrial.analysis import TaskOutcomes
+
+
+def opened(study: Study | Path | str, base: Path) -> tuple[Study, str, Path]:
+    """Return the study, its text and the folder its relative paths start from."""
+    if isinstance(study, Study):
+        import yaml
+
+        return study, yaml.safe_dump(study.canonical(), sort_keys=False), base
+    path = Path(study)
+    if path.is_dir():
+        return frozen(path)
+    text = read_study_text(path)
+    return load_study(path), text, path.parent
+
+
+def frozen(run: Path) -> tuple[Study, str, Path]:
+    """Return the study of a run folder."""
+    from quantrial.running.store import RunFolder
+
+    folder = RunFolder(run)
+    folder.require()
+    text = read_study_text(folder.study_path)
+    return _parsed(text, folder.study_path), text, run / folder.read_manifest().study["base"]
+
+
+@functools.lru_cache(maxsize=4)  # scoring, analysis, decision and report each ask for it
+def _parsed(text: str, path: Path) -> Study:
+    return parse_study(text, path=path)
+
+
+def score_run(run: Path) -> dict[str, TaskOutcomes]:
+    """Score every response of a run folder, task by task."""
+    from quantrial.analysis import score_task
+    from quantrial.running.store import RunFolder
+    from quantrial.tasks import make_task
+
+    folder = RunFolder(run)
+    folder.require()
+    study, _, _ = frozen(run)
+    manifest = folder.read_manifest()
+    if not study.is_of(manifest.study["hash"], early=not manifest.design):
+        raise RunChangedError(
+            "study.yaml was edited after the run began; restore it", path=folder.study_path
+        )
+    if missing := study.arms.keys() - manifest.arms.keys():
+        raise RecordError(f"arm {min(missing)!r} is missing", path=run / "manifest.json")
+    items = folder.read_items()
+    if strange := items.keys() - study.tasks.keys():
+        raise RecordError(
+            f"items of task {min(strange)!r}, which the study does not have",
+            path=run / "items.jsonl",
+        )
+    _refuse_strange_files(folder, study)
+    outcomes = {}
+    for name, spec in study.tasks.items():
+        known = {item.id for item in items.get(name, [])}
+        responses = {arm: folder.read_responses(name, arm, known=known) for arm in study.arms}
+        outcomes[name] = score_task(
+            make_task(name, spec),
+            items.get(name, []),
+            responses,
+            cluster=spec.cluster,
+            stratum=spec.stratify,
+        )
+    return outcomes
+
+
+def _refuse_strange_files(folder: Any, study: Study) -> None:
+    expected = {folder.responses_path(task, arm) for task in study.tasks for arm in study.arms}
+    for path in folder.response_files():
+        if path not in expected:
+            raise RecordError(
+                "responses of a task or arm that the study does not have; its tasks are "
+                f"{', '.join(study.tasks)}, its arms {', '.join(study.arms)}",
+                path=path,
+            )
+
+
+def derive_summary(run: Path, *, methods: str | None = None) -> dict[str, Any]:
+    """Derive the summary without writing it."""
+    from quantrial.analysis import summarise
+    from quantrial.running.speed_store import read_speed
+    from quantrial.running.store import RunFolder
+
+    outcomes, folder = score_run(run), RunFolder(run)
+    study, _, _ = frozen(run)
+    if not any(scored.flow.answered for scored in outcomes.values()):
+        faulted = sum(scored.flow.faulted for scored in outcomes.values())
+        raise RunFolderError(_unanswered(run, study, faulted), path=run)
+    document = summarise(
+        study,
+        outcomes,
+        arms=folder.read_manifest().arms,
+        methods=methods or study.analysis.methods,
+        speed_records=read_speed(folder, arms=timed_arms(study)),
+    )
+    return document | {"inputs": folder.hashes()}
+
+
+def _unanswered(run: Path, study: Study, faulted: int) -> str:
+    """Say why there is nothing to analyse, and what would change that."""
+    if any(task.source.type == "imported" for task in study.tasks.values()):
+        why = f" ({faulted:,} ended in a fault)" if faulted else ""
+        return (
+            f"what was imported holds no answer{why}; `quantrial import` reads other files into a "
+            "new folder"
+        )
+    if faulted:
+        return (
+            f"no call was answered, {faulted:,} ended in a fault; "
+            f"`quantrial run {run} --retry-faults` asks them again"
+        )
+    return f"no answer is recorded yet; `quantrial run {run}` asks"
