@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from quantrial.design.draws import Draws
 from quantrial.design.schedule import Call, calls_of, decide
-from quantrial.study_design import Design
+from quantrial.study import Design
 
 ITEMS = {"questions": 500, "sentences": 300}
 LOADS: dict[str, float | None] = {"f16": 10.8, "q8_0": 6.0, "q4_k_m": 5.0}

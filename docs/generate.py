@@ -20,8 +20,10 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from quantrial import study, study_decision, study_design, study_speed
+from quantrial import study
 from quantrial.decision.schema import Decision
+from quantrial.study import constraints, design, sources, speed, tasks
+from quantrial.study import model as whole
 
 DOCS = Path(__file__).parent
 PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -36,8 +38,8 @@ PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("A source of type `hub`", study.HubSource),
     ("The order of calls: `design`", study.Design),
     ("The statistics: `analysis`", study.Analysis),
-    ("The speed phase: `speed`", study_speed.Speed),
-    ("Your constraints: `decision`", study_decision.DecisionPart),
+    ("The speed phase: `speed`", study.Speed),
+    ("Your constraints: `decision`", study.DecisionPart),
 )
 COMMANDS = (
     (),
@@ -81,7 +83,7 @@ def explained(*modules: types.ModuleType) -> None:
         model.model_rebuild(force=True)
 
 
-explained(study_decision, study_design, study_speed, study)
+explained(constraints, design, speed, sources, tasks, whole)
 
 
 def study_file() -> str:

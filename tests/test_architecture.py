@@ -17,7 +17,7 @@ NEVER = {
     "errors.py": {"quantrial"} | SLOW,
     "records.py": {"quantrial.engines", "quantrial.stats", "quantrial.analysis"},
     "units.py": {"quantrial.study", "quantrial.records", "quantrial.cli"} | SLOW,
-    "study.py": {"quantrial.engines", "quantrial.running", "quantrial.stats"},
+    "study": {"quantrial.engines", "quantrial.running", "quantrial.stats"},
     "tasks": {"quantrial.engines", "quantrial.running", "quantrial.stats"},
     "engines": {
         "quantrial.tasks",

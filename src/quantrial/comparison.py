@@ -19,7 +19,6 @@ from quantrial.derived import score_run
 from quantrial.errors import StudyError
 from quantrial.running.speed_store import read_speed
 from quantrial.running.store import RunFolder
-from quantrial.study_speed import timed_arms
 
 if TYPE_CHECKING:
     from quantrial.analysis import TaskOutcomes
@@ -112,7 +111,7 @@ def _labelled(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
 def _open(label: str, path: Path) -> _Run:
     study, summary, decision = decided(path)
     folder = RunFolder(path)
-    timed = Timed(label, study, read_speed(folder, arms=timed_arms(study)))
+    timed = Timed(label, study, read_speed(folder, arms=study.timed_arms))
     return _Run(label, study, summary, decision, folder.read_manifest(), score_run(path), timed)
 
 

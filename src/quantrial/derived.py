@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.errors import RecordError, RunChangedError, RunFolderError
 from quantrial.study import Study, load_study, parse_study, read_study_text
-from quantrial.study_speed import timed_arms
 
 if TYPE_CHECKING:
     from quantrial.analysis import TaskOutcomes
@@ -106,7 +105,7 @@ def derive_summary(run: Path, *, methods: str | None = None) -> dict[str, Any]:
         outcomes,
         arms=folder.read_manifest().arms,
         methods=methods or study.analysis.methods,
-        speed_records=read_speed(folder, arms=timed_arms(study)),
+        speed_records=read_speed(folder, arms=study.timed_arms),
     )
     return document | {"inputs": folder.hashes()}
 

@@ -17,7 +17,6 @@ from quantrial.running.speed_phase import prompt_hash, speed_request
 from quantrial.running.speed_store import read_speed
 from quantrial.running.store import DECISION, SPEED, SUMMARY, RunFolder
 from quantrial.study import load_study
-from quantrial.study_speed import timed_arms
 
 if TYPE_CHECKING:
     from quantrial.study import Study
@@ -144,7 +143,7 @@ def _order_drifts(run: RunFolder, study: Study) -> Iterator[Drift]:
 
 def _speed_drifts(run: RunFolder, study: Study) -> Iterator[Drift]:
     """Check that every arm was shown the prompts that the study gives."""
-    for number, record in enumerate(read_speed(run, arms=timed_arms(study)), start=1):
+    for number, record in enumerate(read_speed(run, arms=study.timed_arms), start=1):
         if record.kind != "measured":
             continue
         request = speed_request(record.shape, record.block, (), seed=study.seed, timeout=1.0)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from quantrial.design.draws import Draws
 from quantrial.design.plan import DISCORDANCES, prospects
 from quantrial.design.schedule import Call, Order, Schedule, calls_of, decide, loads
-from quantrial.study_design import Design
+from quantrial.study import Design
 
 NAMES = st.lists(st.text("abcdefgh", min_size=1), min_size=1, max_size=6, unique=True)
 SCHEDULES: tuple[Schedule, ...] = ("blocked", "round_robin", "sequential")

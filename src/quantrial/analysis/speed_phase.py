@@ -15,13 +15,11 @@ from quantrial.analysis.speed import Sums
 from quantrial.analysis.speed_conditions import conditions, marks
 from quantrial.analysis.speed_measures import BY_NAME, MEASURES, UNITS
 from quantrial.stats import drift, pooled_rate, rate_ratio
-from quantrial.study_speed import timed_arms
 
 if TYPE_CHECKING:
     from quantrial.records import SpeedRecord
     from quantrial.stats import Estimate
-    from quantrial.study import Study
-    from quantrial.study_speed import Speed
+    from quantrial.study import Speed, Study
 
 Cells = dict[str, dict[int, dict[tuple[int, int], "SpeedRecord"]]]  # arm -> block -> shape -> call
 
@@ -55,8 +53,8 @@ def standing(study: Study, records: Sequence[SpeedRecord]) -> Standing:
         raise ValueError("the study has no speed phase")
     phase = Phase(study, spec, records)
     widths = [width for one in phase.aims() if (width := half_width(one)) is not None]
-    blocks = len(phase.complete(timed_arms(study)))
-    expected = (len(timed_arms(study)) - 1) * len(phase.aimed_at)
+    blocks = len(phase.complete(study.timed_arms))
+    expected = (len(study.timed_arms) - 1) * len(phase.aimed_at)
     widest = max(widths) if widths and len(widths) == expected else None
     narrow = expected == 0 or (widest is not None and widest <= spec.precision)
     forecast = spec.blocks
@@ -89,7 +87,7 @@ def speed_phase(study: Study, records: Sequence[SpeedRecord]) -> dict[str, Any] 
     if spec is None:
         return None
     phase, state = Phase(study, spec, records), standing(study, records)
-    candidates = timed_arms(study)[1:]
+    candidates = study.timed_arms[1:]
     document = {
         "status": state.status,
         "precision": spec.precision,
@@ -100,13 +98,13 @@ def speed_phase(study: Study, records: Sequence[SpeedRecord]) -> dict[str, Any] 
         "widest": state.widest,
         "reference": study.reference,
         "measures": UNITS,
-        "arms": {arm: phase.arm(arm) for arm in timed_arms(study)},
+        "arms": {arm: phase.arm(arm) for arm in study.timed_arms},
         "ratios": [one for arm in candidates for one in phase.ratios(arm)],
         "lengths": [phase.length(shape) for shape in phase.shapes],
         "too_long": [list(shape) for shape in spec.shapes if shape in phase.too_long],
         "drift": {
             "measure": phase.aimed_at[0],
-            "arms": {arm: phase.drift_of(arm) for arm in timed_arms(study)},
+            "arms": {arm: phase.drift_of(arm) for arm in study.timed_arms},
             "ratios": {arm: phase.ratio_drift(arm) for arm in candidates},
         },
         "blocks_in_turn": phase.course(),
@@ -117,7 +115,7 @@ def speed_phase(study: Study, records: Sequence[SpeedRecord]) -> dict[str, Any] 
 
 def decode_sums(study: Study, records: Sequence[SpeedRecord], arms: Sequence[str]) -> Sums | None:
     """Add up decoded tokens and seconds by block, a column an arm; None where not all is known."""
-    if study.speed is None or not set(arms) <= set(timed_arms(study)):
+    if study.speed is None or not set(arms) <= set(study.timed_arms):
         return None
     found = Phase(study, study.speed, records).sums("decode", arms)
     if found is None:
@@ -138,7 +136,7 @@ class Phase:
         measured = [r for r in records if r.kind == "measured"]
         self.too_long = {r.shape for r in measured if r.status == "context_overflow"}
         self.shapes = [shape for shape in spec.shapes if shape not in self.too_long]
-        self.cells: Cells = {arm: {} for arm in timed_arms(study)}
+        self.cells: Cells = {arm: {} for arm in study.timed_arms}
         for record in measured:
             if record.status == "ok" and record.shape in self.shapes:
                 self.cells[record.arm].setdefault(record.block, {})[record.shape] = record
@@ -203,7 +201,7 @@ class Phase:
         found = [
             self.ratio(measure, arm)
             for measure in self.aimed_at
-            for arm in timed_arms(self.study)[1:]
+            for arm in self.study.timed_arms[1:]
         ]
         return [one for one in found if one is not None]
 
@@ -286,7 +284,7 @@ class Phase:
         return {
             "prompt_length": shape[0],
             "output_length": shape[1],
-            "arms": {arm: self._at(arm, shape) for arm in timed_arms(self.study)},
+            "arms": {arm: self._at(arm, shape) for arm in self.study.timed_arms},
         }
 
     def _at(self, arm: str, shape: tuple[int, int]) -> dict[str, Any]:
@@ -321,7 +319,7 @@ class Phase:
         """
         found = []
         measure = BY_NAME[self.aimed_at[0]]
-        for arm in timed_arms(self.study):
+        for arm in self.study.timed_arms:
             sums = self.sums(measure.name, [arm])
             if sums is None:
                 continue

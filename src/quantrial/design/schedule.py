@@ -15,7 +15,7 @@ from quantrial.design.draws import Draws
 from quantrial.design.orders import balanced_orders
 
 if TYPE_CHECKING:
-    from quantrial.study_design import Design
+    from quantrial.study import Design
 
 Schedule = Literal["blocked", "round_robin", "sequential"]
 

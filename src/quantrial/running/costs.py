@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from quantrial.design.plan import Tokens
 from quantrial.errors import StudyError
 from quantrial.running.memory import Memory, memory_of
-from quantrial.study_speed import timed_arms
 
 if TYPE_CHECKING:
     from quantrial.design.schedule import Call
@@ -67,7 +66,7 @@ _OF_SPEED = {
 
 def speed_limits(study: Study, engines: Mapping[str, Engine]) -> Iterator[str]:
     """Say what the speed phase would ask of each arm and its engine cannot do."""
-    for arm in timed_arms(study) if study.speed else ():
+    for arm in study.timed_arms if study.speed else ():
         unable = [said for able, said in _OF_SPEED.items() if able not in engines[arm].abilities]
         if unable:
             yield f"speed phase: {arm} cannot be asked for {'; nor for '.join(unable)}"

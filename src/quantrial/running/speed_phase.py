@@ -26,13 +26,11 @@ from quantrial.running.memory import memory_of
 from quantrial.running.progress import Listener, Progress
 from quantrial.running.speed_store import appending, read_speed
 from quantrial.running.store import RunFolder
-from quantrial.study_speed import timed_arms
 
 if TYPE_CHECKING:
     from quantrial.analysis.speed_phase import Standing
     from quantrial.engines.base import Engine
-    from quantrial.study import Study
-    from quantrial.study_speed import Speed
+    from quantrial.study import Speed, Study
 
 Judge = Callable[[Sequence[SpeedRecord]], "Standing"]
 
@@ -98,14 +96,14 @@ def measure_speed(
     run.require()
     refuse_foreign(study, run)
     with run.locked():
-        records = read_speed(run, arms=timed_arms(study))
+        records = read_speed(run, arms=study.timed_arms)
         standing = judge(records)
         if standing.status != "unfinished":
             return _result(standing, study.speed, asked=0)
         with opened_engines(study, base=base) as engines, appending(run) as append:
             arms = arm_records(study, engines)
             refuse_changed_arms(run, run.read_manifest(), arms)
-            timed = {name: arms[name] for name in timed_arms(study)}
+            timed = {name: arms[name] for name in study.timed_arms}
             together = memory_of(timed, available_memory()).together is not False
             phase = _Phase(study, study.speed, engines, append, bench or Bench())
             phase.recall(records)
@@ -165,7 +163,7 @@ class _Phase:
         self.append = append
         self.clock = bench.clock
         self.machine = bench.machine
-        self.arms = timed_arms(study)
+        self.arms = study.timed_arms
         self.records: list[SpeedRecord] = []
         self.attempts: Counter[_Key] = Counter()
         self.measured: set[_Key] = set()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from quantrial.study.part import Part
 
 
-class Design(BaseModel):
+class Design(Part):
     """The order of calls."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     schedule: Literal["auto", "blocked", "round_robin", "sequential"] = "auto"
     """`auto`: blocks of one item where all arms fit in memory together, else few large blocks.

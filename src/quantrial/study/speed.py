@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
-if TYPE_CHECKING:
-    from quantrial.study import Study
+from quantrial.study.part import Part
 
 Length = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
-class Speed(BaseModel):
+class Speed(Part):
     """The speed phase: fixed prompts, one call at a time, arms in turn, block after block.
 
     Left out, speed is read off the timings of the answers, and the report says so.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     prompt_tokens: tuple[Length, ...] = (128, 512)
     """Lengths of the prompts, about; what counts is what the engine says."""
@@ -50,9 +47,3 @@ class Speed(BaseModel):
     def shapes(self) -> tuple[tuple[int, int], ...]:
         """Every prompt length with every output length."""
         return tuple((prompt, out) for prompt in self.prompt_tokens for out in self.output_tokens)
-
-
-def timed_arms(study: Study) -> tuple[str, ...]:
-    """Name the arms whose speed is measured: all but controls, the reference first."""
-    arms = [study.reference, *(name for name in study.arms if name != study.reference)]
-    return tuple(name for name in arms if not study.arms[name].control)

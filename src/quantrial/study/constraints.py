@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
+from quantrial.study.part import Part
 from quantrial.units import parse_bytes, parse_fraction, parse_price, parse_seconds
 
 
@@ -23,13 +24,11 @@ Loss = Annotated[float, _quantity(parse_fraction), Field(gt=0, lt=1)]
 Price = Annotated[float, _quantity(parse_price), Field(ge=0)]
 
 
-class DecisionPart(BaseModel):
+class DecisionPart(Part):
     """What you cannot give up, and what things cost; `quantrial decide` takes the same as options.
 
     Prices are in any one currency.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     max_memory: Annotated[int, _quantity(parse_bytes, int), Field(gt=0)] | None = None
     """Most memory the weights may take: `8GB`, `500MiB`, or a number of bytes."""

@@ -1,0 +1,45 @@
+"""The study: one experiment, described by one file.
+
+    study.yaml ── reading ──▶ Study: arms, tasks (sources), design, analysis, speed, decision
+
+Every key is a field of a model here; `docs/study-file.md` and `docs/study.schema.json` are
+generated from them, so the help an editor gives is the help you read here.
+"""
+
+from quantrial.study.constraints import DecisionPart
+from quantrial.study.design import Design
+from quantrial.study.model import Analysis, Arm, Study
+from quantrial.study.reading import load_study, parse_study, read_study_text
+from quantrial.study.sources import (
+    BundledSource,
+    ConllSource,
+    HubSource,
+    ImportedSource,
+    JsonlSource,
+    MmluSource,
+    Source,
+)
+from quantrial.study.speed import Speed
+from quantrial.study.tasks import ChoiceTask, SpansTask, Task
+
+__all__ = [
+    "Analysis",
+    "Arm",
+    "BundledSource",
+    "ChoiceTask",
+    "ConllSource",
+    "DecisionPart",
+    "Design",
+    "HubSource",
+    "ImportedSource",
+    "JsonlSource",
+    "MmluSource",
+    "Source",
+    "SpansTask",
+    "Speed",
+    "Study",
+    "Task",
+    "load_study",
+    "parse_study",
+    "read_study_text",
+]

@@ -1,0 +1,142 @@
+"""The study as one object: its arms, its tasks, and what counts as the same."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from quantrial.endpoints import ENDPOINTS, check_failure_modes
+from quantrial.records import sha256_of
+from quantrial.study.constraints import DecisionPart
+from quantrial.study.design import Design
+from quantrial.study.part import Name, Part
+from quantrial.study.speed import Speed
+from quantrial.study.tasks import Task
+
+Quantization = Literal["F16", "Q8_0", "Q5_0", "Q4_0"]
+
+
+class Arm(Part):
+    """One artifact under test: an engine, a model reference, options."""
+
+    engine: str = "llamacpp"
+    """Which engine answers: `llamacpp` (embedded), `openai` (a server), `scripted` (for tests)."""
+    model: str
+    """A path, `hf://org/repo/file.gguf`, `package://package/file.gguf`, or one the engine knows."""
+    quantize: Quantization | None = None
+    """Make the arm's file from `model`: dequantize it and write this type (embedded engine)."""
+    degrade: Literal["round_3bit"] | None = None
+    """Damage the weights on purpose before writing them, for a positive control."""
+    control: Literal["positive"] | None = None
+    """`positive`: this arm shows that the trial can find harm. It is never recommended."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Options of the engine. `llamacpp`: `context`, `threads`, `batch`, `gpu_layers`, `slots`."""
+
+
+class Analysis(Part):
+    """How responses become findings."""
+
+    methods: Literal["calibrated", "classic"] = "calibrated"
+    """Which set of statistics: `calibrated`, or `classic` to reproduce published practice."""
+    resamples: int = Field(default=10_000, ge=100, le=1_000_000)
+    """Bootstrap and permutation draws."""
+    declared_failure_modes: tuple[str, ...] = ()
+    """Failure modes to be tested from the start; the others are reported as exploratory."""
+
+    @field_validator("declared_failure_modes")
+    @classmethod
+    def _of_known_names(cls, declared: tuple[str, ...]) -> tuple[str, ...]:
+        check_failure_modes(declared)
+        return declared
+
+
+class Study(Part):
+    """One experiment: arms, tasks, and what counts as the same."""
+
+    study: Name
+    """The study's name; its run folder is called after it."""
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Everything that is drawn follows from it."""
+    reference: str
+    """The arm that the others are compared with."""
+    margin: float = Field(default=0.01, gt=0, lt=1)
+    """The largest loss that still counts as practically the same, as a fraction."""
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    """The error rate of each test; intervals have confidence 1 - alpha."""
+    notes: tuple[str, ...] = ()
+    """Sentences about this study that the report prints as they are."""
+    arms: dict[Name, Arm]
+    """The artifacts under test, by name."""
+    tasks: dict[Name, Task]
+    """What they are asked, by name."""
+    design: Design = Design.model_construct()
+    """The order of calls."""
+    analysis: Analysis = Analysis.model_construct()
+    """How responses become findings."""
+    speed: Speed | None = None
+    """The speed phase; left out, speed is read off the timings of the answers."""
+    decision: DecisionPart = DecisionPart.model_construct()
+    """What you cannot give up, and what things cost."""
+
+    @field_validator("arms")
+    @classmethod
+    def _two_arms(cls, arms: dict[str, Arm]) -> dict[str, Arm]:
+        if len(arms) < 2:
+            raise ValueError("a comparison needs at least two arms: the reference and a candidate")
+        return arms
+
+    @field_validator("tasks")
+    @classmethod
+    def _a_task(cls, tasks: dict[str, Task]) -> dict[str, Task]:
+        if not tasks:
+            raise ValueError("at least one task is needed")
+        return tasks
+
+    @model_validator(mode="after")
+    def _reference_is_an_arm(self) -> Study:
+        if self.reference not in self.arms:
+            raise ValueError(
+                f"reference is {self.reference!r}, which is not among the arms: "
+                f"{', '.join(self.arms)}"
+            )
+        if self.arms[self.reference].control:
+            raise ValueError(f"reference {self.reference!r} cannot be a control arm")
+        return self
+
+    @property
+    def timed_arms(self) -> tuple[str, ...]:
+        """The arms whose speed is measured: all but controls, the reference first."""
+        arms = [self.reference, *(name for name in self.arms if name != self.reference)]
+        return tuple(name for name in arms if not self.arms[name].control)
+
+    def margin_of(self, task: str, endpoint: str | None = None) -> float:
+        """Return the margin that holds for an endpoint of a task, by default its primary one.
+
+        The endpoint's own, or the task's, or the study's.
+        """
+        spec = self.tasks[task]
+        own = spec.margins.get(endpoint or ENDPOINTS[spec.kind][0], spec.margin)
+        return self.margin if own is None else own
+
+    def canonical(self) -> dict[str, Any]:
+        """Return what the study says as plain JSON values, without what is the default anyway.
+
+        A later version with a new optional key therefore gives an old study the same hash.
+        """
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the canonical study: what decides whether a run folder belongs to it."""
+        return sha256_of(self.canonical())
+
+    def is_of(self, digest: str, *, early: bool) -> bool:
+        """Whether a recorded hash is that of this study.
+
+        `early`: it is from before orders were recorded, when `round_robin` was the default.
+        """
+        if digest == self.hash or not early or self.design.schedule != "round_robin":
+            return digest == self.hash
+        unsaid = self.design.model_copy(update={"schedule": "auto"})
+        return digest == self.model_copy(update={"design": unsaid}).hash

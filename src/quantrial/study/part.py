@@ -1,0 +1,16 @@
+"""What every part of a study file has in common."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+Name = Annotated[str, Field(pattern=NAME, max_length=64)]
+
+
+class Part(BaseModel):
+    """A mapping of known keys: it cannot be changed, and refuses what it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)

@@ -1,0 +1,86 @@
+"""The part `source:` of a task: where its items come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from quantrial.study.part import Part
+
+
+class BundledSource(Part):
+    """The items that come with quantrial; needs no files and no network."""
+
+    type: Literal["bundled"]
+
+
+class MmluSource(Part):
+    """A folder of MMLU CSV files, `<subject>_<split>.csv`.
+
+    With a header and the answer's index, or without one and the answer's letter.
+    """
+
+    type: Literal["mmlu_csv"]
+    path: Path
+    """Folder that holds the files (directly, or in `test/` and `dev/`)."""
+    subjects: tuple[str, ...] | None = None
+    """Which subjects; all of the folder by default."""
+    split: str = "test"
+    """Which split is asked."""
+
+
+class ConllSource(Part):
+    """A file of CoNLL columns: a token and its tag a line, a blank line between sentences."""
+
+    type: Literal["conll"]
+    path: Path
+    """The file. Two columns (token, tag) or four (CoNLL-2003); `-DOCSTART-` lines are skipped."""
+    dev: Path | None = None
+    """A file of the same form that the examples of `shots` are taken from."""
+
+
+class JsonlSource(Part):
+    """One's own items, a JSON object a line.
+
+    choice: `question`, `options` (2 to 10 texts), `answer` (index or letter). spans: `text`,
+    `entities` (pairs of text and type). Any other key with a text or number is metadata: a stratum
+    or cluster.
+    """
+
+    type: Literal["jsonl"]
+    path: Path
+    """The file."""
+    dev: Path | None = None
+    """A file of the same form that the examples of `shots` are taken from."""
+
+
+class HubSource(Part):
+    """A data set of the Hugging Face hub, or a local folder in its layout; the extra `hub`."""
+
+    type: Literal["hub"]
+    repo: str
+    """`cais/mmlu`, a CoNLL-2003 in parquet form, or a local folder."""
+    revision: str | None = None
+    """The commit to read; pin it. Without one, the newest is resolved and recorded."""
+    config: str | None = None
+    """The configuration, such as `all`."""
+    split: str = "test"
+    """Which split is asked."""
+    dev_split: str | None = None
+    """The split that the examples of `shots` are taken from."""
+
+
+class ImportedSource(Part):
+    """Answers that another program collected, read by `quantrial import`; nothing is asked."""
+
+    type: Literal["imported"]
+    layout: Literal["reference"] = "reference"
+    """The layout the answers were read from."""
+
+
+Source = Annotated[
+    BundledSource | MmluSource | ConllSource | JsonlSource | HubSource | ImportedSource,
+    Field(discriminator="type"),
+]

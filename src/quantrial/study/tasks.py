@@ -1,0 +1,81 @@
+"""The part `tasks:` of a study file: what the arms are asked, and how it is scored."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, field_validator, model_validator
+
+from quantrial.endpoints import check_margins
+from quantrial.study.part import Part
+from quantrial.study.sources import Source
+
+
+class _TaskBase(Part):
+    workload: str
+    """The class of work this task stands for, such as `reasoning` or `extraction`."""
+    source: Source
+    """Where the items come from."""
+    sample: int | None = Field(default=None, ge=1)
+    """How many items to draw; all by default."""
+    stratify: str | None = None
+    """Metadata key whose values get equal shares of the sample (`subject`, for one); `calibrated`
+    then speaks of these very groups: the variance between them is no error."""
+    cluster: str | None = None
+    """Metadata key of the random groups that items came from; what is said holds for groups like
+    these: `calibrated` claims nothing below five of them, `classic` resamples whole groups."""
+    margin: float | None = Field(default=None, gt=0, lt=1)
+    """The largest loss that still counts as practically the same; the study's by default."""
+    margins: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=dict)
+    """Margins of single endpoints or failure modes, such as `{recall: 0.03}`, before `margin`."""
+    shots: int = Field(default=0, ge=0, le=32)
+    """How many solved examples stand before each item."""
+    system: str | None = None
+    """The system message (chat) or first line (completion); the task kind's own by default."""
+    timeout: float = Field(default=120.0, gt=0)
+    """Seconds after which a call counts as a fault."""
+
+    @field_validator("margins")
+    @classmethod
+    def _of_known_endpoints(cls, margins: dict[str, float]) -> dict[str, float]:
+        check_margins(get_args(cls.model_fields["kind"].annotation)[0], margins)
+        return margins
+
+
+class ChoiceTask(_TaskBase):
+    """Multiple choice: one of 2 to 10 options."""
+
+    kind: Literal["choice"]
+    answer_mode: Literal["letter", "option"] = "letter"
+    """`letter`: options are listed, a letter answers. `option`: decoding is held to their texts."""
+    scoring: Literal["answer_letter", "first_letter"] = "answer_letter"
+    """How a letter is read from the text (letter mode)."""
+    prompt_format: Literal["chat", "completion"] = "chat"
+    """`chat` uses the model's template, `completion` continues plain text."""
+    max_tokens: int = Field(default=16, ge=1)
+    """Longest answer. Option mode has room for the longest option whatever is said here."""
+
+    @model_validator(mode="after")
+    def _option_mode_continues(self) -> ChoiceTask:
+        if self.answer_mode == "option" and self.prompt_format == "chat":
+            raise ValueError(
+                "answer_mode 'option' continues plain text: set prompt_format to 'completion'"
+            )
+        return self
+
+
+class SpansTask(_TaskBase):
+    """Named entities: a JSON array of text and type."""
+
+    kind: Literal["spans"]
+    types: tuple[str, ...] | None = None
+    """Entity types asked for; gold of other types is left out. All that occur by default."""
+    prompt_format: Literal["chat", "completion"] = "chat"
+    """`chat` uses the model's template, `completion` continues plain text."""
+    constrained: bool = False
+    """Hold decoding to a JSON array of text and type; an engine that cannot is refused."""
+    max_tokens: int = Field(default=256, ge=1)
+    """Longest answer."""
+
+
+Task = Annotated[ChoiceTask | SpansTask, Field(discriminator="kind")]
