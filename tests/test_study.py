@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from quantrial.endpoints import ENDPOINTS
@@ -271,6 +271,7 @@ def test_hints_do_not_stumble_over_names_that_are_also_keys(name: str) -> None:
 
 
 @given(st.dictionaries(st.sampled_from([*Study.model_fields, "x"]), JSON))
+@example({"arms": {"\n": None}})
 def test_property_any_mapping_is_a_study_or_one_line(data: dict[str, Any]) -> None:
     import yaml
 

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from quantrial.inert import clean
+
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
@@ -27,7 +29,8 @@ def explain(error: ErrorDetails, valid_keys: Callable[[list[str]], list[str]]) -
         error: as pydantic reports it.
         valid_keys: names the keys that may stand where the last part of a location stands.
     """
-    location = [str(part) for part in error["loc"] if part != "[key]"]
+    # a key is as the file has it, of several lines perhaps; a problem is told in one
+    location = [clean(str(part)) for part in error["loc"] if part != "[key]"]
     kind, given = error["type"], error.get("input")
     # a discriminated union puts its tag into the location; the file has no such key
     shown = [part for i, part in enumerate(location) if not _is_tag(location, i)]
