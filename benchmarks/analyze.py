@@ -43,15 +43,15 @@ QUESTIONS, SUBJECTS, SENTENCES = 500, 10, 300
 _WORK = """
 import sys
 from pathlib import Path
-from quantrial import commands
+from quantrial.commands import derived, results
 from quantrial.reporting import answers, view
 from quantrial.running.store import RunFolder
 run = Path(sys.argv[1])
-commands.analyze(run, methods=sys.argv[2])
+results.analyze(run, methods=sys.argv[2])
 analysed = time.process_time()
-study, summary, decision = commands.decided(run)
+study, summary, decision = results.decided(run)
 view.build_view(study, summary, decision, RunFolder(run).read_manifest())
-answers.answers(commands.score_run(run), summary["reference"])
+answers.answers(derived.score_run(run), summary["reference"])
 """
 _CHILD = f"""
 import time

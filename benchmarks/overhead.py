@@ -28,7 +28,7 @@ from typing import Any
 
 import yaml
 
-from quantrial.commands import preset_text
+from quantrial.commands.studies import preset_text
 from quantrial.design.schedule import Call, Order
 from quantrial.engines.base import Engine, Message, Request
 from quantrial.engines.llamacpp import LlamaCppEngine

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import yaml
 
-from quantrial.commands import preset_text
+from quantrial.commands.studies import preset_text
 from quantrial.engines import Engine, Reply, Request, make_engine
 from quantrial.running.asking import request_for
 from quantrial.running.prepare import prepare

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,27 @@ def test_engines_do_not_know_each_other() -> None:
         for module in imports(SOURCE / "engines" / f"{name}.py"):
             others = {f"quantrial.engines.{other}" for other in engines - {name}}
             assert module not in others, f"{name} imports {module}"
+
+
+def test_only_the_command_line_is_built_on_the_commands() -> None:
+    above = ("commands", "cli")
+    for path in SOURCE.rglob("*.py"):
+        if path.relative_to(SOURCE).parts[0] not in above:
+            found = {m for m in imports(path) if m.split(".")[1:2] in ([one] for one in above)}
+            assert not found or path.name == "__main__.py", f"{path} imports {found}"
+
+
+def test_no_file_imports_itself_in_a_circle() -> None:
+    files = {}
+    for path in SOURCE.rglob("*.py"):
+        parts = ("quantrial", *path.relative_to(SOURCE).with_suffix("").parts)
+        files[".".join(parts).removesuffix(".__init__")] = path
+    graph = {}
+    for name, path in files.items():
+        found = (imports(path) & files.keys()) - {name}
+        # `from quantrial.cli import consent` is an import of the file, not of the folder's contract
+        graph[name] = {m for m in found if not any(one.startswith(m + ".") for one in found)}
+    tuple(graphlib.TopologicalSorter(graph).static_order())  # names a circle that it meets
 
 
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.name))

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 import quantrial
-from quantrial.commands import preset_text
-from quantrial.derived import derive_summary
+from quantrial.commands.derived import derive_summary
+from quantrial.commands.studies import preset_text
 from studies import read_lines
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "demo"

@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from quantrial.cli.power import curve_lines
+from quantrial.commands.power_study import Assumptions, PowerStudy, power
 from quantrial.design.forecast import Ask, Rates, Spread, forecast
 from quantrial.errors import RecordError, RunFolderError, StudyError
-from quantrial.power_study import Assumptions, PowerStudy, power
 from quantrial.stats import items_for_flips
 from studies import write_study
 from test_cli import ok, quantrial_

@@ -93,9 +93,9 @@ def numbers(document: object, path: tuple[str | int, ...] = ()) -> Iterator[tupl
 
 @pytest.mark.parametrize("name", ["summary.json", "decision.json"])
 def test_any_single_edited_number_is_named_by_its_key(run: Path, name: str) -> None:
+    from quantrial.commands.derived import derive_summary
+    from quantrial.commands.verification import document_drifts
     from quantrial.decision import decide_from
-    from quantrial.derived import derive_summary
-    from quantrial.verification import document_drifts
 
     recorded = json.loads((run / name).read_text())
     summary = derive_summary(run)

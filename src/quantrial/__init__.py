@@ -26,22 +26,13 @@ os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from quantrial.commands import (
-        analyze,
-        decide,
-        demo,
-        import_reference,
-        init,
-        plan,
-        report,
-        run,
-        verify,
-    )
-    from quantrial.comparison import compare
+    from quantrial.commands.comparison import compare
+    from quantrial.commands.outputs import export, verify_document
+    from quantrial.commands.power_study import Assumptions, power
+    from quantrial.commands.results import analyze, decide, report, verify
+    from quantrial.commands.studies import demo, import_reference, init, plan, run
     from quantrial.decision import Constraints
     from quantrial.errors import QuantrialError, QuantrialWarning
-    from quantrial.outputs import export, verify_document
-    from quantrial.power_study import Assumptions, power
     from quantrial.study import Study, load_study
 
 __all__ = [
@@ -68,29 +59,25 @@ __all__ = [
 ]
 
 # Loaded on first use, so that `import quantrial` costs nothing.
-_HOMES = {
-    "Assumptions": "power_study",
-    "Constraints": "decision",
-    "QuantrialError": "errors",
-    "QuantrialWarning": "errors",
-    "Study": "study",
-    "load_study": "study",
-    "power": "power_study",
-    "compare": "comparison",
-    "export": "outputs",
-    "verify_document": "outputs",
-} | dict.fromkeys(
-    ("analyze", "decide", "demo", "import_reference", "init", "plan", "report", "run", "verify"),
-    "commands",
-)
+_HOMES: dict[str, tuple[str, ...]] = {
+    "commands.comparison": ("compare",),
+    "commands.outputs": ("export", "verify_document"),
+    "commands.power_study": ("Assumptions", "power"),
+    "commands.results": ("analyze", "decide", "report", "verify"),
+    "commands.studies": ("demo", "import_reference", "init", "plan", "run"),
+    "decision": ("Constraints",),
+    "errors": ("QuantrialError", "QuantrialWarning"),
+    "study": ("Study", "load_study"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    home = next((home for home, names in _HOMES.items() if name in names), None)
+    if home is None:
         raise AttributeError(f"module 'quantrial' has no attribute {name!r}")
     import importlib
 
-    value = getattr(importlib.import_module(f"quantrial.{_HOMES[name]}"), name)
+    value = getattr(importlib.import_module(f"quantrial.{home}"), name)
     globals()[name] = value
     return value
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from quantrial import provision
 from quantrial.cli import main
+from quantrial.commands import provision
 from quantrial.engines import ollama_registry
 from quantrial.engines.ollama_registry import registry_bytes
 from servers.ollama import Model, OllamaServer

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quantrial import provision
 from quantrial.assay import arm_checks
 from quantrial.cli import main
+from quantrial.commands import provision
 from quantrial.engines import Request
 from quantrial.engines.cache import file_sha256
 from quantrial.engines.gguf_file import read_header

@@ -8,10 +8,10 @@ import pytest
 
 import quantrial
 from benches import Hall, Room
+from quantrial.commands.verification import verify_run
 from quantrial.decision import decide_from
 from quantrial.reporting import render_documents
 from quantrial.running.store import RunFolder
-from quantrial.verification import verify_run
 from reporting.trials import Trial, markdown_tables
 
 

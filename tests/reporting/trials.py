@@ -13,8 +13,8 @@ from typing import Any
 import quantrial
 from quantrial.analysis import TaskOutcomes
 from quantrial.analysis.tradeoffs import tradeoffs
+from quantrial.commands.derived import score_run
 from quantrial.decision import decide_from
-from quantrial.derived import score_run
 from quantrial.records import Manifest, manifest_from_json
 from quantrial.reporting import render_documents
 from quantrial.study import Study, load_study

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 import quantrial
-from quantrial.commands import preset_text
+from quantrial.commands.studies import preset_text
 from running.forks import Forks, wait_until
 from servers.faulty import Answer, Call, FaultyServer, Say, openai_answer
 from studies import arm, read_lines, write_study

@@ -44,7 +44,7 @@ def fetch_missing(study: Path, *, yes: bool) -> None:
     Raises:
         ConsentError: it was not agreed to.
     """
-    from quantrial import provision
+    from quantrial.commands import provision
 
     if missing := provision.missing(study):
         _agree(missing, yes=yes)
@@ -57,7 +57,7 @@ def fetch_missing_file(model: str, *, yes: bool) -> None:
     Raises:
         ConsentError: it was not agreed to.
     """
-    from quantrial import provision
+    from quantrial.commands import provision
 
     if missing := provision.missing_file(model):
         _agree(missing, yes=yes)

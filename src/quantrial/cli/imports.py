@@ -33,11 +33,11 @@ def import_reference(
     as_json: Json = False,
 ) -> None:
     """Read the layout of published studies: one JSONL file a task and arm."""
-    from quantrial import commands
     from quantrial.cli import show
+    from quantrial.commands import studies
     from quantrial.importers import ImportOptions
 
-    found = commands.import_reference(
+    found = studies.import_reference(
         directory,
         out,
         reference=reference,

@@ -14,8 +14,8 @@ from quantrial.cli.terminal import line, paragraph, table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from quantrial.commands.power_study import PowerStudy, Scenario
     from quantrial.design.forecast import Answer, CurvePoint, Forecast
-    from quantrial.power_study import PowerStudy, Scenario
 
 _QUESTIONS = {
     "difference": "a difference",
@@ -85,8 +85,8 @@ def power(  # noqa: PLR0913 - each parameter is an option of the command
     And what a number of items would show: from rates of flips (--harmful with --beneficial, or
     --discordance), a paired spread (--sd), or an earlier run (--from).
     """
-    from quantrial import power_study
     from quantrial.cli import show
+    from quantrial.commands import power_study
     from quantrial.reporting.power_chart import check_plot, write_power_chart
 
     if plot is not None:

@@ -33,9 +33,9 @@ def quantize(
     Prints the lines for the study file. F16, Q8_0, Q5_0 and Q4_0 are written here, other types by
     llama-quantize on the PATH or by the extra `quantize`.
     """
-    from quantrial import provision
     from quantrial.cli import show
     from quantrial.cli.consent import fetch_missing_file
+    from quantrial.commands import provision
     from quantrial.errors import StudyError
 
     types = [*(to or ()), *(more or ())]

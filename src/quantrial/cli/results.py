@@ -31,10 +31,10 @@ def analyze(
 
     Estimates, contrasts, equivalence, failure modes, speed.
     """
-    from quantrial import commands
     from quantrial.cli import show, tell
+    from quantrial.commands import results
 
-    summary = commands.analyze(run, methods=methods)
+    summary = results.analyze(run, methods=methods)
     show.document(summary) if as_json else tell.summary(summary, run, primary_only=not everything)
 
 
@@ -89,8 +89,9 @@ def decide(  # noqa: PLR0913 - each parameter is an option of the command
     Under your own constraints, if you state any here or in the study file. Writes decision.json;
     every sentence names its findings.
     """
-    from quantrial import commands, units
+    from quantrial import units
     from quantrial.cli import show, tell
+    from quantrial.commands import results
     from quantrial.decision import Constraints
 
     common, by_task = units.parse_named(tolerate or (), "--tolerate", units.parse_fraction)
@@ -108,7 +109,7 @@ def decide(  # noqa: PLR0913 - each parameter is an option of the command
         cost_per_hour_by=by_arm,
         error_cost=None if error_cost is None else units.parse_price(error_cost, "--error-cost"),
     )
-    decision = commands.decide(run, constraints)
+    decision = results.decide(run, constraints)
     show.document(decision) if as_json else tell.decision(decision)
     if require_pick and not _has_pick(decision):
         sys.exit(1)
@@ -142,11 +143,11 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write report.md, report.html and plots."""
-    from quantrial import commands, outputs
     from quantrial.cli import show, tell
+    from quantrial.commands import outputs, results
 
     if terminal and not as_json:
-        _, summary, decision = commands.decided(run)
+        _, summary, decision = results.decided(run)
         tell.report(summary, decision)
         return
     if form is not None:
@@ -155,7 +156,7 @@ def report(
         return
     if out is not None:
         raise typer.BadParameter("--out: for --format")
-    files = commands.report(run)
+    files = results.report(run)
     show.document(files) if as_json else show.report(files)
 
 
@@ -208,8 +209,8 @@ def verify(
     From the responses to the report; exit 1 names the file and key of each drift. With --document,
     numbers marked in Markdown files are checked instead; exit 1 names line and key.
     """
-    from quantrial import commands, outputs
     from quantrial.cli import show
+    from quantrial.commands import outputs, results
 
     if document:
         checks = [
@@ -223,7 +224,7 @@ def verify(
         needed = "RUN: a run folder is needed" if run is None else "--run, --write: for --document"
         raise typer.BadParameter(needed)
     try:
-        found = commands.verify(run)
+        found = results.verify(run)
     except (RecordError, RunChangedError) as exc:
         fail(exc, 1)  # what is recorded cannot be what was: the thing checked does not hold
     show.document(found) if as_json else show.verification(found)

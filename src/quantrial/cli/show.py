@@ -15,13 +15,13 @@ from quantrial.cli.terminal import line, paragraph, table, text
 from quantrial.inert import in_json
 
 if TYPE_CHECKING:
-    from quantrial.commands import DemoResult
+    from quantrial.commands.studies import DemoResult
+    from quantrial.commands.verification import Verification
     from quantrial.design.plan import Plan, TaskPlan
     from quantrial.importers import ImportReport
     from quantrial.marking import DocumentCheck
     from quantrial.reporting import ReportFiles
     from quantrial.running.runner import RunResult
-    from quantrial.verification import Verification
 
 
 def document(value: Any) -> None:

@@ -33,9 +33,9 @@ def init(
     as_json: Json = False,
 ) -> None:
     """Write a study file to start from."""
-    from quantrial import commands
+    from quantrial.commands import studies
 
-    written = commands.init(path, preset=preset)
+    written = studies.init(path, preset=preset)
     if as_json:
         from quantrial.cli import show
 
@@ -63,13 +63,13 @@ def plan(
     difference: before anything is spent. Offers to fetch models that are not there. Exit 1 when an
     arm does not fit in memory.
     """
-    from quantrial import commands
     from quantrial.cli import show
     from quantrial.cli.consent import fetch_missing
+    from quantrial.commands import studies
 
     fetch_missing(study, yes=yes)
     tell = (lambda said: line(said, error=True)) if sys.stderr.isatty() else None
-    found = commands.plan(study, probe=probe, tell=tell)
+    found = studies.plan(study, probe=probe, tell=tell)
     show.document(found) if as_json else show.plan(found)
     if not found.fits:
         sys.exit(1)
@@ -102,10 +102,10 @@ def run(
     Safe to kill and start again: the same command, or the run folder as its argument, goes on where
     it stopped. Asks before it downloads a model; and after a minute, if it will take over an hour.
     """
-    from quantrial import commands
     from quantrial.cli import consent, show
     from quantrial.cli.progress import listening
     from quantrial.cli.scores import InterimScores
+    from quantrial.commands import studies
     from quantrial.errors import ConsentError
     from quantrial.study import load_study
 
@@ -118,7 +118,7 @@ def run(
         try:
             with _resumable(), listening(scorer) as listener:
                 watching = listener if yes else consent.impatient(listener)
-                result = commands.run(
+                result = studies.run(
                     study,
                     out=out,
                     retry_faults=retry_faults,
@@ -143,12 +143,12 @@ def demo(
 
     No server, no account; a few minutes.
     """
-    from quantrial import commands
     from quantrial.cli import show
     from quantrial.cli.progress import listening
+    from quantrial.commands import studies
 
     if not as_json:
         show.demo_opening(out)
     with _resumable(), listening() as listener:
-        result = commands.demo(out, listener=listener)
+        result = studies.demo(out, listener=listener)
     show.document(result) if as_json else show.demo_closing(result)

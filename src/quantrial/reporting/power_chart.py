@@ -11,7 +11,7 @@ from quantrial.reporting.charts import to_png
 from quantrial.reporting.formatting import clean, percent, plural
 
 if TYPE_CHECKING:
-    from quantrial.power_study import PowerStudy, Scenario
+    from quantrial.commands.power_study import PowerStudy, Scenario
 
 SUFFIXES = (".svg", ".png")
 _WIDTH, _HEIGHT = 420, 230

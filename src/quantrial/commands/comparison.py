@@ -11,11 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quantrial.commands import decided
-from quantrial.comparison_speed import Timed, answer_speeds, phase_speeds, told_with_interval
-from quantrial.comparison_speed import changes as speed_changes
+from quantrial.commands.comparison_speed import (
+    Timed,
+    answer_speeds,
+    phase_speeds,
+    told_with_interval,
+)
+from quantrial.commands.comparison_speed import changes as speed_changes
+from quantrial.commands.derived import score_run
+from quantrial.commands.results import decided
 from quantrial.decision.words import counted, listed, points
-from quantrial.derived import score_run
 from quantrial.errors import StudyError
 from quantrial.running.speed_store import read_speed
 from quantrial.running.store import RunFolder

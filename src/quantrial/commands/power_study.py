@@ -277,7 +277,7 @@ def _drawn(
     asked: Ask,
 ) -> Teller:
     """Answer by studies drawn from the run's own items; `scores` keeps what was scored before."""
-    from quantrial.derived import score_run
+    from quantrial.commands.derived import score_run
     from quantrial.design.simulation import Drawn, Pilot
 
     if not scores:

@@ -28,14 +28,14 @@ def export(run: Path | str, form: str) -> str:
     """
     if form not in FORMS:
         raise StudyError(f"there is no form {form!r}; there are {', '.join(FORMS)}", key="--format")
-    from quantrial import commands
+    from quantrial.commands import results
     from quantrial.reporting.exports import EXPORTS
 
     if form in ("md", "html"):
-        files = commands.report(run)
+        files = results.report(run)
         path = files.markdown if form == "md" else files.html
         return path.read_text(encoding="utf-8")
-    return EXPORTS[form](*commands.decided(Path(run)))
+    return EXPORTS[form](*results.decided(Path(run)))
 
 
 def verify_document(

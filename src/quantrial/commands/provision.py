@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quantrial.derived import opened
+from quantrial.commands.derived import opened
 from quantrial.errors import QuantrialWarning
 from quantrial.precision import fallen_back
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import quantrial
+from quantrial.commands.derived import derive_summary, score_run
 from quantrial.decision import constraints_of, decide_from
-from quantrial.derived import derive_summary, score_run
 from quantrial.running.ordering import planned_calls, recorded_order
 from quantrial.running.speed_phase import prompt_hash, speed_request
 from quantrial.running.speed_store import read_speed

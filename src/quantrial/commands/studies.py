@@ -1,33 +1,26 @@
-"""One public function a command: the command line parses, calls one of these, and prints.
+"""From a study file to a run folder: write one, plan it, run it; the demo; answers from elsewhere.
 
-study.yaml ── plan, run ──▶ run folder ── analyze ──▶ summary.json ── decide ──▶ decision.json
-                                                                └──── report ──▶ report.md, plots
+study.yaml ── plan, run ──▶ run folder ◀── import ── answers that another program collected
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from warnings import warn
 
-from quantrial.derived import derive_summary, frozen, opened, score_run
-from quantrial.errors import (
-    RecordError,
-    RecordWarning,
-    StudyError,
-)
+from quantrial.commands.derived import frozen, opened
+from quantrial.commands.results import analyze, decide, report
+from quantrial.errors import StudyError
 from quantrial.study import Study, parse_study
 
 if TYPE_CHECKING:
-    from quantrial.decision import Constraints
     from quantrial.design.plan import Plan
     from quantrial.importers import ImportOptions, ImportReport
     from quantrial.reporting import ReportFiles
     from quantrial.running.progress import Listener
     from quantrial.running.runner import RunResult
-    from quantrial.verification import Verification
 
 PRESETS = ("embedded", "ollama-llama31")
 
@@ -134,113 +127,9 @@ def run(
     # what only asks faults again measures nothing
     if not speed or retry_faults:
         return result
-    from quantrial.timing import timed
+    from quantrial.commands.timing import timed
 
     return timed(study, result, base=where, listener=listener)
-
-
-def analyze(run: Path | str, *, methods: str | None = None) -> dict[str, Any]:
-    """Derive `summary.json` from the responses of a run folder, write it and return it.
-
-    Args:
-        run: the run folder.
-        methods: the set of statistics; the study's by default.
-    """
-    from quantrial.running.store import SUMMARY, RunFolder
-
-    document = derive_summary(Path(run), methods=methods)
-    RunFolder(Path(run)).write_document(SUMMARY, document)
-    return document
-
-
-def decide(run: Path | str, constraints: Constraints | None = None) -> dict[str, Any]:
-    """Derive `decision.json` from `summary.json`, write it and return it.
-
-    Args:
-        run: the run folder; analysed first when its summary is missing or older than its responses.
-        constraints: what the user cannot give up; what they do not state is taken from the part
-            `decision:` of the study file.
-    """
-    from quantrial.decision import decide_from
-    from quantrial.running.store import DECISION, RunFolder
-
-    folder = RunFolder(Path(run))
-    summary = _summary(folder)
-    decision = decide_from(summary, _stated(folder.path, constraints))
-    folder.write_document(DECISION, decision)
-    return decision
-
-
-def _stated(run: Path, constraints: Constraints | None = None) -> Constraints:
-    """Return the constraints, with the study file's where they say nothing."""
-    from quantrial.decision import Constraints
-
-    study, _, _ = frozen(run)
-    return (constraints or Constraints()).over(Constraints(**dict(study.decision)))
-
-
-def decided(run: Path) -> tuple[Study, Mapping[str, Any], dict[str, Any]]:
-    """Return study, summary and decision of a run; constraints of an earlier decision are kept."""
-    from quantrial.decision import constraints_of, decide_from
-    from quantrial.running.store import DECISION, RunFolder
-
-    folder = RunFolder(run)
-    summary = _summary(folder)
-    if (run / DECISION).is_file():
-        constraints = constraints_of(folder.read_document(DECISION, command="decide"))
-    else:
-        constraints = _stated(run)
-    return frozen(run)[0], summary, decide_from(summary, constraints)
-
-
-def report(run: Path | str) -> ReportFiles:
-    """Write `report.md`, `report.html` and the plots from the summary and the decision.
-
-    What is missing of the two, or out of date, is derived first; constraints of an earlier decision
-    are kept.
-    """
-    from quantrial.reporting import write_report
-    from quantrial.running.store import DECISION, RunFolder
-
-    folder = RunFolder(Path(run))
-    study, summary, decision = decided(folder.path)
-    folder.write_document(DECISION, decision)
-    manifest = folder.read_manifest()
-    return write_report(
-        folder.path,
-        study,
-        summary,
-        decision,
-        manifest,
-        outcomes=score_run(folder.path),
-    )
-
-
-def verify(run: Path | str) -> Verification:
-    """Derive everything again from the responses and name each place that differs."""
-    from quantrial.verification import verify_run
-
-    return verify_run(Path(run))
-
-
-def _summary(folder: Any) -> Mapping[str, Any]:
-    """Return the summary; derived again when it is missing or older than what it derives from."""
-    from quantrial.running.store import SUMMARY
-
-    folder.require()
-    if not (folder.path / SUMMARY).is_file():
-        return analyze(folder.path)
-    document: Mapping[str, Any] = folder.read_document(SUMMARY, command="analyze")
-    if missing := {"arms", "inputs", "methods", "reference", "tasks"} - document.keys():
-        raise RecordError(
-            f"{min(missing)!r} is missing; `quantrial analyze` writes it again",
-            path=folder.path / SUMMARY,
-        )
-    if document.get("inputs") != folder.hashes():
-        note = f"{folder.path / SUMMARY} was older than the responses; analysed again"
-        warn(note, RecordWarning, stacklevel=3)
-        return analyze(folder.path, methods=str(document["methods"]))
-    return document
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,8 +144,8 @@ class DemoResult:
 def demo(out: Path | str = "runs/demo", *, listener: Listener | None = None) -> DemoResult:
     """Run, analyse, decide and report the `embedded` preset."""
     text = preset_text("embedded")
+    from quantrial.commands.timing import timed
     from quantrial.running.runner import run_study
-    from quantrial.timing import timed
 
     study = parse_study(text)
     result = run_study(study, text=text, base=Path(), folder=Path(out), listener=listener)

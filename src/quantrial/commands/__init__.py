@@ -1,0 +1,12 @@
+"""One public function a command: the command line parses, calls one of these, and prints.
+
+- `studies`: `init`, `plan`, `run`, `demo`, `import_reference`; `timing`: the speed phase of a run
+- `results`: `analyze`, `decide`, `report`, `verify`; `verification`: how `verify` goes about it
+- `derived`: what follows from a run folder; everything below reads it there
+- `comparison`, `comparison_speed`: `compare`, several runs beside each other
+- `power_study`: `power`
+- `outputs`: `export`, `verify_document`
+- `provision`: models to fetch, `quantize`
+
+`quantrial` exports them. Here is the only place where the folders of the package meet.
+"""
