@@ -16,6 +16,7 @@ Outputs = Sequence[str | None]  # None: not asked yet
 Data = Mapping[str, tuple[Sequence[Item], Mapping[str, Outputs]]]
 
 QUIZ = {"kind": "choice", "workload": "reasoning", "source": {"type": "bundled"}}
+ADA, ROME, BO = ("Ada", "PER"), ("Rome", "LOC"), ("Bo", "PER")
 NAMES = {"kind": "spans", "workload": "extraction", "source": {"type": "bundled"}}
 
 
@@ -119,6 +120,18 @@ def scored(study: Study, data: Data) -> dict[str, TaskOutcomes]:
         )
         for task, (items, by_arm) in data.items()
     }
+
+
+def quizzed(outputs: Mapping[str, Outputs], **keys: Sequence[str]) -> TaskOutcomes:
+    """Score what arms `ref` and `new` answered to as many questions."""
+    items = quiz(len(outputs["ref"]), task="quiz", options=4, **keys)
+    return scored(make_study(), {"quiz": (items, outputs)})["quiz"]
+
+
+def named(golds: Sequence[Any], outputs: dict[str, Outputs]) -> TaskOutcomes:
+    """Score what arms `ref` and `new` answered to sentences with these entities."""
+    study = make_study(tasks={"names": NAMES})
+    return scored(study, {"names": (sentences(golds), outputs)})["names"]
 
 
 def summary_of(study: Study, data: Data) -> dict[str, Any]:

@@ -10,8 +10,11 @@ import pytest
 from numpy.typing import NDArray
 
 from analysis.fabricated import (
+    ADA,
+    BO,
     NAMES,
     QUIZ,
+    ROME,
     Outputs,
     make_study,
     pair,
@@ -25,7 +28,6 @@ from analysis.fabricated import (
 from quantrial.analysis.classic import Classic
 
 Z = NormalDist().inv_cdf
-ADA, ROME, BO = ("Ada", "PER"), ("Rome", "LOC"), ("Bo", "PER")
 
 
 @pytest.fixture(scope="module")

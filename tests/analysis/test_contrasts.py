@@ -11,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.fabricated import (
+    ADA,
+    BO,
     FAULT,
     NAMES,
     QUIZ,
+    ROME,
     make_response,
     make_study,
     quiz,
@@ -28,8 +31,6 @@ from quantrial.analysis.methods import settled_by, verdict
 from quantrial.analysis.outcomes import Panel
 from quantrial.stats import flip_power, holm, score_flips
 from quantrial.tasks import Endpoint, make_task
-
-ADA, BO, ROME = ("Ada", "PER"), ("Bo", "PER"), ("Rome", "LOC")
 
 
 def calibrated_summary(study: Any, data: Any) -> Any:

@@ -22,18 +22,13 @@ from quantrial.analysis.failure_counts import (
     spurious_per_sentence,
     unread,
 )
-from quantrial.analysis.failure_modes import (
-    accuracy_by_letter,
-    failure_modes,
-    failure_panels,
-    flips,
-    flips_by,
-)
+from quantrial.analysis.failure_modes import failure_modes, failure_panels
 from quantrial.analysis.fidelity import fidelity
+from quantrial.analysis.flips import flips, flips_by
 from quantrial.analysis.floors import always_empty, chance
 from quantrial.analysis.groups import overall, within
 from quantrial.analysis.heterogeneity import heterogeneity
-from quantrial.analysis.letter_clusters import letter_shifts
+from quantrial.analysis.letters import accuracy_by_letter, letter_shifts
 from quantrial.analysis.methods import POWER, Methods
 from quantrial.analysis.outcomes import Panel, TaskOutcomes, labels
 from quantrial.analysis.remarks import Remarks

@@ -143,7 +143,7 @@ class _Task:
         ]
 
     def _answer(self, arm: str, i: int) -> list[Any] | None:
-        from quantrial.analysis.failure_modes import right
+        from quantrial.analysis.flips import right
 
         response, outcome = self.scored.responses[arm][i], self.scored.outcomes[arm][i]
         if response is None or outcome is None:

@@ -14,6 +14,7 @@ columns are given, the first is the reference.
 - `multiplicity`: Holm, Hochberg, fixed sequence, "not worse on any", "worse on any"
 - `simultaneous`: intervals that match Holm's decisions
 - `heterogeneity`: is the difference the same in all strata? one test
+- `homogeneity`: is each category answered equally often? (Stuart and Maxwell), over clusters too
 - `shrinkage`: differences of strata, pulled towards their mean
 - `pace`: how a machine drifted while several arms worked on it in turn
 - `rates`: rates and their ratios from repeated blocks; linear drift
@@ -43,6 +44,11 @@ from quantrial.stats.flip_power import (
     least_items,
 )
 from quantrial.stats.heterogeneity import interaction
+from quantrial.stats.homogeneity import (
+    HomogeneityResult,
+    stuart_maxwell,
+    stuart_maxwell_clusters,
+)
 from quantrial.stats.jackknife import jackknife_ratios
 from quantrial.stats.linearised import score_ratios
 from quantrial.stats.missing import WorstCase, worst_case
@@ -89,6 +95,7 @@ __all__ = [
     "ClusterVariance",
     "EquivalenceResult",
     "Estimate",
+    "HomogeneityResult",
     "Interval",
     "MarginQuestion",
     "McNemarMethod",
@@ -136,6 +143,8 @@ __all__ = [
     "score_ratios",
     "shrunken",
     "sign_flip",
+    "stuart_maxwell",
+    "stuart_maxwell_clusters",
     "wild_clusters",
     "wilson",
     "worse_on_any",
