@@ -91,6 +91,21 @@ def test_arms_that_differ_in_their_weights_alone_pass() -> None:
         ),
         ("q8_0", {"engine": "ollama"}, "setup", "warn", "engine (ollama against llamacpp)"),
         ("q8_0", {"context": 4096}, "setup", "warn", "context length (4096 against 2048)"),
+        (
+            "q8_0",
+            {"options": {"threads": 1, "flash": 1, "context": 9}, "context": 9},
+            "setup",
+            "warn",
+            "their context length (9 against 2048) and option flash (1 against not set) and "
+            "option threads (1 against 2)",
+        ),
+        (
+            "q8_0",
+            {"versions": {"llama.cpp": "1" * 60 + "AVX = 0"}},
+            "setup",
+            "warn",
+            "engine version llama.cpp (" + "1" * 40 + "… against 1)",
+        ),
         ("q8_0", {"parameters": 7}, "setup", "warn", "number of parameters (7 against 8000000000)"),
     ],
 )

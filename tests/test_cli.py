@@ -279,7 +279,7 @@ def _folder_as_study(folder: Path) -> list[str | Path]:
         (_not_utf8, "latin.yaml: not UTF-8 (byte 7)"),
         (_misspelt, "sead: unknown key; did you mean 'seed'?"),
         (_no_reference, "reference is 'bf16', which is not among the arms: f16, q8_0, q4_0"),
-        (_margin, "margin: should be less than 1"),
+        (_margin, "margin: '1.5' is a loss of everything; did you mean 1.5pp?"),
         (_alpha, "alpha: should be less than 0.5"),
         (_sample, "240"),
         (_empty, "empty.jsonl"),

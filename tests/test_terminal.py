@@ -115,6 +115,15 @@ def test_lines_fit_the_terminal(demo: Path, command: tuple[str, ...], columns: i
     long = [line for line in said.splitlines() if len(line) > columns and " " in line.strip()]
     assert long == []
     assert "q4_0" in said
+    assert "…" not in said, "a word is cut"
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 120])
+def test_a_plan_is_read_whole_on_any_terminal(tmp_path: Path, columns: int) -> None:
+    study = write_study(tmp_path)
+    said = on_terminal("plan", study, "--no-probe", columns=columns)
+    assert "…" not in ESCAPE.sub("", said)
+    assert all(word in said for word in ("disagree", "detectable", "chance", "not probed"))
 
 
 def test_a_narrow_table_goes_row_by_row(demo: Path) -> None:
@@ -158,13 +167,15 @@ def test_a_forest_plot_by_hand() -> None:
         Interval("a", -0.05, -0.10, 0.0, 0.02, "▼"),
         Interval("bb", 0.01, None, None, 0.02, "○"),
         Interval("c", 0.10, 0.10, 0.10, 0.02, "▲"),
+        Interval("d", 0.01, -0.05, 0.05, 0.02, "○"),
         Interval("none", None, None, None, 0.02, "?"),
     ]
     lines = list(forest_lines(rows, 4 + 8 + 21 - 6))
     assert lines == [
-        "  a   ├────▼────┤ ┊",
+        "  a   ├────▼──┊─┤ ┊",
         "  bb          ┊ │○┊",
         "  c           ┊ │ ┊       ▲",
+        "  d        ├──┊─│○┊──┤",
         "      −10       0    +10 pp",
     ]
 

@@ -9,6 +9,7 @@ is there to tell.
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -25,8 +26,9 @@ _SHARED = {
     "architecture": "architecture",
     "parameters": "number of parameters",
     "context": "context length",
-    "options": "options",
+    "options": "option",
 }
+_LONGEST = 40  # characters of a value that are shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,16 +182,39 @@ def _tokenizer_kind(arm: Document) -> str:
 def _setup(arms: Mapping[str, Document], reference: str) -> Check:
     base = arms[reference]
     differing = [
-        f"{name} and {reference} differ in their {shown} "
-        f"({_short(arm.get(key))} against {_short(base.get(key))})"
+        f"{name} and {reference} differ in their {' and '.join(unlike)}"
         for name, arm in arms.items()
-        for key, shown in _SHARED.items()
-        if (arm.get(key) or None) != (base.get(key) or None)
+        if (unlike := list(_unlike(arm, base)))
     ]
     if differing:
         said = f"arms differ in more than their weights: {'; '.join(differing)}"
         return Check("setup", "warn", said)
     return Check("setup", "pass", "engine, version, architecture and options are the same")
+
+
+def _unlike(arm: Document, base: Document) -> Iterator[str]:
+    """Name what two arms should share and do not, with both values; of many in one, those alone.
+
+    What an option sets and the engine then tells (the context) is named once.
+    """
+    told = set()
+    for key, shown in _SHARED.items():
+        one, other = arm.get(key) or None, base.get(key) or None
+        if one == other:
+            continue
+        told.add(key)
+        if isinstance(one or other, Mapping):
+            ours, theirs = one or {}, other or {}
+            for part in sorted((ours.keys() | theirs.keys()) - told):
+                if (said := _against(ours, theirs, part)) is not None:
+                    yield f"{shown} {part} ({said})"
+        else:
+            yield f"{shown} ({_cut(one, other)} against {_cut(other, one)})"
+
+
+def _against(ours: Document, theirs: Document, part: str) -> str | None:
+    one, other = ours.get(part, "not set"), theirs.get(part, "not set")
+    return None if one == other else f"{_cut(one, other)} against {_cut(other, one)}"
 
 
 def _prompts(tasks: Mapping[str, Document]) -> Check:
@@ -275,9 +300,15 @@ def _limit(part: Document, endpoint: str, arm: str, end: int) -> float | None:
     return float(own["estimate"] if limit is None else limit)
 
 
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 40 else text[:12] + "…"
+def _cut(value: Any, other: Any) -> str:
+    """Write a value, a long one from where it begins to differ from the other."""
+    text, beside = str(value), str(other)
+    if len(text) <= _LONGEST:
+        return text
+    same = sum(1 for _ in itertools.takewhile(bool, map(operator.eq, text, beside)))
+    start = max(0, min(same - 8, len(text) - _LONGEST))
+    end = start + _LONGEST
+    return ("…" if start else "") + text[start:end] + ("…" if end < len(text) else "")
 
 
 def as_documents(checks: Sequence[Check]) -> Iterator[dict[str, str]]:

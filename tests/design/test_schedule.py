@@ -176,7 +176,30 @@ def test_the_published_case_gets_eight_blocks_and_says_what_loading_takes() -> N
     assert order.load_seconds is not None
     # 8 blocks of 3 loads, less one in every pair, at 5.0 to 10.8 s a load
     assert 16 * 5.0 < order.load_seconds < 20 * 10.8
-    assert "do not fit" in order.because
+    assert order.because == (
+        "the arms do not fit in memory together: the fewest blocks there may be; with more, "
+        "loading would pass 5 % of the run"
+    )
+
+
+def test_why_there_are_so_many_blocks_never_contradicts_itself() -> None:
+    """Many where loading is quick; where it is slow, or not timed, no word of keeping a share."""
+    cases: list[tuple[float | None, float | None, str]] = [
+        (1.0, 950.0, "as many blocks as keep loading under 5 % of the run"),
+        (1.0, 10.0, "with more, loading would pass 5 % of the run"),
+        (None, None, "as it is not known how long loading takes"),
+    ]
+    for load, seconds, said in cases:
+        order = decide(
+            Design(),
+            [10_000],
+            dict.fromkeys("ab", load),
+            seed=3,
+            together=False,
+            answer_seconds=seconds,
+        )
+        assert order.because.endswith(said)
+        assert (order.blocks > 8) == ("as many" in order.because)
 
 
 def test_loading_that_costs_nothing_allows_blocks_of_one_item_of_the_longest_task() -> None:

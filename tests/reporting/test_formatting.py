@@ -39,6 +39,7 @@ from quantrial.reporting import formatting as f
         (f.p_value(None), "unknown"),
         (f.file_size(77_571_136), "77.6 MB"),
         (f.file_size(16_068_890_000), "16.1 GB"),
+        (f.file_size(77_571_136, (16_068_890_000, None)), "0.08 GB"),
         (f.file_size(2_500), "2.5 kB"),
         (f.file_size(0), "0 B"),
         (f.file_size(None), "unknown"),

@@ -85,7 +85,7 @@ def _telling() -> FetchListener:
 
 
 def _offer(missing: Sequence[Missing]) -> str:
-    from quantrial.cli.show import size
+    from quantrial.cli.quantities import size
 
     models = ", ".join(f"{one.model} ({size(one.bytes)})" for one in missing)
     known = [one.bytes for one in missing if one.bytes is not None]

@@ -25,7 +25,9 @@ def import_reference(
         str | None,
         typer.Option(help="The reference arm.", show_default="the first of fp16, f16, bf16"),
     ] = None,
-    margin: Annotated[float, typer.Option(help="The margin, a fraction.")] = 0.01,
+    margin: Annotated[
+        str, typer.Option(metavar="LOSS", help="Largest loss that counts as the same.")
+    ] = "1pp",
     seed: Annotated[int, typer.Option(help="The seed of the bootstrap.")] = 0,
     scoring: Annotated[
         str, typer.Option(help="How letters are read: first_letter or answer_letter.")
@@ -36,11 +38,12 @@ def import_reference(
     from quantrial.cli import show
     from quantrial.commands import studies
     from quantrial.importers import ImportOptions
+    from quantrial.units import parse_fraction
 
     found = studies.import_reference(
         directory,
         out,
         reference=reference,
-        options=ImportOptions(margin=margin, seed=seed, scoring=scoring),
+        options=ImportOptions(margin=parse_fraction(margin, "margin"), seed=seed, scoring=scoring),
     )
     show.document(found) if as_json else show.imported(found)

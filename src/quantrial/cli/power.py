@@ -67,9 +67,11 @@ def power(  # noqa: PLR0913 - each parameter is an option of the command
     ] = None,
     power: Annotated[float, typer.Option(help="Chance of a yes to count the items for.")] = 0.8,
     margin: Annotated[
-        float | None,
+        str | None,
         typer.Option(
-            help="Largest loss that counts as the same.", show_default="the run's, or 0.01"
+            metavar="LOSS",
+            help="Largest loss that counts as the same, such as 1pp.",
+            show_default="the run's, or 1pp",
         ),
     ] = None,
     alpha: Annotated[
@@ -88,13 +90,15 @@ def power(  # noqa: PLR0913 - each parameter is an option of the command
     from quantrial.cli import show
     from quantrial.commands import power_study
     from quantrial.reporting.power_chart import check_plot, write_power_chart
+    from quantrial.units import parse_fraction
 
     if plot is not None:
         check_plot(plot)
     assumed = power_study.Assumptions(
         harmful, beneficial, discordance, difference, sd, run, task, candidate
     )
-    found = power_study.power(assumed, n=n, power=power, margin=margin, alpha=alpha)
+    loss = None if margin is None else parse_fraction(margin, "margin")
+    found = power_study.power(assumed, n=n, power=power, margin=loss, alpha=alpha)
     if plot is not None:
         write_power_chart(found, plot)
     if as_json:

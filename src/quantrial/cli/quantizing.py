@@ -9,6 +9,7 @@ import typer
 
 from quantrial.cli.consent import Yes
 from quantrial.cli.options import Json
+from quantrial.cli.quantities import size
 from quantrial.cli.terminal import line
 
 
@@ -51,7 +52,4 @@ def quantize(
         kinds = ", ".join(
             f"{100 * share:.0f} % {kind}" for kind, share in one.stored_as.items() if share >= 0.005
         )
-        line(
-            f"  {one.quantization.lower()}: {{model: {one.path}}}  "
-            f"# {show.size(one.bytes)}: {kinds}"
-        )
+        line(f"  {one.quantization.lower()}: {{model: {one.path}}}  # {size(one.bytes)}: {kinds}")

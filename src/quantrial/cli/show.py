@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from quantrial.cli import tell
+from quantrial.cli.quantities import duration, size, sizes
 from quantrial.cli.speed import ended
 from quantrial.cli.terminal import line, paragraph, table, text
 from quantrial.inert import in_json
@@ -38,41 +39,26 @@ def _plain(value: Any) -> Any:
     raise TypeError(type(value).__name__)
 
 
-def size(value: float | None) -> str:
-    """Write bytes in MB or GB."""
-    if value is None:
-        return "unknown"
-    return f"{value / 1e9:.1f} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"
-
-
-def duration(seconds: float | None) -> str:
-    """Write seconds as a person would say them."""
-    if seconds is None:
-        return "not probed"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 def plan(found: Plan) -> None:
     """Print a plan."""
     line(
         f"{found.study}: {found.calls} calls, {len(found.arms)} arms, reference {found.reference}\n"
     )
+    held = sizes(*(one for arm in found.arms for one in (arm.bytes_on_disk, arm.kv_bytes)))
     table(
         ("arm", "model type", "size", "context", "loads", "a call", "a load", "in all"),
         [
             (
                 arm.name,
                 arm.quantization or "unknown",
-                size(arm.bytes_on_disk),
-                size(arm.kv_bytes),
+                weights,
+                context,
                 f"{arm.loads}",
                 "not probed" if arm.seconds_per_call is None else f"{arm.seconds_per_call:.2f} s",
                 "none" if arm.seconds and not arm.load_seconds else duration(arm.load_seconds),
                 duration(arm.seconds),
             )
-            for arm in found.arms
+            for arm, weights, context in zip(found.arms, held[::2], held[1::2], strict=True)
         ],
     )
     gains = [(arm.name, arm.slots_gain) for arm in found.arms if arm.slots_gain is not None]
@@ -89,13 +75,9 @@ def plan(found: Plan) -> None:
         if task.duplicates:
             line(f"  {task.duplicates} items are copies of another one; they are kept apart")
         _prospects(task)
-    held = "all arms at once" if found.together else "the largest arm; one is held at a time"
-    needed = f"needs {size(found.memory_needed)} for weights and contexts of {held}"
-    if found.memory_needed == 0:
-        needed = "needs nothing, the servers hold the models"
-    line(f"\nMemory: {needed}; {size(found.memory_available)} are free")
+    line(f"\n{_memory(found)}")
     line(f"Disk: {size(found.disk_bytes)} of weights")
-    if found.order is not None:
+    if found.order is not None and found.fits:
         items = sum(task.items for task in found.tasks)
         single = found.order.blocks == items
         blocks = "blocks of one item" if single else f"{found.order.blocks:,} blocks"
@@ -115,6 +97,15 @@ def plan(found: Plan) -> None:
             line(f"warning: {check.text}")
     if not found.fits:
         line(f"This does not fit: {', '.join(found.too_large)}.")
+
+
+def _memory(found: Plan) -> str:
+    """Say what weights and contexts take, beside what is free."""
+    if found.memory_needed == 0:
+        return "Memory: needs nothing here, the servers hold the models"
+    needed, free = sizes(found.memory_needed, found.memory_available)
+    of = "all arms at once" if found.together else "the largest arm, held alone"
+    return f"Memory: needs {needed} for weights and contexts of {of}; {free} are free"
 
 
 def _prospects(task: TaskPlan) -> None:

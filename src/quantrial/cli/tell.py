@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from quantrial.cli.quantities import sizes
 from quantrial.cli.terminal import Interval, forest, heading, line, paragraph, table
 
 _SIGNS = {
@@ -211,7 +212,8 @@ def _at_a_glance(found: Mapping[str, Any]) -> None:
     """Print what each arm costs and how it stands, and draw the differences."""
     tasks, findings = found["picker"]["tasks"], found["findings"]
     rows, drawn = [], []
-    for arm, cost in found["costs"].items():
+    weighed = sizes(*(cost["memory_bytes"] for cost in found["costs"].values()))
+    for (arm, cost), weights in zip(found["costs"].items(), weighed, strict=True):
         standings = []
         for task in tasks.values():
             row = task["arms"][arm]
@@ -224,11 +226,11 @@ def _at_a_glance(found: Mapping[str, Any]) -> None:
                 standings.append(finding["verdict"].replace("_", "-"))
                 label = f"{arm}, {task['workload']}"
                 drawn.append(_drawn(label, finding, finding["margin"]))
-        memory, speedup = cost["memory_bytes"], cost["speedup"]
+        speedup = cost["speedup"]
         rows.append(
             (
                 arm,
-                "unknown" if memory is None else f"{memory / 1e6:,.0f} MB",
+                weights,
                 "unknown" if speedup is None else f"{speedup:.2f} times",
                 *standings,
             )

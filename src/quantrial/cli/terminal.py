@@ -18,9 +18,11 @@ from quantrial.inert import clean, harmless
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 _PLAIN_WIDTH = 96  # where there is no terminal to ask
 _NARROW = 20
+_UNBOUNDED = 10_000
 # what a terminal that knows no Unicode shows in place of our signs
 _PLAIN_SIGNS = {
     "\N{MINUS SIGN}": "-",
@@ -93,28 +95,52 @@ def text(written: str) -> None:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table, numbers to the right; where it is too wide, a row at a time."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+    """Print a table, numbers to the right; where it is too wide, a row at a time.
 
+    Before that its heads are broken into lines. On a terminal no word is cut.
+    """
     heads = [clean(cell) for cell in header]
     cells = [[clean(cell) for cell in row] for row in rows]
-    interactive = coloured(sys.stdout) and unicode(sys.stdout)
-    shown = Table(box=box.SIMPLE_HEAD if interactive else None, padding=(0, 1), header_style="bold")
-    for at, head in enumerate(heads):
-        numbers = at > 0 and any(_numeric(row[at]) for row in cells)
-        shown.add_column(Text(head), justify="right" if numbers else "left", no_wrap=True)
-    for row in cells:
-        shown.add_row(*(Text(cell, style=_style(cell) or "") for cell in row))
-    console = _console()
-    if console.measure(shown).minimum > width():
+    console, most = _console(), width()
+    unbounded = console.options.update_width(_UNBOUNDED)
+    shown = _table(heads, cells)
+    if console.measure(shown, options=unbounded).maximum > most:
+        shown = _table(_folded(heads, cells), cells)
+    needed = console.measure(shown, options=unbounded)
+    if (needed.maximum if sys.stdout.isatty() else needed.minimum) > most:
         _stacked(heads, cells)
         return
     with console.capture() as captured:
         console.print(shown)
+    interactive = shown.box is not None
     for text in captured.get().splitlines():
         _put(text if interactive else f" {text.rstrip()}", sys.stdout)
+
+
+def _table(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    interactive = coloured(sys.stdout) and unicode(sys.stdout)
+    shown = Table(box=box.SIMPLE_HEAD if interactive else None, padding=(0, 1), header_style="bold")
+    for at, head in enumerate(heads):
+        numbers = at > 0 and any(_numeric(row[at]) for row in cells)
+        shown.add_column(
+            Text(head), justify="right" if numbers else "left", no_wrap=True, vertical="bottom"
+        )
+    for row in cells:
+        shown.add_row(*(Text(cell, style=_style(cell) or "") for cell in row))
+    return shown
+
+
+def _folded(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
+    """Break heads that are wider than their column into lines of about half their length."""
+    columns = [max((len(row[at]) for row in cells), default=0) for at in range(len(heads))]
+    return [
+        "\n".join(textwrap.wrap(head, max(column, len(head) // 2 + 2), break_long_words=False))
+        for head, column in zip(heads, columns, strict=True)
+    ]
 
 
 def _console() -> Console:
@@ -123,7 +149,7 @@ def _console() -> Console:
 
     return Console(
         file=sys.stdout,
-        width=10_000 if not sys.stdout.isatty() else width(),
+        width=_UNBOUNDED if not sys.stdout.isatty() else width(),
         force_terminal=coloured(sys.stdout),
         no_color=not coloured(sys.stdout),
         highlight=False,
@@ -209,7 +235,8 @@ def forest_lines(rows: Sequence[Interval], columns: int) -> Iterator[str]:
             cells[place(value)] = sign
         if row.low is not None and row.high is not None:
             for at in range(place(row.low), place(row.high) + 1):
-                cells[at] = "─"
+                # zero and margins stay to be seen where the bar crosses them
+                cells[at] = cells[at].replace(" ", "─")
             cells[place(row.low)], cells[place(row.high)] = "├", "┤"
         cells[place(row.estimate or 0.0)] = row.sign
         label = clean(row.label)

@@ -77,7 +77,7 @@ def decide(
         answer_seconds: what all calls are expected to take without loading; None where not known.
     """
     total = sum(counts)
-    because = "all arms fit in memory together" if together else "the arms do not fit together"
+    because = f"{'all arms' if together else 'the arms do not'} fit in memory together"
     schedule: Schedule = "blocked" if design.schedule == "auto" else design.schedule
     if schedule == "round_robin":
         blocks = total
@@ -93,15 +93,23 @@ def decide(
         blocks = _usable(max(LEAST_BLOCKS, -(-total // size)), counts)
     else:
         blocks = _affordable(load_seconds, counts, seed=seed, answer_seconds=answer_seconds)
-        because += (
-            f": as many blocks as keep loading under {100 * LOAD_SHARE:g} % of the run, and at "
-            f"least {LEAST_BLOCKS}"
-        )
+        known = answer_seconds is not None and None not in load_seconds.values()
+        because += f": {_why(blocks, _usable(LEAST_BLOCKS, counts), known=known)}"
     order = Order(schedule, blocks, design.repeat_reference, together, None, because)
     if together or None in load_seconds.values():
         return order
     spent = sum(_loading(_turns(order, list(load_seconds), seed=seed), load_seconds))
     return replace(order, load_seconds=spent)
+
+
+def _why(blocks: int, least: int, *, known: bool) -> str:
+    """Say why there are so many blocks where one arm is held at a time."""
+    share = f"{100 * LOAD_SHARE:g} % of the run"
+    if blocks > least:
+        return f"as many blocks as keep loading under {share}"
+    if known:
+        return f"the fewest blocks there may be; with more, loading would pass {share}"
+    return "the fewest blocks there may be, as it is not known how long loading takes"
 
 
 def _usable(blocks: int, counts: Sequence[int]) -> int:

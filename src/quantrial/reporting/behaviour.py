@@ -147,11 +147,12 @@ def _turned(one: Document) -> Iterator[str]:
 
 def speed_section(summary: Document) -> Section:
     """How fast each arm answered, and how large it is."""
+    sizes = [one["memory_bytes"] for one in summary["arms"].values()]
     memory = Table(
         "size of each arm",
         (_ARM, Column("weights", hint="size of the weight file"), Column("type", numeric=False)),
         tuple(
-            Row(cells(arm, file_size(one["memory_bytes"]), one["quantization"] or "unknown"))
+            Row(cells(arm, file_size(one["memory_bytes"], sizes), one["quantization"] or "unknown"))
             for arm, one in summary["arms"].items()
         ),
     )

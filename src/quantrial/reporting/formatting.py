@@ -81,13 +81,17 @@ def p_value(value: float | None) -> str:
     return text[1:] if text.startswith("0") else text
 
 
-def file_size(value: float | None) -> str:
-    """Write bytes in decimal units: `270.9 MB`."""
+def file_size(value: float | None, beside: Sequence[float | None] = ()) -> str:
+    """Write bytes in decimal units: `270.9 MB`.
+
+    Sizes that are read `beside` each other are all in the largest one's unit: `0.27 GB`, `16.1 GB`.
+    """
     if value is None:
         return UNKNOWN
+    largest = max(value, *(other for other in beside if other is not None), 0)
     for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if value >= unit:
-            return f"{value / unit:.1f} {name}"
+        if largest >= unit:
+            return f"{value / unit:.{1 if value >= unit else 2}f} {name}"
     return f"{value:.0f} B"
 
 

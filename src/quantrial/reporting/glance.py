@@ -134,7 +134,7 @@ def _meters(summary: Document, decision: Document, arm: str) -> Iterator[Meter]:
     ratio_of = decision["costs"].get(arm, {}).get("memory_ratio")
     yield Meter(
         "Memory",
-        file_size(memory),
+        file_size(memory, sizes),
         "" if arm == reference or ratio_of is None else f"{percent(ratio_of, 0)} of {reference}",
         share(memory, max(sizes)),
         "weights",

@@ -133,10 +133,11 @@ def _better(measure: Document) -> str:
 
 def _absolute(phase: Document) -> Group:
     rows = []
+    peaks = [own["memory_peak_bytes"] for own in phase["arms"].values()]
     for arm, own in phase["arms"].items():
         values = [_value(own[name], phase, name) for name in ("decode", "prompt", "first_token")]
         values += [_value(own[name], phase, name) for name in ("load", "energy")]
-        rows.append(Row(cells(arm, *values, file_size(own["memory_peak_bytes"]))))
+        rows.append(Row(cells(arm, *values, file_size(own["memory_peak_bytes"], peaks))))
     names = ("decode", "prompt", "first_token", "load", "energy", "memory")
     table = Table(
         "speed of each arm, on its own",

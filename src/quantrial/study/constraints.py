@@ -2,26 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any
-
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from quantrial.study.part import Part
-from quantrial.units import parse_bytes, parse_fraction, parse_price, parse_seconds
-
-
-def _written(parse: Callable[[str, str], float]) -> Callable[[Any], Any]:
-    """Read a quantity written as text; numbers stay as they are."""
-    return lambda value: parse(value, "") if isinstance(value, str) else value
-
-
-def _quantity(parse: Callable[[str, str], float], kind: Any = float) -> BeforeValidator:
-    return BeforeValidator(_written(parse), json_schema_input_type=kind | str)
-
-
-Loss = Annotated[float, _quantity(parse_fraction), Field(gt=0, lt=1)]
-Price = Annotated[float, _quantity(parse_price), Field(ge=0)]
+from quantrial.study.quantities import Loss, Memory, Price, Time
 
 
 class DecisionPart(Part):
@@ -30,11 +14,11 @@ class DecisionPart(Part):
     Prices are in any one currency.
     """
 
-    max_memory: Annotated[int, _quantity(parse_bytes, int), Field(gt=0)] | None = None
+    max_memory: Memory | None = None
     """Most memory the weights may take: `8GB`, `500MiB`, or a number of bytes."""
     min_speedup: float | None = Field(default=None, gt=0)
     """Least decoding speed, as a ratio to the reference's."""
-    max_latency: Annotated[float, _quantity(parse_seconds), Field(gt=0)] | None = None
+    max_latency: Time | None = None
     """Most time an answer may take on average, on every workload that matters: `2s`, `300ms`."""
     tolerate: Loss | None = None
     """Largest loss you accept, in place of the margin: `2pp`, or `0.02`."""

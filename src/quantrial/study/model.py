@@ -11,6 +11,7 @@ from quantrial.records import sha256_of
 from quantrial.study.constraints import DecisionPart
 from quantrial.study.design import Design
 from quantrial.study.part import Name, Part
+from quantrial.study.quantities import Loss
 from quantrial.study.speed import Speed
 from quantrial.study.tasks import Task
 
@@ -60,7 +61,7 @@ class Study(Part):
     """Everything that is drawn follows from it."""
     reference: str
     """The arm that the others are compared with."""
-    margin: float = Field(default=0.01, gt=0, lt=1)
+    margin: Loss = 0.01
     """The largest loss that still counts as practically the same, as a fraction."""
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
     """The error rate of each test; intervals have confidence 1 - alpha."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from quantrial.inert import clean
@@ -22,6 +22,25 @@ _SHOULD_BE = {
 }
 
 
+def explain_all(
+    errors: Sequence[ErrorDetails], valid_keys: Callable[[list[str]], list[str]]
+) -> list[tuple[str, str]]:
+    """Turn all validation errors into keys and what is wrong with them.
+
+    A misspelt key is two errors where it is needed: "unknown", which comes first, explains that the
+    key it was meant to be is "missing".
+    """
+    unknown = [error for error in errors if error["type"] == "extra_forbidden"]
+    meant = {(*_location(error)[:-1], *_nearest(_location(error), valid_keys)) for error in unknown}
+    others = [
+        error
+        for error in errors
+        if error["type"] != "extra_forbidden"
+        and not (error["type"] == "missing" and tuple(_location(error)) in meant)
+    ]
+    return [explain(error, valid_keys) for error in (*unknown, *others)]
+
+
 def explain(error: ErrorDetails, valid_keys: Callable[[list[str]], list[str]]) -> tuple[str, str]:
     """Turn a validation error into the key it is about and what is wrong with it.
 
@@ -29,15 +48,14 @@ def explain(error: ErrorDetails, valid_keys: Callable[[list[str]], list[str]]) -
         error: as pydantic reports it.
         valid_keys: names the keys that may stand where the last part of a location stands.
     """
-    # a key is as the file has it, of several lines perhaps; a problem is told in one
-    location = [clean(str(part)) for part in error["loc"] if part != "[key]"]
+    location = _location(error)
     kind, given = error["type"], error.get("input")
     # a discriminated union puts its tag into the location; the file has no such key
     shown = [part for i, part in enumerate(location) if not _is_tag(location, i)]
     key = ".".join(shown)
     context = error.get("ctx", {})
     if kind == "extra_forbidden":
-        near = difflib.get_close_matches(shown[-1], valid_keys(location), n=1, cutoff=0.5)
+        near = _nearest(location, valid_keys)
         valid = ", ".join(valid_keys(location))
         hint = f"did you mean {near[0]!r}?" if near else f"valid keys here: {valid}"
         return key, f"unknown key; {hint}"
@@ -57,6 +75,16 @@ def explain(error: ErrorDetails, valid_keys: Callable[[list[str]], list[str]]) -
         return f"{key}.{tag}", f"{said}; expected one of {expected}"
     message = _SHOULD_BE.get(kind) or error["msg"].replace("Input should", "should", 1)
     return key, f"{message}; got {given!r:.60}"
+
+
+def _location(error: ErrorDetails) -> list[str]:
+    # a key is as the file has it, of several lines perhaps; a problem is told in one
+    return [clean(str(part)) for part in error["loc"] if part != "[key]"]
+
+
+def _nearest(location: list[str], valid_keys: Callable[[list[str]], list[str]]) -> list[str]:
+    """Return the key that an unknown one was meant to be, or nothing."""
+    return difflib.get_close_matches(location[-1], valid_keys(location), n=1, cutoff=0.5)
 
 
 def _is_tag(location: list[str], index: int) -> bool:

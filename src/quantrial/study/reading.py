@@ -12,7 +12,7 @@ from quantrial.errors import StudyError
 from quantrial.study.constraints import DecisionPart
 from quantrial.study.design import Design
 from quantrial.study.model import Analysis, Arm, Study
-from quantrial.study.problems import explain
+from quantrial.study.problems import explain_all
 from quantrial.study.sources import Source
 from quantrial.study.speed import Speed
 from quantrial.study.tasks import ChoiceTask, SpansTask
@@ -63,12 +63,9 @@ def parse_study(text: str, *, path: Path | str | None = None) -> Study:
     try:
         return Study.model_validate(data)
     except ValidationError as exc:
-        # a misspelt key is two problems, of which "unknown" explains "missing"
-        errors = sorted(exc.errors(), key=lambda error: error["type"] != "extra_forbidden")
-        key, message = explain(errors[0], _valid_keys)
-        more = exc.error_count() - 1
-        suffix = f" (and {more} more problem{'s' if more > 1 else ''})" if more else ""
-        raise StudyError(message + suffix, path=path, key=key or None) from exc
+        (key, message), *others = explain_all(exc.errors(), _valid_keys)
+        also = "".join(f"\n  {other}: {said}" for other, said in others)
+        raise StudyError(message + also, path=path, key=key or None) from exc
 
 
 class _Loader(yaml.SafeLoader):

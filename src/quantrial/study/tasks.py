@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from quantrial.endpoints import check_margins
 from quantrial.study.part import Part
+from quantrial.study.quantities import Loss
 from quantrial.study.sources import Source
 
 
@@ -24,9 +25,9 @@ class _TaskBase(Part):
     cluster: str | None = None
     """Metadata key of the random groups that items came from; what is said holds for groups like
     these: `calibrated` claims nothing below five of them, `classic` resamples whole groups."""
-    margin: float | None = Field(default=None, gt=0, lt=1)
+    margin: Loss | None = None
     """The largest loss that still counts as practically the same; the study's by default."""
-    margins: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=dict)
+    margins: dict[str, Loss] = Field(default_factory=dict)
     """Margins of single endpoints or failure modes, such as `{recall: 0.03}`, before `margin`."""
     shots: int = Field(default=0, ge=0, le=32)
     """How many solved examples stand before each item."""
