@@ -158,6 +158,20 @@ def test_secondary_endpoints_are_drawn_where_all_are_asked_for(demo: Path) -> No
             assert f"q8_0, extraction, {name} " in drawn
 
 
+def test_where_the_sets_of_methods_part_is_counted_then_listed(demo: Path) -> None:
+    summary = json.loads((demo / "summary.json").read_text("utf-8"))
+    parted = [one for task in summary["tasks"].values() for one in task["disagreements"]]
+    assert parted
+    brief = " ".join(piped("analyze", demo).stdout.split())
+    whole = " ".join(piped("analyze", demo, "--all").stdout.split())
+    assert f"The classic methods come to another verdict on {len(parted)} contrasts;" in brief
+    assert "Where the classic methods come to another verdict:" in whole
+    for one in parted:
+        assert f"{one['candidate']} vs {one['reference']} on " in whole
+        said = f"{one['calibrated']} by calibrated, {one['classic']} by classic"
+        assert said.replace("_", "-") in whole
+
+
 # The forest plot
 
 

@@ -354,12 +354,12 @@ def test_remarks_name_their_place_and_are_gathered_over_strata() -> None:
 
 
 def test_warnings_of_others_are_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from quantrial.analysis import task_summary as module
+    from quantrial.analysis import comparing as module
 
     class Loud(Classic):
-        def contrast(self, *args: Any) -> Any:
+        def contrast(self, *args: Any, **more: Any) -> Any:
             warnings.warn("look here", DeprecationWarning, stacklevel=1)
-            return super().contrast(*args)
+            return super().contrast(*args, **more)
 
     monkeypatch.setitem(module.METHODS, "classic", Loud)
     with pytest.warns(DeprecationWarning, match="look here"):

@@ -49,12 +49,34 @@ def test_missing_answers_are_bounded(trial: Trial) -> None:
 def test_sets_of_methods_that_disagree_are_named(trial: Trial) -> None:
     summary = trial.copied()
     part = summary["tasks"]["sums"]
-    finding = part["endpoints"]["accuracy"]["contrasts"][0]["id"]
-    part["disagreements"] = [{"id": finding, "calibrated": "inconclusive", "classic": "equivalent"}]
-    text = trial.with_summary(summary).render()["report.md"].replace("\\", "")
-    (rows,) = markdown_tables(text)["Classic against calibrated"]
-    assert rows[0]["finding"] == finding
+    told = {
+        "id": part["endpoints"]["accuracy"]["contrasts"][0]["id"],
+        "endpoint": "accuracy",
+        "stratum": None,
+        "reference": "f16",
+        "candidate": "q8_0",
+        "calibrated": "inconclusive",
+        "classic": "equivalent",
+        "question": "equivalence",
+        "p": {"calibrated": 0.054, "classic": 0.02},
+    }
+    strata = [told | {"id": value, "stratum": value} for value in ("s0", "s2")]
+    summary["tasks"]["names"]["disagreements"] = []
+    part["disagreements"] = [told, *strata]
+    changed = trial.with_summary(summary)
+    text = changed.render()["report.md"].replace("\\", "")
+    tables = markdown_tables(text)
+    (rows,) = tables["Classic against calibrated"]
+    (row,) = rows
+    assert (row["contrast"], row["endpoint"]) == ("q8_0 vs f16", "sums, accuracy")
     assert (rows[0]["calibrated"], rows[0]["classic"]) == ("○ inconclusive", "● equivalent")
+    assert rows[0]["why"] == (
+        "p of equivalence: .054 by calibrated, not below .05; .020 by classic, below it"
+    )
+    # strata that part alike are one line
+    (rows,) = tables["Classic against calibrated, within strata"]
+    assert [row["where"] for row in rows] == ["sums, 2 strata: s0, s2"]
+    assert "sums, 2 strata: s0, s2" in changed.render()["report.html"]
     for each in summary["tasks"].values():
         each["disagreements"] = []
     text = trial.with_summary(summary).render()["report.md"]

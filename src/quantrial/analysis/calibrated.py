@@ -97,12 +97,16 @@ class Calibrated:
         low, high = max(interval.low, 0.0), min(interval.high, 1.0)  # NaN stays NaN: it comes first
         return Estimate(score.estimate, Interval(low, high, confidence, score.method), n)
 
-    def contrast(self, reference: str, candidate: str, endpoint: str) -> Contrast:
+    def contrast(
+        self, reference: str, candidate: str, endpoint: str, *, brief: bool = False
+    ) -> Contrast:
         """Estimate candidate minus reference on the items both answered."""
         mask, (r, c), e = self.panel.locate((reference, candidate), endpoint)
         top, bottom = self.panel.scores(mask, (r, c), e)
         score = self._scores[r, c, e] = self._grouped(mask, top, bottom, e)
         refused = score.method == _REFUSED
+        nan, level = math.nan, 1.0 - self.alpha
+        nothing = Interval(nan, nan, level, score.method)
         if math.isnan(score.estimate) or refused:
             if not refused:  # an arm with a ratio of nothing: no value to compare
                 warnings.warn(
@@ -110,21 +114,20 @@ class Calibrated:
                     StatisticsWarning,
                     stacklevel=2,
                 )
-            nothing = Interval(math.nan, math.nan, 1.0 - self.alpha, score.method)
-            nan = math.nan
             return Contrast(
                 reference, candidate, score.estimate, nothing, nan, "none", score.n, nan
             )
         test = self._difference(mask, top, bottom, (r, c, e))
+        clusters = None if self.panel.clusters is None else self.panel.clusters[mask]
         return Contrast(
             reference,
             candidate,
             score.estimate,
-            self._possible(score.interval(1.0 - self.alpha), e),
+            nothing if brief else self._possible(score.interval(level), e),
             test.p_value,
             test.method,
             score.n,
-            _sd(top, bottom, None if self.panel.clusters is None else self.panel.clusters[mask]),
+            nan if brief else _sd(top, bottom, clusters),
             score.clusters,
         )
 

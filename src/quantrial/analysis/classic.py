@@ -15,6 +15,7 @@ from quantrial.errors import StatisticsWarning
 from quantrial.stats import (
     EquivalenceResult,
     Estimate,
+    Interval,
     PairedBootstrap,
     RatioBootstrap,
     bootstrap_ratios,
@@ -59,11 +60,17 @@ class Classic:
         drawn, arms = self._bootstrap(mask, clustered=False)
         return drawn.estimate(self._column(arms, a, e), confidence)
 
-    def contrast(self, reference: str, candidate: str, endpoint: str) -> Contrast:
+    def contrast(
+        self, reference: str, candidate: str, endpoint: str, *, brief: bool = False
+    ) -> Contrast:
         """Estimate candidate minus reference on the items both answered."""
         mask, (r, c), e = self.panel.locate((reference, candidate), endpoint)
         difference = self._difference(mask, r, c, e)
-        interval = difference.interval(1.0 - self.alpha)
+        confidence = 1.0 - self.alpha
+        if brief:
+            interval = Interval(math.nan, math.nan, confidence, "none")
+        else:
+            interval = difference.interval(confidence)
         if difference.clusters is not None and difference.clusters < _FEW_CLUSTERS:
             warnings.warn(
                 f"{difference.clusters} cluster(s) were resampled; with fewer than "
@@ -95,7 +102,7 @@ class Classic:
             p_value,
             p_method,
             difference.n,
-            self._sd(mask, (r, c, e), difference),
+            math.nan if brief else self._sd(mask, (r, c, e), difference),
         )
 
     def _sd(

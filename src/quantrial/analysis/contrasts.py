@@ -40,6 +40,7 @@ def measure(
     margin: float | None,
     remarks: Remarks,
     stratum: str | None = None,
+    brief: bool = False,
 ) -> list[Measured]:
     """Estimate and test every pair of arms that answered an item in common.
 
@@ -51,13 +52,14 @@ def measure(
         margin: None where only a difference is asked about.
         remarks: told what the statistics warn of.
         stratum: the one that the scores are of.
+        brief: only what a verdict takes.
     """
     found = []
     for r, c in pairs:
         if not methods.panel.answered_by(r, c).any():
             continue
         with remarks.at(f"{endpoint}, {c} vs {r}", stratum=stratum):
-            one = methods.contrast(r, c, endpoint)
+            one = methods.contrast(r, c, endpoint, brief=brief)
             test = None if margin is None else methods.equivalence(r, c, endpoint, margin)
         found.append(Measured(f"{label}.{c}.vs.{r}", endpoint, methods, one, test))
     return found
@@ -70,6 +72,7 @@ def documents(
     alpha: float,
     bounds: Bounds | None = None,
     adjust_margin: bool = False,
+    plan: bool = True,
 ) -> Documents:
     """Write the contrasts of one family, adjusted together, and their tests of equivalence.
 
@@ -77,13 +80,14 @@ def documents(
     two questions about the margin come in a fixed order, "non-inferior", then "equivalent", each at
     alpha and the second only where the first holds. Verdicts follow the values not adjusted;
     with `adjust_margin` (strata, where one of many is picked out) they follow the adjusted ones.
+    Without `plan` nobody asks what would settle an open contrast.
     """
     tests = _equivalences([e for e in found if e.test is not None])
     if adjust_margin:
         found = list(_adjusted(found, tests, alpha))
     adjusted = holm([each.one.p_value for each in found])
     contrasts = [
-        _contrast(each, float(p), (family, len(found)), alpha)
+        _contrast(each, float(p), (family, len(found)), alpha, plan=plan)
         for each, p in zip(found, adjusted, strict=True)
     ]
     if bounds is not None:
@@ -108,11 +112,13 @@ def _adjusted(
         yield dataclasses.replace(each, test=dataclasses.replace(each.test, **claimed))
 
 
-def _contrast(each: Measured, p: float, family: tuple[str, int], alpha: float) -> dict[str, Any]:
+def _contrast(
+    each: Measured, p: float, family: tuple[str, int], alpha: float, *, plan: bool
+) -> dict[str, Any]:
     one, test = each.one, each.test
     said = verdict(one.estimate, p, test, alpha=alpha)
     needed = None
-    if said == "inconclusive":
+    if plan and said == "inconclusive":
         margin = None if test is None else test.margin
         needed = each.methods.items_needed(one, each.endpoint, margin, family=family[1])
     return {

@@ -54,8 +54,13 @@ class Methods(Protocol):
         """Estimate one arm on one endpoint."""
         ...
 
-    def contrast(self, reference: str, candidate: str, endpoint: str) -> Contrast:
-        """Estimate and test candidate minus reference."""
+    def contrast(
+        self, reference: str, candidate: str, endpoint: str, *, brief: bool = False
+    ) -> Contrast:
+        """Estimate and test candidate minus reference.
+
+        `brief` leaves out what no verdict takes: interval and spread are NaN.
+        """
         ...
 
     def equivalence(

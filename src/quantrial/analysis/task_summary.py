@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from quantrial.analysis.bounds import Bounds
-from quantrial.analysis.calibrated import Calibrated
-from quantrial.analysis.classic import Classic
-from quantrial.analysis.contrasts import Documents, Measured, add_simultaneous, documents, measure
+from quantrial.analysis.comparing import Comparing, Stratum
+from quantrial.analysis.contrasts import Documents, Measured, add_simultaneous, documents
+from quantrial.analysis.disagreements import disagreements
 from quantrial.analysis.error_classes import error_table, f1_loss
 from quantrial.analysis.failure_counts import (
     LENGTH,
@@ -26,7 +23,6 @@ from quantrial.analysis.failure_modes import failure_modes, failure_panels
 from quantrial.analysis.fidelity import fidelity
 from quantrial.analysis.flips import flips, flips_by
 from quantrial.analysis.floors import always_empty, chance
-from quantrial.analysis.groups import overall, within
 from quantrial.analysis.heterogeneity import heterogeneity
 from quantrial.analysis.letters import accuracy_by_letter, letter_shifts
 from quantrial.analysis.methods import POWER, Methods
@@ -37,22 +33,9 @@ from quantrial.analysis.text_signs import text_signs
 from quantrial.stats import detectable_difference, holm
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from quantrial.study import Study
 
-METHODS: dict[str, type[Calibrated] | type[Classic]] = {
-    Calibrated.name: Calibrated,
-    Classic.name: Classic,
-}
-
 _LENGTH_DRAWS = 2_000  # lengths take many values, and each draw deals with every one of them
-
-
-def pairs_of(arms: Sequence[str], reference: str) -> list[tuple[str, str]]:
-    """List all pairs (reference, candidate): the study's reference first, then its order."""
-    ordered = [reference, *(arm for arm in arms if arm != reference)]
-    return list(itertools.combinations(ordered, 2))
 
 
 class TaskSummary:
@@ -63,19 +46,20 @@ class TaskSummary:
         self.name = name
         self.spec = study.tasks[name]
         self.scored = scored
-        self.make_methods = METHODS[methods]
         self.remarks = Remarks()
-        self.pairs = pairs_of(scored.arms, study.reference)
+        self.compared = Comparing(study, name, scored, methods, self.remarks)
+        self.pairs = self.compared.pairs
         self.bounds = Bounds.of_task(scored)
 
     def document(self) -> dict[str, Any]:
         """Derive everything about the task; what a statistic could not say stands in `warnings`."""
         primary = self.scored.task.endpoints[0].name
         self._unanswered()
-        for arm, said in unread(self.scored) if self.make_methods is not Classic else ():
+        for arm, said in () if self.compared.classic else unread(self.scored):
             self.remarks.add(arm, said)
-        methods = self._methods(self._grouped(self.scored.panel), self.name)
+        methods = self.compared.overall()
         endpoints = {e.name: self._endpoint(methods, e.name) for e in self.scored.task.endpoints}
+        strata = self._strata(primary)
         return {
             "kind": self.scored.task.kind,
             "workload": self.spec.workload,
@@ -91,8 +75,8 @@ class TaskSummary:
             "error_loss": self._error_loss(),
             "letter_shifts": self._letter_shifts(),
             "failure_contrasts": self._failure_contrasts(),
-            "disagreements": self._disagreements(endpoints[primary]["contrasts"], primary),
-            "strata": self._strata(primary),
+            "disagreements": disagreements(self.compared, endpoints, strata, primary),
+            "strata": {self.spec.stratify: strata} if self.spec.stratify else {},
             "heterogeneity": self._heterogeneity(methods.panel, primary),
             "power": self._power(endpoints[primary]["contrasts"]),
             "warnings": self.remarks.sentences(),
@@ -147,8 +131,8 @@ class TaskSummary:
         """Test each candidate's shift in answer letters (choice), adjusted over the candidates."""
         if self.scored.task.kind != "choice":
             return []
-        classic = self.make_methods is Classic
-        clusters = None if classic else self._grouped(self.scored.panel).clusters
+        classic = self.compared.classic
+        clusters = None if classic else self.compared.grouped(self.scored.panel).clusters
         found = letter_shifts(self.study, self.scored, self.pairs, clusters)
         if any(one["method"] == "refused" for one in found):
             self.remarks.add("letters", "too few clusters changed a letter to test for a shift")
@@ -158,18 +142,15 @@ class TaskSummary:
             one | told | {"p_adjusted": float(q)} for one, q in zip(found, holm(p), strict=True)
         ]
 
-    def _grouped(self, panel: Panel) -> Panel:
-        return overall(panel, self.spec, self.make_methods.name, self.remarks)
-
     def _failure_contrasts(self) -> list[dict[str, Any]]:
         """Test the failure modes that are no endpoint of the task, where there are any."""
-        if self.make_methods is Classic:
+        if self.compared.classic:
             return []
         found = []
-        for panel in map(self._grouped, failure_panels(self.scored)):
+        for panel in map(self.compared.grouped, failure_panels(self.scored)):
             name = panel.endpoints[0].name
             contrasts, equivalence = self._compare(
-                self._methods(panel, f"{self.name}.{name}"), name, f"{self.name}.{name}"
+                self.compared.bound(panel, f"{self.name}.{name}"), name, f"{self.name}.{name}"
             )
             found += [
                 {"endpoint": name, "declared": self._declared(name), **one, "equivalence": test}
@@ -190,8 +171,8 @@ class TaskSummary:
         for panel, unit, draws in asked:
             name = panel.endpoints[0].name
             label = f"{self.name}.{name}"
-            methods = self._methods(self._grouped(panel), label, most=draws)
-            measured = self._measure(methods, name, label, margin=None)
+            methods = self.compared.bound(self.compared.grouped(panel), label, most=draws)
+            measured = self.compared.measure(methods, name, label, margin=None)
             contrasts, _ = documents(measured, family=label, alpha=self.study.alpha)
             self._simultaneous(contrasts, measured, name)
             for one in contrasts:
@@ -212,37 +193,6 @@ class TaskSummary:
     def _declared(self, failure_mode: str) -> bool:
         return failure_mode in self.study.analysis.declared_failure_modes
 
-    def _disagreements(
-        self, contrasts: Sequence[Mapping[str, Any]], primary: str
-    ) -> list[dict[str, Any]]:
-        """Name the contrasts on which the other set of methods comes to another verdict."""
-        other = next(m for m in METHODS.values() if m is not self.make_methods)
-        mine, own = self.remarks, self.make_methods
-        self.remarks, self.make_methods = Remarks(), other
-        try:
-            methods = self._methods(self._grouped(self.scored.panel), self.name)
-            label = f"{self.name}.{primary}"
-            measured = self._measure(methods, primary, label)
-            theirs, _ = documents(measured, family=label, alpha=self.study.alpha)
-        finally:
-            self.remarks, self.make_methods = mine, own
-        by_id = {one["id"]: one["verdict"] for one in theirs}
-        return [
-            {"id": one["id"], own.name: one["verdict"], other.name: by_id[one["id"]]}
-            for one in contrasts
-            if by_id[one["id"]] != one["verdict"]
-        ]
-
-    def _methods(self, panel: Panel, label: str, *, most: int | None = None) -> Methods:
-        draws = self.study.analysis.resamples
-        return self.make_methods(
-            panel,
-            seed=self.study.seed,
-            label=label,
-            resamples=draws if most is None else min(draws, most),
-            alpha=self.study.alpha,
-        )
-
     def _endpoint(self, methods: Methods, endpoint: str) -> dict[str, Any]:
         arms = {}
         for arm in methods.panel.arms_with_answers():
@@ -253,19 +203,11 @@ class TaskSummary:
 
     def _compare(self, methods: Methods, endpoint: str, label: str) -> Documents:
         """Compare all pairs of arms as one family."""
-        measured = self._measure(methods, endpoint, label)
+        measured = self.compared.measure(methods, endpoint, label)
         # `bounds` is of all items; panels of some of them are shares, whose bound needs no gold
-        found = documents(measured, family=label, alpha=self.study.alpha, bounds=self.bounds)
+        found = self.compared.family(measured, label, bounds=self.bounds)
         self._simultaneous(found[0], measured, endpoint)
         return found
-
-    def _measure(
-        self, methods: Methods, endpoint: str, label: str, **changes: Any
-    ) -> list[Measured]:
-        asked = {"margin": self.study.margin_of(self.name, endpoint), **changes}
-        return measure(
-            methods, self.pairs, endpoint=endpoint, label=label, remarks=self.remarks, **asked
-        )
 
     def _simultaneous(
         self, contrasts: list[dict[str, Any]], measured: list[Measured], endpoint: str
@@ -275,51 +217,32 @@ class TaskSummary:
 
     def _strata(self, primary: str) -> dict[str, dict[str, Any]]:
         """Repeat arms and contrasts on the primary endpoint in each value of the stratum's key."""
-        key = self.spec.stratify
-        if key is None:
-            return {}
-        values = labels(self.scored.items, key)
+        strata = self.compared.strata(primary)
+        written = self.compared.families(strata, primary)
         table: dict[str, dict[str, Any]] = {}
-        measured: dict[str, list[Measured]] = {}
-        for value in sorted(set(values.tolist())):
-            mask = values == value
-            panel = within(self.scored.panel, mask, self.spec)
-            label = f"{self.name}.{primary}.{key}={value}"
-            methods = self._methods(panel, label)
-            measured[value] = self._measure(methods, primary, label, stratum=value)
+        for value, one in strata.items():
             with self.remarks.at(primary, stratum=value):
-                arms = {arm: _arm(methods, arm, primary) for arm in panel.arms_with_answers()}
-            table[value] = {"n": int(mask.sum()), "arms": arms, "contrasts": [], "equivalence": []}
-        alpha = self.study.alpha
-        if self.make_methods is Classic:
-            families = {f"{self.name}.{primary}.{key}={v}": [v] for v in table}
-        else:
-            # to name one stratum of many is to have looked at all of them
-            families = {f"{self.name}.{primary}.{key}": list(table)}
-        for family, inside in families.items():
-            together = [one for value in inside for one in measured[value]]
-            written = documents(
-                together, family=family, alpha=alpha, adjust_margin=self.make_methods is Calibrated
-            )
-            contrasts, tests = map(iter, written)
-            for value in inside:
-                table[value]["contrasts"] = [next(contrasts) for _ in measured[value]]
-                table[value]["equivalence"] = [next(tests) for _ in measured[value]]
-        for value, one in table.items():
-            self._bound(one["contrasts"], measured[value], values == value)
-        return {key: table}
+                answering = one.methods.panel.arms_with_answers()
+                arms = {arm: _arm(one.methods, arm, primary) for arm in answering}
+            contrasts, tests = written[value]
+            self._bound(contrasts, one)
+            table[value] = {
+                "n": int(one.mask.sum()),
+                "arms": arms,
+                "contrasts": contrasts,
+                "equivalence": tests,
+            }
+        return table
 
-    def _bound(
-        self, contrasts: list[dict[str, Any]], measured: list[Measured], mask: NDArray[np.bool_]
-    ) -> None:
-        bounds = self.bounds.subset(mask)
-        for written, each in zip(contrasts, measured, strict=True):
+    def _bound(self, contrasts: list[dict[str, Any]], stratum: Stratum) -> None:
+        bounds = self.bounds.subset(stratum.mask)
+        for written, each in zip(contrasts, stratum.measured, strict=True):
             written["worst_case"] = bounds.of(each.methods.panel, each.one, each.endpoint)
 
     def _heterogeneity(self, panel: Panel, primary: str) -> list[dict[str, Any]]:
         """Test once whether each candidate's difference is the same in all strata."""
         key = self.spec.stratify
-        if key is None or self.make_methods is Classic:
+        if key is None or self.compared.classic:
             return []
         found = []
         for r, c in self.pairs:

@@ -8,6 +8,7 @@ from typing import Any
 
 from quantrial.cli.quantities import sizes
 from quantrial.cli.terminal import Interval, forest, heading, line, paragraph, table
+from quantrial.decision.disagreements import SETS, parted
 
 _SIGNS = {
     "equivalent": "●",
@@ -22,6 +23,7 @@ def summary(found: Mapping[str, Any], folder: Path, *, primary_only: bool = True
     """Print the primary endpoints and their contrasts with the reference, and draw them; or all."""
     _endpoints(found, primary_only=primary_only)
     _forest(found, primary_only=primary_only)
+    _parted(found, primary_only=primary_only)
     missing = sum(task["flow"]["missing"] for task in found["tasks"].values())
     if missing:
         if found["study"].get("imported"):
@@ -45,6 +47,7 @@ def report(summarised: Mapping[str, Any], decided: Mapping[str, Any]) -> None:
     line()
     _endpoints(summarised, primary_only=False)
     _forest(summarised, primary_only=False)
+    _parted(summarised, primary_only=False)
     paragraph(f"{summarised['methods']} methods; `quantrial report` writes it all with plots.")
 
 
@@ -108,6 +111,28 @@ def _draw(rows: Sequence[Interval], reference: str) -> None:
     used = [f"{sign} {name}" for name, sign in _SIGNS.items() if sign in signs]
     if used:
         paragraph(", ".join(used).replace("_", "-"), indent="  ")
+    line()
+
+
+def _parted(found: Mapping[str, Any], *, primary_only: bool) -> None:
+    """Say where the other set of methods comes to another verdict: how often, or each of them."""
+    told = parted(found)
+    if not told:
+        return
+    other = next(name for name in SETS if name != found["methods"])
+    if primary_only:
+        count = sum(len(one.strata) or 1 for one in told)
+        contrasts = f"{count:,} contrast{'' if count == 1 else 's'}"
+        paragraph(
+            f"The {other} methods come to another verdict on {contrasts}; `--all` and the report "
+            "list them."
+        )
+        return
+    heading(f"Where the {other} methods come to another verdict:")
+    for one in told:
+        where = f"{one.task}, {', '.join(one.strata) or one.endpoint.replace('_', '-')}"
+        verdicts = ", ".join(f"{one.verdicts[by]} by {by}" for by in SETS).replace("_", "-")
+        paragraph(f"{one.pair} on {where}: {verdicts} ({one.why}).", indent="  ")
     line()
 
 

@@ -7,14 +7,18 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from quantrial.assay import at_floor
+from quantrial.decision.disagreements import SETS, recorded, why
 from quantrial.decision.noise import noise, uneven_faults
 from quantrial.decision.speed import disturbances
 from quantrial.decision.trial import Trial
 from quantrial.decision.words import Document, carrying_p, counted, entry, listed, p_value
 
 
-def cautions(trial: Trial, default: Document) -> list[dict[str, Any]]:
-    """List what the data could not show, what is missing, and where methods disagree."""
+def cautions(trial: Trial, default: Document, cited: Collection[str] = ()) -> list[dict[str, Any]]:
+    """List what the data could not show, what is missing, and where methods disagree.
+
+    `cited` are the ids of findings on secondary endpoints that sentences of the decision rest on.
+    """
     return [
         *_assay(trial),
         *noise(trial),
@@ -22,7 +26,7 @@ def cautions(trial: Trial, default: Document) -> list[dict[str, Any]]:
         *uneven_faults(trial),
         *_unadjusted(trial, default),
         *_approximate(trial),
-        *_disagreements(trial),
+        *_disagreements(trial, cited),
         *_disturbed(trial),
     ]
 
@@ -120,20 +124,23 @@ def _cautions(trial: Trial) -> Iterator[dict[str, Any]]:
             yield entry(text, [], task=task)
 
 
-def _disagreements(trial: Trial) -> Iterator[dict[str, Any]]:
-    """Say where the other set of methods comes to another verdict on a candidate."""
+def _disagreements(trial: Trial, cited: Collection[str]) -> Iterator[dict[str, Any]]:
+    """Say where the other set of methods comes to another verdict that the decision rests on."""
     for task, part in trial.tasks.items():
-        for one in part.get("disagreements", ()):
-            finding = trial.findings[one["id"]]
-            if finding["reference"] != trial.reference or finding["candidate"] in trial.controls:
+        for one in recorded(part):
+            candidate, endpoint = one["candidate"], one["endpoint"]
+            primary = endpoint == part["primary"]
+            if one["stratum"] is not None or not (primary or one["id"] in cited):
                 continue
-            said = " and ".join(
-                f"{verdict.replace('_', '-')} by the {methods} methods"
-                for methods, verdict in one.items()
-                if methods != "id"
+            if one["reference"] != trial.reference or candidate in trial.controls:
+                continue
+            said = " and ".join(f"{one[name].replace('_', '-')} by the {name}" for name in SETS)
+            what = candidate if primary else f"{endpoint.replace('_', '-')} of {candidate}"
+            text = (
+                f"On {trial.named(task)}, {what} is {said} methods "
+                f"({why([one], trial.summary['alpha'])})."
             )
-            text = f"On {trial.named(task)}, {finding['candidate']} is {said}."
-            yield entry(text, [finding], task=task)
+            yield entry(text, [trial.findings[one["id"]]], task=task)
 
 
 def _unadjusted(trial: Trial, default: Document) -> Iterator[dict[str, Any]]:

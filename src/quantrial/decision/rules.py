@@ -54,6 +54,7 @@ def decide_from(summary: Document, constraints: Constraints | None = None) -> di
     trial = Trial(summary)
     check(constraints, trial)
     default = _default(trial)
+    cited = {guard["because"] for arm in trial.candidates for guard in _guards(trial, arm)}
     decision: dict[str, Any] = {
         "schema": DECISION_SCHEMA,
         "study": summary["study"],
@@ -63,7 +64,7 @@ def decide_from(summary: Document, constraints: Constraints | None = None) -> di
         "pick_when": [_pick_when(trial, arm) for arm in trial.cheaper_than(default["arm"])],
         "avoid_for": list(_avoid_for(trial)),
         "stay_when": list(_stay_when(trial, constraints)),
-        "cautions": cautions(trial, default),
+        "cautions": cautions(trial, default, cited),
         "controls": [_control(trial, arm) for arm in trial.controls],
     }
     table = picker(trial)

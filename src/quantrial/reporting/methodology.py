@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from quantrial.decision.disagreements import SETS, Parted, parted
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table
-from quantrial.reporting.formatting import clean, count, percent, plural, points, points_interval
+from quantrial.reporting.formatting import clean, count, percent, plural, points
 from quantrial.reporting.words import VERDICT_WORDS, endpoint, method, verdict
 
 Document = Mapping[str, Any]
@@ -97,6 +98,12 @@ _DESCRIBED = {
 }
 
 
+_STRATA = (
+    "Each p is the one that its set's verdict follows: calibrated adjusts over all strata and "
+    "pairs of arms, classic within each stratum and for a difference only."
+)
+
+
 def methods_section(summary: Document) -> Section:
     """Say in words how the numbers of this report were computed, and after whom."""
     used = [name for name in dict.fromkeys((*_used(summary), "holm")) if name in _DESCRIBED]
@@ -147,7 +154,7 @@ def checks_section(summary: Document, decision: Document) -> Section:
     groups = [
         _controls(summary, decision),
         _missing(summary),
-        _disagreements(summary, decision),
+        *_disagreements(summary, decision),
     ]
     lead = "Could this study have seen harm, and does its answer hang on a choice?"
     return Section("checks", "Checks", lead, tuple(groups))
@@ -214,38 +221,46 @@ def _missing(summary: Document) -> Group:
     return Group("Missing answers", tables=(table,))
 
 
-def _disagreements(summary: Document, decision: Document) -> Group:
-    rows = []
-    for part in summary["tasks"].values():
-        for one in part.get("disagreements") or ():
-            finding = decision["findings"].get(one["id"])
-            said = {name: value for name, value in one.items() if name != "id"}
-            rows.append(
-                Row(
-                    (
-                        Cell(one["id"], target=one["id"] if finding else ""),
-                        Cell("" if finding is None else points_interval(finding["ci"])),
-                        Cell(_verdict(said.get("calibrated"))),
-                        Cell(_verdict(said.get("classic"))),
-                    )
-                )
-            )
-    title = "Classic against calibrated"
-    if not rows:
-        words = "Both sets of methods come to the same verdict on every primary contrast."
-        return Group(title, notes=(words,))
-    table = Table(
-        "contrasts on which the two sets of methods disagree",
+def _disagreements(summary: Document, decision: Document) -> Iterator[Group]:
+    title, found = "Classic against calibrated", parted(summary)
+    if not found:
+        words = "Both sets of methods come to the same verdict on every contrast that both answer."
+        yield Group(title, notes=(words,))
+        return
+    for folded in (False, True):
+        rows = [_parted(one, decision) for one in found if bool(one.strata) == folded]
+        if not rows:
+            continue
+        table = Table(
+            "contrasts on which the two sets of methods come to different verdicts",
+            (
+                Column("contrast", numeric=False),
+                Column("endpoint" if not folded else "where", numeric=False),
+                *(Column(name, numeric=False) for name in SETS),
+                Column("why", numeric=False, hint="the test on which they part"),
+            ),
+            tuple(rows),
+        )
+        if folded:
+            yield Group(f"{title}, within strata", notes=(_STRATA,), tables=(table,), folded=True)
+        else:
+            yield Group(title, tables=(table,))
+
+
+def _parted(one: Parted, decision: Document) -> Row:
+    where = f"{one.task}, {endpoint(one.endpoint)}"
+    if one.strata:
+        many = f"{plural(len(one.strata), 'stratum', 'strata')}: " if len(one.strata) > 1 else ""
+        where = f"{one.task}, {many}{', '.join(one.strata)}"
+    return Row(
         (
-            Column("finding", numeric=False),
-            Column("interval"),
-            Column("calibrated", numeric=False),
-            Column("classic", numeric=False),
-        ),
-        tuple(rows),
+            Cell(one.pair, target=one.id if one.id in decision["findings"] else ""),
+            Cell(where),
+            *(Cell(_verdict(one.verdicts[name])) for name in SETS),
+            Cell(one.why),
+        )
     )
-    return Group(title, tables=(table,))
 
 
-def _verdict(name: str | None) -> str:
-    return "" if name is None else verdict(name) if name in VERDICT_WORDS else name
+def _verdict(name: str) -> str:
+    return verdict(name) if name in VERDICT_WORDS else name

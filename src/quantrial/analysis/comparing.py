@@ -1,0 +1,151 @@
+"""All pairs of arms of one task, compared by one set of methods."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from quantrial.analysis.calibrated import Calibrated
+from quantrial.analysis.classic import Classic
+from quantrial.analysis.contrasts import Documents, Measured, documents, measure
+from quantrial.analysis.groups import overall, within
+from quantrial.analysis.outcomes import Panel, TaskOutcomes, labels
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from quantrial.analysis.bounds import Bounds
+    from quantrial.analysis.methods import Methods
+    from quantrial.analysis.remarks import Remarks
+    from quantrial.study import Study
+
+METHODS: dict[str, type[Calibrated] | type[Classic]] = {
+    Calibrated.name: Calibrated,
+    Classic.name: Classic,
+}
+
+
+def pairs_of(arms: Sequence[str], reference: str) -> list[tuple[str, str]]:
+    """List all pairs (reference, candidate): the study's reference first, then its order."""
+    ordered = [reference, *(arm for arm in arms if arm != reference)]
+    return list(itertools.combinations(ordered, 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """One stratum: which items are its own, their scores, and what was measured on them."""
+
+    mask: NDArray[np.bool_]
+    methods: Methods
+    measured: list[Measured]
+
+
+class Comparing:
+    """The contrasts of one task by one set of methods, of all items and within strata.
+
+    `brief` asks for verdicts and their p-values alone: no interval, no items that would settle it.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        name: str,
+        scored: TaskOutcomes,
+        methods: str,
+        said: Remarks,
+        *,
+        brief: bool = False,
+    ):
+        self.study = study
+        self.name = name
+        self.spec = study.tasks[name]
+        self.scored = scored
+        self.make = METHODS[methods]
+        self.remarks = said
+        self.pairs = pairs_of(scored.arms, study.reference)
+        self.brief = brief
+
+    @property
+    def classic(self) -> bool:
+        """Whether this is published practice, which knows no failure modes and no strata."""
+        return self.make is Classic
+
+    def grouped(self, panel: Panel) -> Panel:
+        """Return scores with the groups that this set asks about."""
+        return overall(panel, self.spec, self.make.name, self.remarks)
+
+    def bound(self, panel: Panel, label: str, *, most: int | None = None) -> Methods:
+        """Bind the set to scores; `most` resamples, where fewer do."""
+        draws = self.study.analysis.resamples
+        return self.make(
+            panel,
+            seed=self.study.seed,
+            label=label,
+            resamples=draws if most is None else min(draws, most),
+            alpha=self.study.alpha,
+        )
+
+    def overall(self) -> Methods:
+        """Bind the set to the scores of all items."""
+        return self.bound(self.grouped(self.scored.panel), self.name)
+
+    def measure(
+        self, methods: Methods, endpoint: str, label: str, **changes: Any
+    ) -> list[Measured]:
+        """Estimate and test every pair of arms, at the margin of the endpoint."""
+        margin = self.study.margin_of(self.name, endpoint)
+        asked = {"margin": margin, "brief": self.brief, **changes}
+        return measure(
+            methods, self.pairs, endpoint=endpoint, label=label, remarks=self.remarks, **asked
+        )
+
+    def family(
+        self, found: Sequence[Measured], label: str, *, bounds: Bounds | None = None
+    ) -> Documents:
+        """Write what was measured of all items as one family."""
+        return documents(
+            found, family=label, alpha=self.study.alpha, bounds=bounds, plan=not self.brief
+        )
+
+    def strata(self, endpoint: str, *, leaving_out: Collection[str] = ()) -> dict[str, Stratum]:
+        """Measure an endpoint within each value of the stratum's key; empty without one."""
+        key = self.spec.stratify
+        if key is None:
+            return {}
+        values = labels(self.scored.items, key)
+        found = {}
+        for value in sorted(set(values.tolist()) - set(leaving_out)):
+            mask = values == value
+            label = f"{self.name}.{endpoint}.{key}={value}"
+            methods = self.bound(within(self.scored.panel, mask, self.spec), label)
+            found[value] = Stratum(
+                mask, methods, self.measure(methods, endpoint, label, stratum=value)
+            )
+        return found
+
+    def families(self, strata: Mapping[str, Stratum], endpoint: str) -> dict[str, Documents]:
+        """Write what was measured within strata, adjusted together, by stratum."""
+        label = f"{self.name}.{endpoint}.{self.spec.stratify}"
+        if self.classic:
+            families = {f"{label}={value}": [value] for value in strata}
+        else:
+            # to name one stratum of many is to have looked at all of them
+            families = {label: list(strata)}
+        written: dict[str, Documents] = {}
+        for family, inside in families.items():
+            together = [one for value in inside for one in strata[value].measured]
+            found = documents(
+                together,
+                family=family,
+                alpha=self.study.alpha,
+                adjust_margin=not self.classic,
+                plan=not self.brief,
+            )
+            contrasts, tests = map(iter, found)
+            for value in inside:
+                count = range(len(strata[value].measured))
+                written[value] = ([next(contrasts) for _ in count], [next(tests) for _ in count])
+        return written

@@ -1,0 +1,87 @@
+"""Where the two sets of methods come to different verdicts, in words: few lines for many strata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from quantrial.decision.words import Document, listed, p_value
+
+SETS = ("calibrated", "classic")
+
+_ASKED = {
+    "equivalence": "equivalence",
+    "difference": "a difference",
+    "non_inferiority": "non-inferiority",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Parted:
+    """A contrast of two verdicts. `strata` names those that part alike; empty: of all items.
+
+    `verdicts` by set; `why` says by which test, and which p lies on which side.
+    """
+
+    id: str
+    task: str
+    workload: str
+    endpoint: str
+    pair: str
+    strata: tuple[str, ...]
+    verdicts: Mapping[str, str]
+    why: str
+
+
+def parted(summary: Document) -> list[Parted]:
+    """List where the sets part: contrasts of all items first, then strata, alike ones together."""
+    found = [one for task, part in summary["tasks"].items() for one in _of(summary, task, part)]
+    return sorted(found, key=lambda one: bool(one.strata))
+
+
+def recorded(part: Document) -> list[Document]:
+    """List what a task's part of a summary says; an early version's said too little to be told."""
+    return [one for one in part.get("disagreements") or () if "question" in one]
+
+
+def _of(summary: Document, task: str, part: Document) -> Iterator[Parted]:
+    alike: dict[Any, list[Document]] = {}
+    for one in recorded(part):
+        told = {name: one[name] for name in SETS}
+        pair = f"{one['candidate']} vs {one['reference']}"
+        if one["stratum"] is not None:
+            key = (one["endpoint"], pair, *told.values(), one["question"])
+            alike.setdefault(key, []).append(one)
+            continue
+        where = (one["id"], task, part["workload"], one["endpoint"], pair)
+        yield Parted(*where, (), told, why([one], summary["alpha"]))
+    for (endpoint, pair, *verdicts, _), several in alike.items():
+        yield Parted(
+            several[0]["id"],
+            task,
+            part["workload"],
+            endpoint,
+            pair,
+            tuple(one["stratum"] for one in several),
+            dict(zip(SETS, verdicts, strict=True)),
+            why(several, summary["alpha"]),
+        )
+
+
+def why(alike: Sequence[Document], alpha: float) -> str:
+    """Say by which test the sets part, and which p lies on which side of alpha.
+
+    `p of equivalence: .054 by calibrated, not below .05; .020 by classic, below it`. Contrasts that
+    part alike are told together, each set's p from the least to the largest.
+    """
+    level = f"{alpha:g}".removeprefix("0")
+    sides = []
+    for name, bar in zip(SETS, (level, "it"), strict=True):
+        known = [one["p"][name] for one in alike if one["p"][name] is not None]
+        if not known:
+            sides.append(f"none by {name}")
+            continue
+        shown = listed(map(p_value, (min(known), max(known))), "to").replace(", ", " ")
+        sides.append(f"{shown} by {name}, {'' if known[0] < alpha else 'not '}below {bar}")
+    return f"p of {_ASKED[alike[0]['question']]}: {'; '.join(sides)}"
