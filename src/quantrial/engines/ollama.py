@@ -30,6 +30,7 @@ import ollama
 
 from quantrial.engines.abilities import refusal, refuse_unable
 from quantrial.engines.base import Reply, Request, Timing
+from quantrial.engines.loopback import is_loopback
 from quantrial.engines.ollama_answer import Heard, seconds
 from quantrial.engines.ollama_errors import FOREIGN, translated
 from quantrial.engines.ollama_model import artifact_of, full_name
@@ -108,7 +109,7 @@ class OllamaEngine:
     @property
     def local(self) -> bool:
         """Whether the server is on this machine."""
-        return urlsplit(self.address).hostname in ("127.0.0.1", "localhost", "::1")
+        return is_loopback(self.address)
 
     def describe(self) -> Artifact:
         """Say what would run, as the server tells it.

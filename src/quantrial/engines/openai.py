@@ -26,13 +26,13 @@ from urllib.parse import urlsplit
 
 from quantrial.engines.abilities import refuse_unable, refuse_unheld
 from quantrial.engines.base import Reply, Request
+from quantrial.engines.loopback import is_loopback
 from quantrial.engines.openai_served import Served, artifact_of, look_up
 from quantrial.engines.openai_wire import (
     SERVERS,
     Dialect,
     Gathered,
     call_of,
-    is_loopback,
     is_secret,
     unknown_form,
 )

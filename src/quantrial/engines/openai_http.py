@@ -20,7 +20,8 @@ import httpx2
 import openai
 
 from quantrial.engines.abilities import refusal
-from quantrial.engines.openai_wire import is_loopback, is_secret
+from quantrial.engines.loopback import is_loopback
+from quantrial.engines.openai_wire import is_secret
 from quantrial.errors import (
     ContextOverflowError,
     EngineCrashedError,

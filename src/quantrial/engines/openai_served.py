@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.engines.artifact import Artifact
-from quantrial.engines.openai_wire import is_loopback
+from quantrial.engines.loopback import is_loopback
 from quantrial.errors import EngineError, EngineStartError, ModelChangedError, ModelFileError
 
 if TYPE_CHECKING:

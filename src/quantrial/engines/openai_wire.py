@@ -7,11 +7,9 @@ nothing beyond the core.
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from quantrial.engines.abilities import refusal
 from quantrial.engines.base import Reply, Request, Timing
@@ -248,15 +246,6 @@ class Gathered:
             decoded = completion_tokens - 1 if completion_tokens else None
             decode = self._last - first if decoded else None
         return decoded, Timing(prompt=prompt, first_token=first, decode=decode, wall=wall)
-
-
-def is_loopback(url: str) -> bool:
-    """Whether a URL leads to this machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def is_secret(key: str) -> bool:
