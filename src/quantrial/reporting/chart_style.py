@@ -25,9 +25,10 @@ SHAPES = {
     "worse": "triangle-down",
     "inconclusive": "square",
 }
-WIDTH = 265
+# with labels on both sides about as wide as a phone's screen: text is drawn there at its own size
+WIDTH = 205
 ROW = 44
-HEIGHT = 210
+HEIGHT = 180
 # colour and dash of each arm after the reference, where arms are lines
 LINES = (
     ("#0b6bb3", [1, 0]),

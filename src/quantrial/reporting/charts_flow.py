@@ -10,8 +10,9 @@ from quantrial.reporting.formatting import clean, count, plural
 
 Document = Mapping[str, Any]
 
-_BOX, _GAP, _LINE = 112, 14, 15
+_GAP, _LINE = 8, 15
 _TOP, _BETWEEN = 40, 26
+_LEAST = 320  # pixels that the longest sentence needs
 
 
 def flow(summary: Document, task: str) -> Any:
@@ -20,11 +21,16 @@ def flow(summary: Document, task: str) -> Any:
 
     part = summary["tasks"][task]
     arms = list(summary["arms"])
-    side = max(_BOX, text_width([clean(arm) for arm in arms], bold=True) + 8)
-    width = len(arms) * side + (len(arms) - 1) * _GAP
     told = part["flow"]
     items = told["planned"] // len(arms) if arms else 0
     faults = told.get("faults") or {}
+    within = {arm: _within(part, arm, items, faults.get(arm)) for arm in arms}
+    side = max(
+        text_width([clean(arm) for arm in arms], bold=True),
+        text_width([line for said in within.values() for line in said]),
+        _LEAST // max(1, len(arms)),
+    )
+    width = len(arms) * side + (len(arms) - 1) * _GAP
     below = _TOP + _BETWEEN
     boxes = [
         _box(0, width, 0, _TOP, [f"Planned: {plural(items, 'item')} for each of {len(arms)} arms",
@@ -34,9 +40,7 @@ def flow(summary: Document, task: str) -> Any:
     for i, arm in enumerate(arms):
         left = i * (side + _GAP)
         middle = left + side / 2
-        n = _answered(part, arm)
-        lost = faults.get(arm)
-        said = [clean(arm), f"answered: {count(n)}", *_lost(items - n, lost)]
+        said = [clean(arm), *within[arm]]
         boxes.append(_box(left, left + side, below, below + tall, said))
         lines.append({"x": middle, "y": _TOP, "x2": middle, "y2": below})
         lines.append({"x": middle, "y": below + tall, "x2": middle, "y2": below + tall + _BETWEEN})
@@ -67,6 +71,11 @@ def flow(summary: Document, task: str) -> Any:
         layers.append(mark.encode(x=x, y=y, text="text:N"))
     title = alt.TitleParams(clean(f"{part['workload']}"), subtitle=task)
     return alt.layer(*layers).properties(width=width, height=end + _TOP, title=title)
+
+
+def _within(part: Document, arm: str, items: int, faults: int | None) -> list[str]:
+    n = _answered(part, arm)
+    return [f"answered: {count(n)}", *_lost(items - n, faults)]
 
 
 def _answered(part: Document, arm: str) -> int:

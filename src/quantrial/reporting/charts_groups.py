@@ -16,7 +16,7 @@ Document = Mapping[str, Any]
 _SCALE = ["#e8865a", "#ffffff", "#7fb3dc"]
 _MOST_VALUES = 40
 _LABEL, _LINE = 190, 68  # pixels of a label, characters of a line
-_ROOM = 400  # pixels beside each other
+_ROOM = 260  # pixels beside each other
 
 
 def strata(summary: Document) -> list[Any]:
@@ -126,7 +126,9 @@ def _classes(summary: Document, task: str, told: Mapping[str, Document]) -> Any:
     kinds = list(dict.fromkeys(kind for one in told.values() for kind in one["classes"]))
     most = max(1, *(_errors(one, kind) for one in told.values() for kind in kinds))
     width = max(82, text_width([clean(arm) for arm in told], bold=True))
-    columns = max(1, _ROOM // (width + 14))
+    most_columns = max(1, _ROOM // (width + 14))
+    columns = -(-len(told) // -(-len(told) // most_columns))  # as even as rows can be
+    width = max(width, _ROOM // columns - 14)
     panels = [
         _arm(arm, one, kinds, most, width=width, first=i % columns == 0)
         for i, (arm, one) in enumerate(told.items())

@@ -80,7 +80,7 @@ def _drawn(summary: Document, panel: _Panel) -> Any:
         "at:Q",
         title=panel.axis,
         scale=alt.Scale(domain=[panel.first, panel.last], nice=False),
-        axis=alt.Axis(tickCount=5, tickMinStep=1, grid=False, format=",d"),
+        axis=alt.Axis(tickCount=4, tickMinStep=1, grid=False, format=",d"),
     )
     y = alt.Y(
         "pace:Q",

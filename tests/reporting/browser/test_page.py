@@ -30,7 +30,9 @@ def violations(page: Page) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(375, "dark"), (1600, "light")])
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(375, "dark"), (375, "light"), (1600, "dark"), (1600, "light")]
+)
 def test_nothing_bars_anyone(visit: Open, report: Path, width: int, scheme: str) -> None:
     seen = visit(report, width=width, scheme=scheme, at="#answers")
     seen.page.locator("#answers [data-part=list] a").first.click()
@@ -48,6 +50,19 @@ def test_the_page_is_as_wide_as_the_window(visit: Open, report: Path, width: int
     page.locator("#answers [data-part=list] a").first.click()
     page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_text_of_plots_can_be_read_on_a_phone(visit: Open, report: Path) -> None:
+    page = visit(report, width=375).page
+    sizes = page.evaluate(
+        """[...document.querySelectorAll('figure svg')].flatMap((svg) => {
+          const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+          return [...svg.querySelectorAll('text')].map(
+            (text) => scale * parseFloat(getComputedStyle(text).fontSize));
+        })"""
+    )
+    assert len(sizes) > 50
+    assert min(sizes) >= 10
 
 
 def test_hostile_texts_do_not_widen_the_page(visit: Open, hostile: Path) -> None:
@@ -139,15 +154,30 @@ def test_all_of_it_works_by_keyboard_alone(visit: Open, report: Path) -> None:
     expect(page.locator("#answers .detail h3")).to_be_focused()
 
 
-def test_print_holds_everything_and_nothing_that_cannot_be_used(
+def test_paper_holds_decision_evidence_and_methods_and_names_what_it_leaves_out(
     visit: Open, report: Path, tmp_path: Path
 ) -> None:
     page = visit(report, at="#answers").page
+    page.evaluate("for (const one of document.querySelectorAll('details')) one.open = false")
+    findings, left_out = page.locator(".evidence"), page.get_by_text("answers are left out")
+    for unseen in (findings, left_out):
+        expect(unseen).to_be_hidden()
     page.emulate_media(media="print", color_scheme="dark")
-    for gone in (".top", "#answers", ".contents"):
-        expect(page.locator(gone)).to_be_hidden()
-    folded = page.locator("details.group table").first
-    expect(folded).to_be_visible()
+    for gone in (".top", "#answers", "#pick", ".contents", "figcaption details"):
+        expect(page.locator(gone).first).to_be_hidden()
+    for shown in (findings, left_out):
+        expect(shown).to_be_visible()
+    # every finding that the decision names has its numbers on paper
+    named = set(page.locator("main > :not(.evidence) a.id").all_inner_texts())
+    assert named <= set(findings.locator("a.id").all_inner_texts())
+    # a folded table is named; one that somebody opened is printed; methods are printed whole
+    table = page.locator("#contrasts details.group table").first
+    expect(page.locator("#contrasts details.group h4").first).to_be_visible()
+    expect(table).to_be_hidden()
+    page.evaluate("document.querySelector('#contrasts details.group').open = true")
+    expect(table).to_be_visible()
+    for whole in ("#methods details.group li", "#provenance details.group dd"):
+        expect(page.locator(whole).first).to_be_visible()
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert background == "rgb(255, 255, 255)"
     page.pdf(path=tmp_path / "page.pdf", format="A4", print_background=True)
