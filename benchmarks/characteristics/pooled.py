@@ -76,15 +76,22 @@ def nulls(scores: list[PairedScore], null: float) -> list[Null]:
     return [one._null(null) if one._null else Null(math.nan) for one in scores]
 
 
-def deviates(scores: list[PairedScore], known: list[Null], null: float, share: float) -> Array:
-    """Of every study, how far above `null` it lies, `share` of the correction taken off."""
+def deviates(
+    scores: list[PairedScore], known: list[Null], null: float, corrections: Array
+) -> Array:
+    """Of every study, how far above `null` it lies, its correction taken off."""
     rows = []
-    for one, at in zip(scores, known, strict=True):
-        gap = one.estimate - null - share * one._correction
+    for one, at, off in zip(scores, known, corrections.tolist(), strict=True):
+        gap = one.estimate - null - off
         rows.append((gap / math.sqrt(at.variance), at.skewness))
     distance, skewness = np.array(rows).T
     a = skewness / 6.0  # `Null.beyond`, many at a time
     return np.asarray(distance - a * distance**2 + a * a * distance**3 / 3.0 + a)
+
+
+def own(scores: list[PairedScore]) -> Array:
+    """The correction of each study's score test itself."""
+    return np.array([one._correction for one in scores])
 
 
 def claims(
@@ -94,11 +101,12 @@ def claims(
     n = top.shape[1]
     difference, values = shares(top, bottom)
     error = values.std(axis=1, ddof=1) / math.sqrt(n)
+    largest = np.abs(values).max(axis=1) / n
     return {
-        # the correction is half of the largest change
-        "score": deviates(scores, known, null, 1.0) > Z_ONE,
-        "score, quarter": deviates(scores, known, null, 0.5) > Z_ONE,
-        "score, uncorrected": deviates(scores, known, null, 0.0) > Z_ONE,
+        "score": deviates(scores, known, null, own(scores)) > Z_ONE,
+        "score, half": deviates(scores, known, null, 0.5 * largest) > Z_ONE,
+        "score, quarter": deviates(scores, known, null, 0.25 * largest) > Z_ONE,
+        "score, uncorrected": deviates(scores, known, null, 0.0 * largest) > Z_ONE,
         "paired t": np.asarray(difference - null > stats.t.ppf(0.95, n - 1) * error),
         "jackknife": jackknife(top, bottom, null),
         "pseudo-pairs, Hall": hall(values, null),
@@ -160,8 +168,8 @@ def _measure(cell: Cell, truth: float, support: float | None) -> Measured:
         at = nulls(scores, truth)
         # from below and from above
         mirrored = [dataclasses.replace(one, estimate=-one.estimate) for one in scores]
-        above = deviates(scores, at, truth, 1.0) > Z_TWO
-        below = deviates(mirrored, [one.mirrored() for one in at], -truth, 1.0) > Z_TWO
+        above = deviates(scores, at, truth, own(scores)) > Z_TWO
+        below = deviates(mirrored, [one.mirrored() for one in at], -truth, own(scores)) > Z_TWO
         covered = ~(above | below)
         # the same as asking each: which the first of every block is
         assert covered[0] == (scores[0].test(truth).p_value >= 0.05)
@@ -226,8 +234,9 @@ def f1_null(cell: Cell) -> Measured:
     figures = {
         f"{name} error": count / draws for name, count in wrong.items() if name != "paired t"
     }
-    methods = {name: (wrong[name] / draws, count / draws) for name, count in right.items()}
-    return Measured(figures, methods)
+    # without a better arm there is no power to compare, but an error that others are judged by
+    powers = {name: right[name] / draws if swapped else math.nan for name in wrong}
+    return Measured(figures, {name: (count / draws, powers[name]) for name, count in wrong.items()})
 
 
 def _bootstrap_claims(

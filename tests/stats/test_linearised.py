@@ -170,6 +170,18 @@ def test_score_ratios_against_reference_tango(case: tuple[int, int, int]) -> Non
     assert ours.test(-0.01).p_value == pytest.approx(tango.test(-0.01).p_value)
 
 
+def test_score_ratios_property_almost_right_or_wrong_is_almost_tango() -> None:
+    # where a score's bound is known, nothing jumps between 0/1 and graded scores
+    tops, bottoms = flips(5, 2, 200)
+    graded = score_ratios(tops * 0.9999, bottoms, support=1)
+    tango = score_flips(5, 2, n=200).interval()
+    found = graded.interval()
+    # skewness is removed from graded scores only: a little, where changes are this few
+    assert found.low == pytest.approx(tango.low, abs=0.004)
+    assert found.high == pytest.approx(tango.high, abs=0.004)
+    assert graded._correction == pytest.approx(0.15 * 0.9999 / 200)
+
+
 def test_score_ratios_against_reference_paired_t_where_many_items_differ() -> None:
     from scipy import stats
 

@@ -24,8 +24,9 @@ _FEW_CLUSTERS = 20
 _REMEMBERED = 256  # variances of one contrast
 _NOTHING = 1e-12  # changes that leave both ratios as they are have influences of rounding only
 _PRIOR = 4.0  # items, as many as Agresti and Coull add; with 2 intervals cover 92 %
-_HALF_STAKE = 0.5  # a changed answer often loses part of what it had
-_HALF = 0.5  # of the largest change: where sizes vary, a quarter of one lets errors reach 9 %
+_PART_AT_STAKE = 0.5  # a changed answer often loses part of what it had
+# Of the largest change, where no bound is known: a quarter of one lets errors reach 9 %.
+_UNBOUNDED_CORRECTION = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +129,8 @@ def score_ratios(
     mean [2]_, with the largest influence of either sign in its support. Another true difference
     falls on items in proportion to their denominators [4]_, the skewness of the distribution is
     removed from the statistic [5]_, and the continuity correction is half of the largest
-    influence. On 0/1 scores with `support=1` it is Tango's method exactly, with its smaller
-    correction.
+    influence. With a known `support` it is 0.15 of one typical change, as Tango's: on 0/1 scores
+    with `support=1` it is Tango's method exactly.
 
     Args:
         numerators: shape (items, 2): reference, then candidate. Finite.
@@ -222,7 +223,7 @@ def score_ratios(
         known,
         scale,
         support,
-        _HALF_STAKE * _stake(top, bottom) if known is not None else 0.0,
+        _PART_AT_STAKE * _stake(top, bottom) if known is not None else 0.0,
     )
 
 
@@ -274,7 +275,7 @@ def _from_influences(
         df=blank.df,
         method=blank.method,
         _null=null if scale > 0.0 else None,
-        _correction=(_HALF * largest if rough else CORRECTION * unit) / n,
+        _correction=(_UNBOUNDED_CORRECTION * largest if limit is None else CORRECTION * unit) / n,
         _edge=math.inf if limit is None else limit,
     )
 
