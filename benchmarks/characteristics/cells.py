@@ -118,7 +118,16 @@ def _pooled(most: int, many: int, some: int, few: int, gold: Path | None) -> Ite
                     if kind != "symmetric":
                         yield replace(cell, family="f1-bootstrap", replications=few)
     yield from _fresh(most // 2, gold)
-    for kind in ("real", "long", "malformed", "demo-q4_0", "seesaw", "heavy"):
+    for kind in (
+        "real",
+        "long",
+        "malformed",
+        "demo-q4_0",
+        "seesaw",
+        "heavy",
+        "documents",
+        "bursts",
+    ):
         for n, changes in ((50, 16), (100, 8), (100, 32), (300, 16), (300, 64)):
             yield Cell("macro-f1", kind, n, changes / n, replications=many)
     for n, changes in ((100, 25), (300, 12), (300, 25), (300, 60), (1000, 25), (1000, 150)):

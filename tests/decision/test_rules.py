@@ -468,6 +468,20 @@ def test_cautions_of_the_flow_count_in_singular_and_plural() -> None:
     assert all(" are " in text for text in cautions(task))
 
 
+def test_an_approximate_claim_about_f1_tells_what_the_bounded_score_shows() -> None:
+    few = ("non_inferior", {"test_approximate": True})
+    told = two_tasks(
+        {"q8_0": "equivalent", "q4_K_M": "equivalent"},
+        {"q8_0": few, "q4_K_M": "worse"},
+        macro_f1={"q8_0": "inconclusive", "q4_K_M": "worse"},
+    )
+    (entry,) = [one for one in decide_from(told)["cautions"] if "approximate" in one["text"]]
+    assert entry["text"].endswith(
+        "By the mean F1 of items, whose bounds are known, it is inconclusive."
+    )
+    assert entry["because"] == ["conll.micro_f1.q8_0.vs.fp16", "conll.macro_f1.q8_0.vs.fp16"]
+
+
 def test_caution_of_a_default_that_adjustment_would_take_away() -> None:
     weak = ("equivalent", {"test_p_adjusted": 0.06})
     decision = decide_from(one_task("equivalent", weak))
