@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from quantrial.reporting import noise
-from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells
-from quantrial.reporting.contrasts import failure_endpoints, more_items
+from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, by_name, cells
+from quantrial.reporting.contrasts import failure_endpoints, more_items, pair
 from quantrial.reporting.formatting import (
     clean,
     count,
@@ -45,7 +45,7 @@ def flips_section(summary: Document) -> Section:
         table = Table(
             f"answers on {task} that turned between two arms",
             (Column("contrast", numeric=False), *_FLIPS),
-            tuple(Row(cells(_pair(one), *_turned(one))) for one in part["flips"]),
+            tuple(Row(cells(pair(one), *_turned(one))) for one in part["flips"]),
         )
         groups.append(Group(f"Flips: {task}", tables=(table,)))
         groups += noise.against_itself(task, part)
@@ -65,7 +65,7 @@ def _flips_by_stratum(task: str, part: Document) -> Iterator[Group]:
             f"answers on {task} that turned, by {key}",
             (Column(key, numeric=False), Column("contrast", numeric=False), *_FLIPS),
             tuple(
-                Row(cells(value, _pair(one), *_turned(counts)))
+                Row(cells(value, pair(one), *_turned(counts)))
                 for one in part["flips"]
                 for value, counts in (one.get("strata") or {}).get(key, {}).items()
             ),
@@ -136,10 +136,6 @@ def _search(item: str, task: str) -> str:
     return f"grep -hF -e {shlex.quote(clean(item))} RUN/items.jsonl RUN/responses/{task}.*.jsonl"
 
 
-def _pair(one: Document) -> str:
-    return f"{one['candidate']} vs {one['reference']}"
-
-
 def _turned(one: Document) -> Iterator[str]:
     for kind in ("harmful", "beneficial", "churn", "n"):
         yield count(one[kind])
@@ -148,40 +144,43 @@ def _turned(one: Document) -> Iterator[str]:
 def speed_section(summary: Document) -> Section:
     """How fast each arm answered, and how large it is."""
     sizes = [one["memory_bytes"] for one in summary["arms"].values()]
-    memory = Table(
+    memory = by_name(
         "size of each arm",
-        (_ARM, Column("weights", hint="size of the weight file"), Column("type", numeric=False)),
-        tuple(
-            Row(cells(arm, file_size(one["memory_bytes"], sizes), one["quantization"] or "unknown"))
-            for arm, one in summary["arms"].items()
+        _ARM,
+        summary["arms"],
+        (
+            Column("weights", hint="size of the weight file"),
+            lambda one: file_size(one["memory_bytes"], sizes),
         ),
+        (Column("type", numeric=False), lambda one: one["quantization"] or "unknown"),
     )
     groups = [*phase_groups(summary), Group("Memory", tables=(memory,))]
     for task, arms in summary["speed"].items():
-        table = Table(
+        table = by_name(
             f"speed of each arm on {task}",
+            _ARM,
+            arms,
             (
-                _ARM,
                 Column("tokens/s", hint="pooled: all generated tokens over all decode seconds"),
+                lambda one: rate(one["tokens_per_second"]),
+            ),
+            (
                 Column(
                     "mean of ratios", hint="mean of the tokens/s of each answer, as often published"
                 ),
-                Column("prompt tokens/s", hint="pooled: all prompt tokens over all prompt seconds"),
-                Column("per answer", hint="mean seconds from question to answer"),
-                Column("median", hint="median seconds from question to answer"),
+                lambda one: rate(one["mean_tokens_per_second"]),
             ),
-            tuple(
-                Row(
-                    cells(
-                        arm,
-                        rate(one["tokens_per_second"]),
-                        rate(one["mean_tokens_per_second"]),
-                        rate(one["prompt_tokens_per_second"]),
-                        seconds(one["seconds_per_answer"]),
-                        seconds(one["median_seconds_per_answer"]),
-                    )
-                )
-                for arm, one in arms.items()
+            (
+                Column("prompt tokens/s", hint="pooled: all prompt tokens over all prompt seconds"),
+                lambda one: rate(one["prompt_tokens_per_second"]),
+            ),
+            (
+                Column("per answer", hint="mean seconds from question to answer"),
+                lambda one: seconds(one["seconds_per_answer"]),
+            ),
+            (
+                Column("median", hint="median seconds from question to answer"),
+                lambda one: seconds(one["median_seconds_per_answer"]),
             ),
         )
         groups.append(Group(f"Speed in the answers: {task}", tables=(table,)))
@@ -281,7 +280,7 @@ def _items_needed(found: Iterator[tuple[str, Document]]) -> Table:
         tuple(
             Row(
                 (
-                    Cell(_pair(one), target=one["id"]),
+                    Cell(pair(one), target=one["id"]),
                     Cell(where),
                     Cell(count(one["n"])),
                     *cells(*more_items(one)),
@@ -295,30 +294,24 @@ def _items_needed(found: Iterator[tuple[str, Document]]) -> Table:
 
 def flow_section(summary: Document) -> Section:
     """From what was planned to what was analysed."""
-    table = Table(
+    table = by_name(
         "calls and items of each task",
+        Column("task", numeric=False),
+        {task: part["flow"] for task, part in summary["tasks"].items()},
+        (Column("planned", hint="calls: items times arms"), lambda flow: count(flow["planned"])),
+        (Column("answered"), lambda flow: count(flow["answered"])),
         (
-            Column("task", numeric=False),
-            Column("planned", hint="calls: items times arms"),
-            Column("answered"),
             Column("faulted", hint="the engine failed; left out with its pair, never scored wrong"),
-            Column("not asked"),
-            Column("repeated", hint="calls recorded more than once; the last counts"),
-            Column("items", hint="items that enter the analysis"),
+            lambda flow: count(flow["faulted"]),
         ),
-        tuple(
-            Row(
-                cells(
-                    task,
-                    count(flow["planned"]),
-                    count(flow["answered"]),
-                    count(flow["faulted"]),
-                    count(flow["missing"]),
-                    count(flow["duplicates"]),
-                    count(flow["analysed_items"]),
-                )
-            )
-            for task, flow in ((task, part["flow"]) for task, part in summary["tasks"].items())
+        (Column("not asked"), lambda flow: count(flow["missing"])),
+        (
+            Column("repeated", hint="calls recorded more than once; the last counts"),
+            lambda flow: count(flow["duplicates"]),
+        ),
+        (
+            Column("items", hint="items that enter the analysis"),
+            lambda flow: count(flow["analysed_items"]),
         ),
     )
     groups = [Group("From planned to analysed", tables=(table,)), *noise.asked_again(summary)]

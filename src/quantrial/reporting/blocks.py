@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +205,29 @@ class View:
     plots: tuple[Plot, ...]
     sections: tuple[Section, ...]
     words: tuple[Word, ...]
+
+
+Shown = tuple[Column, Callable[[Mapping[str, Any]], str]]  # a column, and what it shows of a row
+
+
+def tabulate(caption: str, rows: Iterable[Mapping[str, Any]], *columns: Shown) -> Table:
+    """Make a table of plain cells, with what a column shows beside its head."""
+    return Table(
+        caption,
+        tuple(head for head, _ in columns),
+        tuple(Row(cells(*(show(one) for _, show in columns))) for one in rows),
+    )
+
+
+def by_name(
+    caption: str, name: Column, rows: Mapping[str, Mapping[str, Any]], *columns: Shown
+) -> Table:
+    """Make a table like `tabulate`'s whose rows have names: `name` heads the column of them."""
+    return Table(
+        caption,
+        (name, *(head for head, _ in columns)),
+        tuple(Row(cells(key, *(show(one) for _, show in columns))) for key, one in rows.items()),
+    )
 
 
 def cells(*texts: str) -> tuple[Cell, ...]:

@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells
-from quantrial.reporting.contrasts import declared_note
+from quantrial.reporting.blocks import (
+    Cell,
+    Column,
+    Group,
+    Row,
+    Section,
+    Shown,
+    Table,
+    by_name,
+    cells,
+    tabulate,
+)
+from quantrial.reporting.contrasts import declared_note, pair
 from quantrial.reporting.formatting import (
     NONE,
     UNKNOWN,
@@ -26,6 +37,11 @@ Document = Mapping[str, Any]
 
 _ARM = Column("arm", numeric=False)
 _CLASS = Column("class", numeric=False)
+_ANSWERS: Shown = (Column("answers"), lambda one: count(one["n"]))
+_CUT_SHORT: Shown = (
+    Column("cut short", hint="answers that ran into the token limit"),
+    lambda one: count(one["truncated"]),
+)
 
 
 def failures_section(summary: Document) -> Section:
@@ -43,77 +59,60 @@ def failures_section(summary: Document) -> Section:
 
 
 def _spans(task: str, modes: Document) -> Iterator[Table]:
-    yield Table(
+    yield by_name(
         f"entities found and missed on {task}",
+        _ARM,
+        modes,
         (
-            _ARM,
             Column("found", hint="true positives: text and type both right"),
+            lambda one: count(one["tp"]),
+        ),
+        (
             Column("invented", hint="false positives: returned, not in the gold"),
+            lambda one: count(one["fp"]),
+        ),
+        (
             Column("missed", hint="false negatives: in the gold, not returned"),
+            lambda one: count(one["fn"]),
+        ),
+        (
             Column("precision", hint="share of the returned entities that are right"),
+            lambda one: percent(one["precision"], none=NONE),
+        ),
+        (
             Column("recall", hint="share of the gold entities that are returned"),
+            lambda one: percent(one["recall"], none=NONE),
+        ),
+        (
             Column(
                 "spurious a sentence", hint="returned entities that overlap nothing in the gold"
             ),
-        ),
-        tuple(
-            Row(
-                cells(
-                    arm,
-                    count(one["tp"]),
-                    count(one["fp"]),
-                    count(one["fn"]),
-                    percent(one["precision"], none=NONE),
-                    percent(one["recall"], none=NONE),
-                    decimal((one.get("spurious") or {}).get("per_sentence")),
-                )
-            )
-            for arm, one in modes.items()
+            lambda one: decimal((one.get("spurious") or {}).get("per_sentence")),
         ),
     )
-    yield Table(
+    yield by_name(
         f"form of the answers on {task}",
-        (
-            _ARM,
-            Column("answers"),
-            Column("parsed", hint="answers that are a JSON array"),
-            Column("parse rate"),
-            Column("cut short", hint="answers that ran into the token limit"),
-        ),
-        tuple(
-            Row(
-                cells(
-                    arm,
-                    count(one["n"]),
-                    count(one["parsed"]),
-                    percent(one["parse_rate"]),
-                    count(one["truncated"]),
-                )
-            )
-            for arm, one in modes.items()
-        ),
+        _ARM,
+        modes,
+        _ANSWERS,
+        (Column("parsed", hint="answers that are a JSON array"), lambda one: count(one["parsed"])),
+        (Column("parse rate"), lambda one: percent(one["parse_rate"])),
+        _CUT_SHORT,
     )
-    yield Table(
+    yield by_name(
         f"items of {task} that hold no entity",
+        _ARM,
+        {arm: one["entity_free"] for arm, one in modes.items()},
         (
-            _ARM,
             Column("without entity", hint="items whose gold holds no entity"),
+            lambda one: count(one["n"]),
+        ),
+        (
             Column("left empty", hint="answered with an empty array, as is right"),
-            Column("rate"),
-            Column("interval"),
+            lambda one: count(one["correct"]),
         ),
-        tuple(
-            Row(
-                cells(
-                    arm,
-                    count(one["entity_free"]["n"]),
-                    count(one["entity_free"]["correct"]),
-                    percent(one["entity_free"]["rate"], none=NONE),
-                    percent_interval(one["entity_free"]["ci"]),
-                )
-            )
-            for arm, one in modes.items()
-        ),
+        (Column("rate"), lambda one: percent(one["rate"], none=NONE)),
+        (Column("interval"), lambda one: percent_interval(one["ci"])),
     )
 
 
@@ -176,7 +175,7 @@ def _error_loss(task: str, part: Document, losses: Sequence[Document]) -> Table:
     totals = (whole.get((one["reference"], one["candidate"])) for one in losses)
     return Table(
         f"change in micro-F1 on {task} that each class of error carries",
-        (_CLASS, *(Column(f"{one['candidate']} vs {one['reference']}") for one in losses)),
+        (_CLASS, *(Column(pair(one)) for one in losses)),
         (*rows, Row((Cell("all together"), *map(_difference, totals)))),
     )
 
@@ -230,28 +229,25 @@ def _letter_shifts(task: str, part: Document) -> Iterator[Group]:
     shifts = part.get("letter_shifts") or ()
     if not shifts:
         return
-    table = Table(
+    table = tabulate(
         f"shift of the letters answered on {task}",
+        shifts,
+        (Column("contrast", numeric=False, hint="candidate vs reference"), pair),
+        (Column("items", hint="a letter could be read from both"), lambda one: count(one["n"])),
         (
-            Column("contrast", numeric=False, hint="candidate vs reference"),
-            Column("items", hint="a letter could be read from both"),
             Column("changed", hint="items answered with another letter"),
-            Column("shift", numeric=False, hint="by how many each letter is answered more often"),
-            Column("p", hint="of no shift, not adjusted"),
-            Column("adj. p", hint="adjusted by Holm for the number of arms"),
+            lambda one: count(one["changed"]),
         ),
-        tuple(
-            Row(
-                cells(
-                    f"{one['candidate']} vs {one['reference']}",
-                    count(one["n"]),
-                    count(one["changed"]),
-                    ", ".join(f"{x} {signed_count(by)}" for x, by in one["shift"].items()) or NONE,
-                    p_value(one["p_value"]),
-                    p_value(one["p_adjusted"]),
-                )
-            )
-            for one in shifts
+        (
+            Column("shift", numeric=False, hint="by how many each letter is answered more often"),
+            lambda one: (
+                ", ".join(f"{x} {signed_count(by)}" for x, by in one["shift"].items()) or NONE
+            ),
+        ),
+        (Column("p", hint="of no shift, not adjusted"), lambda one: p_value(one["p_value"])),
+        (
+            Column("adj. p", hint="adjusted by Holm for the number of arms"),
+            lambda one: p_value(one["p_adjusted"]),
         ),
     )
     notes = (
@@ -274,30 +270,15 @@ def _texts(task: str, modes: Document) -> Iterator[Group]:
     told = {arm: one["texts"] for arm, one in modes.items() if one.get("texts")}
     if not told:
         return
-    lengths = Table(
+    lengths = by_name(
         f"length of the answers on {task}",
-        (
-            _ARM,
-            Column("texts"),
-            Column("characters", hint="mean"),
-            Column("median characters"),
-            Column("tokens", hint="mean"),
-            Column("median tokens"),
-        ),
-        tuple(
-            Row(
-                cells(
-                    arm,
-                    count(one["n"]),
-                    *(
-                        rate(one[unit][middle])
-                        for unit in ("characters", "completion_tokens")
-                        for middle in ("mean", "median")
-                    ),
-                )
-            )
-            for arm, one in told.items()
-        ),
+        _ARM,
+        told,
+        (Column("texts"), lambda one: count(one["n"])),
+        (Column("characters", hint="mean"), lambda one: rate(one["characters"]["mean"])),
+        (Column("median characters"), lambda one: rate(one["characters"]["median"])),
+        (Column("tokens", hint="mean"), lambda one: rate(one["completion_tokens"]["mean"])),
+        (Column("median tokens"), lambda one: rate(one["completion_tokens"]["median"])),
     )
     signs = Table(
         f"answers on {task} that show signs of trouble",
@@ -316,27 +297,17 @@ def _sign(one: Document | None) -> str:
 
 
 def _choice(task: str, modes: Document) -> Iterator[Table]:
-    yield Table(
+    yield by_name(
         f"answers on {task} that could not be read",
+        _ARM,
+        modes,
+        _ANSWERS,
         (
-            _ARM,
-            Column("answers"),
             Column("unparsed", hint="no answer could be read; scored wrong"),
-            Column("unparsed rate"),
-            Column("cut short", hint="answers that ran into the token limit"),
+            lambda one: count(one["unparsed"]),
         ),
-        tuple(
-            Row(
-                cells(
-                    arm,
-                    count(one["n"]),
-                    count(one["unparsed"]),
-                    percent(one["unparsed_rate"]),
-                    count(one["truncated"]),
-                )
-            )
-            for arm, one in modes.items()
-        ),
+        (Column("unparsed rate"), lambda one: percent(one["unparsed_rate"])),
+        _CUT_SHORT,
     )
     letters = sorted({x for one in modes.values() for x in (*one["letters"], *one["gold_letters"])})
     if letters:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table
+from quantrial.reporting.contrasts import pair
 from quantrial.reporting.formatting import UNKNOWN, count
 
 _LEAD = (
@@ -21,7 +22,7 @@ def fidelity_section(summary: Mapping[str, Any]) -> Section | None:
         rows = tuple(
             Row(
                 (
-                    Cell(f"{one['candidate']} vs {one['reference']}"),
+                    Cell(pair(one)),
                     Cell(_number(one["kl"], "{:.4f}")),
                     Cell(_number(one["top_agreement"], "{:.3f}")),
                     Cell(_number(one["margin"], "{:+.3f}")),

@@ -7,6 +7,7 @@ from typing import Any
 
 from quantrial.decision.disagreements import SETS, Parted, parted
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table
+from quantrial.reporting.contrasts import pair
 from quantrial.reporting.formatting import clean, count, percent, plural, points
 from quantrial.reporting.words import VERDICT_WORDS, endpoint, method, verdict
 
@@ -188,7 +189,7 @@ def _missing(summary: Document) -> Group:
                     rows.append(
                         Row(
                             (
-                                Cell(f"{one['candidate']} vs {one['reference']}", target=one["id"]),
+                                Cell(pair(one), target=one["id"]),
                                 Cell(f"{task}, {endpoint(name)}"),
                                 Cell(count(worst["missing_candidate"])),
                                 Cell(count(worst["missing_reference"])),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells
+from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, by_name, tabulate
 from quantrial.reporting.contrasts import (
     approximate,
     declared_note,
@@ -46,27 +46,14 @@ def arms_section(summary: Document) -> Section:
     groups = []
     for task, part, name, results, primary in _endpoints(summary):
         own = results["arms"]
-        table = Table(
+        table = by_name(
             f"{endpoint_word(name)} of each arm on {task}",
-            (
-                Column("arm", numeric=False),
-                Column(endpoint_word(name)),
-                Column(level(own.values())),
-                Column("items"),
-                Column("method", numeric=False),
-            ),
-            tuple(
-                Row(
-                    cells(
-                        arm,
-                        percent(one["estimate"]),
-                        percent_interval(one["ci"]),
-                        count(one["n"]),
-                        method(one["method"]),
-                    )
-                )
-                for arm, one in own.items()
-            ),
+            Column("arm", numeric=False),
+            own,
+            (Column(endpoint_word(name)), lambda one: percent(one["estimate"])),
+            (Column(level(own.values())), lambda one: percent_interval(one["ci"])),
+            (Column("items"), lambda one: count(one["n"])),
+            (Column("method", numeric=False), lambda one: method(one["method"])),
         )
         chance = part.get("chance")
         notes: tuple[str, ...] = ()
@@ -104,28 +91,26 @@ def _over_all_tasks(summary: Document) -> list[Group]:
     statements = summary.get("statements") or ()
     if not statements:
         return []
-    table = Table(
+    table = tabulate(
         f"each arm against {summary['reference']}, over all tasks",
+        statements,
+        (Column("arm", numeric=False), lambda one: one["candidate"]),
+        (Column("tasks"), lambda one: count(one["tasks"])),
         (
-            Column("arm", numeric=False),
-            Column("tasks"),
             Column("worse on none", numeric=False, hint="a loss of the margin is ruled out on all"),
-            Column("p (none)", hint="the largest p of non-inferiority over the tasks"),
-            Column("worse on one", numeric=False, hint="a loss is shown on at least one"),
-            Column("p (one)", hint="the smallest p of a loss, adjusted for the number of tasks"),
+            lambda one: _yes(one["not_worse_on_any"]["holds"]),
         ),
-        tuple(
-            Row(
-                cells(
-                    one["candidate"],
-                    count(one["tasks"]),
-                    _yes(one["not_worse_on_any"]["holds"]),
-                    p_value(one["not_worse_on_any"]["p_value"]),
-                    _yes(one["worse_on_any"]["holds"]),
-                    p_value(one["worse_on_any"]["p_value"]),
-                )
-            )
-            for one in statements
+        (
+            Column("p (none)", hint="the largest p of non-inferiority over the tasks"),
+            lambda one: p_value(one["not_worse_on_any"]["p_value"]),
+        ),
+        (
+            Column("worse on one", numeric=False, hint="a loss is shown on at least one"),
+            lambda one: _yes(one["worse_on_any"]["holds"]),
+        ),
+        (
+            Column("p (one)", hint="the smallest p of a loss, adjusted for the number of tasks"),
+            lambda one: p_value(one["worse_on_any"]["p_value"]),
         ),
     )
     note = (
@@ -210,25 +195,19 @@ def _equivalence_tables(what: str, tests: Sequence[Document]) -> tuple[Table, Ta
                 for test in tests
             ),
         ),
-        Table(
+        tabulate(
             f"non-inferiority of {what}",
+            tests,
+            (_CONTRAST, pair),
             (
-                _CONTRAST,
                 Column("p", hint="of non-inferiority, not adjusted"),
+                lambda test: p_value(test["p_non_inferior"]),
+            ),
+            (
                 Column("adj. p", hint="of non-inferiority, adjusted by Holm"),
-                Column("non-inferior", numeric=False),
+                lambda test: p_value(test["p_non_inferior_adjusted"]),
             ),
-            tuple(
-                Row(
-                    cells(
-                        pair(test),
-                        p_value(test["p_non_inferior"]),
-                        p_value(test["p_non_inferior_adjusted"]),
-                        _yes(test["non_inferior"]),
-                    )
-                )
-                for test in tests
-            ),
+            (Column("non-inferior", numeric=False), lambda test: _yes(test["non_inferior"])),
         ),
     )
 

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells
-from quantrial.reporting.contrasts import judged
+from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells, tabulate
+from quantrial.reporting.contrasts import judged, pair
 from quantrial.reporting.formatting import (
     count,
     p_value,
@@ -65,26 +65,22 @@ def strata_section(summary: Document) -> Section | None:
 
 
 def _heterogeneity(task: str, key: str, tests: Sequence[Document], alpha: float) -> Group:
-    table = Table(
+    table = tabulate(
         f"whether differences on {task} vary over {key}",
+        tests,
+        (Column("contrast", numeric=False, hint="candidate vs reference"), pair),
         (
-            Column("contrast", numeric=False, hint="candidate vs reference"),
             Column("p", hint="of equal differences in all strata, not adjusted"),
-            Column("adj. p", hint="adjusted by Holm for the number of arms"),
-            Column("items"),
-            Column("the difference", numeric=False),
+            lambda one: p_value(one["p_value"]),
         ),
-        tuple(
-            Row(
-                cells(
-                    f"{one['candidate']} vs {one['reference']}",
-                    p_value(one["p_value"]),
-                    p_value(one["p_adjusted"]),
-                    count(one["n"]),
-                    _varies(one["p_adjusted"], key, alpha),
-                )
-            )
-            for one in tests
+        (
+            Column("adj. p", hint="adjusted by Holm for the number of arms"),
+            lambda one: p_value(one["p_adjusted"]),
+        ),
+        (Column("items"), lambda one: count(one["n"])),
+        (
+            Column("the difference", numeric=False),
+            lambda one: _varies(one["p_adjusted"], key, alpha),
         ),
     )
     notes = (
