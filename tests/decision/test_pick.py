@@ -183,9 +183,9 @@ def test_the_table_of_a_summary_by_hand() -> None:
     summary["speed"]["mmlu"]["q8_0"]["seconds_per_answer"] = 0.4
     found = decide_from(summary)["picker"]
     assert found["arms"] == {
-        "q8_0": {"rank": 0, "control": False, "memory": 8 * GB, "speedup": 1.5},
-        "fp16": {"rank": 1, "control": False, "memory": 16 * GB, "speedup": 1.0},
-        "bad": {"rank": 2, "control": True, "memory": GB, "speedup": None},
+        "q8_0": {"rank": 0, "control": False, "memory": 8 * GB, "speedup": 1.5, "twin": None},
+        "fp16": {"rank": 1, "control": False, "memory": 16 * GB, "speedup": 1.0, "twin": None},
+        "bad": {"rank": 2, "control": True, "memory": GB, "speedup": None, "twin": None},
     }
     assert (found["insensitive"], found["tasks"]["mmlu"]["at_floor"]) == (False, False)
     assert found["tasks"]["mmlu"]["arms"]["q8_0"] == {

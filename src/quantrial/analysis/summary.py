@@ -13,6 +13,7 @@ from quantrial.analysis.speed_phase import speed_phase
 from quantrial.analysis.task_summary import TaskSummary
 from quantrial.analysis.timeline import timeline
 from quantrial.analysis.tradeoffs import tradeoffs
+from quantrial.analysis.twins import twins
 from quantrial.assay import Check, arm_checks, as_documents, outcome_checks
 from quantrial.errors import StudyError
 from quantrial.stats import intersection_union, worse_on_any
@@ -80,6 +81,7 @@ def summarise(
         "alpha": study.alpha,
         "arms": records,
         "assay": list(as_documents(_assay(study, arms, tasks))),
+        "twins": list(twins({name: arms[name] for name in study.arms}, tasks)),
         "tasks": tasks,
         "statements": list(_statements(study, tasks)),
         "speed": speeds,

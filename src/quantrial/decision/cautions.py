@@ -11,6 +11,7 @@ from quantrial.decision.disagreements import SETS, recorded, why
 from quantrial.decision.noise import noise, uneven_faults
 from quantrial.decision.speed import disturbances
 from quantrial.decision.trial import Trial
+from quantrial.decision.twins import cautions_of_twins
 from quantrial.decision.words import Document, carrying_p, counted, entry, listed, p_value
 
 
@@ -21,6 +22,7 @@ def cautions(trial: Trial, default: Document, cited: Collection[str] = ()) -> li
     """
     return [
         *_assay(trial),
+        *cautions_of_twins(trial, ASSAY),
         *noise(trial),
         *_cautions(trial),
         *uneven_faults(trial),
@@ -62,9 +64,12 @@ _ASSAYED = {
 
 def _assay(trial: Trial) -> Iterator[dict[str, Any]]:
     """Say where the comparison is not the one it claims to be; then where it may not be."""
+    # of one file under two names more is said where it is said that neither is picked
+    one_file = any(pair["weights"] == "same" for pair in trial.summary.get("twins", ()))
+    told = {"weights"} if one_file else set[str]()
     for status, known in _ASSAYED.items():
         for check in trial.summary.get("assay", ()):
-            if check["status"] == status and check["id"] in known:
+            if check["status"] == status and check["id"] in known and check["id"] not in told:
                 text = sentence_of(check["text"], trial.summary["arms"])
                 kind = {"kind": ASSAY} if status == "fail" else {}
                 yield entry(text, [], **kind)

@@ -128,6 +128,8 @@ def _cost(trial: Trial, arm: str, broken: Document) -> str:
             f"{trial.reference} is not shown to be above its floor on {trial.named(task)}, so a "
             f"loss of {arm} could not show there"
         )
+    if name == "identity":
+        return f"nothing tells {arm} from {trial.twins[arm]}, so this trial shows nothing of it"
     what = {"max_memory": "memory", "min_speedup": "speed", "max_latency": "latency"}[name]
     where = "" if task is None else f" on {trial.named(task)}"
     if value is None:

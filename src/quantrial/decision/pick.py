@@ -121,6 +121,8 @@ def _breaks(
         return
     if table["insensitive"]:
         yield _broken("evidence", None, None, None, 1.0)
+    if own.get("twin") is not None:
+        yield _broken("identity", None, None, None, 1.0)
     for task in tasks:
         if table["tasks"][task]["at_floor"]:
             yield _broken("evidence", task, None, None, 1.0)

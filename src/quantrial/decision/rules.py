@@ -61,7 +61,11 @@ def decide_from(summary: Document, constraints: Constraints | None = None) -> di
         "methods": summary["methods"],
         "reference": trial.reference,
         "default": default,
-        "pick_when": [_pick_when(trial, arm) for arm in trial.cheaper_than(default["arm"])],
+        "pick_when": [
+            _pick_when(trial, arm)
+            for arm in trial.cheaper_than(default["arm"])
+            if arm not in trial.twins
+        ],
         "avoid_for": list(_avoid_for(trial)),
         "stay_when": list(_stay_when(trial, constraints)),
         "cautions": cautions(trial, default, cited),
@@ -85,7 +89,8 @@ def _default(trial: Trial) -> dict[str, Any]:
     `conclusive` is false where the trial could not have seen harm: then nothing cheaper is shipped.
     """
     blind = blindness(trial)
-    for arm in trial.cheaper if not blind else ():
+    known = [arm for arm in trial.cheaper if arm not in trial.twins]
+    for arm in known if not blind else ():
         if trial.tasks and all(trial.holds(task, arm) for task in trial.tasks):
             found = [f for task in trial.tasks if (f := trial.primary(task, arm))]
             kept = by_margin(
@@ -96,7 +101,7 @@ def _default(trial: Trial) -> dict[str, Any]:
             return entry(text, [*found, trial.pace(arm)], arm=arm, missing=[], conclusive=True)
     missing = [
         missing_on(trial, task, arm)
-        for arm in trial.cheaper
+        for arm in known
         for task in trial.tasks
         if not trial.holds(task, arm)
     ]
@@ -104,6 +109,8 @@ def _default(trial: Trial) -> dict[str, Any]:
         why = "this study has no other arm to ship"
     elif not trial.cheaper:
         why = "no other arm of this study is known to cost less"
+    elif not known:
+        why = f"nothing tells {listed(trial.cheaper)} from another arm"
     else:
         kept = by_margin((part["margin"], trial.named(t)) for t, part in trial.tasks.items())
         if len(trial.tasks) > 1:

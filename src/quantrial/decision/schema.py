@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Verdict = Literal["equivalent", "non_inferior", "worse", "better", "inconclusive"]
 Interval = tuple[float | None, float | None]
 ConstraintName = Literal[
-    "max_memory", "min_speedup", "max_latency", "evidence", "quality", "tolerate"
+    "max_memory", "min_speedup", "max_latency", "evidence", "identity", "quality", "tolerate"
 ]
 
 
@@ -249,6 +249,8 @@ class PickerArm(_Part):
     control: bool
     memory: int | None
     speedup: float | None
+    twin: str | None = None
+    """The arm that nothing tells it from: one file, or the same answers to the byte."""
 
 
 class PickerRow(_Part):

@@ -21,6 +21,7 @@ def picker(trial: Trial) -> dict[str, Any]:
                 "control": arm in trial.controls,
                 "memory": trial.memory(arm),
                 "speedup": trial.speedup(arm),
+                "twin": trial.twins.get(arm),
             }
             for rank, arm in enumerate(arms)
         },

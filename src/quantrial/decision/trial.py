@@ -15,8 +15,10 @@ from quantrial.precision import bits_of
 class Trial:
     """A summary with its findings by id and its arms by cost.
 
-    Arms that are controls are kept apart: they are never candidates. `ordered_by` names the cost:
-    `memory`; where the file of an arm was not seen, `bits` (of the types' names); else `speed`.
+    Arms that are controls are kept apart: they are never candidates. `twins` are the arms that
+    nothing tells from another one, each with that one: what was seen of them is no evidence.
+    `ordered_by` names the cost: `memory`; where the file of an arm was not seen, `bits` (of the
+    types' names); else `speed`.
     """
 
     def __init__(self, summary: Document):
@@ -33,6 +35,7 @@ class Trial:
         self.by_cost = sorted(arms, key=lambda arm: (self._rank[arm], arm != self.reference))
         self.candidates = [arm for arm in self.by_cost if arm != self.reference]
         self.cheaper = self.cheaper_than(self.reference)
+        self.twins = dict(_twins(summary))
 
     def _ranked(self, arms: Sequence[str]) -> tuple[str, dict[str, tuple[float, float]]]:
         """Say what all arms can be ordered by, and where each stands; speed breaks ties."""
@@ -150,6 +153,17 @@ class Trial:
         """Name a task in a sentence: by its workload, and by itself where several share that."""
         workload = self.workload(task)
         return workload if self._workloads[workload] == 1 else f"{workload} ({task})"
+
+
+def _twins(summary: Document) -> Iterator[tuple[str, str]]:
+    """Yield each arm that nothing tells from another one, and that one; never the reference."""
+    for pair in summary.get("twins", ()):
+        # files that differ by their hashes are two models, though both may answer alike
+        if pair["weights"] == "other":
+            continue
+        for arm, other in (pair["arms"], pair["arms"][::-1]):
+            if arm != summary["reference"]:
+                yield arm, other
 
 
 def keeps_margin(finding: Document) -> bool:

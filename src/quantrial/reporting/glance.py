@@ -78,6 +78,8 @@ def _advice(decision: Document, arm: str, verdicts: Mapping[str, str]) -> str:
     reference = decision["reference"]
     if arm not in decision["costs"]:
         return "Damaged on purpose, to see whether this trial finds harm. Not for shipping."
+    if decision["picker"]["arms"][arm].get("twin") is not None:
+        return "Nothing tells it from another arm: not picked."
     if given and given["pick"] != arm:
         broken = {one["arm"] for one in given["rejected"]}
         return (

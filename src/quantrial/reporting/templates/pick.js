@@ -70,6 +70,7 @@ function broken(table, settings, tasks, arm) {
   }
   if (arm === table.reference) return found;
   if (table.insensitive) add("evidence", null, null, null, 1);
+  if ((own.twin ?? null) !== null) add("identity", null, null, null, 1);
   for (const task of tasks) {
     if (table.tasks[task].at_floor) add("evidence", task, null, null, 1);
     const row = table.tasks[task].arms[arm];

@@ -236,6 +236,7 @@ class Picker {
       if (one.constraint === "evidence") {
         return one.task === null ? "this trial could not have seen harm" : `on ${work} the reference is at its floor, so no loss could show`;
       }
+      if (one.constraint === "identity") return `nothing tells it from ${visible(this.table.arms[arm].twin)}`;
       if (one.constraint === "max_latency") return one.value === null ? `how long it takes on ${work} is not known` : `takes ${asSeconds(one.value)} an answer on ${work}`;
       if (one.value === null) return one.task === null ? `its ${one.constraint === "max_memory" ? "memory" : "speed"} is not known` : `how much it loses on ${work} is not known`;
       if (one.constraint === "max_memory") return `needs ${asSize(one.value)}`;

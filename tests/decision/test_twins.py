@@ -1,0 +1,166 @@
+"""Arms that nothing tells from another one: said first, and never picked for being the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from analysis.fabricated import QUIZ, make_study, quiz, right_on, scored
+from quantrial.analysis import summarise
+from quantrial.analysis.twins import twins
+from quantrial.decision import Constraints, decide_from
+from quantrial.reporting.noise import alarms
+
+N = 400
+
+
+def summary(
+    hashes: Mapping[str, str | None],
+    answers: dict[str, Any] | None = None,
+    options: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Summarise three arms that all cost less than the one before; all alike but `answers`."""
+    items = quiz(N)
+    given = {arm: range(300) for arm in hashes} | (answers or {})
+    study = make_study(arms=tuple(hashes))
+    records = {
+        arm: {
+            "bytes_on_disk": 1000 - 100 * i,
+            "sha256": digest,
+            "quantization": arm.upper(),
+            "options": (options or {}).get(arm, {}),
+        }
+        for i, (arm, digest) in enumerate(hashes.items())
+    }
+    outcomes = scored(study, {"quiz": (items, {a: right_on(items, r) for a, r in given.items()})})
+    return summarise(study, outcomes, arms=records, methods="calibrated")
+
+
+def picks(decision: dict[str, Any]) -> str:
+    """Put together every sentence that tells to take an arm."""
+    told = [decision["default"]["text"], *(one["text"] for one in decision["pick_when"])]
+    told += [one["text"] for one in decision["sensitivity"]["changes"]]
+    told += [one["text"] for one in decision["sensitivity"]["settle"]]
+    told += [one["text"] for one in decision["risk"]]
+    if "constrained" in decision:
+        told.append(decision["constrained"]["text"])
+    return " ".join(told)
+
+
+def taken(decision: dict[str, Any], arm: str) -> bool:
+    """Whether any sentence ships or picks an arm."""
+    words = rf"(?:[Ss]hip|Pick|pick would be) {arm}\b"
+    return bool(re.search(words, picks(decision))) or decision["default"]["arm"] == arm
+
+
+@pytest.mark.parametrize(
+    ("hashes", "said"),
+    [
+        ({"f16": "a", "q8_0": "a", "q4_0": "c"}, "to the byte, and is the same file. Most likely"),
+        ({"f16": None, "q8_0": None, "q4_0": None}, "and nothing tells that it has other weights."),
+        ({"f16": "a", "q8_0": None, "q4_0": "c"}, "and nothing tells that it has other weights."),
+    ],
+)
+def test_an_arm_that_answered_as_the_reference_is_not_picked_by_hand(
+    hashes: dict[str, str | None], said: str
+) -> None:
+    # q4_0 loses 40 of 300: only q8_0, the twin, would keep the margin
+    found = summary(hashes, {"q4_0": range(40, 300)})
+    (pair,) = found["twins"]
+    assert (pair["arms"], pair["answers"], pair["items"]) == (["f16", "q8_0"], True, N)
+    for limits in (None, Constraints(max_memory=950), Constraints(tolerate=0.2)):
+        decision = decide_from(found, limits)
+        assert decision["default"]["arm"] == "f16"
+        assert not taken(decision, "q8_0"), picks(decision)
+        first = decision["cautions"][0]["text"]
+        assert first.startswith(
+            "q8_0 answered exactly as f16 on all 400 items that both answered, to the byte"
+        )
+        assert said in first
+        assert "one file under two names, a wrong path, or a server" in first
+        assert first.endswith("shows nothing of q8_0 as an arm of its own: it is not picked.")
+        # that it is said before anything else, and once
+        assert alarms(decision)[0] == first
+        assert sum("same file" in one["text"] for one in decision["cautions"]) <= 1
+    limited = decide_from(found, Constraints(max_memory=950))["constrained"]
+    assert limited["pick"] is None
+    (twin,) = [one for one in limited["rejected"] if one["arm"] == "q8_0"]
+    assert [one["constraint"] for one in twin["breaks"]] == ["identity"]
+    assert twin["breaks"][0]["text"] == (
+        "nothing tells q8_0 from f16, so this trial shows nothing of it"
+    )
+
+
+def test_with_other_arms_than_the_twin_the_trial_still_decides_by_hand() -> None:
+    # q4_0 loses 4 of 400 and gains 4: within 5 pp
+    found = summary({"f16": "a", "q8_0": "a", "q4_0": "c"}, {"q4_0": range(4, 304)})
+    decision = decide_from(found)
+    assert decision["default"]["arm"] == "q4_0"
+    assert not taken(decision, "q8_0")
+
+
+def test_two_candidates_that_are_one_file_are_both_left_by_hand() -> None:
+    same = {"q8_0": range(4, 304), "q4_0": range(4, 304)}
+    found = summary({"f16": "a", "q8_0": "b", "q4_0": "b"}, same)
+    decision = decide_from(found)
+    assert decision["default"]["arm"] == "f16"
+    assert decision["default"]["text"].startswith(
+        "Stay with f16: nothing tells q4_0 and q8_0 from another arm."
+    )
+    assert not taken(decision, "q8_0")
+    assert not taken(decision, "q4_0")
+    assert decision["cautions"][0]["text"].endswith(
+        "So this trial shows nothing of either as an arm of its own: neither is picked."
+    )
+
+
+def test_one_file_whose_answers_differ_is_noise_by_hand() -> None:
+    found = summary({"f16": "a", "q8_0": "a", "q4_0": "c"}, {"q8_0": range(2, 302)})
+    decision = decide_from(found)
+    assert decision["cautions"][0]["text"].startswith(
+        "q8_0 and f16 are one file, asked in one way. What differs is noise."
+    )
+    assert not taken(decision, "q8_0")
+
+
+def test_one_file_asked_in_two_ways_is_no_twin_by_hand() -> None:
+    hashes = {"f16": "a", "kv8": "a", "q4_0": "c"}
+    ways = {"kv8": {"cache_type": "q8_0"}}
+    assert summary(hashes, {"kv8": range(2, 302)}, ways)["twins"] == [
+        {"arms": ["f16", "q4_0"], "weights": "other", "answers": True, "items": N}
+    ]
+    # unless nothing of it shows
+    pairs = [one["arms"] for one in summary(hashes, options=ways)["twins"]]
+    assert ["f16", "kv8"] in pairs
+
+
+def test_files_that_differ_may_answer_alike_and_are_picked_by_hand() -> None:
+    found = summary({"f16": "a", "q8_0": "b", "q4_0": "c"}, {"q4_0": range(40, 300)})
+    decision = decide_from(found)
+    assert decision["default"]["arm"] == "q8_0"
+    (told,) = [one for one in decision["cautions"] if "to the byte" in one["text"]]
+    assert "though their files differ by their hashes" in told["text"]
+    assert "kind" not in told
+
+
+def test_words_that_change_or_one_task_that_differs_make_no_twin_by_hand() -> None:
+    def row(n: int, churn: int) -> dict[str, Any]:
+        pair = {"reference": "f16", "candidate": "q8_0"}
+        return {**pair, "harmful": 0, "beneficial": 0, "churn": churn, "n": n}
+
+    arms = {"f16": {"sha256": None}, "q8_0": {"sha256": None}}
+    quiet, loud = {"flips": [row(40, 0)]}, {"flips": [row(40, 1)]}
+    assert list(twins(arms, {"quiz": quiet, "people": loud})) == []
+    assert [one["items"] for one in twins(arms, {"quiz": quiet, "people": quiet})] == [80]
+    # nothing that both answered shows nothing
+    assert list(twins(arms, {"quiz": {"flips": [row(0, 0)]}})) == []
+
+
+def test_the_study_without_twins_says_nothing_of_them() -> None:
+    found = summary({"f16": None, "q8_0": None}, {"q8_0": range(1, 301)})
+    assert found["twins"] == []
+    assert QUIZ["kind"] == "choice"
+    assert not any("to the byte" in one["text"] for one in decide_from(found)["cautions"])
