@@ -21,8 +21,8 @@ def cautions(trial: Trial, default: Document, cited: Collection[str] = ()) -> li
     `cited` are the ids of findings on secondary endpoints that sentences of the decision rest on.
     """
     return [
-        *_assay(trial),
         *cautions_of_twins(trial, ASSAY),
+        *_assay(trial),
         *noise(trial),
         *_cautions(trial),
         *uneven_faults(trial),

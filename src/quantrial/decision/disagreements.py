@@ -21,7 +21,8 @@ _ASKED = {
 class Parted:
     """A contrast of two verdicts. `strata` names those that part alike; empty: of all items.
 
-    `verdicts` by set; `why` says by which test, and which p lies on which side.
+    `verdicts` by set; `test` is the one they part on, `p` its p by set, in words; `why` says which
+    p lies on which side.
     """
 
     id: str
@@ -31,6 +32,8 @@ class Parted:
     pair: str
     strata: tuple[str, ...]
     verdicts: Mapping[str, str]
+    test: str
+    p: Mapping[str, str]
     why: str
 
 
@@ -48,25 +51,41 @@ def recorded(part: Document) -> list[Document]:
 def _of(summary: Document, task: str, part: Document) -> Iterator[Parted]:
     alike: dict[Any, list[Document]] = {}
     for one in recorded(part):
-        told = {name: one[name] for name in SETS}
-        pair = f"{one['candidate']} vs {one['reference']}"
         if one["stratum"] is not None:
-            key = (one["endpoint"], pair, *told.values(), one["question"])
+            pair, told = (one["candidate"], one["reference"]), (one[name] for name in SETS)
+            key = (one["endpoint"], pair, *told, one["question"])
             alike.setdefault(key, []).append(one)
             continue
-        where = (one["id"], task, part["workload"], one["endpoint"], pair)
-        yield Parted(*where, (), told, why([one], summary["alpha"]))
-    for (endpoint, pair, *verdicts, _), several in alike.items():
-        yield Parted(
-            several[0]["id"],
-            task,
-            part["workload"],
-            endpoint,
-            pair,
-            tuple(one["stratum"] for one in several),
-            dict(zip(SETS, verdicts, strict=True)),
-            why(several, summary["alpha"]),
-        )
+        yield _told([one], task, part["workload"], (), summary["alpha"])
+    for several in alike.values():
+        strata = tuple(one["stratum"] for one in several)
+        yield _told(several, task, part["workload"], strata, summary["alpha"])
+
+
+def _told(
+    alike: Sequence[Document], task: str, workload: str, strata: tuple[str, ...], alpha: float
+) -> Parted:
+    one = alike[0]
+    return Parted(
+        id=one["id"],
+        task=task,
+        workload=workload,
+        endpoint=one["endpoint"],
+        pair=f"{one['candidate']} vs {one['reference']}",
+        strata=strata,
+        verdicts={name: one[name] for name in SETS},
+        test=_ASKED[one["question"]].removeprefix("a "),
+        p={name: _p(alike, name) for name in SETS},
+        why=why(alike, alpha),
+    )
+
+
+def _p(alike: Sequence[Document], name: str) -> str:
+    """Write a set's p, from the least to the largest of several."""
+    known = [one["p"][name] for one in alike if one["p"][name] is not None]
+    if not known:
+        return "none"
+    return listed(map(p_value, (min(known), max(known))), "to")
 
 
 def why(alike: Sequence[Document], alpha: float) -> str:
@@ -78,10 +97,8 @@ def why(alike: Sequence[Document], alpha: float) -> str:
     level = f"{alpha:g}".removeprefix("0")
     sides = []
     for name, bar in zip(SETS, (level, "it"), strict=True):
+        shown = _p(alike, name)
         known = [one["p"][name] for one in alike if one["p"][name] is not None]
-        if not known:
-            sides.append(f"none by {name}")
-            continue
-        shown = listed(map(p_value, (min(known), max(known))), "to").replace(", ", " ")
-        sides.append(f"{shown} by {name}, {'' if known[0] < alpha else 'not '}below {bar}")
+        side = f", {'' if known[0] < alpha else 'not '}below {bar}" if known else ""
+        sides.append(f"{shown} by {name}{side}")
     return f"p of {_ASKED[alike[0]['question']]}: {'; '.join(sides)}"

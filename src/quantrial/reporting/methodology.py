@@ -227,40 +227,40 @@ def _disagreements(summary: Document, decision: Document) -> Iterator[Group]:
     if not found:
         words = "Both sets of methods come to the same verdict on every contrast that both answer."
         yield Group(title, notes=(words,))
-        return
-    for folded in (False, True):
-        rows = [_parted(one, decision) for one in found if bool(one.strata) == folded]
-        if not rows:
-            continue
+    rows = [_parted(one, decision) for one in found if not one.strata]
+    if rows:
         table = Table(
             "contrasts on which the two sets of methods come to different verdicts",
             (
                 Column("contrast", numeric=False),
-                Column("endpoint" if not folded else "where", numeric=False),
-                *(Column(name, numeric=False) for name in SETS),
-                Column("why", numeric=False, hint="the test on which they part"),
+                Column("endpoint", numeric=False),
+                Column("test", numeric=False, hint="the test on which they part"),
+                *(Column(f"{name}, p", numeric=False) for name in SETS),
             ),
             tuple(rows),
         )
-        if folded:
-            yield Group(f"{title}, within strata", notes=(_STRATA,), tables=(table,), folded=True)
-        else:
-            yield Group(title, tables=(table,))
+        yield Group(title, tables=(table,))
+    inside = tuple(_within(one) for one in found if one.strata)
+    if inside:
+        yield Group(f"{title}, within strata", notes=(_STRATA,), items=inside, folded=True)
 
 
 def _parted(one: Parted, decision: Document) -> Row:
-    where = f"{one.task}, {endpoint(one.endpoint)}"
-    if one.strata:
-        many = f"{plural(len(one.strata), 'stratum', 'strata')}: " if len(one.strata) > 1 else ""
-        where = f"{one.task}, {many}{', '.join(one.strata)}"
     return Row(
         (
             Cell(one.pair, target=one.id if one.id in decision["findings"] else ""),
-            Cell(where),
-            *(Cell(_verdict(one.verdicts[name])) for name in SETS),
-            Cell(one.why),
+            Cell(f"{one.task}, {endpoint(one.endpoint)}"),
+            Cell(one.test),
+            *(Cell(f"{_verdict(one.verdicts[name])}, {one.p[name]}") for name in SETS),
         )
     )
+
+
+def _within(one: Parted) -> str:
+    many = f"{plural(len(one.strata), 'stratum', 'strata')}: " if len(one.strata) > 1 else ""
+    verdicts = ", ".join(f"{_verdict(one.verdicts[name])} by {name}" for name in SETS)
+    where = clean(f"{one.pair} on {one.task}, {many}{', '.join(one.strata)}")
+    return f"{where}: {verdicts} ({one.why})."
 
 
 def _verdict(name: str) -> str:
