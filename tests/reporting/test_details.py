@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from quantrial.reporting.documents import anchor
 from quantrial.reporting.formatting import points
 from reporting.test_numbers import number, same
 from reporting.trials import Trial, markdown_tables
@@ -64,6 +65,29 @@ def test_heterogeneity_is_said_before_the_strata(trial: Trial, p: float | None, 
     (rows,) = tables["Strata: sums, by subject, against f16"]
     for row in rows:
         assert row["shrunken"] == points(shrunken[row["arm"]][row["subject"]])
+
+
+def test_every_failure_mode_is_told_with_its_test_where_failures_are_read(trial: Trial) -> None:
+    text = trial.with_summary(told(trial.copied())).render()
+    tables = markdown_tables(text["report.md"])
+    for task, part in trial.summary["tasks"].items():
+        (rows,) = tables[f"Failures tested: {task}"]
+        expected = [
+            (name, one)
+            for name in ("precision", "recall", "parse_rate")
+            for one in part["endpoints"].get(name, {"contrasts": []})["contrasts"]
+        ] + [(one["endpoint"], one) for one in part["failure_contrasts"]]
+        expected = [(name, one) for name, one in expected if one["reference"] == "f16"]
+        assert len(rows) == len(expected)
+        for row, (name, one) in zip(rows, expected, strict=True):
+            assert (row["what"], row["arm"]) == (name.replace("_", " "), one["candidate"])
+            assert same(row["adj. p"], one["p_adjusted"], 0.001)
+            assert number(row["items"]) == one["n"]
+            # it leads to its row, and is not that row itself
+            assert text["report.html"].count(f'id="{anchor(one["id"])}"') == 1
+            assert text["report.html"].count(f'href="#{anchor(one["id"])}"') >= 2
+    named = trial.summary["tasks"]["names"]["failure_contrasts"][0]["endpoint"].replace("_", " ")
+    assert f"The study named {named} beforehand" in text["report.md"]
 
 
 def test_classes_of_errors_are_the_summarys(trial: Trial, documents: dict[str, str]) -> None:

@@ -18,6 +18,7 @@ from quantrial.reporting.blocks import (
     tabulate,
 )
 from quantrial.reporting.contrasts import declared_note, pair
+from quantrial.reporting.failure_tests import failure_tests
 from quantrial.reporting.formatting import (
     NONE,
     UNKNOWN,
@@ -51,10 +52,14 @@ def failures_section(summary: Document) -> Section:
         modes = part["failure_modes"]
         tables = _spans(task, modes) if part["kind"] == "spans" else _choice(task, modes)
         groups.append(Group(f"Failures: {task}", tables=tuple(tables)))
+        groups += failure_tests(summary, task)
         groups += [*_errors(task, part), *_confusions(task, modes), *_by_letter(task, modes)]
         groups += [*_letter_shifts(task, part), *_texts(task, modes)]
     return Section(
-        "failures", "Failure modes", "How each arm fails, not just whether.", tuple(groups)
+        "failures",
+        "Failure modes",
+        "How each arm fails, not just whether: what is counted, then what is tested.",
+        tuple(groups),
     )
 
 
