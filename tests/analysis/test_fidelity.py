@@ -9,7 +9,7 @@ import pytest
 
 from analysis.fabricated import make_response, make_study, quiz
 from quantrial.analysis import score_task, summarise
-from quantrial.reporting.fidelity import fidelity_section
+from quantrial.reporting.sections.fidelity import fidelity_section
 from quantrial.tasks import make_task
 
 

@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 import pytest
 
 from quantrial.analysis.tradeoffs import tradeoffs
-from quantrial.reporting import chart_style, charts
+from quantrial.reporting import charts
+from quantrial.reporting.charts import style
 from quantrial.reporting.formatting import p_value, points
 from quantrial.reporting.tradeoffs import tradeoff_plot
 from reporting.trials import Trial
@@ -68,8 +69,8 @@ def test_verdicts_and_arms_are_written_not_only_coloured(plots: dict[str, str]) 
 
 
 def test_every_verdict_has_a_shape_and_a_colour_of_its_own() -> None:
-    assert len(set(chart_style.SHAPES.values())) == len(chart_style.SHAPES)
-    assert len(set(chart_style.TONES.values())) == len(chart_style.TONES) == len(chart_style.SHAPES)
+    assert len(set(style.SHAPES.values())) == len(style.SHAPES)
+    assert len(set(style.TONES.values())) == len(style.TONES) == len(style.SHAPES)
 
 
 def test_a_plot_becomes_a_picture_of_a_sane_size(plots: dict[str, str]) -> None:

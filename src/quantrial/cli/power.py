@@ -89,7 +89,7 @@ def power(  # noqa: PLR0913 - each parameter is an option of the command
     """
     from quantrial.cli import show
     from quantrial.commands import power_study
-    from quantrial.reporting.power_chart import check_plot, write_power_chart
+    from quantrial.reporting.charts.power import check_plot, write_power_chart
     from quantrial.units import parse_fraction
 
     if plot is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from quantrial.reporting.blocks import Column, Plot, Row, Table, cells
-from quantrial.reporting.charts_tradeoff import range_text, value_text
+from quantrial.reporting.charts.tradeoff import range_text, value_text
 from quantrial.reporting.formatting import NONE, UNKNOWN, listed, percent, percent_interval, plural
 from quantrial.reporting.words import endpoint
 

@@ -5,20 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from quantrial.reporting import (
-    assay,
-    behaviour,
-    constrained,
-    contrasts,
-    failures,
-    fidelity,
-    glance,
-    methodology,
-    noise,
-    provenance,
-    quality,
-    strata,
-)
+from quantrial.reporting import constrained, contrasts, glance
 from quantrial.reporting.blocks import Advice, View
 from quantrial.reporting.figures import figures
 from quantrial.reporting.formatting import (
@@ -27,8 +14,22 @@ from quantrial.reporting.formatting import (
     size_of_points,
 )
 from quantrial.reporting.glossary import WORDS, explained
+from quantrial.reporting.sections import (
+    assay,
+    failures,
+    fidelity,
+    flips,
+    flow,
+    methodology,
+    noise,
+    power,
+    provenance,
+    quality,
+    speed,
+    strata,
+)
 from quantrial.reporting.sentences import claim, evidence, shortened
-from quantrial.reporting.speed_phase import speed_headings
+from quantrial.reporting.sections.speed_phase import speed_headings
 
 if TYPE_CHECKING:
     from quantrial.records import Manifest
@@ -60,10 +61,10 @@ def build_view(
         quality.equivalence_section(summary),
         failures.failures_section(summary),
         strata.strata_section(summary),
-        behaviour.flips_section(summary),
-        behaviour.speed_section(summary),
-        behaviour.power_section(summary),
-        behaviour.flow_section(summary),
+        flips.flips_section(summary),
+        speed.speed_section(summary),
+        power.power_section(summary),
+        flow.flow_section(summary),
         methodology.methods_section(summary),
         fidelity.fidelity_section(summary),
         assay.assay_section(summary),

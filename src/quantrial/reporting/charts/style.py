@@ -76,6 +76,14 @@ def to_svg(panels: Sequence[Any]) -> str:
     return svg
 
 
+def to_png(svg: str) -> bytes:
+    """Turn a plot into a PNG at twice its size."""
+    import vl_convert
+
+    image: bytes = vl_convert.svg_to_png(svg, scale=2)
+    return image
+
+
 def empty(title: Any, words: str) -> Any:
     """Make a panel that says why there is nothing to draw."""
     import altair as alt

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from quantrial.reporting.chart_style import (
+from quantrial.reporting.charts.style import (
     BAND,
     GRID,
     INK,

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.errors import StudyError
-from quantrial.reporting.chart_style import INK, MUTED, TONES, to_svg
-from quantrial.reporting.charts import to_png
+from quantrial.reporting.charts.style import INK, MUTED, TONES, to_svg
+from quantrial.reporting.charts.style import to_png
 from quantrial.reporting.formatting import clean, percent, plural
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from quantrial.reporting.formatting import (
     points,
     points_interval,
 )
-from quantrial.reporting.quality import DIFFERENCE, VERDICT, level
+from quantrial.reporting.sections.quality import DIFFERENCE, VERDICT, level
 from quantrial.reporting.words import endpoint as endpoint_word
 
 Document = Mapping[str, Any]

@@ -28,7 +28,7 @@ from quantrial.reporting.formatting import (
     points_interval,
     size_of_points,
 )
-from quantrial.reporting.simultaneous import simultaneous_groups
+from quantrial.reporting.sections.simultaneous import simultaneous_groups
 from quantrial.reporting.words import endpoint as endpoint_word
 from quantrial.reporting.words import method
 

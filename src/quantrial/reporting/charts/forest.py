@@ -1,22 +1,11 @@
-"""The plots, drawn with Vega-Lite and turned into SVG and PNG without a browser.
-
-Vertical panels, one a task, narrow enough for a phone. Verdicts differ in shape and in words, so
-that nothing rests on colour.
-"""
+"""The plot of contrasts: each difference with its intervals, against the margin."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from quantrial.reporting import (
-    charts_flow,
-    charts_groups,
-    charts_paired,
-    charts_run,
-    charts_tradeoff,
-)
-from quantrial.reporting.chart_style import (
+from quantrial.reporting.charts.style import (
     BAND,
     INK,
     MUTED,
@@ -26,7 +15,6 @@ from quantrial.reporting.chart_style import (
     TONES,
     WIDTH,
     empty,
-    to_svg,
 )
 from quantrial.reporting.formatting import clean, points, points_interval
 from quantrial.reporting.words import VERDICT_WORDS, endpoint
@@ -34,38 +22,8 @@ from quantrial.reporting.words import VERDICT_WORDS, endpoint
 Document = Mapping[str, Any]
 
 
-def draw(summary: Document) -> dict[str, str]:
-    """Draw every plot; returns SVG texts by name, the same for the same summary.
-
-    A plot of something that this study does not have (strata, spans) is left out.
-    """
-    tasks = summary["tasks"]
-    panels = {
-        "pareto": [charts_tradeoff.tradeoff(summary, task, "throughput") for task in tasks],
-        "pareto-memory": [charts_tradeoff.tradeoff(summary, task, "memory") for task in tasks],
-        "forest": [_forest(summary, task) for task in tasks],
-        "equivalence": [charts_paired.equivalence(summary, task) for task in tasks],
-        "flips": [charts_paired.flips(summary, task) for task in tasks],
-        "strata": charts_groups.strata(summary),
-        "errors": charts_groups.errors(summary),
-        "timeline": charts_run.timeline(summary),
-        "flow": [charts_flow.flow(summary, task) for task in tasks],
-    }
-    return {name: to_svg(parts) for name, parts in panels.items() if parts}
-
-
-def to_png(svg: str) -> bytes:
-    """Turn a plot into a PNG at twice its size."""
-    import vl_convert
-
-    image: bytes = vl_convert.svg_to_png(svg, scale=2)
-    return image
-
-
-# --- contrasts ---------------------------------------------------------------------------------
-
-
-def _forest(summary: Document, task: str) -> Any:
+def forest(summary: Document, task: str) -> Any:
+    """Draw one task's differences from the reference."""
     import altair as alt
 
     part, reference = summary["tasks"][task], summary["reference"]

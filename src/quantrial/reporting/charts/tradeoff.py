@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from quantrial.reporting.chart_style import HEIGHT, INK, MUTED, PAPER, WIDTH, empty
+from quantrial.reporting.charts.style import HEIGHT, INK, MUTED, PAPER, WIDTH, empty
 from quantrial.reporting.formatting import (
     clean,
     file_size,

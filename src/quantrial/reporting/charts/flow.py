@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from quantrial.reporting.chart_style import INK, MUTED, PAPER, text_width
+from quantrial.reporting.charts.style import INK, MUTED, PAPER, text_width
 from quantrial.reporting.formatting import clean, count, plural
 
 Document = Mapping[str, Any]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from quantrial.reporting.chart_style import HEIGHT, INK, LINES, MUTED, PAPER, WIDTH
+from quantrial.reporting.charts.style import HEIGHT, INK, LINES, MUTED, PAPER, WIDTH
 from quantrial.reporting.formatting import clean, count, moment, plural, ratio, seconds
 
 Document = Mapping[str, Any]

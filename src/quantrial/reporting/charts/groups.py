@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from quantrial.reporting.chart_style import GRID, INK, MUTED, text_width, top_axis
-from quantrial.reporting.charts_paired import CELL_INK
+from quantrial.reporting.charts.style import GRID, INK, MUTED, text_width, top_axis
+from quantrial.reporting.charts.paired import CELL_INK
 from quantrial.reporting.formatting import clean, count, p_value, points, points_interval
 from quantrial.reporting.words import endpoint, error_class
 
@@ -56,7 +56,7 @@ def _heat(summary: Document, task: str, key: str, table: Document, extent: int) 
         lines += _wrapped([f"vary over {key}? {said[0]}", *said[1:]])
     title = alt.TitleParams(clean(f"{part['workload']}"), subtitle=[clean(one) for one in lines])
     if not cells:
-        from quantrial.reporting.chart_style import empty
+        from quantrial.reporting.charts.style import empty
 
         return empty(title, "No difference can be told.")
     most = max(10.0, *(abs(cell["difference"]) for cell in cells))

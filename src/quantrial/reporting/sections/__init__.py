@@ -1,0 +1,1 @@
+"""The sections of the report, below the decision: what each says, as text."""

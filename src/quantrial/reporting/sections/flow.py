@@ -1,0 +1,57 @@
+"""From what was planned to what was analysed."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from quantrial.reporting.sections import noise
+from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, by_name, cells
+from quantrial.reporting.contrasts import failure_endpoints, more_items, pair
+from quantrial.reporting.formatting import (
+    clean,
+    count,
+    decimal,
+    file_size,
+    percent,
+    plural,
+    rate,
+    seconds,
+    size_of_points,
+)
+from quantrial.reporting.sections.speed_phase import phase_groups
+from quantrial.reporting.words import endpoint as endpoint_word
+
+Document = Mapping[str, Any]
+
+
+def flow_section(summary: Document) -> Section:
+    """From what was planned to what was analysed."""
+    table = by_name(
+        "calls and items of each task",
+        Column("task", numeric=False),
+        {task: part["flow"] for task, part in summary["tasks"].items()},
+        (Column("planned", hint="calls: items times arms"), lambda flow: count(flow["planned"])),
+        (Column("answered"), lambda flow: count(flow["answered"])),
+        (
+            Column("faulted", hint="the engine failed; left out with its pair, never scored wrong"),
+            lambda flow: count(flow["faulted"]),
+        ),
+        (Column("not asked"), lambda flow: count(flow["missing"])),
+        (
+            Column("repeated", hint="calls recorded more than once; the last counts"),
+            lambda flow: count(flow["duplicates"]),
+        ),
+        (
+            Column("items", hint="items that enter the analysis"),
+            lambda flow: count(flow["analysed_items"]),
+        ),
+    )
+    groups = [Group("From planned to analysed", tables=(table,)), *noise.asked_again(summary)]
+    for task, part in summary["tasks"].items():
+        said = tuple(clean(str(one)) for one in part["warnings"])
+        if said:
+            title = f"What the statistics could not say: {task} ({plural(len(said), 'remark')})"
+            groups.append(Group(title, items=said, folded=True))
+    return Section("flow", "Flow", "What became of each planned call.", tuple(groups))

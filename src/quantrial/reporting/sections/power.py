@@ -1,0 +1,126 @@
+"""What a study of this size can see, and what would settle the rest."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from quantrial.reporting.sections import noise
+from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, by_name, cells
+from quantrial.reporting.contrasts import failure_endpoints, more_items, pair
+from quantrial.reporting.formatting import (
+    clean,
+    count,
+    decimal,
+    file_size,
+    percent,
+    plural,
+    rate,
+    seconds,
+    size_of_points,
+)
+from quantrial.reporting.sections.speed_phase import phase_groups
+from quantrial.reporting.words import endpoint as endpoint_word
+
+Document = Mapping[str, Any]
+
+
+def power_section(summary: Document) -> Section:
+    """What a study of this size can see."""
+    rows, silent = [], []
+    for task, part in summary["tasks"].items():
+        power = part["power"]
+        if power is None:
+            silent.append(
+                f"On {task} this cannot be told: hardly any answer differs between the arms."
+            )
+            continue
+        rows.append(
+            Row(
+                cells(
+                    task,
+                    power["candidate"],
+                    size_of_points(power["detectable_difference"]),
+                    percent(power["power"], 0),
+                    count(power["n"]),
+                    decimal(power["sd_paired"]),
+                )
+            )
+        )
+    table = Table(
+        "smallest true difference that this study would have found",
+        (
+            Column("task", numeric=False),
+            Column("candidate", numeric=False, hint="the most variable one"),
+            Column("detectable"),
+            Column("power"),
+            Column("items"),
+            Column("paired sd", hint="standard deviation of the difference within an item"),
+        ),
+        tuple(rows),
+    )
+    groups = [
+        Group("Smallest difference seen", notes=tuple(silent), tables=(table,) if rows else ())
+    ]
+    note = (
+        "How many more items would settle what is inconclusive with an 80 % chance, if the truth "
+        "is as seen: by the question that takes the fewest, a difference adjusted for its family. "
+        "“unknown” where what was seen does not tell."
+    )
+    for title, found in (
+        ("Items that would settle it", _primary(summary)),
+        ("Items that would settle the rest", _others(summary)),
+    ):
+        table = _items_needed(found)
+        if table.rows:
+            folded = len(groups) > 1
+            groups.append(Group(title, notes=(note,), tables=(table,), folded=folded))
+    lead = "A difference smaller than this could have been missed."
+    return Section("power", "Detectable difference", lead, tuple(groups))
+
+
+def _primary(summary: Document) -> Iterator[tuple[str, Document]]:
+    for task, part in summary["tasks"].items():
+        for one in part["endpoints"][part["primary"]]["contrasts"]:
+            yield f"{task}, {endpoint_word(part['primary'])}", one
+
+
+def _others(summary: Document) -> Iterator[tuple[str, Document]]:
+    """Walk over the contrasts on secondary endpoints, failure modes and within strata."""
+    for task, part in summary["tasks"].items():
+        found = (*part["endpoints"].items(), *failure_endpoints(part).items())
+        for name, results in found:
+            for one in results["contrasts"] if name != part["primary"] else ():
+                yield f"{task}, {endpoint_word(name)}", one
+        for key, table in part["strata"].items():
+            for value, stratum in table.items():
+                for one in stratum["contrasts"]:
+                    if one["reference"] != summary["reference"]:
+                        continue
+                    yield f"{task}, {key} {value}", one
+
+
+def _items_needed(found: Iterator[tuple[str, Document]]) -> Table:
+    return Table(
+        "items needed to settle what is open",
+        (
+            Column("contrast", numeric=False),
+            Column("task", numeric=False),
+            Column("items now"),
+            Column("more items"),
+            Column("to show", numeric=False),
+        ),
+        tuple(
+            Row(
+                (
+                    Cell(pair(one), target=one["id"]),
+                    Cell(where),
+                    Cell(count(one["n"])),
+                    *cells(*more_items(one)),
+                )
+            )
+            for where, one in found
+            if one["verdict"] == "inconclusive"
+        ),
+    )

@@ -1,0 +1,79 @@
+"""How fast each arm answered, and how large it is."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from quantrial.reporting.sections import noise
+from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, by_name, cells
+from quantrial.reporting.contrasts import failure_endpoints, more_items, pair
+from quantrial.reporting.formatting import (
+    clean,
+    count,
+    decimal,
+    file_size,
+    percent,
+    plural,
+    rate,
+    seconds,
+    size_of_points,
+)
+from quantrial.reporting.sections.speed_phase import phase_groups
+from quantrial.reporting.words import endpoint as endpoint_word
+
+Document = Mapping[str, Any]
+
+_ARM = Column("arm", numeric=False)
+
+
+def speed_section(summary: Document) -> Section:
+    """How fast each arm answered, and how large it is."""
+    sizes = [one["memory_bytes"] for one in summary["arms"].values()]
+    memory = by_name(
+        "size of each arm",
+        _ARM,
+        summary["arms"],
+        (
+            Column("weights", hint="size of the weight file"),
+            lambda one: file_size(one["memory_bytes"], sizes),
+        ),
+        (Column("type", numeric=False), lambda one: one["quantization"] or "unknown"),
+    )
+    groups = [*phase_groups(summary), Group("Memory", tables=(memory,))]
+    for task, arms in summary["speed"].items():
+        table = by_name(
+            f"speed of each arm on {task}",
+            _ARM,
+            arms,
+            (
+                Column("tokens/s", hint="pooled: all generated tokens over all decode seconds"),
+                lambda one: rate(one["tokens_per_second"]),
+            ),
+            (
+                Column(
+                    "mean of ratios", hint="mean of the tokens/s of each answer, as often published"
+                ),
+                lambda one: rate(one["mean_tokens_per_second"]),
+            ),
+            (
+                Column("prompt tokens/s", hint="pooled: all prompt tokens over all prompt seconds"),
+                lambda one: rate(one["prompt_tokens_per_second"]),
+            ),
+            (
+                Column("per answer", hint="mean seconds from question to answer"),
+                lambda one: seconds(one["seconds_per_answer"]),
+            ),
+            (
+                Column("median", hint="median seconds from question to answer"),
+                lambda one: seconds(one["median_seconds_per_answer"]),
+            ),
+        )
+        groups.append(Group(f"Speed in the answers: {task}", tables=(table,)))
+        groups += noise.drift(task, arms)
+    lead = (
+        "Tokens a second are pooled (all tokens over all seconds); the mean of per-answer ratios "
+        "stands beside it because others publish that, and it overweighs short answers."
+    )
+    return Section("speed", "Speed and memory", lead, tuple(groups))
