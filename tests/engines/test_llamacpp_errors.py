@@ -12,12 +12,8 @@ import httpx
 import pytest
 
 from quantrial.engines import Request
-from quantrial.engines.llamacpp import (
-    SERVER_ERRORS,
-    TRANSPORT_ERRORS,
-    LlamaCppEngine,
-    _server_error,
-)
+from quantrial.engines.llamacpp import TRANSPORT_ERRORS, LlamaCppEngine
+from quantrial.engines.llamacpp_wire import SERVER_ERRORS, server_error
 from quantrial.errors import EngineCrashedError, EngineError, EngineTimeoutError
 
 SHORT = Request(text="Question: What is the capital of France?\nAnswer:", max_tokens=3)
@@ -82,15 +78,15 @@ def test_an_error_of_the_http_client_is_translated(
 def test_every_error_type_of_the_server_is_translated() -> None:
     for kind, (error, retryable) in SERVER_ERRORS.items():
         body = {"error": {"type": kind, "message": "why", "n_prompt_tokens": 9, "n_ctx": 4}}
-        translated = _server_error(httpx.Response(400, json=body))
+        translated = server_error(httpx.Response(400, json=body))
         assert type(translated) is error
         assert translated.retryable is retryable
         assert "9 tokens and the context 4" in str(translated) or "why" in str(translated)
-    strange = _server_error(httpx.Response(418, json={"error": {"type": "new", "message": "w"}}))
+    strange = server_error(httpx.Response(418, json={"error": {"type": "new", "message": "w"}}))
     assert type(strange) is EngineError
     assert "new, 418" in str(strange)
     for text in ("<html>", "[]", '{"error": 1}', ""):
-        assert "answered 500" in str(_server_error(httpx.Response(500, text=text)))
+        assert "answered 500" in str(server_error(httpx.Response(500, text=text)))
 
 
 @pytest.mark.model

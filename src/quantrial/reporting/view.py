@@ -28,8 +28,8 @@ from quantrial.reporting.sections import (
     speed,
     strata,
 )
-from quantrial.reporting.sentences import claim, evidence, shortened
 from quantrial.reporting.sections.speed_phase import speed_headings
+from quantrial.reporting.sentences import claim, evidence, shortened
 
 if TYPE_CHECKING:
     from quantrial.records import Manifest

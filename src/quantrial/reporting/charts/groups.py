@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from quantrial.reporting.charts.style import GRID, INK, MUTED, text_width, top_axis
 from quantrial.reporting.charts.paired import CELL_INK
+from quantrial.reporting.charts.style import GRID, INK, MUTED, text_width, top_axis
 from quantrial.reporting.formatting import clean, count, p_value, points, points_interval
 from quantrial.reporting.words import endpoint, error_class
 

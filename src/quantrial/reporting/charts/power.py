@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.errors import StudyError
-from quantrial.reporting.charts.style import INK, MUTED, TONES, to_svg
-from quantrial.reporting.charts.style import to_png
+from quantrial.reporting.charts.style import INK, MUTED, TONES, to_png, to_svg
 from quantrial.reporting.formatting import clean, percent, plural
 
 if TYPE_CHECKING:

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from quantrial.reporting.sections import noise
-from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, by_name, cells
-from quantrial.reporting.contrasts import failure_endpoints, more_items, pair
+from quantrial.reporting.blocks import Column, Group, Section, by_name
 from quantrial.reporting.formatting import (
     clean,
     count,
-    decimal,
-    file_size,
-    percent,
     plural,
-    rate,
-    seconds,
-    size_of_points,
 )
-from quantrial.reporting.sections.speed_phase import phase_groups
-from quantrial.reporting.words import endpoint as endpoint_word
+from quantrial.reporting.sections import noise
 
 Document = Mapping[str, Any]
 

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from quantrial.reporting.sections import noise
-from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, by_name, cells
+from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells
 from quantrial.reporting.contrasts import failure_endpoints, more_items, pair
 from quantrial.reporting.formatting import (
-    clean,
     count,
     decimal,
-    file_size,
     percent,
-    plural,
-    rate,
-    seconds,
     size_of_points,
 )
-from quantrial.reporting.sections.speed_phase import phase_groups
 from quantrial.reporting.words import endpoint as endpoint_word
 
 Document = Mapping[str, Any]
