@@ -17,6 +17,14 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_
 KEYS = st.sampled_from(["subject", "genre", "source_day"])
 BIO_TAGS = st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-creative-work"])
 
+# short texts of few words, so that spans in them meet and overlap
+WORDS = st.sampled_from(["a", "b", "c", "d"])
+FEW_WORDS = st.lists(WORDS, max_size=7).map(" ".join)
+SPANS = st.frozensets(
+    st.tuples(st.lists(WORDS, min_size=1, max_size=3).map(" ".join), st.sampled_from(["X", "Y"])),
+    max_size=4,
+)
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: (

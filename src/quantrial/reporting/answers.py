@@ -18,7 +18,7 @@ from quantrial.reporting.words import endpoint, error_class
 
 if TYPE_CHECKING:
     from quantrial.analysis import TaskOutcomes
-    from quantrial.analysis.error_classes import SpanErrors
+    from quantrial.analysis.wrong_spans import SpanErrors
     from quantrial.records import Item, Response
     from quantrial.tasks import Outcome
 
