@@ -18,7 +18,6 @@ from quantrial.reporting.blocks import (
     tabulate,
 )
 from quantrial.reporting.contrasts import declared_note, pair
-from quantrial.reporting.failure_tests import failure_tests
 from quantrial.reporting.formatting import (
     NONE,
     UNKNOWN,
@@ -32,6 +31,7 @@ from quantrial.reporting.formatting import (
     rate,
     signed_count,
 )
+from quantrial.reporting.sections.failure_tests import failure_tests
 from quantrial.reporting.words import error_class
 
 Document = Mapping[str, Any]
