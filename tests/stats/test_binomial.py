@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from quantrial.stats._binomial import half_tail, remainder
 from quantrial.stats._outcomes import likely_outcomes
 from quantrial.stats._resample import collapse, product
-from quantrial.stats.flip_power import _most_fewer
+from quantrial.stats.flip_power import most_fewer
 from quantrial.stats.proportions import mcnemar
 
 
@@ -51,7 +51,7 @@ def test_likely_outcomes_against_reference(harm: float, gain: float, n: int) -> 
 
 @pytest.mark.parametrize("alpha", [0.01, 0.05, 0.3, 0.5])
 def test_critical_counts_of_mid_p_property_one_by_one(alpha: float) -> None:
-    for flips, most in enumerate(_most_fewer(0, 1100, alpha)[:1101:50]):
+    for flips, most in enumerate(most_fewer(0, 1100, alpha)[:1101:50]):
         flips *= 50  # noqa: PLW2901
         rejected = [
             count

@@ -194,8 +194,8 @@ def _remarks(found: Forecast) -> list[str]:
         )
     if found.least_items is not None:
         lines.append(
-            "Power rises with the number of items in teeth: the items given reach it and one fewer "
-            "does not, yet fewer may do, and somewhat more may fall short (see the curve)."
+            "Power rises with the number of items in teeth. From the items given on it stays at or "
+            "above what is asked; some fewer may reach it too, and lose it again a few items later."
         )
     lines.append(
         "Items count as independent. In clusters of m with intraclass correlation r, multiply "

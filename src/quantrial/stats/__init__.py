@@ -20,6 +20,7 @@ columns are given, the first is the reference.
 - `rates`: rates and their ratios from repeated blocks; linear drift
 - `missing`: the worst case of missing answers
 - `spread_power`, `flip_power`, `score_power`: detectable difference, power, and items needed
+- `flip_items`: items from which on flips give the power asked for
 - `cluster_power`: clusters needed
 """
 
@@ -36,13 +37,8 @@ from quantrial.stats.clusters import (
     cluster_variance,
     wild_clusters,
 )
-from quantrial.stats.flip_power import (
-    PowerResult,
-    Question,
-    flip_power,
-    items_for_flips,
-    least_items,
-)
+from quantrial.stats.flip_items import items_for_flips
+from quantrial.stats.flip_power import PowerResult, Question, flip_power, least_items
 from quantrial.stats.heterogeneity import interaction
 from quantrial.stats.homogeneity import (
     HomogeneityResult,

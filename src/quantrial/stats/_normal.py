@@ -3,6 +3,7 @@
 The incomplete beta function and its kin come from `scipy.special`, loaded on first use.
 """
 
+import functools
 import math
 from importlib import import_module
 from statistics import NormalDist
@@ -11,6 +12,7 @@ from typing import Any
 _STANDARD = NormalDist()
 
 
+@functools.lru_cache(maxsize=256)  # a search asks for the same few levels over and over
 def normal_quantile(probability: float) -> float:
     """Return the z with P(Z <= z) = probability, for 0 < probability < 1."""
     return _STANDARD.inv_cdf(probability)

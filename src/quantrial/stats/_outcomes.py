@@ -10,32 +10,35 @@ from quantrial.stats._binomial import remainder, surprise
 
 Floats = NDArray[np.float64]
 
-REACH = 8.5  # standard deviations enumerated either side; what lies beyond is below 1e-15
+_REACH = 8.5  # standard deviations enumerated either side; what lies beyond is below 1e-15
 _MOST_CELLS = 1_000_000
+_MOST_COUNTS = 2_500  # of gains or of losses; from 20,000 on, more of them have a chance
 _FEW_CELLS = 1 << 15  # a quarter of a megabyte: tables that small are kept
 
 
-def likely_outcomes(
-    harm: float, gain: float, n: int, *, reach: float = REACH
-) -> tuple[Floats, Floats, Floats] | None:
+def likely_outcomes(harm: float, gain: float, n: int) -> tuple[Floats, Floats, Floats] | None:
     """Enumerate the counts of gains and losses among n pairs, with their chances.
 
     Args:
         harm: chance that a pair is a loss.
         gain: chance that a pair is a gain.
         n: pairs.
-        reach: standard deviations either side. What lies beyond has a chance below 1e-15 by
-            default; with fewer it is 1 less the sum of the chances.
 
     Returns:
         Gains, shape (g, 1); losses, shape (1, l); trinomial chances, shape (g, l). None where
-        there are more than a million of them by the default reach.
+        there are more than a million of them, or more than 2,500 counts of gains or of losses.
     """
-    if _cells(_likely_range(n, gain, REACH), _likely_range(n, harm, REACH)) > _MOST_CELLS:
+    if not countable(harm, gain, n):
         return None
-    ranges = _likely_range(n, gain, reach), _likely_range(n, harm, reach)
+    ranges = likely_range(n, gain), likely_range(n, harm)
     cells = _cells(*ranges)
     return (_remembered if cells <= _FEW_CELLS else _enumerated)(harm, gain, n, ranges)
+
+
+def countable(harm: float, gain: float, n: int) -> bool:
+    """Say whether n pairs have few enough outcomes to enumerate, and to search among."""
+    ranges = likely_range(n, gain), likely_range(n, harm)
+    return _cells(*ranges) <= _MOST_CELLS and max(map(_cells, ranges)) <= _MOST_COUNTS
 
 
 def _cells(*ranges: tuple[int, int]) -> int:
@@ -64,8 +67,8 @@ def _enumerated(
 _remembered = functools.lru_cache(maxsize=64)(_enumerated)
 
 
-def _likely_range(n: int, rate: float, reach: float) -> tuple[int, int]:
-    """Return the smallest and largest count whose chance matters."""
+def likely_range(n: int, rate: float, reach: float = _REACH) -> tuple[int, int]:
+    """Return the smallest and largest count, of n trials, whose chance matters."""
     if rate in (0.0, 1.0):
         return (round(n * rate),) * 2
     centre, width = n * rate, reach * math.sqrt(n * rate * (1.0 - rate)) + reach**2 / 2.0

@@ -15,15 +15,11 @@ from quantrial.stats._normal import normal_cdf, normal_quantile
 from quantrial.stats._null_variance import cell_variance
 from quantrial.stats._outcomes import likely_outcomes
 from quantrial.stats.score import CORRECTION
-from quantrial.stats.spread_power import smallest_count
 
 Question = Literal["difference", "non_inferior", "equivalent"]
 Floats = NDArray[np.float64]
 
 _STRETCH = 1024  # numbers of flips whose critical counts are found, and kept, together
-_NEAR = 4.0  # standard deviations: the far outcomes, most of them, hardly ever decide a search
-_ROUNDING = 1e-9  # far above what a sum of chances loses
-_INSIDE = 1.0 - 1e-9  # a difference at the margin must not pass for one inside by rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +39,8 @@ class PowerResult:
     method: str
 
 
-def _checked_rates(harmful_rate: float, beneficial_rate: float) -> tuple[float, float]:
+def checked_rates(harmful_rate: float, beneficial_rate: float) -> tuple[float, float]:
+    """Return the rates of flips; refuse what is none."""
     harm, gain = float(harmful_rate), float(beneficial_rate)
     if not (harm >= 0.0 and gain >= 0.0 and harm + gain <= 1.0):
         raise StatisticsError(
@@ -53,7 +50,8 @@ def _checked_rates(harmful_rate: float, beneficial_rate: float) -> tuple[float, 
     return harm, gain
 
 
-def _checked_question(question: Question, margin: float | None, alpha: float) -> float | None:
+def checked_question(question: Question, margin: float | None, alpha: float) -> float | None:
+    """Return the margin that the question is about, None for a difference; refuse what is none."""
     if question not in get_args(Question):
         choices = ", ".join(get_args(Question))
         raise StatisticsError(f"question is {question!r}; choose one of {choices}")
@@ -88,7 +86,8 @@ def flip_power(
 
     Returns:
         The power. Exact, by enumeration of every outcome with a chance that matters, up to
-        a million of them (n around 10^4); the normal approximation beyond.
+        a million of them (n around 10^4, or 20,000 flips that all go one way); the normal
+        approximation beyond.
 
     Raises:
         StatisticsError: for rates, margin or alpha out of range.
@@ -101,11 +100,11 @@ def flip_power(
            proportions for the paired-sample design. Statistics in Medicine 17, 891-908.
     """
     total = checked_n(n, 1, "power")
-    harm, gain = _checked_rates(harmful_rate, beneficial_rate)
-    bound = _checked_question(question, margin, alpha)
+    harm, gain = checked_rates(harmful_rate, beneficial_rate)
+    bound = checked_question(question, margin, alpha)
     outcomes = likely_outcomes(harm, gain, total)
     if outcomes is None:
-        power = _normal_power(total, harm, gain, question, bound, alpha)
+        power = normal_power(total, harm, gain, question, bound, alpha)
         method = "normal-approximation"
     else:
         gains, losses, chances = outcomes
@@ -114,7 +113,7 @@ def flip_power(
     return PowerResult(min(power, 1.0), question, total, harm, gain, bound, alpha, method)
 
 
-def _most_fewer(fewest: int, most: int, alpha: float) -> Floats:
+def most_fewer(fewest: int, most: int, alpha: float) -> Floats:
     """Return for each of fewest..most flips the largest smaller count that mid-p rejects, or -1."""
     first = fewest // _STRETCH
     found = [_critical_counts(s * _STRETCH, alpha) for s in range(first, most // _STRETCH + 1)]
@@ -156,7 +155,7 @@ def _rejects(
     if margin is None:
         flips = gains + losses
         fewest = int(flips.min())
-        most = _most_fewer(fewest, int(flips.max()), alpha)
+        most = most_fewer(fewest, int(flips.max()), alpha)
         different: NDArray[np.bool_] = (
             np.minimum(gains, losses) <= most[flips.astype(np.intp) - fewest]
         )
@@ -173,9 +172,10 @@ def _rejects(
     return yes
 
 
-def _normal_power(
+def normal_power(
     n: int, harm: float, gain: float, question: Question, margin: float | None, alpha: float
 ) -> float:
+    """Approximate the power of n pairs; their difference must vary."""
     true = gain - harm
     sd = math.sqrt(harm + gain - true**2)  # more outcomes than can be counted: above 0
     scale = math.sqrt(n) / sd
@@ -187,65 +187,6 @@ def _normal_power(
     if question == "non_inferior":
         return lower
     return max(0.0, lower + normal_cdf((margin - true) * scale - critical) - 1.0)
-
-
-def items_for_flips(
-    harmful_rate: float,
-    beneficial_rate: float,
-    *,
-    question: Question,
-    margin: float | None = None,
-    power: float = 0.8,
-    alpha: float = 0.05,
-) -> int | None:
-    """Count the pairs that answer the question with this power, at these rates of flips.
-
-    Args:
-        harmful_rate: share of pairs where only the reference is right.
-        beneficial_rate: share of pairs where only the candidate is right.
-        question: as for `flip_power`.
-        margin: as for `flip_power`.
-        power: chance of a yes, in (0, 1).
-        alpha: level of the test.
-
-    Returns:
-        A number of pairs whose power, as `flip_power` computes it, reaches the target, while
-        one pair fewer does not. Power is a sawtooth in n: where few flips are expected, fewer
-        pairs may do as well, and some larger numbers may fall short. None where no number will
-        do: the rates are equal (a difference), or their difference lies at or beyond the margin.
-
-    Raises:
-        StatisticsError: for rates, margin, power or alpha out of range.
-
-    References as for `flip_power`.
-    """
-    harm, gain = _checked_rates(harmful_rate, beneficial_rate)
-    bound = _checked_question(question, margin, alpha)
-    target = checked_level(power, "power")
-    gap = gain - harm
-    if bound is None:
-        possible = gap != 0.0
-    elif question == "non_inferior":
-        possible = gap > -bound * _INSIDE
-    else:
-        possible = abs(gap) < bound * _INSIDE
-    if not possible:
-        return None
-
-    def enough(n: int) -> bool:
-        most = likely_outcomes(harm, gain, n, reach=_NEAR)
-        if most is not None:
-            gains, losses, chances = most
-            yes = _rejects(gains, losses, n, question, bound, alpha)
-            power, unseen = float(chances[yes].sum()), 1.0 - float(chances.sum())
-            if power > target + _ROUNDING:
-                return True
-            if power + unseen < target - _ROUNDING:
-                return False
-        result = flip_power(harm, gain, n, question=question, margin=bound, alpha=alpha)
-        return result.power >= target
-
-    return smallest_count(enough)
 
 
 def least_items(margin: float, *, alpha: float = 0.05) -> int:
