@@ -25,6 +25,7 @@ PUBLIC = [
     "decide",
     "demo",
     "export",
+    "fetch",
     "import_reference",
     "init",
     "load_study",

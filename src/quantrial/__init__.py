@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from quantrial.commands.comparison import compare
     from quantrial.commands.outputs import export, verify_document
     from quantrial.commands.power_study import Assumptions, power
+    from quantrial.commands.provision import fetch
     from quantrial.commands.results import analyze, decide, report, verify
     from quantrial.commands.studies import demo, import_reference, init, plan, run
     from quantrial.decision import Constraints
@@ -47,6 +48,7 @@ __all__ = [
     "decide",
     "demo",
     "export",
+    "fetch",
     "import_reference",
     "init",
     "load_study",
@@ -63,6 +65,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "commands.comparison": ("compare",),
     "commands.outputs": ("export", "verify_document"),
     "commands.power_study": ("Assumptions", "power"),
+    "commands.provision": ("fetch",),
     "commands.results": ("analyze", "decide", "report", "verify"),
     "commands.studies": ("demo", "import_reference", "init", "plan", "run"),
     "decision": ("Constraints",),

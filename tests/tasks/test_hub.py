@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+import quantrial
 from quantrial.errors import ConsentError, DataError, MissingExtraError, StudyError
 from quantrial.study import HubSource
 from quantrial.tasks import sources
@@ -417,7 +418,7 @@ def test_what_reading_would_download_is_known_before(
     assert to_fetch(source, tmp_path) == (False, None)
 
 
-def test_a_data_set_is_asked_about_with_its_size(
+def test_a_data_set_is_fetched_after_a_question_or_a_call_never_by_itself(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from quantrial.cli import consent
@@ -426,9 +427,22 @@ def test_a_data_set_is_asked_about_with_its_size(
     data = yaml.safe_load(study.read_text())
     data["tasks"]["sums"]["source"] = {"type": "hub", "repo": "cais/mmlu"}
     study.write_text(yaml.safe_dump(data))
+    read: list[str] = []
+    monkeypatch.setattr(sources, "load_items", lambda name, *_args, **_kw: read.append(name))
+    monkeypatch.setattr(sources, "is_there", lambda *_: bool(read))
     monkeypatch.setattr(sources, "to_fetch", lambda *_: (True, 3_000_000))
     with pytest.raises(ConsentError, match=r"the data set cais/mmlu \(3 MB\)\. Fetch it\?"):
         consent.fetch_missing(study, yes=False)
-    consent.fetch_missing(study, yes=True)
-    monkeypatch.setattr(sources, "to_fetch", lambda *_: (False, None))
+    for command in (quantrial.plan, quantrial.run):
+        with pytest.raises(DataError, match=r"not there yet: the data set cais/mmlu \(task sums\)"):
+            command(study)
+    assert read == []
+    told: list[str] = []
+    quantrial.fetch(study, listener=lambda step: told.append(step.model))
+    assert (read, told) == (["sums"], ["the data set cais/mmlu"])
+    quantrial.fetch(study)
     consent.fetch_missing(study, yes=False)
+    assert read == ["sums"]
+    read.clear()
+    consent.fetch_missing(study, yes=True)
+    assert read == ["sums"]

@@ -104,7 +104,7 @@ def _memory(found: Plan) -> str:
     if found.memory_needed == 0:
         return "Memory: needs nothing here, the servers hold the models"
     needed, free = sizes(found.memory_needed, found.memory_available)
-    of = "all arms at once" if found.together else "the largest arm, held alone"
+    of = "all arms at once" if found.together else "the largest arm (one is held at a time)"
     return f"Memory: needs {needed} for weights and contexts of {of}; {free} are free"
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def missing(study: Study | Path | str, *, base: Path | str = ".") -> tuple[Missing, ...]:
     """List the models and data sets that a study needs and that are not there, with their sizes.
 
-    Nothing is fetched: `fetch` does that for models, and reading a data set for that.
+    Nothing is fetched: `fetch` does that.
     """
     from quantrial.running.arms import opened_engines
     from quantrial.running.fetch import missing_models
@@ -32,19 +32,12 @@ def missing(study: Study | Path | str, *, base: Path | str = ".") -> tuple[Missi
 
 
 def _missing_data(study: Study, base: Path) -> Iterator[Missing]:
-    from quantrial.running.fetch import Missing
-    from quantrial.study import HubSource
+    from quantrial.running.fetch import Missing, missing_data
     from quantrial.tasks.sources import to_fetch
 
-    sources = {
-        task.source.repo: task.source
-        for task in study.tasks.values()
-        if isinstance(task.source, HubSource)
-    }
-    for repo, source in sources.items():
-        missing, size = to_fetch(source, base)
-        if missing:
-            yield Missing(f"the data set {repo}", (), size)
+    for repo, tasks in missing_data(study, base).items():
+        _, size = to_fetch(next(iter(tasks.values())), base)
+        yield Missing(f"the data set {repo}", (), size)
 
 
 def fetch(
@@ -53,17 +46,23 @@ def fetch(
     base: Path | str = ".",
     listener: FetchListener | None = None,
 ) -> None:
-    """Fetch every model that a study needs and that is not where it would run.
+    """Fetch every model and data set that a study needs and that is not there.
+
+    Args:
+        study: a study, or the path of its file.
+        base: for a `Study` object: the folder that its relative paths start from.
+        listener: told how far the fetching has come.
 
     Raises:
-        EngineError, ModelFileError: one could not be fetched.
+        EngineError, ModelFileError, DataError: one could not be fetched.
     """
     from quantrial.running.arms import opened_engines
-    from quantrial.running.fetch import fetch as fetch_models
+    from quantrial.running.fetch import fetch_data, fetch_models
 
     study, _, where = opened(study, Path(base))
     with opened_engines(study, base=where) as engines:
         fetch_models(engines, listener)
+    fetch_data(study, where, listener)
 
 
 def missing_file(model: str) -> tuple[Missing, ...]:

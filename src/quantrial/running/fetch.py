@@ -1,4 +1,4 @@
-"""Models that are not where they would run: found before anything is read, fetched when asked."""
+"""Models and data sets that are not there: found before anything is read, fetched when asked."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from quantrial.engines.fetching import Fetching
-from quantrial.errors import ModelFileError
+from quantrial.errors import DataError, ModelFileError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from quantrial.engines import Engine
+    from quantrial.study import HubSource, Study
 
 FetchListener = Callable[["Fetched"], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """What has to be fetched, and the arms that run on it; bytes None where not known.
+    """What has to be fetched, and the arms that run on it (none on a data set).
 
-    A data set has no arms, and is fetched as it is read.
+    `bytes` is None where that is not known.
     """
 
     model: str
@@ -59,21 +62,38 @@ def missing_models(engines: Mapping[str, Engine], *, sizes: bool = False) -> tup
     )
 
 
-def refuse_missing(missing: tuple[Missing, ...]) -> None:
-    """Refuse to go on without them.
+def missing_data(study: Study, base: Path) -> dict[str, dict[str, HubSource]]:
+    """List data sets that would have to be downloaded: by name, the tasks that are made of them."""
+    from quantrial.study import HubSource
+    from quantrial.tasks.sources import is_there
+
+    missing: dict[str, dict[str, HubSource]] = {}
+    for name, task in study.tasks.items():
+        if isinstance(task.source, HubSource) and not is_there(task.source, base):
+            missing.setdefault(task.source.repo, {})[name] = task.source
+    return missing
+
+
+def refuse_missing(study: Study, engines: Mapping[str, Engine], base: Path) -> None:
+    """Refuse to go on without the models and data sets that are not there: nothing is fetched.
 
     Raises:
-        ModelFileError: naming every missing model and what fetches them.
+        ModelFileError: naming everything that is missing, a model among it, and what fetches it.
+        DataError: the same, where data sets alone are missing.
     """
-    if missing:
-        named = ", ".join(f"{one.model} (arm {', '.join(one.arms)})" for one in missing)
-        raise ModelFileError(
-            f"not there yet: {named}; `quantrial plan` offers to fetch "
-            f"{'them' if len(missing) > 1 else 'it'}"
+    models, data = missing_models(engines), missing_data(study, base)
+    named = [f"{one.model} (arm {', '.join(one.arms)})" for one in models]
+    named += [f"the data set {repo} (task {', '.join(tasks)})" for repo, tasks in data.items()]
+    if named:
+        them = "them" if len(named) > 1 else "it"
+        said = (
+            f"not there yet: {', '.join(named)}; `quantrial plan` offers to fetch {them}, and in "
+            f"Python `quantrial.fetch` fetches {them}"
         )
+        raise ModelFileError(said) if models else DataError(said)
 
 
-def fetch(engines: Mapping[str, Engine], listener: FetchListener | None = None) -> None:
+def fetch_models(engines: Mapping[str, Engine], listener: FetchListener | None = None) -> None:
     """Fetch every missing model, one after another.
 
     Raises:
@@ -84,3 +104,22 @@ def fetch(engines: Mapping[str, Engine], listener: FetchListener | None = None) 
             for phase, done, total in engine.pull():
                 if listener is not None:
                     listener(Fetched(engine.model, phase, done, total))
+
+
+def fetch_data(study: Study, base: Path, listener: FetchListener | None = None) -> None:
+    """Fetch every missing data set by reading it once, as the study does.
+
+    Raises:
+        DataError: one could not be fetched.
+    """
+    import warnings
+
+    from quantrial.tasks.sources import load_items
+
+    for repo, tasks in missing_data(study, base).items():
+        if listener is not None:
+            listener(Fetched(f"the data set {repo}", "reading", 0, 0))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is to be said of its items is said with the plan
+            for name in tasks:
+                load_items(name, study.tasks[name], base=base)

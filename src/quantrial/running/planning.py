@@ -28,7 +28,7 @@ from quantrial.running.costs import (
     tokens_of,
     too_large_text,
 )
-from quantrial.running.fetch import missing_models, refuse_missing
+from quantrial.running.fetch import refuse_missing
 from quantrial.running.guard import refuse_unable
 from quantrial.running.manifest import available_memory
 from quantrial.running.memory import Memory, memory_of
@@ -63,7 +63,7 @@ def plan_study(
         StudyError, DataError, ModelFileError: what is wrong with the study, its items, its models.
     """
     with opened_engines(study, base=base) as engines:
-        refuse_missing(missing_models(engines))
+        refuse_missing(study, engines, base)
         prepared = prepare(study, base=base)
         refuse_unable(study, prepared, engines)
         records = arm_records(study, engines)

@@ -15,7 +15,7 @@ from quantrial.records import Manifest
 from quantrial.running.arms import arm_records, opened_engines
 from quantrial.running.clock import Clock
 from quantrial.running.costs import refuse_too_large
-from quantrial.running.fetch import missing_models, refuse_missing
+from quantrial.running.fetch import refuse_missing
 from quantrial.running.guard import refuse_changed, refuse_foreign, refuse_unable
 from quantrial.running.manifest import available_memory, host, software
 from quantrial.running.ordering import (
@@ -86,7 +86,7 @@ def run_study(
     refuse_foreign(study, run)
     with contextlib.ExitStack() as stack:
         engines = stack.enter_context(opened_engines(study, base=base))
-        refuse_missing(missing_models(engines))
+        refuse_missing(study, engines, base)
         prepared = prepare(study, base=base)
         refuse_unable(study, prepared, engines)
         arms = arm_records(study, engines)

@@ -7,7 +7,7 @@ content, and says what was read.
 from __future__ import annotations
 
 from quantrial.tasks.shots import shots_for
-from quantrial.tasks.sources._hub import to_fetch
+from quantrial.tasks.sources._hub import is_there, to_fetch
 from quantrial.tasks.sources._items import LoadedItems, entity_types, load_items
 
-__all__ = ["LoadedItems", "entity_types", "load_items", "shots_for", "to_fetch"]
+__all__ = ["LoadedItems", "entity_types", "is_there", "load_items", "shots_for", "to_fetch"]

@@ -50,27 +50,37 @@ def read_hub(
     return _reading(source, kind, parts, key, revision=commit)
 
 
-def to_fetch(source: HubSource, base: Path) -> tuple[bool, int | None]:
-    """Say whether reading would download, and how many bytes at most; None where not known.
+def is_there(source: HubSource, base: Path) -> bool:
+    """Say whether reading would download nothing; asks nobody.
 
-    At most, because a data set's files may hold other configurations, too. What its packages keep
-    of an earlier reading counts as there.
+    What the hub's packages keep of an earlier reading counts as there. So does what could not be
+    downloaded anyway: reading says why.
     """
     try:
         import datasets
-        from huggingface_hub import HfApi, constants
+        from huggingface_hub import constants
         from huggingface_hub.file_download import repo_folder_name
-    except ImportError:  # reading says which package is missing
-        return False, None
+    except ImportError:
+        return True
     local = (base / Path(source.repo).expanduser()).is_dir() or _LOCAL.match(source.repo)
     if local or constants.HF_HUB_OFFLINE:
-        return False, None
+        return True
     kept = (
         Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=source.repo, repo_type="dataset"),
         Path(datasets.config.HF_DATASETS_CACHE) / source.repo.replace("/", "___"),
     )
-    if any(folder.exists() for folder in kept):
+    return any(folder.exists() for folder in kept)
+
+
+def to_fetch(source: HubSource, base: Path) -> tuple[bool, int | None]:
+    """Say whether reading would download, and how many bytes at most; None where not known.
+
+    At most, because a data set's files may hold other configurations, too.
+    """
+    if is_there(source, base):
         return False, None
+    from huggingface_hub import HfApi
+
     try:
         told = HfApi().dataset_info(source.repo, revision=source.revision, files_metadata=True)
     except Exception:  # of whatever transport; reading would say it in words
