@@ -212,16 +212,36 @@ def test_the_worst_case_of_a_pooled_ratio_by_hand() -> None:
     study = make_study(tasks={"names": NAMES})
     found = calibrated_summary(study, {"names": (sentences(golds), outputs)})["names"]["endpoints"]
     gone = {"n": 4, "missing_reference": 1, "missing_candidate": 1}
-    # the reference's missing answer is perfect: 4 of 4 found. The candidate's finds nothing: 2 of
-    # 4 found, 1 invented, 2 missed: F1 = 4 / (4 + 1 + 2), recall 2 / 4
+    # the reference's missing answer is perfect: 4 of 4 found. The candidate's finds nothing and
+    # invents 2, as many as the longest answer names: 2 of 4 found, 1 + 2 invented, 2 missed
     worst = {name: found[name]["contrasts"][0]["worst_case"] for name in found}
-    assert worst["micro_f1"] == {"bound": pytest.approx(4 / 7 - 1), **gone}
-    assert worst["recall"] == {"bound": pytest.approx(-1 / 2), **gone}
-    # what it might have invented has no bound
-    assert worst["precision"] == {"bound": None, **gone}
+    assumed, bound = gone | {"taken_to_invent": 2}, gone | {"taken_to_invent": None}
+    assert worst["micro_f1"] == {"bound": pytest.approx(4 / (4 + 3 + 2) - 1), **assumed}
+    assert worst["precision"] == {"bound": pytest.approx(2 / (2 + 3) - 1), **assumed}
+    # what is missing cannot lower these further, whatever it would have been
+    assert worst["recall"] == {"bound": pytest.approx(-1 / 2), **bound}
     # means: candidate 0, 1, 0, 1, reference 1 throughout
-    assert worst["macro_f1"] == {"bound": pytest.approx(-1 / 2), **gone}
-    assert worst["parse_rate"] == {"bound": pytest.approx(-1 / 4), **gone}
+    assert worst["macro_f1"] == {"bound": pytest.approx(-1 / 2), **bound}
+    assert worst["parse_rate"] == {"bound": pytest.approx(-1 / 4), **bound}
+
+
+def test_missing_on_entity_free_sentences_is_never_a_difference_of_nothing() -> None:
+    # faults on entity-free sentences only: all that the missing answers could do is invent
+    golds = [[ADA], [], [ADA], []]
+    outputs = {"ref": [said(ADA), "[]"] * 2, "new": [said(ADA), FAULT] * 2}
+    study = make_study(tasks={"names": NAMES})
+    data = {"names": (sentences(golds), outputs)}
+    found = calibrated_summary(study, data)["names"]["endpoints"]
+    worst = {name: found[name]["contrasts"][0]["worst_case"] for name in found}
+    assert worst["micro_f1"]["bound"] == pytest.approx(4 / (4 + 2) - 1)
+    assert worst["precision"]["bound"] == pytest.approx(2 / (2 + 2) - 1)
+    assert (worst["micro_f1"]["taken_to_invent"], worst["recall"]["bound"]) == (1, 0.0)
+    # where only the reference's answers are missing, nothing need be assumed of inventions
+    swapped = {"ref": outputs["new"], "new": [said(ADA), said(BO)] * 2}
+    found = calibrated_summary(study, {"names": (sentences(golds), swapped)})["names"]["endpoints"]
+    worst = {name: found[name]["contrasts"][0]["worst_case"] for name in found}
+    assert worst["micro_f1"]["bound"] == pytest.approx(4 / (4 + 2) - 1)
+    assert worst["micro_f1"]["taken_to_invent"] is None
 
 
 def test_without_a_missing_answer_there_is_no_worst_case() -> None:
@@ -239,7 +259,13 @@ def test_the_worst_case_within_a_stratum_is_of_its_items() -> None:
     strata = calibrated_summary(study, {"quiz": (items, outputs)})["quiz"]["strata"]["subject"]
     worst = {value: one["contrasts"][0]["worst_case"] for value, one in strata.items()}
     assert worst == {
-        "a": {"bound": -1 / 4, "n": 4, "missing_reference": 0, "missing_candidate": 1},
+        "a": {
+            "bound": -1 / 4,
+            "taken_to_invent": None,
+            "n": 4,
+            "missing_reference": 0,
+            "missing_candidate": 1,
+        },
         "b": None,
     }
 

@@ -165,6 +165,28 @@ def test_what_holds_beside_a_verdict_is_said(trial: Trial) -> None:
     ]
 
 
+def test_what_has_no_bound_is_not_called_one(trial: Trial) -> None:
+    summary = trial.copied()
+    contrast = summary["tasks"]["names"]["endpoints"]["micro_f1"]["contrasts"][0]
+    contrast["worst_case"] = {
+        "bound": -0.0625,
+        "taken_to_invent": 3,
+        "n": 24,
+        "missing_reference": 1,
+        "missing_candidate": 2,
+    }
+    text = trial.with_summary(summary).render()["report.md"].replace("\\", "")
+    assert (
+        "q8_0 vs f16: of 24 items, 2 answers are missing there and 1 on f16. No bound: a missing "
+        "answer may invent any number of entities. Taking each that is missing on q8_0 to find "
+        "nothing and to invent 3 (as many as the longest answer of any arm names), and each on "
+        "f16 to be perfect, the difference would be −6.2 pp."
+    ) in text
+    (rows,) = markdown_tables(text)["Missing answers"]
+    assert (rows[0]["against it"], rows[0]["assuming"]) == ("−6.2 pp", "3 invented")
+    assert "Micro-F1 and precision have none where the candidate's answers are missing" in text
+
+
 def test_failure_modes_are_declared_or_exploratory(trial: Trial) -> None:
     summary = told(trial.copied())
     first = summary["tasks"]["names"]["failure_contrasts"][0]["endpoint"].replace("_", " ")

@@ -44,6 +44,8 @@ def test_missing_answers_are_bounded(trial: Trial) -> None:
         row for row in rows if row["contrast"] == "q8_0 vs f16" and "accuracy" in row["endpoint"]
     )
     assert (row["missing there"], row["missing here"]) == ("2", "1")
+    assert (row["against it"], row["assuming"]) == ("−6.2 pp", "nothing")
+    assert "What assumes nothing is a bound" not in text  # all of them are
 
 
 def test_sets_of_methods_that_disagree_are_named(trial: Trial) -> None:

@@ -103,6 +103,11 @@ _STRATA = (
     "Each p is the one that its set's verdict follows: calibrated adjusts over all strata and "
     "pairs of arms, classic within each stratum and for a difference only."
 )
+_NO_BOUND = (
+    "What assumes nothing is a bound. Micro-F1 and precision have none where the candidate's "
+    "answers are missing, for one may invent any number of entities: their figure takes each to "
+    "find nothing and to invent as many as the longest answer of any arm to this task names."
+)
 
 
 def methods_section(summary: Document) -> Section:
@@ -180,12 +185,13 @@ def _own(part: Document, arm: str) -> float | None:
 
 
 def _missing(summary: Document) -> Group:
-    rows = []
+    rows, assumed = [], False
     for task, part in summary["tasks"].items():
         for name, results in part["endpoints"].items():
             for one in results["contrasts"]:
                 worst = one.get("worst_case")
                 if worst:
+                    assumed |= worst.get("taken_to_invent") is not None
                     rows.append(
                         Row(
                             (
@@ -195,6 +201,7 @@ def _missing(summary: Document) -> Group:
                                 Cell(count(worst["missing_reference"])),
                                 Cell(points(one["estimate"])),
                                 Cell(points(worst["bound"])),
+                                Cell(_invented(worst.get("taken_to_invent"))),
                             )
                         )
                     )
@@ -215,11 +222,16 @@ def _missing(summary: Document) -> Group:
             Column("missing there", hint="items that the candidate gave no answer to"),
             Column("missing here", hint="items that the reference gave no answer to"),
             Column("difference"),
-            Column("at worst", hint="every missing answer counted against the candidate"),
+            Column("against it", hint="every missing answer counted against the candidate"),
+            Column("assuming", numeric=False, hint="entities that each missing answer invents"),
         ),
         tuple(rows),
     )
-    return Group("Missing answers", tables=(table,))
+    return Group("Missing answers", notes=(_NO_BOUND,) if assumed else (), tables=(table,))
+
+
+def _invented(entities: int | None) -> str:
+    return "nothing" if entities is None else f"{count(entities)} invented"
 
 
 def _disagreements(summary: Document, decision: Document) -> Iterator[Group]:

@@ -124,17 +124,29 @@ def _over_all_tasks(summary: Document) -> list[Group]:
 def _worst_cases(contrasts: Sequence[Document]) -> Iterator[str]:
     for one in contrasts:
         worst = one.get("worst_case")
-        if worst and worst["bound"] is None:
+        if not worst:
+            continue
+        here, there = count(worst["missing_reference"]), count(worst["missing_candidate"])
+        invented = worst.get("taken_to_invent")
+        if worst["bound"] is None:
             yield (
-                f"{pair(one)}: {count(worst['missing_candidate'])} answers are missing there and "
-                f"{count(worst['missing_reference'])} on {one['reference']}; what they might have "
-                "invented has no bound."
+                f"{pair(one)}: {there} answers are missing there and {here} on {one['reference']}; "
+                "what the difference could be with them is not defined (0/0)."
             )
-        elif worst:
+        elif invented is not None:
+            yield (
+                f"{pair(one)}: of {plural(worst['n'], 'item')}, {there} answers are missing there "
+                f"and {here} on {one['reference']}. No bound: a missing answer may invent any "
+                f"number of entities. Taking each that is missing on {one['candidate']} to find "
+                f"nothing and to invent {count(invented)} (as many as the longest answer of any "
+                f"arm names), and each on {one['reference']} to be perfect, the difference would "
+                f"be {points(worst['bound'])}."
+            )
+        else:
             yield (
                 f"{pair(one)}: with every missing answer held against {one['candidate']} (of "
-                f"{plural(worst['n'], 'item')}, {count(worst['missing_candidate'])} missing there "
-                f"and {count(worst['missing_reference'])} on {one['reference']}), the difference "
+                f"{plural(worst['n'], 'item')}, {there} missing there "
+                f"and {here} on {one['reference']}), the difference "
                 f"is {points(worst['bound'])}."
             )
 
