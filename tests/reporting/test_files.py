@@ -6,24 +6,12 @@ from pathlib import Path
 import pytest
 
 from quantrial.errors import RunFolderError
-from quantrial.reporting import files, write_report
-from reporting.trials import Trial
+from reporting.trials import Trial, written
 
 PLOTS = (
     *("equivalence", "errors", "flips", "flow", "forest", "pareto-memory", "pareto"),
     *("strata", "timeline"),
 )
-
-
-def written(trial: Trial, folder: Path) -> files.ReportFiles:
-    return write_report(
-        folder,
-        trial.study,
-        trial.summary,
-        trial.decision,
-        trial.manifest,
-        outcomes=trial.outcomes,
-    )
 
 
 def test_the_report_and_its_plots_are_written(

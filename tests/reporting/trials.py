@@ -16,7 +16,7 @@ from quantrial.analysis.tradeoffs import tradeoffs
 from quantrial.commands.derived import score_run
 from quantrial.decision import decide_from
 from quantrial.records import Manifest, manifest_from_json
-from quantrial.reporting import render_documents
+from quantrial.reporting import ReportFiles, render_documents, write_report
 from quantrial.study import Study, load_study
 from studies import write_study
 
@@ -135,3 +135,15 @@ class Page(HTMLParser):
         self.text.append(data)
         if self._cell:
             self.tables[-1][-1][-1] += data
+
+
+def written(trial: Trial, folder: Path) -> ReportFiles:
+    """Write the report of a trial into a folder."""
+    return write_report(
+        folder,
+        trial.study,
+        trial.summary,
+        trial.decision,
+        trial.manifest,
+        outcomes=trial.outcomes,
+    )

@@ -10,21 +10,13 @@ from numpy.typing import NDArray
 from quantrial.errors import InsufficientDataError, StatisticsError, StatisticsWarning
 from quantrial.stats import bca_ratios, bootstrap_ratios
 from quantrial.stats.bca import _acceleration, _bias_correction, _corrected, without_each
+from stats.corpora import f1_columns
 
 Array = NDArray[np.float64]
 
 
 def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
-
-
-def f1_columns(generator: np.random.Generator, n: int) -> tuple[Array, Array]:
-    gold = generator.poisson(1.5, n)
-    found = [generator.binomial(gold, share) for share in (0.7, 0.5)]
-    spurious = [generator.poisson(0.2, n) for _ in range(2)]
-    top = np.stack([2.0 * tp for tp in found], axis=1)
-    bottom = np.stack([tp + fp + gold for tp, fp in zip(found, spurious, strict=True)], axis=1)
-    return top, bottom.astype(np.float64)
 
 
 def test_bca_ratios_by_hand_corrections() -> None:

@@ -9,21 +9,13 @@ from numpy.typing import NDArray
 
 from quantrial.errors import InsufficientDataError, StatisticsError
 from quantrial.stats import TestResult, mcnemar, sign_flip
+from stats.corpora import f1_columns
 
 Array = NDArray[np.float64]
 
 
 def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
-
-
-def f1_items(generator: np.random.Generator, n: int) -> tuple[Array, Array]:
-    gold = generator.poisson(1.2, n)
-    hits = [generator.binomial(gold, share) for share in (0.7, 0.5)]
-    spurious = [generator.poisson(0.3, n) for _ in range(2)]
-    top = np.stack([2.0 * h for h in hits], axis=1)
-    bottom = np.stack([h + s + gold for h, s in zip(hits, spurious, strict=True)], axis=1)
-    return top, bottom.astype(np.float64)
 
 
 def skew_corrected(changes: Array, axis: int = -1) -> Array:
@@ -92,7 +84,7 @@ def test_sign_flip_against_reference_scipy() -> None:
 def test_sign_flip_against_simulation_keeps_its_level() -> None:
     generator, rejected = rng(8), 0
     for _ in range(500):
-        top, bottom = f1_items(generator, 60)
+        top, bottom = f1_columns(generator, 60, gold=1.2, spurious=0.3)
         swap = generator.random((60, 1)) < 0.5  # then neither arm is better
         top = np.where(swap, top[:, ::-1], top)
         bottom = np.where(swap, bottom[:, ::-1], bottom)
@@ -125,7 +117,7 @@ def test_sign_flip_of_changes_that_cancel_in_the_ratio_is_one() -> None:
 @settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9))
 def test_sign_flip_property_equals_every_swap(seed: int, n: int) -> None:
-    top, bottom = f1_items(rng(seed), n)
+    top, bottom = f1_columns(rng(seed), n, gold=1.2, spurious=0.3)
     result = sign_flip(top, bottom, rng=rng())
     assert result.method == "sign-flip-exact"
     assert result.p_value == pytest.approx(by_swapping(top, bottom))
@@ -134,7 +126,7 @@ def test_sign_flip_property_equals_every_swap(seed: int, n: int) -> None:
 @settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_sign_flip_property_blind_to_direction_and_repeatable(seed: int) -> None:
-    top, bottom = f1_items(rng(seed), 80)
+    top, bottom = f1_columns(rng(seed), 80, gold=1.2, spurious=0.3)
     here = sign_flip(top, bottom, rng=rng(3), resamples=400)
     again = sign_flip(top, bottom, rng=rng(3), resamples=400)
     there = sign_flip(top[:, ::-1], bottom[:, ::-1], rng=rng(3), resamples=400)
@@ -144,7 +136,7 @@ def test_sign_flip_property_blind_to_direction_and_repeatable(seed: int) -> None
 
 
 def test_sign_flip_property_drawn_and_counted_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    top, bottom = f1_items(rng(15), 12)
+    top, bottom = f1_columns(rng(15), 12, gold=1.2, spurious=0.3)
     exact = sign_flip(top, bottom, rng=rng())
     monkeypatch.setattr("quantrial.stats.permutation._ENUMERATE_UP_TO", 0)
     drawn = sign_flip(top, bottom, rng=rng(1), resamples=20_000)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from quantrial.errors import InsufficientDataError, StatisticsError, StatisticsWarning
 from quantrial.stats import PairedBootstrap, bootstrap_ratios
 from quantrial.stats._resample import collapse, grid_parts, resampled_sums
+from stats.corpora import f1_columns
 
 Array = NDArray[np.float64]
 
@@ -22,16 +23,6 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 def spread(replicates: list[float], estimate: float) -> PairedBootstrap:
     return PairedBootstrap(estimate, np.array(replicates), 10, None, "bootstrap")
-
-
-def f1_columns(generator: np.random.Generator, n: int) -> tuple[Array, Array]:
-    """Micro-F1 of two arms that differ on some items, many of them without an entity."""
-    gold = generator.poisson(1.5, n)
-    found = [generator.binomial(gold, share) for share in (0.7, 0.65)]
-    spurious = [generator.poisson(0.2, n) for _ in range(2)]
-    top = np.stack([2.0 * tp for tp in found], axis=1)
-    bottom = np.stack([tp + fp + gold for tp, fp in zip(found, spurious, strict=True)], axis=1)
-    return top, bottom.astype(np.float64)
 
 
 def test_bootstrap_ratios_by_hand_of_two_items() -> None:
@@ -102,7 +93,7 @@ def test_bootstrap_ratios_by_hand_takes_all_items_of_a_cluster() -> None:
 def test_bootstrap_ratios_against_reference_scipy() -> None:
     from scipy import stats
 
-    top, bottom = f1_columns(rng(4), 120)
+    top, bottom = f1_columns(rng(4), 120, recalls=(0.7, 0.65))
 
     def contrast(a: Array, b: Array, c: Array, d: Array, axis: int) -> Any:
         return a.sum(axis) / b.sum(axis) - c.sum(axis) / d.sum(axis)
@@ -141,7 +132,7 @@ def test_bootstrap_ratios_against_simulation_covers_where_many_items_differ() ->
 def test_bootstrap_ratios_property_same_seed_same_bits_and_pairing(
     seed: int, n: int, clustered: bool
 ) -> None:
-    top, bottom = f1_columns(rng(seed), n)
+    top, bottom = f1_columns(rng(seed), n, recalls=(0.7, 0.65))
     top, bottom = np.tile(top, 2), np.tile(bottom, 2)
     labels = rng(seed).integers(0, 4, n) if clustered else None
     first, second = (

@@ -8,8 +8,7 @@ from typing import Any
 
 from quantrial.analysis import TaskOutcomes, score_task
 from quantrial.records import Item, Response
-from quantrial.reporting import write_report
-from reporting.trials import Trial, run_trial
+from reporting.trials import Trial, run_trial, written
 from studies import arm
 
 # kept for people to look at; git ignores the folder
@@ -33,14 +32,7 @@ def plain_trial(folder: Path) -> Trial:
 
 def write(trial: Trial, folder: Path) -> Path:
     """Write a report; returns the path of its page."""
-    return write_report(
-        folder,
-        trial.study,
-        trial.summary,
-        trial.decision,
-        trial.manifest,
-        outcomes=trial.outcomes,
-    ).html
+    return written(trial, folder).html
 
 
 SCRIPT = "<script>alert('script')</script>"
