@@ -19,7 +19,8 @@ from analysis.fabricated import (
     summary_of,
 )
 from quantrial.analysis import Flow, TaskOutcomes, score_task
-from quantrial.analysis.outcomes import plain
+from quantrial.analysis.outcomes import 
+from quantrial.analysis.told import plain
 from quantrial.errors import DataError
 from quantrial.records import Response
 from quantrial.tasks import Task, make_task

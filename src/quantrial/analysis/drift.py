@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quantrial.analysis.told import told_interval
 from quantrial.errors import InsufficientDataError
 from quantrial.stats import Calls, block_paces, common_drift
 
@@ -101,9 +102,7 @@ def _by_arm(
             "stretches": shape[0],
             "linear": {
                 "change": line.estimate,
-                "ci": [line.interval.low, line.interval.high],
-                "confidence": line.interval.confidence,
-                "method": line.interval.method,
+                **told_interval(line.interval),
             },
             "stretch_range": float(paces.max() / paces.min() - 1.0) if several else None,
             "bias_linear": -line.estimate * later if candidate else None,

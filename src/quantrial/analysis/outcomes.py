@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -252,18 +251,3 @@ def labels(items: Sequence[Item], key: str) -> NDArray[np.str_]:
                 f"study names as stratum or cluster; it has {known}"
             )
     return np.array([item.metadata[key] for item in items], dtype=np.str_)
-
-
-def plain(value: Any) -> Any:
-    """Turn numpy numbers and NaN into what JSON can say: NaN is null."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (dict, Mapping)):
-        return {key: plain(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(part) for part in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

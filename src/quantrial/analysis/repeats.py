@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from quantrial.analysis.told import told_interval
 from quantrial.stats import mcnemar, wilson
 
 if TYPE_CHECKING:
@@ -66,9 +67,7 @@ def _rate(differ: Sequence[bool], alpha: float) -> dict[str, Any]:
     return {
         "differ": count,
         "rate": found.estimate,
-        "ci": [found.interval.low, found.interval.high],
-        "confidence": found.interval.confidence,
-        "method": found.interval.method,
+        **told_interval(found.interval),
     }
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from quantrial.analysis.told import told_interval
 from quantrial.stats import pooled_rate
 
 if TYPE_CHECKING:
@@ -102,9 +103,7 @@ def _interval(sums: Sums | None, alpha: float) -> dict[str, Any] | None:
         return None
     found = pooled_rate(sums.amounts, sums.seconds, confidence=1.0 - alpha)
     return {
-        "ci": [found.interval.low, found.interval.high],
-        "confidence": found.interval.confidence,
-        "method": found.interval.method,
+        **told_interval(found.interval),
         "n": found.n,
         "unit": sums.unit,
     }

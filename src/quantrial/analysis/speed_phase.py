@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from quantrial.analysis.speed import Sums
 from quantrial.analysis.speed_conditions import conditions, marks
 from quantrial.analysis.speed_measures import BY_NAME, MEASURES, UNITS
+from quantrial.analysis.told import told_estimate
 from quantrial.stats import drift, pooled_rate, rate_ratio
 
 if TYPE_CHECKING:
@@ -359,15 +360,7 @@ def _relative(change: Estimate) -> dict[str, Any]:
 
 
 def _estimate(one: Estimate | None) -> dict[str, Any] | None:
-    if one is None:
-        return None
-    return {
-        "estimate": one.estimate,
-        "ci": [one.interval.low, one.interval.high],
-        "confidence": one.interval.confidence,
-        "method": one.interval.method,
-        "n": one.n,
-    }
+    return None if one is None else told_estimate(one)
 
 
 def _mean(values: Sequence[int | None]) -> float | None:

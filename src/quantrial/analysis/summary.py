@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.analysis.comparing import METHODS
 from quantrial.analysis.drift import drift
-from quantrial.analysis.outcomes import TaskOutcomes, plain
+from quantrial.analysis.outcomes import TaskOutcomes
 from quantrial.analysis.speed import speed
 from quantrial.analysis.speed_phase import speed_phase
 from quantrial.analysis.task_summary import TaskSummary
 from quantrial.analysis.timeline import timeline
+from quantrial.analysis.told import plain
 from quantrial.analysis.tradeoffs import tradeoffs
 from quantrial.analysis.twins import twins
 from quantrial.assay import Check, arm_checks, as_documents, outcome_checks

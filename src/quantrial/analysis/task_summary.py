@@ -30,6 +30,7 @@ from quantrial.analysis.outcomes import Panel, TaskOutcomes, labels
 from quantrial.analysis.remarks import Remarks
 from quantrial.analysis.repeats import repeats
 from quantrial.analysis.text_signs import text_signs
+from quantrial.analysis.told import told_estimate
 from quantrial.stats import detectable_difference, holm
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ class TaskSummary:
         arms = {}
         for arm in methods.panel.arms_with_answers():
             with self.remarks.at(f"{endpoint}, {arm}"):
-                arms[arm] = _arm(methods, arm, endpoint)
+                arms[arm] = told_estimate(methods.arm(arm, endpoint))
         contrasts, tests = self._compare(methods, endpoint, f"{self.name}.{endpoint}")
         return {"arms": arms, "contrasts": contrasts, "equivalence": tests}
 
@@ -223,7 +224,7 @@ class TaskSummary:
         for value, one in strata.items():
             with self.remarks.at(primary, stratum=value):
                 answering = one.methods.panel.arms_with_answers()
-                arms = {arm: _arm(one.methods, arm, primary) for arm in answering}
+                arms = {arm: told_estimate(one.methods.arm(arm, primary)) for arm in answering}
             contrasts, tests = written[value]
             self._bound(contrasts, one)
             table[value] = {
@@ -293,14 +294,3 @@ def _direction(one: Mapping[str, Any], alpha: float) -> str | None:
     if not one["p_adjusted"] < alpha:  # NaN too
         return None
     return "longer" if one["estimate"] > 0 else "shorter"
-
-
-def _arm(methods: Methods, arm: str, endpoint: str) -> dict[str, Any]:
-    result = methods.arm(arm, endpoint)
-    return {
-        "estimate": result.estimate,
-        "ci": [result.interval.low, result.interval.high],
-        "confidence": result.interval.confidence,
-        "method": result.interval.method,
-        "n": result.n,
-    }

@@ -70,6 +70,7 @@ def answer_speeds(
 
 def _between(first: Sums | None, second: Sums | None, alpha: float) -> dict[str, Any] | None:
     from quantrial.analysis import plain
+    from quantrial.analysis.told import told_estimate
     from quantrial.stats import ratio_between
 
     if first is None or second is None:
@@ -78,16 +79,7 @@ def _between(first: Sums | None, second: Sums | None, alpha: float) -> dict[str,
         (first.amounts, first.seconds), (second.amounts, second.seconds), confidence=1.0 - alpha
     )
     units = dict.fromkeys((first.unit, second.unit))
-    told: dict[str, Any] = plain(
-        {
-            "estimate": found.estimate,
-            "ci": [found.interval.low, found.interval.high],
-            "confidence": found.interval.confidence,
-            "method": found.interval.method,
-            "n": found.n,
-            "unit": " and ".join(units),
-        }
-    )
+    told: dict[str, Any] = plain(told_estimate(found) | {"unit": " and ".join(units)})
     return told
 
 
