@@ -19,7 +19,6 @@ from analysis.fabricated import (
     summary_of,
 )
 from quantrial.analysis import Flow, TaskOutcomes, score_task
-from quantrial.analysis.outcomes import 
 from quantrial.analysis.told import plain
 from quantrial.errors import DataError
 from quantrial.records import Response
