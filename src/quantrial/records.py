@@ -133,6 +133,7 @@ class SpeedRecord:
     machine: Mapping[str, float | None]
     started_at: str
     prompt_sha256: str
+    final: bool = False  # a fault that asking again cannot help
     schema: str = SPEED_SCHEMA
 
     @property
@@ -148,7 +149,10 @@ class SpeedRecord:
 
     def to_json(self) -> bytes:
         """Encode as one line, without its newline."""
-        return orjson.dumps(asdict(self))
+        record = asdict(self)
+        if not self.final:
+            del record["final"]
+        return orjson.dumps(record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +235,7 @@ _TYPES: dict[str, dict[str, tuple[type, ...]]] = {
         "machine": (dict,),
         "started_at": (str,),
         "prompt_sha256": (str,),
+        "final": (bool,),
         "schema": (str,),
     },
     MANIFEST_SCHEMA: {
@@ -248,6 +253,7 @@ _TYPES: dict[str, dict[str, tuple[type, ...]]] = {
 _OPTIONAL = {
     ITEM_SCHEMA: {"content_sha256"},
     RESPONSE_SCHEMA: {"prompt_sha256", "decoded_tokens", "cached_tokens", "logprobs", "final"},
+    SPEED_SCHEMA: {"final"},
     MANIFEST_SCHEMA: {"design"},
 }
 

@@ -240,6 +240,30 @@ def test_a_fault_is_recorded_and_asked_again_after_a_new_start(hall: Hall) -> No
     assert {"mark": "faults", "arm": lines[at]["arm"], "calls": 1} in found["marks"]
 
 
+def test_a_final_fault_is_not_asked_again_in_a_later_session(hall: Hall) -> None:
+    refused: list[tuple[str, int]] = []
+
+    def refuse_once_and_stop(arm: str, number: int, request: Request) -> None:
+        if number >= 20 and request.max_tokens == 31:  # 31 tokens: no warm-up
+            if refused:
+                raise KeyboardInterrupt
+            refused.append((arm, number))
+            error = EngineError("will not")
+            error.retryable = False
+            raise error
+
+    hall.fail = refuse_once_and_stop
+    with pytest.raises(KeyboardInterrupt):
+        hall.measure()
+    [fault] = [r for r in measured(hall.run) if r["status"] != "ok"]
+    assert fault["final"] is True
+    hall.fail = lambda arm, number, request: None
+    hall.measure()
+    asked = [r for r in measured(hall.run) if key(r) == key(fault)]
+    assert asked == [fault], "the second session asked it again"
+    assert [r for r in measured(hall.run) if "final" in r] == [fault]
+
+
 def test_a_warm_up_that_fails_is_done_again(hall: Hall) -> None:
     def crash(arm: str, number: int, request: Request) -> None:
         if number == 1:

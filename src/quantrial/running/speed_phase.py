@@ -167,6 +167,7 @@ class _Phase:
         self.records: list[SpeedRecord] = []
         self.attempts: Counter[_Key] = Counter()
         self.measured: set[_Key] = set()
+        self.given_up: set[_Key] = set()  # what asking again cannot help
         self.too_long: set[tuple[int, int]] = set()  # what no arm is asked any more
         self.spent = 0.0
         self.paused = 0.0
@@ -189,6 +190,8 @@ class _Phase:
             self.attempts[key] = max(self.attempts[key], record.attempt)
             if record.status == "ok":
                 self.measured.add(key)
+            if record.final:
+                self.given_up.add(key)
             if record.status == "context_overflow":
                 self.too_long.add(record.shape)
 
@@ -220,7 +223,8 @@ class _Phase:
 
     def _over(self, call: SpeedCall) -> bool:
         key = (call.arm, call.block, call.shape)
-        return key in self.measured or self.attempts[key] >= self.study.design.attempts
+        settled = key in self.measured or key in self.given_up
+        return settled or self.attempts[key] >= self.study.design.attempts
 
     def _look_around(self) -> None:
         """Wait for a busy machine to calm down, as long as the study's patience lasts."""
@@ -253,8 +257,6 @@ class _Phase:
                 self.failed_in_a_row[call.arm] = 0
                 return
             del self.started[call.arm]  # it may be gone, or worn: it is started and warmed anew
-            if said.final:
-                break
         self.failed_in_a_row[call.arm] += 1
         if self.failed_in_a_row[call.arm] >= _BREAKER:
             raise EngineError(
@@ -318,6 +320,7 @@ class _Phase:
             machine={**state, "memory_peak_bytes": peak, **self.around},
             started_at=started,
             prompt_sha256=prompt_hash(request),
+            final=said.final and said.status != "ok",
         )
         self.append(record)
         self._note(record)
