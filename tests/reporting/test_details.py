@@ -35,8 +35,11 @@ def test_statements_over_all_tasks_are_the_summarys(
     assert rows
     for row, one in zip(rows, trial.summary["statements"], strict=True):
         assert (row["arm"], number(row["tasks"])) == (one["candidate"], one["tasks"])
-        for mark, key in (("none", "not_worse_on_any"), ("one", "worse_on_any")):
-            assert (row[f"worse on {mark}"] == "yes") is one[key]["holds"]
+        for title, mark, key in (
+            ("margin kept on all", "kept", "margin_kept_on_all"),
+            ("a loss on one or more", "loss", "loss_on_any"),
+        ):
+            assert (row[title] == "yes") is one[key]["holds"]
             assert same(row[f"p ({mark})"], one[key]["p_value"], 0.001)
 
 

@@ -10,6 +10,7 @@ from quantrial.analysis.drift import drift
 from quantrial.analysis.outcomes import TaskOutcomes
 from quantrial.analysis.speed import speed
 from quantrial.analysis.speed_phase import speed_phase
+from quantrial.analysis.statements import statements
 from quantrial.analysis.task_summary import TaskSummary
 from quantrial.analysis.timeline import timeline
 from quantrial.analysis.told import plain
@@ -17,7 +18,6 @@ from quantrial.analysis.tradeoffs import tradeoffs
 from quantrial.analysis.twins import twins
 from quantrial.assay import Check, arm_checks, as_documents, outcome_checks
 from quantrial.errors import StudyError
-from quantrial.stats import intersection_union, worse_on_any
 
 if TYPE_CHECKING:
     from quantrial.records import SpeedRecord
@@ -84,7 +84,7 @@ def summarise(
         "assay": list(as_documents(_assay(study, arms, tasks))),
         "twins": list(twins({name: arms[name] for name in study.arms}, tasks)),
         "tasks": tasks,
-        "statements": list(_statements(study, tasks)),
+        "statements": list(statements(study, tasks)),
         "speed": speeds,
         "timeline": timeline(outcomes),
         "speed_phase": phase,
@@ -117,33 +117,3 @@ def _speeds(
     drifts = drift(scored, reference, alpha=alpha)
     for arm in scored.arms:
         yield arm, {**speed(scored.responses[arm], alpha=alpha), "drift": drifts.get(arm)}
-
-
-def _statements(study: Study, tasks: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Say one thing over all tasks about each candidate, on the primary endpoints.
-
-    `not_worse_on_any`: a loss of the margin is ruled out on every task, tested by the largest of
-    their p-values. `worse_on_any`: a loss is there on at least one, tested by the smallest p of a
-    loss (one-sided), adjusted by Holm for the number of tasks.
-    """
-    for candidate in study.arms:
-        if candidate == study.reference:
-            continue
-        kept, lost = [], []
-        for task in tasks.values():
-            results = task["endpoints"][task["primary"]]
-            for one, test in zip(results["contrasts"], results["equivalence"], strict=True):
-                if (one["reference"], one["candidate"]) == (study.reference, candidate):
-                    kept.append(test["p_non_inferior"])
-                    half = one["p_value"] / 2
-                    lost.append(half if one["estimate"] < 0 else 1 - half)
-        if len(kept) < len(tasks):
-            continue
-        not_worse, worse = intersection_union(kept), worse_on_any(lost)
-        yield {
-            "candidate": candidate,
-            "reference": study.reference,
-            "tasks": len(kept),
-            "not_worse_on_any": {"p_value": not_worse, "holds": not_worse < study.alpha},
-            "worse_on_any": {"p_value": worse, "holds": worse < study.alpha},
-        }

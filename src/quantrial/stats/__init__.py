@@ -11,7 +11,7 @@ columns are given, the first is the reference.
 - `clusters`: cluster-robust variance (CR2, Satterthwaite); CR1, wild bootstrap for comparison
 - `resampling`: the paired bootstrap of ratios of sums, as published studies use it
 - `bca`, `jackknife`: intervals of a difference of two ratios, for comparison
-- `multiplicity`: Holm, Hochberg, fixed sequence, "not worse on any", "worse on any"
+- `multiplicity`: Holm, Hochberg, fixed sequence, "on every task", "on some task"
 - `simultaneous`: intervals that match Holm's decisions
 - `heterogeneity`: is the difference the same in all strata? one test
 - `homogeneity`: is each category answered equally often? (Stuart and Maxwell), over clusters too

@@ -98,7 +98,7 @@ def fixed_sequence(p_values: ArrayLike) -> NDArray[np.float64]:
 
 
 def intersection_union(p_values: ArrayLike) -> float:
-    """Combine p-values into one for "all of the claims hold" (not worse on any task).
+    """Combine p-values into one for "all of the claims hold" (no task loses the margin).
 
     Args:
         p_values: shape (m,), at least one, one a claim.
@@ -121,11 +121,11 @@ def intersection_union(p_values: ArrayLike) -> float:
 
 
 def worse_on_any(p_values: ArrayLike) -> float:
-    """Combine p-values into one for "at least one of the claims holds" (worse on some task).
+    """Combine p-values into one for "at least one of the claims holds" (a loss on some task).
 
     Args:
-        p_values: shape (m,), at least one: for each task the one-sided p of its own claim
-            ("less": the candidate is worse on it), each in [0, 1] or NaN.
+        p_values: shape (m,), at least one: for each task the p of its own claim (the candidate
+            is worse on it), each in [0, 1] or NaN.
 
     Returns:
         The adjusted minimum: the smallest p times the number of tasks, at most 1. It is the
@@ -136,9 +136,9 @@ def worse_on_any(p_values: ArrayLike) -> float:
         StatisticsError: for a p-value outside [0, 1], another shape, or no p-value.
 
     Controls the error rate under any dependence between the tasks, by Bonferroni's
-    inequality [1]_ [2]_. It is the other half of `intersection_union`: "not worse on any task"
-    needs every claim and no adjustment, "worse on some task" needs one claim and pays for
-    having looked at all.
+    inequality [1]_ [2]_. It is the other half of `intersection_union`: "on every task" needs
+    every claim and no adjustment, "on some task" needs one claim and pays for having looked at
+    all.
 
     References:
         .. [1] Dunn, O. J. (1961). Multiple comparisons among means. Journal of the American

@@ -97,26 +97,28 @@ def _over_all_tasks(summary: Document) -> list[Group]:
         (Column("arm", numeric=False), lambda one: one["candidate"]),
         (Column("tasks"), lambda one: count(one["tasks"])),
         (
-            Column("worse on none", numeric=False, hint="a loss of the margin is ruled out on all"),
-            lambda one: _yes(one["not_worse_on_any"]["holds"]),
+            Column("margin kept on all", numeric=False, hint="a loss of it is ruled out on all"),
+            lambda one: _yes(one["margin_kept_on_all"]["holds"]),
         ),
         (
-            Column("p (none)", hint="the largest p of non-inferiority over the tasks"),
-            lambda one: p_value(one["not_worse_on_any"]["p_value"]),
+            Column("p (kept)", hint="the largest p of non-inferiority over the tasks"),
+            lambda one: p_value(one["margin_kept_on_all"]["p_value"]),
         ),
         (
-            Column("worse on one", numeric=False, hint="a loss is shown on at least one"),
-            lambda one: _yes(one["worse_on_any"]["holds"]),
+            Column("a loss on one or more", numeric=False, hint="some loss is shown on a task"),
+            lambda one: _yes(one["loss_on_any"]["holds"]),
         ),
         (
-            Column("p (one)", hint="the smallest p of a loss, adjusted for the number of tasks"),
-            lambda one: p_value(one["worse_on_any"]["p_value"]),
+            Column("p (loss)", hint="the smallest adjusted p of a loss, times the tasks"),
+            lambda one: p_value(one["loss_on_any"]["p_value"]),
         ),
     )
     note = (
-        f"Against {summary['reference']}, on the primary endpoints. Worse on none: a loss of the "
-        "margin is ruled out on every task. Worse on one: some loss is shown on at least one task. "
-        "“no” means not shown."
+        f"Against {summary['reference']}, on the primary endpoints. Margin kept on all: a loss of "
+        "the margin is ruled out on every task (one-sided; like the verdicts on the margin, not "
+        "adjusted for several arms). A loss on one or more: some loss, of any size, is shown on "
+        "at least one task (the two-sided p of its verdict, adjusted for all pairs of arms, times "
+        "the number of tasks). Both may hold. “no” means not shown."
     )
     return [Group("Contrasts over all tasks", notes=(note,), tables=(table,))]
 

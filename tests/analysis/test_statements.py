@@ -1,0 +1,105 @@
+"""What is said over all tasks at once: no more than verdicts say, and wrong in 5 % at most."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analysis.fabricated import QUIZ, make_study, quiz, right_on, scored
+from quantrial.analysis import summarise
+from quantrial.analysis.statements import statements
+from quantrial.stats import holm
+
+NAN = float("nan")
+
+
+def task_of(rows: Sequence[tuple[str, str, float, float, float]]) -> dict[str, Any]:
+    """Fabricate a task's summary: reference, candidate, estimate, adjusted p, p at the margin."""
+    contrasts = [
+        {"reference": r, "candidate": c, "estimate": estimate, "p_value": NAN, "p_adjusted": p}
+        for r, c, estimate, p, _ in rows
+    ]
+    equivalence = [{"p_non_inferior": p} for *_, p in rows]
+    results = {"contrasts": contrasts, "equivalence": equivalence}
+    return {"primary": "accuracy", "endpoints": {"accuracy": results}}
+
+
+def test_statements_by_hand() -> None:
+    study = make_study(arms=("ref", "new", "old"), tasks={"one": QUIZ, "two": QUIZ})
+    tasks = {
+        "one": task_of([("ref", "new", -0.02, 0.02, 0.01), ("ref", "old", 0.03, 0.001, 0.001)]),
+        "two": task_of([("ref", "new", -0.01, 0.03, 0.04), ("ref", "old", -0.01, 0.4, 0.2)]),
+    }
+    new, old = statements(study, tasks)
+    assert (new["candidate"], new["tasks"]) == ("new", 2)
+    # the smaller of two adjusted p-values, paid for twice; the larger p at the margin as it is
+    assert new["loss_on_any"] == {"p_value": 0.04, "holds": True}
+    assert new["margin_kept_on_all"] == {"p_value": 0.04, "holds": True}
+    # a gain, however sure, is no sign of a loss
+    assert old["loss_on_any"] == {"p_value": 0.8, "holds": False}
+    assert old["margin_kept_on_all"] == {"p_value": 0.2, "holds": False}
+
+
+def test_statements_by_hand_of_what_could_not_be_tested() -> None:
+    study = make_study(tasks={"one": QUIZ, "two": QUIZ})
+    one = task_of([("ref", "new", -0.02, 0.02, 0.01)])
+    (said,) = statements(study, {"one": one, "two": task_of([("ref", "new", NAN, NAN, NAN)])})
+    # the task that tells nothing does not count towards a loss, and rules none out
+    assert said["loss_on_any"] == {"p_value": 0.02, "holds": True}
+    assert said["margin_kept_on_all"]["holds"] is False
+    # a candidate that a task has no contrast of is not spoken of
+    assert list(statements(study, {"one": one, "two": task_of([])})) == []
+
+
+def test_a_loss_is_not_said_over_tasks_where_no_verdict_finds_one() -> None:
+    # 9 lost and 2 gained, 7 lost and 1 gained: each below .05 one-sided, neither after Holm
+    items = quiz(800)
+    right = range(640)
+    by_arm = {
+        "ref": right_on(items, right),
+        "new": right_on(items, [*range(9, 640), 700, 701]),
+        "old": right_on(items, [*range(20), *range(27, 640), 702]),
+    }
+    study = make_study(arms=tuple(by_arm), margin=0.02)
+    records = {arm: {"bytes_on_disk": 1} for arm in study.arms}
+    summary = summarise(
+        study, scored(study, {"quiz": (items, by_arm)}), arms=records, methods="calibrated"
+    )
+    contrasts = summary["tasks"]["quiz"]["endpoints"]["accuracy"]["contrasts"]
+    by_candidate = {one["candidate"]: one for one in contrasts if one["reference"] == "ref"}
+    for said in summary["statements"]:
+        verdict = by_candidate[said["candidate"]]
+        assert verdict["p_value"] / 2 < 0.05 < verdict["p_adjusted"]
+        assert (verdict["verdict"], verdict["also"]) == ("equivalent", None)
+        assert said["loss_on_any"] == {"p_value": verdict["p_adjusted"], "holds": False}
+        assert said["margin_kept_on_all"]["holds"] is True
+
+
+@pytest.mark.parametrize("candidates", [1, 2, 3, 5])
+@pytest.mark.parametrize("tasks", [1, 3])
+def test_statements_against_simulation_err_in_five_percent_over_all_candidates(
+    candidates: int, tasks: int
+) -> None:
+    # no arm differs from another; z of every pair from arms' independent normal scores
+    from scipy.stats import norm
+
+    arms = ["ref", *(f"new{k}" for k in range(candidates))]
+    pairs = list(itertools.combinations(range(len(arms)), 2))
+    study = make_study(arms=tuple(arms), tasks={f"t{k}": QUIZ for k in range(tasks)})
+    rng, studies = np.random.default_rng(11), 1500
+    wrong = 0
+    for _ in range(studies):
+        found = {}
+        for name in study.tasks:
+            scores = rng.normal(size=len(arms))
+            z = np.array([scores[c] - scores[r] for r, c in pairs]) / np.sqrt(2)
+            p = holm(2 * norm.sf(np.abs(z)))
+            found[name] = task_of(
+                [(arms[r], arms[c], z[i], p[i], 0.5) for i, (r, c) in enumerate(pairs)]
+            )
+        wrong += any(one["loss_on_any"]["holds"] for one in statements(study, found))
+    assert wrong / studies < 0.05 + 3 * np.sqrt(0.05 * 0.95 / studies)
