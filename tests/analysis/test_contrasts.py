@@ -307,6 +307,29 @@ def test_by_hand_a_stratum_is_non_inferior_by_the_adjusted_p_only() -> None:
         assert not one["non_inferior"]
         assert not one["equivalent"]
         assert stratum["contrasts"][0]["verdict"] == "inconclusive"
+        # planned at a quarter of alpha, z = 2.2414: 102 * .05 - .15 = 4.950 > z sqrt(102 * .0475) =
+        # 4.934, and 101: 4.900 < 4.909
+        needed = {"question": "equivalence", "items": 102, "further": 22}
+        assert stratum["contrasts"][0]["settled_by"] == needed
+
+
+def test_a_stratum_is_planned_at_the_level_its_verdict_follows() -> None:
+    # two strata of which three answers in 100 changed; either margin test is judged at .025 first
+    items = quiz(200, subject=[f"s{i % 2}" for i in range(200)])
+    outputs = {
+        "ref": right_on(items, set(range(200)) - {0, 1}),
+        "new": right_on(items, set(range(200)) - {2, 3, 4, 5}),
+    }
+    study = make_study(tasks={"quiz": QUIZ | {"stratify": "subject", "margin": 0.05}})
+    found = calibrated_summary(study, {"quiz": (items, outputs)})["quiz"]
+    for stratum in found["strata"]["subject"].values():
+        needed = stratum["contrasts"][0]["items_needed"]["non_inferiority"]
+        chance = {
+            alpha: flip_power(0.02, 0.01, needed, question="non_inferior", margin=0.05, alpha=alpha)
+            for alpha in (0.025, 0.05)
+        }
+        assert 0.8 <= chance[0.025].power < 0.83
+        assert chance[0.05].power > 0.87
 
 
 def test_strata_are_over_clusters_where_both_are_named() -> None:

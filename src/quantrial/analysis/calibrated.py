@@ -188,7 +188,13 @@ class Calibrated:
         return interval
 
     def items_needed(
-        self, contrast: Contrast, endpoint: str, margin: float | None, *, family: int
+        self,
+        contrast: Contrast,
+        endpoint: str,
+        margin: float | None,
+        *,
+        family: int,
+        margins: int = 1,
     ) -> dict[str, int | None]:
         """Plan proportions from their rates of flips, by enumeration; else by approximation.
 
@@ -196,26 +202,30 @@ class Calibrated:
         spread. Over clusters, clusters are counted, and their items at the mean size.
         """
         mask, (r, c), e = self.panel.locate((contrast.reference, contrast.candidate), endpoint)
+        difference, at_margin = self.alpha / family, self.alpha / margins
         if contrast.n < _LEAST_TO_PLAN:
             return dict.fromkeys(QUESTIONS)
         if self.panel.clusters is not None:
-            return self._items_of_clusters(self._scores[r, c, e], margin, family)
+            return self._items_of_clusters(
+                self._scores[r, c, e], margin, (at_margin, at_margin, difference)
+            )
         top, bottom = self.panel.scores(mask, (r, c), e)
         # a mean of scores that are all 0 or 1 is a proportion, whatever its name
         binary = self.panel.endpoints[e].type != "ratio" and bool(
             np.isin(top, (0.0, 1.0)).all() and (bottom == 1.0).all()
         )
         if margin is None or not binary:
-            return self._items_of_score(contrast, self._scores[r, c, e], margin, family)
+            found = items_from_spread(contrast, None, alpha=self.alpha, family=family)
+            return found | self._items_of_score(self._scores[r, c, e], margin, at_margin)
         harmful, beneficial = (count / len(top) for count in _flips(top))
         if harmful + beneficial == 0.0:
             # no answer changed: the fewest items whose silence would rule the margin out
-            least = least_items(margin, alpha=self.alpha)
+            least = least_items(margin, alpha=at_margin)
             return {"equivalence": least, "non_inferiority": least, "difference": None}
 
         def items(question: Question) -> int | None:
-            alpha = self.alpha / family if question == "difference" else self.alpha
-            return _items(harmful, beneficial, question, margin, alpha)
+            level = difference if question == "difference" else at_margin
+            return _items(harmful, beneficial, question, margin, level)
 
         return {
             "equivalence": items("equivalent"),
@@ -224,9 +234,9 @@ class Calibrated:
         }
 
     def _items_of_score(
-        self, contrast: Contrast, score: PairedScore, margin: float | None, family: int
+        self, score: PairedScore, margin: float | None, alpha: float
     ) -> dict[str, int | None]:
-        found = items_from_spread(contrast, None, alpha=self.alpha, family=family)
+        found: dict[str, int | None] = {}
         if margin is None or math.isnan(score.estimate):
             return found
         asked: tuple[tuple[str, MarginQuestion], ...] = (
@@ -234,22 +244,18 @@ class Calibrated:
             ("non_inferiority", "non_inferior"),
         )
         for name, question in asked:
-            items = items_for_score(score, margin, question=question, power=POWER, alpha=self.alpha)
+            items = items_for_score(score, margin, question=question, power=POWER, alpha=alpha)
             found[name] = items if items and items <= MOST_ITEMS else None
         return found
 
     def _items_of_clusters(
-        self, score: PairedScore, margin: float | None, family: int
+        self, score: PairedScore, margin: float | None, alphas: tuple[float, float, float]
     ) -> dict[str, int | None]:
         found: dict[str, int | None] = dict.fromkeys(QUESTIONS)
         if score.clusters is None:  # refused
             return found
-        asked: tuple[tuple[str, Question, float], ...] = (
-            ("equivalence", "equivalent", self.alpha),
-            ("non_inferiority", "non_inferior", self.alpha),
-            ("difference", "difference", self.alpha / family),
-        )
-        for name, question, alpha in asked:
+        asked: tuple[Question, ...] = ("equivalent", "non_inferior", "difference")
+        for name, question, alpha in zip(QUESTIONS, asked, alphas, strict=True):
             if margin is None and question != "difference":
                 continue
             groups = clusters_for_score(score, margin, question=question, power=POWER, alpha=alpha)

@@ -133,10 +133,16 @@ class Classic:
         return self._difference(mask, r, c, e).tost(margin, self.alpha)
 
     def items_needed(
-        self, contrast: Contrast, endpoint: str, margin: float | None, *, family: int
+        self,
+        contrast: Contrast,
+        endpoint: str,
+        margin: float | None,
+        *,
+        family: int,
+        margins: int = 1,
     ) -> dict[str, int | None]:
         """Plan from the spread of a paired difference."""
-        return items_from_spread(contrast, margin, alpha=self.alpha, family=family)
+        return items_from_spread(contrast, margin, alpha=self.alpha, family=family, margins=margins)
 
     def simultaneous(self, contrasts: Sequence[Contrast], endpoint: str) -> None:
         """Published practice has none."""

@@ -86,8 +86,9 @@ def documents(
     if adjust_margin:
         found = list(_adjusted(found, tests, alpha))
     adjusted = holm([each.one.p_value for each in found])
+    together = len(found), len(tests) if adjust_margin else 1
     contrasts = [
-        _contrast(each, float(p), (family, len(found)), alpha, plan=plan)
+        _contrast(each, float(p), (family, *together), alpha, plan=plan)
         for each, p in zip(found, adjusted, strict=True)
     ]
     if bounds is not None:
@@ -113,14 +114,16 @@ def _adjusted(
 
 
 def _contrast(
-    each: Measured, p: float, family: tuple[str, int], alpha: float, *, plan: bool
+    each: Measured, p: float, family: tuple[str, int, int], alpha: float, *, plan: bool
 ) -> dict[str, Any]:
     one, test = each.one, each.test
     said = verdict(one.estimate, p, test, alpha=alpha)
     needed = None
     if plan and said == "inconclusive":
         margin = None if test is None else test.margin
-        needed = each.methods.items_needed(one, each.endpoint, margin, family=family[1])
+        needed = each.methods.items_needed(
+            one, each.endpoint, margin, family=family[1], margins=family[2]
+        )
     return {
         "id": each.identity,
         "reference": one.reference,

@@ -70,13 +70,20 @@ class Methods(Protocol):
         ...
 
     def items_needed(
-        self, contrast: Contrast, endpoint: str, margin: float | None, *, family: int
+        self,
+        contrast: Contrast,
+        endpoint: str,
+        margin: float | None,
+        *,
+        family: int,
+        margins: int = 1,
     ) -> dict[str, int | None]:
         """Say how many items in all would answer each question, were the truth as estimated.
 
         Keys `equivalence`, `non_inferiority`, `difference`; None where no number would, or where
-        nothing is known to plan from, or there is no margin. With a chance of `POWER`; a difference
-        at the level of Holm's first step in a family of so many contrasts.
+        nothing is known to plan from, or there is no margin. With a chance of `POWER`, at the level
+        of Holm's first step: a difference in a family of so many contrasts, the questions about the
+        margin among so many `margins` whose verdicts follow the adjusted p (1: none does).
         """
         ...
 
@@ -89,7 +96,7 @@ class Methods(Protocol):
 
 
 def items_from_spread(
-    contrast: Contrast, margin: float | None, *, alpha: float, family: int
+    contrast: Contrast, margin: float | None, *, alpha: float, family: int, margins: int = 1
 ) -> dict[str, int | None]:
     """Count the items that would answer each question, from the spread of a paired difference."""
     sd, estimate = contrast.sd, contrast.estimate
@@ -101,7 +108,7 @@ def items_from_spread(
             ("equivalence", items_for_equivalence),
             ("non_inferiority", items_for_non_inferiority),
         ):
-            found[question] = count(sd, estimate, margin, power=POWER, alpha=alpha)
+            found[question] = count(sd, estimate, margin, power=POWER, alpha=alpha / margins)
     found["difference"] = items_for_difference(sd, estimate, power=POWER, alpha=alpha / family)
     # an estimate at the margin itself, up to rounding, asks for more than any file could hold
     return {question: n if n and n <= MOST_ITEMS else None for question, n in found.items()}

@@ -57,7 +57,8 @@ def power_section(summary: Document) -> Section:
     ]
     note = (
         "How many more items would settle what is inconclusive with an 80 % chance, if the truth "
-        "is as seen: by the question that takes the fewest, a difference adjusted for its family. "
+        "is as seen: by the question that takes the fewest, each at the level of Holm's first step "
+        "where its verdict follows the adjusted p. "
         "“unknown” where what was seen does not tell."
     )
     for title, found in (
