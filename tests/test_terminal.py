@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import fcntl
+import io
 import json
 import os
 import pty
@@ -25,11 +26,12 @@ import yaml
 from typer.main import get_command
 
 import quantrial
-from quantrial.cli import app
+from quantrial.cli import app, show
 from quantrial.cli.examples import EXAMPLES
 from quantrial.cli.progress import Rate, listening, overall
 from quantrial.cli.scores import InterimScores
 from quantrial.cli.terminal import Interval, forest_lines
+from quantrial.commands.verification import Drift, Verification
 from quantrial.inert import clean, harmless, in_json
 from quantrial.records import Response
 from quantrial.running.progress import Progress
@@ -124,6 +126,32 @@ def test_a_plan_is_read_whole_on_any_terminal(tmp_path: Path, columns: int) -> N
     said = on_terminal("plan", study, "--no-probe", columns=columns)
     assert "…" not in ESCAPE.sub("", said)
     assert all(word in said for word in ("disagree", "detectable", "chance", "not probed"))
+
+
+def test_many_places_that_differ_are_counted_and_the_way_out_is_named(demo: Path) -> None:
+    def drift(file: str, at: int) -> Drift:
+        return Drift(file, f"key{at}", 1, "derived 2")
+
+    derived = Verification(demo, tuple(drift("summary.json", i) for i in range(40)), ())
+    said = shown_verification(derived)
+    assert [line for line in said if line.startswith("summary.json: key")] == [
+        f"summary.json: key{i}: recorded 1, derived 2" for i in range(12)
+    ]
+    assert "summary.json: and 28 more; --json names all" in said
+    assert f"{demo}: 40 places differ" in said
+    assert "quantrial analyze, decide and report" in " ".join(said)
+    twice = Verification(demo, (drift("responses/a.jsonl", 0),) * 2, ())
+    assert shown_verification(twice) == [
+        "responses/a.jsonl: key0: recorded 1, derived 2",
+        f"{demo}: 1 place differs",
+    ]
+
+
+def shown_verification(found: Verification) -> list[str]:
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        show.verification(found)
+    return printed.getvalue().splitlines()
 
 
 def test_a_narrow_table_goes_row_by_row(demo: Path) -> None:

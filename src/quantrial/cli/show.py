@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from quantrial.running.runner import RunResult
 
 
+_PLACES = 12  # of one file that are shown
+
+
 def document(value: Any) -> None:
     """Print anything as JSON."""
     written = orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2).decode()
@@ -178,16 +181,32 @@ def report(files: ReportFiles) -> None:
 
 
 def verification(found: Verification) -> None:
-    """Print what verification found, a line a drift."""
+    """Print what verification found, a line a drift; of a file with very many, the first ones."""
     for warning in found.warnings:
         line(f"warning: {warning}")
-    for drift in found.drifts:
-        line(str(drift))
-    count = len(found.drifts)
+    by_file: dict[str, list[str]] = {}
+    for said, drift in {str(drift): drift for drift in found.drifts}.items():
+        by_file.setdefault(drift.file, []).append(said)
+    for file, places in by_file.items():
+        for said in places[:_PLACES]:
+            line(said)
+        if len(places) > _PLACES:
+            line(f"{file}: and {len(places) - _PLACES:,} more; --json names all")
     if found.ok:
         line(f"{found.folder}: everything follows from the responses")
-    else:
-        line(f"{found.folder}: {count} place{'s differ' if count > 1 else ' differs'}")
+        return
+    count = sum(map(len, by_file.values()))
+    line(f"{found.folder}: {count:,} place{'s differ' if count > 1 else ' differs'}")
+    if all(map(_derived, by_file)):
+        paragraph(
+            "What was recorded is as it was; what is derived from it was edited, or made by "
+            "another version of quantrial. It is derived again by quantrial analyze, decide and "
+            f"report {found.folder}"
+        )
+
+
+def _derived(file: str) -> bool:
+    return file.startswith(("summary.json", "decision.json", "report", "plots/"))
 
 
 def documents(checks: Sequence[DocumentCheck]) -> None:

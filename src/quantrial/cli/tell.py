@@ -174,7 +174,8 @@ def _open_questions(contrasts: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         further, n = settled["further"], one["n"]
         more = f"{further:,} more items" if further else f"another {n:,} items"
         if (groups := settled.get("further_clusters")) is not None:
-            more += f" in {groups:,} more cluster(s)" if groups else " in as many clusters again"
+            many = f"{groups:,} more cluster{'' if groups == 1 else 's'}"
+            more += f" in {many}" if groups else " in as many clusters again"
         yield (
             f"{one['candidate']}: {more} would show {_TO_SHOW[settled['question']]} with 80 % "
             "chance, if the truth is as seen."

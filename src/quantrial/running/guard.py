@@ -91,14 +91,14 @@ def refuse_foreign(study: Study, run: RunFolder) -> None:
     if manifest.study["name"] != study.study:
         raise RunChangedError(
             f"this folder is a run of study {manifest.study['name']!r}, not of {study.study!r}; "
-            "name another folder",
+            "name another folder (--out)",
             path=run.path,
         )
     frozen = parse_study(run.study_path.read_text(encoding="utf-8"), path=run.study_path)
     changed = _changed_keys(frozen.canonical(), study.canonical()) or ["study.yaml in the folder"]
     raise RunChangedError(
         f"the study changed since this run began: {', '.join(changed[:5])}. Undo the change, or "
-        "name another folder for a new run",
+        "name another folder for a new run (--out, or another name under `study:`)",
         path=run.path,
     )
 
