@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quantrial.errors import StatisticsWarning
-from quantrial.stats import interaction, shrunken
+from quantrial.errors import InsufficientDataError, StatisticsWarning
+from quantrial.stats import interaction, shrunken_ratios
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,21 +84,8 @@ def _shrunken(
     top: NDArray[np.float64], bottom: NDArray[np.float64], values: NDArray[np.str_]
 ) -> dict[str, float | None]:
     names: list[str] = sorted(set(values.tolist()))
-    estimates, variances, sizes, known = [], [], [], []
-    for name in names:
-        inside = values == name
-        one, other = top[inside], bottom[inside]
-        if len(one) < 2 or (other.sum(axis=0) == 0.0).any():
-            continue
-        ratio = one.sum(axis=0) / other.sum(axis=0)
-        influence = (one - ratio * other) / other.mean(axis=0)
-        shares = influence[:, 1] - influence[:, 0]
-        known.append(name)
-        estimates.append(float(ratio[1] - ratio[0]))
-        variances.append(float(shares.var(ddof=1) / len(shares)))
-        sizes.append(len(shares))
-    found: dict[str, float | None] = dict.fromkeys(names)
-    if len(known) >= 2:
-        drawn = shrunken(estimates, variances, sizes=sizes).estimates
-        found |= dict(zip(known, map(float, drawn), strict=True))
-    return found
+    try:
+        drawn = shrunken_ratios(top, bottom, values).estimates.tolist()
+    except InsufficientDataError:  # of one stratum there is no mean to be drawn to
+        return dict.fromkeys(names)
+    return {name: None if math.isnan(x) else x for name, x in zip(names, drawn, strict=True)}

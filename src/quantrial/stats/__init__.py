@@ -75,7 +75,7 @@ from quantrial.stats.results import (
 )
 from quantrial.stats.score import PairedScore, score_flips
 from quantrial.stats.score_power import MarginQuestion, items_for_score, score_power
-from quantrial.stats.shrinkage import ShrunkenResult, shrunken
+from quantrial.stats.shrinkage import ShrunkenResult, shrunken, shrunken_ratios
 from quantrial.stats.simultaneous import holm_intervals
 from quantrial.stats.spread_power import (
     detectable_difference,
@@ -138,6 +138,7 @@ __all__ = [
     "score_power",
     "score_ratios",
     "shrunken",
+    "shrunken_ratios",
     "sign_flip",
     "stuart_maxwell",
     "stuart_maxwell_clusters",

@@ -2,14 +2,15 @@
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from quantrial.errors import InsufficientDataError, StatisticsError, StatisticsWarning
-from quantrial.stats._checks import checked_vector
+from quantrial.stats._checks import checked_codes, checked_pair, checked_vector
 from quantrial.stats._roots import bracketed_root
+from quantrial.stats.linearised import influences
 
 Floats = NDArray[np.float64]
 
@@ -132,6 +133,65 @@ def shrunken(
         variance_between=between,
         replaced=int((given == 0.0).sum()),
         method="paule-mandel",
+    )
+
+
+def shrunken_ratios(
+    numerators: ArrayLike, denominators: ArrayLike, strata: ArrayLike
+) -> ShrunkenResult:
+    """Shrink the strata's differences of two paired ratios, second minus first (see `shrunken`).
+
+    A difference's sampling variance is that of its items' influences, over their number (delta
+    method [1]_).
+
+    Args:
+        numerators: shape (items, 2): reference, then candidate. Finite.
+        denominators: same shape, at least 0; where 0, so is the numerator.
+        strata: shape (items,), the label of each item's stratum.
+
+    Returns:
+        Raw and shrunken differences, in the sorted order of the labels. NaN stands for a stratum of
+        one item, and for one where an arm's denominators are all 0, so that it has no ratio; such
+        a stratum has no part in the mean.
+
+    Raises:
+        StatisticsError: for shapes other than (items, 2), one label an item missing, or values a
+            ratio cannot have.
+        InsufficientDataError: without an item, or where fewer than two strata have a difference
+            and a variance.
+
+    Warns:
+        StatisticsWarning: where no item changed in any stratum; all but `raw` are NaN then.
+
+    Items are taken as independent: what clusters share would count as a difference of strata.
+
+    References:
+        .. [1] Cochran, W. G. (1977). Sampling Techniques, 3rd edition, section 6.4. Wiley.
+    """
+    top, bottom = checked_pair(numerators, denominators)
+    codes = checked_codes(strata, top.shape[0], "strata")
+    sizes = np.bincount(codes)
+    raw, variances = (np.full(sizes.size, math.nan) for _ in range(2))
+    for stratum, size in enumerate(sizes.tolist()):
+        inside = codes == stratum
+        difference, known = influences(top[inside], bottom[inside], math.nan)
+        if known is not None and size > 1:
+            raw[stratum] = difference
+            variances[stratum] = known.parts.var(ddof=1) / size
+    usable = ~np.isnan(variances)
+    found = shrunken(raw[usable], variances[usable], sizes=sizes[usable])
+
+    def whole(values: Floats) -> Floats:
+        placed = np.full(sizes.size, math.nan)
+        placed[usable] = values
+        return placed
+
+    return replace(
+        found,
+        raw=raw,
+        estimates=whole(found.estimates),
+        weights=whole(found.weights),
+        variances=whole(found.variances),
     )
 
 
