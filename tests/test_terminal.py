@@ -26,7 +26,7 @@ import yaml
 from typer.main import get_command
 
 import quantrial
-from quantrial.cli import app, show
+from quantrial.cli import app, show, tell
 from quantrial.cli.examples import EXAMPLES
 from quantrial.cli.progress import Rate, listening, overall
 from quantrial.cli.scores import InterimScores
@@ -198,6 +198,24 @@ def test_where_the_sets_of_methods_part_is_counted_then_listed(demo: Path) -> No
         assert f"{one['candidate']} vs {one['reference']} on " in whole
         said = f"{one['calibrated']} by calibrated, {one['classic']} by classic"
         assert said.replace("_", "-") in whole
+
+
+def test_what_becomes_of_earlier_constraints_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tell.constraints("--max-memory 150B", "--max-memory 150B", tmp_path)
+    assert capsys.readouterr().out == ""
+    tell.constraints("--max-memory 150B", "", tmp_path)
+    said = " ".join(capsys.readouterr().out.split())
+    assert said == (
+        "The decision before was made under --max-memory 150B; this one under no constraints. "
+        "Each `decide` starts from the study file."
+    )
+    (tmp_path / "report.md").write_text("", "utf-8")
+    tell.constraints("", "--max-memory 150B", tmp_path)
+    said = " ".join(capsys.readouterr().out.split())
+    # narrow terminals break a long path
+    assert said.startswith("The report is still that of the decision before: quantrial report")
 
 
 # The forest plot

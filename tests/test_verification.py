@@ -80,6 +80,64 @@ def test_a_prompt_that_one_arm_alone_saw_is_named(run: Path) -> None:
     assert any("prompt_sha256" in d and record["item"] in d for d in drifts(run))
 
 
+def test_a_decision_under_other_constraints_says_to_report_again(run: Path) -> None:
+    quantrial.decide(run, quantrial.Constraints(max_memory=150))
+    assert drifts(run) == [
+        "report.md: constraints: recorded none, decision.json was made under --max-memory 150B "
+        f"since; `quantrial report {run}` writes the report of that decision"
+    ]
+    quantrial.report(run)
+    assert drifts(run) == []
+    # what the report says of them, and that they are kept until somebody decides anew
+    quantrial.report(run)
+    assert "Stated as options of \\`quantrial decide\\`" in (run / "report.md").read_text("utf-8")
+    quantrial.decide(run)
+    assert drifts(run) == [
+        "report.md: constraints: recorded --max-memory 150B, decision.json was made under no "
+        f"constraints since; `quantrial report {run}` writes the report of that decision"
+    ]
+
+
+def test_a_summary_by_the_other_methods_says_what_to_run(run: Path) -> None:
+    quantrial.decide(run, quantrial.Constraints(max_memory=150))
+    quantrial.report(run)
+    quantrial.analyze(run, methods="classic")
+    assert drifts(run) == [
+        "decision.json: methods: recorded calibrated, summary.json was made by classic since; "
+        f"`quantrial decide {run} --max-memory 150B`, then `quantrial report {run}`"
+    ]
+
+
+def test_an_edited_report_is_still_found_by_its_line(run: Path) -> None:
+    quantrial.decide(run, quantrial.Constraints(max_memory=150))
+    quantrial.report(run)
+    edit(run / "report.md", "Memory:", "Memory, ")
+    (found,) = drifts(run)
+    assert found.startswith("report.md: line ")
+    assert "constraints" not in found.split(":")[1]
+
+
+def test_constraints_of_the_study_file_are_told_apart(tmp_path: Path) -> None:
+    study = write_study(tmp_path, decision={"max_memory": "300B", "tolerate": "2pp"})
+    run = quantrial.run(study, out=tmp_path / "run").folder
+    quantrial.analyze(run)
+    told = quantrial.decide(run)["constrained"]
+    assert told["of_study"] == ["max_memory", "tolerate"]
+    told = quantrial.decide(run, quantrial.Constraints(max_memory=150))["constrained"]
+    assert told["of_study"] == ["tolerate"]
+    quantrial.report(run)
+    text = " ".join((run / "report.md").read_text("utf-8").replace("\\", "").split())
+    assert (
+        "Stated in the study file: tolerate. The others are options of `quantrial decide`" in text
+    )
+    assert drifts(run) == []
+    quantrial.decide(run)
+    quantrial.report(run)
+    text = (run / "report.md").read_text("utf-8")
+    assert "Stated in the study file: options of" in text
+    assert drifts(run) == []
+
+
 def numbers(document: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
     if isinstance(document, dict):
         for key, value in document.items():

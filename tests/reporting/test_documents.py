@@ -123,16 +123,18 @@ def test_the_constrained_answer_is_the_headline(trial: Trial) -> None:
     documents = replace(trial, decision=decision).render()
     assert given["pick"] not in (None, "f16")
     lines = [line.replace("\\", "") for line in documents["report.md"].splitlines() if line]
-    assert lines[1:6] == [
+    assert lines[1:7] == [
         f"## Under your constraints: ship {given['pick']}",
         "- Memory: weights of at most 250 B.",
         "- Speed: decoding at least 0.50× as fast as f16.",
         "- Quality: a loss of up to 99.0 pp is tolerated, in place of the margin.",
         "- Workloads that matter: reasoning.",
+        "- Stated as options of `quantrial decide`: run it again with other options to change "
+        "them, with none to drop them.",
     ]
     reason = given["text"].split(": ", 1)[1]
-    assert lines[6].startswith(reason[0].upper() + reason[1:])
-    assert lines[7].startswith(f"Without these constraints: {decision['default']['text']}")
+    assert lines[7].startswith(reason[0].upper() + reason[1:])
+    assert lines[8].startswith(f"Without these constraints: {decision['default']['text']}")
     costs, _ = markdown_tables(documents["report.md"])["At a glance"]
     badges = {row["arm"]: row[""] for row in costs}
     assert [arm for arm, said in badges.items() if "recommended" in said] == [given["pick"]]

@@ -109,8 +109,13 @@ def decide(  # noqa: PLR0913 - each parameter is an option of the command
         cost_per_hour_by=by_arm,
         error_cost=None if error_cost is None else units.parse_price(error_cost, "--error-cost"),
     )
+    before = results.stated(run)
     decision = results.decide(run, constraints)
-    show.document(decision) if as_json else tell.decision(decision)
+    if as_json:
+        show.document(decision)
+    else:
+        tell.decision(decision)
+        tell.constraints(before, results.stated(run), run)
     if require_pick and not _has_pick(decision):
         sys.exit(1)
 
@@ -157,7 +162,7 @@ def report(
     if out is not None:
         raise typer.BadParameter("--out: for --format")
     files = results.report(run)
-    show.document(files) if as_json else show.report(files)
+    show.document(files) if as_json else show.report(files, results.stated(run))
 
 
 def compare(

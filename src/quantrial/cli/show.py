@@ -175,9 +175,11 @@ def run(result: RunResult) -> None:
     line(f"Next: quantrial analyze {result.folder}")
 
 
-def report(files: ReportFiles) -> None:
-    """Print where the report is."""
+def report(files: ReportFiles, constraints: str = "") -> None:
+    """Print where the report is, and under which constraints its decision was made."""
     line(f"Report: {files.markdown}\n        {files.html}\nPlots:  {files.plots}")
+    if constraints:
+        line(f"Under:  {constraints} (`quantrial decide` changes that)")
 
 
 def verification(found: Verification) -> None:
@@ -197,7 +199,8 @@ def verification(found: Verification) -> None:
         return
     count = sum(map(len, by_file.values()))
     line(f"{found.folder}: {count:,} place{'s differ' if count > 1 else ' differs'}")
-    if all(map(_derived, by_file)):
+    # a drift that names its own remedy came of commands in another order, not of an edit
+    if all(map(_derived, by_file)) and not all(drift.remedy for drift in found.drifts):
         paragraph(
             "What was recorded is as it was; what is derived from it was edited, or made by "
             "another version of quantrial. It is derived again by quantrial analyze, decide and "

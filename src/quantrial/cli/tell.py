@@ -234,6 +234,20 @@ def decision(found: Mapping[str, Any]) -> None:
             paragraph(one["text"], indent="  ")
 
 
+def constraints(before: str, now: str, run: Path) -> None:
+    """Say what became of the constraints of an earlier decision, and that a report is older."""
+    if before == now:
+        return
+    line()
+    if before:
+        paragraph(
+            f"The decision before was made under {before}; this one under "
+            f"{now or 'no constraints'}. Each `decide` starts from the study file."
+        )
+    if (run / "report.md").is_file():
+        paragraph(f"The report is still that of the decision before: quantrial report {run}")
+
+
 def _at_a_glance(found: Mapping[str, Any]) -> None:
     """Print what each arm costs and how it stands, and draw the differences."""
     tasks, findings = found["picker"]["tasks"], found["findings"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from warnings import warn
 
 from quantrial.commands.derived import derive_summary, frozen, score_run
-from quantrial.errors import RecordError, RecordWarning
+from quantrial.errors import RecordError, RecordWarning, RunFolderError
 
 if TYPE_CHECKING:
     from quantrial.commands.verification import Verification
@@ -43,22 +43,39 @@ def decide(run: Path | str, constraints: Constraints | None = None) -> dict[str,
         constraints: what the user cannot give up; what they do not state is taken from the part
             `decision:` of the study file.
     """
-    from quantrial.decision import decide_from
+    from quantrial.decision import Constraints, decide_from
     from quantrial.running.store import DECISION, RunFolder
 
     folder = RunFolder(Path(run))
     summary = _summary(folder)
-    decision = decide_from(summary, _stated(folder.path, constraints))
+    of_study = _of_study(folder.path)
+    stated = (constraints or Constraints()).over(of_study)
+    decision = decide_from(summary, stated, of_study=of_study)
     folder.write_document(DECISION, decision)
     return decision
 
 
-def _stated(run: Path, constraints: Constraints | None = None) -> Constraints:
-    """Return the constraints, with the study file's where they say nothing."""
+def _of_study(run: Path) -> Constraints:
+    """Return the constraints that the study file states."""
     from quantrial.decision import Constraints
 
-    study, _, _ = frozen(run)
-    return (constraints or Constraints()).over(Constraints(**dict(study.decision)))
+    return Constraints(**dict(frozen(run)[0].decision))
+
+
+def stated(run: Path) -> str:
+    """Write the options of `decide` that state what the decision of a run is made under.
+
+    Empty without constraints, or without a decision that can be read.
+    """
+    from quantrial.reporting.constrained import flags
+    from quantrial.running.store import DECISION, RunFolder
+
+    try:
+        decision: Any = RunFolder(run).read_document(DECISION, command="decide")
+        options = flags(decision.get("constrained"))
+    except (RecordError, RunFolderError, AttributeError, KeyError, TypeError):
+        return ""
+    return options.strip()
 
 
 def decided(run: Path) -> tuple[Study, Mapping[str, Any], dict[str, Any]]:
@@ -67,12 +84,12 @@ def decided(run: Path) -> tuple[Study, Mapping[str, Any], dict[str, Any]]:
     from quantrial.running.store import DECISION, RunFolder
 
     folder = RunFolder(run)
-    summary = _summary(folder)
+    summary, of_study = _summary(folder), _of_study(run)
     if (run / DECISION).is_file():
         constraints = constraints_of(folder.read_document(DECISION, command="decide"))
     else:
-        constraints = _stated(run)
-    return frozen(run)[0], summary, decide_from(summary, constraints)
+        constraints = of_study
+    return frozen(run)[0], summary, decide_from(summary, constraints, of_study=of_study)
 
 
 def report(run: Path | str) -> ReportFiles:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import quantrial
 from quantrial.commands.derived import derive_summary, score_run
-from quantrial.decision import constraints_of, decide_from
+from quantrial.decision import Constraints, constraints_of, decide_from
 from quantrial.running.ordering import planned_calls, recorded_order
 from quantrial.running.speed_phase import prompt_hash, speed_request
 from quantrial.running.speed_store import read_speed
@@ -27,15 +28,20 @@ _RELATIVE = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One place where what is recorded is not what follows: file, key within it, both values."""
+    """One place where what is recorded is not what follows: file, key within it, both values.
+
+    `remedy` says what to run, where that is known.
+    """
 
     file: str
     key: str
     recorded: Any
     derived: Any
+    remedy: str = ""
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.key}: recorded {_short(self.recorded)}, {_short(self.derived)}"
+        said = f"{self.file}: {self.key}: recorded {_short(self.recorded)}, {_short(self.derived)}"
+        return f"{said}; {self.remedy}" if self.remedy else said
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +77,7 @@ def verify_run(folder: Path) -> Verification:
         *_speed_drifts(run, study),
         *document_drifts(SUMMARY, _without_inputs(recorded), _without_inputs(derived)),
     ]
-    decision = run.read_document(DECISION, command="decide")
-    decided = decide_from(derived, constraints_of(decision))
-    drifts += document_drifts(DECISION, decision, decided)
-    drifts += _report_drifts(run, study, derived, decided)
-    drifts += _plot_drifts(run, derived)
+    drifts += _decision_drifts(run, study, derived)
     warnings = [one["text"] for one in derived["assay"] if one["status"] in ("warn", "fail")]
     version = manifest.software.get("quantrial")
     if version not in (None, quantrial.__version__):
@@ -151,6 +153,49 @@ def _speed_drifts(run: RunFolder, study: Study) -> Iterator[Drift]:
         if record.prompt_sha256 != expected:
             place = f"call {number}, block {record.block} of arm {record.arm}: prompt_sha256"
             yield Drift(SPEED, place, record.prompt_sha256, f"the study gives {_short(expected)}")
+
+
+def _decision_drifts(run: RunFolder, study: Study, summary: Mapping[str, Any]) -> Iterator[Drift]:
+    """Check decision, report and plots; where one is merely older than another, say only that.
+
+    Commands that were run in another order explain every line that differs: to name them is enough.
+    """
+    from quantrial.reporting.constrained import flags
+
+    decision: Any = run.read_document(DECISION, command="decide")
+    stated = constraints_of(decision)
+    options = flags(decision["constrained"]) if stated else ""
+    if decision.get("methods") != summary["methods"]:
+        since = f"summary.json was made by {summary['methods']} since"
+        remedy = f"`quantrial decide {run.path}{options}`, then `quantrial report {run.path}`"
+        yield Drift(DECISION, "methods", decision.get("methods"), since, remedy)
+        return
+    decided = decide_from(summary, stated, of_study=Constraints(**dict(study.decision)))
+    yield from document_drifts(DECISION, decision, decided)
+    made, now = _constraints_of_report(run), options.strip()
+    if made is not None and made != now:
+        since = f"decision.json was made under {now or 'no constraints'} since"
+        remedy = f"`quantrial report {run.path}` writes the report of that decision"
+        yield Drift(_REPORT, "constraints", made or "none", since, remedy)
+    else:
+        yield from _report_drifts(run, study, summary, decided)
+    yield from _plot_drifts(run, summary)
+
+
+_REPORT = "report.md"
+
+
+def _constraints_of_report(run: RunFolder) -> str | None:
+    """Read which options of `decide` a report names among its commands; None where it names none.
+
+    It is asked only where files are as the program writes them: what was edited is found line by
+    line.
+    """
+    path = run.path / _REPORT
+    if not path.is_file():
+        return None
+    found = re.findall(r"^\s*quantrial decide RUN(.*)$", path.read_text("utf-8"), re.MULTILINE)
+    return found[-1].strip() if found else None
 
 
 def _report_drifts(

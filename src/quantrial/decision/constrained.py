@@ -21,8 +21,13 @@ from quantrial.decision.words import (
 )
 
 
-def constrained(trial: Trial, table: Document, limits: Constraints) -> dict[str, Any]:
-    """Pick the cheapest arm that breaks no constraint, or name the nearest miss."""
+def constrained(
+    trial: Trial, table: Document, limits: Constraints, of_study: Constraints
+) -> dict[str, Any]:
+    """Pick the cheapest arm that breaks no constraint, or name the nearest miss.
+
+    `of_study` are the constraints of the study file, to tell which of them hold here.
+    """
     settings = limits.document()
     tasks, answer = matter(table, settings), choose(table, settings)
     pick, other = answer["pick"], answer["alternative"]
@@ -52,6 +57,7 @@ def constrained(trial: Trial, table: Document, limits: Constraints) -> dict[str,
         )
     return {
         "constraints": settings,
+        "of_study": limits.shared(of_study),
         "pick": pick,
         "nearest": other if pick is None else pick,
         "text": text,

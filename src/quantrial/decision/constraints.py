@@ -46,6 +46,15 @@ class Constraints:
             **{f.name: getattr(self if f.name in mine else other, f.name) for f in fields(self)}
         )
 
+    def shared(self, other: Constraints) -> list[str]:
+        """Name what is stated here and is the same in `other`: what was taken from a study file."""
+        return [
+            f.name
+            for f in fields(self)
+            if getattr(self, f.name) not in (None, {}, ())
+            and getattr(self, f.name) == getattr(other, f.name)
+        ]
+
     def document(self) -> dict[str, Any]:
         """Return the constraints as they stand in `decision.json`."""
         return asdict(self) | {"workloads": list(self.workloads)}

@@ -44,8 +44,18 @@ _GUARDS = {
 }
 
 
-def decide_from(summary: Document, constraints: Constraints | None = None) -> dict[str, Any]:
+def decide_from(
+    summary: Document,
+    constraints: Constraints | None = None,
+    *,
+    of_study: Constraints | None = None,
+) -> dict[str, Any]:
     """Turn a summary into a decision document.
+
+    Args:
+        summary: what was found.
+        constraints: all that hold.
+        of_study: those of the study file, so that the decision can tell which were taken from it.
 
     Raises:
         StudyError: a constraint names a workload that the study does not have, or is out of range.
@@ -73,7 +83,8 @@ def decide_from(summary: Document, constraints: Constraints | None = None) -> di
     }
     table = picker(trial)
     if constraints.stated:
-        decision["constrained"] = constrained(trial, table, constraints)
+        stated = of_study or Constraints()
+        decision["constrained"] = constrained(trial, table, constraints, stated)
     decision["risk"] = risk(trial, constraints.document())
     decision["sensitivity"] = sensitivity(trial, table, constraints.document())
     decision["ordered_by"] = trial.ordered_by

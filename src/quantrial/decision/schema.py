@@ -166,6 +166,8 @@ class Constrained(Entry):
     """The answer under the user's own constraints."""
 
     constraints: Stated
+    of_study: list[str] = []
+    """Those of them that the study file states; the others were options of `quantrial decide`."""
     pick: str | None
     nearest: str
     """The pick, or the arm that misses by least."""

@@ -40,8 +40,23 @@ def answer(given: Document, findings: Document) -> Claim:
 
 
 def in_words(given: Document, reference: str) -> tuple[str, ...]:
-    """List the constraints that were stated."""
-    return tuple(_words(given["constraints"], reference))
+    """List the constraints that were stated, and say where, and how to change them."""
+    return (*_words(given["constraints"], reference), _stated(given))
+
+
+def _stated(given: Document) -> str:
+    """Say where the constraints come from: what was not the study file's was an option."""
+    stated = [name for name, value in given["constraints"].items() if value not in (None, {}, [])]
+    of_study = [name for name in stated if name in given.get("of_study", ())]
+    anew = "run it again with other options to change them, with none to drop them"
+    if not of_study:
+        return f"Stated as options of `quantrial decide`: {anew}."
+    if len(of_study) == len(stated):
+        return "Stated in the study file: options of `quantrial decide` take their place."
+    named = listed([name.removesuffix("_by").replace("_", " ") for name in of_study])
+    return (
+        f"Stated in the study file: {named}. The others are options of `quantrial decide`: {anew}."
+    )
 
 
 def _words(stated: Document, reference: str) -> Iterator[str]:
