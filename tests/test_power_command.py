@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 import struct
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ import pytest
 import yaml
 
 from quantrial.cli.power import curve_lines
-from quantrial.commands.power_study import Assumptions, PowerStudy, power
-from quantrial.design.forecast import Ask, Rates, Spread, forecast
-from quantrial.errors import RecordError, RunFolderError, StudyError
-from quantrial.stats import items_for_flips
+from quantrial.commands.power_assumptions import Assumptions
+from quantrial.commands.power_study import PowerStudy, power
+from quantrial.design.forecast import Ask, Clusters, Forecast, Rates, Spread, forecast
+from quantrial.errors import RecordError, RunFolderError, StatisticsWarning, StudyError
+from quantrial.stats import intraclass, items_for_flips
 from studies import write_study
 from test_cli import ok, quantrial_
 
@@ -166,24 +168,147 @@ def test_a_summary_that_is_none_is_named(run: Path, tmp_path: Path) -> None:
         power(copy)
 
 
-def test_a_run_of_random_clusters_says_what_is_neglected(run: Path, tmp_path: Path) -> None:
-    def cluster(summary: dict[str, Any]) -> None:
-        for contrast in summary["tasks"]["sums"]["endpoints"]["accuracy"]["contrasts"]:
-            contrast["ci_method"] = "score-clusters"
+def clustered_study(folder: Path, clusters: int) -> Path:
+    """The small study, 24 questions in so many books and 12 sentences in six pages."""
+    study = write_study(folder)
+    for name, key, count in (("questions", "book", clusters), ("sentences", "page", 6)):
+        lines = (folder / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+        items = [json.loads(line) | {key: f"{key}{i % count}"} for i, line in enumerate(lines)]
+        (folder / f"{name}.jsonl").write_text(
+            "".join(json.dumps(item) + "\n" for item in items), encoding="utf-8"
+        )
+    text = yaml.safe_load(study.read_text(encoding="utf-8"))
+    text["tasks"]["sums"] |= {"cluster": "book", "stratify": None}
+    text["tasks"]["names"]["cluster"] = "page"
+    study.write_text(yaml.safe_dump(text), encoding="utf-8")
+    return study
 
-    copy = edited(run, tmp_path, cluster)
-    found = power(of(run=copy, task="sums", candidate="q4_0")).scenarios[0]
-    assert "observed design effect" in found.notes[0]
-    # planned from the spread between clusters, not from flips of independent items
-    assert not hasattr(found.forecast.assumed, "harmful")
-    assert {a.items_method for a in found.forecast.answers} <= {"normal-approximation", None}
 
-    def refuse(summary: dict[str, Any]) -> None:
-        for contrast in summary["tasks"]["sums"]["endpoints"]["accuracy"]["contrasts"]:
-            contrast["ci_method"] = "refused"
+@pytest.fixture(scope="module")
+def over_clusters(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clusters")
+    ok("run", clustered_study(folder, 8), "-o", folder / "run")
+    ok("analyze", folder / "run")
+    return folder / "run"
 
-    with pytest.raises(StudyError, match="clusters are too few"):
-        power(of(run=edited(run, tmp_path / "few", refuse), task="sums", candidate="q4_0"))
+
+def changes_of(run: Path, task: str, candidate: str) -> tuple[list[float], list[str]]:
+    """Differences of the answers to each question, and its book, read off the run's files."""
+    items = {}
+    for line in (run / "items.jsonl").read_text(encoding="utf-8").splitlines():
+        item = json.loads(line)
+        if item["task"] == task:
+            items[item["id"]] = item["metadata"]["book"]
+    right: dict[str, dict[str, bool]] = {}
+    for arm in ("f16", candidate):
+        text = (run / "responses" / f"{task}.{arm}.jsonl").read_text(encoding="utf-8")
+        answers = map(json.loads, text.splitlines())
+        right[arm] = {one["item"]: one["output"] == "A" for one in answers}
+    changes = [float(right[candidate][i]) - float(right["f16"][i]) for i in items]
+    return changes, list(items.values())
+
+
+def test_a_run_over_clusters_tells_how_alike_they_are(over_clusters: Path) -> None:
+    found = power(of(run=over_clusters, task="sums", candidate="q4_0"))
+    one = found.scenarios[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StatisticsWarning)
+        seen = intraclass(*changes_of(over_clusters, "sums", "q4_0"))
+    assert f"within its 8 clusters: {seen.estimate:.3f}" in one.notes[0]
+    assert f"{seen.interval.low:.3f} to {seen.interval.high:.3f}" in one.notes[0]
+    assert one.forecast.clusters is not None
+    assert one.forecast.clusters.icc == pytest.approx(max(0.0, seen.estimate))
+    assert one.forecast.clusters.size == 3.0
+    assert {a.items_method for a in one.forecast.answers} <= {"noncentral-t", None}
+    for answer in one.forecast.answers:
+        if answer.items is not None:
+            assert answer.clusters is not None
+            assert answer.items == 3 * answer.clusters
+    said = ok("power", "--from", over_clusters, "--task", "sums", "--candidate", "q4_0")
+    assert "24 items in 8 clusters of 3 items" in said
+    assert "noncentral t: approximate; whole clusters are counted" in said
+
+
+def test_what_is_stated_of_clusters_goes_before_what_a_run_shows(over_clusters: Path) -> None:
+    asked = of(run=over_clusters, task="sums", candidate="q4_0", icc=0.3, cluster_size=10)
+    stated = power(asked, n=600).scenarios[0]
+    assert stated.notes == ()
+    assert stated.forecast.clusters == Clusters(10.0, 0.3, 10.0)
+    changes, _ = changes_of(over_clusters, "sums", "q4_0")
+    harmful, beneficial = changes.count(-1.0) / 24, changes.count(1.0) / 24
+    plain = of(harmful=harmful, beneficial=beneficial, icc=0.3, cluster_size=10)
+    same = power(plain, n=600, margin=stated.forecast.asked.margin).scenarios[0].forecast
+    assert same.answers == stated.forecast.answers
+    # twelve clusters like the run's
+    twelve = power(of(run=over_clusters, task="sums", candidate="q4_0", clusters=12))
+    assert twelve.scenarios[0].forecast.asked.n == 36
+
+
+def test_other_scores_are_planned_over_clusters_too(over_clusters: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        names = power(of(run=over_clusters, task="names", candidate="q4_0"))
+    one = names.scenarios[0]
+    assert "(scores of" in one.title
+    assert one.forecast.clusters is not None
+    assert one.forecast.clusters.size == 2.0
+    wanted = power(of(run=over_clusters, task="names", candidate="q4_0", difference=0.0))
+    assert wanted.scenarios[0].forecast.difference == 0.0
+    assert wanted.scenarios[0].forecast.sd == pytest.approx(one.forecast.sd)
+
+
+def test_where_a_run_cannot_tell_how_alike_clusters_are(
+    over_clusters: Path, tmp_path: Path
+) -> None:
+    copy = edited(over_clusters, tmp_path, lambda summary: None)
+    same = (copy / "responses" / "sums.f16.jsonl").read_text(encoding="utf-8")
+    (copy / "responses" / "sums.q8_0.jsonl").write_text(
+        same.replace('"arm":"f16"', '"arm":"q8_0"'), encoding="utf-8"
+    )
+    with pytest.raises(StudyError, match=r"no score changed.*state --icc"):
+        power(of(run=copy, task="sums", candidate="q8_0"))
+    assert power(of(run=copy, task="sums", candidate="q8_0", icc=0.02)).scenarios
+    ok("run", clustered_study(tmp_path, 4), "-o", tmp_path / "run")
+    ok("analyze", tmp_path / "run")
+    with pytest.raises(StudyError, match=r"4 cluster.* or state --icc"):
+        power(of(run=tmp_path / "run", task="sums", candidate="q4_0"))
+    planned = power(of(run=tmp_path / "run", task="sums", candidate="q4_0", icc=0.02))
+    assert planned.scenarios[0].forecast.clusters == Clusters(6.0, 0.02, 6.0)
+
+
+def test_clusters_are_stated_by_any_two_of_three(run: Path) -> None:
+    def asked(n: int | None, **given: Any) -> Forecast:
+        return (
+            power(of(discordance=0.05, icc=0.02, **given), n=n, margin=0.03).scenarios[0].forecast
+        )
+
+    by_size = asked(500, cluster_size=20)
+    assert by_size == asked(None, cluster_size=20, clusters=25) == asked(500, clusters=25)
+    assert by_size.clusters == Clusters(20.0, 0.02, 20.0)
+    assert by_size.clusters.effect == pytest.approx(1.38)
+    assert asked(None, cluster_size=20).answers[1].clusters == by_size.answers[1].clusters
+    # a run without clusters, planned over some
+    found = power(of(run=run, task="sums", candidate="q4_0", icc=0.1, clusters=6)).scenarios[0]
+    assert found.forecast.clusters == Clusters(4.0, 0.1, 4.0)
+    assert power(of(run=run, task="names", candidate="q4_0", icc=0.1, cluster_size=2)).scenarios[
+        0
+    ].forecast.clusters == Clusters(2.0, 0.1, 2.0)
+
+
+def test_a_correlation_costs_items_and_none_costs_few() -> None:
+    def needed(**given: Any) -> int:
+        found = power(of(discordance=0.05, **given), margin=0.03).scenarios[0].forecast
+        items = next(a.items for a in found.answers if a.question == "equivalent")
+        assert items is not None
+        return items
+
+    plain, none, some = (
+        needed(),
+        needed(icc=0.0, cluster_size=20),
+        needed(icc=0.05, cluster_size=20),
+    )
+    assert plain <= none <= 1.15 * plain
+    assert some == pytest.approx((1 + 19 * 0.05) * plain, rel=0.15)
 
 
 @pytest.mark.parametrize("name", ["curve.svg", "curve.PNG"])
@@ -229,6 +354,18 @@ def test_the_plot(tmp_path: Path, name: str) -> None:
         (["--sd", "0.2", "--alpha", "0.5"], "alpha: 0.5 is out of range"),
         (["--sd", "0.2", "--plot", "curve.pdf"], "plot: 'curve.pdf' is neither an .svg nor a .png"),
         (["--sd", "0.2", "--plot", "no/such/folder.svg"], "no/such/folder.svg: cannot be written"),
+        (["--sd", "0.2", "--clusters", "30"], "icc: missing beside clusters"),
+        (["--sd", "0.2", "--cluster-size", "9"], "icc: missing beside cluster_size"),
+        (["--sd", "0.2", "--icc", "0.1"], "cluster_size: missing beside icc"),
+        (["--sd", "0.2", "--icc", "1"], "icc: 1 is no correlation to plan with"),
+        (["--sd", "0.2", "--icc", "nan", "--cluster-size", "9"], "icc: nan is no correlation"),
+        (["--sd", "0.2", "--icc", "0", "--clusters", "4"], "nothing is claimed over fewer than 5"),
+        (["--sd", "0.2", "--icc", "0", "--cluster-size", "0.5"], "at least 1 item"),
+        (["--sd", "0.2", "--icc", "0", "--clusters", "9", "--n", "8"], "more than there are items"),
+        (
+            ["--sd", "0.2", "--icc", "0", "--clusters", "9", "--n", "90", "--cluster-size", "10"],
+            "one follows from the others",
+        ),
         (["--from", "nowhere"], "nowhere: no such run folder"),
         (["--from", "nowhere", "--sd", "0.2"], "sd and from (a run) contradict each other"),
     ],
@@ -301,6 +438,22 @@ def test_plan_warns_of_a_margin_out_of_reach_before_anything_is_spent(tmp_path: 
     assert (sums["least_items"], names["least_items"]) == (148, None)
     assert sums["prospects"][0]["method"] == "exact"
     assert names["prospects"][0]["method"] == "normal-approximation"
+
+
+def test_plan_takes_how_alike_clusters_are_from_the_study(tmp_path: Path) -> None:
+    study = clustered_study(tmp_path, 8)
+    said = ok("plan", study)
+    assert "ICC 0.02" in said
+    assert "ICC 0.1" in said
+    text = yaml.safe_load(study.read_text(encoding="utf-8"))
+    text["tasks"]["sums"]["icc"] = 0.07
+    study.write_text(yaml.safe_dump(text), encoding="utf-8")
+    tasks = json.loads(ok("plan", study, "--json"))["tasks"]
+    sums = next(task for task in tasks if task["name"] == "sums")
+    assert {one["icc"] for one in sums["prospects"]} == {0.07}
+    for one in sums["prospects"]:
+        assert one["items_for_margin"] == 3 * one["clusters_for_margin"]
+    assert f" in {sums['prospects'][0]['clusters_for_margin']:,} clusters" in ok("plan", study)
 
 
 def test_plan_warns_of_an_endpoints_own_margin_too(tmp_path: Path) -> None:

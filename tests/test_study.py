@@ -59,6 +59,18 @@ def test_a_margin_of_its_own_goes_before_the_studys() -> None:
     assert study.margin_of("names") == 0.05
 
 
+def test_how_alike_clusters_are_needs_clusters_and_changes_no_study_that_is_silent() -> None:
+    alone = changed("source: {type: bundled}", "source: {type: bundled}, icc: 0.05")
+    with pytest.raises(StudyError, match=r"tasks.quiz.*no cluster is named"):
+        parse_study(alone)
+    named = alone.replace("icc: 0.05", "cluster: subject, icc: 0.05")
+    study = parse_study(named)
+    assert study.tasks["quiz"].icc == 0.05
+    silent = parse_study(named.replace(", icc: 0.05", ""))
+    assert "icc" not in silent.canonical()["tasks"]["quiz"]
+    assert silent.hash != study.hash
+
+
 def test_an_endpoints_own_margin_goes_before_the_tasks() -> None:
     study = parse_study(changed("margin: 0.05", "margin: 0.05, margins: {recall: 0.03}"))
     assert [study.margin_of("names", name) for name in ("recall", "micro_f1", "no_spurious")] == [

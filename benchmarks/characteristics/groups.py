@@ -1,6 +1,7 @@
 """Clusters of items, and families of arms."""
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +21,24 @@ from quantrial.stats import (
 Array = NDArray[np.float64]
 
 
+HIT = 0.62  # mean share of entities that an arm finds, as in the mix `real`
+
+
+def _sizes(cell: Cell) -> NDArray[np.int64]:
+    weights = 1.0 + np.arange(cell.clusters) % (5 if cell.kind.endswith("unequal") else 1)
+    sizes: NDArray[np.int64] = np.maximum(2, np.round(cell.n * weights / weights.sum())).astype(
+        np.int64
+    )
+    return sizes
+
+
 def draw_clusters(cell: Cell, rng: np.random.Generator) -> tuple[Array, Array, NDArray[np.int64]]:
     """Paired scores without a true difference, in clusters that lean one way or the other.
 
     Right or wrong; or counts of micro-F1 (`f1-...`), where every changed answer of the `real` mix
     is a loss of one arm or the other. With the clusters of the items.
     """
-    weights = 1.0 + np.arange(cell.clusters) % (5 if cell.kind.endswith("unequal") else 1)
-    sizes = np.maximum(2, np.round(cell.n * weights / weights.sum())).astype(np.int64)
-    labels = np.repeat(np.arange(cell.clusters), sizes)
+    labels = np.repeat(np.arange(cell.clusters), _sizes(cell))
     if cell.kind.startswith("f1"):
         top, bottom = draw("real", labels.size, cell.rate, rng)
         loss = np.diff(top)[:, 0] - top.sum() / bottom.sum() * np.diff(bottom)[:, 0]
@@ -51,11 +61,76 @@ def draw_clusters(cell: Cell, rng: np.random.Generator) -> tuple[Array, Array, N
     return top, bottom, labels
 
 
+def _sentences(
+    n: int, share: float | Array, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Draw entities of the gold, those found (each with the chance `share`), and those invented."""
+    gold = np.where(rng.random(n) < 0.22, 0, 1 + rng.poisson(1.2, n))
+    invented = np.where(rng.random(n) < 0.3, rng.geometric(0.6, n), 0)
+    spurious = np.where(gold == 0, invented, rng.poisson(0.3, n))
+    return gold, rng.binomial(gold, share), spurious
+
+
+@lru_cache
+def _arm_facts() -> tuple[float, float, float, float]:
+    """Give one arm's true F1, and what sets the correlation of its items' influences on it.
+
+    These have the variance `apart`, of which `alike` times the variance of the share found lies
+    between clusters; `within` times that variance lies within them besides.
+    """
+    invented = 0.22 * 0.3 / 0.6 + 0.78 * 0.3
+    mean, square = 0.78 * 2.2, 0.78 * (1.2 + 2.2**2)  # of gold
+    found = HIT * mean
+    f1 = 2.0 * found / (found + invented + mean)
+    gold, hits, spurious = _sentences(4_000_000, HIT, np.random.default_rng(1))
+    sums = hits + spurious + gold
+    denominator = found + invented + mean
+    apart = float(np.var((2.0 * hits - f1 * sums) / denominator))
+    weight = ((2.0 - f1) / denominator) ** 2
+    return f1, apart, weight * mean**2, weight * (square - mean - mean**2)
+
+
+def draw_arm(cell: Cell, rng: np.random.Generator) -> tuple[Array, Array, NDArray[np.int64], float]:
+    """One arm's counts of micro-F1 in clusters that are hard or easy; with its true F1.
+
+    A cluster's share of entities found is a Beta of that variance which gives the items'
+    influences the cell's correlation.
+    """
+    labels = np.repeat(np.arange(cell.clusters), _sizes(cell))
+    f1, apart, alike, within = _arm_facts()
+    shares = np.full(cell.clusters, HIT)
+    if cell.icc > 0.0:
+        # icc = alike v / (apart + (alike + within) v)
+        variance = cell.icc * apart / (alike - cell.icc * (alike + within))
+        total = HIT * (1.0 - HIT) / variance - 1.0
+        shares = rng.beta(HIT * total, (1.0 - HIT) * total, cell.clusters)
+    gold, hits, spurious = _sentences(labels.size, shares[labels], rng)
+    top, bottom = (2 * hits).astype(np.float64), (hits + spurious + gold).astype(np.float64)
+    return top, bottom, labels, f1
+
+
+def one_arm(cell: Cell) -> Measured:
+    """Coverage of one arm's micro-F1 over clusters, as the summary gives it."""
+    rng, covered = cell.rng(), []
+    for _ in range(cell.replications):
+        top, bottom, labels, f1 = draw_arm(cell, rng)
+        nothing, one = np.zeros_like(top), np.ones_like(top)
+        score = score_ratios(
+            np.stack([nothing, top], 1), np.stack([one, bottom], 1), clusters=labels
+        )
+        interval = score.interval()
+        covered.append(interval.low <= f1 <= interval.high)
+    return Measured({"cluster one arm F1 coverage": float(np.mean(covered))})
+
+
 def clusters(cell: Cell) -> Measured:
     """Cluster-robust score interval of proportions and micro-F1, and the alternatives beside it.
 
-    The alternatives, which cost more, are shown on a quarter of the replications.
+    The alternatives, which cost more, are shown on a quarter of the replications. Of one arm's
+    micro-F1 (`arm-...`), its own interval.
     """
+    if cell.kind.startswith("arm"):
+        return one_arm(cell)
     rng = cell.rng()
     hits: dict[str, list[bool]] = {}
     for replication in range(cell.replications):

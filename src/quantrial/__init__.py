@@ -28,7 +28,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from quantrial.commands.comparison import compare
     from quantrial.commands.outputs import export, verify_document
-    from quantrial.commands.power_study import Assumptions, power
+    from quantrial.commands.power_assumptions import Assumptions
+    from quantrial.commands.power_study import power
     from quantrial.commands.provision import fetch
     from quantrial.commands.results import analyze, decide, report, verify
     from quantrial.commands.studies import demo, import_reference, init, plan, run
@@ -64,7 +65,8 @@ __all__ = [
 _HOMES: dict[str, tuple[str, ...]] = {
     "commands.comparison": ("compare",),
     "commands.outputs": ("export", "verify_document"),
-    "commands.power_study": ("Assumptions", "power"),
+    "commands.power_assumptions": ("Assumptions",),
+    "commands.power_study": ("power",),
     "commands.provision": ("fetch",),
     "commands.results": ("analyze", "decide", "report", "verify"),
     "commands.studies": ("demo", "import_reference", "init", "plan", "run"),

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from quantrial.design.clustered import CORRELATIONS, cluster_prospects, cluster_warning
+import math
+
+import pytest
+from scipy import stats
+
+from quantrial.design.clustered import (
+    CORRELATIONS,
+    OverClusters,
+    cluster_prospects,
+    cluster_warning,
+)
+from quantrial.design.forecast import Ask, Clusters, Rates
 
 
 def test_fewer_than_five_clusters_promise_nothing_and_say_so() -> None:
@@ -26,3 +37,49 @@ def test_correlation_within_clusters_costs_power() -> None:
         assert [one.items_for_margin for one in rows] == sorted(
             one.items_for_margin or 0 for one in rows
         )
+
+
+def test_by_hand_a_stated_correlation_stands_alone_and_clusters_are_counted() -> None:
+    found = cluster_prospects(250, 10, 0.05, alpha=0.05, icc=0.04)
+    assert [one.icc for one in found] == [0.04, 0.04, 0.04]
+    for one in found:
+        # clusters of 25
+        assert one.items_for_margin is not None
+        assert one.items_for_margin == 25 * (one.clusters_for_margin or 0)
+    # by hand, without correlation: of .05 the mean of 25 has the variance .05 / 25, and ten of
+    # them t of nine degrees of freedom
+    spread = cluster_prospects(250, 10, 0.05, alpha=0.05, icc=0.0)[1]
+    reach = 0.05 / math.sqrt(0.05 / 250)
+    once = float(stats.nct.sf(stats.t.ppf(0.95, 9), 9, reach))
+    assert spread.power_non_inferior == pytest.approx(once, abs=1e-6)
+    assert spread.power_equivalent == pytest.approx(2 * once - 1, abs=1e-6)
+
+
+def test_answers_right_and_wrong_are_planned_by_the_variance_under_the_margin() -> None:
+    # one answer in a hundred changes, and a margin of two points is far from that: the test
+    # counts losses that nobody saw, so it shows less than the spread alone says
+    loose = cluster_prospects(1000, 20, 0.02, alpha=0.05, icc=0.0)[0]
+    strict = cluster_prospects(1000, 20, 0.02, alpha=0.05, icc=0.0, proportion=True)[0]
+    assert strict.power_equivalent < loose.power_equivalent
+    assert (strict.clusters_for_margin or 0) > (loose.clusters_for_margin or 0)
+
+
+def test_by_hand_clusters_of_unequal_size_cost_more() -> None:
+    assert Clusters(20.0, 0.05, 20.0).effect == pytest.approx(1.95)
+    assert Clusters(20.0, 0.05, 31.25).effect == pytest.approx(1 + 30.25 * 0.05)
+    assert Clusters(20.0, 0.05, 20.0).holding(61) == 3
+    asked = Ask(400, 0.8, 0.08, 0.05)
+    equal = OverClusters(Rates(0.05, 0.05), asked, Clusters(20.0, 0.05, 20.0))
+    unequal = OverClusters(
+        Rates(0.05, 0.05), asked, Clusters(20.0, 0.05, 31.25), sizes=[5.0, 35.0] * 10
+    )
+    assert unequal.at("equivalent", 400)[0] < equal.at("equivalent", 400)[0]
+    assert (unequal.items("equivalent") or 0) > (equal.items("equivalent") or 0)
+    found, worse = equal.detectable(400), unequal.detectable(400)
+    assert found is not None
+    assert worse is not None
+    assert found < worse
+    # fewer than five clusters show nothing, and nothing is found where nothing changes
+    assert equal.at("non_inferior", 80) == (0.0, "noncentral-t")
+    assert equal.detectable(80) is None
+    assert OverClusters(Rates(0.0, 0.0), asked, Clusters(20.0, 0.0, 20.0)).detectable(400) is None

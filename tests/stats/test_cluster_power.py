@@ -1,3 +1,4 @@
+import dataclasses
 import math
 import warnings
 
@@ -15,7 +16,9 @@ from quantrial.stats import (
     clusters_for_score,
     clusters_for_spread,
     detectable_over_clusters,
+    in_clusters,
     score_flips,
+    score_power_over_clusters,
     score_ratios,
 )
 from quantrial.stats.flip_power import Question
@@ -203,3 +206,157 @@ def test_cluster_plans_refuse_wrong_use() -> None:
         cluster_power(0.1, 0.0, 1, question="difference")
     with pytest.raises(StatisticsError, match="needs a margin"):
         cluster_power(0.1, 0.0, 10, question="equivalent")
+
+
+def test_in_clusters_by_hand_the_design_effect_and_its_degrees_of_freedom() -> None:
+    # ten clusters of 20 at .05: 1 + 19 * .05 = 1.95; degrees of freedom nine
+    items = score_flips(12, 8, n=200)
+    found = in_clusters(items, 0.05, [20] * 10)
+    assert (found.clusters, found.n, found.estimate) == (10, 200, -0.02)
+    assert found.df == pytest.approx(9.0)
+    for value in (-0.05, -0.02, 0.0):
+        expected = 1.95 * items._null(value).variance  # type: ignore[misc]
+        assert found._null(value).variance == pytest.approx(expected)  # type: ignore[misc]
+    # a pilot of 100 stands for a sample of 200 as well, and 5 and 35 in turn are 31.25 to an item
+    unequal = in_clusters(score_flips(6, 4, n=100), 0.05, [5, 35] * 5)
+    assert unequal._null(0.0).variance == pytest.approx(  # type: ignore[misc]
+        (1 + (5 * (25 + 1225) / 200 - 1) * 0.05) * items._null(0.0).variance  # type: ignore[misc]
+    )
+    assert unequal.df < 9.0
+
+
+def test_in_clusters_against_reference_variance_between_and_within() -> None:
+    # Donner and Klar: of one item s^2, between clusters icc s^2, within (1 - icc) s^2
+    items = score_flips(30, 30, n=600)
+    spread = 600 * items._null(0.0).variance  # type: ignore[misc]
+    found = in_clusters(items, 0.2, [30] * 20)
+    by_parts = (0.2 * spread + 0.8 * spread / 30) / 20
+    assert found._null(0.0).variance == pytest.approx(by_parts)  # type: ignore[misc]
+
+
+def leaning(
+    generator: np.random.Generator, groups: int, size: int, rate: float, icc: float
+) -> PairedScore:
+    """A study without a true difference, in clusters that lean one way or the other."""
+    labels = np.repeat(np.arange(groups), size)
+    shape = (rate / icc - 1.0) / 2.0
+    gains = generator.random(labels.size) < generator.beta(shape, shape, groups)[labels]
+    flips = generator.random(labels.size) < rate
+    return score_of(np.where(flips, np.where(gains, 1.0, -1.0), 0.0), labels)
+
+
+@pytest.mark.parametrize(
+    ("groups", "size", "rate", "icc", "margin"),
+    [(20, 50, 0.02, 0.01, 0.018), (10, 60, 0.05, 0.02, 0.04), (40, 50, 0.05, 0.02, 0.02)],
+)
+def test_in_clusters_against_simulation_gives_the_power_of_studies_that_lean(
+    groups: int, size: int, rate: float, icc: float, margin: float
+) -> None:
+    generator, draws = np.random.default_rng(8), 300
+    found = np.zeros(2)
+    for _ in range(draws):
+        score = leaning(generator, groups, size, rate, icc)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", StatisticsWarning)
+            test = score.equivalence(margin)
+        found += np.array([test.non_inferior, test.equivalent]) / draws
+    half = round(50_000 * rate)
+    planned = in_clusters(score_flips(half, half, n=100_000), icc, [size] * 100)
+    for share, question in zip(found, ("non_inferior", "equivalent"), strict=True):
+        power = score_power_over_clusters(planned, groups, margin, question=question)  # type: ignore[arg-type]
+        assert power == pytest.approx(share, abs=0.09), question
+
+
+@given(st.integers(0, 20), st.integers(0, 20), st.floats(0.0, 0.5), st.integers(2, 40), st.data())
+def test_in_clusters_property_alike_items_widen_and_clusters_of_one_change_nothing(
+    harmful: int, beneficial: int, icc: float, groups: int, data: st.DataObject
+) -> None:
+    items = score_flips(harmful, beneficial, n=120)
+    sizes = data.draw(st.lists(st.integers(1, 30), min_size=groups, max_size=groups))
+    alone = in_clusters(items, icc, np.ones(120))
+    assert alone.interval().low == pytest.approx(
+        score_ratios_as(items, 119.0).interval().low, abs=1e-9
+    )
+    less, more = (in_clusters(items, one, sizes).interval() for one in (icc / 2.0, icc))
+    assert more.low <= less.low + 1e-9
+    assert less.high <= more.high + 1e-9
+
+
+def score_ratios_as(score: PairedScore, df: float) -> PairedScore:
+    """The same evidence on a t distribution."""
+    return dataclasses.replace(score, df=df)
+
+
+def test_score_power_over_clusters_by_hand_turns_where_the_clusters_are_counted() -> None:
+    score = in_clusters(score_flips(50, 50, n=2000), 0.02, [20] * 100)
+    for question in ("non_inferior", "equivalent"):
+        needed = clusters_for_score(score, 0.03, question=question)
+        assert needed is not None
+        there, before = (
+            score_power_over_clusters(score, count, 0.03, question=question)
+            for count in (needed, needed - 1)
+        )
+        assert before < 0.8 <= there
+    assert score_power_over_clusters(score, 4, 0.5, question="equivalent") == 0.0
+    assert math.isnan(
+        score_power_over_clusters(dataclasses.replace(score, _null=None), 9, question="difference")
+    )
+
+
+@pytest.mark.parametrize("difference", [0.0, -0.02])
+def test_score_power_over_clusters_against_reference_noncentral_t_of_scipy(
+    difference: float,
+) -> None:
+    # of scores whose variance hardly depends on the tested difference it is the t test's power
+    generator = np.random.default_rng(4)
+    shares = generator.normal(0.0, 0.3, 4000)
+    values = 0.5 + np.stack([np.zeros(4000), shares - shares.mean() + difference], axis=1)
+    score = in_clusters(score_ratios(values, np.ones_like(values)), 0.0, [20] * 200)
+    sd = shares.std() / math.sqrt(20)
+    reach = (0.1 + difference - score._correction * 200 / 12) / sd * math.sqrt(12)
+    expected = stats.nct.sf(stats.t.ppf(0.95, 11), 11, reach)
+    found = score_power_over_clusters(score, 12, 0.1, question="non_inferior")
+    assert found == pytest.approx(expected, abs=0.03)
+
+
+def test_score_power_over_clusters_against_simulation_of_a_difference() -> None:
+    generator, found = np.random.default_rng(9), 0
+    for _ in range(300):
+        harm = np.repeat(generator.beta(2.0, 14.0, 12), 20)
+        gains = generator.random(240) < 0.03
+        losses = generator.random(240) < harm
+        score = score_of(gains.astype(float) - losses, np.repeat(np.arange(12), 20))
+        found += score.test().p_value < 0.05
+    harm = np.repeat(generator.beta(2.0, 14.0, 4000), 20)
+    gains = generator.random(harm.size) < 0.03
+    truth = score_of(
+        gains.astype(float) - (generator.random(harm.size) < harm), np.repeat(np.arange(4000), 20)
+    )
+    power = score_power_over_clusters(truth, 12, question="difference")
+    assert power == pytest.approx(found / 300, abs=0.09)
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.floats(0.0, 0.2), st.integers(5, 60))
+def test_score_power_over_clusters_property_more_clusters_show_more(
+    harmful: int, beneficial: int, icc: float, groups: int
+) -> None:
+    score = in_clusters(score_flips(harmful, beneficial, n=800), icc, [20] * 40)
+    bound = abs(score.estimate) + 0.02
+    for question in ("difference", "non_inferior", "equivalent"):
+        here, more = (
+            score_power_over_clusters(score, count, bound, question=question)
+            for count in (groups, 2 * groups)
+        )
+        assert 0.0 <= here <= more + 1e-6 <= 1.0 + 1e-6
+
+
+def test_in_clusters_refuses_wrong_use() -> None:
+    score = score_flips(3, 2, n=100)
+    with pytest.raises(StatisticsError, match="icc is 1"):
+        in_clusters(score, 1.0, [10] * 10)
+    with pytest.raises(StatisticsError, match="over clusters already"):
+        in_clusters(in_clusters(score, 0.1, [10] * 10), 0.1, [10] * 10)
+    with pytest.raises(StatisticsError, match="1 size"):
+        in_clusters(score, 0.1, [10])
+    with pytest.raises(StatisticsError, match="the least 0"):
+        in_clusters(score, 0.1, [10, 0])

@@ -14,12 +14,19 @@ import pytest
 from characteristics.attainable import best_power, chances, least_loss
 from characteristics.cells import Cell, grid
 from characteristics.generators import draw, true_difference, use_gold
+from characteristics.groups import draw_arm
 from characteristics.packages import ASKED, installed
 from characteristics.pooled import claims, hall, jackknife, nulls, shares
 from characteristics.proportions import ENDS, newcombe
 from characteristics.tables import MARKS, f1_limit, summed_up, verdicts, write_into
 from operating_characteristics import measure, recorded
-from quantrial.stats import bca_ratios, bootstrap_ratios, jackknife_ratios, score_ratios
+from quantrial.stats import (
+    bca_ratios,
+    bootstrap_ratios,
+    intraclass,
+    jackknife_ratios,
+    score_ratios,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -78,6 +85,27 @@ def test_f1_and_families_against_simulation_keep_their_promise() -> None:
     promised = [one for one in found if one[2] is not None and "power lost" not in one[0]]
     assert len(promised) >= 11
     assert [one for one in promised if one[2] is not True] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "groups", "icc"),
+    [("arm-equal", 10, 0.02), ("arm-unequal", 10, 0.02), ("arm-unequal", 20, 0.0)],
+)
+def test_one_arms_f1_over_clusters_against_simulation_covers(
+    kind: str, groups: int, icc: float
+) -> None:
+    cell = Cell("clusters", kind, 499, 0.0, 0.0, groups, icc, replications=400)
+    covered = measure(cell)["figures"]["cluster one arm F1 coverage"]
+    assert covered >= 0.935 - 3 * math.sqrt(0.935 * 0.065 / 400)
+
+
+def test_one_arms_generator_has_the_f1_and_the_correlation_it_states() -> None:
+    for icc in (0.0, 0.02, 0.1):
+        cell = Cell("clusters", "arm-equal", 200_000, 0.0, 0.0, 4000, icc)
+        top, bottom, labels, f1 = draw_arm(cell, np.random.default_rng(6))
+        ratio = top.sum() / bottom.sum()
+        assert ratio == pytest.approx(f1, abs=0.004)
+        assert intraclass(top - ratio * bottom, labels).estimate == pytest.approx(icc, abs=0.006)
 
 
 def test_claims_without_a_remark_keep_their_promise_where_losses_are_rare_and_large() -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from quantrial.analysis.intraclass import influences
 from quantrial.analysis.methods import MOST_ITEMS, POWER, QUESTIONS, Contrast, items_from_spread
 from quantrial.errors import InsufficientDataError, StatisticsWarning
 from quantrial.stats import (
@@ -336,13 +337,9 @@ def _sd(
     n = len(top)
     if n < 2:
         return math.nan
-    shares = np.zeros(n)
-    for column, sign in ((1, 1.0), (0, -1.0)):
-        total = bottom[:, column].sum()
-        if total == 0.0:
-            return math.nan
-        ratio = top[:, column].sum() / total
-        shares += sign * n * (top[:, column] - ratio * bottom[:, column]) / total
+    shares = influences(top, bottom)
+    if shares is None:
+        return math.nan
     if clusters is None:
         return float(shares.std(ddof=1))
     try:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from quantrial.commands.power_study import PowerStudy, Scenario
-    from quantrial.design.forecast import Answer, CurvePoint, Forecast
+    from quantrial.design.forecast import Answer, Clusters, CurvePoint, Forecast
 
 _QUESTIONS = {
     "difference": "a difference",
@@ -23,12 +23,19 @@ _QUESTIONS = {
     "equivalent": "equivalence",
 }
 _MARKS = {"difference": "D", "non_inferior": "N", "equivalent": "E"}
-_METHODS = {"exact": "exact", "simulation": "simulated", "normal-approximation": "approx."}
+_METHODS = {
+    "exact": "exact",
+    "simulation": "simulated",
+    "normal-approximation": "approx.",
+    "noncentral-t": "noncentral t",
+}
 _SMALL = 0.01  # below, a rate is told by digits of its own
 _MANY = 10**9  # more items than anyone can run
 _LEVELS = 10  # rows of the curve above its axis
 _COLUMNS = 66
 _LEFT = 8
+_FEWEST_CLUSTERS = 5  # nothing is claimed over fewer
+_ROUNDING = 1.001  # larger by less is not larger in what is shown
 
 
 def power(  # noqa: PLR0913 - each parameter is an option of the command
@@ -61,6 +68,20 @@ def power(  # noqa: PLR0913 - each parameter is an option of the command
     candidate: Annotated[
         str | None, typer.Option(help="An arm of that run.", show_default="all but controls")
     ] = None,
+    icc: Annotated[
+        float | None,
+        typer.Option(
+            help="How alike differences within a random cluster are: intraclass correlation.",
+            show_default="the run's, or items are independent",
+        ),
+    ] = None,
+    cluster_size: Annotated[
+        float | None, typer.Option(help="Items a cluster.", show_default="the run's")
+    ] = None,
+    clusters: Annotated[
+        int | None,
+        typer.Option(help="Clusters to give the power of, in place of --n or --cluster-size."),
+    ] = None,
     n: Annotated[
         int | None,
         typer.Option("--n", help="Items to give the power of.", show_default="the run's"),
@@ -85,17 +106,29 @@ def power(  # noqa: PLR0913 - each parameter is an option of the command
     """Say how many items a study needs.
 
     And what a number of items would show: from rates of flips (--harmful with --beneficial, or
-    --discordance), a paired spread (--sd), or an earlier run (--from).
+    --discordance), a paired spread (--sd), or an earlier run (--from). Of items in random clusters
+    --icc and --cluster-size say so, or the earlier run does; then clusters are counted.
     """
     from quantrial.cli import show
     from quantrial.commands import power_study
+    from quantrial.commands.power_assumptions import Assumptions
     from quantrial.reporting.charts.power import check_plot, write_power_chart
     from quantrial.units import parse_fraction
 
     if plot is not None:
         check_plot(plot)
-    assumed = power_study.Assumptions(
-        harmful, beneficial, discordance, difference, sd, run, task, candidate
+    assumed = Assumptions(
+        harmful,
+        beneficial,
+        discordance,
+        difference,
+        sd,
+        run,
+        task,
+        candidate,
+        icc,
+        clusters,
+        cluster_size,
     )
     loss = None if margin is None else parse_fraction(margin, "margin")
     found = power_study.power(assumed, n=n, power=power, margin=loss, alpha=alpha)
@@ -131,6 +164,8 @@ def _scenario(one: Scenario) -> None:
     if one.title:
         paragraph(one.title)
     line(_assumed(found))
+    if found.clusters is not None:
+        paragraph(_clusters(found.clusters, asked.n))
     line(f"Margin {_points(asked.margin)}, alpha {asked.alpha:g}\n")
     power = f"for {_percent(asked.power)} power"
     if asked.n is None:
@@ -140,7 +175,13 @@ def _scenario(one: Scenario) -> None:
         )
     else:
         table(
-            ("to show", f"power at {asked.n:,} items", "figure", f"items {power}", "figure"),
+            (
+                "to show",
+                f"power at {asked.n:,} items",
+                "figure",
+                f"items {power}",
+                "figure",
+            ),
             [
                 (
                     _QUESTIONS[a.question],
@@ -176,41 +217,65 @@ def _remarks(found: Forecast) -> list[str]:
     """Say what the table cannot: the detectable difference, and when a margin is out of reach."""
     asked, lines = found.asked, []
     if asked.n is not None:
-        what = f"{asked.n:,} items detect a difference of "
-        if found.detectable is None:
-            lines.append(
-                f"{asked.n:,} items detect no difference with {_percent(asked.power)} power at "
-                "this discordance, not even if every flip goes one way."
-            )
-        else:
-            lines.append(
-                f"{what}{100 * found.detectable:.2f} pp with {_percent(asked.power)} power "
-                f"({_method(found.detectable_method)})."
-            )
+        lines.append(_detects(found, asked.n))
     if found.least_items is not None and asked.n is not None and asked.n < found.least_items:
         lines.append(
             f"Equivalence within {_points(asked.margin)} cannot be shown with fewer than "
             f"{found.least_items:,} items, whatever they answer."
         )
-    if found.least_items is not None:
+    if found.clusters is None and found.least_items is not None:
         lines.append(
             "Power rises with the number of items in teeth. From the items given on it stays at or "
             "above what is asked; some fewer may reach it too, and lose it again a few items later."
         )
-    lines.append(
-        "Items count as independent. In clusters of m with intraclass correlation r, multiply "
-        "their number by 1 + (m - 1) r."
-    )
+    if found.clusters is None:
+        lines.append(
+            "Items count as independent; in random clusters they are worth less (--icc, "
+            "--cluster-size)."
+        )
     if found.difference == 0.0:
         lines.append("There is no difference to find: its power is the rate of false alarms.")
     methods = {point.method for point in found.curve} | {a.items_method for a in found.answers}
     if "exact" in methods:
         lines.append("exact: every outcome of the test was enumerated.")
+    if "noncentral-t" in methods:
+        lines.append(
+            "noncentral t: approximate; whole clusters are counted, the variance between them is "
+            "taken as estimated from so many, and nothing is shown over fewer than five."
+        )
     if "normal-approximation" in methods:
         # of flips it is taken only where more of them happen than can be enumerated
         hopeful = ", too hopeful where fewer than ten items change"
         lines.append(f"approx.: normal approximation{'' if found.least_items else hopeful}.")
     return lines
+
+
+def _clusters(within: Clusters, n: int | None) -> str:
+    groups = "Clusters" if n is None else f"{n:,} items in {n / within.size:.4g} clusters"
+    unequal = f" ({within.typical:.4g} in that of a typical item)"
+    return (
+        f"{groups} of {within.size:.4g} items"
+        + (unequal if within.typical > within.size * _ROUNDING else "")
+        + f", intraclass correlation {within.icc:.3g}: {within.effect:.3g} items are worth one "
+        "independent one"
+    )
+
+
+def _detects(found: Forecast, n: int) -> str:
+    """Say what difference n items detect."""
+    power = f"with {_percent(found.asked.power)} power"
+    if found.detectable is not None:
+        return (
+            f"{n:,} items detect a difference of {100 * found.detectable:.2f} pp {power} "
+            f"({_method(found.detectable_method)})."
+        )
+    few = found.clusters is not None and n / found.clusters.size < _FEWEST_CLUSTERS
+    why = (
+        f"nothing is claimed over fewer than {_FEWEST_CLUSTERS} clusters"
+        if few
+        else "at this discordance, not even if every flip goes one way"
+    )
+    return f"{n:,} items detect no difference {power}{': ' if few else ' '}{why}."
 
 
 def curve_lines(curve: Sequence[CurvePoint], target: float) -> list[str]:
@@ -269,7 +334,11 @@ def _ticks(low: int, high: int) -> list[int]:
 def _items(answer: Answer) -> str:
     if answer.items is None:
         return "no number"
-    return "over a billion" if answer.items > _MANY else f"{answer.items:,}"
+    if answer.items > _MANY:
+        return "over a billion"
+    return f"{answer.items:,}" + (
+        "" if answer.clusters is None else f" in {answer.clusters:,} clusters"
+    )
 
 
 def _method(name: str | None) -> str:

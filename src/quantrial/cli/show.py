@@ -18,7 +18,7 @@ from quantrial.inert import in_json
 if TYPE_CHECKING:
     from quantrial.commands.studies import DemoResult
     from quantrial.commands.verification import Verification
-    from quantrial.design.plan import Plan, TaskPlan
+    from quantrial.design.plan import Plan, Prospect, TaskPlan
     from quantrial.importers import ImportReport
     from quantrial.marking import DocumentCheck
     from quantrial.reporting import ReportFiles
@@ -128,7 +128,7 @@ def _prospects(task: TaskPlan) -> None:
                 + ("" if one.icc is None else f", ICC {one.icc:g}"),
                 "nothing" if one.detectable is None else f"{100 * one.detectable:.1f} pp",
                 f"{100 * one.power_equivalent:.0f} %",
-                "more than can be run" if not one.items_for_margin else f"{one.items_for_margin:,}",
+                _to_show(one),
             )
             for one in task.prospects
         ],
@@ -137,7 +137,8 @@ def _prospects(task: TaskPlan) -> None:
     if task.clusters is not None:
         line(
             f"  over {task.clusters:,} clusters, by the noncentral t; ICC: how alike "
-            "differences within a cluster are. 0 takes items as independent"
+            "differences within a cluster are. 0 takes items as independent, `icc` of the task "
+            "states another"
         )
     elif methods == {"exact"}:
         line("  exact, by enumeration")
@@ -145,6 +146,13 @@ def _prospects(task: TaskPlan) -> None:
         line("  exact, by enumeration; for very many items the normal approximation")
     else:
         line("  normal approximation: too hopeful where fewer than ten items change")
+
+
+def _to_show(one: Prospect) -> str:
+    if not one.items_for_margin:
+        return "more than can be run"
+    groups = one.clusters_for_margin
+    return f"{one.items_for_margin:,}" + ("" if groups is None else f" in {groups:,} clusters")
 
 
 def left(arms: Mapping[str, tuple[int, float]]) -> None:

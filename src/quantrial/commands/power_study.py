@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quantrial.commands.power_assumptions import (
+    ALPHA,
+    MARGIN,
+    Assumptions,
+    Seen,
+    check_asked,
+    check_clusters,
+    check_source,
+    checked_difference,
+    placed,
+    split,
+    stated,
+)
 from quantrial.errors import RecordError, StudyError
 
 if TYPE_CHECKING:
     from quantrial.analysis import TaskOutcomes
-    from quantrial.design.forecast import Ask, Forecast, Rates, Spread, Teller
+    from quantrial.analysis.outcomes import Panel
+    from quantrial.design.forecast import Ask, Clusters, Forecast, Rates, Spread, Teller
 
-_MARGIN, _ALPHA = 0.01, 0.05
 _STUDIES = (
     "simulated: 400 studies are drawn from the run's own items and tested; a power near 80 % is "
     "known to about 4 points, and the curve is an approximation"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Assumptions:
-    """What to plan from: one of four, a difference perhaps beside it.
-
-    - `harmful` and `beneficial`: shares of items that only the reference, only the candidate gets
-      right;
-    - `discordance`, the sum of the two, with `difference` (0 unless stated);
-    - `sd`, the standard deviation of a paired difference of any score, with `difference`;
-    - `run`, an earlier run folder: what it observed, for one `task`, one `candidate`, or all;
-      `difference` replaces the observed one.
-
-    A difference is candidate minus reference, a fraction; a loss is negative.
-    """
-
-    harmful: float | None = None
-    beneficial: float | None = None
-    discordance: float | None = None
-    difference: float | None = None
-    sd: float | None = None
-    run: Path | str | None = None
-    task: str | None = None
-    candidate: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,120 +77,29 @@ def power(
     """
     if not isinstance(assumed, Assumptions):
         assumed = Assumptions(run=assumed)
-    _check_source(assumed)
-    _check_asked(n, power, margin, alpha)
+    check_source(assumed)
+    check_asked(n, power, margin, alpha)
+    check_clusters(assumed, n)
     if assumed.run is not None:
         return _from_run(Path(assumed.run), assumed, n, power, margin, alpha)
     from quantrial.design.forecast import Ask, forecast
 
-    asked = Ask(n, power, _MARGIN if margin is None else margin, alpha or _ALPHA)
-    return PowerStudy((Scenario("", None, None, None, None, forecast(_stated(assumed), asked)),))
+    truth = stated(assumed)
+    clusters, n = placed(assumed, n)
+    asked = Ask(n, power, MARGIN if margin is None else margin, alpha or ALPHA)
+    teller = None if clusters is None else _over_clusters(truth, asked, clusters)
+    return PowerStudy((Scenario("", None, None, None, None, forecast(truth, asked, teller)),))
 
 
-# --- the door ----------------------------------------------------------------------------------
+def _over_clusters(
+    truth: Rates | Spread, asked: Ask, clusters: Clusters, seen: Seen | None = None
+) -> Teller:
+    from quantrial.design.clustered import OverClusters
 
-
-def _check_source(given: Assumptions) -> None:
-    """Refuse nothing to plan from, two things that contradict, and a stray option."""
-    rates = given.harmful is not None or given.beneficial is not None
-    sources = {
-        "harmful and beneficial": rates,
-        "discordance": given.discordance is not None,
-        "sd": given.sd is not None,
-        "from (a run)": given.run is not None,
-    }
-    named = [name for name, there in sources.items() if there]
-    if not named:
-        raise StudyError(
-            "nothing to plan from: state harmful and beneficial (shares of items), or discordance,"
-            " or sd, or an earlier run (--from RUN)"
-        )
-    if len(named) > 1:
-        raise StudyError(f"{' and '.join(named)} contradict each other; plan from one of them")
-    if given.run is None and (given.task or given.candidate):
-        key = "task" if given.task else "candidate"
-        raise StudyError("chooses from an earlier run; name its folder with --from RUN", key=key)
-    if not rates:
-        return
-    if given.difference is not None:
-        raise StudyError(
-            "follows from harmful and beneficial; leave it out, or state discordance instead",
-            key="difference",
-        )
-    for key, value, other in (
-        ("harmful", given.harmful, "beneficial"),
-        ("beneficial", given.beneficial, "harmful"),
-    ):
-        if value is None:
-            raise StudyError(f"missing beside {other}; state both (0 if there are none)", key=key)
-
-
-def _check_asked(n: int | None, power: float, margin: float | None, alpha: float | None) -> None:
-    if n is not None and n < 2:
-        raise StudyError(f"{n} is no study; at least 2 items are needed", key="n")
-    _inside("power", power, 1.0)
-    _inside("margin", _MARGIN if margin is None else margin, 1.0)
-    _inside("alpha", _ALPHA if alpha is None else alpha, 0.5)
-
-
-def _inside(key: str, value: float, high: float) -> None:
-    if not 0.0 < value < high:
-        raise StudyError(f"{value:g} is out of range; it lies between 0 and {high:g}", key=key)
-
-
-def _stated(given: Assumptions) -> Rates | Spread:
-    """Turn stated assumptions into rates or a spread."""
-    from quantrial.design.forecast import Rates, Spread
-
-    if given.sd is not None:
-        if not (math.isfinite(given.sd) and given.sd > 0.0):
-            raise StudyError(f"{given.sd:g} is no spread to plan from; it is above 0", key="sd")
-        return Spread(given.sd, _checked_difference(given.difference))
-    if given.discordance is not None:
-        _share("discordance", given.discordance)
-        return _split(given.discordance, _checked_difference(given.difference))
-    harmful, beneficial = given.harmful or 0.0, given.beneficial or 0.0
-    _share("harmful", harmful)
-    _share("beneficial", beneficial)
-    if harmful + beneficial > 1.0:
-        raise StudyError(
-            f"harmful {harmful:g} and beneficial {beneficial:g} add up to more than 1, "
-            "which is every item"
-        )
-    return Rates(harmful, beneficial)
-
-
-def _share(key: str, value: float) -> None:
-    if not 0.0 <= value <= 1.0:
-        raise StudyError(f"{value:g} is no share of items; 1 % is 0.01", key=key)
-
-
-def _checked_difference(value: float | None) -> float:
-    if value is None:
-        return 0.0
-    if not -1.0 <= value <= 1.0:
-        raise StudyError(
-            f"{value:g} is no difference; half a point lost is -0.005", key="difference"
-        )
-    return value
-
-
-def _split(discordance: float, difference: float) -> Rates:
-    """Share the flips out so that they leave this difference."""
-    from quantrial.design.forecast import Rates
-
-    if abs(difference) > discordance * (1.0 + 1e-9):
-        raise StudyError(
-            f"{difference:g} is more than the discordance {discordance:g} allows: at most every "
-            "flip goes one way",
-            key="difference",
-        )
-    return Rates(
-        max(0.0, (discordance - difference) / 2.0), max(0.0, (discordance + difference) / 2.0)
-    )
-
-
-# --- an earlier run ----------------------------------------------------------------------------
+    if seen is None:
+        return OverClusters(truth, asked, clusters)
+    sizes = seen.sizes if clusters == seen.clusters else ()
+    return OverClusters(truth, asked, clusters, pilot=seen.pilot, sizes=sizes)
 
 
 def _from_run(
@@ -213,46 +110,50 @@ def _from_run(
     margin: float | None,
     alpha: float | None,
 ) -> PowerStudy:
-    from quantrial.design.forecast import Ask, Spread, forecast
+    from quantrial.commands.power_clusters import seen_over_clusters
+    from quantrial.design.forecast import Ask, forecast
     from quantrial.running.store import SUMMARY, RunFolder
 
     folder = RunFolder(run)
     folder.require()
     summary: Mapping[str, Any] = folder.read_document(SUMMARY, command="analyze")
     scenarios, notes = [], []
-    scores: dict[str, TaskOutcomes] = {}
+    scored = _Scored(run)
     try:
         tasks = _chosen("task", given.task, list(summary["tasks"]))
         for task, contrast in _contrasts(summary, tasks, _candidates(summary, given.candidate)):
             part, candidate = summary["tasks"][task], contrast["candidate"]
-            observed = int(contrast["n"])
-            assumed, said = _observed(part, contrast, given.difference)
-            if assumed is None:
-                notes.append(f"{task}, {candidate}: {said[0]}")
+            reference, observed = contrast["reference"], int(contrast["n"])
+            seen = (
+                seen_over_clusters(scored.panel(task), reference, candidate, given)
+                if _is_clustered(contrast)
+                else _observed(part, contrast, given.difference)
+            )
+            if isinstance(seen, str):
+                notes.append(f"{task}, {candidate}: {seen}")
                 continue
+            clusters, items = placed(given, n, seen=seen.clusters, observed=max(2, observed))
             asked = Ask(
-                n or max(2, observed),
+                items,
                 power,
                 part["margin"] if margin is None else margin,
                 alpha or summary["alpha"],
             )
-            teller, kind = None, "flips"
-            if isinstance(assumed, Spread):
-                kind = "spread"
-                if given.difference is None and "cluster" not in contrast["ci_method"]:
-                    kind, seed = "scores", summary["study"]["seed"]
-                    teller = _drawn(
-                        run, scores, contrast, task=task, seed=seed, spread=assumed, asked=asked
-                    )
-                    said = (*said, _STUDIES)
+            kind, said, teller = seen.kind, seen.notes, None
+            if clusters is not None:
+                teller = _over_clusters(seen.assumed, asked, clusters, seen)
+            elif kind == "scores":
+                seed = summary["study"]["seed"]
+                teller = _drawn(scored.panel(task), reference, candidate, seed, seen, asked)
+                said = (*said, _STUDIES)
             scenarios.append(
                 Scenario(
-                    f"{task}, {candidate} against {contrast['reference']} ({kind} of {run})",
+                    f"{task}, {candidate} against {reference} ({kind} of {run})",
                     task,
                     candidate,
                     part["primary"],
                     observed,
-                    forecast(assumed, asked, teller),
+                    forecast(seen.assumed, asked, teller),
                     said,
                 )
             )
@@ -266,28 +167,38 @@ def _from_run(
     return PowerStudy(tuple(scenarios), tuple(notes))
 
 
+class _Scored:
+    """A run's scores, derived once and only where they are needed."""
+
+    def __init__(self, run: Path):
+        self._run = run
+        self._tasks: dict[str, TaskOutcomes] = {}
+
+    def panel(self, task: str) -> Panel:
+        from quantrial.commands.derived import score_run
+
+        if not self._tasks:
+            self._tasks = score_run(self._run)
+        return self._tasks[task].panel
+
+
 def _drawn(
-    run: Path,
-    scores: dict[str, TaskOutcomes],
-    contrast: Mapping[str, Any],
-    *,
-    task: str,
-    seed: int,
-    spread: Spread,
-    asked: Ask,
+    panel: Panel, reference: str, candidate: str, seed: int, seen: Seen, asked: Ask
 ) -> Teller:
-    """Answer by studies drawn from the run's own items; `scores` keeps what was scored before."""
-    from quantrial.commands.derived import score_run
+    """Answer by studies drawn from the run's own items."""
+    from quantrial.design.forecast import Spread
     from quantrial.design.simulation import Drawn, Pilot
 
-    if not scores:
-        scores |= score_run(run)
-    panel = scores[task].panel
-    pair = (contrast["reference"], contrast["candidate"])
-    mask, arms, e = panel.locate(pair, panel.endpoints[0].name)
+    mask, arms, e = panel.locate((reference, candidate), panel.endpoints[0].name)
     top, bottom = panel.scores(mask, arms, e)
     support = 1.0 if panel.endpoints[0].type == "mean" else None
-    return Drawn(Pilot(top, bottom, support, seed), spread, asked)
+    assert isinstance(seen.assumed, Spread)
+    return Drawn(Pilot(top, bottom, support, seed), seen.assumed, asked)
+
+
+def _is_clustered(contrast: Mapping[str, Any]) -> bool:
+    """Whether a run asked about random clusters; it is refused over them alone."""
+    return contrast["ci_method"] == "refused" or "cluster" in contrast["ci_method"]
 
 
 def _candidates(summary: Mapping[str, Any], chosen: str | None) -> Sequence[str]:
@@ -321,41 +232,31 @@ def _contrasts(
 
 def _observed(
     part: Mapping[str, Any], contrast: Mapping[str, Any], difference: float | None
-) -> tuple[Rates | Spread | None, tuple[str, ...]]:
-    """Return what a run observed of a contrast, and notes on how far to trust it.
+) -> Seen | str:
+    """Return what a run observed of a contrast of independent items; a reason where nothing.
 
     Flips tell everything of a proportion, whose arms have a Wilson interval; of other scores the
-    spread is taken. None, with the reason, where there is nothing to plan from.
+    spread is taken.
     """
     from quantrial.design.forecast import Rates, Spread
 
     arms = part["endpoints"][part["primary"]]["arms"]
-    notes = []
-    clustered = "cluster" in contrast["ci_method"]
-    if contrast["ci_method"] == "refused":
-        return None, ("its clusters are too few to know how much they differ; at least 5",)
-    if clustered:
-        notes.append(
-            "the run's items come in clusters: the spread holds their observed design effect, and "
-            "more items are those of more clusters like these"
-        )
-    if clustered or arms[contrast["candidate"]]["method"] != "wilson":
+    if arms[contrast["candidate"]]["method"] != "wilson":
         sd, estimate = contrast["sd_paired"], contrast["estimate"]
         if sd is None or estimate is None or not sd > 0.0:
-            return None, ("the scores do not differ, so their spread is not known; state --sd",)
-        return Spread(
-            sd, estimate if difference is None else _checked_difference(difference)
-        ), tuple(notes)
+            return "the scores do not differ, so their spread is not known; state --sd"
+        if difference is not None:
+            return Seen("spread", Spread(sd, checked_difference(difference)))
+        return Seen("scores", Spread(sd, estimate))
     pair = (contrast["reference"], contrast["candidate"])
     flips = next(f for f in part["flips"] if (f["reference"], f["candidate"]) == pair)
     harmful, beneficial, n = (int(flips[key]) for key in ("harmful", "beneficial", "n"))
     if n == 0:
-        return None, ("no item was answered by both",)
+        return "no item was answered by both"
     rates = Rates(harmful / n, beneficial / n)
-    notes.append(_trust(harmful + beneficial, n))
     if difference is not None:
-        rates = _split(rates.harmful + rates.beneficial, _checked_difference(difference))
-    return rates, tuple(notes)
+        rates = split(rates.harmful + rates.beneficial, checked_difference(difference))
+    return Seen("flips", rates, (_trust(harmful + beneficial, n),))
 
 
 def _trust(changed: int, n: int) -> str:

@@ -2,7 +2,8 @@
 
 Of paired right-or-wrong answers everything is enumerated while that is possible; of other scores
 studies are drawn from an earlier run, where there is one (`simulation`); else, and of very many
-items, the normal approximation is given. Each figure says which it is.
+items, the normal approximation is given; over clusters, the noncentral t (`clustered`). Each
+figure says which it is.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ from quantrial.stats import (
     least_items,
 )
 
-Method = Literal["exact", "simulation", "normal-approximation"]
+Method = Literal["exact", "simulation", "normal-approximation", "noncentral-t"]
 
 QUESTIONS: tuple[Question, ...] = get_args(Question)
 APPROXIMATE: Method = "normal-approximation"
 CURVE_POINTS = 33
 _STEPS = 16  # halvings of the discordance: finer than a difference anyone plans for
+_ROUNDING = 1e-9
 _WIDEST = 1000  # a curve over more than three decades shows nothing
 
 
@@ -64,8 +66,33 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
+class Clusters:
+    """Random clusters that items come in.
+
+    `size` is the mean number of items in one, `icc` the intraclass correlation of paired
+    differences within one. `typical` is the size of the cluster of a typical item, which is
+    larger than `size` where clusters are unequal.
+    """
+
+    size: float
+    icc: float
+    typical: float
+
+    @property
+    def effect(self) -> float:
+        """How many items are as good as one independent item would be (the design effect)."""
+        return 1.0 + max(0.0, self.typical - 1.0) * self.icc
+
+    def holding(self, items: int | None) -> int | None:
+        """Count the clusters that so many items, counted for whole clusters, come in."""
+        return None if items is None else math.floor(items / self.size + _ROUNDING)
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """One question: the chance of a yes with the asked n, and the items for the asked power.
+
+    Over clusters, whole ones are counted, and `items` are theirs.
 
     `power` is None where no n was asked for; `items` where no number of items would do. Their
     methods are None with them. The power to find a difference of 0 is the rate of false alarms.
@@ -76,6 +103,7 @@ class Answer:
     power_method: str | None
     items: int | None
     items_method: str | None
+    clusters: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +123,8 @@ class Forecast:
     `detectable` is the smallest true difference that n items find with the asked power, either
     way, at the assumed discordance or spread; None without n, or where even flips that all go one
     way are too few. `least_items` is how many it takes to show equivalence even if no answer
-    changes; None where that is not known (other scores than right or wrong).
+    changes; None where that is not known (other scores than right or wrong). `clusters` is what the
+    items come in; None where they are taken as independent.
     """
 
     assumed: Rates | Spread
@@ -107,6 +136,7 @@ class Forecast:
     detectable_method: str | None
     least_items: int | None
     curve: tuple[CurvePoint, ...]
+    clusters: Clusters | None = None
 
 
 def forecast(assumed: Rates | Spread, asked: Ask, teller: Teller | None = None) -> Forecast:
@@ -142,6 +172,7 @@ def forecast(assumed: Rates | Spread, asked: Ask, teller: Teller | None = None) 
         ),
         least_items=teller.least_items,
         curve=_curve(teller, answers, asked.n),
+        clusters=teller.clusters,
     )
 
 
@@ -151,6 +182,7 @@ class Teller(Protocol):
     difference: float
     sd: float
     least_items: int | None
+    clusters: Clusters | None  # that its items come in
 
     def at(self, question: Question, n: int) -> tuple[float, str]:
         """Give the power of n items, and the method that found it."""
@@ -171,6 +203,8 @@ class Teller(Protocol):
 
 class Flips:
     """Answers from rates of flips: by enumeration, beyond a million outcomes by approximation."""
+
+    clusters: Clusters | None = None
 
     def __init__(self, rates: Rates, asked: Ask):
         self.rates, self.asked = rates, asked
@@ -215,6 +249,7 @@ class Spreads:
     """Answers from the spread of a paired difference: normal approximations all."""
 
     least_items: int | None = None
+    clusters: Clusters | None = None
 
     def __init__(self, spread: Spread, asked: Ask):
         self.asked = asked
@@ -310,6 +345,7 @@ def _answer(teller: Teller, question: Question, n: int | None) -> Answer:
         power_method=method,
         items=items,
         items_method=None if items is None else teller.at(question, items)[1],
+        clusters=None if teller.clusters is None else teller.clusters.holding(items),
     )
 
 

@@ -33,7 +33,8 @@ class Prospect:
     `power_equivalent` are the chances that the task's own items show it. `method` is `exact` where
     every outcome was enumerated, else `normal-approximation`; `items_method` that of the items.
     Over random clusters it is `noncentral-t`, and `icc` the correlation of differences within them
-    that is assumed.
+    that is assumed; `clusters_for_margin` is how many clusters of the task's mean size hold
+    `items_for_margin`.
     """
 
     discordance: float
@@ -44,6 +45,7 @@ class Prospect:
     method: str
     items_method: str
     icc: float | None = None
+    clusters_for_margin: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,7 +186,14 @@ def _task_plan(study: Study, prepared: Prepared, name: str) -> TaskPlan:
         prospects=(
             prospects(len(items), margin, alpha=study.alpha, proportion=proportion)
             if groups is None
-            else cluster_prospects(len(items), groups, margin, alpha=study.alpha)
+            else cluster_prospects(
+                len(items),
+                groups,
+                margin,
+                alpha=study.alpha,
+                proportion=proportion,
+                icc=spec.icc,
+            )
         ),
         duplicates=len(prepared.provenance[name]["duplicates"]),
         least_items=least_for_margin(margin, alpha=study.alpha, proportion=proportion),

@@ -9,6 +9,7 @@ columns are given, the first is the reference.
 - `linearised`: the same of ratios and means (micro-F1, macro-F1), with strata or clusters
 - `permutation`: the sign-flip test of two ratios or means
 - `clusters`: cluster-robust variance (CR2, Satterthwaite); CR1, wild bootstrap for comparison
+- `intraclass`: how alike values of one cluster are
 - `resampling`: the paired bootstrap of ratios of sums, as published studies use it
 - `bca`, `jackknife`: intervals of a difference of two ratios, for comparison
 - `multiplicity`: Holm, Hochberg, fixed sequence, "on every task", "on some task"
@@ -30,6 +31,8 @@ from quantrial.stats.cluster_power import (
     clusters_for_score,
     clusters_for_spread,
     detectable_over_clusters,
+    in_clusters,
+    score_power_over_clusters,
 )
 from quantrial.stats.clusters import (
     ClusterMethod,
@@ -45,6 +48,7 @@ from quantrial.stats.homogeneity import (
     stuart_maxwell,
     stuart_maxwell_clusters,
 )
+from quantrial.stats.intraclass import intraclass
 from quantrial.stats.jackknife import jackknife_ratios
 from quantrial.stats.linearised import score_ratios
 from quantrial.stats.missing import WorstCase, worst_case
@@ -120,8 +124,10 @@ __all__ = [
     "hochberg",
     "holm",
     "holm_intervals",
+    "in_clusters",
     "interaction",
     "intersection_union",
+    "intraclass",
     "items_for_difference",
     "items_for_equivalence",
     "items_for_flips",
@@ -136,6 +142,7 @@ __all__ = [
     "ratio_between",
     "score_flips",
     "score_power",
+    "score_power_over_clusters",
     "score_ratios",
     "shrunken",
     "shrunken_ratios",

@@ -1,13 +1,23 @@
 """Clusters that the tests over clusters need, if the truth is as seen in a sample of them."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import get_args
 
+from numpy.typing import ArrayLike
+
 from quantrial.errors import StatisticsError
-from quantrial.stats._checks import checked_alpha, checked_level, checked_margin
+from quantrial.stats._checks import (
+    checked_alpha,
+    checked_float,
+    checked_level,
+    checked_margin,
+    checked_vector,
+)
 from quantrial.stats._normal import special
-from quantrial.stats.clusters import FEWEST_CLUSTERS
+from quantrial.stats._null_variance import Null
+from quantrial.stats.clusters import FEWEST_CLUSTERS, freedom_of_sizes
 from quantrial.stats.flip_power import Question
 from quantrial.stats.score import PairedScore
 from quantrial.stats.spread_power import smallest_count
@@ -50,50 +60,140 @@ def clusters_for_score(
         .. [1] Donner, A., Klar, N. (1996). Statistical considerations in the design and analysis
            of community intervention trials. Journal of Clinical Epidemiology 49, 435-439.
     """
-    if score.clusters is None:
-        raise StatisticsError("the score knows no clusters; plan items with items_for_score")
-    if question not in get_args(Question):
-        choices = ", ".join(get_args(Question))
-        raise StatisticsError(f"question is {question!r}; choose one of {choices}")
     target = checked_level(power, "power")
+    chance = _chance(score, margin, question, alpha)
+    true = score.estimate
     if question == "difference":
-        chance = _difference(score, checked_level(alpha, "alpha"))
-    elif margin is None:
-        raise StatisticsError(f"the question {question!r} needs a margin, and none was given")
+        possible = true != 0.0
     else:
-        chance = _at_margin(score, checked_margin(margin), question, checked_alpha(alpha))
-    if chance is None:
+        bound = math.nan if margin is None else margin
+        possible = abs(true) < bound if question == "equivalent" else true > -bound
+    if chance is None or not possible:
         return None
     return smallest_count(lambda groups: groups >= FEWEST_CLUSTERS and chance(groups) >= target)
 
 
-Chance = Callable[[int], float]
+def score_power_over_clusters(
+    score: PairedScore,
+    clusters: float,
+    margin: float | None = None,
+    *,
+    question: Question,
+    alpha: float = 0.05,
+) -> float:
+    """Approximate the power of a test over clusters, as `clusters_for_score` does.
+
+    Args:
+        score: the evidence of a sample in clusters (a pilot), candidate minus reference.
+        clusters: how many of these a study has; below 5 nothing is claimed over them.
+        margin: the largest difference that still counts as the same, above 0; not asked of a
+            difference.
+        question: `difference` (two-sided at alpha), `non_inferior` or `equivalent` (one-sided).
+        alpha: level of the test.
+
+    Returns:
+        The chance of a yes, 0 below 5 clusters. NaN where the sample carries no test.
+
+    Raises:
+        StatisticsError: as for `clusters_for_score`.
+
+    Reference as for `clusters_for_score`.
+    """
+    chance = _chance(score, margin, question, alpha)
+    if chance is None:
+        return math.nan
+    return 0.0 if clusters < FEWEST_CLUSTERS else min(1.0, max(0.0, chance(clusters)))
+
+
+def in_clusters(score: PairedScore, icc: float, sizes: ArrayLike) -> PairedScore:
+    """Say what the evidence of items taken as independent would be of items in such clusters.
+
+    To plan a study over clusters from a sample without them, or at another intraclass correlation
+    than a sample happened to have.
+
+    Args:
+        score: the evidence of items taken as independent.
+        icc: intraclass correlation of the paired differences, 0 to below 1.
+        sizes: shape (clusters,), items of each, above 0; at least 2.
+
+    Returns:
+        The evidence of as many items as the clusters hold: the item-level variance times the
+        design effect 1 + (m - 1) icc, m the size of the cluster of a typical item [1]_, on the
+        degrees of freedom that `cluster_variance` has for such sizes.
+
+    Raises:
+        StatisticsError: for a score that has clusters already, a correlation out of range, sizes
+            of 0 or below, or fewer than 2.
+
+    References:
+        .. [1] Donner, A., Klar, N. (1996). Statistical considerations in the design and analysis
+           of community intervention trials. Journal of Clinical Epidemiology 49, 435-439.
+    """
+    rho = checked_float(icc, "icc")
+    if not 0.0 <= rho < 1.0:
+        raise StatisticsError(f"icc is {icc!r}; a correlation from 0 to below 1 is needed")
+    if score.clusters is not None:
+        raise StatisticsError("the score is over clusters already; give one without them")
+    held = checked_vector(sizes, "sizes")
+    if held.size < _LEAST or not (held > 0.0).all():
+        raise StatisticsError(
+            f"{held.size} size(s) of clusters were given, the least "
+            f"{held.min(initial=math.inf):g}; at least 2 are needed, all above 0"
+        )
+    items = float(held.sum())
+    effect = 1.0 + max(0.0, float((held**2).sum()) / items - 1.0) * rho
+    known, scale = score._null, score.n / items
+
+    def null(mean: float) -> Null:
+        return Null(effect * scale * known(mean).variance if known else math.nan)
+
+    return dataclasses.replace(
+        score,
+        n=round(items),
+        clusters=held.size,
+        df=freedom_of_sizes(held),
+        method="score-clusters",
+        _null=None if known is None else null,
+        _correction=score._correction * scale,
+    )
+
+
+Chance = Callable[[float], float]
 
 _LEAST = 2  # clusters that have a spread
 _HALVINGS = 30
 
 
-def _difference(score: PairedScore, alpha: float) -> Chance | None:
-    if score._null is None or score.estimate == 0.0:
-        return None
-    tail = _tail(score, 0.0)
-    return lambda groups: tail(groups, abs(score.estimate), alpha / 2.0)
-
-
-def _at_margin(score: PairedScore, bound: float, question: Question, alpha: float) -> Chance | None:
+def _chance(
+    score: PairedScore, margin: float | None, question: Question, alpha: float
+) -> Chance | None:
+    """Return the chance of a yes by the number of clusters; None where there is no test."""
+    if score.clusters is None:
+        raise StatisticsError("the score knows no clusters; plan items with items_for_score")
+    if question not in get_args(Question):
+        choices = ", ".join(get_args(Question))
+        raise StatisticsError(f"question is {question!r}; choose one of {choices}")
     true = score.estimate
-    inside = abs(true) < bound if question == "equivalent" else true > -bound
-    if score._null is None or not inside:
+    if question == "difference":
+        level = checked_level(alpha, "alpha") / 2.0
+        at_zero = _tail(score, 0.0)
+        if score._null is None:
+            return None
+        return lambda groups: at_zero(groups, true, level) + at_zero(groups, -true, level)
+    if margin is None:
+        raise StatisticsError(f"the question {question!r} needs a margin, and none was given")
+    bound, level = checked_margin(margin), checked_alpha(alpha)
+    if score._null is None:
         return None
     below, above = _tail(score, -bound), _tail(score, bound)
     if question == "non_inferior":
-        return lambda groups: below(groups, bound + true, alpha)
+        return lambda groups: below(groups, bound + true, level)
     return lambda groups: (
-        below(groups, bound + true, alpha) + above(groups, bound - true, alpha) - 1.0
+        below(groups, bound + true, level) + above(groups, bound - true, level) - 1.0
     )
 
 
-def _tail(score: PairedScore, null: float) -> Callable[[int, float, float], float]:
+def _tail(score: PairedScore, null: float) -> Callable[[float, float, float], float]:
     """Return the chance that so many clusters reject `null`, which lies so far from the truth."""
     known, groups = score._null, score.clusters
     if known is None or groups is None:
@@ -103,7 +203,7 @@ def _tail(score: PairedScore, null: float) -> Callable[[int, float, float], floa
     correction, freedom = score._correction * groups, score.df / (groups - 1)
     functions = special()
 
-    def chance(more: int, distance: float, level: float) -> float:
+    def chance(more: float, distance: float, level: float) -> float:
         df = freedom * (more - 1)
         reach = math.sqrt(more) * (distance - correction / more)
         critical = float(functions.stdtrit(df, 1.0 - level)) * tested
@@ -117,7 +217,7 @@ def _tail(score: PairedScore, null: float) -> Callable[[int, float, float], floa
 def cluster_power(
     sd: float,
     difference: float,
-    clusters: int,
+    clusters: float,
     margin: float | None = None,
     *,
     question: Question,
@@ -210,7 +310,7 @@ def clusters_for_spread(
 
 
 def detectable_over_clusters(
-    sd: float, clusters: int, *, power: float = 0.8, alpha: float = 0.05
+    sd: float, clusters: float, *, power: float = 0.8, alpha: float = 0.05
 ) -> float:
     """Find the true difference that a two-sided test over clusters finds with this power.
 

@@ -101,12 +101,7 @@ def cluster_variance(
         # a cluster of n_g items pulls the mean towards itself by n_g / n; CR2 undoes that
         relief = 1.0 / (1.0 - sizes / n)
         variance = float((totals**2 * relief).sum()) / n**2
-        # the Gram matrix of the clusters' contributions under independence is
-        # sizes on the diagonal, -sqrt(relief_g relief_h) n_g n_h / n off it, all over n^2
-        pull = relief * sizes**2
-        squared_trace = float(sizes.sum()) ** 2
-        cross = (float(pull.sum()) ** 2 - float((pull**2).sum())) / n**2
-        df = squared_trace / (float((sizes**2).sum()) + cross)
+        df = freedom_of_sizes(sizes)
     return ClusterVariance(
         mean=mean,
         variance=variance,
@@ -116,6 +111,17 @@ def cluster_variance(
         clusters=sizes.size,
         method=name,
     )
+
+
+def freedom_of_sizes(sizes: Floats) -> float:
+    """Return the Satterthwaite degrees of freedom of CR2 for clusters of these sizes."""
+    n = float(sizes.sum())
+    # the Gram matrix of the clusters' contributions under independence is
+    # sizes on the diagonal, -sqrt(relief_g relief_h) n_g n_h / n off it, all over n^2; relief as
+    # in `cluster_variance`
+    pull = sizes**2 / (1.0 - sizes / n)
+    cross = (float(pull.sum()) ** 2 - float((pull**2).sum())) / n**2
+    return n**2 / (float((sizes**2).sum()) + cross)
 
 
 def wild_clusters(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -25,6 +25,9 @@ class _TaskBase(Part):
     cluster: str | None = None
     """Metadata key of the random groups that items came from; what is said holds for groups like
     these: `calibrated` claims nothing below five of them, `classic` resamples whole groups."""
+    icc: float | None = Field(default=None, ge=0, lt=1)
+    """How alike differences of one cluster are (their intraclass correlation), as `plan` takes it,
+    which by default shows 0, .02 and .1. `quantrial power --from RUN` tells that of a run."""
     margin: Loss | None = None
     """The largest loss that still counts as practically the same; the study's by default."""
     margins: dict[str, Loss] = Field(default_factory=dict)
@@ -41,6 +44,15 @@ class _TaskBase(Part):
     def _of_known_endpoints(cls, margins: dict[str, float]) -> dict[str, float]:
         check_margins(get_args(cls.model_fields["kind"].annotation)[0], margins)
         return margins
+
+    @model_validator(mode="after")
+    def _icc_of_clusters(self) -> Self:
+        if self.icc is not None and self.cluster is None:
+            raise ValueError(
+                "icc says how alike items of one cluster are, and no cluster is named: set "
+                "`cluster` too, or leave icc out"
+            )
+        return self
 
 
 class ChoiceTask(_TaskBase):
