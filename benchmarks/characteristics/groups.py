@@ -110,8 +110,11 @@ def draw_arm(cell: Cell, rng: np.random.Generator) -> tuple[Array, Array, NDArra
 
 
 def one_arm(cell: Cell) -> Measured:
-    """Coverage of one arm's micro-F1 over clusters, as the summary gives it."""
-    rng, covered = cell.rng(), []
+    """Coverage of one arm's micro-F1 over clusters, as the summary gives it.
+
+    An interval that does not exist covers nothing; how often that happens stands beside.
+    """
+    rng, covered, nowhere = cell.rng(), [], []
     for _ in range(cell.replications):
         top, bottom, labels, f1 = draw_arm(cell, rng)
         nothing, one = np.zeros_like(top), np.ones_like(top)
@@ -120,7 +123,13 @@ def one_arm(cell: Cell) -> Measured:
         )
         interval = score.interval()
         covered.append(interval.low <= f1 <= interval.high)
-    return Measured({"cluster one arm F1 coverage": float(np.mean(covered))})
+        nowhere.append(math.isnan(interval.low))
+    return Measured(
+        {
+            "cluster one arm F1 coverage": float(np.mean(covered)),
+            "cluster one arm F1 without an interval": float(np.mean(nowhere)),
+        }
+    )
 
 
 def clusters(cell: Cell) -> Measured:

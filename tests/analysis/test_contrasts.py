@@ -350,13 +350,38 @@ def test_strata_are_over_clusters_where_both_are_named() -> None:
     assert by_genre["g0"]["ci_method"] == "score-clusters"
     assert by_genre["g0"]["verdict"] == "inconclusive"  # two books of ten; 20 items of 100 would do
     assert by_genre["rare"]["ci_method"] == "refused"  # four books
-    assert found["heterogeneity"][0]["method"] == "refused"
-    assert found["heterogeneity"][0]["p_value"] is None
+    # twenty books of two genres, of which one loses two whole books: it may be the books
+    assert found["heterogeneity"][0]["method"] == "interaction-clusters"
+    assert found["heterogeneity"][0]["p_value"] > 0.1
     assert set(found["heterogeneity"][0]["shrunken"].values()) == {None}
     said_ = " ".join(found["warnings"])
     assert "strata beside clusters (book)" in said_
-    assert "no test of whether strata differ" in said_
+    assert "1 of 3 strata are left out: their items came in fewer than 5 clusters" in said_
     assert "4 cluster(s) were given" in said_
+
+
+def test_whether_strata_differ_is_asked_over_clusters_and_not_of_fewer_than_five() -> None:
+    def asked(books: int) -> tuple[dict[str, Any], str]:
+        items = quiz(
+            books * 20,
+            book=[f"b{i % books}" for i in range(books * 20)],
+            genre=[f"g{i // books % 2}" for i in range(books * 20)],
+        )
+        lost = {i for i in range(books * 20) if i // books % 2 == 0 and i % 3 == 0}
+        outputs = {
+            "ref": right_on(items, range(books * 20)),
+            "new": right_on(items, set(range(books * 20)) - lost),
+        }
+        study = make_study(tasks={"quiz": QUIZ | {"cluster": "book", "stratify": "genre"}})
+        found = calibrated_summary(study, {"quiz": (items, outputs)})["quiz"]
+        return found["heterogeneity"][0], " ".join(found["warnings"])
+
+    # a third of one genre is lost and nothing of the other, in every book
+    test, _ = asked(16)
+    assert test["p_value"] < 0.001
+    few, said_ = asked(4)
+    assert (few["p_value"], few["method"]) == (None, "refused")
+    assert "whether strata differ is not tested" in said_
 
 
 def test_failure_modes_of_choice_are_tested() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quantrial.errors import InsufficientDataError, StatisticsWarning
-from quantrial.stats import interaction, shrunken_ratios
+from quantrial.stats import cluster_interaction, interaction, shrunken_ratios
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,28 +40,23 @@ def heterogeneity(
 
     Returns:
         `reference`, `candidate`, `p_value`, `method`, `n`, and `shrunken`: a difference by stratum,
-        None where a stratum has none to speak of. Over clusters the test is refused and nothing is
-        shrunken, with a warning: both take items as independent, and would find strata that
-        differ where only clusters do.
+        None where a stratum has none to speak of. Over clusters the test is one of its own, refused
+        with a warning below five of them; and nothing is shrunken, which would take what clusters
+        share for what strata are.
     """
     reference, candidate, endpoint = contrast
     mask, arms, e = panel.locate((reference, candidate), endpoint)
+    top, bottom = panel.scores(mask, arms, e)
     if panel.clusters is not None:
-        warnings.warn(
-            "no test of whether strata differ: it takes items as independent, and these come in "
-            "clusters",
-            StatisticsWarning,
-            stacklevel=2,
-        )
+        p, method = _over_clusters(top, bottom, values[mask], panel.clusters[mask])
         return {
             "reference": reference,
             "candidate": candidate,
-            "p_value": math.nan,
-            "method": "refused",
+            "p_value": p,
+            "method": method,
             "n": int(mask.sum()),
             "shrunken": dict.fromkeys(sorted(set(values[mask].tolist()))),
         }
-    top, bottom = panel.scores(mask, arms, e)
     label = hashlib.sha256("\0".join(contrast).encode()).digest()[:8]
     test = interaction(
         top,
@@ -78,6 +73,22 @@ def heterogeneity(
         "n": test.n,
         "shrunken": _shrunken(top, bottom, values[mask]),
     }
+
+
+def _over_clusters(
+    top: NDArray[np.float64],
+    bottom: NDArray[np.float64],
+    values: NDArray[np.str_],
+    clusters: NDArray[np.str_],
+) -> tuple[float, str]:
+    try:
+        test = cluster_interaction(top, bottom, values, clusters)
+    except InsufficientDataError as exc:
+        warnings.warn(
+            f"{exc}; whether strata differ is not tested", StatisticsWarning, stacklevel=3
+        )
+        return math.nan, "refused"
+    return test.p_value, test.method
 
 
 def _shrunken(

@@ -15,6 +15,7 @@ columns are given, the first is the reference.
 - `multiplicity`: Holm, Hochberg, fixed sequence, "on every task", "on some task"
 - `simultaneous`: intervals that match Holm's decisions
 - `heterogeneity`: is the difference the same in all strata? one test
+- `cluster_heterogeneity`: the same where items come in random clusters
 - `homogeneity`: is each category answered equally often? (Stuart and Maxwell), over clusters too
 - `shrinkage`: differences of strata, pulled towards their mean
 - `pace`: how a machine drifted while several arms worked on it in turn
@@ -26,6 +27,7 @@ columns are given, the first is the reference.
 """
 
 from quantrial.stats.bca import bca_ratios
+from quantrial.stats.cluster_heterogeneity import cluster_interaction
 from quantrial.stats.cluster_power import (
     cluster_power,
     clusters_for_score,
@@ -111,6 +113,7 @@ __all__ = [
     "block_paces",
     "bootstrap_ratios",
     "clopper_pearson",
+    "cluster_interaction",
     "cluster_power",
     "cluster_variance",
     "clusters_for_score",

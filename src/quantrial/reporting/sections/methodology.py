@@ -81,6 +81,11 @@ _DESCRIBED = {
         "Whether a difference varies over strata: strata are exchanged between items.",
         _SIGN_FLIP,
     ),
+    "interaction-clusters": (
+        "Whether a difference varies over strata, over clusters: their jackknife variance, never "
+        "below the item-level one, and Hotelling's T-squared with few-cluster degrees of freedom.",
+        _CR2,
+    ),
     "stuart-maxwell": ("Whether letters are preferred otherwise.", _STUART),
     "stuart-maxwell-clusters": (
         "Whether letters are preferred otherwise; the arms' labels are swapped within clusters.",
