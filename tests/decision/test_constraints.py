@@ -140,6 +140,37 @@ def test_tolerated_loss_takes_the_place_of_the_margin() -> None:
     assert constrained(open_, tolerate=0.03)["pick"] == "q4_K_M"
 
 
+def test_a_tolerated_loss_is_held_against_the_choice_among_candidates_by_hand() -> None:
+    # -6.2 pp, 90 % from -8.5: an error of 2.3 / 1.6449 = 1.398 pp; 8.6 is 2.4 / 1.398 = 1.716
+    # errors away, p = .0431; of two candidates .086
+    found = constrained(tolerate=0.086)
+    assert found["pick"] == "q4_K_M"
+    assert found["text"].endswith(
+        " Allowing for the choice among 2 candidates that is not shown (p about .086)."
+    )
+    assert "Allowing" not in constrained(tolerate=0.095)["text"]  # 2.36 errors: p = .009
+    rough = ("worse", {"test_approximate": True})
+    told = two_tasks({"q8_0": "equivalent", "q4_K_M": "equivalent"}, {"q4_K_M": rough})
+    assert constrained(told, tolerate=0.095)["text"].endswith(
+        "On extraction the claim is approximate: it rests on few changes or clusters."
+    )
+
+
+def test_evidence_of_a_tolerated_loss_names_no_p_of_another_question() -> None:
+    found = constrained(
+        two_tasks(
+            {"q8_0": "equivalent", "q4_K_M": "inconclusive"},
+            {"q8_0": "equivalent", "q4_K_M": "equivalent"},
+        ),
+        tolerate=0.03,
+    )
+    assert found["pick"] == "q4_K_M"
+    assert found["evidence"][0] == (
+        "reasoning, accuracy: −0.4 pp, 90 % interval −2.6 to +1.8 pp, difference p = 1 adjusted: "
+        "inconclusive at the margin of 1 pp [mmlu.accuracy.q4_K_M.vs.fp16]"
+    )
+
+
 def test_a_stricter_tolerance_than_the_margin() -> None:
     # equivalent within 1 pp, and 0.6 pp are not ruled out
     assert constrained(tolerate=0.005)["pick"] == "fp16"

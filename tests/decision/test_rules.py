@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from decision.fabricated import ARMS, OPEN, entries, make_arm, make_summary, make_task
+from decision.fabricated import ARMS, OPEN, contrast, entries, make_arm, make_summary, make_task
 from quantrial.decision import DECISION_SCHEMA, Constraints, decide_from
 from quantrial.decision.pick import choose
 
@@ -482,18 +482,80 @@ def test_an_approximate_claim_about_f1_tells_what_the_bounded_score_shows() -> N
     assert entry["because"] == ["conll.micro_f1.q8_0.vs.fp16", "conll.macro_f1.q8_0.vs.fp16"]
 
 
-def test_caution_of_a_default_that_adjustment_would_take_away() -> None:
-    weak = ("equivalent", {"test_p_adjusted": 0.06})
-    decision = decide_from(one_task("equivalent", weak))
+def chosen_among(summary: dict[str, Any], **p_adjusted: float) -> dict[str, Any]:
+    kept = {arm: {"p_value": p / 2, "p_adjusted": p} for arm, p in p_adjusted.items()}
+    said = [{"candidate": arm, "margin_kept_on_all": one} for arm, one in kept.items()]
+    return {**summary, "statements": said}
+
+
+def test_caution_of_a_default_that_the_choice_among_arms_would_take_away() -> None:
+    found = one_task("equivalent", "equivalent")
+    decision = decide_from(chosen_among(found, q8_0=0.01, q4_K_M=0.06))
     assert decision["default"]["arm"] == "q4_K_M"
     (entry,) = decision["cautions"]
     assert entry["text"] == (
-        "That q4_K_M keeps the margin on reasoning is shown by a test of its own; adjusted for all "
-        "pairs of arms it is not (p = .060)."
+        "That q4_K_M keeps the margin is shown by a test of its own; allowing for the choice among "
+        "2 candidates it is not (p = .060). More items, or fewer candidates, settle it."
     )
     assert entry["because"] == ["mmlu.accuracy.q4_K_M.vs.fp16"]
     # of an arm that is not recommended nothing needs to be taken back
-    assert decide_from(one_task(weak, "equivalent"))["cautions"] == []
+    assert decide_from(chosen_among(found, q8_0=0.06, q4_K_M=0.01))["cautions"] == []
+
+
+def test_caution_where_missing_answers_could_turn_the_verdict_of_the_default() -> None:
+    gone = {"n": 500, "missing_reference": 0, "missing_candidate": 40}
+    held = ("equivalent", {"worst_case": {"bound": -0.08, **gone}})
+    (entry,) = decide_from(one_task("equivalent", held))["cautions"]
+    assert entry["text"] == (
+        "q4_K_M keeps the margin on reasoning among the items that both arms answered. 40 answers "
+        "of its own are missing: with every missing one held against it the loss would be 8.0 pp."
+    )
+    # a bound within the margin turns nothing; nor does that of an arm which is not shipped
+    for small in (-0.009, None):
+        fine = ("equivalent", {"worst_case": {"bound": small, **gone}})
+        assert decide_from(one_task(held, fine))["cautions"] == []
+
+
+def test_the_default_tells_its_own_failure_modes() -> None:
+    told = two_tasks(
+        {"q8_0": "equivalent", "q4_K_M": "worse"},
+        {"q8_0": "equivalent", "q4_K_M": "worse"},
+        parse_rate={"q8_0": "worse", "q4_K_M": "worse"},
+    )
+    default = decide_from(told)["default"]
+    assert default["arm"] == "q8_0"
+    assert "On extraction, parse-rate falls by an estimated 6.2 pp: it breaks" in default["text"]
+    assert "conll.parse_rate.q8_0.vs.fp16" in default["because"]
+    assert [guard["endpoint"] for guard in default["guards"]] == ["parse_rate"]
+
+
+def test_a_failure_mode_that_was_not_declared_is_called_exploratory() -> None:
+    for declared, hint in ((False, " (exploratory: not declared beforehand)"), (True, "")):
+        one, test = contrast("mmlu", "not_empty", "q4_K_M", "worse")
+        failing = {**one, "endpoint": "not_empty", "declared": declared, "equivalence": test}
+        task = make_task("mmlu", {"q4_K_M": "worse"}, failure_contrasts=[failing])
+        (avoid,) = decide_from(make_summary({"mmlu": task}))["avoid_for"]
+        (pick,) = decide_from(make_summary({"mmlu": task}))["pick_when"][:1]
+        assert f"not-empty falls by an estimated 6.2 pp{hint}: it answers nothing" in pick["text"]
+        assert "mmlu.not_empty.q4_K_M.vs.fp16" in avoid["because"]
+
+
+def test_a_better_arm_whose_margin_is_kept_approximately_says_so() -> None:
+    shown = ("better", {"test_approximate": True})
+    decision = decide_from(one_task("equivalent", shown))
+    assert decision["default"]["arm"] == "q4_K_M"
+    (entry,) = decision["cautions"]
+    assert "is approximate: a loss of the margin would rest on fewer" in entry["text"]
+
+
+def test_a_claim_over_clusters_is_called_approximate() -> None:
+    shown = ("equivalent", {"test_approximate": True, "ci_method": "score-clusters"})
+    (entry,) = decide_from(one_task("equivalent", shown))["cautions"]
+    assert entry["text"] == (
+        "That q4_K_M keeps the margin on reasoning is approximate: it speaks for clusters like "
+        "these, whose chances of leaning one way are not known. More clusters, not more items, "
+        "make it surer."
+    )
 
 
 def test_a_margin_kept_by_few_changes_is_called_approximate() -> None:

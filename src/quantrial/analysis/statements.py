@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from quantrial.stats import intersection_union, worse_on_any
+from quantrial.stats import holm, intersection_union, worse_on_any
 
 if TYPE_CHECKING:
     from quantrial.study import Study
@@ -16,7 +16,8 @@ def statements(study: Study, tasks: Mapping[str, Any]) -> Iterator[dict[str, Any
     """Say two things over all tasks about each candidate, on the primary endpoints.
 
     `margin_kept_on_all`: a loss of the margin is ruled out on every task, tested by the largest of
-    their p-values; like the verdicts on the margin it is not adjusted for the number of candidates.
+    their p-values; like the verdicts on the margin `holds` is not adjusted for the number of
+    candidates, `p_adjusted` is (Holm; controls, which are never chosen, have none).
     `loss_on_any`: a loss, of whatever size, is there on at least one task. Its p is the smallest
     that a task's verdict on a loss rests on (two-sided, adjusted by Holm over the pairs of arms),
     times the number of tasks: over all candidates and tasks together it errs in at most alpha of
@@ -27,6 +28,7 @@ def statements(study: Study, tasks: Mapping[str, Any]) -> Iterator[dict[str, Any
         study: says the arms, the reference, the level.
         tasks: the summaries of the tasks, by name.
     """
+    found: dict[str, dict[str, Any]] = {}
     for candidate in study.arms:
         if candidate == study.reference:
             continue
@@ -40,13 +42,18 @@ def statements(study: Study, tasks: Mapping[str, Any]) -> Iterator[dict[str, Any
         if len(kept) < len(tasks):
             continue
         margin, loss = intersection_union(kept), worse_on_any(lost)
-        yield {
+        found[candidate] = {
             "candidate": candidate,
             "reference": study.reference,
             "tasks": len(kept),
             "margin_kept_on_all": {"p_value": margin, "holds": margin < study.alpha},
             "loss_on_any": {"p_value": loss, "holds": loss < study.alpha},
         }
+    chosen = [one for arm, one in found.items() if not study.arms[arm].control]
+    adjusted = holm([one["margin_kept_on_all"]["p_value"] for one in chosen]).tolist()
+    for one, p in zip(chosen, adjusted, strict=True):
+        one["margin_kept_on_all"]["p_adjusted"] = p
+    yield from found.values()
 
 
 def _p_of_a_loss(estimate: float, p_adjusted: float) -> float:

@@ -10,9 +10,9 @@ from quantrial.assay import at_floor
 from quantrial.decision.disagreements import SETS, recorded, why
 from quantrial.decision.noise import noise, uneven_faults
 from quantrial.decision.speed import disturbances
-from quantrial.decision.trial import Trial
+from quantrial.decision.trial import Trial, keeps_margin
 from quantrial.decision.twins import cautions_of_twins
-from quantrial.decision.words import Document, carrying_p, counted, entry, listed, p_value
+from quantrial.decision.words import Document, counted, entry, listed, p_value, size
 
 
 def cautions(trial: Trial, default: Document, cited: Collection[str] = ()) -> list[dict[str, Any]]:
@@ -26,7 +26,8 @@ def cautions(trial: Trial, default: Document, cited: Collection[str] = ()) -> li
         *noise(trial),
         *_cautions(trial),
         *uneven_faults(trial),
-        *_unadjusted(trial, default),
+        *_chosen(trial, default),
+        *_unanswered(trial, default),
         *_approximate(trial),
         *_disagreements(trial, cited),
         *_disturbed(trial),
@@ -148,29 +149,55 @@ def _disagreements(trial: Trial, cited: Collection[str]) -> Iterator[dict[str, A
             yield entry(text, [trial.findings[one["id"]]], task=task)
 
 
-def _unadjusted(trial: Trial, default: Document) -> Iterator[dict[str, Any]]:
-    """Warn where the default rests on a test that would not survive adjustment."""
-    alpha = trial.summary["alpha"]
+def _chosen(trial: Trial, default: Document) -> Iterator[dict[str, Any]]:
+    """Warn where the default would not be shown to keep the margin, were the choice allowed for.
+
+    The cheapest of several arms that each passed a test of its own passes by luck more often than
+    any one of them.
+    """
+    arm, p = default["arm"], trial.chosen_p(default["arm"])
+    if arm != trial.reference and p is not None and p >= trial.summary["alpha"]:
+        among = counted(len(trial.candidates), "candidate")
+        text = (
+            f"That {arm} keeps the margin is shown by a test of its own; allowing for the choice "
+            f"among {among} it is not (p = {p_value(p)}). More items, or fewer candidates, settle "
+            "it."
+        )
+        yield entry(text, [trial.primary(task, arm) for task in trial.tasks])
+
+
+def _unanswered(trial: Trial, default: Document) -> Iterator[dict[str, Any]]:
+    """Warn where answers that are missing could turn the default's verdict."""
     for task in trial.tasks if default["arm"] != trial.reference else ():
         finding = trial.primary(task, default["arm"])
-        p = carrying_p(finding) if finding else None
-        if finding and p is not None and p >= alpha:
+        worst = (finding or {}).get("worst_case")
+        bound = worst["bound"] if worst else None
+        if finding and worst and bound is not None and bound <= -finding["margin"]:
+            gone = counted(worst["missing_candidate"], "answer")
             text = (
-                f"That {default['arm']} keeps the margin on {trial.named(task)} is shown by a test "
-                f"of its own; adjusted for all pairs of arms it is not (p = {p_value(p)})."
+                f"{default['arm']} keeps the margin on {trial.named(task)} among the items that "
+                f"both arms answered. {gone} of its own are missing: with every missing one held "
+                f"against it the loss would be {size(bound)}."
             )
             yield entry(text, [finding], task=task)
 
 
 def _approximate(trial: Trial) -> Iterator[dict[str, Any]]:
-    """Warn where a verdict about the margin rests on too few changes to be sure of its error."""
+    """Warn where the error rate of a claim about the margin is not known."""
     for task in trial.tasks:
         for arm in trial.candidates:
             finding = trial.primary(task, arm)
-            kept = finding is not None and finding["verdict"] in ("equivalent", "non_inferior")
-            if finding and kept and finding["approximate"] and arm not in trial.controls:
+            if finding and keeps_margin(finding) and finding["approximate"]:
+                said = f"That {arm} keeps the margin on {trial.named(task)} is approximate: "
+                if finding["over_clusters"]:
+                    text = (
+                        f"{said}it speaks for clusters like these, whose chances of leaning one "
+                        "way are not known. More clusters, not more items, make it surer."
+                    )
+                    yield entry(text, [finding], task=task)
+                    continue
                 text = (
-                    f"That {arm} keeps the margin on {trial.named(task)} is approximate: a loss of "
+                    f"{said}a loss of "
                     "the margin would rest on fewer than ten equal changes, so the chance of a "
                     "wrong claim may be above 6 %. More items settle it."
                 )

@@ -8,12 +8,16 @@ from typing import Any
 
 from quantrial.decision.constraints import Constraints
 from quantrial.decision.pick import choose, matter, tolerance
+from quantrial.decision.settle import p_of_less
 from quantrial.decision.trial import Trial
 from quantrial.decision.words import (
     Document,
     by_margin,
+    counted,
     evidence,
+    listed,
     margin,
+    p_value,
     points,
     ratio,
     seconds,
@@ -48,6 +52,7 @@ def constrained(
         else:
             kept = _kept(table, settings, tasks, trial, pick)
             text += f": {trial.saving(pick)}; shown to lose less than {kept}."
+            text += _reserved(trial, table, settings, tasks, pick)
     else:
         because = [one["because"] for one in breaks[other] if one["because"]]
         text = (
@@ -98,13 +103,39 @@ def _kept(table: Document, settings: Document, tasks: Sequence[str], trial: Tria
     return by_margin((bound(task), trial.named(task)) for task in tasks)
 
 
+def _reserved(
+    trial: Trial, table: Document, settings: Document, tasks: Sequence[str], arm: str
+) -> str:
+    """Say what takes from a claim about a loss other than the margin; empty where nothing does.
+
+    Its p at that loss follows from the interval by the normal approximation; the largest over the
+    tasks is adjusted for the number of candidates (Bonferroni).
+    """
+    held = {task: tolerance(table, settings, task) for task in tasks}
+    found = [(f, held[task]) for task in tasks if (f := trial.primary(task, arm))]
+    others = [(f, loss) for f, loss in found if loss is not None and loss != f["margin"]]
+    if not others:
+        return ""
+    said = ""
+    known = [p for f, loss in others if (p := p_of_less(f, loss)) is not None]
+    p = min(1.0, max(known, default=0.0) * len(trial.candidates))
+    if p >= trial.summary["alpha"]:
+        among = counted(len(trial.candidates), "candidate")
+        said = f" Allowing for the choice among {among} that is not shown (p about {p_value(p)})."
+    rough = [trial.named(f["task"]) for f, _ in others if f["approximate"]]
+    if rough:
+        said += (
+            f" On {listed(rough)} the claim is approximate: it rests on few changes or clusters."
+        )
+    return said
+
+
 def _evidence(trial: Trial, table: Document, settings: Document, finding: str) -> str:
     """Write a finding with the interval that the tolerance is held against, where there is one."""
     found = trial.findings[finding]
     if found["kind"] == "speed":
         return evidence(found)
-    stated = tolerance(table, settings, found["task"]) is not None
-    return evidence(found, one_sided=stated)
+    return evidence(found, tolerated=tolerance(table, settings, found["task"]))
 
 
 def _in_words(trial: Trial, table: Document, arm: str, broken: Document) -> dict[str, Any]:

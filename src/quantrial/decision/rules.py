@@ -103,13 +103,23 @@ def _default(trial: Trial) -> dict[str, Any]:
     known = [arm for arm in trial.cheaper if arm not in trial.twins]
     for arm in known if not blind else ():
         if trial.tasks and all(trial.holds(task, arm) for task in trial.tasks):
-            found = [f for task in trial.tasks if (f := trial.primary(task, arm))]
+            found: list[Document | None] = [trial.primary(task, arm) for task in trial.tasks]
             kept = by_margin(
                 (f["margin"], f"{trial.named(f['task'])} ({f['verdict'].replace('_', '-')})")
                 for f in found
+                if f
             )
-            text = f"Ship {arm}: {trial.saving(arm)}; shown to lose less than {kept}."
-            return entry(text, [*found, trial.pace(arm)], arm=arm, missing=[], conclusive=True)
+            guards = list(_guards(trial, arm))
+            text = " ".join(
+                [
+                    f"Ship {arm}: {trial.saving(arm)}; shown to lose less than {kept}.",
+                    *(guard["text"] for guard in guards),
+                ]
+            )
+            found += [trial.findings[guard["because"]] for guard in guards]
+            found.append(trial.pace(arm))
+            more = {"missing": [], "conclusive": True, "guards": guards}
+            return entry(text, found, arm=arm, **more)
     missing = [
         missing_on(trial, task, arm)
         for arm in known
@@ -201,11 +211,12 @@ def _guards(trial: Trial, arm: str) -> Iterator[dict[str, Any]]:
             if finding is not None and finding["verdict"] == "worse":
                 loss = size(finding["estimate"])
                 name = endpoint.replace("_", "-")
+                hint = "" if finding["declared"] else " (exploratory: not declared beforehand)"
                 yield {
                     "task": task,
                     "endpoint": endpoint,
                     "because": finding["id"],
-                    "text": f"On {trial.named(task)}, {name} falls by an estimated {loss}: "
+                    "text": f"On {trial.named(task)}, {name} falls by an estimated {loss}{hint}: "
                     f"{words[0].lower()}{words[1:]}",
                 }
 

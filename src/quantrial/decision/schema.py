@@ -49,15 +49,6 @@ class Missing(_Part):
     text: str
 
 
-class Default(Entry):
-    """What to ship where nothing is constrained."""
-
-    arm: str
-    missing: list[Missing]
-    conclusive: bool
-    """False where the trial could not have seen harm."""
-
-
 class Guard(_Part):
     """A failure mode of an arm, and what guards against it."""
 
@@ -65,6 +56,17 @@ class Guard(_Part):
     endpoint: str
     because: str
     text: str
+
+
+class Default(Entry):
+    """What to ship where nothing is constrained."""
+
+    arm: str
+    missing: list[Missing]
+    conclusive: bool
+    """False where the trial could not have seen harm."""
+    guards: list[Guard] = []
+    """Failure modes that are shown for the arm all the same."""
 
 
 class PickWhen(Entry):
@@ -322,7 +324,11 @@ class Finding(_Part):
     non_inferior: bool
     """Whether a loss of the margin is ruled out, whatever the verdict is."""
     approximate: bool = False
-    """Whether a claim about the margin rests on too few changes for its error rate to be known."""
+    """Whether the error rate of a claim about the margin is not known: few changes, or clusters."""
+    over_clusters: bool = False
+    """Whether items speak for random clusters like theirs, so that claims are approximate."""
+    declared: bool = True
+    """Whether the study asked for it beforehand; a failure mode that it did not is exploratory."""
     n: int
     verdict: Verdict
     also: Verdict | None

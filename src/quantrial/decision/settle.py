@@ -9,6 +9,7 @@ from typing import Any
 from quantrial.decision.trial import Trial
 from quantrial.decision.words import Document, counted, margin, points
 
+_NORMAL = NormalDist()
 _POWER = 0.8  # the chance at which a question counts as settled, as everywhere in a summary
 
 
@@ -58,15 +59,27 @@ def _approximately(finding: Document, tolerated: float) -> int | None:
     The standard error that the one-sided bound implies shrinks with the root of the number of
     items; (z_alpha + z_power) of them must fit between the estimate and the tolerated loss.
     """
+    error, n = implied_error(finding), int(finding["n"])
+    if error is None:
+        return None
+    reach = _NORMAL.inv_cdf((1.0 + finding["equivalence_confidence"]) / 2.0)
+    widths: float = (reach + _NORMAL.inv_cdf(_POWER)) * error / (finding["estimate"] + tolerated)
+    return math.ceil(n * widths * widths)
+
+
+def implied_error(finding: Document) -> float | None:
+    """Return the standard error that the one-sided bound implies; None where there is none."""
     estimate, bound = finding["estimate"], finding["equivalence_ci"][0]
-    n: int = finding["n"]
     if estimate is None or bound is None or not bound < estimate:
         return None
-    normal = NormalDist()
-    alpha = normal.inv_cdf((1.0 + finding["equivalence_confidence"]) / 2.0)
-    error: float = (estimate - bound) / alpha
-    widths: float = (alpha + normal.inv_cdf(_POWER)) * error / (estimate + tolerated)
-    return math.ceil(n * widths * widths)
+    reach = _NORMAL.inv_cdf((1.0 + finding["equivalence_confidence"]) / 2.0)
+    return float((estimate - bound) / reach)
+
+
+def p_of_less(finding: Document, loss: float) -> float | None:
+    """Return the one-sided p of "loses less than this", by the normal approximation."""
+    error = implied_error(finding)
+    return None if error is None else _NORMAL.cdf(-(finding["estimate"] + loss) / error)
 
 
 def _settled_by(needed: int | None, finding: Document, what: str) -> str:

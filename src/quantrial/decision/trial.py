@@ -11,6 +11,8 @@ from quantrial.decision.speed import paces
 from quantrial.decision.words import Document, ratio
 from quantrial.precision import bits_of
 
+OVER_CLUSTERS = "score-clusters"  # the method of an interval over random clusters
+
 
 class Trial:
     """A summary with its findings by id and its arms by cost.
@@ -124,6 +126,17 @@ class Trial:
         """Return the finding of an arm against the reference on any endpoint."""
         return self.findings.get(f"{task}.{endpoint}.{arm}.vs.{self.reference}")
 
+    def chosen_p(self, arm: str) -> float | None:
+        """Return the p of "keeps the margin on every task", adjusted for choosing among candidates.
+
+        None where it was not tested.
+        """
+        for one in self.summary.get("statements", ()):
+            if one["candidate"] == arm:
+                p: float | None = one["margin_kept_on_all"].get("p_adjusted")
+                return p
+        return None
+
     def holds(self, task: str, arm: str) -> bool:
         """Whether a loss of the margin is ruled out for an arm on a task."""
         finding = self.primary(task, arm)
@@ -186,7 +199,7 @@ def _bits(quantization: str | None, arm: str) -> float | None:
 def _findings(summary: Document) -> Iterator[dict[str, Any]]:
     """Yield a finding for every contrast, with its test of equivalence beside it."""
     for task, part in summary["tasks"].items():
-        for kind, endpoint, contrast, test in _contrasts(part):
+        for kind, endpoint, contrast, test, declared in _contrasts(part):
             yield {
                 "id": contrast["id"],
                 "kind": kind,
@@ -210,6 +223,8 @@ def _findings(summary: Document) -> Iterator[dict[str, Any]]:
                 "non_inferiority_p_adjusted": test["p_non_inferior_adjusted"],
                 "non_inferior": test["non_inferior"],
                 "approximate": test.get("approximate", False),
+                "over_clusters": contrast["ci_method"] == OVER_CLUSTERS,
+                "declared": declared,
                 "n": contrast["n"],
                 "verdict": contrast["verdict"],
                 "also": contrast.get("also"),
@@ -219,14 +234,19 @@ def _findings(summary: Document) -> Iterator[dict[str, Any]]:
             }
 
 
-def _contrasts(part: Document) -> Iterator[tuple[str, str, Document, Document]]:
-    """Yield kind, endpoint, contrast and test of equivalence; failure modes after the endpoints."""
+def _contrasts(part: Document) -> Iterator[tuple[str, str, Document, Document, bool]]:
+    """Yield kind, endpoint, contrast, test of equivalence, and whether it was declared beforehand.
+
+    Failure modes come after the endpoints.
+    """
     for endpoint, results in part["endpoints"].items():
         kind = "primary" if endpoint == part["primary"] else "secondary"
         by_pair = {(e["reference"], e["candidate"]): e for e in results["equivalence"]}
         for contrast in results["contrasts"]:
-            yield kind, endpoint, contrast, by_pair[contrast["reference"], contrast["candidate"]]
+            test = by_pair[contrast["reference"], contrast["candidate"]]
+            yield kind, endpoint, contrast, test, True
     for contrast in part.get("failure_contrasts", ()):
         if contrast["equivalence"] is None:
             continue  # counted, in a unit of its own: the shares beside it say the same in points
-        yield "failure_mode", contrast["endpoint"], contrast, contrast["equivalence"]
+        declared = bool(contrast.get("declared"))
+        yield "failure_mode", contrast["endpoint"], contrast, contrast["equivalence"], declared

@@ -45,11 +45,12 @@ def p_value(value: float | None) -> str:
     return "1" if value >= 0.9995 else f"{value:.3f}".removeprefix("0")
 
 
-def evidence(finding: Document, *, one_sided: bool = False) -> str:
+def evidence(finding: Document, *, tolerated: float | None = None) -> str:
     """Write a finding as one line: estimate, interval, adjusted p of a difference, verdict, id.
 
     Where equivalence or non-inferiority carries the verdict, its own p stands beside and the
-    interval is the one that belongs to its test; `one_sided` asks for that interval in any case.
+    interval is the one that belongs to its test. So it is where a loss other than the margin is
+    `tolerated`: its lower end is what that is held against, and the p at the margin says nothing.
     """
     if finding["kind"] == "speed":
         return (
@@ -58,7 +59,8 @@ def evidence(finding: Document, *, one_sided: bool = False) -> str:
             f"{counted(finding['n'], 'block')} [{finding['id']}]"
         )
     shown = finding["verdict"] in ("equivalent", "non_inferior")
-    own = "equivalence_" if shown or one_sided else ""
+    other = tolerated is not None and tolerated != finding["margin"]
+    own = "equivalence_" if shown or tolerated is not None else ""
     low, high = finding[f"{own}ci"]
     level = f"{round(100 * finding[f'{own}confidence'], 1):g} %"
     interval = (
@@ -67,23 +69,18 @@ def evidence(finding: Document, *, one_sided: bool = False) -> str:
         else f"{level} interval {points(low, unit='')} to {points(high)}"
     )
     tests = f"difference p {_equals(finding['p_adjusted'])} adjusted"
-    if finding["verdict"] in _TESTS:
+    if finding["verdict"] in _TESTS and not other:
         key, name = _TESTS[finding["verdict"]]
         tests += f", {name} p {_equals(finding[key])}"
     verdict = finding["verdict"].replace("_", "-")
     if finding.get("also"):
         verdict += f", and {finding['also'].replace('_', '-')}"
+    if other:
+        verdict += f" at the margin of {margin(finding['margin'])}"
     return (
         f"{finding['workload']}, {finding['endpoint'].replace('_', '-')}: "
         f"{points(finding['estimate'])}, {interval}, {tests}: {verdict} [{finding['id']}]"
     )
-
-
-def carrying_p(finding: Document) -> float | None:
-    """Return the adjusted p of the test that carries the verdict."""
-    key = _TESTS[finding["verdict"]][0] if finding["verdict"] in _TESTS else "p"
-    p: float | None = finding[f"{key}_adjusted"]
-    return p
 
 
 def _equals(value: float | None) -> str:

@@ -176,8 +176,8 @@ class PairedScore:
             least = self.effective_at(-bound)
             if p_upper < level:
                 least = min(least, self.effective_at(bound))
-            approximate = least < _FEW_CHANGES
-            if approximate:
+            approximate = self.clusters is not None or least < _FEW_CHANGES
+            if least < _FEW_CHANGES:
                 warnings.warn(
                     f"a difference of the margin would rest on as much as {least:.1f} equal "
                     f"changes ({self.changed} of {self.n} items changed); below ten, claims of "
