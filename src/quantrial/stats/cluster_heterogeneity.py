@@ -9,11 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from quantrial.errors import InsufficientDataError, StatisticsWarning
 from quantrial.stats._checks import checked_codes, checked_pair
+from quantrial.stats._influences import influences
 from quantrial.stats._normal import special
 from quantrial.stats._null_variance import cell_variance
 from quantrial.stats.clusters import FEWEST_CLUSTERS
 from quantrial.stats.heterogeneity import _LEAST, _PRIOR, _changes, _Counted, _sums
-from quantrial.stats.linearised import influences
 from quantrial.stats.results import TestResult
 
 Floats = NDArray[np.float64]
