@@ -1,5 +1,6 @@
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,6 +45,19 @@ def test_cluster_variance_by_hand_clusters_of_one_are_items() -> None:
     assert result.variance == pytest.approx(values.var(ddof=1) / 40)
     assert result.item_level == pytest.approx(values.var(ddof=1) / 40)
     assert result.df == pytest.approx(39.0)
+
+
+@pytest.mark.parametrize("case", range(5))
+def test_cluster_variance_against_reference_clubsandwich(
+    r_values: dict[str, Any], case: int
+) -> None:
+    one = r_values["cluster_variance"][case]
+    ours = cluster_variance(one["values"], one["clusters"])
+    assert ours.mean == pytest.approx(one["mean"], abs=1e-12)
+    assert ours.variance == pytest.approx(one["cr2"], rel=1e-10)
+    assert ours.df == pytest.approx(one["df"], rel=1e-10)
+    crude = cluster_variance(one["values"], one["clusters"], method="cr1")
+    assert crude.variance == pytest.approx(one["cr1"], rel=1e-10)
 
 
 def test_cluster_variance_against_reference_statsmodels_cr1() -> None:

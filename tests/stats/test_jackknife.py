@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,6 +40,29 @@ def test_jackknife_ratios_against_reference_scipy_paired_t_of_means() -> None:
     theirs = stats.ttest_rel(scores[:, 1], scores[:, 0]).confidence_interval(0.95)
     ours = jackknife_ratios(scores, np.ones((40, 2))).interval
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=1e-9)
+
+
+@pytest.mark.parametrize("case", range(3))
+def test_jackknife_ratios_against_reference_boot(r_values: dict[str, Any], case: int) -> None:
+    from scipy import stats
+
+    one = r_values["ratios"][case]
+    top = np.array([one["reference_top"], one["candidate_top"]], dtype=np.float64).T
+    bottom = np.array([one["reference_bottom"], one["candidate_bottom"]], dtype=np.float64).T
+    ours = jackknife_ratios(top, bottom, confidence=one["confidence"])
+    reach = stats.t(ours.n - 1).ppf(0.5 + one["confidence"] / 2) * one["error"]
+    assert ours.estimate == pytest.approx(one["estimate"], rel=1e-12)
+    assert ours.interval.high - ours.estimate == pytest.approx(reach, rel=1e-9)
+
+
+def test_jackknife_ratios_against_reference_published_ratio_of_the_patch_data(
+    r_values: dict[str, Any],
+) -> None:
+    # Efron and Tibshirani (1993), section 10.3: the ratio is -0.0713
+    one = r_values["ratios"][2]
+    top = np.array([one["reference_top"], one["candidate_top"]], dtype=np.float64).T
+    bottom = np.array([one["reference_bottom"], one["candidate_bottom"]], dtype=np.float64).T
+    assert round(jackknife_ratios(top, bottom).estimate, 4) == -0.0713
 
 
 def test_jackknife_ratios_against_simulation_covers_where_many_items_changed() -> None:

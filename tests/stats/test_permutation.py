@@ -1,5 +1,6 @@
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,22 +64,26 @@ def test_sign_flip_by_hand_drawn_swaps_count_the_observed_one() -> None:
     assert (result.p_value, result.method) == (1 / 1000, "sign-flip")
 
 
-def test_sign_flip_against_reference_scipy() -> None:
-    from scipy import stats
+@pytest.mark.parametrize("case", range(3))
+def test_sign_flip_against_reference_scipy_of_every_swap(
+    scipy_values: dict[str, Any], case: int
+) -> None:
+    one = scipy_values["sign_flip"][case]
+    ours = sign_flip(one["top"], one["bottom"], rng=rng(1), resamples=40_000)
+    if ours.method == "sign-flip-exact":
+        assert ours.p_value == pytest.approx(one["p"], rel=1e-12)
+    else:
+        error = math.sqrt(one["p"] * (1 - one["p"]) / 40_000)
+        assert ours.p_value == pytest.approx(one["p"], abs=4 * error)
 
-    scores = rng(5).normal([0.0, 0.25], 0.5, size=(25, 2))
-    theirs = stats.permutation_test(
-        (scores[:, 1], scores[:, 0]),
-        lambda a, b, axis: skew_corrected(a - b, axis),
-        permutation_type="samples",
-        alternative="greater",
-        vectorized=True,
-        n_resamples=40_000,
-        rng=rng(2),
-    )
-    ours = sign_flip(scores, np.ones((25, 2)), rng=rng(1), resamples=40_000)
-    assert ours.statistic == pytest.approx((scores[:, 1] - scores[:, 0]).mean())
-    assert ours.p_value == pytest.approx(theirs.pvalue, abs=0.008)
+
+@pytest.mark.parametrize("case", range(4))
+def test_sign_flip_against_reference_exactranktests(r_values: dict[str, Any], case: int) -> None:
+    one = r_values["sign_flip"][case]
+    scores = np.array([one["reference"], one["candidate"]], dtype=np.float64).T
+    ours = sign_flip(scores, np.ones_like(scores), rng=rng())
+    assert ours.method == "sign-flip-exact"
+    assert ours.p_value == pytest.approx(one["p"], rel=1e-12)
 
 
 def test_sign_flip_against_simulation_keeps_its_level() -> None:
