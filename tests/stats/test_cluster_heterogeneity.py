@@ -151,6 +151,22 @@ def slowly(counts: Array, relief: Array, items: Array, alike: float) -> float:
     return float((strata - 1) * strata / total)
 
 
+def test_cluster_interaction_by_hand_unequal_clusters_have_the_smaller_degrees_of_freedom() -> None:
+    # nine clusters of 2 to 18 items in either stratum, every other answer lost in one, gained in
+    # the other: the strata's items vary alike, so their variance plays no part
+    sizes = np.arange(2, 20, 2)
+    clusters = np.repeat(np.arange(18), np.tile(sizes, 2))
+    strata = (clusters >= 9).astype(np.int64)
+    change = np.where(np.arange(clusters.size) % 2 == 0, 1.0, 0.0) * (2.0 * strata - 1.0)
+    found = cluster_interaction(*answers(change), strata, clusters)
+    counts = np.zeros((18, 2))
+    counts[:9, 0] = counts[9:, 1] = sizes
+    relief = 1.0 / (counts.sum(axis=0) - counts)
+    apart, alike = (slowly(counts, relief, np.ones(2), one) for one in (0.0, 1.0))
+    assert alike < apart - 1.0
+    assert found.p_value == pytest.approx(stats.f.sf(found.statistic, 1, alike - 3.5), rel=1e-6)
+
+
 @given(st.integers(2, 4), st.integers(5, 9), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1.0]))
 def test_cluster_interaction_property_degrees_of_freedom_equal_the_papers_sums(
     strata: int, groups: int, seed: int, alike: float

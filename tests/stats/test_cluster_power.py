@@ -223,6 +223,7 @@ def test_in_clusters_by_hand_the_design_effect_and_its_degrees_of_freedom() -> N
         (1 + (5 * (25 + 1225) / 200 - 1) * 0.05) * items._null(0.0).variance  # type: ignore[misc]
     )
     assert unequal.df < 9.0
+    assert unequal._correction == items._correction
 
 
 def test_in_clusters_against_reference_variance_between_and_within() -> None:

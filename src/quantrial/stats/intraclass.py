@@ -32,9 +32,10 @@ def intraclass(values: ArrayLike, clusters: ArrayLike, *, confidence: float = 0.
     Returns:
         The estimate; and the interval of the F ratio [2]_, in which the mean size of clusters
         enters as it does in the estimate. It is exact for normal values in clusters of one size.
-        In 320 simulated situations (differences of -1, 0 and 1, and normal ones; 5 to 57 clusters,
-        equal and unequal; correlations of 0 to .3) it covered 92.5 % or more of 95 %, and up to
-        100 %, where clusters were fewer than changed items; else as little as 80 %.
+        In 240 simulated situations (differences of -1, 0 and 1, and normal values; 5 to 57
+        clusters, equal and unequal; correlations of 0 to .3; 1,000 samples each) it covered 92.4 %
+        or more of 95 %, and up to 100 %, where changed items were at least as many as clusters;
+        where they were fewer, as little as 80 %.
 
     Raises:
         StatisticsError: for values that are not finite, labels of another length, or a confidence
