@@ -12,6 +12,7 @@ from importers.fabricated import outcomes
 from quantrial.analysis import TaskOutcomes, summarise
 from quantrial.analysis.speed import speed
 from quantrial.cli import tell
+from quantrial.errors import StudyError
 from quantrial.importers import ImportOptions, ScoreDifference, import_reference
 from quantrial.records import content_hash
 from quantrial.running.store import RunFolder
@@ -261,6 +262,14 @@ def test_two_imports_are_byte_identical(published: Path, tmp_path: Path) -> None
     assert len([n for n in names if n.suffix == ".jsonl"]) == 7
     assert all((one / n).read_bytes() == (two / n).read_bytes() for n in names if n.suffix)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["deep", "one", "published study"]
+
+
+def test_nobody_can_be_asked_about_imported_answers(run: RunFolder) -> None:
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    for command in (quantrial.run, quantrial.plan):
+        with pytest.raises(StudyError, match=r"arms\.fp16: its answers were imported, so nobody"):
+            command(run.path)
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_missing_rows_are_not_called_an_unfinished_run(

@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 GROUP = "quantrial.engines"
+_IMPORTED = "imported"  # what importers write of arms whose answers were collected elsewhere
 _BUILT_IN = ("llamacpp", "ollama", "openai", "scripted")
 
 
@@ -114,6 +115,12 @@ def _third_party(arm: Arm, *, base: Path, seed: int, key: str) -> Engine:
                 key=f"{key}.engine",
             ) from exc
         return engine
+    if arm.engine == _IMPORTED:
+        raise StudyError(
+            "its answers were imported, so nobody is there to ask; `quantrial analyze` reads them, "
+            "and `quantrial import` reads more of them into a new folder",
+            key=key,
+        )
     names = sorted({*_BUILT_IN, *found.names})
     there = ", ".join(names)
     near = difflib.get_close_matches(arm.engine, names, n=1, cutoff=0.5)
