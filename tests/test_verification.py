@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import quantrial
-from quantrial.errors import QuantrialError, RecordWarning
+from quantrial.errors import QuantrialError, RecordError, RecordWarning
 from studies import write_study
 
 
@@ -267,6 +267,21 @@ def test_a_document_without_its_parts_is_named(run: Path) -> None:
     del decision["default"]
     (run / "decision.json").write_text(json.dumps(decision))
     assert any(d.startswith("decision.json: default: recorded nothing") for d in drifts(run))
+
+
+def test_a_summary_that_lacks_what_a_decision_reads_is_no_internal_error(run: Path) -> None:
+    summary = json.loads((run / "summary.json").read_text())
+    del summary["statements"]
+    for one in summary["tasks"].values():
+        del one["margin"]
+    (run / "summary.json").write_text(json.dumps(summary))
+    for command in (quantrial.decide, quantrial.report):
+        with pytest.raises(
+            RecordError, match=r"is missing; another version .* `quantrial analyze`"
+        ):
+            command(run)
+    quantrial.analyze(run)
+    quantrial.decide(run)
 
 
 def test_a_report_is_never_older_than_its_summary(run: Path) -> None:

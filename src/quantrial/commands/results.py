@@ -6,7 +6,8 @@ responses ── analyze ──▶ summary.json ── decide ──▶ decision
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from warnings import warn
@@ -50,7 +51,8 @@ def decide(run: Path | str, constraints: Constraints | None = None) -> dict[str,
     summary = _summary(folder)
     of_study = _of_study(folder.path)
     stated = (constraints or Constraints()).over(of_study)
-    decision = decide_from(summary, stated, of_study=of_study)
+    with _of_this_version(folder.path):
+        decision = decide_from(summary, stated, of_study=of_study)
     folder.write_document(DECISION, decision)
     return decision
 
@@ -89,7 +91,23 @@ def decided(run: Path) -> tuple[Study, Mapping[str, Any], dict[str, Any]]:
         constraints = constraints_of(folder.read_document(DECISION, command="decide"))
     else:
         constraints = of_study
-    return frozen(run)[0], summary, decide_from(summary, constraints, of_study=of_study)
+    with _of_this_version(run):
+        return frozen(run)[0], summary, decide_from(summary, constraints, of_study=of_study)
+
+
+@contextlib.contextmanager
+def _of_this_version(run: Path) -> Iterator[None]:
+    """Say what to do where a summary lacks what this version's summaries hold."""
+    from quantrial.running.store import SUMMARY
+
+    try:
+        yield
+    except KeyError as exc:
+        raise RecordError(
+            f"{exc} is missing; another version of quantrial derived it, or it was edited. "
+            "`quantrial analyze` writes it again",
+            path=run / SUMMARY,
+        ) from exc
 
 
 def report(run: Path | str) -> ReportFiles:

@@ -136,7 +136,7 @@ def flips(summary: Document, task: str) -> Any:
     base = alt.Chart(alt.InlineData(values=cells))
     side = min(64, int((WIDTH + 60) / len(arms)))
     x = alt.X("to:N", title="wrong", sort=arms, axis=top_axis(arms, side))
-    rows = alt.Axis(domain=False, ticks=False, labelLimit=190)
+    rows = alt.Axis(domain=False, ticks=False, labelLimit=190, titlePadding=10)
     y = alt.Y("of:N", title="right", sort=arms, axis=rows)
     boxes = base.mark_rect(aria=True, stroke=GRID).encode(
         x=x,
