@@ -9,14 +9,8 @@ from numpy.typing import NDArray
 
 from quantrial.errors import InsufficientDataError, StatisticsError, StatisticsWarning
 from quantrial.stats import interaction, score_flips
-from quantrial.stats.heterogeneity import (
-    _changes,
-    _Counted,
-    _permuted,
-    _statistic,
-    _sums,
-    _under_null,
-)
+from quantrial.stats._strata_changes import Counted, changes_of, sums_of
+from quantrial.stats.heterogeneity import _permuted, _statistic, _under_null
 
 Array = NDArray[np.float64]
 
@@ -70,7 +64,7 @@ def test_interaction_by_hand_one_changed_item_in_equal_strata_says_nothing() -> 
 def test_interaction_by_hand_changes_average_to_the_strata_differences() -> None:
     labels = np.repeat([0, 1], 30)
     top, bottom = spans(rng(2), labels)
-    values, codes = _changes(top, bottom, labels)
+    values, codes = changes_of(top, bottom, labels)
     for stratum in (0, 1):
         inside = labels == stratum
         before, after = top[inside].sum(axis=0) / bottom[inside].sum(axis=0)
@@ -81,8 +75,8 @@ def test_interaction_by_hand_changes_average_to_the_strata_differences() -> None
 
 def test_interaction_against_reference_variance_is_tangos() -> None:
     # two strata of 0/1 answers; the score interval of each ends where (d - mean)^2 / v = z^2
-    counted = _Counted.of(
-        _sums(np.array([1.0, -1, -1, 0, 0]), np.zeros(5, int), 1), np.array([5]), 1.0
+    counted = Counted.of(
+        sums_of(np.array([1.0, -1, -1, 0, 0]), np.zeros(5, int), 1), np.array([5]), 1.0
     )
     low = score_flips(2, 1, n=5, correction=0).interval(0.5).low
     distance = (-0.2 - low) ** 2 / counted.variance(np.array([low]))[0]
@@ -94,7 +88,7 @@ def test_interaction_against_reference_permutation_counts_every_deal(last: float
     values, codes = np.array([1.0, -1.0, last, 0.0, 0.0, 0.0]), np.array([0, 0, 1, 1, 1, 1])
     sizes = np.array([2, 4])
     every = [
-        _statistic(_sums(np.array(deal), codes, 2)[None], sizes, 1.0)[0]
+        _statistic(sums_of(np.array(deal), codes, 2)[None], sizes, 1.0)[0]
         for deal in itertools.permutations(values)
     ]
     blocks = [
@@ -109,7 +103,7 @@ def test_interaction_against_reference_permutation_counts_every_deal(last: float
 
 def test_interaction_by_hand_common_difference_is_a_mean_by_its_own_weights() -> None:
     sizes = np.array([50, 500])
-    counted = _Counted.of(np.array([[10.0, 15.0, 25.0], [2.0, 8.0, 10.0]]), sizes, 1.0)
+    counted = Counted.of(np.array([[10.0, 15.0, 25.0], [2.0, 8.0, 10.0]]), sizes, 1.0)
     means, common = counted.common()
     np.testing.assert_allclose(means, [-0.1, -0.012])
     weights = 1.0 / counted.variance(common)
@@ -120,7 +114,7 @@ def test_interaction_by_hand_common_difference_is_a_mean_by_its_own_weights() ->
 def test_interaction_against_simulation_null_has_one_difference_and_each_frequency() -> None:
     sizes = np.array([100, 400])
     seen = np.array([[20.0, 24.0, 44.0], [2.0, 10.0, 12.0]])
-    common = float(_Counted.of(seen, sizes, 1.0).common()[1][0])
+    common = float(Counted.of(seen, sizes, 1.0).common()[1][0])
     sums = np.concatenate(list(_under_null(seen, sizes, 1.0, 20_000, rng(2))))
     np.testing.assert_allclose(
         (sums[:, :, 0] - sums[:, :, 1]).mean(axis=0) / sizes, common, atol=0.002

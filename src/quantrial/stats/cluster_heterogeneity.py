@@ -12,8 +12,8 @@ from quantrial.stats._checks import checked_codes, checked_pair
 from quantrial.stats._influences import influences
 from quantrial.stats._normal import special
 from quantrial.stats._null_variance import cell_variance
+from quantrial.stats._strata_changes import LEAST, PRIOR, Counted, changes_of, sums_of
 from quantrial.stats.clusters import FEWEST_CLUSTERS
-from quantrial.stats.heterogeneity import _LEAST, _PRIOR, _changes, _Counted, _sums
 from quantrial.stats.results import TestResult
 
 Floats = NDArray[np.float64]
@@ -21,7 +21,7 @@ Codes = NDArray[np.intp]
 
 _METHOD = "interaction-clusters"
 _ALIKE = (0.0, 1.0)  # correlations within a cluster's part of a stratum, the two extremes
-_LEAST_FREEDOM = 4.0  # for each contrast of strata; about as many as five clusters a stratum have
+LEAST_FREEDOM = 4.0  # for each contrast of strata; about as many as five clusters a stratum have
 _ROUNDING = 1e-9
 # Degrees of freedom that come off, or half of them where that is less: clusters that lean are not
 # normal, and where strata differ in how often answers change, fewer clusters count than are there.
@@ -91,7 +91,11 @@ def cluster_interaction(
     kept = _usable(bottom, codes, groups)
     top, bottom = top[kept], bottom[kept]
     codes, groups = _renumbered(codes[kept]), _renumbered(groups[kept])
-    if not kept.any() or codes.max() == 0 or not (changes := _changes(top, bottom, codes)[0]).any():
+    if (
+        not kept.any()
+        or codes.max() == 0
+        or not (changes := changes_of(top, bottom, codes)[0]).any()
+    ):
         return _nothing(n, total, "it needs two strata of at least 5 clusters, and a change")
     parts = _Parts.of(top, bottom, codes, groups)
     least = _least_variance(changes, codes)
@@ -99,7 +103,7 @@ def cluster_interaction(
     variance[np.diag_indices_from(variance)] += np.maximum(0.0, least - np.diag(variance))
     items = least * parts.sizes
     freedom = min(_freedom(parts.counts, relief, items, alike) for alike in _ALIKE)
-    if freedom < _LEAST_FREEDOM * (least.size - 1) * (1.0 - _ROUNDING):
+    if freedom < LEAST_FREEDOM * (least.size - 1) * (1.0 - _ROUNDING):
         return _nothing(n, total, f"they are too few, or too unequal, for {least.size} strata")
     statistic, numerator, denominator = _wald(
         parts.differences, variance, max(freedom / 2.0, freedom - _LESS)
@@ -175,12 +179,10 @@ def _least_variance(changes: Floats, codes: Codes) -> Floats:
     """Return the item-level variance of each stratum's difference if all had one in common."""
     sizes = np.bincount(codes)
     unit = float((changes**2).sum() / np.abs(changes).sum())
-    counted = _Counted.of(_sums(changes, codes, sizes.size), sizes, unit)
+    counted = Counted.of(sums_of(changes, codes, sizes.size), sizes, unit)
     share = np.clip(counted.common()[1] / counted.size, -1.0, 1.0)
-    cells = cell_variance(
-        counted.gains + _PRIOR, counted.losses + _PRIOR, sizes + 2.0 * _PRIOR, share
-    )
-    variance: Floats = np.maximum(cells, _LEAST) * counted.size**2 / sizes
+    cells = cell_variance(counted.gains + PRIOR, counted.losses + PRIOR, sizes + 2.0 * PRIOR, share)
+    variance: Floats = np.maximum(cells, LEAST) * counted.size**2 / sizes
     return variance
 
 

@@ -3,7 +3,6 @@
 import math
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +14,7 @@ from quantrial.stats._checks import (
     checked_pair,
 )
 from quantrial.stats._null_variance import cell_variance
+from quantrial.stats._strata_changes import LEAST, PRIOR, Counted, changes_of, sums_of
 from quantrial.stats.results import TestResult
 
 Floats = NDArray[np.float64]
@@ -22,10 +22,6 @@ Counts = NDArray[np.int64]
 
 _METHOD = "interaction-permutation"
 _TIE = 1e-9  # permuted statistics of discrete scores tie often; rounding must not break ties
-_NOTHING = 1e-12  # of the largest change: what is left of changes that cancel in the ratio
-_STEPS = 10  # towards the common difference; validity under permutation needs no convergence
-_LEAST = 1e-9  # of one pair's variance: strata without a change have none at a difference of 0
-_PRIOR = 0.5  # pairs added to losses and to gains; with none or 0.25 the error passes 5.5 %
 _BLOCK_CELLS = 1 << 20
 
 
@@ -102,7 +98,7 @@ def interaction(
     top, bottom = checked_pair(numerators, denominators)
     draws = checked_draws(resamples)
     n = top.shape[0]
-    values, codes = _changes(top, bottom, checked_codes(strata, n, "strata"))
+    values, codes = changes_of(top, bottom, checked_codes(strata, n, "strata"))
     sizes = np.bincount(codes)
     if sizes.size < 2 or not values.any():
         warnings.warn(
@@ -113,7 +109,7 @@ def interaction(
         )
         return TestResult(math.nan, math.nan, "two-sided", _METHOD, n)
     unit = float((values**2).sum() / np.abs(values).sum())
-    seen = _sums(values, codes, sizes.size)
+    seen = sums_of(values, codes, sizes.size)
     observed = float(_statistic(seen[None], sizes, unit)[0])
     least = observed * (1.0 - _TIE) - _TIE
     permuted = 1 + sum(
@@ -128,92 +124,9 @@ def interaction(
     return TestResult(p, observed, "two-sided", _METHOD, n)
 
 
-def _changes(
-    top: Floats, bottom: Floats, codes: NDArray[np.intp]
-) -> tuple[Floats, NDArray[np.intp]]:
-    """Return each item's change and stratum; within a stratum they average to its difference.
-
-    With R the ratio of both arms' sums together, (t1 - t0) - R (b1 - b0) sums to the
-    difference of the arms' ratios times the harmonic mean of their denominators, exactly.
-    """
-    strata = int(codes.max()) + 1
-    tops, bottoms = (
-        np.stack([np.bincount(codes, weights=column, minlength=strata) for column in part.T])
-        for part in (top, bottom)
-    )
-    usable: NDArray[np.bool_] = np.all(bottoms > 0.0, axis=0)
-    if not usable.all():
-        warnings.warn(
-            f"{int((~usable).sum())} of {strata} strata are left out: an arm's denominators there "
-            "are all 0, so that it has no ratio",
-            StatisticsWarning,
-            stacklevel=3,
-        )
-        if not usable.any():
-            return np.zeros(0), np.zeros(0, dtype=np.intp)
-        kept = usable[codes]
-        renumbered = (np.cumsum(usable) - 1)[codes[kept]]
-        top, bottom, codes = top[kept], bottom[kept], renumbered.astype(np.intp, copy=False)
-        tops, bottoms = tops[:, usable], bottoms[:, usable]
-    common = tops.sum(axis=0) / bottoms.sum(axis=0)
-    scale = np.bincount(codes) * bottoms.sum(axis=0) / (2.0 * bottoms.prod(axis=0))
-    changes = (top[:, 1] - top[:, 0]) - common[codes] * (bottom[:, 1] - bottom[:, 0])
-    changes = changes * scale[codes]
-    changes[np.abs(changes) <= _NOTHING * max(1.0, float(np.abs(changes).max()))] = 0.0
-    return changes, codes
-
-
-def _sums(values: Floats, codes: NDArray[np.intp], strata: int) -> Floats:
-    """Sum gains, losses and squares of changes within strata, shape (strata, 3)."""
-    return np.stack(
-        [
-            np.bincount(codes, weights=part, minlength=strata)
-            for part in (np.maximum(values, 0.0), np.maximum(-values, 0.0), values**2)
-        ],
-        axis=1,
-    )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Counted:
-    """Changes of unequal size counted as so many equal ones, in each of the strata.
-
-    Sums of sizes and of squares stay as they are; `unit`, that size over all strata, counts as
-    one change more, for strata with few. Answers right and wrong have size 1 throughout.
-    """
-
-    gains: Floats
-    losses: Floats
-    size: Floats
-    sizes: Counts
-
-    @classmethod
-    def of(cls, sums: Floats, sizes: Counts, unit: float) -> "_Counted":
-        gains, losses, squares = np.moveaxis(sums, -1, 0)
-        size = (squares + unit**2) / (gains + losses + unit)
-        return cls(gains / size, losses / size, size, sizes)
-
-    def variance(self, mean: Floats) -> Floats:
-        """Return the variance of each stratum's difference if `mean` were the true one."""
-        share = np.clip(mean / self.size, -1.0, 1.0)
-        cells = cell_variance(self.gains, self.losses, self.sizes, share)
-        variance: Floats = np.maximum(cells, _LEAST) * self.size**2 / self.sizes
-        return variance
-
-    def common(self) -> tuple[Floats, Floats]:
-        """Return the strata's differences, and a common one: their mean by its own weights."""
-        means = (self.gains - self.losses) * self.size / self.sizes
-        common = (means * self.sizes).sum(axis=-1, keepdims=True) / self.sizes.sum()
-        for _ in range(_STEPS):
-            weights = 1.0 / self.variance(common)
-            total = weights.sum(axis=-1, keepdims=True)
-            common = (weights * means).sum(axis=-1, keepdims=True) / total
-        return means, common
-
-
 def _statistic(sums: Floats, sizes: Counts, unit: float) -> Floats:
     """Return Q for sums of gains, losses and squares, shape (draws, strata, 3)."""
-    counted = _Counted.of(sums, sizes, unit)
+    counted = Counted.of(sums, sizes, unit)
     means, common = counted.common()
     total: Floats = ((means - common) ** 2 / counted.variance(common)).sum(axis=-1)
     return total
@@ -223,10 +136,10 @@ def _under_null(
     sums: Floats, sizes: Counts, unit: float, draws: int, rng: np.random.Generator
 ) -> Iterator[Floats]:
     """Yield sums of changes drawn as if every stratum had the common difference."""
-    counted = _Counted.of(sums, sizes, unit)
+    counted = Counted.of(sums, sizes, unit)
     share = np.clip(counted.common()[1] / counted.size, -1.0, 1.0)
     spread = cell_variance(
-        counted.gains + _PRIOR, counted.losses + _PRIOR, sizes + 2.0 * _PRIOR, share
+        counted.gains + PRIOR, counted.losses + PRIOR, sizes + 2.0 * PRIOR, share
     )
     # the variance of -1, 0 and 1 is 2 q + mean (1 - mean), with q the chance of a loss
     loss = np.clip((spread - share * (1.0 - share)) / 2.0, 0.0, 1.0)
@@ -235,7 +148,7 @@ def _under_null(
     for start in range(0, draws, step):
         rows = min(step, draws - start)
         gains = rng.binomial(sizes, gain, size=(rows, sizes.size))
-        rest = np.clip(loss / np.maximum(1.0 - gain, _LEAST), 0.0, 1.0)
+        rest = np.clip(loss / np.maximum(1.0 - gain, LEAST), 0.0, 1.0)
         losses = rng.binomial(sizes - gains, rest)
         size = counted.size
         yield np.stack([gains * size, losses * size, (gains + losses) * size**2], axis=2)
@@ -248,7 +161,7 @@ def _permuted(
     draws: int,
     rng: np.random.Generator,
 ) -> Iterator[Floats]:
-    """Yield the sums of `_sums` for changes dealt out to the strata anew, in blocks of draws."""
+    """Yield the sums of `sums_of` for changes dealt out to the strata anew, in blocks of draws."""
     changed = values[values != 0.0]
     distinct, counts = np.unique(changed, return_counts=True)
     if distinct.size * sizes.size < values.size:

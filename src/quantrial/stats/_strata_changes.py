@@ -1,0 +1,101 @@
+"""Changes of items between two arms, by stratum, and the variances they give a difference."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantrial.errors import StatisticsWarning
+from quantrial.stats._null_variance import cell_variance
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+_NOTHING = 1e-12  # of the largest change: what is left of changes that cancel in the ratio
+_STEPS = 10  # towards the common difference; validity under permutation needs no convergence
+LEAST = 1e-9  # of one pair's variance: strata without a change have none at a difference of 0
+PRIOR = 0.5  # pairs added to losses and to gains; with none or 0.25 the error passes 5.5 %
+
+
+def changes_of(
+    top: Floats, bottom: Floats, codes: NDArray[np.intp]
+) -> tuple[Floats, NDArray[np.intp]]:
+    """Return each item's change and stratum; within a stratum they average to its difference.
+
+    With R the ratio of both arms' sums together, (t1 - t0) - R (b1 - b0) sums to the
+    difference of the arms' ratios times the harmonic mean of their denominators, exactly.
+    """
+    strata = int(codes.max()) + 1
+    tops, bottoms = (
+        np.stack([np.bincount(codes, weights=column, minlength=strata) for column in part.T])
+        for part in (top, bottom)
+    )
+    usable: NDArray[np.bool_] = np.all(bottoms > 0.0, axis=0)
+    if not usable.all():
+        warnings.warn(
+            f"{int((~usable).sum())} of {strata} strata are left out: an arm's denominators there "
+            "are all 0, so that it has no ratio",
+            StatisticsWarning,
+            stacklevel=3,
+        )
+        if not usable.any():
+            return np.zeros(0), np.zeros(0, dtype=np.intp)
+        kept = usable[codes]
+        renumbered = (np.cumsum(usable) - 1)[codes[kept]]
+        top, bottom, codes = top[kept], bottom[kept], renumbered.astype(np.intp, copy=False)
+        tops, bottoms = tops[:, usable], bottoms[:, usable]
+    common = tops.sum(axis=0) / bottoms.sum(axis=0)
+    scale = np.bincount(codes) * bottoms.sum(axis=0) / (2.0 * bottoms.prod(axis=0))
+    changes = (top[:, 1] - top[:, 0]) - common[codes] * (bottom[:, 1] - bottom[:, 0])
+    changes = changes * scale[codes]
+    changes[np.abs(changes) <= _NOTHING * max(1.0, float(np.abs(changes).max()))] = 0.0
+    return changes, codes
+
+
+def sums_of(values: Floats, codes: NDArray[np.intp], strata: int) -> Floats:
+    """Sum gains, losses and squares of changes within strata, shape (strata, 3)."""
+    return np.stack(
+        [
+            np.bincount(codes, weights=part, minlength=strata)
+            for part in (np.maximum(values, 0.0), np.maximum(-values, 0.0), values**2)
+        ],
+        axis=1,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counted:
+    """Changes of unequal size counted as so many equal ones, in each of the strata.
+
+    Sums of sizes and of squares stay as they are; `unit`, that size over all strata, counts as
+    one change more, for strata with few. Answers right and wrong have size 1 throughout.
+    """
+
+    gains: Floats
+    losses: Floats
+    size: Floats
+    sizes: Counts
+
+    @classmethod
+    def of(cls, sums: Floats, sizes: Counts, unit: float) -> "Counted":
+        gains, losses, squares = np.moveaxis(sums, -1, 0)
+        size = (squares + unit**2) / (gains + losses + unit)
+        return cls(gains / size, losses / size, size, sizes)
+
+    def variance(self, mean: Floats) -> Floats:
+        """Return the variance of each stratum's difference if `mean` were the true one."""
+        share = np.clip(mean / self.size, -1.0, 1.0)
+        cells = cell_variance(self.gains, self.losses, self.sizes, share)
+        variance: Floats = np.maximum(cells, LEAST) * self.size**2 / self.sizes
+        return variance
+
+    def common(self) -> tuple[Floats, Floats]:
+        """Return the strata's differences, and a common one: their mean by its own weights."""
+        means = (self.gains - self.losses) * self.size / self.sizes
+        common = (means * self.sizes).sum(axis=-1, keepdims=True) / self.sizes.sum()
+        for _ in range(_STEPS):
+            weights = 1.0 / self.variance(common)
+            total = weights.sum(axis=-1, keepdims=True)
+            common = (weights * means).sum(axis=-1, keepdims=True) / total
+        return means, common
