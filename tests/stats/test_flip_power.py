@@ -1,4 +1,5 @@
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -6,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantrial.errors import InsufficientDataError, StatisticsError
-from quantrial.stats import flip_power, least_items, mcnemar, score_flips
+from quantrial.errors import InsufficientDataError, StatisticsError, StatisticsWarning
+from quantrial.stats import flip_power, least_items, mcnemar, score_flips, score_ratios
 from quantrial.stats.flip_power import normal_power
 
 QUESTIONS = ["difference", "non_inferior", "equivalent"]
@@ -84,6 +85,24 @@ def test_least_items_property_is_the_turning_point(margin: float, alpha: float) 
     assert n == 1 or not score_flips(0, 0, n=n - 1).equivalence(margin, alpha).non_inferior
 
 
+@given(st.floats(0.005, 0.2), st.integers(5, 40))
+def test_least_items_property_over_clusters_is_where_silence_is_first_enough(
+    margin: float, clusters: int
+) -> None:
+    def silent(n: int) -> bool:
+        scores = np.ones((n, 2))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", StatisticsWarning)
+            labels = np.arange(n) % clusters
+            found = score_ratios(scores, np.ones((n, 2)), clusters=labels, support=1.0)
+            return found.equivalence(margin).equivalent
+
+    n = clusters * math.ceil(least_items(margin, clusters=clusters) / clusters)
+    assert silent(n)
+    few = clusters * (math.ceil(least_items(margin, clusters=clusters) / clusters) - 1)
+    assert few < 2 * clusters or not silent(few)
+
+
 def test_flip_power_refuses_what_it_cannot_answer() -> None:
     with pytest.raises(StatisticsError, match="rates"):
         flip_power(0.7, 0.4, 10, question="difference")
@@ -119,3 +138,6 @@ def test_least_items_by_hand() -> None:
     assert least_items(0.05) == 58
     # 298 * .01 - .15 = 2.83 > 1.644854 * sqrt(298 * .01 * .99) = 2.8252; 297: 2.82 < 2.8205
     assert least_items(0.01) == 298
+    # over five clusters t(4) asks 2.131847: 4.65 > 2.131847 * sqrt(4.80 * .99) = 4.6472 at 480,
+    # and 4.64 < 2.131847 * sqrt(4.79 * .99) = 4.6424 at 479
+    assert least_items(0.01, clusters=5) == 480

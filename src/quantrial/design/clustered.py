@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quantrial.design.forecast import Ask, Clusters, Method, Rates, Spread, Teller
-from quantrial.design.plan import DISCORDANCES, POWER, Prospect
+from quantrial.design.plan import DISCORDANCES, FEWEST_CLUSTERS, POWER, Prospect
 from quantrial.stats import (
     Question,
     cluster_power,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # intraclass correlations of differences: none, slight, and as strong as they are usually met
 CORRELATIONS = (0.0, 0.02, 0.1)
-FEWEST_CLUSTERS, FEW_CLUSTERS = 5, 20  # what `calibrated` refuses below, and warns below
+FEW_CLUSTERS = 20  # what `calibrated` warns below
 METHOD: Method = "noncentral-t"
 _LIKE_THESE = 1_000_000  # items that rates are taken from: enough for any rate to be one of them
 _ALL_OF = 1_000  # clusters of one size that stand for any number of them
@@ -63,7 +63,7 @@ class OverClusters:
             self.difference = assumed.beneficial - assumed.harmful
             discordance = assumed.beneficial + assumed.harmful
             self.sd = math.sqrt(max(0.0, discordance - self.difference**2))
-            self.least_items = least_items(asked.margin, alpha=asked.alpha)
+            self.least_items = self._least()
             # at the smallest difference that is found, nearly as many flips go the other way
             widest, self._most = math.sqrt(discordance), discordance
             score = score_flips(
@@ -78,6 +78,14 @@ class OverClusters:
         self._sd, self._widest = self.sd * of_one, widest * of_one
         held = np.asarray(sizes or [clusters.size] * _ALL_OF, dtype=np.float64)
         self._score = None if score is None else in_clusters(score, clusters.icc, held)
+
+    def _least(self) -> int:
+        """Count the items of the fewest clusters that show equivalence without a single flip."""
+        size, margin, alpha = self._within.size, self.asked.margin, self.asked.alpha
+        groups = FEWEST_CLUSTERS
+        while groups * size < least_items(margin, alpha=alpha, clusters=groups):
+            groups += 1
+        return math.ceil(groups * size)
 
     def at(self, question: Question, n: int) -> tuple[float, str]:
         """Give the chance that as many clusters as hold n items show it."""

@@ -20,6 +20,7 @@ from quantrial.stats import (
 DISCORDANCES = (0.01, 0.05, 0.15)
 
 
+FEWEST_CLUSTERS = 5  # what `calibrated` refuses below
 POWER = 0.8
 
 
@@ -182,9 +183,16 @@ class Plan:
         return not self.too_large
 
 
-def least_for_margin(margin: float, *, alpha: float, proportion: bool) -> int | None:
-    """Count the items below which equivalence is out of reach; None for other scores."""
-    return least_items(margin, alpha=alpha) if proportion else None
+def least_for_margin(
+    margin: float, *, alpha: float, proportion: bool, clusters: int | None = None
+) -> int | None:
+    """Count the items below which equivalence is out of reach.
+
+    None for other scores, and where the items come in too few clusters for any claim.
+    """
+    if not proportion or (clusters is not None and clusters < FEWEST_CLUSTERS):
+        return None
+    return least_items(margin, alpha=alpha, clusters=clusters)
 
 
 def prospects(

@@ -196,14 +196,18 @@ def _task_plan(study: Study, prepared: Prepared, name: str) -> TaskPlan:
             )
         ),
         duplicates=len(prepared.provenance[name]["duplicates"]),
-        least_items=least_for_margin(margin, alpha=study.alpha, proportion=proportion),
-        margins=tuple(_endpoint_margins(study, prepared, name)),
+        least_items=least_for_margin(
+            margin, alpha=study.alpha, proportion=proportion, clusters=groups
+        ),
+        margins=tuple(_endpoint_margins(study, prepared, name, groups)),
         clusters=groups,
         few_clusters=None if key is None else cluster_warning(name, key, groups or 0),
     )
 
 
-def _endpoint_margins(study: Study, prepared: Prepared, name: str) -> Iterator[EndpointMargin]:
+def _endpoint_margins(
+    study: Study, prepared: Prepared, name: str, clusters: int | None
+) -> Iterator[EndpointMargin]:
     """List the margins that are stated for other endpoints than the primary one."""
     primary, *others = prepared.tasks[name].endpoints
     scores = {endpoint.name for endpoint in others if endpoint.type != "proportion"}
@@ -211,5 +215,7 @@ def _endpoint_margins(study: Study, prepared: Prepared, name: str) -> Iterator[E
         if endpoint == primary.name:
             continue
         items = [item for item in prepared.items[name] if endpoint not in _FREE or not item.gold]
-        least = least_for_margin(margin, alpha=study.alpha, proportion=endpoint not in scores)
+        least = least_for_margin(
+            margin, alpha=study.alpha, proportion=endpoint not in scores, clusters=clusters
+        )
         yield EndpointMargin(endpoint, margin, len(items), least)

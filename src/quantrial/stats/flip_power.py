@@ -8,12 +8,13 @@ from typing import Literal, SupportsIndex, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from quantrial.errors import StatisticsError
+from quantrial.errors import InsufficientDataError, StatisticsError
 from quantrial.stats._binomial import half_tail
 from quantrial.stats._checks import checked_alpha, checked_level, checked_margin, checked_n
-from quantrial.stats._normal import normal_cdf, normal_quantile
+from quantrial.stats._normal import normal_cdf, normal_quantile, special
 from quantrial.stats._null_variance import cell_variance
 from quantrial.stats._outcomes import likely_outcomes
+from quantrial.stats.clusters import FEWEST_CLUSTERS
 from quantrial.stats.score import CORRECTION
 
 Question = Literal["difference", "non_inferior", "equivalent"]
@@ -189,12 +190,15 @@ def normal_power(
     return max(0.0, lower + normal_cdf((margin - true) * scale - critical) - 1.0)
 
 
-def least_items(margin: float, *, alpha: float = 0.05) -> int:
-    """Count the pairs below which no result can establish the margin, not even without a flip.
+def least_items(margin: float, *, alpha: float = 0.05, clusters: int | None = None) -> int:
+    """Count the pairs below which no result can show equivalence, not even without a flip.
 
     Args:
         margin: the largest difference that still counts as the same, in (0, 1).
         alpha: level of each one-sided score test, in (0, 0.5).
+        clusters: random clusters that the pairs come in, at least 5; None: they are independent.
+            Fewer degrees of freedom ask for more pairs; those of clusters of one size are taken,
+            the most that so many can have.
 
     Returns:
         The smallest n at which zero discordant pairs are non-inferior and equivalent by the
@@ -203,10 +207,19 @@ def least_items(margin: float, *, alpha: float = 0.05) -> int:
 
     Raises:
         StatisticsError: for a margin or alpha out of range.
+        InsufficientDataError: for fewer than 5 clusters: nothing is claimed over so few.
     """
     bound = checked_level(checked_margin(margin), "the margin")
-    z = normal_quantile(1.0 - checked_alpha(alpha))
-    # n margin - correction > z sqrt(n margin (1 - margin)), a quadratic in sqrt(n)
-    spread = z * math.sqrt(bound * (1.0 - bound))
+    level = 1.0 - checked_alpha(alpha)
+    if clusters is None:
+        reach = normal_quantile(level)
+    elif clusters < FEWEST_CLUSTERS:
+        raise InsufficientDataError(
+            f"{clusters} cluster(s): nothing is claimed over fewer than {FEWEST_CLUSTERS}"
+        )
+    else:
+        reach = float(special().stdtrit(clusters - 1.0, level))
+    # n margin - correction > reach sqrt(n margin (1 - margin)), a quadratic in sqrt(n)
+    spread = reach * math.sqrt(bound * (1.0 - bound))
     root = (spread + math.sqrt(spread**2 + 4.0 * bound * CORRECTION)) / (2.0 * bound)
     return math.floor(root**2) + 1
