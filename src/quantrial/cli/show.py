@@ -135,10 +135,10 @@ def _prospects(task: TaskPlan) -> None:
     )
     methods = {m for one in task.prospects for m in (one.method, one.items_method)}
     if task.clusters is not None:
-        line(
-            f"  over {task.clusters:,} clusters, by the noncentral t; ICC: how alike "
-            "differences within a cluster are. 0 takes items as independent, `icc` of the task "
-            "states another"
+        paragraph(
+            f"over {task.clusters:,} clusters, by the noncentral t; ICC: how alike differences "
+            "within a cluster are. 0 takes items as independent, `icc` of the task states another",
+            indent="  ",
         )
     elif methods == {"exact"}:
         line("  exact, by enumeration")
