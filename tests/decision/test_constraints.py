@@ -62,18 +62,20 @@ def test_nearest_miss_names_what_it_breaks() -> None:
     # 8.5 GB is 42 % above the limit; a loss that is not ruled out counts as a whole one
     assert (found["pick"], found["nearest"]) == (None, "q8_0")
     assert found["text"] == (
-        "No arm keeps all your constraints. The nearest miss is q8_0: q8_0 needs 8,500 MB, at "
-        "most 6,000 MB are allowed."
+        "No arm keeps all your constraints. The nearest miss is q8_0: q8_0 needs 8,500 MB for "
+        "its weights, at most 6,000 MB are allowed."
     )
     found = constrained(max_memory=4 * GB)
     assert found["nearest"] == "q8_0"  # 4.5 of 4 GB too much, against 1 of 4 and a loss
-    assert found["text"].endswith("q8_0 needs 8,500 MB, at most 4,000 MB are allowed.")
+    assert found["text"].endswith(
+        "q8_0 needs 8,500 MB for its weights, at most 4,000 MB are allowed."
+    )
     assert breaks(found)["q4_K_M"] == ["max_memory", "quality"]
 
 
 def test_a_need_just_over_the_limit_does_not_read_as_within() -> None:
     found = constrained(max_memory=8_499_900_000)
-    assert "q8_0 needs 8,500 MB, at most 8,499 MB are allowed" in str(found)
+    assert "q8_0 needs 8,500 MB for its weights, at most 8,499 MB are allowed" in str(found)
 
 
 def test_speed() -> None:

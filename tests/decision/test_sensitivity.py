@@ -232,7 +232,7 @@ def tables(draw: st.DrawFn) -> dict[str, Any]:
         name: {
             "rank": i,
             "control": False,
-            "memory": round((size + off) * 1e8),
+            "memory": round((10 * size + off) * 1e6),
             "speedup": (draw(st.integers(50, 300)) + off) / 100,
         }
         for i, (name, size) in enumerate(zip(names, sizes, strict=True))
@@ -315,18 +315,15 @@ def test_no_smaller_step_of_a_tolerance_changes_the_pick_property(
 def test_no_smaller_step_of_a_limit_changes_the_pick_property(
     table: dict[str, Any], key: str, data: st.DataObject
 ) -> None:
-    unit = {"max_memory": 1e7, "min_speedup": 0.01, "max_latency": 0.001}[key]
+    unit = {"max_memory": 1e6, "min_speedup": 0.01, "max_latency": 0.001}[key]
     most = {"max_memory": 130, "min_speedup": 310, "max_latency": 32}[key]
     now = data.draw(st.integers(2, most))
     stated = {key: round(now * unit) if unit > 1 else now / round(1 / unit)}
-    # memory is stepped by 1 MB, so a grid of 10 MB would be too coarse: see the test below
-    if key == "max_memory":
-        return
     found = _constraints(cast("Trial", Asked(table)), table, stated)
     own = [one["to"] for one in found if one["kind"] == key]
 
     def changed(step: int) -> dict[str, Any]:
-        return {**stated, key: step / round(1 / unit)}
+        return {**stated, key: round(step * unit) if unit > 1 else step / round(1 / unit)}
 
     expected = {
         steps_until_another_pick(table, stated, changed, now, up=up) for up in (True, False)

@@ -119,3 +119,50 @@ def test_a_speed_within_its_interval_changes_the_pick_by_hand() -> None:
     told = decide_from(summary(), Constraints(min_speedup=1.45))["sensitivity"]["changes"]
     (moved,) = (one for one in told if one["kind"] == "estimate" and one["of"] is None)
     assert (moved["arm"], moved["pick"], moved["to"]) == ("q4_K_M", "q4_K_M", 1.45)
+
+
+def with_peaks(**peaks: float | None) -> dict[str, Any]:
+    made = summary()
+    made["speed_phase"]["arms"] = {arm: {"memory_peak_bytes": peak} for arm, peak in peaks.items()}
+    return made
+
+
+def test_memory_is_the_measured_peak_where_all_arms_have_one_by_hand() -> None:
+    # the files are 16, 8.5 and 4.9 GB; at its peak q4_K_M holds more than q8_0
+    made = with_peaks(fp16=20e9, q8_0=10e9, q4_K_M=11e9)
+    decision = decide_from(made, Constraints(max_memory=10_500_000_000))
+    assert decision["picker"]["memory_source"] == "peak"
+    assert {arm: own["memory"] for arm, own in decision["picker"]["arms"].items()} == {
+        "q8_0": 10_000_000_000,
+        "q4_K_M": 11_000_000_000,
+        "fp16": 20_000_000_000,
+    }
+    assert decision["costs"]["q8_0"]["memory_ratio"] == 0.5
+    # the order goes by it, too: both hold, and q8_0 is the cheaper one
+    assert decision["default"]["arm"] == decision["constrained"]["pick"] == "q8_0"
+    assert "50 % of the peak memory" in decision["default"]["text"]
+    said = {one["arm"]: one["breaks"][0]["text"] for one in decision["constrained"]["rejected"]}
+    assert said["q4_K_M"] == "q4_K_M holds 11,000 MB at its peak, at most 10,500 MB are allowed"
+    (other,) = [one for one in decision["sensitivity"]["changes"] if one["kind"] == "max_memory"]
+    assert other["to"] == 9_999_000_000
+    assert other["text"].startswith("With at most 9,999 MB allowed at the peak, ")
+
+
+@pytest.mark.parametrize("peak", [None, 0])
+def test_memory_is_the_file_where_one_peak_is_not_known_by_hand(peak: float | None) -> None:
+    decision = decide_from(
+        with_peaks(fp16=20e9, q8_0=10e9, q4_K_M=peak), Constraints(max_memory=4_000_000_000)
+    )
+    assert decision["picker"]["memory_source"] == "file"
+    assert decision["picker"]["arms"]["q8_0"]["memory"] == 8_500_000_000
+    assert decision["default"]["arm"] == "q4_K_M"
+    assert "31 % of the memory" in decision["default"]["text"]
+    assert "q4_K_M needs 4,900 MB for its weights" in decision["constrained"]["text"]
+
+
+def test_a_control_needs_no_peak_by_hand() -> None:
+    made = with_peaks(fp16=20e9, q8_0=10e9)
+    made["arms"]["q4_K_M"]["control"] = "positive"
+    picker = decide_from(made)["picker"]
+    assert picker["memory_source"] == "peak"
+    assert picker["arms"]["q4_K_M"]["memory"] is None

@@ -44,7 +44,9 @@ def decide(  # noqa: PLR0913 - each parameter is an option of the command
     max_memory: Annotated[
         str | None,
         typer.Option(
-            metavar="SIZE", help="Most memory the weights may take, such as 8GB or 500MiB."
+            metavar="SIZE",
+            help="Most memory an arm may take, such as 8GB or 500MiB: its measured peak where that "
+            "is known of all arms, else its weights.",
         ),
     ] = None,
     min_speedup: Annotated[

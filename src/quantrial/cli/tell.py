@@ -279,7 +279,8 @@ def _at_a_glance(found: Mapping[str, Any]) -> None:
         name if len(tasks) > len({t["workload"] for t in tasks.values()}) else task["workload"]
         for name, task in tasks.items()
     ]
-    table(("arm", "memory", "speed", *names), rows)
+    memory = "peak memory" if found["picker"].get("memory_source") == "peak" else "memory"
+    table(("arm", memory, "speed", *names), rows)
     line()
     _draw(drawn, found["reference"])
 

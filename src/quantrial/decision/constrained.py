@@ -173,8 +173,11 @@ def _cost(trial: Trial, arm: str, broken: Document) -> str:
         return f"the {what} of {arm}{where} is not known"
     if name == "max_memory":
         unit, name = (1, "bytes") if min(value, limit) < 1e6 else (1e6, "MB")
+        verb, what = ("needs", "for its weights")
+        if trial.memory_source == "peak":
+            verb, what = ("holds", "at its peak")
         return (
-            f"{arm} needs {math.ceil(value / unit):,} {name}, at most "
+            f"{arm} {verb} {math.ceil(value / unit):,} {name} {what}, at most "
             f"{math.floor(limit / unit):,} {name} are allowed"
         )
     if name == "min_speedup":

@@ -16,12 +16,12 @@ from quantrial.errors import StudyError
 class Constraints:
     """What the user cannot give up, and what things cost.
 
-    `max_memory` in bytes of weights; `min_speedup` as a ratio of decoding speeds to the
-    reference's; `max_latency` in mean seconds an answer, on each workload that matters; `tolerate`
-    as the largest acceptable loss, a fraction, in place of the margin, and `tolerate_by` the same
-    for a task or a workload; `workloads` that matter (all by default). `cost_per_hour` of a machine
-    and `cost_per_hour_by` arm order the arms by what a request costs; `error_cost` is the price of
-    one wrong answer. Prices are in any one currency.
+    `max_memory` in bytes, of a measured peak or of weights (`Trial.memory_source`); `min_speedup`
+    as a ratio of decoding speeds to the reference's; `max_latency` in mean seconds an answer, on
+    each workload that matters; `tolerate` as the largest acceptable loss, a fraction, in place of
+    the margin, and `tolerate_by` the same for a task or a workload; `workloads` that matter (all by
+    default). `cost_per_hour` of a machine and `cost_per_hour_by` arm order the arms by what a
+    request costs; `error_cost` is the price of one wrong answer. Prices are in any one currency.
     """
 
     max_memory: int | None = None

@@ -239,6 +239,7 @@ class Cost(_Part):
     """What an arm costs."""
 
     memory_bytes: int | None
+    """By `picker.memory_source`."""
     memory_ratio: float | None
     speedup: float | None
     speedup_ci: Interval | None
@@ -283,6 +284,8 @@ class Picker(_Part):
 
     reference: str
     insensitive: bool
+    memory_source: Literal["peak", "file"] | None = None
+    """What `memory` is: the most each arm's process held, or the size of its weights."""
     arms: dict[str, PickerArm]
     tasks: dict[str, PickerTask]
 

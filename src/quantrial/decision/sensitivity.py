@@ -128,11 +128,12 @@ def _scales(table: Document, settings: Document) -> Iterator[_Scale]:
     arms = [own for own in table["arms"].values() if not own["control"]]
     memory = [own["memory"] for own in arms if own["memory"] is not None]
     unit, name = (1.0, "bytes") if min(memory, default=0) < 10 * _MEMORY else (_MEMORY, "MB")
+    held = "at the peak" if table.get("memory_source") == "peak" else "for the weights"
     yield _Scale(
         "max_memory",
         memory,
         unit,
-        lambda to: f"at most {to / unit:,.0f} {name} allowed for the weights",
+        lambda to: f"at most {to / unit:,.0f} {name} allowed {held}",
     )
     yield _Scale(
         "min_speedup",

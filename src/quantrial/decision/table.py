@@ -15,6 +15,7 @@ def picker(trial: Trial) -> dict[str, Any]:
     return {
         "reference": trial.reference,
         "insensitive": unseen_controls(trial),
+        "memory_source": trial.memory_source,
         "arms": {
             arm: {
                 "rank": rank,

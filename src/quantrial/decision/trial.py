@@ -19,8 +19,8 @@ class Trial:
 
     Arms that are controls are kept apart: they are never candidates. `twins` are the arms that
     nothing tells from another one, each with that one: what was seen of them is no evidence.
-    `ordered_by` names the cost: `memory`; where the file of an arm was not seen, `bits` (of the
-    types' names); else `speed`.
+    `memory_source` says what memory goes by, see `_memory`. `ordered_by` names the cost: `memory`;
+    where that of an arm is not known, `bits` (of the types' names); else `speed`.
     """
 
     def __init__(self, summary: Document):
@@ -32,6 +32,7 @@ class Trial:
         self._workloads = Counter(part["workload"] for part in self.tasks.values())
         self.findings = {finding["id"]: finding for finding in _findings(summary)}
         self.findings |= {finding["id"]: finding for finding in paces(summary)}
+        self.memory_source, self._memory = _memory(summary, arms)
         self.ordered_by, self._rank = self._ranked(arms)
         # among equals the reference first: another arm is not cheaper then
         self.by_cost = sorted(arms, key=lambda arm: (self._rank[arm], arm != self.reference))
@@ -42,8 +43,8 @@ class Trial:
     def _ranked(self, arms: Sequence[str]) -> tuple[str, dict[str, tuple[float, float]]]:
         """Say what all arms can be ordered by, and where each stands; speed breaks ties."""
         records = self.summary["arms"]
-        costs = {
-            "memory": {arm: records[arm]["memory_bytes"] for arm in arms},
+        costs: dict[str, dict[str, Any]] = {
+            "memory": {arm: self.memory(arm) for arm in arms},
             "bits": {arm: _bits(records[arm]["quantization"], arm) for arm in arms},
             "speed": dict.fromkeys(arms, 0.0),
         }
@@ -54,8 +55,7 @@ class Trial:
 
     def cost(self, arm: str) -> dict[str, Any]:
         """Say what an arm costs: bytes, the share of the reference's, the speed-up."""
-        memory = self.summary["arms"][arm]["memory_bytes"]
-        base = self.summary["arms"][self.reference]["memory_bytes"]
+        memory, base = self.memory(arm), self.memory(self.reference)
         return {
             "memory_bytes": memory,
             "memory_ratio": memory / base if memory and base else None,
@@ -87,9 +87,8 @@ class Trial:
         return math.exp(sum(map(math.log, ratios)) / len(ratios)) if ratios else None
 
     def memory(self, arm: str) -> int | None:
-        """Return the bytes of an arm's weights; None where its file was not seen."""
-        known: int | None = self.summary["arms"][arm]["memory_bytes"]
-        return known
+        """Return the bytes of memory that an arm takes, by `memory_source`; None: not known."""
+        return self._memory[arm]
 
     def latency(self, task: str, arm: str) -> float | None:
         """Return the mean seconds an answer took on a task; None where no clock said so."""
@@ -104,7 +103,8 @@ class Trial:
         """Say in words what an arm costs beside the reference: a noun phrase."""
         cost, parts = self.cost(arm), []
         if cost["memory_ratio"]:
-            parts.append(f"{100 * cost['memory_ratio']:.0f} % of the memory")
+            held = "peak memory" if self.memory_source == "peak" else "memory"
+            parts.append(f"{100 * cost['memory_ratio']:.0f} % of the {held}")
         if cost["speedup"]:
             parts.append(f"{ratio(cost['speedup'])} the decoding speed")
         if parts:
@@ -166,6 +166,20 @@ class Trial:
         """Name a task in a sentence: by its workload, and by itself where several share that."""
         workload = self.workload(task)
         return workload if self._workloads[workload] == 1 else f"{workload} ({task})"
+
+
+def _memory(summary: Document, arms: Sequence[str]) -> tuple[str | None, dict[str, int | None]]:
+    """Say what memory goes by, and how much each arm takes.
+
+    `peak`: the most that its process held, where the speed phase saw that of every one of `arms`;
+    else `file`: the size of its weights; None where no file was seen either.
+    """
+    timed = (summary.get("speed_phase") or {}).get("arms", {})
+    peaks = {arm: timed.get(arm, {}).get("memory_peak_bytes") for arm in summary["arms"]}
+    if arms and all(peaks[arm] for arm in arms):
+        return "peak", {arm: None if held is None else round(held) for arm, held in peaks.items()}
+    files = {arm: record["memory_bytes"] for arm, record in summary["arms"].items()}
+    return "file" if any(files[arm] is not None for arm in arms) else None, files
 
 
 def _twins(summary: Document) -> Iterator[tuple[str, str]]:

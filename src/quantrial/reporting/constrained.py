@@ -39,9 +39,10 @@ def answer(given: Document, findings: Document) -> Claim:
     return shortened(said, f"Under your constraints, ship {pick}")
 
 
-def in_words(given: Document, reference: str) -> tuple[str, ...]:
+def in_words(decision: Document) -> tuple[str, ...]:
     """List the constraints that were stated, and say where, and how to change them."""
-    return (*_words(given["constraints"], reference), _stated(given))
+    given, peak = decision["constrained"], decision["picker"].get("memory_source") == "peak"
+    return (*_words(given["constraints"], decision["reference"], peak=peak), _stated(given))
 
 
 def _stated(given: Document) -> str:
@@ -59,9 +60,10 @@ def _stated(given: Document) -> str:
     )
 
 
-def _words(stated: Document, reference: str) -> Iterator[str]:
-    if stated.get("max_memory") is not None:
-        yield f"Memory: weights of at most {file_size(stated['max_memory'])}."
+def _words(stated: Document, reference: str, *, peak: bool) -> Iterator[str]:
+    if (most := stated.get("max_memory")) is not None:
+        what = "a measured peak" if peak else "weights"
+        yield f"Memory: {what} of at most {file_size(most)}."
     if stated.get("min_speedup") is not None:
         yield f"Speed: decoding at least {ratio(stated['min_speedup'])} as fast as {reference}."
     if stated.get("max_latency") is not None:

@@ -56,7 +56,7 @@ def _card(summary: Document, decision: Document, arm: str) -> Card:
     standings = tuple(_standing(summary, task, arm) for task in summary["tasks"])
     facts = [
         Fact("weights", file_size(record["memory_bytes"])),
-        Fact("memory", _share(cost.get("memory_ratio"), reference)),
+        Fact("memory", _share(cost.get("memory_ratio"), reference, _at_peak(decision))),
         Fact("speed", _speed(cost.get("speedup"), reference)),
     ]
     if arm == reference or arm not in decision["costs"]:
@@ -130,16 +130,16 @@ def verdict_interval(one: Document, equivalence: Sequence[Document]) -> tuple[An
 
 def _meters(summary: Document, decision: Document, arm: str) -> Iterator[Meter]:
     """Show what an arm costs as shares of the largest, so that arms can be compared by eye."""
-    reference = summary["reference"]
-    memory = summary["arms"][arm]["memory_bytes"]
-    sizes = [one["memory_bytes"] or 0 for one in summary["arms"].values()]
+    reference, peak = summary["reference"], bool(_at_peak(decision))
+    own = {name: one["memory"] for name, one in decision["picker"]["arms"].items()}
+    memory, sizes = own.get(arm), [one or 0 for one in own.values()]
     ratio_of = decision["costs"].get(arm, {}).get("memory_ratio")
     yield Meter(
-        "Memory",
+        "Peak memory" if peak else "Memory",
         file_size(memory, sizes),
         "" if arm == reference or ratio_of is None else f"{percent(ratio_of, 0)} of {reference}",
         share(memory, max(sizes)),
-        "weights",
+        "peak" if peak else "weights",
     )
     speedup = decision["costs"].get(arm, {}).get("speedup")
     speedups = [one["speedup"] or 0.0 for one in decision["costs"].values()]
@@ -149,8 +149,13 @@ def _meters(summary: Document, decision: Document, arm: str) -> Iterator[Meter]:
         yield Meter("Speed", value, note, share(speedup, max(speedups)), "speedup")
 
 
-def _share(value: float | None, reference: str) -> str:
-    return "unknown" if value is None else f"{percent(value, 0)} of {reference}"
+def _at_peak(decision: Document) -> str:
+    """Return what to say beside memory that was measured; nothing beside sizes of files."""
+    return ", at the peak" if decision["picker"].get("memory_source") == "peak" else ""
+
+
+def _share(value: float | None, reference: str, how: str) -> str:
+    return "unknown" if value is None else f"{percent(value, 0)} of {reference}{how}"
 
 
 def _speed(value: float | None, reference: str) -> str:

@@ -89,6 +89,12 @@ WORDS = (
         "If the true difference is the one seen here, four of five such studies would settle the "
         "question.",
     ),
+    Word(
+        "peak",
+        "peak memory",
+        "The most memory that the arm's own process held in the speed phase, pages of its file "
+        "included.",
+    ),
     Word("weights", "weights", "The model's file: what must fit into memory before anything runs."),
     Word(
         "speedup",

@@ -80,7 +80,7 @@ def build_view(
         alarms=noise.alarms(decision),
         headline=headline,
         summary=explained(said, seen),
-        constraints=constrained.in_words(given, reference) if given else (),
+        constraints=constrained.in_words(decision) if given else (),
         unconstrained=constrained.unconstrained(default, findings) if given else (),
         rejected=constrained.rejected(given, findings) if given else None,
         advice=tuple(_advice(decision, seen)),

@@ -15,7 +15,8 @@ class DecisionPart(Part):
     """
 
     max_memory: Memory | None = None
-    """Most memory the weights may take: `8GB`, `500MiB`, or a number of bytes."""
+    """Most memory an arm may take: `8GB`, `500MiB`, or a number of bytes. Its measured peak counts
+    where the speed phase knows that of all arms, else the size of its weights."""
     min_speedup: float | None = Field(default=None, gt=0)
     """Least decoding speed, as a ratio to the reference's."""
     max_latency: Time | None = None

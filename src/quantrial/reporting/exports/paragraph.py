@@ -38,8 +38,9 @@ def _arm(summary: Document, decision: Document, arm: str) -> str:
     if arm == summary["reference"]:
         return f"{code(arm)} is the reference"
     cost = decision["costs"][arm]
+    held = "peak memory" if decision["picker"].get("memory_source") == "peak" else "memory"
     has = [
-        *([f"{100 * cost['memory_ratio']:.0f} % of the memory"] if cost["memory_ratio"] else []),
+        *([f"{100 * cost['memory_ratio']:.0f} % of the {held}"] if cost["memory_ratio"] else []),
         *([f"{ratio(cost['speedup'])} the speed"] if cost["speedup"] else []),
     ]
     costs = f" ({escape(' and '.join(has))})" if has else ""

@@ -268,7 +268,7 @@ def _parted(one: Parted, decision: Document) -> Row:
             Cell(one.pair, target=one.id if one.id in decision["findings"] else ""),
             Cell(f"{one.task}, {endpoint(one.endpoint)}"),
             Cell(one.test),
-            *(Cell(f"{_verdict(one.verdicts[name])}, {one.p[name]}") for name in SETS),
+            *(Cell(f"{_verdict(one.verdicts[name])} {one.p[name]}") for name in SETS),
         )
     )
 

@@ -18,6 +18,7 @@ class Picker {
   /** `stated`: the constraints that the decision was made under; the controls start there. */
   constructor(section, table, stated) {
     this.table = table;
+    this.peak = table.memory_source === "peak"; // else memory is the size of the weights
     this.stated = stated;
     const part = (name) => section.querySelector(`[data-part=${name}]`);
     this.controls = part("controls");
@@ -47,7 +48,7 @@ class Picker {
     if (sizes.length) {
       // just below the smallest, up to the largest; the last step is no limit
       const low = 0.95 * Math.min(...sizes), high = Math.max(...sizes);
-      this.slider("max_memory", "Memory for the weights", {
+      this.slider("max_memory", this.peak ? "Memory at the peak" : "Memory for the weights", {
         most: STEPS, start: STEPS,
         value: (at) => (at === STEPS ? null : Math.round(low + ((high - low) * at) / (STEPS - 1))),
         words: (value) => (value === null ? "no limit" : `at most ${asSize(value)}`),
@@ -198,7 +199,7 @@ class Picker {
     if (arm === this.table.reference) return ["The reference. ", found.order[0] === arm ? "Nothing costs less." : "Nothing that costs less keeps your limits."];
     const own = this.table.arms[arm], base = this.table.arms[this.table.reference];
     const parts = [];
-    if (own.memory !== null && base.memory) parts.push(`${((100 * own.memory) / base.memory).toFixed(0)} % of the memory`);
+    if (own.memory !== null && base.memory) parts.push(`${((100 * own.memory) / base.memory).toFixed(0)} % of the ${this.peak ? "peak memory" : "memory"}`);
     if (own.speedup !== null) parts.push(`${asRatio(own.speedup)} the decoding speed`);
     const kept = matter(this.table, settings).map((task) => {
       const row = this.table.tasks[task].arms[arm];
@@ -239,7 +240,7 @@ class Picker {
       if (one.constraint === "identity") return `nothing tells it from ${visible(this.table.arms[arm].twin)}`;
       if (one.constraint === "max_latency") return one.value === null ? `how long it takes on ${work} is not known` : `takes ${asSeconds(one.value)} an answer on ${work}`;
       if (one.value === null) return one.task === null ? `its ${one.constraint === "max_memory" ? "memory" : "speed"} is not known` : `how much it loses on ${work} is not known`;
-      if (one.constraint === "max_memory") return `needs ${asSize(one.value)}`;
+      if (one.constraint === "max_memory") return this.peak ? `holds ${asSize(one.value)} at its peak` : `needs ${asSize(one.value)} for its weights`;
       if (one.constraint === "min_speedup") return `decodes at ${asRatio(one.value)} ${this.table.reference}'s speed`;
       const said = one.value < -one.limit ? `may lose up to ${asPoints(-one.value)} on ${work}` : `is not shown to lose less than ${asPoints(one.limit)} on ${work}`;
       return this.finding(row, said);
