@@ -7,7 +7,7 @@ from typing import Any
 
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Table
 from quantrial.reporting.contrasts import estimate, failure_endpoints, interval, judged
-from quantrial.reporting.formatting import count, listed, p_value
+from quantrial.reporting.formatting import listed, p_value
 from quantrial.reporting.words import endpoint
 
 Document = Mapping[str, Any]
@@ -22,7 +22,6 @@ _COLUMNS = (
     Column("difference", hint="arm minus reference; negative is a loss"),
     Column("interval"),
     Column("adj. p", hint="of a difference, adjusted over the pairs of arms"),
-    Column("items"),
     Column("verdict", numeric=False),
 )
 
@@ -60,7 +59,6 @@ def _cells(name: str, one: Document) -> tuple[Cell, ...]:
         Cell(estimate(one)),
         Cell(interval(one, one["ci"])),
         Cell(p_value(one["p_adjusted"])),
-        Cell(count(one["n"])),
         Cell(judged(one), tone=one["verdict"] or "", target=one["id"]),
     )
 
