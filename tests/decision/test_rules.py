@@ -142,7 +142,8 @@ def test_reference_says_what_is_missing_and_how_many_items() -> None:
     assert default["text"] == (
         "Stay with fp16: no cheaper arm is shown to lose less than 1 pp on reasoning. "
         "q4_K_M is worse on reasoning (−6.2 pp). "
-        "q8_0 is undecided on reasoning: about 2,000 more items would settle it with 80 % chance, "
+        "q8_0 is undecided on reasoning: about 2,000 more items would rule out a loss of the "
+        "margin with 80 % chance, "
         "if the truth is as seen."
     )
     assert [(m["arm"], m["task"], m["items_needed"]) for m in default["missing"]] == [
@@ -158,10 +159,13 @@ NOTHING = dict.fromkeys(OPEN)
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"n": 2499}, "about 1 more item would settle it with 80 % chance, if"),
-        ({"n": 2500}, "repeating a trial of this size would settle it with 80 % chance"),
+        ({"n": 2499}, "about 1 more item would rule out a loss of the margin with 80 % chance, "),
+        ({"n": 2500}, "repeating a trial of this size would rule out a loss of the margin with 80"),
         ({"items_needed": OPEN | {"non_inferiority": None}}, "about 2,500 more items would"),
-        ({"items_needed": NOTHING}, "what was seen does not tell how many items would settle it."),
+        (
+            {"items_needed": NOTHING},
+            "what was seen does not tell how many items would rule out a loss of the margin.",
+        ),
         ({"items_needed": None}, "what was seen does not tell"),
         (
             {"estimate": -0.02, "items_needed": NOTHING | {"difference": 1700}},

@@ -189,6 +189,18 @@ def test_what_has_no_bound_is_not_called_one(trial: Trial) -> None:
     assert "Micro-F1 and precision have none where the candidate's answers are missing" in text
 
 
+def test_what_is_invented_is_said_to_be_of_what_was_read(documents: dict[str, str]) -> None:
+    # 2 of 12 answers of either arm could be read
+    text = documents["report.md"].replace("\\", "")
+    said = (
+        "What is invented is compared only on texts of which both answers could be read: q8_0 vs "
+        "f16 on 2 of 12. An arm that often cannot be read may look better there than it is.\n"
+    )
+    for title in ("### Contrasts: names, no spurious\n", "### Failures tested: names\n"):
+        assert said in text.split(title)[1].split("###")[0]
+    assert said not in text.split("### Contrasts: names, micro-F1\n")[1].split("###")[0]
+
+
 def test_failure_modes_are_declared_or_exploratory(trial: Trial) -> None:
     summary = told(trial.copied())
     first = summary["tasks"]["names"]["failure_contrasts"][0]["endpoint"].replace("_", " ")

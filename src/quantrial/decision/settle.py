@@ -14,10 +14,12 @@ _POWER = 0.8  # the chance at which a question counts as settled, as everywhere 
 
 
 def missing(trial: Trial, task: str, arm: str, tolerated: float | None = None) -> dict[str, Any]:
-    """Say what an arm lacks on a task, and how many items would settle it.
+    """Say what an arm lacks on a task, and how many items would rule out a loss of the margin.
 
-    Against the margin (`tolerated` is None) the count is the summary's own; against another loss it
-    follows from the width of the interval, by the normal approximation.
+    That is the decision's question; the summary's `settled_by` counts the items to the verdict that
+    takes the fewest, which may be a difference. Against the margin (`tolerated` is None) the count
+    is the summary's own; against another loss it follows from the width of the interval, by the
+    normal approximation.
     """
     finding, work = trial.primary(task, arm), trial.named(task)
     said: dict[str, Any] = {"arm": arm, "task": task, "because": "", "items_needed": None}
@@ -40,16 +42,17 @@ def missing(trial: Trial, task: str, arm: str, tolerated: float | None = None) -
     else:
         said["items_needed"] = None if beyond else _approximately(finding, bar)
         bar_words = f"the {margin(bar)} tolerated"
-    settle = _settled_by(said["items_needed"], finding, "show it worse" if beyond else "settle it")
+    what = "show it worse" if beyond else f"rule out a loss of {bar_words}"
+    settle = _settled_by(said["items_needed"], finding, what)
     if beyond:
         seen = f"the loss seen ({points(finding['estimate'])}) is itself not below {bar_words}"
         settle = f"{seen}; {settle}" if settle else seen
-    what = "undecided"
+    verdict = "undecided"
     if finding["verdict"] == "better":
-        what = f"better, but a loss of {margin(finding['margin'])} is not ruled out"
+        verdict = f"better, but a loss of {margin(finding['margin'])} is not ruled out"
     return said | {
-        "text": f"{arm} is {what} on {work}: "
-        f"{settle or 'what was seen does not tell how many items would settle it'}."
+        "text": f"{arm} is {verdict} on {work}: "
+        f"{settle or f'what was seen does not tell how many items would {what}'}."
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from quantrial.reporting.formatting import (
     UNKNOWN,
     count,
+    listed,
     points,
     points_interval,
     signed,
@@ -37,6 +38,7 @@ def judged(one: Document) -> str:
     return verdict_and_also(one)
 
 
+_OF_WHAT_WAS_READ = ("no_spurious", "spurious_per_sentence")
 _QUESTIONS = {
     "equivalence": "equivalence",
     "non_inferiority": "non-inferiority",
@@ -131,3 +133,25 @@ def failure_endpoints(part: Document) -> Mapping[str, Document]:
         results["contrasts"].append(one)
         results["equivalence"].append(one["equivalence"])
     return grouped
+
+
+def of_what_was_read(part: Document, named: Sequence[tuple[str, Document]]) -> tuple[str, ...]:
+    """Say of what is invented on how few texts it is compared, and whom that flatters.
+
+    Args:
+        part: the task's summary.
+        named: contrasts with the names of their endpoints; those not on inventions are passed over.
+    """
+    answered = {pair(one): one["n"] for one in part["endpoints"][part["primary"]]["contrasts"]}
+    fewer = dict.fromkeys(  # the two endpoints on inventions are of the same texts
+        f"{pair(one)} on {count(one['n'])} of {count(answered[pair(one)])}"
+        for name, one in named
+        if name in _OF_WHAT_WAS_READ and one["n"] < answered.get(pair(one), 0)
+    )
+    if not fewer:
+        return ()
+    return (
+        "What is invented is compared only on texts of which both answers could be read: "
+        f"{listed(list(fewer))}. An arm that often cannot be read may look better there than it "
+        "is.",
+    )

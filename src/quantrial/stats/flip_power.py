@@ -193,6 +193,8 @@ def normal_power(
 def least_items(margin: float, *, alpha: float = 0.05, clusters: int | None = None) -> int:
     """Count the pairs below which no result can show equivalence, not even without a flip.
 
+    Non-inferiority may be shown with fewer: by gains, which take a loss of the margin further away.
+
     Args:
         margin: the largest difference that still counts as the same, in (0, 1).
         alpha: level of each one-sided score test, in (0, 0.5).

@@ -6,7 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Table
-from quantrial.reporting.contrasts import estimate, failure_endpoints, interval, judged
+from quantrial.reporting.contrasts import (
+    estimate,
+    failure_endpoints,
+    interval,
+    judged,
+    of_what_was_read,
+)
 from quantrial.reporting.formatting import listed, p_value
 from quantrial.reporting.words import endpoint
 
@@ -47,6 +53,7 @@ def failure_tests(summary: Document, task: str) -> Iterator[Group]:
         notes=(
             "Each row leads to its contrast, with methods, the other pairs and the items that "
             f"would settle it. {_declared(modes)}",
+            *of_what_was_read(part, contrasts),
         ),
         tables=(table,),
     )

@@ -13,6 +13,7 @@ from quantrial.reporting.contrasts import (
     failure_endpoints,
     interval,
     judged,
+    of_what_was_read,
     open_questions,
     pair,
     units,
@@ -66,12 +67,13 @@ def arms_section(summary: Document) -> Section:
 def contrasts_section(summary: Document) -> Section:
     """Every pair of arms, compared on the items both answered."""
     groups = _over_all_tasks(summary)
-    for task, _, name, results, primary in (*_endpoints(summary), *_failure_modes(summary)):
+    for task, part, name, results, primary in (*_endpoints(summary), *_failure_modes(summary)):
         contrasts = results["contrasts"]
         table = _contrast_table(f"{endpoint_word(name)} on {task}", contrasts)
         notes = (
             f"Finding ids begin with {task}.{name}.",
             *units(contrasts),
+            *of_what_was_read(part, [(name, one) for one in contrasts]),
             *_methods_note(contrasts),
             *declared_note(contrasts[0].get("declared") if contrasts else None),
             *approximate(contrasts),
