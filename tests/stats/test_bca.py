@@ -33,7 +33,20 @@ def test_bca_ratios_by_hand_corrections() -> None:
     assert math.isnan(_corrected(3.0, 2.0, 0.25))
 
 
-def test_bca_ratios_by_hand_of_a_statistic_without_skew_is_the_percentile_interval() -> None:
+def test_bca_ratios_by_hand_of_three_items() -> None:
+    # scores 0, 0, 1: resampled means are 0, 1/3, 2/3, 1 with chances 8, 12, 6 and 1 of 27. Half of
+    # the ties at 1/3 are below: z0 = z(14/27) = .0464. Left out one by one: 1/2, 1/2, 0, so that
+    # a = 1/36 / (6 * (1/6)^1.5) = .0680. At 90 % the ends are the shares .0815 and .9749, that is 0
+    # and 1; the share .95 of the percentile interval is 2/3
+    scores = np.array([[0.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
+    ours = bca_ratios(scores, np.ones((3, 2)), rng=rng(4), confidence=0.9)
+    assert (ours.interval.low, ours.interval.high) == (0.0, 1.0)
+    plain = bootstrap_ratios(scores, np.ones((3, 2)), rng=rng(4))
+    interval = plain.difference(candidate=1, reference=0).interval(0.9)
+    assert [interval.low, interval.high] == pytest.approx([0.0, 2 / 3])
+
+
+def test_bca_ratios_property_without_skew_is_the_percentile_interval() -> None:
     scores = np.array([[1.0, 0.0]] * 40 + [[0.0, 1.0]] * 40 + [[1.0, 1.0]] * 120)
     ours = bca_ratios(scores, np.ones((200, 2)), rng=rng(3))
     plain = bootstrap_ratios(scores, np.ones((200, 2)), rng=rng(3))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from quantrial.errors import InsufficientDataError, StatisticsError, StatisticsWarning
 from quantrial.stats import flip_power, least_items, mcnemar, score_flips, score_ratios
 from quantrial.stats.flip_power import normal_power
+from stats.tango import z_of
 
 QUESTIONS = ["difference", "non_inferior", "equivalent"]
 
@@ -46,9 +47,37 @@ def test_flip_power_by_hand_without_flips_the_margin_decides() -> None:
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_flip_power_against_reference_counting_every_outcome(question: Any) -> None:
+def test_flip_power_property_equals_counting_every_outcome(question: Any) -> None:
     ours = flip_power(0.1, 0.05, 24, question=question, margin=0.15)
     assert ours.power == pytest.approx(by_counting(0.1, 0.05, 24, question, 0.15), abs=1e-9)
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize(("harm", "gain", "n"), [(0.1, 0.05, 60), (0.02, 0.02, 150)])
+def test_flip_power_against_reference_scipy_and_tangos_formula(
+    question: str, harm: float, gain: float, n: int
+) -> None:
+    from scipy.stats import binom, multinomial, norm
+
+    margin, z = 0.08, float(norm.ppf(0.95))
+
+    def yes(losses: int, gains: int) -> bool:
+        if question == "difference":  # mid-p
+            flips, fewer = losses + gains, min(losses, gains)
+            p = 2 * binom.cdf(fewer, flips, 0.5) - binom.pmf(fewer, flips, 0.5)
+            return flips > 0 and losses != gains and bool(p < 0.05)
+        below = z_of(losses, gains, n, -margin, 0.15) > z
+        return below and (question != "equivalent" or z_of(losses, gains, n, margin, 0.15) < -z)
+
+    outcomes = [(i, j) for i in range(n + 1) for j in range(n + 1 - i) if i + j < 40]
+    chances = multinomial.pmf(
+        [(i, j, n - i - j) for i, j in outcomes], n, [harm, gain, 1 - harm - gain]
+    )
+    expected = sum(p for p, one in zip(chances, outcomes, strict=True) if yes(*one))
+    assert chances.sum() > 1 - 1e-9
+    ours = flip_power(harm, gain, n, question=question, margin=margin)  # type: ignore[arg-type]
+    assert ours.method == "exact"
+    assert ours.power == pytest.approx(expected, abs=1e-7)
 
 
 @pytest.mark.parametrize("question", QUESTIONS)

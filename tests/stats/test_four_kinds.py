@@ -30,9 +30,38 @@ FUNCTIONS = [
 ]
 
 
+# where an `against_reference` test takes its values from: other software, stored values, a paper's
+OTHERS = {"scipy", "statsmodels", "z_of", "reference"}  # the last is the folder of stored values
+STORED = "_values"  # fixtures that read it
+# tests that write a paper's formula or procedure out
+WRITTEN_OUT = {
+    "test_fixed_sequence_against_reference_of_its_decisions",
+    "test_in_clusters_against_reference_variance_between_and_within",
+    "test_worst_case_against_reference_horowitz_and_manski",
+}
+
+
 def names_in(tree: ast.AST) -> set[str]:
-    found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    return found | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.arg):
+            found.add(node.arg)
+        elif isinstance(node, ast.Constant):
+            found |= {"reference"} if node.value == "reference" else set()
+        elif isinstance(node, ast.ImportFrom | ast.Import):
+            found |= packages_of(node)
+    return found
+
+
+def packages_of(node: ast.ImportFrom | ast.Import) -> set[str]:
+    names = (
+        [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+    )
+    return {name.split(".")[0] for name in names}
 
 
 def uses_by_test(path: Path) -> dict[str, set[str]]:
@@ -44,6 +73,8 @@ def uses_by_test(path: Path) -> dict[str, set[str]]:
         elif isinstance(node, (ast.Assign, ast.AnnAssign)):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             parts |= {one: names_in(node) for target in targets for one in names_in(target)}
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            parts |= {one.asname or one.name: packages_of(node) for one in node.names}
     reached = {}
     for name in parts:
         if not name.startswith("test_"):
@@ -69,3 +100,15 @@ def test_every_public_statistic_has_a_test_of_each_kind(function: str, kind: str
     starts = tuple(f"test_{subject}_{kind}" for subject in subjects)
     found = [name for name, used in EVIDENCE if name.startswith(starts) and function in used]
     assert found, f"no test that calls {function} is named {' or '.join(starts)}..."
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_reference_is_somebody_elses(function: str) -> None:
+    # what is compared with quantrial itself is a property
+    own = [
+        name
+        for name, used in EVIDENCE
+        if name.startswith(f"test_{function}_against_reference") and name not in WRITTEN_OUT
+        if not used & OTHERS and not any(one.endswith(STORED) for one in used)
+    ]
+    assert not own

@@ -73,7 +73,7 @@ def test_interaction_by_hand_changes_average_to_the_strata_differences() -> None
     assert (values[same] == 0.0).all()
 
 
-def test_interaction_against_reference_variance_is_tangos() -> None:
+def test_interaction_property_variance_is_tangos() -> None:
     # two strata of 0/1 answers; the score interval of each ends where (d - mean)^2 / v = z^2
     counted = Counted.of(
         sums_of(np.array([1.0, -1, -1, 0, 0]), np.zeros(5, int), 1), np.array([5]), 1.0
@@ -84,7 +84,7 @@ def test_interaction_against_reference_variance_is_tangos() -> None:
 
 
 @pytest.mark.parametrize("last", [-1.0, -2.0])  # dealt by distinct change, and item by item
-def test_interaction_against_reference_permutation_counts_every_deal(last: float) -> None:
+def test_interaction_property_permutation_counts_every_deal(last: float) -> None:
     values, codes = np.array([1.0, -1.0, last, 0.0, 0.0, 0.0]), np.array([0, 0, 1, 1, 1, 1])
     sizes = np.array([2, 4])
     every = [

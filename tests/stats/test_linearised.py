@@ -13,6 +13,7 @@ from quantrial.errors import InsufficientDataError, StatisticsError, StatisticsW
 from quantrial.stats import bootstrap_ratios, score_flips, score_ratios
 from quantrial.stats._influences import influences
 from quantrial.stats._null_variance import Null, value_moments
+from stats.tango import z_of
 
 Array = NDArray[np.float64]
 
@@ -157,7 +158,7 @@ def test_null_property_reach_undoes_beyond_and_both_rise(z: float, g: float, mor
 
 
 @pytest.mark.parametrize("case", [(2, 1, 499), (0, 0, 60), (7, 1, 21), (20, 35, 300), (0, 9, 40)])
-def test_score_ratios_against_reference_tango(case: tuple[int, int, int]) -> None:
+def test_score_ratios_property_of_flips_is_score_flips(case: tuple[int, int, int]) -> None:
     harmful, beneficial, n = case
     tango = score_flips(harmful, beneficial, n=n)
     ours = score_ratios(*flips(harmful, beneficial, n), support=1)
@@ -168,6 +169,16 @@ def test_score_ratios_against_reference_tango(case: tuple[int, int, int]) -> Non
         assert one.high == pytest.approx(other.high, abs=1e-12)
     assert ours.equivalence(0.02).p_value == pytest.approx(tango.equivalence(0.02).p_value)
     assert ours.test(-0.01).p_value == pytest.approx(tango.test(-0.01).p_value)
+
+
+@pytest.mark.parametrize("case", [(2, 1, 499), (7, 1, 21), (20, 35, 300), (0, 9, 40)])
+def test_score_ratios_against_reference_tangos_formula(case: tuple[int, int, int]) -> None:
+    harmful, beneficial, n = case
+    ours = score_ratios(*flips(harmful, beneficial, n), support=1)
+    for confidence, z in ((0.8, 1.2815515655446), (0.95, 1.9599639845401)):
+        found = ours.interval(confidence)
+        assert z_of(harmful, beneficial, n, found.low, 0.15) == pytest.approx(z, abs=1e-6)
+        assert z_of(harmful, beneficial, n, found.high, 0.15) == pytest.approx(-z, abs=1e-6)
 
 
 def test_score_ratios_property_almost_right_or_wrong_is_almost_tango() -> None:

@@ -38,7 +38,7 @@ def test_worst_case_by_hand_of_graded_scores_counts_no_flips() -> None:
     assert result.beneficial is None
 
 
-def test_worst_case_against_reference_of_every_completion() -> None:
+def test_worst_case_property_is_the_least_of_every_completion() -> None:
     reference, candidate = np.array([1, NAN, 0, 1]), np.array([NAN, 1, NAN, 0])
     completions = []
     for bits in np.ndindex(2, 2, 2):
@@ -46,6 +46,21 @@ def test_worst_case_against_reference_of_every_completion() -> None:
         after = np.array([bits[1], 1, bits[2], 0])
         completions.append((after - before).mean())
     assert worst_case(reference, candidate).bound == min(completions)
+
+
+def test_worst_case_against_reference_horowitz_and_manski() -> None:
+    # Horowitz and Manski (2000): a mean of scores in [0, 1] is at least P(seen) E(score | seen) and
+    # at most P(missing) more; the difference at least one arm's lower less the other's upper bound
+    generator = np.random.default_rng(7)
+    scores = generator.random((300, 2))
+    scores[generator.random((300, 2)) < [0.2, 0.3]] = NAN
+    seen = ~np.isnan(scores)
+    shares = seen.mean(axis=0)
+    least = shares * [scores[seen[:, arm], arm].mean() for arm in (0, 1)]
+    most = least + 1 - shares
+    result = worst_case(scores[:, 0], scores[:, 1])
+    assert result.bound == pytest.approx(least[1] - most[0])
+    assert result.missing_candidate == (~seen[:, 1]).sum()
 
 
 @given(SCORES)

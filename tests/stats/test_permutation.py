@@ -52,7 +52,7 @@ def test_sign_flip_by_hand_without_a_change_p_is_one() -> None:
     assert sign_flip(same, same, rng=rng()).p_value == 1.0
 
 
-def test_sign_flip_by_hand_on_binary_scores_is_exact_mcnemar() -> None:
+def test_sign_flip_property_on_binary_scores_is_exact_mcnemar() -> None:
     scores = np.array([[1.0, 0.0]] * 27 + [[0.0, 1.0]] * 19 + [[1.0, 1.0]] * 54)
     p = sign_flip(scores, np.ones((100, 2)), rng=rng()).p_value
     assert p == pytest.approx(mcnemar(27, 19, n=100, method="exact").p_value)

@@ -1,6 +1,7 @@
 import json
 import math
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from quantrial.stats import flip_power, mcnemar, score_flips
 from quantrial.stats._null_variance import cell_variance, flip_variance
 from quantrial.stats._outcomes import likely_outcomes
 from quantrial.stats.score import CORRECTION
+from stats.tango import z_of
 
 FLIPS = st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(1, 400)).map(
     lambda c: (c[0], c[1], c[0] + c[1] + c[2])
@@ -74,6 +76,11 @@ def test_score_flips_against_reference_published_intervals() -> None:
         interval = score.interval(row["confidence"])
         assert interval.low == pytest.approx(row["low"], abs=row["rounded_to"]), row["source"]
         assert interval.high == pytest.approx(row["high"], abs=row["rounded_to"]), row["source"]
+        # the formula that other tests are held against is the published one
+        z = NormalDist().inv_cdf(0.5 + row["confidence"] / 2)
+        for end, sign in ((interval.low, 1), (interval.high, -1)):
+            found = z_of(row["harmful"], row["beneficial"], row["n"], end)
+            assert found == pytest.approx(sign * z, abs=1e-6)
 
 
 def test_score_flips_against_reference_likelihood_maximised_numerically() -> None:

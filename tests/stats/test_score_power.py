@@ -21,7 +21,7 @@ from quantrial.stats.score_power import MarginQuestion
 
 @pytest.mark.parametrize("question", ["non_inferior", "equivalent"])
 @pytest.mark.parametrize(("harmful", "beneficial"), [(8, 8), (20, 14), (3, 9)])
-def test_items_for_score_against_reference_the_exact_power_is_reached(
+def test_items_for_score_property_the_exact_power_is_reached(
     question: MarginQuestion, harmful: int, beneficial: int
 ) -> None:
     n, margin = 500, 0.04
@@ -119,12 +119,12 @@ def test_items_for_score_by_hand() -> None:
     assert items_for_score(score_flips(0, 0, n=60), 0.01, question="equivalent") == 298
 
 
-@pytest.mark.parametrize(("harmful", "beneficial"), [(8, 8), (20, 14), (3, 9)])
-def test_score_power_against_reference_scipy(harmful: int, beneficial: int) -> None:
+def powers_by_scipy(harmful: int, beneficial: int, margin: float, items: int) -> dict[str, float]:
+    """Of 500 items' flips: the chances of a claim in a study of so many, from scipy alone."""
     from scipy.optimize import minimize_scalar
     from scipy.stats import norm
 
-    n, margin, items = 500, 0.04, 350
+    n = 500
     rest, true = n - harmful - beneficial, (beneficial - harmful) / n
 
     def variance_at(mean: float) -> float:
@@ -141,12 +141,32 @@ def test_score_power_against_reference_scipy(harmful: int, beneficial: int) -> N
     error = np.sqrt(variance_at(true) / items)
     below, above = (norm.ppf(0.95) * np.sqrt(variance_at(m) / items) for m in (-margin, margin))
     low, high = below - margin + 0.15 / items, margin - 0.15 / items - above
-    alone = norm.sf(low, true, error)
-    both = alone - norm.sf(high, true, error)
-    score = score_flips(harmful, beneficial, n=n)
-    ours = score_power(score, items, margin, question="non_inferior")
-    assert ours == pytest.approx(alone, rel=1e-5)
-    assert score_power(score, items, margin, question="equivalent") == pytest.approx(both, rel=1e-5)
+    alone = float(norm.sf(low, true, error))
+    both = float(alone - norm.sf(high, true, error))
+    return {"non_inferior": alone, "equivalent": max(0.0, both)}
+
+
+@pytest.mark.parametrize(("harmful", "beneficial"), [(8, 8), (20, 14), (3, 9)])
+@pytest.mark.parametrize("question", ["non_inferior", "equivalent"])
+def test_score_power_against_reference_scipy(
+    harmful: int, beneficial: int, question: MarginQuestion
+) -> None:
+    ours = score_power(score_flips(harmful, beneficial, n=500), 350, 0.04, question=question)
+    expected = powers_by_scipy(harmful, beneficial, 0.04, 350)[question]
+    assert ours == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("harmful", "beneficial"), [(8, 8), (20, 14), (3, 9)])
+@pytest.mark.parametrize("question", ["non_inferior", "equivalent"])
+def test_items_for_score_against_reference_scipy(
+    harmful: int, beneficial: int, question: MarginQuestion
+) -> None:
+    items = items_for_score(score_flips(harmful, beneficial, n=500), 0.04, question=question)
+    assert items is not None
+    at, before = (
+        powers_by_scipy(harmful, beneficial, 0.04, n)[question] for n in (items, items - 1)
+    )
+    assert before < 0.8 <= at
 
 
 @pytest.mark.parametrize("question", ["non_inferior", "equivalent"])

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from quantrial.errors import StatisticsError, StatisticsWarning
 from quantrial.stats import holm, holm_intervals, mcnemar, score_flips, score_ratios
+from stats.tango import z_of
 
 FAMILIES = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=6)
 
@@ -64,14 +65,19 @@ def test_holm_intervals_against_simulation_no_true_zero_is_excluded() -> None:
 
 
 def test_holm_intervals_against_reference_bonferroni_where_holm_adds_nothing() -> None:
+    from scipy.stats import norm
     from statsmodels.stats.multitest import multipletests
 
-    scores = [score_flips(20, 2, n=300), score_flips(9, 8, n=300), score_flips(1, 2, n=300)]
+    flips = [(20, 2), (9, 8), (1, 2)]
+    scores = [score_flips(harmful, beneficial, n=300) for harmful, beneficial in flips]
     p = [score.test().p_value for score in scores]
     decided, _, _, bonferroni = multipletests(p, alpha=0.05, method="bonferroni")
     assert decided.tolist() == multipletests(p, alpha=0.05, method="holm")[0].tolist()
-    expected = [score.interval(1 - bonferroni) for score in scores]
-    assert holm_intervals(scores, p) == expected
+    z = float(norm.isf(bonferroni / 2))
+    for (harmful, beneficial), found in zip(flips, holm_intervals(scores, p), strict=True):
+        assert found.confidence == pytest.approx(1 - bonferroni)
+        assert z_of(harmful, beneficial, 300, found.low, 0.15) == pytest.approx(z, abs=1e-6)
+        assert z_of(harmful, beneficial, 300, found.high, 0.15) == pytest.approx(-z, abs=1e-6)
 
 
 def test_holm_intervals_warn_where_p_comes_from_another_test() -> None:
