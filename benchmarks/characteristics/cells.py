@@ -28,6 +28,10 @@ LOSSES = (
     (0.5, 1.0, 0.02, 0.0),
 )
 SHARES = ((1.0, 0.1, 0.0), (0.2, 0.64, 0.05))  # of strata, of their items that change, of others'
+# right or wrong, clusters that lean either way; a few bad ones; micro-F1; one arm's micro-F1
+CLUSTERED = tuple(
+    f"{kind}{sizes}" for kind in ("", "bad-", "f1-", "arm-") for sizes in ("equal", "unequal")
+)
 LEAST = 20  # replications; fewer show nothing
 
 
@@ -76,8 +80,8 @@ def grid(effort: float, gold: Path | None = None) -> Iterator[Cell]:
     yield from _pooled(most, many, some, few, gold)
     for groups in (5, 6, 8, 10, 20, 57):
         for icc in (0.0, 0.02, 0.1):
-            for kind in ("equal", "unequal", "f1-equal", "f1-unequal"):
-                for rate in (0.15,) if kind.startswith("f1") else (0.05, 0.15):
+            for kind in CLUSTERED:
+                for rate in (0.15,) if kind.startswith(("f1", "arm")) else (0.05, 0.15):
                     if icc < rate:
                         yield Cell("clusters", kind, 499, rate, 0.0, groups, icc, replications=many)
     for n in (100, 499, 1000):

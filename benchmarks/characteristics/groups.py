@@ -61,6 +61,43 @@ def draw_clusters(cell: Cell, rng: np.random.Generator) -> tuple[Array, Array, N
     return top, bottom, labels
 
 
+def draw_bad(cell: Cell, rng: np.random.Generator) -> tuple[Array, Array, NDArray[np.int64], float]:
+    """Right and wrong answers of which a few clusters lose many; with the true difference.
+
+    Two of three flips are losses. Their chance varies over clusters as a Beta, gains do not, and
+    differences have the cell's correlation within clusters.
+    """
+    labels = np.repeat(np.arange(cell.clusters), _sizes(cell))
+    harm, gain = cell.rate * 2.0 / 3.0, cell.rate / 3.0
+    chances = np.full(cell.clusters, harm)
+    if cell.icc > 0.0:
+        variance = cell.icc * (harm + gain - (gain - harm) ** 2)
+        total = harm * (1.0 - harm) / variance - 1.0
+        chances = rng.beta(harm * total, (1.0 - harm) * total, cell.clusters)
+    own, turn = chances[labels], rng.random(labels.size)
+    top = np.ones((labels.size, 2))
+    top[turn < own, 1] = 0.0
+    # what is not lost may be gained, as often as the rate asks on the whole
+    top[(turn >= own) & (turn < own + gain * (1.0 - own) / (1.0 - harm)), 0] = 0.0
+    return top, np.ones_like(top), labels, gain - harm
+
+
+def bad_clusters(cell: Cell) -> Measured:
+    """Coverage, and non-inferiority claimed at a margin equal to the loss, with a few bad ones."""
+    rng, truth, covered, claimed = cell.rng(), math.nan, [], []
+    for _ in range(cell.replications):
+        top, bottom, labels, truth = draw_bad(cell, rng)
+        score = score_ratios(top, bottom, clusters=labels, support=1)
+        covered.append(score.test(truth).p_value >= 0.05)
+        claimed.append(score.test(truth, "greater").p_value < 0.05)
+    return Measured(
+        {
+            "cluster coverage": float(np.mean(covered)),
+            "cluster non-inferiority error": float(np.mean(claimed)),
+        }
+    )
+
+
 def _sentences(
     n: int, share: float | Array, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
@@ -140,6 +177,8 @@ def clusters(cell: Cell) -> Measured:
     """
     if cell.kind.startswith("arm"):
         return one_arm(cell)
+    if cell.kind.startswith("bad"):
+        return bad_clusters(cell)
     rng = cell.rng()
     hits: dict[str, list[bool]] = {}
     for replication in range(cell.replications):
