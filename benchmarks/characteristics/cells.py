@@ -87,6 +87,7 @@ def grid(effort: float, gold: Path | None = None) -> Iterator[Cell]:
     for n in (100, 499, 1000):
         for rate in (0.01, 0.05, 0.15):
             yield Cell("familywise", "", n, rate, replications=most)
+            yield Cell("familywise", "one-worse", n, rate, replications=most)
     yield from _strata(many)
     for n, rate, margin in ((100, 0.04, 0.04), (300, 0.02, 0.01), (499, 0.01, 0.01)):
         yield Cell("packages", "", n, rate, -margin, margin=margin)

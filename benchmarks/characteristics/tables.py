@@ -52,7 +52,7 @@ def limits(cell: dict[str, Any], name: str, changed: float) -> tuple[float, floa
 def _cluster_limits(cell: dict[str, Any], name: str) -> tuple[float, float] | None:
     if name.startswith("cluster") and name.endswith("difference error"):
         return (0.0, LIMIT)
-    covers = name == "cluster coverage" and cell["clusters"] >= 10
+    covers = name.startswith("cluster") and name.endswith("coverage") and cell["clusters"] >= 10
     return (0.935, 1.0) if covers else None
 
 
