@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -368,8 +368,3 @@ def manifest_from_json(data: bytes, *, path: Path | str) -> Manifest:
 def content_hash(content: Mapping[str, Any], gold: Any) -> str:
     """Hash what makes an item the item it is: its content and its gold answer."""
     return sha256_of({"content": content, "gold": gold})
-
-
-def field_names(record: type) -> tuple[str, ...]:
-    """Name the fields of a record class, for documentation."""
-    return tuple(f.name for f in fields(record))

@@ -156,6 +156,38 @@ def test_property_strata_that_are_left_out_could_not_have_parted() -> None:
     assert skipped >= 20
 
 
+@pytest.mark.parametrize(("alpha", "named"), [(0.2, 2), (0.05, 0)])
+def test_by_hand_at_a_wide_level_one_standard_error_rules_a_loss_out(
+    alpha: float, named: int
+) -> None:
+    # 18 lost and 14 gained of 300: -.0133, standard error sqrt((32/300 - .0133^2) / 300) = .01884;
+    # a loss of .0319 is .986 of it away, p .16: below .2, and below no level of a tenth or less;
+    # a gain of it is 2.4 away
+    n = 300
+    items = quiz(2 * n, subject=["law"] * n + ["art"] * n)
+    new = [at + i for at in (0, n) for i in [*range(18, 200), *range(200, 214)]]
+    answers = {
+        "ref": right_on(items, [at + i for at in (0, n) for i in range(200)]),
+        "new": right_on(items, new),
+    }
+    study = make_study(
+        margin=0.0319,
+        tasks={"quiz": QUIZ | {"stratify": "subject"}},
+        alpha=alpha,
+        analysis={"resamples": 2000},
+    )
+    found = summaries(study, {"quiz": (items, answers)})
+    for name, summary in found.items():
+        parted_on = [
+            one
+            for one in summary["tasks"]["quiz"]["disagreements"]
+            if one["stratum"] is not None and one["endpoint"] == "accuracy"
+        ]
+        assert len(parted_on) == named, name
+        for one in parted_on:
+            assert (one["calibrated"], one["classic"]) == ("inconclusive", "equivalent")
+
+
 def test_what_is_told_by_hand() -> None:
     def row(identity: str, stratum: str | None, p: tuple[float | None, float | None]) -> Any:
         return {

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quantrial.analysis.intraclass import influences
+from quantrial.analysis.influences import influences
 from quantrial.analysis.methods import MOST_ITEMS, POWER, QUESTIONS, Contrast, items_from_spread
 from quantrial.errors import InsufficientDataError, StatisticsWarning
 from quantrial.stats import (

@@ -23,11 +23,6 @@ def normal_cdf(z: float) -> float:
     return 0.5 * math.erfc(-z / math.sqrt(2.0))
 
 
-def normal_sf(z: float) -> float:
-    """Return P(Z > z), accurate far into the upper tail."""
-    return 0.5 * math.erfc(z / math.sqrt(2.0))
-
-
 def special() -> Any:
     """Import `scipy.special` on first use."""
     return import_module("scipy.special")
