@@ -26,6 +26,7 @@ from characteristics.attainable import attainable
 from characteristics.cells import Cell, Measured, grid
 from characteristics.generators import use_gold
 from characteristics.groups import clusters, familywise
+from characteristics.interaction import interaction
 from characteristics.packages import installed, packages
 from characteristics.pooled import (
     f1,
@@ -55,6 +56,7 @@ WORK: dict[str, Callable[[Cell], Measured]] = {
         f1_bootstrap,
         clusters,
         familywise,
+        interaction,
         strata,
         packages,
     )

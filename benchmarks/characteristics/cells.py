@@ -88,6 +88,7 @@ def grid(effort: float, gold: Path | None = None) -> Iterator[Cell]:
         for rate in (0.01, 0.05, 0.15):
             yield Cell("familywise", "", n, rate, replications=most)
             yield Cell("familywise", "one-worse", n, rate, replications=most)
+    yield from _interactions(many)
     yield from _strata(many)
     for n, rate, margin in ((100, 0.04, 0.04), (300, 0.02, 0.01), (499, 0.01, 0.01)):
         yield Cell("packages", "", n, rate, -margin, margin=margin)
@@ -137,6 +138,18 @@ def _pooled(most: int, many: int, some: int, few: int, gold: Path | None) -> Ite
             yield Cell("macro-f1", kind, n, changes / n, replications=many)
     for n, changes in ((100, 25), (300, 12), (300, 25), (300, 60), (1000, 25), (1000, 150)):
         yield Cell("f1-null", "balanced", n, changes / n, replications=many)
+
+
+def _interactions(replications: int) -> Iterator[Cell]:
+    """Strata of items; then clusters that lie within strata or across them (`kind`: how many)."""
+    base = Cell("interaction", "", 600, 0.15, replications=replications)
+    for strata in (2, 5, 10):
+        for n, rate in ((100, 0.15), (600, 0.05), (600, 0.15)):
+            yield replace(base, kind=f"{strata} of items", n=n, rate=rate)
+    for groups in (10, 20, 57):
+        for kind in ("2 within unequal", "2 across equal", "5 within equal", "5 across unequal"):
+            for icc, rate in ((0.0, 0.05), (0.0, 0.15), (0.02, 0.05), (0.02, 0.15), (0.1, 0.15)):
+                yield replace(base, kind=kind, rate=rate, clusters=groups, icc=icc)
 
 
 def by_stratum(strata: int, part: float, first: float, others: float) -> NDArray[np.float64]:

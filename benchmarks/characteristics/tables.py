@@ -45,6 +45,8 @@ def limits(cell: dict[str, Any], name: str, changed: float) -> tuple[float, floa
     if family == "strata":
         most = f1_limit(changed) if name.startswith("F1") else LIMIT
         return None if name.endswith("width") else (0.0, most)
+    if name == "interaction untested":
+        return None
     shown = family in ("packages", "attainable", "f1-bootstrap") or name.startswith("bootstrap")
     return None if shown else (0.0, LIMIT)
 

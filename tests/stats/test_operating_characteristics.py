@@ -336,3 +336,16 @@ def test_attainable_property_nothing_beats_a_test_for_one_truth() -> None:
     assert 0.0 <= figures[f"{adds}, without lots"] <= figures[adds] + 1e-9
     # what is valid at any rate is one of the tests searched: something loses nothing to it
     assert figures["difference: any test loses, valid at any rate"] <= 0.01
+
+
+def test_strata_that_do_not_differ_are_told_so_over_clusters_too() -> None:
+    found = judged(
+        [
+            Cell("interaction", "5 of items", 600, 0.15, replications=100),
+            Cell("interaction", "2 across equal", 600, 0.15, 0.0, 20, 0.02, replications=300),
+        ]
+    )
+    assert [holds for name, _, holds in found if "error" in name] == [True, True]
+    # ten clusters in five strata are two each: no test, and none is claimed
+    few = measure(Cell("interaction", "5 within equal", 600, 0.15, 0.0, 10, replications=5))
+    assert few["figures"] == {"interaction error": 0.0, "interaction untested": 1.0}
