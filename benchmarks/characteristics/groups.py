@@ -64,14 +64,16 @@ def draw_clusters(cell: Cell, rng: np.random.Generator) -> tuple[Array, Array, N
 def draw_bad(cell: Cell, rng: np.random.Generator) -> tuple[Array, Array, NDArray[np.int64], float]:
     """Right and wrong answers of which a few clusters lose many; with the true difference.
 
-    Two of three flips are losses. Their chance varies over clusters as a Beta, gains do not, and
-    differences have the cell's correlation within clusters.
+    Two of three flips are losses. Their chance varies over clusters as a Beta, gains take their
+    share of what is not lost, and differences have the cell's correlation within clusters.
     """
     labels = np.repeat(np.arange(cell.clusters), _sizes(cell))
     harm, gain = cell.rate * 2.0 / 3.0, cell.rate / 3.0
     chances = np.full(cell.clusters, harm)
     if cell.icc > 0.0:
-        variance = cell.icc * (harm + gain - (gain - harm) ** 2)
+        # a cluster's difference falls by one loss more, and by the gain that it takes away
+        pull = (1.0 + gain / (1.0 - harm)) ** 2
+        variance = cell.icc * (harm + gain - (gain - harm) ** 2) / pull
         total = harm * (1.0 - harm) / variance - 1.0
         chances = rng.beta(harm * total, (1.0 - harm) * total, cell.clusters)
     own, turn = chances[labels], rng.random(labels.size)

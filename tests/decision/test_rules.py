@@ -511,13 +511,19 @@ def test_caution_where_missing_answers_could_turn_the_verdict_of_the_default() -
     held = ("equivalent", {"worst_case": {"bound": -0.08, **gone}})
     (entry,) = decide_from(one_task("equivalent", held))["cautions"]
     assert entry["text"] == (
-        "q4_K_M keeps the margin on reasoning among the items that both arms answered. 40 answers "
-        "of its own are missing: with every missing one held against it the loss would be 8.0 pp."
+        "q4_K_M keeps the margin on reasoning among the items that both arms answered. Missing: 40 "
+        "answers of q4_K_M; with each held against q4_K_M the loss would be 8.0 pp."
     )
     # a bound within the margin turns nothing; nor does that of an arm which is not shipped
     for small in (-0.009, None):
         fine = ("equivalent", {"worst_case": {"bound": small, **gone}})
         assert decide_from(one_task(held, fine))["cautions"] == []
+
+
+def test_the_choice_is_among_candidates_that_were_tested() -> None:
+    found = chosen_among(one_task("equivalent", "equivalent"), q4_K_M=0.06)
+    (entry,) = decide_from(found)["cautions"]
+    assert "among 1 candidate it is not" in entry["text"]
 
 
 def test_the_default_tells_its_own_failure_modes() -> None:

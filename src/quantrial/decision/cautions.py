@@ -157,7 +157,7 @@ def _chosen(trial: Trial, default: Document) -> Iterator[dict[str, Any]]:
     """
     arm, p = default["arm"], trial.chosen_p(default["arm"])
     if arm != trial.reference and p is not None and p >= trial.summary["alpha"]:
-        among = counted(len(trial.candidates), "candidate")
+        among = counted(trial.tested, "candidate")
         text = (
             f"That {arm} keeps the margin is shown by a test of its own; allowing for the choice "
             f"among {among} it is not (p = {p_value(p)}). More items, or fewer candidates, settle "
@@ -168,18 +168,27 @@ def _chosen(trial: Trial, default: Document) -> Iterator[dict[str, Any]]:
 
 def _unanswered(trial: Trial, default: Document) -> Iterator[dict[str, Any]]:
     """Warn where answers that are missing could turn the default's verdict."""
-    for task in trial.tasks if default["arm"] != trial.reference else ():
-        finding = trial.primary(task, default["arm"])
-        worst = (finding or {}).get("worst_case")
-        bound = worst["bound"] if worst else None
-        if finding and worst and bound is not None and bound <= -finding["margin"]:
-            gone = counted(worst["missing_candidate"], "answer")
-            text = (
-                f"{default['arm']} keeps the margin on {trial.named(task)} among the items that "
-                f"both arms answered. {gone} of its own are missing: with every missing one held "
-                f"against it the loss would be {size(bound)}."
-            )
-            yield entry(text, [finding], task=task)
+    arm = default["arm"]
+    for task in trial.tasks if arm != trial.reference else ():
+        finding = trial.primary(task, arm)
+        said = finding and unanswered(trial, finding, finding["margin"])
+        if finding and said:
+            text = f"{arm} keeps the margin on {trial.named(task)} among the items that both arms"
+            yield entry(f"{text} answered. {said}", [finding], task=task)
+
+
+def unanswered(trial: Trial, finding: Document, loss: float) -> str:
+    """Say how missing answers could make a loss of this size; empty where they could not."""
+    worst = finding.get("worst_case")
+    if not worst or worst["bound"] is None or worst["bound"] > -loss:
+        return ""
+    arm = finding["candidate"]
+    sides = ((arm, worst["missing_candidate"]), (trial.reference, worst["missing_reference"]))
+    gone = listed(f"{counted(count, 'answer')} of {name}" for name, count in sides if count)
+    how = f"with each held against {arm}"
+    if worst.get("taken_to_invent") is not None:
+        how += f", those of {arm} taken to invent {worst['taken_to_invent']:g} entities each,"
+    return f"Missing: {gone}; {how} the loss would be {size(worst['bound'])}."
 
 
 def _approximate(trial: Trial) -> Iterator[dict[str, Any]]:

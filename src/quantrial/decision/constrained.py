@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from quantrial.decision.cautions import unanswered
 from quantrial.decision.constraints import Constraints
+from quantrial.decision.guards import guards_of
 from quantrial.decision.pick import choose, matter, tolerance
 from quantrial.decision.settle import p_of_less
 from quantrial.decision.trial import Trial
@@ -39,6 +41,7 @@ def constrained(
         arm: [_in_words(trial, table, arm, one) for one in broken]
         for arm, broken in answer["breaks"].items()
     }
+    guards: list[dict[str, Any]] = []
     if pick is not None:
         because = [
             finding["id"]
@@ -52,7 +55,10 @@ def constrained(
         else:
             kept = _kept(table, settings, tasks, trial, pick)
             text += f": {trial.saving(pick)}; shown to lose less than {kept}."
-            text += _reserved(trial, table, settings, tasks, pick)
+            guards = [one for one in guards_of(trial, pick) if one["task"] in tasks]
+            more = (guard["text"] for guard in guards)
+            text = " ".join([text, *more, *_reserved(trial, table, settings, tasks, pick)])
+            because += [guard["because"] for guard in guards]
     else:
         because = [one["because"] for one in breaks[other] if one["because"]]
         text = (
@@ -64,6 +70,7 @@ def constrained(
         "constraints": settings,
         "of_study": limits.shared(of_study),
         "pick": pick,
+        "guards": guards,
         "nearest": other if pick is None else pick,
         "text": text,
         "because": because,
@@ -105,35 +112,57 @@ def _kept(table: Document, settings: Document, tasks: Sequence[str], trial: Tria
 
 def _reserved(
     trial: Trial, table: Document, settings: Document, tasks: Sequence[str], arm: str
-) -> str:
-    """Say what takes from a claim about a loss other than the margin; empty where nothing does.
+) -> Iterator[str]:
+    """Say what takes from the claim: the choice among candidates, missing answers, few changes.
 
-    Its p at that loss follows from the interval by the normal approximation; the largest over the
-    tasks is adjusted for the number of candidates (Bonferroni).
+    At the margin on all tasks the p is the one that the summary adjusts. At another loss it follows
+    from the interval by the normal approximation; the largest over the tasks is adjusted for the
+    number of candidates (Bonferroni).
     """
-    held = {task: tolerance(table, settings, task) for task in tasks}
-    found = [(f, held[task]) for task in tasks if (f := trial.primary(task, arm))]
-    others = [(f, loss) for f, loss in found if loss is not None and loss != f["margin"]]
-    if not others:
-        return ""
-    said = ""
-    known = [p for f, loss in others if (p := p_of_less(f, loss)) is not None]
-    p = min(1.0, max(known, default=0.0) * len(trial.candidates))
-    if p >= trial.summary["alpha"]:
-        among = counted(len(trial.candidates), "candidate")
-        said = f" Allowing for the choice among {among} that is not shown (p about {p_value(p)})."
-    rough = [trial.named(f["task"]) for f, _ in others if f["approximate"]]
-    if rough:
-        said += (
-            f" On {listed(rough)} the claim is approximate: it rests on few changes or clusters."
-        )
-    return said
+    asked = [
+        (finding, finding["margin"] if (loss := tolerance(table, settings, task)) is None else loss)
+        for task in tasks
+        if (finding := trial.primary(task, arm))
+    ]
+    if all(loss == f["margin"] for f, loss in asked) and len(tasks) == len(trial.tasks):
+        p, about = trial.chosen_p(arm), ""
+    else:
+        known = [_p_at(finding, loss) for finding, loss in asked]
+        largest = max((one for one in known if one is not None), default=0.0)
+        p, about = min(1.0, largest * trial.tested), "about "
+    if p is not None and p >= trial.summary["alpha"]:
+        among = counted(trial.tested, "candidate")
+        yield f"Allowing for the choice among {among} that is not shown (p {about}{p_value(p)})."
+    for finding, loss in asked:
+        if said := unanswered(trial, finding, loss):
+            yield f"On {trial.named(finding['task'])}: {said[0].lower()}{said[1:]}"
+    for over, why in _ROUGH.items():
+        where = [
+            trial.named(finding["task"])
+            for finding, _ in asked
+            if finding["approximate"] and finding["over_clusters"] is over
+        ]
+        if where:
+            yield f"On {listed(where)} the claim is approximate: {why}."
+
+
+# by whether items speak for random clusters
+_ROUGH = {
+    False: "it rests on few changes",
+    True: "it speaks for clusters like these, whose chances of leaning one way are not known",
+}
+
+
+def _p_at(finding: Document, loss: float) -> float | None:
+    """Return the p of "loses less than this"; at the margin that of the test itself."""
+    p: float | None = finding["non_inferiority_p"]
+    return p if loss == finding["margin"] else p_of_less(finding, loss)
 
 
 def _evidence(trial: Trial, table: Document, settings: Document, finding: str) -> str:
     """Write a finding with the interval that the tolerance is held against, where there is one."""
     found = trial.findings[finding]
-    if found["kind"] == "speed":
+    if found["kind"] != "primary":
         return evidence(found)
     return evidence(found, tolerated=tolerance(table, settings, found["task"]))
 

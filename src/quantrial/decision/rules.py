@@ -11,6 +11,7 @@ from typing import Any
 from quantrial.decision.cautions import blindness, cautions
 from quantrial.decision.constrained import constrained
 from quantrial.decision.constraints import Constraints, check
+from quantrial.decision.guards import guards_of
 from quantrial.decision.risk import risk
 from quantrial.decision.sensitivity import sensitivity
 from quantrial.decision.settle import missing as missing_on
@@ -27,21 +28,6 @@ from quantrial.decision.words import (
 )
 
 DECISION_SCHEMA = "quantrial.decision/1"
-
-# What a fall in a secondary endpoint means, and what catches it in production.
-_GUARDS = {
-    "precision": "It returns entities that are not there, or mislabels them: schema validation "
-    "will not see that; check that every text it returns stands in the input, and sample inputs "
-    "without entities.",
-    "entity_free_correct": "It invents entities where there are none: schema validation will not "
-    "see that; sample inputs without entities.",
-    "not_truncated": "It runs into the limit of tokens: raise it, or reject what was cut off.",
-    "not_repeating": "It gets caught in loops: cap the length and reject repeated text.",
-    "not_refused": "It declines to answer: detect refusals and route them to the reference.",
-    "not_empty": "It answers nothing: reject empty answers and retry.",
-    "recall": "It misses entities: no validator sees what is absent; audit a sample by hand.",
-    "parse_rate": "It breaks the output format: validate it and retry, or constrain decoding.",
-}
 
 
 def decide_from(
@@ -64,7 +50,7 @@ def decide_from(
     trial = Trial(summary)
     check(constraints, trial)
     default = _default(trial)
-    cited = {guard["because"] for arm in trial.candidates for guard in _guards(trial, arm)}
+    cited = {guard["because"] for arm in trial.candidates for guard in guards_of(trial, arm)}
     decision: dict[str, Any] = {
         "schema": DECISION_SCHEMA,
         "study": summary["study"],
@@ -109,7 +95,7 @@ def _default(trial: Trial) -> dict[str, Any]:
                 for f in found
                 if f
             )
-            guards = list(_guards(trial, arm))
+            guards = list(guards_of(trial, arm))
             text = " ".join(
                 [
                     f"Ship {arm}: {trial.saving(arm)}; shown to lose less than {kept}.",
@@ -168,7 +154,7 @@ def _pick_when(trial: Trial, arm: str) -> dict[str, Any]:
         conditions.append(accepted)
     if blindness(trial):
         conditions.append("you accept that this trial could not have seen a loss")
-    guards = list(_guards(trial, arm))
+    guards = list(guards_of(trial, arm))
     text = " ".join(
         [
             f"Pick {arm} ({trial.saving(arm)}) only when {', and '.join(conditions)}.",
@@ -203,29 +189,11 @@ def _open_loss(trial: Trial, task: str, arm: str) -> str:
     return f"a loss of up to {size(floor)} on {work}"
 
 
-def _guards(trial: Trial, arm: str) -> Iterator[dict[str, Any]]:
-    """Name the failure modes that are shown for an arm, each with what guards against it."""
-    for task in trial.tasks:
-        for endpoint, words in _GUARDS.items():
-            finding = trial.secondary(task, endpoint, arm)
-            if finding is not None and finding["verdict"] == "worse":
-                loss = size(finding["estimate"])
-                name = endpoint.replace("_", "-")
-                hint = "" if finding["declared"] else " (exploratory: not declared beforehand)"
-                yield {
-                    "task": task,
-                    "endpoint": endpoint,
-                    "because": finding["id"],
-                    "text": f"On {trial.named(task)}, {name} falls by an estimated {loss}{hint}: "
-                    f"{words[0].lower()}{words[1:]}",
-                }
-
-
 def _avoid_for(trial: Trial) -> Iterator[dict[str, Any]]:
     for arm in trial.candidates:
         for task in trial.worse(arm):
             finding = trial.primary(task, arm)
-            guards = [guard for guard in _guards(trial, arm) if guard["task"] == task]
+            guards = [guard for guard in guards_of(trial, arm) if guard["task"] == task]
             loss = size(finding["estimate"]) if finding else ""
             text = (
                 f"Avoid {arm} for {trial.named(task)}: it is worse there, by an estimated {loss}."

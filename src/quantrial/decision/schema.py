@@ -171,6 +171,8 @@ class Constrained(Entry):
     of_study: list[str] = []
     """Those of them that the study file states; the others were options of `quantrial decide`."""
     pick: str | None
+    guards: list[Guard] = []
+    """Failure modes that are shown for the pick all the same."""
     nearest: str
     """The pick, or the arm that misses by least."""
     rejected: list[Rejected]

@@ -126,6 +126,12 @@ class Trial:
         """Return the finding of an arm against the reference on any endpoint."""
         return self.findings.get(f"{task}.{endpoint}.{arm}.vs.{self.reference}")
 
+    @property
+    def tested(self) -> int:
+        """Count the candidates that were held against the margin, among which one is chosen."""
+        known = [one["margin_kept_on_all"] for one in self.summary.get("statements", ())]
+        return sum(one.get("p_adjusted") is not None for one in known) or len(self.candidates)
+
     def chosen_p(self, arm: str) -> float | None:
         """Return the p of "keeps the margin on every task", adjusted for choosing among candidates.
 
