@@ -219,13 +219,16 @@ def test_a_run_over_clusters_tells_how_alike_they_are(over_clusters: Path) -> No
     assert one.forecast.clusters is not None
     assert one.forecast.clusters.icc == pytest.approx(max(0.0, seen.estimate))
     assert one.forecast.clusters.size == 3.0
-    assert {a.items_method for a in one.forecast.answers} <= {"noncentral-t", None}
+    methods = {"simulation", "noncentral-t", None}
+    assert {a.items_method for a in one.forecast.answers} <= methods
     for answer in one.forecast.answers:
         if answer.items is not None:
             assert answer.clusters is not None
             assert answer.items == 3 * answer.clusters
     said = ok("power", "--from", over_clusters, "--task", "sums", "--candidate", "q4_0")
     assert "24 items in 8 clusters of 3 items" in said
+    assert "simulated: studies in clusters whose rates of flips scatter" in said
+    said = ok("power", "--sd", "0.3", "--icc", "0.1", "--cluster-size", "10", "--n", "400")
     assert "noncentral t: approximate; whole clusters are counted" in said
 
 

@@ -14,6 +14,7 @@ from quantrial.design.clustered import (
     cluster_warning,
 )
 from quantrial.design.forecast import Ask, Clusters, Rates
+from quantrial.stats import Question
 
 
 def test_fewer_than_five_clusters_promise_nothing_and_say_so() -> None:
@@ -83,3 +84,57 @@ def test_by_hand_clusters_of_unequal_size_cost_more() -> None:
     assert equal.at("non_inferior", 80) == (0.0, "noncentral-t")
     assert equal.detectable(80) is None
     assert OverClusters(Rates(0.0, 0.0), asked, Clusters(20.0, 0.0, 20.0)).detectable(400) is None
+
+
+def over(harmful: float, beneficial: float, n: int, size: float, margin: float) -> OverClusters:
+    return OverClusters(
+        Rates(harmful, beneficial), Ask(n, 0.8, margin, 0.05), Clusters(size, 0.1, size)
+    )
+
+
+def test_by_hand_without_flips_the_margin_is_shown_from_the_least_items_on() -> None:
+    told = over(0.0, 0.0, 500, 10.0, 0.01)
+    # 32 clusters of 10: t of 31 at 5 % is 1.6955; 3.2 - .15 > 1.6955 sqrt(3.2 * .99) = 3.018
+    # 31 of 10: t of 30 is 1.6973; 3.1 - .15 = 2.95 < 1.6973 sqrt(3.1 * .99) = 2.973
+    assert told.least_items == 320
+    assert told.items("equivalent") == told.items("non_inferior") == 320
+    questions: tuple[Question, ...] = ("equivalent", "non_inferior")
+    for question in questions:
+        assert told.at(question, 320) == (1.0, "simulation")
+        assert told.at(question, 310) == (0.0, "simulation")
+    assert told.at("difference", 500)[0] == 0.0
+    assert told.items("difference") is None
+
+
+def test_few_flips_are_not_planned_as_if_whole_clusters_leaned() -> None:
+    # studies drawn and tested item by item (tests/stats/test_flip_clusters.py) show .95 and .75
+    assert over(0.0005, 0.0, 500, 10.0, 0.01).at("non_inferior", 500)[0] > 0.9
+    told = over(0.002, 0.0, 500, 10.0, 0.01)
+    assert 0.65 < told.at("non_inferior", 500)[0] < 0.85
+    items = told.items("non_inferior")
+    assert items is not None
+    assert told.at("non_inferior", items)[0] >= 0.8 > told.at("non_inferior", items - 10)[0]
+
+
+def test_many_flips_are_told_alike_by_drawn_studies_and_the_noncentral_t(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn = over(0.05, 0.05, 2000, 10.0, 0.03)
+    asked: tuple[Question, ...] = ("non_inferior", "equivalent")
+    powers = [drawn.at(question, 2000) for question in asked]
+    assert {method for _, method in powers} == {"simulation"}
+    found = drawn.detectable(2000)
+    monkeypatch.setattr("quantrial.design.clustered.FEW_FLIPS", 0)
+    plain = over(0.05, 0.05, 2000, 10.0, 0.03)
+    for (power, _), question in zip(powers, asked, strict=True):
+        other, method = plain.at(question, 2000)
+        assert method == "noncentral-t"
+        assert power == pytest.approx(other, abs=0.04)
+    assert found == pytest.approx(plain.detectable(2000), rel=0.05)
+
+
+def test_drawn_studies_have_the_clusters_that_are_stated() -> None:
+    asked, within = Ask(400, 0.8, 0.08, 0.05), Clusters(20.0, 0.05, 31.25)
+    told = OverClusters(Rates(0.01, 0.01), asked, within, sizes=[5.0, 35.0] * 10)
+    assert told._studies(Rates(0.01, 0.01), 800).n == 800
+    assert over(0.01, 0.01, 333, 10.0, 0.05)._studies(Rates(0.01, 0.01), 333).n == 333

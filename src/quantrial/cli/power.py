@@ -243,6 +243,11 @@ def _remarks(found: Forecast) -> list[str]:
             "noncentral t: approximate; whole clusters are counted, the variance between them is "
             "taken as estimated from so many, and nothing is shown over fewer than five."
         )
+    if found.clusters is not None and "simulation" in methods:
+        lines.append(
+            "simulated: studies in clusters whose rates of flips scatter by that correlation are "
+            "drawn and tested, where few flips are expected; known to about 2 points."
+        )
     if "normal-approximation" in methods:
         # of flips it is taken only where more of them happen than can be enumerated
         hopeful = ", too hopeful where fewer than ten items change"

@@ -111,6 +111,12 @@ def _memory(found: Plan) -> str:
     return f"Memory: needs {needed} for weights and contexts of {of}; {free} are free"
 
 
+_OVER_CLUSTERS = {
+    "simulation": "by simulated studies (where few flips are expected)",
+    "noncentral-t": "by the noncentral t",
+}
+
+
 def _prospects(task: TaskPlan) -> None:
     """Print what a task can show, where that is known."""
     if not task.prospects:
@@ -135,8 +141,9 @@ def _prospects(task: TaskPlan) -> None:
     )
     methods = {m for one in task.prospects for m in (one.method, one.items_method)}
     if task.clusters is not None:
+        how = " or ".join(_OVER_CLUSTERS[method] for method in sorted(methods, reverse=True))
         paragraph(
-            f"over {task.clusters:,} clusters, by the noncentral t; ICC: how alike differences "
+            f"over {task.clusters:,} clusters, {how}; ICC: how alike differences "
             "within a cluster are. 0 takes items as independent, `icc` of the task states another",
             indent="  ",
         )

@@ -20,6 +20,7 @@ from quantrial.stats import (
     score_flips,
     score_power_over_clusters,
 )
+from quantrial.stats.flip_clusters import FlipStudies, flip_studies
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,12 +31,21 @@ if TYPE_CHECKING:
 CORRELATIONS = (0.0, 0.02, 0.1)
 FEW_CLUSTERS = 20  # what `calibrated` warns below
 METHOD: Method = "noncentral-t"
+DRAWN: Method = "simulation"
+FEW_FLIPS = 200  # expected over the design effect; of fewer the noncentral t says too little
+_MOST_DRAWN = 20_000  # clusters whose studies are drawn within a second
+_STEP = 1.25  # from one number of clusters to the next, where an answer is looked for
+_HALVINGS = 10  # of the discordance, for what can be detected
 _LIKE_THESE = 1_000_000  # items that rates are taken from: enough for any rate to be one of them
 _ALL_OF = 1_000  # clusters of one size that stand for any number of them
 
 
 class OverClusters:
-    """Answers over clusters, by the noncentral t; nothing is shown over fewer than five."""
+    """Answers over clusters; nothing is shown over fewer than five.
+
+    Of rates by simulated studies where the flips that are expected are worth fewer than `FEW_FLIPS`
+    independent ones; else, and of other scores, by the noncentral t.
+    """
 
     def __init__(
         self,
@@ -58,6 +68,9 @@ class OverClusters:
         self.asked, self._within = asked, clusters
         self.clusters: Clusters | None = clusters
         self.least_items: int | None = None
+        self._rates = assumed if isinstance(assumed, Rates) else None
+        self._sizes = sorted(sizes)
+        self._known: dict[int, FlipStudies] = {}
         score = pilot
         if isinstance(assumed, Rates):
             self.difference = assumed.beneficial - assumed.harmful
@@ -94,6 +107,10 @@ class OverClusters:
         alpha = self.asked.alpha
         if groups < FEWEST_CLUSTERS:
             return 0.0, METHOD
+        if self._rates is not None and self._few(n):
+            if n not in self._known:
+                self._known[n] = self._studies(self._rates, n)
+            return self._known[n].share(question, margin, alpha=alpha), DRAWN
         if self._score is None:
             found = cluster_power(
                 self._sd, self.difference, groups, margin, question=question, alpha=alpha
@@ -109,7 +126,14 @@ class OverClusters:
         return self.at(question, n)
 
     def items(self, question: Question) -> int | None:
-        """Count the items of the clusters for the asked power."""
+        """Count the items of the clusters for the asked power.
+
+        Of simulated studies, those from which on the chance stays there: the fewer flips there
+        are, the likelier none is seen, so that a smaller study may show more than a larger one.
+        """
+        size = self._within.size
+        if self.difference == 0.0 and self.sd == 0.0:
+            return None if question == "difference" else self.least_items
         margin = None if question == "difference" else self.asked.margin
         power, alpha = self.asked.power, self.asked.alpha
         if self._score is None:
@@ -120,17 +144,65 @@ class OverClusters:
             groups = clusters_for_score(
                 self._score, margin, question=question, power=power, alpha=alpha
             )
-        return None if groups is None else math.ceil(groups * self._within.size)
+        if groups is None or self._rates is None or not self._few(math.ceil(groups * size)):
+            return None if groups is None else math.ceil(groups * size)
+
+        def enough(count: int) -> bool:
+            return self.at(question, math.ceil(count * size))[0] >= power
+
+        while not enough(groups):
+            groups = math.ceil(groups * _STEP)
+        below = groups
+        while below == groups and groups > FEWEST_CLUSTERS:
+            below = max(FEWEST_CLUSTERS, math.floor(groups / _STEP))
+            groups = below if enough(below) else groups
+        while groups - below > 1:
+            middle = (groups + below) // 2
+            groups, below = (middle, below) if enough(middle) else (groups, middle)
+        return math.ceil(groups * size)
 
     def detectable(self, n: int) -> float | None:
         """Give the smallest difference that clusters of n items find with the asked power."""
         groups = n / self._within.size
         if groups < FEWEST_CLUSTERS or self._widest == 0.0:
             return None
+        if self._rates is not None and self._few(n):
+            return self._drawn_detectable(n)
         found = detectable_over_clusters(
             self._widest, groups, power=self.asked.power, alpha=self.asked.alpha
         )
         return found if found <= self._most else None
+
+    def _drawn_detectable(self, n: int) -> float | None:
+        """Give the smallest difference, at the assumed discordance, that drawn studies find."""
+
+        def found(difference: float) -> bool:
+            rates = Rates((self._most + difference) / 2.0, (self._most - difference) / 2.0)
+            drawn = self._studies(rates, n)
+            return drawn.share("difference", alpha=self.asked.alpha) >= self.asked.power
+
+        if not found(self._most):
+            return None
+        low, high = 0.0, self._most
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2.0
+            low, high = (low, middle) if found(middle) else (middle, high)
+        return high
+
+    def _few(self, n: int) -> bool:
+        """Whether so few items are expected to flip that studies are drawn."""
+        worth = n * self._most / self._within.effect
+        return worth < FEW_FLIPS and n / self._within.size <= _MOST_DRAWN
+
+    def _studies(self, rates: Rates, n: int) -> FlipStudies:
+        groups = round(n / self._within.size)
+        if self._sizes:  # as many like them
+            there = (np.arange(groups) + 0.5) * len(self._sizes) / groups
+            held = np.asarray(self._sizes)[there.astype(np.intp)]
+        else:
+            held = np.full(groups, n // groups)
+            held[: n % groups] += 1
+        return flip_studies(rates.harmful, rates.beneficial, self._within.icc, held)
 
 
 def cluster_prospects(
@@ -163,14 +235,15 @@ def cluster_prospects(
         within = Clusters(size, correlation, size)
         teller: Teller = OverClusters(assumed, asked, within)
         needed = teller.items("equivalent")
+        shown, method = teller.at("equivalent", n)
         return Prospect(
             discordance=share,
             detectable=teller.detectable(n),
             items_for_margin=needed,
             power_non_inferior=teller.at("non_inferior", n)[0],
-            power_equivalent=teller.at("equivalent", n)[0],
-            method=METHOD,
-            items_method=METHOD,
+            power_equivalent=shown,
+            method=method,
+            items_method=method if needed is None else teller.at("equivalent", needed)[1],
             icc=correlation,
             clusters_for_margin=within.holding(needed),
         )

@@ -2,8 +2,8 @@
 
 Of paired right-or-wrong answers everything is enumerated while that is possible; of other scores
 studies are drawn from an earlier run, where there is one (`simulation`); else, and of very many
-items, the normal approximation is given; over clusters, the noncentral t (`clustered`). Each
-figure says which it is.
+items, the normal approximation is given; over clusters, studies are drawn where few items flip,
+else the noncentral t is given (`clustered`). Each figure says which it is.
 """
 
 from __future__ import annotations

@@ -33,9 +33,9 @@ class Prospect:
     equivalence with 80 % chance, were there no difference at all; `power_non_inferior` and
     `power_equivalent` are the chances that the task's own items show it. `method` is `exact` where
     every outcome was enumerated, else `normal-approximation`; `items_method` that of the items.
-    Over random clusters it is `noncentral-t`, and `icc` the correlation of differences within them
-    that is assumed; `clusters_for_margin` is how many clusters of the task's mean size hold
-    `items_for_margin`.
+    Over random clusters it is `simulation` where few items flip, else `noncentral-t`, and `icc`
+    the correlation of differences within them that is assumed; `clusters_for_margin` is how many
+    clusters of the task's mean size hold `items_for_margin`.
     """
 
     discordance: float

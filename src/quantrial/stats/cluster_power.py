@@ -119,7 +119,9 @@ def in_clusters(score: PairedScore, icc: float, sizes: ArrayLike) -> PairedScore
     Returns:
         The evidence of as many items as the clusters hold: the item-level variance times the
         design effect 1 + (m - 1) icc, m the size of the cluster of a typical item [1]_, on the
-        degrees of freedom that `cluster_variance` has for such sizes.
+        degrees of freedom that `cluster_variance` has for such sizes. Where fewer than about 20
+        right-or-wrong answers flip, power from it is a lower bound: so few fall singly on clusters,
+        and the test sees less spread than the design effect says. `flip_clusters` draws studies.
 
     Raises:
         StatisticsError: for a score that has clusters already, a correlation out of range, sizes
