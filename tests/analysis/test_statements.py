@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from analysis.fabricated import QUIZ, make_study, quiz, right_on, scored
 from quantrial.analysis import summarise
 from quantrial.analysis.statements import statements
+from quantrial.decision.trial import Trial
 from quantrial.stats import holm
 
 NAN = float("nan")
@@ -52,8 +54,46 @@ def test_statements_by_hand_of_what_could_not_be_tested() -> None:
     # the task that tells nothing does not count towards a loss, and rules none out
     assert said["loss_on_any"] == {"p_value": 0.02, "holds": True}
     assert said["margin_kept_on_all"]["holds"] is False
-    # a candidate that a task has no contrast of is not spoken of
-    assert list(statements(study, {"one": one, "two": task_of([])})) == []
+    # a task that has no contrast of a candidate is not counted, and rules no loss out
+    (said,) = statements(study, {"one": one, "two": task_of([])})
+    assert said["tasks"] == 1
+    assert said["loss_on_any"] == {"p_value": 0.02, "holds": True}
+    kept = said["margin_kept_on_all"]
+    assert (math.isnan(kept["p_value"]), kept["holds"]) == (True, False)
+    assert math.isnan(kept["p_adjusted"])
+    # of a candidate that no task has a contrast of nothing is said
+    assert list(statements(study, {"one": task_of([]), "two": task_of([])})) == []
+
+
+def test_a_task_that_shares_no_item_hides_no_loss_on_another() -> None:
+    # new answered nothing of the second task; on the first it loses 40 of 40 right of 80
+    items, others = quiz(80), quiz(20, task="other")
+    study = make_study(arms=("ref", "new", "old"), tasks={"quiz": QUIZ, "other": QUIZ})
+    first = {
+        "ref": right_on(items, range(40)),
+        "new": right_on(items, ()),
+        "old": right_on(items, range(0, 80, 2)),
+    }
+    second: dict[str, Any] = {
+        "ref": right_on(others, range(20)),
+        "new": [None] * 20,
+        "old": right_on(others, range(0, 20, 2)),
+    }
+    summary = summarise(
+        study,
+        scored(study, {"quiz": (items, first), "other": (others, second)}),
+        arms={arm: {"bytes_on_disk": 1} for arm in study.arms},
+        methods="calibrated",
+    )
+    new, old = summary["statements"]
+    assert (new["candidate"], new["tasks"]) == ("new", 1)
+    assert new["loss_on_any"]["holds"]
+    assert new["margin_kept_on_all"] == {"p_value": None, "holds": False, "p_adjusted": None}
+    assert (old["candidate"], old["tasks"]) == ("old", 2)
+    # what cannot be shown is not chosen among: it costs the other candidate nothing
+    assert old["margin_kept_on_all"]["p_adjusted"] == old["margin_kept_on_all"]["p_value"]
+    # where nothing was tested on all tasks, the decision goes by none of it
+    assert Trial(summary).chosen_p("new") is None
 
 
 def test_a_loss_is_not_said_over_tasks_where_no_verdict_finds_one() -> None:

@@ -60,8 +60,14 @@ def taken(decision: dict[str, Any], arm: str) -> bool:
     ("hashes", "said"),
     [
         ({"f16": "a", "q8_0": "a", "q4_0": "c"}, "to the byte, and is the same file. Most likely"),
-        ({"f16": None, "q8_0": None, "q4_0": None}, "and nothing tells that it has other weights."),
-        ({"f16": "a", "q8_0": None, "q4_0": "c"}, "and nothing tells that it has other weights."),
+        (
+            {"f16": None, "q8_0": None, "q4_0": None},
+            "and nothing tells that it has other weights. Either they are one model",
+        ),
+        (
+            {"f16": "a", "q8_0": None, "q4_0": "c"},
+            "and nothing tells that it has other weights. Either they are one model",
+        ),
     ],
 )
 def test_an_arm_that_answered_as_the_reference_is_not_picked_by_hand(
@@ -74,6 +80,10 @@ def test_an_arm_that_answered_as_the_reference_is_not_picked_by_hand(
     for limits in (None, Constraints(max_memory=950), Constraints(tolerate=0.2)):
         decision = decide_from(found, limits)
         assert decision["default"]["arm"] == "f16"
+        assert decision["default"]["text"].startswith(
+            "Stay with f16: no cheaper arm that can be told from another is shown to lose less "
+            "than 5 pp on reasoning. "
+        )
         assert not taken(decision, "q8_0"), picks(decision)
         first = decision["cautions"][0]["text"]
         assert first.startswith(
@@ -92,6 +102,34 @@ def test_an_arm_that_answered_as_the_reference_is_not_picked_by_hand(
     assert twin["breaks"][0]["text"] == (
         "nothing tells q8_0 from f16, so this trial shows nothing of it"
     )
+
+
+@pytest.mark.parametrize("text", ["", 26 * "x"])
+@pytest.mark.parametrize("digest", [None, "a"])
+def test_what_equal_answers_mean_depends_on_how_much_was_written_by_hand(
+    digest: str | None, text: str
+) -> None:
+    # with 26 characters after each of 400 letters: 27 x 400 = 10,800, against a limit of 10,000
+    items = quiz(N)
+    answers = [letter + (text and f"\n{text[1:]}") for letter in right_on(items, range(300))]
+    study = make_study(arms=("f16", "q8_0"))
+    records = {arm: {"bytes_on_disk": 9, "sha256": digest} for arm in study.arms}
+    by_arm = dict.fromkeys(study.arms, answers)
+    found = summarise(
+        study, scored(study, {"quiz": (items, by_arm)}), arms=records, methods="calibrated"
+    )
+    first = decide_from(found)["cautions"][0]["text"]
+    doubtful = digest is None and not text
+    assert ("Most likely they are one model: one file under two names" in first) is not doubtful
+    either = (
+        "or two that agree on answers as short and few as these (400 characters in all). Hashes of "
+        "their files, longer answers or more items would tell. So this trial shows nothing of q8_0"
+    )
+    assert (either in first) is doubtful
+    # what early versions recorded tells no lengths
+    del found["tasks"]["quiz"]["failure_modes"]["q8_0"]["texts"]
+    first = decide_from(found)["cautions"][0]["text"]
+    assert ("answers as short and few as these. Hashes" in first) is (digest is None)
 
 
 def test_with_other_arms_than_the_twin_the_trial_still_decides_by_hand() -> None:

@@ -43,6 +43,21 @@ def test_statements_over_all_tasks_are_the_summarys(
             assert same(row[f"p ({mark})"], one[key]["p_value"], 0.001)
 
 
+def test_a_statement_over_some_of_the_tasks_says_so(trial: Trial) -> None:
+    summary = trial.copied()
+    one = summary["statements"][0]
+    one["tasks"] = 1
+    one["margin_kept_on_all"] |= {"p_value": None, "holds": False, "p_adjusted": None}
+    one["loss_on_any"] = {"p_value": 0.01, "holds": True}
+    assert len(summary["tasks"]) > 1
+    text = trial.with_summary(summary).render()["report.md"]
+    (rows,) = markdown_tables(text)["Contrasts over all tasks"]
+    assert rows[0]["tasks"] == f"1 of {len(summary['tasks'])}"
+    assert (rows[0]["margin kept on all"], rows[0]["p (kept)"]) == ("no", "unknown")
+    assert rows[0]["a loss on one or more"] == "yes"
+    assert "of" not in rows[1]["tasks"]
+
+
 @pytest.mark.parametrize(
     ("p", "words"),
     [

@@ -16,13 +16,15 @@ def statements(study: Study, tasks: Mapping[str, Any]) -> Iterator[dict[str, Any
     """Say two things over all tasks about each candidate, on the primary endpoints.
 
     `margin_kept_on_all`: a loss of the margin is ruled out on every task, tested by the largest of
-    their p-values; like the verdicts on the margin `holds` is not adjusted for the number of
-    candidates, `p_adjusted` is (Holm; controls, which are never chosen, have none).
+    their p-values, NaN where a task has none; like the verdicts on the margin `holds` is not
+    adjusted for the number of candidates, `p_adjusted` is (Holm; controls, which are never chosen,
+    have none).
     `loss_on_any`: a loss, of whatever size, is there on at least one task. Its p is the smallest
     that a task's verdict on a loss rests on (two-sided, adjusted by Holm over the pairs of arms),
-    times the number of tasks: over all candidates and tasks together it errs in at most alpha of
-    studies, and it holds nowhere that no verdict of a task finds a loss. Both may hold of one
-    candidate.
+    times the number of tasks that have one: over all candidates and tasks together it errs in at
+    most alpha of studies, and it holds nowhere that no verdict of a task finds a loss. Both may
+    hold of one candidate. `tasks` counts those that have a contrast of it with the reference; where
+    none has, nothing is said.
 
     Args:
         study: says the arms, the reference, the level.
@@ -39,9 +41,11 @@ def statements(study: Study, tasks: Mapping[str, Any]) -> Iterator[dict[str, Any
                 if (one["reference"], one["candidate"]) == (study.reference, candidate):
                     kept.append(test["p_non_inferior"])
                     lost.append(_p_of_a_loss(one["estimate"], one["p_adjusted"]))
-        if len(kept) < len(tasks):
+        if not lost:
             continue
-        margin, loss = intersection_union(kept), worse_on_any(lost)
+        # a task without a contrast shows no loss, and rules none out
+        margin = intersection_union(kept) if len(kept) == len(tasks) else math.nan
+        loss = worse_on_any(lost)
         found[candidate] = {
             "candidate": candidate,
             "reference": study.reference,

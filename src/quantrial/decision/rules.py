@@ -122,7 +122,9 @@ def _default(trial: Trial) -> dict[str, Any]:
         kept = by_margin((part["margin"], trial.named(t)) for t, part in trial.tasks.items())
         if len(trial.tasks) > 1:
             kept = f"the margin on every workload ({kept})"
-        why = f"no cheaper arm is shown to lose less than {kept}"
+        left_out = len(known) < len(trial.cheaper)
+        told = " that can be told from another" if left_out else ""
+        why = f"no cheaper arm{told} is shown to lose less than {kept}"
     if blind:
         opening = f"Stay with {trial.reference}, for want of evidence: {'; '.join(blind)}."
     else:

@@ -97,7 +97,10 @@ def _over_all_tasks(summary: Document) -> list[Group]:
         f"each arm against {summary['reference']}, over all tasks",
         statements,
         (Column("arm", numeric=False), lambda one: one["candidate"]),
-        (Column("tasks"), lambda one: count(one["tasks"])),
+        (
+            Column("tasks", hint="those that compare it with the reference"),
+            lambda one: _of_tasks(one["tasks"], len(summary["tasks"])),
+        ),
         (
             Column("margin kept on all", numeric=False, hint="a loss of it is ruled out on all"),
             lambda one: _yes(one["margin_kept_on_all"]["holds"]),
@@ -120,7 +123,8 @@ def _over_all_tasks(summary: Document) -> list[Group]:
         "the margin is ruled out on every task (one-sided; like the verdicts on the margin, not "
         "adjusted for several arms). A loss on one or more: some loss, of any size, is shown on "
         "at least one task (the two-sided p of its verdict, adjusted for all pairs of arms, times "
-        "the number of tasks). Both may hold. “no” means not shown."
+        "the number of tasks that compare the two). Both may hold. “no” means not shown. A task "
+        "that does not compare the two shows no loss and rules none out."
     )
     return [Group("Contrasts over all tasks", notes=(note,), tables=(table,))]
 
@@ -313,6 +317,10 @@ def level(results: Iterable[Document]) -> str:
     """Head a column of intervals with their level."""
     levels = listed([percent(one["confidence"], 0) for one in results])
     return f"{levels} interval" if levels else "interval"
+
+
+def _of_tasks(compared: int, total: int) -> str:
+    return count(compared) if compared == total else f"{count(compared)} of {count(total)}"
 
 
 def _yes(value: bool) -> str:
