@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import yaml
 
 from quantrial.cli.power import curve_lines
 from quantrial.commands.power_assumptions import Assumptions
+from quantrial.commands.power_clusters import _seen_correlation
 from quantrial.commands.power_study import PowerStudy, power
 from quantrial.design.forecast import Ask, Clusters, Forecast, Rates, Spread, forecast
 from quantrial.errors import RecordError, RunFolderError, StatisticsWarning, StudyError
@@ -150,6 +152,24 @@ def test_scores_that_never_differ_cannot_be_planned_from(run: Path, tmp_path: Pa
     assert silent.notes[0].startswith("0 of 24 answers changed; a discordance from 0.0 to 14.2 %")
     with pytest.raises(StudyError, match="the scores do not differ"):
         power(of(run=copy, task="names", candidate="q8_0"))
+
+
+def test_a_difference_without_a_value_is_not_called_none(run: Path, tmp_path: Path) -> None:
+    def empty(summary: dict[str, Any]) -> None:
+        contrast = summary["tasks"]["names"]["endpoints"]["micro_f1"]["contrasts"][0]
+        contrast |= {"sd_paired": None, "estimate": None}
+
+    found = power(edited(run, tmp_path, empty))
+    reason = "the run has no value of this difference (a ratio of nothing); state --sd"
+    assert found.notes == (f"names, q8_0: {reason}",)
+
+
+def test_clusters_of_one_mean_are_planned_as_not_alike() -> None:
+    shares, labels = np.array([1.0, -1.0, 0.0, 0.0] * 6), np.repeat(list("abcdef"), 4)
+    icc, said = _seen_correlation(shares, labels)
+    assert icc == 0.0
+    assert "within its 6 clusters: -0.333; planned with 0; values vary within" in said
+    assert "nan" not in said
 
 
 def test_controls_are_planned_for_only_when_asked(run: Path, tmp_path: Path) -> None:

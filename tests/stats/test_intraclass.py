@@ -29,10 +29,12 @@ def test_intraclass_by_hand_clusters_of_two_sizes() -> None:
     # sizes 1, 1, 1, 1, 4; the only spread lies within the last: between 0, within 4 / 3, and the
     # mean size is (8 - 20 / 8) / 4 = 1.375
     values = np.array([0.0, 0.0, 0.0, 0.0, 1.0, 1.0, -1.0, -1.0])
-    with pytest.warns(StatisticsWarning, match="5 clusters hold as much as 4 equal changes"):
+    with pytest.warns(StatisticsWarning, match="vary within clusters only"):
         found = intraclass(values, [0, 1, 2, 3, 4, 4, 4, 4])
     assert found.estimate == pytest.approx(-(4 / 3) / (0.375 * 4 / 3))
-    assert found.interval.low == found.interval.high == pytest.approx(-1 / 0.375)
+    assert math.isnan(found.interval.low)
+    with pytest.warns(StatisticsWarning, match="5 clusters hold as much as 1 equal changes"):
+        intraclass([1.0, 0.0] + [0.0] * 8, np.repeat(np.arange(5), 2))
 
 
 @pytest.mark.parametrize("case", REFERENCE, ids=lambda case: case["name"])
@@ -115,6 +117,15 @@ def test_intraclass_of_what_does_not_vary_is_not_known() -> None:
         between = intraclass(0.1 * labels, labels)
     assert between.estimate == 1.0
     assert math.isnan(between.interval.low)
+
+
+def test_intraclass_by_hand_of_clusters_with_one_mean_has_no_interval() -> None:
+    # nothing between: F is 0, and the estimate (0 - 1) / (0 + 4 - 1)
+    with pytest.warns(StatisticsWarning, match="vary within clusters only"):
+        found = intraclass([1.0, -1.0, 0.0, 0.0] * 6, np.repeat(np.arange(6), 4))
+    assert found.estimate == pytest.approx(-1 / 3)
+    assert math.isnan(found.interval.low)
+    assert math.isnan(found.interval.high)
 
 
 def test_intraclass_refuses_what_it_cannot_answer() -> None:

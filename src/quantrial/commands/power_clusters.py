@@ -81,6 +81,11 @@ def _seen_correlation(
     if not found.estimate < 1.0:  # NaN too
         return None, f"{caught[-1].message}; state --icc"
     low, high = found.interval.low, found.interval.high
+    if math.isnan(high):
+        return 0.0, (
+            f"intraclass correlation of the differences within its {found.clusters} clusters: "
+            f"{found.estimate:.3f}; planned with 0; {caught[-1].message}, so try some --icc too"
+        )
     said = (
         f"intraclass correlation of the differences within its {found.clusters} clusters: "
         f"{found.estimate:.3f} (95 % {low:.3f} to {high:.3f})"

@@ -243,7 +243,9 @@ def _observed(
     arms = part["endpoints"][part["primary"]]["arms"]
     if arms[contrast["candidate"]]["method"] != "wilson":
         sd, estimate = contrast["sd_paired"], contrast["estimate"]
-        if sd is None or estimate is None or not sd > 0.0:
+        if estimate is None:
+            return "the run has no value of this difference (a ratio of nothing); state --sd"
+        if sd is None or not sd > 0.0:
             return "the scores do not differ, so their spread is not known; state --sd"
         if difference is not None:
             return Seen("spread", Spread(sd, checked_difference(difference)))

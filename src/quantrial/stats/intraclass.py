@@ -43,8 +43,8 @@ def intraclass(values: ArrayLike, clusters: ArrayLike, *, confidence: float = 0.
         InsufficientDataError: for fewer than 5 clusters, and where each holds one item.
 
     Warns:
-        StatisticsWarning: where nothing varies (all NaN), where nothing varies within clusters
-            (the interval is NaN), and where the interval may cover too little.
+        StatisticsWarning: where nothing varies (all NaN), where nothing varies within clusters or
+            between them (the interval is NaN), and where the interval may cover too little.
 
     References:
         .. [1] Donner, A. (1986). A review of inference procedures for the intraclass correlation
@@ -74,6 +74,9 @@ def intraclass(values: ArrayLike, clusters: ArrayLike, *, confidence: float = 0.
     if all_of - between <= nothing:
         _warn("values vary between clusters only; no interval of their correlation is known")
         return Estimate(1.0, nowhere, n, groups)
+    if between <= nothing:
+        _warn("values vary within clusters only; no interval of their correlation is known")
+        return Estimate(-1.0 / (size - 1.0), nowhere, n, groups)
     effective = float((array**2).sum()) ** 2 / float((array**4).sum())
     if effective < groups:
         _warn(
