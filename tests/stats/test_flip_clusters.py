@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantrial.errors import StatisticsError, StatisticsWarning
-from quantrial.stats import PairedScore, least_items, score_ratios
+from quantrial.stats import PairedScore, cluster_variance, least_items, score_ratios
 from quantrial.stats.flip_clusters import _tested, flip_studies
 from quantrial.stats.flip_power import Question
 
@@ -108,6 +108,10 @@ def test_flip_studies_property_the_test_is_that_of_the_items(
     losses = np.array([[one.count(-1)] for one in fates])
     sizes = np.array([float(len(one)) for one in fates])
     drawn = _tested(gains, losses, sizes)
+    robust = cluster_variance(changes, labels)
+    raised = robust.variance / robust.item_level if robust.item_level > 0.0 else 1.0
+    assert drawn.widening[0] == pytest.approx(max(1.0, raised), rel=1e-9)
+    assert drawn.df == pytest.approx(robust.df)
     by_items = shown(score_of(changes, labels), margin)
     for yes, question in zip(by_items, QUESTIONS, strict=True):
         asked = None if question == "difference" else margin
