@@ -104,7 +104,6 @@ def claims(
     largest = np.abs(values).max(axis=1) / n
     return {
         "score": deviates(scores, known, null, own(scores)) > Z_ONE,
-        "score, half": deviates(scores, known, null, 0.5 * largest) > Z_ONE,
         "score, quarter": deviates(scores, known, null, 0.25 * largest) > Z_ONE,
         "score, uncorrected": deviates(scores, known, null, 0.0 * largest) > Z_ONE,
         "paired t": np.asarray(difference - null > stats.t.ppf(0.95, n - 1) * error),

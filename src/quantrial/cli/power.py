@@ -34,7 +34,6 @@ _MANY = 10**9  # more items than anyone can run
 _LEVELS = 10  # rows of the curve above its axis
 _COLUMNS = 66
 _LEFT = 8
-_FEWEST_CLUSTERS = 5  # nothing is claimed over fewer
 _ROUNDING = 1.001  # larger by less is not larger in what is shown
 
 
@@ -268,15 +267,17 @@ def _clusters(within: Clusters, n: int | None) -> str:
 
 def _detects(found: Forecast, n: int) -> str:
     """Say what difference n items detect."""
+    from quantrial.stats.clusters import FEWEST_CLUSTERS
+
     power = f"with {_percent(found.asked.power)} power"
     if found.detectable is not None:
         return (
             f"{n:,} items detect a difference of {100 * found.detectable:.2f} pp {power} "
             f"({_method(found.detectable_method)})."
         )
-    few = found.clusters is not None and n / found.clusters.size < _FEWEST_CLUSTERS
+    few = found.clusters is not None and n / found.clusters.size < FEWEST_CLUSTERS
     why = (
-        f"nothing is claimed over fewer than {_FEWEST_CLUSTERS} clusters"
+        f"nothing is claimed over fewer than {FEWEST_CLUSTERS} clusters"
         if few
         else "at this discordance, not even if every flip goes one way"
     )

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quantrial.errors import StudyError
+from quantrial.stats.clusters import FEWEST_CLUSTERS
 
 if TYPE_CHECKING:
     from quantrial.design.forecast import Clusters, Rates, Spread
     from quantrial.stats import PairedScore
 
 MARGIN, ALPHA = 0.01, 0.05
-_FEWEST_CLUSTERS = 5  # nothing is claimed over fewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +121,9 @@ def check_clusters(given: Assumptions, n: int | None) -> None:
             f"{given.icc:g} is no correlation to plan with; it lies from 0 (none) to below 1",
             key="icc",
         )
-    if given.clusters is not None and given.clusters < _FEWEST_CLUSTERS:
+    if given.clusters is not None and given.clusters < FEWEST_CLUSTERS:
         raise StudyError(
-            f"{given.clusters} are too few: nothing is claimed over fewer than {_FEWEST_CLUSTERS}",
+            f"{given.clusters} are too few: nothing is claimed over fewer than {FEWEST_CLUSTERS}",
             key="clusters",
         )
     size = given.cluster_size

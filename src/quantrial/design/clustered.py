@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quantrial.design.forecast import Ask, Clusters, Method, Rates, Spread, Teller
-from quantrial.design.plan import DISCORDANCES, FEWEST_CLUSTERS, POWER, Prospect
+from quantrial.design.plan import DISCORDANCES, POWER, Prospect
 from quantrial.stats import (
     Question,
     cluster_power,
@@ -20,6 +20,7 @@ from quantrial.stats import (
     score_flips,
     score_power_over_clusters,
 )
+from quantrial.stats.clusters import FEW_CLUSTERS, FEWEST_CLUSTERS
 from quantrial.stats.flip_clusters import FlipStudies, flip_studies
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 # intraclass correlations of differences: none, slight, and as strong as they are usually met
 CORRELATIONS = (0.0, 0.02, 0.1)
-FEW_CLUSTERS = 20  # what `calibrated` warns below
 METHOD: Method = "noncentral-t"
 DRAWN: Method = "simulation"
 FEW_FLIPS = 200  # expected over the design effect; of fewer the noncentral t says too little

@@ -15,12 +15,12 @@ from quantrial.stats import (
     items_for_flips,
     least_items,
 )
+from quantrial.stats.clusters import FEWEST_CLUSTERS
 
 # Shares of items on which two precisions of one model typically disagree: near, middling, far.
 DISCORDANCES = (0.01, 0.05, 0.15)
 
 
-FEWEST_CLUSTERS = 5  # what `calibrated` refuses below
 POWER = 0.8
 
 

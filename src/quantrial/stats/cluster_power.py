@@ -62,13 +62,7 @@ def clusters_for_score(
     """
     target = checked_level(power, "power")
     chance = _chance(score, margin, question, alpha)
-    true = score.estimate
-    if question == "difference":
-        possible = true != 0.0
-    else:
-        bound = math.nan if margin is None else margin
-        possible = abs(true) < bound if question == "equivalent" else true > -bound
-    if chance is None or not possible:
+    if chance is None or not _possible(score.estimate, margin, question):
         return None
     return smallest_count(lambda groups: groups >= FEWEST_CLUSTERS and chance(groups) >= target)
 
@@ -158,6 +152,14 @@ def in_clusters(score: PairedScore, icc: float, sizes: ArrayLike) -> PairedScore
         _null=None if known is None else null,
         _correction=score._correction * scale,
     )
+
+
+def _possible(true: float, margin: float | None, question: Question) -> bool:
+    """Whether any number of clusters would show it, if this is the true difference."""
+    if question == "difference":
+        return true != 0.0
+    bound = math.nan if margin is None else margin
+    return true > -bound and (question != "equivalent" or true < bound)
 
 
 Chance = Callable[[float], float]
@@ -294,12 +296,9 @@ def clusters_for_spread(
     Reference as for `clusters_for_score`.
     """
     target = checked_level(power, "power")
-    if question == "difference":
-        possible = difference != 0.0
-    else:
-        bound = checked_margin(math.nan if margin is None else margin)
-        possible = difference > -bound and (question != "equivalent" or difference < bound)
-    if not possible:
+    if question != "difference":
+        checked_margin(math.nan if margin is None else margin)
+    if not _possible(difference, margin, question):
         return None
 
     def enough(groups: int) -> bool:

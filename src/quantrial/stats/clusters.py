@@ -15,6 +15,7 @@ Floats = NDArray[np.float64]
 ClusterMethod = Literal["cr2", "cr1"]
 
 FEWEST_CLUSTERS = 5  # fewer cannot speak for others
+FEW_CLUSTERS = 20  # below, intervals and claims over them are rough
 _ENUMERATE_UP_TO = 12  # clusters; 2^12 signs cost less than the usual 10,000 draws
 _TIE = 1e-9  # rounding must not break ties between equal statistics
 _BLOCK_CELLS = 1 << 20

@@ -15,12 +15,11 @@ from quantrial.stats._checks import (
 )
 from quantrial.stats._influences import Influences, influences
 from quantrial.stats._null_variance import Null, value_moments
-from quantrial.stats.clusters import cluster_variance
+from quantrial.stats.clusters import FEW_CLUSTERS, cluster_variance
 from quantrial.stats.score import CORRECTION, PairedScore
 
 Floats = NDArray[np.float64]
 
-_FEW_CLUSTERS = 20
 _REMEMBERED = 256  # variances of one contrast
 _NOTHING = 1e-12  # changes that leave both ratios as they are have influences of rounding only
 _PRIOR = 4.0  # items, as many as Agresti and Coull add; with 2 intervals cover 92 %
@@ -155,7 +154,7 @@ def score_ratios(
         robust = cluster_variance(shares, clusters)
         groups, df = robust.clusters, robust.df
         scale = max(1.0, robust.variance / item_level) if item_level > 0.0 else 1.0
-        if groups < _FEW_CLUSTERS:
+        if groups < FEW_CLUSTERS:
             warnings.warn(
                 f"{groups} clusters are few; intervals and claims over clusters are approximate "
                 "below 20",
