@@ -196,27 +196,26 @@ def _approximate(trial: Trial) -> Iterator[dict[str, Any]]:
     for task in trial.tasks:
         for arm in trial.candidates:
             finding = trial.primary(task, arm)
-            if finding and keeps_margin(finding) and finding["approximate"]:
-                said = f"That {arm} keeps the margin on {trial.named(task)} is approximate: "
-                if finding["over_clusters"]:
-                    text = (
-                        f"{said}it speaks for clusters like these, whose chances of leaning one "
-                        "way are not known. More clusters, not more items, make it surer."
-                    )
-                    yield entry(text, [finding], task=task)
-                    continue
-                text = (
-                    f"{said}a loss of "
-                    "the margin would rest on fewer than ten equal changes, so the chance of a "
-                    "wrong claim may be above 6 %. More items settle it."
+            if not (finding and keeps_margin(finding) and finding["approximate"]):
+                continue
+            text = f"That {arm} keeps the margin on {trial.named(task)} is approximate: "
+            shown = [finding]
+            if finding["over_clusters"]:
+                text += (
+                    "it speaks for clusters like these, whose chances of leaning one way are not "
+                    "known. More clusters, not more items, make it surer."
+                )
+            else:
+                text += (
+                    "a loss of the margin would rest on fewer than ten equal changes, so the "
+                    "chance of a wrong claim may be above 6 %. More items settle it."
                 )
                 bounded = trial.secondary(task, "macro_f1", arm)
-                shown = [finding]
                 if bounded is not None and bounded is not finding:
                     verdict = bounded["verdict"].replace("_", "-")
                     text += f" By the mean F1 of items, whose bounds are known, it is {verdict}."
                     shown.append(bounded)
-                yield entry(text, shown, task=task)
+            yield entry(text, shown, task=task)
 
 
 def _disturbed(trial: Trial) -> Iterator[dict[str, Any]]:

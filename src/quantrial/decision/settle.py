@@ -65,8 +65,9 @@ def _approximately(finding: Document, tolerated: float) -> int | None:
     error, n = implied_error(finding), int(finding["n"])
     if error is None:
         return None
-    reach = _NORMAL.inv_cdf((1.0 + finding["equivalence_confidence"]) / 2.0)
-    widths: float = (reach + _NORMAL.inv_cdf(_POWER)) * error / (finding["estimate"] + tolerated)
+    widths: float = (
+        (_reach(finding) + _NORMAL.inv_cdf(_POWER)) * error / (finding["estimate"] + tolerated)
+    )
     return math.ceil(n * widths * widths)
 
 
@@ -75,8 +76,12 @@ def implied_error(finding: Document) -> float | None:
     estimate, bound = finding["estimate"], finding["equivalence_ci"][0]
     if estimate is None or bound is None or not bound < estimate:
         return None
-    reach = _NORMAL.inv_cdf((1.0 + finding["equivalence_confidence"]) / 2.0)
-    return float((estimate - bound) / reach)
+    return float((estimate - bound) / _reach(finding))
+
+
+def _reach(finding: Document) -> float:
+    """Return how many standard errors below the estimate the one-sided bound lies."""
+    return _NORMAL.inv_cdf((1.0 + finding["equivalence_confidence"]) / 2.0)
 
 
 def p_of_less(finding: Document, loss: float) -> float | None:
