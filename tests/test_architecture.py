@@ -40,7 +40,7 @@ NEVER = {
     "analysis": {"quantrial.engines", "quantrial.running", "quantrial.reporting"},
     "decision": {
         *("quantrial.records", "quantrial.tasks", "quantrial.engines", "quantrial.design"),
-        *("quantrial.running", "quantrial.stats", "quantrial.analysis", "quantrial.reporting"),
+        *("quantrial.running", "quantrial.analysis", "quantrial.reporting"),
     },
     "reporting": {"quantrial.stats", "quantrial.running", "quantrial.engines"},
     "marking": {"quantrial.stats", "quantrial.running", "quantrial.analysis", "quantrial.engines"},

@@ -14,7 +14,7 @@ from quantrial.analysis.heterogeneity import heterogeneity
 from quantrial.analysis.methods import settled_by
 from quantrial.analysis.outcomes import Panel
 from quantrial.errors import StatisticsWarning
-from quantrial.stats import least_items, mcnemar, score_flips
+from quantrial.stats import Question, flip_power, least_items, mcnemar, score_flips
 from quantrial.tasks import Endpoint
 
 ACCURACY = Endpoint("accuracy", "proportion", {"correct": 1.0})
@@ -70,13 +70,17 @@ def test_without_a_changed_answer_there_is_still_an_interval() -> None:
     assert contrast.interval.low < 0 < contrast.interval.high
     assert contrast.p_value == 1
     assert methods.equivalence("ref", "new", "accuracy", 0.01).equivalent
-    assert calibrated(panel(flips(200, 0, 0))).items_needed(
-        contrast, "accuracy", 0.01, family=1
-    ) == {
-        "equivalence": least_items(0.01),
-        "non_inferiority": least_items(0.01),
-        "difference": None,
-    }
+    # planned as if half an answer in 200 turned each way: more items than silence would need
+    needed = calibrated(panel(flips(200, 0, 0))).items_needed(contrast, "accuracy", 0.01, family=1)
+    asked: Question
+    for question, asked in (("equivalence", "equivalent"), ("non_inferiority", "non_inferior")):
+        items = needed[question]
+        assert items is not None
+        assert items > least_items(0.01)
+        for n, enough in ((items, True), (items - 1, False)):
+            reached = flip_power(0.0025, 0.0025, n, question=asked, margin=0.01).power >= 0.8
+            assert reached is enough
+    assert needed["difference"] is None
 
 
 def test_a_ratio_of_nothing_is_compared_with_nothing() -> None:

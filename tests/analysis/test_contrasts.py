@@ -307,10 +307,15 @@ def test_by_hand_a_stratum_is_non_inferior_by_the_adjusted_p_only() -> None:
         assert not one["non_inferior"]
         assert not one["equivalent"]
         assert stratum["contrasts"][0]["verdict"] == "inconclusive"
-        # planned at a quarter of alpha, z = 2.2414: 102 * .05 - .15 = 4.950 > z sqrt(102 * .0475) =
-        # 4.934, and 101: 4.900 < 4.909
-        needed = {"question": "equivalence", "items": 102, "further": 22}
-        assert stratum["contrasts"][0]["settled_by"] == needed
+        # planned at a quarter of alpha, and as if half an answer in 80 turned each way
+        settled = stratum["contrasts"][0]["settled_by"]
+        assert settled["question"] == "non_inferiority"
+        assert settled["further"] == settled["items"] - 80
+        for n, enough in ((settled["items"], True), (settled["items"] - 1, False)):
+            found = flip_power(
+                0.5 / 80, 0.5 / 80, n, question="non_inferior", margin=0.05, alpha=0.0125
+            )
+            assert (found.power >= 0.8) is enough
 
 
 def test_a_stratum_is_planned_at_the_level_its_verdict_follows() -> None:

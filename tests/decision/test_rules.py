@@ -142,9 +142,8 @@ def test_reference_says_what_is_missing_and_how_many_items() -> None:
     assert default["text"] == (
         "Stay with fp16: no cheaper arm is shown to lose less than 1 pp on reasoning. "
         "q4_K_M is worse on reasoning (−6.2 pp). "
-        "q8_0 is undecided on reasoning: about 2,000 more items would rule out a loss of the "
-        "margin with 80 % chance, "
-        "if the truth is as seen."
+        "q8_0 is undecided on reasoning: a new study of about 2,500 items would probably (80 %) "
+        "rule out a loss of the margin, if the truth is as seen."
     )
     assert [(m["arm"], m["task"], m["items_needed"]) for m in default["missing"]] == [
         ("q4_K_M", "mmlu", None),
@@ -159,9 +158,9 @@ NOTHING = dict.fromkeys(OPEN)
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"n": 2499}, "about 1 more item would rule out a loss of the margin with 80 % chance, "),
-        ({"n": 2500}, "repeating a trial of this size would rule out a loss of the margin with 80"),
-        ({"items_needed": OPEN | {"non_inferiority": None}}, "about 2,500 more items would"),
+        ({"n": 2499}, "a new study of about 2,500 items would probably (80 %) rule out a loss of"),
+        ({"n": 2500}, "a new study of the same size would probably (80 %) rule out a loss of the"),
+        ({"items_needed": OPEN | {"non_inferiority": None}}, "about 3,000 items would"),
         (
             {"items_needed": NOTHING},
             "what was seen does not tell how many items would rule out a loss of the margin.",
@@ -169,8 +168,8 @@ NOTHING = dict.fromkeys(OPEN)
         ({"items_needed": None}, "what was seen does not tell"),
         (
             {"estimate": -0.02, "items_needed": NOTHING | {"difference": 1700}},
-            "the loss seen (−2.0 pp) is itself not below the margin; about 1,200 more items would "
-            "show it worse",
+            "the loss seen (−2.0 pp) is itself not below the margin; a new study of about 1,700 "
+            "items would probably (80 %) show it worse",
         ),
         (
             {"estimate": -0.01, "items_needed": NOTHING},

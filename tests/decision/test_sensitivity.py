@@ -150,7 +150,7 @@ def test_items_for_a_tolerated_loss_by_hand() -> None:
     error = 0.022 / z(0.95)
     expected = math.ceil(500 * ((z(0.95) + z(0.8)) * error / 0.016) ** 2)
     assert one["items_needed"] == expected
-    ruled_out = f"{expected - 500:,} more items would rule out a loss of the 2 pp tolerated with 80"
+    ruled_out = f"{expected:,} items would probably (80 %) rule out a loss of the 2 pp tolerated"
     assert ruled_out in one["text"]
     # against the margin the summary's own count holds
     (one,) = decide_from(summary)["sensitivity"]["settle"]

@@ -16,20 +16,23 @@ OPEN: dict[str, Any] = {
     "verdict": "inconclusive",
     "also": None,
     "n": 500,
+    "sd_paired": 0.2,
     "settled_by": {"question": "non_inferiority", "items": 700, "further": 200},
 }
 
 
-def test_an_open_contrast_says_how_many_more_items_it_takes() -> None:
+def test_an_open_contrast_says_how_large_a_new_study_settles_it() -> None:
     assert list(open_questions([OPEN])) == [
-        "new vs ref is inconclusive; 200 more items would show non-inferiority with an 80 % "
-        "chance, if the truth is as seen."
+        "new vs ref is undecided; a new study of 700 items would show non-inferiority with an "
+        "80 % chance, if the truth is as seen."
     ]
+    (said,) = open_questions([OPEN | {"sd_paired": 0.0}])
+    assert said.endswith("if one answer in 500 turns, of which none did here.")
     again = OPEN | {"settled_by": {"question": "difference", "items": 480, "further": 0}}
     (said,) = open_questions([again])
-    assert "500 (as many again) more items would show a difference" in said
+    assert "a new study of 500 items would show a difference" in said
     (said,) = open_questions([OPEN | {"settled_by": None}])
-    assert "does not tell how many more items" in said
+    assert "does not tell how many items" in said
     assert list(open_questions([OPEN | {"verdict": "worse"}])) == []
 
 
@@ -40,10 +43,10 @@ def test_claims_over_clusters_are_called_approximate() -> None:
     assert "claims of non-inferiority and equivalence, are approximate" in said
     assert approximate([OPEN | {"ci_method": "score"}]) == ()
     (said,) = open_questions([clustered])
-    assert "2 more clusters like these (about 200 items) would show" in said
-    enough = clustered | {"settled_by": settled | {"further": 0, "further_clusters": 0}}
+    assert "a new study of 700 items in 7 clusters like these would show" in said
+    enough = clustered | {"settled_by": settled | {"items": 500, "clusters": 5}}
     (said,) = open_questions([enough])
-    assert "as many clusters like these again (about 500 items) would show" in said
+    assert "a new study of 500 items in 5 clusters like these would show" in said
 
 
 def test_a_small_yet_certain_loss_is_told_as_both() -> None:
@@ -113,7 +116,7 @@ def test_analyze_prints_what_would_settle_it(
     contrast |= {k: v for k, v in OPEN.items() if k not in ("candidate", "reference")}
     tell.summary(summary, tmp_path)
     said = capsys.readouterr().out
-    assert "q8_0: 200 more items would show non-inferiority with 80 % chance" in said
+    assert "q8_0 vs f16 is undecided; a new study of 700 items would show" in " ".join(said.split())
     contrast |= {"verdict": "equivalent", "also": "worse"}
     tell.summary(summary, tmp_path)
     assert "equivalent, also worse" in capsys.readouterr().out

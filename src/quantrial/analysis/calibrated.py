@@ -33,13 +33,13 @@ from quantrial.stats import (
     holm_intervals,
     items_for_flips,
     items_for_score,
-    least_items,
     mcnemar,
     score_flips,
     score_ratios,
     sign_flip,
     wilson,
 )
+from quantrial.stats.flip_items import planning_rates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -218,11 +218,7 @@ class Calibrated:
         if margin is None or not binary:
             found = items_from_spread(contrast, None, alpha=self.alpha, family=family)
             return found | self._items_of_score(self._scores[r, c, e], margin, at_margin)
-        harmful, beneficial = (count / len(top) for count in _flips(top))
-        if harmful + beneficial == 0.0:
-            # no answer changed: the fewest items whose silence would rule the margin out
-            least = least_items(margin, alpha=at_margin)
-            return {"equivalence": least, "non_inferiority": least, "difference": None}
+        harmful, beneficial = planning_rates(*_flips(top), len(top))
 
         def items(question: Question) -> int | None:
             level = difference if question == "difference" else at_margin
@@ -238,7 +234,8 @@ class Calibrated:
         self, score: PairedScore, margin: float | None, alpha: float
     ) -> dict[str, int | None]:
         found: dict[str, int | None] = {}
-        if margin is None or math.isnan(score.estimate):
+        # where no item changed there is no spread to plan from
+        if margin is None or math.isnan(score.estimate) or not score.changed:
             return found
         asked: tuple[tuple[str, MarginQuestion], ...] = (
             ("equivalence", "equivalent"),
@@ -253,7 +250,7 @@ class Calibrated:
         self, score: PairedScore, margin: float | None, alphas: tuple[float, float, float]
     ) -> dict[str, int | None]:
         found: dict[str, int | None] = dict.fromkeys(QUESTIONS)
-        if score.clusters is None:  # refused
+        if score.clusters is None or not score.changed:  # refused; or nothing to plan from
             return found
         asked: tuple[Question, ...] = ("equivalent", "non_inferior", "difference")
         for name, question, alpha in zip(QUESTIONS, asked, alphas, strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ def _endpoints(found: Mapping[str, Any], *, primary_only: bool) -> None:
                  "difference", "interval", "adjusted p", "verdict"),
                 list(_summary_rows(results["arms"], against)),
             )  # fmt: skip
-            for said in _open_questions(against.values()):
+            for said in _open_questions(list(against.values())):
                 paragraph(said, indent="  ")
             line()
 
@@ -155,31 +155,11 @@ def _summary_rows(arms: Mapping[str, Any], against: Mapping[str, Any]) -> Iterat
         )
 
 
-_TO_SHOW = {
-    "equivalence": "equivalence",
-    "non_inferiority": "non-inferiority",
-    "difference": "a difference",
-}
+def _open_questions(contrasts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if any(one["verdict"] == "inconclusive" for one in contrasts):
+        from quantrial.reporting.contrasts import open_questions
 
-
-def _open_questions(contrasts: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """Say of each inconclusive contrast how many more items would settle it."""
-    for one in contrasts:
-        settled = one["settled_by"]
-        if one["verdict"] != "inconclusive":
-            continue
-        if settled is None:
-            yield f"{one['candidate']}: what was seen does not tell how many items would settle it."
-            continue
-        further, n = settled["further"], one["n"]
-        more = f"{further:,} more items" if further else f"another {n:,} items"
-        if (groups := settled.get("further_clusters")) is not None:
-            many = f"{groups:,} more cluster{'' if groups == 1 else 's'}"
-            more += f" in {many}" if groups else " in as many clusters again"
-        yield (
-            f"{one['candidate']}: {more} would show {_TO_SHOW[settled['question']]} with 80 % "
-            "chance, if the truth is as seen."
-        )
+        yield from open_questions(contrasts)
 
 
 def _percent(value: float | None) -> str:
@@ -224,7 +204,7 @@ def decision(found: Mapping[str, Any]) -> None:
     told = found["sensitivity"]
     for title, entries in (
         ("What would change the answer", told["changes"]),
-        ("What more items would settle", told["settle"]),
+        ("What a larger study would settle", told["settle"]),
         ("In place of the reference", found["risk"]),
     ):
         if entries:

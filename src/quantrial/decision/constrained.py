@@ -9,8 +9,8 @@ from typing import Any
 from quantrial.decision.cautions import unanswered
 from quantrial.decision.constraints import Constraints
 from quantrial.decision.guards import guards_of
+from quantrial.decision.margin_tests import p_of_less
 from quantrial.decision.pick import choose, matter, tolerance
-from quantrial.decision.settle import p_of_less
 from quantrial.decision.trial import Trial
 from quantrial.decision.words import (
     Document,
@@ -115,9 +115,9 @@ def _reserved(
 ) -> Iterator[str]:
     """Say what takes from the claim: the choice among candidates, missing answers, few changes.
 
-    At the margin on all tasks the p is the one that the summary adjusts. At another loss it follows
-    from the interval by the normal approximation; the largest over the tasks is adjusted for the
-    number of candidates (Bonferroni).
+    At the margin on all tasks the p is the one that the summary adjusts. At another loss it is that
+    of the test at this loss (`margin_tests`); the largest over the tasks is adjusted for the number
+    of candidates (Bonferroni).
     """
     asked = [
         (finding, finding["margin"] if (loss := tolerance(table, settings, task)) is None else loss)
@@ -127,7 +127,7 @@ def _reserved(
     if all(loss == f["margin"] for f, loss in asked) and len(tasks) == len(trial.tasks):
         p, about = trial.chosen_p(arm), ""
     else:
-        known = [_p_at(finding, loss) for finding, loss in asked]
+        known = [_p_at(trial, finding, loss) for finding, loss in asked]
         largest = max((one for one in known if one is not None), default=0.0)
         p, about = min(1.0, largest * trial.tested), "about "
     if p is not None and p >= trial.summary["alpha"]:
@@ -153,10 +153,10 @@ _ROUGH = {
 }
 
 
-def _p_at(finding: Document, loss: float) -> float | None:
+def _p_at(trial: Trial, finding: Document, loss: float) -> float | None:
     """Return the p of "loses less than this"; at the margin that of the test itself."""
     p: float | None = finding["non_inferiority_p"]
-    return p if loss == finding["margin"] else p_of_less(finding, loss)
+    return p if loss == finding["margin"] else p_of_less(trial, finding, loss)
 
 
 def _evidence(trial: Trial, table: Document, settings: Document, finding: str) -> str:

@@ -1,25 +1,20 @@
-"""How many more items would settle an open question, and in which words."""
+"""How large a new study would have to be to settle an open question, and in which words."""
 
 from __future__ import annotations
 
-import math
-from statistics import NormalDist
 from typing import Any
 
+from quantrial.decision.margin_tests import flips_of, items_to_rule_out
 from quantrial.decision.trial import Trial
 from quantrial.decision.words import Document, counted, margin, points
 
-_NORMAL = NormalDist()
-_POWER = 0.8  # the chance at which a question counts as settled, as everywhere in a summary
-
 
 def missing(trial: Trial, task: str, arm: str, tolerated: float | None = None) -> dict[str, Any]:
-    """Say what an arm lacks on a task, and how many items would rule out a loss of the margin.
+    """Say what an arm lacks on a task, and how large a study would rule out a loss of the margin.
 
     That is the decision's question; the summary's `settled_by` counts the items to the verdict that
     takes the fewest, which may be a difference. Against the margin (`tolerated` is None) the count
-    is the summary's own; against another loss it follows from the width of the interval, by the
-    normal approximation.
+    is the summary's own; against another loss it is counted by `margin_tests`.
     """
     finding, work = trial.primary(task, arm), trial.named(task)
     said: dict[str, Any] = {"arm": arm, "task": task, "because": "", "items_needed": None}
@@ -40,10 +35,10 @@ def missing(trial: Trial, task: str, arm: str, tolerated: float | None = None) -
         said["items_needed"] = needed.get("difference") if beyond else min(counts, default=None)
         bar_words = "the margin"
     else:
-        said["items_needed"] = None if beyond else _approximately(finding, bar)
+        said["items_needed"] = items_to_rule_out(trial, finding, bar)
         bar_words = f"the {margin(bar)} tolerated"
     what = "show it worse" if beyond else f"rule out a loss of {bar_words}"
-    settle = _settled_by(said["items_needed"], finding, what)
+    settle = _settled_by(said["items_needed"], trial, finding, what)
     if beyond:
         seen = f"the loss seen ({points(finding['estimate'])}) is itself not below {bar_words}"
         settle = f"{seen}; {settle}" if settle else seen
@@ -56,50 +51,22 @@ def missing(trial: Trial, task: str, arm: str, tolerated: float | None = None) -
     }
 
 
-def _approximately(finding: Document, tolerated: float) -> int | None:
-    """Count the items at which a loss as tolerated would be ruled out with 80 % chance.
+def _settled_by(needed: int | None, trial: Trial, finding: Document, what: str) -> str:
+    """Say how large a new study would have to be.
 
-    The standard error that the one-sided bound implies shrinks with the root of the number of
-    items; (z_alpha + z_power) of them must fit between the estimate and the tolerated loss.
+    New, since what was seen cannot be added to: to look again and again until a verdict falls is
+    another procedure, with another error rate.
     """
-    error, n = implied_error(finding), int(finding["n"])
-    if error is None:
-        return None
-    widths: float = (
-        (_reach(finding) + _NORMAL.inv_cdf(_POWER)) * error / (finding["estimate"] + tolerated)
-    )
-    return math.ceil(n * widths * widths)
-
-
-def implied_error(finding: Document) -> float | None:
-    """Return the standard error that the one-sided bound implies; None where there is none."""
-    estimate, bound = finding["estimate"], finding["equivalence_ci"][0]
-    if estimate is None or bound is None or not bound < estimate:
-        return None
-    return float((estimate - bound) / _reach(finding))
-
-
-def _reach(finding: Document) -> float:
-    """Return how many standard errors below the estimate the one-sided bound lies."""
-    return _NORMAL.inv_cdf((1.0 + finding["equivalence_confidence"]) / 2.0)
-
-
-def p_of_less(finding: Document, loss: float) -> float | None:
-    """Return the one-sided p of "loses less than this", by the normal approximation."""
-    error = implied_error(finding)
-    return None if error is None else _NORMAL.cdf(-(finding["estimate"] + loss) / error)
-
-
-def _settled_by(needed: int | None, finding: Document, what: str) -> str:
     if needed is None:
         return ""
     n: int = finding["n"]
-    chance = f"would {what} with 80 % chance, if the truth is as seen"
-    if needed <= n:
-        return f"repeating a trial of this size {chance}"
-    more = counted(needed - n, "more item")
+    size = "the same size" if needed <= n else f"about {counted(needed, 'item')}"
     counted_so = finding.get("settled_by") or {}
-    if counted_so.get("clusters"):  # more clusters of the same mean size
-        groups = (needed - n) * counted_so["clusters"] / counted_so["items"]
-        more += f" in {counted(max(1, round(groups)), 'more cluster')}"
-    return f"about {more} {chance}"
+    if needed > n and counted_so.get("clusters"):  # more clusters of the same mean size
+        groups = max(1, round(needed * counted_so["clusters"] / counted_so["items"]))
+        size += f" in {counted(groups, 'cluster')} like these"
+    flips = flips_of(trial, finding)
+    truth = "the truth is as seen"
+    if flips is not None and not flips.turned:
+        truth = f"one answer in {n:,} turns, of which none did here"
+    return f"a new study of {size} would probably (80 %) {what}, if {truth}"

@@ -46,16 +46,24 @@ _QUESTIONS = {
 }
 
 
-def more_items(one: Document) -> tuple[str, str]:
-    """Say how many more items would settle an open contrast, and what they would show."""
+def new_study(one: Document) -> tuple[str, str]:
+    """Say how large a new study would have to be to settle a contrast, and what it would show."""
     settled = one.get("settled_by")
     if settled is None:
         return UNKNOWN, ""
-    further = settled["further"]
-    said = count(further) if further else f"{count(one['n'])} (as many again)"
-    if (clusters := settled.get("further_clusters")) is not None:
-        said += f" (in {_clusters(clusters)})" if clusters else ", in as many clusters again"
+    items, groups = _size(one)
+    said = items if groups is None else f"{items} in {groups} clusters"
     return said, _QUESTIONS[settled["question"]]
+
+
+def _size(one: Document) -> tuple[str, str | None]:
+    """Write the items of a new study and their clusters, where whole clusters are counted.
+
+    A count below what there is says that another study of this size would do.
+    """
+    settled = one["settled_by"]
+    items, groups = max(settled["items"], one["n"]), settled.get("clusters")
+    return count(items), None if groups is None else count(groups)
 
 
 def approximate(contrasts: Sequence[Document]) -> tuple[str, ...]:
@@ -67,37 +75,24 @@ def approximate(contrasts: Sequence[Document]) -> tuple[str, ...]:
     )
 
 
-def _clusters(more: int) -> str:
-    return f"{count(more)} more cluster{'' if more == 1 else 's'}"
-
-
-def _more_items(one: Document) -> str:
-    settled = one["settled_by"]
-    groups = settled.get("further_clusters")
-    items = settled["further"] or one["n"]
-    if groups is None:
-        return f"{more_items(one)[0]} more items"
-    if groups:
-        return f"{_clusters(groups)} like these (about {count(items)} items)"
-    return f"as many clusters like these again (about {count(items)} items)"
-
-
 def open_questions(contrasts: Sequence[Document]) -> Iterator[str]:
-    """Say of each inconclusive contrast how many more items would settle it."""
+    """Say of each undecided contrast how large a new study would settle it."""
     for one in contrasts:
         if one["verdict"] != "inconclusive":
             continue
-        _, what = more_items(one)
+        _, what = new_study(one)
         if not what:
-            yield (
-                f"{pair(one)} is inconclusive; what was seen does not tell how many more items "
-                "would settle it."
-            )
-        else:
-            yield (
-                f"{pair(one)} is inconclusive; {_more_items(one)} would show {what} "
-                "with an 80 % chance, if the truth is as seen."
-            )
+            yield f"{pair(one)} is undecided; what was seen does not tell how many items it takes."
+            continue
+        items, groups = _size(one)
+        size = f"{items} items" + ("" if groups is None else f" in {groups} clusters like these")
+        truth = "the truth is as seen"
+        if one["sd_paired"] == 0:
+            truth = f"one answer in {count(one['n'])} turns, of which none did here"
+        yield (
+            f"{pair(one)} is undecided; a new study of {size} would show {what} with an 80 % "
+            f"chance, if {truth}."
+        )
 
 
 def units(contrasts: Sequence[Document]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from quantrial.stats._checks import checked_level
+from quantrial.stats._checks import checked_level, checked_n
 from quantrial.stats._flip_curve import FlipCurve
 from quantrial.stats._outcomes import countable
 from quantrial.stats.flip_power import (
@@ -93,6 +93,29 @@ def items_for_flips(
     below_one = None if bound is None else min(bound, math.nextafter(1.0, 0.0))
     search = _Search(FlipCurve(harm, gain, question, below_one, alpha), target)
     return search.steady_from(about)
+
+
+def planning_rates(harmful: int, beneficial: int, n: int) -> tuple[float, float]:
+    """Return the rates of flips to plan a new study from: those seen in n pairs.
+
+    Args:
+        harmful: pairs where only the reference was right.
+        beneficial: pairs where only the candidate was right.
+        n: pairs, at least 1.
+
+    Returns:
+        Shares of harmful and beneficial flips. Where none was seen, half a flip each way in place
+        of none, since rates of 0 would promise the target power to studies that reach half of it:
+        after n pairs without a flip, rates up to 3 / n are likely enough [1]_.
+
+    References:
+        .. [1] Hanley, J. A., Lippman-Hand, A. (1983). If nothing goes wrong, is everything all
+           right? JAMA 249, 1743-1745.
+    """
+    total = checked_n(n, 1, "a plan")
+    if harmful + beneficial == 0:
+        return 0.5 / total, 0.5 / total
+    return harmful / total, beneficial / total
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells
-from quantrial.reporting.contrasts import failure_endpoints, more_items, pair
+from quantrial.reporting.contrasts import failure_endpoints, new_study, pair
 from quantrial.reporting.formatting import (
     count,
     decimal,
@@ -56,9 +56,9 @@ def power_section(summary: Document) -> Section:
         Group("Smallest difference seen", notes=tuple(silent), tables=(table,) if rows else ())
     ]
     note = (
-        "How many more items would settle what is inconclusive with an 80 % chance, if the truth "
-        "is as seen: by the question that takes the fewest, each at the level of Holm's first step "
-        "where its verdict follows the adjusted p. "
+        "How many items a new study needs to settle what is undecided with an 80 % chance, if the "
+        "truth is as seen: by the question that takes the fewest, each at the level of Holm's "
+        "first step where its verdict follows the adjusted p. "
         "“unknown” where what was seen does not tell."
     )
     for title, found in (
@@ -96,12 +96,12 @@ def _others(summary: Document) -> Iterator[tuple[str, Document]]:
 
 def _items_needed(found: Iterator[tuple[str, Document]]) -> Table:
     return Table(
-        "items needed to settle what is open",
+        "items of a new study that would settle what is open",
         (
             Column("contrast", numeric=False),
             Column("task", numeric=False),
             Column("items now"),
-            Column("more items"),
+            Column("items of a new study"),
             Column("to show", numeric=False),
         ),
         tuple(
@@ -110,7 +110,7 @@ def _items_needed(found: Iterator[tuple[str, Document]]) -> Table:
                     Cell(pair(one), target=one["id"]),
                     Cell(where),
                     Cell(count(one["n"])),
-                    *cells(*more_items(one)),
+                    *cells(*new_study(one)),
                 )
             )
             for where, one in found

@@ -1,0 +1,143 @@
+"""A loss other than the margin, held against an arm: its p, and the items that would rule it out.
+
+Where right and wrong answers were compared item by item, the summary holds how many turned each
+way, and the test is the one of the margin itself (Tango's score test), at the loss that is asked
+about. Of ratios and over clusters it holds an interval alone: there both follow from its one-sided
+bound, by the normal approximation.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+from quantrial.decision.words import Document
+
+if TYPE_CHECKING:
+    from quantrial.decision.trial import Trial
+    from quantrial.stats import PairedScore
+
+POWER = 0.8  # the chance at which a question counts as settled, as everywhere in a summary
+_NORMAL = NormalDist()
+_ROUNDING = 1e-9
+_MOST_ITEMS = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Flips:
+    """How many answers turned between reference and candidate, one entry a stratum.
+
+    Attributes:
+        harmful: right with the reference, wrong with the candidate.
+        beneficial: the reverse.
+        n: items that both answered.
+    """
+
+    harmful: tuple[int, ...]
+    beneficial: tuple[int, ...]
+    n: tuple[int, ...]
+
+    @property
+    def turned(self) -> int:
+        """All answers that turned, either way."""
+        return sum(self.harmful) + sum(self.beneficial)
+
+    def score(self) -> PairedScore:
+        """Return the evidence on the difference, as the analysis had it."""
+        from quantrial.stats import score_flips, score_ratios
+
+        if len(self.n) == 1:
+            return score_flips(self.harmful[0], self.beneficial[0], n=self.n[0])
+        import numpy as np
+
+        rows: list[tuple[float, float]] = []
+        for harm, gain, n in zip(self.harmful, self.beneficial, self.n, strict=True):
+            same = n - harm - gain
+            rows += [(1.0, 0.0)] * harm + [(0.0, 1.0)] * gain + [(1.0, 1.0)] * same
+        right = np.array(rows)
+        strata = np.repeat(np.arange(len(self.n)), self.n)
+        return score_ratios(right, np.ones_like(right), strata=strata, support=1.0)
+
+
+def flips_of(trial: Trial, finding: Document) -> Flips | None:
+    """Return the flips that a finding was made from; None where it was made from something else.
+
+    That is: of a ratio or a mean, over clusters, or on an endpoint that is not the task's primary.
+    """
+    if finding["kind"] != "primary" or finding["over_clusters"] or finding["estimate"] is None:
+        return None
+    if not str(finding["p_method"]).startswith("mcnemar"):
+        return None
+    pair = (finding["reference"], finding["candidate"])
+    for row in trial.tasks[finding["task"]].get("flips", ()):
+        if (row["reference"], row["candidate"]) != pair or row["n"] != finding["n"]:
+            continue
+        parts = [row]
+        # published practice (`classic`) takes all items together
+        if row.get("strata") and trial.summary["methods"] == "calibrated":
+            parts = [p for p in next(iter(row["strata"].values())).values() if p["n"]]
+        found = Flips(
+            tuple(int(part["harmful"]) for part in parts),
+            tuple(int(part["beneficial"]) for part in parts),
+            tuple(int(part["n"]) for part in parts),
+        )
+        gap = (sum(found.beneficial) - sum(found.harmful)) / sum(found.n)
+        return found if abs(gap - finding["estimate"]) < _ROUNDING else None
+    return None
+
+
+def p_of_less(trial: Trial, finding: Document, loss: float) -> float | None:
+    """Return the one-sided p of "loses less than this"; None where there is none."""
+    flips = flips_of(trial, finding)
+    if flips is not None:
+        p: float = flips.score().test(-loss, "greater").p_value
+        return None if math.isnan(p) else p
+    error = implied_error(finding)
+    return None if error is None else _NORMAL.cdf(-(finding["estimate"] + loss) / error)
+
+
+def items_to_rule_out(trial: Trial, finding: Document, loss: float) -> int | None:
+    """Count the items of a new study that would rule out this loss, with 80 % chance.
+
+    Were the truth as seen; None where no number of items would.
+    """
+    if finding["estimate"] <= -loss:
+        return None
+    flips = flips_of(trial, finding)
+    if flips is None:
+        return _from_the_bound(finding, loss)
+    from quantrial.stats import items_for_flips
+    from quantrial.stats.flip_items import planning_rates
+
+    rates = planning_rates(sum(flips.harmful), sum(flips.beneficial), sum(flips.n))
+    alpha = trial.summary["alpha"]
+    items = items_for_flips(*rates, question="non_inferior", margin=loss, power=POWER, alpha=alpha)
+    return items if items is not None and items <= _MOST_ITEMS else None
+
+
+def _from_the_bound(finding: Document, loss: float) -> int | None:
+    """Count items by the width of the interval, which shrinks with the root of their number.
+
+    (z_alpha + z_power) standard errors must fit between the estimate and the loss.
+    """
+    error, n = implied_error(finding), int(finding["n"])
+    if error is None:
+        return None
+    reach = _reach(finding) + _NORMAL.inv_cdf(POWER)
+    widths: float = reach * error / (finding["estimate"] + loss)
+    return math.ceil(n * widths * widths)
+
+
+def implied_error(finding: Document) -> float | None:
+    """Return the standard error that the one-sided bound implies; None where there is none."""
+    estimate, bound = finding["estimate"], finding["equivalence_ci"][0]
+    if estimate is None or bound is None or not bound < estimate:
+        return None
+    return float((estimate - bound) / _reach(finding))
+
+
+def _reach(finding: Document) -> float:
+    """Return how many standard errors below the estimate the one-sided bound lies."""
+    return _NORMAL.inv_cdf((1.0 + finding["equivalence_confidence"]) / 2.0)
