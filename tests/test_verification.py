@@ -210,7 +210,7 @@ def _edit_manifest_schema(run: Path) -> None:
 
 
 def _edit_response_schema(run: Path) -> None:
-    edit(run / "responses/sums.f16.jsonl", "quantrial.response/1", "quantrial.response/7")
+    edit(run / "responses/sums.f16.jsonl", "quantrial.response/2", "quantrial.response/7")
 
 
 def _edit_study(run: Path) -> None:

@@ -1,28 +1,26 @@
-"""What goes on disk: items, responses, speed and the manifest, each with its schema version.
-
-A record is read strictly: the schema first, unknown and missing fields refused, types checked. The
-error names the file, the line and the field.
-"""
+"""What goes on disk: items, responses, speed and the manifest, each with its schema version."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from quantrial.errors import RecordError
+from quantrial.schemas import (
+    ITEM_SCHEMA,
+    MANIFEST_SCHEMA,
+    RESPONSE_SCHEMA,
+    SPEED_SCHEMA,
+    decode,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-ITEM_SCHEMA = "quantrial.item/1"
-RESPONSE_SCHEMA = "quantrial.response/1"
-SPEED_SCHEMA = "quantrial.speed/1"
-MANIFEST_SCHEMA = "quantrial.manifest/1"
 
 _COUNTS = ("order", "block", "attempt", "prompt_tokens", "completion_tokens")
 _SPEED_COUNTS = (
@@ -68,7 +66,12 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What one arm answered to one item on one attempt, raw. The only truth."""
+    """What one arm answered to one item on one attempt, raw. The only truth.
+
+    `thought` is what the model thought apart from `output`, `tool_calls` what it would have called.
+    `scores` are numbers that `scored_by` (a program, a judge) gave the answer. `host` names the
+    machine or replica that answered. `at_limit`: it ended by itself with the last token allowed.
+    """
 
     study: str
     task: str
@@ -91,6 +94,12 @@ class Response:
     cached_tokens: int | None = None
     logprobs: Any = None
     final: bool = False  # a fault that asking again cannot help
+    thought: str | None = None
+    tool_calls: Sequence[Mapping[str, Any]] | None = None
+    scores: Mapping[str, float | None] | None = None
+    scored_by: str | None = None
+    host: str | None = None
+    at_limit: bool = False
     schema: str = RESPONSE_SCHEMA
 
     def to_json(self) -> bytes:
@@ -180,133 +189,6 @@ class Manifest:
         return orjson.dumps(record, option=orjson.OPT_INDENT_2) + b"\n"
 
 
-_TYPES: dict[str, dict[str, tuple[type, ...]]] = {
-    ITEM_SCHEMA: {
-        "task": (str,),
-        "id": (str,),
-        "content": (dict,),
-        "gold": (str, int, list),
-        "metadata": (dict,),
-        "source": (str,),
-        "content_sha256": (str,),
-        "schema": (str,),
-    },
-    RESPONSE_SCHEMA: {
-        "study": (str,),
-        "task": (str,),
-        "arm": (str,),
-        "item": (str,),
-        "replicate": (int,),
-        "attempt": (int,),
-        "order": (int,),
-        "block": (int,),
-        "status": (str,),
-        "error": (str, type(None)),
-        "output": (str,),
-        "finish_reason": (str, type(None)),
-        "prompt_tokens": (int, type(None)),
-        "completion_tokens": (int, type(None)),
-        "timing": (dict,),
-        "started_at": (str,),
-        "prompt_sha256": (str, type(None)),
-        "decoded_tokens": (int, type(None)),
-        "cached_tokens": (int, type(None)),
-        "logprobs": (list, dict, type(None)),
-        "final": (bool,),
-        "schema": (str,),
-    },
-    SPEED_SCHEMA: {
-        "study": (str,),
-        "arm": (str,),
-        "kind": (str,),
-        "block": (int,),
-        "position": (int,),
-        "attempt": (int,),
-        "prompt_length": (int,),
-        "output_length": (int,),
-        "asked": (list,),
-        "status": (str,),
-        "error": (str, type(None)),
-        "finish_reason": (str, type(None)),
-        "prompt_tokens": (int, type(None)),
-        "completion_tokens": (int, type(None)),
-        "decoded_tokens": (int, type(None)),
-        "timing": (dict,),
-        "machine": (dict,),
-        "started_at": (str,),
-        "prompt_sha256": (str,),
-        "final": (bool,),
-        "schema": (str,),
-    },
-    MANIFEST_SCHEMA: {
-        "study": (dict,),
-        "arms": (dict,),
-        "tasks": (dict,),
-        "software": (dict,),
-        "host": (dict,),
-        "sessions": (list,),
-        "notes": (list,),
-        "design": (dict,),
-        "schema": (str,),
-    },
-}
-_OPTIONAL = {
-    ITEM_SCHEMA: {"content_sha256"},
-    RESPONSE_SCHEMA: {"prompt_sha256", "decoded_tokens", "cached_tokens", "logprobs", "final"},
-    SPEED_SCHEMA: {"final"},
-    MANIFEST_SCHEMA: {"design"},
-}
-
-# Whether a record is sound follows from its schema, its fields and their types. Lines of one file
-# differ in these hardly ever, so each such shape is checked once.
-_SOUND: set[tuple[str, tuple[str, ...], tuple[type, ...]]] = set()
-_MOST_SHAPES = 1000
-
-
-def decode(
-    data: bytes, expected: str, *, path: Path | str, line: int | None = None
-) -> dict[str, Any]:
-    """Parse one JSON record and check it against its schema.
-
-    Returns the record as a dict that holds exactly the fields of the schema.
-
-    Raises:
-        RecordError: not UTF-8 JSON, another schema, a missing, unknown or wrongly typed field.
-    """
-    try:
-        record = orjson.loads(data)
-    except orjson.JSONDecodeError as exc:
-        raise RecordError(f"not valid JSON ({exc})", path=path, line=line) from exc
-    if not isinstance(record, dict):
-        raise RecordError("expected a JSON object", path=path, line=line)
-    schema = record.get("schema")
-    if schema != expected:
-        raise RecordError(
-            f"schema is {schema!r}; this version of quantrial reads {expected!r}",
-            path=path,
-            line=line,
-        )
-    shape = (expected, tuple(record), tuple(map(type, record.values())))
-    if shape in _SOUND:
-        return record
-    types = _TYPES[expected]
-    if extra := record.keys() - types.keys():
-        raise RecordError(f"unknown field {min(extra)!r}", path=path, line=line)
-    if missing := types.keys() - record.keys() - _OPTIONAL.get(expected, set()):
-        raise RecordError(f"field {min(missing)!r} is missing", path=path, line=line)
-    for name, value in record.items():
-        # bool is an int in Python, and never what a count means
-        astray = isinstance(value, bool) and bool not in types[name]
-        if not isinstance(value, types[name]) or astray:
-            wanted = " or ".join(t.__name__ for t in types[name])
-            raise RecordError(
-                f"field {name!r} is {value!r:.60}, expected {wanted}", path=path, line=line
-            )
-    if len(_SOUND) < _MOST_SHAPES:
-        _SOUND.add(shape)
-    return record
-
-
 def item_from_json(data: bytes, *, path: Path | str, line: int | None = None) -> Item:
     """Read one line of items.jsonl, checking that its id and hash follow from its content."""
     item = Item(**decode(data, ITEM_SCHEMA, path=path, line=line))
@@ -326,6 +208,8 @@ def response_from_json(data: bytes, *, path: Path | str, line: int | None = None
     record = decode(data, RESPONSE_SCHEMA, path=path, line=line)
     _one_of("status", record["status"], STATUSES, path=path, line=line)
     _numbers({name: record[name] for name in _COUNTS} | record["timing"], path=path, line=line)
+    if record.get("scores"):
+        _scores(record["scores"], path=path, line=line)
     return Response(**record)
 
 
@@ -354,6 +238,14 @@ def _numbers(values: Mapping[str, Any], *, path: Path | str, line: int | None) -
         if value is not None and not (isinstance(value, (int, float)) and 0 <= value < math.inf):
             raise RecordError(
                 f"{name} is {value!r:.40}, expected a number of at least 0", path=path, line=line
+            )
+
+
+def _scores(scores: Mapping[str, Any], *, path: Path | str, line: int | None) -> None:
+    for name, value in scores.items():
+        if value is not None and not isinstance(value, (int, float)):
+            raise RecordError(
+                f"score {name!r} is {value!r:.40}, expected a number or null", path=path, line=line
             )
 
 

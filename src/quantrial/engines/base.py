@@ -1,6 +1,6 @@
 """What an engine is: something that turns a request into a reply, and says how long it took.
 
-An engine knows nothing of tasks, gold answers or files of a run. A new engine is one class with the
+An engine knows nothing of tasks, gold answers or a run's files. A new one is one class with the
 methods of `Engine`, registered under the entry point group `quantrial.engines`.
 """
 
@@ -31,9 +31,8 @@ class Request:
     is given; the first `shared` messages, or characters of `text`, stand in front of other items
     too, and an engine may keep what it read of them. `grammar` is GBNF, `schema` a JSON schema that
     the answer is held to; `logprobs` asks for that many alternatives a token; `exact_length` for
-    `max_tokens` tokens, whatever ends an answer else; `fresh` for a prompt that is read whole, from
-    no cache. An engine without the ability refuses them. `timeout` is in seconds and does not count
-    a model load.
+    `max_tokens` tokens, whatever ends an answer else; `fresh` for a prompt read from no cache. An
+    engine without the ability refuses them. `timeout` is in seconds, without a model's load.
     """
 
     messages: tuple[Message, ...] = ()
@@ -71,10 +70,10 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back: the raw text, why it ended (`stop`, `length`), token counts, timing."""
+    """What came back: the raw text, what came apart from it, counts of tokens, timing."""
 
     output: str
-    finish_reason: str | None = None
+    finish_reason: str | None = None  # `stop`, `length`, `repeat_limit`, or the server's own word
     prompt_tokens: int | None = None
     cached_tokens: int | None = None  # those of the prompt that were not read anew
     completion_tokens: int | None = None
@@ -82,6 +81,10 @@ class Reply:
     # a token of the answer each: {"token", "logprob", "top": [[token, logprob], ...]}
     logprobs: tuple[Mapping[str, Any], ...] | None = None
     timing: Timing = field(default_factory=Timing)
+    thought: str | None = None
+    tool_calls: tuple[Mapping[str, Any], ...] | None = None
+    host: str | None = None  # the machine or replica that answered
+    at_limit: bool = False  # filled in for every engine
 
 
 class Engine(Protocol):
@@ -93,8 +96,7 @@ class Engine(Protocol):
     """
 
     name: str  # as a study writes it
-    # those of grammar, schema, logprobs, exact_length, fresh, parallel that it has
-    abilities: frozenset[str]
+    abilities: frozenset[str]  # of grammar, schema, logprobs, exact_length, fresh, parallel
 
     def describe(self) -> Artifact:
         """Say what would run, without loading it."""

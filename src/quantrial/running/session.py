@@ -224,6 +224,12 @@ class Session:
             started_at=started,
             prompt_sha256=digest,
             final=found.final and found.status != "ok",
+            thought=reply.thought,
+            tool_calls=None
+            if reply.tool_calls is None
+            else [dict(one) for one in reply.tool_calls],
+            host=reply.host,
+            at_limit=reply.at_limit,
         )
 
     def _note(self, call: Call, status: str) -> None:

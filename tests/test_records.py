@@ -1,0 +1,99 @@
+"""Records on disk: strict about their schema, and kind to those of earlier versions."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from quantrial.errors import RecordError
+from quantrial.records import Response, response_from_json
+
+# as versions with `response/1` wrote it, whatever today's class looks like
+OLD: dict[str, Any] = {
+    "study": "s",
+    "task": "t",
+    "arm": "a",
+    "item": "0123456789abcdef",
+    "replicate": 0,
+    "attempt": 1,
+    "order": 3,
+    "block": 0,
+    "status": "ok",
+    "error": None,
+    "output": "B",
+    "finish_reason": "stop",
+    "prompt_tokens": 12,
+    "completion_tokens": 1,
+    "timing": {"load": None, "prompt": 0.1, "first_token": None, "decode": None, "wall": 0.2},
+    "started_at": "2026-01-02T03:04:05.000Z",
+    "prompt_sha256": "ab" * 32,
+    "schema": "quantrial.response/1",
+}
+NEW = {"thought": None, "tool_calls": None, "scores": None, "scored_by": None, "host": None}
+
+
+def read(record: dict[str, Any]) -> Response:
+    return response_from_json(json.dumps(record).encode(), path="t.a.jsonl", line=4)
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [{}, {"final": True, "status": "engine_error"}, {"decoded_tokens": 3, "cached_tokens": 0}],
+)
+def test_a_response_of_the_first_schema_is_read_as_before(kept: dict[str, Any]) -> None:
+    response = read(OLD | kept)
+    for name, value in (OLD | kept).items():
+        if name != "schema":
+            assert getattr(response, name) == value
+    assert all(getattr(response, name) is None for name in NEW)
+    assert response.at_limit is False
+
+
+def test_a_response_of_the_first_schema_is_written_in_todays() -> None:
+    written = json.loads(read(OLD).to_json())
+    assert written == OLD | NEW | {"at_limit": False, "schema": "quantrial.response/2"}
+    assert read(written) == read(OLD)
+
+
+def test_everything_that_comes_with_an_answer_is_kept() -> None:
+    said = {
+        "thought": "let me see",
+        "tool_calls": [{"function": {"name": "look", "arguments": "{}"}}],
+        "scores": {"judge": 0.5, "exact": 1, "bleu": None},
+        "scored_by": "a judge",
+        "host": "http://10.0.0.2:8000/v1",
+        "at_limit": True,
+        "schema": "quantrial.response/2",
+    }
+    response = read(OLD | said)
+    assert {name: getattr(response, name) for name in said} == said
+    assert json.loads(response.to_json()) == OLD | said
+
+
+def test_a_record_of_the_second_schema_may_leave_out_what_it_does_not_know() -> None:
+    assert read(OLD | {"schema": "quantrial.response/2"}) == read(OLD)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"thought": "t"}, "unknown field 'thought'"),  # not of the first schema
+        ({"schema": "quantrial.response/3"}, "schema is 'quantrial.response/3'; .*response/2"),
+        ({"schema": "quantrial.item/1"}, "schema is 'quantrial.item/1'"),
+        ({"schema": ["quantrial.response/2"]}, "schema is \\['quantrial"),
+        ({"schema": None}, "schema is None"),
+        ({"schema": "quantrial.response/2", "thoughts": ""}, "unknown field 'thoughts'"),
+        ({"schema": "quantrial.response/2", "at_limit": 1}, "'at_limit' is 1, expected bool"),
+        ({"schema": "quantrial.response/2", "thought": 3}, "'thought' is 3, expected str"),
+        ({"schema": "quantrial.response/2", "host": []}, "'host' is \\[\\]"),
+        ({"schema": "quantrial.response/2", "tool_calls": {}}, "'tool_calls' is {}"),
+        ({"schema": "quantrial.response/2", "scores": {"x": "1"}}, "score 'x' is '1'"),
+    ],
+)
+def test_what_is_of_no_known_schema_is_refused_with_its_line(
+    changed: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(RecordError, match=f"t.a.jsonl, line 4: .*{said}"):
+        read(OLD | changed)
