@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import quantrial
 from quantrial.errors import RecordError
 from quantrial.records import Response, response_from_json
+from studies import QUESTIONS, read_lines, write_study
 
 # as versions with `response/1` wrote it, whatever today's class looks like
 OLD: dict[str, Any] = {
@@ -97,3 +100,28 @@ def test_what_is_of_no_known_schema_is_refused_with_its_line(
 ) -> None:
     with pytest.raises(RecordError, match=f"t.a.jsonl, line 4: .*{said}"):
         read(OLD | changed)
+
+
+def test_a_run_that_began_under_the_first_schema_goes_on_and_gives_the_same_numbers(
+    tmp_path: Path,
+) -> None:
+    study = write_study(tmp_path)
+    whole, older = tmp_path / "whole", tmp_path / "older"
+    for run in (whole, older):
+        quantrial.run(study, out=run)
+    added = {*NEW, "at_limit"}
+    for path in sorted((older / "responses").glob("*.jsonl")):
+        records = [
+            {name: value for name, value in line.items() if name not in added}
+            | {"schema": "quantrial.response/1"}
+            for line in read_lines(path)
+        ]
+        path.write_text("".join(json.dumps(one) + "\n" for one in records[:-3]))
+    assert quantrial.run(study, out=older).asked == 3 * 6
+    kinds = [line["schema"] for line in read_lines(older / "responses" / "sums.q4_0.jsonl")]
+    assert kinds == ["quantrial.response/1"] * (QUESTIONS - 3) + ["quantrial.response/2"] * 3
+    found = [quantrial.analyze(run)["tasks"] for run in (whole, older)]
+    assert found[0] == found[1]
+    quantrial.decide(older)
+    quantrial.report(older)
+    assert quantrial.verify(older).ok

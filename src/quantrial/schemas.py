@@ -153,8 +153,7 @@ def decode(
     if not isinstance(record, dict):
         raise RecordError("expected a JSON object", path=path, line=line)
     schema = record.get("schema")
-    steps = _steps(schema, expected) if isinstance(schema, str) else None
-    if steps is None:
+    if not isinstance(schema, str) or (steps := _steps(schema, expected)) is None:
         raise RecordError(
             f"schema is {schema!r}; this version of quantrial reads {expected!r}",
             path=path,
