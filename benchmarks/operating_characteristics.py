@@ -6,8 +6,9 @@ Paired proportions are enumerated exactly; the rest is simulated, each cell from
 that a run may be stopped and started again (cells already in the file are kept) and gives the
 same figures on any number of cores. The table at the end compares each figure with its limit; a
 simulated cell fails when it passes the limit by more than three Monte-Carlo standard errors.
-Packages that are installed beside quantrial (statsmodels, scipy, errorbars, deltagate, abeval) are
-asked about the same cells.
+Packages that are installed beside quantrial (statsmodels, scipy, errorbars, deltagate, abeval,
+evalaudit, evalstats) are asked about the same cells. `--only FAMILY --write PAGE` replaces the rows
+of that family alone.
 """
 
 import argparse

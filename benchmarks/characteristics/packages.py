@@ -3,7 +3,8 @@
 A result depends on the numbers of gains and losses alone, so every package is asked once for each
 outcome that has a chance worth counting, and its error rates are exact (but for what it draws
 itself). Packages that are not installed are left out. None of them has corpus micro-F1 as an
-endpoint, nor an interval that is built for paired proportions.
+endpoint. evalaudit and evalstats have Tango's interval for paired proportions, the second also with
+the continuity correction of 1/8 pair of Chang et al. (2024); the others have intervals of a mean.
 """
 
 import importlib.util
@@ -55,6 +56,26 @@ def _abeval(reference: Array, candidate: Array) -> Answer:
     return both.ci_lo, both.ci_hi, one.ci_lo, both.mcnemar["p"]
 
 
+def _evalaudit(reference: Array, candidate: Array) -> Answer:
+    compare = import_module("evalaudit").compare_paired
+    both, one = (compare(candidate, reference, confidence=level) for level in (0.95, 0.9))
+    return both.ci_low, both.ci_high, one.ci_low, both.p_value
+
+
+def _evalstats(reference: Array, candidate: Array) -> Answer:
+    compare = import_module("evalstats").pairwise_differences
+    scores = np.stack([candidate, reference])
+    both, one = (compare(scores, 0, 1, method="tango", ci=level) for level in (0.95, 0.9))
+    return both.ci_low, both.ci_high, one.ci_low, both.p_value
+
+
+def _evalstats_corrected(reference: Array, candidate: Array) -> Answer:
+    """Its interval with the correction of 1/8 pair, beside the p it gives either way."""
+    corrected = import_module("evalstats.core.resampling").tango_scc_paired_ci
+    both, one = (corrected(candidate, reference, alpha) for alpha in (0.05, 0.1))
+    return (*both, one[0], _evalstats(reference, candidate)[3])
+
+
 def _statsmodels(reference: Array, candidate: Array) -> Answer:
     stats = import_module("statsmodels.stats.weightstats").DescrStatsW(candidate - reference)
     test = import_module("statsmodels.stats.contingency_tables").mcnemar
@@ -93,6 +114,9 @@ ASKED: dict[str, Asked] = {
     "errorbars": _errorbars,
     "deltagate": _deltagate,
     "abeval": _abeval,
+    "evalaudit": _evalaudit,
+    "evalstats": _evalstats,
+    "evalstats (corrected)": _evalstats_corrected,
     "statsmodels": _statsmodels,
     "scipy": _scipy,
 }
@@ -100,7 +124,7 @@ ASKED: dict[str, Asked] = {
 
 def installed() -> list[str]:
     """The packages that are there."""
-    return [name for name in ASKED if importlib.util.find_spec(name)]
+    return [name for name in ASKED if importlib.util.find_spec(name.split()[0])]
 
 
 def packages(cell: Cell) -> Measured:

@@ -208,18 +208,36 @@ def report(lines: Lines) -> bool:
 
 
 def write_into(path: Path, lines: Lines) -> None:
-    """Replace what stands between the marks of a Markdown page by the table of this run."""
+    """Put this run's figures into the table between the marks of a Markdown page.
+
+    Rows and failures of families that were not measured now are kept; new families come last.
+    """
+    before, rest = path.read_text(encoding="utf-8").split(MARKS[0])
+    between, after = rest.split(MARKS[1])
     table, failures = summed_up(lines)
-    rows = ["| family | figure | cells | lowest | highest | within its limit |"]
-    rows += ["| --- | --- | ---: | ---: | ---: | --- |"]
-    rows += [
-        f"| {o.family} | {o.figure} | {o.cells} | {o.lowest:.4f} | {o.highest:.4f} | {o.holds} |"
-        for o in table
+    rows = dict[str, list[str]]()
+    for one in table:
+        figures = f"{one.cells} | {one.lowest:.4f} | {one.highest:.4f}"
+        row = f"| {one.family} | {one.figure} | {figures} | {one.holds} |"
+        rows.setdefault(one.family, []).append(row)
+    beyond = {family: [f for f in failures if f.startswith(f"{family}: ")] for family in rows}
+    kept, missed = dict[str, list[str]](), dict[str, list[str]]()
+    for line in between.splitlines():
+        if line.startswith("| ") and not line.startswith(("| family |", "| --- |")):
+            kept.setdefault(line.split(" | ")[0].removeprefix("| "), []).append(line)
+        elif line.startswith("- `"):
+            failure = line.removeprefix("- `").removesuffix("`")
+            missed.setdefault(failure.split(": ")[0], []).append(failure)
+    kept |= rows
+    missed |= beyond
+    found = [f"- `{failure}`" for failures in missed.values() for failure in failures]
+    body = [
+        "| family | figure | cells | lowest | highest | within its limit |",
+        "| --- | --- | ---: | ---: | ---: | --- |",
+        *(row for family in kept.values() for row in family),
+        "",
+        "Cells beyond their limit:" if found else "Every promised limit holds.",
+        *(["", *found] if found else []),
     ]
-    rows += ["", "Cells beyond their limit:" if failures else "Every promised limit holds.", ""]
-    rows += [f"- `{failure}`" for failure in failures]
-    text = path.read_text(encoding="utf-8")
-    before, rest = text.split(MARKS[0])
-    after = rest.split(MARKS[1])[1]
-    body = "\n".join(rows).rstrip() + "\n"
-    path.write_text(f"{before}{MARKS[0]}{body}{MARKS[1]}{after}", encoding="utf-8")
+    text = "\n".join(body).rstrip() + "\n"
+    path.write_text(f"{before}{MARKS[0]}{text}{MARKS[1]}{after}", encoding="utf-8")

@@ -306,6 +306,21 @@ def test_the_table_replaces_what_stands_between_the_marks(tmp_path: Path) -> Non
     assert "stale" not in text
 
 
+def test_the_table_keeps_the_families_that_were_not_measured(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    rows = (
+        "| f1 | score coverage | 9 | 0.9 | 1.0 | 8/9 |\n| proportions | stale | 1 | 0 | 0 | 1/1 |"
+    )
+    failures = "- `f1: score coverage 0.9 at long`\n- `proportions: stale 0 at n`"
+    page.write_text(f"{MARKS[0]}{rows}\n\n{failures}\n{MARKS[1]}", encoding="utf-8")
+    write_into(page, [measure(Cell("proportions", "", 100, 0.05, -0.05))])
+    text = page.read_text(encoding="utf-8")
+    assert "| f1 | score coverage | 9 | 0.9 | 1.0 | 8/9 |" in text
+    assert "Cells beyond their limit:\n\n- `f1: score coverage 0.9 at long`\n" in text
+    assert "stale" not in text
+    assert "| proportions | score coverage | 1 |" in text
+
+
 def test_the_grid_holds_what_was_asked() -> None:
     cells = list(grid(1.0))
     f1 = [cell for cell in cells if cell.family == "f1"]
