@@ -25,6 +25,7 @@ from typing import Any
 
 from characteristics.attainable import attainable
 from characteristics.cells import Cell, Measured, grid
+from characteristics.copies import copies
 from characteristics.generators import use_gold
 from characteristics.groups import clusters, familywise
 from characteristics.interaction import interaction
@@ -59,6 +60,7 @@ WORK: dict[str, Callable[[Cell], Measured]] = {
         familywise,
         interaction,
         strata,
+        copies,
         packages,
     )
 }

@@ -2,6 +2,6 @@
 
 - `cells`: what is simulated, and how often
 - `generators`: paired items with a known true difference
-- `proportions`, `pooled`, `groups`, `strata`, `packages`: what is measured in a cell
+- `proportions`, `pooled`, `groups`, `strata`, `copies`, `packages`: what is measured in a cell
 - `tables`, `charts`: limits, and how the figures are shown
 """

@@ -90,10 +90,15 @@ def grid(effort: float, gold: Path | None = None) -> Iterator[Cell]:
             yield Cell("familywise", "one-worse", n, rate, replications=most)
     yield from _interactions(many)
     yield from _strata(many)
+    for n, rate, margin in COPIED:
+        for kind in ("twice", "thrice", "some"):
+            yield Cell("copies", kind, n, rate, -margin, margin=margin, replications=many)
     for n, rate, margin in PACKAGED:
         yield Cell("packages", "", n, rate, -margin, margin=margin)
 
 
+# contents, discordance, margin of items that stand several times in a sample
+COPIED = ((100, 0.1, 0.05), (200, 0.05, 0.03), (300, 0.06, 0.02), (500, 0.15, 0.03))
 # items, discordance, margin of what other packages are asked about
 PACKAGED = ((100, 0.04, 0.04), (300, 0.02, 0.01), (300, 0.02, 0.02), (499, 0.01, 0.01))
 

@@ -1,7 +1,7 @@
 """Limits of every figure, which cells pass them, and the table of a page."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,10 +45,26 @@ def limits(cell: dict[str, Any], name: str, changed: float) -> tuple[float, floa
     if family == "strata":
         most = f1_limit(changed) if name.startswith("F1") else LIMIT
         return None if name.endswith("width") else (0.0, most)
+    if family in OWN:
+        return OWN[family](cell, name)
     if name == "interaction untested":
         return None
     shown = family in ("packages", "attainable", "f1-bootstrap") or name.startswith("bootstrap")
     return None if shown else (0.0, LIMIT)
+
+
+def _copies_limits(cell: dict[str, Any], name: str) -> tuple[float, float] | None:
+    if name.startswith("taken as independent"):
+        return None
+    # copies of some contents only: few large changes carry the claim, as in micro-F1
+    most = f1_limit(0.0) if cell["kind"] == "some" else LIMIT
+    return (0.935, 1.0) if name.endswith("coverage") else (0.0, most)
+
+
+# families with limits of their own
+OWN: dict[str, Callable[[dict[str, Any], str], tuple[float, float] | None]] = {
+    "copies": _copies_limits,
+}
 
 
 def _cluster_limits(cell: dict[str, Any], name: str) -> tuple[float, float] | None:

@@ -74,7 +74,33 @@ def outcome_checks(
     checks = [_prompts(tasks)]
     for name, part in tasks.items():
         checks += [_floor(name, part, reference), _ceiling(name, part, reference)]
+        checks += alike_checks(name, part.get("alike") or {})
     return (*checks, _control(tasks, reference, controls))
+
+
+def alike_checks(task: str, alike: Mapping[str, Any]) -> Iterator[Check]:
+    """Check whether items are alike in ways that the study does not declare.
+
+    Args:
+        task: its name.
+        alike: `repeated_items` and whether they are `clustered`; `undeclared_groups`, how many
+            values each key of the metadata has. Nothing of it, no check.
+    """
+    if count := alike.get("repeated_items"):
+        said = f"on {task}, {count:,} items have the same content as another one"
+        if alike.get("clustered"):
+            yield Check(f"repeats.{task}", "warn", f"{said}; equal items count as one cluster")
+        else:
+            more = "counted as independent, they make intervals too narrow"
+            yield Check(f"repeats.{task}", "warn", f"{said}; {more}")
+    for key, values in (alike.get("undeclared_groups") or {}).items():
+        said = (
+            f"items of {task} come in {values} groups by their {key}, and the study says neither "
+            f"`stratify: {key}` (these very groups) nor `cluster: {key}` (groups like these): if "
+            "answers within a group are alike, intervals are too narrow; `ungrouped` says that "
+            "they are not"
+        )
+        yield Check(f"groups.{task}.{key}", "warn", said)
 
 
 def at_floor(part: Document, reference: str) -> bool:

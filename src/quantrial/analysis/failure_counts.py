@@ -92,4 +92,5 @@ def _panel(
         outcomes.panel.clusters,
         outcomes.panel.strata,
         outcomes.panel.answered & ~answered,
+        outcomes.panel.by_content,
     )

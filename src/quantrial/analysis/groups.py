@@ -15,17 +15,27 @@ if TYPE_CHECKING:
     from quantrial.analysis.remarks import Remarks
     from quantrial.study import Task
 
+EQUAL = "items of equal content"
+
 
 def overall(panel: Panel, spec: Task, methods: str, remarks: Remarks) -> Panel:
     """Return the scores of all items with the groups that the set of methods asks about.
 
     `classic` resamples clusters and knows no strata. For `calibrated` a group is fixed or random: a
     key that the study names as both is taken as strata; of two keys clusters are kept, whose
-    variance is never the smaller one. The remarks say so.
+    variance is never the smaller one. The remarks say so. Items of equal content are clusters of
+    `calibrated` alone.
     """
-    if panel.clusters is None or methods == Classic.name:
+    if panel.clusters is None:
         return panel
-    cluster, stratum = spec.cluster or "", spec.stratify
+    if methods == Classic.name:
+        if not panel.by_content:
+            return panel
+        remarks.add(
+            EQUAL, "taken as independent, as published practice does; `calibrated` does not"
+        )
+        return dataclasses.replace(panel, clusters=None, by_content=False)
+    cluster, stratum = EQUAL if panel.by_content else spec.cluster or "", spec.stratify
     if cluster == stratum:
         remarks.add(
             cluster,
@@ -45,6 +55,6 @@ def overall(panel: Panel, spec: Task, methods: str, remarks: Remarks) -> Panel:
 def within(panel: Panel, mask: NDArray[np.bool_], spec: Task) -> Panel:
     """Return the scores of one stratum, over clusters where another key names them."""
     inside = panel.subset(mask)
-    if spec.cluster is None or spec.cluster == spec.stratify:
+    if not panel.by_content and (spec.cluster is None or spec.cluster == spec.stratify):
         return inside.without_groups()
     return dataclasses.replace(inside, strata=None)

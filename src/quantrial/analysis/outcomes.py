@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantrial.analysis.shown import leave_out_unlike
+from quantrial.design.grouping import repeated
 from quantrial.errors import DataError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Panel:
     clusters: NDArray[np.str_] | None = None
     strata: NDArray[np.str_] | None = None
     untold: NDArray[np.bool_] | None = None
+    by_content: bool = False  # the clusters are items of equal content, whom no key names
 
     def subset(self, mask: NDArray[np.bool_]) -> Panel:
         """Keep the items of a mask."""
@@ -50,6 +52,7 @@ class Panel:
             None if self.clusters is None else self.clusters[mask],
             None if self.strata is None else self.strata[mask],
             None if self.untold is None else self.untold[mask],
+            self.by_content,
         )
 
     def answered_by(self, *arms: str) -> NDArray[np.bool_]:
@@ -144,6 +147,7 @@ def score_task(
     *,
     cluster: str | None = None,
     stratum: str | None = None,
+    equal_items: str = "cluster",
 ) -> TaskOutcomes:
     """Score and align one task.
 
@@ -153,6 +157,8 @@ def score_task(
         responses: every recorded attempt, by arm; the last answer to an item wins.
         cluster: metadata key of the random groups that items came from.
         stratum: metadata key of the fixed groups that the sample was balanced over.
+        equal_items: `cluster` takes items of equal content as clusters where `cluster` names no
+            other key; `independent` takes each as a draw of its own.
     """
     index = {item.id: i for i, item in enumerate(items)}
     rows: dict[str, list[Response | None]] = {}
@@ -189,7 +195,11 @@ def score_task(
             for item, response in zip(items, row, strict=True)
         )
     panel = _panel(task, items, outcomes)
-    if items and cluster is not None:
+    own = cluster is not None and cluster != stratum
+    if equal_items == "cluster" and not own and repeated(items):
+        equal = np.array([item.content_sha256 for item in items], dtype=np.str_)
+        panel = replace(panel, clusters=equal, by_content=True)
+    elif items and cluster is not None:
         panel = replace(panel, clusters=labels(items, cluster))
     if items and stratum is not None:
         panel = replace(panel, strata=labels(items, stratum))

@@ -31,6 +31,7 @@ from quantrial.analysis.remarks import Remarks
 from quantrial.analysis.repeats import repeats
 from quantrial.analysis.text_signs import text_signs
 from quantrial.analysis.told import told_estimate
+from quantrial.design.grouping import repeated, undeclared_groups
 from quantrial.stats import detectable_difference, holm
 
 if TYPE_CHECKING:
@@ -82,7 +83,19 @@ class TaskSummary:
             "power": self._power(endpoints[primary]["contrasts"]),
             "warnings": self.remarks.sentences(),
             **({"fidelity": found} if (found := self._fidelity()) else {}),
+            **({"alike": alike} if (alike := self._alike()) else {}),
         }
+
+    def _alike(self) -> dict[str, Any]:
+        """Say which items may be alike beyond what the study declares; empty where none."""
+        items = self.scored.items
+        found: dict[str, Any] = {}
+        if count := repeated(items):
+            found["repeated_items"] = count
+            found["clustered"] = self.scored.panel.by_content and not self.compared.classic
+        if groups := undeclared_groups(items, self.spec):
+            found["undeclared_groups"] = dict(groups)
+        return found
 
     def _fidelity(self) -> list[dict[str, Any]]:
         """Hold every candidate's probabilities against the reference's, where they are recorded."""

@@ -211,6 +211,7 @@ def panel_without(
         outcomes.panel.clusters,
         outcomes.panel.strata,
         outcomes.panel.answered & ~answered,
+        outcomes.panel.by_content,
     )
 
 

@@ -242,6 +242,11 @@ def _remarks(found: Forecast) -> list[str]:
             "noncentral t: approximate; whole clusters are counted, the variance between them is "
             "taken as estimated from so many, and nothing is shown over fewer than five."
         )
+    if found.clusters is not None:
+        lines.append(
+            "Where a few clusters carry most of a loss, equivalence is shown less often than this "
+            "table says: it takes every cluster to lose a little."
+        )
     if found.clusters is not None and "simulation" in methods:
         lines.append(
             "simulated: studies in clusters whose rates of flips scatter by that correlation are "

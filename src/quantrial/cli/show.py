@@ -76,7 +76,15 @@ def plan(found: Plan) -> None:
         for one in task.margins:
             line(f"  margin of {one.endpoint}: {100 * one.margin:g} pp, on {one.items} items")
         if task.duplicates:
-            line(f"  {task.duplicates} items are copies of another one; they are kept apart")
+            how = "equal items count as one cluster" if task.by_content else "they are kept apart"
+            line(f"  {task.duplicates} items are copies of another one; {how}")
+        for key, values in task.undeclared_groups.items():
+            paragraph(
+                f"question: items come in {values} groups by {key}. Say `stratify: {key}` if the "
+                f"results are to hold for these groups, `cluster: {key}` if for groups like these, "
+                f"`ungrouped: [{key}]` if items of one group are no more alike than others.",
+                indent="  ",
+            )
         _prospects(task)
     line(f"\n{_memory(found)}")
     line(f"Disk: {size(found.disk_bytes)} of weights")

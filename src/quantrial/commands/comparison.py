@@ -156,6 +156,7 @@ def _arm(arm: str, opened: Sequence[_Run], methods: str) -> dict[str, Any] | Non
             },
             cluster=spec.cluster,
             stratum=spec.stratify,
+            equal_items=spec.equal_items,
         )
         shared[task] = {
             "items": len(ids),

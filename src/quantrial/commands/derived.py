@@ -74,6 +74,7 @@ def score_run(run: Path) -> dict[str, TaskOutcomes]:
             responses,
             cluster=spec.cluster,
             stratum=spec.stratify,
+            equal_items=spec.equal_items,
         )
     return outcomes
 

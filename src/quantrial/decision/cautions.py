@@ -59,7 +59,7 @@ ASSAY = "assay"  # the kind of cautions that a report says before anything else
 # what the checks of the assay say that nothing else here does
 _ASSAYED = {
     "fail": ("weights", "tokenizer", "template", "prompts"),
-    "warn": ("precision", "setup"),
+    "warn": ("precision", "setup", "repeats", "groups"),
 }
 
 
@@ -70,7 +70,8 @@ def _assay(trial: Trial) -> Iterator[dict[str, Any]]:
     told = {"weights"} if one_file else set[str]()
     for status, known in _ASSAYED.items():
         for check in trial.summary.get("assay", ()):
-            if check["status"] == status and check["id"] in known and check["id"] not in told:
+            kind_of = check["id"].partition(".")[0]
+            if check["status"] == status and kind_of in known and kind_of not in told:
                 text = sentence_of(check["text"], trial.summary["arms"])
                 kind = {"kind": ASSAY} if status == "fail" else {}
                 yield entry(text, [], **kind)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from quantrial.assay import Check
 from quantrial.design.forecast import APPROXIMATE, detectable_by_flips, spread_power
@@ -89,6 +90,8 @@ class TaskPlan:
     margins: tuple[EndpointMargin, ...] = ()
     clusters: int | None = None  # random groups that the items come in
     few_clusters: str | None = None  # what follows from that, where they are few
+    by_content: bool = False  # items of equal content count as one
+    undeclared_groups: Mapping[str, int] = field(default_factory=dict)  # values of a key
 
     @property
     def out_of_reach(self) -> str | None:

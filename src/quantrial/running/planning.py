@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.assay import arm_checks
 from quantrial.design.clustered import cluster_prospects, cluster_warning
+from quantrial.design.grouping import repeated, undeclared_groups
 from quantrial.design.plan import (
     ArmPlan,
     EndpointMargin,
@@ -176,6 +177,9 @@ def _task_plan(study: Study, prepared: Prepared, name: str) -> TaskPlan:
     # a key that is a stratum too is taken as strata
     key = None if spec.cluster == spec.stratify else spec.cluster
     groups = None if key is None else len({item.metadata.get(key) for item in items})
+    by_content = key is None and spec.equal_items == "cluster" and repeated(items) > 0
+    # equal items are answered alike: each content is worth one item
+    worth = len({item.content_sha256 for item in items}) if by_content else len(items)
     return TaskPlan(
         name=name,
         workload=spec.workload,
@@ -184,7 +188,7 @@ def _task_plan(study: Study, prepared: Prepared, name: str) -> TaskPlan:
         calls=len(items) * len(study.arms),
         margin=margin,
         prospects=(
-            prospects(len(items), margin, alpha=study.alpha, proportion=proportion)
+            prospects(worth, margin, alpha=study.alpha, proportion=proportion)
             if groups is None
             else cluster_prospects(
                 len(items),
@@ -202,6 +206,8 @@ def _task_plan(study: Study, prepared: Prepared, name: str) -> TaskPlan:
         margins=tuple(_endpoint_margins(study, prepared, name, groups)),
         clusters=groups,
         few_clusters=None if key is None else cluster_warning(name, key, groups or 0),
+        by_content=by_content,
+        undeclared_groups=undeclared_groups(items, spec),
     )
 
 

@@ -28,6 +28,11 @@ class _TaskBase(Part):
     icc: float | None = Field(default=None, ge=0, lt=1)
     """How alike differences of one cluster are (their intraclass correlation), as `plan` takes it,
     which by default shows 0, .02 and .1. `quantrial power --from RUN` tells that of a run."""
+    equal_items: Literal["cluster", "independent"] = "cluster"
+    """Items of equal content count as one cluster, where no other `cluster` is named;
+    `independent` takes each as a draw of its own."""
+    ungrouped: tuple[str, ...] = ()
+    """Metadata keys whose values are no groups of alike items, so that `plan` does not ask."""
     margin: Loss | None = None
     """The largest loss that still counts as practically the same; the study's by default."""
     margins: dict[str, Loss] = Field(default_factory=dict)
