@@ -217,7 +217,7 @@ def test_an_edited_folder_is_read_anew(parquet: Layout, tmp_path: Path) -> None:
             "'ner_tags' holds numbers, and the data set does not name them",
         ),
         ({**SENTENCES, "ner_tags": [["O"], ["O"]]}, "spans", "3 tokens and 1 tags"),
-        ({**SENTENCES, "ner_tags": [["S-PER", "O", "O"], ["O"]]}, "spans", "the tag is 'S-PER'"),
+        ({**SENTENCES, "ner_tags": [["X-PER", "O", "O"], ["O"]]}, "spans", "tag 1 is 'X-PER'"),
         (
             {"tokens": [["a"], []], "tags": [["O"], []]},
             "spans",

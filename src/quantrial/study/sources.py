@@ -32,11 +32,14 @@ class MmluSource(Part):
 
 
 class ConllSource(Part):
-    """A file of CoNLL columns: a token and its tag a line, a blank line between sentences."""
+    """A file of CoNLL columns: a token and its tag a line, a blank line between sentences.
+
+    Tags are IOB1, BIO, BIOES, BILOU or BMES.
+    """
 
     type: Literal["conll"]
     path: Path
-    """The file. Two columns (token, tag) or four (CoNLL-2003); `-DOCSTART-` lines are skipped."""
+    """The file. Two to four columns, token first, tag last; `-DOCSTART-` lines are skipped."""
     dev: Path | None = None
     """A file of the same form that the examples of `shots` are taken from."""
 
@@ -44,9 +47,9 @@ class ConllSource(Part):
 class JsonlSource(Part):
     """One's own items, a JSON object a line.
 
-    choice: `question`, `options` (2 to 10 texts), `answer` (index or letter). spans: `text`,
-    `entities` (pairs of text and type). Any other key with a text or number is metadata: a stratum
-    or cluster.
+    choice: `question`, `options` (2 to 10 texts), `answer` (index from 0, or letter); or labelled
+    as in ARC: `choices` (`{text: [...], label: [...]}`), `answerKey`. spans: `text`, `entities`
+    (pairs of text and type). Any other key with a text or number is metadata: a stratum or cluster.
     """
 
     type: Literal["jsonl"]
@@ -57,7 +60,11 @@ class JsonlSource(Part):
 
 
 class HubSource(Part):
-    """A data set of the Hugging Face hub, or a local folder in its layout; the extra `hub`."""
+    """A data set of the Hugging Face hub, or a local folder in its layout; the extra `hub`.
+
+    choice: columns `question`, `choices` or `options`, `answer` or `answerKey`, as in JSONL. spans:
+    `tokens`, `ner_tags` or `tags` (texts or named ids; -1 and -100 name none, which is an error).
+    """
 
     type: Literal["hub"]
     repo: str

@@ -77,10 +77,14 @@ def _compared(pairs: tuple[Span, ...]) -> frozenset[Span]:
     return frozenset(normalize(text, label) for text, label in pairs)
 
 
-def spans_from_tags(tokens: Sequence[str], tags: Sequence[str]) -> list[tuple[str, str]]:
-    """Join BIO or IOB1 tags to spans: a B- tag, or a change of type, opens one.
+_OPENS, _ENDS = "BSUW", "ELSUW"  # S, U and W do both: a span of one token
 
-    The texts of its tokens are joined by one space.
+
+def spans_from_tags(tokens: Sequence[str], tags: Sequence[str]) -> list[tuple[str, str]]:
+    """Join tags of BIO, IOB1, BIOES, BILOU or BMES to spans.
+
+    B, S, U and W open one, and so does a change of type; E, L, S, U and W end one. The texts of its
+    tokens are joined by one space.
     """
     spans: list[tuple[list[str], str]] = []
     current: str | None = None
@@ -88,11 +92,12 @@ def spans_from_tags(tokens: Sequence[str], tags: Sequence[str]) -> list[tuple[st
         prefix, _, label = tag.partition("-")
         if not label:
             current = None
-        elif prefix == "B" or label != current:
+            continue
+        if prefix in _OPENS or label != current:
             spans.append(([token], label))
-            current = label
         else:
             spans[-1][0].append(token)
+        current = None if prefix in _ENDS else label
     return [(" ".join(words), label) for words, label in spans]
 
 

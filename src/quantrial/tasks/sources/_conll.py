@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from quantrial.errors import DataError
 from quantrial.study import ConllSource
 from quantrial.tasks.sources._rows import Reading, Row, Where, read_text
-from quantrial.tasks.spans import spans_from_tags
+from quantrial.tasks.sources._span_row import check_tag, check_token, tagged_row
 
-TAG = re.compile(r"O|[BI]-\S+")
+_WIDTHS = (2, 3, 4)
 
 
 def read_conll(source: ConllSource, path: Path, dev: Path | None) -> Reading:
@@ -27,7 +27,18 @@ def _file(path: Path, files: dict[str, str]) -> list[Row]:
     rows = list(conll_rows(text, path))
     if not rows:
         raise DataError("holds no sentence", path=path)
+    if all(map(_is_numbered, rows)) and any(" " in row.content["text"] for row in rows):
+        raise rows[0].where.error(
+            "the first column numbers the tokens (1, 2, 3, ...) in every sentence; the token has "
+            "to stand first, its tag last"
+        )
     return rows
+
+
+def _is_numbered(row: Row) -> bool:
+    """Whether the tokens of a sentence are the numbers from 0 or 1 on."""
+    tokens = row.content["text"].split(" ")
+    return any(tokens == [str(n + first) for n in range(len(tokens))] for first in (0, 1))
 
 
 def conll_rows(text: str, path: Path) -> Iterator[Row]:
@@ -43,17 +54,16 @@ def conll_rows(text: str, path: Path) -> Iterator[Row]:
             tokens, tags = [], []
             continue
         where = Where(path, line)
-        if len(cells) not in (2, 4):
+        if len(cells) not in _WIDTHS:
             raise where.error(
-                f"{len(cells)} column{'s' if len(cells) != 1 else ''}; 2 (token, tag) or 4 "
-                "(CoNLL-2003) are needed"
+                f"{len(cells)} column{'s' if len(cells) != 1 else ''}; 2 (token, tag), or 3 or 4 "
+                "with the token first and the tag last, are needed"
             )
         width = width or len(cells)
         if len(cells) != width:
             raise where.error(f"{len(cells)} columns, where the lines before have {width}")
         check_tag(cells[-1], where)
-        if not cells[0]:
-            raise where.error("the token is empty")
+        check_token(cells[0], where)
         if not tokens:
             start = line
         tokens.append(cells[0])
@@ -70,17 +80,3 @@ def _cells(raw: str) -> list[str]:
     if "\t" in line:
         return [cell.strip(" ") for cell in line.split("\t")]
     return re.split(" +", line.strip(" "))
-
-
-def check_tag(tag: str, where: Where) -> None:
-    """Refuse a tag that is neither O nor B-TYPE or I-TYPE."""
-    if not TAG.fullmatch(tag):
-        raise where.error(f"the tag is {tag!r:.40}; expected O, B-TYPE or I-TYPE")
-
-
-def tagged_row(
-    tokens: Sequence[str], tags: Sequence[str], metadata: dict[str, str], where: Where
-) -> Row:
-    """Make the row of one tagged sentence: tokens joined by one space, spans likewise."""
-    gold = [[surface, label] for surface, label in spans_from_tags(tokens, tags)]
-    return Row({"text": " ".join(tokens)}, gold, metadata, where)

@@ -6,18 +6,18 @@ import hashlib
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from quantrial.errors import DataError, MissingExtraError, StudyError
 from quantrial.study import HubSource
-from quantrial.tasks.sources._conll import check_tag, tagged_row
-from quantrial.tasks.sources._jsonl import scalar_text
-from quantrial.tasks.sources._rows import Reading, Row, Where, choice_row, letter_index
+from quantrial.tasks.sources._choice_row import choice_record
+from quantrial.tasks.sources._rows import COLUMNS, Reading, Row, Where, find, metadata_of
+from quantrial.tasks.sources._span_row import named_tags, tagged_row
 
-_CHOICE_COLUMNS = ("question", "answer")
+_ANSWERS = ("answer", "answerKey")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _LOCAL = re.compile(r"[.~/\\]|[A-Za-z]:[/\\]")
 
@@ -204,54 +204,34 @@ def _rows(part: Any, kind: Literal["choice", "spans"], path: str) -> Iterator[Ro
 
 
 def _choice(record: dict[str, Any], features: Any, where: Where) -> Row:
-    choices = _column(record, ("choices", "options"), where)
-    for column in _CHOICE_COLUMNS:
-        _column(record, (column,), where)
-    options = record[choices]
-    if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
-        raise where.error(f"{choices!r} is {options!r:.40}; expected a list of texts")
-    answer = record["answer"]
-    if isinstance(answer, str):
-        answer = letter_index(answer, len(options), where)
-    if not isinstance(answer, int) or isinstance(answer, bool):
-        raise where.error(f"'answer' is {answer!r:.40}; expected an index from 0, or a letter")
-    metadata = _metadata(record, features, {choices, *_CHOICE_COLUMNS})
-    return choice_row(str(record["question"]), options, answer, metadata, where)
+    return choice_record(_with_names(record, features, _ANSWERS), where, COLUMNS)
 
 
 def _tagged(record: dict[str, Any], features: Any, where: Where) -> Row:
-    _column(record, ("tokens",), where)
-    column = _column(record, ("ner_tags", "tags"), where)
+    find(record, ("tokens",), where, COLUMNS)
+    column = find(record, ("ner_tags", "tags"), where, COLUMNS)
     tokens, tags = record["tokens"], record[column]
-    if not tokens:
-        raise where.error("the sentence has no tokens")
     names = getattr(getattr(features[column], "feature", None), "names", None)
     if names is not None:
-        tags = [names[tag] for tag in tags]
-    elif tags and not isinstance(tags[0], str):
+        tags = named_tags(tags, names, where)
+    elif isinstance(tags, list) and any(isinstance(tag, int) for tag in tags):
         raise where.error(
             f"{column!r} holds numbers, and the data set does not name them: it needs texts or a "
             "ClassLabel feature"
         )
-    if len(tokens) != len(tags):
-        raise where.error(f"{len(tokens)} tokens and {len(tags)} tags")
-    for tag in tags:
-        check_tag(tag, where)
-    return tagged_row(tokens, tags, _metadata(record, features, {"tokens", column}), where)
+    own = {"tokens", column}
+    metadata = metadata_of(_with_names(record, features, own), own, where, COLUMNS)
+    return tagged_row(tokens, tags, metadata, where)
 
 
-def _column(record: Mapping[str, Any], names: tuple[str, ...], where: Where) -> str:
-    for name in names:
-        if name in record:
-            return name
-    raise where.error(f"no column {' or '.join(map(repr, names))}; columns: {', '.join(record)}")
+def _with_names(record: dict[str, Any], features: Any, own: Collection[str]) -> dict[str, Any]:
+    """Name what a record tells by ids of classes, but in the columns of an item's own parts.
 
-
-def _metadata(record: Mapping[str, Any], features: Any, own: set[str]) -> dict[str, str]:
-    metadata = {}
-    for name, value in record.items():
-        if name in own or not isinstance(value, (str, int, float)):
-            continue
-        names = getattr(features[name], "names", None)
-        metadata[name] = names[value] if names and isinstance(value, int) else scalar_text(value)
-    return metadata
+    An id that names no class (-1 stands for none) is as good as null.
+    """
+    found = dict(record)
+    for column, value in record.items():
+        names = None if column in own else getattr(features[column], "names", None)
+        if names is not None and isinstance(value, int):
+            found[column] = names[value] if 0 <= value < len(names) else None
+    return found

@@ -22,7 +22,8 @@ from quantrial.study import (
     SpansTask,
 )
 from quantrial.tasks.shots import shots_for
-from quantrial.tasks.sources._rows import Reading, Row, repeated_option
+from quantrial.tasks.sources._oddities import oddities
+from quantrial.tasks.sources._rows import Reading, Row
 
 ID_LENGTH = 16
 
@@ -33,7 +34,9 @@ class LoadedItems:
 
     `items` and `shots` are in source order. `provenance` holds plain JSON values: `type`, `id`,
     `revision`, `content_sha256` (of all items and examples), `files` (name to the SHA-256 of its
-    bytes), `rows`, and `duplicates` (id of the second copy, and where it stands).
+    bytes), `rows`, and `duplicates` (id of the second copy, and where it stands); where there are
+    any, `contradictions` (pairs of places with one question and two answers) and `control_tokens`
+    (a place and the token in its text).
     """
 
     items: tuple[Item, ...]
@@ -50,8 +53,9 @@ def load_items(task: str, spec: ChoiceTask | SpansTask, *, base: Path) -> Loaded
         MissingExtraError: the hub is asked for, and its packages are not installed.
 
     Warns:
-        DataWarning: rows with the same content and gold, options listed twice, examples that are
-            items, asked entity types that never occur.
+        DataWarning: rows with the same content and gold, or the same content and another gold;
+            options listed twice, control tokens, examples that are items, asked entity types that
+            never occur.
     """
     key = f"tasks.{task}"
     reading = _read(spec, base, key)
@@ -65,7 +69,8 @@ def load_items(task: str, spec: ChoiceTask | SpansTask, *, base: Path) -> Loaded
     items, duplicates = _items(task, rows)
     shots, _ = _items(task, shot_rows)
     _check_shots(spec, items, shots, key)
-    _report(spec, items, duplicates, rows)
+    _warn_of_copies(task, duplicates)
+    odd = oddities(task, rows, shot_rows)
     hashes = [[item.content_sha256 for item in group] for group in (items, shots)]
     provenance = {
         "type": spec.source.type,
@@ -75,6 +80,7 @@ def load_items(task: str, spec: ChoiceTask | SpansTask, *, base: Path) -> Loaded
         "files": dict(reading.files),
         "rows": len(items),
         "duplicates": duplicates,
+        **odd,
     }
     if isinstance(spec.source, HubSource) and provenance["revision"] is None:
         provenance["revision"] = provenance["content_sha256"]
@@ -212,13 +218,7 @@ def _check_shots(
         )
 
 
-def _report(
-    spec: ChoiceTask | SpansTask,
-    items: Sequence[Item],
-    duplicates: Sequence[Sequence[str]],
-    rows: Sequence[Row],
-) -> None:
-    task = items[0].task
+def _warn_of_copies(task: str, duplicates: Sequence[Sequence[str]]) -> None:
     if duplicates:
         own, where = duplicates[0]
         many = len(duplicates) > 1
@@ -226,14 +226,6 @@ def _report(
             f"tasks.{task}: {len(duplicates)} row{'s repeat' if many else ' repeats'} an earlier "
             f"one and {'are kept as items of their' if many else 'is kept as an item of its'} own "
             f"(first: {own}, {where})",
-            DataWarning,
-            stacklevel=3,
-        )
-    if twice := [row for row in rows if repeated_option(row) is not None]:
-        many = len(twice) > 1
-        warnings.warn(
-            f"tasks.{task}: {len(twice)} item{'s list' if many else ' lists'} an option twice, as "
-            f"published (first: {twice[0].where}, {repeated_option(twice[0])!r:.60})",
             DataWarning,
             stacklevel=3,
         )

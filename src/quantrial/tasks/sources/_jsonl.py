@@ -12,16 +12,18 @@ import orjson
 
 from quantrial.errors import DataError
 from quantrial.study import JsonlSource
+from quantrial.tasks.sources._choice_row import choice_record, repeated_option
 from quantrial.tasks.sources._rows import (
+    KEYS,
     Reading,
     Row,
     Where,
-    choice_row,
     decode_text,
-    letter_index,
+    find,
+    metadata_of,
     read_text,
-    repeated_option,
 )
+from quantrial.tasks.sources._span_row import entity_row
 
 Kind = Literal["choice", "spans"]
 
@@ -75,82 +77,16 @@ def jsonl_rows(text: str, path: Path | str, kind: Kind) -> Iterator[Row]:
 
 
 def _choice(record: dict[str, Any], where: Where) -> Row:
-    question = _text(record, "question", where)
-    options = _list(record, "options", where)
-    for letter, option in zip("ABCDEFGHIJ", options, strict=False):
-        if not isinstance(option, str):
-            raise where.error(f"option {letter} is {option!r:.40}; expected a text in quotes")
-    row = choice_row(
-        question,
-        options,
-        _answer(record, len(options), where),
-        _metadata(record, {"question", "options", "answer"}, where),
-        where,
-    )
+    row = choice_record(record, where, KEYS)
     if (repeated := repeated_option(row)) is not None:
         raise where.error(f"the option {repeated!r:.60} is there twice")
     return row
 
 
-def _answer(record: dict[str, Any], options: int, where: Where) -> int:
-    answer = _value(record, "answer", where)
-    if isinstance(answer, str):
-        return letter_index(answer, options, where)
-    if not isinstance(answer, int) or isinstance(answer, bool):
-        raise where.error(f"'answer' is {answer!r:.40}; expected an index from 0, or a letter")
-    return answer
-
-
 def _spans(record: dict[str, Any], where: Where) -> Row:
-    text = _text(record, "text", where)
-    if not text.strip():
-        raise where.error("the text is empty")
-    gold = []
-    for entity in _list(record, "entities", where):
-        if (
-            not isinstance(entity, list)
-            or len(entity) != 2
-            or not all(isinstance(part, str) and part.strip() for part in entity)
-        ):
-            raise where.error(f'the entity {entity!r:.60} is not a pair such as ["Lisbon", "LOC"]')
-        if entity[0] not in text:
-            raise where.error(f"the entity {entity[0]!r:.60} does not occur in the text")
-        gold.append(entity)
-    return Row({"text": text}, gold, _metadata(record, {"text", "entities"}, where), where)
-
-
-def _value(record: dict[str, Any], key: str, where: Where) -> Any:
-    if key not in record:
-        there = ", ".join(record) or "none"
-        raise where.error(f"the key {key!r} is missing; keys there: {there:.80}")
-    return record[key]
-
-
-def _text(record: dict[str, Any], key: str, where: Where) -> str:
-    value = _value(record, key, where)
-    if not isinstance(value, str):
-        raise where.error(f"{key!r} is {value!r:.40}; expected a text in quotes")
-    return value
-
-
-def _list(record: dict[str, Any], key: str, where: Where) -> list[Any]:
-    value = _value(record, key, where)
-    if not isinstance(value, list):
-        raise where.error(f"{key!r} is {value!r:.40}; expected a list")
-    return value
-
-
-def _metadata(record: dict[str, Any], own: set[str], where: Where) -> dict[str, str]:
-    metadata = {}
-    for key, value in record.items():
-        if key in own or value is None:
-            continue
-        if isinstance(value, (list, dict)):
-            raise where.error(f"{key!r} is {value!r:.40}; metadata is a text or a number")
-        metadata[key] = scalar_text(value)
-    return metadata
-
-
-def scalar_text(value: str | float | bool) -> str:
-    """Turn a metadata value into text, the way JSON writes it."""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    text = record[find(record, ("text",), where, KEYS)]
+    if not isinstance(text, str):
+        raise where.error(f"'text' is {text!r:.40}; expected {KEYS.text}")
+    entities = record[find(record, ("entities",), where, KEYS)]
+    metadata = metadata_of(record, {"text", "entities"}, where, KEYS)
+    return entity_row(text, entities, metadata, where)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from quantrial.errors import DataError, StudyError
 from quantrial.study import MmluSource
-from quantrial.tasks.sources._rows import Reading, Row, Where, choice_row, letter_index, read_text
+from quantrial.tasks.sources._choice_row import choice_row, letter_index
+from quantrial.tasks.sources._rows import Reading, Row, Where, read_text
 
 
 def read_mmlu(source: MmluSource, path: Path, *, key: str, shots: int) -> Reading:

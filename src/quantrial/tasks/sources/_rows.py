@@ -1,15 +1,17 @@
-"""What every reader makes: checked rows, and where each came from."""
+"""What every reader makes: rows with where each came from; and how their parts are found."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import orjson
 
 from quantrial.errors import DataError
-from quantrial.tasks.choice import LETTERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,43 +82,53 @@ def decode_text(data: bytes, path: Path | str) -> str:
     return text
 
 
-def choice_row(
-    question: str, options: Sequence[str], answer: int, metadata: Mapping[str, str], where: Where
-) -> Row:
-    """Check the parts of a multiple-choice item and make its row; `answer` is an index from 0."""
-    if not question.strip():
-        raise where.error("the question is empty")
-    if not 2 <= len(options) <= len(LETTERS):
-        raise where.error(f"{len(options)} options; 2 to {len(LETTERS)} are needed")
-    if empty := [
-        letter for letter, text in zip(LETTERS, options, strict=False) if not text.strip()
-    ]:
-        raise where.error(f"option {empty[0]} is empty")
-    if not 0 <= answer < len(options):
-        raise where.error(
-            f"the answer is index {answer}, but there are {len(options)} options: "
-            f"0 to {len(options) - 1} is possible"
-        )
-    content = {"question": question, "options": list(options)}
-    return Row(content, LETTERS[answer], metadata, where)
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a reader's rows name their parts: for messages, and which name of the choices is first.
+
+    `text` is what a text looks like there; a `nested` value among the metadata is refused, or left
+    out.
+    """
+
+    part: Literal["column", "key"]
+    text: str
+    choices: tuple[str, ...]
+    nested: Literal["refuse", "leave out"]
 
 
-def letter_index(letter: str, options: int, where: Where) -> int:
-    """Turn an answer's letter into its index, checking that there is such an option."""
-    index = LETTERS.find(letter.strip().upper()) if len(letter.strip()) == 1 else -1
-    if not 0 <= index < options:
-        raise where.error(
-            f"the answer is {letter!r:.40}; with {options} options it is a letter from A to "
-            f"{LETTERS[max(options, 1) - 1 : options] or LETTERS[-1]}"
-        )
-    return index
+COLUMNS = Form("column", "a text", ("choices", "options"), "leave out")
+KEYS = Form("key", "a text in quotes", ("options", "choices"), "refuse")
 
 
-def repeated_option(row: Row) -> str | None:
-    """Return the first option text that an item lists twice."""
-    seen: set[str] = set()
-    for option in row.content.get("options", ()):
-        if (bare := option.strip()) in seen:
-            return str(bare)
-        seen.add(bare)
-    return None
+def find(record: Mapping[str, Any], names: Sequence[str], where: Where, form: Form) -> str:
+    """Return the first of these names that a record has.
+
+    Raises:
+        DataError: it has none of them.
+    """
+    for name in names:
+        if name in record:
+            return name
+    there = ", ".join(record) or "none"
+    if form.part == "key":
+        raise where.error(f"the key {names[0]!r} is missing; keys there: {there:.80}")
+    raise where.error(f"no column {' or '.join(map(repr, names))}; columns: {there}")
+
+
+def metadata_of(
+    record: Mapping[str, Any], own: Collection[str], where: Where, form: Form
+) -> dict[str, str]:
+    """Turn what is no part of an item into its metadata, in texts.
+
+    What is null or not a number (a missing value of a table) is left out.
+    """
+    metadata = {}
+    for name, value in record.items():
+        if name in own or value is None or (isinstance(value, float) and not math.isfinite(value)):
+            continue
+        if isinstance(value, (str, int, float)):
+            # as JSON writes it
+            metadata[name] = value if isinstance(value, str) else orjson.dumps(value).decode()
+        elif form.nested == "refuse":
+            raise where.error(f"{name!r} is {value!r:.40}; metadata is a text or a number")
+    return metadata
