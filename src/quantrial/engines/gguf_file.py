@@ -46,6 +46,8 @@ _STRING, _ARRAY = int(GGUFValueType.STRING), int(GGUFValueType.ARRAY)
 _SCALARS = {int(kind): struct.Struct(fmt) for kind, fmt in _FORMATS.items()}
 _U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
 _GUESSED = 1024  # llama.cpp sets this bit on a file type it inferred
+_DEEPEST = 8  # arrays within arrays; llama.cpp reads none
+_DIMENSIONS = 8  # of a tensor; ggml has 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,25 @@ class Field:
     key: str
     value: Any
     raw: bytes  # key, type and value, as in the file
+
+    @property
+    def elements(self) -> list[Any] | None:
+        """Decode a flat array; None where it is none, or one of arrays."""
+        at = 8 + len(self.key.encode())
+        if _U32.unpack_from(self.raw, at)[0] != _ARRAY:
+            return None
+        kind, count = struct.unpack_from("<IQ", self.raw, at + 4)
+        at += 16
+        if (form := _SCALARS.get(kind)) is not None:
+            return [value for (value,) in form.iter_unpack(self.raw[at : at + form.size * count])]
+        if kind != _STRING:
+            return None
+        texts = []
+        for _ in range(count):
+            end = at + 8 + _U64.unpack_from(self.raw, at)[0]
+            texts.append(self.raw[at + 8 : end].decode("utf-8", "replace"))
+            at = end
+        return texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +119,7 @@ class Header:
     def context_length(self) -> int | None:
         """The longest text the model was made for, in tokens."""
         value = self.value(f"{self.architecture}.context_length")
-        return value if isinstance(value, int) else None
+        return value if type(value) is int else None
 
     @property
     def parameters(self) -> int:
@@ -123,7 +144,7 @@ class Header:
     def quantization(self) -> str:
         """The type the file declares (`Q4_K_M`); the dominant one where no tensor bears it out."""
         declared = self.value("general.file_type")
-        if isinstance(declared, int):
+        if type(declared) is int:
             try:
                 name = LlamaFileType(declared & ~_GUESSED).name
             except ValueError:
@@ -192,7 +213,7 @@ class _Scan:
     def header(self) -> Header:
         try:
             return self._header()
-        except (struct.error, IndexError) as exc:
+        except (struct.error, IndexError, OverflowError) as exc:
             raise ModelFileError(
                 "is cut short within its header; fetch it again", path=self.path
             ) from exc
@@ -207,17 +228,24 @@ class _Scan:
                 f"has GGUF version {version}{order}; 2 and 3 are known", path=self.path
             )
         tensor_count, field_count = self._number(_U64), self._number(_U64)
-        fields = {field.key: field for field in (self._field() for _ in range(field_count))}
-        if (parts := fields.get("split.count")) is not None and parts.value > 1:
+        fields: dict[str, Field] = {}
+        for _ in range(field_count):
+            field = self._field()
+            if field.key in fields:
+                raise ModelFileError(f"holds the key {field.key!r:.80} twice", path=self.path)
+            fields[field.key] = field
+        if (parts := self._whole(fields, "split.count", default=1)) > 1:
             raise ModelFileError(
-                f"is one of {parts.value} parts; join them first (llama-gguf-split --merge)",
+                f"is one of {parts} parts; join them first (llama-gguf-split --merge)",
                 path=self.path,
             )
         infos = [self._tensor() for _ in range(tensor_count)]
-        declared = fields.get("general.alignment")
-        alignment = declared.value if declared is not None else GGUF_DEFAULT_ALIGNMENT
-        if not isinstance(alignment, int) or alignment < 1:
-            raise ModelFileError(f"has an alignment of {alignment!r}", path=self.path)
+        names = Counter(name for name, *_ in infos)
+        if twice := [name for name, count in names.items() if count > 1]:
+            raise ModelFileError(f"holds the tensor {twice[0]!r:.80} twice", path=self.path)
+        alignment = self._whole(fields, "general.alignment", default=GGUF_DEFAULT_ALIGNMENT)
+        if alignment < 1:
+            raise ModelFileError(f"has an alignment of {alignment}", path=self.path)
         start = self.at + -self.at % alignment
         return Header(
             fields,
@@ -226,6 +254,18 @@ class _Scan:
                 for name, shape, kind, offset in infos
             ),
         )
+
+    def _whole(self, fields: Mapping[str, Field], key: str, *, default: int) -> int:
+        """Return a whole number that the header is read by."""
+        if key not in fields:
+            return default
+        value = fields[key].value
+        if type(value) is not int:
+            said = "a list" if value is None else f"{value!r:.40}"
+            raise ModelFileError(
+                f"has {said} as {key}, where a whole number belongs", path=self.path
+            )
+        return value
 
     def _number(self, form: struct.Struct) -> int:
         value: int = form.unpack_from(self.data, self.at)[0]
@@ -247,18 +287,22 @@ class _Scan:
         value = self._value(self._number(_U32))
         return Field(key, value, self.data[start : self.at])
 
-    def _value(self, kind: int) -> Any:
+    def _value(self, kind: int, *, depth: int = 0) -> Any:
         if kind == _STRING:
             return self._text()
         if kind == _ARRAY:
-            self._step_over_array()
+            if depth >= _DEEPEST:
+                raise ModelFileError(
+                    f"holds arrays within arrays, more than {_DEEPEST} deep", path=self.path
+                )
+            self._step_over_array(depth + 1)
             return None
         form = _SCALARS.get(kind)
         if form is None:
             raise ModelFileError(f"holds metadata of an unknown type {kind}", path=self.path)
         return self._number(form)
 
-    def _step_over_array(self) -> None:
+    def _step_over_array(self, depth: int) -> None:
         kind, count = self._number(_U32), self._number(_U64)
         if (form := _SCALARS.get(kind)) is not None:
             self.at += form.size * count
@@ -269,13 +313,17 @@ class _Scan:
             self.at = at
         else:
             for _ in range(count):
-                self._value(kind)
+                self._value(kind, depth=depth)
         if self.at > len(self.data):
             raise IndexError
 
     def _tensor(self) -> tuple[str, tuple[int, ...], GGMLQuantizationType, int]:
         name = self._text()
         dimensions = self._number(_U32)
+        if dimensions > _DIMENSIONS:
+            raise ModelFileError(
+                f"holds {name!r:.80}, a tensor of {dimensions:,} dimensions", path=self.path
+            )
         shape = tuple(self._number(_U64) for _ in range(dimensions))
         number = self._number(_U32)
         try:

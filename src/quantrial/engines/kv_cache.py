@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
@@ -30,12 +30,12 @@ def kv_cache_bytes(
     width = value(f"{name}.embedding_length")
     # a list of heads by layer in some models; the widest counts for all
     heads, heads_kv = _widest(heads), _widest(heads_kv if heads_kv is not None else heads)
-    if not (isinstance(layers, int) and heads and heads_kv):
+    if not (_is_count(layers) and heads and heads_kv):
         return None
-    each = width // heads if isinstance(width, int) else None
+    each = width // heads if _is_count(width) else None
     keys = value(f"{name}.attention.key_length") or each
     values = value(f"{name}.attention.value_length") or each
-    if not (isinstance(keys, int) and isinstance(values, int)):
+    if not (_is_count(keys) and _is_count(values)):
         return None
     return int(layers * heads_kv * (keys + values) * cells * bytes_each)
 
@@ -48,5 +48,9 @@ def bytes_each(keys: str | None, values: str | None) -> float:
 
 def _widest(heads: Any) -> int | None:
     if isinstance(heads, Sequence) and not isinstance(heads, str):
-        heads = max((one for one in heads if isinstance(one, int)), default=None)
-    return heads if isinstance(heads, int) and heads > 0 else None
+        heads = max(filter(_is_count, heads), default=None)
+    return heads if _is_count(heads) else None
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    return type(value) is int and value > 0
