@@ -47,9 +47,8 @@ def limits(cell: dict[str, Any], name: str, changed: float) -> tuple[float, floa
         return None if name.endswith("width") else (0.0, most)
     if family in OWN:
         return OWN[family](cell, name)
-    if name == "interaction untested":
-        return None
     shown = family in ("packages", "attainable", "f1-bootstrap") or name.startswith("bootstrap")
+    shown |= name == "interaction untested"
     return None if shown else (0.0, LIMIT)
 
 
