@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from quantrial.engines.base import Reply
+
 
 def _located(message: str, path: Path | str | None, line: int | None) -> str:
     if path is None:
@@ -138,11 +140,12 @@ class EngineError(QuantrialError, RuntimeError):
     """An engine could not answer. A fault of the machinery, never a wrong answer of the model.
 
     `retryable` says whether asking again can help, `retry_after` after how many seconds, where the
-    other side said so.
+    other side said so. `partial` is what had come of an answer that broke off.
     """
 
     retryable = True
     retry_after: float | None = None
+    partial: Reply | None = None
 
 
 class EngineStartError(EngineError):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from quantrial.errors import RecordError
+from quantrial.probabilities import known_tokens
 from quantrial.schemas import (
     ITEM_SCHEMA,
     MANIFEST_SCHEMA,
@@ -28,6 +29,9 @@ _SPEED_COUNTS = (
     *("prompt_tokens", "completion_tokens", "decoded_tokens"),
 )
 SPEED_KINDS = ("warm_up", "measured")
+# Why an answer ended that did not end by itself: at its limit of tokens, because its server stops
+# what goes round in circles, because it broke off there whenever it was asked for.
+CUT_SHORT = frozenset({"length", "repeat_limit", "broken_off"})
 STATUSES = ("ok", "engine_error", "timeout", "context_overflow")
 
 
@@ -208,6 +212,8 @@ def response_from_json(data: bytes, *, path: Path | str, line: int | None = None
     record = decode(data, RESPONSE_SCHEMA, path=path, line=line)
     _one_of("status", record["status"], STATUSES, path=path, line=line)
     _numbers({name: record[name] for name in _COUNTS} | record["timing"], path=path, line=line)
+    if record.get("logprobs"):
+        record["logprobs"] = _known(record["logprobs"])
     if record.get("scores"):
         _scores(record["scores"], path=path, line=line)
     return Response(**record)
@@ -239,6 +245,13 @@ def _numbers(values: Mapping[str, Any], *, path: Path | str, line: int | None) -
             raise RecordError(
                 f"{name} is {value!r:.40}, expected a number of at least 0", path=path, line=line
             )
+
+
+def _known(logprobs: Any) -> Any:
+    """Read what was no probability as missing: versions before response/2 wrote it as null."""
+    tokens = logprobs if isinstance(logprobs, list) else ()
+    whole = all(isinstance(token, dict) and "top" in token for token in tokens)
+    return known_tokens(tokens) if tokens and whole else logprobs
 
 
 def _scores(scores: Mapping[str, Any], *, path: Path | str, line: int | None) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from analysis.fabricated import make_response, make_study, quiz
 from quantrial.analysis import score_task, summarise
+from quantrial.records import response_from_json
 from quantrial.reporting.sections.fidelity import fidelity_section
 from quantrial.tasks import make_task
 
@@ -86,3 +87,17 @@ def test_the_report_shows_them_beside_the_outcome() -> None:
     cells = [cell.text for cell in section.groups[0].tables[0].rows[0].cells]
     assert cells[0] == "new vs ref"
     assert cells[2] == "1.000"
+
+
+@pytest.mark.parametrize("bad", [None, float("-inf"), float("nan"), 4.5, "x"])
+def test_an_alternative_without_a_probability_is_missing_in_a_run_that_holds_one(bad: Any) -> None:
+    """As earlier versions wrote what an engine said: -Infinity and NaN became null."""
+    sound = [token("A", A=0.5, B=0.25), token("x", x=0.9, y=0.1)]
+    holding = [
+        sound[0] | {"top": [*sound[0]["top"], ["C", bad]]},
+        sound[1] | {"logprob": bad},
+    ]
+    line = make_response(quiz(1)[0], "ref", "A", logprobs=holding).to_json()
+    read = response_from_json(line, path="quiz.ref.jsonl").logprobs
+    assert read == [sound[0], sound[1] | {"logprob": None}]
+    assert found(summary_of(list(read), sound)) == found(summary_of(sound, sound))

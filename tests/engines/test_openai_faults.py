@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -24,7 +25,15 @@ from quantrial.errors import (
     EngineTimeoutError,
     ModelChangedError,
 )
-from servers.faulty import HUGE, FaultyServer, faulty_server
+from servers.faulty import (
+    HUGE,
+    Answer,
+    Call,
+    FaultyServer,
+    Say,
+    faulty_server,
+    openai_answer,
+)
 
 
 @pytest.fixture
@@ -75,11 +84,6 @@ FAULTS: list[tuple[str, type[EngineError], str, bool, float | None]] = [
     ("redirect", EngineError, "answered 302", False, None),
     ("overflow", ContextOverflowError, "answered 400", False, None),
     ("other_model", EngineError, r"of the model 'another', and 'm' was asked", False, None),
-    ("negative_usage", EngineError, "counts -5 tokens", True, None),
-    ("text_usage", EngineError, "counts '5' tokens", True, None),
-    ("too_much_usage", EngineError, "1000000 in an answer of 6 characters, .* most 8", True, None),
-    ("no_tokens_usage", EngineError, "0 in an answer of 6 characters", True, None),
-    ("list_usage", EngineError, r"counts tokens as \[5, 2\]", True, None),
     ("odd_finish", EngineError, "kept its answer back: content_filter", False, None),
 ]
 
@@ -188,24 +192,165 @@ def test_half_of_a_character_in_json_is_no_text(engine: OpenAIEngine, server: Fa
         engine.ask(TEXT)
 
 
+# what a server counts, and what is believed of it (tokens of the prompt, of the answer)
+COUNTS: list[tuple[Any, int | None, int | None]] = [
+    ({"prompt_tokens": 5, "completion_tokens": 2}, 5, 2),
+    ({"prompt_tokens": 5, "completion_tokens": 8}, 5, 8),  # exactly the limit
+    ({"prompt_tokens": 5, "completion_tokens": 9}, 5, None),
+    ({"prompt_tokens": 5, "completion_tokens": 10**6}, 5, None),
+    ({"prompt_tokens": 5, "completion_tokens": 10**30}, 5, None),
+    ({"prompt_tokens": 5, "completion_tokens": 0}, 5, None),
+    ({"prompt_tokens": 0, "completion_tokens": 0}, None, None),
+    ({"prompt_tokens": 5, "completion_tokens": -2}, 5, None),
+    ({"prompt_tokens": -5, "completion_tokens": 2}, None, 2),
+    ({"prompt_tokens": "5", "completion_tokens": "2"}, None, None),
+    ({"prompt_tokens": True, "completion_tokens": 2.5}, None, None),
+    ({"prompt_tokens": 5.0, "completion_tokens": 2.0}, 5, 2),
+    ({"prompt_tokens": None, "completion_tokens": float("nan")}, None, None),
+    ({"prompt_tokens": 5, "completion_tokens": [2]}, 5, None),
+    ([5, 2], None, None),
+    ("many", None, None),
+    ({}, None, None),
+]
+
+
+@pytest.mark.parametrize(("usage", "prompt", "completion"), COUNTS)
+def test_a_count_that_cannot_be_true_is_left_out_and_the_answer_is_kept(
+    engine: OpenAIEngine,
+    server: FaultyServer,
+    usage: Any,
+    prompt: int | None,
+    completion: int | None,
+) -> None:
+    server.say = replace(server.say, usage=usage)
+    for request in (TEXT, CHAT):
+        reply = engine.ask(request)
+        assert (reply.output, reply.finish_reason) == ("Paris.", "stop")
+        assert (reply.prompt_tokens, reply.completion_tokens) == (prompt, completion)
+        assert reply.at_limit is (completion == 8)
+        counted = usage if isinstance(usage, dict) else {"completion_tokens": usage}
+        believed = {"prompt_tokens": prompt, "completion_tokens": completion}
+        assert bool(reply.doubts) is any(counted.get(n) != believed[n] for n in counted)
+        if completion is None:
+            assert reply.decoded_tokens is None
+
+
 @pytest.mark.parametrize(
-    "extra",
+    ("finish", "counted", "said", "at_limit"),
     [
-        {"timings": {"prompt_ms": -1.0, "predicted_ms": 2.0, "predicted_n": 2}},
-        {"timings": {"prompt_ms": float("inf"), "predicted_ms": 2.0, "predicted_n": 2}},
-        {"timings": {"prompt_ms": "fast", "predicted_ms": 2.0, "predicted_n": 2}},
-        {"timings": {"prompt_ms": 1.0}},
-        {"timings": [1, 2]},
-        {"usage": {"prompt_tokens": 10**30, "completion_tokens": 2}},
-        {"usage": {"prompt_tokens": True, "completion_tokens": 2}},
+        ("stop", 8, "stop", True),
+        ("stop", 7, "stop", False),
+        ("length", 8, "length", False),
+        ("length", 9, "length", False),
+        (None, 8, "length", False),  # nothing says why it ended, but it is as long as it may be
+        (None, 9, "length", False),
+        ("eos_token", 8, "stop", True),
+        ("MAX_TOKENS", 3, "length", False),
     ],
 )
-def test_what_could_not_be_read_back_from_a_record_is_not_kept(
-    engine: OpenAIEngine, server: FaultyServer, extra: dict[str, Any]
+def test_how_an_answer_ended_at_its_limit(
+    engine: OpenAIEngine,
+    server: FaultyServer,
+    finish: str | None,
+    counted: int,
+    said: str,
+    at_limit: bool,
 ) -> None:
-    server.say = replace(server.say, extra=extra)
-    with pytest.raises(EngineError, match=r"unknown form|counts"):
-        engine.ask(CHAT)
+    counts = {"prompt_tokens": 5, "completion_tokens": counted}
+    server.say = replace(server.say, finish=finish, usage=counts)
+    for request in (TEXT, CHAT):
+        reply = engine.ask(request)
+        assert (reply.output, reply.finish_reason, reply.at_limit) == ("Paris.", said, at_limit)
+        assert reply.completion_tokens == (counted if counted <= 8 else None)
+
+
+@pytest.mark.parametrize("finish", [None, ""])
+def test_an_answer_that_ends_below_its_limit_for_no_reason_is_broken_off(
+    engine: OpenAIEngine, server: FaultyServer, finish: str | None
+) -> None:
+    server.say = replace(server.say, finish=finish)
+    for request in (TEXT, CHAT):
+        with pytest.raises(EngineCrashedError, match="broke off after 6 characters") as caught:
+            engine.ask(request)
+        assert caught.value.partial is not None
+        assert caught.value.partial.output == "Paris."
+
+
+@pytest.mark.parametrize(
+    "timings",
+    [
+        {"prompt_ms": -1.0, "predicted_ms": 2.0, "predicted_n": 2},
+        {"prompt_ms": float("inf"), "predicted_ms": float("nan"), "predicted_n": 2},
+        {"prompt_ms": float("-inf"), "predicted_ms": None, "predicted_n": float("nan")},
+        {"prompt_ms": "fast", "predicted_ms": "2", "predicted_n": "2"},
+        {"prompt_ms": 10**400, "predicted_ms": [], "predicted_n": 2},
+        {"predicted_ms": float("inf"), "predicted_n": 2},
+        [1, 2],
+        "soon",
+    ],
+)
+def test_a_time_that_cannot_be_is_left_out_and_the_answer_is_kept(
+    engine: OpenAIEngine, server: FaultyServer, timings: Any
+) -> None:
+    server.say = replace(server.say, extra={"timings": timings})
+    reply = engine.ask(CHAT)
+    assert (reply.output, reply.timing.prompt) == ("Paris.", None)
+    assert reply.timing.decode in (None, 0.002)
+    assert reply.timing.wall is not None
+
+
+def _tokens(form: str, bad: Any) -> Any:
+    """Two tokens in the form of chats or of the older completions; `bad` is in place of numbers."""
+    if form == "chat":
+        return {
+            "content": [
+                {
+                    "token": "Pa",
+                    "logprob": -0.5,
+                    "top_logprobs": [
+                        {"token": "Pa", "logprob": -0.5},
+                        {"token": "Lo", "logprob": bad},
+                        {"token": "Ro", "logprob": -1.5},
+                    ],
+                },
+                {"token": "ris.", "logprob": bad, "top_logprobs": [{"token": "x", "logprob": bad}]},
+            ]
+        }
+    return {
+        "tokens": ["Pa", "ris."],
+        "token_logprobs": [-0.5, bad],
+        "top_logprobs": [{"Pa": -0.5, "Lo": bad, "Ro": -1.5}, {"x": bad}],
+    }
+
+
+@pytest.mark.parametrize(
+    "bad", [float("-inf"), float("inf"), float("nan"), None, "-Infinity"], ids=repr
+)
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_probability_that_is_none_is_left_out_and_the_answer_is_kept(
+    stream: bool, bad: Any
+) -> None:
+    for form, request in (("chat", CHAT), ("text", TEXT)):
+
+        def answer(call: Call, say: Say, form: str = form) -> Answer:
+            made = openai_answer(call, say)
+            if not call.body:
+                return made
+            said = json.dumps(_tokens(form, bad)).encode()  # NaN and Infinity stand there bare
+            old, new = b'"index": 0, ', b'"index": 0, "logprobs": ' + said + b", "
+            at = next(i for i, piece in enumerate(made.pieces) if b"Pa" in piece)
+            pieces = list(made.pieces)
+            pieces[at] = pieces[at].replace(old, new, 1)
+            return replace(made, pieces=tuple(pieces))
+
+        with faulty_server(model="m", answer=answer) as server:
+            engine = made("m", {"base_url": server.url, "stream": stream})
+            reply = engine.ask(replace(request, logprobs=3))
+        assert reply.output == "Paris."
+        assert reply.logprobs == (
+            {"token": "Pa", "logprob": -0.5, "top": [["Pa", -0.5], ["Ro", -1.5]]},
+            {"token": "ris.", "logprob": None, "top": []},
+        )
 
 
 def test_an_answer_without_counts_is_kept_without_them(

@@ -12,10 +12,11 @@ import pytest
 
 import quantrial
 from quantrial.cli import show
-from quantrial.errors import EngineError, ModelChangedError
+from quantrial.errors import EngineError, ModelChangedError, RecordWarning
 from quantrial.running.clock import Clock
 from quantrial.running.progress import Listener, Progress
 from quantrial.running.runner import RunResult, run_study
+from quantrial.running.store import RunFolder
 from quantrial.study import parse_study
 from servers.faulty import FaultyServer, faulty_server
 from studies import QUESTIONS, answered, read_lines, write_study
@@ -25,8 +26,10 @@ KEY = "sk-test-0123456789abcdef"
 PASSING = [
     *("reset", "cut", "half_json", "half_stream", "quiet_end", "html", "html_500", "empty", "null"),
     *("invalid_utf8", "huge", "bomb", "error_in_answer", "429_seconds", "429_date", "500", "503"),
-    *("negative_usage", "text_usage", "too_much_usage", "no_tokens_usage", "list_usage", "hang"),
+    "hang",
 ]
+# an answer is one whatever was counted
+MISCOUNTED = ["negative_usage", "text_usage", "too_much_usage", "no_tokens_usage", "list_usage"]
 
 
 class Sleepless(Clock):
@@ -117,6 +120,29 @@ def test_every_passing_fault_is_recorded_asked_again_and_changes_no_number(
     assert numbers[0] == numbers[1]
 
 
+def test_an_answer_that_is_counted_wrongly_is_kept_and_said_once_a_run(
+    tmp_path: Path, servers: tuple[FaultyServer, FaultyServer]
+) -> None:
+    study, folder = study_over(tmp_path, servers), tmp_path / "run"
+    peace = run(study, tmp_path / "peace")
+    servers[1].faults = [None, *MISCOUNTED]
+    with pytest.warns(RecordWarning) as warned:
+        result = run(study, folder)
+    (said,) = [str(one.message) for one in warned]
+    assert "counts of tokens that cannot be true are left out" in said
+    assert f"(q8_0 {len(MISCOUNTED)}); the first: q8_0: -2 tokens were counted" in said
+    assert RunFolder(folder).read_manifest().notes == (said,)
+    assert (result.recorded, result.faulted) == (peace.recorded, 0)
+    lines = responses(folder, "q8_0")
+    assert {(line["status"], line["output"], line["attempt"]) for line in lines} == {("ok", "A", 1)}
+    counts = Counter((line["prompt_tokens"], line["completion_tokens"]) for line in lines)
+    # two say nothing usable of the prompt, and four of the answer
+    assert counts == {(5, 2): QUESTIONS + 2 - 5, (None, 2): 1, (None, None): 1, (5, None): 3}
+    found = quantrial.analyze(folder)["tasks"]
+    for name, task in quantrial.analyze(tmp_path / "peace")["tasks"].items():
+        assert found[name]["endpoints"] == task["endpoints"]
+
+
 def test_with_slots_and_replicas_every_call_is_answered_once(
     tmp_path: Path, servers: tuple[FaultyServer, FaultyServer]
 ) -> None:
@@ -132,6 +158,9 @@ def test_with_slots_and_replicas_every_call_is_answered_once(
         said = responses(tmp_path / "run", "q8_0")
         assert Counter(r["status"] for r in said) == {"ok": QUESTIONS + 2, "engine_error": 3}
         assert len({(r["task"], r["item"]) for r in said}) == QUESTIONS + 2
+        assert {r["host"] for r in said if r["status"] == "ok"} == {
+            server.url.removeprefix("http://").removesuffix("/v1") for server in (servers[1], third)
+        }
         # each replica got its share, and together they got every attempt and the warm-up
         assert len(servers[1].asked) + len(third.asked) == QUESTIONS + 2 + 3 + 1
         assert min(len(servers[1].asked), len(third.asked)) >= 5

@@ -288,7 +288,7 @@ BROKEN: dict[str | None, Callable[[_Handler, Answer], None]] = {
 CHANGED: dict[str, Callable[[Say], Say]] = {
     "other_model": lambda say: replace(say, model="another"),
     "other_fingerprint": lambda say: replace(say, fingerprint="fp_2"),
-    "negative_usage": lambda say: replace(say, usage={"prompt_tokens": -5, "completion_tokens": 2}),
+    "negative_usage": lambda say: replace(say, usage={"prompt_tokens": 5, "completion_tokens": -2}),
     "text_usage": lambda say: replace(say, usage={"prompt_tokens": "5", "completion_tokens": 2}),
     "too_much_usage": lambda say: replace(
         say, usage={"prompt_tokens": 5, "completion_tokens": 10**6}

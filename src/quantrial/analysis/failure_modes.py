@@ -11,7 +11,7 @@ import numpy as np
 from quantrial.analysis.error_classes import spurious_counts
 from quantrial.analysis.flips import PERFECT, right
 from quantrial.analysis.outcomes import Panel
-from quantrial.analysis.text_signs import panel_without, sign_panels
+from quantrial.analysis.text_signs import is_truncated, panel_without, sign_panels
 from quantrial.stats import wilson
 from quantrial.tasks import Endpoint
 
@@ -75,7 +75,7 @@ def _spans(outcomes: TaskOutcomes, arm: str, alpha: float) -> dict[str, Any]:
 
 
 def _truncated(outcomes: TaskOutcomes, arm: str) -> int:
-    return sum(r is not None and r.finish_reason == "length" for r in outcomes.responses[arm])
+    return sum(r is not None and bool(is_truncated(r)) for r in outcomes.responses[arm])
 
 
 def failure_panels(outcomes: TaskOutcomes) -> list[Panel]:

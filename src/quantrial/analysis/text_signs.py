@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quantrial.analysis.outcomes import Panel
+from quantrial.records import CUT_SHORT
 from quantrial.tasks import Endpoint
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ def is_empty(response: Response) -> bool:
 
 
 def is_truncated(response: Response) -> bool | None:
-    """Whether the limit of tokens ended the text; None where the engine does not say."""
-    return None if response.finish_reason is None else response.finish_reason == "length"
+    """Whether something ended the text before its end; None where the engine does not say."""
+    return None if response.finish_reason is None else response.finish_reason in CUT_SHORT
 
 
 def is_refused(response: Response) -> bool:

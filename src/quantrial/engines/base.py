@@ -1,7 +1,6 @@
-"""What an engine is: something that turns a request into a reply, and says how long it took.
+"""What an engine is: it turns a request into a reply, and knows no task, gold answer or run folder.
 
-An engine knows nothing of tasks, gold answers or a run's files. A new one is one class with the
-methods of `Engine`, registered under the entry point group `quantrial.engines`.
+A new one is a class with the methods of `Engine`, under the entry point group `quantrial.engines`.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class Request:
     too, and an engine may keep what it read of them. `grammar` is GBNF, `schema` a JSON schema that
     the answer is held to; `logprobs` asks for that many alternatives a token; `exact_length` for
     `max_tokens` tokens, whatever ends an answer else; `fresh` for a prompt read from no cache. An
-    engine without the ability refuses them. `timeout` is in seconds, without a model's load.
+    engine that cannot refuses them. `timeout`: seconds, without a model's load.
     """
 
     messages: tuple[Message, ...] = ()
@@ -78,13 +77,14 @@ class Reply:
     cached_tokens: int | None = None  # those of the prompt that were not read anew
     completion_tokens: int | None = None
     decoded_tokens: int | None = None  # those that `timing.decode` covers
-    # a token of the answer each: {"token", "logprob", "top": [[token, logprob], ...]}
+    # a token each: {"token", "logprob", "top": [[token, logprob], ...]}
     logprobs: tuple[Mapping[str, Any], ...] | None = None
     timing: Timing = field(default_factory=Timing)
     thought: str | None = None
     tool_calls: tuple[Mapping[str, Any], ...] | None = None
     host: str | None = None  # the machine or replica that answered
-    at_limit: bool = False  # filled in for every engine
+    at_limit: bool = False  # filled in for every engine by `settled`, as is `doubts`
+    doubts: tuple[str, ...] = ()  # what was said of the answer, and is not believed
 
 
 class Engine(Protocol):

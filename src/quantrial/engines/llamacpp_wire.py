@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from quantrial.engines.base import Reply, Request, Timing
 from quantrial.engines.llamacpp_process import grammar_of
 from quantrial.engines.logprobs import read_logprobs
+from quantrial.engines.message import Message
+from quantrial.engines.settled import count_of, seconds_of, settled
 from quantrial.errors import ContextOverflowError, EngineError
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ SERVER_ERRORS: dict[str, tuple[type[EngineError], bool]] = {
     "unavailable_error": (EngineError, True),
     "server_error": (EngineError, True),
 }
+_MILLI = 1000  # to a second
 _FINISH = {"eos": "stop", "word": "stop", "limit": "length", "stop": "stop", "length": "length"}
 
 
@@ -88,38 +91,41 @@ def read_reply(
     """
     try:
         said = response.json()
-        timings = said["timings"]
-        steps = max(timings["predicted_n"] - 1, 0)
-        decode = timings["predicted_ms"] / 1000 if steps else None
-        probabilities: Any = []
+        timings, message = said["timings"], Message()
+        made = count_of(timings["predicted_n"])
+        # the first token comes out of the prompt's batch, before the clock of decoding starts
+        steps = None if made is None else max(made - 1, 0)
+        decode = seconds_of(timings["predicted_ms"], per=_MILLI) if steps else None
+        read = seconds_of(timings["prompt_ms"], per=_MILLI)
+        cached = count_of(timings["cache_n"])
         if request.messages:
-            choice = said["choices"][0]
-            output, ending = choice["message"]["content"], choice["finish_reason"]
-            prompt_tokens = said["usage"]["prompt_tokens"]
-            completion_tokens = said["usage"]["completion_tokens"]
-            probabilities = choice["logprobs"] if request.logprobs else []
+            choice, usage = said["choices"][0], said["usage"]
+            message.add(choice["message"])
+            ending, probabilities = choice["finish_reason"], choice.get("logprobs")
+            prompt_tokens, completion_tokens = usage["prompt_tokens"], usage["completion_tokens"]
         else:
-            output, ending = said["content"], said["stop_type"]
-            prompt_tokens = said["tokens_evaluated"]
-            completion_tokens = said["tokens_predicted"]
-            probabilities = said["completion_probabilities"] if request.logprobs else []
-        return Reply(
-            output=output or "",
+            message.add({"content": said["content"]})
+            ending, probabilities = said["stop_type"], said.get("completion_probabilities")
+            prompt_tokens, completion_tokens = said["tokens_evaluated"], said["tokens_predicted"]
+        reply = Reply(
+            output="".join(message.texts),
             finish_reason=_FINISH.get(ending, ending),
             prompt_tokens=prompt_tokens,
-            cached_tokens=max(timings["cache_n"] - begun.read_tokens, 0),
+            cached_tokens=None if cached is None else max(cached - begun.read_tokens, 0),
             completion_tokens=completion_tokens,
-            # the first token comes out of the prompt's batch, before the clock of decoding starts
             decoded_tokens=steps,
-            logprobs=read_logprobs(probabilities) if request.logprobs else None,
+            logprobs=read_logprobs(probabilities or []) if request.logprobs else None,
             timing=Timing(
                 load=load,
-                prompt=timings["prompt_ms"] / 1000 + begun.read_seconds,
-                first_token=wall - (decode or 0.0) if timings["predicted_n"] else None,
+                prompt=None if read is None else read + begun.read_seconds,
+                first_token=wall - (decode or 0.0) if made else None,
                 decode=decode,
                 wall=wall,
             ),
+            thought="".join(message.thoughts) or None,
+            tool_calls=tuple(message.calls.values()) or None,
         )
+        return settled(reply, request)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as exc:
         raise EngineError(
             f"llama.cpp sent an answer of an unknown form ({type(exc).__name__}: {exc}): "

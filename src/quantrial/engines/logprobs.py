@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from quantrial.probabilities import known_logprob, ranked
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 Tokens = tuple["Mapping[str, Any]", ...]
 
@@ -15,31 +17,35 @@ def read_logprobs(said: Any) -> Tokens:
 
     `said` is a list in the form of OpenAI's chat API (and of llama.cpp), an object that holds it
     under `content`, or the parallel lists of the older completion API, whose alternatives may be
-    missing. Raises KeyError, TypeError or ValueError for anything else.
+    missing. A logarithm that is null or not finite is None; an alternative with such a one is left
+    out. Raises KeyError, TypeError or ValueError for anything else.
     """
     if isinstance(said, list):
         return tuple(
-            {
-                "token": str(token["token"]),
-                "logprob": float(token["logprob"]),
-                "top": _sorted((str(t["token"]), float(t["logprob"])) for t in top),
-            }
+            _token(
+                token["token"],
+                token.get("logprob"),
+                [(t["token"], t.get("logprob")) for t in token.get("top_logprobs") or ()],
+            )
             for token in said
-            for top in [token.get("top_logprobs") or ()]
         )
     if isinstance(said.get("content"), list):
         return read_logprobs(said["content"])
     tokens, logprobs = said["tokens"], said["token_logprobs"]
     tops = said.get("top_logprobs") or [None] * len(tokens)
     return tuple(
-        {
-            "token": str(token),
-            "logprob": float(logprob),
-            "top": _sorted((str(t), float(p)) for t, p in (top or {}).items()),
-        }
+        _token(token, logprob, (top or {}).items())
         for token, logprob, top in zip(tokens, logprobs, tops, strict=True)
     )
 
 
-def _sorted(top: Any) -> list[list[Any]]:
-    return [list(pair) for pair in sorted(top, key=lambda pair: (-pair[1], pair[0]))]
+def _token(token: Any, logprob: Any, top: Iterable[tuple[Any, Any]]) -> Mapping[str, Any]:
+    return {
+        "token": str(token),
+        "logprob": known_logprob(_number(logprob)),
+        "top": ranked([(str(other), _number(value)) for other, value in top]),
+    }
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)

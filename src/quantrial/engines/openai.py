@@ -24,7 +24,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from quantrial.engines.abilities import refuse_unable, refuse_unheld
+from quantrial.engines.abilities import refusal, refuse_unable, refuse_unheld
 from quantrial.engines.base import Reply, Request
 from quantrial.engines.loopback import is_loopback
 from quantrial.engines.openai_served import Served, artifact_of, look_up
@@ -74,6 +74,7 @@ _AVOIDED = 30.0  # seconds for which a replica that failed is asked only if no o
 @dataclass
 class _Replica:
     url: str
+    host: str | None = None  # as answers name it, where there are several
     client: OpenAI | None = None
     in_flight: int = 0
     last: int = 0  # number of the call it got last
@@ -109,7 +110,7 @@ class OpenAIEngine:
         places = {*_PLACES}
         self._dialect = Dialect(model, **{k: v for k, v in said.items() if k not in places})
         self.abilities = SERVERS[said["server"]]
-        self._replicas = [_Replica(url) for url in urls]
+        self._replicas = [_Replica(url, urlsplit(url).netloc if urls[1:] else None) for url in urls]
         self._lock = threading.Lock()
         self._calls = 0
         self._served: Served | None = None  # what was found first; nothing else is accepted later
@@ -169,12 +170,15 @@ class OpenAIEngine:
                 # it may come back as another: it is looked at again before it is asked again
                 replica.served = None
                 replica.avoided_until = time.monotonic() + _AVOIDED
+            if exc.partial is not None and self._leaks(exc.partial):
+                exc.partial = None
             raise self._hidden(exc) from exc.__cause__
         finally:
             with self._lock:
                 replica.in_flight -= 1
-        self._refuse_leak(reply)
-        return reply
+        if self._leaks(reply):
+            raise refusal("the answer repeats the API key, and is not kept")
+        return replace(reply, host=replica.host)
 
     def close(self) -> None:
         """Close all connections."""
@@ -246,14 +250,16 @@ class OpenAIEngine:
         started = time.perf_counter()
         try:
             self._receive(client, path, body, gathered, request.timeout)
-            wall = time.perf_counter() - started
-        except EngineError:
+            reply = gathered.reply(time.perf_counter() - started)
+        except EngineError as exc:
+            exc.partial = gathered.partial(time.perf_counter() - started)
             raise
         except FOREIGN as exc:
-            raise translate(exc, replica.url, request.timeout) from exc
+            error = translate(exc, replica.url, request.timeout, gathered.place)
+            error.partial = gathered.partial(time.perf_counter() - started)
+            raise error from exc
         finally:
             BOUNDS.reset(token)
-        reply = gathered.reply(wall)
         self._check_fingerprint(gathered.fingerprint, replica)
         self._look_again(replica)
         refuse_unheld(request, reply.output, reply.finish_reason)
@@ -310,11 +316,11 @@ class OpenAIEngine:
             link = link.__cause__
         return exc
 
-    def _refuse_leak(self, reply: Reply) -> None:
-        if self._secret and is_secret(self._secret) and self._secret in reply.output:
-            error = EngineError("the answer repeats the API key, and is not kept")
-            error.retryable = False
-            raise error
+    def _leaks(self, reply: Reply) -> bool:
+        """Whether anything of an answer repeats the key."""
+        if not (self._secret and is_secret(self._secret)):
+            return False
+        return self._secret in f"{reply.output}\0{reply.thought}\0{reply.tool_calls}"
 
 
 def _secret(variable: str | None, *, key: str) -> str | None:

@@ -200,8 +200,11 @@ class _Blot(logging.Filter):
 _BLOT = _Blot()
 
 
-def translate(exc: Exception, url: str, seconds: float) -> EngineError:
-    """Translate what the client raised; the message names the server and what it said."""
+def translate(exc: Exception, url: str, seconds: float, place: str = "") -> EngineError:
+    """Translate what the client raised; the message names the server and what it said.
+
+    `place` says how far the answer had come, where it had begun.
+    """
     kind, retryable = next(row for row_of, row in ERRORS.items() if isinstance(exc, row_of))
     cause = exc.__cause__
     message = f"{url}: {_one_line(f'{type(exc).__name__}: {exc}')}"
@@ -213,7 +216,8 @@ def translate(exc: Exception, url: str, seconds: float) -> EngineError:
         kind, message = EngineStartError, f"{url} cannot be reached: {_one_line(str(cause))}"
     elif isinstance(exc, openai.APIConnectionError):
         what = type(cause).__name__ if cause is not None else "the connection"
-        message = f"{url} broke off while it answered ({what}: {_one_line(str(cause or exc))})"
+        said = _one_line(str(cause or exc))
+        message = f"{url} broke off while it answered{place} ({what}: {said})"
     elif isinstance(exc, UnicodeEncodeError):
         return refusal(f"the prompt is not valid text: {exc}")
     elif isinstance(exc, openai.APIError):

@@ -7,13 +7,14 @@ nothing beyond the core.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from quantrial.engines.abilities import refusal
 from quantrial.engines.base import Reply, Request, Timing
 from quantrial.engines.logprobs import read_logprobs
+from quantrial.engines.message import Message
+from quantrial.engines.settled import count_of, readable, seconds_of, settled
 from quantrial.errors import EngineCrashedError, EngineError
 
 if TYPE_CHECKING:
@@ -39,7 +40,13 @@ SAMPLING: Mapping[str, Mapping[str, float]] = {
     "sglang": {**_TAIL, "repetition_penalty": 1},
 }
 _RANDOM_SEED = 2**32 - 1  # llama.cpp takes this seed to mean "any"
-_FINISH = {"eos_token": "stop", "stop_sequence": "stop"}  # TGI's words
+# other words for the same, of TGI, Mistral, Gemini and Anthropic
+_FINISH = {
+    **dict.fromkeys(("stop", "eos", "eos_token", "stop_sequence", "end_turn"), "stop"),
+    **dict.fromkeys(("length", "max_tokens", "max_length", "model_length"), "length"),
+}
+_LONGEST_TOKEN = 64  # characters; in the mean of a text they are far fewer
+_MILLI = 1000  # to a second
 # an answer that ends so was kept back or given up by the server: whether asking again can help
 _WITHHELD = {"content_filter": False, "error": True, "abort": True}
 
@@ -120,7 +127,7 @@ class Gathered:
         self.fingerprint: str | None = None
         self._request = request
         self._dialect = dialect
-        self._texts: list[str] = []
+        self._message = Message()
         self._first: float | None = None
         self._last: float | None = None
         self._finish: str | None = None
@@ -156,94 +163,89 @@ class Gathered:
             )
 
     def _add_choice(self, choice: Mapping[str, Any], at: float) -> None:
-        if self._request.messages:
-            said = choice.get("delta") if self._dialect.stream else choice["message"]
-            text = (said or {}).get("content")
-        else:
-            text = choice.get("text") if self._dialect.stream else choice["text"]
-        if text:
-            text.encode()  # half of a pair, escaped in JSON, is no text
-            self._texts.append(text)
+        whole, chat = not self._dialect.stream, bool(self._request.messages)
+        said: Any = choice
+        if chat:
+            said = choice["message"] if whole else choice.get("delta")
+        elif whole and "text" not in choice:
+            raise KeyError("text")
+        if self._message.add(said or {}, key="content" if chat else "text"):
             self._first = at if self._first is None else self._first
             self._last = at
+        if self._message.texts:
+            self._message.texts[-1].encode()  # half of a pair, escaped in JSON, is no text
         if self._request.logprobs and choice.get("logprobs"):
             self._logprobs += read_logprobs(choice["logprobs"])
         if ended := choice.get("finish_reason"):
             if not isinstance(ended, str):
                 raise TypeError(f"finish_reason is {ended!r}")
-            self._finish = _FINISH.get(ended, ended)
+            self._finish = _FINISH.get(ended.lower(), ended)
 
     def reply(self, wall: float) -> Reply:
         """Make the reply of all events, `wall` seconds after the call.
 
         Raises:
-            EngineError: the answer is not whole, or what is said of it cannot be.
+            EngineError: the answer is not whole, or was kept back.
         """
-        output = "".join(self._texts)
-        if self._finish is None:
-            raise EngineCrashedError(f"the answer broke off after {len(output)} characters")
+        reply = self._reply("".join(self._message.texts), wall)
+        if reply.finish_reason is None:
+            raise EngineCrashedError(f"the answer broke off{self.place or ' at its beginning'}")
         if self._finish in _WITHHELD:
             error = EngineError(f"the server kept its answer back: {self._finish}")
             error.retryable = _WITHHELD[self._finish]
             raise error
-        if self._request.logprobs and not self._logprobs and output:
+        if self._request.logprobs and not self._logprobs and reply.output:
             raise refusal("the server gave no probabilities of tokens; it may not know `logprobs`")
-        prompt_tokens, completion_tokens = self._counts(output)
-        decoded, timing = self._timing(completion_tokens, wall)
-        return Reply(
+        return reply
+
+    @property
+    def place(self) -> str:
+        """How far the answer has come, to append to a message; empty where nothing has."""
+        read = sum(map(len, (*self._message.texts, *self._message.thoughts)))
+        return f" after {read:,} characters" if read else ""
+
+    def partial(self, wall: float) -> Reply | None:
+        """Return what has come of an answer; None where that is nothing, or longer than any is."""
+        reply = self._reply(readable("".join(self._message.texts)), wall)
+        come = len(reply.output) + len(reply.thought or "")
+        return reply if 0 < come <= _LONGEST_TOKEN * self._request.max_tokens else None
+
+    def _reply(self, output: str, wall: float) -> Reply:
+        # what is no count is passed on, and is left out with a doubt
+        usage = self._usage if isinstance(self._usage, dict) else {"completion_tokens": self._usage}
+        details = usage.get("prompt_tokens_details")
+        details = details if isinstance(details, dict) else {}
+        decoded, timing = self._timing(usage.get("completion_tokens"), wall)
+        reply = Reply(
             output=output,
             finish_reason=self._finish,
-            prompt_tokens=prompt_tokens,
-            cached_tokens=self._cached(prompt_tokens),
-            completion_tokens=completion_tokens,
+            prompt_tokens=usage.get("prompt_tokens"),
+            cached_tokens=details.get("cached_tokens"),
+            completion_tokens=usage.get("completion_tokens"),
             decoded_tokens=decoded,
             logprobs=tuple(self._logprobs) if self._request.logprobs else None,
             timing=timing,
+            thought="".join(self._message.thoughts) or None,
+            tool_calls=tuple(self._message.calls.values()) or None,
         )
+        return settled(reply, self._request)
 
-    def _counts(self, output: str) -> tuple[int | None, int | None]:
-        if self._usage is None:
-            return None, None
-        if not isinstance(self._usage, dict):
-            raise EngineError(f"the server counts tokens as {self._usage!r:.80}")
-        counts = [self._usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
-        prompt_tokens, completion_tokens = counts
-        wrong = any(not _is_count(count) for count in counts if count is not None)
-        if wrong or (
-            completion_tokens is not None
-            and (completion_tokens > self._request.max_tokens or (output and not completion_tokens))
-        ):
-            raise EngineError(
-                f"the server counts {prompt_tokens!r:.20} tokens in the prompt and "
-                f"{completion_tokens!r:.20} in an answer of {len(output)} characters, where at "
-                f"most {self._request.max_tokens} were asked for"
-            )
-        return prompt_tokens, completion_tokens
-
-    def _cached(self, prompt_tokens: int | None) -> int | None:
-        """Return how many tokens of the prompt the server took from its cache, if it says so."""
-        details = self._usage.get("prompt_tokens_details") if self._usage else None
-        count = details.get("cached_tokens") if isinstance(details, dict) else None
-        if not isinstance(count, int) or not _is_count(count):
-            return None
-        return min(count, prompt_tokens or 0)
-
-    def _timing(self, completion_tokens: int | None, wall: float) -> tuple[int | None, Timing]:
+    def _timing(self, completion_tokens: Any, wall: float) -> tuple[int | None, Timing]:
         prompt = decode = decoded = None
         first = self._first if self._dialect.stream else None
         if self._timings is not None:
-            try:
-                prompt = _seconds(self._timings["prompt_ms"])
-                # the first token comes out of the prompt's batch, before the clock starts
-                decoded = max(int(self._timings["predicted_n"]) - 1, 0)
-                decode = _seconds(self._timings["predicted_ms"]) if decoded else None
-            except (KeyError, TypeError, ValueError) as exc:
-                raise unknown_form(self._timings, exc) from exc
-            if first is None and self._texts:
+            said = self._timings if isinstance(self._timings, dict) else {}
+            prompt = seconds_of(said.get("prompt_ms"), per=_MILLI)
+            made = count_of(said.get("predicted_n"))
+            # the first token comes out of the prompt's batch, before the clock starts
+            decoded = None if made is None else max(made - 1, 0)
+            decode = seconds_of(said.get("predicted_ms"), per=_MILLI) if decoded else None
+            if first is None and (self._message.texts or self._message.thoughts):
                 first = max(wall - (decode or 0.0), 0.0)
         elif first is not None and self._last is not None and self._last > first:
             # from the first piece to the last one: every token but the first
-            decoded = completion_tokens - 1 if completion_tokens else None
+            counted = count_of(completion_tokens)
+            decoded = counted - 1 if counted else None
             decode = self._last - first if decoded else None
         return decoded, Timing(prompt=prompt, first_token=first, decode=decode, wall=wall)
 
@@ -258,14 +260,3 @@ def unknown_form(said: Any, exc: Exception) -> EngineError:
     return EngineError(
         f"the server sent an answer of an unknown form ({type(exc).__name__}: {exc}): {said!r:.200}"
     )
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
-
-
-def _seconds(milliseconds: Any) -> float:
-    seconds = float(milliseconds) / 1000
-    if not 0 <= seconds < math.inf:
-        raise ValueError(f"{milliseconds!r:.20} ms")
-    return seconds

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from quantrial.engines.base import Message, Reply, Request
+from quantrial.engines.settled import readable, settled
 from quantrial.errors import (
     ContextOverflowError,
     EngineError,
@@ -22,13 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of asking once. `final`: asking again could not help, or is not needed."""
+    """What came of asking once. `final`: asking again could not help, or is not needed.
+
+    `partial` is what had come of an answer when a fault ended it.
+    """
 
     reply: Reply
     status: str
     error: str | None
     final: bool
     retry_after: float | None = None
+    partial: Reply | None = None
 
 
 def request_for(prompt: Prompt, study: Study, task: str) -> Request:
@@ -66,14 +71,24 @@ def attempt(engine: Engine, request: Request) -> Attempt:
         ModelChangedError: another model stands behind the arm than before.
     """
     try:
-        return Attempt(engine.ask(request), "ok", None, final=True)
+        return Attempt(settled(engine.ask(request), request), "ok", None, final=True)
     except ContextOverflowError as exc:
-        return Attempt(Reply(""), "context_overflow", str(exc), final=True)
+        return Attempt(Reply(""), "context_overflow", readable(str(exc)), final=True)
     except ModelChangedError:
         raise  # every further answer would be another model's: the run stops
     except EngineError as exc:
         status = "timeout" if isinstance(exc, EngineTimeoutError) else "engine_error"
-        return Attempt(Reply(""), status, str(exc), not exc.retryable, exc.retry_after)
+        kept = _kept(exc.partial, request)
+        said = readable(str(exc))
+        return Attempt(Reply(""), status, said, not exc.retryable, exc.retry_after, kept)
     except Exception as exc:  # an engine of a third party may raise anything; it is its fault
         said = f"the engine {engine.name!r} raised {type(exc).__name__}: {exc}"
-        return Attempt(Reply(""), "engine_error", said, final=True)
+        return Attempt(Reply(""), "engine_error", readable(said), final=True)
+
+
+def _kept(partial: Reply | None, request: Request) -> Reply | None:
+    """Settle what had come of an answer; None where it is nothing that can be written down."""
+    try:
+        return None if partial is None else settled(partial, request)
+    except EngineError:
+        return None

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from quantrial.errors import EngineError
+
+if TYPE_CHECKING:
+    from quantrial.running.asking import Attempt
 
 FIRST_WAIT = 1.0  # seconds
 FACTOR = 3.0
@@ -33,6 +38,69 @@ def wait_before(attempt: int, retry_after: float | None) -> float:
         return min(max(retry_after, 0.0), LONGEST_ASKED)
     jitter = int.from_bytes(os.urandom(4)) / 2**32
     return min(FIRST_WAIT * FACTOR ** (attempt - 1), LONGEST_WAIT) * (1 + jitter / 2)
+
+
+# Why an answer ended that its server breaks off at the same place whenever it is asked for.
+BROKEN_OFF = "broken_off"
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How an attempt failed; `text` is what had come of an answer, None where that is not known."""
+
+    error: str | None
+    text: tuple[str, str | None] | None = None
+
+
+class Endings:
+    """Remembers how attempts failed, to tell a fault of the machinery from one of the answer.
+
+    A server that hands over the same text each time, and breaks off at the same place, does so for
+    what stands there (a loop that it ends without a word, characters that it cannot write). To
+    leave such an item out would leave out the answers that show damage. Only calls that failed and
+    are not answered are remembered, so little is kept.
+    """
+
+    def __init__(self) -> None:
+        self._seen: defaultdict[int, list[_Ending]] = defaultdict(list)
+
+    def recall(self, at: int, status: str, error: str | None) -> None:
+        """Take note of an attempt of an earlier session, of which only the error was recorded."""
+        if status == "engine_error":
+            self._seen[at].append(_Ending(error))
+        elif status == "ok":
+            self._seen.pop(at, None)
+
+    def note(self, at: int, found: Attempt, *, last: bool) -> Attempt:
+        """Take note of an attempt at call `at`; turn it into an answer where that is what it is.
+
+        It is where the `last` attempt broke off with as much of an answer as at least one before
+        it, and none of the others broke off elsewhere. The answer ends with the finish reason
+        `broken_off`, and is a truncated one.
+        """
+        if found.status != "engine_error":
+            self._seen.pop(at, None)
+            return found
+        partial = found.partial
+        if partial is None:
+            return found
+        text = (partial.output, partial.thought)
+        earlier = self._seen[at]
+        alike = [one for one in earlier if text == one.text or _said_alike(one, found)]
+        astray = [one for one in earlier if one.text not in (None, text)]
+        earlier.append(_Ending(found.error, text))
+        if not last:
+            return found
+        del self._seen[at]
+        if astray or not alike:
+            return found
+        whole = replace(partial, finish_reason=BROKEN_OFF, at_limit=False)
+        return replace(found, reply=whole, status="ok", error=None, final=True, partial=None)
+
+
+def _said_alike(one: _Ending, found: Attempt) -> bool:
+    """Whether an ending whose text is not known has the same words, which say the place."""
+    return one.text is None and one.error == found.error
 
 
 class Breaker:

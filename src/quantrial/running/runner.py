@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quantrial.errors import RunFolderError
+from quantrial.errors import RecordWarning, RunFolderError
 from quantrial.records import Manifest
 from quantrial.running.arms import arm_records, opened_engines
 from quantrial.running.clock import Clock
@@ -157,7 +158,9 @@ def _answer(
             loads=dict(residence.loads),
             load_seconds=dict(residence.seconds),
         )
-        run.write_manifest(dataclasses.replace(opened, notes=(*opened.notes, *session.notes)))
+        said = [note for note in (session.doubts, session.broken_off) if note is not None]
+        notes = (*opened.notes, *session.notes, *said)
+        run.write_manifest(dataclasses.replace(opened, notes=notes))
 
     run.write_manifest(opened)
     try:
@@ -169,6 +172,8 @@ def _answer(
             close()
         raise
     close()
+    if session.doubts is not None:
+        warnings.warn(session.doubts, RecordWarning, stacklevel=4)
 
 
 def _checked(run: RunFolder, prepared: Prepared, arms: Mapping[str, Mapping[str, Any]]) -> Manifest:

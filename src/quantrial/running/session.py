@@ -17,11 +17,11 @@ from quantrial.records import Response
 from quantrial.running.asking import Attempt, asked_sha256, attempt, request_for
 from quantrial.running.clock import JUMP, Clock
 from quantrial.running.progress import Listener, Progress
-from quantrial.running.retries import Breaker, wait_before
+from quantrial.running.retries import BROKEN_OFF, Breaker, Endings, wait_before
 
 if TYPE_CHECKING:
     from quantrial.design.schedule import Call
-    from quantrial.engines.base import Engine, Request
+    from quantrial.engines.base import Engine, Reply, Request
     from quantrial.running.prepare import Prepared
     from quantrial.running.residence import Residence
     from quantrial.running.store import ResponseWriter, RunFolder
@@ -62,11 +62,15 @@ class Session:
         self._attempts = array("L", bytes(array("L").itemsize * len(calls)))
         self._allowed: dict[int, int] = {}  # attempts in all, where that is not the study's number
         self._breaker = Breaker(study.design.slots)
+        self._endings = Endings()
         self._lock = threading.RLock()  # what is below, and the order of lines
         self._stopping = threading.Event()
         self.asked = 0
         self.faults = 0
         self.notes: list[str] = []
+        self._doubts: Counter[str] = Counter()  # by arm, answers whose counts are not believed
+        self._doubted = ""  # the first of them, as it was said
+        self._broken: Counter[str] = Counter()  # by arm, answers that broke off every time
         self._last: Response | None = None
         self._began = equipment.clock.steady()
         self._total = Counter(call.arm for call in calls)
@@ -83,6 +87,7 @@ class Session:
                     self._attempts[at] = max(self._attempts[at], response.attempt)
                     if response.final:
                         self._allowed[at] = self._attempts[at]
+                    self._endings.recall(at, response.status, response.error)
                     self._note(self.calls[at], response.status)
 
     def forgive(self) -> list[Call]:
@@ -109,6 +114,26 @@ class Session:
         if not self._state.count(_FAULTED):
             return {}
         return dict(Counter(c.arm for c in self.calls if self._state[c.order] == _FAULTED))
+
+    @property
+    def doubts(self) -> str | None:
+        """What was said of answers in this session and is not believed, for people."""
+        if not self._doubts:
+            return None
+        return (
+            f"counts of tokens that cannot be true are left out, and the answers are kept "
+            f"({_by_arm(self._doubts)}); the first: {self._doubted}"
+        )
+
+    @property
+    def broken_off(self) -> str | None:
+        """Which answers of this session broke off at the same place every time, for people."""
+        if not self._broken.total():
+            return None
+        return (
+            "answers that broke off with the same text at every attempt are kept, as truncated "
+            f"ones ({_by_arm(self._broken)})"
+        )
 
     def warm_up(self, pending: Sequence[Call]) -> None:
         """Load every arm that has calls left; it answers its first prompt once, unrecorded."""
@@ -180,11 +205,13 @@ class Session:
             if self._stopping.is_set():
                 return found
             self._attempts[at] += 1
+            found = self._endings.note(at, found, last=self._attempts[at] >= self._allowed_at(at))
             self._last = self._response(call, found, digest, started, took)
             self._with.writer.append(self._last)
             if self._last.final:
                 self._allowed[at] = self._attempts[at]
             self._note(call, found.status)
+            self._remark(call.arm, found.reply)
             self.faults += found.status != "ok"
             if abs(jumped) > JUMP:
                 self.notes.append(
@@ -235,13 +262,22 @@ class Session:
     def _note(self, call: Call, status: str) -> None:
         at = call.order
         before = self._state[at]
-        allowed = self._allowed.get(at, self.study.design.attempts)
+        allowed = self._allowed_at(at)
         if status == "ok":
             self._state[at] = _ANSWERED
         elif status == "context_overflow" or self._attempts[at] >= allowed:
             self._state[at] = before or _FAULTED
         if self._state[at] != _OPEN and before == _OPEN:
             self._done[call.arm] += 1
+
+    def _allowed_at(self, at: int) -> int:
+        return self._allowed.get(at, self.study.design.attempts)
+
+    def _remark(self, arm: str, reply: Reply) -> None:
+        if reply.doubts:
+            self._doubted = self._doubted or f"{arm}: {'; '.join(reply.doubts)}"
+            self._doubts[arm] += 1
+        self._broken[arm] += reply.finish_reason == BROKEN_OFF
 
     def _rest(self, seconds: float) -> None:
         if self.study.design.slots == 1:
@@ -269,3 +305,7 @@ class Session:
                 last=self._last,
             )
         )
+
+
+def _by_arm(counts: Counter[str]) -> str:
+    return ", ".join(f"{arm} {count:,}" for arm, count in counts.items() if count)

@@ -1,0 +1,86 @@
+"""What one message of a server says: its text, and what comes apart from it, piece by piece.
+
+Servers that take a model's thoughts out of its text hand them over in a field of their own, under
+one of several names; Mistral's as a part of the content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+# by how common they are; vLLM says the same under two of them
+_THOUGHTS = (
+    *("reasoning_content", "reasoning", "thinking", "reasoning_text", "thinking_content"),
+    *("thought", "thoughts", "reasoning_details"),
+)
+_TEXTS = ("text", "content", "summary", "thinking", "reasoning")  # of a part of a list
+_THINKING = ("think", "reason")  # how the type of a part that is a thought begins
+
+
+@dataclass(slots=True)
+class Message:
+    """What came of one message so far, piece by piece."""
+
+    texts: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
+    calls: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    def add(self, said: Mapping[str, Any], *, key: str = "content") -> bool:
+        """Take a message, or the next piece of one; say whether any text or thought was in it.
+
+        `key` is where the text stands. Raises TypeError or ValueError for what is of no form there
+        is; the text so far is kept.
+        """
+        text, thought = _content(said.get(key))
+        # a model of OpenAI's that declines says so apart
+        text = text or _flat(said.get("refusal"))
+        thought = next((one for name in _THOUGHTS if (one := _flat(said.get(name)))), thought)
+        if thought:
+            self.thoughts.append(thought)
+        for call in said.get("tool_calls") or ():
+            self._call(call)
+        if named := said.get("function_call"):  # as it was called before
+            self._call({"index": 0, "type": "function", "function": named})
+        if text:
+            self.texts.append(text)
+        return bool(text or thought)
+
+    def _call(self, piece: Mapping[str, Any]) -> None:
+        """Take a call, or the next piece of one: its arguments come bit by bit."""
+        at = piece.get("index")
+        call = self.calls.setdefault(len(self.calls) if at is None else int(at), {})
+        for name, value in piece.items():
+            if name == "function":
+                whole = call.setdefault("function", {})
+                for part, said in value.items():
+                    joined = part == "arguments" and isinstance(said, str)
+                    whole[part] = whole.get(part, "") + said if joined else said
+            elif name != "index" and value is not None:
+                call[name] = value
+
+
+def _content(content: Any) -> tuple[str, str]:
+    """Return text and thought of a message's content: a text, a list of parts, or nothing."""
+    if content is None or isinstance(content, str):
+        return content or "", ""
+    if not isinstance(content, list):
+        raise TypeError(f"content is {content!r:.80}")
+    texts: list[str] = []
+    thoughts: list[str] = []
+    for part in content:
+        thinks = isinstance(part, Mapping) and str(part.get("type")).startswith(_THINKING)
+        (thoughts if thinks else texts).append(_flat(part))
+    return "".join(texts), "".join(thoughts)
+
+
+def _flat(value: Any) -> str:
+    """Return the text of a field that is a text, a list of parts or a part; empty for others."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(map(_flat, value))
+    if isinstance(value, Mapping):
+        return next((text for name in _TEXTS if (text := _flat(value.get(name)))), "")
+    return ""
