@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from quantrial.precision import bits_of, fallen_back
+from quantrial.prompt_checks import token_findings
 
 Status = Literal["pass", "warn", "fail", "unknown"]
 Document = Mapping[str, Any]
@@ -244,17 +245,27 @@ def _against(ours: Document, theirs: Document, part: str) -> str | None:
 
 
 def _prompts(tasks: Mapping[str, Document]) -> Check:
+    found: list[tuple[Status, str]] = []
     unlike = {n: part["flow"]["unlike_items"] for n, part in tasks.items()}
     if any(unlike.values()):
         said = ", ".join(f"{count:,} of {name}" for name, count in unlike.items() if count)
-        return Check(
-            "prompts",
-            "fail",
-            f"not all arms were shown the same bytes on some items ({said}); these are left out",
-        )
+        text = f"not all arms were shown the same bytes on some items ({said}); these are left out"
+        found.append(("fail", text))
+    if (read := token_findings(tasks)) is not None:
+        found.append(read)
     if any(part["flow"]["unhashed_items"] for part in tasks.values()):
-        return Check("prompts", "unknown", "it was not recorded what every arm was shown")
-    return Check("prompts", "pass", "on every item all arms were shown the same bytes")
+        found.append(("unknown", "it was not recorded what every arm was shown"))
+    elif uncounted := [n for n, part in tasks.items() if part["flow"].get("uncounted_items")]:
+        what = "of some items it is not known how many tokens every arm read"
+        found.append(
+            ("unknown", f"all arms were sent the same bytes, but {what} ({', '.join(uncounted)})")
+        )
+    if not found:
+        said = "on every item all arms were sent the same bytes, and read as many tokens"
+        return Check("prompts", "pass", said)
+    worst = next(status for status in ("fail", "warn", "unknown") if (status in dict(found)))
+    said = "; ".join(text for status, text in found if status != "unknown" or worst == "unknown")
+    return Check("prompts", worst, said)
 
 
 def _floor(task: str, part: Document, reference: str) -> Check:

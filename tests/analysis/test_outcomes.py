@@ -95,6 +95,10 @@ def test_a_fault_leaves_its_pair_out_and_no_other() -> None:
         "faults": {"ref": 0, "new": 1, "old": 1},
         "unlike_items": 0,
         "unhashed_items": 0,
+        "unlike_tokens": 0,
+        "uncounted_items": 0,
+        "token_mismatches": [],
+        "unsteady": {},
     }
 
 

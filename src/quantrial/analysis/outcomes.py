@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from quantrial.analysis.shown import leave_out_unlike
+from quantrial.analysis.prompt_tokens import Mismatch
+from quantrial.analysis.shown import leave_out_unlike, leave_out_unlike_tokens
 from quantrial.design.grouping import repeated
 from quantrial.errors import DataError
 
@@ -101,7 +102,10 @@ class Flow:
     By arm: `retries` is how often a call was asked again after a fault, `faults` how many calls got
     no answer in the end. The second answers of the reference are not among any of these.
     `unlike_items` were not shown to all arms as the same bytes, and are left out of everything that
-    is compared; of `unhashed_items` it is not known.
+    is compared; of `unhashed_items` it is not known. Of the others, arms read another number of
+    tokens than the reference on `unlike_tokens` (their answers to these are left out; see
+    `token_mismatches`), and on `uncounted_items` some arm does not say what it read. `unsteady`
+    arms counted one prompt in two ways: the smaller and the larger count of such a prompt.
     """
 
     planned: int
@@ -114,6 +118,10 @@ class Flow:
     faults: Mapping[str, int] = field(default_factory=dict)
     unlike_items: int = 0
     unhashed_items: int = 0
+    unlike_tokens: int = 0
+    uncounted_items: int = 0
+    token_mismatches: tuple[Mismatch, ...] = ()
+    unsteady: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +156,7 @@ def score_task(
     cluster: str | None = None,
     stratum: str | None = None,
     equal_items: str = "cluster",
+    reference: str | None = None,
 ) -> TaskOutcomes:
     """Score and align one task.
 
@@ -159,6 +168,7 @@ def score_task(
         stratum: metadata key of the fixed groups that the sample was balanced over.
         equal_items: `cluster` takes items of equal content as clusters where `cluster` names no
             other key; `independent` takes each as a draw of its own.
+        reference: the arm that counts of tokens are held against; the first by default.
     """
     index = {item.id: i for i, item in enumerate(items)}
     rows: dict[str, list[Response | None]] = {}
@@ -188,6 +198,7 @@ def score_task(
         rows[arm] = row
     answered = sum(response is not None for row in rows.values() for response in row)
     unlike, unhashed = leave_out_unlike(rows, again)
+    tokens = leave_out_unlike_tokens(rows, again, reference or next(iter(rows), None))
     for arm, row in rows.items():
         chosen[arm] = tuple(row)
         outcomes[arm] = tuple(
@@ -216,6 +227,10 @@ def score_task(
         faults={arm: len(lost) for arm, lost in faults.items()},
         unlike_items=unlike,
         unhashed_items=unhashed,
+        unlike_tokens=len(frozenset[int]().union(*tokens.left_out.values())),
+        uncounted_items=tokens.uncounted,
+        token_mismatches=tokens.mismatches,
+        unsteady=tokens.unsteady,
     )
     return TaskOutcomes(task, tuple(items), chosen, outcomes, flow, panel, again, faults)
 

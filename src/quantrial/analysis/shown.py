@@ -1,9 +1,11 @@
-"""Whether all arms were shown the same bytes, item by item."""
+"""Whether all arms were shown the same, item by item: the bytes sent, and the tokens read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+from quantrial.analysis.prompt_tokens import TokenCheck, check_tokens
 
 if TYPE_CHECKING:
     from quantrial.records import Response
@@ -46,3 +48,21 @@ def leave_out_unlike(
             ):
                 del seconds[at]
     return len(unlike), unhashed
+
+
+def leave_out_unlike_tokens(
+    rows: Mapping[str, list[Response | None]],
+    again: Mapping[str, dict[int, tuple[Response, Outcome]]],
+    reference: str | None,
+) -> TokenCheck:
+    """Take out, in place, an arm's answers to prompts of which it read other tokens.
+
+    Here the arm is known: the one whose count is not the reference's. Its second answers to these
+    items go too.
+    """
+    found = check_tokens(rows, again, reference)
+    for arm, items in found.left_out.items():
+        for at in items:
+            rows[arm][at] = None
+            again.get(arm, {}).pop(at, None)
+    return found

@@ -47,8 +47,7 @@ def speed(responses: Sequence[Response | None], *, alpha: float = 0.05) -> dict[
     read = [
         (tokens, seconds)
         for r in answered
-        if (tokens := (r.prompt_tokens or 0) - (r.cached_tokens or 0))
-        and (seconds := r.timing.get("prompt"))
+        if (tokens := _read_anew(r)) and (seconds := r.timing.get("prompt"))
     ]
     walls = [w for r in answered if (w := r.timing.get("wall")) is not None]
     return {
@@ -62,6 +61,12 @@ def speed(responses: Sequence[Response | None], *, alpha: float = 0.05) -> dict[
         "seconds_per_answer": statistics.fmean(walls) if walls else None,
         "median_seconds_per_answer": statistics.median(walls) if walls else None,
     }
+
+
+def _read_anew(answer: Response) -> int:
+    """Count the prompt tokens that came from no cache; some servers count these alone."""
+    counted, cached = answer.prompt_tokens or 0, answer.cached_tokens or 0
+    return counted if cached > counted else counted - cached
 
 
 def _pooled(pairs: Sequence[tuple[int, float]]) -> float | None:

@@ -109,7 +109,9 @@ class TaskSummary:
         answering = panel.arms_with_answers()
         for arm in panel.arms:
             if arm not in answering:
-                self.remarks.add(arm, "no answer, so nothing is said of it")
+                gone = arm in {one.arm for one in self.scored.flow.token_mismatches}
+                why = "no answer to the prompts of the reference" if gone else "no answer"
+                self.remarks.add(arm, f"{why}, so nothing is said of it")
         for r, c in self.pairs:
             if {r, c} <= set(answering) and not panel.answered_by(r, c).any():
                 self.remarks.add(f"{c} vs {r}", "no item was answered by both; not compared")

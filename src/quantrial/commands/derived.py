@@ -75,6 +75,7 @@ def score_run(run: Path) -> dict[str, TaskOutcomes]:
             cluster=spec.cluster,
             stratum=spec.stratify,
             equal_items=spec.equal_items,
+            reference=study.reference,
         )
     return outcomes
 

@@ -59,7 +59,7 @@ ASSAY = "assay"  # the kind of cautions that a report says before anything else
 # what the checks of the assay say that nothing else here does
 _ASSAYED = {
     "fail": ("weights", "tokenizer", "template", "prompts"),
-    "warn": ("precision", "setup", "repeats", "groups"),
+    "warn": ("precision", "setup", "prompts", "repeats", "groups"),
 }
 
 
@@ -91,7 +91,7 @@ def _cautions(trial: Trial) -> Iterator[dict[str, Any]]:
         said = [
             f"{arm} answered nothing on {task}, so nothing is said of it there."
             for arm in trial.by_cost
-            if arm not in answered
+            if arm not in answered and task not in trial.other_prompts.get(arm, ())
         ]
         if own is not None and own["estimate"] is None:
             said.append(

@@ -63,7 +63,7 @@ def constrained(
         because = [one["because"] for one in breaks[other] if one["because"]]
         text = (
             f"No arm keeps all your constraints. The nearest miss is {other}: "
-            + "; ".join(one["text"] for one in breaks[other])
+            + "; ".join(dict.fromkeys(one["text"] for one in breaks[other]))
             + "."
         )
     return {
@@ -89,7 +89,7 @@ def _alternative(
     if not breaks[other]:
         text = f"The next in line is {other}, which keeps all your constraints too and costs more."
     else:
-        what = "; ".join(one["text"] for one in breaks[other])
+        what = "; ".join(dict.fromkeys(one["text"] for one in breaks[other]))
         kind = "nearest miss" if pick is None else "nearest cheaper arm"
         text = f"The {kind} is {other}: {what}."
     return {
@@ -219,6 +219,8 @@ def _cost(trial: Trial, arm: str, broken: Document) -> str:
 
 def _loss(trial: Trial, arm: str, row: Document, broken: Document) -> str:
     work, bound, limit = trial.named(broken["task"]), row["bound"], broken["limit"]
+    if why := trial.said_of_prompts(arm):
+        return why
     if row["finding"] is None:
         return f"{arm} shares no answered item with the reference on {work}"
     within = broken["constraint"] == "tolerate" and bound is not None and bound > -limit

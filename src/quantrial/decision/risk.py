@@ -28,7 +28,7 @@ def risk(trial: Trial, settings: Document) -> list[dict[str, Any]]:
 def _entries(trial: Trial, settings: Document) -> Iterator[dict[str, Any]]:
     for task, part in trial.tasks.items():
         for arm in trial.candidates:
-            if arm in trial.twins:
+            if arm in trial.twins or arm in trial.other_prompts:
                 continue
             finding = trial.secondary(task, _RIGHT.get(part["kind"], str(part["primary"])), arm)
             if finding is None or finding["estimate"] is None:

@@ -60,7 +60,7 @@ def decide_from(
         "pick_when": [
             _pick_when(trial, arm)
             for arm in trial.cheaper_than(default["arm"])
-            if arm not in trial.twins
+            if arm not in trial.twins and arm not in trial.other_prompts
         ],
         "avoid_for": list(_avoid_for(trial)),
         "stay_when": list(_stay_when(trial, constraints)),
@@ -83,10 +83,13 @@ def decide_from(
 def _default(trial: Trial) -> dict[str, Any]:
     """Choose the cheapest arm shown to keep the margin on every task, else the reference.
 
-    `conclusive` is false where the trial could not have seen harm: then nothing cheaper is shipped.
+    `conclusive` is false where the trial could not have seen harm, or no cheaper arm was shown what
+    the reference was: then nothing cheaper is shipped.
     """
     blind = blindness(trial)
     known = [arm for arm in trial.cheaper if arm not in trial.twins]
+    if known and all(arm in trial.other_prompts for arm in known):
+        blind = [*blind, f"no cheaper arm was shown the prompts that {trial.reference} was"]
     for arm in known if not blind else ():
         if trial.tasks and all(trial.holds(task, arm) for task in trial.tasks):
             found: list[Document | None] = [trial.primary(task, arm) for task in trial.tasks]
@@ -129,7 +132,7 @@ def _default(trial: Trial) -> dict[str, Any]:
         opening = f"Stay with {trial.reference}, for want of evidence: {'; '.join(blind)}."
     else:
         opening = f"Stay with {trial.reference}: {why}."
-    text = " ".join([opening, *(one["text"] for one in missing)])
+    text = " ".join([opening, *dict.fromkeys(one["text"] for one in missing)])
     found = [trial.findings[one["because"]] for one in missing if one["because"]]
     return entry(text, found, arm=trial.reference, missing=missing, conclusive=not blind)
 

@@ -64,7 +64,7 @@ class Default(Entry):
     arm: str
     missing: list[Missing]
     conclusive: bool
-    """False where the trial could not have seen harm."""
+    """False where the trial could not have seen harm, or compared other prompts."""
     guards: list[Guard] = []
     """Failure modes that are shown for the arm all the same."""
 
@@ -258,6 +258,8 @@ class PickerArm(_Part):
     speedup: float | None
     twin: str | None = None
     """The arm that nothing tells it from: one file, or the same answers to the byte."""
+    other_prompts: bool = False
+    """Whether it was shown other prompts than the reference: it is not picked."""
 
 
 class PickerRow(_Part):

@@ -18,6 +18,8 @@ def missing(trial: Trial, task: str, arm: str, tolerated: float | None = None) -
     """
     finding, work = trial.primary(task, arm), trial.named(task)
     said: dict[str, Any] = {"arm": arm, "task": task, "because": "", "items_needed": None}
+    if why := trial.said_of_prompts(arm):
+        return said | {"text": f"{why}."}
     if finding is None:
         return said | {"text": f"{arm} and {trial.reference} share no answered item on {work}."}
     said["because"] = finding["id"]

@@ -23,6 +23,7 @@ def picker(trial: Trial) -> dict[str, Any]:
                 "memory": trial.memory(arm),
                 "speedup": trial.speedup(arm),
                 "twin": trial.twins.get(arm),
+                **({"other_prompts": True} if arm in trial.other_prompts else {}),
             }
             for rank, arm in enumerate(arms)
         },
@@ -53,8 +54,9 @@ def _row(trial: Trial, task: str, arm: str) -> dict[str, Any]:
     return {
         "finding": finding["id"],
         "estimate": finding["estimate"],
-        # the lower end of the interval that belongs to the one-sided test
-        "bound": finding["equivalence_ci"][0],
+        # the lower end of the interval that belongs to the one-sided test; none bounds what an arm
+        # loses that was shown other prompts
+        "bound": None if arm in trial.other_prompts else finding["equivalence_ci"][0],
         "margin": finding["margin"],
         "holds": trial.holds(task, arm),
         "worse": finding["verdict"] == "worse",

@@ -10,6 +10,7 @@ from typing import Any
 from quantrial.decision.speed import paces
 from quantrial.decision.words import Document, ratio
 from quantrial.precision import bits_of
+from quantrial.prompt_checks import other_prompts
 
 OVER_CLUSTERS = "score-clusters"  # the method of an interval over random clusters
 
@@ -19,6 +20,7 @@ class Trial:
 
     Arms that are controls are kept apart: they are never candidates. `twins` are the arms that
     nothing tells from another one, each with that one: what was seen of them is no evidence.
+    `other_prompts` are those that were shown other prompts than the reference, with the tasks.
     `memory_source` says what memory goes by, see `_memory`. `ordered_by` names the cost: `memory`;
     where that of an arm is not known, `bits` (of the types' names); else `speed`.
     """
@@ -39,6 +41,7 @@ class Trial:
         self.candidates = [arm for arm in self.by_cost if arm != self.reference]
         self.cheaper = self.cheaper_than(self.reference)
         self.twins = dict(_twins(summary))
+        self.other_prompts = other_prompts(self.tasks)
 
     def _ranked(self, arms: Sequence[str]) -> tuple[str, dict[str, tuple[float, float]]]:
         """Say what all arms can be ordered by, and where each stands; speed breaks ties."""
@@ -144,9 +147,21 @@ class Trial:
         return None
 
     def holds(self, task: str, arm: str) -> bool:
-        """Whether a loss of the margin is ruled out for an arm on a task."""
+        """Whether a loss of the margin is ruled out for an arm on a task.
+
+        Never of an arm that was shown other prompts: what is shipped is the arm as it was run.
+        """
         finding = self.primary(task, arm)
-        return finding is not None and keeps_margin(finding)
+        return finding is not None and keeps_margin(finding) and arm not in self.other_prompts
+
+    def said_of_prompts(self, arm: str) -> str:
+        """Say why an arm that was shown other prompts is not picked; empty of any other."""
+        if arm not in self.other_prompts:
+            return ""
+        return (
+            f"{arm} was shown other prompts than {self.reference}, by the counts of their tokens, "
+            "so nothing here speaks for it"
+        )
 
     def worse(self, arm: str) -> list[str]:
         """List the tasks on which an arm was found worse."""

@@ -78,8 +78,11 @@ def _advice(decision: Document, arm: str, verdicts: Mapping[str, str]) -> str:
     reference = decision["reference"]
     if arm not in decision["costs"]:
         return "Damaged on purpose, to see whether this trial finds harm. Not for shipping."
-    if decision["picker"]["arms"][arm].get("twin") is not None:
-        return "Nothing tells it from another arm: not picked."
+    own = decision["picker"]["arms"][arm]
+    if own.get("twin") is not None or own.get("other_prompts"):
+        twin = own.get("twin") is not None
+        why = "Nothing tells it from another arm" if twin else "Was shown other prompts"
+        return f"{why}: not picked."
     if given and given["pick"] != arm:
         broken = {one["arm"] for one in given["rejected"]}
         return (

@@ -238,6 +238,7 @@ class Picker {
         return one.task === null ? "this trial could not have seen harm" : `on ${work} the reference is at its floor, so no loss could show`;
       }
       if (one.constraint === "identity") return `nothing tells it from ${visible(this.table.arms[arm].twin)}`;
+      if (this.table.arms[arm].other_prompts && ["quality", "tolerate"].includes(one.constraint)) return "was shown other prompts, so nothing here speaks for it";
       if (one.constraint === "max_latency") return one.value === null ? `how long it takes on ${work} is not known` : `takes ${asSeconds(one.value)} an answer on ${work}`;
       if (one.value === null) return one.task === null ? `its ${one.constraint === "max_memory" ? "memory" : "speed"} is not known` : `how much it loses on ${work} is not known`;
       if (one.constraint === "max_memory") return this.peak ? `holds ${asSize(one.value)} at its peak` : `needs ${asSize(one.value)} for its weights`;
