@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from quantrial.assay import Check, arm_checks, at_floor, outcome_checks
+from quantrial.prompt_checks import other_templates
 
 SHARED = {
     "engine": "llamacpp",
@@ -18,6 +19,7 @@ SHARED = {
     "options": {"threads": 2},
     "tokenizer_sha256": "t" * 64,
     "template_sha256": "c" * 64,
+    "template_date": {},
 }
 
 
@@ -52,6 +54,7 @@ def test_arms_that_differ_in_their_weights_alone_pass() -> None:
         "source": "unknown",
         "tokenizer": "pass",
         "template": "pass",
+        "date": "pass",
         "setup": "pass",
     }
 
@@ -118,6 +121,61 @@ def test_each_thing_that_is_not_as_claimed_is_named(
     others = {k: v for k, v in found(checks).items() if k not in (check, "source", "setup")}
     if check not in ("precision", "sizes", "setup"):
         assert set(others.values()) == {"pass"}, "and nothing else"
+
+
+SAME, OTHER = {"template_applied_sha256": "s" * 64}, {"template_applied_sha256": "o" * 64}
+
+
+@pytest.mark.parametrize(
+    ("base", "changes", "status", "said"),
+    [
+        (SAME, SAME, "pass", "make the same prompt of the first item"),
+        # one template file, and another system prompt, day or argument of the template
+        (SAME, OTHER, "fail", "q8_0 and f16 make another prompt of the first item"),
+        # two files of one template, say a mended one whose change only concerns tools
+        (SAME, {**SAME, "template_sha256": "x"}, "warn", "and make the same of the first item"),
+        (SAME, {**OTHER, "template_sha256": "x"}, "fail", "q8_0 and f16 make another prompt"),
+        (SAME, {"template_sha256": "x"}, "fail", "differ in their chat template"),
+        (SAME, {**OTHER, "engine": "openai"}, "warn", "on other engines"),
+        (SAME, {**SAME, "engine": "openai", "template_sha256": None}, "pass", "the same prompt"),
+        (SAME, {"engine": "openai"}, "unknown", "cannot be compared with f16's"),
+        ({}, SAME, "pass", "the same chat template"),
+        (SAME, {**SAME, "template_changed": True}, "warn", "q8_0 made another prompt of the first"),
+    ],
+)
+def test_templates_are_compared_by_what_they_make_of_the_first_item(
+    base: dict[str, Any], changes: dict[str, Any], status: str, said: str
+) -> None:
+    arms = {"f16": {**ARMS["f16"], **base}, "q8_0": {**ARMS["q8_0"], **changes}}
+    checks = arm_checks(arms, "f16")
+    assert found(checks)["template"] == status
+    assert said in text(checks, "template")
+    other = changes.get("template_applied_sha256") == "o" * 64 and "engine" not in changes
+    assert other_templates(arms, "f16") == (["q8_0"] if other else [])
+
+
+@pytest.mark.parametrize(
+    ("dated", "status", "said"),
+    [
+        (None, "unknown", "whether the chat template of q8_0 writes a date is hidden"),
+        ({"by": ["strftime_now"], "held": None}, "warn", "changes overnight"),
+        ({"by": ["strftime_now"], "held": None, "written": True}, "warn", "changes overnight"),
+        ({"by": ["strftime_now"], "held": None, "written": False}, "pass", "into these prompts"),
+        ({"by": ["date_string"], "held": "2024-07-26"}, "warn", "is told 2024-07-26 in its place"),
+        (
+            {"by": ["date_string"], "held": "2024-07-26", "written": True},
+            "warn",
+            "the chat template of q8_0 writes the day's date",
+        ),
+        ({"by": ["date_string"], "held": "2024-07-26", "written": False}, "pass", "no chat templ"),
+    ],
+)
+def test_a_template_that_writes_the_date_is_said_whether_or_not_the_day_is_held(
+    dated: dict[str, Any] | None, status: str, said: str
+) -> None:
+    checks = arm_checks(changed("q8_0", template_date=dated), "f16")
+    assert found(checks)["date"] == status
+    assert said in text(checks, "date")
 
 
 def test_a_type_that_most_weights_bear_out_passes() -> None:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from quantrial.precision import bits_of, fallen_back
-from quantrial.prompt_checks import token_findings
+from quantrial.prompt_checks import date_finding, template_finding, token_findings
 
 Status = Literal["pass", "warn", "fail", "unknown"]
 Document = Mapping[str, Any]
@@ -56,8 +56,9 @@ def arm_checks(
         _precision(arms),
         _sizes(arms, controls),
         _source(arms),
-        _alike(arms, reference, "tokenizer", "tokenizer_sha256", _tokenizer_kind),
-        _alike(arms, reference, "template", "template_sha256", lambda arm: str(arm.get("engine"))),
+        _tokenizer(arms, reference),
+        Check("template", *template_finding(arms, reference)),
+        Check("date", *date_finding(arms)),
         _setup(arms, reference),
     )
 
@@ -177,28 +178,22 @@ def _source(arms: Mapping[str, Document]) -> Check:
     return Check("source", "warn", "the arms were not all made from one file")
 
 
-def _alike(
-    arms: Mapping[str, Document],
-    reference: str,
-    what: str,
-    key: str,
-    kind: Callable[[Document], str],
-) -> Check:
+def _tokenizer(arms: Mapping[str, Document], reference: str) -> Check:
     """Compare a hash with the reference's; hashes of two kinds cannot be compared."""
-    shown = "chat template" if what == "template" else what
-    base = arms[reference]
+    key, base = "tokenizer_sha256", arms[reference]
+    kind = _tokenizer_kind(base)
     comparable = {
-        name: arm for name, arm in arms.items() if kind(arm) == kind(base) and arm.get(key)
+        name: arm for name, arm in arms.items() if _tokenizer_kind(arm) == kind and arm.get(key)
     }
     other = [name for name, arm in comparable.items() if arm[key] != base.get(key)]
     if base.get(key) and other:
-        said = f"{', '.join(other)} and {reference} differ in their {shown}: they saw other bytes"
-        return Check(what, "fail", said)
+        said = f"{', '.join(other)} and {reference} differ in their tokenizer: they saw other bytes"
+        return Check("tokenizer", "fail", said)
     rest = [name for name in arms if name not in comparable]
     if not base.get(key) or rest:
-        said = f"the {shown} of {', '.join(rest or arms)} cannot be compared with {reference}'s"
-        return Check(what, "unknown", said)
-    return Check(what, "pass", f"all arms have the same {shown}")
+        said = f"the tokenizer of {', '.join(rest or arms)} cannot be compared with {reference}'s"
+        return Check("tokenizer", "unknown", said)
+    return Check("tokenizer", "pass", "all arms have the same tokenizer")
 
 
 def _tokenizer_kind(arm: Document) -> str:

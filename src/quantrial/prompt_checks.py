@@ -1,6 +1,7 @@
-"""Whether all arms were shown the same prompts: what the counts of their tokens say, in words.
+"""Whether all arms were shown the same prompts: by the counts of their tokens, by their templates.
 
-Pure: everything is read from a summary's tasks.
+Pure: everything is read from a summary's tasks and from a manifest's records of the arms. A finding
+is a status of a check (`Finding`) and its words.
 """
 
 from __future__ import annotations
@@ -9,18 +10,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 Document = Mapping[str, Any]
+Finding = tuple[Literal["pass", "warn", "fail", "unknown"], str]
+_APPLIED = "template_applied_sha256"  # of what a template makes of the first item
 
 
-def token_findings(
-    tasks: Mapping[str, Document],
-) -> tuple[Literal["fail", "warn"], str] | None:
+def token_findings(tasks: Mapping[str, Document]) -> Finding | None:
     """Say where arms read other numbers of tokens; None where nothing speaks against them.
 
     `fail` where an arm was shown other prompts, `warn` where that cannot be told or where too few
     items are concerned to make a loss of the margin.
     """
     unlike = list(_by_fact(tasks))
-    barred = other_prompts(tasks)
+    barred = other_counts(tasks)
     unsteady = {
         arm: counts
         for part in tasks.values()
@@ -42,8 +43,8 @@ def token_findings(
     return ("fail" if barred else "warn", ". ".join(said)) if said else None
 
 
-def other_prompts(tasks: Mapping[str, Document]) -> dict[str, list[str]]:
-    """Return the arms that were shown other prompts than the reference, each with the tasks.
+def other_counts(tasks: Mapping[str, Document]) -> dict[str, list[str]]:
+    """Return the arms that read other prompts than the reference, by their counts, with the tasks.
 
     That is an arm whose counts differ from the reference's by a rule (an offset, a window), or on
     as large a share of a task's items as the margin: so many could make a loss of the margin.
@@ -54,6 +55,105 @@ def other_prompts(tasks: Mapping[str, Document]) -> dict[str, list[str]]:
             if one["kind"] != "other" or one["items"] >= part["margin"] * one["counted"]:
                 found.setdefault(one["arm"], []).append(name)
     return found
+
+
+def other_templates(arms: Mapping[str, Document], reference: str) -> list[str]:
+    """Name the arms whose template makes another prompt of the first item than the reference's.
+
+    Only of one engine: another one may leave the token that a text begins with to the model.
+    """
+    base = arms[reference]
+    return [
+        name
+        for name, arm in arms.items()
+        if arm.get("engine") == base.get("engine") and _compared(arm, base, _APPLIED) is False
+    ]
+
+
+def template_finding(arms: Mapping[str, Document], reference: str) -> Finding:
+    """Compare what the templates make of the first item; where that is not known, their texts."""
+    base = arms[reference]
+    others = {name: arm for name, arm in arms.items() if name != reference}
+    shown = other_templates(arms, reference)
+    apart, texts, elsewhere, unknown = list[str](), list[str](), list[str](), list[str]()
+    for name, arm in others.items():
+        same_engine = arm.get("engine") == base.get("engine")
+        applied = _compared(arm, base, _APPLIED)
+        text = _compared(arm, base, "template_sha256") if same_engine else None
+        if applied is None and text is False:
+            apart.append(name)
+        elif applied is True and text is False:
+            texts.append(name)
+        elif applied is False and not same_engine:
+            elsewhere.append(name)
+        elif applied is None and text is None:
+            unknown.append(name)
+    said = [
+        (shown, "make another prompt of the first item with their chat templates", "fail"),
+        (apart, "differ in their chat template: they saw other bytes", "fail"),
+        (elsewhere, "make another prompt of the first item, on other engines", "warn"),
+        (texts, "differ in their chat template, and make the same of the first item", "warn"),
+    ]
+    found: list[Finding] = [
+        (status, f"{', '.join(names)} and {reference} {words}")  # type: ignore[misc]
+        for names, words, status in said
+        if names
+    ]
+    if changed := [name for name, arm in arms.items() if arm.get("template_changed")]:
+        words = "made another prompt of the first item later in the run"
+        found.append(("warn", f"the chat template of {', '.join(changed)} {words}"))
+    if found:
+        return found[0][0], "; ".join(words for _, words in found)
+    if unknown or not others:
+        names = ", ".join(unknown or arms)
+        return "unknown", f"the chat template of {names} cannot be compared with {reference}'s"
+    if all(_compared(arm, base, _APPLIED) for arm in others.values()):
+        return "pass", "all chat templates make the same prompt of the first item"
+    return "pass", "all arms have the same chat template"
+
+
+def date_finding(arms: Mapping[str, Document]) -> Finding:
+    """Say whether a template writes the day's date, and whether that day is held.
+
+    A date changes the prompt overnight while every hash of files stays.
+    """
+    dated = {name: arm.get("template_date") for name, arm in arms.items()}
+    held: dict[str, list[str]] = {}
+    free, asked = list[str](), list[str]()
+    for name, one in dated.items():
+        if not one or not one["by"]:
+            continue
+        if one.get("written") is False:
+            asked.append(name)  # for tools, or without a system message: not in these prompts
+        elif one["held"]:
+            held.setdefault(one["held"], []).append(name)
+        else:
+            free.append(name)
+    said = []
+    if free:
+        said.append(
+            f"the chat template of {_listed(free)} writes the day's date, and it cannot be told "
+            "another: what is asked changes overnight. Answer all items within a day"
+        )
+    said += [
+        f"the chat template of {_listed(names)} writes the day's date; every prompt is told "
+        f"{day} in its place"
+        for day, names in held.items()
+    ]
+    if said:
+        return "warn", ". ".join(said)
+    if unknown := [name for name, one in dated.items() if one is None]:
+        return "unknown", f"whether the chat template of {_listed(unknown)} writes a date is hidden"
+    if asked:
+        return "pass", "no chat template writes the day's date into these prompts"
+    return "pass", "no chat template asks for the day's date"
+
+
+def _compared(arm: Document, base: Document, key: str) -> bool | None:
+    """Whether two arms have the same under a key; None where one of them does not say."""
+    if not arm.get(key) or not base.get(key):
+        return None
+    return bool(arm[key] == base[key])
 
 
 def _by_fact(tasks: Mapping[str, Document]) -> Iterator[str]:

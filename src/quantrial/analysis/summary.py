@@ -18,6 +18,7 @@ from quantrial.analysis.tradeoffs import tradeoffs
 from quantrial.analysis.twins import twins
 from quantrial.assay import Check, arm_checks, as_documents, outcome_checks
 from quantrial.errors import StudyError
+from quantrial.prompt_checks import other_templates
 
 if TYPE_CHECKING:
     from quantrial.records import SpeedRecord
@@ -58,12 +59,14 @@ def summarise(
         name: dict(_speeds(scored, study.reference, study.alpha))
         for name, scored in outcomes.items()
     }
+    unlike = other_templates({name: arms[name] for name in study.arms}, study.reference)
     records = {
         name: {
             "memory_bytes": arms[name].get("bytes_on_disk"),
             "artifact_sha256": arms[name].get("sha256"),
             "quantization": arms[name].get("quantization"),
             "control": arm.control,
+            **({"other_template": True} if name in unlike else {}),
         }
         for name, arm in study.arms.items()
     }

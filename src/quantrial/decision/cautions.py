@@ -59,7 +59,7 @@ ASSAY = "assay"  # the kind of cautions that a report says before anything else
 # what the checks of the assay say that nothing else here does
 _ASSAYED = {
     "fail": ("weights", "tokenizer", "template", "prompts"),
-    "warn": ("precision", "setup", "prompts", "repeats", "groups"),
+    "warn": ("precision", "setup", "prompts", "template", "date", "repeats", "groups"),
 }
 
 

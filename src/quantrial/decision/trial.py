@@ -10,7 +10,7 @@ from typing import Any
 from quantrial.decision.speed import paces
 from quantrial.decision.words import Document, ratio
 from quantrial.precision import bits_of
-from quantrial.prompt_checks import other_prompts
+from quantrial.prompt_checks import other_counts
 
 OVER_CLUSTERS = "score-clusters"  # the method of an interval over random clusters
 
@@ -41,7 +41,7 @@ class Trial:
         self.candidates = [arm for arm in self.by_cost if arm != self.reference]
         self.cheaper = self.cheaper_than(self.reference)
         self.twins = dict(_twins(summary))
-        self.other_prompts = other_prompts(self.tasks)
+        self.other_prompts = dict(_other_prompts(summary))
 
     def _ranked(self, arms: Sequence[str]) -> tuple[str, dict[str, tuple[float, float]]]:
         """Say what all arms can be ordered by, and where each stands; speed breaks ties."""
@@ -158,9 +158,14 @@ class Trial:
         """Say why an arm that was shown other prompts is not picked; empty of any other."""
         if arm not in self.other_prompts:
             return ""
+        how = (
+            "by what its chat template makes of them"
+            if self.summary["arms"][arm].get("other_template")
+            else "by the counts of their tokens"
+        )
         return (
-            f"{arm} was shown other prompts than {self.reference}, by the counts of their tokens, "
-            "so nothing here speaks for it"
+            f"{arm} was shown other prompts than {self.reference}, {how}, so nothing here speaks "
+            "for it"
         )
 
     def worse(self, arm: str) -> list[str]:
@@ -201,6 +206,16 @@ def _memory(summary: Document, arms: Sequence[str]) -> tuple[str | None, dict[st
         return "peak", {arm: None if held is None else round(held) for arm, held in peaks.items()}
     files = {arm: record["memory_bytes"] for arm, record in summary["arms"].items()}
     return "file" if any(files[arm] is not None for arm in arms) else None, files
+
+
+def _other_prompts(summary: Document) -> Iterator[tuple[str, list[str]]]:
+    """Yield each arm that was shown other prompts than the reference, and on which tasks."""
+    counts = other_counts(summary["tasks"])
+    for arm, record in summary["arms"].items():
+        if record.get("other_template"):
+            yield arm, list(summary["tasks"])
+        elif arm in counts:
+            yield arm, counts[arm]
 
 
 def _twins(summary: Document) -> Iterator[tuple[str, str]]:

@@ -18,7 +18,10 @@ class Artifact:
     in memory, over all slots. `one_at_a_time` says that the engine holds one such model in memory:
     asking another arm of it unloads this one; `resident` that the model is in memory already, or on
     another machine, and takes none of what is free here. `details` is what else the engine reports
-    of its model; no path, no secret.
+    of its model; no path, no secret. `template_default` names the template that stands in for one
+    that the model file does not have. `template_date` says by which names (`by`) the template asks
+    for the day's date and which day it is told (`held`; None: each day another); empty where it
+    asks for none, None where the template is not known.
     """
 
     model: str
@@ -30,6 +33,8 @@ class Artifact:
     context: int | None = None
     tokenizer_sha256: str | None = None
     template_sha256: str | None = None
+    template_default: str | None = None
+    template_date: Mapping[str, Any] | None = None
     derived_from: str | None = None
     source_sha256: str | None = None
     source_quantization: str | None = None

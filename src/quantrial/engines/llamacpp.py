@@ -42,10 +42,12 @@ from quantrial.engines.llamacpp_process import (
     physical_cores,
     worker_versions,
 )
+from quantrial.engines.llamacpp_template import TEMPLATE, render_key, render_without_weights
 from quantrial.engines.llamacpp_wire import call_of, read_reply, server_error
 from quantrial.engines.model_files import describe_file, resolve
 from quantrial.engines.options import Option, read_options
 from quantrial.engines.requantize import made_file
+from quantrial.engines.templates import SUPPLIED, dates_in, day_option, with_day
 from quantrial.errors import (
     EngineCrashedError,
     EngineError,
@@ -56,7 +58,9 @@ from quantrial.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from quantrial.engines.gguf_file import Header
 
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "iq4_nl", "q4_1", "q4_0")
 _OPTIONS = {
@@ -69,6 +73,7 @@ _OPTIONS = {
     # how the cache of keys and values is stored; a quantized one changes answers a little
     "cache_type_k": Option(str, None, choices=CACHE_TYPES),
     "cache_type_v": Option(str, None, choices=CACHE_TYPES),
+    "date": Option(str, None),  # the day that a template writes which writes the date
 }
 ABILITIES = frozenset({"grammar", "schema", "logprobs", "exact_length", "fresh"})
 
@@ -107,7 +112,7 @@ class LlamaCppEngine:
         Args:
             model: a path, `hf://org/repo/file.gguf` or `package://package/file.gguf`.
             options: `context`, `threads`, `batch`, `gpu_layers`, `slots`, `prompt_cache`,
-                `cache_type_k`, `cache_type_v`.
+                `cache_type_k`, `cache_type_v`, `date`.
             base: the folder that a relative path starts from.
             quantize: make the file from `model` in this type (F16, Q8_0, Q5_0, Q4_0).
             degrade: damage the weights on the way (`round_3bit`); F16 unless `quantize` is given.
@@ -118,6 +123,7 @@ class LlamaCppEngine:
         self._options = read_options(options or {}, _OPTIONS, key=f"{key}.options")
         self._options["threads"] = self._options["threads"] or physical_cores()
         self._options = {name: value for name, value in self._options.items() if value is not None}
+        self._day = day_option(self._options, key=f"{key}.options")
         self.abilities = ABILITIES | ({"parallel"} if self._options["slots"] > 1 else set())
         self._quantize = quantize or ("F16" if degrade else None)
         self._degrade = degrade
@@ -145,7 +151,41 @@ class LlamaCppEngine:
                 source_sha256=facts.sha256,
                 source_quantization=facts.quantization,
             )
-        return replace(made, context=said["context"], options=dict(said))
+        return replace(
+            made,
+            context=said["context"],
+            options=dict(said),
+            template_default=None if made.template_sha256 else "chatml",
+            template_date=self._dated(read_header(source)),
+        )
+
+    def _dated(self, header: Header) -> dict[str, Any]:
+        """Say by which names the file's template asks for the date, and which day it is told."""
+        own = header.value(TEMPLATE)
+        by = [name for name in dates_in(own) if name in SUPPLIED] if isinstance(own, str) else []
+        return {"by": by, "held": self._day.isoformat()} if by else {}
+
+    def _template(self, header: Header) -> str | None:
+        """Return the template with its day held; None where the file's own is used as it is."""
+        dated = self._dated(header)
+        return with_day(header.value(TEMPLATE), self._day) if dated else None
+
+    def render(self, requests: Sequence[Request]) -> list[str]:
+        """Return the text that the model reads of each request: its template applied.
+
+        Nothing is loaded for it but the tokenizer.
+
+        Raises:
+            ModelFileError: there is no usable model file.
+            EngineError: llama.cpp cannot apply the template.
+        """
+        header = read_header(resolve(self.model, self._base))
+        return render_without_weights(header, self._template(header), requests)
+
+    def render_key(self, request: Request) -> str:
+        """Hash what decides that text: it is the same wherever the key is."""
+        header = read_header(resolve(self.model, self._base))
+        return render_key(header, self._template(header), request)
 
     def missing(self) -> bool:
         """Whether the model file is one of the hub that is not in its cache."""
@@ -185,11 +225,13 @@ class LlamaCppEngine:
                 return 0.0
             self.close()
             source = resolve(self.model, self._base)
-            read_header(source)  # says what is wrong with the file better than llama.cpp does
+            header = read_header(source)  # says what is wrong with it better than llama.cpp does
             self._refuse_another(source)
             path = made_file(source, self._quantize, self._degrade) if self._quantize else source
             self._prefixes = Prefixes(self._options["slots"], keep=self._options["prompt_cache"])
             told = {"path": str(path), **self._options, "states": str(self._prefixes.folder)}
+            if (template := self._template(header)) is not None:
+                told["template"] = template
             try:
                 worker = Worker(told)
             except EngineStartError as exc:

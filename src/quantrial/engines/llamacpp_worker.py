@@ -62,6 +62,8 @@ def _serve(config: dict[str, Any]) -> Any:
     for side in ("cache_type_k", "cache_type_v"):
         if side in config:
             setattr(params, side, getattr(xllamacpp.ggml_type, f"GGML_TYPE_{config[side].upper()}"))
+    if "template" in config:  # the file's own, with a day in it that stays
+        params.chat_template = config["template"]
     params.fit_params = False  # the study says how large things are, not the free memory of the day
     params.cache_prompt = False  # but for what is restored before a call; see llamacpp_prefix
     params.cache_ram_mib = 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from quantrial.engines.artifact import Artifact
 from quantrial.engines.gguf_file import read_header
 from quantrial.engines.kv_cache import kv_cache_bytes
+from quantrial.engines.templates import dates_in
 from quantrial.errors import ModelFileError
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def artifact_of(
         context=context,
         tokenizer_sha256=_tokenizer(blob, facts),
         template_sha256=None if template is None else _sha256(template),
+        template_date=None if template is None else _dated(template),
         options=dict(options),
         kv_bytes=kv_cache_bytes(facts.get, context),
         one_at_a_time=not options["together"],
@@ -73,6 +75,12 @@ def artifact_of(
             "template": template,
         },
     )
+
+
+def _dated(template: str) -> dict[str, Any]:
+    """Say by which functions a template writes the day's date; no request can tell it another."""
+    by = list(dates_in(template))
+    return {"by": by, "held": None} if by else {}
 
 
 def weights_of(modelfile: str) -> tuple[str | None, Path | None]:

@@ -28,6 +28,7 @@ from quantrial.engines.abilities import refusal, refuse_unable, refuse_unheld
 from quantrial.engines.base import Reply, Request
 from quantrial.engines.loopback import is_loopback
 from quantrial.engines.openai_served import Served, artifact_of, look_up
+from quantrial.engines.openai_template import date_record, render, told_day
 from quantrial.engines.openai_wire import (
     SERVERS,
     Dialect,
@@ -37,6 +38,7 @@ from quantrial.engines.openai_wire import (
     unknown_form,
 )
 from quantrial.engines.options import Option, read_options
+from quantrial.engines.templates import day_option
 from quantrial.errors import (
     EngineCrashedError,
     EngineError,
@@ -48,6 +50,8 @@ from quantrial.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from openai import OpenAI
 
     from quantrial.engines.artifact import Artifact
@@ -64,6 +68,7 @@ _OPTIONS = {
     "served_as": Option(str),  # the model's name in answers, where it is not the one asked for
     "fingerprint": Option(str),  # an answer with another one is a fault
     "extra_body": Option(dict, {}),  # further keys of every request; null leaves one out
+    "date": Option(str),  # llama.cpp only: the day that a template writes which writes the date
 }
 # where a server stands is no part of what it is
 _PLACES = ("base_url", "replicas", "api_key_env")
@@ -107,7 +112,8 @@ class OpenAIEngine:
         urls = _urls(said, key=f"{key}.options")
         self._secret = _secret(said["api_key_env"], key=f"{key}.options.api_key_env")
         self._said = {name: value for name, value in said.items() if name not in _PLACES and value}
-        places = {*_PLACES}
+        self._day = day_option(said, key=f"{key}.options")
+        places = {*_PLACES, "date"}
         self._dialect = Dialect(model, **{k: v for k, v in said.items() if k not in places})
         self.abilities = SERVERS[said["server"]]
         self._replicas = [_Replica(url, urlsplit(url).netloc if urls[1:] else None) for url in urls]
@@ -132,7 +138,22 @@ class OpenAIEngine:
         replica = self._replicas[0]
         served = self._look_up(replica)
         artifact = artifact_of(served, self._dialect.model, url=replica.url)
-        return replace(artifact, options=self._said)
+        told = told_day(self._dialect, served, self._day)
+        dated = date_record(self._client(replica), replica.url, told, served, self._day)
+        return replace(artifact, options=self._said, template_date=dated)
+
+    def render(self, requests: Sequence[Request]) -> list[str] | None:
+        """Return what the server's template makes of each request; None where it does not say.
+
+        Raises:
+            EngineError: the template refuses the messages, or the server cannot be reached.
+        """
+        if self._dialect.server != "llama.cpp":
+            return None
+        replica = self._replicas[0]
+        served = replica.served or self._look_up(replica)
+        told = told_day(self._dialect, served, self._day)
+        return render(self._client(replica), replica.url, told, requests)
 
     def versions(self) -> Mapping[str, str]:
         """Name the versions of the client, and of the server where it says so."""
@@ -242,7 +263,7 @@ class OpenAIEngine:
         from quantrial.engines.openai_http import BOUNDS, FOREIGN, Bounds, translate
 
         client = self._client(replica)
-        path, body = call_of(request, self._dialect)
+        path, body = call_of(request, told_day(self._dialect, self._served, self._day))
         gathered = Gathered(request, self._dialect)
         # an event of a token takes 300 bytes, and each alternative to it 120
         size = 2**20 + request.max_tokens * (2**11 + 2**8 * request.logprobs)

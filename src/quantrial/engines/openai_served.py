@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.engines.artifact import Artifact
 from quantrial.engines.loopback import is_loopback
+from quantrial.engines.templates import SUPPLIED, dates_in
 from quantrial.errors import EngineError, EngineStartError, ModelChangedError, ModelFileError
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class Served:
     slots: int | None = None
     owner: str | None = None
     file: str | None = None
+    dates: tuple[str, ...] | None = None  # by which names its template asks for the day's date
 
     def differences(self, known: Served) -> str:
         """Say in what it is not the one that was known."""
@@ -92,6 +95,7 @@ def _served(entry: dict[str, Any], client: OpenAI, url: str, dialect: Dialect) -
         slots=_number(props.get("total_slots")),
         owner=_text(entry.get("owned_by")),
         file=_text(props.get("model_path")),
+        dates=None if not template else tuple(n for n in dates_in(template) if n in SUPPLIED),
     )
 
 
@@ -146,13 +150,28 @@ def _file_facts(path: Path, served: Served) -> Artifact | None:
 
 
 def _get(client: OpenAI, url: str, path: str, *, optional: bool) -> dict[str, Any] | None:
+    return ask_beside(client, url, path, optional=optional)
+
+
+def ask_beside(
+    client: OpenAI,
+    url: str,
+    path: str,
+    *,
+    optional: bool = True,
+    body: Mapping[str, Any] | None = None,
+) -> dict[str, Any] | None:
+    """Ask something about the model and not of it; None where an optional thing is not there."""
     import openai
 
     from quantrial.engines.openai_http import BOUNDS, FOREIGN, Bounds, translate
 
     token = BOUNDS.set(Bounds(seconds=_LIMIT, since=time.monotonic()))
     try:
-        said = client.get(path, cast_to=object, options={"timeout": _LIMIT})
+        if body is None:
+            said = client.get(path, cast_to=object, options={"timeout": _LIMIT})
+        else:
+            said = client.post(path, cast_to=object, body=body, options={"timeout": _LIMIT})
     except EngineError:
         raise
     except FOREIGN as exc:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from quantrial.errors import RunChangedError, RunFolderError, StudyError
+from quantrial.running.templates import APPLIED, writes_todays_date
 from quantrial.study import parse_study
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ def refuse_changed_arms(
 ) -> None:
     """Refuse to go on with other artifacts than the run began with."""
     for name, arm in arms.items():
+        _refuse_other_template(run, name, manifest.arms[name], arm)
         for key in ("sha256", "quantization", "template_sha256", "options", "details"):
             # what an older manifest does not hold is as good as empty
             if (manifest.arms[name].get(key) or None) != (_jsonable(arm.get(key)) or None):
@@ -148,6 +150,31 @@ def refuse_changed_arms(
                     "or name another folder for a new run",
                     path=run.path,
                 )
+
+
+def _refuse_other_template(
+    run: RunFolder, name: str, then: Mapping[str, Any], now: Mapping[str, Any]
+) -> None:
+    """Refuse another day in the template, and a template that makes another prompt of an item.
+
+    One that writes each day's date does the latter overnight; that it does is said of the run.
+    """
+    days = [(one.get("template_date") or {}).get("held") for one in (then, now)]
+    if days[0] != days[1]:
+        raise RunChangedError(
+            f"the day that the chat template of arm {name!r} writes changed since this run began: "
+            f"it was {days[0] or 'that of each call'}, is {days[1] or 'that of each call'}. Say "
+            "the same in the option `date`, or name another folder for a new run",
+            path=run.path,
+        )
+    known = then.get(APPLIED), now.get(APPLIED)
+    if None not in known and known[0] != known[1] and not writes_todays_date(now):
+        raise RunChangedError(
+            f"what the chat template of arm {name!r} makes of the first item changed since this "
+            f"run began: its hash was {str(known[0])[:12]}, is {str(known[1])[:12]}. Restore the "
+            "template, or name another folder for a new run",
+            path=run.path,
+        )
 
 
 def _jsonable(value: Any) -> Any:

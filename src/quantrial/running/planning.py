@@ -37,6 +37,7 @@ from quantrial.running.ordering import choose_order, fit_together, planned_calls
 from quantrial.running.prepare import Prepared, prepare
 from quantrial.running.probing import Probe, affordable
 from quantrial.running.probing import probe as timed
+from quantrial.running.templates import with_templates, without_template
 
 if TYPE_CHECKING:
     from quantrial.engines import Engine
@@ -67,7 +68,7 @@ def plan_study(
         refuse_missing(study, engines, base)
         prepared = prepare(study, base=base)
         refuse_unable(study, prepared, engines)
-        records = arm_records(study, engines)
+        records, untold = with_templates(study, prepared, engines, arm_records(study, engines))
         together = fit_together(records)
         available = available_memory()
         probes, failed = _probed(study, prepared, engines, records, probe=probe, tell=tell)
@@ -103,6 +104,8 @@ def plan_study(
         warnings=(
             *(said for task in tasks for said in task.warnings),
             *tight_contexts(prepared, records),
+            *without_template(study, prepared, records),
+            *untold,
             *(f"{name} {too_large_text(records[name], available)}" for name in here.too_large),
             *failed,
             *speed_limits(study, engines),

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from quantrial.running.prepare import Prepared, prepare
 from quantrial.running.residence import Residence
 from quantrial.running.session import Equipment, Session
 from quantrial.running.store import ResponseWriter, RunFolder
+from quantrial.running.templates import CHANGED, changed_since, resumed, with_templates
 from quantrial.whole_files import write_atomically
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def run_study(
         refuse_missing(study, engines, base)
         prepared = prepare(study, base=base)
         refuse_unable(study, prepared, engines)
-        arms = arm_records(study, engines)
+        arms, _ = with_templates(study, prepared, engines, arm_records(study, engines))
         refuse_too_large(arms, available_memory())
         stack.enter_context(run.locked())
         manifest = (
@@ -150,7 +151,7 @@ def _answer(
         notes=(*manifest.notes, *equipment.writer.repairs),
     )
 
-    def close() -> None:
+    def close(changed: Sequence[str] = ()) -> None:
         record.update(
             ended_at=clock.stamp(),
             asked=session.asked,
@@ -158,9 +159,13 @@ def _answer(
             loads=dict(residence.loads),
             load_seconds=dict(residence.seconds),
         )
+        arms = {
+            arm: {**one, CHANGED: True} if arm in changed else one
+            for arm, one in opened.arms.items()
+        }
         said = [note for note in (session.doubts, session.broken_off) if note is not None]
         notes = (*opened.notes, *session.notes, *said)
-        run.write_manifest(dataclasses.replace(opened, notes=notes))
+        run.write_manifest(dataclasses.replace(opened, arms=arms, notes=notes))
 
     run.write_manifest(opened)
     try:
@@ -171,7 +176,7 @@ def _answer(
         with contextlib.suppress(RunFolderError):  # what went wrong first says more
             close()
         raise
-    close()
+    close(changed_since(session.study, session.prepared, equipment.engines, opened.arms))
     if session.doubts is not None:
         warnings.warn(session.doubts, RecordWarning, stacklevel=4)
 
@@ -180,7 +185,7 @@ def _checked(run: RunFolder, prepared: Prepared, arms: Mapping[str, Mapping[str,
     """Check that a run is still about the same."""
     manifest = run.read_manifest()
     refuse_changed(run, manifest, prepared, arms)
-    return manifest
+    return dataclasses.replace(manifest, arms=resumed(manifest.arms, arms))
 
 
 def _begun(

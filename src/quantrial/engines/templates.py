@@ -1,0 +1,198 @@
+"""What a chat template does to a prompt besides framing it: writes the date, opens a thought. Pure.
+
+Jinja templates (in GGUF files, on llama-server) and Go templates (Ollama's) are read as text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from quantrial.errors import StudyError
+
+# The day that templates of Llama 3.1 and later write where nobody tells them another. That it is
+# the same for every run is what matters; an arm's option `date` says another.
+PINNED = "2024-07-26"
+# What llama.cpp hands to every template: the day as text, and a function that writes it.
+SUPPLIED = ("date_string", "datetime", "strftime_now")
+
+_DAY = frozenset(
+    (
+        *("date", "datetime", "day", "now", "strftime", "time"),
+        *("today", "todays", "tomorrow", "yesterday"),
+    )
+)
+_NO_DAY = frozenset({"cutoff", "knowledge", "training"})
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June", "July"),
+    *("August", "September", "October", "November", "December"),
+)
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_TAG = re.compile(r"\{\{(?P<shown>.*?)\}\}|\{%(?P<done>.*?)%\}", re.DOTALL)
+_COMMENT = re.compile(r"\{#.*?#\}|\{\{-?\s*/\*.*?\*/\s*-?\}\}", re.DOTALL)
+_LITERAL = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`", re.DOTALL)
+_NAME = re.compile(r"(?<![\w.$])[A-Za-z_]\w*")
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+# how the tags look that models think between: <think>, [THINK], <seed:think>, ◁think▷, channels
+_OPENS = re.compile(
+    r"(?P<tag>(?:<\|channel\|>\s*(?:analysis|thought)\s*(?:<\|message\|>)?)"
+    r"|[<\[◁]\|?(?:\w+:)?(?:think|thinking|thought|thoughts|reason|reasoning|reflection)\|?[>\]▷])"
+    r"\s*\Z",
+    re.IGNORECASE,
+)
+
+
+def dates_in(template: str) -> tuple[str, ...]:
+    """Name what a template asks for the day's date: functions and variables that it is handed.
+
+    What it only sets itself, to a fixed day, is none.
+    """
+    asked = sorted(_asked_for(template))
+    return tuple(name for name in asked if _names_a_day(name))
+
+
+def _asked_for(template: str) -> set[str]:
+    """Return the names that a template reads and does not define first."""
+    import jinja2
+    from jinja2 import meta
+
+    environment = jinja2.Environment(extensions=["jinja2.ext.loopcontrols"])  # parsed, never run
+    try:
+        return set(meta.find_undeclared_variables(environment.parse(template)))
+    except (jinja2.TemplateError, RecursionError):
+        pass  # Go, or tags that only one server knows: every name in it then
+    tags = (found["shown"] or found["done"] or "" for found in _TAG.finditer(_bare(template)))
+    return {name for tag in tags for name in _NAME.findall(_LITERAL.sub(" ", tag))}
+
+
+def _bare(template: str) -> str:
+    return _COMMENT.sub("", template)
+
+
+def _names_a_day(name: str) -> bool:
+    words = {word.lower() for word in _WORD.findall(name)}
+    return bool(words & _DAY) and not words & _NO_DAY
+
+
+def day_option(options: Mapping[str, Any], *, key: str) -> date:
+    """Return the day that templates are told: the option `date`, by default `PINNED`.
+
+    Raises:
+        StudyError: the option is no day; `key` is where the options stand in the study.
+    """
+    given = options.get("date") or PINNED
+    try:
+        return date.fromisoformat(given)
+    except ValueError:
+        raise StudyError(
+            f"expected a day such as {PINNED}, got {given!r:.40}", key=f"{key}.date"
+        ) from None
+
+
+def with_day(template: str, day: date) -> str:
+    """Return a Jinja template that writes this day whenever it writes the day's date.
+
+    What llama.cpp would hand to it is defined in front; nothing is printed there, and the space
+    that the template itself begins with stays.
+    """
+    written = "".join(f' | replace("{code}", "{text}")' for code, text in _codes(day).items())
+    return (
+        f"{{%- macro strftime_now(format) -%}}{{{{- format{written} -}}}}{{%- endmacro -%}}"
+        f'{{%- set date_string = "{as_string(day)}" -%}}'
+        f'{{%- set datetime = "{_as_datetime(day)}" -%}}'
+        f'{{{{- "" }}}}{template}'
+    )
+
+
+def as_string(day: date) -> str:
+    """Write a day as `date_string` holds it: `26 Jul 2024`."""
+    return f"{day.day:02d} {_MONTHS[day.month - 1][:3]} {day.year}"
+
+
+def _as_datetime(day: date) -> str:
+    return f"{_MONTHS[day.month - 1][:3]} {day.day:02d} {day.year}"  # as llama.cpp writes it
+
+
+def arguments_for(names: tuple[str, ...], day: date) -> dict[str, str]:
+    """Return `chat_template_kwargs` that hold the day of a template that asks for it by name."""
+    known = {"date_string": as_string(day), "datetime": _as_datetime(day)}
+    return {name: text for name, text in known.items() if name in names}
+
+
+def holds_day(text: str, day: date) -> bool:
+    """Whether a day is written in a text, in one of the usual ways."""
+    return any(
+        re.search(rf"(?<!\d){re.escape(written)}(?!\d)", text, re.IGNORECASE) is not None
+        for written in _written(day)
+    )
+
+
+def opened_thought(prompt: str) -> str | None:
+    """Return the tag that a prompt ends in and that opens a thought; None where there is none."""
+    found = _OPENS.search(prompt[-200:])
+    return None if found is None else found["tag"]
+
+
+def _codes(day: date) -> Mapping[str, str]:
+    """Return what each code of `strftime` stands for on a day, at its beginning, in English."""
+    month, weekday = _MONTHS[day.month - 1], _WEEKDAYS[day.weekday()]
+    number: Mapping[str, Any] = {
+        "%F": f"{day.year:04d}-{day.month:02d}-{day.day:02d}",
+        "%D": f"{day.month:02d}/{day.day:02d}/{day.year % 100:02d}",
+        "%x": f"{day.month:02d}/{day.day:02d}/{day.year % 100:02d}",
+        "%Y": f"{day.year:04d}",
+        "%y": f"{day.year % 100:02d}",
+        "%B": month,
+        "%b": month[:3],
+        "%h": month[:3],
+        "%m": f"{day.month:02d}",
+        "%-m": f"{day.month}",
+        "%A": weekday,
+        "%a": weekday[:3],
+        "%d": f"{day.day:02d}",
+        "%-d": f"{day.day}",
+        "%e": f"{day.day:2d}",
+        "%j": f"{day.timetuple().tm_yday:03d}",
+        "%u": f"{day.isoweekday()}",
+        "%w": f"{day.isoweekday() % 7}",
+        "%T": "00:00:00",
+        "%X": "00:00:00",
+        "%R": "00:00",
+        "%H": "00",
+        "%I": "12",
+        "%M": "00",
+        "%S": "00",
+        "%p": "AM",
+        "%Z": "UTC",
+        "%z": "+0000",
+    }
+    return number
+
+
+def _written(day: date) -> tuple[str, ...]:
+    year, month, number = day.year, day.month, day.day
+    figures = f"{month:02d}", f"{number:02d}"
+    names = dict.fromkeys((_MONTHS[month - 1], _MONTHS[month - 1][:3]))
+    numbers = dict.fromkeys((f"{number:02d}", f"{number}"))
+    return (
+        *(apart.join((f"{year}", *figures)) for apart in ("-", "/", ".", "")),
+        *(apart.join((*figures, f"{year}")) for apart in ("/", "-")),
+        *(apart.join((*figures[::-1], f"{year}")) for apart in ("/", ".", "-")),
+        f"{number}.{month}.{year}",
+        *(
+            written
+            for name in names
+            for count in numbers
+            for written in (
+                f"{count} {name} {year}",
+                f"{count}. {name} {year}",
+                f"{count}-{name}-{year}",
+                f"{name} {count}, {year}",
+                f"{name} {count} {year}",
+            )
+        ),
+        f"{year}年{month}月{number}日",
+        f"{year}年{month:02d}月{number:02d}日",
+    )
