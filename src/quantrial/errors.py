@@ -29,11 +29,9 @@ QuantrialWarning          (UserWarning)
 
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from quantrial.engines.base import Reply
@@ -128,12 +126,7 @@ class MissingExtraError(QuantrialError, ImportError):
 
 
 class ConsentError(QuantrialError):
-    """Something costs more than was agreed to: a download, or more than an hour of calls.
-
-    `left` says what is left of a run by arm, where it is known: calls, seconds a call.
-    """
-
-    left: Mapping[str, tuple[int, float]] = MappingProxyType({})
+    """Something costs more than was agreed to: a download, or more than an hour of calls."""
 
 
 class EngineError(QuantrialError, RuntimeError):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import quantrial
-from quantrial.cli import consent, show
-from quantrial.design.plan import Tokens
+from quantrial.cli import consent
+from quantrial.design.plan import Plan, Tokens
 from quantrial.design.schedule import Call
 from quantrial.errors import ConsentError, StudyError
 from quantrial.running.costs import (
@@ -20,7 +20,6 @@ from quantrial.running.costs import (
     prompt_tokens,
     refuse_too_large,
 )
-from quantrial.running.progress import Progress
 from quantrial.tasks import Prompt
 from running.test_killed import embedded_study
 from studies import write_study
@@ -98,52 +97,63 @@ def test_a_plan_counts_tokens_loads_and_disk(tmp_path: Any) -> None:
     assert plan.together
 
 
-def moment(left: float) -> Progress:
-    return Progress("asking", {"a": 10}, {"a": 110}, 1.0, left, 0)
+def unattended(tmp_path: Path, seconds: float | None, **changes: Any) -> tuple[Path, Plan]:
+    """A study of many calls, and a plan that says how long they take."""
+    study = write_study(tmp_path, **changes)
+    plan = quantrial.plan(study)
+    arms = tuple(replace(arm, seconds=None if seconds is None else 100.0) for arm in plan.arms)
+    return study, replace(plan, arms=arms, seconds=seconds)
 
 
-def test_a_run_that_turns_out_to_take_over_an_hour_is_stopped(
+@pytest.mark.parametrize("seconds", [3601.0, 4320.0])
+def test_a_run_of_over_an_hour_is_asked_about_before_the_first_answer(
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    seconds: float,
 ) -> None:
-    now = [0.0]
-    monkeypatch.setattr("quantrial.cli.consent.time.monotonic", lambda: now[0])
-    heard: list[Progress] = []
-    listen = consent.impatient(heard.append)
-    now[0] = 59.0
-    listen(moment(9000.0))  # too early to tell
-    now[0] = 100.0
-    listen(moment(3500.0))  # an hour to the second
-    with pytest.raises(ConsentError, match=r"100 calls are left, which take about 1\.0 h"):
-        listen(moment(3501.0))
-    assert len(heard) == 3
-
-
-def test_by_hand_what_is_left_is_told_by_arm(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    now = [0.0]
-    monkeypatch.setattr("quantrial.cli.consent.time.monotonic", lambda: now[0])
-    listen = consent.impatient(None)
-
-    def after(seconds: float, arm: str, took: float, load: float | None, left: float) -> None:
-        now[0] = seconds
-        last: Any = SimpleNamespace(arm=arm, timing={"wall": took, "load": load})
-        said = Progress("asking", {"f16": 1, "q4": 1}, {"f16": 301, "q4": 301}, 1.0, left, 0, last)
-        listen(said)
-        listen(said)  # a moment that is told twice counts once
-
-    after(20.0, "f16", 20.0, 10.0, 9000.0)
-    with pytest.raises(ConsentError, match="600 calls are left") as caught:
-        after(60.0, "q4", 10.0, None, 9000.0)
-    # 60 s went by, in which answers and loads of 30 s and 10 s were shared by several slots
-    assert caught.value.left == {"f16": (300, 45.0), "q4": (300, 15.0)}
-    show.left(caught.value.left)
+    study, plan = unattended(tmp_path, seconds)
+    monkeypatch.setattr("quantrial.cli.consent._FEW", 0)
+    monkeypatch.setattr("quantrial.commands.studies.plan", lambda *_, **__: plan)
+    with pytest.raises(ConsentError, match=r"108 calls, which take about 1\.[02] h\. Go on\?"):
+        consent.agree_to_hours(study, tmp_path / "run", yes=False)
     rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert rows == [
-        "arm calls left a call in all",
-        "f16 300 45.00 s 3.8 h",
-        "q4 300 15.00 s 75 min",
-    ]
+    assert rows[1] == "f16 36 2.78 s 2 min"  # 100 s of 36 calls
+    assert not (tmp_path / "run").exists()
+    consent.agree_to_hours(study, tmp_path / "run", yes=True)
+
+
+@pytest.mark.parametrize("seconds", [3600.0, 12.0, None])
+def test_a_run_of_an_hour_or_of_unknown_length_is_not_asked_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float | None
+) -> None:
+    study, plan = unattended(tmp_path, seconds)
+    monkeypatch.setattr("quantrial.cli.consent._FEW", 0)
+    monkeypatch.setattr("quantrial.commands.studies.plan", lambda *_, **__: plan)
+    consent.agree_to_hours(study, tmp_path / "run", yes=False)
+
+
+def test_a_run_that_has_begun_is_not_asked_about_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, plan = unattended(tmp_path, 9000.0)
+    quantrial.run(study, out=tmp_path / "run")
+    monkeypatch.setattr("quantrial.cli.consent._FEW", 0)
+    monkeypatch.setattr("quantrial.commands.studies.plan", lambda *_, **__: plan)
+    consent.agree_to_hours(study, tmp_path / "run", yes=False)
+    consent.agree_to_hours(tmp_path / "run", None, yes=False)
+    with pytest.raises(ConsentError):
+        consent.agree_to_hours(study, tmp_path / "another", yes=False)
+
+
+def test_few_calls_are_not_timed_beforehand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("quantrial.commands.studies.plan", refuse)
+    consent.agree_to_hours(write_study(tmp_path), tmp_path / "run", yes=False)
 
 
 def test_a_no_and_a_missing_terminal_are_refusals(monkeypatch: pytest.MonkeyPatch) -> None:

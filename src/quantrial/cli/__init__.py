@@ -17,6 +17,7 @@ from quantrial.cli import results, studies, terminal
 from quantrial.cli.examples import examples
 from quantrial.cli.exits import fail
 from quantrial.cli.imports import importer
+from quantrial.cli.pipes import flush_all, survive_broken_pipes
 from quantrial.cli.power import power
 from quantrial.cli.quantizing import quantize
 from quantrial.errors import EngineError, QuantrialError, QuantrialWarning
@@ -35,18 +36,18 @@ def main() -> None:
     """Run the command line; no traceback reaches a user."""
     import warnings
 
+    survive_broken_pipes()
     warnings.showwarning = _show_warning
     warnings.simplefilter("always", QuantrialWarning)
     try:
-        app()
+        try:
+            app()
+        finally:
+            flush_all()
     except EngineError as exc:
         fail(exc, 1)
     except QuantrialError as exc:
         fail(exc, 2)
-    except BrokenPipeError:
-        # whoever read us has gone; keep Python from complaining about it at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except Exception as exc:  # the last line: a defect of ours, told without a wall of code
         if os.environ.get("QUANTRIAL_DEBUG"):
             raise

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections import Counter, defaultdict
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,18 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantrial.cli.terminal import line
-from quantrial.errors import ConsentError
+from quantrial.errors import ConsentError, QuantrialWarning
 from quantrial.inert import harmless
 
 if TYPE_CHECKING:
     from quantrial.running.fetch import Fetched, FetchListener, Missing
-    from quantrial.running.progress import Listener, Progress
 
 Yes = Annotated[
     bool, typer.Option("--yes", "-y", help="Agree to downloads, and to more than an hour of calls.")
 ]
 LIMIT = 3600.0  # seconds that are spent without asking
-_SETTLED = 60.0  # seconds after which the time that is left is known well enough
+_FEW = 360  # calls that take less than that at ten seconds each: not worth timing beforehand
 
 
 def ask(question: str, *, refused: str) -> None:
@@ -93,39 +91,31 @@ def _offer(missing: Sequence[Missing]) -> str:
     return f"Not there yet: {models}{total}. Fetch {'them' if len(missing) > 1 else 'it'}?"
 
 
-def impatient(listener: Listener | None) -> Listener:
-    """Stop a run that turns out to take over an hour; what is recorded by then is kept."""
-    began = time.monotonic()
-    answering = defaultdict[str, float](float)  # seconds by arm; several at once count each
-    answers: Counter[str] = Counter()
-    seen: object = None
+def agree_to_hours(study: Path, out: Path | None, *, yes: bool) -> None:
+    """Ask once, before the first answer, where a run is known to take over an hour.
 
-    def by_arm(progress: Progress, spent: float) -> dict[str, tuple[int, float]]:
-        """Say what is left by arm; the time that was spent is shared out as their answers took."""
-        whole = sum(answering.values())
-        return {
-            arm: (total - progress.done[arm], spent * answering[arm] / whole / answers[arm])
-            for arm, total in progress.total.items()
-            if answers[arm] and whole
-        }
+    A few calls are timed where that costs no money and little time; where nothing is known nothing
+    is asked, and a run that has begun is not asked about again: what was started unattended is not
+    stopped by an estimate.
 
-    def listen(progress: Progress) -> None:
-        nonlocal seen
-        if listener is not None:
-            listener(progress)
-        if progress.last is not None and progress.last is not seen:
-            seen = last = progress.last
-            answers[last.arm] += 1
-            answering[last.arm] += (last.timing.get("wall") or 0) + (last.timing.get("load") or 0)
-        spent = time.monotonic() - began
-        if spent < _SETTLED or progress.seconds_left is None:
+    Raises:
+        ConsentError: it was not agreed to.
+    """
+    from quantrial.commands import studies
+
+    if yes or study.is_dir() or studies.begun(study, out):
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", QuantrialWarning)  # the run itself says them
+        if studies.calls(study) <= _FEW:
             return
-        if spent + progress.seconds_left > LIMIT:
-            left = sum(progress.total.values()) - sum(progress.done.values())
-            error = ConsentError(
-                f"{left:,} calls are left, which take about {progress.seconds_left / 3600:.1f} h."
-            )
-            error.left = by_arm(progress, spent)
-            raise error
+        found = studies.plan(study, probe=None)
+    if found.seconds is None or found.seconds <= LIMIT:
+        return
+    from quantrial.cli import show
 
-    return listen
+    show.arms_left({arm.name: (found.calls // len(found.arms), arm.seconds) for arm in found.arms})
+    ask(
+        f"{found.calls:,} calls, which take about {found.seconds / 3600:.1f} h. Go on?",
+        refused="nothing was asked",
+    )

@@ -170,12 +170,17 @@ def _to_show(one: Prospect) -> str:
     return f"{one.items_for_margin:,}" + ("" if groups is None else f" in {groups:,} clusters")
 
 
-def left(arms: Mapping[str, tuple[int, float]]) -> None:
-    """Print what is left of a run, by arm: calls, seconds a call."""
+def arms_left(arms: Mapping[str, tuple[int, float | None]]) -> None:
+    """Print what a run will take, by arm: calls, seconds in all."""
     table(
-        ("arm", "calls left", "a call", "in all"),
+        ("arm", "calls", "a call", "in all"),
         [
-            (arm, f"{calls:,}", f"{seconds:.2f} s", duration(calls * seconds))
+            (
+                arm,
+                f"{calls:,}",
+                "unknown" if seconds is None else f"{seconds / max(1, calls):.2f} s",
+                duration(seconds),
+            )
             for arm, (calls, seconds) in arms.items()
         ],
     )

@@ -100,13 +100,13 @@ def run(
     """Ask every item of every arm, then measure speed where the study has a speed phase.
 
     Safe to kill and start again: the same command, or the run folder as its argument, goes on where
-    it stopped. Asks before it downloads a model; and after a minute, if it will take over an hour.
+    it stopped. Asks before it downloads a model; and once, before the first answer, where a few
+    timed calls say that it will take over an hour.
     """
     from quantrial.cli import consent, show
     from quantrial.cli.progress import listening
     from quantrial.cli.scores import InterimScores
     from quantrial.commands import studies
-    from quantrial.errors import ConsentError
     from quantrial.study import load_study
 
     scorer = None
@@ -114,24 +114,11 @@ def run(
         name = study if study.is_dir() else Path("runs") / load_study(study).study
         scorer = InterimScores(out or name)
     consent.fetch_missing(study, yes=yes)
-    while True:
-        try:
-            with _resumable(), listening(scorer) as listener:
-                watching = listener if yes else consent.impatient(listener)
-                result = studies.run(
-                    study,
-                    out=out,
-                    retry_faults=retry_faults,
-                    speed=not no_speed,
-                    listener=watching,
-                )
-            break
-        except ConsentError as exc:
-            if exc.left and not as_json:
-                show.left(exc.left)
-            refused = "what is recorded is kept, and the same command goes on"
-            consent.ask(f"{exc} Go on?", refused=refused)
-            yes = True
+    consent.agree_to_hours(study, out, yes=yes)
+    with _resumable(), listening(scorer) as listener:
+        result = studies.run(
+            study, out=out, retry_faults=retry_faults, speed=not no_speed, listener=listener
+        )
     show.document(result) if as_json else show.run(result)
 
 

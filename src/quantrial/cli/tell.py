@@ -9,6 +9,7 @@ from typing import Any
 from quantrial.cli.quantities import sizes
 from quantrial.cli.terminal import Interval, forest, heading, line, paragraph, table
 from quantrial.decision.disagreements import SETS, parted
+from quantrial.decision.words import verdict_word
 
 _SIGNS = {
     "equivalent": "●",
@@ -131,7 +132,7 @@ def _parted(found: Mapping[str, Any], *, primary_only: bool) -> None:
     heading(f"Where the {other} methods come to another verdict:")
     for one in told:
         where = f"{one.task}, {', '.join(one.strata) or one.endpoint.replace('_', '-')}"
-        verdicts = ", ".join(f"{one.verdicts[by]} by {by}" for by in SETS).replace("_", "-")
+        verdicts = ", ".join(f"{verdict_word(one.verdicts[by])} by {by}" for by in SETS)
         paragraph(f"{one.pair} on {where}: {verdicts} ({one.why}).", indent="  ")
     line()
 
@@ -150,7 +151,7 @@ def _summary_rows(arms: Mapping[str, Any], against: Mapping[str, Any]) -> Iterat
             _interval(contrast["ci"], sign=True),
             "unknown" if p is None else "<0.0001" if p < 0.0001 else f"{p:.4f}",
             ", also ".join(
-                one.replace("_", "-") for one in (contrast["verdict"], contrast["also"]) if one
+                verdict_word(one) for one in (contrast["verdict"], contrast["also"]) if one
             ),
         )
 
@@ -243,7 +244,7 @@ def _at_a_glance(found: Mapping[str, Any]) -> None:
                 standings.append("not compared")
             else:
                 finding = findings[row["finding"]]
-                standings.append(finding["verdict"].replace("_", "-"))
+                standings.append(verdict_word(finding["verdict"]))
                 label = f"{arm}, {task['workload']}"
                 drawn.append(_drawn(label, finding, finding["margin"]))
         speedup = cost["speedup"]
@@ -286,7 +287,7 @@ def comparison(found: Mapping[str, Any]) -> None:
                 ""
                 if row["finding"] is None
                 else _interval([row["difference_low"], row["difference_high"]], sign=True),
-                "reference" if row["finding"] is None else row["verdict"].replace("_", "-"),
+                "reference" if row["finding"] is None else verdict_word(row["verdict"]),
                 "" if row["speedup"] is None else f"{row['speedup']:.2f}x",
             )
             for row in found["rows"]

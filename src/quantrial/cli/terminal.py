@@ -43,7 +43,7 @@ _STYLES = {
     "non-inferior": "green",
     "better": "cyan",
     "worse": "red",
-    "inconclusive": "yellow",
+    "undecided": "yellow",
 }
 
 

@@ -20,7 +20,7 @@ from quantrial.commands.comparison_speed import (
 from quantrial.commands.comparison_speed import changes as speed_changes
 from quantrial.commands.derived import score_run
 from quantrial.commands.results import decided
-from quantrial.decision.words import counted, listed, points
+from quantrial.decision.words import counted, listed, points, verdict_word
 from quantrial.errors import StudyError
 from quantrial.running.speed_store import read_speed
 from quantrial.running.store import RunFolder
@@ -305,7 +305,7 @@ def _told(
     else:
         text += (
             f"{points(one['estimate'])} ({interval}) on {counted(one['n'], 'item')}: "
-            f"{(one['verdict'] or 'unknown').replace('_', '-')}; {flips['harmful']} answers newly "
+            f"{verdict_word(one['verdict'] or 'unknown')}; {flips['harmful']} answers newly "
             f"wrong, {flips['beneficial']} newly right"
         )
     speed = None if phased else part["answer_speed"].get(one["candidate"])
@@ -322,7 +322,7 @@ def _verdicts(first: _Run, run: _Run) -> Iterator[dict[str, Any]]:
             if other is None or not (row["finding"] and other["finding"]):
                 continue
             verdicts = [
-                one.decision["findings"][found["finding"]]["verdict"].replace("_", "-")
+                verdict_word(one.decision["findings"][found["finding"]]["verdict"])
                 for one, found in ((first, row), (run, other))
             ]
             if verdicts[0] != verdicts[1]:

@@ -79,6 +79,24 @@ def plan(
     return plan_study(study, base=where, probe=probe, tell=tell)
 
 
+def begun(study: Path, out: Path | None = None) -> bool:
+    """Whether the run folder of a study file holds an answer already."""
+    from quantrial.running.store import RunFolder
+
+    parsed, _, _ = opened(study, Path())
+    run = RunFolder(out if out is not None else Path("runs") / parsed.study)
+    return any(path.stat().st_size for path in run.response_files())
+
+
+def calls(study: Path) -> int:
+    """Return how many calls a study file asks for in all; it reads its items."""
+    from quantrial.running.prepare import prepare
+
+    parsed, _, where = opened(study, Path())
+    prepared = prepare(parsed, base=where)
+    return sum(map(len, prepared.items.values())) * len(parsed.arms)
+
+
 def run(
     study: Study | Path | str,
     *,

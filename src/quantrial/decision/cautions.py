@@ -12,7 +12,7 @@ from quantrial.decision.noise import noise, uneven_faults
 from quantrial.decision.speed import disturbances
 from quantrial.decision.trial import Trial, keeps_margin
 from quantrial.decision.twins import cautions_of_twins
-from quantrial.decision.words import Document, counted, entry, listed, p_value, size
+from quantrial.decision.words import Document, counted, entry, listed, p_value, size, verdict_word
 
 
 def cautions(trial: Trial, default: Document, cited: Collection[str] = ()) -> list[dict[str, Any]]:
@@ -141,7 +141,7 @@ def _disagreements(trial: Trial, cited: Collection[str]) -> Iterator[dict[str, A
                 continue
             if one["reference"] != trial.reference or candidate in trial.controls:
                 continue
-            said = " and ".join(f"{one[name].replace('_', '-')} by the {name}" for name in SETS)
+            said = " and ".join(f"{verdict_word(one[name])} by the {name}" for name in SETS)
             what = candidate if primary else f"{endpoint.replace('_', '-')} of {candidate}"
             text = (
                 f"On {trial.named(task)}, {what} is {said} methods "
@@ -213,7 +213,7 @@ def _approximate(trial: Trial) -> Iterator[dict[str, Any]]:
                 )
                 bounded = trial.secondary(task, "macro_f1", arm)
                 if bounded is not None and bounded is not finding:
-                    verdict = bounded["verdict"].replace("_", "-")
+                    verdict = verdict_word(bounded["verdict"])
                     text += f" By the mean F1 of items, whose bounds are known, it is {verdict}."
                     shown.append(bounded)
             yield entry(text, shown, task=task)

@@ -25,6 +25,7 @@ from quantrial.decision.words import (
     margin,
     ratio,
     size,
+    verdict_word,
 )
 
 DECISION_SCHEMA = "quantrial.decision/1"
@@ -94,7 +95,7 @@ def _default(trial: Trial) -> dict[str, Any]:
         if trial.tasks and all(trial.holds(task, arm) for task in trial.tasks):
             found: list[Document | None] = [trial.primary(task, arm) for task in trial.tasks]
             kept = by_margin(
-                (f["margin"], f"{trial.named(f['task'])} ({f['verdict'].replace('_', '-')})")
+                (f["margin"], f"{trial.named(f['task'])} ({verdict_word(f['verdict'])})")
                 for f in found
                 if f
             )

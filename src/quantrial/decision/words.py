@@ -7,6 +7,15 @@ from typing import Any
 
 Document = Mapping[str, Any]
 
+# What people read. The keys stay as they are for machines.
+VERDICT_WORDS = {
+    "equivalent": "equivalent",
+    "non_inferior": "non-inferior",
+    "better": "better",
+    "worse": "worse",
+    "inconclusive": "undecided",
+}
+
 MINUS = "\N{MINUS SIGN}"
 
 # The test beside the one for a difference that carries a verdict, and what it is called.
@@ -72,15 +81,20 @@ def evidence(finding: Document, *, tolerated: float | None = None) -> str:
     if finding["verdict"] in _TESTS and not other:
         key, name = _TESTS[finding["verdict"]]
         tests += f", {name} p {_equals(finding[key])}"
-    verdict = finding["verdict"].replace("_", "-")
+    verdict = verdict_word(finding["verdict"])
     if finding.get("also"):
-        verdict += f", and {finding['also'].replace('_', '-')}"
+        verdict += f", and {verdict_word(finding['also'])}"
     if other:
         verdict += f" at the margin of {margin(finding['margin'])}"
     return (
         f"{finding['workload']}, {finding['endpoint'].replace('_', '-')}: "
         f"{points(finding['estimate'])}, {interval}, {tests}: {verdict} [{finding['id']}]"
     )
+
+
+def verdict_word(name: str) -> str:
+    """Write a verdict as people read it."""
+    return VERDICT_WORDS.get(name, name.replace("_", "-"))
 
 
 def _equals(value: float | None) -> str:

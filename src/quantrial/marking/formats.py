@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from quantrial.decision.words import VERDICT_WORDS
 from quantrial.errors import FormatError
 from quantrial.inert import clean
 
@@ -21,10 +22,11 @@ FORMATS = {
     "p": "a p-value: .013, < .001",
     "MB": "bytes in millions: 145",
     "GB": "bytes in billions: 8.5",
+    "verdict": "a verdict, as people read it: undecided",
     "text": "a text, as it stands",
 }
 _DIGITS = {"pp": 1, "loss": 1, "%": 1, "x": 2, "MB": 0, "GB": 1}
-_NAMED = re.compile(r"(?P<name>pp|loss|%|x|int|p|MB|GB|text)(?:\.(?P<digits>\d))?")
+_NAMED = re.compile(r"(?P<name>pp|loss|%|x|int|p|MB|GB|verdict|text)(?:\.(?P<digits>\d))?")
 
 
 def written(value: Any, form: str) -> str:
@@ -40,6 +42,11 @@ def written(value: Any, form: str) -> str:
     digits = int(match["digits"]) if match["digits"] else _DIGITS.get(name, 0)
     if value is None:
         return "unknown"
+    if name == "verdict":
+        if value in VERDICT_WORDS:
+            return VERDICT_WORDS[value]
+        known = ", ".join(VERDICT_WORDS)
+        raise FormatError(f"verdict needs one of {known}; {value!r:.60} is none")
     if name == "text":
         if isinstance(value, (str, bool)):
             return clean(str(value)).replace("<", "\\<")

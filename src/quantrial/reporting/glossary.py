@@ -58,9 +58,8 @@ WORDS = (
     Word("worse", "▼ worse", "A loss is shown, and it is not shown to be within the margin."),
     Word(
         "inconclusive",
-        "○ inconclusive",
-        "Not settled: nothing of this is shown. That is not evidence of equality: more items, or "
-        "items whose answers change more, are needed.",
+        "○ undecided",
+        "Nothing of this is shown. That is not evidence of equality: a larger study is needed.",
     ),
     Word("accuracy", "accuracy", "The share of questions that were answered right."),
     Word(
@@ -137,7 +136,7 @@ _WRITTEN = {
     r"(?:95|90) % interval|intervals?": "interval",
     r"equivalent": "equivalent",
     r"non-inferior": "non_inferior",
-    r"undecided|inconclusive": "inconclusive",
+    r"undecided": "inconclusive",
     r"micro-[fF]1": "micro_f1",
     r"macro-[fF]1": "macro_f1",
     r"precision": "precision",

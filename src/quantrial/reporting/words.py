@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-VERDICT_WORDS = {
-    "equivalent": "equivalent",
-    "non_inferior": "non-inferior",
-    "better": "better",
-    "worse": "worse",
-    "inconclusive": "inconclusive",
-}
+from quantrial.decision import words as decision_words
+
+VERDICT_WORDS = decision_words.VERDICT_WORDS
+
 # Shapes as well as words: a verdict is recognised without colour.
 VERDICT_SIGNS = {
     "equivalent": "●",

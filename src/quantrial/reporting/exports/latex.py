@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from quantrial.decision.words import VERDICT_WORDS
 from quantrial.inert import clean
 from quantrial.reporting.exports.rows import rows
 from quantrial.reporting.words import endpoint as endpoint_words
@@ -94,7 +95,7 @@ def _cells(row: Document) -> Iterator[str]:
     interval = _interval(row["difference_low"], row["difference_high"], signed=True)
     yield "--" if row["difference"] is None else f"{_points(row['difference'])} ({interval})"
     yield _p(row["p_adjusted"])
-    yield escape((row["verdict"] or "").replace("_", "-"))
+    yield escape(VERDICT_WORDS.get(row["verdict"], row["verdict"] or ""))
 
 
 def _interval(low: float | None, high: float | None, *, signed: bool) -> str:

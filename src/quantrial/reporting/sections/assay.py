@@ -14,7 +14,10 @@ _TITLES = {
     "unknown": "? Cannot be told",
     "pass": "✓ Holds",
 }
-_LEAD = "Precision should be all that differs, and the work should be of a kind that shows harm."
+_LEAD = (
+    "Is it the experiment it claims to be? Precision should be all that differs, and the work "
+    "should show harm."
+)
 
 
 def assay_section(summary: Mapping[str, Any]) -> Section:
@@ -28,4 +31,4 @@ def assay_section(summary: Mapping[str, Any]) -> Section:
         )
         if said:
             groups.append(Group(title, items=said, folded=status == "pass"))
-    return Section("assay", "Is it the experiment it claims to be?", _LEAD, tuple(groups))
+    return Section("assay", "Validity checks", _LEAD, tuple(groups))

@@ -125,8 +125,8 @@ def methods_section(summary: Document) -> Section:
     verdicts = (
         f"Equivalent: a loss and a gain of the margin are both ruled out, each at "
         f"{percent(summary['alpha'], 0)}. Non-inferior: the loss is. Better or worse: a difference "
-        "is shown after adjustment for the number of pairs, and neither of these is. Inconclusive: "
-        "none of it. An inconclusive verdict is never read as equality."
+        "is shown after adjustment for the number of pairs, and neither of these is. Undecided: "
+        "none of it; never read it as equality."
     )
     pairing = (
         "Every arm answered the same items. A contrast is candidate minus reference on the items "

@@ -1,0 +1,51 @@
+"""A reader that goes away is no failure: the command ends as if it had been read."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from studies import answered, write_study
+
+
+def piped(*arguments: str | Path, reader: str = "head -1", errors: bool = False) -> tuple[int, str]:
+    """Run a command whose output goes to a reader that leaves; return its exit code and errors."""
+    words = " ".join(
+        f"'{one}'" for one in (sys.executable, "-m", "quantrial", *map(str, arguments))
+    )
+    into = "2>&1" if errors else ""
+    script = f"set -o pipefail; {words} {into} | {reader} > /dev/null; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "100", "PYTHONUNBUFFERED": "1"},
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("reader", ["head -1", "true"])
+@pytest.mark.parametrize("arguments", [("--help",), ("plan", "STUDY"), ("plan", "STUDY", "--json")])
+def test_a_reader_that_leaves_is_no_failure(
+    tmp_path: Path, arguments: tuple[str, ...], reader: str
+) -> None:
+    study = write_study(tmp_path)
+    said = [study if one == "STUDY" else one for one in arguments]
+    assert piped(*said, reader=reader) == (0, "")
+
+
+@pytest.mark.parametrize("errors", [False, True])
+def test_a_run_whose_output_nobody_reads_runs_to_its_end(tmp_path: Path, *, errors: bool) -> None:
+    study, run = write_study(tmp_path), tmp_path / "run"
+    assert piped("run", study, "-o", run, reader="true", errors=errors) == (0, "")
+    assert len(answered(run)) == 108
+
+
+def test_an_exit_code_is_that_of_the_command(tmp_path: Path) -> None:
+    code, _ = piped("plan", tmp_path / "nothing.yaml", reader="true", errors=True)
+    assert code == 2
