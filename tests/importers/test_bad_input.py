@@ -144,7 +144,10 @@ def test_no_files(tmp_path: Path) -> None:
     (tmp_path / "mmlu.jsonl").write_text("{}")
     (tmp_path / "mmlu_.jsonl").write_text("{}")
     assert str(refused(tmp_path)) == (
-        f"{tmp_path}: no answers to import: looked for mmlu_<arm>.jsonl and extraction_<arm>.jsonl"
+        f"{tmp_path}: no answers to import: looked for mmlu_<arm>.jsonl and "
+        "extraction_<arm>.jsonl; there are mmlu.jsonl, mmlu_.jsonl. "
+        "`--name-task OLD=name:kind:workload` names files of "
+        "another task"
     )
 
 

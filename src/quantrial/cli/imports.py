@@ -16,7 +16,7 @@ importer = typer.Typer(
 
 
 @importer.command("reference", epilog=examples("import reference"))
-def import_reference(
+def import_reference(  # noqa: PLR0913, PLR0917 - each parameter is an option of the command
     directory: Annotated[
         Path, typer.Argument(metavar="DIR", help="Holds <task>_<arm>.jsonl files.")
     ],
@@ -32,18 +32,36 @@ def import_reference(
     scoring: Annotated[
         str, typer.Option(help="How letters are read: first_letter or answer_letter.")
     ] = "first_letter",
+    task: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TASK", help="Read this task only; may be given several times."),
+    ] = None,
+    name_task: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OLD=NAME:KIND:WORKLOAD",
+            help="Files OLD_<arm>.jsonl hold the task NAME, of kind choice or spans, that stands "
+            "for WORKLOAD; may be given several times.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Read the layout of published studies: one JSONL file a task and arm."""
     from quantrial.cli import show
     from quantrial.commands import studies
-    from quantrial.importers import ImportOptions
+    from quantrial.importers import ImportOptions, parse_named_task
     from quantrial.units import parse_fraction
 
     found = studies.import_reference(
         directory,
         out,
         reference=reference,
-        options=ImportOptions(margin=parse_fraction(margin, "margin"), seed=seed, scoring=scoring),
+        options=ImportOptions(
+            margin=parse_fraction(margin, "margin"),
+            seed=seed,
+            scoring=scoring,
+            tasks=tuple(task or ()),
+            named=tuple(map(parse_named_task, name_task or ())),
+        ),
     )
     show.document(found) if as_json else show.imported(found)

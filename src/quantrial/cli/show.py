@@ -266,7 +266,7 @@ def imported(found: ImportReport) -> None:
     )
     for note in found.notes:
         line(f"note: {note}")
-    line(f"Next: quantrial analyze {found.folder} --methods classic")
+    line(f"Next: quantrial analyze {found.folder}")
 
 
 def demo_opening(folder: Path) -> None:

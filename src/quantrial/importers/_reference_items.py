@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from quantrial.importers._reference_rows import KINDS, AnswerFile, AnswerRow
+from quantrial.importers._reference_names import NamedTask
+from quantrial.importers._reference_rows import AnswerFile, AnswerRow
 from quantrial.records import Item, content_hash
 from quantrial.tasks.choice import LETTERS
 from quantrial.tasks.spans import gold_spans
@@ -43,13 +44,19 @@ class ScoreDifference:
 class TaskAnswers:
     """One task: its items by example id, in order, and the file of each arm that has one.
 
-    `disagreeing` names the metadata that differs between arms, which is none of the item's.
+    `disagreeing` names the metadata, and the texts of items, that differ between arms: they are
+    none of the item's.
     """
 
-    task: str
+    named: NamedTask
     items: Mapping[str, Item]
     files: Mapping[str, AnswerFile]
     disagreeing: tuple[str, ...]
+
+    @property
+    def task(self) -> str:
+        """Its name in the study."""
+        return self.named.name
 
     @property
     def rows(self) -> Iterator[AnswerRow]:
@@ -68,13 +75,13 @@ class TaskAnswers:
     def regolded(self) -> int:
         """Count the replaced rows that had another gold than the row that counts."""
         return sum(
-            not _same_gold(self.task, row.gold, file.rows[row.example_id].gold)
+            not _same_gold(self.named.kind, row.gold, file.rows[row.example_id].gold)
             for _, file, row in self.duplicates()
         )
 
     def score_differences(self, task: Task) -> list[ScoreDifference]:
         """Score every answer and list where the recorded score is another one."""
-        score = "f1" if KINDS[self.task] == "spans" else "correct"
+        score = "f1" if self.named.kind == "spans" else "correct"
         found = []
         for arm, file in self.files.items():
             for row in file.rows.values():
@@ -88,11 +95,11 @@ class TaskAnswers:
         return found
 
 
-def align(task: str, files: Mapping[str, AnswerFile]) -> TaskAnswers:
+def align(named: NamedTask, files: Mapping[str, AnswerFile]) -> TaskAnswers:
     """Make the items of a task from the rows of all arms.
 
     Args:
-        task: its name.
+        named: what it is called, and its kind.
         files: the file of each arm, the reference's first; items stand in the order of first
             appearance in it, then in the others.
 
@@ -101,16 +108,18 @@ def align(task: str, files: Mapping[str, AnswerFile]) -> TaskAnswers:
     """
     first: dict[str, tuple[str, AnswerRow]] = {}
     metadata: dict[str, dict[str, str]] = {}
+    texts: dict[str, dict[str, Any]] = {}
     disagreeing: dict[str, set[str]] = {}
     for arm, file in files.items():
         for key, row in file.rows.items():
             earlier_arm, earlier = first.setdefault(key, (arm, row))
-            if not _same_gold(task, row.gold, earlier.gold):
+            if not _same_gold(named.kind, row.gold, earlier.gold):
                 raise file.error(
                     row,
                     f"example {key!r} has gold {row.gold!r:.60}, but {earlier.gold!r:.60} in "
                     f"{files[earlier_arm].path.name}, line {earlier.line}",
                 )
+            _gather(texts.setdefault(key, {}), row.texts, key, disagreeing)
             known = metadata.setdefault(key, {})
             for name, value in row.metadata.items():
                 if known.setdefault(name, value) == value:
@@ -127,22 +136,48 @@ def align(task: str, files: Mapping[str, AnswerFile]) -> TaskAnswers:
         key: {name: value for name, value in known.items() if name not in disagreeing}
         for key, known in metadata.items()
     }
-    letters = _letters([row.gold for _, row in first.values()]) if KINDS[task] == "choice" else []
-    items = {
-        key: _item(task, row, files[arm], letters, kept[key]) for key, (arm, row) in first.items()
-    }
-    return TaskAnswers(task, items, files, tuple(sorted(disagreeing)))
+    letters = _letters([row.gold for _, row in first.values()]) if named.kind == "choice" else []
+    items = {}
+    for key, (arm, row) in first.items():
+        own = texts[key].items()
+        content = {n: value for n, value in own if key not in disagreeing.get(n, ())}
+        items[key] = _item(named, row, files[arm], _content(row, content, letters), kept[key])
+    return TaskAnswers(named, items, files, tuple(sorted(disagreeing)))
+
+
+def _gather(
+    known: dict[str, Any], texts: Mapping[str, Any], key: str, disagreeing: dict[str, set[str]]
+) -> None:
+    """Collect the texts of one example; what differs between rows is none of the item's."""
+    for name, value in texts.items():
+        if known.setdefault(name, value) != value:
+            disagreeing.setdefault(name, set()).add(key)
+
+
+def _content(row: AnswerRow, texts: dict[str, Any], letters: Sequence[str]) -> dict[str, Any]:
+    """Say what an item is made of: the example's id, its texts, and the letters to choose from."""
+    content = {"example_id": row.example_id, **texts}
+    if letters and not _are_options(content.get("options"), row.gold):
+        content["options"] = list(letters)
+    return content
+
+
+def _are_options(value: Any, gold: Any) -> bool:
+    """Whether a log's own options can be chosen from: texts, of which the gold names one."""
+    texts = isinstance(value, list) and all(isinstance(one, str) for one in value)
+    return texts and LETTERS.index(gold) < len(value) <= len(LETTERS)
 
 
 def _item(
-    task: str, row: AnswerRow, file: AnswerFile, letters: Sequence[str], metadata: dict[str, str]
+    named: NamedTask,
+    row: AnswerRow,
+    file: AnswerFile,
+    content: Mapping[str, Any],
+    metadata: dict[str, str],
 ) -> Item:
-    content: dict[str, Any] = {"example_id": row.example_id}
-    if KINDS[task] == "choice":
-        content["options"] = list(letters)
     digest = content_hash(content, row.gold)
     return Item(
-        task=task,
+        task=named.name,
         id=digest[:ID_LENGTH],
         content=content,
         gold=row.gold,
@@ -157,8 +192,8 @@ def _letters(golds: Sequence[Any]) -> list[str]:
     return list(LETTERS[: max(_FEWEST_OPTIONS, last + 1)])
 
 
-def _same_gold(task: str, one: Any, other: Any) -> bool:
-    if KINDS[task] == "spans":
+def _same_gold(kind: str, one: Any, other: Any) -> bool:
+    if kind == "spans":
         return gold_spans(one) == gold_spans(other)
     return bool(one == other)
 
@@ -182,7 +217,7 @@ def notes_of(answers: TaskAnswers, compared: Sequence[ScoreDifference]) -> Itera
         )
     if answers.disagreeing:
         yield (
-            f"{answers.task}: this metadata differs between arms and is not kept: "
+            f"{answers.task}: these differ between arms and are not kept as facts of the item: "
             f"{', '.join(answers.disagreeing)}."
         )
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,13 @@ from quantrial.errors import DataError
 from quantrial.records import STATUSES
 from quantrial.tasks.choice import LETTERS
 
-KINDS = {"mmlu": "choice", "extraction": "spans"}
+# what a row may hold of the item itself, and of what the arm was shown
+ITEM_TEXTS = ("question", "text", "sentence", "input", "context", "options", "choices")
+SHOWN = ("prompt", "messages")
 
 _KEPT = {
+    *ITEM_TEXTS,
+    *SHOWN,
     *("example_id", "arm", "task", "score", "output", "gold", "status", "error", "metadata"),
     *("timing", "timestamp", "started_at", "finish_reason", "done_reason"),
 }
@@ -30,7 +34,10 @@ _NANOSECONDS = 1e9
 
 @dataclass(frozen=True, slots=True)
 class AnswerRow:
-    """One row; `gold` is a letter, or pairs of text and type; `timing` is in seconds."""
+    """One row; `gold` is a letter, or pairs of text and type; `timing` is in seconds.
+
+    `texts` is what it holds of the item; `shown` the prompt that the arm was given, or None.
+    """
 
     line: int
     example_id: str
@@ -45,6 +52,8 @@ class AnswerRow:
     prompt_tokens: int | None
     completion_tokens: int | None
     timing: Mapping[str, float | None]
+    texts: Mapping[str, Any] = field(default_factory=dict)
+    shown: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +126,8 @@ def _parse_not_finite(text: str) -> tuple[Any, bool]:
     return value, bool(found)
 
 
-def read_answers(path: Path, task: str, arm: str) -> AnswerFile:
-    """Read one `<task>_<arm>.jsonl`.
+def read_answers(path: Path, task: str, arm: str, kind: str) -> AnswerFile:
+    """Read one `<task>_<arm>.jsonl`, whose answers are of a kind: `choice` or `spans`.
 
     Raises:
         DataError: the file or a row of it is not what it should be, with its line.
@@ -137,7 +146,7 @@ def read_answers(path: Path, task: str, arm: str) -> AnswerFile:
         if mended:
             not_finite.append(number)
         ignored |= record.keys() - _KEPT
-        row = _Reader(record, path, number).row(task, arm)
+        row = _Reader(record, path, number).row(task, arm, kind)
         if row.example_id in rows:
             superseded.append(rows[row.example_id])
         rows[row.example_id] = row
@@ -164,7 +173,7 @@ class _Reader:
     def fail(self, message: str) -> DataError:
         return DataError(message, path=self.path, line=self.line)
 
-    def row(self, task: str, arm: str) -> AnswerRow:
+    def row(self, task: str, arm: str, kind: str) -> AnswerRow:
         example_id = self._example_id()
         self._agrees("task", task)
         self._agrees("arm", arm)
@@ -174,7 +183,7 @@ class _Reader:
         return AnswerRow(
             line=self.line,
             example_id=example_id,
-            gold=self._letter() if KINDS[task] == "choice" else self._pairs(),
+            gold=self._letter() if kind == "choice" else self._pairs(),
             output=self._output(required=answered),
             score=self._score(required=answered),
             status=status,
@@ -185,6 +194,8 @@ class _Reader:
             prompt_tokens=self._count(timing, "prompt_eval_count"),
             completion_tokens=self._count(timing, "eval_count"),
             timing=self._seconds(timing),
+            texts={key: self.record[key] for key in ITEM_TEXTS if self.record.get(key)},
+            shown=next((self.record[key] for key in SHOWN if self.record.get(key)), None),
         )
 
     def _required(self, key: str) -> Any:

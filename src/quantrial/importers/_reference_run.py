@@ -17,7 +17,7 @@ from quantrial.errors import RunFolderError
 from quantrial.importers._quantization import quantization_of
 from quantrial.importers._reference_items import SUBJECT, ScoreDifference, TaskAnswers
 from quantrial.importers._reference_manifest import ArmFacts
-from quantrial.importers._reference_rows import KINDS, AnswerRow
+from quantrial.importers._reference_rows import AnswerRow
 from quantrial.records import Item, Manifest, Response, sha256_of
 from quantrial.running.manifest import arm_record
 from quantrial.running.store import STUDY, RunFolder
@@ -26,7 +26,6 @@ from quantrial.whole_files import write_atomically
 if TYPE_CHECKING:
     from quantrial.study import Study
 
-_WORKLOADS = {"mmlu": "reasoning", "extraction": "extraction"}
 _HEADER = """\
 # Imported by `quantrial import reference` from answers that another program collected. The run can
 # be analysed, decided on, reported and verified like one of your own; nothing is asked again.
@@ -39,6 +38,7 @@ def study_text(
     models: Mapping[str, str],
     *,
     scoring: str,
+    methods: str,
     resamples: int,
 ) -> str:
     """Write the study file of an imported run.
@@ -48,24 +48,25 @@ def study_text(
         tasks: the aligned tasks.
         models: the model of each arm, in the study's order.
         scoring: the rule by which letters are read.
+        methods: the set of statistics.
         resamples: bootstrap draws.
     """
     declared: dict[str, dict[str, Any]] = {}
     for task, answers in tasks.items():
         declared[task] = {
-            "kind": KINDS[task],
-            "workload": _WORKLOADS[task],
+            "kind": answers.named.kind,
+            "workload": answers.named.workload,
             "source": {"type": "imported", "layout": "reference"},
         }
-        if task == "mmlu" and not answers.without_subject:
+        if answers.named.kind == "choice" and not answers.without_subject:
             declared[task] |= {"stratify": SUBJECT, "cluster": SUBJECT}
-        if KINDS[task] == "choice":
+        if answers.named.kind == "choice":
             declared[task]["scoring"] = scoring
     study = {
         **settings,
         "arms": {arm: {"engine": "imported", "model": model} for arm, model in models.items()},
         "tasks": declared,
-        "analysis": {"methods": "classic", "resamples": resamples},
+        "analysis": {"methods": methods, "resamples": resamples},
     }
     return _HEADER + yaml.safe_dump(study, sort_keys=False, allow_unicode=True)
 
@@ -117,8 +118,8 @@ def _task(
     files = answers.files.values()
     hashes = [item.content_sha256 for item in answers.items.values()]
     return {
-        "kind": KINDS[answers.task],
-        "workload": _WORKLOADS[answers.task],
+        "kind": answers.named.kind,
+        "workload": answers.named.workload,
         "items": len(answers.items),
         "source": {
             "type": "imported",
@@ -180,6 +181,7 @@ def _response(study: str, arm: str, item: Item, row: AnswerRow, at: tuple[int, i
         completion_tokens=row.completion_tokens,
         timing=row.timing,
         started_at=row.started_at,
+        prompt_sha256=None if row.shown is None else sha256_of(row.shown),
     )
 
 

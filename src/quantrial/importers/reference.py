@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +33,8 @@ from quantrial.importers._reference_items import (
     notes_of,
 )
 from quantrial.importers._reference_manifest import facts_of, read_experiment
-from quantrial.importers._reference_rows import KINDS, AnswerFile, read_answers
+from quantrial.importers._reference_names import NamedTask, chosen_tasks, task_of_file
+from quantrial.importers._reference_rows import AnswerFile, read_answers
 from quantrial.importers._reference_run import (
     manifest_of,
     responses_of,
@@ -47,7 +48,10 @@ if TYPE_CHECKING:
     from quantrial.study import Study
 
 _REFERENCES = ("fp16", "f16", "bf16")
+_RULES = ("first_letter", "answer_letter")
 _LONGEST_NAME = 64
+_SHOWN = 5  # files of another layout that an error names
+_MANY = 0.02  # of recorded scores that differ from the derived ones: another rule made them
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +59,17 @@ class ImportOptions:
     """What the answers do not say: how the study is called and analysed.
 
     `name` is the directory's, made valid, by default. `scoring` is the rule for letters:
-    `first_letter`, the published one, or `answer_letter`.
+    `first_letter`, the published one, or `answer_letter`. `tasks` selects tasks, all by default;
+    `named` says which files hold tasks that were never published, and what they are called.
     """
 
     name: str | None = None
     seed: int = 0
     margin: float = 0.01
     scoring: str = "first_letter"
+    methods: str = "calibrated"
+    tasks: tuple[str, ...] = ()
+    named: tuple[NamedTask, ...] = ()
     resamples: int = 10_000
 
 
@@ -92,7 +100,8 @@ def import_reference(
     """Read published answers and write them as a run folder.
 
     Args:
-        directory: holds `<task>_<arm>.jsonl` for the tasks `mmlu` and `extraction`.
+        directory: holds `<task>_<arm>.jsonl` for the tasks `mmlu` and `extraction`, or for those
+            that `options.named` names.
         folder: the run folder to make; must not exist yet. A failed import leaves none.
         reference: the reference arm; the first of fp16, f16, bf16 by default.
         options: the name, seed, margin, scoring rule and bootstrap draws of the study.
@@ -105,15 +114,16 @@ def import_reference(
     directory, folder = Path(directory), Path(folder)
     if os.path.lexists(folder):
         raise RunFolderError("exists already; name a folder that does not", path=folder)
-    files, notes = _read_all(directory)
+    layout = chosen_tasks(options.named, options.tasks)
+    files, notes = _read_all(directory, layout)
     experiment = read_experiment(directory)
     chosen = _choose(reference, _spellings(files), directory)
     arms = [chosen, *sorted({arm for _, arm in files} - {chosen}, key=size_rank)]
     tasks = {}
-    for task in KINDS:
-        own = {arm: files[task, arm] for arm in arms if (task, arm) in files}
+    for named in layout:
+        own = {arm: files[named.name, arm] for arm in arms if (named.name, arm) in files}
         if own:
-            tasks[task] = align(task, own)
+            tasks[named.name] = align(named, own)
     facts = {arm: facts_of(experiment or {}, _raw(files, arm)) for arm in arms}
     models = {arm: fact.model or arm for arm, fact in facts.items()}
     settings = {"seed": options.seed, "reference": chosen, "margin": options.margin}
@@ -122,6 +132,7 @@ def import_reference(
         tasks,
         models,
         scoring=options.scoring,
+        methods=options.methods,
         resamples=options.resamples,
     )
     study = parse_study(text)
@@ -130,6 +141,7 @@ def import_reference(
         for task, answers in tasks.items()
     }
     notes += _notes(study, tasks, differences)
+    notes += _other_scoring(study, tasks, differences)
     responses = responses_of(study, tasks)
     manifest = manifest_of(
         study,
@@ -154,9 +166,11 @@ def import_reference(
     )
 
 
-def _read_all(directory: Path) -> tuple[dict[tuple[str, str], AnswerFile], list[str]]:
+def _read_all(
+    directory: Path, layout: Sequence[NamedTask]
+) -> tuple[dict[tuple[str, str], AnswerFile], list[str]]:
     """Read every file of the layout by task and arm, and say which files are none of it."""
-    wanted = " and ".join(f"{task}_<arm>.jsonl" for task in KINDS)
+    wanted = " and ".join(f"{task.prefix}_<arm>.jsonl" for task in layout)
     if not directory.is_dir():
         raise DataError(f"no such folder; one with files {wanted} is needed", path=directory)
     try:
@@ -168,10 +182,12 @@ def _read_all(directory: Path) -> tuple[dict[tuple[str, str], AnswerFile], list[
     strange: list[str] = []
     notes: list[str] = []
     for path in paths:
-        task, _, raw = path.stem.partition("_")
-        if task not in KINDS or not raw:
+        found = task_of_file(path.stem, layout)
+        if found is None:
             strange.append(path.name)
             continue
+        named, raw = found
+        task = named.name
         valid = _valid(raw)
         if not valid:
             raise DataError(f"no arm's name can be made of {raw!r}; rename the file", path=path)
@@ -183,9 +199,13 @@ def _read_all(directory: Path) -> tuple[dict[tuple[str, str], AnswerFile], list[
             )
         if arm != raw:
             notes.append(f"{path.name}: the arm is called {arm!r} here.")
-        files[task, arm] = read_answers(path, task, raw)
+        files[task, arm] = read_answers(path, named.prefix, raw, named.kind)
     if not files:
-        raise DataError(f"no answers to import: looked for {wanted}", path=directory)
+        said = f"no answers to import: looked for {wanted}"
+        if strange:
+            said += f"; there are {', '.join(strange[:_SHOWN])}. `--name-task "
+            said += "OLD=name:kind:workload` names files of another task"
+        raise DataError(said, path=directory)
     if len(names) < 2:
         raise DataError(
             f"only one arm, {next(iter(names.values()))!r}: a comparison needs at least two "
@@ -256,17 +276,43 @@ def _notes(
         if absent := [arm for arm in study.arms if arm not in answers.files]:
             notes.append(f"{task}: there is no file for {', '.join(absent)}.")
         notes += notes_of(answers, differences[task])
-    mmlu = tasks.get("mmlu")
-    if mmlu is not None:
-        if missing := mmlu.without_subject:
+    for task, answers in tasks.items():
+        spec = study.tasks[task]
+        if spec.kind != "choice":
+            continue
+        if missing := answers.without_subject:
             notes.append(
-                f"mmlu: {counted(missing, 'row has', 'rows have')} no metadata.subject, so "
+                f"{task}: {counted(missing, 'row has', 'rows have')} no metadata.subject, so "
                 "subjects are neither strata nor clusters."
             )
-        last = max(str(item.gold) for item in mmlu.items.values())
-        if last > "D" and study.canonical()["tasks"]["mmlu"]["scoring"] == "first_letter":
+        last = max(str(item.gold) for item in answers.items.values())
+        if last > "D" and spec.scoring == "first_letter":
             notes.append(
-                f"mmlu: golds go up to {last}, but first_letter reads A to D only; "
+                f"{task}: golds go up to {last}, but first_letter reads A to D only; "
                 "answer_letter reads all."
             )
     return notes
+
+
+def _other_scoring(
+    study: Study,
+    tasks: Mapping[str, TaskAnswers],
+    differences: Mapping[str, Sequence[ScoreDifference]],
+) -> Iterator[str]:
+    """Suggest the other rule for letters where it agrees with many more of the recorded scores."""
+    for task, answers in tasks.items():
+        spec = study.tasks[task]
+        if spec.kind != "choice":
+            continue
+        compared = sum(row.status == "ok" and row.score is not None for row in answers.rows)
+        differ = len(differences[task])
+        if differ <= _MANY * compared:
+            continue
+        other = next(rule for rule in _RULES if rule != spec.scoring)
+        changed = make_task(task, spec.model_copy(update={"scoring": other}))
+        left = len(answers.score_differences(changed))
+        said = f"{task}: {differ:,} of {compared:,} recorded scores differ from {spec.scoring}"
+        if left < differ:
+            yield f"{said}, {left:,} from {other}; `--scoring {other}` reads letters that way."
+        else:
+            yield f"{said}, and {left:,} from {other}: they were made by another rule."
