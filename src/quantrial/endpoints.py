@@ -11,12 +11,12 @@ ENDPOINTS: Mapping[str, tuple[str, ...]] = {
     "spans": ("micro_f1", "macro_f1", "precision", "recall", "parse_rate", "exact_match"),
 }
 
-_TEXT_SIGNS = ("not_truncated", "not_refused", "not_repeating", "not_empty")
+_OF_ANY_TASK = ("not_truncated", "not_refused", "not_repeating", "not_empty", "answered")
 
 # shares of items that are well: negative is a loss, and a margin makes sense
 FAILURE_SHARES: Mapping[str, tuple[str, ...]] = {
-    "choice": ("parse_rate", *_TEXT_SIGNS),
-    "spans": ("entity_free_correct", "no_spurious", *_TEXT_SIGNS),
+    "choice": ("parse_rate", *_OF_ANY_TASK),
+    "spans": ("entity_free_correct", "no_spurious", *_OF_ANY_TASK),
 }
 
 # counts, and what has no better or worse: tested for a difference only

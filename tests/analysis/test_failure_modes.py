@@ -97,7 +97,7 @@ def test_failure_panels_of_spans_by_hand() -> None:
         },
     )
     panels = {panel.endpoints[0].name: panel for panel in failure_panels(outcomes)}
-    assert list(panels) == ["entity_free_correct", "no_spurious", "not_empty"]
+    assert list(panels) == ["entity_free_correct", "no_spurious", "not_empty", "answered"]
     free = panels["entity_free_correct"]
     assert free.numerators[:, :, 0].tolist() == [[1, 0], [1, 0]]
     spurious = panels["no_spurious"]

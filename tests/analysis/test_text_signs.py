@@ -204,7 +204,7 @@ def test_nothing_is_said_of_no_texts(responses: list[None]) -> None:
     assert found["empty"] == found["truncated"] == {"n": 0, "count": 0, "rate": None}
 
 
-def outcomes_of(new: list[Response], **groups: str) -> TaskOutcomes:
+def outcomes_of(new: list[Response], **groups: Any) -> TaskOutcomes:
     items = quiz(4, subject=["x", "x", "y", "y"])
     task = make_task("quiz", make_study().tasks["quiz"])
     given = {"ref": answered(items, "ref", ["A", "B", "", FAULT]), "new": new}

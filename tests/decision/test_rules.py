@@ -208,7 +208,7 @@ def test_margins_are_told_by_task() -> None:
     text = decide_from(make_summary(tasks))["default"]["text"]
     assert text.endswith(
         "shown to lose less than 1 pp on reasoning (equivalent) and 3 pp on extraction "
-        "(equivalent)."
+        "(equivalent), p = .008 among 2 candidates."
     )
     arms = {name: ARMS[name] for name in ("fp16", "q4_K_M")}
     text = decide_from(make_summary(tasks, arms=arms))["default"]["text"]
@@ -485,44 +485,134 @@ def test_an_approximate_claim_about_f1_tells_what_the_bounded_score_shows() -> N
     assert entry["because"] == ["conll.micro_f1.q8_0.vs.fp16", "conll.macro_f1.q8_0.vs.fp16"]
 
 
-def chosen_among(summary: dict[str, Any], **p_adjusted: float) -> dict[str, Any]:
-    kept = {arm: {"p_value": p / 2, "p_adjusted": p} for arm, p in p_adjusted.items()}
-    said = [{"candidate": arm, "margin_kept_on_all": one} for arm, one in kept.items()]
-    return {**summary, "statements": said}
+def passing(p: float, **changes: Any) -> tuple[str, dict[str, Any]]:
+    """Make a verdict whose test at the margin has this p; bounds of 1, 2, 3 candidates."""
+    bounds = [-0.006, -0.0074, -0.0081]
+    return "equivalent", {"test_p_non_inferior": p, "lower_bounds": bounds} | changes
 
 
-def test_caution_of_a_default_that_the_choice_among_arms_would_take_away() -> None:
-    found = one_task("equivalent", "equivalent")
-    decision = decide_from(chosen_among(found, q8_0=0.01, q4_K_M=0.06))
+def test_an_arm_is_shipped_where_holm_shows_it_among_the_candidates_by_hand() -> None:
+    # alone .03 would do; of two, both above .025, neither is shown
+    decision = decide_from(one_task(passing(0.03), passing(0.03)))
+    default = decision["default"]
+    assert (default["arm"], default["conclusive"]) == ("fp16", True)
+    assert default["text"].startswith(
+        "Stay with fp16: no cheaper arm is shown to lose less than 1 pp on reasoning. q4_K_M keeps "
+        "the margin by a test of its own (p = .030), not with the choice among 2 candidates "
+        "allowed for (p = .060): more items, or fewer candidates, would settle it."
+    )
+    assert [one["arm"] for one in default["missing"]] == ["q4_K_M", "q8_0"]
+    assert decision["pick_when"][0]["text"].startswith("Pick q4_K_M (")
+    assert "you accept that it keeps the margin by a test of its own" in str(decision["pick_when"])
+    assert "is not shown to keep the margin, one of several" in decision["stay_when"][0]["text"]
+    told = {one["arm"]: (one["p_value"], one["p_adjusted"], one["among"], one["shown"])
+            for one in decision["ship"]}  # fmt: skip
+    assert told == {"q4_K_M": (0.03, 0.06, 2, False), "q8_0": (0.03, 0.06, 2, False)}
+    assert {b["constraint"] for b in choose(decision["picker"], {})["breaks"]["q8_0"]} == {"choice"}
+    # a smaller p of the other leaves the whole level to it: Holm's second step
+    decision = decide_from(one_task(passing(0.02), passing(0.03)))
     assert decision["default"]["arm"] == "q4_K_M"
-    (entry,) = decision["cautions"]
-    assert entry["text"] == (
-        "That q4_K_M keeps the margin is shown by a test of its own; allowing for the choice among "
-        "2 candidates it is not (p = .060). More items, or fewer candidates, settle it."
+    assert decision["default"]["p_value"] == 0.04 == decision["ship"][1]["p_adjusted"]
+    assert decision["default"]["text"].endswith("(equivalent), p = .040 among 2 candidates.")
+    # and the first of two may be shipped where the second is not shown
+    decision = decide_from(one_task(passing(0.02), "inconclusive"))
+    assert (decision["default"]["arm"], decision["default"]["p_value"]) == ("q8_0", 0.04)
+    # one that is the only candidate needs no adjustment
+    lone = make_summary({"mmlu": make_task("mmlu", {"q8_0": passing(0.03)})})
+    assert decide_from(lone)["default"]["text"].endswith("(equivalent), p = .030.")
+
+
+def test_the_choice_is_among_arms_that_could_be_picked_by_hand() -> None:
+    # a control and an arm that was compared nowhere cost the others nothing
+    arms = {**ARMS, "bad": make_arm(1, "Q2_K", "positive"), "gone": make_arm(2, "Q2_K")}
+    task = make_task("mmlu", {"q8_0": passing(0.02), "q4_K_M": "inconclusive", "bad": "worse"})
+    decision = decide_from(make_summary({"mmlu": task}, arms=arms))
+    assert [one["among"] for one in decision["ship"]] == [2, 2]
+    assert decision["default"]["arm"] == "q8_0"
+    # nor do twins, of which neither is picked
+    summary = make_summary({"mmlu": make_task("mmlu", {"q8_0": passing(0.03), "q4_K_M": "worse"})})
+    summary["twins"] = [
+        {"arms": ["fp16", "q4_K_M"], "weights": "same", "answers": True, "items": 500}
+    ]
+    assert decide_from(summary)["default"]["p_value"] == 0.03
+    del summary["twins"]
+    assert decide_from(summary)["default"]["arm"] == "fp16"
+
+
+def test_every_task_counts_and_the_largest_p_is_the_arms() -> None:
+    first, second = {"q8_0": passing(0.001)}, {"q8_0": passing(0.04)}
+    decision = decide_from(two_tasks(first, second))
+    assert (decision["default"]["arm"], decision["default"]["p_value"]) == ("q8_0", 0.04)
+    second["q8_0"] = passing(0.06, verdict="inconclusive", test_equivalent=False)
+    assert decide_from(two_tasks(first, second))["default"]["arm"] == "fp16"
+
+
+def lacking(p: float, low: float, **changes: Any) -> tuple[str, dict[str, Any]]:
+    """Make a verdict of the items answered, and what 40 missing answers make of it."""
+    worst = {
+        "bound": -0.08, "n": 500, "missing_reference": 0, "missing_candidate": 40,
+        "taken_to_invent": None, "p_non_inferior": p, "non_inferior": p < 0.05,
+        "ci": [low, 0.01], "confidence": 0.9,
+    }  # fmt: skip
+    return "equivalent", {"worst_case": worst | changes}
+
+
+def test_missing_answers_that_could_turn_the_verdict_leave_an_arm_undecided() -> None:
+    decision = decide_from(one_task("equivalent", lacking(0.9, -0.12)))
+    assert decision["default"]["arm"] == "q8_0"
+    decision = decide_from(one_task("worse", lacking(0.9, -0.12)))
+    assert decision["default"]["arm"] == "fp16"
+    said = (
+        "q4_K_M is undecided: 40 answers missing on reasoning (40 of q4_K_M); held against q4_K_M, "
+        "the loss would be 8.0 pp."
     )
-    assert entry["because"] == ["mmlu.accuracy.q4_K_M.vs.fp16"]
-    # of an arm that is not recommended nothing needs to be taken back
-    assert decide_from(chosen_among(found, q8_0=0.06, q4_K_M=0.01))["cautions"] == []
-
-
-def test_caution_where_missing_answers_could_turn_the_verdict_of_the_default() -> None:
-    gone = {"n": 500, "missing_reference": 0, "missing_candidate": 40}
-    held = ("equivalent", {"worst_case": {"bound": -0.08, **gone}})
-    (entry,) = decide_from(one_task("equivalent", held))["cautions"]
-    assert entry["text"] == (
-        "q4_K_M keeps the margin on reasoning among the items that both arms answered. Missing: 40 "
-        "answers of q4_K_M; with each held against q4_K_M the loss would be 8.0 pp."
+    assert said in decision["default"]["text"]
+    assert "a loss of up to 12.0 pp on reasoning (undecided: 40 answers missing)" in str(
+        decision["pick_when"]
     )
-    # a bound within the margin turns nothing; nor does that of an arm which is not shipped
-    for small in (-0.009, None):
-        fine = ("equivalent", {"worst_case": {"bound": small, **gone}})
-        assert decide_from(one_task(held, fine))["cautions"] == []
+    assert "is undecided, for want of answers, on reasoning" in str(decision["stay_when"])
+    row = decision["picker"]["tasks"]["mmlu"]["arms"]["q4_K_M"]
+    assert (row["holds"], row["bound"], row["missing"]) == (False, -0.12, 40)
+    assert row["answered"] == {"bound": -0.006, "holds": True}
+    assert {b["constraint"] for b in choose(decision["picker"], {})["breaks"]["q4_K_M"]} == {
+        "missing"
+    }
+    assert decision["ship"][0] == {
+        "arm": "q4_K_M", "p_value": 0.9, "p_adjusted": 1.0, "among": 2, "shown": False,
+        "missing": 40,
+    }  # fmt: skip
+    # the point within the margin is not enough: the test has to rule the margin out
+    decision = decide_from(one_task("worse", lacking(0.2, -0.018, bound=-0.004)))
+    assert decision["default"]["arm"] == "fp16"
+    assert "held against q4_K_M, it could lose as much as 1.8 pp." in decision["default"]["text"]
+    # nor does a bound that nobody tested show anything
+    untested = {"bound": -0.001, "n": 500, "missing_reference": 0, "missing_candidate": 1}
+    decision = decide_from(one_task("worse", ("equivalent", {"worst_case": untested})))
+    assert decision["default"]["arm"] == "fp16"
+    assert "undecided: 1 answer missing on reasoning" in decision["default"]["text"]
 
 
-def test_the_choice_is_among_candidates_that_were_tested() -> None:
-    found = chosen_among(one_task("equivalent", "equivalent"), q4_K_M=0.06)
-    (entry,) = decide_from(found)["cautions"]
-    assert "among 1 candidate it is not" in entry["text"]
+def test_an_arm_is_never_shipped_without_telling_what_is_missing() -> None:
+    few = lacking(0.002, -0.007, bound=-0.001, missing_candidate=1, missing_reference=2)
+    decision = decide_from(one_task("equivalent", few))
+    assert decision["default"]["arm"] == "q4_K_M"
+    assert decision["default"]["text"].endswith(
+        "(equivalent), p = .004 among 2 candidates. On reasoning, 3 answers are missing (1 of "
+        "q4_K_M and 2 of fp16): held against q4_K_M, a loss of 1 pp is still ruled out."
+    )
+    assert decision["ship"][0]["missing"] == 3
+
+
+def test_more_items_are_not_asked_for_where_answers_are_missing() -> None:
+    open_ = ("inconclusive", lacking(0.9, -0.12)[1])
+    decision = decide_from(one_task("worse", open_))
+    assert decision["default"]["text"].endswith(
+        "q4_K_M is undecided on reasoning (40 answers missing besides: 40 of q4_K_M): about 2,000 "
+        "more items would rule out a loss of the margin with 80 % chance, if the truth is as seen. "
+        "q8_0 is worse on reasoning (−6.2 pp)."
+    )
+    (one, _) = decide_from(one_task("worse", lacking(0.9, -0.12)))["default"]["missing"]
+    assert one["items_needed"] is None
 
 
 def test_the_default_tells_its_own_failure_modes() -> None:

@@ -1,24 +1,63 @@
-"""What missing answers could change: every one of them held against the candidate."""
+"""What missing answers could change: every one of them held against the candidate, and tested."""
 
 from __future__ import annotations
 
-import dataclasses
+import math
+import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quantrial.analysis.outcomes import Panel
+from quantrial.errors import StatisticsWarning
 from quantrial.stats import worst_case
 from quantrial.tasks.spans import PRECISION, gold_spans
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from numpy.typing import NDArray
 
+    from quantrial.analysis.contrasts import Measured
     from quantrial.analysis.methods import Contrast
-    from quantrial.analysis.outcomes import Panel, TaskOutcomes
+    from quantrial.analysis.outcomes import TaskOutcomes
+    from quantrial.stats import EquivalenceResult
     from quantrial.tasks import Endpoint
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """Two arms' scores of one endpoint with every missing answer filled in against the candidate.
+
+    `panel` holds the two arms, reference first, on the items that were asked of either. Of those,
+    `missing_reference` and `missing_candidate` answers were not there. `taken_to_invent`: how many
+    entities each that is missing on the candidate's side is assumed to invent; None where nothing
+    is assumed, and the difference is a bound.
+    """
+
+    panel: Panel
+    missing_reference: int
+    missing_candidate: int
+    taken_to_invent: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """What a loss of the margin is held against: the completed scores where answers are missing.
+
+    `worst_case`, None where nothing is missing: what `Bounds.of` says; with it `p_non_inferior`,
+    whether that rules a loss of the margin out (`non_inferior`), the `margin`, the `ci` of this
+    test with its `confidence` and `method`, whether it is `approximate`, and where scores are 0 or
+    1 the `harmful` and `beneficial` flips that it is of. NaN where the data carry no test.
+    `lower_bounds`: the k-th is the lower end of the interval of a one-sided test at alpha / k.
+    """
+
+    worst_case: dict[str, Any] | None
+    lower_bounds: list[float]
+
+
+@dataclass(frozen=True, slots=True)
 class Bounds:
     """Bounds of a task's contrasts; `gold` counts each item's gold spans, None where it has none.
 
@@ -27,84 +66,172 @@ class Bounds:
     These hold whatever the answers would have been. Where inventions count (micro-F1, precision)
     there is no such bound, for an answer may invent any number of entities: the figure is of an
     assumption, that each missing answer of the candidate invents as many as the longest answer of
-    any arm to this task names (`longest`), and it says so (`taken_to_invent`).
+    any arm to this task names (`longest`), and it says so (`taken_to_invent`). An answer that both
+    arms lack counts against the candidate twice: as right there, as wrong here.
     """
 
     gold: NDArray[np.float64] | None
     longest: int = 0
 
     @classmethod
-    def of_task(cls, scored: TaskOutcomes) -> Bounds:
-        """Take the gold of a task's items, and how much the longest answer names."""
+    def of_task(cls, scored: TaskOutcomes, controls: Collection[str] = ()) -> Bounds:
+        """Take the gold of a task's items, and how much the longest answer names.
+
+        What `controls` (arms damaged on purpose) name is no measure of what an arm may invent.
+        """
         if scored.task.kind != "spans":
             return cls(None)
         gold = np.array([len(gold_spans(i.gold)) for i in scored.items], dtype=np.float64)
-        return cls(gold, _longest(scored.panel))
+        return cls(gold, _longest(scored.panel, controls))
 
     def subset(self, mask: NDArray[np.bool_]) -> Bounds:
         """Keep the items of a mask."""
         return self if self.gold is None else Bounds(self.gold[mask], self.longest)
 
-    def of(self, panel: Panel, one: Contrast, endpoint: str) -> dict[str, Any] | None:
-        """Bound a contrast on all items of its panel; None where nothing is missing.
+    def completed(self, panel: Panel, one: Contrast, endpoint: str) -> Completed | None:
+        """Fill in what is missing; None where nothing is, or a ratio's gold is not known.
 
         Args:
             panel: the scores, of the items whose `gold` this has.
             one: the contrast.
             endpoint: on which.
+        """
+        arms = [panel.arms.index(one.reference), panel.arms.index(one.candidate)]
+        e = [known.name for known in panel.endpoints].index(endpoint)
+        kept = _compared(panel, arms)
+        missing = ~panel.answered[kept][:, arms]
+        if not missing.any():
+            return None
+        of_ratio = panel.endpoints[e].type == "ratio"
+        if of_ratio and self.gold is None:
+            return None
+        top, bottom = panel.scores(kept, arms, e)
+        top, bottom = top.copy(), bottom.copy()
+        if of_ratio:
+            gold = np.zeros(len(kept)) if self.gold is None else self.gold
+            self._fill_ratio(panel.endpoints[e], (top, bottom), missing, gold[kept])
+        else:
+            top[missing[:, 0], 0], top[missing[:, 1], 1] = 1.0, 0.0
+            bottom[missing] = 1.0
+        filled = Panel(
+            (one.reference, one.candidate),
+            (panel.endpoints[e],),
+            top[:, :, None],
+            bottom[:, :, None],
+            np.ones_like(missing),
+            None if panel.clusters is None else panel.clusters[kept],
+            None if panel.strata is None else panel.strata[kept],
+            by_content=panel.by_content,
+        )
+        invents = "fp" in panel.endpoints[e].denominator and bool(missing[:, 1].any())
+        return Completed(
+            filled,
+            int(missing[:, 0].sum()),
+            int(missing[:, 1].sum()),
+            self.longest if invents else None,
+        )
+
+    def of(self, panel: Panel, one: Contrast, endpoint: str) -> dict[str, Any] | None:
+        """Bound a contrast on all its items; None where nothing is missing.
 
         Returns:
             The `bound` (None where it would be 0/0), the `n` items it is of, how many answers are
             missing on either side, and how many entities each that is missing on the candidate's
             is `taken_to_invent`: None says that nothing is assumed, and the bound is one.
         """
-        r, c = panel.arms.index(one.reference), panel.arms.index(one.candidate)
-        if panel.untold is not None:  # an answer that does not tell is not missing
-            told = ~(panel.untold[:, r] | panel.untold[:, c])
-            panel = dataclasses.replace(panel.subset(told), untold=None)
-        e = [known.name for known in panel.endpoints].index(endpoint)
-        missing = ~panel.answered[:, [r, c]]
-        if not missing.any():
-            return None
-        gone: dict[str, Any] = {
-            "n": len(missing),
-            "missing_reference": int(missing[:, 0].sum()),
-            "missing_candidate": int(missing[:, 1].sum()),
-        }
-        if panel.endpoints[e].type != "ratio":
-            scores = panel.numerators[:, [r, c], e].copy()
-            scores[missing] = np.nan
-            bound = worst_case(scores[:, 0], scores[:, 1]).bound
-            return {"bound": bound, "taken_to_invent": None, **gone}
-        ratio = panel.endpoints[e]
-        invents = "fp" in ratio.denominator and gone["missing_candidate"] > 0
-        return {
-            "bound": self._of_ratio(panel, ratio, [r, c], e),
-            "taken_to_invent": self.longest if invents else None,
-            **gone,
-        }
+        filled = self.completed(panel, one, endpoint)
+        return None if filled is None else _described(filled)
 
-    def _of_ratio(self, panel: Panel, endpoint: Endpoint, arms: list[int], e: int) -> float | None:
-        if self.gold is None:
-            return None
-        missing = ~panel.answered[:, arms]
-        top, bottom = (s[:, arms, e].copy() for s in (panel.numerators, panel.denominators))
-        perfect, nothing = self.gold[missing[:, 0]], self.gold[missing[:, 1]]
-        top[missing[:, 0], 0] = endpoint.numerator["tp"] * perfect
-        bottom[missing[:, 0], 0] = endpoint.denominator["tp"] * perfect
-        top[missing[:, 1], 1] = 0.0
-        bottom[missing[:, 1], 1] = (
+    def tested(self, each: Measured, *, among: int = 0) -> Tested:
+        """Bound a measured contrast, and test the margin on the completed scores.
+
+        By the same statistics as the contrast itself, over its clusters or strata.
+
+        Args:
+            each: the contrast, its panel of the items whose `gold` this has.
+            among: how many candidates a choice is made from; 0 where none is.
+        """
+        filled = self.completed(each.methods.panel, each.one, each.endpoint)
+        methods = each.methods if filled is None else each.methods.over(filled.panel)
+        pair = each.one.reference, each.one.candidate, each.endpoint
+        found = None if filled is None else _described(filled)
+        with warnings.catch_warnings():
+            # what the statistics cannot say here was said of the contrast itself
+            warnings.simplefilter("ignore", StatisticsWarning)
+            if filled and found and each.test is not None and found["bound"] is not None:
+                test = methods.equivalence(*pair, each.test.margin)
+                found |= _of_test(test) | _flips(filled.panel)
+            ends = [methods.lower_bound(*pair, among=k) for k in range(1, among + 1)]
+        return Tested(found, ends)
+
+    def _fill_ratio(
+        self,
+        endpoint: Endpoint,
+        sums: tuple[NDArray[np.float64], NDArray[np.float64]],
+        missing: NDArray[np.bool_],
+        gold: NDArray[np.float64],
+    ) -> None:
+        (top, bottom), (here, there) = sums, missing.T
+        perfect, nothing = gold[here], gold[there]
+        top[here, 0] = endpoint.numerator["tp"] * perfect
+        bottom[here, 0] = endpoint.denominator["tp"] * perfect
+        top[there, 1] = 0.0
+        bottom[there, 1] = (
             endpoint.denominator.get("fn", 0.0) * nothing
             + endpoint.denominator.get("fp", 0.0) * self.longest
         )
+
+
+def _compared(panel: Panel, arms: list[int]) -> NDArray[np.bool_]:
+    """Return the items that were asked of either arm, and of which nothing is untold."""
+    kept = np.ones(len(panel.answered), dtype=np.bool_)
+    if panel.asked is not None:
+        kept &= panel.asked[:, arms].any(axis=1)
+    if panel.untold is not None:  # an answer that does not tell is not missing
+        kept &= ~panel.untold[:, arms].any(axis=1)
+    return kept
+
+
+def _described(filled: Completed) -> dict[str, Any]:
+    top, bottom = filled.panel.numerators[:, :, 0], filled.panel.denominators[:, :, 0]
+    if filled.panel.endpoints[0].type == "ratio":
         sums = bottom.sum(axis=0)
-        if (sums == 0.0).any():
-            return None
-        before, after = (top.sum(axis=0) / sums).tolist()
-        return float(after - before)
+        before, after = np.divide(top.sum(axis=0), sums, out=np.full(2, np.nan), where=sums != 0.0)
+        bound = None if math.isnan(after - before) else float(after - before)
+    else:
+        bound = worst_case(top[:, 0], top[:, 1]).bound
+    return {
+        "bound": bound,
+        "taken_to_invent": filled.taken_to_invent,
+        "n": len(top),
+        "missing_reference": filled.missing_reference,
+        "missing_candidate": filled.missing_candidate,
+    }
 
 
-def _longest(panel: Panel) -> int:
+def _of_test(test: EquivalenceResult) -> dict[str, Any]:
+    return {
+        "margin": test.margin,
+        "p_non_inferior": test.p_lower,
+        "non_inferior": test.non_inferior,
+        "ci": [test.interval.low, test.interval.high],
+        "confidence": test.interval.confidence,
+        "method": test.method,
+        "approximate": test.approximate,
+    }
+
+
+def _flips(panel: Panel) -> dict[str, int | None]:
+    right = panel.numerators[:, :, 0]
+    if panel.endpoints[0].type == "ratio" or not np.isin(right, (0.0, 1.0)).all():
+        return {"harmful": None, "beneficial": None}
+    before, after = right.T > 0.5
+    return {"harmful": int((before & ~after).sum()), "beneficial": int((after & ~before).sum())}
+
+
+def _longest(panel: Panel, controls: Collection[str]) -> int:
     """Count the entities that the longest answer of any arm names, right or wrong."""
     named = [known.name for known in panel.endpoints].index(PRECISION.name)
-    return int(panel.denominators[:, :, named][panel.answered].max(initial=0.0))
+    arms = [a for a, arm in enumerate(panel.arms) if arm not in controls]
+    counts, answered = panel.denominators[:, arms, named], panel.answered[:, arms]
+    return int(counts[answered].max(initial=0.0))

@@ -65,6 +65,7 @@ class Calibrated:
         self.panel = panel
         self.alpha = alpha
         self.resamples = resamples
+        self._source = seed, label
         # the label keeps the draws of one task or stratum the same whatever else is analysed
         self.seed = [seed, *hashlib.sha256(label.encode()).digest()[:8]]
         self._scores: dict[tuple[int, int, int], PairedScore] = {}
@@ -136,15 +137,31 @@ class Calibrated:
         self, reference: str, candidate: str, endpoint: str, margin: float
     ) -> EquivalenceResult:
         """Test candidate minus reference against both margins."""
-        mask, (r, c), e = self.panel.locate((reference, candidate), endpoint)
-        if (r, c, e) not in self._scores:
-            self._scores[r, c, e] = self._grouped(mask, *self.panel.scores(mask, (r, c), e), e)
-        score = self._scores[r, c, e]
+        score, e = self._score(reference, candidate, endpoint)
         with warnings.catch_warnings():
             if score.method == _REFUSED:  # which was said when it was
                 warnings.simplefilter("ignore", StatisticsWarning)
             found = score.equivalence(margin, self.alpha)
         return dataclasses.replace(found, interval=self._possible(found.interval, e))
+
+    def lower_bound(
+        self, reference: str, candidate: str, endpoint: str, *, among: int = 1
+    ) -> float:
+        """Return the lower end of the interval of a one-sided test at alpha / `among`."""
+        score, e = self._score(reference, candidate, endpoint)
+        return self._possible(score.interval(1.0 - 2.0 * self.alpha / among), e).low
+
+    def over(self, panel: Panel) -> Calibrated:
+        """Bind the same statistics, seed and level to other scores."""
+        seed, label = self._source
+        return Calibrated(panel, seed=seed, label=label, resamples=self.resamples, alpha=self.alpha)
+
+    def _score(self, reference: str, candidate: str, endpoint: str) -> tuple[PairedScore, int]:
+        """Return the evidence on a contrast, made once, and the endpoint's column."""
+        mask, (r, c), e = self.panel.locate((reference, candidate), endpoint)
+        if (r, c, e) not in self._scores:
+            self._scores[r, c, e] = self._grouped(mask, *self.panel.scores(mask, (r, c), e), e)
+        return self._scores[r, c, e], e
 
     def _possible(self, interval: Interval, endpoint: int) -> Interval:
         """Cut an interval to the differences that two shares or ratios can have; NaN stays NaN."""

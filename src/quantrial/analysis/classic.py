@@ -46,6 +46,7 @@ class Classic:
         self.panel = panel
         self.alpha = alpha
         self.resamples = resamples
+        self._source = seed, label
         # the label keeps the draws of one task or stratum the same whatever else is analysed
         self.seed = [seed, *hashlib.sha256(label.encode()).digest()[:8]]
         self._drawn: dict[bytes, tuple[RatioBootstrap, NDArray[np.intp]]] = {}
@@ -131,6 +132,19 @@ class Classic:
         """Test candidate minus reference against both margins."""
         mask, (r, c), e = self.panel.locate((reference, candidate), endpoint)
         return self._difference(mask, r, c, e).tost(margin, self.alpha)
+
+    def lower_bound(
+        self, reference: str, candidate: str, endpoint: str, *, among: int = 1
+    ) -> float:
+        """Return the lower end of the percentile interval that leaves out alpha / `among` below."""
+        mask, (r, c), e = self.panel.locate((reference, candidate), endpoint)
+        difference = self._difference(mask, r, c, e)
+        return difference.interval(1.0 - 2.0 * self.alpha / among).low
+
+    def over(self, panel: Panel) -> Classic:
+        """Bind the same statistics, seed and level to other scores."""
+        seed, label = self._source
+        return Classic(panel, seed=seed, label=label, resamples=self.resamples, alpha=self.alpha)
 
     def items_needed(
         self,

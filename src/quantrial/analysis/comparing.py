@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.analysis.calibrated import Calibrated
 from quantrial.analysis.classic import Classic
-from quantrial.analysis.contrasts import Documents, Measured, documents, measure
+from quantrial.analysis.contrasts import Choice, Documents, Measured, documents, measure
 from quantrial.analysis.groups import overall, within
 from quantrial.analysis.outcomes import Panel, TaskOutcomes, labels
 
@@ -67,6 +67,10 @@ class Comparing:
         self.remarks = said
         self.pairs = pairs_of(scored.arms, study.reference)
         self.brief = brief
+        candidates = [
+            arm for arm in scored.arms if arm != study.reference and study.arms[arm].control is None
+        ]
+        self.choice = Choice(study.reference, tuple(candidates))
 
     @property
     def classic(self) -> bool:
@@ -103,11 +107,21 @@ class Comparing:
         )
 
     def family(
-        self, found: Sequence[Measured], label: str, *, bounds: Bounds | None = None
+        self,
+        found: Sequence[Measured],
+        label: str,
+        *,
+        bounds: Bounds | None = None,
+        chosen_on: bool = False,
     ) -> Documents:
-        """Write what was measured of all items as one family."""
+        """Write what was measured of all items as one family; arms are `chosen_on` primary ones."""
         return documents(
-            found, family=label, alpha=self.study.alpha, bounds=bounds, plan=not self.brief
+            found,
+            family=label,
+            alpha=self.study.alpha,
+            bounds=bounds,
+            choice=self.choice if chosen_on else None,
+            plan=not self.brief,
         )
 
     def strata(self, endpoint: str, *, leaving_out: Collection[str] = ()) -> dict[str, Stratum]:

@@ -31,6 +31,19 @@ class Measured:
     test: EquivalenceResult | None
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The choice of an arm in place of the reference: one of these candidates."""
+
+    reference: str
+    candidates: tuple[str, ...]
+
+    def among(self, one: Contrast) -> int:
+        """Count the candidates, where this contrast is of one of them with the reference."""
+        asked = one.reference == self.reference and one.candidate in self.candidates
+        return len(self.candidates) if asked else 0
+
+
 def measure(
     methods: Methods,
     pairs: Sequence[tuple[str, str]],
@@ -71,6 +84,7 @@ def documents(
     family: str,
     alpha: float,
     bounds: Bounds | None = None,
+    choice: Choice | None = None,
     adjust_margin: bool = False,
     plan: bool = True,
 ) -> Documents:
@@ -80,7 +94,8 @@ def documents(
     two questions about the margin come in a fixed order, "non-inferior", then "equivalent", each at
     alpha and the second only where the first holds. Verdicts follow the values not adjusted;
     with `adjust_margin` (strata, where one of many is picked out) they follow the adjusted ones.
-    Without `plan` nobody asks what would settle an open contrast.
+    Without `plan` nobody asks what would settle an open contrast. `bounds` hold missing answers
+    against the candidate; of what a `choice` is made on they say which losses are ruled out.
     """
     tests = _equivalences([e for e in found if e.test is not None])
     if adjust_margin:
@@ -93,7 +108,11 @@ def documents(
     ]
     if bounds is not None:
         for each, written in zip(found, contrasts, strict=True):
-            written["worst_case"] = bounds.of(each.methods.panel, each.one, each.endpoint)
+            among = 0 if choice is None else choice.among(each.one)
+            tested = bounds.tested(each, among=among)
+            written["worst_case"] = tested.worst_case
+            if among:
+                written["lower_bounds"] = tested.lower_bounds
     return contrasts, tests
 
 

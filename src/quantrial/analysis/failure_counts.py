@@ -91,6 +91,7 @@ def _panel(
         answered,
         outcomes.panel.clusters,
         outcomes.panel.strata,
-        outcomes.panel.answered & ~answered,
+        outcomes.panel.untold_where(~answered),
         outcomes.panel.by_content,
+        outcomes.panel.asked,
     )

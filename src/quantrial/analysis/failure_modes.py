@@ -82,7 +82,8 @@ def failure_panels(outcomes: TaskOutcomes) -> list[Panel]:
     """Score the failure modes that are no endpoint of the task, one panel of one endpoint each.
 
     `entity_free_correct` on entity-free items and `no_spurious` (spans), `parse_rate` (choice),
-    then the signs of `sign_panels` on all items. Every endpoint is a share of items that are well,
+    then the signs of `sign_panels` on all items, and `answered`: the share of calls without a
+    fault. Every endpoint is a share of items that are well,
     so that negative is a loss; one that nothing can be said of is left out. What a
     malformed answer invents is not known, so `no_spurious` leaves its item out; `parse_rate` speaks
     of it. Panels keep the clusters and strata of the
@@ -92,7 +93,25 @@ def failure_panels(outcomes: TaskOutcomes) -> list[Panel]:
         panels = [_entity_free(outcomes), _no_spurious(outcomes)]
     else:
         panels = [_parse_rate(outcomes)]
-    return [panel for panel in panels if panel is not None] + sign_panels(outcomes)
+    panels += [*sign_panels(outcomes), _answered(outcomes)]
+    return [panel for panel in panels if panel is not None]
+
+
+def _answered(outcomes: TaskOutcomes) -> Panel | None:
+    """Score the share of calls that were answered, of those that were made and recorded.
+
+    None where no call ended in a fault.
+    """
+    lost = [
+        [
+            False if response is not None else True if item.id in outcomes.faults[arm] else None
+            for item, response in zip(outcomes.items, outcomes.responses[arm], strict=True)
+        ]
+        for arm in outcomes.arms
+    ]
+    panel = panel_without(outcomes, "answered", lost)
+    # no outcome is missing here: where no call was made, or none is known, there is nothing to tell
+    return None if panel is None else replace(panel, untold=~panel.answered)
 
 
 def _entity_free(outcomes: TaskOutcomes) -> Panel | None:

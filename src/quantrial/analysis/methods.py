@@ -69,6 +69,20 @@ class Methods(Protocol):
         """Test candidate minus reference against both margins."""
         ...
 
+    def lower_bound(
+        self, reference: str, candidate: str, endpoint: str, *, among: int = 1
+    ) -> float:
+        """Return the lower end of the interval of a one-sided test at alpha / `among`.
+
+        A loss beyond it is ruled out although the candidate was chosen among so many. NaN where the
+        data carry no interval.
+        """
+        ...
+
+    def over(self, panel: Panel) -> Methods:
+        """Bind the same statistics, seed and level to other scores."""
+        ...
+
     def items_needed(
         self,
         contrast: Contrast,

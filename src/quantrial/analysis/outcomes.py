@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,10 @@ class Panel:
     their sums. `answered` has shape (items, arms); a score where it is false means nothing.
     `clusters` (random groups that items came from) and `strata` (fixed groups that the sample was
     balanced over) have shape (items,), or are None. `untold`, of the shape of `answered`, says
-    where there is an answer of which what is scored is not known: no answer is missing there.
+    where there is an answer of which what is scored is not known, or that was left out for what its
+    arm was shown: no answer is missing there.
+    `asked`, of the same shape, says where a missing answer counts as lost (None: everywhere); an
+    item that was asked of neither of two arms is no part of their comparison.
     """
 
     arms: tuple[str, ...]
@@ -39,6 +42,7 @@ class Panel:
     strata: NDArray[np.str_] | None = None
     untold: NDArray[np.bool_] | None = None
     by_content: bool = False  # the clusters are items of equal content, whom no key names
+    asked: NDArray[np.bool_] | None = None
 
     def subset(self, mask: NDArray[np.bool_]) -> Panel:
         """Keep the items of a mask."""
@@ -54,6 +58,7 @@ class Panel:
             None if self.strata is None else self.strata[mask],
             None if self.untold is None else self.untold[mask],
             self.by_content,
+            None if self.asked is None else self.asked[mask],
         )
 
     def answered_by(self, *arms: str) -> NDArray[np.bool_]:
@@ -90,9 +95,14 @@ class Panel:
         """Name the arms that answered at least one item."""
         return [arm for arm in self.arms if self.answered_by(arm).any()]
 
+    def untold_where(self, unknown: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Say where an answer does not tell something, in a panel of something else it does not."""
+        found: NDArray[np.bool_] = self.answered & unknown
+        return found if self.untold is None else found | self.untold
+
     def without_groups(self) -> Panel:
         """Take items as independent draws from one group."""
-        return Panel(self.arms, self.endpoints, self.numerators, self.denominators, self.answered)
+        return replace(self, clusters=None, strata=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +167,7 @@ def score_task(
     stratum: str | None = None,
     equal_items: str = "cluster",
     reference: str | None = None,
+    recorded: bool = True,
 ) -> TaskOutcomes:
     """Score and align one task.
 
@@ -169,6 +180,8 @@ def score_task(
         equal_items: `cluster` takes items of equal content as clusters where `cluster` names no
             other key; `independent` takes each as a draw of its own.
         reference: the arm that counts of tokens are held against; the first by default.
+        recorded: whether every call that was made left a record, so that an item without one was
+            not asked yet; false of what was imported, where it may as well have been lost.
     """
     index = {item.id: i for i, item in enumerate(items)}
     rows: dict[str, list[Response | None]] = {}
@@ -197,15 +210,17 @@ def score_task(
         faults[arm] = {one: last for one, last in failed.items() if row[index[one]] is None}
         rows[arm] = row
     answered = sum(response is not None for row in rows.values() for response in row)
+    asked = _asked(items, rows, faults, recorded=recorded)
     unlike, unhashed = leave_out_unlike(rows, again)
     tokens = leave_out_unlike_tokens(rows, again, reference or next(iter(rows), None))
+    left_out = _left_out(asked.shape, tuple(rows), unlike, tokens.left_out)
     for arm, row in rows.items():
         chosen[arm] = tuple(row)
         outcomes[arm] = tuple(
             None if response is None else task.score(item, response.output)
             for item, response in zip(items, row, strict=True)
         )
-    panel = _panel(task, items, outcomes)
+    panel = replace(_panel(task, items, outcomes), asked=asked, untold=left_out)
     own = cluster is not None and cluster != stratum
     if equal_items == "cluster" and not own and repeated(items):
         equal = np.array([item.content_sha256 for item in items], dtype=np.str_)
@@ -225,7 +240,7 @@ def score_task(
         analysed_items=int(panel.answered.all(axis=1).sum()),
         retries=retries,
         faults={arm: len(lost) for arm, lost in faults.items()},
-        unlike_items=unlike,
+        unlike_items=len(unlike),
         unhashed_items=unhashed,
         unlike_tokens=len(frozenset[int]().union(*tokens.left_out.values())),
         uncounted_items=tokens.uncounted,
@@ -233,6 +248,40 @@ def score_task(
         unsteady=tokens.unsteady,
     )
     return TaskOutcomes(task, tuple(items), chosen, outcomes, flow, panel, again, faults)
+
+
+def _asked(
+    items: Sequence[Item],
+    rows: Mapping[str, Sequence[Response | None]],
+    faults: Mapping[str, Mapping[str, Response]],
+    *,
+    recorded: bool,
+) -> NDArray[np.bool_]:
+    """Say by item and arm where a call was made, shape (items, arms); everywhere if not known."""
+    if not recorded:
+        return np.ones((len(items), len(rows)), dtype=np.bool_)
+    made = [
+        [
+            response is not None or item.id in faults[arm]
+            for item, response in zip(items, row, strict=True)
+        ]
+        for arm, row in rows.items()
+    ]
+    return np.array(made, dtype=np.bool_).reshape(len(rows), len(items)).T.copy()
+
+
+def _left_out(
+    shape: tuple[int, ...],
+    arms: Sequence[str],
+    unlike: Collection[int],
+    by_arm: Mapping[str, Collection[int]],
+) -> NDArray[np.bool_] | None:
+    """Say by item and arm which answers were left out for what was shown; None where none was."""
+    found = np.zeros(shape, dtype=np.bool_)
+    found[list(unlike)] = True
+    for arm, items in by_arm.items():
+        found[list(items), arms.index(arm)] = True
+    return found if found.any() else None
 
 
 def _panel(

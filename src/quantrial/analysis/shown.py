@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def leave_out_unlike(
     rows: Mapping[str, list[Response | None]],
     again: Mapping[str, dict[int, tuple[Response, Outcome]]],
-) -> tuple[int, int]:
+) -> tuple[set[int], int]:
     """Take out the answers to items that were not shown to all arms as the same bytes.
 
     An item may look otherwise after a run went on with another version of the program. Which arm
@@ -27,8 +27,8 @@ def leave_out_unlike(
         again: second answers, by arm and item.
 
     Returns:
-        How many items were left out, and on how many of the others some arm's answer does not say
-        what was shown.
+        Which items were left out, and on how many of the others some arm's answer does not say what
+        was shown.
     """
     unlike, unhashed = set[int](), 0
     for at, answers in enumerate(zip(*rows.values(), strict=True)):
@@ -47,7 +47,7 @@ def leave_out_unlike(
                 first is not None and first.prompt_sha256 != seconds[at][0].prompt_sha256
             ):
                 del seconds[at]
-    return len(unlike), unhashed
+    return unlike, unhashed
 
 
 def leave_out_unlike_tokens(

@@ -15,10 +15,10 @@ from quantrial.analysis.task_summary import TaskSummary
 from quantrial.analysis.timeline import timeline
 from quantrial.analysis.told import plain
 from quantrial.analysis.tradeoffs import tradeoffs
-from quantrial.analysis.twins import twins
+from quantrial.analysis.twins import twins, unpicked
 from quantrial.assay import Check, arm_checks, as_documents, outcome_checks
 from quantrial.errors import StudyError
-from quantrial.prompt_checks import other_templates
+from quantrial.prompt_checks import other_counts, other_templates
 
 if TYPE_CHECKING:
     from quantrial.records import SpeedRecord
@@ -71,6 +71,7 @@ def summarise(
         for name, arm in study.arms.items()
     }
     phase = speed_phase(study, speed_records)
+    pairs = list(twins({name: arms[name] for name in study.arms}, tasks))
     document = {
         "schema": SUMMARY_SCHEMA,
         "study": {
@@ -85,9 +86,11 @@ def summarise(
         "alpha": study.alpha,
         "arms": records,
         "assay": list(as_documents(_assay(study, arms, tasks))),
-        "twins": list(twins({name: arms[name] for name in study.arms}, tasks)),
+        "twins": pairs,
         "tasks": tasks,
-        "statements": list(statements(study, tasks)),
+        "statements": list(
+            statements(study, tasks, unpicked=unpicked(pairs) | {*unlike, *other_counts(tasks)})
+        ),
         "speed": speeds,
         "timeline": timeline(outcomes),
         "speed_phase": phase,

@@ -51,7 +51,8 @@ class TaskSummary:
         self.remarks = Remarks()
         self.compared = Comparing(study, name, scored, methods, self.remarks)
         self.pairs = self.compared.pairs
-        self.bounds = Bounds.of_task(scored)
+        controls = [arm for arm in scored.arms if study.arms[arm].control is not None]
+        self.bounds = Bounds.of_task(scored, controls)
 
     def document(self) -> dict[str, Any]:
         """Derive everything about the task; what a statistic could not say stands in `warnings`."""
@@ -214,14 +215,18 @@ class TaskSummary:
         for arm in methods.panel.arms_with_answers():
             with self.remarks.at(f"{endpoint}, {arm}"):
                 arms[arm] = told_estimate(methods.arm(arm, endpoint))
-        contrasts, tests = self._compare(methods, endpoint, f"{self.name}.{endpoint}")
+        primary = endpoint == self.scored.task.endpoints[0].name
+        label = f"{self.name}.{endpoint}"
+        contrasts, tests = self._compare(methods, endpoint, label, chosen_on=primary)
         return {"arms": arms, "contrasts": contrasts, "equivalence": tests}
 
-    def _compare(self, methods: Methods, endpoint: str, label: str) -> Documents:
+    def _compare(
+        self, methods: Methods, endpoint: str, label: str, *, chosen_on: bool = False
+    ) -> Documents:
         """Compare all pairs of arms as one family."""
         measured = self.compared.measure(methods, endpoint, label)
         # `bounds` is of all items; panels of some of them are shares, whose bound needs no gold
-        found = self.compared.family(measured, label, bounds=self.bounds)
+        found = self.compared.family(measured, label, bounds=self.bounds, chosen_on=chosen_on)
         self._simultaneous(found[0], measured, endpoint)
         return found
 

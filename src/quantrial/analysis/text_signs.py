@@ -211,8 +211,9 @@ def panel_without(
         answered,
         outcomes.panel.clusters,
         outcomes.panel.strata,
-        outcomes.panel.answered & ~answered,
+        outcomes.panel.untold_where(~answered),
         outcomes.panel.by_content,
+        outcomes.panel.asked,
     )
 
 

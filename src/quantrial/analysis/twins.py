@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 Document = Mapping[str, Any]
@@ -33,3 +33,8 @@ def twins(arms: Mapping[str, Document], tasks: Mapping[str, Document]) -> Iterat
         alike = weights == "same" and arms[one].get("options") == arms[other].get("options")
         if answers or alike:
             yield {"arms": [one, other], "weights": weights, "answers": answers, "items": items}
+
+
+def unpicked(pairs: Iterable[Document]) -> set[str]:
+    """Name the arms that nothing tells from another one: files that differ are two models."""
+    return {arm for pair in pairs if pair["weights"] != "other" for arm in pair["arms"]}

@@ -76,6 +76,7 @@ def score_run(run: Path) -> dict[str, TaskOutcomes]:
             stratum=spec.stratify,
             equal_items=spec.equal_items,
             reference=study.reference,
+            recorded=spec.source.type != "imported",
         )
     return outcomes
 

@@ -12,10 +12,10 @@ from quantrial.decision.noise import noise, uneven_faults
 from quantrial.decision.speed import disturbances
 from quantrial.decision.trial import Trial, keeps_margin
 from quantrial.decision.twins import cautions_of_twins
-from quantrial.decision.words import Document, counted, entry, listed, p_value, size, verdict_word
+from quantrial.decision.words import counted, entry, listed, verdict_word
 
 
-def cautions(trial: Trial, default: Document, cited: Collection[str] = ()) -> list[dict[str, Any]]:
+def cautions(trial: Trial, cited: Collection[str] = ()) -> list[dict[str, Any]]:
     """List what the data could not show, what is missing, and where methods disagree.
 
     `cited` are the ids of findings on secondary endpoints that sentences of the decision rest on.
@@ -26,8 +26,6 @@ def cautions(trial: Trial, default: Document, cited: Collection[str] = ()) -> li
         *noise(trial),
         *_cautions(trial),
         *uneven_faults(trial),
-        *_chosen(trial, default),
-        *_unanswered(trial, default),
         *_approximate(trial),
         *_disagreements(trial, cited),
         *_disturbed(trial),
@@ -123,9 +121,12 @@ def _cautions(trial: Trial) -> Iterator[dict[str, Any]]:
             )
         if flow["faulted"]:
             were = "is" if flow["faulted"] == 1 else "are"
+            by_arm = {arm: lost for arm, lost in flow.get("faults", {}).items() if lost}
+            whose = f" ({listed(f'{lost:,} of {arm}' for arm, lost in by_arm.items())})"
             said.append(
                 f"{flow['faulted']:,} of {counted(flow['planned'], 'call')} on {task} ended in a "
-                f"fault and {were} left out of every comparison of that arm."
+                f"fault{whose if by_arm else ''} and {were} left out of every comparison of that "
+                "arm."
             )
         for text in said:
             yield entry(text, [], task=task)
@@ -148,48 +149,6 @@ def _disagreements(trial: Trial, cited: Collection[str]) -> Iterator[dict[str, A
                 f"({why([one], trial.summary['alpha'])})."
             )
             yield entry(text, [trial.findings[one["id"]]], task=task)
-
-
-def _chosen(trial: Trial, default: Document) -> Iterator[dict[str, Any]]:
-    """Warn where the default would not be shown to keep the margin, were the choice allowed for.
-
-    The cheapest of several arms that each passed a test of its own passes by luck more often than
-    any one of them.
-    """
-    arm, p = default["arm"], trial.chosen_p(default["arm"])
-    if arm != trial.reference and p is not None and p >= trial.summary["alpha"]:
-        among = counted(trial.tested, "candidate")
-        text = (
-            f"That {arm} keeps the margin is shown by a test of its own; allowing for the choice "
-            f"among {among} it is not (p = {p_value(p)}). More items, or fewer candidates, settle "
-            "it."
-        )
-        yield entry(text, [trial.primary(task, arm) for task in trial.tasks])
-
-
-def _unanswered(trial: Trial, default: Document) -> Iterator[dict[str, Any]]:
-    """Warn where answers that are missing could turn the default's verdict."""
-    arm = default["arm"]
-    for task in trial.tasks if arm != trial.reference else ():
-        finding = trial.primary(task, arm)
-        said = finding and unanswered(trial, finding, finding["margin"])
-        if finding and said:
-            text = f"{arm} keeps the margin on {trial.named(task)} among the items that both arms"
-            yield entry(f"{text} answered. {said}", [finding], task=task)
-
-
-def unanswered(trial: Trial, finding: Document, loss: float) -> str:
-    """Say how missing answers could make a loss of this size; empty where they could not."""
-    worst = finding.get("worst_case")
-    if not worst or worst["bound"] is None or worst["bound"] > -loss:
-        return ""
-    arm = finding["candidate"]
-    sides = ((arm, worst["missing_candidate"]), (trial.reference, worst["missing_reference"]))
-    gone = listed(f"{counted(count, 'answer')} of {name}" for name, count in sides if count)
-    how = f"with each held against {arm}"
-    if worst.get("taken_to_invent") is not None:
-        how += f", those of {arm} taken to invent {worst['taken_to_invent']:g} entities each,"
-    return f"Missing: {gone}; {how} the loss would be {size(worst['bound'])}."
 
 
 def _approximate(trial: Trial) -> Iterator[dict[str, Any]]:

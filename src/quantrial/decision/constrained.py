@@ -6,20 +6,18 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from quantrial.decision.cautions import unanswered
 from quantrial.decision.constraints import Constraints
 from quantrial.decision.guards import guards_of
-from quantrial.decision.margin_tests import p_of_less
 from quantrial.decision.pick import choose, matter, tolerance
+from quantrial.decision.shipping import LOSSES, Shown, in_words, not_among, shown
 from quantrial.decision.trial import Trial
+from quantrial.decision.unanswered import kept_all_the_same, left_open
 from quantrial.decision.words import (
     Document,
     by_margin,
-    counted,
     evidence,
     listed,
     margin,
-    p_value,
     points,
     ratio,
     seconds,
@@ -37,8 +35,9 @@ def constrained(
     settings = limits.document()
     tasks, answer = matter(table, settings), choose(table, settings)
     pick, other = answer["pick"], answer["alternative"]
+    ship = shown(trial, table, settings)
     breaks = {
-        arm: [_in_words(trial, table, arm, one) for one in broken]
+        arm: [_in_words(trial, table, arm, one, ship) for one in broken]
         for arm, broken in answer["breaks"].items()
     }
     guards: list[dict[str, Any]] = []
@@ -53,11 +52,13 @@ def constrained(
         if pick == trial.reference:
             text += ", the reference."
         else:
-            kept = _kept(table, settings, tasks, trial, pick)
-            text += f": {trial.saving(pick)}; shown to lose less than {kept}."
+            losses = {task: _limit(table, settings, task, pick) for task in tasks}
+            kept = by_margin((loss, trial.named(task)) for task, loss in losses.items())
+            p = _p_in_words(trial, table, losses, ship.get(pick))
+            text += f": {trial.saving(pick)}; shown to lose less than {kept}{p}."
             guards = [one for one in guards_of(trial, pick) if one["task"] in tasks]
             more = (guard["text"] for guard in guards)
-            text = " ".join([text, *more, *_reserved(trial, table, settings, tasks, pick)])
+            text = " ".join([text, *more, *_reserved(trial, losses, pick)])
             because += [guard["because"] for guard in guards]
     else:
         because = [one["because"] for one in breaks[other] if one["because"]]
@@ -70,6 +71,7 @@ def constrained(
         "constraints": settings,
         "of_study": limits.shared(of_study),
         "pick": pick,
+        "p_value": ship[pick].p_adjusted if pick in ship else None,
         "guards": guards,
         "nearest": other if pick is None else pick,
         "text": text,
@@ -99,47 +101,31 @@ def _alternative(
     }
 
 
-def _kept(table: Document, settings: Document, tasks: Sequence[str], trial: Trial, arm: str) -> str:
-    """Say which loss is ruled out where."""
-
-    def bound(task: str) -> float:
-        tolerated = tolerance(table, settings, task)
-        own: float = table["tasks"][task]["arms"][arm]["margin"]
-        return own if tolerated is None else tolerated
-
-    return by_margin((bound(task), trial.named(task)) for task in tasks)
+def _limit(table: Document, settings: Document, task: str, arm: str) -> float:
+    """Return the loss that an arm is held against on a task: what is tolerated, else the margin."""
+    tolerated = tolerance(table, settings, task)
+    own: float = table["tasks"][task]["arms"][arm]["margin"]
+    return own if tolerated is None else tolerated
 
 
-def _reserved(
-    trial: Trial, table: Document, settings: Document, tasks: Sequence[str], arm: str
-) -> Iterator[str]:
-    """Say what takes from the claim: the choice among candidates, missing answers, few changes.
+def _p_in_words(
+    trial: Trial, table: Document, losses: Mapping[str, float], one: Shown | None
+) -> str:
+    """Write the p of the claim; that at another loss than the margin follows from intervals."""
+    if one is None or one.p_adjusted is None or one.p_adjusted >= trial.summary["alpha"]:
+        return ""
+    rows = {task: table["tasks"][task]["arms"][one.arm] for task in losses}
+    return in_words(one, about=any(rows[task]["margin"] != loss for task, loss in losses.items()))
 
-    At the margin on all tasks the p is the one that the summary adjusts. At another loss it is that
-    of the test at this loss (`margin_tests`); the largest over the tasks is adjusted for the number
-    of candidates (Bonferroni).
-    """
-    asked = [
-        (finding, finding["margin"] if (loss := tolerance(table, settings, task)) is None else loss)
-        for task in tasks
-        if (finding := trial.primary(task, arm))
-    ]
-    if all(loss == f["margin"] for f, loss in asked) and len(tasks) == len(trial.tasks):
-        p, about = trial.chosen_p(arm), ""
-    else:
-        known = [_p_at(trial, finding, loss) for finding, loss in asked]
-        largest = max((one for one in known if one is not None), default=0.0)
-        p, about = min(1.0, largest * trial.tested), "about "
-    if p is not None and p >= trial.summary["alpha"]:
-        among = counted(trial.tested, "candidate")
-        yield f"Allowing for the choice among {among} that is not shown (p {about}{p_value(p)})."
-    for finding, loss in asked:
-        if said := unanswered(trial, finding, loss):
-            yield f"On {trial.named(finding['task'])}: {said[0].lower()}{said[1:]}"
+
+def _reserved(trial: Trial, losses: Mapping[str, float], arm: str) -> Iterator[str]:
+    """Say what the claim stands on besides: answers that are missing, few changes."""
+    yield from kept_all_the_same(trial, losses, arm)
+    asked = [finding for task in losses if (finding := trial.primary(task, arm))]
     for over, why in _ROUGH.items():
         where = [
             trial.named(finding["task"])
-            for finding, _ in asked
+            for finding in asked
             if finding["approximate"] and finding["over_clusters"] is over
         ]
         if where:
@@ -153,12 +139,6 @@ _ROUGH = {
 }
 
 
-def _p_at(trial: Trial, finding: Document, loss: float) -> float | None:
-    """Return the p of "loses less than this"; at the margin that of the test itself."""
-    p: float | None = finding["non_inferiority_p"]
-    return p if loss == finding["margin"] else p_of_less(trial, finding, loss)
-
-
 def _evidence(trial: Trial, table: Document, settings: Document, finding: str) -> str:
     """Write a finding with the interval that the tolerance is held against, where there is one."""
     found = trial.findings[finding]
@@ -167,11 +147,13 @@ def _evidence(trial: Trial, table: Document, settings: Document, finding: str) -
     return evidence(found, tolerated=tolerance(table, settings, found["task"]))
 
 
-def _in_words(trial: Trial, table: Document, arm: str, broken: Document) -> dict[str, Any]:
+def _in_words(
+    trial: Trial, table: Document, arm: str, broken: Document, ship: Mapping[str, Shown]
+) -> dict[str, Any]:
     """Give a break its sentence and its finding."""
     task = broken["task"]
     row = None if task is None else table["tasks"][task]["arms"][arm]
-    loss = broken["constraint"] in ("quality", "tolerate")
+    loss = broken["constraint"] in {*LOSSES, "choice"}
     finding: Document | None = None
     if loss and row and row["finding"]:
         finding = trial.findings[row["finding"]]
@@ -179,7 +161,9 @@ def _in_words(trial: Trial, table: Document, arm: str, broken: Document) -> dict
         finding = trial.pace(arm)
     return {
         **broken,
-        "text": _loss(trial, arm, row, broken) if loss and row else _cost(trial, arm, broken),
+        "text": _loss(trial, arm, row, broken, ship.get(arm))
+        if loss and row
+        else _cost(trial, arm, broken),
         "because": None if finding is None else finding["id"],
         "evidence": [] if finding is None else [evidence(finding)],
     }
@@ -217,12 +201,16 @@ def _cost(trial: Trial, arm: str, broken: Document) -> str:
     return f"{arm} takes {seconds(value)} an answer{where}, at most {seconds(limit)} are allowed"
 
 
-def _loss(trial: Trial, arm: str, row: Document, broken: Document) -> str:
+def _loss(trial: Trial, arm: str, row: Document, broken: Document, one: Shown | None) -> str:
     work, bound, limit = trial.named(broken["task"]), row["bound"], broken["limit"]
     if why := trial.said_of_prompts(arm):
         return why
     if row["finding"] is None:
         return f"{arm} shares no answered item with the reference on {work}"
+    if broken["constraint"] == "missing":
+        return f"{arm} is {left_open(trial, trial.findings[row['finding']], limit)}"
+    if broken["constraint"] == "choice" and one is not None:
+        return f"{arm} is shown to lose less than {margin(limit)} on {work} {not_among(one)}"
     within = broken["constraint"] == "tolerate" and bound is not None and bound > -limit
     if row["worse"] and not within:
         return f"{arm} is worse on {work} ({points(row['estimate'])})"

@@ -18,6 +18,8 @@ _GUARDS = {
     "not_truncated": "It runs into the limit of tokens: raise it, or reject what was cut off.",
     "not_repeating": "It gets caught in loops: cap the length and reject repeated text.",
     "not_refused": "It declines to answer: detect refusals and route them to the reference.",
+    "answered": "It leaves calls without an answer (faults, timeouts): retry them, raise the time "
+    "limit, or route them to the reference.",
     "not_empty": "It answers nothing: reject empty answers and retry.",
     "recall": "It misses entities: no validator sees what is absent; audit a sample by hand.",
     "parse_rate": "It breaks the output format: validate it and retry, or constrain decoding.",

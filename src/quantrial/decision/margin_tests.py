@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
+from quantrial.decision.trial import Held
 from quantrial.decision.words import Document
 
 if TYPE_CHECKING:
@@ -89,13 +90,29 @@ def flips_of(trial: Trial, finding: Document) -> Flips | None:
 
 
 def p_of_less(trial: Trial, finding: Document, loss: float) -> float | None:
-    """Return the one-sided p of "loses less than this"; None where there is none."""
+    """Return the one-sided p of "loses less than this"; None where there is none.
+
+    Each missing answer is held against the candidate.
+    """
+    held = Held.of(finding)
     flips = flips_of(trial, finding)
+    if held.missing:
+        flips = _completed(finding) if flips is not None and len(flips.n) == 1 else None
     if flips is not None:
         p: float = flips.score().test(-loss, "greater").p_value
         return None if math.isnan(p) else p
-    error = implied_error(finding)
-    return None if error is None else _NORMAL.cdf(-(finding["estimate"] + loss) / error)
+    if held.estimate is None:
+        return None
+    error = _error(held.estimate, held.ci[0], finding)
+    return None if error is None else _NORMAL.cdf(-(held.estimate + loss) / error)
+
+
+def _completed(finding: Document) -> Flips | None:
+    """Return the flips of a finding with its missing answers held against the candidate."""
+    worst = finding["worst_case"]
+    if worst.get("harmful") is None:
+        return None
+    return Flips((worst["harmful"],), (worst["beneficial"],), (worst["n"],))
 
 
 def items_to_rule_out(trial: Trial, finding: Document, loss: float) -> int | None:
@@ -132,7 +149,10 @@ def _from_the_bound(finding: Document, loss: float) -> int | None:
 
 def implied_error(finding: Document) -> float | None:
     """Return the standard error that the one-sided bound implies; None where there is none."""
-    estimate, bound = finding["estimate"], finding["equivalence_ci"][0]
+    return _error(finding["estimate"], finding["equivalence_ci"][0], finding)
+
+
+def _error(estimate: float | None, bound: float | None, finding: Document) -> float | None:
     if estimate is None or bound is None or not bound < estimate:
         return None
     return float((estimate - bound) / _reach(finding))

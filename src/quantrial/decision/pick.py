@@ -5,6 +5,9 @@ the constraints as they stand in `decision.json`. The report's "What would you p
 this file, and is tested against it. Nothing here reads anything but plain JSON values.
 
     arms in order of cost ── each: which constraints does it break? ──▶ the first that breaks none
+
+One arm is chosen among several, so a loss counts as ruled out where it is after Holm: candidates
+are held against it at the level of so many as are left, see `chosen_among`.
 """
 
 from __future__ import annotations
@@ -31,7 +34,8 @@ def choose(table: Document, settings: Document) -> dict[str, Any]:
     """
     tasks = matter(table, settings)
     order = ordered(table, settings)
-    breaks = {arm: list(_breaks(table, settings, tasks, arm)) for arm in order}
+    among = chosen_among(table, settings, tasks)
+    breaks = {arm: list(_breaks(table, settings, tasks, arm, among.get(arm, 1))) for arm in order}
     pick = next((arm for arm in order if not breaks[arm]), None)
     return {
         "pick": pick,
@@ -88,21 +92,67 @@ def tolerance(table: Document, settings: Document, task: str) -> float | None:
     return own
 
 
-def loss_ruled_out(row: Document, tolerated: float | None) -> bool:
+def loss_ruled_out(row: Document, tolerated: float | None, among: int = 1) -> bool:
     """Say whether an arm is shown to lose less than is tolerated (the margin where nothing is).
 
     A loss smaller than the margin is the verdict's own claim, which a laxer or stricter tolerance
-    must not contradict: centred tests and intervals may disagree at the bound.
+    must not contradict: centred tests and intervals may disagree at the bound. `among`: of how many
+    candidates one is chosen; each is then held against the loss at that part of the level.
     """
-    holds: bool = row["holds"]
+    held = at_level(row, among)
+    holds: bool = held["holds"]
     if tolerated is None or tolerated == row["margin"]:
         return holds
-    within = row["bound"] is not None and row["bound"] > -tolerated
+    within = held["bound"] is not None and held["bound"] > -tolerated
     return holds or within if tolerated > row["margin"] else holds and within
 
 
+def at_level(row: Document, among: int) -> Document:
+    """Return the `bound` and `holds` of a row at the level of a choice among so many candidates."""
+    levels = row.get("among") or ()
+    return levels[min(among - 2, len(levels) - 1)] if among > 1 and levels else row
+
+
+def candidates(table: Document) -> list[str]:
+    """List the arms that one is chosen among: all that were compared and that could be picked."""
+    return [
+        arm
+        for arm, own in table["arms"].items()
+        if not own["control"]
+        and arm != table["reference"]
+        and own.get("twin") is None
+        and not own.get("other_prompts")
+        and any(task["arms"][arm]["finding"] is not None for task in table["tasks"].values())
+    ]
+
+
+def chosen_among(table: Document, settings: Document, tasks: Sequence[str]) -> dict[str, int]:
+    """Say for each candidate at the level of how many it is held against a loss, by Holm's method.
+
+    All of them first; those that are shown to lose less than is tolerated on every task (that needs
+    no adjustment) leave the others with a level of their own, until none more is shown. So an arm
+    that loses what is tolerated on some task is picked in at most alpha of studies.
+    """
+    found: dict[str, int] = {}
+    left = candidates(table)
+    while left:
+        among = len(left)
+        found |= dict.fromkeys(left, among)
+        left = [arm for arm in left if not _kept(table, settings, tasks, arm, among)]
+        if len(left) == among:
+            break
+    return found
+
+
+def _kept(table: Document, settings: Document, tasks: Sequence[str], arm: str, among: int) -> bool:
+    return all(
+        loss_ruled_out(table["tasks"][task]["arms"][arm], tolerance(table, settings, task), among)
+        for task in tasks
+    )
+
+
 def _breaks(
-    table: Document, settings: Document, tasks: list[str], arm: str
+    table: Document, settings: Document, tasks: list[str], arm: str, among: int
 ) -> Iterator[dict[str, Any]]:
     own = table["arms"][arm]
     memory, least = settings.get("max_memory"), settings.get("min_speedup")
@@ -123,18 +173,28 @@ def _breaks(
         yield _broken("evidence", None, None, None, 1.0)
     if own.get("twin") is not None:
         yield _broken("identity", None, None, None, 1.0)
+    lost = False
     for task in tasks:
         if table["tasks"][task]["at_floor"]:
             yield _broken("evidence", task, None, None, 1.0)
         row, tolerated = table["tasks"][task]["arms"][arm], tolerance(table, settings, task)
         if loss_ruled_out(row, tolerated):
             continue
-        name, limit = "tolerate", tolerated
-        if limit is None:
-            name, limit = "quality", row["margin"]
-        bound = row["bound"]
-        excess = 1.0 if bound is None else max(-bound / limit - 1.0, 0.0)
-        yield _broken(name, task, bound, limit, excess)
+        lost, name = True, "quality" if tolerated is None else "tolerate"
+        answered = row.get("answered")
+        if answered is not None and loss_ruled_out({**row, **answered}, tolerated):
+            name = "missing"
+        yield _loss(name, task, row["bound"], row["margin"] if tolerated is None else tolerated)
+    for task in () if lost else tasks:
+        row, tolerated = table["tasks"][task]["arms"][arm], tolerance(table, settings, task)
+        if not loss_ruled_out(row, tolerated, among):
+            limit = row["margin"] if tolerated is None else tolerated
+            yield _loss("choice", task, at_level(row, among)["bound"], limit)
+
+
+def _loss(constraint: str, task: str, bound: float | None, limit: float) -> dict[str, Any]:
+    excess = 1.0 if bound is None else max(-bound / limit - 1.0, 0.0)
+    return _broken(constraint, task, bound, limit, excess)
 
 
 def _over(constraint: str, task: str | None, value: float | None, limit: float) -> dict[str, Any]:

@@ -15,8 +15,10 @@ from quantrial.decision.guards import guards_of
 from quantrial.decision.risk import risk
 from quantrial.decision.sensitivity import sensitivity
 from quantrial.decision.settle import missing as missing_on
+from quantrial.decision.shipping import Shipping, Shown, in_words, not_among
 from quantrial.decision.table import picker
-from quantrial.decision.trial import Trial
+from quantrial.decision.trial import Held, Trial, keeps_margin
+from quantrial.decision.unanswered import answers_missing, kept_all_the_same
 from quantrial.decision.words import (
     Document,
     by_margin,
@@ -50,7 +52,9 @@ def decide_from(
     constraints = constraints or Constraints()
     trial = Trial(summary)
     check(constraints, trial)
-    default = _default(trial)
+    table = picker(trial)
+    ship = Shipping.of(trial, table, {})
+    default = _default(trial, ship)
     cited = {guard["because"] for arm in trial.candidates for guard in guards_of(trial, arm)}
     decision: dict[str, Any] = {
         "schema": DECISION_SCHEMA,
@@ -59,16 +63,15 @@ def decide_from(
         "reference": trial.reference,
         "default": default,
         "pick_when": [
-            _pick_when(trial, arm)
+            _pick_when(trial, arm, ship)
             for arm in trial.cheaper_than(default["arm"])
             if arm not in trial.twins and arm not in trial.other_prompts
         ],
         "avoid_for": list(_avoid_for(trial)),
-        "stay_when": list(_stay_when(trial, constraints)),
-        "cautions": cautions(trial, default, cited),
+        "stay_when": list(_stay_when(trial, constraints, ship)),
+        "cautions": cautions(trial, cited),
         "controls": [_control(trial, arm) for arm in trial.controls],
     }
-    table = picker(trial)
     if constraints.stated:
         stated = of_study or Constraints()
         decision["constrained"] = constrained(trial, table, constraints, stated)
@@ -76,14 +79,16 @@ def decide_from(
     decision["sensitivity"] = sensitivity(trial, table, constraints.document())
     decision["ordered_by"] = trial.ordered_by
     decision["costs"] = {arm: trial.cost(arm) for arm in trial.by_cost}
+    decision["ship"] = ship.to_list(trial)
     decision["picker"] = table
     decision["findings"] = trial.findings
     return decision
 
 
-def _default(trial: Trial) -> dict[str, Any]:
+def _default(trial: Trial, ship: Shipping) -> dict[str, Any]:
     """Choose the cheapest arm shown to keep the margin on every task, else the reference.
 
+    With missing answers held against it, and the choice among the candidates allowed for.
     `conclusive` is false where the trial could not have seen harm, or no cheaper arm was shown what
     the reference was: then nothing cheaper is shipped.
     """
@@ -91,31 +96,15 @@ def _default(trial: Trial) -> dict[str, Any]:
     known = [arm for arm in trial.cheaper if arm not in trial.twins]
     if known and all(arm in trial.other_prompts for arm in known):
         blind = [*blind, f"no cheaper arm was shown the prompts that {trial.reference} was"]
-    for arm in known if not blind else ():
-        if trial.tasks and all(trial.holds(task, arm) for task in trial.tasks):
-            found: list[Document | None] = [trial.primary(task, arm) for task in trial.tasks]
-            kept = by_margin(
-                (f["margin"], f"{trial.named(f['task'])} ({verdict_word(f['verdict'])})")
-                for f in found
-                if f
-            )
-            guards = list(guards_of(trial, arm))
-            text = " ".join(
-                [
-                    f"Ship {arm}: {trial.saving(arm)}; shown to lose less than {kept}.",
-                    *(guard["text"] for guard in guards),
-                ]
-            )
-            found += [trial.findings[guard["because"]] for guard in guards]
-            found.append(trial.pace(arm))
-            more = {"missing": [], "conclusive": True, "guards": guards}
-            return entry(text, found, arm=arm, **more)
+    if ship.pick in known:
+        return _ship(trial, ship.pick, ship.shown.get(ship.pick))
     missing = [
         missing_on(trial, task, arm)
         for arm in known
         for task in trial.tasks
         if not trial.holds(task, arm)
     ]
+    missing += [_alone(trial, ship.shown[arm]) for arm in known if arm in ship.alone]
     if not trial.candidates:
         why = "this study has no other arm to ship"
     elif not trial.cheaper:
@@ -138,7 +127,43 @@ def _default(trial: Trial) -> dict[str, Any]:
     return entry(text, found, arm=trial.reference, missing=missing, conclusive=not blind)
 
 
-def _pick_when(trial: Trial, arm: str) -> dict[str, Any]:
+def _ship(trial: Trial, arm: str, one: Shown | None) -> dict[str, Any]:
+    found: list[Document | None] = [trial.primary(task, arm) for task in trial.tasks]
+    kept = by_margin(
+        (f["margin"], f"{trial.named(f['task'])} ({verdict_word(f['verdict'])})")
+        for f in found
+        if f
+    )
+    guards = list(guards_of(trial, arm))
+    text = " ".join(
+        [
+            f"Ship {arm}: {trial.saving(arm)}; shown to lose less than {kept}{in_words(one)}.",
+            *kept_all_the_same(trial, {f["task"]: f["margin"] for f in found if f}, arm),
+            *(guard["text"] for guard in guards),
+        ]
+    )
+    found += [trial.findings[guard["because"]] for guard in guards]
+    found.append(trial.pace(arm))
+    p = None if one is None else one.p_adjusted
+    more = {"missing": [], "conclusive": True, "guards": guards, "p_value": p}
+    return entry(text, found, arm=arm, **more)
+
+
+def _alone(trial: Trial, one: Shown) -> dict[str, Any]:
+    """Say what an arm lacks that passes by itself and not as one of several."""
+    found = [f for task in trial.tasks if (f := trial.primary(task, one.arm))]
+    weakest = max(found, key=lambda f: Held.of(f).p or 0.0)
+    return {
+        "arm": one.arm,
+        "task": weakest["task"],
+        "because": weakest["id"],
+        "items_needed": None,
+        "text": f"{one.arm} keeps the margin {not_among(one)}: more items, or fewer candidates, "
+        "would settle it.",
+    }
+
+
+def _pick_when(trial: Trial, arm: str, ship: Shipping) -> dict[str, Any]:
     worse, undecided = trial.worse(arm), trial.undecided(arm)
     speedup = trial.speedup(arm)
     slower = speedup is not None and speedup <= 1.0
@@ -158,6 +183,8 @@ def _pick_when(trial: Trial, arm: str) -> dict[str, Any]:
             alone = f"the work is {listed(kept, 'or')} alone, where it keeps the margin"
             accepted = f"either {alone}, or {accepted}"
         conditions.append(accepted)
+    if arm in ship.alone:
+        conditions.append(f"you accept that it keeps the margin {not_among(ship.shown[arm])}")
     if blindness(trial):
         conditions.append("you accept that this trial could not have seen a loss")
     guards = list(guards_of(trial, arm))
@@ -187,12 +214,13 @@ def _seen_loss(trial: Trial, task: str, arm: str) -> str:
 
 def _open_loss(trial: Trial, task: str, arm: str) -> str:
     finding, work = trial.primary(task, arm), trial.named(task)
-    floor = finding["equivalence_ci"][0] if finding else None
+    floor = Held.of(finding).ci[0] if finding else None
     if finding is None or floor is None:
         return f"a loss of unknown size on {work}"
+    gaps = f" ({answers_missing(finding)})" if keeps_margin(finding) else ""
     if floor > -finding["margin"]:
-        return f"a loss of {margin(finding['margin'])} on {work}"
-    return f"a loss of up to {size(floor)} on {work}"
+        return f"a loss of {margin(finding['margin'])} on {work}{gaps}"
+    return f"a loss of up to {size(floor)} on {work}{gaps}"
 
 
 def _avoid_for(trial: Trial) -> Iterator[dict[str, Any]]:
@@ -212,17 +240,27 @@ def _avoid_for(trial: Trial) -> Iterator[dict[str, Any]]:
 _SHORT = {
     "worse": "is worse on {}",
     "inconclusive": "is not shown to keep the margin on {}",
+    "missing": "is undecided, for want of answers, on {}",
+    "choice": "is not shown to keep the margin, one of several candidates as it is, on {}",
     "non_inferior": "is non-inferior, but not shown equivalent, on {}",
 }
 
 
-def _stay_when(trial: Trial, constraints: Constraints) -> Iterator[dict[str, Any]]:
+def _short(finding: Document, ship: Shipping) -> str:
+    """Say how a finding stands: its verdict, unless something keeps that from being enough."""
+    if keeps_margin(finding) and not Held.of(finding).holds:
+        return "missing"
+    return "choice" if finding["candidate"] in ship.alone else str(finding["verdict"])
+
+
+def _stay_when(trial: Trial, constraints: Constraints, ship: Shipping) -> Iterator[dict[str, Any]]:
     bar = constraints.min_speedup
     for arm in trial.cheaper:
         by_verdict: dict[str, list[Document]] = {}
         for task in trial.tasks:
             if finding := trial.primary(task, arm):
-                by_verdict.setdefault(finding["verdict"], []).append(finding)
+                stands = _short(finding, ship)
+                by_verdict.setdefault(stands, []).append(finding)
         short = {verdict: by_verdict[verdict] for verdict in _SHORT if verdict in by_verdict}
         if short:
             why = listed(

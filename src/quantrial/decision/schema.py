@@ -10,10 +10,20 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from quantrial.decision.schema_picker import Picker
+
 Verdict = Literal["equivalent", "non_inferior", "worse", "better", "inconclusive"]
 Interval = tuple[float | None, float | None]
 ConstraintName = Literal[
-    "max_memory", "min_speedup", "max_latency", "evidence", "identity", "quality", "tolerate"
+    "max_memory",
+    "min_speedup",
+    "max_latency",
+    "evidence",
+    "identity",
+    "quality",
+    "tolerate",
+    "missing",
+    "choice",
 ]
 
 
@@ -67,6 +77,24 @@ class Default(Entry):
     """False where the trial could not have seen harm, or compared other prompts."""
     guards: list[Guard] = []
     """Failure modes that are shown for the arm all the same."""
+    p_value: float | None = None
+    """Of "loses less than the margin on every task", with missing answers held against the arm and
+    the choice among the candidates allowed for; null for the reference."""
+
+
+class Ship(_Part):
+    """How surely a candidate loses less than the margin on every task."""
+
+    arm: str
+    p_value: float | None
+    """By itself: the largest of its tasks, with missing answers held against it."""
+    p_adjusted: float | None
+    """Of the sentence "Ship": by Holm over the candidates of which one is chosen."""
+    among: int
+    """How many candidates these are."""
+    shown: bool
+    missing: int
+    """Answers that are not there, its own and the reference's, over all tasks."""
 
 
 class PickWhen(Entry):
@@ -171,6 +199,8 @@ class Constrained(Entry):
     of_study: list[str] = []
     """Those of them that the study file states; the others were options of `quantrial decide`."""
     pick: str | None
+    p_value: float | None = None
+    """Of "loses less than is tolerated", as in `default`; null for the reference or no pick."""
     guards: list[Guard] = []
     """Failure modes that are shown for the pick all the same."""
     nearest: str
@@ -249,51 +279,6 @@ class Cost(_Part):
     speedup_finding: str | None
 
 
-class PickerArm(_Part):
-    """An arm, as the rules of the pick see it."""
-
-    rank: int
-    control: bool
-    memory: int | None
-    speedup: float | None
-    twin: str | None = None
-    """The arm that nothing tells it from: one file, or the same answers to the byte."""
-    other_prompts: bool = False
-    """Whether it was shown other prompts than the reference: it is not picked."""
-
-
-class PickerRow(_Part):
-    """An arm on a task, as the rules of the pick see it."""
-
-    finding: str | None
-    estimate: float | None
-    bound: float | None
-    margin: float
-    holds: bool
-    worse: bool
-    latency: float | None
-
-
-class PickerTask(_Part):
-    """A task, as the rules of the pick see it."""
-
-    workload: str
-    margin: float
-    at_floor: bool
-    arms: dict[str, PickerRow]
-
-
-class Picker(_Part):
-    """The table a pick is made from."""
-
-    reference: str
-    insensitive: bool
-    memory_source: Literal["peak", "file"] | None = None
-    """What `memory` is: the most each arm's process held, or the size of its weights."""
-    arms: dict[str, PickerArm]
-    tasks: dict[str, PickerTask]
-
-
 class SettledBy(_Part):
     """The question that the fewest further items would settle."""
 
@@ -340,6 +325,9 @@ class Finding(_Part):
     verdict: Verdict
     also: Verdict | None
     worst_case: dict[str, Any] | None
+    """The same with every missing answer held against the candidate, and its test of the margin."""
+    lower_bounds: list[float | None] | None = None
+    """Which losses are ruled out where the candidate is one of 1, 2, ... to choose from."""
     items_needed: dict[str, int | None] | None
     """In all, by question."""
     settled_by: SettledBy | None = None
@@ -381,5 +369,6 @@ class Decision(_Part):
     sensitivity: Sensitivity
     ordered_by: Literal["memory", "bits", "speed"]
     costs: dict[str, Cost]
+    ship: list[Ship] = []
     picker: Picker
     findings: dict[str, Finding | Pace]

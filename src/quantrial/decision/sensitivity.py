@@ -14,6 +14,7 @@ from typing import Any
 
 from quantrial.decision.pick import choose, loss_ruled_out, matter, tolerance
 from quantrial.decision.settle import missing
+from quantrial.decision.shipping import LOSSES
 from quantrial.decision.trial import Trial
 from quantrial.decision.words import Document, entry, listed, margin, points, ratio, seconds
 from quantrial.decision.words import size as size_of
@@ -160,10 +161,12 @@ def _tolerances(trial: Trial, table: Document, settings: Document) -> Iterator[d
     for some in [*([task] for task in tasks), *([tasks] if len(tasks) > 1 else [])]:
         where = listed(map(trial.named, some))
         bounds = [
-            -row["bound"]
+            -level["bound"]
             for task in some
             for arm, row in table["tasks"][task]["arms"].items()
-            if row["finding"] and row["bound"] is not None and not table["arms"][arm]["control"]
+            if row["finding"] and not table["arms"][arm]["control"]
+            for level in (row, *row.get("among", ()))
+            if level["bound"] is not None
         ]
         scale = _Scale(
             "tolerate",
@@ -222,35 +225,65 @@ def _workloads(trial: Trial, table: Document, settings: Document) -> Iterator[di
 
 
 def _estimates(trial: Trial, table: Document, settings: Document) -> Iterator[dict[str, Any]]:
-    """Move one estimate, its bound along with it, just across what is tolerated."""
+    """Move one estimate, its bounds along with it, just across what is tolerated.
+
+    As little as changes the pick: among several candidates that may be at a stricter level.
+    """
     pick = choose(table, settings)["pick"]
     for task in matter(table, settings):
         for arm, row in table["tasks"][task]["arms"].items():
-            if row["finding"] is None or row["bound"] is None or row["estimate"] is None:
+            if row["finding"] is None or row["estimate"] is None or table["arms"][arm]["control"]:
                 continue
-            if table["arms"][arm]["control"]:
-                continue
-            tolerated = tolerance(table, settings, task)
-            bar = row["margin"] if tolerated is None else tolerated
-            kept = loss_ruled_out(row, tolerated)
-            if kept != (row["bound"] > -bar):
-                continue  # test and bound disagree: how far the estimate is from it is not known
-            bound = -bar if kept else math.nextafter(-bar, 0.0)
-            to = row["estimate"] + (bound - row["bound"])
             finding = trial.findings[row["finding"]]
             low, high = finding["ci"]
-            if low is None or high is None or not low <= to <= high:
-                continue
-            moved = {**row, "estimate": to, "bound": bound, "holds": bound > -row["margin"]}
-            other = choose(_with_row(table, task, arm, moved), settings)["pick"]
-            if other != pick:
+            for by in _shifts(row, tolerance(table, settings, task)):
+                to = row["estimate"] + by
+                if low is None or high is None or not low <= to <= high:
+                    continue
+                moved = _with_row(table, task, arm, _moved(row, by))
+                other = choose(moved, settings)["pick"]
+                if other == pick:
+                    continue
                 text = (
                     f"If the difference of {arm} on {trial.named(task)} were {points(to)} in place "
                     f"of {points(row['estimate'])}, which is within its interval, {_answer(other)}."
                 )
-                size = abs(to - row["estimate"])
-                change = _change("estimate", task, to, other, text, [finding], size=size)
+                change = _change("estimate", task, to, other, text, [finding], size=abs(by))
                 yield {**change, "arm": arm}
+                break
+
+
+def _shifts(row: Document, tolerated: float | None) -> list[float]:
+    """List by how much an estimate must move for a bound to pass what is tolerated, least first.
+
+    Where test and bound disagree, how far the estimate is from it is not known.
+    """
+    bar = row["margin"] if tolerated is None else tolerated
+    found = []
+    for among, level in enumerate((row, *row.get("among", ())), 1):
+        kept = loss_ruled_out(row, tolerated, among)
+        if level["bound"] is not None and kept == (level["bound"] > -bar):
+            bound = -bar if kept else math.nextafter(-bar, 0.0)
+            found.append(bound - level["bound"])
+    return sorted(found, key=abs)
+
+
+def _moved(row: Document, by: float) -> dict[str, Any]:
+    """Return a row whose estimate and bounds are another by so much."""
+    levels = [_level_moved(level, row["margin"], by) for level in row.get("among", ())]
+    return {
+        **row,
+        **_level_moved(row, row["margin"], by),
+        "estimate": row["estimate"] + by,
+        **({"among": levels} if levels else {}),
+    }
+
+
+def _level_moved(level: Document, margin: float, by: float) -> dict[str, Any]:
+    if level["bound"] is None:
+        return {"bound": None, "holds": level["holds"]}
+    bound = level["bound"] + by
+    return {"bound": bound, "holds": bound > -margin}
 
 
 def _paces(trial: Trial, table: Document, settings: Document) -> Iterator[dict[str, Any]]:
@@ -310,7 +343,7 @@ def _grounds(trial: Trial, table: Document, settings: Document) -> list[Document
         if one["constraint"] == "min_speedup"
         else trial.primary(one["task"], other)
         for one in broken
-        if one["constraint"] in ("quality", "tolerate", "min_speedup")
+        if one["constraint"] in {*LOSSES, "choice", "min_speedup"}
     ]
     return [one for one in found if one]
 
@@ -341,10 +374,16 @@ def _settle(
     pick, order = answer["pick"], answer["order"]
     for arm in order if pick is None else order[: order.index(pick)]:
         broken = answer["breaks"][arm]
-        if not all(one["constraint"] in ("quality", "tolerate") for one in broken):
+        if not all(one["constraint"] in LOSSES for one in broken):
             continue
         for one in broken:
             row = table["tasks"][one["task"]]["arms"][arm]
             if row["worse"] and row["estimate"] <= -one["limit"]:
                 continue  # settled already
-            yield missing(trial, one["task"], arm, tolerance(table, settings, one["task"]))
+            yield missing(
+                trial,
+                one["task"],
+                arm,
+                tolerance(table, settings, one["task"]),
+                unanswered=one["constraint"] == "missing",
+            )

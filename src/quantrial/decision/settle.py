@@ -5,16 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from quantrial.decision.margin_tests import flips_of, items_to_rule_out
-from quantrial.decision.trial import Trial
+from quantrial.decision.trial import Trial, keeps_margin
+from quantrial.decision.unanswered import besides, left_open
 from quantrial.decision.words import Document, counted, margin, points
 
 
-def missing(trial: Trial, task: str, arm: str, tolerated: float | None = None) -> dict[str, Any]:
+def missing(
+    trial: Trial,
+    task: str,
+    arm: str,
+    tolerated: float | None = None,
+    *,
+    unanswered: bool | None = None,
+) -> dict[str, Any]:
     """Say what an arm lacks on a task, and how large a study would rule out a loss of the margin.
 
     That is the decision's question; the summary's `settled_by` counts the items to the verdict that
     takes the fewest, which may be a difference. Against the margin (`tolerated` is None) the count
-    is the summary's own; against another loss it is counted by `margin_tests`.
+    is the summary's own; against another loss it is counted by `margin_tests`. `unanswered`:
+    whether nothing but missing answers leaves the question open, which more items would not
+    settle; by default whether the margin is kept without them.
     """
     finding, work = trial.primary(task, arm), trial.named(task)
     said: dict[str, Any] = {"arm": arm, "task": task, "because": "", "items_needed": None}
@@ -30,6 +40,8 @@ def missing(trial: Trial, task: str, arm: str, tolerated: float | None = None) -
     if finding["verdict"] == "worse" and tolerated is None:
         return said | {"text": f"{arm} is worse on {work} ({points(finding['estimate'])})."}
     bar = finding["margin"] if tolerated is None else tolerated
+    if unanswered if unanswered is not None else keeps_margin(finding):
+        return said | {"text": f"{arm} is {left_open(trial, finding, bar)}."}
     beyond = finding["estimate"] <= -bar
     if tolerated is None or tolerated == finding["margin"]:
         needed = finding["items_needed"] or {}
@@ -48,7 +60,7 @@ def missing(trial: Trial, task: str, arm: str, tolerated: float | None = None) -
     if finding["verdict"] == "better":
         verdict = f"better, but a loss of {margin(finding['margin'])} is not ruled out"
     return said | {
-        "text": f"{arm} is {verdict} on {work}: "
+        "text": f"{arm} is {verdict} on {work}{besides(finding)}: "
         f"{settle or f'what was seen does not tell how many items would {what}'}."
     }
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import Any
 
 from quantrial.assay import at_floor
 from quantrial.decision.cautions import unseen_controls
-from quantrial.decision.trial import Trial
+from quantrial.decision.trial import Held, Trial, keeps_margin
+from quantrial.decision.words import Document
+
+_NORMAL = NormalDist()
 
 
 def picker(trial: Trial) -> dict[str, Any]:
@@ -51,14 +55,45 @@ def _row(trial: Trial, task: str, arm: str) -> dict[str, Any]:
         margin = trial.tasks[task]["margin"]
         loss = {"estimate": None, "bound": None, "margin": margin, "holds": False, "worse": False}
         return {"finding": None, **loss, "latency": latency}
-    return {
+    held = Held.of(finding)
+    row = {
         "finding": finding["id"],
         "estimate": finding["estimate"],
         # the lower end of the interval that belongs to the one-sided test; none bounds what an arm
         # loses that was shown other prompts
-        "bound": None if arm in trial.other_prompts else finding["equivalence_ci"][0],
+        "bound": None if arm in trial.other_prompts else held.ci[0],
         "margin": finding["margin"],
         "holds": trial.holds(task, arm),
         "worse": finding["verdict"] == "worse",
         "latency": latency,
     }
+    if arm in trial.other_prompts:
+        return row
+    if held.missing:
+        row["missing"] = held.missing
+        bound = finding["equivalence_ci"][0]
+        row["answered"] = {"bound": bound, "holds": keeps_margin(finding)}
+    levels = range(2, len(trial.candidates) + 1)
+    if arm in trial.candidates and levels:
+        row["among"] = [_at_level(trial, finding, held, among) for among in levels]
+    return row
+
+
+def _at_level(trial: Trial, finding: Document, held: Held, among: int) -> dict[str, Any]:
+    """Write what is ruled out where the arm is one of so many candidates."""
+    alpha = trial.summary["alpha"]
+    if len(held.lower_bounds) >= among:
+        bound = held.lower_bounds[among - 1]
+    else:  # a summary of an earlier version: by the normal approximation
+        bound = _further(held, finding["equivalence_confidence"], alpha / among)
+    below = held.p is not None and held.p < alpha / among
+    return {"bound": bound, "holds": held.holds and below}
+
+
+def _further(held: Held, confidence: float, level: float) -> float | None:
+    """Return the bound at a stricter level, in proportion to the one that is known."""
+    estimate, bound = held.estimate, held.ci[0]
+    if estimate is None or bound is None:
+        return None
+    reach = _NORMAL.inv_cdf(1.0 - level) / _NORMAL.inv_cdf((1.0 + confidence) / 2.0)
+    return estimate - reach * (estimate - bound)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from quantrial.decision.speed import paces
@@ -129,30 +130,14 @@ class Trial:
         """Return the finding of an arm against the reference on any endpoint."""
         return self.findings.get(f"{task}.{endpoint}.{arm}.vs.{self.reference}")
 
-    @property
-    def tested(self) -> int:
-        """Count the candidates that were held against the margin, among which one is chosen."""
-        known = [one["margin_kept_on_all"] for one in self.summary.get("statements", ())]
-        return sum(one.get("p_adjusted") is not None for one in known) or len(self.candidates)
-
-    def chosen_p(self, arm: str) -> float | None:
-        """Return the p of "keeps the margin on every task", adjusted for choosing among candidates.
-
-        None where it was not tested.
-        """
-        for one in self.summary.get("statements", ()):
-            if one["candidate"] == arm:
-                p: float | None = one["margin_kept_on_all"].get("p_adjusted")
-                return p
-        return None
-
     def holds(self, task: str, arm: str) -> bool:
-        """Whether a loss of the margin is ruled out for an arm on a task.
+        """Whether a loss of the margin is ruled out for an arm on a task, by a test of its own.
 
-        Never of an arm that was shown other prompts: what is shipped is the arm as it was run.
+        With every missing answer held against it. Never of an arm that was shown other prompts:
+        what is shipped is the arm as it was run.
         """
         finding = self.primary(task, arm)
-        return finding is not None and keeps_margin(finding) and arm not in self.other_prompts
+        return finding is not None and Held.of(finding).holds and arm not in self.other_prompts
 
     def said_of_prompts(self, arm: str) -> str:
         """Say why an arm that was shown other prompts is not picked; empty of any other."""
@@ -229,8 +214,43 @@ def _twins(summary: Document) -> Iterator[tuple[str, str]]:
                 yield arm, other
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An arm held against a loss of the margin, each missing answer counted against it.
+
+    `estimate` and `ci` are those of the test, `p` its one-sided p at the margin (None where there
+    is none); `missing` counts the answers of the two arms that are not there. `lower_bounds`: the
+    k-th is what is ruled out where the arm is one of k candidates.
+    """
+
+    estimate: float | None
+    ci: tuple[float | None, float | None]
+    p: float | None
+    holds: bool
+    missing: int
+    lower_bounds: tuple[float | None, ...]
+
+    @classmethod
+    def of(cls, finding: Document) -> Held:
+        """Read what a finding on a primary endpoint says."""
+        worst, kept = finding.get("worst_case"), keeps_margin(finding)
+        bounds = tuple(finding.get("lower_bounds") or ())
+        if not worst:
+            p = finding["non_inferiority_p"]
+            return cls(finding["estimate"], finding["equivalence_ci"], p, kept, 0, bounds)
+        # an early summary bounds the difference and does not test it: then nothing is shown
+        holds = kept and bool(worst.get("non_inferior", False))
+        p, ci = worst.get("p_non_inferior"), worst.get("ci", (None, None))
+        return cls(worst["bound"], ci, p, holds, missing_answers(worst), bounds)
+
+
+def missing_answers(worst_case: Document) -> int:
+    """Count the answers, of both arms, that a worst case fills in."""
+    return int(worst_case["missing_reference"]) + int(worst_case["missing_candidate"])
+
+
 def keeps_margin(finding: Document) -> bool:
-    """Whether a finding rules a loss of the margin out.
+    """Whether a finding rules a loss of the margin out, among the items that both arms answered.
 
     `better` alone does not: its p and the interval come from two constructions, and with few
     changed items the interval may still reach beyond the margin.
@@ -279,6 +299,7 @@ def _findings(summary: Document) -> Iterator[dict[str, Any]]:
                 "verdict": contrast["verdict"],
                 "also": contrast.get("also"),
                 "worst_case": contrast.get("worst_case"),
+                "lower_bounds": contrast.get("lower_bounds"),
                 "items_needed": contrast["items_needed"],
                 "settled_by": contrast.get("settled_by"),
             }

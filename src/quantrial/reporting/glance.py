@@ -33,7 +33,7 @@ from quantrial.reporting.words import VERDICT_SIGNS, VERDICT_WORDS, endpoint
 Document = Mapping[str, Any]
 
 KEPT = ("equivalent", "non_inferior", "better")  # verdicts of arms that keep the margin
-_OPEN = "better, margin open"
+_OPEN, _MISSING = "better, margin open", "answers missing"
 
 
 def cards(summary: Document, decision: Document) -> tuple[Card, ...]:
@@ -94,16 +94,24 @@ def _advice(decision: Document, arm: str, verdicts: Mapping[str, str]) -> str:
         return "This trial cannot tell."
     if arm == reference:
         return "Costs more; better by less than the margin, if at all."
+    return _shown_of(decision, arm, verdicts)
+
+
+def _shown_of(decision: Document, arm: str, verdicts: Mapping[str, str]) -> str:
+    """Say on which workloads an arm is fine that is not recommended."""
     by = {
         words: [work for work, verdict in verdicts.items() if (verdict or "inconclusive") in kinds]
         for words, kinds in (
             ("Fine for", KEPT),
             ("Better, but a loss of the margin is not ruled out, for", (_OPEN,)),
+            ("Not settled, for want of answers, for", (_MISSING,)),
             ("Not settled for", ("inconclusive",)),
             ("Avoid for", ("worse",)),
         )
     }
     if by["Fine for"] == list(verdicts):
+        if any(one["arm"] == arm and not one["shown"] for one in decision.get("ship", ())):
+            return "Keeps the margin by itself; not shown to as one of several candidates."
         return "Keeps the margin too, costs more."
     return " ".join(f"{words} {listed(works)}." for words, works in by.items() if works)
 
@@ -111,12 +119,17 @@ def _advice(decision: Document, arm: str, verdicts: Mapping[str, str]) -> str:
 def _kinds(
     summary: Document, decision: Document, arm: str, standings: Sequence[Standing]
 ) -> dict[str, str]:
-    """Name what is shown of an arm by workload; `better` that may yet lose the margin apart."""
+    """Name what is shown of an arm by workload.
+
+    Apart: `better` that may yet lose the margin, and what missing answers could turn.
+    """
     found = {}
     for task, one in zip(summary["tasks"], standings, strict=True):
         row = decision["picker"]["tasks"][task]["arms"].get(arm)
-        unkept = one.tone == "better" and row is not None and not row["holds"]
-        found[one.workload] = _OPEN if unkept else one.tone
+        found[one.workload] = one.tone
+        if one.tone in KEPT and row is not None and not row["holds"]:
+            kept = (row.get("answered") or {"holds": False})["holds"]
+            found[one.workload] = _MISSING if kept else _OPEN
     return found
 
 

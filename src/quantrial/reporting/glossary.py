@@ -76,6 +76,12 @@ WORDS = (
         "entity-free-correct",
         "The share of texts with nothing to find for which the arm rightly returned nothing.",
     ),
+    Word(
+        "answered",
+        "answered",
+        "The share of calls that got an answer at all: a fault or a timeout is none. Missing "
+        "answers are held against the candidate where an arm is shipped.",
+    ),
     Word("parse_rate", "parse-rate", "The share of answers that could be read as asked for."),
     Word(
         "exact_match",

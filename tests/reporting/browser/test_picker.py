@@ -30,12 +30,16 @@ def random_table(rng: Random) -> dict[str, Any]:
     reference = rng.choice(arms)
     names = arms + (["broken"] if rng.random() < 0.4 else [])
 
-    def maybe(value: float, chance: float = 0.1) -> float | None:
+    def maybe(value: Any, chance: float = 0.1) -> Any:
         return None if rng.random() < chance else value
 
+    def level(bound: float | None, *, holds: bool) -> dict[str, Any]:
+        lower = None if bound is None else maybe(bound - rng.uniform(0.0, 0.02))
+        return {"bound": lower, "holds": holds and rng.random() < 0.7}
+
     def row(arm: str, margin: float) -> dict[str, Any]:
-        return {
-            "finding": None if arm == reference else f"{arm}.vs.{reference}",
+        found = {
+            "finding": None if arm == reference else maybe(f"{arm}.vs.{reference}"),
             "estimate": maybe(rng.uniform(-0.2, 0.1)),
             "bound": maybe(rng.uniform(-0.2, 0.02)),
             "margin": margin,
@@ -43,6 +47,16 @@ def random_table(rng: Random) -> dict[str, Any]:
             "worse": rng.random() < 0.2,
             "latency": maybe(rng.choice([0.5, 1.0, rng.uniform(0.1, 3.0)])),
         }
+        if rng.random() < 0.3:
+            found |= {"missing": rng.randint(1, 9)}
+            found["answered"] = level(found["bound"], holds=True)
+        last = found
+        if rng.random() < 0.8:  # a decision of an earlier version has none
+            found["among"] = []
+            for _ in arms[2:]:
+                last = level(last["bound"], holds=last["holds"])
+                found["among"].append(last)
+        return found
 
     tasks = {}
     for i in range(rng.randint(1, 4)):

@@ -8,7 +8,14 @@ from typing import Any
 from quantrial.decision.disagreements import SETS, Parted, parted
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table
 from quantrial.reporting.contrasts import pair
-from quantrial.reporting.formatting import clean, count, percent, plural, points
+from quantrial.reporting.formatting import (
+    clean,
+    count,
+    p_value,
+    percent,
+    plural,
+    points,
+)
 from quantrial.reporting.words import VERDICT_WORDS, endpoint, method, verdict
 
 Document = Mapping[str, Any]
@@ -206,6 +213,7 @@ def _missing(summary: Document) -> Group:
                                 Cell(count(worst["missing_reference"])),
                                 Cell(points(one["estimate"])),
                                 Cell(points(worst["bound"])),
+                                Cell(p_value(worst.get("p_non_inferior"))),
                                 Cell(_invented(worst.get("taken_to_invent"))),
                             )
                         )
@@ -228,6 +236,7 @@ def _missing(summary: Document) -> Group:
             Column("missing here", hint="items that the reference gave no answer to"),
             Column("difference"),
             Column("against it", hint="every missing answer counted against the candidate"),
+            Column("p (kept)", hint="of “loses less than the margin”"),
             Column("assuming", numeric=False, hint="entities that each missing answer invents"),
         ),
         tuple(rows),

@@ -126,7 +126,38 @@ def _over_all_tasks(summary: Document) -> list[Group]:
         "the number of tasks that compare the two). Both may hold. “no” means not shown. A task "
         "that does not compare the two shows no loss and rules none out."
     )
-    return [Group("Contrasts over all tasks", notes=(note,), tables=(table,))]
+    return [
+        Group("Contrasts over all tasks", notes=(note,), tables=(table,)),
+        *_fit_to_ship(statements),
+    ]
+
+
+def _fit_to_ship(statements: Sequence[Document]) -> Iterator[Group]:
+    """Say what "Ship" rests on; a summary of an earlier version does not tell."""
+    chosen = [one for one in statements if (one.get("ship") or {}).get("p_adjusted") is not None]
+    if not chosen:
+        return
+    table = tabulate(
+        "each candidate, as one of those that may be shipped",
+        chosen,
+        (Column("arm", numeric=False), lambda one: one["candidate"]),
+        (
+            Column("answers missing", hint="its own and the reference's, over all tasks"),
+            lambda one: count(one["ship"]["missing"]),
+        ),
+        (Column("p (alone)"), lambda one: p_value(one["ship"]["p_value"])),
+        (
+            Column("p (ship)", hint="adjusted by Holm for the candidates to choose from"),
+            lambda one: p_value(one["ship"]["p_adjusted"]),
+        ),
+        (Column("shown", numeric=False), lambda one: _yes(one["ship"]["holds"])),
+    )
+    note = (
+        "What “Ship” rests on: that an arm loses less than the margin on every task, with every "
+        "missing answer held against it, and with the choice of one among "
+        f"{plural(chosen[0]['ship']['among'], 'candidate')} allowed for."
+    )
+    yield Group("Fit to ship", notes=(note,), tables=(table,))
 
 
 def _worst_cases(contrasts: Sequence[Document]) -> Iterator[str]:
@@ -148,15 +179,27 @@ def _worst_cases(contrasts: Sequence[Document]) -> Iterator[str]:
                 f"number of entities. Taking each that is missing on {one['candidate']} to find "
                 f"nothing and to invent {count(invented)} (as many as the longest answer of any "
                 f"arm names), and each on {one['reference']} to be perfect, the difference would "
-                f"be {points(worst['bound'])}."
+                f"be {points(worst['bound'])}{_tested(worst)}."
             )
         else:
             yield (
                 f"{pair(one)}: with every missing answer held against {one['candidate']} (of "
                 f"{plural(worst['n'], 'item')}, {there} missing there "
                 f"and {here} on {one['reference']}), the difference "
-                f"is {points(worst['bound'])}."
+                f"is {points(worst['bound'])}{_tested(worst)}."
             )
+
+
+def _tested(worst: Document) -> str:
+    """Say what the test of the margin on these makes of it; an early summary has none."""
+    if worst.get("p_non_inferior") is None:
+        return ""
+    kept = "is" if worst["non_inferior"] else "is not"
+    p = p_value(worst["p_non_inferior"])
+    return (
+        f" ({percent(worst['confidence'], 0)} interval {points_interval(worst['ci'])}); a loss of "
+        f"the margin {kept} ruled out then, p {p}"
+    )
 
 
 def contrast_group_title(task: str, name: str) -> str:

@@ -4,7 +4,8 @@
 function choose(table, settings) {
   const tasks = matter(table, settings);
   const order = ordered(table, settings);
-  const breaks = Object.fromEntries(order.map((arm) => [arm, broken(table, settings, tasks, arm)]));
+  const among = chosenAmong(table, settings, tasks);
+  const breaks = Object.fromEntries(order.map((arm) => [arm, broken(table, settings, tasks, arm, among.get(arm) ?? 1)]));
   const pick = order.find((arm) => !breaks[arm].length) ?? null;
   return { pick, order, breaks, alternative: alternative(order, breaks, pick) };
 }
@@ -46,13 +47,49 @@ function tolerance(table, settings, task) {
   return settings.tolerate ?? null;
 }
 
-function lossRuledOut(row, tolerated) {
-  if (tolerated === null || tolerated === row.margin) return row.holds;
-  const within = row.bound !== null && row.bound > -tolerated;
-  return tolerated > row.margin ? row.holds || within : row.holds && within;
+function lossRuledOut(row, tolerated, among = 1) {
+  const held = atLevel(row, among);
+  if (tolerated === null || tolerated === row.margin) return held.holds;
+  const within = held.bound !== null && held.bound > -tolerated;
+  return tolerated > row.margin ? held.holds || within : held.holds && within;
 }
 
-function broken(table, settings, tasks, arm) {
+/** What is ruled out at the level of a choice among so many candidates. */
+function atLevel(row, among) {
+  const levels = row.among ?? [];
+  return among > 1 && levels.length ? levels[Math.min(among - 2, levels.length - 1)] : row;
+}
+
+/** The arms that one is chosen among: all that were compared and that could be picked. */
+function candidates(table) {
+  return Object.keys(table.arms).filter(
+    (arm) =>
+      !table.arms[arm].control &&
+      arm !== table.reference &&
+      (table.arms[arm].twin ?? null) === null &&
+      !table.arms[arm].other_prompts &&
+      Object.values(table.tasks).some((task) => task.arms[arm].finding !== null),
+  );
+}
+
+/** At the level of how many each candidate is held against a loss: Holm's method. */
+function chosenAmong(table, settings, tasks) {
+  const found = new Map();
+  let left = candidates(table);
+  while (left.length) {
+    const among = left.length;
+    for (const arm of left) found.set(arm, among);
+    left = left.filter((arm) => !kept(table, settings, tasks, arm, among));
+    if (left.length === among) break;
+  }
+  return found;
+}
+
+function kept(table, settings, tasks, arm, among) {
+  return tasks.every((task) => lossRuledOut(table.tasks[task].arms[arm], tolerance(table, settings, task), among));
+}
+
+function broken(table, settings, tasks, arm, among) {
   const own = table.arms[arm];
   const found = [];
   const add = (constraint, task, value, limit, excess) => found.push({ constraint, task, value, limit, excess });
@@ -71,14 +108,23 @@ function broken(table, settings, tasks, arm) {
   if (arm === table.reference) return found;
   if (table.insensitive) add("evidence", null, null, null, 1);
   if ((own.twin ?? null) !== null) add("identity", null, null, null, 1);
+  const loss = (constraint, task, bound, limit) => add(constraint, task, bound, limit, bound === null ? 1 : Math.max(-bound / limit - 1, 0));
+  let lost = false;
   for (const task of tasks) {
     if (table.tasks[task].at_floor) add("evidence", task, null, null, 1);
     const row = table.tasks[task].arms[arm];
     const tolerated = tolerance(table, settings, task);
     if (lossRuledOut(row, tolerated)) continue;
-    const limit = tolerated ?? row.margin;
-    const excess = row.bound === null ? 1 : Math.max(-row.bound / limit - 1, 0);
-    add(tolerated === null ? "quality" : "tolerate", task, row.bound, limit, excess);
+    lost = true;
+    let name = tolerated === null ? "quality" : "tolerate";
+    const answered = row.answered ?? null;
+    if (answered !== null && lossRuledOut({ ...row, ...answered }, tolerated)) name = "missing";
+    loss(name, task, row.bound, tolerated ?? row.margin);
+  }
+  for (const task of lost ? [] : tasks) {
+    const row = table.tasks[task].arms[arm];
+    const tolerated = tolerance(table, settings, task);
+    if (!lossRuledOut(row, tolerated, among)) loss("choice", task, atLevel(row, among).bound, tolerated ?? row.margin);
   }
   return found;
 }

@@ -66,7 +66,8 @@ class Picker {
 
   losses() {
     for (const [name, task] of Object.entries(this.table.tasks)) {
-      const bounds = this.arms.map((arm) => task.arms[arm].bound).filter((one) => one !== null);
+      const rows = this.arms.flatMap((arm) => [task.arms[arm], ...(task.arms[arm].among ?? [])]);
+      const bounds = rows.map((one) => one.bound).filter((one) => one !== null);
       // in tenths of a point, far enough to accept every arm
       const most = Math.ceil(1000 * Math.min(0.999, Math.max(2 * task.margin, ...bounds.map((one) => -one)) + 0.01));
       const margin = Math.round(1000 * task.margin);
@@ -206,7 +207,9 @@ class Picker {
       return this.finding(row, `${asPoints(tolerance(this.table, settings, task) ?? row.margin)} on ${this.named(task)}`);
     });
     const costs = parts.length ? [`${parts.join(" and ")} of ${this.table.reference}; `] : [];
-    return [...costs, "shown to lose less than ", ...kept.flatMap((one, i) => (i ? [" and ", one] : [one])), "."];
+    const missing = matter(this.table, settings).reduce((sum, task) => sum + (this.table.tasks[task].arms[arm].missing ?? 0), 0);
+    const held = missing ? `, with ${missing.toLocaleString("en")} missing ${missing === 1 ? "answer" : "answers"} held against it` : "";
+    return [...costs, "shown to lose less than ", ...kept.flatMap((one, i) => (i ? [" and ", one] : [one])), `${held}.`];
   }
 
   /** Say what the machine costs for each arm, where hours have a price. */
@@ -239,6 +242,11 @@ class Picker {
       }
       if (one.constraint === "identity") return `nothing tells it from ${visible(this.table.arms[arm].twin)}`;
       if (this.table.arms[arm].other_prompts && ["quality", "tolerate"].includes(one.constraint)) return "was shown other prompts, so nothing here speaks for it";
+      if (one.constraint === "missing") return this.finding(row, `undecided: ${row.missing.toLocaleString("en")} ${row.missing === 1 ? "answer" : "answers"} missing on ${work}`);
+      if (one.constraint === "choice") {
+        const among = candidates(this.table).length;
+        return this.finding(row, `shown to lose less than ${asPoints(one.limit)} on ${work} by a test of its own, not as one of ${among} candidates`);
+      }
       if (one.constraint === "max_latency") return one.value === null ? `how long it takes on ${work} is not known` : `takes ${asSeconds(one.value)} an answer on ${work}`;
       if (one.value === null) return one.task === null ? `its ${one.constraint === "max_memory" ? "memory" : "speed"} is not known` : `how much it loses on ${work} is not known`;
       if (one.constraint === "max_memory") return this.peak ? `holds ${asSize(one.value)} at its peak` : `needs ${asSize(one.value)} for its weights`;

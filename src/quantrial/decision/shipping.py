@@ -1,0 +1,133 @@
+"""What the sentence "Ship X" rests on, once one of several candidates is chosen: its own p."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from quantrial.decision.margin_tests import p_of_less
+from quantrial.decision.pick import candidates, choose, matter, tolerance
+from quantrial.decision.trial import Held, Trial
+from quantrial.decision.words import Document, counted, p_value
+
+# what an arm breaks of which a loss is not ruled out, by a test of its own
+LOSSES = frozenset({"quality", "tolerate", "missing"})
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How surely an arm loses less than is tolerated, on all tasks that matter.
+
+    `p` is its own: the largest of the tasks', with missing answers held against it. `p_adjusted` is
+    that of the sentence, by Holm over the `among` candidates of which one is chosen. None where it
+    was not tested.
+    """
+
+    arm: str
+    p: float | None
+    p_adjusted: float | None
+    among: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shipping:
+    """What is picked under some settings, and how surely each candidate loses no more than asked.
+
+    `alone` are the candidates that pass by a test of their own and not as one of several; `open_`
+    those of which a loss is not ruled out either way.
+    """
+
+    pick: str | None
+    alone: frozenset[str]
+    open_: frozenset[str]
+    shown: Mapping[str, Shown]
+
+    @classmethod
+    def of(cls, trial: Trial, table: Document, settings: Document) -> Shipping:
+        """Ask the rules of the pick, and hold each candidate against the losses of the settings."""
+        answer = choose(table, settings)
+        broken = {
+            arm: {one["constraint"] for one in breaks} for arm, breaks in answer["breaks"].items()
+        }
+        return cls(
+            pick=answer["pick"] if matter(table, settings) else trial.reference,
+            alone=frozenset(arm for arm, names in broken.items() if "choice" in names),
+            open_=frozenset(arm for arm, names in broken.items() if names & LOSSES),
+            shown=shown(trial, table, settings),
+        )
+
+    def to_list(self, trial: Trial) -> list[dict[str, Any]]:
+        """Write what is shown of each candidate, for `decision["ship"]`."""
+        return [
+            {
+                "arm": one.arm,
+                "p_value": one.p,
+                "p_adjusted": one.p_adjusted,
+                "among": one.among,
+                "shown": one.arm not in self.alone | self.open_,
+                "missing": _missing(trial, one.arm),
+            }
+            for one in self.shown.values()
+        ]
+
+
+def _missing(trial: Trial, arm: str) -> int:
+    found = [finding for task in trial.tasks if (finding := trial.primary(task, arm))]
+    return sum(Held.of(finding).missing for finding in found)
+
+
+def shown(trial: Trial, table: Document, settings: Document) -> dict[str, Shown]:
+    """Say of each candidate how surely it loses less than these settings ask for."""
+    arms = candidates(table)
+    own = {arm: _own_p(trial, table, settings, arm) for arm in arms}
+    # one that was not tested counts among them, and is never shown
+    known = {arm: 1.0 if p is None else p for arm, p in own.items()}
+    adjusted, largest = dict[str, float](), 0.0
+    for place, arm in enumerate(sorted(known, key=lambda arm: known[arm])):  # Holm
+        largest = max(largest, min(1.0, known[arm] * (len(arms) - place)))
+        adjusted[arm] = largest
+    return {
+        arm: Shown(arm, p, None if p is None else adjusted[arm], len(arms))
+        for arm, p in own.items()
+    }
+
+
+def _own_p(trial: Trial, table: Document, settings: Document, arm: str) -> float | None:
+    found = []
+    for task in matter(table, settings):
+        finding = trial.primary(task, arm)
+        if finding is None:
+            return None
+        tolerated = tolerance(table, settings, task)
+        p = p_at(trial, finding, finding["margin"] if tolerated is None else tolerated)
+        if p is None:
+            return None
+        found.append(p)
+    return max(found, default=None)
+
+
+def p_at(trial: Trial, finding: Document, loss: float) -> float | None:
+    """Return the p of "loses less than this", each missing answer held against the candidate.
+
+    At the margin that of the test itself; else see `margin_tests`.
+    """
+    return Held.of(finding).p if loss == finding["margin"] else p_of_less(trial, finding, loss)
+
+
+def in_words(one: Shown | None, *, about: bool = False) -> str:
+    """Write the p of the sentence, to stand after its claim: `, p = .012 among 3 candidates`."""
+    if one is None or one.p_adjusted is None:
+        return ""
+    p = p_value(one.p_adjusted)
+    sign = "" if p.startswith("<") else "about " if about else "= "
+    among = f" among {counted(one.among, 'candidate')}" if one.among > 1 else ""
+    return f", p {sign}{p}{among}"
+
+
+def not_among(one: Shown) -> str:
+    """Say that an arm is shown to lose less by a test of its own, and not once it is chosen."""
+    return (
+        f"by a test of its own (p = {p_value(one.p)}), not with the choice among "
+        f"{counted(one.among, 'candidate')} allowed for (p = {p_value(one.p_adjusted)})"
+    )
