@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.analysis.wrong_spans import ERROR_CLASSES, NO_ERRORS, SpanErrors, classify
 from quantrial.errors import DataError
-from quantrial.tasks.spans import gold_spans
 
 if TYPE_CHECKING:
     from quantrial.analysis.outcomes import TaskOutcomes
     from quantrial.records import Item
     from quantrial.tasks import Outcome
+    from quantrial.tasks.spans import Spans
 
 _EXAMPLES = 5
 
@@ -30,20 +30,26 @@ def span_errors(outcomes: TaskOutcomes, arm: str) -> list[SpanErrors | None]:
             f"task {outcomes.task.name!r} is of kind {outcomes.task.kind!r}; "
             "only spans have classes of errors"
         )
+    task = _task(outcomes)
     return [
-        None if outcome is None else _errors_of(item, outcome)
+        None if outcome is None else _errors_of(task, item, outcome)
         for item, outcome in zip(outcomes.items, outcomes.outcomes[arm], strict=True)
     ]
 
 
-def _errors_of(item: Item, outcome: Outcome) -> SpanErrors:
+def _task(outcomes: TaskOutcomes) -> Spans:
+    task: Any = outcomes.task
+    return task  # type: ignore[no-any-return]
+
+
+def _errors_of(task: Spans, item: Item, outcome: Outcome) -> SpanErrors:
     if outcome.parsed and not outcome.values["fp"] and not outcome.values["fn"]:
         return NO_ERRORS
     found: Any = outcome.answer if outcome.parsed else None
     return classify(
-        gold_spans(item.gold),
+        task.gold(item),
         None if found is None else [(text, label) for text, label in found],
-        str(item.content.get("text", "")),
+        task.sentence(item),
     )
 
 
@@ -146,7 +152,8 @@ def f1_loss(outcomes: TaskOutcomes, reference: str, candidate: str) -> dict[str,
         )
         if before is not None and after is not None
     ]
-    gold = sum(len(gold_spans(item.gold)) for item, _, _ in pairs)
+    task = _task(outcomes)
+    gold = sum(len(task.gold(item)) for item, _, _ in pairs)
     old = _counts(before for _, before, _ in pairs)
     new = _counts(after for _, _, after in pairs)
     (old_f1, old_size), (new_f1, new_size) = _f1(gold, old), _f1(gold, new)

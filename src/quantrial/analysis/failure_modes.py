@@ -75,7 +75,7 @@ def _spans(outcomes: TaskOutcomes, arm: str, alpha: float) -> dict[str, Any]:
 
 
 def _truncated(outcomes: TaskOutcomes, arm: str) -> int:
-    return sum(r is not None and bool(is_truncated(r)) for r in outcomes.responses[arm])
+    return sum(one is not None and bool(is_truncated(one)) for one in outcomes.given(arm))
 
 
 def failure_panels(outcomes: TaskOutcomes) -> list[Panel]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantrial.analysis.prompt_tokens import Mismatch
+from quantrial.analysis.reading import Given, opens_thought, read_all, read_response
 from quantrial.analysis.shown import leave_out_unlike, leave_out_unlike_tokens
 from quantrial.design.grouping import repeated
 from quantrial.errors import DataError
@@ -17,6 +18,7 @@ from quantrial.errors import DataError
 if TYPE_CHECKING:
     from quantrial.records import Item, Response
     from quantrial.tasks import Endpoint, Outcome, Task
+    from quantrial.tasks.answer import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,19 +140,32 @@ class Flow:
 class TaskOutcomes:
     """One task's responses beside what scoring makes of them, by arm and in the order of `items`.
 
-    `responses[arm][i]` and `outcomes[arm][i]` are None where the arm gave no answer to item i;
-    `faults[arm]` holds the last failed attempt of those that were asked, by item id.
-    `again` holds the second answers of arms that were asked twice, and enters no comparison.
+    `responses[arm][i]`, `answers[arm][i]` and `outcomes[arm][i]` are None where the arm gave no
+    answer to item i; `faults[arm]` holds the last failed attempt of those that were asked, by item
+    id. `again` holds the second answers of arms that were asked twice, and enters no comparison.
+    `opened[arm]` is whether the arm's template opens a thought; None where nothing tells.
     """
 
     task: Task
     items: tuple[Item, ...]
     responses: Mapping[str, tuple[Response | None, ...]]
+    answers: Mapping[str, tuple[Answer | None, ...]]
     outcomes: Mapping[str, tuple[Outcome | None, ...]]
     flow: Flow
     panel: Panel
     again: Mapping[str, Mapping[int, tuple[Response, Outcome]]] = field(default_factory=dict)
     faults: Mapping[str, Mapping[str, Response]] = field(default_factory=dict)
+    opened: Mapping[str, bool | None] = field(default_factory=dict)
+
+    def given(self, arm: str) -> list[Given | None]:
+        """Return each response of an arm with what was read from it; None without an answer."""
+        rows = (self.responses[arm], self.answers[arm], self.outcomes[arm])
+        return [
+            None
+            if response is None or answer is None or outcome is None
+            else Given(response, answer, outcome.parsed, self.task.limit(item))
+            for item, response, answer, outcome in zip(self.items, *rows, strict=True)
+        ]
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -158,7 +173,7 @@ class TaskOutcomes:
         return self.panel.arms
 
 
-def score_task(
+def score_task(  # noqa: PLR0913 - each keyword is one fact of how the task was asked
     task: Task,
     items: Sequence[Item],
     responses: Mapping[str, Sequence[Response]],
@@ -168,6 +183,7 @@ def score_task(
     equal_items: str = "cluster",
     reference: str | None = None,
     recorded: bool = True,
+    opened: Mapping[str, bool | None] | None = None,
 ) -> TaskOutcomes:
     """Score and align one task.
 
@@ -182,10 +198,16 @@ def score_task(
         reference: the arm that counts of tokens are held against; the first by default.
         recorded: whether every call that was made left a record, so that an item without one was
             not asked yet; false of what was imported, where it may as well have been lost.
+        opened: whether the template of each arm opens a thought (None: not known); by default what
+            its answers to this task tell.
     """
+    by_id = {item.id: item for item in items}
+    if opened is None:
+        opened = {arm: opens_thought(task, by_id, given) for arm, given in responses.items()}
     index = {item.id: i for i, item in enumerate(items)}
     rows: dict[str, list[Response | None]] = {}
     chosen: dict[str, tuple[Response | None, ...]] = {}
+    answers: dict[str, tuple[Answer | None, ...]] = {}
     outcomes: dict[str, tuple[Outcome | None, ...]] = {}
     again: dict[str, dict[int, tuple[Response, Outcome]]] = {}
     faults: dict[str, dict[str, Response]] = {}
@@ -198,8 +220,8 @@ def score_task(
             at = index[response.item]
             if response.replicate:
                 if response.status == "ok":
-                    found = task.score(items[at], response.output)
-                    again.setdefault(arm, {})[at] = (response, found)
+                    second = read_response(task, items[at], response, opened=opened.get(arm))
+                    again.setdefault(arm, {})[at] = (response, task.score(items[at], second))
                 continue
             retries[arm] += response.attempt > 1
             if response.status != "ok":
@@ -216,9 +238,10 @@ def score_task(
     left_out = _left_out(asked.shape, tuple(rows), unlike, tokens.left_out)
     for arm, row in rows.items():
         chosen[arm] = tuple(row)
+        answers[arm] = read_all(task, items, row, opened=opened.get(arm))
         outcomes[arm] = tuple(
-            None if response is None else task.score(item, response.output)
-            for item, response in zip(items, row, strict=True)
+            None if answer is None else task.score(item, answer)
+            for item, answer in zip(items, answers[arm], strict=True)
         )
     panel = replace(_panel(task, items, outcomes), asked=asked, untold=left_out)
     own = cluster is not None and cluster != stratum
@@ -247,7 +270,9 @@ def score_task(
         token_mismatches=tokens.mismatches,
         unsteady=tokens.unsteady,
     )
-    return TaskOutcomes(task, tuple(items), chosen, outcomes, flow, panel, again, faults)
+    return TaskOutcomes(
+        task, tuple(items), chosen, answers, outcomes, flow, panel, again, faults, opened
+    )
 
 
 def _asked(

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quantrial.analysis.outcomes import Panel
-from quantrial.records import CUT_SHORT
+from quantrial.analysis.reading import Given, ended_at_limit, given, why_ended
 from quantrial.tasks import Endpoint
+from quantrial.tasks.answer import was_cut
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,25 +54,38 @@ _REFUSAL = re.compile(
 )
 
 
-def is_empty(response: Response) -> bool:
-    """Whether nothing but white space was said."""
-    return not response.output.strip()
+def is_empty(one: Given | Response) -> bool:
+    """Whether nothing but white space was said beside thoughts."""
+    return given(one).answer.is_empty
 
 
-def is_truncated(response: Response) -> bool | None:
-    """Whether something ended the text before its end; None where the engine does not say."""
-    return None if response.finish_reason is None else response.finish_reason in CUT_SHORT
+def is_truncated(one: Given | Response) -> bool | None:
+    """Whether a limit ended the text; None where that is not known.
+
+    It did where the engine says so, where it says nothing and the tokens are as many as there might
+    be, and where the text ends inside a thought. A text that ended by itself with exactly as many
+    tokens is truncated only where it breaks off: the task could not read it.
+    """
+    shown = given(one)
+    if shown.answer.unfinished:
+        return True
+    cut = was_cut(why_ended(shown.response, shown.limit))
+    if shown.response.finish_reason is None and not cut:
+        return None  # the window of the model may have ended it
+    if ended_at_limit(shown.response, shown.limit):
+        return shown.parsed is False
+    return cut
 
 
-def is_refused(response: Response) -> bool:
-    """Whether an English text opens by declining to do what was asked.
+def is_refused(one: Given | Response) -> bool:
+    """Whether an English answer opens by declining to do what was asked.
 
-    Only the opening counts (after `</think>`, and after "sorry", "unfortunately", "as an AI
+    Only the opening counts (after thoughts, and after "sorry", "unfortunately", "as an AI
     language model"), and only a verb of serving: "I can't help", "I'm unable to provide", "I must
     decline". Not knowing ("I cannot determine") is an answer, if a poor one; what somebody says
     further down in a story is no refusal.
     """
-    return _declines(response.output.rpartition("</think>")[2].lstrip()[:_OPENING])
+    return _declines(given(one).answer.text.lstrip()[:_OPENING])
 
 
 @functools.lru_cache(maxsize=_REMEMBERED)
@@ -79,17 +93,23 @@ def _declines(opening: str) -> bool:
     return _REFUSAL.match(opening.translate(_APOSTROPHES)) is not None
 
 
-def is_repeating(response: Response) -> bool:
-    """Whether the text is caught in a loop.
+def is_repeating(one: Given | Response) -> bool:
+    """Whether the text, thoughts included, is caught in a loop.
 
-    It is where the same unit of 1 to 640 characters, with what separates it from the next, stands
-    at least five times in a row, over at least 50 characters; white space of any kind counts as one
-    space. A unit without a letter or digit (rules and lines of tables are made of such) must fill
-    half of the text. The time is linear in the text's length.
+    It is where the engine ended it for that, or where the same unit of 1 to 640 characters, with
+    what separates it from the next, stands at least five times in a row, over at least 50
+    characters; white space of any kind counts as one space. A unit without a letter or digit (rules
+    and lines of tables are made of such) must fill half of the text. The time is linear in the
+    text's length.
     """
-    if len(response.output) < _LOOP:
-        return False
-    return _loops(" ".join(response.output.split()))
+    shown = given(one)
+    if shown.response.finish_reason == "repeat_limit":
+        return True
+    return any(_has_loop(text) for text in (shown.response.output, shown.answer.thought))
+
+
+def _has_loop(text: str) -> bool:
+    return len(text) >= _LOOP and _loops(" ".join(text.split()))
 
 
 @functools.lru_cache(maxsize=_REMEMBERED)
@@ -128,7 +148,7 @@ def _run(text: str, start: int, end: int, period: int) -> tuple[int, int]:
     return start, end
 
 
-SIGNS: Mapping[str, Callable[[Response], bool | None]] = {
+SIGNS: Mapping[str, Callable[[Given], bool | None]] = {
     "truncated": is_truncated,
     "refused": is_refused,
     "repeating": is_repeating,
@@ -136,21 +156,22 @@ SIGNS: Mapping[str, Callable[[Response], bool | None]] = {
 }
 
 
-def text_signs(responses: Iterable[Response | None]) -> dict[str, Any]:
+def text_signs(responses: Iterable[Given | Response | None]) -> dict[str, Any]:
     """Describe one arm's texts on one task; faults and missing answers (None) are left out.
 
     `characters` and `completion_tokens` are lengths: their number, mean and median. Each sign has
     the `n` texts of which it is known, its `count` and its `rate`. What is not known is None.
     """
-    said = [r for r in responses if r is not None]
-    tokens = [r.completion_tokens for r in said if r.completion_tokens is not None]
+    said = [given(one) for one in responses if one is not None]
+    texts = [one.response for one in said]
+    tokens = [r.completion_tokens for r in texts if r.completion_tokens is not None]
     found: dict[str, Any] = {
         "n": len(said),
-        "characters": _lengths([len(r.output) for r in said]),
+        "characters": _lengths([len(r.output) for r in texts]),
         "completion_tokens": _lengths(tokens),
     }
     for name, sign in SIGNS.items():
-        known = [shown for r in said if (shown := sign(r)) is not None]
+        known = [shown for one in said if (shown := sign(one)) is not None]
         count = sum(known)
         found[name] = {
             "n": len(known),
@@ -174,11 +195,9 @@ def sign_panels(outcomes: TaskOutcomes) -> list[Panel]:
     missing answer.
     """
     panels = []
+    given_by = [outcomes.given(arm) for arm in outcomes.arms]
     for name, sign in SIGNS.items():
-        shown = [
-            [None if r is None else sign(r) for r in outcomes.responses[arm]]
-            for arm in outcomes.arms
-        ]
+        shown = [[None if one is None else sign(one) for one in row] for row in given_by]
         panel = panel_without(outcomes, f"not_{name}", shown)
         if panel is not None:
             panels.append(panel)

@@ -51,13 +51,17 @@ class InterimScores:
                         self._count(response)
 
     def _count(self, response: Response) -> None:
+        from quantrial.analysis.reading import read_response
+
         key = (response.task, response.item, response.arm)
         if response.replicate or key in self._counted:
             return
         self._counted.add(key)
         task = self._tasks[response.task]
         endpoint = task.endpoints[0]
-        values = task.score(self._items[response.task, response.item], response.output).values
+        item = self._items[response.task, response.item]
+        # what other answers tell of the template is known only in the end
+        values = task.score(item, read_response(task, item, response, opened=None)).values
         sums = self._sums.setdefault((response.task, response.arm), [0.0, 0.0])
         sums[0] += sum(weight * values[name] for name, weight in endpoint.numerator.items())
         sums[1] += (

@@ -157,6 +157,7 @@ def _arm(arm: str, opened: Sequence[_Run], methods: str) -> dict[str, Any] | Non
             cluster=spec.cluster,
             stratum=spec.stratify,
             equal_items=spec.equal_items,
+            opened={run.label: run.outcomes[task].opened.get(arm) for run in runs},
         )
         shared[task] = {
             "items": len(ids),

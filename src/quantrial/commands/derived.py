@@ -44,6 +44,7 @@ def _parsed(text: str, path: Path) -> Study:
 def score_run(run: Path) -> dict[str, TaskOutcomes]:
     """Score every response of a run folder, task by task."""
     from quantrial.analysis import score_task
+    from quantrial.analysis.reading import opens_thought, together
     from quantrial.running.store import RunFolder
     from quantrial.tasks import make_task
 
@@ -64,21 +65,33 @@ def score_run(run: Path) -> dict[str, TaskOutcomes]:
             path=run / "items.jsonl",
         )
     _refuse_strange_files(folder, study)
-    outcomes = {}
-    for name, spec in study.tasks.items():
-        known = {item.id for item in items.get(name, [])}
-        responses = {arm: folder.read_responses(name, arm, known=known) for arm in study.arms}
-        outcomes[name] = score_task(
-            make_task(name, spec),
+    tasks = {name: make_task(name, spec) for name, spec in study.tasks.items()}
+    by_id = {name: {item.id: item for item in items.get(name, [])} for name in tasks}
+    responses = {
+        name: {arm: folder.read_responses(name, arm, known=set(by_id[name])) for arm in study.arms}
+        for name in tasks
+    }
+    # a template does the same to every prompt of its arm, whatever the task
+    opened = {
+        arm: together(
+            opens_thought(tasks[name], by_id[name], responses[name][arm]) for name in tasks
+        )
+        for arm in study.arms
+    }
+    return {
+        name: score_task(
+            tasks[name],
             items.get(name, []),
-            responses,
+            responses[name],
             cluster=spec.cluster,
             stratum=spec.stratify,
             equal_items=spec.equal_items,
             reference=study.reference,
             recorded=spec.source.type != "imported",
+            opened=opened,
         )
-    return outcomes
+        for name, spec in study.tasks.items()
+    }
 
 
 def _refuse_strange_files(folder: Any, study: Study) -> None:

@@ -60,8 +60,7 @@ def study_text(
         }
         if answers.named.kind == "choice" and not answers.without_subject:
             declared[task] |= {"stratify": SUBJECT, "cluster": SUBJECT}
-        if answers.named.kind == "choice":
-            declared[task]["scoring"] = scoring
+        declared[task]["scoring"] = scoring if answers.named.kind == "choice" else "spans_published"
     study = {
         **settings,
         "arms": {arm: {"engine": "imported", "model": model} for arm, model in models.items()},

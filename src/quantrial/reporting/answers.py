@@ -18,8 +18,9 @@ from quantrial.reporting.words import endpoint, error_class
 
 if TYPE_CHECKING:
     from quantrial.analysis import TaskOutcomes
+    from quantrial.analysis.reading import Given
     from quantrial.analysis.wrong_spans import SpanErrors
-    from quantrial.records import Item, Response
+    from quantrial.records import Item
     from quantrial.tasks import Outcome
 
 Outcomes = Mapping[str, "TaskOutcomes"]
@@ -33,7 +34,7 @@ MOST_TEXT = 150_000_000
 _CHUNK = 400
 
 _VALUES = {"tp": "found", "fp": "invented", "fn": "missed", "f1": "F1", "correct": "right"}
-_SIGNS = ("unparsed", "cut short", "refused", "repeating", "empty")
+_SIGNS = ("unparsed", "unfinished thought", "cut short", "refused", "repeating", "empty")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,7 @@ class _Task:
         self.scores: dict[str, int] = {}
         self.signs: dict[str, int] = {}
         self._errors = _errors(scored)
+        self._given = {arm: scored.given(arm) for arm in scored.arms}
 
     def values_by_key(self) -> list[list[str]]:
         """List the values that each key of the metadata takes."""
@@ -146,12 +148,13 @@ class _Task:
         from quantrial.analysis.flips import right
 
         response, outcome = self.scored.responses[arm][i], self.scored.outcomes[arm][i]
-        if response is None or outcome is None:
+        given = self._given[arm][i]
+        if response is None or outcome is None or given is None:
             fault = self.scored.faults.get(arm, {}).get(self.scored.items[i].id)
             return None if fault is None else [fault.status, fault.error or ""]
         errors = self._errors[arm][i] if self._errors else None
         kinds = [error.kind for error in errors.errors] if errors else []
-        signs = [*_signs(response, outcome), *dict.fromkeys(map(error_class, kinds))]
+        signs = [*_signs(given, outcome), *dict.fromkeys(map(error_class, kinds))]
         wall = response.timing.get("wall")
         return [
             response.output[: self.cut],
@@ -200,15 +203,16 @@ def _error(error: Any) -> list[str]:
     return [error_class(error.kind), found, gold]
 
 
-def _signs(response: Response, outcome: Outcome) -> Iterator[str]:
+def _signs(given: Given, outcome: Outcome) -> Iterator[str]:
     from quantrial.analysis.text_signs import is_empty, is_refused, is_repeating, is_truncated
 
     shown = (
         not outcome.parsed,
-        is_truncated(response),
-        is_refused(response),
-        is_repeating(response),
-        is_empty(response),
+        given.answer.unfinished,
+        is_truncated(given),
+        is_refused(given),
+        is_repeating(given),
+        is_empty(given),
     )
     return (sign for sign, seen in zip(_SIGNS, shown, strict=True) if seen)
 

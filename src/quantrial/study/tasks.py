@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -44,11 +44,29 @@ class _TaskBase(Part):
     timeout: float = Field(default=120.0, gt=0)
     """Seconds after which a call counts as a fault."""
 
+    thought_tags: tuple[tuple[str, str], ...] = ()
+    """Pairs of tags that a model thinks between, such as `[["<ponder>", "</ponder>"]]`, beside
+    those that are known: what stands there is no part of the answer."""
+
     @field_validator("margins")
     @classmethod
     def _of_known_endpoints(cls, margins: dict[str, float]) -> dict[str, float]:
         check_margins(get_args(cls.model_fields["kind"].annotation)[0], margins)
         return margins
+
+    @field_validator("thought_tags", mode="before")
+    @classmethod
+    def _pairs_of_tags(cls, tags: Any) -> Any:
+        wanted = 'pairs of an opening and a closing tag, such as [["<ponder>", "</ponder>"]]'
+        pairs = list(tags) if isinstance(tags, (list, tuple)) else [tags]
+        for pair in pairs:
+            if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+                raise ValueError(f"should be a list of {wanted}; got {tags!r:.60}")
+            if not all(isinstance(tag, str) and tag.strip() for tag in pair):
+                raise ValueError(f"a tag is a text that is not empty; needed are {wanted}")
+            if pair[0].casefold() == pair[1].casefold():
+                raise ValueError(f"one tag cannot both open and close: {pair[0]!r}; use {wanted}")
+        return pairs
 
     @model_validator(mode="after")
     def _icc_of_clusters(self) -> Self:
@@ -67,7 +85,8 @@ class ChoiceTask(_TaskBase):
     answer_mode: Literal["letter", "option"] = "letter"
     """`letter`: options are listed, a letter answers. `option`: decoding is held to their texts."""
     scoring: Literal["answer_letter", "first_letter"] = "answer_letter"
-    """How a letter is read from the text (letter mode)."""
+    """How a letter is read (letter mode): from what the answer states, or, to reproduce published
+    studies, as the first of A to D in the whole text."""
     prompt_format: Literal["chat", "completion"] = "chat"
     """`chat` uses the model's template, `completion` continues plain text."""
     max_tokens: int = Field(default=16, ge=1)
@@ -92,6 +111,9 @@ class SpansTask(_TaskBase):
     """`chat` uses the model's template, `completion` continues plain text."""
     constrained: bool = False
     """Hold decoding to a JSON array of text and type; an engine that cannot is refused."""
+    scoring: Literal["first_array", "spans_published"] = "first_array"
+    """How spans are read: from the first whole array of the right shape, or, to reproduce published
+    studies, from the first `[` to the last `]` of the whole text."""
     max_tokens: int = Field(default=256, ge=1)
     """Longest answer."""
 

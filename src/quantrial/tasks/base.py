@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from quantrial.records import Item
+    from quantrial.tasks.answer import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +85,17 @@ class Task(Protocol):
     kind: str
     name: str
     needs: frozenset[str]  # abilities of an engine that its prompts ask for: grammar, schema
+    thought_tags: Sequence[tuple[str, str]]  # what the study adds to the known ones
     endpoints: Sequence[Endpoint]
 
     def prompt(self, item: Item) -> Prompt:
         """Say what an arm is shown."""
         ...
 
-    def score(self, item: Item, text: str) -> Outcome:
-        """Score one text against the item's gold."""
+    def limit(self, item: Item) -> int | None:
+        """Return the most tokens that an answer may have; None where it was asked for elsewhere."""
+        ...
+
+    def score(self, item: Item, answer: Answer | str) -> Outcome:
+        """Score one answer against the item's gold; a text is read first."""
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from quantrial.tasks.answer import as_answer
 from quantrial.tasks.base import Endpoint, Outcome, Prompt
 from quantrial.tasks.letters import answer_letter, first_letter
 from quantrial.tasks.shots import shots_for
@@ -12,6 +13,7 @@ from quantrial.tasks.shots import shots_for
 if TYPE_CHECKING:
     from quantrial.records import Item
     from quantrial.study import ChoiceTask
+    from quantrial.tasks.answer import Answer
 
 __all__ = ["LETTERS", "READERS", "Choice", "answer_letter", "first_letter", "option_grammar"]
 
@@ -20,10 +22,11 @@ SYSTEM = "You answer multiple-choice questions. Reply with the letter of the rig
 
 ACCURACY = Endpoint("accuracy", "proportion", {"correct": 1.0})
 
-# what reads a letter from a text, by its name in the study
-READERS: Mapping[str, Callable[[str, str], str | None]] = {
-    "answer_letter": answer_letter,
-    "first_letter": first_letter,
+# what reads a letter from an answer, by its name in the study
+READERS: Mapping[str, Callable[[Answer, str], str | None]] = {
+    "answer_letter": lambda answer, letters: answer_letter(answer.text, letters),
+    # the rule of published studies looks at the whole text
+    "first_letter": lambda answer, letters: first_letter(answer.output, letters),
 }
 
 
@@ -60,6 +63,7 @@ class Choice:
         self.name = name
         self.spec = spec
         self.shots = tuple(shots)
+        self.thought_tags: Sequence[tuple[str, str]] = spec.thought_tags
         self.needs = frozenset({"grammar"} if spec.answer_mode == "option" else ())
 
     def prompt(self, item: Item) -> Prompt:
@@ -72,8 +76,7 @@ class Choice:
             parts.append(f"Question: {item.content['question']}\nAnswer:")
             return Prompt.continued(
                 parts,
-                # a token is at least one byte, so this always has room for the longest option
-                max_tokens=max(len(o.encode()) for o in options) + 4,
+                max_tokens=_longest(options),
                 grammar=option_grammar(options),
             )
         system = SYSTEM if spec.system is None else spec.system
@@ -88,15 +91,29 @@ class Choice:
         messages.append(("user", f"{_listed(item)}\nAnswer:"))
         return Prompt.conversation(messages, max_tokens=spec.max_tokens)
 
-    def score(self, item: Item, text: str) -> Outcome:
+    def limit(self, item: Item) -> int | None:
+        """Return the most tokens that an answer may have; None where it was asked for elsewhere."""
+        if self.spec.source.type == "imported":
+            return None
+        if self.spec.answer_mode == "letter":
+            return self.spec.max_tokens
+        return _longest([str(option) for option in item.content["options"]])
+
+    def score(self, item: Item, answer: Answer | str) -> Outcome:
         """1 for the gold option, 0 for another one or for a text nothing can be read from."""
+        said = as_answer(answer)
         options = [str(option).strip() for option in item.content["options"]]
         letters = LETTERS[: len(options)]
         if self.spec.answer_mode == "option":
-            answer = _option_letter(text.strip(), options, str(item.gold))
+            letter = _option_letter(said.text.strip(), options, str(item.gold))
         else:
-            answer = READERS[self.spec.scoring](text, letters)
-        return Outcome({"correct": float(answer == item.gold)}, answer is not None, answer)
+            letter = READERS[self.spec.scoring](said, letters)
+        return Outcome({"correct": float(letter == item.gold)}, letter is not None, letter)
+
+
+def _longest(options: Sequence[str]) -> int:
+    # a token is at least one byte, so this always has room for the longest option
+    return max(len(option.encode()) for option in options) + 4
 
 
 def _option_letter(text: str, options: Sequence[str], gold: str) -> str | None:

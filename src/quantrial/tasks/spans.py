@@ -5,17 +5,22 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from quantrial.tasks.answer import as_answer
 from quantrial.tasks.base import Endpoint, Outcome, Prompt
 from quantrial.tasks.shots import shots_for
+from quantrial.tasks.span_reader import Span, compared, read_spans
 
 if TYPE_CHECKING:
     from quantrial.records import Item
     from quantrial.study import SpansTask
+    from quantrial.tasks.answer import Answer
 
-Span = tuple[str, str]
+__all__ = ["READERS", "Span", "Spans", "gold_spans", "normalize", "parse_spans", "spans_from_tags"]
 
 MICRO_F1 = Endpoint("micro_f1", "ratio", {"tp": 2.0}, {"tp": 2.0, "fp": 1.0, "fn": 1.0})
 MACRO_F1 = Endpoint("macro_f1", "mean", {"f1": 1.0})
@@ -31,13 +36,13 @@ _TYPE_KEYS = ("type", "label", "tag")
 
 
 def normalize(text: str, label: str) -> Span:
-    """Bring a span to its compared form: text lower-cased and stripped, TYPE upper-cased."""
+    """Bring a span to the form that published studies compare: text lower, TYPE upper, stripped."""
     return text.strip().lower(), label.strip().upper()
 
 
 @functools.lru_cache(maxsize=_REMEMBERED)
 def parse_spans(text: str) -> frozenset[Span] | None:
-    """Read the set of spans from a model's text; None where it is no JSON array.
+    """Read the set of spans as published studies did; None where a text is no JSON array.
 
     Code fences are stripped, then everything from the first `[` to the last `]` is parsed. An
     element that is no object, or lacks a text or a type under a known key, is left out: it names no
@@ -67,14 +72,39 @@ def _span(element: Any) -> Span | None:
     return normalize(text, label)
 
 
-def gold_spans(gold: Any) -> frozenset[Span]:
-    """Bring an item's gold pairs to the compared form; repeated mentions are one."""
-    return _compared(tuple((text, label) for text, label in gold))
+def gold_spans(gold: Any, form: Callable[[str, str], Span] = normalize) -> frozenset[Span]:
+    """Bring an item's gold pairs to a compared form; repeated mentions are one."""
+    return _compared(tuple((text, label) for text, label in gold), form)
 
 
 @functools.lru_cache(maxsize=_REMEMBERED)
-def _compared(pairs: tuple[Span, ...]) -> frozenset[Span]:
-    return frozenset(normalize(text, label) for text, label in pairs)
+def _compared(pairs: tuple[Span, ...], form: Callable[[str, str], Span]) -> frozenset[Span]:
+    return frozenset(form(text, label) for text, label in pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class SpansReader:
+    """How spans are read from an answer, and in which form they are compared."""
+
+    read: Callable[[Answer], frozenset[Span] | None]
+    form: Callable[[str, str], Span]
+    sentence: Callable[[str], str]
+
+
+def _as_it_is(text: str) -> str:
+    return text
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+# what reads spans from an answer, by its name in the study
+READERS: Mapping[str, SpansReader] = {
+    "first_array": SpansReader(lambda answer: read_spans(answer.text), compared, _composed),
+    # the rule of published studies looks at the whole text
+    "spans_published": SpansReader(lambda answer: parse_spans(answer.output), normalize, _as_it_is),
+}
 
 
 _OPENS, _ENDS = "BSUW", "ELSUW"  # S, U and W do both: a span of one token
@@ -105,7 +135,8 @@ class Spans:
     """The task kind `spans`, made from its part of the study.
 
     `shots` is everything the source offers; each item takes its own `spec.shots` of it. `types` are
-    those the source has; a study that says which are asked for overrides them.
+    those the source has; a study that says which are asked for overrides them. `gold` and
+    `sentence` are in the form that the study's scoring compares.
     """
 
     kind = "spans"
@@ -118,7 +149,21 @@ class Spans:
         self.spec = spec
         self.shots = tuple(shots)
         self.types = spec.types or tuple(types)
+        self.thought_tags: Sequence[tuple[str, str]] = spec.thought_tags
         self.needs = frozenset({"schema"} if spec.constrained else ())
+        self._reader = READERS[spec.scoring]
+
+    def limit(self, item: Item) -> int | None:
+        """Return the most tokens that an answer may have; None where it was asked for elsewhere."""
+        return None if self.spec.source.type == "imported" else self.spec.max_tokens
+
+    def gold(self, item: Item) -> frozenset[Span]:
+        """Return what is to be found."""
+        return gold_spans(item.gold, self._reader.form)
+
+    def sentence(self, item: Item) -> str:
+        """Return the text that spans are looked for in."""
+        return self._reader.sentence(str(item.content.get("text", "")))
 
     def prompt(self, item: Item) -> Prompt:
         """Ask for the array, in the model's chat format or as a text to be continued."""
@@ -163,15 +208,15 @@ class Spans:
             "The text is copied exactly. No entities: []."
         )
 
-    def score(self, item: Item, text: str) -> Outcome:
+    def score(self, item: Item, answer: Answer | str) -> Outcome:
         """Count true and false positives and misses; the per-item F1; whether an array was there.
 
         `exact` is whether it holds just what was to be found.
         Malformed text finds nothing: its gold counts as missed, its own F1 is 0. Nothing to find
         and nothing found is an F1 of 1.
         """
-        gold = gold_spans(item.gold)
-        found = parse_spans(text)
+        gold = self.gold(item)
+        found = self._reader.read(as_answer(answer))
         if found is None:
             values = {"tp": 0.0, "fp": 0.0, "fn": float(len(gold)), "f1": 0.0, "parsed": 0.0}
             values["exact"] = 0.0
