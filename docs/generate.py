@@ -45,6 +45,7 @@ COMMANDS = (
     (),
     ("init",),
     ("plan",),
+    ("prompts",),
     ("power",),
     ("run",),
     ("analyze",),

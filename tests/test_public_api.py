@@ -31,6 +31,7 @@ PUBLIC = [
     "load_study",
     "plan",
     "power",
+    "prompts",
     "report",
     "run",
     "verify",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from quantrial.commands.outputs import export, verify_document
     from quantrial.commands.power_assumptions import Assumptions
     from quantrial.commands.power_study import power
+    from quantrial.commands.prompts import prompts
     from quantrial.commands.provision import fetch
     from quantrial.commands.results import analyze, decide, report, verify
     from quantrial.commands.studies import demo, import_reference, init, plan, run
@@ -55,6 +56,7 @@ __all__ = [
     "load_study",
     "plan",
     "power",
+    "prompts",
     "report",
     "run",
     "verify",
@@ -67,6 +69,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "commands.outputs": ("export", "verify_document"),
     "commands.power_assumptions": ("Assumptions",),
     "commands.power_study": ("power",),
+    "commands.prompts": ("prompts",),
     "commands.provision": ("fetch",),
     "commands.results": ("analyze", "decide", "report", "verify"),
     "commands.studies": ("demo", "import_reference", "init", "plan", "run"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
+import struct
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,7 +17,9 @@ from numpy.typing import NDArray
 
 from engines.made_openai import close_made
 from quantrial.engines import Engine, make_engine
+from quantrial.engines.gguf_file import Field, read_header
 from quantrial.engines.llamacpp import LlamaCppEngine
+from quantrial.engines.llamacpp_template import TEMPLATE, tiny_model
 from quantrial.engines.model_files import resolve
 from quantrial.engines.ollama import OllamaEngine
 from quantrial.engines.openai import OpenAIEngine
@@ -79,6 +83,27 @@ def new_llamacpp(demo: str, shared_cache: Path) -> Iterator[Callable[..., LlamaC
 def llamacpp(new_llamacpp: Callable[..., LlamaCppEngine]) -> LlamaCppEngine:
     """One engine for the tests that do it no harm."""
     return new_llamacpp()
+
+
+@pytest.fixture(scope="session")
+def with_template(demo: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Write a tiny model that has the demo model's tokenizer and a chat template of its own.
+
+    None leaves the template out.
+    """
+
+    def write(template: str | None) -> Path:
+        header = read_header(resolve(demo, Path()))
+        fields = {key: one for key, one in header.fields.items() if key != TEMPLATE}
+        if template is not None:
+            name, text = TEMPLATE.encode(), template.encode()
+            raw = struct.pack("<Q", len(name)) + name + struct.pack("<IQ", 8, len(text)) + text
+            fields[TEMPLATE] = Field(TEMPLATE, template, raw)
+        path = tmp_path_factory.mktemp("templates") / "tiny.gguf"
+        path.write_bytes(tiny_model(dataclasses.replace(header, fields=fields)))
+        return path
+
+    return write
 
 
 @pytest.fixture(scope="session")

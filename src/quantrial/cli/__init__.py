@@ -19,6 +19,7 @@ from quantrial.cli.exits import fail
 from quantrial.cli.imports import importer
 from quantrial.cli.pipes import flush_all, survive_broken_pipes
 from quantrial.cli.power import power
+from quantrial.cli.prompts import prompts
 from quantrial.cli.quantizing import quantize
 from quantrial.errors import EngineError, QuantrialError, QuantrialWarning
 
@@ -87,6 +88,7 @@ def _root(
 
 app.command(epilog=examples("init"))(studies.init)
 app.command(epilog=examples("plan"))(studies.plan)
+app.command(epilog=examples("prompts"))(prompts)
 app.command(epilog=examples("power"))(power)
 app.command(epilog=examples("run"))(studies.run)
 app.command(epilog=examples("analyze"))(results.analyze)

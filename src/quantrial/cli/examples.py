@@ -7,6 +7,10 @@ from collections.abc import Mapping
 EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "init": ("quantrial init study.yaml", "quantrial init --preset ollama-llama31"),
     "plan": ("quantrial plan study.yaml", "quantrial plan study.yaml --probe"),
+    "prompts": (
+        "quantrial prompts study.yaml",
+        "quantrial prompts runs/demo --task quiz --arm f16",
+    ),
     "power": (
         "quantrial power --discordance 0.02 --margin 0.01 --n 500",
         "quantrial power --from runs/demo --task quiz",

@@ -155,9 +155,14 @@ class LlamaCppEngine:
             made,
             context=said["context"],
             options=dict(said),
-            template_default=None if made.template_sha256 else "chatml",
-            template_date=self._dated(read_header(source)),
+            **self.template_facts(),
         )
+
+    def template_facts(self) -> dict[str, Any]:
+        """Say what stands in for a template that is missing, and which day one is told."""
+        header = read_header(resolve(self.model, self._base))
+        default = None if header.template_sha256 else "chatml"
+        return {"template_default": default, "template_date": self._dated(header)}
 
     def _dated(self, header: Header) -> dict[str, Any]:
         """Say by which names the file's template asks for the date, and which day it is told."""

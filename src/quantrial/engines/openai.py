@@ -138,9 +138,15 @@ class OpenAIEngine:
         replica = self._replicas[0]
         served = self._look_up(replica)
         artifact = artifact_of(served, self._dialect.model, url=replica.url)
+        return replace(artifact, options=self._said, **self.template_facts())
+
+    def template_facts(self) -> dict[str, Any]:
+        """Say which day the server's template is told, where it asks for one."""
+        replica = self._replicas[0]
+        served = replica.served or self._look_up(replica)
         told = told_day(self._dialect, served, self._day)
         dated = date_record(self._client(replica), replica.url, told, served, self._day)
-        return replace(artifact, options=self._said, template_date=dated)
+        return {"template_date": dated}
 
     def render(self, requests: Sequence[Request]) -> list[str] | None:
         """Return what the server's template makes of each request; None where it does not say.

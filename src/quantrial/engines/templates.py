@@ -132,7 +132,7 @@ def holds_day(text: str, day: date) -> bool:
 def opened_thought(prompt: str) -> str | None:
     """Return the tag that a prompt ends in and that opens a thought; None where there is none."""
     found = _OPENS.search(prompt[-200:])
-    return None if found is None else found["tag"]
+    return None if found is None else found["tag"].strip()
 
 
 def _codes(day: date) -> Mapping[str, str]:

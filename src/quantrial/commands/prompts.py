@@ -1,0 +1,248 @@
+"""What an arm is really shown, item by item: the template applied where that can be known."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quantrial.commands.derived import opened
+from quantrial.errors import DataError, QuantrialError, StudyError
+
+if TYPE_CHECKING:
+    from quantrial.engines.base import Engine, Request
+    from quantrial.records import Item
+    from quantrial.running.prepare import Prepared
+    from quantrial.study import Study
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPrompt:
+    """What some arms are shown for one item.
+
+    `text` is what their models read, template applied; None where that is not known, and `unknown`
+    says why: then only the `messages` that are sent are known. `opens_thought` is the tag that the
+    text ends in. `remarks` say what else is known of it. In a run folder, `tokens` are those that
+    each arm counted, and `as_asked` whether these are the messages that were recorded.
+    """
+
+    task: str
+    item: str
+    arms: tuple[str, ...]
+    text: str | None
+    messages: tuple[tuple[str, str], ...]
+    unknown: str | None = None
+    opens_thought: str | None = None
+    remarks: tuple[str, ...] = ()
+    tokens: Mapping[str, int] = field(default_factory=dict)
+    as_asked: bool | None = None
+    max_tokens: int = 0
+    stop: tuple[str, ...] = ()
+    held_to: str | None = None
+
+
+def prompts(
+    study: Study | Path | str,
+    *,
+    task: str | None = None,
+    item: str | None = None,
+    arm: str | None = None,
+    everything: bool = False,
+    base: Path | str = ".",
+) -> tuple[ShownPrompt, ...]:
+    """Say what arms are shown, template applied where that can be known; no model is loaded.
+
+    Args:
+        study: a study, the path of its file, or the path of a run folder.
+        task: only this one; all by default.
+        item: the id of an item, or how it begins; the first of each task by default.
+        arm: only this one; all by default, those together that are shown the same.
+        everything: all items instead of one of each task.
+        base: for a `Study` object: the folder that its relative paths start from.
+
+    Raises:
+        StudyError: the study has no such task, arm or item.
+        DataError: its items cannot be read.
+    """
+    folder = Path(study) if isinstance(study, (str, Path)) and Path(study).is_dir() else None
+    study, _, where = opened(study, Path(base))
+    tasks = list(study.tasks) if task is None else [_named("task", task, study.tasks)]
+    arms = list(study.arms) if arm is None else [_named("arm", arm, study.arms)]
+    prepared = _prepared(study, where, folder)
+    asked = list(_asked(study, prepared, tasks, item, everything=everything))
+    if item is not None and not asked:
+        some = ", ".join(one.id for name in tasks for one in prepared.items[name][:3])
+        raise StudyError(f"no item begins with {item!r}; there is {some}, ...", key="--item")
+    applied = {name: _applied(study, name, [one.request for one in asked], where) for name in arms}
+    recorded = {} if folder is None else _recorded(folder, tasks, arms)
+    return tuple(
+        shown for at, one in enumerate(asked) for shown in _shown(one, at, applied, recorded)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One chosen item, what is asked of it, and the hash that a run records of that."""
+
+    task: str
+    item: str
+    request: Request
+    digest: str
+
+
+def _asked(
+    study: Study, prepared: Prepared, tasks: Sequence[str], item: str | None, *, everything: bool
+) -> Iterator[_Asked]:
+    from quantrial.running.asking import asked_sha256, request_for
+
+    for name in tasks:
+        items = prepared.items.get(name, ())
+        if item is not None:
+            exact = [one for one in items if one.id == item]
+            chosen: Sequence[Item] = exact or [one for one in items if one.id.startswith(item)]
+        else:
+            chosen = items if everything else items[:1]
+        for one in chosen:
+            prompt = prepared.tasks[name].prompt(one)
+            request = request_for(prompt, study, name)
+            yield _Asked(name, one.id, request, asked_sha256(prompt, request))
+
+
+@dataclass(frozen=True, slots=True)
+class _Applied:
+    """What an arm's template makes of every request, None where that is not known, and why not."""
+
+    texts: Sequence[str | None]
+    unknown: str | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def _applied(study: Study, arm: str, requests: Sequence[Request], base: Path) -> _Applied:
+    """Ask an arm's engine what its template makes of chats; texts are shown as they are."""
+    from quantrial.engines import make_engine
+    from quantrial.engines.rendering import render
+
+    chats = [request for request in requests if request.text is None]
+    if not chats:
+        return _Applied([request.text for request in requests])
+    spec = study.arms[arm]
+    try:
+        with contextlib.closing(make_engine(arm, spec, base=base, seed=study.seed)) as engine:
+            found = render(engine, chats)
+            remarks = tuple(_remarks(engine))
+            why = f"the engine {spec.engine!r} does not say what its template makes of messages"
+    except QuantrialError as exc:
+        found, remarks, why = None, (), str(exc)
+    texts = iter(found or ())
+    return _Applied(
+        [next(texts, None) if one.text is None else one.text for one in requests],
+        None if found is not None else why,
+        remarks,
+    )
+
+
+def _remarks(engine: Engine) -> Iterator[str]:
+    """Say what stands in for a template that is missing, and which day one is told."""
+    tell = getattr(engine, "template_facts", None)
+    facts: Mapping[str, Any] = {} if tell is None else tell()
+    if facts.get("template_default"):
+        yield "The model file holds no chat template: this is ChatML, llama.cpp's default."
+    dated = facts.get("template_date") or {}
+    if dated.get("held"):
+        yield f"The template asks for the day's date and is told {dated['held']}."
+    elif dated.get("by"):
+        yield "The template asks for the day's date, and cannot be told another day."
+
+
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    """What a run recorded of one arm's answer to one item."""
+
+    digest: str | None
+    tokens: int | None
+
+
+def _recorded(
+    folder: Path, tasks: Sequence[str], arms: Sequence[str]
+) -> dict[tuple[str, str, str], _Recorded]:
+    from quantrial.running.store import RunFolder
+
+    return {
+        (task, one.item, arm): _Recorded(one.prompt_sha256, one.prompt_tokens)
+        for task in tasks
+        for arm in arms
+        for one in RunFolder(folder).read_responses(task, arm)
+        if one.status == "ok" and not one.replicate
+    }
+
+
+def _shown(
+    asked: _Asked,
+    at: int,
+    applied: Mapping[str, _Applied],
+    recorded: Mapping[tuple[str, str, str], _Recorded],
+) -> Iterator[ShownPrompt]:
+    """Put the arms together that are shown the same, or of which the same is not known."""
+    from quantrial.engines.templates import opened_thought
+
+    request, chat = asked.request, asked.request.text is None
+    alike: dict[Any, list[str]] = {}
+    for arm, one in applied.items():
+        alike.setdefault((one.texts[at], one.unknown, one.remarks), []).append(arm)
+    held = "a JSON schema" if request.schema is not None else None
+    for (text, unknown, remarks), arms in alike.items():
+        records = {arm: recorded.get((asked.task, asked.item, arm)) for arm in arms}
+        digests = {one.digest for one in records.values() if one and one.digest}
+        yield ShownPrompt(
+            task=asked.task,
+            item=asked.item,
+            arms=tuple(arms),
+            text=text,
+            messages=tuple((m.role, m.content) for m in request.messages),
+            unknown=unknown if text is None else None,
+            opens_thought=opened_thought(text) if chat and text is not None else None,
+            remarks=remarks if chat else (),
+            tokens={arm: one.tokens for arm, one in records.items() if one and one.tokens},
+            as_asked=digests == {asked.digest} if digests else None,
+            max_tokens=request.max_tokens,
+            stop=request.stop,
+            held_to=held or (None if request.grammar is None else "a grammar"),
+        )
+
+
+def _prepared(study: Study, base: Path, folder: Path | None) -> Prepared:
+    """Read the items of a study; those of a run are its own, its source has the examples alone."""
+    from quantrial.running.prepare import Prepared, prepare
+    from quantrial.running.store import RunFolder
+    from quantrial.tasks import make_task
+    from quantrial.tasks.sources import entity_types
+
+    if folder is None:
+        return prepare(study, base=base)
+    items = {name: tuple(read) for name, read in RunFolder(folder).read_items().items()}
+    try:
+        tasks = prepare(study, base=base).tasks
+    except DataError:
+        if any(spec.shots for spec in study.tasks.values()):
+            raise
+        tasks = {
+            name: make_task(
+                name,
+                spec,
+                types=entity_types(items.get(name, ())) if spec.kind == "spans" else (),
+            )
+            for name, spec in study.tasks.items()
+        }
+    return Prepared(tasks, items, {})
+
+
+def _named(what: str, wanted: str, known: Iterable[str]) -> str:
+    names = list(known)
+    if wanted in names:
+        return wanted
+    near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(names)}"
+    raise StudyError(f"no {what} {wanted!r}; {hint}", key=f"--{what}")
