@@ -16,8 +16,8 @@ from engines.chat_templates import (
     LFM_2,
     LLAMA_31,
     LLAMA_32,
-    REFUSES,
     QWEN_3,
+    REFUSES,
     SMOLLM_3,
 )
 from quantrial.engines import Message, Request

@@ -168,7 +168,8 @@ def _refuse_other_template(
             path=run.path,
         )
     known = then.get(APPLIED), now.get(APPLIED)
-    if None not in known and known[0] != known[1] and not writes_todays_date(now):
+    overnight = writes_todays_date(then) or writes_todays_date(now)
+    if None not in known and known[0] != known[1] and not overnight:
         raise RunChangedError(
             f"what the chat template of arm {name!r} makes of the first item changed since this "
             f"run began: its hash was {str(known[0])[:12]}, is {str(known[1])[:12]}. Restore the "
