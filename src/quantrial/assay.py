@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from quantrial.precision import bits_of, fallen_back
 from quantrial.prompt_checks import date_finding, template_finding, token_findings
+from quantrial.sampling_checks import sampling_finding
 
 Status = Literal["pass", "warn", "fail", "unknown"]
 Document = Mapping[str, Any]
@@ -60,6 +61,7 @@ def arm_checks(
         Check("template", *template_finding(arms, reference)),
         Check("date", *date_finding(arms)),
         _setup(arms, reference),
+        *_sampling(arms),
     )
 
 
@@ -212,6 +214,13 @@ def _setup(arms: Mapping[str, Document], reference: str) -> Check:
         said = f"arms differ in more than their weights: {'; '.join(differing)}"
         return Check("setup", "warn", said)
     return Check("setup", "pass", "engine, version, architecture and options are the same")
+
+
+def _sampling(arms: Mapping[str, Document]) -> Iterator[Check]:
+    """Check that no server punishes repetition unasked, where one has sampling of its own."""
+    found = sampling_finding(arms)
+    if found is not None:
+        yield Check("sampling", *found)
 
 
 def _unlike(arm: Document, base: Document) -> Iterator[str]:

@@ -110,16 +110,18 @@ def derive_summary(run: Path, *, methods: str | None = None) -> dict[str, Any]:
     from quantrial.analysis import summarise
     from quantrial.running.speed_store import read_speed
     from quantrial.running.store import RunFolder
+    from quantrial.sampling_checks import with_probes
 
     outcomes, folder = score_run(run), RunFolder(run)
     study, _, _ = frozen(run)
     if not any(scored.flow.answered for scored in outcomes.values()):
         faulted = sum(scored.flow.faulted for scored in outcomes.values())
         raise RunFolderError(_unanswered(run, study, faulted), path=run)
+    manifest = folder.read_manifest()
     document = summarise(
         study,
         outcomes,
-        arms=folder.read_manifest().arms,
+        arms=with_probes(manifest.arms, manifest.sessions),
         methods=methods or study.analysis.methods,
         speed_records=read_speed(folder, arms=study.timed_arms),
     )

@@ -56,8 +56,8 @@ ASSAY = "assay"  # the kind of cautions that a report says before anything else
 
 # what the checks of the assay say that nothing else here does
 _ASSAYED = {
-    "fail": ("weights", "tokenizer", "template", "prompts"),
-    "warn": ("precision", "setup", "prompts", "template", "date", "repeats", "groups"),
+    "fail": ("weights", "tokenizer", "template", "prompts", "sampling"),
+    "warn": ("precision", "setup", "prompts", "template", "date", "sampling", "repeats", "groups"),
 }
 
 

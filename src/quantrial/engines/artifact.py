@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from quantrial.engines.sampling import Sampling
+
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
@@ -44,3 +46,4 @@ class Artifact:
     one_at_a_time: bool = False
     resident: bool = False
     details: Mapping[str, Any] = field(default_factory=dict)
+    sampling: Sampling | None = None

@@ -13,9 +13,6 @@ time, and refused where it is another model's, is not whole, or is counted wrong
 
 from __future__ import annotations
 
-import json
-import os
-import re
 import threading
 import time
 from collections.abc import Mapping
@@ -27,7 +24,14 @@ from urllib.parse import urlsplit
 from quantrial.engines.abilities import refusal, refuse_unable, refuse_unheld
 from quantrial.engines.base import Reply, Request
 from quantrial.engines.loopback import is_loopback
-from quantrial.engines.openai_served import Served, artifact_of, look_up
+from quantrial.engines.openai_places import secret_of, urls_of
+from quantrial.engines.openai_served import Served, artifact_of, look_up, software_of
+from quantrial.engines.openai_software import (
+    OLLAMA,
+    OLLAMA_FINGERPRINT,
+    Software,
+    sampling_of,
+)
 from quantrial.engines.openai_template import date_record, render, told_day
 from quantrial.engines.openai_wire import (
     SERVERS,
@@ -46,7 +50,6 @@ from quantrial.errors import (
     EngineTimeoutError,
     MissingExtraError,
     ModelChangedError,
-    StudyError,
 )
 
 if TYPE_CHECKING:
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
 
     from quantrial.engines.artifact import Artifact
     from quantrial.engines.openai_http import BoundedClient
+    from quantrial.engines.sampling import Sampling
 
 _OPTIONS = {
     "base_url": Option(str),  # such as http://127.0.0.1:8080/v1
@@ -109,8 +113,8 @@ class OpenAIEngine:
                 not set.
         """
         said = read_options(options or {}, _OPTIONS, key=f"{key}.options")
-        urls = _urls(said, key=f"{key}.options")
-        self._secret = _secret(said["api_key_env"], key=f"{key}.options.api_key_env")
+        urls = urls_of(said, key=f"{key}.options")
+        self._secret = secret_of(said["api_key_env"], key=f"{key}.options.api_key_env")
         self._said = {name: value for name, value in said.items() if name not in _PLACES and value}
         self._day = day_option(said, key=f"{key}.options")
         places = {*_PLACES, "date"}
@@ -121,6 +125,7 @@ class OpenAIEngine:
         self._calls = 0
         self._served: Served | None = None  # what was found first; nothing else is accepted later
         self._fingerprint = said["fingerprint"]
+        self._software: Software | None = None  # what answers, where it tells itself
         self._ready = False
 
     @property
@@ -137,8 +142,12 @@ class OpenAIEngine:
         """
         replica = self._replicas[0]
         served = self._look_up(replica)
+        if self._software is None:
+            self._software = software_of(self._client(replica), replica.url, served)
         artifact = artifact_of(served, self._dialect.model, url=replica.url)
-        return replace(artifact, options=self._said, **self.template_facts())
+        told = self.sampling()
+        own = told if told.unstated or told.penalty else None
+        return replace(artifact, options=self._said, sampling=own, **self.template_facts())
 
     def template_facts(self) -> dict[str, Any]:
         """Say which day the server's template is told, where it asks for one."""
@@ -160,6 +169,10 @@ class OpenAIEngine:
         served = replica.served or self._look_up(replica)
         told = told_day(self._dialect, served, self._day)
         return render(self._client(replica), replica.url, told, requests)
+
+    def sampling(self) -> Sampling:
+        """Say what the server decides of sampling, as far as is known by now."""
+        return sampling_of(self._dialect, self._software)
 
     def versions(self) -> Mapping[str, str]:
         """Name the versions of the client, and of the server where it says so."""
@@ -287,6 +300,8 @@ class OpenAIEngine:
             raise error from exc
         finally:
             BOUNDS.reset(token)
+            if gathered.fingerprint == OLLAMA_FINGERPRINT and self._software is None:
+                self._software = Software(OLLAMA)
         self._check_fingerprint(gathered.fingerprint, replica)
         self._look_again(replica)
         refuse_unheld(request, reply.output, reply.finish_reason)
@@ -348,48 +363,3 @@ class OpenAIEngine:
         if not (self._secret and is_secret(self._secret)):
             return False
         return self._secret in f"{reply.output}\0{reply.thought}\0{reply.tool_calls}"
-
-
-def _secret(variable: str | None, *, key: str) -> str | None:
-    if variable is None:
-        return None
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
-        # it may be the key itself, which is not to be repeated
-        raise StudyError("expected the name of a variable of the environment", key=key)
-    value = os.environ.get(variable)
-    if not value:
-        raise StudyError(f"the variable {variable} is not set; export the key in it", key=key)
-    return value.strip()
-
-
-def _urls(said: Mapping[str, Any], *, key: str) -> list[str]:
-    if said["base_url"] is None:
-        raise StudyError(
-            "missing: the server's address, such as http://127.0.0.1:8080/v1", key=f"{key}.base_url"
-        )
-    urls = [said["base_url"], *said["replicas"]]
-    for i, url in enumerate(urls):
-        where = f"{key}.base_url" if i == 0 else f"{key}.replicas.{i - 1}"
-        parts = urlsplit(url) if isinstance(url, str) else None
-        try:
-            sound = parts is not None and parts.scheme in ("http", "https") and parts.hostname
-            _ = parts.port if parts is not None else None
-        except ValueError:
-            sound = None
-        if parts is None or not sound:
-            raise StudyError(
-                f"expected a URL such as http://127.0.0.1:8080/v1, got {url!r:.60}", key=where
-            )
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise StudyError(
-                "a key does not stand in a URL; the option `api_key_env` names a variable of the "
-                "environment that holds it",
-                key=where,
-            )
-    if len(set(urls)) < len(urls):
-        raise StudyError("the same URL stands twice", key=f"{key}.replicas")
-    try:
-        json.dumps(said["extra_body"])
-    except (TypeError, ValueError) as exc:
-        raise StudyError(f"cannot be sent as JSON: {exc}", key=f"{key}.extra_body") from exc
-    return [url.rstrip("/") for url in urls]

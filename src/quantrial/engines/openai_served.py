@@ -6,12 +6,13 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.engines.artifact import Artifact
 from quantrial.engines.loopback import is_loopback
+from quantrial.engines.openai_software import Software, recognize
 from quantrial.engines.templates import SUPPLIED, dates_in
 from quantrial.errors import EngineError, EngineStartError, ModelChangedError, ModelFileError
 
@@ -39,10 +40,11 @@ class Served:
     owner: str | None = None
     file: str | None = None
     dates: tuple[str, ...] | None = None  # by which names its template asks for the day's date
+    created: int | None = field(default=None, compare=False)  # some say the time of asking
 
     def differences(self, known: Served) -> str:
         """Say in what it is not the one that was known."""
-        now, then = asdict(self), asdict(known)
+        now, then = asdict(replace(self, created=None)), asdict(replace(known, created=None))
         return ", ".join(
             f"{name} was {then[name]!r:.60}, is {now[name]!r:.60}"
             for name in now
@@ -94,9 +96,21 @@ def _served(entry: dict[str, Any], client: OpenAI, url: str, dialect: Dialect) -
         build=_text(props.get("build_info")),
         slots=_number(props.get("total_slots")),
         owner=_text(entry.get("owned_by")),
+        created=_number(entry.get("created")),
         file=_text(props.get("model_path")),
         dates=None if not template else tuple(n for n in dates_in(template) if n in SUPPLIED),
     )
+
+
+def software_of(client: OpenAI, url: str, served: Served) -> Software | None:
+    """Say which software answers, where it tells itself; asks at most one thing more."""
+
+    def get(address: str) -> dict[str, Any] | None:
+        with contextlib.suppress(EngineError):  # most have no such address, and need none
+            return _get(client, url, address, optional=True)
+        return None
+
+    return recognize(served.owner, served.created, url, get)
 
 
 def artifact_of(served: Served, model: str, *, url: str) -> Artifact:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,10 +35,12 @@ from quantrial.running.guard import refuse_unable
 from quantrial.running.manifest import available_memory
 from quantrial.running.memory import Memory, memory_of
 from quantrial.running.ordering import choose_order, fit_together, planned_calls
+from quantrial.running.penalty import probed_sampling
 from quantrial.running.prepare import Prepared, prepare
 from quantrial.running.probing import Probe, affordable
 from quantrial.running.probing import probe as timed
 from quantrial.running.templates import with_templates, without_template
+from quantrial.sampling_checks import PROBED, unstated_parameters
 
 if TYPE_CHECKING:
     from quantrial.engines import Engine
@@ -109,6 +112,7 @@ def plan_study(
             *(f"{name} {too_large_text(records[name], available)}" for name in here.too_large),
             *failed,
             *speed_limits(study, engines),
+            *unstated_parameters(records),
         ),
         assay=arm_checks(records, study.reference, controls),
         tokens=tokens_of(calls, prepared),
@@ -124,12 +128,14 @@ def _probed(
     study: Study,
     prepared: Prepared,
     engines: Mapping[str, Engine],
-    records: Mapping[str, Mapping[str, Any]],
+    records: Mapping[str, dict[str, Any]],
     *,
     probe: bool | None,
     tell: Callable[[str], None] | None,
 ) -> tuple[dict[str, Probe], list[str]]:
     """Time every arm where that is asked for, or costs little; and say why it could not be done.
+
+    What is found of an arm's sampling on the way is added to its record.
 
     A probe that nobody asked for does not fail a plan.
     """
@@ -148,6 +154,8 @@ def _probed(
             tell(f"timing a few calls of {name}")
         try:
             with naming(name, engine):
+                for arm, found in probed_sampling({name: engine}).items():
+                    records[arm][PROBED] = asdict(found)
                 probes[name] = timed(study, prepared, engine, alone=not together)
         except EngineError as exc:
             if probe:

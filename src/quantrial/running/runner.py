@@ -25,6 +25,7 @@ from quantrial.running.ordering import (
     recorded_order,
     settle_order,
 )
+from quantrial.running.penalty import probed_sampling
 from quantrial.running.prepare import Prepared, prepare
 from quantrial.running.residence import Residence
 from quantrial.running.session import Equipment, Session
@@ -169,8 +170,12 @@ def _answer(
 
     run.write_manifest(opened)
     try:
+        left = {call.arm for call in pending}
+        engines = {arm: engine for arm, engine in equipment.engines.items() if arm in left}
+        if probed := probed_sampling(engines):
+            record["sampling"] = {arm: dataclasses.asdict(one) for arm, one in probed.items()}
         if warm:
-            session.warm_up(pending)
+            session.warm_up(pending, asked=probed)
         session.answer(pending)
     except BaseException:
         with contextlib.suppress(RunFolderError):  # what went wrong first says more

@@ -7,7 +7,7 @@ import dataclasses
 import threading
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -135,11 +135,14 @@ class Session:
             f"ones ({_by_arm(self._broken)})"
         )
 
-    def warm_up(self, pending: Sequence[Call]) -> None:
-        """Load every arm that has calls left; it answers its first prompt once, unrecorded."""
+    def warm_up(self, pending: Sequence[Call], asked: Collection[str] = ()) -> None:
+        """Load every arm that has calls left; it answers its first prompt once, unrecorded.
+
+        Those `asked` something just now are warm already.
+        """
         for name, engine in self._with.engines.items():
             first = next((call for call in pending if call.arm == name), None)
-            if first is None:
+            if first is None or name in asked:
                 continue
             self._tell(f"loading {name}")
             self._with.residence.ready(name)
