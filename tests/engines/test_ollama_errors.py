@@ -1,17 +1,14 @@
-"""The table of errors of Ollama's client: complete, and right in every row."""
+"""The table of what goes wrong with an Ollama server: complete, and right in every row."""
 
 from __future__ import annotations
 
-import inspect
-import json
 from collections.abc import Iterator
 
 import httpx
-import ollama
-import pydantic
 import pytest
 
 from quantrial.engines.ollama_errors import FOREIGN, translated
+from quantrial.engines.ollama_http import ServerSaidError, UnreadableError
 from quantrial.errors import (
     ContextOverflowError,
     EngineCrashedError,
@@ -27,23 +24,17 @@ def kinds_of(error: type[Exception]) -> Iterator[type[Exception]]:
         yield from kinds_of(kind)
 
 
-def raised_by_the_client() -> set[type[Exception]]:
-    own = {
-        kind
-        for module in (ollama, ollama._client, ollama._types)
-        for _, kind in inspect.getmembers(module, inspect.isclass)
-        if issubclass(kind, Exception)
-    }
-    return own | set(kinds_of(httpx.RequestError)) | {ConnectionError, json.JSONDecodeError}
-
-
 def unmapped() -> set[type[Exception]]:
+    raised: set[type[Exception]] = {
+        *kinds_of(httpx.RequestError),
+        httpx.InvalidURL,
+        httpx.StreamError,
+    }
     groups = {httpx.TransportError, httpx.RequestError}  # raised only as one of their kinds
-    return {e for e in raised_by_the_client() if not issubclass(e, FOREIGN)} - groups
+    return {e for e in raised if not issubclass(e, FOREIGN)} - groups
 
 
 def test_every_error_of_the_client_is_translated_and_a_new_one_is_noticed() -> None:
-    assert {ollama.ResponseError, ollama.RequestError} <= raised_by_the_client()
     assert unmapped() == set()
 
     class NewError(httpx.TransportError):
@@ -52,12 +43,10 @@ def test_every_error_of_the_client_is_translated_and_a_new_one_is_noticed() -> N
     assert unmapped() == {NewError}
 
 
-def invalid() -> pydantic.ValidationError:
-    try:
-        ollama.ChatResponse.model_validate({"message": 3})
-    except pydantic.ValidationError as exc:
-        return exc
-    raise AssertionError
+LLAMA_SERVER = (  # as versions that run llama.cpp's own server hand it on
+    '{"error":{"code":400,"message":"the request exceeds the available context size, try '
+    'increasing it","type":"exceed_context_size_error","n_prompt_tokens":951,"n_ctx":512}}'
+)
 
 
 @pytest.mark.parametrize(
@@ -65,26 +54,35 @@ def invalid() -> pydantic.ValidationError:
     [
         (httpx.ReadTimeout("x"), EngineTimeoutError, True),
         (httpx.PoolTimeout("x"), EngineTimeoutError, True),
+        (TimeoutError(), EngineTimeoutError, True),
         (httpx.ConnectError("x"), EngineCrashedError, True),
         (httpx.ReadError("x"), EngineCrashedError, True),
         (httpx.RemoteProtocolError("x"), EngineCrashedError, True),
-        (ConnectionError("x"), EngineCrashedError, True),
+        (httpx.StreamClosed(), EngineCrashedError, True),
+        (RuntimeError("the client has been closed"), EngineCrashedError, True),
         (httpx.DecodingError("x"), EngineError, True),
         (httpx.UnsupportedProtocol("x"), EngineError, False),
-        (ollama.RequestError("x"), EngineError, False),
-        (json.JSONDecodeError("x", "y", 0), EngineError, True),
-        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "x"), EngineError, True),
+        (httpx.InvalidURL("x"), EngineError, False),
+        (UnreadableError("x"), EngineError, True),
         (UnicodeEncodeError("utf-8", "\ud800", 0, 1, "x"), EngineError, False),
-        (invalid(), EngineError, True),
-        (ollama.ResponseError("busy", 503), EngineError, True),
-        (ollama.ResponseError("wrong", 400), EngineError, False),
-        (ollama.ResponseError("model 'm' not found", 404), EngineError, False),
-        (ollama.ResponseError("the input length exceeds the context length", 400),
+        (ServerSaidError("busy", 503), EngineError, True),
+        (ServerSaidError("slow down", 429), EngineError, True),
+        (ServerSaidError("it died", None), EngineError, True),
+        (ServerSaidError("wrong", 400), EngineError, False),
+        (ServerSaidError("model 'm' not found", 404), EngineError, False),
+        (ServerSaidError("the input length exceeds the context length", 400),
          ContextOverflowError, False),
-        (ollama.ResponseError("exceed_context_size_error", 500), ContextOverflowError, False),
-        (ollama.ResponseError("model requires more system memory (1)", 500),
+        (ServerSaidError("the input length exceeds maximum context length", 400),
+         ContextOverflowError, False),
+        (ServerSaidError("the request (951 tokens) exceeds the available context size (512 tokens)",
+         400), ContextOverflowError, False),
+        (ServerSaidError("the prompt is longer than the context length currently available to the "
+         "model; shorten the prompt", 400), ContextOverflowError, False),
+        (ServerSaidError(LLAMA_SERVER, 400), ContextOverflowError, False),
+        (ServerSaidError("exceed_context_size_error", 500), ContextOverflowError, False),
+        (ServerSaidError("model requires more system memory (1)", 500),
          EngineStartError, False),
-        (ollama.ResponseError("llama runner process has terminated: exit status 2", 500),
+        (ServerSaidError("llama runner process has terminated: exit status 2", 500),
          EngineCrashedError, True),
     ],
 )  # fmt: skip

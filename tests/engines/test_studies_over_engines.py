@@ -85,7 +85,7 @@ def served(server: OllamaServer) -> dict[str, Any]:
 
 
 @pytest.fixture
-def models(ollama_model: Callable[[str], Model]) -> dict[str, Model]:
+def models(ollama_model: Callable[..., Model]) -> dict[str, Model]:
     return {"demo:q8_0": ollama_model("Q8_0"), "demo:q4_0": ollama_model("Q4_0")}
 
 

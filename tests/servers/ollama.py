@@ -1,13 +1,14 @@
-"""A server that speaks Ollama's API (docs/api.md of ollama/ollama) on top of the embedded engine.
+"""A server that speaks Ollama's API as one of version 0.22.1 does, on top of the embedded engine.
 
-One model is in memory at a time, as on an Ollama server whose models do not fit together: a call
-for another one unloads it and pays a load. An idle one is unloaded after its `keep_alive`.
+What it does with prompts and answers are the rules of `ollama_rules`; `version` makes it an older
+one. One model is in memory at a time, as on an Ollama server whose models do not fit together: a
+call for another one unloads it and pays a load. An idle one is unloaded after its `keep_alive`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import itertools
 import json
 import re
 import threading
@@ -15,53 +16,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
-from quantrial.engines import Message, Reply, Request
-from quantrial.engines.cache import file_sha256
-from quantrial.engines.gguf_file import read_header
-from quantrial.engines.llamacpp import LlamaCppEngine
-from quantrial.errors import ContextOverflowError, EngineError
+from servers import ollama_documents as documents
+from servers import ollama_rules as rules
+from servers.ollama_documents import Model
+from servers.ollama_rules import Age
+from servers.ollama_voice import Voice
 
-VERSION = "0.13.0"
-TEMPLATE = (
-    "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}"
-    "<|im_start|>assistant\n"
-)
+VERSION = "0.22.1"
+__all__ = ["Model", "OllamaServer"]
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_JSON = "application/json; charset=utf-8"
 Fault = Callable[["_Handler"], None]
-
-
-@dataclass
-class Model:
-    """A model on the server: how its engine is made, and where its weights lie."""
-
-    make: Callable[[int], LlamaCppEngine]  # from `num_ctx`
-    path: Path
-    parameters: str = ""
-    template: str = TEMPLATE
-
-    @property
-    def blob(self) -> str:
-        return file_sha256(self.path)
-
-    @property
-    def digest(self) -> str:
-        """What Ollama calls a model's digest: of its manifest, which names all its parts."""
-        return hashlib.sha256(f"{self.blob}{self.template}{self.parameters}".encode()).hexdigest()
-
-    @property
-    def details(self) -> dict[str, Any]:
-        header = read_header(self.path)
-        return {
-            "parent_model": "",
-            "format": "gguf",
-            "family": header.architecture,
-            "families": [header.architecture],
-            "parameter_size": f"{header.parameters / 1e6:.2f}M",
-            "quantization_level": header.quantization,
-        }
 
 
 @dataclass
@@ -69,20 +37,27 @@ class _Loaded:
     name: str
     digest: str
     context: int
-    engine: LlamaCppEngine
+    voice: Voice
     until: float
 
 
 class OllamaServer:
     """Serves `models`; those of `remote` can be pulled. `requests` keeps (path, body) of each."""
 
-    def __init__(self, models: Mapping[str, Model], remote: Mapping[str, Model] | None = None):
+    def __init__(
+        self,
+        models: Mapping[str, Model],
+        remote: Mapping[str, Model] | None = None,
+        *,
+        version: str = VERSION,
+    ):
         self.models = dict(models)
         self.remote = dict(remote or {})
-        self.version = VERSION
+        self.version = version
         self.requests: list[tuple[str, dict[str, Any]]] = []
         self.loads: list[str] = []
         self.faults: list[Fault] = []  # each answers one call for text instead of a model
+        self.numbers = itertools.count(100)
         self._lock = threading.RLock()
         self._loaded: _Loaded | None = None
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
@@ -94,6 +69,10 @@ class OllamaServer:
     def address(self) -> str:
         return f"http://127.0.0.1:{self._http.server_address[1]}"
 
+    @property
+    def age(self) -> Age:
+        return Age(self.version)
+
     def __enter__(self) -> OllamaServer:
         self._thread.start()
         return self
@@ -104,12 +83,12 @@ class OllamaServer:
         self.unload()
 
     def find(self, name: str) -> Model:
-        return self.models[name if ":" in name else f"{name}:latest"]
+        return self.models[_full(name)]
 
     def unload(self) -> None:
         with self._lock:
             if self._loaded is not None:
-                self._loaded.engine.close()
+                self._loaded.voice.close()
             self._loaded = None
 
     def in_memory(self) -> _Loaded | None:
@@ -118,22 +97,23 @@ class OllamaServer:
                 self.unload()
             return self._loaded
 
-    def ready(self, name: str, body: Mapping[str, Any]) -> tuple[LlamaCppEngine, int]:
-        """Have a model in memory; return its engine and the nanoseconds that took."""
+    def ready(self, body: Mapping[str, Any], context: int) -> tuple[Voice, int]:
+        """Have a model in memory; return it and the nanoseconds that took."""
         began = time.perf_counter_ns()
-        name = name if ":" in name else f"{name}:latest"
+        name = _full(body["model"])
         model = self.models[name]
-        context = int(body.get("options", {}).get("num_ctx", 4096))
         loaded = self.in_memory()
         wanted = (name, model.digest, context)
         if loaded is None or (loaded.name, loaded.digest, loaded.context) != wanted:
             self.unload()
-            engine = model.make(context)
-            engine.start()
-            loaded = self._loaded = _Loaded(*wanted, engine, 0.0)
+            loaded = self._loaded = _Loaded(*wanted, model.load(context), 0.0)
             self.loads.append(name)
         loaded.until = time.monotonic() + _lasting(body.get("keep_alive", "5m"))
-        return loaded.engine, time.perf_counter_ns() - began
+        return loaded.voice, time.perf_counter_ns() - began
+
+
+def _full(name: str) -> str:
+    return name if ":" in name else f"{name}:latest"
 
 
 def _lasting(keep_alive: str | float) -> float:
@@ -144,8 +124,18 @@ def _lasting(keep_alive: str | float) -> float:
     return float(found[1]) * _UNITS[found[2] or "s"]
 
 
+class _RefusedError(Exception):
+    """What a call is answered with in place of an answer."""
+
+    def __init__(self, said: str, status: int):
+        self.said = said
+        self.status = status
+        super().__init__(said)
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     @property
     def owner(self) -> OllamaServer:
@@ -160,51 +150,63 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/api/version":
             return self.say({"version": owner.version})
         if self.path == "/api/tags":
-            return self.say({"models": [_entry(n, m) for n, m in owner.models.items()]})
+            return self.say({"models": [documents.entry(n, m) for n, m in owner.models.items()]})
         if self.path == "/api/ps":
-            loaded = owner.in_memory()
-            if loaded is None:
-                return self.say({"models": []})
-            model = owner.models.get(loaded.name)
-            entry = _entry(loaded.name, model) if model else {"name": loaded.name}
-            return self.say(
-                {
-                    "models": [
-                        {
-                            **entry,
-                            "model": loaded.name,
-                            "digest": loaded.digest,
-                            "expires_at": "2038-01-01T00:00:00Z",
-                            "size_vram": 0,
-                            "context_length": loaded.context,
-                        }
-                    ]
-                }
-            )
+            return self.say({"models": list(self._running())})
+        if self.path == "/v1/models":
+            listed = [
+                {"id": name, "object": "model", "created": documents.CREATED, "owned_by": "library"}
+                for name in owner.models
+            ]
+            return self.say({"object": "list", "data": listed}, kind="application/json")
         if found := re.fullmatch(r"/v2/library/([^/]+)/manifests/([^/]+)", self.path):
             model = owner.remote.get(f"{found[1]}:{found[2]}")
             if model is not None:
                 layers = [{"size": model.path.stat().st_size}, {"size": 100}]
                 return self.say({"layers": layers, "config": {"size": 10}})
-        return self.say({"error": "404 page not found"}, status=404)
+        return self.raw(b"404 page not found", status=404, kind="text/plain")
+
+    def _running(self) -> Iterator[dict[str, Any]]:
+        loaded = self.owner.in_memory()
+        if loaded is None:
+            return
+        model = self.owner.models.get(loaded.name)
+        entry: dict[str, Any] = documents.entry(loaded.name, model) if model else {}
+        entry.pop("modified_at", None)
+        entry |= {"name": loaded.name, "model": loaded.name, "digest": loaded.digest}
+        entry |= {"expires_at": "2038-01-01T00:00:00Z", "size_vram": 0}
+        if self.owner.age.tells_window:
+            entry["context_length"] = loaded.context
+        yield entry
 
     def do_POST(self) -> None:
         owner = self.owner
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         owner.requests.append((self.path, body))
+        if self.path == "/api/pull":
+            return self.stream(self._pull(body["model"]))
         try:
-            if self.path == "/api/pull":
-                return self.stream(self._pull(body["model"]))
-            owner.find(body["model"])
+            model = owner.find(body["model"])
         except KeyError:
             return self.say({"error": f"model '{body['model']}' not found"}, status=404)
         if self.path == "/api/show":
-            return self.say(_shown(owner.find(body["model"]), verbose=bool(body.get("verbose"))))
-        if self.path in ("/api/generate", "/api/chat"):
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                return self._answer(body)
-            return None
-        return self.say({"error": "404 page not found"}, status=404)
+            return self.say(
+                documents.shown(model, body["model"], verbose=bool(body.get("verbose")))
+            )
+        ways = {
+            "/api/generate": self._native,
+            "/api/chat": self._native,
+            "/v1/chat/completions": self._foreign,
+            "/v1/completions": self._foreign,
+        }
+        if self.path not in ways:
+            return self.raw(b"404 page not found", status=404, kind="text/plain")
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError), owner._lock:
+            asks = bool(body.get("prompt") or body.get("messages"))
+            if asks and owner.faults:
+                return owner.faults.pop(0)(self)
+            return ways[self.path](body, model)
+        return None
 
     def _pull(self, name: str) -> Iterator[dict[str, Any]]:
         owner = self.owner
@@ -220,40 +222,99 @@ class _Handler(BaseHTTPRequestHandler):
         owner.models[name] = model
         yield {"status": "success"}
 
-    def _answer(self, body: dict[str, Any]) -> None:
+    def _native(self, body: dict[str, Any], model: Model) -> None:
+        streamed = body.get("stream", True)
+        if not body.get("prompt") and not body.get("messages"):
+            return self.say(self._loading(body, model))
+        try:
+            parts = self._parts(body, model)
+        except _RefusedError as exc:
+            # a stream that has not begun is refused with another kind of content
+            kind = "application/json" if streamed and exc.said == rules.TOO_LONG else _JSON
+            return self.say({"error": exc.said}, status=exc.status, kind=kind)
+        if streamed:
+            return self.stream(iter(parts))
+        return self.say(documents.joined(parts))
+
+    def _loading(self, body: Mapping[str, Any], model: Model) -> dict[str, Any]:
+        if body.get("keep_alive") == 0:
+            self.owner.unload()
+            return documents.part(body, "") | {"done": True, "done_reason": "unload"}
+        context = documents.options(body, model)["num_ctx"]
+        self.owner.ready(body, min(context, model.trained or context))
+        return documents.part(body, "") | {"done": True, "done_reason": "load"}
+
+    def _foreign(self, body: dict[str, Any], model: Model) -> None:
+        asked, number = rules.native(body), next(self.owner.numbers)
+        try:
+            parts = self._parts(asked, model)
+        except _RefusedError as exc:
+            error = {"message": exc.said, "type": "api_error", "param": None, "code": None}
+            return self.say({"error": error}, status=exc.status, kind="application/json")
+        if asked["stream"]:
+            counted = bool((body.get("stream_options") or {}).get("include_usage"))
+            said = rules.events(number, documents.CREATED, parts, count=counted)
+            return self.raw(said, kind="text/event-stream")
+        reply = rules.foreign(number, documents.CREATED, documents.joined(parts), chunk=False)
+        return self.say(reply, kind="application/json")
+
+    def _parts(self, body: Mapping[str, Any], model: Model) -> list[dict[str, Any]]:
+        """Answer, in the pieces that the server sends; the last of a looping answer is no end."""
         owner, began = self.owner, time.perf_counter_ns()
-        with owner._lock:
-            asks = bool(body.get("prompt") or body.get("messages"))
-            if asks and owner.faults:
-                return owner.faults.pop(0)(self)
-            if not asks and body.get("keep_alive") == 0:
-                owner.unload()
-                return self.say(_done(body, "unload", {}))
-            engine, load = owner.ready(body["model"], body)
-            if not asks:
-                return self.say(_done(body, "load", {}))
-            try:
-                reply = engine.ask(_request(body))
-            except ContextOverflowError:
-                # the server cuts the prompt to what fits, and says nothing of it
-                context = int(body["options"]["num_ctx"])
-                counts = {"prompt_eval_count": context, "eval_count": 1}
-                return self.stream(iter([_part(body, "x"), _done(body, "length", counts)]))
-            except EngineError as exc:
-                return self.say({"error": str(exc)}, status=500)
-            return self.stream(_parts(body, reply, load, began))
+        if body.get("think") and not model.thinks:
+            raise _RefusedError(f'"{body["model"]}" does not support thinking', 400)
+        options = documents.options(body, model)
+        window = min(options["num_ctx"], model.trained or options["num_ctx"])
+        voice, load = owner.ready(body, window)
+        knows = owner.age.refuses
+        truncate, shift = (body.get(n) is not False or not knows for n in ("truncate", "shift"))
+        turns = documents.turns(body)
+        if turns is not None and truncate:
+            turns = rules.fitting(turns, window, lambda text: len(voice.tokens(text)))
+        text = str(body["prompt"]) if turns is None else rules.rendered(turns)
+        whole = voice.tokens(text)
+        tokens = rules.cut(whole, window, halves=owner.age.halves)
+        if tokens != whole and not truncate:
+            raise _RefusedError(rules.TOO_LONG, 400)
+        limit = rules.room(window, len(tokens), shift=shift, limit=options["num_predict"])
+        asked = owner.age.logprobs and body.get("logprobs")
+        said, seconds = voice.say(
+            tokens,
+            options,
+            limit,
+            schema=body.get("format"),
+            logprobs=body.get("top_logprobs", 0) if asked else 0,
+        )
+        if model.voice is not None:
+            said = model.voice(text, said, limit)
+        shown, done = rules.ended(said)
+        parts = list(documents.pieces(body, model, said, shown, logprobs=bool(asked)))
+        if not done:
+            return parts
+        last = documents.part(body, "") | {"done": True, "done_reason": said.reason}
+        if turns is not None and "messages" not in body:
+            last["context"] = voice.tokens(text + "".join(said.pieces))
+        times = {
+            "total_duration": time.perf_counter_ns() - began,
+            "load_duration": load,
+            "prompt_eval_count": len(tokens),
+            "prompt_eval_duration": int(seconds["prompt"] * 1e9),
+            "eval_count": said.tokens,
+            "eval_duration": int(seconds["predicted"] * 1e9) if said.tokens > 1 else 0,
+        }
+        return [*parts, last | {name: value for name, value in times.items() if value}]
 
-    def say(self, document: Mapping[str, Any], *, status: int = 200) -> None:
-        self.raw(json.dumps(document).encode(), status=status)
+    def say(self, document: Mapping[str, Any], *, status: int = 200, kind: str = _JSON) -> None:
+        self.raw(json.dumps(document).encode(), status=status, kind=kind)
 
-    def raw(self, data: bytes, *, status: int = 200, kind: str = "application/json") -> None:
+    def raw(self, data: bytes, *, status: int = 200, kind: str = _JSON) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
 
-    def stream(self, documents: Iterator[dict[str, Any]]) -> None:
+    def stream(self, documents: Iterator[Mapping[str, Any]]) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "application/x-ndjson")
         self.send_header("Transfer-Encoding", "chunked")
@@ -262,103 +323,3 @@ class _Handler(BaseHTTPRequestHandler):
             data = json.dumps(document).encode() + b"\n"
             self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
         self.wfile.write(b"0\r\n\r\n")
-
-
-def _entry(name: str, model: Model) -> dict[str, Any]:
-    return {
-        "name": name,
-        "model": name,
-        "modified_at": "2026-11-01T12:00:00.000000001+01:00",
-        "size": model.path.stat().st_size,
-        "digest": model.digest,
-        "details": model.details,
-    }
-
-
-def _shown(model: Model, *, verbose: bool) -> dict[str, Any]:
-    header = read_header(model.path)
-    facts: dict[str, Any] = {
-        key: one.value for key, one in header.fields.items() if not key.startswith("tokenizer.")
-    }
-    facts["general.parameter_count"] = header.parameters
-    for key in ("tokenizer.ggml.tokens", "tokenizer.ggml.merges"):
-        # the real server lists them; what they stand for here is their bytes
-        facts[key] = [header.fields[key].raw.hex()[-4000:]] if verbose else None
-    blob = model.path.with_name(f"sha256-{model.blob}")
-    return {
-        "license": "nothing to see",
-        "modelfile": (
-            f'# Modelfile generated by "ollama show"\nFROM {blob}\n'
-            f'TEMPLATE """{model.template}"""\n{model.parameters}\nLICENSE """nothing\nto see"""\n'
-        ),
-        "parameters": model.parameters,
-        "template": model.template,
-        "details": model.details,
-        "model_info": facts,
-        "capabilities": ["completion"],
-        "modified_at": "2026-11-01T12:00:00.000000001+01:00",
-    }
-
-
-def _request(body: Mapping[str, Any]) -> Request:
-    options = body["options"]
-    asked: dict[str, Any] = {
-        "max_tokens": options["num_predict"],
-        "stop": tuple(options.get("stop", ())),
-        "temperature": options["temperature"],
-        "seed": options["seed"],
-        "timeout": 60.0,
-    }
-    if body.get("format"):
-        asked["schema"] = body["format"]
-    if body.get("logprobs"):
-        asked["logprobs"] = body["top_logprobs"]
-    if "messages" in body:
-        turns = tuple(Message(turn["role"], turn["content"]) for turn in body["messages"])
-        return Request(messages=turns, **asked)
-    assert body["raw"], "a prompt that is not raw would go through the template"
-    return Request(text=body["prompt"], **asked)
-
-
-def _part(body: Mapping[str, Any], text: str) -> dict[str, Any]:
-    said = {"model": body["model"], "created_at": "2026-11-01T12:00:00Z", "done": False}
-    if "messages" in body:
-        return said | {"message": {"role": "assistant", "content": text}}
-    return said | {"response": text}
-
-
-def _done(body: Mapping[str, Any], reason: str, counts: dict[str, Any]) -> dict[str, Any]:
-    return _part(body, "") | {"done": True, "done_reason": reason} | counts
-
-
-def _parts(
-    body: Mapping[str, Any], reply: Reply, load: int, began: int
-) -> Iterator[dict[str, Any]]:
-    tokens = [
-        {
-            "token": one["token"],
-            "logprob": one["logprob"],
-            "top_logprobs": [{"token": t, "logprob": p} for t, p in one["top"]],
-        }
-        for one in reply.logprobs or ()
-    ]
-    pieces = re.findall(r"\s*\S+\s*?", reply.output) or [reply.output]
-    pieces[-1] += reply.output[sum(map(len, pieces)) :]
-    for i, piece in enumerate(pieces):
-        part = _part(body, piece)
-        if tokens and i == 0:
-            part["logprobs"] = tokens
-        yield part
-    timing = reply.timing
-    yield _done(
-        body,
-        reply.finish_reason or "stop",
-        {
-            "load_duration": load,
-            "prompt_eval_count": reply.prompt_tokens,
-            "prompt_eval_duration": int((timing.prompt or 0) * 1e9),
-            "eval_count": reply.completion_tokens,
-            "eval_duration": int((timing.decode or 0) * 1e9),
-            "total_duration": time.perf_counter_ns() - began,
-        },
-    )

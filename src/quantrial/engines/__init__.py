@@ -13,7 +13,7 @@ from quantrial.engines.abilities import refuse_unable
 from quantrial.engines.artifact import Artifact
 from quantrial.engines.base import Engine, Message, Reply, Request, Timing
 from quantrial.engines.options import Option, read_options
-from quantrial.errors import MissingExtraError, QuantrialError, StudyError
+from quantrial.errors import QuantrialError, StudyError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
@@ -70,12 +70,8 @@ def make_engine(name: str, arm: Arm, *, base: Path, seed: int) -> Engine:
         return OpenAIEngine(arm.model, arm.options, key=key)
     if arm.engine == "ollama":
         _refuse_making(arm, key)
-        try:
-            from quantrial.engines.ollama import OllamaEngine
-        except ImportError as exc:
-            raise MissingExtraError(
-                "the engine 'ollama'", package="ollama", extra="ollama"
-            ) from exc
+        from quantrial.engines.ollama import OllamaEngine
+
         return OllamaEngine(arm.model, arm.options, key=key)
     if arm.engine == "scripted":
         _refuse_making(arm, key)

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from quantrial.engines.repeat_limit import Repeats, ends_in_repeats
+
 # by how common they are; vLLM says the same under two of them
 _THOUGHTS = (
     *("reasoning_content", "reasoning", "thinking", "reasoning_text", "thinking_content"),
@@ -26,6 +28,24 @@ class Message:
     texts: list[str] = field(default_factory=list)
     thoughts: list[str] = field(default_factory=list)
     calls: dict[int, dict[str, Any]] = field(default_factory=dict)
+    repeats: Repeats = field(default_factory=Repeats)
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return "".join(self.texts)
+
+    @property
+    def thought(self) -> str | None:
+        """What was thought apart from the text so far; None where that is nothing."""
+        return "".join(self.thoughts) or None
+
+    @property
+    def looped(self) -> bool:
+        """Whether it ends in so many repeats of one piece that a server may have stopped it."""
+        if self.repeats.pieces == 1:  # it came whole, so that its pieces do not show
+            return ends_in_repeats(self.text or self.thought or "")
+        return self.repeats.reached
 
     def add(self, said: Mapping[str, Any], *, key: str = "content") -> bool:
         """Take a message, or the next piece of one; say whether any text or thought was in it.
@@ -45,6 +65,7 @@ class Message:
             self._call({"index": 0, "type": "function", "function": named})
         if text:
             self.texts.append(text)
+        self.repeats.add(thought + text)
         return bool(text or thought)
 
     def _call(self, piece: Mapping[str, Any]) -> None:

@@ -7,16 +7,13 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from quantrial.engines.artifact import Artifact
 from quantrial.engines.gguf_file import read_header
 from quantrial.engines.kv_cache import kv_cache_bytes
 from quantrial.engines.templates import dates_in
 from quantrial.errors import ModelFileError
-
-if TYPE_CHECKING:
-    import ollama
 
 _FROM = re.compile(r"^FROM\s+(?P<what>.+?)\s*$", re.MULTILINE)
 _BLOB = re.compile(r"sha256[-:](?P<hex>[0-9a-f]{64})")
@@ -29,10 +26,15 @@ def full_name(model: str) -> str:
     return model if ":" in model.rsplit("/", 1)[-1] else f"{model}:latest"
 
 
+def entries(said: Any) -> Mapping[str, Any]:
+    """Return an object of the server's; an empty one where it is none."""
+    return said if isinstance(said, dict) else {}
+
+
 def artifact_of(
     model: str,
-    shown: ollama.ShowResponse,
-    listed: ollama.ListResponse.Model,
+    shown: Mapping[str, Any],
+    listed: Mapping[str, Any],
     *,
     options: Mapping[str, Any],
     facts: Mapping[str, Any],
@@ -46,20 +48,20 @@ def artifact_of(
         options: the arm's options.
         facts: the metadata of its file, arrays included where the server gives them.
     """
-    modelfile = shown.modelfile or ""
+    modelfile = str(shown.get("modelfile") or "")
     digest, blob = weights_of(modelfile)
-    details = shown.details or listed.details
+    details = entries(shown.get("details")) or entries(listed.get("details"))
     context = int(options["num_ctx"])
-    template = shown.template
+    template = shown.get("template")
     parameters = facts.get("general.parameter_count")
-    size = listed.size
+    size = listed.get("size")
     return Artifact(
         model=model,
         sha256=digest,
         bytes_on_disk=None if size is None else int(size),
-        quantization=getattr(details, "quantization_level", None) or None,
+        quantization=details.get("quantization_level") or None,
         parameters=parameters if isinstance(parameters, int) else None,
-        architecture=facts.get("general.architecture") or getattr(details, "family", None),
+        architecture=facts.get("general.architecture") or details.get("family"),
         context=context,
         tokenizer_sha256=_tokenizer(blob, facts),
         template_sha256=None if template is None else _sha256(template),
@@ -68,10 +70,10 @@ def artifact_of(
         kv_bytes=kv_cache_bytes(facts.get, context),
         one_at_a_time=not options["together"],
         details={
-            "digest": listed.digest,
-            "family": getattr(details, "family", None),
+            "digest": listed.get("digest"),
+            "family": details.get("family"),
             "modelfile": _without_paths(modelfile),
-            "parameters": shown.parameters,
+            "parameters": shown.get("parameters"),
             "template": template,
         },
     )

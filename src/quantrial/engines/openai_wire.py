@@ -7,13 +7,14 @@ nothing beyond the core.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from quantrial.engines.abilities import refusal
 from quantrial.engines.base import Reply, Request, Timing
 from quantrial.engines.logprobs import read_logprobs
 from quantrial.engines.message import Message
+from quantrial.engines.repeat_limit import REPEAT_LIMIT
 from quantrial.engines.settled import count_of, readable, seconds_of, settled
 from quantrial.errors import EngineCrashedError, EngineError
 
@@ -188,6 +189,16 @@ class Gathered:
             EngineError: the answer is not whole, or was kept back.
         """
         reply = self._reply("".join(self._message.texts), wall)
+        if reply.finish_reason is None and self._message.looped:
+            # the server counts nothing of it, at most says 0
+            reply = replace(
+                reply,
+                finish_reason=REPEAT_LIMIT,
+                prompt_tokens=None,
+                completion_tokens=None,
+                decoded_tokens=None,
+                doubts=(),
+            )
         if reply.finish_reason is None:
             raise EngineCrashedError(f"the answer broke off{self.place or ' at its beginning'}")
         if self._finish in _WITHHELD:

@@ -1,0 +1,160 @@
+"""How the `ollama` engine speaks HTTP: whole documents and lines of JSON, bounded in size and time.
+
+Ollama's own client is not used: it has no argument for `truncate` and `shift`, without which a
+server cuts prompts in silence, and it takes answers of any shape.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_MOST_BYTES = 256 * 2**20  # of one document: the tokenizer of a large vocabulary takes some 20 MiB
+_KEY = "OLLAMA_API_KEY"  # what Ollama's own tools read
+
+
+class ServerSaidError(Exception):
+    """The server answered with an error; `status` is None for one in the middle of an answer."""
+
+    def __init__(self, said: str, status: int | None):
+        self.said = said
+        self.status = status
+        super().__init__(said)
+
+
+class UnreadableError(ValueError):
+    """What came is no JSON, or of another form than documented."""
+
+
+class Connection:
+    """One server; several threads may ask at once. It connects when first used, and again later."""
+
+    def __init__(self, address: str, *, local: bool):
+        self._address = address
+        self._local = local
+        self._lock = threading.Lock()
+        self._client: httpx.Client | None = None
+
+    def get(self, path: str, timeout: float) -> dict[str, Any]:
+        """Ask for a document."""
+        return _only(self._lines("GET", path, None, timeout, within=timeout))
+
+    def post(self, path: str, body: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+        """Send a document and ask for one."""
+        return _only(self._lines("POST", path, body, timeout, within=timeout))
+
+    def stream(
+        self, path: str, body: Mapping[str, Any], timeout: float, *, within: float = math.inf
+    ) -> Iterator[dict[str, Any]]:
+        """Send a document; yield those that come, as they come.
+
+        Args:
+            path: of the server's API.
+            body: the document.
+            timeout: seconds of silence that are waited for.
+            within: seconds in which the last one has to come.
+
+        Raises:
+            ServerSaidError: the server answered with an error, or broke off with one.
+            UnreadableError: what came is no JSON object.
+            TimeoutError: the last one did not come in time.
+            httpx.HTTPError: the connection failed, or was silent for too long.
+        """
+        for line in self._lines("POST", path, body, timeout, within=within):
+            said = _object(line)
+            if said.get("error"):
+                raise ServerSaidError(_words(said), None)
+            yield said
+
+    def close(self) -> None:
+        """Close the connections; calls under way break off."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _lines(
+        self, method: str, path: str, body: Any, timeout: float, *, within: float
+    ) -> Iterator[bytes]:
+        """Yield the lines of an answer that hold anything.
+
+        Only a line feed ends one: texts may hold what Unicode calls a line's end.
+        """
+        until = time.monotonic() + within
+        content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+        with self._open().stream(
+            method, f"{self._address}{path}", content=content, timeout=timeout
+        ) as response:
+            # of what is left no single silence may take more
+            left = min(timeout, max(until - time.monotonic(), 0.001))
+            response.request.extensions["timeout"]["read"] = left
+            begun, size = bytearray(), 0
+            for chunk in response.iter_bytes():
+                size += len(chunk)
+                if time.monotonic() > until:
+                    raise TimeoutError
+                if size > _MOST_BYTES:
+                    raise UnreadableError(f"more than {_MOST_BYTES:,} bytes came")
+                begun += chunk
+                if response.status_code == 200:
+                    *whole, rest = bytes(begun).split(b"\n") if b"\n" in chunk else [bytes(begun)]
+                    yield from filter(bytes.strip, whole)
+                    begun = bytearray(rest)
+            if response.status_code != 200:
+                raise _refused(response.status_code, bytes(begun))
+            if begun.strip():
+                yield bytes(begun)
+
+    def _open(self) -> httpx.Client:
+        with self._lock:
+            if self._client is None:
+                key = os.environ.get(_KEY)
+                self._client = httpx.Client(
+                    follow_redirects=True,
+                    trust_env=not self._local,  # no proxy stands before this machine
+                    headers={
+                        "Content-Type": "application/json",
+                        "Accept-Encoding": "identity",
+                        **({"Authorization": f"Bearer {key}"} if key else {}),
+                    },
+                )
+            return self._client
+
+
+def _only(lines: Iterator[bytes]) -> dict[str, Any]:
+    """Read one document, which may stand on several lines."""
+    return _object(b"\n".join(lines))
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    try:
+        said = json.loads(data)
+    except (ValueError, RecursionError) as exc:
+        raise UnreadableError(f"{exc}: {data[:80]!r}") from exc
+    if not isinstance(said, dict):
+        raise UnreadableError(f"not a JSON object: {data[:80]!r}")
+    return said
+
+
+def _refused(status: int, data: bytes) -> ServerSaidError:
+    try:
+        return ServerSaidError(_words(_object(data)), status)
+    except UnreadableError:
+        return ServerSaidError(data.decode("utf-8", "replace"), status)
+
+
+def _words(said: Mapping[str, Any]) -> str:
+    """Return what an error says: a text, or what other servers nest under `message`."""
+    error = said.get("error", said)
+    if isinstance(error, dict):
+        error = error.get("message", error)
+    return str(error)

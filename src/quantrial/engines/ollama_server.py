@@ -1,0 +1,140 @@
+"""What an Ollama server says of itself and of its models, before any of them is asked."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from quantrial.engines.loopback import is_loopback
+from quantrial.engines.ollama_errors import FOREIGN, translated
+from quantrial.engines.ollama_http import Connection, ServerSaidError, UnreadableError
+from quantrial.engines.ollama_model import entries, full_name
+from quantrial.errors import EngineError, EngineStartError, StudyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+LOAD_LIMIT = 900.0  # seconds; a large model from a slow disk
+_ASK_LIMIT = 30.0  # seconds for what needs no model
+_NO_SERVER = "is an Ollama server running there? `ollama serve` starts one; `host` in the options"
+_LOGPROBS_SINCE = (0, 12, 11)
+_TRUNCATE_SINCE = (0, 12, 4)
+
+
+class Server:
+    """One Ollama server; `where` names it in messages."""
+
+    def __init__(self, address: str, where: str):
+        self.address = address
+        self.where = where
+        self.local = is_loopback(address)
+        self.connection = Connection(address, local=self.local)
+        self._version: tuple[int, ...] | None = None
+
+    def version(self) -> str:
+        """Say which one it is."""
+        with self.starting():
+            try:
+                said = str(self.connection.get("/api/version", _ASK_LIMIT).get("version"))
+            except ServerSaidError as exc:
+                raise EngineStartError(
+                    f"{self.where} answered {exc.status}; is this an Ollama server?"
+                ) from exc
+        self._version = tuple(int(part) for part in re.findall(r"\d+", said)[:3])
+        return said
+
+    @property
+    def knows_logprobs(self) -> bool:
+        """Whether it reports probabilities of tokens, as far as its version tells."""
+        return not self._before(_LOGPROBS_SINCE)
+
+    @property
+    def knows_truncate(self) -> bool:
+        """Whether it can be told not to cut, as far as its version tells."""
+        return not self._before(_TRUNCATE_SINCE)
+
+    def _before(self, since: tuple[int, ...]) -> bool:
+        if self._version is None:
+            with contextlib.suppress(EngineError):
+                self.version()
+            self._version = self._version or ()
+        return (0, 0, 0) < self._version < since  # 0.0.0 is one that somebody built
+
+    def find(self, path: str, model: str) -> Mapping[str, Any] | None:
+        """Find a model by its full name in a list of the server's; None where it is not in it."""
+        with self.starting():
+            said = self.connection.get(path, _ASK_LIMIT).get("models") or []
+            if not isinstance(said, list) or not all(isinstance(one, dict) for one in said):
+                raise UnreadableError(f"`models` of {path} is {said!r:.80}")
+        named = ((one.get("model") or one.get("name"), one) for one in said)
+        return next((one for name, one in named if full_name(str(name)) == model), None)
+
+    def show(self, model: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """Return what it says of a model, and the metadata of the model's file."""
+        with self.starting():
+            shown = self.connection.post("/api/show", {"model": model}, _ASK_LIMIT)
+            facts = entries(shown.get("model_info"))
+            with contextlib.suppress(ServerSaidError):  # the tokenizer comes only when asked for
+                body = {"model": model, "verbose": True}
+                more = self.connection.post("/api/show", body, _ASK_LIMIT)
+                facts = {**facts, **entries(more.get("model_info"))}
+        return shown, facts
+
+    def pull(self, model: str) -> Iterator[tuple[str, int, int]]:
+        """Have it fetch a model; yields what it does, bytes done and bytes in all."""
+        done: dict[str, tuple[int, int]] = {}
+        with self.starting():
+            for step in self.connection.stream("/api/pull", {"model": model}, LOAD_LIMIT):
+                if step.get("digest") and step.get("total"):
+                    done[step["digest"]] = (step.get("completed") or 0, step["total"])
+                sums = [sum(part) for part in zip(*done.values(), strict=True)] or [0, 0]
+                yield str(step.get("status") or ""), sums[0], sums[1]
+
+    def load(self, body: Mapping[str, Any]) -> None:
+        """Have a model loaded: `body` is a call's without a prompt."""
+        with self.starting():
+            self.connection.post("/api/generate", {**body, "stream": False}, LOAD_LIMIT)
+
+    def unload(self, model: str) -> None:
+        """Have a model unloaded, whatever comes of it."""
+        body = {"model": model, "keep_alive": 0, "stream": False}
+        with contextlib.suppress(*FOREIGN):
+            self.connection.post("/api/generate", body, _ASK_LIMIT)
+
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[None]:
+        """Translate errors of a call that needs no answer of a model."""
+        try:
+            yield
+        except EngineError:  # which is a RuntimeError too
+            raise
+        except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
+            error = EngineStartError(f"nothing answers at {self.address}: {_NO_SERVER}")
+            raise error from exc
+        except (httpx.TimeoutException, TimeoutError) as exc:
+            raise EngineStartError(f"{self.where} did not answer in time") from exc
+        except FOREIGN as exc:
+            raise translated(exc, self.where) from exc
+
+
+def address_of(host: str | None, *, key: str) -> str:
+    """Return the server's address as a URL, the way Ollama's own tools read it."""
+    given = (host or os.environ.get("OLLAMA_HOST") or "127.0.0.1:11434").strip()
+    url = given if "://" in given else f"http://{given}"
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"https": 443}.get(parts.scheme, 80 if "://" in given else 11434)
+    except ValueError as exc:
+        raise StudyError(f"{given!r} is not an address: {exc}", key=key) from exc
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise StudyError(f"expected host:port or http(s)://host:port, got {given!r}", key=key)
+    if parts.username or parts.password:
+        raise StudyError("holds a name or password; set OLLAMA_API_KEY instead", key=key)
+    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    name = "127.0.0.1" if name == "0.0.0.0" else name  # where a server listens is no place to call
+    return f"{parts.scheme}://{name}:{port}{parts.path.rstrip('/')}"
