@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quantrial.errors import InsufficientDataError
+from quantrial.probabilities import known_tokens
 from quantrial.stats import cluster_variance
 
 if TYPE_CHECKING:
@@ -86,12 +87,29 @@ def _mean(values: Any, groups: Any, alpha: float) -> dict[str, Any]:
 
 def _shared(one: Sequence[Token], other: Sequence[Token]) -> Iterator[tuple[Token, Token]]:
     """Yield the tokens that both arms took after the same text."""
-    for mine, theirs in zip(one, other, strict=False):
-        if not (mine["top"] and theirs["top"]):
+    for mine, theirs in zip(_known(one), _known(other), strict=False):
+        if mine is None or theirs is None:
             return
-        yield mine, theirs
+        # alternatives without a probability are missing; where none is left there is nothing to
+        # compare, and the texts still go on alike
+        if mine["top"] and theirs["top"]:
+            yield mine, theirs
         if mine["token"] != theirs["token"]:
             return
+
+
+def _known(tokens: Sequence[Any]) -> Iterator[Token | None]:
+    """Yield tokens with the probabilities that are known; None for what is no token."""
+    for token in tokens if isinstance(tokens, Sequence) else ():
+        top = token.get("top") if isinstance(token, Mapping) else None
+        if top is None or "token" not in token or not all(map(_is_pair, top)):
+            yield None
+        else:
+            yield known_tokens([token])[0]
+
+
+def _is_pair(one: Any) -> bool:
+    return isinstance(one, Sequence) and not isinstance(one, str) and len(one) == 2
 
 
 def _divergence(mine: Token, theirs: Token) -> float:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from quantrial.assay import at_floor
 from quantrial.tasks.answer import (
     Answer,
     read_answer,
@@ -138,6 +139,31 @@ def reading(outcomes: TaskOutcomes, arm: str) -> dict[str, Any]:
         "opened": opened,
         "max_tokens": limits.pop() if len(limits) == 1 else None,
     }
+
+
+def leave_unplanned(part: dict[str, Any]) -> None:
+    """Plan no items for an arm at its floor some of whose answers are empty for want of tokens.
+
+    What it was asked with keeps it there, and no number of items does. Sets `starved` in `reading`
+    of a task's part of the summary, and takes the plans of its contrasts out.
+    """
+    starved = set()
+    for arm, one in part["reading"].items():
+        one["starved"] = bool(one["spent"]) and at_floor(part, arm)
+        if one["starved"]:
+            starved.add(arm)
+    for contrast in _contrasts(part):
+        if starved & {contrast["reference"], contrast["candidate"]}:
+            contrast["items_needed"] = contrast["settled_by"] = None
+
+
+def _contrasts(part: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for results in part["endpoints"].values():
+        yield from results["contrasts"]
+    yield from part["failure_contrasts"]
+    for strata in part["strata"].values():
+        for stratum in strata.values():
+            yield from stratum["contrasts"]
 
 
 def _spent(one: Given) -> bool:

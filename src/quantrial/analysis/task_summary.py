@@ -27,6 +27,7 @@ from quantrial.analysis.heterogeneity import heterogeneity
 from quantrial.analysis.letters import accuracy_by_letter, letter_shifts
 from quantrial.analysis.methods import POWER, Methods
 from quantrial.analysis.outcomes import Panel, TaskOutcomes, labels
+from quantrial.analysis.reading import leave_unplanned, reading
 from quantrial.analysis.remarks import Remarks
 from quantrial.analysis.repeats import repeats
 from quantrial.analysis.text_signs import text_signs
@@ -63,7 +64,7 @@ class TaskSummary:
         methods = self.compared.overall()
         endpoints = {e.name: self._endpoint(methods, e.name) for e in self.scored.task.endpoints}
         strata = self._strata(primary)
-        return {
+        document = {
             "kind": self.scored.task.kind,
             "workload": self.spec.workload,
             "primary": primary,
@@ -86,6 +87,10 @@ class TaskSummary:
             **({"fidelity": found} if (found := self._fidelity()) else {}),
             **({"alike": alike} if (alike := self._alike()) else {}),
         }
+        if told := {arm: one for arm in self.scored.arms if (one := reading(self.scored, arm))}:
+            document["reading"] = told
+            leave_unplanned(document)
+        return document
 
     def _alike(self) -> dict[str, Any]:
         """Say which items may be alike beyond what the study declares; empty where none."""

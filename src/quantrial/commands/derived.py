@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,7 @@ def _parsed(text: str, path: Path) -> Study:
 def score_run(run: Path) -> dict[str, TaskOutcomes]:
     """Score every response of a run folder, task by task."""
     from quantrial.analysis import score_task
-    from quantrial.analysis.reading import opens_thought, together
+    from quantrial.analysis.reading import opens_thought
     from quantrial.running.store import RunFolder
     from quantrial.tasks import make_task
 
@@ -71,13 +72,12 @@ def score_run(run: Path) -> dict[str, TaskOutcomes]:
         name: {arm: folder.read_responses(name, arm, known=set(by_id[name])) for arm in study.arms}
         for name in tasks
     }
-    # a template does the same to every prompt of its arm, whatever the task
-    opened = {
-        arm: together(
-            opens_thought(tasks[name], by_id[name], responses[name][arm]) for name in tasks
-        )
+    seen = {
+        (name, arm): opens_thought(task, by_id[name], responses[name][arm])
+        for name, task in tasks.items()
         for arm in study.arms
     }
+    opened = _opened(study, manifest.arms, seen)
     return {
         name: score_task(
             tasks[name],
@@ -88,10 +88,34 @@ def score_run(run: Path) -> dict[str, TaskOutcomes]:
             equal_items=spec.equal_items,
             reference=study.reference,
             recorded=spec.source.type != "imported",
-            opened=opened,
+            opened=opened[name],
         )
         for name, spec in study.tasks.items()
     }
+
+
+def _opened(
+    study: Study,
+    arms: Mapping[str, Mapping[str, Any]],
+    seen: Mapping[tuple[str, str], bool | None],
+) -> dict[str, dict[str, bool | None]]:
+    """Say by task and arm whether the template opens a thought.
+
+    A template does the same to every chat of its arm: what it made of the first item is recorded
+    where an engine could tell, and the answers `seen` to any task tell of the others.
+    """
+    from quantrial.analysis.reading import together
+
+    told: dict[str, dict[str, bool | None]] = {}
+    for name, spec in study.tasks.items():
+        alike = [one for one, it in study.tasks.items() if it.prompt_format == spec.prompt_format]
+        told[name] = {}
+        for arm in study.arms:
+            known = None
+            if spec.prompt_format == "chat" and arms[arm].get("template_applied_sha256"):
+                known = arms[arm].get("template_opens_thought") is not None
+            told[name][arm] = together([known, *(seen[one, arm] for one in alike)])
+    return told
 
 
 def _refuse_strange_files(folder: Any, study: Study) -> None:

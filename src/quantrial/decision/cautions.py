@@ -9,6 +9,7 @@ from typing import Any
 from quantrial.assay import at_floor
 from quantrial.decision.disagreements import SETS, recorded, why
 from quantrial.decision.noise import noise, uneven_faults
+from quantrial.decision.reading import cautions_of_reading
 from quantrial.decision.speed import disturbances
 from quantrial.decision.trial import Trial, keeps_margin
 from quantrial.decision.twins import cautions_of_twins
@@ -24,6 +25,7 @@ def cautions(trial: Trial, cited: Collection[str] = ()) -> list[dict[str, Any]]:
         *cautions_of_twins(trial, ASSAY),
         *_assay(trial),
         *noise(trial),
+        *cautions_of_reading(trial),
         *_cautions(trial),
         *uneven_faults(trial),
         *_approximate(trial),

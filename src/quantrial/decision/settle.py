@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from quantrial.decision.margin_tests import flips_of, items_to_rule_out
+from quantrial.decision.reading import starved_arms
 from quantrial.decision.trial import Trial, keeps_margin
 from quantrial.decision.unanswered import besides, left_open
-from quantrial.decision.words import Document, counted, margin, points
+from quantrial.decision.words import Document, counted, listed, margin, points
 
 
 def missing(
@@ -39,6 +40,10 @@ def missing(
         return said | {"text": f"{arm} cannot be compared with {trial.reference} on {work}: {why}."}
     if finding["verdict"] == "worse" and tolerated is None:
         return said | {"text": f"{arm} is worse on {work} ({points(finding['estimate'])})."}
+    if starved := starved_arms(trial, task, arm):
+        whose = listed(f"{name}'s" for name in starved)
+        why = f"many of {whose} answers are empty for want of tokens, and no items make up for that"
+        return said | {"text": f"{arm} is undecided on {work}: {why}."}
     bar = finding["margin"] if tolerated is None else tolerated
     if unanswered if unanswered is not None else keeps_margin(finding):
         return said | {"text": f"{arm} is {left_open(trial, finding, bar)}."}

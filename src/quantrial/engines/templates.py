@@ -11,6 +11,7 @@ from datetime import date
 from typing import Any
 
 from quantrial.errors import StudyError
+from quantrial.thought_tags import opening_tag_at_end
 
 # The day that templates of Llama 3.1 and later write where nobody tells them another. That it is
 # the same for every run is what matters; an arm's option `date` says another.
@@ -35,13 +36,6 @@ _COMMENT = re.compile(r"\{#.*?#\}|\{\{-?\s*/\*.*?\*/\s*-?\}\}", re.DOTALL)
 _LITERAL = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`", re.DOTALL)
 _NAME = re.compile(r"(?<![\w.$])[A-Za-z_]\w*")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-# how the tags look that models think between: <think>, [THINK], <seed:think>, ◁think▷, channels
-_OPENS = re.compile(
-    r"(?P<tag>(?:<\|channel\|>\s*(?:analysis|thought)\s*(?:<\|message\|>)?)"
-    r"|[<\[◁]\|?(?:\w+:)?(?:think|thinking|thought|thoughts|reason|reasoning|reflection)\|?[>\]▷])"
-    r"\s*\Z",
-    re.IGNORECASE,
-)
 
 
 def dates_in(template: str) -> tuple[str, ...]:
@@ -131,8 +125,7 @@ def holds_day(text: str, day: date) -> bool:
 
 def opened_thought(prompt: str) -> str | None:
     """Return the tag that a prompt ends in and that opens a thought; None where there is none."""
-    found = _OPENS.search(prompt[-200:])
-    return None if found is None else found["tag"].strip()
+    return opening_tag_at_end(prompt)
 
 
 def _codes(day: date) -> Mapping[str, str]:

@@ -12,23 +12,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from quantrial.records import CUT_SHORT
-from quantrial.tasks.thought_tags import Mentions, Tag, is_control, tags_of, unknown_tag
+from quantrial.thought_tags import CHANNEL, Mentions, Tag, is_control, tags_of, unknown_tag
 
 # other programs' words for an answer that its limit ended, whatever their case
 _CUT = CUT_SHORT | {"max_tokens", "max_length", "max_new_tokens", "model_length"}
 _ELEMENT = re.compile(r"<\s{0,3}(?P<end>/)?\s{0,3}(?:final[_\s-]?)?answer\b[^<>]{0,80}>", re.I)
 
-# the channels of gpt-oss, each a header and its message
-_CHANNEL = re.compile(
-    r"(?:<\|start\|>[^<]{0,80})?<\|channel\|>\s{0,3}(?P<name>[a-z]+)[^<]{0,200}"
-    r"(?:<\|constrain\|>[^<]{0,40})?<\|message\|>"
-)
 _MESSAGE_ENDS = re.compile(r"<\|(?:end|return|call|start)\|>")
 # the same where a server dropped the control tokens: "analysisThe user ... assistantfinalB"
 _GLUED = re.compile(r"\s{0,9}analysis(?=[A-Z\"'(])")
 _GLUED_FINAL = "assistantfinal"
-
-_CODE_OF_PROMPT = 1000  # characters at the end of a prompt that its last tag is looked for in
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +112,7 @@ def starts_in_thought(output: str, tags: Sequence[tuple[str, str]] = ()) -> bool
 
     Where it does, the template had opened the thought.
     """
-    if header := _CHANNEL.search(output):
+    if header := CHANNEL.search(output):
         return bool(output[: header.start()].strip())
     if _GLUED.match(output):
         return False
@@ -127,24 +120,6 @@ def starts_in_thought(output: str, tags: Sequence[tuple[str, str]] = ()) -> bool
         return True
     first = next(tags_of(output, tags), None)
     return None if first is None else not first.opens
-
-
-def ends_in_opening_tag(prompt: str, tags: Sequence[tuple[str, str]] = ()) -> bool:
-    """Whether a prompt, its template applied, ends in an opening tag: the answer is a thought."""
-    end = prompt[-_CODE_OF_PROMPT:]
-    last = None
-    for last in tags_of(end, tags):  # noqa: B007 - the last one is wanted
-        pass
-    if header := _last(_CHANNEL.finditer(end)):
-        return header["name"] != "final" and not end[header.end() :].strip()
-    return last is not None and last.opens and not end[last.end :].strip()
-
-
-def _last(found: Iterator[re.Match[str]]) -> re.Match[str] | None:
-    last = None
-    for last in found:  # noqa: B007 - the last one is wanted
-        pass
-    return last
 
 
 @dataclass(slots=True)
@@ -274,7 +249,7 @@ def _of_channels(output: str) -> Answer | None:
     """Read the channels of gpt-oss: the final one is the answer, all else was thought."""
     if "<|channel|>" not in output:
         return _of_glued_channels(output)
-    headers = list(_CHANNEL.finditer(output))
+    headers = list(CHANNEL.finditer(output))
     if not headers:  # cut within the first header
         return Answer("", unfinished=True, output=output)
     thought, final = [output[: headers[0].start()]], None

@@ -37,6 +37,12 @@ _GRANITE = re.compile(r"\s{0,9}Here(?:['\u2019]s|\sis)\smy\sthought\sprocess:", 
 _GRANITE_ENDS = re.compile(r"Here(?:['\u2019]s|\sis)\smy\sresponse:", re.IGNORECASE)
 # these close a thought, and mean something else or nothing where none is open
 _ONLY_WHEN_OPEN = re.compile(rf"<{_BAR}content{_BAR}>|<\|im_start", re.IGNORECASE)
+# the channels of gpt-oss, each a header and its message
+CHANNEL = re.compile(
+    r"(?:<\|start\|>[^<]{0,80})?<\|channel\|>\s{0,3}(?P<name>[a-z]+)[^<]{0,200}"
+    r"(?:<\|constrain\|>[^<]{0,40})?<\|message\|>"
+)
+_END_OF_PROMPT = 300  # characters at the end of a prompt that its last tag is looked for in
 _MAY_HOLD = re.compile(r"[<\[◁]")
 
 # what a tag of a thought may be called, in languages that models think in
@@ -101,6 +107,19 @@ def tags_of(text: str, own: Sequence[tuple[str, str]] = ()) -> Iterator[Tag]:
             continue
         is_open = is_open or tag.opens
         yield tag
+
+
+def opening_tag_at_end(prompt: str) -> str | None:
+    """Return the tag that a prompt ends in, its template applied, and that opens a thought.
+
+    None where there is none: an answer begins outside of a thought.
+    """
+    end = prompt[-_END_OF_PROMPT:].rstrip()
+    headers = [one for one in CHANNEL.finditer(end) if one.end() == len(end)]
+    if headers:
+        return None if headers[-1]["name"] == "final" else headers[-1].group()
+    last = [tag for tag in tags_of(end) if tag.opens and tag.end == len(end)]
+    return end[last[-1].start :] if last else None
 
 
 def _of_granite(text: str, opening: re.Match[str]) -> Iterator[Tag]:
