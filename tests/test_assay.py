@@ -157,7 +157,7 @@ def test_templates_are_compared_by_what_they_make_of_the_first_item(
 @pytest.mark.parametrize(
     ("dated", "status", "said"),
     [
-        (None, "unknown", "whether the chat template of q8_0 writes a date is hidden"),
+        (None, "unknown", "not known whether the chat template of q8_0 writes the date"),
         ({"by": ["strftime_now"], "held": None}, "warn", "changes overnight"),
         ({"by": ["strftime_now"], "held": None, "written": True}, "warn", "changes overnight"),
         ({"by": ["strftime_now"], "held": None, "written": False}, "pass", "into these prompts"),

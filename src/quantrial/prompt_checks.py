@@ -143,7 +143,8 @@ def date_finding(arms: Mapping[str, Document]) -> Finding:
     if said:
         return "warn", ". ".join(said)
     if unknown := [name for name, one in dated.items() if one is None]:
-        return "unknown", f"whether the chat template of {_listed(unknown)} writes a date is hidden"
+        names = _listed(unknown)
+        return "unknown", f"it is not known whether the chat template of {names} writes the date"
     if asked:
         return "pass", "no chat template writes the day's date into these prompts"
     return "pass", "no chat template asks for the day's date"
