@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +108,7 @@ def test_the_day_is_the_studys_where_it_says_one(
     assert read(engine)[0] == shown(engine)
     assert (engine.describe().template_date or {})["held"] == "2025-03-09"
     assert engine.describe().options["date"] == "2025-03-09"
+    assert engine_of(GRANITE, date=date(2025, 3, 9)).describe().options["date"] == "2025-03-09"
     with pytest.raises(StudyError, match=r"arm\.options\.date: expected a day such as"):
         LlamaCppEngine("m.gguf", {"date": "yesterday"})
 

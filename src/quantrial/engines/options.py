@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from quantrial.errors import StudyError
@@ -55,6 +56,8 @@ def read_options(
 
 
 def _checked(value: Any, option: Option, *, key: str) -> Any:
+    if option.type is str and isinstance(value, date):
+        value = value.isoformat()  # YAML makes a day of 2026-11-30
     # bool is an int in Python, and never what a number means in a study file
     numeric = option.type is float and isinstance(value, int)
     fits = isinstance(value, option.type) or numeric
