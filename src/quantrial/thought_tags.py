@@ -109,16 +109,18 @@ def tags_of(text: str, own: Sequence[tuple[str, str]] = ()) -> Iterator[Tag]:
         yield tag
 
 
-def opening_tag_at_end(prompt: str) -> str | None:
+def opening_tag_at_end(prompt: str, own: Sequence[tuple[str, str]] = ()) -> str | None:
     """Return the tag that a prompt ends in, its template applied, and that opens a thought.
 
-    None where there is none: an answer begins outside of a thought.
+    `own` are pairs of tags beside those that are known. None where there is none: an answer begins
+    outside of a thought.
     """
     end = prompt[-_END_OF_PROMPT:].rstrip()
     headers = [one for one in CHANNEL.finditer(end) if one.end() == len(end)]
     if headers:
-        return None if headers[-1]["name"] == "final" else headers[-1].group()
-    last = [tag for tag in tags_of(end) if tag.opens and tag.end == len(end)]
+        said = headers[-1].group()
+        return None if headers[-1]["name"] == "final" else said[max(0, said.find("<|channel")) :]
+    last = [tag for tag in tags_of(end, own) if tag.opens and tag.end == len(end)]
     return end[last[-1].start :] if last else None
 
 

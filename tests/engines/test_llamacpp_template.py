@@ -25,6 +25,7 @@ from quantrial.engines.llamacpp import LlamaCppEngine
 from quantrial.engines.rendering import Rendered, rendered
 from quantrial.engines.templates import holds_day
 from quantrial.errors import EngineError, StudyError
+from quantrial.thought_tags import opening_tag_at_end
 
 CHAT = Request(messages=(Message("user", "What is seven?"),), max_tokens=1)
 WITH_SYSTEM = Request(messages=(Message("system", "Count."), *CHAT.messages), max_tokens=1)
@@ -147,10 +148,11 @@ def test_a_thought_that_the_template_opens_is_seen(
 ) -> None:
     found = rendered(engine_of(DEEPSEEK_R1), CHAT, held=None)
     assert found is not None
-    assert found.opens_thought == "<think>"
+    assert found.ending == "<|Assistant|><think>\n", "what stands behind the last message"
+    assert opening_tag_at_end(found.ending) == "<think>"
     none = rendered(engine_of(GRANITE), CHAT, held="2024-07-26")
     assert none is not None
-    assert none.opens_thought is None
+    assert opening_tag_at_end(none.ending) is None
 
 
 def test_a_text_is_shown_as_it_is_and_several_at_once(

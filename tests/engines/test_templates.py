@@ -1,4 +1,4 @@
-"""What is read off a chat template and off what it makes: the day's date, an opened thought."""
+"""What is read off a chat template and off what it makes: the day's date."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from quantrial.engines.templates import (
     dates_in,
     day_option,
     holds_day,
-    opened_thought,
     with_day,
 )
 from quantrial.errors import StudyError
@@ -64,30 +63,6 @@ DAY = date(2025, 3, 9)  # one figure in both day and month
 )
 def test_by_hand_what_a_template_asks_for_the_date(template: str, names: tuple[str, ...]) -> None:
     assert dates_in(template) == names
-
-
-@pytest.mark.parametrize(
-    ("prompt", "tag"),
-    [
-        ("<|im_start|>assistant\n<think>\n", "<think>"),
-        ("<|Assistant|><think>", "<think>"),
-        ("[THINK]", "[THINK]"),
-        ("<thinking>\n\n", "<thinking>"),
-        ("<reasoning> ", "<reasoning>"),
-        ("<seed:think>", "<seed:think>"),
-        ("assistant◁think▷", "◁think▷"),
-        ("<|start|>assistant<|channel|>analysis<|message|>", "<|channel|>analysis<|message|>"),
-        ("<|channel|>thought\n", "<|channel|>thought"),
-        ("<think>\n\n</think>\n\n", None),
-        ("[THINK]x[/THINK]", None),
-        ("Write <think> when you think.<|im_end|>\n<|im_start|>assistant\n", None),
-        ("<|start|>assistant<|channel|>final<|message|>", None),
-        ("<thin>", None),
-        ("", None),
-    ],
-)
-def test_by_hand_a_prompt_that_ends_in_an_opening_tag(prompt: str, tag: str | None) -> None:
-    assert opened_thought(prompt) == tag
 
 
 @pytest.mark.parametrize(

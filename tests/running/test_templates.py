@@ -19,6 +19,7 @@ from quantrial.engines.base import Request
 from quantrial.engines.scripted import ScriptedEngine
 from quantrial.errors import EngineError, RunChangedError
 from quantrial.running.progress import Progress
+from quantrial.thought_tags import opening_tag_at_end
 from studies import arm, write_study
 
 REPLIES = ["A"]  # right throughout
@@ -279,3 +280,53 @@ def test_a_model_file_without_a_template_is_said_at_plan_where_chats_are_asked(
     text = {"sums": {**SUMS, "prompt_format": "completion"}}
     continued = study_in(tmp_path / "text", tasks=text)
     assert not [one for one in quantrial.plan(continued).warnings if "ChatML" in one]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "tag"),
+    [
+        ("<|im_start|>assistant\n<think>\n", "<think>"),
+        ("<|Assistant|><think>", "<think>"),
+        ("[THINK]", "[THINK]"),
+        ("<thinking>\n\n", "<thinking>"),
+        ("<reasoning> ", "<reasoning>"),
+        ("<seed:think>", "<seed:think>"),
+        ("assistant◁think▷", "◁think▷"),
+        ("<|start|>assistant<|channel|>analysis<|message|>", "<|channel|>analysis<|message|>"),
+        ("<|channel>thought\n", "<|channel>thought"),
+        ("<think>\n\n</think>\n\n", None),
+        ("[THINK]x[/THINK]", None),
+        ("Write <think> when you think.<|im_end|>\n<|im_start|>assistant\n", None),
+        ("<|start|>assistant<|channel|>final<|message|>", None),
+        ("<thin>", None),
+        ("", None),
+    ],
+)
+def test_by_hand_a_prompt_that_ends_in_an_opening_tag(prompt: str, tag: str | None) -> None:
+    assert opening_tag_at_end(prompt) == tag
+
+
+def test_by_hand_a_study_names_tags_of_its_own() -> None:
+    assert opening_tag_at_end("assistant: ((muse)) ", [("((muse))", "((done))")]) == "((muse))"
+    assert opening_tag_at_end("assistant: ((muse)) ") is None
+
+
+def test_an_answer_that_is_cut_in_a_thought_that_the_template_opened_is_none(
+    tmp_path: Path, templates: Templates
+) -> None:
+    """No tag stands in it: only the prompt tells that it is a thought."""
+    # a word is a token of the scripted engine, and 16 the limit
+    thinking = "ANSWER: A, for " + "one and one " * 20
+    arms = {name: arm(name, 100, [thinking]) for name in ("f16", "q4_0")}
+    study = write_study(tmp_path, arms=arms, tasks={"sums": SUMS})
+    templates.frames = dict.fromkeys(arms, "{}[assistant] <think>\n")
+    run = tmp_path / "opened"
+    quantrial.run(study, out=run)
+    modes = quantrial.analyze(run)["tasks"]["sums"]["failure_modes"]
+    assert modes["q4_0"]["unparsed_rate"] == 1
+    templates.frames = dict.fromkeys(arms, "{}[assistant] ")
+    plain = tmp_path / "plain"
+    quantrial.run(study, out=plain)
+    modes = quantrial.analyze(plain)["tasks"]["sums"]["failure_modes"]
+    assert modes["q4_0"]["unparsed_rate"] == 0
+    assert not modes["q4_0"].get("reading"), "no answer is doubtful: the prompt opens no thought"

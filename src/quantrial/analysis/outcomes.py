@@ -235,7 +235,7 @@ def score_task(  # noqa: PLR0913 - each keyword is one fact of how the task was 
     asked = _asked(items, rows, faults, recorded=recorded)
     unlike, unhashed = leave_out_unlike(rows, again)
     tokens = leave_out_unlike_tokens(rows, again, reference or next(iter(rows), None))
-    left_out = _left_out(asked.shape, tuple(rows), unlike, tokens.left_out)
+    left_out = _left_out(asked.shape, unlike)
     for arm, row in rows.items():
         chosen[arm] = tuple(row)
         answers[arm] = read_all(task, items, row, opened=opened.get(arm))
@@ -295,17 +295,15 @@ def _asked(
     return np.array(made, dtype=np.bool_).reshape(len(rows), len(items)).T.copy()
 
 
-def _left_out(
-    shape: tuple[int, ...],
-    arms: Sequence[str],
-    unlike: Collection[int],
-    by_arm: Mapping[str, Collection[int]],
-) -> NDArray[np.bool_] | None:
-    """Say by item and arm which answers were left out for what was shown; None where none was."""
+def _left_out(shape: tuple[int, ...], unlike: Collection[int]) -> NDArray[np.bool_] | None:
+    """Say by item and arm which answers are no arm's loss; None where there is none.
+
+    Of items that were sent as other bytes nobody knows whose were right: they are compared for no
+    arm. Where one arm read other tokens, what it would have answered to the right ones is missing,
+    and is held against it like any answer that is.
+    """
     found = np.zeros(shape, dtype=np.bool_)
     found[list(unlike)] = True
-    for arm, items in by_arm.items():
-        found[list(items), arms.index(arm)] = True
     return found if found.any() else None
 
 

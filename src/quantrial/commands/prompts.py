@@ -85,12 +85,13 @@ def prompts(
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """One chosen item, what is asked of it, and the hash that a run records of that."""
+    """One chosen item, what is asked of it, the hash of that in a run, the task's own tags."""
 
     task: str
     item: str
     request: Request
     digest: str
+    tags: Sequence[tuple[str, str]]
 
 
 def _asked(
@@ -108,7 +109,8 @@ def _asked(
         for one in chosen:
             prompt = prepared.tasks[name].prompt(one)
             request = request_for(prompt, study, name)
-            yield _Asked(name, one.id, request, asked_sha256(prompt, request))
+            tags = prepared.tasks[name].thought_tags
+            yield _Asked(name, one.id, request, asked_sha256(prompt, request), tags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +188,7 @@ def _shown(
     recorded: Mapping[tuple[str, str, str], _Recorded],
 ) -> Iterator[ShownPrompt]:
     """Put the arms together that are shown the same, or of which the same is not known."""
-    from quantrial.engines.templates import opened_thought
+    from quantrial.thought_tags import opening_tag_at_end
 
     request, chat = asked.request, asked.request.text is None
     alike: dict[Any, list[str]] = {}
@@ -203,7 +205,9 @@ def _shown(
             text=text,
             messages=tuple((m.role, m.content) for m in request.messages),
             unknown=unknown if text is None else None,
-            opens_thought=opened_thought(text) if chat and text is not None else None,
+            opens_thought=opening_tag_at_end(text, asked.tags)
+            if chat and text is not None
+            else None,
             remarks=remarks if chat else (),
             tokens={arm: one.tokens for arm, one in records.items() if one and one.tokens},
             as_asked=digests == {asked.digest} if digests else None,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from quantrial.engines.cache import cache_dir, replace_atomically
-from quantrial.engines.templates import holds_day, opened_thought
+from quantrial.engines.templates import holds_day
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """What a template makes of one request: its hash, the tag of a thought that it opens.
+    """What a template makes of one request: its hash, and how it ends.
 
-    `day_written` says whether the day that the template is told, or today, stands in it.
+    `ending` is what stands behind the last message: where a template opens a thought, it ends in
+    that tag. `day_written` says whether the day that the template is told, or today, stands in the
+    text and not in the messages.
     """
 
     sha256: str
-    opens_thought: str | None
+    ending: str
     day_written: bool
 
 
@@ -73,12 +75,14 @@ def rendered(engine: Engine, request: Request, *, held: str | None) -> Rendered 
     if texts is None:
         return None
     own = "\n".join(message.content for message in request.messages)
+    last = request.messages[-1].content.strip() if request.messages else ""
+    _, found_last, behind = texts[0].rpartition(last) if last else ("", "", "")
     found = Rendered(
         hashlib.sha256(texts[0].encode("utf-8", "surrogatepass")).hexdigest(),
-        opened_thought(texts[0]) if request.messages else None,
+        (behind if found_last else texts[0]) if request.messages else "",
         _holds(texts[0], held) and not _holds(own, held),
     )
-    if key is not None:
+    if key is not None and found_last:  # else the ending would hold what is the user's
         with contextlib.suppress(OSError):
             replace_atomically(record, orjson.dumps(asdict(found)))
     return found

@@ -1,4 +1,4 @@
-"""What a chat template does to a prompt besides framing it: writes the date, opens a thought. Pure.
+"""The day's date in chat templates: which ask for it, and how one is told another day. Pure.
 
 Jinja templates (in GGUF files, on llama-server) and Go templates (Ollama's) are read as text.
 """
@@ -11,7 +11,6 @@ from datetime import date
 from typing import Any
 
 from quantrial.errors import StudyError
-from quantrial.thought_tags import opening_tag_at_end
 
 # The day that templates of Llama 3.1 and later write where nobody tells them another. That it is
 # the same for every run is what matters; an arm's option `date` says another.
@@ -121,11 +120,6 @@ def holds_day(text: str, day: date) -> bool:
         re.search(rf"(?<!\d){re.escape(written)}(?!\d)", text, re.IGNORECASE) is not None
         for written in _written(day)
     )
-
-
-def opened_thought(prompt: str) -> str | None:
-    """Return the tag that a prompt ends in and that opens a thought; None where there is none."""
-    return opening_tag_at_end(prompt)
 
 
 def _codes(day: date) -> Mapping[str, str]:

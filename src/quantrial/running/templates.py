@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from quantrial.engines.rendering import rendered
 from quantrial.errors import QuantrialError
 from quantrial.running.asking import request_for
+from quantrial.thought_tags import opening_tag_at_end
 
 if TYPE_CHECKING:
     from quantrial.engines.base import Engine, Request
@@ -48,6 +49,7 @@ def with_templates(
         `written` in this prompt; and why an engine that could tell did not.
     """
     request = first_request(study, prepared)
+    tags = [pair for task in prepared.tasks.values() for pair in task.thought_tags]
     found, failed = {}, []
     for arm, record in records.items():
         dated = record.get("template_date")
@@ -61,7 +63,7 @@ def with_templates(
         found[arm] = {
             **record,
             APPLIED: shown.sha256 if shown else None,
-            "template_opens_thought": shown.opens_thought if shown else None,
+            "template_opens_thought": opening_tag_at_end(shown.ending, tags) if shown else None,
         }
         if dated and dated["by"] and shown:
             found[arm]["template_date"] = {**dated, "written": shown.day_written}
