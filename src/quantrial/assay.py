@@ -14,6 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from quantrial.assay_model import (
+    metadata_check,
+    origin_check,
+    same_tensors_known,
+    tensors_check,
+)
 from quantrial.precision import bits_of, fallen_back
 from quantrial.prompt_checks import date_finding, template_finding, token_findings
 from quantrial.sampling_checks import sampling_finding
@@ -57,6 +63,7 @@ def arm_checks(
         _precision(arms),
         _sizes(arms, controls),
         _source(arms),
+        *_model(arms, reference, controls),
         _tokenizer(arms, reference),
         Check("template", *template_finding(arms, reference)),
         Check("date", *date_finding(arms)),
@@ -180,6 +187,20 @@ def _source(arms: Mapping[str, Document]) -> Check:
     return Check("source", "warn", "the arms were not all made from one file")
 
 
+def _model(
+    arms: Mapping[str, Document], reference: str, controls: Sequence[str]
+) -> Iterator[Check]:
+    """Check that the arms are one model; what older versions did not record is not asked."""
+    recorded = any("structure" in arm for arm in arms.values())
+    for identity, (status, text) in (
+        ("origin", origin_check(arms, controls)),
+        ("metadata", metadata_check(arms, reference)),
+        ("tensors", tensors_check(arms, reference)),
+    ):
+        if recorded or status != "unknown":
+            yield Check(identity, status, text)
+
+
 def _tokenizer(arms: Mapping[str, Document], reference: str) -> Check:
     """Compare a hash with the reference's; hashes of two kinds cannot be compared."""
     key, base = "tokenizer_sha256", arms[reference]
@@ -231,7 +252,7 @@ def _unlike(arm: Document, base: Document) -> Iterator[str]:
     told = set()
     for key, shown in _SHARED.items():
         one, other = arm.get(key) or None, base.get(key) or None
-        if one == other:
+        if one == other or (key == "parameters" and same_tensors_known(arm, base)):
             continue
         told.add(key)
         if isinstance(one or other, Mapping):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 # The number of bits in the name of a type: Q4_K_M, IQ3_XS, BF16, FP8, INT8, 4-bit; not 3.1 or 8B.
 _BITS = re.compile(
@@ -25,6 +26,43 @@ def fallen_back(kind: str | None, stored_as: Mapping[str, float]) -> str | None:
     if bits is None or most is None or bits_of(most) in (bits, None):
         return None
     return f"{100 * stored_as[most]:.0f} % {most}"
+
+
+FULL = 16  # bits a weight, from which a type keeps what was trained
+
+
+def is_quantized(kind: str | None) -> bool:
+    """Whether a type has fewer bits than models are published in; not where its name says none."""
+    bits = bits_of(kind)
+    return bits is not None and bits < FULL
+
+
+def quantized_before(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return what an arm's record says of its weights before they were stored in its type.
+
+    None where nothing shows that they were quantized. Records of older runs tell the type of the
+    file that an arm was made of.
+    """
+    told: Mapping[str, Any] | None = record.get("quantized_before")
+    if told is None and is_quantized(source := record.get("source_quantization")):
+        return {"known_by": "record", "type": source}
+    return told
+
+
+def type_in_words(kind: str | None, before: Mapping[str, Any] | None) -> str:
+    """Name the type of an arm's weights, and that they were quantized before: `F16 from Q4_1`."""
+    shown = kind or "unknown"
+    return f"{shown} from {type_before(before)}" if before else shown
+
+
+def type_before(before: Mapping[str, Any]) -> str:
+    """Name what weights were before: `Q4_1`, or `4-bit values`."""
+    return str(before.get("type") or f"{bits_of_levels(before['levels'])}-bit values")
+
+
+def bits_of_levels(levels: int) -> int:
+    """Count the bits that tell so many levels apart."""
+    return (levels - 1).bit_length()
 
 
 def bits_of(name: str | None) -> float | None:

@@ -193,7 +193,7 @@ def test_two_processes_leave_one_whole_file(source: Path, own_cache: Path) -> No
     assert [process.returncode for process in running] == [0, 0]
     (path,) = printed
     left = {entry.suffix for entry in (own_cache / "models").iterdir()}
-    assert left <= {".gguf", ".sha256", ".lock"}
+    assert left <= {".gguf", ".sha256", ".json", ".lock"}
     assert read_header(Path(path)).quantization == "Q4_0"
 
 

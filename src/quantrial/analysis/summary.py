@@ -18,6 +18,7 @@ from quantrial.analysis.tradeoffs import tradeoffs
 from quantrial.analysis.twins import twins, unpicked
 from quantrial.assay import Check, arm_checks, as_documents, outcome_checks
 from quantrial.errors import StudyError
+from quantrial.precision import quantized_before
 from quantrial.prompt_checks import other_counts, other_templates
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def summarise(
             "memory_bytes": arms[name].get("bytes_on_disk"),
             "artifact_sha256": arms[name].get("sha256"),
             "quantization": arms[name].get("quantization"),
+            "quantized_before": quantized_before(arms[name]),
             "control": arm.control,
             **({"other_template": True} if name in unlike else {}),
         }

@@ -52,4 +52,10 @@ def quantize(
         kinds = ", ".join(
             f"{100 * share:.0f} % {kind}" for kind, share in one.stored_as.items() if share >= 0.005
         )
-        line(f"  {one.quantization.lower()}: {{model: {one.path}}}  # {size(one.bytes)}: {kinds}")
+        before = (
+            "" if one.quantized_before is None else f"; quantized before: {one.quantized_before}"
+        )
+        line(
+            f"  {one.quantization.lower()}: {{model: {one.path}}}  "
+            f"# {size(one.bytes)}: {kinds}{before}"
+        )

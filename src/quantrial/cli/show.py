@@ -53,7 +53,7 @@ def plan(found: Plan) -> None:
         [
             (
                 arm.name,
-                arm.quantization or "unknown",
+                arm.weights,
                 weights,
                 context,
                 f"{arm.loads}",

@@ -185,6 +185,10 @@ def _interval(ends: Sequence[float | None], *, sign: bool) -> str:
 def decision(found: Mapping[str, Any]) -> None:
     """Print a decision: each sentence, and under it the evidence that was not printed before."""
     seen: set[str] = set()
+    first = [one for one in found["cautions"] if one.get("kind")]
+    for one in first:  # the trial itself is in doubt: said before anything else, as in a report
+        _sentence(one, seen)
+        line()
     if "constrained" in found:
         _sentence(found["constrained"], seen)
         for one in found["constrained"]["rejected"]:
@@ -198,7 +202,7 @@ def decision(found: Mapping[str, Any]) -> None:
     line()
     _at_a_glance(found)
     for part in ("cautions", "controls", "pick_when", "avoid_for", "stay_when"):
-        for place, one in enumerate(found[part]):
+        for place, one in enumerate(one for one in found[part] if one not in first):
             if place or part != "cautions":
                 line()
             _sentence(one, seen)

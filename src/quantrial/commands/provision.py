@@ -93,7 +93,9 @@ def fetch_file(model: str, *, listener: FetchListener | None = None) -> None:
 class Quantized:
     """A model file in a type, made from another one.
 
-    `stored_as` is the share of the weights that each type of tensor holds, the largest first.
+    `stored_as` is the share of the weights that each type of tensor holds, the largest first;
+    `quantized_before` what the weights were before, where they had been quantized: `Q4_1`, or
+    `4-bit values`.
     """
 
     path: Path
@@ -102,6 +104,7 @@ class Quantized:
     sha256: str
     source_sha256: str
     stored_as: Mapping[str, float]
+    quantized_before: str | None = None
 
 
 def quantize(
@@ -121,10 +124,24 @@ def quantize(
     """
     from quantrial.engines.cache import file_sha256
     from quantrial.engines.gguf_file import read_header
+    from quantrial.engines.made_record import made_from
     from quantrial.engines.model_files import resolve
+    from quantrial.engines.origin import after, before_in_words, origin_of
     from quantrial.engines.quantizing import quantize_model
 
     source = resolve(model, Path(base))
+    header = read_header(source)
+    before = before_in_words(
+        after(header.quantization, origin_of(source, header, made_from(source)))
+    )
+    if before is not None:
+        warnings.warn(
+            f"{source.name} holds already quantized weights ({before}): no file made of it is the "
+            "model as it was published, in whatever type, and a trial of such files does not show "
+            "what was lost by that",
+            QuantrialWarning,
+            stacklevel=2,
+        )
     digest, made = file_sha256(source), []
     for kind in dict.fromkeys(one.upper() for one in types):
         path = quantize_model(source, kind, Path(out))
@@ -137,6 +154,6 @@ def quantize(
                 stacklevel=2,
             )
         made.append(
-            Quantized(path, kind, path.stat().st_size, file_sha256(path), digest, stored_as)
+            Quantized(path, kind, path.stat().st_size, file_sha256(path), digest, stored_as, before)
         )
     return tuple(made)

@@ -58,9 +58,13 @@ ASSAY = "assay"  # the kind of cautions that a report says before anything else
 
 # what the checks of the assay say that nothing else here does
 _ASSAYED = {
-    "fail": ("weights", "tokenizer", "template", "prompts", "sampling"),
-    "warn": ("precision", "setup", "prompts", "template", "date", "sampling", "repeats", "groups"),
+    "fail": ("weights", "metadata", "tensors", "tokenizer", "template", "prompts", "sampling"),
+    "warn": (
+        *("origin", "metadata", "tensors", "precision", "setup"),
+        *("prompts", "template", "date", "sampling", "repeats", "groups"),
+    ),
 }
+_FIRST = ("origin",)  # said before anything else though nothing fails: what all figures stand on
 
 
 def _assay(trial: Trial) -> Iterator[dict[str, Any]]:
@@ -73,7 +77,8 @@ def _assay(trial: Trial) -> Iterator[dict[str, Any]]:
             kind_of = check["id"].partition(".")[0]
             if check["status"] == status and kind_of in known and kind_of not in told:
                 text = sentence_of(check["text"], trial.summary["arms"])
-                kind = {"kind": ASSAY} if status == "fail" else {}
+                first = status == "fail" or check["id"] in _FIRST
+                kind = {"kind": ASSAY} if first else {}
                 yield entry(text, [], **kind)
 
 

@@ -136,6 +136,7 @@ class ArmPlan:
 
     After a probe, seconds a call (over all slots), of one load (None where nothing was loaded), and
     in all with every load; `slots_gain` is how many times as fast the study's slots made it.
+    `weights` is their type in words, with what they were before: `F16 from Q4_1`.
     """
 
     name: str
@@ -148,6 +149,7 @@ class ArmPlan:
     load_seconds: float | None = None
     seconds: float | None = None
     slots_gain: float | None = None
+    weights: str = "unknown"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,49 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from quantrial.engines.sampling import Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizedBefore:
+    """That weights were quantized before they were stored as they are.
+
+    By a `record` of what the file was made of, `type` is that file's; by the `values` themselves
+    they lie on at most so many `levels` in each block, equally spaced where `even`.
+    """
+
+    known_by: Literal["record", "values"]
+    type: str | None = None
+    levels: int | None = None
+    block: int | None = None
+    even: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """What of a model is the same in all its precisions; None where the engine does not tell.
+
+    `metadata` is what the file says under `<architecture>.`, that prefix off: a list of one value
+    throughout as that value, a long one as its hash. `tensors` counts those that a text passes
+    through by name, the number of the block as `#`; their hash is of all names and shapes, and
+    `weights` how many numbers they hold. `tied_output` says whether the output matrix is the
+    embedding written again (it is not counted then); None where there is none. `rope_sha256` and
+    `norms_sha256` are of the values of weights that no quantization touches.
+    """
+
+    metadata: Mapping[str, Any] | None = None
+    metadata_sha256: str | None = None
+    tensors: Mapping[str, int] | None = None
+    tensors_sha256: str | None = None
+    weights: int | None = None
+    tied_output: bool | None = None
+    rope_sha256: str | None = None
+    norms_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +77,8 @@ class Artifact:
     derived_from: str | None = None
     source_sha256: str | None = None
     source_quantization: str | None = None
+    quantized_before: QuantizedBefore | None = None
+    structure: Structure | None = None
     stored_as: Mapping[str, float] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     kv_bytes: int | None = None

@@ -21,12 +21,13 @@ from gguf.constants import (
     GGMLQuantizationType,
     GGUFValueType,
     LlamaFileType,
+    TokenType,
 )
 
 from quantrial.errors import ModelFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 _FORMATS = {
@@ -166,12 +167,26 @@ class Header:
         return digest.hexdigest()
 
     @property
+    def control_tokens(self) -> frozenset[str]:
+        """The texts that the vocabulary has as control tokens; empty where it does not say."""
+        listed = (self.fields.get(f"tokenizer.ggml.{key}") for key in ("tokens", "token_type"))
+        tokens, kinds = (field.elements if field else None for field in listed)
+        return control_tokens(tokens, kinds)
+
+    @property
     def template_sha256(self) -> str | None:
         """Hash the chat template's text."""
         template = self.value("tokenizer.chat_template")
         if not isinstance(template, str):
             return None
         return hashlib.sha256(template.encode()).hexdigest()
+
+
+def control_tokens(tokens: Sequence[Any] | None, kinds: Sequence[Any] | None) -> frozenset[str]:
+    """Return the tokens of a vocabulary whose kind is that of a control token."""
+    told = zip(tokens or (), kinds or (), strict=False)
+    control = int(TokenType.CONTROL)
+    return frozenset(token for token, kind in told if kind == control and isinstance(token, str))
 
 
 def read_header(path: Path) -> Header:

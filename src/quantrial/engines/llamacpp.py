@@ -46,6 +46,7 @@ from quantrial.engines.llamacpp_template import TEMPLATE, render_key, render_wit
 from quantrial.engines.llamacpp_wire import call_of, read_reply, server_error
 from quantrial.engines.model_files import describe_file, resolve
 from quantrial.engines.options import Option, read_options
+from quantrial.engines.origin import after
 from quantrial.engines.requantize import made_file
 from quantrial.engines.templates import SUPPLIED, dates_in, day_option, with_day
 from quantrial.errors import (
@@ -150,6 +151,7 @@ class LlamaCppEngine:
                 derived_from=self.model,
                 source_sha256=facts.sha256,
                 source_quantization=facts.quantization,
+                quantized_before=after(facts.quantization, facts.quantized_before),
             )
         return replace(
             made,
@@ -191,6 +193,10 @@ class LlamaCppEngine:
         """Hash what decides that text: it is the same wherever the key is."""
         header = read_header(resolve(self.model, self._base))
         return render_key(header, self._template(header), request)
+
+    def special_tokens(self) -> frozenset[str]:
+        """Name the texts that the model reads as control tokens, wherever they stand."""
+        return read_header(resolve(self.model, self._base)).control_tokens
 
     def missing(self) -> bool:
         """Whether the model file is one of the hub that is not in its cache."""

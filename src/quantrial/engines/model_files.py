@@ -11,7 +11,9 @@ from quantrial.engines.cache import file_sha256
 from quantrial.engines.gguf_file import read_header
 from quantrial.engines.hub_files import PREFIX, HubFile
 from quantrial.engines.kv_cache import kv_cache_bytes
-from quantrial.engines.quantizing import made_from
+from quantrial.engines.made_record import made_from
+from quantrial.engines.origin import origin_of
+from quantrial.engines.structure import structure_of
 from quantrial.errors import ModelFileError
 
 _PACKAGE = re.compile(r"package://(?P<package>[A-Za-z_][\w.]*)/(?P<file>\S.*)")
@@ -53,6 +55,9 @@ def resolve(reference: str, base: Path) -> Path:
 def describe_file(path: Path, *, cells: int | None = None, bytes_each: float = 2.0) -> Artifact:
     """Read what a model file says of itself, with its size and hash; `model` is its path.
 
+    A few thousand weights are read too: whether they were quantized before, and those that no
+    quantization touches.
+
     Args:
         path: the file.
         cells: how many tokens the context holds, over all slots; `kv_bytes` follows from it.
@@ -80,6 +85,8 @@ def describe_file(path: Path, *, cells: int | None = None, bytes_each: float = 2
         derived_from=made.source if made else None,
         source_sha256=made.source_sha256 if made else None,
         source_quantization=made.source_quantization if made else None,
+        quantized_before=origin_of(path, header, made),
+        structure=structure_of(path, header),
         stored_as=header.stored_as,
         kv_bytes=(
             None if cells is None else kv_cache_bytes(header.value, cells, bytes_each=bytes_each)

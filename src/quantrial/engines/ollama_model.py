@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from quantrial.engines.artifact import Artifact
-from quantrial.engines.gguf_file import read_header
+from quantrial.engines.gguf_file import Header, read_header
 from quantrial.engines.kv_cache import kv_cache_bytes
+from quantrial.engines.origin import origin_of
+from quantrial.engines.structure import structure_of, structure_told
 from quantrial.engines.templates import dates_in
 from quantrial.errors import ModelFileError
 
@@ -55,6 +57,7 @@ def artifact_of(
     template = shown.get("template")
     parameters = facts.get("general.parameter_count")
     size = listed.get("size")
+    header = _read(blob)
     return Artifact(
         model=model,
         sha256=digest,
@@ -63,7 +66,9 @@ def artifact_of(
         parameters=parameters if isinstance(parameters, int) else None,
         architecture=facts.get("general.architecture") or details.get("family"),
         context=context,
-        tokenizer_sha256=_tokenizer(blob, facts),
+        tokenizer_sha256=_tokenizer(facts) if header is None else header.tokenizer_sha256,
+        quantized_before=origin_of(blob, header, None) if blob and header else None,
+        structure=structure_of(blob, header) if blob and header else structure_told(facts),
         template_sha256=None if template is None else _sha256(template),
         template_date=None if template is None else _dated(template),
         options=dict(options),
@@ -94,16 +99,21 @@ def weights_of(modelfile: str) -> tuple[str | None, Path | None]:
     return (blob["hex"] if blob else None), Path(found["what"].strip('"'))
 
 
-def _tokenizer(blob: Path | None, facts: Mapping[str, Any]) -> str | None:
-    """Hash the tokenizer: out of the file where the server is this machine, else what it shows.
+def _read(blob: Path | None) -> Header | None:
+    """Read the model file; None where it is on another machine, or not for this user to read."""
+    if blob is None or not blob.is_absolute():
+        return None
+    try:
+        return read_header(blob)
+    except ModelFileError:
+        return None
 
-    The two hashes differ for the same tokenizer; they are compared only with their own kind.
+
+def _tokenizer(facts: Mapping[str, Any]) -> str | None:
+    """Hash the tokenizer that a server shows.
+
+    The hash differs from that of the same tokenizer in a file: it is compared with its own kind.
     """
-    if blob is not None and blob.is_absolute():
-        try:
-            return read_header(blob).tokenizer_sha256
-        except ModelFileError:
-            pass  # on another machine, or not for this user to read
     shown = {key: value for key, value in facts.items() if key.startswith(_TOKENIZER)}
     if not isinstance(shown.get(f"{_TOKENIZER}tokens"), list):
         return None

@@ -144,6 +144,8 @@ def artifact_of(served: Served, model: str, *, url: str) -> Artifact:
         context=served.context,
         tokenizer_sha256=facts.tokenizer_sha256,
         template_sha256=served.template_sha256 or facts.template_sha256,
+        quantized_before=facts.quantized_before,
+        structure=facts.structure,
         stored_as=facts.stored_as,
         kv_bytes=facts.kv_bytes,
         resident=True,

@@ -8,37 +8,23 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import orjson
 from gguf.constants import LlamaFileType
 
-from quantrial.engines.cache import file_sha256, replace_atomically
+from quantrial.engines.cache import file_sha256
 from quantrial.engines.gguf_file import Header, read_header
+from quantrial.engines.made_record import made_from, write_record
+from quantrial.engines.origin import made_of
 from quantrial.engines.requantize import write_requantized
 from quantrial.errors import ModelFileError
 
-SCHEMA = "quantrial.made/1"
 TOOL = "llama-quantize"
 PACKAGE = "llama-cpp-python"
 # a process of its own: native code writes thousands of lines to stderr, and may abort
 _WORKER = (sys.executable, "-P", "-m", "quantrial.engines.quantizing_worker")
 _OWN = ("F16", "Q8_0", "Q5_0", "Q4_0")
 _KEPT = 300  # characters of a tool's last words
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A file made from another one: its type, what made it, and the hashes of both."""
-
-    path: str  # the file's own name, beside this record
-    sha256: str
-    quantization: str
-    by: str
-    source: str  # the file's name
-    source_sha256: str
-    source_quantization: str
 
 
 def quantize_model(source: Path, kind: str, folder: Path) -> Path:
@@ -78,31 +64,10 @@ def quantize_model(source: Path, kind: str, folder: Path) -> Path:
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
-        made = Made(
-            path.name,
-            file_sha256(path),
-            kind,
-            by,
-            source.name,
-            digest,
-            header.quantization,
-        )
-        replace_atomically(_record(path), orjson.dumps({"schema": SCHEMA, **asdict(made)}))
+        write_record(path, made_of(source, path.name, sha256=file_sha256(path), kind=kind, by=by))
     except OSError as exc:
         raise ModelFileError(f"cannot be written ({exc.strerror or exc})", path=folder) from exc
     return path
-
-
-def made_from(path: Path) -> Made | None:
-    """Read the record beside a file; None where there is none, or the file is another one now."""
-    try:
-        said = orjson.loads(_record(path).read_bytes())
-        if said.pop("schema") != SCHEMA:
-            return None
-        made = Made(**said)
-        return made if made.sha256 == file_sha256(path) else None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return None
 
 
 def _declared(header: Header) -> str:
@@ -113,10 +78,6 @@ def _declared(header: Header) -> str:
     except ValueError:
         return header.quantization
     return name.removeprefix("MOSTLY_").removeprefix("ALL_")
-
-
-def _record(path: Path) -> Path:
-    return path.with_name(f"{path.name}.json")
 
 
 def _stem(source: Path, quantization: str) -> str:

@@ -25,6 +25,8 @@ from gguf.quants import dequantize, quantize
 
 from quantrial.engines.cache import cache_dir, file_sha256, replace_atomically
 from quantrial.engines.gguf_file import Header, Tensor, encode_header, encode_u32, read_header
+from quantrial.engines.made_record import write_record
+from quantrial.engines.origin import made_of
 from quantrial.errors import ModelFileError, QuantrialWarning
 
 if TYPE_CHECKING:
@@ -108,6 +110,8 @@ def _make(source: Path, path: Path, recorded: Path, target: str, degrade: str | 
             file.flush()
             os.fsync(file.fileno())
         replace_atomically(recorded, f"{digest}\n".encode())
+        by = "gguf" if degrade is None else f"gguf, {degrade}"
+        write_record(path, made_of(source, path.name, sha256=digest, kind=target, by=by))
         temporary.replace(path)
     finally:
         with contextlib.suppress(OSError):

@@ -158,7 +158,10 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One arm at a glance; `advice` says in a few words what to do with it."""
+    """One arm at a glance; `advice` says in a few words what to do with it.
+
+    `origin` says that its weights had been quantized before, and as what; else it is empty.
+    """
 
     arm: str
     advice: str
@@ -167,6 +170,7 @@ class Card:
     meters: tuple[Meter, ...]
     standings: tuple[Standing, ...]
     chosen: bool
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)

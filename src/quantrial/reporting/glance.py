@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from quantrial.precision import type_in_words
 from quantrial.reporting.blocks import (
     Card,
     Cell,
@@ -61,14 +62,17 @@ def _card(summary: Document, decision: Document, arm: str) -> Card:
     ]
     if arm == reference or arm not in decision["costs"]:
         facts = facts[:1]
+    before = record.get("quantized_before")
+    weights = type_in_words(record["quantization"], before)
     return Card(
         arm=arm,
         badges=tuple(badges),
-        facts=(Fact("type", record["quantization"] or "unknown"), *facts),
+        facts=(Fact("type", weights), *facts),
         meters=tuple(_meters(summary, decision, arm)),
         standings=standings,
         chosen=chosen,
         advice=_advice(decision, arm, _kinds(summary, decision, arm, standings)),
+        origin=f"{weights}: its weights had been quantized before." if before else "",
     )
 
 

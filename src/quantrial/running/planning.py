@@ -19,7 +19,9 @@ from quantrial.design.plan import (
     prospects,
 )
 from quantrial.errors import EngineError
+from quantrial.precision import quantized_before, type_in_words
 from quantrial.running.arms import arm_records, naming, opened_engines
+from quantrial.running.control_tokens import control_token_warnings
 from quantrial.running.costs import (
     disk_bytes,
     loads_of,
@@ -72,6 +74,7 @@ def plan_study(
         prepared = prepare(study, base=base)
         refuse_unable(study, prepared, engines)
         records, untold = with_templates(study, prepared, engines, arm_records(study, engines))
+        special = tuple(control_token_warnings(prepared, engines, records))
         together = fit_together(records)
         available = available_memory()
         probes, failed = _probed(study, prepared, engines, records, probe=probe, tell=tell)
@@ -83,6 +86,7 @@ def plan_study(
             name=name,
             model=record["model"],
             quantization=record["quantization"],
+            weights=type_in_words(record["quantization"], quantized_before(record)),
             bytes_on_disk=record["bytes_on_disk"],
             kv_bytes=record["kv_bytes"],
             loads=loads[name],
@@ -106,6 +110,7 @@ def plan_study(
         seconds=sum(arm.seconds or 0.0 for arm in arms) if probes else None,
         warnings=(
             *(said for task in tasks for said in task.warnings),
+            *special,
             *tight_contexts(prepared, records),
             *without_template(study, prepared, records),
             *untold,

@@ -15,6 +15,7 @@ from quantrial.errors import RecordWarning, RunFolderError
 from quantrial.records import Manifest
 from quantrial.running.arms import arm_records, opened_engines
 from quantrial.running.clock import Clock
+from quantrial.running.control_tokens import warn_of_control_tokens
 from quantrial.running.costs import refuse_too_large
 from quantrial.running.fetch import refuse_missing
 from quantrial.running.guard import refuse_changed, refuse_foreign, refuse_unable
@@ -93,6 +94,7 @@ def run_study(
         prepared = prepare(study, base=base)
         refuse_unable(study, prepared, engines)
         arms, _ = with_templates(study, prepared, engines, arm_records(study, engines))
+        warn_of_control_tokens(prepared, engines, arms)
         refuse_too_large(arms, available_memory())
         stack.enter_context(run.locked())
         manifest = (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from quantrial.inert import clean
+from quantrial.precision import type_in_words
 from quantrial.reporting.exports.rows import rows
 
 if TYPE_CHECKING:
@@ -43,7 +44,11 @@ def _result(
     study: Study, summary: Document, task: str, arm: str, found: list[dict[str, Any]]
 ) -> dict[str, Any]:
     part = summary["tasks"][task]
-    metrics = [_metric(row) for row in found if (row["arm"], row["task"]) == (arm, task)]
+    metrics = [
+        _metric(row, summary["arms"][arm])
+        for row in found
+        if (row["arm"], row["task"]) == (arm, task)
+    ]
     return {
         "task": {
             "type": _TASKS.get(part["kind"], "text-generation"),
@@ -69,9 +74,11 @@ def _dataset(study: Study, task: str) -> Iterator[tuple[str, str]]:
             yield key, clean(str(source[key]))
 
 
-def _metric(row: Document) -> dict[str, Any]:
+def _metric(row: Document, record: Document) -> dict[str, Any]:
     args: dict[str, Any] = {"n": row["n"], "interval": [row["low"], row["high"]]}
     args["confidence"] = row["confidence"]
+    if before := record.get("quantized_before"):
+        args["weights"] = type_in_words(record["quantization"], before)
     if row["finding"] is not None:
         args |= {
             "reference": clean(row["reference"]),

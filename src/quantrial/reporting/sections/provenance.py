@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from quantrial.precision import quantized_before, type_in_words
 from quantrial.reporting.blocks import Fact, Group, Section
 from quantrial.reporting.constrained import flags
 from quantrial.reporting.formatting import (
@@ -48,7 +49,7 @@ def _arm(record: Document) -> Iterator[Fact]:
     yield Fact("model", _text(record.get("model")), code=True)
     name = _text(record.get("engine"))
     yield Fact("engine", f"{name} ({engine})" if engine else name)
-    yield Fact("type", _text(record.get("quantization")))
+    yield Fact("type", type_in_words(record.get("quantization"), quantized_before(record)))
     yield Fact("weights", file_size(record.get("bytes_on_disk")))
     if record.get("architecture"):
         yield Fact("architecture", _text(record["architecture"]))

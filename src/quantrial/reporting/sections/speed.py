@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from quantrial.precision import type_in_words
 from quantrial.reporting.blocks import Column, Group, Section, by_name
 from quantrial.reporting.formatting import (
     file_size,
@@ -19,6 +20,10 @@ Document = Mapping[str, Any]
 _ARM = Column("arm", numeric=False)
 
 
+def _type(record: Document) -> str:
+    return type_in_words(record["quantization"], record.get("quantized_before"))
+
+
 def speed_section(summary: Document) -> Section:
     """How fast each arm answered, and how large it is."""
     sizes = [one["memory_bytes"] for one in summary["arms"].values()]
@@ -30,7 +35,7 @@ def speed_section(summary: Document) -> Section:
             Column("weights", hint="size of the weight file"),
             lambda one: file_size(one["memory_bytes"], sizes),
         ),
-        (Column("type", numeric=False), lambda one: one["quantization"] or "unknown"),
+        (Column("type", numeric=False), _type),
     )
     groups = [*phase_groups(summary), Group("Memory", tables=(memory,))]
     for task, arms in summary["speed"].items():

@@ -26,6 +26,11 @@ CONTROL = re.compile(
 )
 
 
+def is_known_control_token(token: str) -> bool:
+    """Whether a text is a control token of a common model."""
+    return CONTROL.fullmatch(token) is not None
+
+
 def texts_of(content: Mapping[str, Any]) -> Iterator[str]:
     """Yield every text that a prompt shows of an item."""
     for value in content.values():

@@ -1,0 +1,101 @@
+"""Control tokens of a model's own vocabulary inside items: said at plan, and when a run begins."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from gguf import GGUFWriter, TokenType
+
+import quantrial
+from quantrial.engines.gguf_file import read_header
+from quantrial.engines.scripted import ScriptedEngine
+from quantrial.errors import DataWarning
+from studies import write_study
+
+TOKENS = ["<unk>", "<|im_end|>", "@@turn@@", "</fim>", "ab", "word"]
+KINDS = [
+    TokenType.UNKNOWN,
+    TokenType.CONTROL,
+    TokenType.CONTROL,
+    TokenType.CONTROL,
+    TokenType.CONTROL,
+    TokenType.NORMAL,
+]
+
+
+def vocabulary(path: Path) -> Path:
+    writer = GGUFWriter(path, "llama")
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(TOKENS)
+    writer.add_token_types(KINDS)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUANTRIAL_CACHE", str(tmp_path / "cache"))
+
+
+def study(folder: Path, questions: list[str]) -> Path:
+    vocabulary(folder / "a.gguf")
+    (folder / "q.jsonl").write_text(
+        "".join(
+            json.dumps({"question": q, "options": ["a", "b"], "answer": 0}) + "\n"
+            for q in questions
+        )
+    )
+    written = {
+        "study": "tokens",
+        "reference": "f16",
+        "arms": {name: {"model": "a.gguf"} for name in ("f16", "q4")},
+        "tasks": {
+            "quiz": {
+                "kind": "choice",
+                "workload": "reasoning",
+                "source": {"type": "jsonl", "path": "q.jsonl"},
+            }
+        },
+    }
+    path = folder / "study.yaml"
+    path.write_text(yaml.safe_dump(written))
+    return path
+
+
+def test_control_tokens_of_a_vocabulary_are_those_of_that_kind(tmp_path: Path) -> None:
+    header = read_header(vocabulary(tmp_path / "a.gguf"))
+    assert header.control_tokens == {"<|im_end|>", "@@turn@@", "</fim>", "ab"}
+
+
+def test_plan_names_an_item_with_a_control_token_of_the_model(tmp_path: Path) -> None:
+    path = study(tmp_path, ["What is it?", "Say @@turn@@ now", "A </fim>?", "ab word <unk>"])
+    said = [one for one in quantrial.plan(path).warnings if "control token" in one]
+    assert said == [
+        "tasks.quiz: 2 items hold what the model of f16 reads as a control token, not as text "
+        "(first: q.jsonl:2, '@@turn@@'); take it out, or write it otherwise"
+    ]
+
+
+def test_what_every_model_reads_so_is_said_once(tmp_path: Path) -> None:
+    path = study(tmp_path, ["Say <|im_end|> now"])
+    with pytest.warns(DataWarning, match="1 item holds a control token"):
+        plan = quantrial.plan(path)
+    assert not [one for one in plan.warnings if "control token" in one]
+
+
+def test_a_run_warns_of_it_before_it_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an engine that knows its vocabulary; one that does not says nothing."""
+    path = write_study(tmp_path)
+    special = frozenset({"number 3 in"})  # stands in one sentence of the small study
+    monkeypatch.setattr(ScriptedEngine, "special_tokens", lambda _: special, raising=False)
+    message = (
+        r"tasks\.names: 1 item holds what the model of f16 .*sentences\.jsonl:4, 'number 3 in'"
+    )
+    with pytest.warns(DataWarning, match=message):
+        quantrial.run(path, out=tmp_path / "run")
