@@ -39,6 +39,7 @@ from characteristics.pooled import (
     macro_f1,
 )
 from characteristics.proportions import bootstrap, power, proportions
+from characteristics.shipping import missing, ship
 from characteristics.strata import strata
 from characteristics.tables import report, write_into
 from quantrial.errors import StatisticsWarning
@@ -61,6 +62,8 @@ WORK: dict[str, Callable[[Cell], Measured]] = {
         interaction,
         strata,
         copies,
+        missing,
+        ship,
         packages,
     )
 }

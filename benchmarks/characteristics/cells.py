@@ -93,6 +93,7 @@ def grid(effort: float, gold: Path | None = None) -> Iterator[Cell]:
     for n, rate, margin in COPIED:
         for kind in ("twice", "thrice", "some"):
             yield Cell("copies", kind, n, rate, -margin, margin=margin, replications=many)
+    yield from _decisions(many)
     for n, rate, margin in PACKAGED:
         yield Cell("packages", "", n, rate, -margin, margin=margin)
 
@@ -101,6 +102,29 @@ def grid(effort: float, gold: Path | None = None) -> Iterator[Cell]:
 COPIED = ((100, 0.1, 0.05), (200, 0.05, 0.03), (300, 0.06, 0.02), (500, 0.15, 0.03))
 # items, discordance, margin of what other packages are asked about
 PACKAGED = ((100, 0.04, 0.04), (300, 0.02, 0.01), (300, 0.02, 0.02), (499, 0.01, 0.01))
+
+
+# items, discordance, margin of whole decisions
+DECIDED = ((300, 0.08, 0.05), (500, 0.05, 0.03), (1000, 0.06, 0.02))
+LOSING = ("all", "everywhere", "cheapest", "dearest")
+SOUND = ("equal", "declining", "declining, last lost", "dearest")
+
+
+def _decisions(replications: int) -> Iterator[Cell]:
+    """Which arm is shipped: of 1 to 5 candidates over 1 to 3 tasks; where answers are missing."""
+    for n, rate, margin in DECIDED:
+        base = Cell("ship", "", n, rate, margin=margin, replications=replications)
+        for candidates in range(1, 6):
+            for tasks in (1, 2, 3):
+                for what in dict.fromkeys((*LOSING, *SOUND)):
+                    yield replace(base, kind=f"{what} {candidates}x{tasks}")
+        for candidates in (1, 3):
+            for share in (0.05, 0.1, 0.2):
+                for why in ("random", "hard", "own", "both"):
+                    kind = f"{why} {share} {candidates}"
+                    yield replace(base, family="missing", kind=kind)
+            for share in (0.002, 0.01):
+                yield replace(base, family="missing", kind=f"sound {share} {candidates}")
 
 
 def proportion_cells() -> Iterator[Cell]:
