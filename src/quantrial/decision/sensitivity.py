@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from quantrial.decision.pick import choose, loss_ruled_out, matter, tolerance
+from quantrial.decision.pick import choose, matter, tolerance
 from quantrial.decision.settle import missing
+from quantrial.decision.shifts import moved, shifts
 from quantrial.decision.shipping import LOSSES
 from quantrial.decision.trial import Trial
 from quantrial.decision.words import Document, entry, listed, margin, points, ratio, seconds
@@ -236,12 +237,12 @@ def _estimates(trial: Trial, table: Document, settings: Document) -> Iterator[di
                 continue
             finding = trial.findings[row["finding"]]
             low, high = finding["ci"]
-            for by in _shifts(row, tolerance(table, settings, task)):
+            for by in shifts(row, tolerance(table, settings, task)):
                 to = row["estimate"] + by
                 if low is None or high is None or not low <= to <= high:
                     continue
-                moved = _with_row(table, task, arm, _moved(row, by))
-                other = choose(moved, settings)["pick"]
+                changed = _with_row(table, task, arm, moved(row, by))
+                other = choose(changed, settings)["pick"]
                 if other == pick:
                     continue
                 text = (
@@ -251,39 +252,6 @@ def _estimates(trial: Trial, table: Document, settings: Document) -> Iterator[di
                 change = _change("estimate", task, to, other, text, [finding], size=abs(by))
                 yield {**change, "arm": arm}
                 break
-
-
-def _shifts(row: Document, tolerated: float | None) -> list[float]:
-    """List by how much an estimate must move for a bound to pass what is tolerated, least first.
-
-    Where test and bound disagree, how far the estimate is from it is not known.
-    """
-    bar = row["margin"] if tolerated is None else tolerated
-    found = []
-    for among, level in enumerate((row, *row.get("among", ())), 1):
-        kept = loss_ruled_out(row, tolerated, among)
-        if level["bound"] is not None and kept == (level["bound"] > -bar):
-            bound = -bar if kept else math.nextafter(-bar, 0.0)
-            found.append(bound - level["bound"])
-    return sorted(found, key=abs)
-
-
-def _moved(row: Document, by: float) -> dict[str, Any]:
-    """Return a row whose estimate and bounds are another by so much."""
-    levels = [_level_moved(level, row["margin"], by) for level in row.get("among", ())]
-    return {
-        **row,
-        **_level_moved(row, row["margin"], by),
-        "estimate": row["estimate"] + by,
-        **({"among": levels} if levels else {}),
-    }
-
-
-def _level_moved(level: Document, margin: float, by: float) -> dict[str, Any]:
-    if level["bound"] is None:
-        return {"bound": None, "holds": level["holds"]}
-    bound = level["bound"] + by
-    return {"bound": bound, "holds": bound > -margin}
 
 
 def _paces(trial: Trial, table: Document, settings: Document) -> Iterator[dict[str, Any]]:
