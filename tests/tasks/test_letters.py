@@ -280,7 +280,9 @@ def test_property_a_plain_answer_is_read_as_given(letter: str, form: str) -> Non
      "the answer is the ", "correct ", "is is ", "so I ", "<", "<a>", "\n", "\nQuestion", " ",
      "not ", "_", "a.", "A) ", "- ",
      "is not ", "option ", "A is ", "\\boxed{", "\ufdfa", "final answer ",
-     "B is the ", "=", "I "],
+     "B is the ", "=", "I ", "Answer: A. ", "die richtige Antwort ist die ", "A ist nicht ",
+     "ist A ", "la réponse est la ", "es la ", "A resposta é a ", "odpowiedź to ", "svaret är ",
+     "答案是", "A或", "A oder ", "richtig A ", "la B "],
 )  # fmt: skip
 def test_a_hundred_thousand_characters_take_no_time(piece: str) -> None:
     text = (piece * (100_000 // len(piece) + 1))[:100_000]

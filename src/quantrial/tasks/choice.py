@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from quantrial.tasks.answer import as_answer
 from quantrial.tasks.base import Endpoint, Outcome, Prompt
-from quantrial.tasks.letters import answer_letter, first_letter
+from quantrial.tasks.letters import answer_letter, first_letter, stated_letter
 from quantrial.tasks.shots import shots_for
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ ACCURACY = Endpoint("accuracy", "proportion", {"correct": 1.0})
 
 # what reads a letter from an answer, by its name in the study
 READERS: Mapping[str, Callable[[Answer, str], str | None]] = {
-    "answer_letter": lambda answer, letters: answer_letter(answer.text, letters),
+    "answer_letter": lambda answer, letters: stated_letter(answer.text, letters),
     # the rule of published studies looks at the whole text
     "first_letter": lambda answer, letters: first_letter(answer.output, letters),
 }

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+
+from quantrial.tasks.letter_languages import CLOSE, QUOTES, WORD, Language, languages_of
 
 
 def read(text: str, letters: str) -> str | None:
@@ -28,6 +30,13 @@ class _Group:
     after: str
     lower: bool
     leads: bool
+    start: int
+    end: int
+    tongues: Sequence[Language]
+
+    def goes_on(self, word: str) -> bool:
+        """Whether a word may follow a letter that is meant as one."""
+        return any(tongue.after.fullmatch(word) for tongue in self.tongues)
 
 
 # What stands around a letter is looked at this far; of a text longer than twice _HALF, begin and
@@ -39,83 +48,59 @@ _TAG = re.compile(r"<[^<>]{0,40}>")
 _ANSWER_TAG = re.compile(r"(?i)<answer>")
 _WRAPPER = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathsf)\b")
 _EMPHASIS = re.compile(r"[*`${}]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
-_NEXT_QUESTION = re.compile(r"(?i)\n[ \t#]*(?:question|q|human|user)[ \t]?\d{0,3}[ \t]?[:.)]")
-_QUOTES = "\"'"
+_NEXT_QUESTION = re.compile(
+    r"(?i)\n[ \t#]*(?:question|q|human|user|frage|pregunta|domanda|pergunta|questão|vraag"
+    r"|pytanie|fråga|问题|問題|题目|題目)[ \t]?\d{0,3}[ \t]?[:.)]"
+)
 # typographic quotes and dashes, as typed
 _TYPED = str.maketrans(
     dict.fromkeys("\u2018\u2019", "'")
-    | dict.fromkeys("\u201c\u201d", '"')
+    | dict.fromkeys("\u201a", "'")
+    | dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb\u300c\u300d\u300e\u300f", '"')
+    | dict.fromkeys("\u3010", "[")
+    | dict.fromkeys("\u3011", "]")
     | dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2192", "-")
 )
 
-_OPEN, _CLOSE = rf"[\s(\[{_QUOTES}]", rf"[)\]{_QUOTES}]"
-_LETTER = (
-    r"(?<![A-Za-z0-9])(?<![A-Za-z0-9]['\-])(?P<letter>[A-Ja-j])(?![A-Za-z0-9]|['\-][A-Za-z0-9])"
-)
+# A letter stands alone where no letter of the Latin script, digit or joined word touches it; those
+# of Chinese may.
+_LETTER = rf"(?<![{WORD}])(?<![{WORD}]['\-])(?P<letter>[A-Ja-j])(?![{WORD}]|['\-][{WORD}])"
 # A comma joins letters only within a list: "A, B or C", not "B, C is wrong".
-_LIST_GOES_ON = r"(?=\s*(?:[,.;)\]]|$|or\b|and\b|are\b|&|/))"
+_LIST_GOES_ON = (
+    r"(?=\s*(?:[,.;)\]\u3002\u3001]|$|or\b|and\b|are\b|oder\b|und\b|sind\b|ou\b|et\b|sont\b|u\b|y\b|son\b"
+    r"|oppure\b|of\b|en\b|lub\b|albo\b|i\b|eller\b|och\b|&|/))"
+)
 _ALONE = re.compile(_LETTER)
 _JOINED = re.compile(
-    rf"{_CLOSE}{{0,3}}\s{{0,3}}"
-    rf"(?:(?P<comma>,)|,?\s?(?:(?:and/or|or|nor|(?P<and>and))(?![A-Za-z])|[&/+]))\s{{0,3}}"
-    rf"(?:(?:option|choice|answer)\s)?[(\[{_QUOTES}]{{0,3}}{_LETTER}(?(comma){_LIST_GOES_ON})"
-    r"(?(and)(?!\s+(?:is|was|isn't|wasn't|would|can|can't|cannot|does|doesn't|has|seems|looks)\b))"
+    rf"{CLOSE}{{0,3}}\s{{0,3}}"
+    r"(?:(?P<comma>,)"
+    r"|,?\s?(?:(?:and/or|or|nor|oder|ou|o|oppure|of|lub|albo|eller|ni|noch|ani"
+    r"|als(?:\s+auch)?|como|che|quanto|que|jak(?:\s+i)?"
+    r"|(?P<and>and|und|et|y|e|ed|en|i|oraz|och))(?![A-Za-z])|[&/+\u3001]|或者?|还是|和|与|及))"
+    rf"\s{{0,3}}(?:(?:option|choice|answer)\s)?[(\[{QUOTES}]{{0,3}}{_LETTER}(?(comma){_LIST_GOES_ON})"
+    r"(?(and)(?!\s+(?:is|was|isn't|wasn't|would|can|can't|cannot|does|doesn't|has|seems|looks|ist|est"
+    r"|es|è|é|jest)\b))"
 )
-
-_ADVERB = (
-    r"(?:(?:indeed|clearly|therefore|thus|most\s+likely|likely|probably|definitely|simply|then|also)"
-    r"\s+)?"
-)
-_KIND = r"(?:the\s+)?(?:(?:correct|right|best)\s+)?(?:(?:option|choice|letter|answer|one)\s*)?"
-_LINK = rf"(?:\b(?:is|be|was)\b|[:=\->]){_CLOSE}{{0,2}}:?\s*{_ADVERB}{_KIND}[:\-]?{_OPEN}{{0,4}}$"
-_FINAL = re.compile(rf"(?i)(?:\bfinal\s+answer\b[^.;\n]{{0,30}}?{_LINK}|\\boxed{_OPEN}{{0,4}}$)")
-_STATED = re.compile(
-    rf"(?i)(?:\b(?:answer|ans|solution)\b[^.;:\n]{{0,60}}?{_LINK}"
-    rf"|\banswer\s+(?:(?:option|choice|letter)\s+)?[(\[{_QUOTES}]{{0,3}}$"
-    rf"|\b(?:correct|right|best)\b[^.;:\n]{{0,40}}?{_LINK}"
-    rf"|\b(?:option|choice|letter)\s+{_LINK})"
-)
-_CHOSEN = re.compile(
-    r"(?i)\b(?:(?:choose|pick|select|chose|picked|say|go\s+with|going\s+with|went\s+with|opt\s+for"
-    r"|vote\s+for)|(?:therefore|thus|hence|so),?(?:\s+(?:it\s+is|it's|it\s+must\s+be))?)\s+"
-    rf"{_ADVERB}{_KIND}:?{_OPEN}{{0,4}}$"
-)
-# Between a letter and its verb may stand its text ("B) Paris is correct"), not another clause.
-_TEXT = (
-    r"(?:(?!\b(?:because|since|as|while|whereas|and|but|or|so|when|which|that|if)\b|(?-i:\b[A-J]\b))"
-    r"[^.;:,\n]){0,40}?"
-)
-_CONFIRMED = re.compile(
-    rf"(?i){_CLOSE}{{0,3}}{_TEXT}\b(?:is|are|seems|looks|would\s+be|must\s+be)\s+{_ADVERB}"
-    r"(?:(?:(?:the|our|my)\s+)?(?:only\s+|most\s+|more\s+)?"
-    r"(?:correct|right|best|accurate|appropriate)\b|(?:the|our|my)\s+(?:answer|one)\b)"
-)
-_NEGATED = re.compile(
-    r"(?i)\b(?:not|isn't|cannot\s+be|can't\s+be|never|except|rather\s+than|instead\s+of|unlike"
-    r"|rule\s+out|eliminate|neither|exclude)\s+(?:the\s+)?(?:(?:options?|choices?)\s+)?"
-    rf"{_OPEN}{{0,3}}$"
-)
-_REFUTED = re.compile(
-    rf"(?i){_CLOSE}{{0,3}}{_TEXT}(?:\b(?:is|are|was|were|seems?|looks?|would\s+be)\s+"
-    r"(?:\w+\s+)?(?:not|wrong|incorrect|false|ruled|eliminated|out|impossible|unlikely)\b"
-    r"|\b(?:is|are|was|were|does|do|would|could)n't\b|\bcan(?:not|'t)\b|\b(?:does|do)\s+not\b)"
-)
-_NEGATION = re.compile(r"(?i)\b(?:not|never|cannot|neither)\b|n't\b")
 
 # A single letter is an answer only in such company; elsewhere it is an article, a pronoun or part
 # of a name: "A planet", "vitamin C", "Plan B", "E coli".
-_BEFORE_A_MENTION = re.compile(
-    r"(?i)options?|choices?|letter|answer|is|be|with|choose|pick|select|say|think|believe|guess|or|and"
-    r"|so|therefore|thus|hence|it's|for|to|either|between|both|but|then|maybe|perhaps|probably|likely"
-    r"|mean|prefer|than"
-)
-_AFTER_A_MENTION = re.compile(
-    r"(?i)is|are|or|and|because|since|as|would|seems|looks|was|but|should|must|due|too|for|which"
-)
 _AFTER_THE_LETTER_I = re.compile(r"is|or|because")
-_LAST_WORD = re.compile(r"([A-Za-z']+)[\s\"']*$")
-_NEXT_WORD = re.compile(r"\s+([A-Za-z']+|\d)")
+_LAST_WORD = re.compile(rf"([{WORD}']+)[\s\"']*$")
+_NEXT_WORD = re.compile(rf"\s+([{WORD}']+)")
 _ENUMERATED = re.compile(r"(?m)^[ \t(\[\-]*([A-J])[.):]")
+_CHINESE = re.compile("[\u4e00-\u9fff]")
+# what stands beside a letter that is meant as one, without a space
+_BEFORE_IN_CHINESE = re.compile(
+    r"(?:选项|选|選|是|为|為|案|即|故|答|或|和|与|了|认为|觉得)[\s\"'(]*$"
+)
+_AFTER_IN_CHINESE = re.compile(r"[\s\"')]*(?:项|項|选项|選項|是|正确|对|吧|最|符|为|才)")
+# a word or its like, which tells a list of answers from one that was thought over
+_WORD_BETWEEN = re.compile(rf"[{WORD}]{{2,}}|[\u4e00-\u9fff]")
+_THOUGHT_OVER = re.compile(
+    r"(?i)\b(?:wait|no|nope|actually|hmm|sorry|correction|mistake|rather|instead|however|let me"
+    r"|again|recheck|moment|halt|doch|nein|attends?|attendez|non|espera|perdón|aspetta|espere"
+    r"|desculpe|wacht|nee|czekaj|jednak|vänta|nej)\b|等|不对|重新|[.!?\u3002]\s*$"
+)
 
 
 def _plain(text: str) -> str:
@@ -123,7 +108,6 @@ def _plain(text: str) -> str:
     if len(text) > 2 * _HALF:
         text = f"{text[:_HALF]}\n{text[-_HALF:]}"
     text = unicodedata.normalize("NFKC", text).translate(_TYPED)
-    text = text.rpartition("</think>")[2]
     text = _TAG.sub(" ", _ANSWER_TAG.sub("\nAnswer: ", text))
     # `\boxed{B}` keeps its name, since it is a statement
     text = _WRAPPER.sub("", text).replace("\\boxed{", "\\boxed ")
@@ -131,12 +115,14 @@ def _plain(text: str) -> str:
 
 
 def _read(text: str, letters: str) -> str | None:
-    groups = [group for group in _groups(text, letters) if group.letters and not _is_refuted(group)]
+    tongues = languages_of(text)
+    found = _groups(text, letters, tongues)
+    groups = [group for group in found if group.letters and not _is_refuted(group)]
     stated = next(
         (
-            found
-            for rank in (_is_final, _is_stated, _is_concluded)
-            if (found := _union(groups, rank))
+            given
+            for rank in (_finally, _explicitly, _as_stated, _as_concluded)
+            if (given := rank(text, groups))
         ),
         frozenset(),
     )
@@ -155,11 +141,61 @@ def _only(letters: frozenset[str]) -> str | None:
     return next(iter(letters)) if len(letters) == 1 else None
 
 
-def _union(groups: list[_Group], rank: Callable[[_Group], bool]) -> frozenset[str]:
+def _union(groups: Sequence[_Group], rank: Callable[[_Group], bool]) -> frozenset[str]:
     return frozenset(letter for group in groups if rank(group) for letter in group.letters)
 
 
-def _groups(text: str, letters: str) -> Iterator[_Group]:
+def _finally(text: str, groups: Sequence[_Group]) -> frozenset[str]:
+    return _last(text, "final", [group for group in groups if _cued("final", group)])
+
+
+def _explicitly(text: str, groups: Sequence[_Group]) -> frozenset[str]:
+    """Return the last "answer: X", and what a statement behind it says else."""
+    explicit = [group for group in groups if _cued("explicit", group) and not _is_word(group)]
+    if not explicit:
+        return frozenset()
+    later = [group for group in groups if group.start > explicit[-1].start]
+    return _last(text, "explicit", explicit) | _union(later, _is_stated)
+
+
+def _as_stated(text: str, groups: Sequence[_Group]) -> frozenset[str]:
+    return _union(groups, _is_stated)
+
+
+def _as_concluded(text: str, groups: Sequence[_Group]) -> frozenset[str]:
+    return _union(groups, _is_concluded)
+
+
+def _last(text: str, rank: str, groups: Sequence[_Group]) -> frozenset[str]:
+    """Return the letters of the last of several answers, which corrects the others.
+
+    Answers that stand in a row without a word of why are a list, of which none is the answer. What
+    follows a new list of options answers a question that the model invented.
+    """
+    found = frozenset[str]()
+    end = 0
+    for group in groups:
+        between = text[end : group.start - len(_cue(rank, group))]
+        if found and _new_options(between):
+            break
+        found = group.letters if not found or _corrects(between) else found | group.letters
+        end = group.end
+    return found
+
+
+def _corrects(between: str) -> bool:
+    """Whether what stands between two answers is more than the text of the first option."""
+    if not _WORD_BETWEEN.search(between):
+        return False
+    own, _, rest = between.partition("\n")
+    return bool(_WORD_BETWEEN.search(rest) or _THOUGHT_OVER.search(own))
+
+
+def _new_options(between: str) -> bool:
+    return len({match[1] for match in _ENUMERATED.finditer(between)}) > 1
+
+
+def _groups(text: str, letters: str, tongues: Sequence[Language]) -> Iterator[_Group]:
     position = 0
     while match := _ALONE.search(text, position):
         start, first, found = match.start(), match, [match.group()]
@@ -175,35 +211,60 @@ def _groups(text: str, letters: str) -> Iterator[_Group]:
             text[position : position + _REACH],
             lower=first.group().islower(),
             leads=not text[:start].strip("([\"' \n"),
+            start=start,
+            end=position,
+            tongues=tongues,
         )
 
 
 def _is_refuted(group: _Group) -> bool:
-    return bool(_NEGATED.search(group.before) or _REFUTED.match(group.after))
+    return any(
+        tongue.negated.search(group.before) or tongue.refuted.match(group.after)
+        for tongue in group.tongues
+    )
 
 
 def _bounded(group: _Group) -> bool:
     """Whether a lower-case letter is closed off, as a word ("a planet") is not."""
-    return not group.lower or not group.after.strip() or group.after[0] in ".,:;)]\n\"'"
+    return not group.lower or not group.after.strip() or group.after[0] in ".,:;)]\n\"'\u3002"
 
 
-def _cued(pattern: re.Pattern[str], group: _Group) -> bool:
-    match = pattern.search(group.before)
-    return bool(match and _bounded(group) and not _NEGATION.search(match.group()))
+def _cued(rank: str, group: _Group) -> bool:
+    """Whether words before a letter give it this rank, in any language."""
+    return bool(_cue(rank, group))
 
 
-def _is_final(group: _Group) -> bool:
-    return _cued(_FINAL, group)
+def _cue(rank: str, group: _Group) -> str:
+    """Return the words before a letter that give it this rank; empty where there are none."""
+    if not _bounded(group):
+        return ""
+    for tongue in group.tongues:
+        pattern: re.Pattern[str] = getattr(tongue, rank)
+        match = pattern.search(group.before)
+        if match and not tongue.negation.search(match.group()):
+            return match.group()
+    return ""
 
 
 def _is_stated(group: _Group) -> bool:
-    return _cued(_STATED, group) and not _is_word(group)
+    return _cued("stated", group) and not _is_word(group)
 
 
 def _is_concluded(group: _Group) -> bool:
     if group.lower or _is_word(group):
         return False
-    return _cued(_CHOSEN, group) or bool(_CONFIRMED.match(group.after))
+    confirmed = any(
+        tongue.confirmed.match(group.after) or _is_inverted(tongue, group)
+        for tongue in group.tongues
+    )
+    return confirmed or _cued("chosen", group)
+
+
+def _is_inverted(tongue: Language, group: _Group) -> bool:
+    if tongue.inverted is None:
+        return False
+    before, after = tongue.inverted
+    return bool(before.search(group.before) and after.match(group.after))
 
 
 def _is_word(group: _Group) -> bool:
@@ -214,7 +275,7 @@ def _is_word(group: _Group) -> bool:
     if group.letters == {"I"}:
         return not _AFTER_THE_LETTER_I.fullmatch(word.group(1))
     opens = group.before.rstrip()[-1:] in ("", ":", ".", "!", "?")
-    return group.letters == {"A"} and opens and not _AFTER_A_MENTION.fullmatch(word.group(1))
+    return group.letters == {"A"} and opens and not group.goes_on(word.group(1))
 
 
 def _leads(group: _Group) -> bool:
@@ -222,10 +283,10 @@ def _leads(group: _Group) -> bool:
     closed = len(after) < len(group.after)
     if group.lower:
         return not after or closed or (after[0] in ".:" and not after[1:2].strip())
-    if not after or closed or after[0] in ".:,;-\n":
+    if not after or closed or after[0] in ".:,;-\n\u3002":
         return True
     word = _NEXT_WORD.match(after)
-    if not word or _AFTER_A_MENTION.fullmatch(word.group(1)):
+    if not word or group.goes_on(word.group(1)):
         return _is_mention(group)
     return not group.letters & {"A", "I"} and not word.group(1)[0].islower()
 
@@ -233,14 +294,21 @@ def _leads(group: _Group) -> bool:
 def _is_mention(group: _Group) -> bool:
     if group.lower:
         return False
+    touching = group.before.rstrip(" \"'(")[-1:], group.after.lstrip(" \"')")[:1]
+    if any(map(_CHINESE.match, touching)):
+        return bool(
+            (not _CHINESE.match(touching[0]) or _BEFORE_IN_CHINESE.search(group.before))
+            and (not _CHINESE.match(touching[1]) or _AFTER_IN_CHINESE.match(group.after))
+        )
     last = _LAST_WORD.search(group.before)
-    if last and not _BEFORE_A_MENTION.fullmatch(last.group(1)):
+    if last and not any(t.before.fullmatch(last.group(1)) for t in group.tongues):
         return False
     word = _NEXT_WORD.match(group.after)
     if not word:
         return True
-    allowed = _AFTER_THE_LETTER_I if "I" in group.letters else _AFTER_A_MENTION
-    return allowed.fullmatch(word.group(1)) is not None
+    if "I" in group.letters:
+        return _AFTER_THE_LETTER_I.fullmatch(word.group(1)) is not None
+    return group.goes_on(word.group(1))
 
 
 def _lists_options(text: str, letters: str) -> bool:
