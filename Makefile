@@ -20,7 +20,7 @@ $(VENV)/.runtime: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime
-	$(PIP) --editable '.[dev,hub,ollama,openai]'
+	$(PIP) --editable '.[dev,hub,openai]'
 	touch $@
 
 # Rules of accessibility, for the tests of the report's page; only tests use it.

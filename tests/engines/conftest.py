@@ -121,12 +121,13 @@ def ollama_model(demo: str, shared_cache: Path) -> Callable[..., Model]:
 def wordy(
     write_gguf: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Model]:
-    """Make a model for an Ollama server that has no weights: a word is a token."""
-    path = write_gguf(
-        tmp_path_factory.mktemp("wordy") / "w.gguf", {"w": np.zeros((2, 32), np.float32)}
-    )
+    """Make a model for an Ollama server that has no weights, but a file: a word is a token."""
+    folder = tmp_path_factory.mktemp("wordy")
 
-    def make(says: Callable[[str], str] = lambda _: "Well.", **how: Any) -> Model:
+    def make(says: Callable[[str], str] = lambda _: "Well.", *, rows: int = 2, **how: Any) -> Model:
+        path = folder / f"{rows}.gguf"
+        if not path.exists():
+            write_gguf(path, {"w": np.zeros((rows, 32), np.float32)})
         return Model(path, words=Words(says), **{"window": 8192, **how})
 
     return make
