@@ -309,3 +309,24 @@ def test_by_hand_two_items_show_no_pattern() -> None:
     (one,) = flow(found)["token_mismatches"]
     assert one["kind"] == "other"
     assert check(found)[0] == "fail"
+
+
+def test_by_hand_a_window_that_cuts_a_few_prompts_is_no_small_matter() -> None:
+    """Two of 400 answers could not make the loss; the arm is run with too small a window."""
+    longest = {40: 900, 300: 1100}
+
+    def whole(i: int) -> int:
+        return longest.get(i, plain(i))
+
+    found = summary_of(f16=whole, q8_0=whole, q4_0=lambda i: min(whole(i), 512))
+    status, text = check(found)
+    assert status == "fail"
+    assert "q4_0 never reads more than 512 tokens on quiz, and f16 reads more on 2 of 400" in text
+    contrast = next(
+        c
+        for c in found["tasks"]["quiz"]["endpoints"]["accuracy"]["equivalence"]
+        if (c["reference"], c["candidate"]) == ("f16", "q4_0")
+    )
+    assert contrast["non_inferior"], "what was compared would do"
+    assert_not_recommended(found, "q4_0")
+    assert shipped(found) == "q8_0"
