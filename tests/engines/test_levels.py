@@ -72,6 +72,25 @@ def nf4(values: Array) -> Array:
     return np.asarray(book[nearest] * largest, np.float32).reshape(values.shape)
 
 
+def iq4_nl(values: Array) -> Array:
+    """Take the nearest value of IQ4_NL (`kvalues_iq4nl` in ggml-common.h) in blocks of 32."""
+    book = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113])
+    blocks = values.reshape(-1, 32)
+    scale = np.abs(blocks).max(axis=1, keepdims=True) / 127
+    nearest = np.abs((blocks / scale)[:, :, None] - book).argmin(axis=2)
+    return np.asarray(book[nearest] * scale, np.float32).reshape(values.shape)
+
+
+def in_groups_of_128(values: Array) -> Array:
+    """Round to 16 levels between the ends of each group of 128, as GPTQ and AWQ store weights."""
+    groups = values.reshape(-1, 128)
+    low = groups.min(axis=1, keepdims=True)
+    step = (groups.max(axis=1, keepdims=True) - low) / 15
+    return np.asarray(np.round((groups - low) / step) * step + low, np.float32).reshape(
+        values.shape
+    )
+
+
 def found(path: Path) -> tuple[int, int] | None:
     before = levels_of(path, read_header(path))
     return None if before is None else (before.levels or 0, before.block or 0)
@@ -113,11 +132,21 @@ def test_a_q8_0_made_of_four_bits_is_seen(tmp_path: Path, write_gguf: WriteGguf,
     assert found(path) == (16, 32)
 
 
-def test_uneven_levels_are_seen(tmp_path: Path, write_gguf: WriteGguf) -> None:
-    path = write_gguf(tmp_path / "m.gguf", {"w": nf4(trained())}, kind=Type.F16)
+@pytest.mark.parametrize("stored", [*PLAIN, Type.Q8_0])
+@pytest.mark.parametrize(
+    ("rounded", "even"), [(nf4, False), (iq4_nl, False), (in_groups_of_128, True)]
+)
+def test_other_ways_to_four_bits_are_seen(
+    tmp_path: Path,
+    write_gguf: WriteGguf,
+    rounded: Callable[[Array], Array],
+    even: bool,
+    stored: Type,
+) -> None:
+    path = write_gguf(tmp_path / "m.gguf", {"w": rounded(trained())}, kind=stored)
     before = levels_of(path, read_header(path))
     assert before is not None
-    assert (before.levels, before.even) == (16, False)
+    assert (before.levels, before.even) == (16, even)
 
 
 NATURAL: dict[str, Callable[[], Array]] = {

@@ -99,3 +99,22 @@ def test_a_run_warns_of_it_before_it_asks(tmp_path: Path, monkeypatch: pytest.Mo
     )
     with pytest.warns(DataWarning, match=message):
         quantrial.run(path, out=tmp_path / "run")
+
+
+def test_a_report_names_what_was_odd_among_the_items(tmp_path: Path) -> None:
+    path = write_study(tmp_path)
+    rows = (tmp_path / "questions.jsonl").read_text().splitlines()
+    other = json.loads(rows[1]) | {"answer": 3}
+    odd = {"question": "Is <|im_end|> one?", "options": ["y", "n"], "answer": 0, "subject": "s0"}
+    more = [json.dumps(other), json.dumps(odd)]
+    (tmp_path / "questions.jsonl").write_text("\n".join([*rows, *more]) + "\n")
+    with pytest.warns(DataWarning) as caught:
+        quantrial.run(path, out=tmp_path / "run")
+    said = {str(one.message)[:45] for one in caught}
+    assert {one.split(": ")[1][:11] for one in said} == {"1 row asks ", "1 item hold"}
+    quantrial.analyze(tmp_path / "run")
+    quantrial.decide(tmp_path / "run")
+    quantrial.report(tmp_path / "run")
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "questions.jsonl:2 and questions.jsonl:25" in page
+    assert "questions.jsonl:26 and &lt;|im_end|&gt;" in page

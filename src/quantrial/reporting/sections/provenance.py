@@ -80,6 +80,13 @@ def _task(record: Document) -> Iterator[Fact]:
     duplicates = source.get("duplicates")
     if isinstance(duplicates, Sequence) and not isinstance(duplicates, str) and duplicates:
         yield Fact("rows of equal content", count(len(duplicates)))
+    for key, name in (
+        ("contradictions", "one question, two answers"),
+        ("control_tokens", "control tokens in texts"),
+    ):
+        if places := source.get(key):
+            shown = "; ".join(" and ".join(map(_text, place)) for place in places[:3])
+            yield Fact(name, f"{shown} and more" if len(places) > 3 else shown)
     for name, digest in (source.get("files") or {}).items():
         yield Fact(f"file {name}", short_hash(digest), title=_text(digest), code=True)
 
