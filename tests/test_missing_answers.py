@@ -141,8 +141,13 @@ def test_the_command_line_and_the_report_say_who_is_missing(tmp_path: Path) -> N
     late = {"q4_0": EVERY_TENTH, "q8_0": EVERY_TENTH}
     decided(tmp_path, late)
     run = tmp_path / "run"
+    said = " ".join(ok("analyze", run).split())
+    assert (
+        "q4_0: 30 answers missing; held against it, a loss of the margin is not ruled out." in said
+    )
     said = " ".join(ok("decide", run).split())
     assert "Stay with f16" in said
+    assert "times undecided: 30 answers missing" in said  # in the table of the arms
     assert "q4_0 is undecided: 30 answers missing on reasoning (30 of q4_0)" in said
     done = quantrial_("decide", run, "--max-memory", "150B", "--require-pick")
     assert done.returncode == 1
@@ -152,6 +157,9 @@ def test_the_command_line_and_the_report_say_who_is_missing(tmp_path: Path) -> N
     text = (run / "report.md").read_text(encoding="utf-8")
     assert "undecided: 30 answers missing" in text
     assert "Fit to ship" in text
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "undecided: 30 answers missing" in page
+    assert "Not settled, for want of answers, for reasoning." in page
     assert "answered" in text
     summary = orjson.loads((run / "summary.json").read_bytes())
     (one,) = [

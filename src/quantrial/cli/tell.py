@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from quantrial.cli.quantities import sizes
 from quantrial.cli.terminal import Interval, forest, heading, line, paragraph, table
 from quantrial.decision.disagreements import SETS, parted
-from quantrial.decision.words import verdict_word
+from quantrial.decision.words import left_open, verdict_word
 
 _SIGNS = {
     "equivalent": "●",
@@ -71,7 +71,7 @@ def _endpoints(found: Mapping[str, Any], *, primary_only: bool) -> None:
                  "difference", "interval", "adjusted p", "verdict"),
                 list(_summary_rows(results["arms"], against)),
             )  # fmt: skip
-            for said in _open_questions(list(against.values())):
+            for said in (*_open_questions(list(against.values())), *_missing(against.values())):
                 paragraph(said, indent="  ")
             line()
 
@@ -163,6 +163,20 @@ def _open_questions(contrasts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield from open_questions(contrasts)
 
 
+def _missing(contrasts: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Say of each contrast where answers are missing what becomes of the margin then."""
+    for one in contrasts:
+        worst = one.get("worst_case")
+        if not worst or "non_inferior" not in worst:
+            continue
+        count = worst["missing_candidate"] + worst["missing_reference"]
+        yield (
+            f"{one['candidate']}: {count:,} answer{'' if count == 1 else 's'} missing; held "
+            f"against it, a loss of the margin is {'' if worst['non_inferior'] else 'not '}ruled "
+            "out."
+        )
+
+
 def _percent(value: float | None) -> str:
     return "unknown" if value is None else f"{100 * value:.1f} %"
 
@@ -248,7 +262,7 @@ def _at_a_glance(found: Mapping[str, Any]) -> None:
                 standings.append("not compared")
             else:
                 finding = findings[row["finding"]]
-                standings.append(verdict_word(finding["verdict"]))
+                standings.append(left_open(row) or verdict_word(finding["verdict"]))
                 label = f"{arm}, {task['workload']}"
                 drawn.append(_drawn(label, finding, finding["margin"]))
         speedup = cost["speedup"]

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from quantrial.decision.trial import Held, Trial
-from quantrial.decision.words import Document, counted, listed, margin, size
+from quantrial.decision.words import Document, counted, listed, margin, size, undecided
 
 
 def answers_missing(finding: Document) -> str:
     """Count what keeps a contrast open: `undecided: 50 answers missing`."""
-    return f"undecided: {counted(Held.of(finding).missing, 'answer')} missing"
+    return undecided(Held.of(finding).missing)
 
 
 def left_open(trial: Trial, finding: Document, loss: float) -> str:

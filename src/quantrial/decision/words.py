@@ -123,6 +123,17 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
+def undecided(missing: int) -> str:
+    """Say that answers which are missing leave a contrast open: `undecided: 50 answers missing`."""
+    return f"undecided: {counted(missing, 'answer')} missing"
+
+
+def left_open(row: Document) -> str:
+    """Say of a row of the picker's table that missing answers alone leave it open; else nothing."""
+    kept = (row.get("answered") or {"holds": False})["holds"]
+    return undecided(row["missing"]) if kept and not row["holds"] else ""
+
+
 def seconds(value: float) -> str:
     """Write a time: `0.323 s`, `12.5 s`, `4.1 ms`."""
     return f"{value:.3g} s" if value >= 0.1 else f"{1000 * value:.3g} ms"

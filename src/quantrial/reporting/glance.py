@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from quantrial.decision.words import left_open
 from quantrial.precision import type_in_words
 from quantrial.reporting.blocks import (
     Card,
@@ -54,7 +55,7 @@ def _card(summary: Document, decision: Document, arm: str) -> Card:
         badges.append("reference")
     if record.get("control"):
         badges.append("positive control")
-    standings = tuple(_standing(summary, task, arm) for task in summary["tasks"])
+    standings = tuple(_standing(summary, decision, task, arm) for task in summary["tasks"])
     facts = [
         Fact("weights", file_size(record["memory_bytes"])),
         Fact("memory", _share(cost.get("memory_ratio"), reference, _at_peak(decision))),
@@ -131,9 +132,10 @@ def _kinds(
     for task, one in zip(summary["tasks"], standings, strict=True):
         row = decision["picker"]["tasks"][task]["arms"].get(arm)
         found[one.workload] = one.tone
-        if one.tone in KEPT and row is not None and not row["holds"]:
-            kept = (row.get("answered") or {"holds": False})["holds"]
-            found[one.workload] = _MISSING if kept else _OPEN
+        if row is not None and left_open(row):
+            found[one.workload] = _MISSING
+        elif one.tone == "better" and row is not None and not row["holds"]:
+            found[one.workload] = _OPEN
     return found
 
 
@@ -182,7 +184,7 @@ def _speed(value: float | None, reference: str) -> str:
     return "unknown" if value is None else f"{ratio(value)} {reference}"
 
 
-def _standing(summary: Document, task: str, arm: str) -> Standing:
+def _standing(summary: Document, decision: Document, task: str, arm: str) -> Standing:
     part, reference = summary["tasks"][task], summary["reference"]
     workload = part["workload"]
     if sum(other["workload"] == workload for other in summary["tasks"].values()) > 1:
@@ -207,13 +209,15 @@ def _standing(summary: Document, task: str, arm: str) -> Standing:
             **common, tone="", sign="", verdict=word, term=term, difference="", range="", target=""
         )
     one = against[0]
-    said = one["verdict"]
+    row = decision["picker"]["tasks"][task]["arms"].get(arm)
+    unanswered = "" if row is None else left_open(row)
+    said = "inconclusive" if unanswered else one["verdict"]
     ends, confidence = verdict_interval(one, results["equivalence"])
     return Standing(
         **common,
         tone=said,
         sign=VERDICT_SIGNS.get(said, "?"),
-        verdict=VERDICT_WORDS.get(said, said),
+        verdict=unanswered or VERDICT_WORDS.get(said, said),
         term=said,
         difference=points(one["estimate"]),
         range=span_in_words(ends),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from quantrial.decision.words import left_open
 from quantrial.reporting.formatting import listed, plural, points, points_interval, ratio
 from quantrial.reporting.markdown import code, escape
 from quantrial.reporting.words import VERDICT_WORDS
@@ -54,7 +55,7 @@ def _standings(summary: Document, decision: Document, arm: str) -> Iterator[str]
         if row["finding"] is None:
             continue
         finding = decision["findings"][row["finding"]]
-        word = VERDICT_WORDS.get(finding["verdict"], finding["verdict"])
+        word = left_open(row) or VERDICT_WORDS.get(finding["verdict"], finding["verdict"])
         own = "equivalence_" if finding["verdict"] in ("equivalent", "non_inferior") else ""
         level = f"{round(100 * finding[f'{own}confidence'], 1):g} %"
         yield (
