@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from decision.fabricated import GB, make_arm, make_summary, make_task
 from decision.test_constraints import limits, summaries
 from quantrial.decision import Constraints, decide_from
-from quantrial.decision.pick import choose, loss_ruled_out, ordered, tolerance
+from quantrial.decision.pick import (
+    candidates,
+    choose,
+    chosen_among,
+    loss_ruled_out,
+    ordered,
+    tolerance,
+)
 
 
 def row(bound: float | None, *, holds: bool = False, latency: float | None = 1.0) -> dict[str, Any]:
@@ -144,6 +151,88 @@ def test_alternatives_by_hand() -> None:
     assert (answer["pick"], answer["alternative"]) == ("q4", "q8")
     answer = choose(table(), {"tolerate": 0.5, "min_speedup": 1.9})
     assert (answer["pick"], answer["alternative"]) == ("q4", None)
+
+
+def among(bound: float, *levels: tuple[float, bool], holds: bool = False) -> dict[str, Any]:
+    """Write a row with what is ruled out where the arm is one of 2, 3, ... candidates."""
+    return row(bound, holds=holds) | {
+        "among": [{"bound": lower, "holds": kept} for lower, kept in levels]
+    }
+
+
+def of_three(q2: dict[str, Any], q4: dict[str, Any], q8: dict[str, Any]) -> dict[str, Any]:
+    """Write one task and three candidates, q2 the cheapest."""
+    own = {"control": False, "memory": None, "speedup": None}
+    names = ("q2", "q4", "q8", "full")
+    rows = dict(zip(names, (q2, q4, q8, row(0.0, holds=True) | {"finding": None}), strict=True))
+    task = {"workload": "reasoning", "margin": 0.01, "at_floor": False, "arms": rows}
+    arms = {name: {"rank": rank, **own} for rank, name in enumerate(names)}
+    return {"reference": "full", "insensitive": False, "arms": arms, "tasks": {"quiz": task}}
+
+
+def test_holms_steps_by_hand() -> None:
+    sure = among(-0.002, (-0.003, True), (-0.004, True), holds=True)  # p below alpha / 3
+    half = among(-0.007, (-0.009, True), (-0.011, False), holds=True)  # below alpha / 2
+    bare = among(-0.009, (-0.012, False), (-0.013, False), holds=True)  # below alpha
+    lost = among(-0.05, (-0.06, False), (-0.07, False))
+    assert chosen_among(of_three(bare, half, sure), {}, ["quiz"]) == {"q8": 3, "q4": 2, "q2": 1}
+    assert choose(of_three(bare, half, sure), {})["pick"] == "q2"
+    # without the step before it, none is shown
+    assert choose(of_three(bare, half, half), {})["pick"] == "full"
+    assert choose(of_three(bare, bare, sure), {})["pick"] == "q8"
+    answer = choose(of_three(bare, lost, sure), {})
+    assert answer["pick"] == "q8"
+    assert [(one["constraint"], one["value"]) for one in answer["breaks"]["q2"]] == [
+        ("choice", -0.012)
+    ]
+    assert broken(answer, "q4") == [("quality", "quiz")]
+    assert answer["breaks"]["q2"][0]["excess"] == pytest.approx(0.2)  # 1.2 of 1 pp
+    assert answer["alternative"] == "q2"
+
+
+def test_a_tolerated_loss_is_held_against_the_bound_of_each_step_by_hand() -> None:
+    sure = among(-0.02, (-0.025, False), (-0.028, False))
+    wide = among(-0.027, (-0.033, False), (-0.036, False))
+    # -2.8 pp of three, then -3.3 of two: beyond 3 pp, though alone -2.7 would do
+    assert choose(of_three(wide, wide, sure), {"tolerate": 0.03})["pick"] == "q8"
+    # -3.6 is not above 3.5 pp; of the two that are left -3.3 is
+    assert choose(of_three(wide, wide, sure), {"tolerate": 0.035})["pick"] == "q2"
+    # an arm that breaks a limit of cost is one of the candidates all the same
+    table = of_three(wide, wide, sure)
+    table["arms"]["q8"]["memory"] = 9 * GB
+    table["arms"]["q4"]["memory"] = table["arms"]["q2"]["memory"] = GB
+    table["arms"]["full"]["memory"] = 16 * GB
+    assert choose(table, {"tolerate": 0.03, "max_memory": 2 * GB})["pick"] is None
+
+
+def test_who_is_chosen_among_by_hand() -> None:
+    bare = among(-0.009, (-0.012, False), (-0.013, False), holds=True)
+    table = of_three(bare, bare, bare)
+    assert candidates(table) == ["q2", "q4", "q8"]
+    table["arms"]["q2"]["twin"] = "q4"
+    table["arms"]["q8"]["control"] = True
+    assert candidates(table) == ["q4"]
+    assert choose(table, {})["pick"] == "q4"  # alone, its own level is enough
+    table = of_three(bare, row(None) | {"finding": None}, bare | {"finding": None})
+    assert candidates(table) == ["q2"]
+
+
+def test_a_table_of_an_earlier_version_knows_one_level() -> None:
+    old = of_three(row(-0.009, holds=True), row(-0.05), row(-0.009, holds=True))
+    assert choose(old, {})["pick"] == "q2"
+
+
+def test_what_missing_answers_alone_leave_open_is_named_so_by_hand() -> None:
+    gaps = among(-0.06, (-0.07, False), (-0.08, False)) | {
+        "missing": 20,
+        "answered": {"bound": -0.006, "holds": True},
+    }
+    answer = choose(of_three(gaps, row(-0.05), row(-0.05)), {})
+    assert broken(answer, "q2") == [("missing", "quiz")]
+    assert answer["breaks"]["q2"][0]["value"] == -0.06
+    # of a stricter tolerance the answered items leave it open too
+    answer = choose(of_three(gaps, row(-0.05), row(-0.05)), {"tolerate": 0.005})
+    assert broken(answer, "q2") == [("tolerate", "quiz")]
 
 
 def test_a_loss_without_bound_or_finding_is_never_ruled_out() -> None:

@@ -190,6 +190,13 @@ def test_extra_errors_by_hand() -> None:
     assert "no 95 % interval: too little differs" in priced(0.0, [None, None])["text"]
 
 
+def test_risk_says_which_answers_it_is_not_of() -> None:
+    worst = {"bound": -0.1, "n": 500, "missing_reference": 2, "missing_candidate": 40}
+    task = make_task("mmlu", {"q8_0": ("equivalent", {"worst_case": worst})})
+    (one,) = decide_from(make_summary({"mmlu": task}))["risk"]
+    assert one["text"].endswith(" 42 answers are missing and not counted.")
+
+
 def test_money_by_hand() -> None:
     # 12 more errors in 1,000 are 12,000 in a million, at 0.05: 600. The machine: 1,800,000 against
     # 1,440,000 s are 500 and 400 h, at 2.50: 250 less

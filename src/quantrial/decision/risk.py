@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from quantrial.decision.trial import Trial
+from quantrial.decision.unanswered import not_counted
 from quantrial.decision.words import Document, entry
 
 # What makes an answer right, by kind of task: a share of items.
@@ -95,7 +96,8 @@ def _errors(trial: Trial, task: str, arm: str, extra: Document, finding: Documen
     else:
         interval = f"{level} interval: {_span(extra)}"
     what = "" if finding["kind"] == "primary" else " (not wholly right)"
-    return f"In 1,000 requests of {trial.named(task)}, expect {said}{what} from {arm} ({interval})."
+    expected = f"expect {said}{what} from {arm} ({interval})."
+    return f"In 1,000 requests of {trial.named(task)}, {expected}{not_counted(finding)}"
 
 
 def _span(extra: Document) -> str:

@@ -33,6 +33,13 @@ def besides(finding: Document) -> str:
     return f" ({counted(count, 'answer')} missing besides: {_whose(finding)})" if count else ""
 
 
+def not_counted(finding: Document) -> str:
+    """Say of an estimate which answers it is not of; else nothing."""
+    count = Held.of(finding).missing
+    are = "is" if count == 1 else "are"
+    return f" {counted(count, 'answer')} {are} missing and not counted." if count else ""
+
+
 def kept_all_the_same(trial: Trial, losses: Mapping[str, float], arm: str) -> Iterator[str]:
     """Say of a pick that its claim holds with missing answers held against it, by task."""
     for task, loss in losses.items():
