@@ -102,6 +102,8 @@ def _answered(outcomes: TaskOutcomes) -> Panel | None:
 
     None where no call ended in a fault.
     """
+    if not any(outcomes.faults.values()):
+        return None
     lost = [
         [
             False if response is not None else True if item.id in outcomes.faults[arm] else None
