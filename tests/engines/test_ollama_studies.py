@@ -26,7 +26,7 @@ WINDOW = 200
 
 def right(prompt: str) -> str:
     """Answer with the letter that the question names last."""
-    return re.findall(r"letter (\w)", prompt)[-1]
+    return str(re.findall(r"letter (\w)", prompt)[-1])
 
 
 def damaged(_: str, said: Said, limit: int) -> Said:

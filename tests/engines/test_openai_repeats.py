@@ -72,8 +72,9 @@ def test_one_that_breaks_off_with_fewer_repeats_is_a_fault(
 
     def answer(handler: Any) -> None:
         if server.requests[-1][1].get("stream"):
-            return handler.raw(streamed, kind="text/event-stream")
-        return handler.say(whole, kind="application/json")
+            handler.raw(streamed, kind="text/event-stream")
+        else:
+            handler.say(whole, kind="application/json")
 
     server.faults.append(answer)
     with pytest.raises(EngineError, match="broke off") as caught:

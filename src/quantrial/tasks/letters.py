@@ -28,7 +28,7 @@ def stated_letter(text: str, letters: str) -> str | None:
 
     The first of these that names any option decides; if it names two, the text is ambiguous:
 
-    1. a final answer: `\boxed{B}`, "final answer: B"; of several the last, which corrects the others
+    1. a final answer: `\boxed{B}`, "final answer: B"; the last of several corrects the others
     2. an explicit answer: "ANSWER: B"; of several the last, where more than a list of them stands
        there, unless a sentence below states another
     3. a stated answer: "the answer is B", "the correct option is (B)"
