@@ -232,7 +232,7 @@ def test_evidence_of_a_tolerated_loss_names_no_p_of_another_question() -> None:
     assert found["pick"] == "q4_K_M"
     assert found["evidence"][0] == (
         "reasoning, accuracy: −0.4 pp, 90 % interval −2.6 to +1.8 pp, difference p = 1 adjusted: "
-        "inconclusive at the margin of 1 pp [mmlu.accuracy.q4_K_M.vs.fp16]"
+        "undecided at the margin of 1 pp [mmlu.accuracy.q4_K_M.vs.fp16]"
     )
 
 

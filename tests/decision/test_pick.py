@@ -261,6 +261,9 @@ def test_the_table_in_the_document_gives_the_documents_answer_property(
         assert told_breaks == breaks
 
 
+SHARED = {"control": False, "twin": None}
+
+
 def test_the_table_of_a_summary_by_hand() -> None:
     arms = {"fp16": make_arm(16, "F16"), "q8_0": make_arm(8, "Q8_0"), "bad": make_arm(1, "Q2_K")}
     arms["bad"]["control"] = "positive"
@@ -272,9 +275,9 @@ def test_the_table_of_a_summary_by_hand() -> None:
     summary["speed"]["mmlu"]["q8_0"]["seconds_per_answer"] = 0.4
     found = decide_from(summary)["picker"]
     assert found["arms"] == {
-        "q8_0": {"rank": 0, "control": False, "memory": 8 * GB, "speedup": 1.5, "twin": None},
-        "fp16": {"rank": 1, "control": False, "memory": 16 * GB, "speedup": 1.0, "twin": None},
-        "bad": {"rank": 2, "control": True, "memory": GB, "speedup": None, "twin": None},
+        "q8_0": {**SHARED, "rank": 0, "tier": 0, "memory": 8 * GB, "speedup": 1.5},
+        "fp16": {**SHARED, "rank": 1, "tier": 1, "memory": 16 * GB, "speedup": 1.0},
+        "bad": {**SHARED, "rank": 2, "tier": None, "memory": GB, "speedup": None, "control": True},
     }
     assert (found["insensitive"], found["tasks"]["mmlu"]["at_floor"]) == (False, False)
     assert found["tasks"]["mmlu"]["arms"]["q8_0"] == {

@@ -480,7 +480,7 @@ def test_an_approximate_claim_about_f1_tells_what_the_bounded_score_shows() -> N
     )
     (entry,) = [one for one in decide_from(told)["cautions"] if "approximate" in one["text"]]
     assert entry["text"].endswith(
-        "By the mean F1 of items, whose bounds are known, it is inconclusive."
+        "By the mean F1 of items, whose bounds are known, it is undecided."
     )
     assert entry["because"] == ["conll.micro_f1.q8_0.vs.fp16", "conll.macro_f1.q8_0.vs.fp16"]
 
@@ -607,8 +607,9 @@ def test_more_items_are_not_asked_for_where_answers_are_missing() -> None:
     open_ = ("inconclusive", lacking(0.9, -0.12)[1])
     decision = decide_from(one_task("worse", open_))
     assert decision["default"]["text"].endswith(
-        "q4_K_M is undecided on reasoning (40 answers missing besides: 40 of q4_K_M): about 2,000 "
-        "more items would rule out a loss of the margin with 80 % chance, if the truth is as seen. "
+        "q4_K_M is undecided on reasoning (40 answers missing besides: 40 of q4_K_M): a new study "
+        "of about 2,500 items would probably (80 %) rule out a loss of the margin, if the truth is "
+        "as seen. "
         "q8_0 is worse on reasoning (−6.2 pp)."
     )
     (one, _) = decide_from(one_task("worse", lacking(0.9, -0.12)))["default"]["missing"]

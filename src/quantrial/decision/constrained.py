@@ -8,7 +8,7 @@ from typing import Any
 
 from quantrial.decision.constraints import Constraints
 from quantrial.decision.guards import guards_of
-from quantrial.decision.pick import choose, matter, tolerance
+from quantrial.decision.pick import choose, costs_more, matter, tolerance
 from quantrial.decision.shipping import LOSSES, Shown, in_words, not_among, shown
 from quantrial.decision.trial import Trial
 from quantrial.decision.unanswered import kept_all_the_same, left_open
@@ -78,18 +78,25 @@ def constrained(
         "because": because,
         "evidence": [_evidence(trial, table, settings, finding) for finding in because],
         "rejected": [{"arm": arm, "breaks": broken} for arm, broken in breaks.items() if broken],
-        "alternative": _alternative(pick, other, breaks),
+        "alternative": _alternative(table, settings, pick, other, breaks),
     }
 
 
 def _alternative(
-    pick: str | None, other: str | None, breaks: Mapping[str, Sequence[Document]]
+    table: Document,
+    settings: Document,
+    pick: str | None,
+    other: str | None,
+    breaks: Mapping[str, Sequence[Document]],
 ) -> dict[str, Any] | None:
     """Say which answer is nearest to this one, and what stands against it."""
     if other is None:
         return None
     if not breaks[other]:
-        text = f"The next in line is {other}, which keeps all your constraints too and costs more."
+        text = f"The next in line is {other}, which keeps all your constraints too"
+        if pick is not None and costs_more(table, settings, other, pick):
+            text += " and costs more"
+        text += "."
     else:
         what = "; ".join(dict.fromkeys(one["text"] for one in breaks[other]))
         kind = "nearest miss" if pick is None else "nearest cheaper arm"

@@ -83,6 +83,19 @@ def price(table: Document, settings: Document, arm: str) -> float | None:
     return total
 
 
+def costs_more(table: Document, settings: Document, arm: str, than: str) -> bool:
+    """Whether an arm is known to cost more than another: by price where all have one, else by tier.
+
+    False too where it is not known.
+    """
+    prices = {one: price(table, settings, one) for one in ordered(table, settings)}
+    own, other = prices.get(arm), prices.get(than)
+    if own is not None and other is not None and None not in prices.values():
+        return own > other
+    tiers = (table["arms"][arm].get("tier"), table["arms"][than].get("tier"))
+    return None not in tiers and tiers[0] > tiers[1]
+
+
 def tolerance(table: Document, settings: Document, task: str) -> float | None:
     """Return the loss tolerated on a task: its own, its workload's, the common one; else None."""
     by = settings.get("tolerate_by") or {}

@@ -15,6 +15,8 @@ class PickerArm(_Part):
     """An arm, as the rules of the pick see it."""
 
     rank: int
+    tier: int | None = None
+    """What it costs; equal where it is not known which of two costs more, null of a control."""
     control: bool
     memory: int | None
     speedup: float | None

@@ -17,7 +17,16 @@ from quantrial.decision.settle import missing
 from quantrial.decision.shifts import moved, shifts
 from quantrial.decision.shipping import LOSSES
 from quantrial.decision.trial import Trial
-from quantrial.decision.words import Document, entry, listed, margin, points, ratio, seconds
+from quantrial.decision.words import (
+    Document,
+    entry,
+    listed,
+    margin,
+    points,
+    ratio,
+    said_once,
+    seconds,
+)
 from quantrial.decision.words import size as size_of
 
 # Constraints are stepped in units a person would type: 1 MB, 0.01 times, 1 ms, 0.1 points.
@@ -36,16 +45,18 @@ def sensitivity(trial: Trial, table: Document, settings: Document) -> dict[str, 
         `items_needed` and a `text`.
     """
     answer = choose(table, settings)
-    changes = [
-        *_constraints(trial, table, settings),
-        *_estimates(trial, table, settings),
-        *_paces(trial, table, settings),
-    ]
+    changes = said_once(
+        [
+            *_constraints(trial, table, settings),
+            *_estimates(trial, table, settings),
+            *_paces(trial, table, settings),
+        ]
+    )
     _mark_smallest(changes)
     return {
         "pick": answer["pick"],
         "changes": changes,
-        "settle": list(_settle(trial, table, settings, answer)),
+        "settle": said_once(list(_settle(trial, table, settings, answer))),
     }
 
 
@@ -245,10 +256,12 @@ def _estimates(trial: Trial, table: Document, settings: Document) -> Iterator[di
                 other = choose(changed, settings)["pick"]
                 if other == pick:
                     continue
-                text = (
-                    f"If the difference of {arm} on {trial.named(task)} were {points(to)} in place "
-                    f"of {points(row['estimate'])}, which is within its interval, {_answer(other)}."
-                )
+                seen, work = points(row["estimate"]), trial.named(task)
+                text = f"If the difference of {arm} on {work} were {points(to)} in place of {seen}"
+                if points(to) == seen:
+                    side = "better" if by > 0 else "worse"
+                    text = f"If {arm} did {size_of(by)} {side} on {work} than seen ({seen})"
+                text += f", which is within its interval, {_answer(other)}."
                 change = _change("estimate", task, to, other, text, [finding], size=abs(by))
                 yield {**change, "arm": arm}
                 break
@@ -270,11 +283,13 @@ def _paces(trial: Trial, table: Document, settings: Document) -> Iterator[dict[s
         arms = {**table["arms"], arm: {**own, "speedup": to}}
         other = choose({**table, "arms": arms}, settings)["pick"]
         if other != pick:
-            where = f"below {ratio(least)}" if own["speedup"] >= least else ratio(least)
-            text = (
-                f"If {arm} decoded at {where} the reference's speed in place of "
-                f"{ratio(own['speedup'])}, which is within its interval, {_answer(other)}."
-            )
+            slower, seen = own["speedup"] >= least, ratio(own["speedup"])
+            where = f"below {ratio(least)}" if slower else ratio(least)
+            text = f"If {arm} decoded at {where} the reference's speed in place of {seen}"
+            if ratio(least) == seen:
+                side = "slower" if slower else "faster"
+                text = f"If {arm} decoded less than 0.01 times {side} than seen ({seen})"
+            text += f", which is within its interval, {_answer(other)}."
             size = abs(to / own["speedup"] - 1.0)
             change = _change("estimate", None, to, other, text, [found], size=size, unit="share")
             yield {**change, "arm": arm}

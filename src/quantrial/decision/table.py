@@ -16,6 +16,7 @@ _NORMAL = NormalDist()
 def picker(trial: Trial) -> dict[str, Any]:
     """Write the table of a trial: plain JSON values, arms in order of cost, controls last."""
     arms = [*trial.by_cost, *trial.controls]
+    tiers = trial.tiers()
     return {
         "reference": trial.reference,
         "insensitive": unseen_controls(trial),
@@ -23,6 +24,7 @@ def picker(trial: Trial) -> dict[str, Any]:
         "arms": {
             arm: {
                 "rank": rank,
+                "tier": tiers.get(arm),
                 "control": arm in trial.controls,
                 "memory": trial.memory(arm),
                 "speedup": trial.speedup(arm),

@@ -57,6 +57,18 @@ class Trial:
         )
         return name, {arm: (known[arm], -(self.speedup(arm) or 0.0)) for arm in arms}
 
+    def tiers(self) -> dict[str, int]:
+        """Number what arms cost, the cheapest 0; one number where it is not known who costs more.
+
+        By memory or bits, where known; speed tells equal ones apart where that of all is known.
+        """
+        paced = all(self.speedup(arm) is not None for arm in self.by_cost)
+        if self.ordered_by == "speed" and not paced:
+            return dict.fromkeys(self.by_cost, 0)
+        keys = {arm: self._rank[arm] if paced else self._rank[arm][:1] for arm in self.by_cost}
+        order = sorted(set(keys.values()))
+        return {arm: order.index(key) for arm, key in keys.items()}
+
     def cost(self, arm: str) -> dict[str, Any]:
         """Say what an arm costs: bytes, the share of the reference's, the speed-up."""
         memory, base = self.memory(arm), self.memory(self.reference)

@@ -150,6 +150,14 @@ def between(ends: Sequence[float]) -> str:
     return f"{low:.2f} to {high:.2f}"
 
 
+def said_once(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out what reads the same as an entry before it: figures that round alike are one."""
+    found: dict[str, dict[str, Any]] = {}
+    for one in entries:
+        found.setdefault(one["text"], one)
+    return list(found.values())
+
+
 def entry(text: str, findings: Sequence[Document | None], **more: Any) -> dict[str, Any]:
     """Write one entry of a decision: its text, the ids of its findings, their numbers."""
     found = {f["id"]: f for f in findings if f is not None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from quantrial.decision.pick import costs_more
 from quantrial.decision.words import left_open
 from quantrial.precision import type_in_words
 from quantrial.reporting.blocks import (
@@ -90,16 +91,27 @@ def _advice(decision: Document, arm: str, verdicts: Mapping[str, str]) -> str:
         return f"{why}: not picked."
     if given and given["pick"] != arm:
         broken = {one["arm"] for one in given["rejected"]}
-        return (
-            "Breaks your constraints." if arm in broken else "Keeps your constraints, costs more."
-        )
+        if arm in broken:
+            return "Breaks your constraints."
+        return f"Keeps your constraints{_and_costs_more(decision, arm, given['pick'])}."
     if arm == (given["pick"] if given else default["arm"]):
         return "Stay with this one." if arm == reference else "Ship this one."
     if not default["conclusive"]:
         return "This trial cannot tell."
     if arm == reference:
-        return "Costs more; better by less than the margin, if at all."
+        more = "Costs more; better" if _costs_more(decision, arm, default["arm"]) else "Better"
+        return f"{more} by less than the margin, if at all."
     return _shown_of(decision, arm, verdicts)
+
+
+def _costs_more(decision: Document, arm: str, than: str | None) -> bool:
+    """Whether an arm is known to cost more than another."""
+    settings = (decision.get("constrained") or {}).get("constraints", {})
+    return than is not None and costs_more(decision["picker"], settings, arm, than)
+
+
+def _and_costs_more(decision: Document, arm: str, than: str | None) -> str:
+    return ", costs more" if _costs_more(decision, arm, than) else ""
 
 
 def _shown_of(decision: Document, arm: str, verdicts: Mapping[str, str]) -> str:
@@ -117,7 +129,7 @@ def _shown_of(decision: Document, arm: str, verdicts: Mapping[str, str]) -> str:
     if by["Fine for"] == list(verdicts):
         if any(one["arm"] == arm and not one["shown"] for one in decision.get("ship", ())):
             return "Keeps the margin by itself; not shown to as one of several candidates."
-        return "Keeps the margin too, costs more."
+        return f"Keeps the margin too{_and_costs_more(decision, arm, decision['default']['arm'])}."
     return " ".join(f"{words} {listed(works)}." for words, works in by.items() if works)
 
 

@@ -38,6 +38,14 @@ function price(table, settings, arm) {
   return total;
 }
 
+/** Whether an arm is known to cost more than another: by price where all have one, else by tier. */
+function costsMore(table, settings, arm, than) {
+  const prices = new Map(ordered(table, settings).map((one) => [one, price(table, settings, one)]));
+  if (prices.has(arm) && prices.has(than) && ![...prices.values()].includes(null)) return prices.get(arm) > prices.get(than);
+  const own = table.arms[arm].tier ?? null, other = table.arms[than].tier ?? null;
+  return own !== null && other !== null && own > other;
+}
+
 /** The loss tolerated on a task: its own, its workload's, the common one; else null. */
 function tolerance(table, settings, task) {
   const by = settings.tolerate_by ?? {};

@@ -185,11 +185,11 @@ class Picker {
     const head = make("p", { className: "pick" });
     if (found.pick === null) head.append(make("strong", { textContent: "No arm keeps all of this" }));
     else head.append("Pick ", make("strong", { textContent: visible(found.pick) }));
-    this.answer.replaceChildren(head, make("p", {}, ...this.reason(found, settings)), this.nearest(found), ...this.priced(found, settings));
+    this.answer.replaceChildren(head, make("p", {}, ...this.reason(found, settings)), this.nearest(found, settings), ...this.priced(found, settings));
     this.others.replaceChildren(
       ...found.order
         .filter((arm) => arm !== found.pick && arm !== found.alternative)
-        .map((arm) => make("li", {}, make("strong", { textContent: visible(arm) }), ": ", ...this.misses(found.breaks[arm], arm))),
+        .map((arm) => make("li", {}, make("strong", { textContent: visible(arm) }), ": ", ...this.misses(found.breaks[arm], arm, this.dearer(found, settings, arm)))),
     );
     this.command.textContent = this.asCommand(settings);
   }
@@ -224,16 +224,22 @@ class Picker {
     return [make("p", { className: "note", textContent: words })];
   }
 
-  nearest(found) {
+  /** Say that an arm costs more than the pick, where that is known. */
+  dearer(found, settings, arm) {
+    return found.pick !== null && costsMore(this.table, settings, arm, found.pick) ? ", and costs more" : "";
+  }
+
+  nearest(found, settings) {
     const arm = found.alternative;
     if (arm === null) return make("p", { className: "note", textContent: "There is no other arm to pick." });
-    const words = found.breaks[arm].length ? [": ", ...this.misses(found.breaks[arm], arm)] : [" keeps your limits too, and costs more."];
+    const dearer = this.dearer(found, settings, arm);
+    const words = found.breaks[arm].length ? [": ", ...this.misses(found.breaks[arm], arm, dearer)] : [` keeps your limits too${dearer}.`];
     return make("p", {}, found.pick === null ? "Nearest miss: " : "Nearest alternative: ", make("strong", { textContent: visible(arm) }), ...words);
   }
 
   /** Say which limits an arm breaks, and by how much. */
-  misses(list, arm) {
-    if (!list.length) return ["keeps your limits, and costs more."];
+  misses(list, arm, dearer) {
+    if (!list.length) return [`keeps your limits${dearer}.`];
     const words = list.map((one) => {
       const work = one.task === null ? "" : this.named(one.task);
       const row = one.task === null ? null : this.table.tasks[one.task].arms[arm];
