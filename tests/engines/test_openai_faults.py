@@ -265,15 +265,34 @@ def test_how_an_answer_ended_at_its_limit(
 
 
 @pytest.mark.parametrize("finish", [None, ""])
-def test_an_answer_that_ends_below_its_limit_for_no_reason_is_broken_off(
+def test_a_whole_answer_that_ends_for_no_reason_below_its_limit_is_one_that_does_not_say_why(
     engine: OpenAIEngine, server: FaultyServer, finish: str | None
 ) -> None:
     server.say = replace(server.say, finish=finish)
     for request in (TEXT, CHAT):
-        with pytest.raises(EngineCrashedError, match="broke off after 6 characters") as caught:
+        reply = engine.ask(request)
+        assert (reply.output, reply.finish_reason, reply.at_limit) == ("Paris.", None, False)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_nothing_at_all_is_no_answer(server: FaultyServer, stream: bool) -> None:
+    engine = made("m", {"base_url": server.url, "stream": stream})
+    for request in (TEXT, CHAT):
+        server.say = replace(server.say, text="", finish=None)
+        with pytest.raises(EngineCrashedError, match="broke off at its beginning"):
+            engine.ask(request)
+        server.say = replace(server.say, text="", finish="stop")
+        assert engine.ask(request).output == ""
+
+
+def test_a_stream_that_ends_without_the_word_for_it_is_broken_off(server: FaultyServer) -> None:
+    engine = made("m", {"base_url": server.url})
+    for request in (TEXT, CHAT):
+        server.faults = ["quiet_end"]
+        with pytest.raises(EngineCrashedError, match=r"broke off after [36] characters") as caught:
             engine.ask(request)
         assert caught.value.partial is not None
-        assert caught.value.partial.output == "Paris."
+        assert "Paris.".startswith(caught.value.partial.output)
 
 
 @pytest.mark.parametrize(

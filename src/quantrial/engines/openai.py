@@ -318,6 +318,7 @@ class OpenAIEngine:
             if not isinstance(whole, dict):
                 raise unknown_form(whole, TypeError("not a JSON object"))
             gathered.add(whole, time.perf_counter() - started)
+            gathered.ended = True
             return
         stream = client.post(
             path,
@@ -334,6 +335,7 @@ class OpenAIEngine:
                 raise EngineError(f"the server answered with {kind} and not a stream: {text!r}")
             for event in stream:
                 gathered.add(event, time.perf_counter() - started)
+            gathered.ended = getattr(stream.response.stream, "done", False)
 
     def _check_fingerprint(self, fingerprint: str | None, replica: _Replica) -> None:
         if fingerprint is None or (self._dialect.server == "generic" and not self._fingerprint):

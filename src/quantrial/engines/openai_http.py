@@ -146,8 +146,13 @@ class _Bounded(httpx2.SyncByteStream):
                 raise EngineError(f"the answer is not UTF-8: {exc}") from exc
             yield piece
 
+    @property
+    def done(self) -> bool:
+        """Whether a stream has come to the word that ends it."""
+        return _DONE in self._tail
+
     def close(self) -> None:
-        if _DONE in self._tail:
+        if self.done:
             # the client stops reading here; only a connection that was read out is used again
             with contextlib.suppress(httpx2.HTTPError):
                 collections.deque(self._pieces, maxlen=0)

@@ -126,6 +126,7 @@ class Gathered:
 
     def __init__(self, request: Request, dialect: Dialect):
         self.fingerprint: str | None = None
+        self.ended = False  # the server said that this is all, whether or not why
         self._request = request
         self._dialect = dialect
         self._message = Message()
@@ -199,7 +200,8 @@ class Gathered:
                 decoded_tokens=None,
                 doubts=(),
             )
-        if reply.finish_reason is None:
+        spoken = reply.output or reply.thought or reply.tool_calls
+        if reply.finish_reason is None and not (self.ended and spoken):
             raise EngineCrashedError(f"the answer broke off{self.place or ' at its beginning'}")
         if self._finish in _WITHHELD:
             error = EngineError(f"the server kept its answer back: {self._finish}")
