@@ -274,6 +274,18 @@ def test_a_whole_answer_that_ends_for_no_reason_below_its_limit_is_one_that_does
         assert (reply.output, reply.finish_reason, reply.at_limit) == ("Paris.", None, False)
 
 
+@pytest.mark.parametrize("usage", [None, {"prompt_tokens": 0, "completion_tokens": 0}])
+def test_what_ends_for_no_reason_and_was_not_counted_is_broken_off(
+    server: FaultyServer, usage: Any
+) -> None:
+    server.say = replace(server.say, finish=None, usage=usage)
+    engine = made("m", {"base_url": server.url, "stream": False})
+    for request in (TEXT, CHAT):
+        with pytest.raises(EngineCrashedError, match="broke off after 6 characters") as caught:
+            engine.ask(request)
+        assert caught.value.partial is not None
+
+
 @pytest.mark.parametrize("stream", [True, False])
 def test_nothing_at_all_is_no_answer(server: FaultyServer, stream: bool) -> None:
     engine = made("m", {"base_url": server.url, "stream": stream})
@@ -285,7 +297,17 @@ def test_nothing_at_all_is_no_answer(server: FaultyServer, stream: bool) -> None
         assert engine.ask(request).output == ""
 
 
-def test_a_stream_that_ends_without_the_word_for_it_is_broken_off(server: FaultyServer) -> None:
+@pytest.mark.parametrize("counting", [False, True])
+def test_a_stream_that_ends_without_the_word_for_it_is_broken_off(
+    server: FaultyServer, counting: bool
+) -> None:
+    def count(call: Call, say: Say) -> Answer:
+        """Count with every piece, as some servers do."""
+        made = openai_answer(call, say)
+        said = b'"usage": {"prompt_tokens": 5, "completion_tokens": 2}, "choices"'
+        return replace(made, pieces=tuple(one.replace(b'"choices"', said) for one in made.pieces))
+
+    server.answer = count if counting else openai_answer
     engine = made("m", {"base_url": server.url})
     for request in (TEXT, CHAT):
         server.faults = ["quiet_end"]

@@ -318,7 +318,6 @@ class OpenAIEngine:
             if not isinstance(whole, dict):
                 raise unknown_form(whole, TypeError("not a JSON object"))
             gathered.add(whole, time.perf_counter() - started)
-            gathered.ended = True
             return
         stream = client.post(
             path,

@@ -126,7 +126,7 @@ class Gathered:
 
     def __init__(self, request: Request, dialect: Dialect):
         self.fingerprint: str | None = None
-        self.ended = False  # the server said that this is all, whether or not why
+        self.ended = False  # a stream came to the word that ends it, whether or not it said why
         self._request = request
         self._dialect = dialect
         self._message = Message()
@@ -201,7 +201,10 @@ class Gathered:
                 doubts=(),
             )
         spoken = reply.output or reply.thought or reply.tool_calls
-        if reply.finish_reason is None and not (self.ended and spoken):
+        # without a reason to end, a stream has a word for its end, and what comes whole is counted
+        counted = reply.completion_tokens is not None
+        whole = self.ended if self._dialect.stream else counted
+        if reply.finish_reason is None and not (spoken and whole):
             raise EngineCrashedError(f"the answer broke off{self.place or ' at its beginning'}")
         if self._finish in _WITHHELD:
             error = EngineError(f"the server kept its answer back: {self._finish}")
