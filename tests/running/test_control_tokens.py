@@ -11,6 +11,8 @@ from gguf import GGUFWriter, TokenType
 
 import quantrial
 from quantrial.engines.gguf_file import read_header
+from quantrial.engines.ollama import OllamaEngine
+from quantrial.engines.ollama_server import Server
 from quantrial.engines.scripted import ScriptedEngine
 from quantrial.errors import DataWarning
 from studies import write_study
@@ -71,6 +73,18 @@ def study(folder: Path, questions: list[str]) -> Path:
 def test_control_tokens_of_a_vocabulary_are_those_of_that_kind(tmp_path: Path) -> None:
     header = read_header(vocabulary(tmp_path / "a.gguf"))
     assert header.control_tokens == {"<|im_end|>", "@@turn@@", "</fim>", "ab"}
+
+
+def test_an_ollama_server_tells_them_where_it_tells_the_vocabulary(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    facts = {"tokenizer.ggml.tokens": TOKENS, "tokenizer.ggml.token_type": [int(k) for k in KINDS]}
+    engine = OllamaEngine("m", {"host": "127.0.0.1:9"})
+    monkeypatch.setattr(Server, "show", lambda *_: ({}, facts))
+    assert engine.special_tokens() == {"<|im_end|>", "@@turn@@", "</fim>", "ab"}
+    for nothing in ({}, {"tokenizer.ggml.tokens": None}, {"tokenizer.ggml.tokens": "x"}):
+        monkeypatch.setattr(Server, "show", lambda *_, told=nothing: ({}, told))
+        assert engine.special_tokens() == frozenset()
 
 
 def test_plan_names_an_item_with_a_control_token_of_the_model(tmp_path: Path) -> None:

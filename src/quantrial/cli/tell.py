@@ -199,10 +199,8 @@ def _interval(ends: Sequence[float | None], *, sign: bool) -> str:
 def decision(found: Mapping[str, Any]) -> None:
     """Print a decision: each sentence, and under it the evidence that was not printed before."""
     seen: set[str] = set()
-    first = [one for one in found["cautions"] if one.get("kind")]
-    for one in first:  # the trial itself is in doubt: said before anything else, as in a report
-        _sentence(one, seen)
-        line()
+    # where the trial itself is in doubt, that is said beside the recommendation
+    doubts = [one for one in found["cautions"] if one.get("kind")]
     if "constrained" in found:
         _sentence(found["constrained"], seen)
         for one in found["constrained"]["rejected"]:
@@ -213,10 +211,13 @@ def decision(found: Mapping[str, Any]) -> None:
         line()
         heading("Without these constraints:")
     _sentence(found["default"], seen)
+    for one in doubts:
+        line()
+        _sentence(one, seen)
     line()
     _at_a_glance(found)
     for part in ("cautions", "controls", "pick_when", "avoid_for", "stay_when"):
-        for place, one in enumerate(one for one in found[part] if one not in first):
+        for place, one in enumerate(one for one in found[part] if one not in doubts):
             if place or part != "cautions":
                 line()
             _sentence(one, seen)

@@ -30,6 +30,7 @@ import httpx
 
 from quantrial.engines.abilities import refusal, refuse_unable
 from quantrial.engines.base import Reply, Request, Timing
+from quantrial.engines.gguf_file import control_tokens
 from quantrial.engines.ollama_answer import Ending, Heard
 from quantrial.engines.ollama_errors import FOREIGN, translated
 from quantrial.engines.ollama_model import artifact_of, full_name
@@ -126,6 +127,12 @@ class OllamaEngine:
         shown, facts = self._server.show(self.model)
         options = {name: value for name, value in self._options.items() if name != "host"}
         return artifact_of(self.model, shown, listed, options=options, facts=facts)
+
+    def special_tokens(self) -> frozenset[str]:
+        """Name the texts that the model reads as control tokens, where the server tells."""
+        _, facts = self._server.show(self.model)
+        told = (facts.get(f"tokenizer.ggml.{key}") for key in ("tokens", "token_type"))
+        return control_tokens(*(one if isinstance(one, list) else None for one in told))
 
     def versions(self) -> Mapping[str, str]:
         """Name the version of the server."""
