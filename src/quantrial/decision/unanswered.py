@@ -22,8 +22,10 @@ def left_open(trial: Trial, finding: Document, loss: float) -> str:
     said = f"{answers_missing(finding)} on {trial.named(finding['task'])} ({_whose(finding)})"
     if worst["bound"] is None:
         return f"{said}; what the difference would be with them is not defined"
-    if worst["bound"] <= -loss or least is None:
+    if worst["bound"] <= -loss:
         return f"{said}; {_held_against(finding)}, the loss would be {size(worst['bound'])}"
+    if least is None:
+        return f"{said}; {_held_against(finding)}, nothing tells what it could lose"
     return f"{said}; {_held_against(finding)}, it could lose as much as {size(least)}"
 
 
