@@ -611,8 +611,8 @@ def test_more_items_are_not_asked_for_where_answers_are_missing() -> None:
     decision = decide_from(one_task("worse", open_))
     assert decision["default"]["text"].endswith(
         "q4_K_M is undecided on reasoning (40 answers missing besides: 40 of q4_K_M): a new study "
-        "of about 2,500 items would probably (80 %) rule out a loss of the margin, if the truth is as "
-        "seen. q8_0 is worse on reasoning (−6.2 pp)."
+        "of about 2,500 items would probably (80 %) rule out a loss of the margin, if the truth is "
+        "as seen. q8_0 is worse on reasoning (−6.2 pp)."
     )
     (one, _) = decide_from(one_task("worse", lacking(0.9, -0.12)))["default"]["missing"]
     assert one["items_needed"] is None
