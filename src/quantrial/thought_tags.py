@@ -11,6 +11,8 @@ from dataclasses import dataclass
 # DeepSeek, Qwen, EXAONE, Marco-o1, LongCat, Seed, MiniMax, and from prompts that ask for them.
 _NAMES = r"(?:[a-z][\w.-]{0,19}:)?(?:think(?:ing)?|thoughts?|reasoning|longcat_think|antthinking)"
 _INNER = r"(?:think(?:ing)?|thought|reasoning)"
+# nothing, or a name with its value: "a < think and b > c" holds no tag
+_ATTRIBUTES = r"(?:\s{0,3}|\s[^<>]{0,100}=[^<>]{0,100})"
 _BAR = r"[|\uff5c]"
 
 # kind -> what opens and what closes it
@@ -45,7 +47,8 @@ CHANNEL = re.compile(
 _END_OF_PROMPT = 300  # characters at the end of a prompt that its last tag is looked for in
 _MAY_HOLD = re.compile(r"[<\[◁]")
 
-# what a tag of a thought may be called, in languages that models think in
+# what a tag of a thought may be called, in languages that models think in (the last: Chinese,
+# Russian, Korean)
 _STEMS = re.compile(
     r"think|thought|reason|reflect|ponder|contempl|deliberat|rumina|cogit|monolog|scratch|rational"
     r"|analy[sz]|chain_?of|brainstorm|mus(?:e|ing)|introspect|consider|inner|(?<![a-z])cot(?![a-z])"
@@ -54,7 +57,7 @@ _STEMS = re.compile(
     re.IGNORECASE,
 )
 _ANY_TAG = re.compile(
-    rf"<{_BAR}?\s{{0,3}}[/\\]?(?P<angle>[\w:.|-]{{2,40}})(?:\s[^<>]{{0,80}})?{_BAR}?/?>"
+    rf"<{_BAR}?[/\\]?(?P<angle>[\w:.|-]{{2,40}}){_ATTRIBUTES}{_BAR}?/?>"
     r"|\[/?(?P<square>[A-Z][A-Z_]{2,39})\]|[◁\u3010]/?(?P<other>[\w:.-]{2,20})[▷\u3011]"
 )
 # an element that opens the text and is much longer than what follows it is a thought by its form
@@ -141,8 +144,9 @@ def _pattern(own: tuple[tuple[str, str], ...]) -> re.Pattern[str]:
         f"(?P<own{i}_opens>{re.escape(opening)})|(?P<own{i}_closes>{re.escape(closing)})"
         for i, (opening, closing) in enumerate(own)
     ]
-    xml = r"(?<=<)\s{0,3}(?P<slash>[/\\])?\s{0,3}(?P<name>NAME)(?:\s[^<>]{0,200})?(?P<alone>/)?>"
-    groups.append(rf"[<\[◁](?:{xml.replace('NAME', _NAMES)}|{known})")
+    xml = r"(?<=<)\s{0,3}(?P<slash>[/\\])?\s{0,3}(?P<name>NAME)ATTRIBUTES(?P<alone>/)?>"
+    xml = xml.replace("NAME", _NAMES).replace("ATTRIBUTES", _ATTRIBUTES)
+    groups.append(rf"[<\[◁](?:{xml}|{known})")
     return re.compile("|".join(groups), re.IGNORECASE)
 
 

@@ -142,7 +142,10 @@ def test_normalize_by_hand() -> None:
         ([], "[]", 0, 0, 0, 1.0, True),
         ([], f"[{ADA_JSON}]", 0, 1, 0, 0.0, True),
         ([], "nonsense", 0, 0, 0, 0.0, False),
-        ([], "[1, 2]", 0, 0, 0, 1.0, True),
+        ([], "[1, 2]", 0, 0, 0, 0.0, False),
+        ([], '["Nobody", "Nowhere"]', 0, 0, 0, 0.0, False),
+        ([], "<think>[]</think>", 0, 0, 0, 0.0, False),
+        ([["Ada", "PER"]], f"<think>[]</think>[{ADA_JSON}]", 1, 0, 0, 1.0, True),
     ],
 )
 def test_score_by_hand(

@@ -110,12 +110,14 @@ def _span(element: Any) -> Span | None:
 class _Pass:
     """How far JSON goes from a bracket on: whether it closes, and where it ends or fails.
 
-    `objects`: it held a whole object before.
+    `objects`: it held a whole object before. `again`: where another bracket may stand; within the
+    last string if it seems to be none, since a quotation mark of the prose opened it.
     """
 
     whole: bool
     end: int
     objects: bool
+    again: int
 
 
 def _arrays(text: str) -> Iterator[tuple[int, int]]:
@@ -127,18 +129,20 @@ def _arrays(text: str) -> Iterator[tuple[int, int]]:
         if followed.whole and not (broken and _is_of_key(text, start)):
             yield start, followed.end
         broken = broken or (followed.objects and not followed.whole)
-        start = text.find("[", max(followed.end, start + 1))
+        start = text.find("[", followed.again)
 
 
 def _is_of_key(text: str, start: int) -> bool:
-    return text[max(start - _INDENT, 0) : start].rstrip().endswith(":")
+    before = text[max(start - _INDENT, 0) : start].rstrip()
+    return before.endswith(":") and before[:-1].rstrip().endswith('"')
 
 
 def _follow(text: str, start: int) -> _Pass:
     """Follow the grammar of JSON from a bracket on."""
     place, size = start, len(text)
     open_: list[str] = []  # what closes each bracket that is open
-    expected, objects = "value", False
+    expected, braces, objects = "value", False, False
+    again = start + 1
     while place < size:
         sign = text[place]
         if sign in " \t\n\r":
@@ -158,16 +162,19 @@ def _follow(text: str, start: int) -> _Pass:
         elif sign in "[{" and expected in _VALUES:
             end, expected = place + 1, "first value" if sign == "[" else "first key"
             open_.append("]" if sign == "[" else "}")
+            braces = braces or sign == "{"
         elif expected in _VALUES:
             end, expected = _end(_ATOM.match(text, place)), "comma"
         else:
             end = -1
         if end < 0:
-            return _Pass(False, place, objects)
+            return _Pass(False, place, objects, max(again, start + 1))
+        # what lies behind was read; but a string may be none where no object began before it
+        again = place + 1 if sign == '"' and not braces else end
         place = end
         if not open_:
-            return _Pass(True, place, objects)
-    return _Pass(False, size, objects)
+            return _Pass(True, place, objects, place)
+    return _Pass(False, size, objects, size)
 
 
 def _end(match: re.Match[str] | None) -> int:
