@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from quantrial.errors import RecordError
+from quantrial.not_finite import read_with_nulls
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,7 +150,9 @@ def decode(
     try:
         record = orjson.loads(data)
     except orjson.JSONDecodeError as exc:
-        raise RecordError(f"not valid JSON ({exc})", path=path, line=line) from exc
+        record = read_with_nulls(data, exc)
+        if record is None:
+            raise RecordError(f"not valid JSON ({exc})", path=path, line=line) from exc
     if not isinstance(record, dict):
         raise RecordError("expected a JSON object", path=path, line=line)
     schema = record.get("schema")
