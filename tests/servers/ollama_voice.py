@@ -120,7 +120,7 @@ class Weights:
             tuple(piece for piece, _ in found),
             "length" if said["stop_type"] == "limit" else "stop",
             said["tokens_predicted"],
-            tuple(_probabilities(one, how.get("logprobs", 0)) for _, one in found),
+            tuple(_probabilities(one, how.get("logprobs", 0)) for _, one in found if one),
         ), seconds
 
     def _ask(self, path: str, body: Mapping[str, Any]) -> Any:
@@ -144,6 +144,8 @@ def _pieces(
         if piece:  # an end has none, and a stop text is cut off
             left = left[len(piece) :]
             yield piece, token
+    if left:  # what stands before a stop text in a token
+        yield left, {}
 
 
 def _probabilities(token: Mapping[str, Any], top: int) -> Mapping[str, Any]:

@@ -105,8 +105,8 @@ class Connection:
                 if size > _MOST_BYTES:
                     raise UnreadableError(f"more than {_MOST_BYTES:,} bytes came")
                 begun += chunk
-                if response.status_code == 200:
-                    *whole, rest = bytes(begun).split(b"\n") if b"\n" in chunk else [bytes(begun)]
+                if response.status_code == 200 and b"\n" in chunk:
+                    *whole, rest = bytes(begun).split(b"\n")
                     yield from filter(bytes.strip, whole)
                     begun = bytearray(rest)
             if response.status_code != 200:
