@@ -105,7 +105,10 @@ def test_the_embedded_engine_and_the_server_show_the_same(
 
     for template in (LLAMA_31, None):
         embedded = LlamaCppEngine(str(with_template(template)), {"threads": 1, "context": 512})
-        assert embedded.render([CHAT]) == [shown(served(template))]
+        engine = served(template)
+        assert embedded.render([CHAT]) == [shown(engine)]
+        # the server's file lies on this machine: it is read whether it holds a template
+        assert engine.describe().template_default == (None if template else "chatml")
 
 
 def test_another_server_does_not_say() -> None:

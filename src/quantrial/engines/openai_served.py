@@ -40,6 +40,7 @@ class Served:
     owner: str | None = None
     file: str | None = None
     dates: tuple[str, ...] | None = None  # by which names its template asks for the day's date
+    chatml: bool = False  # whether that is ChatML, which llama.cpp takes where a file has none
     created: int | None = field(default=None, compare=False)  # some say the time of asking
 
     def differences(self, known: Served) -> str:
@@ -99,6 +100,7 @@ def _served(entry: dict[str, Any], client: OpenAI, url: str, dialect: Dialect) -
         created=_number(entry.get("created")),
         file=_text(props.get("model_path")),
         dates=None if not template else tuple(n for n in dates_in(template) if n in SUPPLIED),
+        chatml="<|im_start|>" in (template or ""),
     )
 
 
@@ -144,6 +146,7 @@ def artifact_of(served: Served, model: str, *, url: str) -> Artifact:
         context=served.context,
         tokenizer_sha256=facts.tokenizer_sha256,
         template_sha256=served.template_sha256 or facts.template_sha256,
+        template_default="chatml" if served.chatml and not facts.template_sha256 else None,
         quantized_before=facts.quantized_before,
         structure=facts.structure,
         stored_as=facts.stored_as,
