@@ -45,7 +45,9 @@ def right(i: int) -> str:
 
 
 def test_a_thought_cut_off_on_a_third_of_the_items_is_no_hundred_percent() -> None:
-    whole = [(f"<think>hm</think>{right(i)}", {}) for i in range(60)]
+    whole: list[tuple[str, dict[str, Any]]] = [
+        (f"<think>hm</think>{right(i)}", {}) for i in range(60)
+    ]
     cut = [
         (f"<think>So the answer is {right(i)}", CUT) if i % 3 == 0 else whole[i] for i in range(60)
     ]
