@@ -60,6 +60,9 @@ def test_what_an_engine_does_not_tell_is_unknown() -> None:
     found = arms(metadata=None, tensors_sha256=None)
     assert (status(found, "metadata"), status(found, "tensors")) == ("unknown", "unknown")
     assert "of q4 cannot be compared with f16's" in text(found, "metadata")
+    assert status(found, "origin") == "unknown"
+    assert "whether q4 was made of already quantized weights" in text(found, "origin")
+    assert status(arms(norms_sha256=None), "tensors") == "pass"
     hidden = {name: {**arm, "structure": None} for name, arm in arms().items()}
     for identity in ("metadata", "tensors", "origin"):
         assert status(hidden, identity) == "unknown"
@@ -79,7 +82,9 @@ def test_many_differences_are_counted_and_rope_comes_first() -> None:
 
 
 def test_an_unlike_third_arm_is_named_alone() -> None:
-    found = {**arms(), "q8": {**arms(rope_sha256="r")["q4"], "sha256": "c"}}
+    alike = {**STRUCTURE, "rope_sha256": "s"}
+    found = {name: {**arm, "structure": alike} for name, arm in arms().items()}
+    found["q8"] = {**found["q4"], "sha256": "c", "structure": {**alike, "rope_sha256": "r"}}
     assert status(found, "tensors") == "fail"
     assert "q8 and f16 differ in the values of their RoPE factors" in text(found, "tensors")
     assert "q4" not in text(found, "tensors")

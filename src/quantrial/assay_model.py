@@ -77,9 +77,9 @@ def tensors_check(arms: Mapping[str, Document], reference: str) -> Answer:
             (wrong if own["weights"] != base["weights"] else odd).append(
                 f"{name} and {reference} {said}"
             )
-        elif own["rope_sha256"] != base["rope_sha256"]:
+        elif _unlike(own["rope_sha256"], base["rope_sha256"]):
             wrong.append(f"{name} and {reference} differ in the values of their RoPE factors")
-        elif own["norms_sha256"] != base["norms_sha256"]:
+        elif _unlike(own["norms_sha256"], base["norms_sha256"]):
             odd.append(f"{name} and {reference} differ in the values of their norms")
     if wrong:
         return "fail", f"the arms are not one model in several precisions: {'; '.join(wrong)}"
@@ -109,15 +109,27 @@ def origin_check(arms: Mapping[str, Document], controls: Sequence[str] = ()) -> 
         those = "are not the models as they were" if len(full) > 1 else "is not the model as it was"
         so = f"{_named(full)} {those} published, and " if full else ""
         return "warn", f"{said}: {so}what was lost by that does not show here"
-    looked_at = [name for name, arm in own.items() if arm.get("structure")]
-    if not looked_at:
-        return "unknown", "whether the arms were made of quantized weights cannot be told"
+    unread = [
+        name
+        for name, arm in own.items()
+        if not (arm.get("structure") or {}).get("tensors_sha256")  # its file was not there to read
+    ]
+    if unread:
+        return "unknown", (
+            f"whether {_named(unread)} {'were' if len(unread) > 1 else 'was'} made of already "
+            "quantized weights cannot be told"
+        )
     return "pass", "nothing shows that an arm was made of weights that were quantized already"
 
 
 def same_tensors_known(arm: Document, base: Document) -> bool:
     """Whether the tensors of two arms are known and compared: then their number is no news."""
     return all((one.get("structure") or {}).get("tensors_sha256") for one in (arm, base))
+
+
+def _unlike(own: str | None, base: str | None) -> bool:
+    """Whether two hashes differ; one that is not known differs from none."""
+    return None not in (own, base) and own != base
 
 
 def _structures(arms: Mapping[str, Document]) -> dict[str, Document]:

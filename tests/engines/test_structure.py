@@ -272,6 +272,22 @@ def test_a_server_tells_the_metadata_alone() -> None:
     assert structure_told({"general.architecture": "llama"}) is None
 
 
+def test_long_values_are_kept_as_their_hashes() -> None:
+    many = list(range(65))
+    facts = {"general.architecture": "x", "x.a": many, "x.b": "t" * 201, "x.c": [float("nan"), 1.0]}
+    structure = structure_told(facts)
+    assert structure is not None
+    assert structure.metadata is not None
+    assert structure.metadata["a"].startswith("sha256 ")
+    assert structure.metadata["a"].endswith(" of 65 values")
+    assert len(structure.metadata["b"]) == len("sha256 ") + 16
+    assert structure.metadata["c"] == ["nan", 1.0]
+    other = structure_told({**facts, "x.a": [*many[:-1], 7]})
+    assert other is not None
+    assert other.metadata is not None
+    assert other.metadata["a"] != structure.metadata["a"]
+
+
 def study(folder: Path, **arms: dict[str, Any]) -> Path:
     """Write a study over model files; nothing is loaded by `plan --no-probe`."""
     (folder / "q.jsonl").write_text('{"question": "Q?", "options": ["a", "b"], "answer": 0}\n' * 1)

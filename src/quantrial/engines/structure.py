@@ -33,7 +33,7 @@ _NORM = re.compile(r"(?:.*\.)?\w*norm\.weight")
 # Tensors that no text passes through: of pictures and sounds, of predicting more than one token,
 # and factors of RoPE that llama.cpp computes itself. Some quantizers leave them out.
 _UNUSED = re.compile(r"(?:v|mm|a)\..*|.*\.nextn\..*|.*\.attn_rot_embd\..*")
-_LONGEST = 64  # values of a list that are kept
+_LONGEST, _LONGEST_TEXT = 64, 200  # values of a list, and characters of a text, that are kept
 _FLOATS = {
     GGMLQuantizationType.F32: np.float32,
     GGMLQuantizationType.F16: np.float16,
@@ -89,13 +89,16 @@ def architecture_metadata(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    if not isinstance(value, Sequence) or isinstance(value, str):
+    if isinstance(value, str):
+        return value if len(value) <= _LONGEST_TEXT else f"sha256 {_sha256(value)[:16]}"
+    if not isinstance(value, Sequence):
         return value
-    if value and all(one == value[0] for one in value):
-        return _plain(value[0])
-    if len(value) <= _LONGEST:
-        return list(value)
-    return f"sha256 {_sha256(list(value))[:16]} of {len(value)} values"
+    values = [_plain(one) for one in value]
+    if values and all(one == values[0] for one in values):
+        return values[0]
+    if len(values) <= _LONGEST:
+        return values
+    return f"sha256 {_sha256(values)[:16]} of {len(values)} values"
 
 
 def _shape(tensor: Tensor) -> list[int]:
