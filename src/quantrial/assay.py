@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from quantrial.agreement import fixed
 from quantrial.assay_model import (
     metadata_check,
     origin_check,
@@ -312,9 +313,9 @@ def _floor(task: str, part: Document, reference: str) -> Check:
             identity,
             "warn",
             f"on {task}, {reference} is not shown to be better by its macro-F1 than always "
-            f"answering with nothing ({100 * empty:.0f} %)",
+            f"answering with nothing ({fixed(100 * empty, 0)} %)",
         )
-    said = f"guessing ({100 * guess:.0f} %)" if guess else "answering with nothing"
+    said = f"guessing ({fixed(100 * guess, 0)} %)" if guess else "answering with nothing"
     return Check(identity, "pass", f"on {task}, {reference} is above {said}")
 
 

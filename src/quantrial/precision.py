@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from quantrial.agreement import fixed
+
 # The number of bits in the name of a type: Q4_K_M, IQ3_XS, BF16, FP8, INT8, 4-bit; not 3.1 or 8B.
 _BITS = re.compile(
     r"(?<![a-z])(?:iq|tq|q|bf|fp|f|mxfp|nvfp|nf|int|w)_?(?P<a>\d+)|(?P<b>\d+)[ _-]?bit"
@@ -25,7 +27,7 @@ def fallen_back(kind: str | None, stored_as: Mapping[str, float]) -> str | None:
     bits, most = bits_of(kind), max(stored_as, key=lambda one: stored_as[one], default=None)
     if bits is None or most is None or bits_of(most) in (bits, None):
         return None
-    return f"{100 * stored_as[most]:.0f} % {most}"
+    return f"{fixed(100 * stored_as[most], 0)} % {most}"
 
 
 FULL = 16  # bits a weight, from which a type keeps what was trained

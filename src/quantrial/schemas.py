@@ -10,10 +10,8 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from quantrial.errors import RecordError
-from quantrial.not_finite import read_with_nulls
+from quantrial.strict_json import parse_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -144,15 +142,10 @@ def decode(
     earlier schema it was written under.
 
     Raises:
-        RecordError: not UTF-8 JSON, a schema of another kind or of a later version, a missing,
-            unknown or wrongly typed field.
+        RecordError: not UTF-8 JSON, a key twice, a schema of another kind or of a later version, a
+            missing, unknown or wrongly typed field.
     """
-    try:
-        record = orjson.loads(data)
-    except orjson.JSONDecodeError as exc:
-        record = read_with_nulls(data, exc)
-        if record is None:
-            raise RecordError(f"not valid JSON ({exc})", path=path, line=line) from exc
+    record = parse_json(data, path=path, line=line, nulls=True)
     if not isinstance(record, dict):
         raise RecordError("expected a JSON object", path=path, line=line)
     schema = record.get("schema")

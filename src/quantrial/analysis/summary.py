@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import quantrial
 from quantrial.analysis.comparing import METHODS
 from quantrial.analysis.drift import drift
 from quantrial.analysis.outcomes import TaskOutcomes
@@ -16,6 +17,7 @@ from quantrial.analysis.timeline import timeline
 from quantrial.analysis.told import plain
 from quantrial.analysis.tradeoffs import tradeoffs
 from quantrial.analysis.twins import twins, unpicked
+from quantrial.analysis.versions import METHODS_VERSION
 from quantrial.assay import Check, arm_checks, as_documents, outcome_checks
 from quantrial.errors import StudyError
 from quantrial.precision import quantized_before
@@ -84,6 +86,8 @@ def summarise(
             **({"imported": True} if _imported(study) else {}),
         },
         "methods": methods,
+        "methods_version": METHODS_VERSION,
+        "quantrial": quantrial.__version__,
         "reference": study.reference,
         "alpha": study.alpha,
         "arms": records,

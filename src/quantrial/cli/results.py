@@ -12,7 +12,7 @@ import typer
 from quantrial.cli.exits import fail, write_text
 from quantrial.cli.options import Json, RunFolder
 from quantrial.cli.terminal import text as put
-from quantrial.errors import RecordError, RunChangedError
+from quantrial.errors import DataError, RecordError, RunChangedError, StudyError
 
 
 def analyze(
@@ -213,7 +213,8 @@ def verify(
 ) -> None:
     """Derive everything again and compare.
 
-    From the responses to the report; exit 1 names the file and key of each drift. With --document,
+    From the responses to the report; exit 1 names the file and key of each drift, and what is
+    missing. Line ends of Windows and files that belong to nobody are noted. With --document,
     numbers marked in Markdown files are checked instead; exit 1 names line and key.
     """
     from quantrial.cli import show
@@ -232,7 +233,7 @@ def verify(
         raise typer.BadParameter(needed)
     try:
         found = results.verify(run)
-    except (RecordError, RunChangedError) as exc:
+    except (RecordError, RunChangedError, StudyError, DataError) as exc:
         fail(exc, 1)  # what is recorded cannot be what was: the thing checked does not hold
     show.document(found) if as_json else show.verification(found)
     if not found.ok:

@@ -214,6 +214,8 @@ def verification(found: Verification) -> None:
     """Print what verification found, a line a drift; of a file with very many, the first ones."""
     for warning in found.warnings:
         line(f"warning: {warning}")
+    for note in found.notes:
+        paragraph(f"note: {note}")
     by_file: dict[str, list[str]] = {}
     for said, drift in {str(drift): drift for drift in found.drifts}.items():
         by_file.setdefault(drift.file, []).append(said)
@@ -223,16 +225,20 @@ def verification(found: Verification) -> None:
         if len(places) > _PLACES:
             line(f"{file}: and {len(places) - _PLACES:,} more; --json names all")
     if found.ok:
-        line(f"{found.folder}: everything follows from the responses")
+        line(
+            f"{found.folder}: everything follows from the responses"
+            if found.derived
+            else f"{found.folder}: what was recorded is as it was; what other methods made of it "
+            "was not compared"
+        )
         return
     count = sum(map(len, by_file.values()))
     line(f"{found.folder}: {count:,} place{'s differ' if count > 1 else ' differs'}")
     # a drift that names its own remedy came of commands in another order, not of an edit
     if all(map(_derived, by_file)) and not all(drift.remedy for drift in found.drifts):
         paragraph(
-            "What was recorded is as it was; what is derived from it was edited, or made by "
-            "another version of quantrial. It is derived again by quantrial analyze, decide and "
-            f"report {found.folder}"
+            "What was recorded is as it was; what is derived from it was edited. It is derived "
+            f"again by quantrial analyze, decide and report {found.folder}"
         )
 
 

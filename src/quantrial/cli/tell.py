@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from quantrial.agreement import fixed
 from quantrial.cli.quantities import sizes
 from quantrial.cli.terminal import Interval, forest, heading, line, paragraph, table
 from quantrial.decision.disagreements import SETS, parted
@@ -149,7 +150,7 @@ def _summary_rows(arms: Mapping[str, Any], against: Mapping[str, Any]) -> Iterat
             *row,
             _points(contrast["estimate"]),
             _interval(contrast["ci"], sign=True),
-            "unknown" if p is None else "<0.0001" if p < 0.0001 else f"{p:.4f}",
+            "unknown" if p is None else "<0.0001" if p < 0.0001 else fixed(p, 4),
             ", also ".join(
                 verdict_word(one) for one in (contrast["verdict"], contrast["also"]) if one
             ),
@@ -178,13 +179,13 @@ def _missing(contrasts: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _percent(value: float | None) -> str:
-    return "unknown" if value is None else f"{100 * value:.1f} %"
+    return "unknown" if value is None else f"{fixed(100 * value, 1)} %"
 
 
 def _points(value: float | None) -> str:
     if value is None:
         return "unknown"
-    shown = f"{100 * value:+.1f}"
+    shown = fixed(100 * value, 1, "+")
     return f"{'0.0' if float(shown) == 0 else shown} pp"
 
 
@@ -271,7 +272,7 @@ def _at_a_glance(found: Mapping[str, Any]) -> None:
             (
                 arm,
                 weights,
-                "unknown" if speedup is None else f"{speedup:.2f} times",
+                "unknown" if speedup is None else f"{fixed(speedup, 2)} times",
                 *standings,
             )
         )
@@ -307,7 +308,7 @@ def comparison(found: Mapping[str, Any]) -> None:
                 if row["finding"] is None
                 else _interval([row["difference_low"], row["difference_high"]], sign=True),
                 "reference" if row["finding"] is None else verdict_word(row["verdict"]),
-                "" if row["speedup"] is None else f"{row['speedup']:.2f}x",
+                "" if row["speedup"] is None else f"{fixed(row['speedup'], 2)}x",
             )
             for row in found["rows"]
             if row["primary"]

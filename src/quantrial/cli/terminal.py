@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
+from quantrial.agreement import fixed
 from quantrial.inert import clean, harmless
 
 if TYPE_CHECKING:
@@ -248,7 +249,7 @@ def forest_lines(rows: Sequence[Interval], columns: int) -> Iterator[str]:
 def _axis(low: float, high: float, room: int, zero: int, left: int) -> str:
     """Write the ends and zero under the axis, in percentage points."""
     cells = [" "] * room
-    first, last = f"{100 * low:+.0f}", f"{100 * high:+.0f} pp"
+    first, last = fixed(100 * low, 0, "+"), f"{fixed(100 * high, 0, '+')} pp"
     marks = [(0, first), (room - len(last), last), (zero, "0")]
     for at, text in marks:
         taken = cells[max(0, at - 1) : at + len(text) + 1]

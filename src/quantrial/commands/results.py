@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from warnings import warn
 
+from quantrial.agreement import as_recorded
 from quantrial.commands.derived import derive_summary, frozen, score_run
 from quantrial.errors import RecordError, RecordWarning, RunFolderError
 
@@ -19,21 +20,44 @@ if TYPE_CHECKING:
     from quantrial.commands.verification import Verification
     from quantrial.decision import Constraints
     from quantrial.reporting import ReportFiles
+    from quantrial.running.store import RunFolder
     from quantrial.study import Study
 
 
 def analyze(run: Path | str, *, methods: str | None = None) -> dict[str, Any]:
     """Derive `summary.json` from the responses of a run folder, write it and return it.
 
+    Numbers that are there already and follow stay as they are, so that it is the same file on every
+    kind of machine.
+
     Args:
         run: the run folder.
         methods: the set of statistics; the study's by default.
+
+    Warns:
+        RecordWarning: another version of the methods had analysed it; says what changed.
     """
+    from quantrial.analysis.versions import METHODS_VERSION, methods_version
+    from quantrial.commands.versions import derived_anew
     from quantrial.running.store import SUMMARY, RunFolder
 
-    document = derive_summary(Path(run), methods=methods)
-    RunFolder(Path(run)).write_document(SUMMARY, document)
+    folder = RunFolder(Path(run))
+    derived = derive_summary(Path(run), methods=methods)
+    before = _before(folder, SUMMARY)
+    if before and methods_version(before) != METHODS_VERSION:
+        warn(f"{derived_anew(before, derived)} ({folder.path})", RecordWarning, stacklevel=2)
+    document: dict[str, Any] = as_recorded(before, derived)
+    folder.keep_line_ends()
+    folder.write_document(SUMMARY, document)
     return document
+
+
+def _before(folder: RunFolder, name: str) -> Mapping[str, Any]:
+    """Return a derived document that is there already; empty where there is none to read."""
+    try:
+        return folder.read_document(name, command="")
+    except (RecordError, RunFolderError):
+        return {}
 
 
 def decide(run: Path | str, constraints: Constraints | None = None) -> dict[str, Any]:
@@ -53,8 +77,9 @@ def decide(run: Path | str, constraints: Constraints | None = None) -> dict[str,
     stated = (constraints or Constraints()).over(of_study)
     with _of_this_version(folder.path):
         decision = decide_from(summary, stated, of_study=of_study)
-    folder.write_document(DECISION, decision)
-    return decision
+    kept: dict[str, Any] = as_recorded(_before(folder, DECISION), decision)
+    folder.write_document(DECISION, kept)
+    return kept
 
 
 def _of_study(run: Path) -> Constraints:
@@ -92,7 +117,8 @@ def decided(run: Path) -> tuple[Study, Mapping[str, Any], dict[str, Any]]:
     else:
         constraints = of_study
     with _of_this_version(run):
-        return frozen(run)[0], summary, decide_from(summary, constraints, of_study=of_study)
+        decision = decide_from(summary, constraints, of_study=of_study)
+    return frozen(run)[0], summary, as_recorded(_before(folder, DECISION), decision)
 
 
 @contextlib.contextmanager
@@ -140,8 +166,9 @@ def verify(run: Path | str) -> Verification:
     return verify_run(Path(run))
 
 
-def _summary(folder: Any) -> Mapping[str, Any]:
+def _summary(folder: RunFolder) -> Mapping[str, Any]:
     """Return the summary; derived again when it is missing or older than what it derives from."""
+    from quantrial.analysis.versions import METHODS_VERSION, methods_version
     from quantrial.running.store import SUMMARY
 
     folder.require()
@@ -153,6 +180,8 @@ def _summary(folder: Any) -> Mapping[str, Any]:
             f"{min(missing)!r} is missing; `quantrial analyze` writes it again",
             path=folder.path / SUMMARY,
         )
+    if methods_version(document) != METHODS_VERSION:
+        return analyze(folder.path, methods=str(document["methods"]))
     if document.get("inputs") != folder.hashes():
         note = f"{folder.path / SUMMARY} was older than the responses; analysed again"
         warn(note, RecordWarning, stacklevel=3)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from quantrial.agreement import fixed
 from quantrial.assay import at_floor
 from quantrial.decision.disagreements import SETS, recorded, why
 from quantrial.decision.noise import noise, uneven_faults
@@ -106,7 +107,7 @@ def _cautions(trial: Trial) -> Iterator[dict[str, Any]]:
         elif at_floor(part, trial.reference):
             said.append(
                 f"On {task} the reference itself is not shown to be above its floor "
-                f"({100 * floor:.0f} %): a loss could not show there."
+                f"({fixed(100 * floor, 0)} %): a loss could not show there."
             )
         results = part["endpoints"][part["primary"]]
         if any(one["ci_method"] == "refused" for one in results["contrasts"]):

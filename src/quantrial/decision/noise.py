@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from quantrial.agreement import fixed
 from quantrial.decision.trial import Trial
 from quantrial.decision.words import Document, counted, entry, listed, p_value
 
@@ -34,9 +35,9 @@ def noise(trial: Trial) -> Iterator[dict[str, Any]]:
                 f"asked twice, {own['differ']} of {counted(found['n'], 'answer')} "
                 f"{'was' if own['differ'] == 1 else 'were'} {changed} the second time "
                 f"({_share(own['rate'])}, {_share(own['confidence'], 0)} interval "
-                f"{100 * low:.1f} to {_share(high)}); on the same items {rates}, by McNemar's "
-                f"mid-p, one-sided, at level {found['alpha']:g}. Differences of this size can be "
-                "noise of the machinery."
+                f"{fixed(100 * low, 1)} to {_share(high)}); on the same items {rates}, by "
+                f"McNemar's mid-p, one-sided, at level {found['alpha']:g}. Differences of this "
+                "size can be noise of the machinery."
             )
             yield entry(text, [], task=task, kind=NOISE)
             break  # scores say more than texts
@@ -56,4 +57,4 @@ def uneven_faults(trial: Trial) -> Iterator[dict[str, Any]]:
 
 
 def _share(value: float, digits: int = 1) -> str:
-    return f"{100 * value:.{digits}f} %"
+    return f"{fixed(100 * value, digits)} %"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from quantrial.agreement import fixed
 from quantrial.decision.trial import Trial
 from quantrial.decision.unanswered import not_counted
 from quantrial.decision.words import Document, entry
@@ -110,7 +111,7 @@ def _span(extra: Document) -> str:
 
 
 def _count(value: float) -> str:
-    return f"{value:,.0f}" if value >= 9.95 or value == 0 else f"{value:.1f}"
+    return fixed(value, 0, ",") if value >= 9.95 or value == 0 else fixed(value, 1)
 
 
 def _priced(money: Document | None) -> Iterator[str]:
@@ -130,5 +131,5 @@ def _priced(money: Document | None) -> Iterator[str]:
 
 
 def _more(value: float) -> str:
-    amount = f"{abs(value):,.0f}" if abs(value) >= 99.5 else f"{abs(value):,.2f}"
+    amount = fixed(abs(value), 0, ",") if abs(value) >= 99.5 else fixed(abs(value), 2, ",")
     return f"{amount} {'less' if value < 0 else 'more'}"

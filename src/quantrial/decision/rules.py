@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from quantrial.agreement import fingerprint
 from quantrial.decision.cautions import blindness, cautions
 from quantrial.decision.constrained import constrained
 from quantrial.decision.constraints import Constraints, check
@@ -60,6 +61,7 @@ def decide_from(
         "schema": DECISION_SCHEMA,
         "study": summary["study"],
         "methods": summary["methods"],
+        "made_of": made_of(summary),
         "reference": trial.reference,
         "default": default,
         "pick_when": [
@@ -83,6 +85,13 @@ def decide_from(
     decision["picker"] = table
     decision["findings"] = trial.findings
     return decision
+
+
+def made_of(summary: Document) -> dict[str, str]:
+    """Name the summary that a decision is made of, by what it says."""
+    of_files = ("inputs", "quantrial")  # a file may change, and no number with it
+    said = {key: value for key, value in summary.items() if key not in of_files}
+    return {"summary.json": fingerprint(said)}
 
 
 def _default(trial: Trial, ship: Shipping) -> dict[str, Any]:

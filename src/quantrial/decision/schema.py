@@ -356,6 +356,8 @@ class Decision(_Part):
     schema_: Literal["quantrial.decision/1"] = Field(alias="schema")
     study: StudyIs
     methods: Literal["calibrated", "classic"]
+    made_of: dict[str, str] = {}
+    """What it was made of: a fingerprint of `summary.json`, which last digits do not change."""
     reference: str
     default: Default
     pick_when: list[PickWhen]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from quantrial.agreement import fixed
 from quantrial.decision.pick import choose, matter, tolerance
 from quantrial.decision.settle import missing
 from quantrial.decision.shifts import moved, shifts
@@ -146,7 +147,7 @@ def _scales(table: Document, settings: Document) -> Iterator[_Scale]:
         "max_memory",
         memory,
         unit,
-        lambda to: f"at most {to / unit:,.0f} {name} allowed {held}",
+        lambda to: f"at most {fixed(to / unit, 0, ',')} {name} allowed {held}",
     )
     yield _Scale(
         "min_speedup",
@@ -303,7 +304,8 @@ def _mark_smallest(changes: Sequence[dict[str, Any]]) -> None:
             if one["unit"] == unit and one["size"] <= min(sizes) + _EQUAL:
                 one["smallest"] = True
                 if len(sizes) > 1:
-                    by = size_of(one["size"]) if unit == "points" else f"{100 * one['size']:.1f} %"
+                    percent = f"{fixed(100 * one['size'], 1)} %"
+                    by = size_of(one["size"]) if unit == "points" else percent
                     one["text"] += f" Of {said}, this is the smallest change that does it: {by}."
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import NormalDist
 from typing import Any
 
+from quantrial.agreement import TABLE_DIGITS, all_rounded
 from quantrial.assay import at_floor
 from quantrial.decision.cautions import unseen_controls
 from quantrial.decision.trial import Held, Trial, keeps_margin
@@ -17,7 +18,7 @@ def picker(trial: Trial) -> dict[str, Any]:
     """Write the table of a trial: plain JSON values, arms in order of cost, controls last."""
     arms = [*trial.by_cost, *trial.controls]
     tiers = trial.tiers()
-    return {
+    table = {
         "reference": trial.reference,
         "insensitive": unseen_controls(trial),
         "memory_source": trial.memory_source,
@@ -43,6 +44,9 @@ def picker(trial: Trial) -> dict[str, Any]:
             for task, part in trial.tasks.items()
         },
     }
+    # the page picks from it: its last bits are to decide nothing there, and nothing here
+    rounded: dict[str, Any] = all_rounded(table, TABLE_DIGITS)
+    return rounded
 
 
 def _row(trial: Trial, task: str, arm: str) -> dict[str, Any]:

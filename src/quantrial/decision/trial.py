@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from quantrial.agreement import fixed
 from quantrial.decision.speed import paces
 from quantrial.decision.words import Document, ratio
 from quantrial.precision import bits_of
@@ -120,7 +121,7 @@ class Trial:
         cost, parts = self.cost(arm), []
         if cost["memory_ratio"]:
             held = "peak memory" if self.memory_source == "peak" else "memory"
-            parts.append(f"{100 * cost['memory_ratio']:.0f} % of the {held}")
+            parts.append(f"{fixed(100 * cost['memory_ratio'], 0)} % of the {held}")
         if cost["speedup"]:
             parts.append(f"{ratio(cost['speedup'])} the decoding speed")
         if parts:

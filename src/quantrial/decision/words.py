@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from quantrial.agreement import fixed
+
 Document = Mapping[str, Any]
 
 # What people read. The keys stay as they are for machines.
@@ -30,13 +32,13 @@ def points(value: float | None, *, unit: str = " pp") -> str:
     """Write a difference of fractions in percentage points, with its sign."""
     if value is None:
         return "unknown"
-    shown = f"{100 * value:+.1f}"
+    shown = fixed(100 * value, 1, "+")
     return ("0.0" if float(shown) == 0 else shown.replace("-", MINUS)) + unit
 
 
 def size(value: float) -> str:
     """Write how large a difference is, whichever its direction: `3.1 pp`."""
-    shown = f"{100 * abs(value):.1f}"
+    shown = fixed(100 * abs(value), 1)
     return "less than 0.1 pp" if float(shown) == 0 else f"{shown} pp"
 
 
@@ -51,7 +53,7 @@ def p_value(value: float | None) -> str:
         return "unknown"
     if value < 0.001:
         return "< .001"
-    return "1" if value >= 0.9995 else f"{value:.3f}".removeprefix("0")
+    return "1" if value >= 0.9995 else fixed(value, 3).removeprefix("0")
 
 
 def evidence(finding: Document, *, tolerated: float | None = None) -> str:
@@ -141,13 +143,13 @@ def seconds(value: float) -> str:
 
 def ratio(value: float) -> str:
     """Write a ratio of speeds: `1.30 times`."""
-    return f"{value:.2f} times"
+    return f"{fixed(value, 2)} times"
 
 
 def between(ends: Sequence[float]) -> str:
     """Write the interval of a ratio: `1.25 to 1.36`."""
     low, high = ends
-    return f"{low:.2f} to {high:.2f}"
+    return f"{fixed(low, 2)} to {fixed(high, 2)}"
 
 
 def said_once(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

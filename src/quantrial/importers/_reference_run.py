@@ -20,7 +20,7 @@ from quantrial.importers._reference_manifest import ArmFacts
 from quantrial.importers._reference_rows import AnswerRow
 from quantrial.records import Item, Manifest, Response, sha256_of
 from quantrial.running.manifest import arm_record
-from quantrial.running.store import STUDY, RunFolder
+from quantrial.running.store import RunFolder
 from quantrial.whole_files import write_atomically
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def write_run(
     beside = folder.parent / f".{folder.name}.{secrets.token_hex(4)}"
     run = RunFolder(beside)
     try:
-        write_atomically(beside / STUDY, text.encode())
+        run.write_study(text)
         run.write_items(items)
         for (task, arm), answers in responses.items():
             lines = b"".join(response.to_json() + b"\n" for response in answers)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from quantrial.agreement import fixed
 from quantrial.decision.words import VERDICT_WORDS
 from quantrial.errors import FormatError
 from quantrial.inert import clean
@@ -62,9 +63,9 @@ def _number(value: float, name: str, digits: int) -> str:
     if name == "p":
         if value < 0.001:
             return "< .001"
-        return "1" if value >= 0.9995 else f"{value:.3f}".removeprefix("0")
+        return "1" if value >= 0.9995 else fixed(value, 3).removeprefix("0")
     scale = {"pp": 100.0, "loss": 100.0, "%": 100.0, "MB": 1e-6, "GB": 1e-9}.get(name, 1.0)
-    shown = f"{(abs(value) if name == 'loss' else value) * scale:+,.{digits}f}"
+    shown = fixed((abs(value) if name == "loss" else value) * scale, digits, "+,")
     zero = not re.search(r"[1-9]", shown)
     if zero or (name != "pp" and shown.startswith("+")):
         shown = shown[1:]

@@ -4,7 +4,16 @@ summary, decision, manifest ── view ──▶ text ── templates ──�
                        └──── charts ──▶ plots/*.svg, plots/*.png
 """
 
-from quantrial.reporting.documents import render_documents
-from quantrial.reporting.files import SUMS, ReportFiles, render_plots, write_report
+from quantrial.reporting.documents import made_of, named_origin, render_documents
+from quantrial.reporting.files import ReportFiles, render_plots, write_report
+from quantrial.reporting.pictures import SUMS
 
-__all__ = ["SUMS", "ReportFiles", "render_documents", "render_plots", "write_report"]
+__all__ = [
+    "SUMS",
+    "ReportFiles",
+    "made_of",
+    "named_origin",
+    "render_documents",
+    "render_plots",
+    "write_report",
+]

@@ -7,8 +7,11 @@ import functools
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import quantrial
+from quantrial.agreement import fingerprint
 from quantrial.reporting import charts
 from quantrial.reporting.answers import DATA_FILE, Outcomes, answers, inert_json
 from quantrial.reporting.formatting import clean
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 
 REPORT_MD = "report.md"
 REPORT_HTML = "report.html"
+_ORIGIN = re.compile(
+    r'(?:<!-- |<meta name="generator" content=")quantrial (\S+), decision ([0-9a-f]{32})(?: -->|">)'
+)
 SCRIPTS = (
     *("page.js", "text.js", "pick.js", "picker.js"),
     *("answers.js", "export.js", "start-answers.js"),
@@ -75,9 +81,13 @@ def render_with(
     said = answers(outcomes, summary["reference"]) if outcomes else None
     apart = said is not None and said.apart
     markdown, html = _environments()
-    text = markdown.get_template(f"{REPORT_MD}.j2").render(view=view, headings=headings)
+    origin = str(made_of(decision))
+    text = markdown.get_template(f"{REPORT_MD}.j2").render(
+        view=view, headings=headings, origin=origin
+    )
     page = html.get_template(f"{REPORT_HTML}.j2").render(
         view=view,
+        origin=origin,
         plots=inline,
         strips=small,
         script=Markup(script),
@@ -91,6 +101,28 @@ def render_with(
     )
     documents = {REPORT_MD: re.sub(r"\n{3,}", "\n\n", text), REPORT_HTML: page}
     return documents | ({DATA_FILE: said.file()} if said is not None and apart else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a report is made of: the version that writes it, the fingerprint of its decision."""
+
+    version: str
+    decision: str
+
+    def __str__(self) -> str:
+        return f"quantrial {self.version}, decision {self.decision}"
+
+
+def made_of(decision: Mapping[str, Any]) -> Origin:
+    """Say what a report of a decision is made of."""
+    return Origin(quantrial.__version__, fingerprint(decision))
+
+
+def named_origin(text: str) -> Origin | None:
+    """Read what a report says it is made of; None where it does not say, as earlier versions'."""
+    found = _ORIGIN.search(text)
+    return Origin(found[1], found[2]) if found else None
 
 
 @functools.cache

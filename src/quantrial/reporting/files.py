@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quantrial.reporting import charts
+from quantrial.reporting import charts, pictures
 from quantrial.reporting.answers import DATA_FILE, Outcomes
 from quantrial.reporting.documents import REPORT_HTML, REPORT_MD, render_with
+from quantrial.reporting.pictures import PLOTS, SUMS
 from quantrial.whole_files import write_atomically
 
 if TYPE_CHECKING:
     from quantrial.records import Manifest
     from quantrial.study import Study
-
-PLOTS = "plots"
-SUMS = f"{PLOTS}/SHA256SUMS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +58,14 @@ def write_report(
     """
     plots = charts.draw(summary)
     documents = render_with(plots, study, summary, decision, manifest, outcomes=outcomes)
-    images = []
+    images = {}
     for name, svg in plots.items():
-        for path, data in (
-            (folder / PLOTS / f"{name}.svg", svg.encode()),
-            (folder / PLOTS / f"{name}.png", charts.to_png(svg)),
-        ):
-            write_atomically(path, data, durable=False)
-            images.append(path)
-    # pixels depend on the machine's fonts, so a PNG is not drawn again to be checked
-    sums = [
-        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
-        for path in images
-        if path.suffix == ".png"
-    ]
-    write_atomically(folder / SUMS, "".join(sums).encode(), durable=False)
+        images[f"{name}.svg"], images[f"{name}.png"] = svg.encode(), pictures.draw_png(svg)
+    digests = {name: pictures.sha256(data) for name, data in images.items()}
+    for name, data in images.items():
+        write_atomically(folder / PLOTS / name, data, durable=False)
+    sums = pictures.sums(digests, pictures.fonts_here(plots.values()))
+    write_atomically(folder / SUMS, sums.encode(), durable=False)
     for name, text in documents.items():
         write_atomically(folder / name, text.encode(), durable=False)
     if DATA_FILE not in documents:
@@ -86,5 +76,5 @@ def write_report(
         markdown=folder / REPORT_MD,
         html=folder / REPORT_HTML,
         plots=folder / PLOTS,
-        images=tuple(images),
+        images=tuple(folder / PLOTS / name for name in images),
     )

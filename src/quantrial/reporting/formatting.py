@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 
+from quantrial.agreement import fixed
 from quantrial.inert import clean as clean  # noqa: PLC0414 - this folder takes it from here
 
 UNKNOWN = "unknown"
@@ -17,7 +18,7 @@ Bounds = Sequence[float | None] | None
 
 def percent(value: float | None, digits: int = 1, *, none: str = UNKNOWN) -> str:
     """Write a fraction in percent: 0.585 is `58.5 %`."""
-    return none if value is None else f"{100 * value:.{digits}f} %"
+    return none if value is None else f"{fixed(100 * value, digits)} %"
 
 
 def points(value: float | None) -> str:
@@ -38,13 +39,13 @@ def signed_percent_interval(bounds: Bounds) -> str:
 
 def size_of_points(value: float | None) -> str:
     """Write a difference that has no direction (a margin, say) in percentage points."""
-    return UNKNOWN if value is None else f"{100 * abs(value):.1f} pp"
+    return UNKNOWN if value is None else f"{fixed(100 * abs(value), 1)} pp"
 
 
 def percent_interval(bounds: Bounds) -> str:
     """Write the interval of a fraction: `51.6 to 65.1 %`."""
     known = _known(bounds)
-    return NONE if known is None else f"{100 * known[0]:.1f} to {100 * known[1]:.1f} %"
+    return NONE if known is None else f"{fixed(100 * known[0], 1)} to {fixed(100 * known[1], 1)} %"
 
 
 def points_interval(bounds: Bounds) -> str:
@@ -60,15 +61,15 @@ def span_in_words(bounds: Bounds) -> str:
         return "how much is not known"
     low, high = known
     if high <= 0:
-        return f"{100 * -high:.1f} to {100 * -low:.1f} pp worse"
+        return f"{fixed(100 * -high, 1)} to {fixed(100 * -low, 1)} pp worse"
     if low >= 0:
-        return f"{100 * low:.1f} to {100 * high:.1f} pp better"
-    return f"{100 * -low:.1f} pp worse to {100 * high:.1f} better"
+        return f"{fixed(100 * low, 1)} to {fixed(100 * high, 1)} pp better"
+    return f"{fixed(100 * -low, 1)} pp worse to {fixed(100 * high, 1)} better"
 
 
 def share(value: float | None, most: float) -> str:
     """Write how much of the most a value is, as a length in a style sheet: `53.5%`."""
-    return "0%" if not value or not most else f"{100 * value / most:.1f}%"
+    return "0%" if not value or not most else f"{fixed(100 * value / most, 1)}%"
 
 
 def p_value(value: float | None) -> str:
@@ -77,7 +78,7 @@ def p_value(value: float | None) -> str:
         return UNKNOWN
     if value < 0.001:
         return "< .001"
-    text = f"{value:.3f}"
+    text = fixed(value, 3)
     return text[1:] if text.startswith("0") else text
 
 
@@ -91,26 +92,26 @@ def file_size(value: float | None, beside: Sequence[float | None] = ()) -> str:
     largest = max(value, *(other for other in beside if other is not None), 0)
     for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if largest >= unit:
-            return f"{value / unit:.{1 if value >= unit else 2}f} {name}"
-    return f"{value:.0f} B"
+            return f"{fixed(value / unit, 1 if value >= unit else 2)} {name}"
+    return f"{fixed(value, 0)} B"
 
 
 def ratio(value: float | None) -> str:
     """Write a ratio: `1.42×`."""
-    return UNKNOWN if value is None else f"{value:.2f}\N{MULTIPLICATION SIGN}"
+    return UNKNOWN if value is None else f"{fixed(value, 2)}\N{MULTIPLICATION SIGN}"
 
 
 def ratio_interval(bounds: Bounds) -> str:
     """Write the interval of a ratio: `1.36 to 1.48×`."""
     known = _known(bounds)
-    return NONE if known is None else f"{known[0]:.2f} to {ratio(known[1])}"
+    return NONE if known is None else f"{fixed(known[0], 2)} to {ratio(known[1])}"
 
 
 def rate(value: float | None) -> str:
     """Write a rate (tokens a second) with the digits that mean something."""
     if value is None:
         return UNKNOWN
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}"
+    return fixed(value, 0, ",") if value >= 1000 else fixed(value, 1)
 
 
 def seconds(value: float | None) -> str:
@@ -119,20 +120,20 @@ def seconds(value: float | None) -> str:
         return UNKNOWN
     for unit, name in ((1.0, "s"), (1e-3, "ms")):
         if value >= unit:
-            return f"{value / unit:.2f} {name}"
-    return f"{value / 1e-6:.1f} µs"
+            return f"{fixed(value / unit, 2)} {name}"
+    return f"{fixed(value / 1e-6, 1)} µs"
 
 
 def decimal(value: float | None) -> str:
     """Write a plain number with three decimals, a standard deviation for one."""
-    return UNKNOWN if value is None else f"{value:.3f}"
+    return UNKNOWN if value is None else fixed(value, 3)
 
 
 def signed(value: float | None) -> str:
     """Write a difference that is no share, with its sign: `+0.24`, `−12.3`."""
     if value is None:
         return UNKNOWN
-    text = f"{value:+.2f}" if abs(value) < 10 else f"{value:+,.1f}"
+    text = fixed(value, 2, "+") if abs(value) < 10 else fixed(value, 1, "+,")
     return "0.00" if text[1:] == "0.00" else text.replace("-", _MINUS)
 
 
@@ -189,7 +190,7 @@ def listed(words: Sequence[str]) -> str:
 
 
 def _signed(value: float) -> str:
-    text = f"{100 * value:+.1f}"
+    text = fixed(100 * value, 1, "+")
     # what rounds to nothing has no sign
     return "0.0" if text[1:] == "0.0" else text.replace("-", _MINUS)
 

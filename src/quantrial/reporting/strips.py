@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from quantrial.agreement import fixed
 from quantrial.reporting.glance import verdict_interval
 
 Document = Mapping[str, Any]
@@ -46,24 +47,27 @@ def strips(summary: Document) -> dict[str, str]:
 def _strip(
     estimate: float, span: Sequence[float | None], margin: float, low: float, high: float
 ) -> str:
-    def x(value: float) -> float:
+    def at(value: float) -> float:
         return _EDGE + (_WIDTH - 2 * _EDGE) * (value - low) / (high - low)
+
+    def x(value: float) -> str:
+        return fixed(at(value), 1)
 
     middle = _HEIGHT / 2
     parts = [
-        f'<rect class="band" x="{x(-margin):.1f}" y="0" '
-        f'width="{x(margin) - x(-margin):.1f}" height="{_HEIGHT:.0f}" rx="2"/>',
+        f'<rect class="band" x="{x(-margin)}" y="0" '
+        f'width="{fixed(at(margin) - at(-margin), 1)}" height="{_HEIGHT:.0f}" rx="2"/>',
         f'<line class="axis" x1="0" x2="{_WIDTH:.0f}" y1="{middle:.0f}" y2="{middle:.0f}"/>',
-        f'<line class="zero" x1="{x(0):.1f}" x2="{x(0):.1f}" y1="0" y2="{_HEIGHT:.0f}"/>',
+        f'<line class="zero" x1="{x(0)}" x2="{x(0)}" y1="0" y2="{_HEIGHT:.0f}"/>',
     ]
     left, right = span
     if left is not None and right is not None:
         parts.append(
-            f'<line class="span" x1="{x(left):.1f}" x2="{x(right):.1f}" '
+            f'<line class="span" x1="{x(left)}" x2="{x(right)}" '
             f'y1="{middle:.0f}" y2="{middle:.0f}"/>'
         )
     parts.append(  # a line of no length with round ends: a circle would be stretched with the card
-        f'<line class="dot" x1="{x(estimate):.1f}" x2="{x(estimate):.1f}" '
+        f'<line class="dot" x1="{x(estimate)}" x2="{x(estimate)}" '
         f'y1="{middle:.0f}" y2="{middle:.0f}"/>'
     )
     return (

@@ -32,7 +32,6 @@ from quantrial.running.residence import Residence
 from quantrial.running.session import Equipment, Session
 from quantrial.running.store import ResponseWriter, RunFolder
 from quantrial.running.templates import CHANGED, changed_since, resumed, with_templates
-from quantrial.whole_files import write_atomically
 
 if TYPE_CHECKING:
     from quantrial.design.schedule import Call
@@ -207,7 +206,7 @@ def _begun(
 ) -> Manifest:
     """Write what the run is about, and the order of its calls, before the first of them."""
     order = settle_order(study, prepared, engines, arms)
-    write_atomically(run.study_path, text.encode())
+    run.write_study(text)
     run.write_items(item for items in prepared.items.values() for item in items)
     manifest = Manifest(
         study={

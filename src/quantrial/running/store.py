@@ -25,6 +25,7 @@ from quantrial.records import (
     manifest_from_json,
     response_from_json,
 )
+from quantrial.strict_json import parse_json
 from quantrial.whole_files import PARTIAL, write_atomically
 
 STUDY = "study.yaml"
@@ -34,7 +35,11 @@ RESPONSES = "responses"
 SPEED = "speed.jsonl"
 SUMMARY = "summary.json"
 DECISION = "decision.json"
-_LOCK = ".lock"
+ATTRIBUTES = ".gitattributes"
+LOCK = ".lock"
+_KEEP_LINE_ENDS = (
+    b"# Files of a run are hashed: git is to leave their line ends as they are.\n* -text\n"
+)
 
 
 class RunFolder:
@@ -56,7 +61,7 @@ class RunFolder:
         """Name the files here that the beginning of a run does not write; nothing is read."""
         if not self.path.is_dir():
             return []
-        known = {_LOCK, STUDY, ITEMS, RESPONSES}
+        known = {LOCK, ATTRIBUTES, STUDY, ITEMS, RESPONSES}
         names = sorted(entry.name for entry in self.path.iterdir())
         return [n for n in names if n not in known and not (n[0] == "." and n.endswith(PARTIAL))]
 
@@ -88,7 +93,7 @@ class RunFolder:
         """
         import filelock
 
-        lock = filelock.FileLock(self.path / _LOCK)
+        lock = filelock.FileLock(self.path / LOCK)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
@@ -123,6 +128,16 @@ class RunFolder:
             seen.add((item.task, item.id))
             items.setdefault(item.task, []).append(item)
         return items
+
+    def write_study(self, text: str) -> None:
+        """Freeze the study file, and have git leave the line ends of the run's files alone."""
+        write_atomically(self.study_path, text.replace("\r\n", "\n").encode())
+        self.keep_line_ends()
+
+    def keep_line_ends(self) -> None:
+        """Write .gitattributes, unless there is one."""
+        if not (self.path / ATTRIBUTES).exists():
+            write_atomically(self.path / ATTRIBUTES, _KEEP_LINE_ENDS)
 
     def write_items(self, items: Iterable[Item]) -> None:
         """Write items.jsonl, whole."""
@@ -179,13 +194,18 @@ class RunFolder:
         return responses
 
     def hashes(self) -> dict[str, str]:
-        """Hash every file that results derive from, by its name in the folder."""
+        """Hash every file that results derive from, by its name in the folder.
+
+        Files are hashed as they were written, with line feeds: git may have put a carriage return
+        before each.
+        """
+        return {name: content_sha256(_read(self.path / name)) for name in self.inputs()}
+
+    def inputs(self) -> list[str]:
+        """List the files that results derive from, by their names in the folder."""
         files = [self.study_path, self.path / ITEMS, self.path / MANIFEST, *self.response_files()]
         files += [self.path / SPEED] if (self.path / SPEED).is_file() else []
-        return {
-            path.relative_to(self.path).as_posix(): hashlib.sha256(_read(path)).hexdigest()
-            for path in files
-        }
+        return [path.relative_to(self.path).as_posix() for path in files]
 
     def response_files(self) -> list[Path]:
         """List the responses files that are there, by name."""
@@ -202,18 +222,20 @@ class RunFolder:
 
         Raises:
             RunFolderError: it is not there yet.
-            RecordError: it is no JSON object.
+            RecordError: it is no JSON object, or holds a key twice.
         """
         path = self.path / name
         if not path.is_file():
             raise RunFolderError(f"not there yet: `quantrial {command}` makes it", path=path)
-        try:
-            document = orjson.loads(_read(path))
-        except orjson.JSONDecodeError as exc:
-            raise RecordError(f"not valid JSON ({exc})", path=path) from exc
+        document = parse_json(_read(path), path=path)
         if not isinstance(document, dict):
             raise RecordError("expected a JSON object", path=path)
         return document
+
+
+def content_sha256(data: bytes) -> str:
+    """Hash a file of text as it is with line feeds, whatever line ends a checkout gave it."""
+    return hashlib.sha256(data.replace(b"\r\n", b"\n")).hexdigest()
 
 
 def encode_document(document: object) -> bytes:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from quantrial.agreement import DRAWING_DIGITS, all_rounded
+
 INK = "#1f2328"
 MUTED = "#59636e"
 GRID = "#d9dee3"
@@ -72,7 +74,9 @@ def to_svg(panels: Sequence[Any]) -> str:
             subtitleFontSize=12,
         ),
     )
-    svg: str = vl_convert.vegalite_to_svg(chart.to_json())
+    # the last bits of a number, which another processor has otherwise, move nothing by a pixel
+    spec = all_rounded(chart.to_dict(), DRAWING_DIGITS)
+    svg: str = vl_convert.vegalite_to_svg(spec)
     return svg
 
 

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from quantrial.agreement import fixed
 from quantrial.decision.words import VERDICT_WORDS
 from quantrial.inert import clean
 from quantrial.reporting.exports.rows import rows
@@ -87,7 +88,7 @@ def _table(summary: Document, decision: Document, task: str) -> Iterator[str]:
 
 def _cells(row: Document) -> Iterator[str]:
     yield escape(row["arm"])
-    yield "--" if row["estimate"] is None else f"{100 * row['estimate']:.1f}"
+    yield "--" if row["estimate"] is None else fixed(100 * row["estimate"], 1)
     yield _interval(row["low"], row["high"], signed=False)
     if row["finding"] is None:
         yield from ("reference", "", "")
@@ -105,7 +106,7 @@ def _interval(low: float | None, high: float | None, *, signed: bool) -> str:
 
 
 def _points(value: float, *, signed: bool = True) -> str:
-    shown = f"{100 * value:+.1f}" if signed else f"{100 * value:.1f}"
+    shown = fixed(100 * value, 1, "+") if signed else fixed(100 * value, 1)
     return shown.lstrip("+-") if float(shown) == 0 else shown.replace("-", "$-$")
 
 
@@ -114,7 +115,7 @@ def _p(value: float | None) -> str:
         return "--"
     if value < 0.001:
         return "$<$ .001"
-    return "1" if value >= 0.9995 else f"{value:.3f}".removeprefix("0")
+    return "1" if value >= 0.9995 else fixed(value, 3).removeprefix("0")
 
 
 def _level(confidence: float) -> str:

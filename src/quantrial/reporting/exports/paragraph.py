@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from quantrial.agreement import fixed
 from quantrial.decision.words import left_open
 from quantrial.reporting.formatting import listed, plural, points, points_interval, ratio
 from quantrial.reporting.markdown import code, escape
@@ -40,8 +41,9 @@ def _arm(summary: Document, decision: Document, arm: str) -> str:
         return f"{code(arm)} is the reference"
     cost = decision["costs"][arm]
     held = "peak memory" if decision["picker"].get("memory_source") == "peak" else "memory"
+    share = cost["memory_ratio"]
     has = [
-        *([f"{100 * cost['memory_ratio']:.0f} % of the {held}"] if cost["memory_ratio"] else []),
+        *([f"{fixed(100 * share, 0)} % of the {held}"] if share else []),
         *([f"{ratio(cost['speedup'])} the speed"] if cost["speedup"] else []),
     ]
     costs = f" ({escape(' and '.join(has))})" if has else ""

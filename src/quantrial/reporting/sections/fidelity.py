@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from quantrial.agreement import fixed
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table
 from quantrial.reporting.contrasts import pair
 from quantrial.reporting.formatting import UNKNOWN, count
@@ -23,9 +24,9 @@ def fidelity_section(summary: Mapping[str, Any]) -> Section | None:
             Row(
                 (
                     Cell(pair(one)),
-                    Cell(_number(one["kl"], "{:.4f}")),
-                    Cell(_number(one["top_agreement"], "{:.3f}")),
-                    Cell(_number(one["margin"], "{:+.3f}")),
+                    Cell(_number(one["kl"], 4)),
+                    Cell(_number(one["top_agreement"], 3)),
+                    Cell(_number(one["margin"], 3, "+")),
                     Cell(count(one["tokens"])),
                 )
             )
@@ -45,7 +46,7 @@ def fidelity_section(summary: Mapping[str, Any]) -> Section | None:
     return Section("fidelity", "Fidelity of probabilities", _LEAD, tuple(groups))
 
 
-def _number(one: Mapping[str, Any], form: str) -> str:
-    low, high = one["ci"]
-    interval = "" if low is None else f" ({form.format(low)} to {form.format(high)})"
-    return UNKNOWN if one["estimate"] is None else form.format(one["estimate"]) + interval
+def _number(one: Mapping[str, Any], digits: int, form: str = "") -> str:
+    low, high = (None if end is None else fixed(end, digits, form) for end in one["ci"])
+    interval = "" if low is None else f" ({low} to {high})"
+    return UNKNOWN if one["estimate"] is None else fixed(one["estimate"], digits, form) + interval

@@ -1,0 +1,209 @@
+"""What people read, checked: report and page byte by byte, drawings, and pictures by their hashes.
+
+Each is made again from the recorded summary and decision, once these were found to follow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quantrial.commands.derived import score_run
+from quantrial.commands.drifts import REPORT_AGAIN, Drift, LineEnds, missing, short, text_drift
+from quantrial.running.store import DECISION
+
+if TYPE_CHECKING:
+    from quantrial.running.store import RunFolder
+    from quantrial.study import Study
+
+Document = Mapping[str, Any]
+
+REPORT = "report.md"
+PAGE = "report.html"
+DATA = "report-data.js"
+
+
+class ReportCheck:
+    """Checks the report of a run; `notes` says what could not be checked, `made` which files."""
+
+    def __init__(
+        self, run: RunFolder, study: Study, summary: Document, decision: Document, ends: LineEnds
+    ) -> None:
+        from quantrial.reporting import made_of, render_documents, render_plots
+
+        self._run = run
+        self._ends = ends
+        self._origin = made_of(decision)
+        self._drawn = render_plots(summary)
+        outcomes = score_run(run.path)
+        self._documents = render_documents(
+            study, summary, decision, run.read_manifest(), outcomes=outcomes
+        )
+        self.notes: list[str] = []
+
+    @property
+    def made(self) -> set[str]:
+        """The files of the report, by their path in the run folder."""
+        from quantrial.reporting import SUMS
+
+        pictures = [name.removesuffix(".svg") + ".png" for name in self._drawn]
+        return {*self._documents, *self._drawn, *pictures, SUMS}
+
+    def drifts(self, options: str) -> Iterator[Drift]:
+        """Check report, page and plots; `options` are those of `decide` behind the decision."""
+        drifts = list(self._text_drifts())
+        stale = self._stale(options) if drifts else None
+        if stale is not None:
+            yield stale
+            if stale.key == "decision":
+                return
+        else:
+            yield from drifts
+        yield from self._plot_drifts()
+
+    def _stale(self, options: str) -> Drift | None:
+        """Say that the report is of an earlier decision, where it says so itself."""
+        path = self._run.path / REPORT
+        if not path.is_file():
+            return None
+        from quantrial.reporting import named_origin
+
+        text = self._ends.read(REPORT).decode("utf-8", "replace")
+        stated, now = _constraints_of_report(text), options.strip()
+        again = f"`quantrial report {self._run.path}` writes the report of that decision"
+        if stated is not None and stated != now:
+            since = f"decision.json was made under {now or 'no constraints'} since"
+            return Drift(REPORT, "constraints", stated or "none", since, again)
+        origin = named_origin(text)
+        if origin is None:
+            since = "an early version wrote the report, or the line that names it was removed"
+            return Drift(REPORT, "decision", "none named", since, again)
+        if origin.decision != self._origin.decision:
+            return Drift(
+                REPORT, "decision", "an earlier one", "decision.json was made since", again
+            )
+        return None
+
+    def _text_drifts(self) -> Iterator[Drift]:
+        from quantrial.reporting import named_origin
+
+        for name, text in self._documents.items():
+            if not (self._run.path / name).is_file():
+                yield missing(name)
+                continue
+            data = self._ends.read(name)
+            drift = text_drift(name, data, text)
+            if drift is None:
+                continue
+            origin = named_origin(data.decode("utf-8", "replace"))
+            if (
+                origin is None
+                or origin.decision != self._origin.decision
+                or origin.version == self._origin.version
+            ):
+                yield drift
+                continue
+            self.notes.append(
+                f"{name} was written by quantrial {origin.version}; this is "
+                f"{self._origin.version} and words it otherwise, so it was not compared"
+            )
+
+    def _plot_drifts(self) -> Iterator[Drift]:
+        for name, svg in self._drawn.items():
+            if not (self._run.path / name).is_file():
+                yield missing(name)
+            elif text_drift(name, self._ends.read(name), svg) is not None:
+                yield Drift(name, "content", "another drawing", "the summary gives another one")
+        yield from picture_drifts(self._run, self._drawn, self._ends, self.notes)
+
+
+def picture_drifts(
+    run: RunFolder, drawn: Mapping[str, str], ends: LineEnds, notes: list[str]
+) -> Iterator[Drift]:
+    """Hold PNGs and SHA256SUMS against the drawings they were made from.
+
+    Args:
+        run: the run folder.
+        drawn: the drawings, by path in the run folder.
+        ends: told which files have other line ends.
+        notes: told where pictures were not drawn again.
+    """
+    from quantrial.reporting import pictures
+
+    recorded, fonts = dict[str, str](), None
+    if (run.path / pictures.SUMS).is_file():
+        text = ends.read(pictures.SUMS).decode("utf-8", "replace")
+        recorded, fonts = pictures.read_sums(text), pictures.recorded_fonts(text)
+    again = fonts is not None and fonts == pictures.fonts_here(drawn.values())
+    images = dict[str, str | None]()
+    for name, svg in drawn.items():
+        image = name.removesuffix(".svg") + ".png"
+        known = recorded.get(Path(image).name)
+        images |= {Path(name).name: pictures.sha256(svg.encode()), Path(image).name: known}
+        if not (run.path / image).is_file():
+            yield missing(image)
+            continue
+        data = (run.path / image).read_bytes()
+        digest = pictures.sha256(data)
+        if digest != known:
+            yield Drift(image, "sha256", known, f"the file has {short(digest)}")
+        elif (named := pictures.named_svg(data)) != images[Path(name).name]:
+            yield Drift(image, "drawing", named, f"it is to be made from {name}")
+        elif again and data != pictures.draw_png(svg):
+            yield Drift(image, "content", "another picture", f"{name} gives another one")
+    if not again and drawn:
+        notes.append(
+            f"the {len(drawn)} pictures (PNG) were not drawn again here, because other fonts or "
+            "another renderer drew them; their hashes were compared"
+        )
+    if not (run.path / pictures.SUMS).is_file():
+        yield missing(pictures.SUMS)
+        return
+    sums = pictures.sums(images, fonts or "unknown")
+    drift = text_drift(pictures.SUMS, ends.read(pictures.SUMS), sums)
+    if drift is not None:
+        yield Drift(
+            pictures.SUMS, drift.key, drift.recorded, "its pictures and drawings give another line"
+        )
+
+
+def report_files(run: RunFolder) -> set[str]:
+    """Return the files of a report that are there, as far as their names tell."""
+    from quantrial.reporting import pictures
+
+    plots = (run.path / pictures.PLOTS).glob("*.*")
+    images = [path.name for path in plots if path.suffix in (".svg", ".png")]
+    return {REPORT, PAGE, DATA, pictures.SUMS, *(f"{pictures.PLOTS}/{name}" for name in images)}
+
+
+def older_report_drifts(run: RunFolder, ends: LineEnds) -> Iterator[Drift]:
+    """Check what can be without deriving anything: files are there, pictures have their hashes."""
+    from quantrial.reporting import pictures
+
+    for name, remedy in ((DECISION, "`quantrial decide` makes it"), (REPORT, ""), (PAGE, "")):
+        if not (run.path / name).is_file():
+            yield missing(name, remedy or REPORT_AGAIN)
+    if not (run.path / pictures.SUMS).is_file():
+        yield missing(pictures.SUMS)
+        return
+    text = ends.read(pictures.SUMS).decode("utf-8", "replace")
+    for name, known in pictures.read_sums(text).items():
+        file = f"{pictures.PLOTS}/{name}"
+        if not (run.path / file).is_file():
+            yield missing(file)
+            continue
+        data = ends.read(file) if name.endswith(".svg") else (run.path / file).read_bytes()
+        if (digest := pictures.sha256(data)) != known:
+            yield Drift(file, "sha256", known, f"the file has {short(digest)}")
+
+
+def _constraints_of_report(text: str) -> str | None:
+    """Read which options of `decide` a report names among its commands; None where it names none.
+
+    It is asked only where files are as the program writes them: what was edited is found line by
+    line.
+    """
+    found = re.findall(r"^\s*quantrial decide RUN(.*)$", text, re.MULTILINE)
+    return found[-1].strip() if found else None

@@ -1,0 +1,133 @@
+"""The same run folder on other kinds of processors: other linear algebra, no vector units."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import quantrial
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "demo"
+
+numpy_core = importlib.import_module("numpy._core._multiarray_umath")
+FEATURES = numpy_core.__cpu_features__
+_VECTORS = " ".join(one for one in numpy_core.__cpu_dispatch__ if FEATURES.get(one))
+
+MACHINES = {
+    "Nehalem": {"OPENBLAS_CORETYPE": "Nehalem"},
+    "Haswell": {"OPENBLAS_CORETYPE": "Haswell"},
+    "SkylakeX": {"OPENBLAS_CORETYPE": "SkylakeX"},
+    "no vector units": {"OPENBLAS_CORETYPE": "Nehalem", "NPY_DISABLE_CPU_FEATURES": _VECTORS},
+}
+
+
+def supported(machine: str) -> bool:
+    """Whether this processor has the instructions of another."""
+    needed = {"Haswell": "AVX2", "SkylakeX": "AVX512F"}
+    return machine not in needed or bool(FEATURES.get(needed[machine]))
+
+
+def on(machine: str, code: str, *arguments: object) -> str:
+    if not supported(machine):
+        pytest.skip(f"this processor lacks the instructions of {machine}")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env=os.environ | MACHINES[machine],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+VERIFY = """
+import sys, quantrial
+for folder in sys.argv[1:]:
+    for drift in quantrial.verify(folder).drifts:
+        print(drift)
+"""
+DERIVE = """
+import sys, warnings, quantrial
+warnings.simplefilter("ignore")
+quantrial.analyze(sys.argv[1])
+quantrial.decide(sys.argv[1])
+quantrial.report(sys.argv[1])
+"""
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The committed example, as this version derives it here."""
+    run = tmp_path_factory.mktemp("example") / "demo"
+    shutil.copytree(EXAMPLE, run)
+    quantrial.report(run)
+    return run
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_example_holds_on_other_processors(machine: str, example: Path) -> None:
+    assert on(machine, VERIFY, EXAMPLE, example) == ""
+
+
+def test_a_change_in_the_ninth_digit_is_found_there(example: Path, tmp_path: Path) -> None:
+    shutil.copytree(example, tmp_path / "run")
+    path = tmp_path / "run" / "summary.json"
+    summary = json.loads(path.read_text(encoding="utf-8"))
+    one = summary["tasks"]["people"]["endpoints"]["recall"]["contrasts"][0]
+    one["ci"][0] *= 1 + 2e-9
+    path.write_text(json.dumps(summary), encoding="utf-8")
+    said = on("Nehalem", VERIFY, tmp_path / "run")
+    assert said.startswith("summary.json: tasks.people.endpoints.recall.contrasts[0].ci[0]: ")
+    assert len(said.splitlines()) == 1
+
+
+def everything(run: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(run).as_posix(): path.read_bytes()
+        for path in sorted(run.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_analysed_again_on_another_processor_it_is_the_same_to_the_byte(
+    example: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(example, tmp_path / "run")
+    on("Nehalem", DERIVE, tmp_path / "run")
+    assert everything(tmp_path / "run") == everything(example)
+
+
+def test_derived_anew_on_another_processor_report_and_plots_are_the_same_to_the_byte(
+    example: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(example, run)
+    for name in ("summary.json", "decision.json", "report.md", "report.html"):
+        (run / name).unlink()
+    shutil.rmtree(run / "plots")
+    on("Nehalem", DERIVE, run)
+    there, here = everything(run), everything(example)
+    assert there.keys() == here.keys()
+    # documents hold every digit; what people read is rounded where it is written
+    different = {name for name in here if there[name] != here[name]}
+    assert different <= {"summary.json", "decision.json"}
+    assert quantrial.verify(run).drifts == ()
+
+
+def test_runs_analysed_on_two_processors_are_compared(example: Path, tmp_path: Path) -> None:
+    run = tmp_path / "elsewhere"
+    shutil.copytree(example, run)
+    for name in ("summary.json", "decision.json"):
+        (run / name).unlink()
+    on("Nehalem", DERIVE, run)
+    found = quantrial.compare(example, run)
+    assert found["differ"] == []
+    assert [one["text"] for one in found["changes"] if one["kind"] == "verdict"] == []
