@@ -50,8 +50,8 @@ class Decided:
 @functools.cache
 def _one_sided(harmful: int, beneficial: int, n: int, margin: float) -> tuple[float, float]:
     """Return p of "loses less than the margin" and of "gains less"."""
-    found = score_flips(harmful, beneficial, n=n).equivalence(margin, ALPHA)
-    return found.p_lower, found.p_upper
+    score = score_flips(harmful, beneficial, n=n)
+    return score.test(-margin, "greater").p_value, score.test(margin, "less").p_value
 
 
 @functools.cache
@@ -89,14 +89,17 @@ def _rows(study: Study, task: int) -> list[Any]:
 
     None of the reference, and of an arm that shares no answered item with it.
     """
-    right, answered = study.right[task], study.answered[task]
-    flips: dict[tuple[int, int], tuple[int, int, int]] = {}
-    for one, other in itertools.combinations(range(len(right)), 2):
-        both = answered[one] & answered[other]
-        if both.any():
-            before, after = right[one] & both, right[other] & both
-            counts = int((before & ~after).sum()), int((after & ~before).sum()), int(both.sum())
-            flips[one, other] = counts
+    answered = study.answered[task]
+    right, wrong = study.right[task] & answered, ~study.right[task] & answered
+    lost, both = _counts(right, wrong), _counts(answered, answered)
+    # missing answers: the candidate's count as wrong, the reference's as right
+    first = right[:1] | ~answered[:1]
+    worst = _counts(first, ~right)[0], _counts(right, ~first)[:, 0]
+    flips = {
+        (one, other): (int(lost[one, other]), int(lost[other, one]), int(both[one, other]))
+        for one, other in itertools.combinations(range(len(right)), 2)
+        if both[one, other]
+    }
     adjusted = dict(
         zip(flips, holm([_two_sided(*counts) for counts in flips.values()]), strict=True)
     )
@@ -109,12 +112,15 @@ def _rows(study: Study, task: int) -> list[Any]:
         loss, gain = _one_sided(harmful, beneficial, n, study.margin)
         worse = adjusted[0, arm] < ALPHA and beneficial <= harmful
         kept = loss < ALPHA and (gain < ALPHA or not worse)
-        # missing answers: the candidate's count as wrong, the reference's as right
-        before, after = right[0] | ~answered[0], right[arm] & answered[arm]
-        worst = int((before & ~after).sum()), int((after & ~before).sum())
-        p, _ = _one_sided(*worst, right.shape[1], study.margin)
+        p, _ = _one_sided(int(worst[0][arm]), int(worst[1][arm]), right.shape[1], study.margin)
         rows.append((kept, p, kept))
     return rows
+
+
+def _counts(one: Bools, other: Bools) -> NDArray[np.float32]:
+    """Count, for each arm of one and of the other, the items on which both are true."""
+    found: NDArray[np.float32] = one.astype(np.float32) @ other.astype(np.float32).T
+    return found
 
 
 def _table(study: Study, rows: list[list[Any]]) -> dict[str, Any]:
