@@ -39,6 +39,7 @@ from characteristics.pooled import (
     macro_f1,
 )
 from characteristics.proportions import bootstrap, power, proportions
+from characteristics.reports import reports
 from characteristics.shipping import missing, ship
 from characteristics.strata import strata
 from characteristics.tables import report, write_into
@@ -64,6 +65,7 @@ WORK: dict[str, Callable[[Cell], Measured]] = {
         copies,
         missing,
         ship,
+        reports,
         packages,
     )
 }

@@ -94,12 +94,16 @@ def grid(effort: float, gold: Path | None = None) -> Iterator[Cell]:
         for kind in ("twice", "thrice", "some"):
             yield Cell("copies", kind, n, rate, -margin, margin=margin, replications=many)
     yield from _decisions(many)
+    for kind in REPORTS:
+        yield Cell("reports", kind, 200, 0.1, replications=some)
     for n, rate, margin in PACKAGED:
         yield Cell("packages", "", n, rate, -margin, margin=margin)
 
 
 # contents, discordance, margin of items that stand several times in a sample
 COPIED = ((100, 0.1, 0.05), (200, 0.05, 0.03), (300, 0.06, 0.02), (500, 0.15, 0.03))
+# whole reports: how many candidates, on which tasks
+REPORTS = ("1 choice", "2 choice", "1 spans", "2 spans", "1 choice spans", "2 choice spans")
 # items, discordance, margin of what other packages are asked about
 PACKAGED = ((100, 0.04, 0.04), (300, 0.02, 0.01), (300, 0.02, 0.02), (499, 0.01, 0.01))
 
@@ -173,8 +177,22 @@ def _pooled(most: int, many: int, some: int, few: int, gold: Path | None) -> Ite
         yield Cell("f1-null", "balanced", n, changes / n, replications=many)
 
 
+# sizes of strata, and the share of items that change in each: some change more often
+UNEVEN = (
+    ((40, 560), (0.3, 0.05)),
+    ((40, 560), (0.5, 0.05)),
+    ((60, 540), (0.3, 0.02)),
+    ((60, 540), (0.4, 0.04)),
+    ((100, 900), (0.4, 0.06)),
+    ((80, 80, 80, 80, 80), (0.15, 0.15, 0.15, 0.15, 0.4)),
+)
+
+
 def _interactions(replications: int) -> Iterator[Cell]:
-    """Strata of items; then clusters that lie within strata or across them (`kind`: how many)."""
+    """Strata of items; then clusters that lie within strata or across them (`kind`: how many).
+
+    Last, ratios whose losses are rare and large, in strata of which some change more often.
+    """
     base = Cell("interaction", "", 600, 0.15, replications=replications)
     for strata in (2, 5, 10):
         for n, rate in ((100, 0.15), (600, 0.05), (600, 0.15)):
@@ -183,6 +201,13 @@ def _interactions(replications: int) -> Iterator[Cell]:
         for kind in ("2 within unequal", "2 across equal", "5 within equal", "5 across unequal"):
             for icc, rate in ((0.0, 0.05), (0.0, 0.15), (0.02, 0.05), (0.02, 0.15), (0.1, 0.15)):
                 yield replace(base, kind=kind, rate=rate, clusters=groups, icc=icc)
+    for lengths in ("equal", "varied"):
+        for gains in (4, 9, 19):
+            for which, (sizes, rates) in enumerate(UNEVEN):
+                rare = replace(base, kind=f"rare {lengths} {gains} {which}", n=sum(sizes))
+                rare = replace(rare, rate=float(np.average(rates, weights=sizes)))
+                yield rare
+                yield replace(rare, clusters=20)
 
 
 def by_stratum(strata: int, part: float, first: float, others: float) -> NDArray[np.float64]:

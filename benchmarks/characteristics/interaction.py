@@ -1,28 +1,72 @@
-"""Whether strata differ: the error of both tests where they do not."""
+"""Whether strata differ: the error of both tests where they do not.
+
+Kinds that begin with `rare` are ratios whose losses are rare and large, in strata of which a small
+one changes more often: a sample of it may hold none of the losses. `equal` and `varied` lengths;
+the number is how many small gains there are to a loss. No stratum differs: gains and losses are of
+one mean, 0.
+"""
 
 import dataclasses
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
-from characteristics.cells import Cell, Measured
+from characteristics.cells import UNEVEN, Cell, Measured
 from characteristics.groups import draw_clusters
 from quantrial.stats import cluster_interaction
 from quantrial.stats import interaction as item_interaction
+
+Array = NDArray[np.float64]
+
+
+def rare_losses(cell: Cell, rng: np.random.Generator) -> tuple[Array, Array, NDArray[np.int64]]:
+    """Draw micro-F1 of a reference and a candidate, and the strata, of a kind `rare ...`.
+
+    A gain finds one entity more, a loss loses `gains` of them; an entity that is not found is
+    replaced by one that is invented, so that denominators stay.
+    """
+    _, lengths, gains, which = cell.kind.split()
+    sizes, rates = UNEVEN[int(which)]
+    strata = np.repeat(np.arange(len(sizes)), sizes)
+    n, most = strata.size, int(gains)
+    gold = np.full(n, most + 3)
+    if lengths == "varied":
+        gold = gold + rng.poisson(4.0, n)
+    hits = np.full(n, most)
+    moves = rng.random(n) < np.repeat(rates, sizes)
+    step = np.where(rng.random(n) < 1.0 / (most + 1), -most, 1) * moves
+    top = np.stack([2.0 * hits, 2.0 * (hits + step)], axis=1)
+    bottom = np.repeat((2.0 * gold)[:, None], 2, axis=1)
+    return top, bottom, strata
+
+
+def _in_strata(
+    cell: Cell, rng: np.random.Generator
+) -> tuple[Array, Array, NDArray[np.int64], NDArray[np.int64]]:
+    """Draw scores, strata, clusters."""
+    if cell.kind.startswith("rare"):
+        top, bottom, stratum = rare_losses(cell, rng)
+        return (
+            top,
+            bottom,
+            stratum,
+            rng.permutation(np.arange(stratum.size) % max(1, cell.clusters)),
+        )
+    strata = int(cell.kind.split()[0])
+    # without clusters of their own, items are drawn in one that leans nowhere
+    drawn = cell if cell.clusters else dataclasses.replace(cell, clusters=1)
+    top, bottom, labels = draw_clusters(drawn, rng)
+    if "within" in cell.kind:
+        return top, bottom, labels % strata, labels
+    return top, bottom, rng.permutation(np.arange(labels.size) % strata), labels
 
 
 def interaction(cell: Cell) -> Measured:
     """How often strata are found to differ that do not, and how often there is no test."""
     rng, found = cell.rng(), []
-    strata = int(cell.kind.split()[0])
-    # without clusters of their own, items are drawn in one that leans nowhere
-    drawn = cell if cell.clusters else dataclasses.replace(cell, clusters=1)
     for _ in range(cell.replications):
-        top, bottom, labels = draw_clusters(drawn, rng)
-        if "within" in cell.kind:
-            stratum = labels % strata
-        else:
-            stratum = rng.permutation(np.arange(labels.size) % strata)
+        top, bottom, stratum, labels = _in_strata(cell, rng)
         if cell.clusters:
             result = cluster_interaction(top, bottom, stratum, labels)
         else:

@@ -69,10 +69,16 @@ def _ship_limits(cell: dict[str, Any], name: str) -> tuple[float, float] | None:
     return (0.0, LIMIT) if promised else None
 
 
+def _report_limits(cell: dict[str, Any], name: str) -> tuple[float, float] | None:
+    del cell
+    return None if name.endswith("alone") else (0.0, NOMINAL)
+
+
 # families with limits of their own
 OWN: dict[str, Callable[[dict[str, Any], str], tuple[float, float] | None]] = {
     "copies": _copies_limits,
     "missing": _ship_limits,
+    "reports": _report_limits,
     "ship": _ship_limits,
 }
 

@@ -228,3 +228,37 @@ def test_cluster_interaction_says_where_there_is_no_test() -> None:
         cluster_interaction(*answers(change), strata, clusters % 4)
     with pytest.raises(StatisticsError, match="one label an item"):
         cluster_interaction(*answers(change), strata, clusters[1:])
+
+
+def test_cluster_interaction_against_simulation_where_losses_of_a_ratio_are_rare_and_large() -> (
+    None
+):
+    # twenty clusters across two strata that do not differ; the small one changes more often
+    generator, rejected, tested = np.random.default_rng(9), 0, 0
+    strata = np.repeat([0, 1], [60, 900])
+    for _ in range(200):
+        moves = generator.random(960) < np.where(strata == 0, 0.5, 0.05)
+        step = np.where(generator.random(960) < 0.1, -9.0, 1.0) * moves
+        top = np.stack([np.full(960, 18.0), 18.0 + 2.0 * step], axis=1)
+        bottom = np.full((960, 2), 24.0)
+        clusters = generator.permutation(np.arange(960) % 20)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", StatisticsWarning)  # few answers changed: no test
+            p = cluster_interaction(top, bottom, strata, clusters).p_value
+        rejected, tested = rejected + (p <= 0.05), tested + (not math.isnan(p))
+    assert tested > 180
+    assert rejected / 200 <= 0.055 + 3 * math.sqrt(0.05 * 0.95 / 200)
+
+
+def test_cluster_interaction_leaves_out_strata_of_a_ratio_with_few_changes() -> None:
+    generator = np.random.default_rng(10)
+    strata, clusters = layout("across", 30, 3, 30)
+    change = drawn(generator, strata, clusters, np.full(3, 0.3), 0.0)
+    change[(strata == 2) & (np.cumsum(strata == 2) > 20)] = 0.0
+    top, bottom = answers(change)
+    top = 0.5 * top  # half of what there is to lose
+    with pytest.warns(StatisticsWarning, match="1 of 3 strata are left out: fewer than 20"):
+        found = cluster_interaction(top, bottom, strata, clusters)
+    kept = strata < 2
+    without = cluster_interaction(top[kept], bottom[kept], strata[kept], clusters[kept])
+    assert found.p_value == pytest.approx(without.p_value)

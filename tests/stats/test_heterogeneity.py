@@ -1,5 +1,6 @@
 import itertools
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 
 from quantrial.errors import InsufficientDataError, StatisticsError, StatisticsWarning
 from quantrial.stats import interaction, score_flips
-from quantrial.stats._strata_changes import Counted, changes_of, sums_of
+from quantrial.stats._pooled_changes import pooled_null, pooled_variance, tilted
+from quantrial.stats._strata_changes import Counted, changes_of, right_or_wrong, sums_of
 from quantrial.stats.heterogeneity import _permuted, _statistic, _under_null
 
 Array = NDArray[np.float64]
@@ -233,3 +235,123 @@ def test_interaction_against_reference_statsmodels_where_many_items_changed() ->
     theirs = float(combine_effects(means, variances).q)
     assert found.statistic == pytest.approx(theirs, rel=0.02)
     assert found.p_value == pytest.approx(float(chi2.sf(theirs, 2)), abs=0.04)
+
+
+# --- ratios, whose changes differ in size --------------------------------------------------------
+
+
+def test_tilted_by_hand_two_values() -> None:
+    # -9 once and 1 nine times, a mean of 0; a mean of .5 takes chances of .05 and .95
+    found = tilted(np.array([-9.0, 1.0]), np.array([1.0, 9.0]), 0.0)
+    np.testing.assert_allclose(found, [0.1, 0.9], atol=1e-9)
+    found = tilted(np.array([-9.0, 1.0]), np.array([1.0, 9.0]), 0.5)
+    np.testing.assert_allclose(found, [0.05, 0.95], atol=1e-9)
+
+
+def test_tilted_against_reference_scipy_closest_by_kullback_leibler() -> None:
+    from scipy.optimize import LinearConstraint, minimize
+
+    support, weights = np.array([-4.0, -1.0, 1.0, 2.0]), np.array([1.0, 3.0, 5.0, 1.0])
+    share = weights / weights.sum()
+
+    def divergence(x: Array) -> float:
+        return float((x * np.log(x / share)).sum())
+
+    sums = LinearConstraint(np.stack([np.ones(4), support]), [1.0, -0.4], [1.0, -0.4])
+    best = minimize(divergence, share, bounds=[(1e-9, 1.0)] * 4, constraints=sums, tol=1e-12)
+    np.testing.assert_allclose(tilted(support, weights, -0.4), best.x, atol=1e-4)
+
+
+def uneven(generator: np.random.Generator, gains: int) -> tuple[Array, Array, NDArray[np.int64]]:
+    """A small stratum changes ten times as often; one change in so many is a large loss."""
+    labels = np.repeat([0, 1], [60, 900])
+    moves = generator.random(960) < np.where(labels == 0, 0.5, 0.05)
+    large = generator.random(960) < 1.0 / (gains + 1)
+    hits = np.full(960, float(gains))
+    after = hits + np.where(large, -gains, 1.0) * moves
+    return np.stack([2 * hits, 2 * after], axis=1), np.full((960, 2), 2.0 * gains + 6.0), labels
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_pooled_null_against_simulation_has_one_difference_and_each_frequency(
+    scaled: bool,
+) -> None:
+    top, bottom, labels = uneven(rng(3), 9)
+    values, codes = changes_of(top, bottom, labels)
+    sizes = np.bincount(codes)
+    unit = float((values**2).sum() / np.abs(values).sum())
+    common = float(Counted.of(sums_of(values, codes, 2), sizes, unit).common()[1][0])
+    drawn = np.concatenate(list(pooled_null(values, codes, 20_000, rng(4), scaled=scaled)))
+    means = (drawn[:, :, 0] - drawn[:, :, 1]).mean(axis=0) / sizes
+    np.testing.assert_allclose(means, common, atol=0.004)
+    spread = (drawn[:, :, 0] - drawn[:, :, 1]).var(axis=0) / sizes**2
+    np.testing.assert_allclose(spread, pooled_variance(values, codes, scaled=scaled), rtol=0.05)
+
+
+@pytest.mark.parametrize("gains", [4, 9])
+def test_interaction_against_simulation_keeps_its_level_where_losses_are_rare_and_large(
+    gains: int,
+) -> None:
+    generator, rejected, tested = rng(15), 0, 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StatisticsWarning)  # few answers changed: no test
+        for _ in range(250):
+            p = interaction(*uneven(generator, gains), rng=generator, resamples=99).p_value
+            rejected, tested = rejected + (p <= 0.05), tested + (not math.isnan(p))
+    assert tested > 200
+    assert rejected / 250 <= 0.055 + 3 * math.sqrt(0.05 * 0.95 / 250)
+
+
+def test_interaction_against_simulation_finds_a_stratum_of_spans_that_loses() -> None:
+    generator, found = rng(16), 0
+    for _ in range(40):
+        labels = np.repeat([0, 1], 150)
+        top, bottom = spans(generator, labels * 0)
+        lost = generator.random(300) < np.where(labels == 0, 0.5, 0.0)
+        bottom[lost, 1] -= top[lost, 1] / 2.0
+        top[lost, 1] = 0.0
+        found += interaction(top, bottom, labels, rng=generator, resamples=99).p_value <= 0.05
+    assert found >= 36
+
+
+def test_interaction_leaves_out_strata_of_a_ratio_with_few_changes() -> None:
+    top, bottom, labels = uneven(rng(5), 4)
+    few = np.where((labels == 1) & (np.arange(960) >= 900), 2, labels)
+    kept = few < 2
+    whole = interaction(top[kept], bottom[kept], few[kept], rng=rng(), resamples=99)
+    with pytest.warns(StatisticsWarning, match="1 of 3 strata are left out: fewer than 20 answers"):
+        part = interaction(top, bottom, few, rng=rng(), resamples=99)
+    assert (part.p_value, part.statistic) == (whole.p_value, whole.statistic)
+    with (
+        pytest.warns(StatisticsWarning, match="2 of 2 strata are left out: fewer than 20 answers"),
+        pytest.warns(StatisticsWarning, match="no test of interaction"),
+    ):
+        part = interaction(top[40:80], bottom[40:80], labels[40:80], rng=rng())
+    assert math.isnan(part.p_value)
+
+
+def test_interaction_property_right_or_wrong_needs_no_more_than_it_did() -> None:
+    # scores of 0 and 1, on whatever scale, can change by no more than they do
+    change = rng(6).choice([1.0, -1.0, 0.0], size=60, p=[0.1, 0.1, 0.8])
+    top, bottom = answers(change)
+    plain = interaction(top, bottom, np.arange(60) % 3, rng=rng(1), resamples=99)
+    assert 0.0 < plain.p_value <= 1.0
+    assert right_or_wrong(top, bottom)
+    assert right_or_wrong(3.0 * top, 3.0 * bottom)
+    assert not right_or_wrong(0.5 * top, bottom)
+    assert not right_or_wrong(*uneven(rng(7), 4)[:2])
+
+
+def test_interaction_draws_on_where_p_is_small_by_hand() -> None:
+    # 10 of 50 lost, 10 of 50 gained: no draw of either kind comes near; 1 / 1000, then 1 / 4000
+    change = np.array([-1.0] * 10 + [0.0] * 40 + [1.0] * 10 + [0.0] * 40)
+    strata = ["a"] * 50 + ["b"] * 50
+    more = interaction(*answers(change), strata, rng=rng(), resamples=999, most=3999)
+    assert more.p_value == 1 / 4000
+    # a p that is not small is that of the first draws
+    even = np.tile([1.0, -1.0, 0.0, 0.0], 25)
+    first, again = (
+        interaction(*answers(even), np.arange(100) // 50, rng=rng(2), resamples=99, most=most)
+        for most in (0, 999)
+    )
+    assert first == again

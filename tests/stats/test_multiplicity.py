@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantrial.errors import StatisticsError
-from quantrial.stats import fixed_sequence, hochberg, holm, intersection_union, worse_on_any
+from quantrial.stats import (
+    FamilyUnit,
+    fixed_sequence,
+    hochberg,
+    holm,
+    holm_in_units,
+    intersection_union,
+    worse_on_any,
+)
 
 P_VALUES = st.lists(st.floats(0, 1) | st.just(float("nan")), max_size=8)
 
@@ -43,6 +51,112 @@ def test_holm_against_simulation_keeps_the_family_wise_error() -> None:
     p = rng.random((4000, 5))
     wrong = np.mean([holm(row).min() <= 0.05 for row in p])
     assert wrong < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 4000)
+
+
+def units_of(*made: tuple[float | None, tuple[float, ...]]) -> list[FamilyUnit]:
+    return [FamilyUnit(p_values, gate) for gate, p_values in made]
+
+
+def test_holm_in_units_by_hand() -> None:
+    # three units: .001 alone, a gate of .01 before two strata, .04 alone. The first is tested at a
+    # third of alpha; then two are left. Of the strata .004 counts twice among themselves and no
+    # less than their gate; .03 once, as the last of the unit: and only then is the third alone
+    alone, strata, last = holm_in_units(
+        units_of((None, (0.001,)), (0.01, (0.004, 0.03)), (None, (0.04,)))
+    )
+    np.testing.assert_allclose(alone.p_values, [0.003])
+    assert strata.gate == pytest.approx(2 * 0.01)
+    np.testing.assert_allclose(strata.p_values, [2 * 0.01, 2 * 0.03])
+    np.testing.assert_allclose(last.p_values, [max(2 * 0.03, 0.04)])
+
+
+def test_holm_in_units_by_hand_a_gate_that_holds_shuts_its_unit() -> None:
+    # strata far beyond doubt, whose gate is not passed; what they do not use nobody gets
+    shut, other = holm_in_units(units_of((0.3, (1e-9, 1e-9)), (None, (0.02,))))
+    np.testing.assert_allclose(shut.p_values, [0.3, 0.3])  # the other has fallen before: 1 x .3
+    np.testing.assert_allclose(other.p_values, [0.04])
+
+
+def test_holm_in_units_by_hand_what_could_not_be_tested_does_not_count() -> None:
+    nan = float("nan")
+    open_gate, empty, one = holm_in_units(
+        units_of((nan, (0.01, nan)), (None, (nan,)), (None, (0.02,)))
+    )
+    np.testing.assert_allclose(open_gate.p_values, [0.02, nan])
+    assert np.isnan(open_gate.gate)
+    assert np.isnan(empty.p_values).all()
+    np.testing.assert_allclose(one.p_values, [0.02])
+    assert holm_in_units([]) == []
+    with pytest.raises(StatisticsError, match="p_values"):
+        holm_in_units(units_of((1.2, (0.5,))))
+
+
+def test_holm_in_units_against_reference(statsmodels_values: dict[str, Any]) -> None:
+    # units of one question are Holm's family
+    for family in statsmodels_values["families"]:
+        found = holm_in_units([FamilyUnit((p,)) for p in family["p"]])
+        ours = [float(one.p_values[0]) for one in found]
+        np.testing.assert_allclose(ours, family["holm"], rtol=1e-12)
+
+
+def rejected_at(alpha: float, units: list[FamilyUnit]) -> set[tuple[int, int]]:
+    """Run the procedure as it is told, step by step; the gate is question -1 of its unit."""
+    questions = {u: dict(enumerate(one.p_values)) for u, one in enumerate(units)}
+    gates = {u: one.gate for u, one in enumerate(units) if one.gate is not None}
+    left = {u: set(inside) | ({-1} if u in gates else set()) for u, inside in questions.items()}
+    done: set[tuple[int, int]] = set()
+    while True:
+        share = alpha / max(1, sum(bool(one) for one in left.values()))
+        step = [(u, -1) for u in gates if -1 in left[u] and gates[u] < share]
+        for u, inside in left.items():
+            if -1 not in inside:
+                step += [(u, k) for k in inside if questions[u][k] < share / len(inside)]
+        if not step:
+            return done
+        done |= {step[0]}
+        left[step[0][0]] -= {step[0][1]}
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.none() | st.integers(1, 400),
+            st.lists(st.integers(1, 400), min_size=1, max_size=3),
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    st.sampled_from([0.0103, 0.0504, 0.2007]),
+)
+def test_holm_in_units_property_adjusted_p_tell_what_the_steps_reject(
+    made: list[tuple[int | None, list[int]]], alpha: float
+) -> None:
+    units = [
+        FamilyUnit(tuple(p / 1000 for p in inside), None if gate is None else gate / 1000)
+        for gate, inside in made
+    ]
+    found = {
+        (u, k)
+        for u, one in enumerate(holm_in_units(units))
+        for k, p in enumerate(one.p_values.tolist())
+        if p < alpha
+    }
+    gates = {(u, -1) for u, one in enumerate(holm_in_units(units)) if one.gate < alpha}
+    assert found | gates == rejected_at(alpha, units)
+
+
+def test_holm_in_units_against_simulation_keeps_the_family_wise_error() -> None:
+    # a true gate before false strata, a false gate before true ones, and true ones on their own
+    rng, wrong, studies = np.random.default_rng(8), 0, 4000
+    for p in rng.random((studies, 6)):
+        true_gate, false_gate, alone, *rest = holm_in_units(
+            units_of((p[0], (1e-6, 1e-6)), (1e-6, (p[1], p[2], p[3])), (None, (p[4],)),
+                     (None, (1e-7,)))
+        )  # fmt: skip
+        wrong += min(true_gate.gate, false_gate.p_values.min(), alone.p_values[0]) < 0.05
+        assert rest[0].p_values[0] < 1e-5
+    assert wrong / studies <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / studies)
+    assert wrong / studies > 0.03
 
 
 def test_hochberg_by_hand() -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from quantrial.errors import InsufficientDataError, StatisticsError
 from quantrial.stats import TestResult, mcnemar, sign_flip
+from quantrial.stats._draws import share_reached
 from stats.corpora import f1_columns
 
 Array = NDArray[np.float64]
@@ -164,3 +165,29 @@ def test_sign_flip_refuses_what_it_cannot_answer() -> None:
         sign_flip(np.ones((3, 1)), np.ones((3, 1)), rng=rng())
     with pytest.raises(StatisticsError, match="resamples is 0"):
         sign_flip(np.ones((3, 2)), np.ones((3, 2)), rng=rng(), resamples=0)
+
+
+def test_sign_flip_draws_on_where_p_is_small_by_hand() -> None:
+    # 300 losses of unequal size all one way: no draw comes near, 1 / 500, then 1 / 2000
+    top = np.stack([np.linspace(1.0, 2.0, 300), np.zeros(300)], axis=1)
+    ones = np.ones((300, 2))
+    first, more = (sign_flip(top, ones, rng=rng(), resamples=499, most=most) for most in (0, 1999))
+    assert (first.p_value, more.p_value) == (1 / 500, 1 / 2000)
+    # one that is not small is that of the first draws, the same ones
+    even = np.stack([np.linspace(1.0, 2.0, 300), np.linspace(1.0, 2.0, 300)[::-1]], axis=1)
+    assert sign_flip(even, ones, rng=rng(), resamples=499) == sign_flip(
+        even, ones, rng=rng(), resamples=499, most=1999
+    )
+
+
+def test_share_reached_against_simulation_keeps_its_level_at_every_t() -> None:
+    # under the null the observed is one of the draws: p of a uniform rank, at 99 draws, then 999
+    generator, found = rng(4), []
+    for _ in range(4000):
+        observed = generator.random()
+        count = lambda more, least=observed: int((generator.random(more) >= least).sum())  # noqa: E731
+        found.append(share_reached([count], 99, 999))
+    p = np.array(found)
+    for t in (0.002, 0.01, 0.05, 0.1, 0.11, 0.12, 0.5):
+        assert (p <= t).mean() <= t + 3 * math.sqrt(t * (1 - t) / 4000)
+    assert (p < 0.01).mean() > 0.006  # which 99 draws cannot tell

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from quantrial.errors import InsufficientDataError, StatisticsError
 from quantrial.stats import drift, pooled_rate, rate_ratio, ratio_between
+from quantrial.stats.rates import p_of_none
 
 
 def test_rate_ratio_by_hand() -> None:
@@ -306,3 +307,34 @@ def test_ratio_between_property_swapped_samples_give_the_reciprocal(
     # NaN where neither sample varies at all
     low, high = found.interval.low, back.interval.high
     assert low * high == pytest.approx(1.0, rel=1e-6, nan_ok=True) or math.isnan(low * high)
+
+
+def test_p_of_none_by_hand() -> None:
+    # the rates of the first test: a logarithm of .4055 over a standard error of 1/6, t with one
+    # degree of freedom (Cauchy): 1 - 2/pi arctan(2.4328) = .2490
+    found = rate_ratio([[10, 10], [20, 20]], [[2, 1], [4, 3]])
+    t = 6 * math.log(1.5)
+    assert p_of_none(found, df=1, ratio=True) == pytest.approx(1 - 2 / math.pi * math.atan(t))
+    single = rate_ratio([[10, 10]], [[2, 1]])
+    assert math.isnan(p_of_none(single, df=0, ratio=True))
+    assert math.isnan(p_of_none(drift([1.0, 2.0, 3.0]), df=1, ratio=False))  # on a line: no width
+
+
+def test_p_of_none_against_reference_scipy_regression() -> None:
+    from scipy.stats import linregress
+
+    y = np.random.default_rng(5).normal(size=12) + np.linspace(0, 1, 12)
+    theirs = float(linregress(np.arange(12), y).pvalue)
+    assert p_of_none(drift(y), df=10, ratio=False) == pytest.approx(theirs, rel=1e-9)
+
+
+@given(st.lists(st.floats(-5, 5), min_size=4, max_size=12), st.floats(0.5, 0.999))
+def test_p_of_none_property_is_below_a_level_where_the_interval_leaves_out_none(
+    values: list[float], confidence: float
+) -> None:
+    found = drift(values, confidence=confidence)
+    p = p_of_none(found, df=len(values) - 2, ratio=False)
+    low, high = found.interval.low, found.interval.high
+    if math.isnan(p) or min(abs(low), abs(high)) < 1e-6:
+        return  # no width, or an end at none
+    assert (p < 1 - confidence) == (not low <= 0.0 <= high)

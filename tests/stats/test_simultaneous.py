@@ -19,7 +19,9 @@ def test_holm_intervals_by_hand_levels() -> None:
     assert p[0] < 0.05 / 3 < p[1] < 0.05 / 2 < p[2]
     first, second, third = holm_intervals(scores, p)
     assert first == scores[0].interval(1 - 0.05 / 3)
-    assert second == scores[1].interval(1 - 0.05 / 2)
+    half = scores[1].interval(1 - 0.05 / 2)
+    assert (second.low, second.high) == (half.low, half.high)
+    assert math.isnan(second.confidence)  # chosen because it leaves 0 out
     assert third == scores[2].interval(1 - 0.05 / 3)
     assert first.high < 0
     assert second.high < 0
@@ -46,9 +48,56 @@ def test_holm_intervals_property_exclude_zero_exactly_where_holm_rejects(
     intervals = holm_intervals(scores, p, alpha=alpha)
     excludes = [interval.low > 0.0 or interval.high < 0.0 for interval in intervals]
     assert excludes == (holm(p) <= alpha).tolist()
+    whole = 1 - alpha / len(scores)
     for score, interval in zip(scores, intervals, strict=True):
-        assert 1 - alpha <= interval.confidence <= 1 - alpha / len(scores)
+        if math.isnan(interval.confidence):
+            inside = score.interval(whole)
+            assert inside.low <= 0.0 <= inside.high  # else it need not have been narrowed
+            assert not interval.low <= 0.0 <= interval.high
+        else:
+            assert interval.confidence == whole
         assert interval.low < score.estimate < interval.high
+
+
+def test_holm_intervals_by_hand_of_a_larger_family() -> None:
+    # two contrasts of a family of ten, whose adjusted p the caller knows
+    scores = [score_flips(20, 2, n=300), score_flips(14, 4, n=300)]
+    p = [score.test().p_value for score in scores]
+    first, second = holm_intervals(scores, p, adjusted=[10 * p[0], 0.2], family=10)
+    assert p[0] < 0.05 / 10
+    assert first == scores[0].interval(1 - 0.05 / 10)
+    assert second == scores[1].interval(1 - 0.05 / 10)
+    assert second.high > 0  # not decided on, so not narrowed
+    # others fell first: at half of alpha its p still rejects, at a third no more
+    assert 0.05 / 3 < p[1] < 0.05 / 2
+    (narrow,) = holm_intervals(scores[1:], p[1:], adjusted=[0.04], family=10)
+    assert narrow.high == scores[1].interval(1 - 0.05 / 2).high < 0.0
+    assert math.isnan(narrow.confidence)
+    with pytest.raises(StatisticsError, match="one each"):
+        holm_intervals(scores, p, adjusted=[0.1])
+
+
+def test_holm_intervals_against_simulation_a_stated_level_is_kept() -> None:
+    # one of three contrasts is real; where Holm alone rejects one of the others its interval leaves
+    # out the 0 that is the truth: it covers nothing, and states no level
+    generator = np.random.default_rng(11)
+    stated: dict[float, list[bool]] = {}
+    narrowed: list[bool] = []
+    for _ in range(3000):
+        counts = generator.multinomial(200, [0.05, 0.05, 0.9], size=2)
+        scores = [score_flips(int(a), int(b), n=200) for a, b, _ in counts]
+        scores.append(score_flips(30, 2, n=200))
+        found = holm_intervals(scores, [score.test().p_value for score in scores])
+        for one in found[:2]:
+            covers = one.low <= 0.0 <= one.high
+            if math.isnan(one.confidence):
+                narrowed.append(covers)
+            else:
+                stated.setdefault(round(one.confidence, 9), []).append(covers)
+    assert len(narrowed) > 20
+    assert not any(narrowed)
+    for level, hits in stated.items():
+        assert np.mean(hits) >= level - 3 * math.sqrt(level * (1 - level) / len(hits))
 
 
 def test_holm_intervals_against_simulation_no_true_zero_is_excluded() -> None:

@@ -16,8 +16,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quantrial.analysis.influences import influences
-from quantrial.analysis.methods import MOST_ITEMS, POWER, QUESTIONS, Contrast, items_from_spread
+from quantrial.analysis.influences import spread
+from quantrial.analysis.methods import (
+    MOST_DRAWS,
+    MOST_ITEMS,
+    POWER,
+    QUESTIONS,
+    Contrast,
+    items_from_spread,
+)
 from quantrial.errors import InsufficientDataError, StatisticsWarning
 from quantrial.stats import (
     EquivalenceResult,
@@ -27,7 +34,6 @@ from quantrial.stats import (
     PairedScore,
     Question,
     TestResult,
-    cluster_variance,
     clusters_for_score,
     holm,
     holm_intervals,
@@ -40,6 +46,7 @@ from quantrial.stats import (
     wilson,
 )
 from quantrial.stats.flip_items import planning_rates
+from quantrial.stats.simultaneous import excludes_zero, split_of, without_level
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,8 +68,28 @@ class Calibrated:
 
     name = "calibrated"
 
-    def __init__(self, panel: Panel, *, seed: int, label: str, resamples: int, alpha: float):
+    def __init__(
+        self,
+        panel: Panel,
+        *,
+        seed: int,
+        label: str,
+        resamples: int,
+        alpha: float,
+        primary: str | None = None,
+    ):
+        """Bind the set to scores.
+
+        Args:
+            panel: the scores.
+            seed: the study's.
+            label: tells these draws from others.
+            resamples: draws of a permutation; more where a small p is adjusted with all else.
+            alpha: the level.
+            primary: the endpoint whose contrasts are a family of their own.
+        """
         self.panel = panel
+        self.primary = primary
         self.alpha = alpha
         self.resamples = resamples
         self._source = seed, label
@@ -129,7 +156,7 @@ class Calibrated:
             test.p_value,
             test.method,
             score.n,
-            nan if brief else _sd(top, bottom, clusters),
+            nan if brief else spread(top, bottom, clusters),
             score.clusters,
         )
 
@@ -171,39 +198,49 @@ class Calibrated:
         low, high = max(interval.low, -1.0), min(interval.high, 1.0)
         return dataclasses.replace(interval, low=low, high=high)
 
-    def simultaneous(self, contrasts: Sequence[Contrast], endpoint: str) -> list[Interval]:
-        """Widen the intervals of a family until they match Holm's decisions.
+    def simultaneous(
+        self,
+        contrasts: Sequence[Contrast],
+        endpoint: str,
+        *,
+        adjusted: Sequence[float] | None = None,
+        family: int | None = None,
+    ) -> list[Interval]:
+        """Widen intervals to the size of their family, so that they match its decisions.
 
-        Where Holm's method rejects and the interval of its step still holds 0 (p and interval come
-        from two constructions), the interval of the highest confidence 1 - alpha / k, for a smaller
-        whole k, that leaves 0 out is taken; each states its own confidence.
+        Where a difference is decided on and the interval still holds 0 (because others fell first,
+        or because p and interval come from two constructions), the widest interval of confidence
+        1 - alpha / k, for a smaller whole k, that leaves 0 out is taken; it has no confidence of
+        its own.
         """
         scores, e = [], 0
         for one in contrasts:
             _, (r, c), e = self.panel.locate((one.reference, one.candidate), endpoint)
             scores.append(self._scores[r, c, e])
         p_values = [one.p_value for one in contrasts]
+        decided = holm(p_values).tolist() if adjusted is None else adjusted
+        size = sum(not math.isnan(p) for p in p_values) if family is None else family
         with warnings.catch_warnings():
             # what carries no interval was said of the contrast; where the two still disagree about
             # 0, the summary says so in its own words
             warnings.simplefilter("ignore", StatisticsWarning)
-            intervals = holm_intervals(scores, p_values, alpha=self.alpha)
-        adjusted = holm(p_values).tolist()
+            intervals = holm_intervals(
+                scores, p_values, alpha=self.alpha, adjusted=decided, family=size
+            )
         told = [
-            self._narrowed(interval, score) if p < self.alpha else interval
-            for interval, score, p in zip(intervals, scores, adjusted, strict=True)
+            self._narrowed(interval, score, size) if p < self.alpha else interval
+            for interval, score, p in zip(intervals, scores, decided, strict=True)
         ]
         return [self._possible(interval, e) for interval in told]
 
-    def _narrowed(self, interval: Interval, score: PairedScore) -> Interval:
-        """Return the most confident interval that leaves 0 out; as it was where none does."""
+    def _narrowed(self, interval: Interval, score: PairedScore, family: int) -> Interval:
+        """Return the widest interval that leaves 0 out; as it was where none does."""
         if not interval.low <= 0.0 <= interval.high:  # NaN too
             return interval
-        for k in range(round(self.alpha / (1.0 - interval.confidence)) - 1, 0, -1):
-            less = score.interval(1.0 - self.alpha / k)
-            if not less.low <= 0.0 <= less.high:
-                return less
-        return interval
+        # the interval of confidence 1 - alpha / k leaves 0 out where its own p is below alpha / k
+        split = split_of(score.test().p_value, self.alpha, family)
+        less = score.interval(1.0 - self.alpha / split)
+        return without_level(less) if excludes_zero(less) else interval
 
     def items_needed(
         self,
@@ -295,6 +332,7 @@ class Calibrated:
             bottom,
             rng=np.random.default_rng([*self.seed, *where]),
             resamples=self.resamples,
+            most=0 if self.panel.endpoints[where[2]].name == self.primary else MOST_DRAWS,
         )
 
     def _grouped(
@@ -338,26 +376,3 @@ def _flips(right: NDArray[np.float64]) -> tuple[int, int]:
     """Count harmful and beneficial flips in scores of 0 and 1, reference and candidate."""
     before, after = right[:, 0] > 0.5, right[:, 1] > 0.5
     return int((before & ~after).sum()), int((after & ~before).sum())
-
-
-def _sd(
-    top: NDArray[np.float64], bottom: NDArray[np.float64], clusters: NDArray[np.str_] | None
-) -> float:
-    """Return the spread of a paired difference: of changes, or of influences on the ratio.
-
-    Over clusters it is the standard error of the estimate, told as if items were independent; NaN
-    where they are too few to know one.
-    """
-    n = len(top)
-    if n < 2:
-        return math.nan
-    shares = influences(top, bottom)
-    if shares is None:
-        return math.nan
-    if clusters is None:
-        return float(shares.std(ddof=1))
-    try:
-        found = cluster_variance(shares, clusters)
-    except InsufficientDataError:
-        return math.nan
-    return math.sqrt(max(found.variance, found.item_level) * n)

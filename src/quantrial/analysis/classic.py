@@ -42,7 +42,17 @@ class Classic:
 
     name = "classic"
 
-    def __init__(self, panel: Panel, *, seed: int, label: str, resamples: int, alpha: float):
+    def __init__(
+        self,
+        panel: Panel,
+        *,
+        seed: int,
+        label: str,
+        resamples: int,
+        alpha: float,
+        primary: str | None = None,
+    ):
+        """Bind the set to scores; which endpoint is `primary` makes no difference here."""
         self.panel = panel
         self.alpha = alpha
         self.resamples = resamples
@@ -158,7 +168,14 @@ class Classic:
         """Plan from the spread of a paired difference."""
         return items_from_spread(contrast, margin, alpha=self.alpha, family=family, margins=margins)
 
-    def simultaneous(self, contrasts: Sequence[Contrast], endpoint: str) -> None:
+    def simultaneous(
+        self,
+        contrasts: Sequence[Contrast],
+        endpoint: str,
+        *,
+        adjusted: Sequence[float] | None = None,
+        family: int | None = None,
+    ) -> None:
         """Published practice has none."""
 
     def _column(self, arms: NDArray[np.intp], arm: int, endpoint: int) -> int:

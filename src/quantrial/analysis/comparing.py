@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.analysis.calibrated import Calibrated
 from quantrial.analysis.classic import Classic
-from quantrial.analysis.contrasts import Choice, Documents, Measured, documents, measure
+from quantrial.analysis.contrasts import Choice, Measured, Written, judge, measure, write
 from quantrial.analysis.groups import overall, within
 from quantrial.analysis.outcomes import Panel, TaskOutcomes, labels
 
@@ -81,8 +81,10 @@ class Comparing:
         """Return scores with the groups that this set asks about."""
         return overall(panel, self.spec, self.make.name, self.remarks)
 
-    def bound(self, panel: Panel, label: str, *, most: int | None = None) -> Methods:
-        """Bind the set to scores; `most` resamples, where fewer do."""
+    def bound(
+        self, panel: Panel, label: str, *, most: int | None = None, primary: str | None = None
+    ) -> Methods:
+        """Bind the set to scores; `most` resamples at first, where fewer do."""
         draws = self.study.analysis.resamples
         return self.make(
             panel,
@@ -90,11 +92,13 @@ class Comparing:
             label=label,
             resamples=draws if most is None else min(draws, most),
             alpha=self.study.alpha,
+            primary=primary,
         )
 
     def overall(self) -> Methods:
         """Bind the set to the scores of all items."""
-        return self.bound(self.grouped(self.scored.panel), self.name)
+        primary = self.scored.task.endpoints[0].name
+        return self.bound(self.grouped(self.scored.panel), self.name, primary=primary)
 
     def measure(
         self, methods: Methods, endpoint: str, label: str, **changes: Any
@@ -106,23 +110,32 @@ class Comparing:
             methods, self.pairs, endpoint=endpoint, label=label, remarks=self.remarks, **asked
         )
 
-    def family(
+    def written(
         self,
         found: Sequence[Measured],
         label: str,
         *,
         bounds: Bounds | None = None,
         chosen_on: bool = False,
-    ) -> Documents:
-        """Write what was measured of all items as one family; arms are `chosen_on` primary ones."""
-        return documents(
-            found,
-            family=label,
-            alpha=self.study.alpha,
-            bounds=bounds,
-            choice=self.choice if chosen_on else None,
-            plan=not self.brief,
-        )
+    ) -> list[Written]:
+        """Write what was measured of all items on one endpoint; no verdicts yet.
+
+        Arms are `chosen_on` primary ones.
+        """
+        choice = self.choice if chosen_on else None
+        return write(found, family=label, bounds=bounds, choice=choice)
+
+    def judged(self, written: Sequence[Written]) -> list[Written]:
+        """Give contrasts that are a family of their own (a primary endpoint) their verdicts."""
+        for each in written:
+            judge(
+                each,
+                each.contrast["p_adjusted"],
+                family=len(written),
+                alpha=self.study.alpha,
+                plan=not self.brief,
+            )
+        return list(written)
 
     def strata(self, endpoint: str, *, leaving_out: Collection[str] = ()) -> dict[str, Stratum]:
         """Measure an endpoint within each value of the stratum's key; empty without one."""
@@ -140,26 +153,24 @@ class Comparing:
             )
         return found
 
-    def families(self, strata: Mapping[str, Stratum], endpoint: str) -> dict[str, Documents]:
-        """Write what was measured within strata, adjusted together, by stratum."""
+    def written_strata(
+        self, strata: Mapping[str, Stratum], endpoint: str
+    ) -> dict[str, list[Written]]:
+        """Write what was measured within strata, by stratum; no verdicts yet.
+
+        What a margin rules out is adjusted over all strata, in `calibrated`.
+        """
         label = f"{self.name}.{endpoint}.{self.spec.stratify}"
         if self.classic:
             families = {f"{label}={value}": [value] for value in strata}
         else:
             # to name one stratum of many is to have looked at all of them
             families = {label: list(strata)}
-        written: dict[str, Documents] = {}
+        written: dict[str, list[Written]] = {}
         for family, inside in families.items():
             together = [one for value in inside for one in strata[value].measured]
-            found = documents(
-                together,
-                family=family,
-                alpha=self.study.alpha,
-                adjust_margin=not self.classic,
-                plan=not self.brief,
-            )
-            contrasts, tests = map(iter, found)
+            level = None if self.classic else self.study.alpha
+            found = iter(write(together, family=family, adjust_margin=level))
             for value in inside:
-                count = range(len(strata[value].measured))
-                written[value] = ([next(contrasts) for _ in count], [next(tests) for _ in count])
+                written[value] = [next(found) for _ in strata[value].measured]
         return written

@@ -78,71 +78,103 @@ def measure(
     return found
 
 
-def documents(
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A contrast as the summary holds it, beside what it was measured by.
+
+    `test` is its test of equivalence, None where no margin makes sense; `margins` counts the
+    questions about a margin that its verdict was adjusted with, 1 where it follows its own p.
+    """
+
+    measured: Measured
+    contrast: dict[str, Any]
+    test: dict[str, Any] | None
+    margins: int = 1
+
+
+def documents(written: Sequence[Written]) -> Documents:
+    """Return the contrasts and the tests of equivalence, each in a list of its own."""
+    tests = [each.test for each in written if each.test is not None]
+    return [each.contrast for each in written], tests
+
+
+def write(
     found: Sequence[Measured],
     *,
     family: str,
-    alpha: float,
     bounds: Bounds | None = None,
     choice: Choice | None = None,
-    adjust_margin: bool = False,
-    plan: bool = True,
-) -> Documents:
+    adjust_margin: float | None = None,
+) -> list[Written]:
     """Write the contrasts of one family, adjusted together, and their tests of equivalence.
 
     Differences are adjusted by Holm, and so is each question about the margin. For one contrast the
     two questions about the margin come in a fixed order, "non-inferior", then "equivalent", each at
-    alpha and the second only where the first holds. Verdicts follow the values not adjusted;
-    with `adjust_margin` (strata, where one of many is picked out) they follow the adjusted ones.
-    Without `plan` nobody asks what would settle an open contrast. `bounds` hold missing answers
-    against the candidate; of what a `choice` is made on they say which losses are ruled out.
+    alpha and the second only where the first holds. What they claim follows the values not
+    adjusted; with `adjust_margin`, a level (strata, where one of many is picked out), the adjusted
+    ones. `bounds` hold missing answers against the candidate; of what a `choice` is made on they
+    say which losses are ruled out. No verdict yet: that is `judge`'s.
     """
-    tests = _equivalences([e for e in found if e.test is not None])
-    if adjust_margin:
-        found = list(_adjusted(found, tests, alpha))
-    adjusted = holm([each.one.p_value for each in found])
-    together = len(found), len(tests) if adjust_margin else 1
-    contrasts = [
-        _contrast(each, float(p), (family, *together), alpha, plan=plan)
-        for each, p in zip(found, adjusted, strict=True)
+    tests = iter(_equivalences([e for e in found if e.test is not None]))
+    beside = [None if each.test is None else next(tests) for each in found]
+    if adjust_margin is not None:
+        found = [_adjusted(*both, adjust_margin) for both in zip(found, beside, strict=True)]
+    margins = 1 if adjust_margin is None else sum(test is not None for test in beside)
+    adjusted = holm([each.one.p_value for each in found]).tolist()
+    written = [
+        Written(each, _contrast(each, p, family), test, max(margins, 1))
+        for each, test, p in zip(found, beside, adjusted, strict=True)
     ]
     if bounds is not None:
-        for each, written in zip(found, contrasts, strict=True):
-            among = 0 if choice is None else choice.among(each.one)
-            tested = bounds.tested(each, among=among)
-            written["worst_case"] = tested.worst_case
+        for one in written:
+            among = 0 if choice is None else choice.among(one.measured.one)
+            tested = bounds.tested(one.measured, among=among)
+            one.contrast["worst_case"] = tested.worst_case
             if among:
-                written["lower_bounds"] = tested.lower_bounds
-    return contrasts, tests
+                one.contrast["lower_bounds"] = tested.lower_bounds
+    return written
 
 
-def _adjusted(
-    found: Sequence[Measured], tests: Sequence[dict[str, Any]], alpha: float
-) -> Iterator[Measured]:
-    """Let what each test claims follow its adjusted p, in what is measured and as written."""
-    written = iter(tests)
-    for each in found:
-        if each.test is None:
-            yield each
-            continue
-        one = next(written)
-        one["non_inferior"] = bool(one["p_non_inferior_adjusted"] < alpha)  # NaN: no
-        one["equivalent"] = bool(one["non_inferior"] and one["p_adjusted"] < alpha)
-        claimed = {name: one[name] for name in ("non_inferior", "equivalent")}
-        yield dataclasses.replace(each, test=dataclasses.replace(each.test, **claimed))
+def judge(each: Written, p: float, *, family: int, alpha: float, plan: bool = True) -> None:
+    """Write a contrast's verdict by its adjusted p, and what would settle an open one.
 
-
-def _contrast(
-    each: Measured, p: float, family: tuple[str, int, int], alpha: float, *, plan: bool
-) -> dict[str, Any]:
-    one, test = each.one, each.test
+    Args:
+        each: the contrast.
+        p: of a difference, adjusted over its family.
+        family: the number of questions that share alpha, at whose first step a difference is
+            planned.
+        alpha: the level.
+        plan: False where nobody asks what would settle it.
+    """
+    one, test = each.measured.one, each.measured.test
     said = verdict(one.estimate, p, test, alpha=alpha)
     needed = None
     if plan and said == "inconclusive":
         margin = None if test is None else test.margin
-        needed = each.methods.items_needed(
-            one, each.endpoint, margin, family=family[1], margins=family[2]
+        needed = each.measured.methods.items_needed(
+            one, each.measured.endpoint, margin, family=family, margins=each.margins
         )
+    contrast = each.contrast
+    contrast |= {
+        "verdict": said,
+        "also": None if test is None else also(said, p, test, alpha=alpha),
+        "items_needed": needed,
+        "settled_by": None if needed is None else settled_by(needed, one.n, one.clusters),
+    }
+
+
+def _adjusted(each: Measured, test: dict[str, Any] | None, alpha: float) -> Measured:
+    """Let what a test claims follow its adjusted p, in what is measured and as written."""
+    if each.test is None or test is None:
+        return each
+    test["non_inferior"] = bool(test["p_non_inferior_adjusted"] < alpha)  # NaN: no
+    test["equivalent"] = bool(test["non_inferior"] and test["p_adjusted"] < alpha)
+    claimed = {name: test[name] for name in ("non_inferior", "equivalent")}
+    return dataclasses.replace(each, test=dataclasses.replace(each.test, **claimed))
+
+
+def _contrast(each: Measured, p: float, family: str) -> dict[str, Any]:
+    one = each.one
     return {
         "id": each.identity,
         "reference": one.reference,
@@ -154,14 +186,14 @@ def _contrast(
         "p_value": one.p_value,
         "p_method": one.p_method,
         "p_adjusted": p,
-        "family": family[0],
+        "family": family,
         "n": one.n,
         "sd_paired": one.sd,
-        "verdict": said,
-        "also": None if test is None else also(said, p, test, alpha=alpha),
+        "verdict": None,
+        "also": None,
         "worst_case": None,
-        "items_needed": needed,
-        "settled_by": None if needed is None else settled_by(needed, one.n, one.clusters),
+        "items_needed": None,
+        "settled_by": None,
     }
 
 
@@ -195,33 +227,43 @@ def _equivalences(found: Sequence[Measured]) -> list[dict[str, Any]]:
 
 
 def add_simultaneous(
-    contrasts: Sequence[dict[str, Any]], found: Sequence[Measured], *, alpha: float
+    written: Sequence[Written], adjusted: Sequence[float], *, family: int, alpha: float
 ) -> Iterator[str]:
-    """Add to each contrast the interval that matches the adjusted decisions of its family.
+    """Add to contrasts of one endpoint the intervals that match the decisions of their family.
 
-    `simultaneous` has its `ci` and `confidence`; None where the methods know none. Yields what
-    deserves a remark: where p and interval come from two constructions and disagree about 0.
+    `simultaneous` has its `ci` and `confidence` (NaN where it was narrowed to leave 0 out); None
+    where the methods know none. Yields what deserves a remark: where p and interval come from two
+    constructions and disagree about 0.
+
+    Args:
+        written: the contrasts.
+        adjusted: their p of a difference, adjusted over the family.
+        family: the number of questions that share alpha.
+        alpha: the level.
     """
-    if not found:
+    if not written:
         return
-    intervals = found[0].methods.simultaneous([each.one for each in found], found[0].endpoint)
-    known: Sequence[Interval | None] = [None] * len(found) if intervals is None else intervals
-    for written, interval in zip(contrasts, known, strict=True):
-        written["simultaneous"] = None if interval is None else _told(interval)
+    first = written[0].measured
+    ones = [each.measured.one for each in written]
+    intervals = first.methods.simultaneous(ones, first.endpoint, adjusted=adjusted, family=family)
+    known: Sequence[Interval | None] = [None] * len(ones) if intervals is None else intervals
+    for each, interval, p in zip(written, known, adjusted, strict=True):
+        one = each.contrast
+        one["simultaneous"] = None if interval is None else _told(interval)
         if interval is None or math.isnan(interval.low):
             continue
-        low, high = written["ci"]
+        low, high = one["ci"]
         alone = low > 0.0 or high < 0.0
-        if alone != (written["p_value"] < alpha):
+        if alone != (one["p_value"] < alpha):
             yield (
-                f"{written['candidate']} vs {written['reference']}: the interval "
+                f"{one['candidate']} vs {one['reference']}: the interval "
                 f"{'leaves out' if alone else 'holds'} 0 and p (not adjusted) says otherwise; "
                 "they come from two constructions, and the verdict follows p"
             )
         excludes = interval.low > 0.0 or interval.high < 0.0
-        if excludes != (written["p_adjusted"] < alpha):
+        if excludes != (p < alpha):
             yield (
-                f"{written['candidate']} vs {written['reference']}: the simultaneous interval "
+                f"{one['candidate']} vs {one['reference']}: the simultaneous interval "
                 f"{'leaves out' if excludes else 'holds'} 0 and the adjusted p says otherwise; "
                 "they come from two constructions, and the verdict follows p"
             )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quantrial.analysis.methods import MOST_DRAWS
 from quantrial.errors import InsufficientDataError, StatisticsWarning
 from quantrial.stats import cluster_interaction, interaction, shrunken_ratios
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from quantrial.analysis.outcomes import Panel
 
 # Enough to tell a p of .05 from one of .04; the cost is items times draws.
-_MOST_DRAWS = 2_000
+_FIRST_DRAWS = 2_000
 
 
 def heterogeneity(
@@ -36,7 +37,7 @@ def heterogeneity(
         values: shape (items,), the stratum of each item.
         contrast: reference, candidate, endpoint.
         seed: the study's.
-        resamples: draws of the test; at most 2,000 are used.
+        resamples: draws of the test; at most 2,000 are used, and 20,000 where p comes out small.
 
     Returns:
         `reference`, `candidate`, `p_value`, `method`, `n`, and `shrunken`: a difference by stratum,
@@ -63,7 +64,8 @@ def heterogeneity(
         bottom,
         values[mask],
         rng=np.random.default_rng([seed, *label]),
-        resamples=min(resamples, _MOST_DRAWS),
+        resamples=min(resamples, _FIRST_DRAWS),
+        most=MOST_DRAWS,
     )
     return {
         "reference": reference,

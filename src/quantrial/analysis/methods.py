@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 POWER = 0.8
 MOST_ITEMS = 10**9
+# of a test that is adjusted with all else in a report: p of 1 in 20,001 survives 1,000 questions
+MOST_DRAWS = 20_000
 QUESTIONS = ("equivalence", "non_inferiority", "difference")
 VERDICTS = ("equivalent", "non_inferior", "worse", "better", "inconclusive")
 
@@ -101,10 +103,18 @@ class Methods(Protocol):
         """
         ...
 
-    def simultaneous(self, contrasts: Sequence[Contrast], endpoint: str) -> list[Interval] | None:
-        """Give the contrasts of a family intervals that match their adjusted decisions.
+    def simultaneous(
+        self,
+        contrasts: Sequence[Contrast],
+        endpoint: str,
+        *,
+        adjusted: Sequence[float] | None = None,
+        family: int | None = None,
+    ) -> list[Interval] | None:
+        """Give contrasts intervals that match the decisions of their family.
 
-        One a contrast, in order; None where the set has no such method.
+        `adjusted` are their p-values in that family of so many questions; by default the contrasts
+        are the family. One a contrast, in order; None where the set has no such method.
         """
         ...
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from quantrial.analysis.told import told_interval
+from quantrial.findings import is_finding
 from quantrial.stats import mcnemar, wilson
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ def repeats(scored: TaskOutcomes, reference: str, *, alpha: float) -> dict[str, 
     Same weights, same prompt, same seed: whatever differs is noise of the machinery (the shape of
     batches, the order of sums), and differences between arms cannot be told from it below that.
     Whether a candidate differs from the reference more or less often than the reference from itself
-    is tested on the items asked twice, paired: McNemar's mid-p, one-sided, at level `alpha`.
+    is tested on the items asked twice, paired: McNemar's mid-p, one-sided to either side. What of
+    it is shown follows once the family that it belongs to is adjusted (`tell`).
 
     Returns:
         `n` items answered both times; `text` and `score`, each with how many `differ`, the `rate`
@@ -43,22 +45,36 @@ def repeats(scored: TaskOutcomes, reference: str, *, alpha: float) -> dict[str, 
     candidates = [
         found
         for arm in scored.arms
-        if arm != reference and (found := _against(scored, reference, arm, own, alpha)) is not None
+        if arm != reference and (found := _against(scored, reference, arm, own)) is not None
     ]
     return {
         "arm": reference,
         "n": len(own),
         "alpha": alpha,
-        "method": "mcnemar-midp, one-sided",
+        "method": "mcnemar-midp",
         "text": _rate([text for _, text in own.values()], alpha),
         "score": _rate([score for score, _ in own.values()], alpha),
         "candidates": candidates,
-        "strays_more": [
-            one["candidate"]
-            for one in candidates
-            if any(one["same_items"][kind]["told"] == "less" for kind in KINDS)
-        ],
+        "strays_more": [],
     }
+
+
+def two_sided(tested: Mapping[str, Any]) -> float:
+    """Return the p of "neither happens more often", of one kind of `same_items`."""
+    return min(1.0, 2.0 * min(float(tested["p_more"]), float(tested["p_less"])))
+
+
+def tell(found: dict[str, Any], alpha: float) -> None:
+    """Write what is shown, once each kind of `same_items` has its `p_alarm`."""
+    for one in found["candidates"]:
+        for tested in (one["same_items"][kind] for kind in KINDS):
+            if is_finding(tested, alpha):
+                tested["told"] = "more" if tested["p_more"] < tested["p_less"] else "less"
+    found["strays_more"] = [
+        one["candidate"]
+        for one in found["candidates"]
+        if any(one["same_items"][kind]["told"] == "less" for kind in KINDS)
+    ]
 
 
 def _rate(differ: Sequence[bool], alpha: float) -> dict[str, Any]:
@@ -76,7 +92,6 @@ def _against(
     reference: str,
     arm: str,
     own: dict[int, tuple[bool, bool]],
-    alpha: float,
 ) -> dict[str, Any] | None:
     """Say how often a candidate differs from the reference: everywhere, and where that had two."""
     rows = {
@@ -103,18 +118,18 @@ def _against(
         "same_items": {
             "n": len(both),
             **{
-                kind: _tested([(differs[at], strays[at]) for differs, strays in both], alpha)
+                kind: _tested([(differs[at], strays[at]) for differs, strays in both])
                 for at, kind in enumerate(KINDS)
             },
         },
     }
 
 
-def _tested(pairs: _Pairs, alpha: float) -> dict[str, Any]:
+def _tested(pairs: _Pairs) -> dict[str, Any]:
     """Ask of pairs (candidate differs, reference strays) which of the two happens more often.
 
     `p_more`: the candidate differs more often than the reference strays; `p_less`: less often.
-    `told` is the one that is shown, or `open`.
+    `told` is `open` until the family is adjusted.
     """
     more = sum(differs and not strays for differs, strays in pairs)
     less = sum(strays and not differs for differs, strays in pairs)
@@ -127,5 +142,5 @@ def _tested(pairs: _Pairs, alpha: float) -> dict[str, Any]:
         "strayed": sum(strays for _, strays in pairs),
         "p_more": p_more,
         "p_less": p_less,
-        "told": "more" if p_more < alpha else "less" if p_less < alpha else "open",
+        "told": "open",
     }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from quantrial.findings import is_finding
+
 if TYPE_CHECKING:
     from quantrial.records import SpeedRecord
 
@@ -67,14 +69,15 @@ def _total(calls: Sequence[SpeedRecord], name: str) -> float | None:
     return sum(known) if known else None
 
 
-def marks(document: Mapping[str, Any], *, busy_share: float) -> list[dict[str, Any]]:
+def marks(document: Mapping[str, Any], *, busy_share: float, alpha: float) -> list[dict[str, Any]]:
     """List what a reader has to know before trusting the figures; none is good.
 
     Args:
-        document: the summary of the phase, without its marks.
+        document: the summary of the phase.
         busy_share: the share of others from which on the machine counts as busy.
+        alpha: the level at which a drift is shown.
     """
-    return [*_of_the_machine(document["conditions"], busy_share), *_of_the_phase(document)]
+    return [*_of_the_machine(document["conditions"], busy_share), *_of_the_phase(document, alpha)]
 
 
 def _of_the_machine(seen: Mapping[str, Any], busy_share: float) -> Iterator[dict[str, Any]]:
@@ -91,11 +94,11 @@ def _of_the_machine(seen: Mapping[str, Any], busy_share: float) -> Iterator[dict
         yield {"mark": "unwatched"}
 
 
-def _of_the_phase(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _of_the_phase(document: Mapping[str, Any], alpha: float) -> Iterator[dict[str, Any]]:
     if document["status"] != "narrow":
         yield {"mark": document["status"], "widest": document["widest"]}
     for arm, found in document["drift"]["ratios"].items():
-        if found and abs(found["change"]) > document["precision"] and _excludes_zero(found["ci"]):
+        if found and abs(found["change"]) > document["precision"] and _is_shown(found, alpha):
             yield {"mark": "drift", "arm": arm, "change": found["change"]}
     for arm, own in document["arms"].items():
         if own["asked_exact_length"] < own["calls"]:
@@ -115,6 +118,6 @@ def _of_the_phase(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"mark": "too_long", "prompt_length": prompt, "output_length": output}
 
 
-def _excludes_zero(ends: Sequence[float]) -> bool:
-    low, high = ends
-    return low > 0.0 or high < 0.0
+def _is_shown(drift: Mapping[str, Any], alpha: float) -> bool:
+    """Whether a drift is shown: within a report after adjustment, of a phase alone by its own p."""
+    return is_finding(drift, alpha) if "p_alarm" in drift else bool(drift["p_value"] < alpha)

@@ -16,6 +16,7 @@ from quantrial.analysis.speed_conditions import conditions, marks
 from quantrial.analysis.speed_measures import BY_NAME, MEASURES, UNITS
 from quantrial.analysis.told import told_estimate
 from quantrial.stats import drift, pooled_rate, rate_ratio
+from quantrial.stats.rates import p_of_none
 
 if TYPE_CHECKING:
     from quantrial.records import SpeedRecord
@@ -82,7 +83,8 @@ def speed_phase(study: Study, records: Sequence[SpeedRecord]) -> dict[str, Any] 
     """Derive the summary of the speed phase; None where the study has none.
 
     Ratios are candidate to reference: above 1, the candidate's rate is higher, or its seconds,
-    bytes or joules are more. Their ids are `speed.<measure>.<candidate>.vs.<reference>`.
+    bytes or joules are more. Their ids are `speed.<measure>.<candidate>.vs.<reference>`. `marks`
+    take the phase by itself; within a report they follow the family that its tests belong to.
     """
     spec = study.speed
     if spec is None:
@@ -111,7 +113,8 @@ def speed_phase(study: Study, records: Sequence[SpeedRecord]) -> dict[str, Any] 
         "blocks_in_turn": phase.course(),
         "conditions": conditions(records, busy_share=spec.busy_share),
     }
-    return document | {"marks": marks(document, busy_share=spec.busy_share)}
+    found = marks(document, busy_share=spec.busy_share, alpha=study.alpha)
+    return document | {"marks": found}
 
 
 def decode_sums(study: Study, records: Sequence[SpeedRecord], arms: Sequence[str]) -> Sums | None:
@@ -255,7 +258,7 @@ class Phase:
     def ratios(self, arm: str) -> list[dict[str, Any]]:
         """List an arm's ratios to the reference, where they are known."""
         found = [
-            self._named(m.name, arm, _estimate(one))
+            self._named(m.name, arm, _tested(one))
             for m in MEASURES
             if (one := self.ratio(m.name, arm)) is not None
         ]
@@ -350,13 +353,20 @@ class Phase:
             math.log(top[1] / bottom[1] / (top[0] / bottom[0]))
             for top, bottom in zip(*sums, strict=True)
         ]
-        return _relative(drift(logs, confidence=self.level))
+        change = drift(logs, confidence=self.level)
+        p = p_of_none(change, df=len(logs) - 2, ratio=False)
+        return _relative(change) | {"p_value": p}
 
 
 def _relative(change: Estimate) -> dict[str, Any]:
     """Turn a change of logarithms into a relative one."""
     ends = (change.interval.low, change.interval.high)
     return {"change": math.expm1(change.estimate), "ci": [math.expm1(end) for end in ends]}
+
+
+def _tested(ratio: Estimate) -> dict[str, Any]:
+    """Tell a ratio with the p of its being 1."""
+    return {**told_estimate(ratio), "p_value": p_of_none(ratio, df=ratio.n - 1, ratio=True)}
 
 
 def _estimate(one: Estimate | None) -> dict[str, Any] | None:

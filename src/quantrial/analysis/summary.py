@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import quantrial
+from quantrial.analysis.alarms import AlarmFamily
 from quantrial.analysis.comparing import METHODS
 from quantrial.analysis.drift import drift
 from quantrial.analysis.outcomes import TaskOutcomes
 from quantrial.analysis.speed import speed
+from quantrial.analysis.speed_conditions import marks
 from quantrial.analysis.speed_phase import speed_phase
 from quantrial.analysis.statements import statements
 from quantrial.analysis.task_summary import TaskSummary
@@ -54,10 +56,11 @@ def summarise(
         raise StudyError(
             f"there is no set of methods {methods!r}; there is {', '.join(METHODS)}", key="methods"
         )
-    tasks = {
-        name: TaskSummary(study, name, scored, methods).document()
-        for name, scored in outcomes.items()
+    family = AlarmFamily(study.alpha)
+    parts = {
+        name: TaskSummary(study, name, scored, methods, family) for name, scored in outcomes.items()
     }
+    tasks = {name: part.document() for name, part in parts.items()}
     speeds = {
         name: dict(_speeds(scored, study.reference, study.alpha))
         for name, scored in outcomes.items()
@@ -75,6 +78,9 @@ def summarise(
         for name, arm in study.arms.items()
     }
     phase = speed_phase(study, speed_records)
+    _ask_of_speeds(family, phase)
+    alarms = family.close()
+    _finish(study, parts, tasks, phase, family)
     pairs = list(twins({name: arms[name] for name in study.arms}, tasks))
     document = {
         "schema": SUMMARY_SCHEMA,
@@ -94,6 +100,7 @@ def summarise(
         "assay": list(as_documents(_assay(study, arms, tasks))),
         "twins": pairs,
         "tasks": tasks,
+        "alarms": alarms,
         "statements": list(
             statements(study, tasks, unpicked=unpicked(pairs) | {*unlike, *other_counts(tasks)})
         ),
@@ -104,6 +111,34 @@ def summarise(
     }
     result: dict[str, Any] = plain(document)
     return result
+
+
+def _ask_of_speeds(family: AlarmFamily, phase: Mapping[str, Any] | None) -> None:
+    """Add what the speed phase can raise: another speed of decoding, arms that slow down unlike."""
+    for one in phase["ratios"] if phase else ():
+        if one["measure"] == "decode":
+            family.ask("speed", one["id"], one, one["p_value"])
+    for arm, found in phase["drift"]["ratios"].items() if phase else ():
+        if found is not None:
+            family.ask("drift", f"speed.drift.{arm}", found, found["p_value"])
+
+
+def _finish(
+    study: Study,
+    parts: Mapping[str, TaskSummary],
+    tasks: Mapping[str, dict[str, Any]],
+    phase: dict[str, Any] | None,
+    family: AlarmFamily,
+) -> None:
+    """Write what follows from the family once it is adjusted."""
+    others: dict[str, float] = {}
+    for part in parts.values():
+        others |= part.other_p_values()
+    adjusted = family.instead(others)
+    for name, part in parts.items():
+        part.finish(tasks[name], max(1, family.size), adjusted)
+    if phase is not None and study.speed is not None:
+        phase["marks"] = marks(phase, busy_share=study.speed.busy_share, alpha=study.alpha)
 
 
 def _imported(study: Study) -> bool:

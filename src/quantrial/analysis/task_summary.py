@@ -9,61 +9,76 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.analysis.bounds import Bounds
 from quantrial.analysis.comparing import Comparing, Stratum
-from quantrial.analysis.contrasts import Documents, Measured, add_simultaneous, documents
-from quantrial.analysis.disagreements import disagreements
+from quantrial.analysis.contrasts import Written, add_simultaneous, documents
+from quantrial.analysis.disagreements import OtherSet
 from quantrial.analysis.error_classes import error_table, f1_loss
-from quantrial.analysis.failure_counts import (
-    LENGTH,
-    length_panel,
-    spurious_panel,
-    spurious_per_sentence,
-    unread,
-)
-from quantrial.analysis.failure_modes import failure_modes, failure_panels
+from quantrial.analysis.failure_contrasts import failure_contrasts
+from quantrial.analysis.failure_counts import spurious_per_sentence, unread
+from quantrial.analysis.failure_modes import failure_modes
 from quantrial.analysis.fidelity import fidelity
 from quantrial.analysis.flips import flips, flips_by
 from quantrial.analysis.floors import always_empty, chance
 from quantrial.analysis.heterogeneity import heterogeneity
 from quantrial.analysis.letters import accuracy_by_letter, letter_shifts
-from quantrial.analysis.methods import POWER, Methods
+from quantrial.analysis.methods import POWER
 from quantrial.analysis.outcomes import Panel, TaskOutcomes, labels
 from quantrial.analysis.reading import leave_unplanned, reading
 from quantrial.analysis.remarks import Remarks
-from quantrial.analysis.repeats import repeats
+from quantrial.analysis.repeats import KINDS, repeats, tell, two_sided
 from quantrial.analysis.text_signs import text_signs
 from quantrial.analysis.told import told_estimate
 from quantrial.design.grouping import repeated, undeclared_groups
-from quantrial.stats import detectable_difference, holm
+from quantrial.stats import detectable_difference
 
 if TYPE_CHECKING:
+    from quantrial.analysis.alarms import AlarmFamily
+    from quantrial.analysis.methods import Contrast, Methods
     from quantrial.study import Study
-
-_LENGTH_DRAWS = 2_000  # lengths take many values, and each draw deals with every one of them
 
 
 class TaskSummary:
-    """The part of the summary that speaks of one task."""
+    """The part of the summary that speaks of one task.
 
-    def __init__(self, study: Study, name: str, scored: TaskOutcomes, methods: str):
+    `document` measures everything, and judges the primary endpoint. The rest is asked of the
+    report's one family; `finish` writes what follows once that is adjusted.
+    """
+
+    def __init__(
+        self, study: Study, name: str, scored: TaskOutcomes, methods: str, family: AlarmFamily
+    ):
         self.study = study
         self.name = name
         self.spec = study.tasks[name]
         self.scored = scored
+        self.family = family
         self.remarks = Remarks()
         self.compared = Comparing(study, name, scored, methods, self.remarks)
         self.pairs = self.compared.pairs
         controls = [arm for arm in scored.arms if study.arms[arm].control is not None]
         self.bounds = Bounds.of_task(scored, controls)
+        self._later: list[list[Written]] = []  # contrasts of one endpoint, not primary
+        self._other: OtherSet | None = None
 
     def document(self) -> dict[str, Any]:
-        """Derive everything about the task; what a statistic could not say stands in `warnings`."""
+        """Derive everything about the task that does not hang on the report's one family.
+
+        `disagreements` and `warnings` (what a statistic could not say) are empty until `finish`.
+        """
         primary = self.scored.task.endpoints[0].name
         self._unanswered()
         for arm, said in () if self.compared.classic else unread(self.scored):
             self.remarks.add(arm, said)
         methods = self.compared.overall()
-        endpoints = {e.name: self._endpoint(methods, e.name) for e in self.scored.task.endpoints}
-        strata = self._strata(primary)
+        written: dict[str, list[Written]] = {}
+        endpoints: dict[str, Any] = {}
+        for name in (endpoint.name for endpoint in self.scored.task.endpoints):
+            arms = self._arms(methods, name)
+            written[name] = self._contrasts(methods, name, primary)
+            contrasts, tests = documents(written[name])
+            endpoints[name] = {"arms": arms, "contrasts": contrasts, "equivalence": tests}
+        strata, inside = self._strata(primary)
+        shifts, failures = self._letter_shifts(), self._failure_contrasts()
+        self._other = OtherSet(self.compared, written, inside, primary)
         document = {
             "kind": self.scored.task.kind,
             "workload": self.spec.workload,
@@ -74,23 +89,47 @@ class TaskSummary:
             "flow": asdict(self.scored.flow),
             "endpoints": endpoints,
             "flips": [self._flips(r, c) for r, c in self.pairs],
-            "repeats": repeats(self.scored, self.study.reference, alpha=self.study.alpha),
+            "repeats": self._repeats(),
             "failure_modes": {arm: self._failures(arm) for arm in self.scored.arms},
             "error_loss": self._error_loss(),
-            "letter_shifts": self._letter_shifts(),
-            "failure_contrasts": self._failure_contrasts(),
-            "disagreements": disagreements(self.compared, endpoints, strata, primary),
+            "letter_shifts": shifts,
+            "failure_contrasts": failures,
+            "disagreements": [],
             "strata": {self.spec.stratify: strata} if self.spec.stratify else {},
             "heterogeneity": self._heterogeneity(methods.panel, primary),
             "power": self._power(endpoints[primary]["contrasts"]),
-            "warnings": self.remarks.sentences(),
+            "warnings": [],
             **({"fidelity": found} if (found := self._fidelity()) else {}),
             **({"alike": alike} if (alike := self._alike()) else {}),
         }
         if told := {arm: one for arm in self.scored.arms if (one := reading(self.scored, arm))}:
             document["reading"] = told
-            leave_unplanned(document)
         return document
+
+    def other_p_values(self) -> dict[str, float]:
+        """Return what the other set of methods finds of what is no primary endpoint, by id."""
+        return {} if self._other is None else self._other.p_values()
+
+    def finish(
+        self, document: dict[str, Any], size: int, other_adjusted: Mapping[str, float]
+    ) -> None:
+        """Write what follows once the report's one family is adjusted.
+
+        Args:
+            document: the task's, as `document` made it.
+            size: of the family.
+            other_adjusted: `other_p_values`, adjusted in place of the set's own.
+        """
+        for written in self._later:
+            adjusted = [float(each.contrast["p_alarm"]) for each in written]
+            self._simultaneous(written, adjusted, size)
+        if document["repeats"]:
+            tell(document["repeats"], self.study.alpha)
+        if self._other is not None:
+            document["disagreements"] = self._other.disagreements(other_adjusted)
+        if "reading" in document:
+            leave_unplanned(document)
+        document["warnings"] = self.remarks.sentences()
 
     def _alike(self) -> dict[str, Any]:
         """Say which items may be alike beyond what the study declares; empty where none."""
@@ -149,8 +188,23 @@ class TaskSummary:
             if r == self.study.reference and self.scored.panel.answered_by(r, c).any()
         ]
 
+    def _repeats(self) -> dict[str, Any] | None:
+        """Hold the reference against itself; what is shown of it follows the one family."""
+        found = repeats(self.scored, self.study.reference, alpha=self.study.alpha)
+        for one in found["candidates"] if found else ():
+            for kind in KINDS:
+                tested = one["same_items"][kind]
+                self.family.ask(
+                    "reference against itself",
+                    f"{self.name}.repeats.{kind}.{one['candidate']}",
+                    tested,
+                    two_sided(tested),
+                    counts=bool(tested["differ"] or tested["strayed"]),
+                )
+        return found
+
     def _letter_shifts(self) -> list[dict[str, Any]]:
-        """Test each candidate's shift in answer letters (choice), adjusted over the candidates."""
+        """Test each candidate's shift in answer letters (choice), in the one family."""
         if self.scored.task.kind != "choice":
             return []
         classic = self.compared.classic
@@ -158,99 +212,68 @@ class TaskSummary:
         found = letter_shifts(self.study, self.scored, self.pairs, clusters)
         if any(one["method"] == "refused" for one in found):
             self.remarks.add("letters", "too few clusters changed a letter to test for a shift")
-        p = [math.nan if one["p_value"] is None else one["p_value"] for one in found]
-        told = {"declared": self._declared("letter_shift")}
-        return [
-            one | told | {"p_adjusted": float(q)} for one, q in zip(found, holm(p), strict=True)
-        ]
+        for one in found:
+            declared = "letter_shift" in self.study.analysis.declared_failure_modes
+            one |= {"declared": declared, "p_adjusted": math.nan}
+            pair = f"{one['candidate']}.vs.{one['reference']}"
+            identity = f"{self.name}.letter_shift.{pair}"
+            self.family.ask("letter shift", identity, one, one["p_value"])
+        return found
 
     def _failure_contrasts(self) -> list[dict[str, Any]]:
         """Test the failure modes that are no endpoint of the task, where there are any."""
         if self.compared.classic:
             return []
-        found = []
-        for panel in map(self.compared.grouped, failure_panels(self.scored)):
-            name = panel.endpoints[0].name
-            contrasts, equivalence = self._compare(
-                self.compared.bound(panel, f"{self.name}.{name}"), name, f"{self.name}.{name}"
-            )
-            found += [
-                {"endpoint": name, "declared": self._declared(name), **one, "equivalence": test}
-                for one, test in zip(contrasts, equivalence, strict=True)
-            ]
-        return found + self._count_contrasts()
+        found = failure_contrasts(self.compared, self.bounds, self.family)
+        self._later += found
+        return [each.contrast for written in found for each in written]
 
-    def _count_contrasts(self) -> list[dict[str, Any]]:
-        """Test what is counted: for a difference only, in its own unit, with no margin."""
-        spurious, length = spurious_panel(self.scored), length_panel(self.scored)
-        asked = []
-        if spurious is not None:
-            asked.append((spurious, "entities a sentence", self.study.analysis.resamples))
-        if length is not None:
-            panel, unit = length
-            asked.append((panel, f"{unit} an answer", _LENGTH_DRAWS))
-        found = []
-        for panel, unit, draws in asked:
-            name = panel.endpoints[0].name
-            label = f"{self.name}.{name}"
-            methods = self.compared.bound(self.compared.grouped(panel), label, most=draws)
-            measured = self.compared.measure(methods, name, label, margin=None)
-            contrasts, _ = documents(measured, family=label, alpha=self.study.alpha)
-            self._simultaneous(contrasts, measured, name)
-            for one in contrasts:
-                if name == LENGTH:  # neither better nor worse
-                    one["shown"] = _direction(one, self.study.alpha)
-                    one["verdict"] = one["items_needed"] = one["settled_by"] = None
-                found.append(
-                    {
-                        "endpoint": name,
-                        "declared": self._declared(name),
-                        "unit": unit,
-                        **one,
-                        "equivalence": None,
-                    }
-                )
-        return found
+    def _contrasts(self, methods: Methods, endpoint: str, primary: str) -> list[Written]:
+        """Compare all pairs of arms: as a family where the endpoint is primary, else in the one."""
+        label = f"{self.name}.{endpoint}"
+        measured = self.compared.measure(methods, endpoint, label)
+        written = self.compared.written(
+            measured, label, bounds=self.bounds, chosen_on=endpoint == primary
+        )
+        if endpoint != primary:
+            published = self.compared.classic
+            self.family.ask_contrasts("secondary endpoint", written, published=published)
+            self._later.append(written)
+            return written
+        adjusted = [each.contrast["p_adjusted"] for each in self.compared.judged(written)]
+        tested = sum(not math.isnan(p) for p in adjusted)
+        self._simultaneous(written, adjusted, max(1, tested))
+        return written
 
-    def _declared(self, failure_mode: str) -> bool:
-        return failure_mode in self.study.analysis.declared_failure_modes
-
-    def _endpoint(self, methods: Methods, endpoint: str) -> dict[str, Any]:
+    def _arms(self, methods: Methods, endpoint: str) -> dict[str, Any]:
         arms = {}
         for arm in methods.panel.arms_with_answers():
             with self.remarks.at(f"{endpoint}, {arm}"):
                 arms[arm] = told_estimate(methods.arm(arm, endpoint))
-        primary = endpoint == self.scored.task.endpoints[0].name
-        label = f"{self.name}.{endpoint}"
-        contrasts, tests = self._compare(methods, endpoint, label, chosen_on=primary)
-        return {"arms": arms, "contrasts": contrasts, "equivalence": tests}
+        return arms
 
-    def _compare(
-        self, methods: Methods, endpoint: str, label: str, *, chosen_on: bool = False
-    ) -> Documents:
-        """Compare all pairs of arms as one family."""
-        measured = self.compared.measure(methods, endpoint, label)
-        # `bounds` is of all items; panels of some of them are shares, whose bound needs no gold
-        found = self.compared.family(measured, label, bounds=self.bounds, chosen_on=chosen_on)
-        self._simultaneous(found[0], measured, endpoint)
-        return found
-
-    def _simultaneous(
-        self, contrasts: list[dict[str, Any]], measured: list[Measured], endpoint: str
-    ) -> None:
-        for said in add_simultaneous(contrasts, measured, alpha=self.study.alpha):
+    def _simultaneous(self, written: list[Written], adjusted: list[float], family: int) -> None:
+        if not written:
+            return
+        endpoint = written[0].measured.endpoint
+        for said in add_simultaneous(written, adjusted, family=family, alpha=self.study.alpha):
             self.remarks.add(endpoint, said)
 
-    def _strata(self, primary: str) -> dict[str, dict[str, Any]]:
-        """Repeat arms and contrasts on the primary endpoint in each value of the stratum's key."""
+    def _strata(self, primary: str) -> tuple[dict[str, Any], dict[str, list[Written]]]:
+        """Repeat arms and contrasts on the primary endpoint in each value of the stratum's key.
+
+        The contrasts of a candidate with the reference share one part of the family's alpha, and
+        are asked once the test of whether its difference varies has shown that it does; those
+        between candidates, which no such test comes before, share another.
+        """
         strata = self.compared.strata(primary)
-        written = self.compared.families(strata, primary)
-        table: dict[str, dict[str, Any]] = {}
+        written = self.compared.written_strata(strata, primary)
+        table: dict[str, Any] = {}
         for value, one in strata.items():
             with self.remarks.at(primary, stratum=value):
                 answering = one.methods.panel.arms_with_answers()
                 arms = {arm: told_estimate(one.methods.arm(arm, primary)) for arm in answering}
-            contrasts, tests = written[value]
+            contrasts, tests = documents(written[value])
             self._bound(contrasts, one)
             table[value] = {
                 "n": int(one.mask.sum()),
@@ -258,7 +281,18 @@ class TaskSummary:
                 "contrasts": contrasts,
                 "equivalence": tests,
             }
-        return table
+            self.family.ask_contrasts(
+                "stratum",
+                written[value],
+                published=self.compared.classic,
+                unit_of=lambda each: self._unit(each.measured.one),
+            )
+        return table, written
+
+    def _unit(self, one: Contrast) -> str:
+        against = one.reference == self.study.reference
+        pair = f"{one.candidate}.vs.{one.reference}" if against else "between candidates"
+        return f"{self.name}.{self.spec.stratify}.{pair}"
 
     def _bound(self, contrasts: list[dict[str, Any]], stratum: Stratum) -> None:
         bounds = self.bounds.subset(stratum.mask)
@@ -275,20 +309,18 @@ class TaskSummary:
             if r != self.study.reference or not panel.answered_by(r, c).any():
                 continue
             with self.remarks.at(f"{primary}, {c} vs {r} over {key}"):
-                found.append(
-                    heterogeneity(
-                        panel,
-                        labels(self.scored.items, key),
-                        contrast=(r, c, primary),
-                        seed=self.study.seed,
-                        resamples=self.study.analysis.resamples,
-                    )
+                tested = heterogeneity(
+                    panel,
+                    labels(self.scored.items, key),
+                    contrast=(r, c, primary),
+                    seed=self.study.seed,
+                    resamples=self.study.analysis.resamples,
                 )
-        adjusted = holm([float(one["p_value"]) for one in found])
-        return [
-            {"key": key, **one, "p_adjusted": float(p)}
-            for one, p in zip(found, adjusted, strict=True)
-        ]
+            one = {"key": key, **tested, "p_adjusted": math.nan}
+            unit = f"{self.name}.{key}.{c}.vs.{r}"
+            self.family.gate("interaction", f"{unit}.interaction", one, one["p_value"], unit=unit)
+            found.append(one)
+        return found
 
     def _power(self, contrasts: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         """Say what this size can detect, for the most variable candidate that is no control."""
@@ -313,9 +345,3 @@ class TaskSummary:
             "power": POWER,
             "alpha": self.study.alpha,
         }
-
-
-def _direction(one: Mapping[str, Any], alpha: float) -> str | None:
-    if not one["p_adjusted"] < alpha:  # NaN too
-        return None
-    return "longer" if one["estimate"] > 0 else "shorter"

@@ -11,6 +11,7 @@ from quantrial.cli.quantities import sizes
 from quantrial.cli.terminal import Interval, forest, heading, line, paragraph, table
 from quantrial.decision.disagreements import SETS, parted
 from quantrial.decision.words import left_open, verdict_word
+from quantrial.findings import adjusted_p
 
 _SIGNS = {
     "equivalent": "●",
@@ -145,7 +146,7 @@ def _summary_rows(arms: Mapping[str, Any], against: Mapping[str, Any]) -> Iterat
         if contrast is None:
             yield (*row, "reference", "", "", "")
             continue
-        p = contrast["p_adjusted"]
+        p = adjusted_p(contrast)
         yield (
             *row,
             _points(contrast["estimate"]),

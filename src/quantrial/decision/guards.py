@@ -31,7 +31,7 @@ def guards_of(trial: Trial, arm: str) -> Iterator[dict[str, Any]]:
     for task in trial.tasks:
         for endpoint, words in _GUARDS.items():
             finding = trial.secondary(task, endpoint, arm)
-            if finding is not None and finding["verdict"] == "worse":
+            if finding and finding["verdict"] == "worse" and trial.is_shown(finding):
                 loss = size(finding["estimate"])
                 name = endpoint.replace("_", "-")
                 hint = "" if finding["declared"] else " (exploratory: not declared beforehand)"

@@ -8,6 +8,7 @@ from typing import Any
 from quantrial.agreement import fixed
 from quantrial.decision.trial import Trial
 from quantrial.decision.words import Document, counted, entry, listed, p_value
+from quantrial.findings import adjusted_p
 
 NOISE = "noise"  # the kind of cautions that a report says before anything else
 
@@ -26,7 +27,8 @@ def noise(trial: Trial) -> Iterator[dict[str, Any]]:
             own = found[kind]
             low, high = own["ci"]
             rates = listed(
-                f"{arm} differs from it on {one['differ']:,} (p = {p_value(one['p_less'])})"
+                f"{arm} differs from it on {one['differ']:,} "
+                f"(adjusted p {p_value(adjusted_p(one))})"
                 for arm, one in less.items()
             )
             text = (
@@ -36,8 +38,7 @@ def noise(trial: Trial) -> Iterator[dict[str, Any]]:
                 f"{'was' if own['differ'] == 1 else 'were'} {changed} the second time "
                 f"({_share(own['rate'])}, {_share(own['confidence'], 0)} interval "
                 f"{fixed(100 * low, 1)} to {_share(high)}); on the same items {rates}, by "
-                f"McNemar's mid-p, one-sided, at level {found['alpha']:g}. Differences of this "
-                "size can be noise of the machinery."
+                "McNemar's mid-p. Differences of this size can be noise of the machinery."
             )
             yield entry(text, [], task=task, kind=NOISE)
             break  # scores say more than texts

@@ -305,6 +305,8 @@ class Finding(_Part):
     confidence: float
     p_value: float | None
     p_adjusted: float | None
+    p_alarm: float | None = None
+    """Of what is no primary endpoint: adjusted within the report's one family of alarms."""
     p_method: str
     margin: float
     equivalence_ci: Interval

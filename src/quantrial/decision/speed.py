@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from quantrial.decision.words import Document
+from quantrial.findings import is_finding
 
 # Conditions of the machine under which a figure of speed is not what a quiet one would show.
 _DISTURBED = {
@@ -20,7 +21,7 @@ def paces(summary: Document) -> Iterator[dict[str, Any]]:
     """Yield a finding for every candidate's decoding speed; none without a speed phase.
 
     `estimate` is a ratio to the reference's speed; the verdict is `faster` or `slower` where the
-    interval lies to one side of 1, else `inconclusive`.
+    interval lies to one side of 1 and the adjusted p shows it, else `inconclusive`.
     """
     phase = summary.get("speed_phase") or {}
     for one in phase.get("ratios", ()):
@@ -38,8 +39,15 @@ def paces(summary: Document) -> Iterator[dict[str, Any]]:
             "ci": one["ci"],
             "confidence": one["confidence"],
             "n": one["n"],
-            "verdict": "faster" if low > 1.0 else "slower" if high < 1.0 else "inconclusive",
+            "verdict": _verdict(one, summary["alpha"]),
         }
+
+
+def _verdict(one: Document, alpha: float) -> str:
+    low, high = one["ci"]
+    if "p_alarm" in one and not is_finding(one, alpha):
+        return "inconclusive"
+    return "faster" if low > 1.0 else "slower" if high < 1.0 else "inconclusive"
 
 
 def disturbances(summary: Document) -> list[str]:

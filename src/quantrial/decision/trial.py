@@ -11,6 +11,7 @@ from typing import Any
 from quantrial.agreement import fixed
 from quantrial.decision.speed import paces
 from quantrial.decision.words import Document, ratio
+from quantrial.findings import adjusted_p, is_finding
 from quantrial.precision import bits_of
 from quantrial.prompt_checks import other_counts
 
@@ -174,6 +175,10 @@ class Trial:
             if (finding := self.primary(task, arm)) and finding["verdict"] == "worse"
         ]
 
+    def is_shown(self, finding: Document) -> bool:
+        """Whether the difference that a finding tells of is shown, after adjustment."""
+        return is_finding(finding, self.summary["alpha"])
+
     def undecided(self, arm: str) -> list[str]:
         """List the tasks on which nothing was shown for an arm."""
         return [t for t in self.tasks if not self.holds(t, arm) and t not in self.worse(arm)]
@@ -295,7 +300,8 @@ def _findings(summary: Document) -> Iterator[dict[str, Any]]:
                 "ci": contrast["ci"],
                 "confidence": contrast["confidence"],
                 "p_value": contrast["p_value"],
-                "p_adjusted": contrast["p_adjusted"],
+                "p_adjusted": adjusted_p(contrast),
+                **({"p_alarm": contrast["p_alarm"]} if "p_alarm" in contrast else {}),
                 "p_method": contrast["p_method"],
                 "margin": test["margin"],
                 "equivalence_ci": test["ci"],

@@ -29,6 +29,8 @@ def declared_note(declared: bool | None) -> tuple[str, ...]:
 
 
 _OVER_CLUSTERS = "score-clusters"
+# over what the p of everything but primary endpoints is adjusted
+WITH_ALL = "adjusted with all else in this report that is no primary endpoint"
 
 
 def judged(one: Document) -> str:

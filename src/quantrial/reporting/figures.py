@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from quantrial.findings import adjusted_p
 from quantrial.reporting.blocks import Plot
 from quantrial.reporting.formatting import (
     count,
@@ -134,7 +135,7 @@ def _strata_words(summary: Document) -> list[str]:
     for task, part in summary["tasks"].items():
         for key in part["strata"]:
             tests = [one for one in part.get("heterogeneity") or () if one["key"] == key]
-            words = [f"{one['candidate']} p {p_value(one['p_adjusted'])}" for one in tests]
+            words = [f"{one['candidate']} p {p_value(adjusted_p(one))}" for one in tests]
             tested = f"; tests of whether it varies: {', '.join(words)}" if words else ""
             said.append(f"{task}, difference by {key}{tested}. The numbers stand under Strata.")
     return said

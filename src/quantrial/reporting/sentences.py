@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+from quantrial.findings import adjusted_p
 from quantrial.reporting.blocks import Claim, Part, Sentence
 from quantrial.reporting.formatting import (
     p_value,
@@ -104,7 +105,7 @@ def _link(one: str, findings: Document) -> Part:
         label=f"{finding['candidate']} {about} {VERDICT_SIGNS.get(said, '')}".strip(),
         title=(
             f"{one}: {name} {points(finding['estimate'])}, interval "
-            f"{points_interval(finding['ci'])}, adjusted p {p_value(finding['p_adjusted'])}: "
+            f"{points_interval(finding['ci'])}, adjusted p {p_value(adjusted_p(finding))}: "
             f"{VERDICT_WORDS.get(said, said)}"
         ),
         tone=said,

@@ -12,7 +12,8 @@ columns are given, the first is the reference.
 - `intraclass`: how alike values of one cluster are
 - `resampling`: the paired bootstrap of ratios of sums, as published studies use it
 - `bca`, `jackknife`: intervals of a difference of two ratios, for comparison
-- `multiplicity`: Holm, Hochberg, fixed sequence, "on every task", "on some task"
+- `multiplicity`: Holm, also over units with gates; Hochberg, fixed sequence, "on every task", "on
+  some task"
 - `simultaneous`: intervals that match Holm's decisions
 - `heterogeneity`: is the difference the same in all strata? one test
 - `cluster_heterogeneity`: the same where items come in random clusters
@@ -55,9 +56,12 @@ from quantrial.stats.jackknife import jackknife_ratios
 from quantrial.stats.linearised import score_ratios
 from quantrial.stats.missing import WorstCase, worst_case
 from quantrial.stats.multiplicity import (
+    AdjustedUnit,
+    FamilyUnit,
     fixed_sequence,
     hochberg,
     holm,
+    holm_in_units,
     intersection_union,
     worse_on_any,
 )
@@ -91,12 +95,14 @@ from quantrial.stats.spread_power import (
 )
 
 __all__ = [
+    "AdjustedUnit",
     "Alternative",
     "Calls",
     "ClusterMethod",
     "ClusterVariance",
     "EquivalenceResult",
     "Estimate",
+    "FamilyUnit",
     "HomogeneityResult",
     "Interval",
     "MarginQuestion",
@@ -126,6 +132,7 @@ __all__ = [
     "flip_power",
     "hochberg",
     "holm",
+    "holm_in_units",
     "holm_intervals",
     "in_clusters",
     "interaction",

@@ -12,7 +12,16 @@ from quantrial.stats._checks import checked_codes, checked_pair
 from quantrial.stats._influences import influences
 from quantrial.stats._normal import special
 from quantrial.stats._null_variance import cell_variance
-from quantrial.stats._strata_changes import LEAST, PRIOR, Counted, changes_of, sums_of
+from quantrial.stats._pooled_changes import pooled_variance
+from quantrial.stats._strata_changes import (
+    LEAST,
+    PRIOR,
+    Counted,
+    changed_enough,
+    changes_of,
+    right_or_wrong,
+    sums_of,
+)
 from quantrial.stats.clusters import FEWEST_CLUSTERS
 from quantrial.stats.results import TestResult
 
@@ -42,7 +51,9 @@ def cluster_interaction(
       of any kind, where CR2 is unbiased for independent items only.
     - No stratum's variance is below the item-level one that would hold if the strata had a common
       difference, with half a pair of losses and of gains added (as in `interaction`): a stratum
-      without a changed item never counts as certain.
+      without a changed item never counts as certain. Of ratios and means it is no less than if its
+      changes were as large as those of all strata, since few of them may have met no rare large
+      loss (as in `interaction`; strata with fewer than 20 changed items are left out).
     - Degrees of freedom are the smaller of two, for items that are independent and for items of
       one cluster that are all alike, less 3.5, or halved where that leaves more. Where they were
       fewer than four for each contrast (strata less one), there is no test.
@@ -68,7 +79,8 @@ def cluster_interaction(
 
     Warns:
         StatisticsWarning: where the result is NaN; and where strata are left out because their
-            items came in fewer than 5 clusters, or because an arm's denominators there are all 0.
+            items came in fewer than 5 clusters, because an arm's denominators there are all 0, or
+            because too few answers of a ratio changed there.
 
     References:
         .. [1] Pustejovsky, J. E., Tipton, E. (2018). Small-sample methods for cluster-robust
@@ -90,14 +102,20 @@ def cluster_interaction(
     kept = _usable(bottom, codes, groups)
     top, bottom = top[kept], bottom[kept]
     codes, groups = _renumbered(codes[kept]), _renumbered(groups[kept])
-    if (
-        not kept.any()
-        or codes.max() == 0
-        or not (changes := changes_of(top, bottom, codes)[0]).any()
-    ):
-        return _nothing(n, total, "it needs two strata of at least 5 clusters, and a change")
+    few = "it needs two strata of at least 5 clusters, and a change"
+    if not kept.any():
+        return _nothing(n, total, few)
+    changes, equal = changes_of(top, bottom, codes)[0], right_or_wrong(top, bottom)
+    if not equal:
+        enough = changed_enough(changes, codes)
+        top, bottom, changes = top[enough], bottom[enough], changes[enough]
+        codes, groups = _renumbered(codes[enough]), _renumbered(groups[enough])
+    if codes.max(initial=0) == 0 or not changes.any():
+        return _nothing(n, total, few)
     parts = _Parts.of(top, bottom, codes, groups)
     least = _least_variance(changes, codes)
+    for scaled in () if equal else (False, True):
+        least = np.maximum(least, pooled_variance(changes, codes, scaled=scaled))
     relief, variance = _jackknife(parts)
     variance[np.diag_indices_from(variance)] += np.maximum(0.0, least - np.diag(variance))
     items = least * parts.sizes

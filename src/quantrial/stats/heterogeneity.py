@@ -13,8 +13,18 @@ from quantrial.stats._checks import (
     checked_draws,
     checked_pair,
 )
+from quantrial.stats._draws import share_reached
 from quantrial.stats._null_variance import cell_variance
-from quantrial.stats._strata_changes import LEAST, PRIOR, Counted, changes_of, sums_of
+from quantrial.stats._pooled_changes import pooled_null
+from quantrial.stats._strata_changes import (
+    LEAST,
+    PRIOR,
+    Counted,
+    changed_enough,
+    changes_of,
+    right_or_wrong,
+    sums_of,
+)
 from quantrial.stats.results import TestResult
 
 Floats = NDArray[np.float64]
@@ -32,6 +42,7 @@ def interaction(
     *,
     rng: np.random.Generator,
     resamples: int = 10_000,
+    most: int = 0,
 ) -> TestResult:
     """Test whether the difference, second ratio minus first, is the same in all strata.
 
@@ -40,7 +51,7 @@ def interaction(
     difference were true* (Tango's [2]_), so a stratum without a changed item is no special case
     and never counts as certain.
 
-    p is the larger of two, from as many draws each:
+    p is the largest of two, of ratios three, from as many draws each:
 
     - Permutation: each item's change is dealt to the strata anew, whose sizes stay as they are.
       A change is taken at its own stratum's common ratio, in units of its own stratum's
@@ -53,9 +64,16 @@ def interaction(
       their likeliest chances under the common difference [5]_, so that each stratum keeps its
       own frequency of change. Half a pair is added to both, so that few changes are not taken
       for the truth; without it the error passes 5.5 %.
+    - Of ratios and means, whose changes differ in size: how often answers change stays each
+      stratum's own, and how large the changes are is drawn from those of all strata, tilted [7]_
+      to the common difference: as they are, and in units of each stratum's median. A small stratum
+      that changes often may have met none of the rare large losses that the others show; the two
+      resamplings above then take its few equal gains for all there can be.
 
-    Together they erred in 2.0-5.2 % of 3,000 simulated studies each, with 2 to 10 strata of 20
-    to 1000 items, of which 1 % to 50 % changed. Power is low where strata have few changes each.
+    Of right and wrong answers they erred in 2.0-5.2 % of 3,000 simulated studies each, with 2 to
+    10 strata of 20 to 1000 items, of which 1 % to 50 % changed. Of ratios, strata with fewer than
+    20 changed items are left out: what they cannot have shown of their losses decides. Power is low
+    where strata have few changes each.
 
     Args:
         numerators: shape (items, 2): reference, then candidate. Finite.
@@ -63,9 +81,11 @@ def interaction(
         strata: shape (items,), the label of each item's stratum.
         rng: the only source of randomness.
         resamples: draws of either kind, at least 1; what was observed counts as one more [6]_.
+        most: draws in all where fewer than ten of the first are as extreme, so that a small p can
+            survive an adjustment for many questions; 0 asks for none more.
 
     Returns:
-        p, (k + 1) / (resamples + 1); the statistic is Q. Both are NaN, with a
+        p, (k + 1) / (draws + 1); the statistic is Q. Both are NaN, with a
         StatisticsWarning, where fewer than two strata can be compared or no item changed.
 
     Raises:
@@ -75,7 +95,8 @@ def interaction(
 
     Warns:
         StatisticsWarning: where the result is NaN; and where strata were left out because an
-            arm's denominators there are all 0, so that it has no ratio.
+            arm's denominators there are all 0, so that it has no ratio, or because too few answers
+            of a ratio changed there.
 
     Differences are compared as they are (in points), not relative to the stratum's level.
     Items are taken as independent. Cost follows the number of distinct changes times strata, or
@@ -94,11 +115,17 @@ def interaction(
            (the parametric bootstrap). Chapman & Hall.
         .. [6] Phipson, B., Smyth, G. K. (2010). Permutation p-values should never be zero.
            Statistical Applications in Genetics and Molecular Biology 9, article 39.
+        .. [7] Efron, B. (1981). Nonparametric standard errors and confidence intervals. Canadian
+           Journal of Statistics 9, 139-172 (section 11, exponential tilting).
     """
     top, bottom = checked_pair(numerators, denominators)
     draws = checked_draws(resamples)
     n = top.shape[0]
     values, codes = changes_of(top, bottom, checked_codes(strata, n, "strata"))
+    equal = right_or_wrong(top, bottom)
+    if not equal:
+        kept = changed_enough(values, codes)
+        values, codes = values[kept], np.unique(codes[kept], return_inverse=True)[1]
     sizes = np.bincount(codes)
     if sizes.size < 2 or not values.any():
         warnings.warn(
@@ -112,15 +139,20 @@ def interaction(
     seen = sums_of(values, codes, sizes.size)
     observed = float(_statistic(seen[None], sizes, unit)[0])
     least = observed * (1.0 - _TIE) - _TIE
-    permuted = 1 + sum(
-        int((_statistic(sums, sizes, unit) >= least).sum())
-        for sums in _permuted(values, codes, sizes, draws, rng)
-    )
-    fitted = 1 + sum(
-        int((_statistic(sums, sizes, unit) >= least).sum())
-        for sums in _under_null(seen, sizes, unit, draws, rng)
-    )
-    p = max(permuted, fitted) / (draws + 1)
+
+    def reached(drawn: Iterator[Floats]) -> int:
+        return sum(int((_statistic(sums, sizes, unit) >= least).sum()) for sums in drawn)
+
+    ways = [
+        lambda more: reached(_permuted(values, codes, sizes, more, rng)),
+        lambda more: reached(_under_null(seen, sizes, unit, more, rng)),
+    ]
+    if not equal:
+        ways += [
+            lambda more: reached(pooled_null(values, codes, more, rng, scaled=False)),
+            lambda more: reached(pooled_null(values, codes, more, rng, scaled=True)),
+        ]
+    p = share_reached(ways, draws, most)
     return TestResult(p, observed, "two-sided", _METHOD, n)
 
 

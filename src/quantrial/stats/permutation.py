@@ -12,6 +12,7 @@ from quantrial.stats._checks import (
     checked_float,
     checked_pair,
 )
+from quantrial.stats._draws import share_reached
 from quantrial.stats._resample import grid_parts, product
 from quantrial.stats.results import TestResult
 
@@ -29,6 +30,7 @@ def sign_flip(
     *,
     rng: np.random.Generator,
     resamples: int = 10_000,
+    most: int = 0,
     clusters: ArrayLike | None = None,
     empty: float = 1.0,
 ) -> TestResult:
@@ -44,20 +46,23 @@ def sign_flip(
         denominators: same shape, at least 0; where 0, so is the numerator.
         rng: the only source of randomness; not used where all outcomes can be counted.
         resamples: swaps to draw, at least 1; the observed one counts as one more [3]_.
+        most: swaps to draw in all where fewer than ten of the first `resamples` are as extreme, so
+            that a small p can survive an adjustment for many questions; 0 asks for none more.
         clusters: shape (items,), labels of groups whose items are swapped together.
         empty: the value of 0/0.
 
     Returns:
         The two-sided p; the statistic is the observed difference of the ratios. The method is
         `sign-flip-exact` where at most 20,000 outcomes could be counted, else `sign-flip`: p is
-        (k + 1) / (resamples + 1). Without a changed item p is 1.
+        (k + 1) / (draws + 1). Without a changed item p is 1.
 
     Raises:
         StatisticsError: for shapes other than (items, 2), or values a ratio cannot have.
         InsufficientDataError: without an item.
 
     Exact at any sample size if, under the null, each item (cluster) is as likely to come out
-    one way as the other. Unchanged items play no part but in the denominators.
+    one way as the other. Unchanged items play no part but in the denominators. Drawing on keeps the
+    level: a p below that of ten in the first draws is one of all draws, any other one of the first.
 
     References:
         .. [1] Good, P. (2005). Permutation, Parametric and Bootstrap Tests of Hypotheses, 3rd
@@ -94,10 +99,13 @@ def sign_flip(
         extreme = _distance(outcomes, spread) >= _distance(observed, spread) - _TIE
         p = min(1.0, math.fsum(weights[extreme].tolist()))
     else:
-        least, count = float(_distance(observed, spread)[0]) - _TIE, 1
-        for outcomes in _drawn_outcomes(distinct, counts, draws, rng):
-            count += int((_distance(outcomes, spread) >= least).sum())
-        p, method = count / (draws + 1), "sign-flip"
+        least = float(_distance(observed, spread)[0]) - _TIE
+
+        def reached(more: int) -> int:
+            drawn = _drawn_outcomes(distinct, counts, more, rng)
+            return sum(int((_distance(one, spread) >= least).sum()) for one in drawn)
+
+        p, method = share_reached([reached], draws, most), "sign-flip"
     return TestResult(p, ratios[1] - ratios[0], "two-sided", method, n, groups)
 
 

@@ -151,6 +151,25 @@ def drift(values: ArrayLike, *, confidence: float = 0.95) -> Estimate:
     return Estimate(change, Interval(change - half, change + half, level, "least-squares-t"), n)
 
 
+def p_of_none(one: Estimate, *, df: int, ratio: bool) -> float:
+    """Return the two-sided p of "no change" that an interval by Student's t implies.
+
+    Args:
+        one: with its interval, of `rate_ratio` (`ratio`: no change is 1) or `drift` (it is 0).
+        df: the degrees of freedom that the interval has.
+        ratio: whether the interval was made on the logarithm.
+
+    NaN where there is no interval, or one without a width.
+    """
+    ends = one.estimate, one.interval.high
+    distance, high = (math.log(end) if ratio else end for end in ends)
+    half = high - distance
+    if math.isnan(half) or half == 0.0:
+        return math.nan
+    t = abs(distance) / half * _quantile(df, one.interval.confidence)
+    return 2.0 * float(special().stdtr(df, -t))
+
+
 def _checked(amounts: ArrayLike, divisors: ArrayLike, *, columns: int) -> tuple[Floats, Floats]:
     top, bottom = np.asarray(amounts, np.float64), np.asarray(divisors, np.float64)
     if columns == 1 and top.ndim == bottom.ndim == 1:

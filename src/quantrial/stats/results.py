@@ -14,6 +14,7 @@ class Interval:
     """A confidence interval from `low` to `high`, both in the unit of the estimate.
 
     Both ends are NaN where the data cannot carry an interval; a zero-width one is never made up.
+    `confidence` is NaN where an interval was chosen by what it leaves out, and so has none.
     """
 
     low: float

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from quantrial.findings import adjusted_p
 from quantrial.reporting.charts.paired import CELL_INK
 from quantrial.reporting.charts.style import GRID, INK, MUTED, text_width, top_axis
 from quantrial.reporting.formatting import clean, count, p_value, points, points_interval
@@ -52,7 +53,7 @@ def _heat(summary: Document, task: str, key: str, table: Document, extent: int) 
     tests = [one for one in part.get("heterogeneity") or () if one["key"] == key]
     lines = [f"{task}, by {key}: {endpoint(part['primary'])}, difference from {reference} in pp"]
     if tests:
-        said = [f"{one['candidate']} {_p(one['p_adjusted'])}" for one in tests]
+        said = [f"{one['candidate']} {_p(adjusted_p(one))}" for one in tests]
         lines += _wrapped([f"vary over {key}? {said[0]}", *said[1:]])
     title = alt.TitleParams(clean(f"{part['workload']}"), subtitle=[clean(one) for one in lines])
     if not cells:

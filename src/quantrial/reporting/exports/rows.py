@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from quantrial.findings import adjusted_p
 from quantrial.inert import clean
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def _contrast(one: Document, test: Document) -> dict[str, Any]:
         "difference_confidence": one["confidence"],
         "pairs": one["n"],
         "p_value": one["p_value"],
-        "p_adjusted": one["p_adjusted"],
+        "p_adjusted": adjusted_p(one),
         "margin": test["margin"],
         "equivalence_low": test["ci"][0],
         "equivalence_high": test["ci"][1],

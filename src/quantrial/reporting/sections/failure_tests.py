@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from quantrial.findings import adjusted_p
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Table
 from quantrial.reporting.contrasts import (
+    WITH_ALL,
     estimate,
     failure_endpoints,
     interval,
@@ -27,7 +29,7 @@ _COLUMNS = (
     Column("arm", numeric=False),
     Column("difference", hint="arm minus reference; negative is a loss"),
     Column("interval"),
-    Column("adj. p", hint="of a difference, adjusted over the pairs of arms"),
+    Column("adj. p", hint=f"of a difference, {WITH_ALL}"),
     Column("verdict", numeric=False),
 )
 
@@ -65,7 +67,7 @@ def _cells(name: str, one: Document) -> tuple[Cell, ...]:
         Cell(one["candidate"]),
         Cell(estimate(one)),
         Cell(interval(one, one["ci"])),
-        Cell(p_value(one["p_adjusted"])),
+        Cell(p_value(adjusted_p(one))),
         Cell(judged(one), tone=one["verdict"] or "", target=one["id"]),
     )
 

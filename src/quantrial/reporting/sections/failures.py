@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from quantrial.findings import adjusted_p, is_finding
 from quantrial.reporting.blocks import (
     Cell,
     Column,
@@ -17,7 +18,7 @@ from quantrial.reporting.blocks import (
     cells,
     tabulate,
 )
-from quantrial.reporting.contrasts import declared_note, pair
+from quantrial.reporting.contrasts import WITH_ALL, declared_note, pair
 from quantrial.reporting.formatting import (
     NONE,
     UNKNOWN,
@@ -54,7 +55,7 @@ def failures_section(summary: Document) -> Section:
         groups.append(Group(f"Failures: {task}", tables=tuple(tables)))
         groups += failure_tests(summary, task)
         groups += [*_errors(task, part), *_confusions(task, modes), *_by_letter(task, modes)]
-        groups += [*_letter_shifts(task, part), *_texts(task, modes)]
+        groups += [*_letter_shifts(task, part, summary["alpha"]), *_texts(task, modes)]
     return Section(
         "failures",
         "Failure modes",
@@ -230,7 +231,7 @@ def _share(one: Document | None) -> str:
     return NONE if one is None else out_of(one["correct"], one["n"])
 
 
-def _letter_shifts(task: str, part: Document) -> Iterator[Group]:
+def _letter_shifts(task: str, part: Document, alpha: float) -> Iterator[Group]:
     shifts = part.get("letter_shifts") or ()
     if not shifts:
         return
@@ -250,9 +251,10 @@ def _letter_shifts(task: str, part: Document) -> Iterator[Group]:
             ),
         ),
         (Column("p", hint="of no shift, not adjusted"), lambda one: p_value(one["p_value"])),
+        (Column("adj. p", hint=WITH_ALL), lambda one: p_value(adjusted_p(one))),
         (
-            Column("adj. p", hint="adjusted by Holm for the number of arms"),
-            lambda one: p_value(one["p_adjusted"]),
+            Column("letters", numeric=False),
+            lambda one: "shifted" if is_finding(one, alpha) else "not shown to shift",
         ),
     )
     notes = (

@@ -8,14 +8,7 @@ from typing import Any
 from quantrial.decision.disagreements import SETS, Parted, parted
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table
 from quantrial.reporting.contrasts import pair
-from quantrial.reporting.formatting import (
-    clean,
-    count,
-    p_value,
-    percent,
-    plural,
-    points,
-)
+from quantrial.reporting.formatting import clean, count, p_value, percent, plural, points
 from quantrial.reporting.words import VERDICT_WORDS, endpoint, method, verdict
 
 Document = Mapping[str, Any]
@@ -104,7 +97,7 @@ _DESCRIBED = {
     ),
     "stuart-maxwell-exact": ("Whether letters are preferred otherwise, exactly.", _STUART),
     "holm": (
-        "p-values of all pairs of arms, adjusted together.",
+        "p-values adjusted together: of all pairs of arms; over all that is no primary endpoint.",
         "Holm, S. (1979). A simple sequentially rejective multiple test procedure. Scand. J. "
         "Statist. 6, 65-70.",
     ),
@@ -112,8 +105,9 @@ _DESCRIBED = {
 
 
 _STRATA = (
-    "Each p is the one that its set's verdict follows: calibrated adjusts over all strata and "
-    "pairs of arms, classic within each stratum and for a difference only."
+    "Each p is the one that its set's verdict follows: of a difference adjusted with all else that "
+    "is no primary endpoint, each set's own p-values in the other's place; of the margin adjusted "
+    "over all strata and pairs of arms by calibrated, not adjusted by classic."
 )
 _NO_BOUND = (
     "What assumes nothing is a bound. Micro-F1 and precision have none where the candidate's "
@@ -132,7 +126,7 @@ def methods_section(summary: Document) -> Section:
     verdicts = (
         f"Equivalent: a loss and a gain of the margin are both ruled out, each at "
         f"{percent(summary['alpha'], 0)}. Non-inferior: the loss is. Better or worse: a difference "
-        "is shown after adjustment for the number of pairs, and neither of these is. Undecided: "
+        "is shown after adjustment, and neither of these is. Undecided: "
         "none of it; never read it as equality."
     )
     pairing = (
@@ -146,10 +140,25 @@ def methods_section(summary: Document) -> Section:
         "Methods",
         lead,
         (
-            Group("How arms are compared", items=(pairing, verdicts)),
+            Group("How arms are compared", items=(pairing, verdicts, *_adjustment(summary))),
             Group("Methods used", items=described),
             Group("After whom", items=references, folded=True),
         ),
+    )
+
+
+def _adjustment(summary: Document) -> Iterator[str]:
+    """Say over what p-values are adjusted, and how often this report could raise a false alarm."""
+    family = summary.get("alarms")
+    if family is None:  # a summary from before there was one family
+        return
+    level = percent(family["alpha"], 0)
+    yield (
+        "A primary endpoint's differences are adjusted over the pairs of arms, task by task. All "
+        "else that could raise an alarm (secondary endpoints, failure modes, shifts of letters, "
+        "strata, the reference against itself, speeds) is one family over all arms and tasks: "
+        f"{plural(family['questions'], 'question')}, adjusted together. Were the arms equal, at "
+        f"most {level} of such reports would call any of it shown."
     )
 
 
@@ -171,6 +180,7 @@ def checks_section(summary: Document, decision: Document) -> Section:
     """Put together what speaks for and against trusting this study."""
     groups = [
         _controls(summary, decision),
+        *_shown(summary),
         _missing(summary),
         *_disagreements(summary, decision),
     ]
@@ -189,6 +199,34 @@ def _controls(summary: Document, decision: Document) -> Group:
         if part.get("chance") is not None
     ]
     return Group("Positive control and floor", items=(*said, *map(clean, floors)))
+
+
+def _shown(summary: Document) -> Iterator[Group]:
+    """List what is shown beyond the primary endpoints; all else there is an estimate."""
+    family = summary.get("alarms")
+    if family is None:
+        return
+    title = "Shown beyond the primary endpoints"
+    if not family["findings"]:
+        words = (
+            f"Nothing of {plural(family['questions'], 'question')} is shown after adjustment: what "
+            "differs on secondary endpoints, failure modes or strata may be chance."
+        )
+        yield Group(title, notes=(words,))
+        return
+    table = Table(
+        "findings that are no primary endpoint",
+        (Column("what", numeric=False), Column("id", numeric=False), Column("adj. p")),
+        tuple(
+            Row((Cell(one["kind"]), Cell(clean(one["id"])), Cell(p_value(one["p_alarm"]))))
+            for one in family["findings"]
+        ),
+    )
+    note = (
+        f"Of {plural(family['questions'], 'question')} that are adjusted together; the rest are "
+        "estimates with their intervals."
+    )
+    yield Group(title, notes=(note,), tables=(table,), folded=True)
 
 
 def _own(part: Document, arm: str) -> float | None:

@@ -78,8 +78,8 @@ def against_itself(task: str, part: Document) -> Iterator[Group]:
         "machinery, and the other rows are to be read against it. "
         f"{own['differ']:,} of {found['n']:,} scores changed, so the share that changes by itself "
         f"may be anything from {low} to {high}. Whether a candidate differs more than that is "
-        "tested on the items asked twice (McNemar's mid-p, one-sided, at level "
-        f"{found.get('alpha', 0.05):g})."
+        "tested on the items asked twice (McNemar's mid-p, adjusted with all else in this report "
+        "that is no primary endpoint)."
     )
     yield Group(f"The reference against itself: {task}", notes=(note,), tables=(table,))
 
@@ -92,8 +92,8 @@ def _told_apart(one: Document) -> str:
     counts = f"{tested['differ']:,} against {tested['strayed']:,} of {one['same_items']['n']:,}"
     if tested["told"] == "open":
         return f"{counts}: not told apart from noise"
-    p = p_value(tested[f"p_{tested['told']}"])
-    return f"{counts}: {tested['told']} than noise, p {p}"
+    p = p_value(tested.get("p_alarm", tested[f"p_{tested['told']}"]))
+    return f"{counts}: {tested['told']} than noise, adjusted p {p}"
 
 
 def drift(task: str, arms: Document) -> Iterator[Group]:

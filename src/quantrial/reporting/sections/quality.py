@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from quantrial.findings import adjusted_p
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, by_name, tabulate
 from quantrial.reporting.contrasts import (
+    WITH_ALL,
     approximate,
     declared_note,
     estimate,
@@ -37,7 +39,8 @@ Document = Mapping[str, Any]
 
 DIFFERENCE = Column("difference", hint="candidate minus reference; negative is a loss")
 _P = Column("p", hint="two-sided, not adjusted")
-ADJUSTED = Column("adj. p", hint="adjusted by Holm for the number of pairs compared")
+_ADJUSTED = Column("adj. p", hint="adjusted by Holm for the number of pairs compared")
+_WITH_ALL = Column("adj. p", hint=WITH_ALL)
 VERDICT = Column("verdict", numeric=False)
 _CONTRAST = Column("contrast", numeric=False, hint="candidate vs reference")
 
@@ -69,7 +72,8 @@ def contrasts_section(summary: Document) -> Section:
     groups = _over_all_tasks(summary)
     for task, part, name, results, primary in (*_endpoints(summary), *_failure_modes(summary)):
         contrasts = results["contrasts"]
-        table = _contrast_table(f"{endpoint_word(name)} on {task}", contrasts)
+        caption = f"{endpoint_word(name)} on {task}"
+        table = _contrast_table(caption, contrasts, _ADJUSTED if primary else _WITH_ALL)
         notes = (
             f"Finding ids begin with {task}.{name}.",
             *units(contrasts),
@@ -285,7 +289,7 @@ def _judged_unadjusted(tests: Sequence[Document], alpha: float) -> bool:
     )
 
 
-def _contrast_table(caption: str, contrasts: Sequence[Document]) -> Table:
+def _contrast_table(caption: str, contrasts: Sequence[Document], adjusted: Column) -> Table:
     return Table(
         f"differences in {caption}",
         (
@@ -293,7 +297,7 @@ def _contrast_table(caption: str, contrasts: Sequence[Document]) -> Table:
             DIFFERENCE,
             Column(level(contrasts)),
             _P,
-            ADJUSTED,
+            adjusted,
             Column("items"),
             VERDICT,
         ),
@@ -304,7 +308,7 @@ def _contrast_table(caption: str, contrasts: Sequence[Document]) -> Table:
                     Cell(estimate(one)),
                     Cell(interval(one, one["ci"]), title=method(one["ci_method"])),
                     Cell(p_value(one["p_value"]), title=method(one["p_method"])),
-                    Cell(p_value(one["p_adjusted"])),
+                    Cell(p_value(adjusted_p(one))),
                     Cell(count(one["n"])),
                     Cell(
                         judged(one),

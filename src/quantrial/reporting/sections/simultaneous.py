@@ -7,7 +7,7 @@ from typing import Any
 
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Table
 from quantrial.reporting.contrasts import failure_endpoints, interval, pair
-from quantrial.reporting.formatting import percent
+from quantrial.reporting.formatting import NONE, percent
 from quantrial.reporting.words import endpoint as endpoint_word
 
 Document = Mapping[str, Any]
@@ -23,7 +23,7 @@ def simultaneous_groups(summary: Document) -> Iterator[Group]:
                     Cell(endpoint_word(name)),
                     Cell(pair(one), target=one["id"]),
                     Cell(interval(one, one["simultaneous"]["ci"])),
-                    Cell(percent(one["simultaneous"]["confidence"], 1)),
+                    Cell(_level(one["simultaneous"]["confidence"])),
                 )
             )
             for name, results in found
@@ -37,14 +37,20 @@ def simultaneous_groups(summary: Document) -> Iterator[Group]:
                     Column("endpoint", numeric=False),
                     Column("contrast", numeric=False),
                     Column("simultaneous interval"),
-                    Column("its own confidence"),
+                    Column("its own confidence", hint="none where it was narrowed to leave out 0"),
                 ),
                 tuple(rows),
             )
             note = (
                 "The intervals above hold for one contrast at a time. These are widened for all "
-                "pairs of arms of an endpoint, so that one leaves out 0 where the adjusted p shows "
-                "a difference. Those of the highest confidence cover all their differences at "
-                "once; one of a lower confidence promises that for itself alone."
+                "that is adjusted together (the pairs of arms of the primary endpoint; all else in "
+                "this report), so that one leaves out 0 where the adjusted p shows a difference. "
+                "Those that state a confidence cover all their differences at once. Those without "
+                "were narrowed until they left out 0: they show the direction, and promise nothing "
+                "about the size."
             )
             yield Group(f"Simultaneous intervals: {task}", (note,), (table,), folded=True)
+
+
+def _level(confidence: float | None) -> str:
+    return NONE if confidence is None else percent(confidence, 2)

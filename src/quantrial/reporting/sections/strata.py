@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from quantrial.findings import adjusted_p, is_finding
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells, tabulate
-from quantrial.reporting.contrasts import judged, pair
+from quantrial.reporting.contrasts import WITH_ALL, judged, pair
 from quantrial.reporting.formatting import (
     count,
     p_value,
@@ -21,7 +22,7 @@ from quantrial.reporting.words import endpoint as endpoint_word
 
 Document = Mapping[str, Any]
 
-_ADJUSTED = Column("adj. p", hint="adjusted by Holm; the note above says over what")
+_ADJUSTED = Column("adj. p", hint=WITH_ALL)
 _SHRUNKEN = Column("shrunken", hint="drawn towards the mean of all strata")
 
 
@@ -35,8 +36,12 @@ def strata_section(summary: Document) -> Section | None:
             tests = [one for one in part.get("heterogeneity") or () if one["key"] == key]
             if tests:
                 groups.append(_heterogeneity(task, key, tests, summary["alpha"]))
-            notes = [f"Differences in {name}, {_adjusted_over(table, key)}."]
-            varies = any(_is_shown(one["p_adjusted"], summary["alpha"]) for one in tests)
+            notes = [
+                f"Differences in {name}. Their p is {WITH_ALL}; those of one arm with {reference} "
+                "take one share of it together"
+                + (f", once its difference is shown to vary over {key}." if tests else ".")
+            ]
+            varies = any(is_finding(one, summary["alpha"]) for one in tests)
             if tests and not varies:
                 notes.append(
                     f"No difference is shown to vary over {key}: what sets the values apart below "
@@ -58,8 +63,8 @@ def strata_section(summary: Document) -> Section | None:
                 )
             )
     lead = (
-        "The same within each stratum. Strata hold few items: read them as hints of where a loss "
-        "sits, not as findings."
+        "The same within each stratum. Strata hold few items: what is not called worse or better "
+        "is a hint of where a loss sits, not a finding."
     )
     return Section("strata", "Strata", lead, tuple(groups)) if groups else None
 
@@ -74,13 +79,13 @@ def _heterogeneity(task: str, key: str, tests: Sequence[Document], alpha: float)
             lambda one: p_value(one["p_value"]),
         ),
         (
-            Column("adj. p", hint="adjusted by Holm for the number of arms"),
-            lambda one: p_value(one["p_adjusted"]),
+            Column("adj. p", hint=WITH_ALL),
+            lambda one: p_value(adjusted_p(one)),
         ),
         (Column("items"), lambda one: count(one["n"])),
         (
             Column("the difference", numeric=False),
-            lambda one: _varies(one["p_adjusted"], key, alpha),
+            lambda one: _varies(one, key, alpha),
         ),
     )
     notes = (
@@ -90,22 +95,11 @@ def _heterogeneity(task: str, key: str, tests: Sequence[Document], alpha: float)
     return Group(f"Strata: {task}, do differences vary over {key}?", notes=notes, tables=(table,))
 
 
-def _adjusted_over(table: Document, key: str) -> str:
-    """Say over what the p-values of strata were adjusted together."""
-    families = {one["family"] for part in table.values() for one in part["contrasts"]}
-    if len(families) == 1:
-        return f"adjusted over all values of {key} and all pairs of arms"
-    return "adjusted over the pairs of arms within each stratum"
-
-
-def _is_shown(p: float | None, alpha: float) -> bool:
-    return p is not None and p < alpha
-
-
-def _varies(p: float | None, key: str, alpha: float) -> str:
-    if p is None:
+def _varies(one: Document, key: str, alpha: float) -> str:
+    if adjusted_p(one) is None:
         return "cannot be told"
-    return f"varies over {key}" if _is_shown(p, alpha) else f"is not shown to vary over {key}"
+    shown = is_finding(one, alpha)
+    return f"varies over {key}" if shown else f"is not shown to vary over {key}"
 
 
 def _strata_arms(task: str, key: str, name: str, table: Document) -> Table:
@@ -164,7 +158,7 @@ def _strata_contrasts(
                     Cell(points(one["estimate"])),
                     *((Cell(points(shrunken[one["candidate"]].get(value))),) if tests else ()),
                     Cell(points_interval(one["ci"])),
-                    Cell(p_value(one["p_adjusted"])),
+                    Cell(p_value(adjusted_p(one))),
                     Cell(judged(one), tone=one["verdict"]),
                 ),
                 finding=one["id"],

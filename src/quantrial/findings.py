@@ -1,0 +1,32 @@
+"""What counts as a finding: one place for the rule, for the summary's readers of every kind.
+
+A summary asks many questions. Contrasts on primary endpoints are adjusted over the pairs of arms of
+their task; everything else that can raise an alarm is one family over the whole report
+(`quantrial.analysis.alarms`), and its entries carry `p_alarm`, their p adjusted in it. Only what is
+a finding may be cited in a sentence or marked; the rest is an estimate with its interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+FAMILY = "alarms"  # as contrasts that belong to it state it
+
+
+def adjusted_p(entry: Mapping[str, Any]) -> float | None:
+    """Return the p that a claim about an entry of a summary rests on; None where there is none.
+
+    That is `p_adjusted`; but `p_alarm` where an entry has nothing else, or where its `p_adjusted`
+    is of a family of its own, as published practice (`classic`) has them.
+    """
+    published = entry.get("family", FAMILY) != FAMILY
+    key = "p_alarm" if "p_alarm" in entry and (published or "p_adjusted" not in entry) else None
+    p: float | None = entry.get(key or "p_adjusted")
+    return p
+
+
+def is_finding(entry: Mapping[str, Any], alpha: float) -> bool:
+    """Whether what an entry of a summary tests is shown, after adjustment."""
+    p = adjusted_p(entry)
+    return p is not None and p < alpha
