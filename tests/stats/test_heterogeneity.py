@@ -279,8 +279,11 @@ def test_pooled_null_against_simulation_has_one_difference_and_each_frequency(
     top, bottom, labels = uneven(rng(3), 9)
     values, codes = changes_of(top, bottom, labels)
     sizes = np.bincount(codes)
-    unit = float((values**2).sum() / np.abs(values).sum())
-    common = float(Counted.of(sums_of(values, codes, 2), sizes, unit).common()[1][0])
+    # one difference: the strata's, weighed by items over how often they change (one size of change)
+    changed = np.array([np.count_nonzero(values[codes == k]) for k in (0, 1)])
+    weights = sizes * (sizes + 1.0) / (changed + 1.0)
+    means = np.array([values[codes == k].mean() for k in (0, 1)])
+    common = float(np.average(means, weights=weights))
     drawn = np.concatenate(list(pooled_null(values, codes, 20_000, rng(4), scaled=scaled)))
     means = (drawn[:, :, 0] - drawn[:, :, 1]).mean(axis=0) / sizes
     np.testing.assert_allclose(means, common, atol=0.004)

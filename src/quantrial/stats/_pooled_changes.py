@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from quantrial.stats._strata_changes import PRIOR, Counted, sums_of
+from quantrial.stats._strata_changes import PRIOR
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -45,19 +45,20 @@ class _Null:
         """
         sizes = np.bincount(codes)
         changed = values != 0.0
-        sums = sums_of(values, codes, sizes.size)
-        unit = float((values**2).sum() / np.abs(values).sum())
-        common = float(Counted.of(sums, sizes, unit).common()[1][0])
+        counts = np.bincount(codes[changed], minlength=sizes.size)
+        often = (counts + 2.0 * PRIOR) / (sizes + 2.0 * PRIOR)
         units = _units(values[changed], codes[changed], sizes.size, scaled=scaled)
+        # by the variance of changes as large as all: a stratum whose own look small is not sure
+        weights = sizes / (often * units**2)
+        means = np.bincount(codes, weights=values) / sizes
+        common = float(weights @ means / weights.sum())
         pool = values[changed] / units[codes[changed]]
         typical = float(np.sqrt((pool**2).mean()))
         # half a pair more of either sign, as few changes may all have gone one way
         support = np.array([*pool.tolist(), typical, -typical])
-        weights = np.array([1.0] * pool.size + [PRIOR] * 2)
-        counts = np.bincount(codes[changed], minlength=sizes.size)
-        often = (counts + 2.0 * PRIOR) / (sizes + 2.0 * PRIOR)
+        shares = np.array([1.0] * pool.size + [PRIOR] * 2)
         chances = [
-            tilted(support, weights, common / one / rate)
+            tilted(support, shares, common / one / rate)
             for one, rate in zip(units.tolist(), often.tolist(), strict=True)
         ]
         return cls(sizes, often, [support * one for one in units], chances)
