@@ -27,7 +27,7 @@ from quantrial.analysis.alarms import AlarmFamily
 from quantrial.decision import decide_from
 from quantrial.findings import adjusted_p, is_finding
 from quantrial.records import Response
-from quantrial.stats import holm
+from quantrial.stats import FamilyUnit, holm, holm_in_units
 from quantrial.tasks import make_task
 
 
@@ -43,7 +43,7 @@ def summary_of(study: Any, data: Any, *, methods: str = "calibrated") -> dict[st
 
 
 def test_the_family_by_hand() -> None:
-    family = AlarmFamily(0.05)
+    family = AlarmFamily(0.05, "ref")
     entries: dict[str, dict[str, Any]] = {name: {"p_adjusted": math.nan} for name in "abcd"}
     heard: dict[str, tuple[float, int]] = {}
     family.ask("mode", "a", entries["a"], 0.01)
@@ -66,7 +66,7 @@ def test_the_family_by_hand() -> None:
 
 
 def test_strata_take_one_share_behind_their_gate_by_hand() -> None:
-    family = AlarmFamily(0.05)
+    family = AlarmFamily(0.05, "ref")
     entries: list[dict[str, Any]] = [{} for _ in range(4)]
     heard: list[int] = []
     family.gate("interaction", "g", entries[0], 0.004, unit="u")
@@ -272,3 +272,29 @@ def test_strata_are_named_only_where_they_are_shown_to_differ() -> None:
     for stratum in part["strata"]["subject"].values():
         assert stratum["contrasts"][0]["p_value"] < 0.001
         assert stratum["contrasts"][0]["verdict"] != "worse"
+
+
+def test_contrasts_between_candidates_take_one_share_of_a_task() -> None:
+    study = make_study(tasks={"names": NAMES}, arms=("ref", "new", "old"))
+    texts = sentences([[ADA], [BO], []] * 20)
+    good = [said(*span) for span in [[ADA], [BO], []] * 20]
+    data = {
+        "names": (
+            texts,
+            {"ref": good, "new": [*(["?"] * 9), *good[9:]], "old": [*good[:57], *(["?"] * 3)]},
+        )
+    }
+    summary = summary_of(study, data)
+    moved = [one for one in asked(summary).values() if one["sd_paired"] != 0.0]
+    known = [one for one in moved if one["p_value"] is not None]
+    between = [one for one in known if one["reference"] != "ref"]
+    alone = [one for one in known if one["reference"] == "ref"]
+    assert len(between) > 4
+    assert len(alone) > 8
+    units = [FamilyUnit((one["p_value"],)) for one in alone]
+    together = FamilyUnit(tuple(one["p_value"] for one in between))
+    *singles, last = holm_in_units([*units, together])
+    expected = [*(float(one.p_values[0]) for one in singles), *last.p_values.tolist()]
+    assert [one["p_alarm"] for one in (*alone, *between)] == pytest.approx(expected)
+    assert summary["alarms"]["size"] == len(alone) + 1
+    assert summary["alarms"]["questions"] == len(known)

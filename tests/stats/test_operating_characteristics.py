@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from characteristics import reports
 from characteristics.attainable import best_power, chances, least_loss
 from characteristics.cells import Cell, grid
 from characteristics.generators import draw, true_difference, use_gold
 from characteristics.groups import draw_arm
+from characteristics.interaction import rare_losses
 from characteristics.packages import ASKED, installed
 from characteristics.pooled import claims, hall, jackknife, nulls, shares
 from characteristics.proportions import ENDS, newcombe
@@ -364,3 +366,63 @@ def test_strata_that_do_not_differ_are_told_so_over_clusters_too() -> None:
     # ten clusters in five strata are two each: no test, and none is claimed
     few = measure(Cell("interaction", "5 within equal", 600, 0.15, 0.0, 10, replications=5))
     assert few["figures"] == {"interaction error": 0.0, "interaction untested": 1.0}
+
+
+def test_whole_reports_of_equal_arms_raise_few_alarms() -> None:
+    # adjusted endpoint by endpoint, a third of them did
+    found = judged([Cell("reports", "2 choice", 120, 0.15, replications=40)])
+    assert [name.split(" 2 ")[0] for name, _, holds in found if holds is not None] == [
+        "report alarm beyond the primary endpoints",
+        "report alarm on the primary endpoint of choice",
+    ]
+    assert all(holds for _, _, holds in found if holds is not None)
+
+
+def test_an_alarm_beyond_its_limit_fails_the_benchmark() -> None:
+    name = "report alarm beyond the primary endpoints"
+    cell = Cell("reports", "1 choice", 200, 0.1, replications=2000).__dict__
+    for value, holds in ((0.064, True), (0.066, False)):  # .05 and three times .00487
+        line = {"cell": cell, "figures": {name: value}, "methods": {}}
+        assert [one[3] for one in verdicts([line])] == [holds]
+
+
+@pytest.mark.parametrize("kind", ["1 choice", "1 spans"])
+def test_reports_see_an_alarm_where_there_is_one(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = reports._responses
+
+    def cut(items: Any, arm: str, said: Any) -> Any:
+        if arm == "q8_0":
+            said = [replace(one, tokens=96, truncated=True) for one in said]
+        return plain(items, arm, said)
+
+    monkeypatch.setattr(reports, "_responses", cut)
+    cell = Cell("reports", kind, 60, 0.1, replications=1)
+    assert reports.reports(cell).figures["report alarm beyond the primary endpoints"] == 1.0
+
+
+def test_arms_of_the_reports_are_equal() -> None:
+    # each answers an item like any other, and the reference like itself when asked again
+    rng = np.random.default_rng(2)
+    for make, task in ((reports._choice, "choice"), (reports._spans, "spans")):
+        items, said, other = make(400, rng)
+        assert len(items) == len(said) == 400
+        ours, theirs = (reports._drawn(said, other, 0.2, rng) for _ in range(2))
+        change = np.array([a.output != b.output for a, b in zip(ours, theirs, strict=True)])
+        assert 0.1 < change.mean() < 0.45, task
+        lengths = [np.mean([one.tokens for one in arm]) for arm in (ours, theirs)]
+        assert lengths[0] == pytest.approx(lengths[1], rel=0.1)
+
+
+def test_the_generator_of_rare_losses_has_strata_that_do_not_differ() -> None:
+    for kind in ("rare equal 9 0", "rare varied 4 5"):
+        rng, sums = np.random.default_rng(3), np.zeros((2, 5))
+        for _ in range(300):
+            top, bottom, strata = rare_losses(Cell("interaction", kind, 0, 0.0), rng)
+            difference = (top[:, 1] - top[:, 0]) / bottom[:, 0]
+            for stratum in range(int(strata.max()) + 1):
+                inside = difference[strata == stratum]
+                sums[:, stratum] += inside.sum(), (inside**2).sum()
+        error = np.sqrt(np.where(sums[1] > 0, sums[1], 1.0))
+        assert (np.abs(sums[0]) < 3.5 * error).all()

@@ -67,8 +67,9 @@ class _Unit:
 class AlarmFamily:
     """Collects the questions of a report, adjusts them together, and tells each its p."""
 
-    def __init__(self, alpha: float):
+    def __init__(self, alpha: float, reference: str):
         self.alpha = alpha
+        self._reference = reference
         self._units: dict[str, _Unit] = {}
 
     def ask(
@@ -116,27 +117,36 @@ class AlarmFamily:
         kind: str,
         written: Iterable[Written],
         *,
+        task: str,
         published: bool,
         directed: bool = True,
-        unit_of: Callable[[Written], str] | None = None,
+        key: str | None = None,
     ) -> None:
         """Add contrasts, whose verdicts are written once the family is adjusted.
+
+        Those of two candidates, which no sentence rests on, share one part of alpha a task.
 
         Args:
             kind: as in `ask`.
             written: without verdicts yet.
+            task: of which.
             published: whether `p_adjusted` stays as published practice adjusts it.
             directed: whether one side is better; else `shown` stands in place of a verdict.
-            unit_of: names the unit of a contrast; by default each is on its own.
+            key: of the strata that they are within; those of one candidate are one unit.
         """
         for each in written:
+            one, unit = each.measured.one, None
+            if one.reference != self._reference:
+                unit = f"{task}.between candidates"
+            elif key is not None:
+                unit = unit_of_strata(task, key, one.candidate, one.reference)
             self.ask(
                 kind,
                 each.contrast["id"],
                 each.contrast,
                 each.measured.one.p_value,
                 settle=self._judge(each, published=published, directed=directed),
-                unit=unit_of(each) if unit_of else None,
+                unit=unit,
                 counts=each.measured.one.sd != _NOTHING_CHANGED,
             )
 
@@ -205,6 +215,11 @@ class AlarmFamily:
             if unit.gate is not None:
                 found[unit.gate.id] = one.gate
         return found
+
+
+def unit_of_strata(task: str, key: str, candidate: str, reference: str) -> str:
+    """Name the unit of a candidate's strata, and of the test that comes before them."""
+    return f"{task}.{key}.{candidate}.vs.{reference}"
 
 
 def _known(gate: Asked | None) -> float | None:

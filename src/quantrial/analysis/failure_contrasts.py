@@ -33,7 +33,7 @@ def failure_contrasts(
         label = f"{compared.name}.{name}"
         measured = compared.measure(compared.bound(panel, label), name, label)
         written = compared.written(measured, label, bounds=bounds)
-        family.ask_contrasts(_KIND, written, published=False)
+        family.ask_contrasts(_KIND, written, task=compared.name, published=False)
         found.append(_named(compared, name, written))
     return found + _counts(compared, family)
 
@@ -53,7 +53,9 @@ def _counts(compared: Comparing, family: AlarmFamily) -> list[list[Written]]:
         label = f"{compared.name}.{name}"
         methods = compared.bound(compared.grouped(panel), label, most=draws)
         written = compared.written(compared.measure(methods, name, label, margin=None), label)
-        family.ask_contrasts(_KIND, written, published=False, directed=name != LENGTH)
+        family.ask_contrasts(
+            _KIND, written, task=compared.name, published=False, directed=name != LENGTH
+        )
         found.append(_named(compared, name, written, unit=unit))
     return found
 

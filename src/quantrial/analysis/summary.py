@@ -56,7 +56,7 @@ def summarise(
         raise StudyError(
             f"there is no set of methods {methods!r}; there is {', '.join(METHODS)}", key="methods"
         )
-    family = AlarmFamily(study.alpha)
+    family = AlarmFamily(study.alpha, study.reference)
     parts = {
         name: TaskSummary(study, name, scored, methods, family) for name, scored in outcomes.items()
     }

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from quantrial.analysis.alarms import unit_of_strata
 from quantrial.analysis.bounds import Bounds
 from quantrial.analysis.comparing import Comparing, Stratum
 from quantrial.analysis.contrasts import Written, add_simultaneous, documents
@@ -32,7 +33,7 @@ from quantrial.stats import detectable_difference
 
 if TYPE_CHECKING:
     from quantrial.analysis.alarms import AlarmFamily
-    from quantrial.analysis.methods import Contrast, Methods
+    from quantrial.analysis.methods import Methods
     from quantrial.study import Study
 
 
@@ -237,7 +238,9 @@ class TaskSummary:
         )
         if endpoint != primary:
             published = self.compared.classic
-            self.family.ask_contrasts("secondary endpoint", written, published=published)
+            self.family.ask_contrasts(
+                "secondary endpoint", written, task=self.name, published=published
+            )
             self._later.append(written)
             return written
         adjusted = [each.contrast["p_adjusted"] for each in self.compared.judged(written)]
@@ -263,8 +266,7 @@ class TaskSummary:
         """Repeat arms and contrasts on the primary endpoint in each value of the stratum's key.
 
         The contrasts of a candidate with the reference share one part of the family's alpha, and
-        are asked once the test of whether its difference varies has shown that it does; those
-        between candidates, which no such test comes before, share another.
+        are asked once the test of whether its difference varies has shown that it does.
         """
         strata = self.compared.strata(primary)
         written = self.compared.written_strata(strata, primary)
@@ -284,15 +286,11 @@ class TaskSummary:
             self.family.ask_contrasts(
                 "stratum",
                 written[value],
+                task=self.name,
                 published=self.compared.classic,
-                unit_of=lambda each: self._unit(each.measured.one),
+                key=self.spec.stratify,
             )
         return table, written
-
-    def _unit(self, one: Contrast) -> str:
-        against = one.reference == self.study.reference
-        pair = f"{one.candidate}.vs.{one.reference}" if against else "between candidates"
-        return f"{self.name}.{self.spec.stratify}.{pair}"
 
     def _bound(self, contrasts: list[dict[str, Any]], stratum: Stratum) -> None:
         bounds = self.bounds.subset(stratum.mask)
@@ -317,7 +315,7 @@ class TaskSummary:
                     resamples=self.study.analysis.resamples,
                 )
             one = {"key": key, **tested, "p_adjusted": math.nan}
-            unit = f"{self.name}.{key}.{c}.vs.{r}"
+            unit = unit_of_strata(self.name, key, c, r)
             self.family.gate("interaction", f"{unit}.interaction", one, one["p_value"], unit=unit)
             found.append(one)
         return found
