@@ -194,8 +194,11 @@ def test_k_quants_of_the_real_tool_run_and_say_what_they_are_stored_as(
     if shutil.which("llama-quantize") is None and importlib.util.find_spec("llama_cpp") is None:
         pytest.skip("needs `llama-quantize` on the PATH, or the extra `quantize`")
     f16 = made_file(resolve(demo, Path()), "F16", None)
-    with pytest.warns(QuantrialWarning, match=r"written as Q4_K_M, and its weights are 58 % Q5_0"):
+    with pytest.warns(QuantrialWarning) as caught:
         [one] = provision.quantize(str(f16), ["Q4_K_M"], out=tmp_path)
+    origin, stored = (str(warning.message) for warning in caught)
+    assert "already quantized weights (Q4_1)" in origin
+    assert "written as Q4_K_M, and its weights are 58 % Q5_0" in stored
     assert {"Q5_0", "Q4_K", "Q6_K", "Q8_0"} <= set(one.stored_as)
     artifact = describe_file(one.path)
     assert artifact.source_sha256 == file_sha256(f16)
