@@ -20,6 +20,7 @@ from quantrial.errors import EngineCrashedError, EngineError
 from quantrial.running.penalty import Finding, find_penalty, probed_sampling
 from quantrial.running.store import RunFolder
 from servers.faulty import Answer, Call, FaultyServer, Say, faulty_server, openai_answer
+from servers.ollama import Model, OllamaServer
 from studies import write_study
 
 ALL = ("repeat_penalty", "presence_penalty", "frequency_penalty", "top_k", "top_p", "min_p")
@@ -380,3 +381,22 @@ def test_a_probe_that_once_showed_a_penalty_is_not_forgotten() -> None:
         assert found[0] == "fail"
         assert "of q4 and not in those of f16: it departs" in found[1]
     assert sampling_finding({"f16": {"sampling": None}, "q4": {}}) is None
+
+
+def test_an_arm_over_the_v1_of_ollama_is_not_compared_with_one_over_its_own_in_silence(
+    tmp_path: Path, wordy: Callable[..., Model]
+) -> None:
+    with OllamaServer({"m:latest": wordy(), "n:latest": wordy()}) as ollama:
+        arms = {
+            "f16": {"engine": "ollama", "model": "m", "options": {"host": ollama.address}},
+            "q4": {
+                "engine": "openai",
+                "model": "n:latest",
+                "options": {"base_url": f"{ollama.address}/v1"},
+            },
+        }
+        plan = quantrial.plan(write_study(tmp_path, arms=arms))
+    (check,) = [one for one in plan.assay if one.id == "sampling"]
+    assert check.status == "fail"
+    assert "of q4 and not in those of f16: Ollama" in check.text
+    assert "the engine `ollama` asks the same model" in check.text

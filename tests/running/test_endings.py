@@ -21,6 +21,7 @@ from servers.faulty import Answer, Call, FaultyServer, Say, faulty_server, opena
 from studies import QUESTIONS, read_lines, write_study
 
 CUT = "9 plus 9"  # the item at which the candidate's server breaks off
+LOOP = "no" + ", no" * 40
 SOUND = "reference"  # who asks for the arm that is never broken off
 TEXT = "The answer is ( and so on"
 
@@ -220,6 +221,7 @@ def failed(text: str | None, error: str = "broke off") -> Attempt:
         (["a"], False),
         ([None, "a"], False),
         (["a", "a", None], False),
+        ([LOOP, LOOP], True),
     ],
 )
 def test_by_hand_which_attempts_are_alike(texts: list[str | None], kept: bool) -> None:
@@ -227,5 +229,7 @@ def test_by_hand_which_attempts_are_alike(texts: list[str | None], kept: bool) -
     for number, text in enumerate(texts, start=1):
         found = endings.note(7, failed(text), last=number == len(texts))
         assert (found.status == "ok") is (kept and number == len(texts))
-    if kept:
+    if kept and texts[0] != LOOP:
         assert (found.reply.output, found.reply.finish_reason) == ("a", "broken_off")
+    elif kept:
+        assert (found.reply.output, found.reply.finish_reason) == (LOOP, "repeat_limit")

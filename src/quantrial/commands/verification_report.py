@@ -31,15 +31,13 @@ class ReportCheck:
     def __init__(
         self, run: RunFolder, study: Study, summary: Document, decision: Document, ends: LineEnds
     ) -> None:
-        from quantrial.reporting import made_of, render_documents, render_plots
+        from quantrial.reporting import made_of, render_all
 
         self._run = run
         self._ends = ends
         self._origin = made_of(decision)
-        self._drawn = render_plots(summary)
-        outcomes = score_run(run.path)
-        self._documents = render_documents(
-            study, summary, decision, run.read_manifest(), outcomes=outcomes
+        self._documents, self._drawn = render_all(
+            study, summary, decision, run.read_manifest(), outcomes=score_run(run.path)
         )
         self.notes: list[str] = []
 

@@ -5,7 +5,7 @@ summary, decision, manifest ── view ──▶ text ── templates ──�
 """
 
 from quantrial.reporting.documents import made_of, named_origin, render_documents
-from quantrial.reporting.files import ReportFiles, render_plots, write_report
+from quantrial.reporting.files import ReportFiles, render_all, render_plots, write_report
 from quantrial.reporting.pictures import SUMS
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "ReportFiles",
     "made_of",
     "named_origin",
+    "render_all",
     "render_documents",
     "render_plots",
     "write_report",

@@ -34,6 +34,28 @@ def render_plots(summary: Mapping[str, Any]) -> dict[str, str]:
     return {f"{PLOTS}/{name}.svg": svg for name, svg in charts.draw(summary).items()}
 
 
+def render_all(
+    study: Study,
+    summary: Mapping[str, Any],
+    decision: Mapping[str, Any],
+    manifest: Manifest,
+    *,
+    outcomes: Outcomes | None = None,
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Render documents and plots of a report, each by its path in the run folder.
+
+    Args:
+        study: the study of the run.
+        summary: `quantrial.summary/1`.
+        decision: `quantrial.decision/1`.
+        manifest: what ran.
+        outcomes: the scored answers, which the page lets its reader look through.
+    """
+    plots = charts.draw(summary)
+    documents = render_with(plots, study, summary, decision, manifest, outcomes=outcomes)
+    return documents, {f"{PLOTS}/{name}.svg": svg for name, svg in plots.items()}
+
+
 def write_report(
     folder: Path,
     study: Study,

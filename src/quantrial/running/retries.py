@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from quantrial.engines.repeat_limit import REPEAT_LIMIT, ends_in_repeats
 from quantrial.errors import EngineError
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ class Endings:
         """Take note of an attempt at call `at`; turn it into an answer where that is what it is.
 
         It is where the `last` attempt broke off with as much of an answer as at least one before
-        it, and none of the others broke off elsewhere. The answer ends with the finish reason
-        `broken_off`, and is a truncated one.
+        it, and none of the others broke off elsewhere. The answer is a truncated one and ends by
+        `broken_off`, or by `repeat_limit` where it goes round in circles.
         """
         if found.status != "engine_error":
             self._seen.pop(at, None)
@@ -94,7 +95,8 @@ class Endings:
         del self._seen[at]
         if astray or not alike:
             return found
-        whole = replace(partial, finish_reason=BROKEN_OFF, at_limit=False)
+        why = REPEAT_LIMIT if ends_in_repeats(partial.output) else BROKEN_OFF
+        whole = replace(partial, finish_reason=why, at_limit=False)
         return replace(found, reply=whole, status="ok", error=None, final=True, partial=None)
 
 
