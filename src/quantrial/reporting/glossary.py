@@ -46,8 +46,8 @@ WORDS = (
         "adjusted-p",
         "adjusted p",
         "How surprising the result would be if there were no difference (or, for equivalence, a "
-        "difference as large as the margin), corrected by Holm for the number of comparisons: for a "
-        "primary endpoint the pairs of arms, for all else everything this report tests.",
+        "difference as large as the margin), corrected by Holm for the number of comparisons: for "
+        "a primary endpoint the pairs of arms, for all else everything this report tests.",
     ),
     Word(
         "equivalent",
