@@ -91,6 +91,7 @@ class _Check:
 
     def verification(self) -> Verification:
         run, recorded = self._run, self._recorded
+        self._ends.read(SUMMARY)
         drifts = list(input_drifts(run, recorded.get("inputs"), self._ends))
         edited = bool(drifts)
         derived = self._derived(edited=edited)
@@ -134,6 +135,8 @@ class _Check:
         except QuantrialError:
             raise
         except _UNREADABLE as exc:
+            if edited:
+                return None
             raise RecordError(
                 f"no summary can be derived from what is recorded ({type(exc).__name__}: {exc}); "
                 "a file of the run was edited",
@@ -148,6 +151,7 @@ class _Check:
         if not (self._run.path / DECISION).is_file():
             yield missing(DECISION, "`quantrial decide` makes it")
             return
+        self._ends.read(DECISION)
         decision: Any = self._run.read_document(DECISION, command="decide")
         options = _options(decision)
         if isinstance(options, Drift):
