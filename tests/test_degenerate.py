@@ -142,7 +142,7 @@ CASES: dict[str, tuple[Sequence[dict[str, Any]], dict[str, list[str]], dict[str,
         sentences(12),
         {"f16": [ADA], "q4_0": ["I would rather not."]},
         NAMES,
-        "is worse by the calibrated and inconclusive by the classic methods",
+        "is worse by the calibrated and undecided by the classic methods",
     ),
     "an arm without a letter": (
         questions(12),
@@ -193,7 +193,7 @@ def test_without_a_discordant_pair_enough_silence_is_a_claim(tmp_path: Path) -> 
     assert low < 0 < high
     task, decision, text = told(run, "classic")
     assert decision["default"]["arm"] == "f16"  # a bootstrap that does not vary knows nothing
-    assert "equivalent by the calibrated and inconclusive by the classic methods" in text
+    assert "equivalent by the calibrated and undecided by the classic methods" in text
 
 
 def test_one_cluster_is_refused_and_says_what_to_do(tmp_path: Path) -> None:

@@ -245,7 +245,7 @@ def test_answers_that_came_after_the_analysis_are_no_new_analysis(run: Path) -> 
 def test_a_report_of_an_early_version_says_so(run: Path) -> None:
     path = run / "report.md"
     text = path.read_text(encoding="utf-8")
-    path.write_text(text[: text.rindex("\n<!-- quantrial")], encoding="utf-8")
+    path.write_text(text[: text.rindex("\n[//]: # (quantrial")], encoding="utf-8")
     (drift,) = quantrial.verify(run).drifts
     assert (drift.file, drift.key, drift.recorded) == ("report.md", "decision", "none named")
     assert drift.remedy == f"`quantrial report {run}` writes the report of that decision"

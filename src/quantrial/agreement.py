@@ -8,12 +8,11 @@ reach a page or a drawing.
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import orjson
 
 # half a unit in the ninth significant digit: a change there is always found
 _RELATIVE = 5e-10
@@ -116,7 +115,8 @@ def all_rounded(document: Any, digits: int) -> Any:
 def fingerprint(document: Any) -> str:
     """Name a document by what it says; the same wherever it was derived."""
     said = all_rounded(document, _FINGERPRINT_DIGITS)
-    return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
+    # outside text may hold half of a character, which the faster encoder refuses
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _differences(

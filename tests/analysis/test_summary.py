@@ -76,6 +76,7 @@ def test_keys_that_other_tools_rely_on(summary: dict[str, Any], study: Any) -> N
         "memory_bytes": 100,
         "artifact_sha256": "new" * 8,
         "quantization": "NEW",
+        "quantized_before": None,
         "control": None,
     }
     assert set(summary["speed"]) == set(summary["tasks"]) == {"quiz", "names"}

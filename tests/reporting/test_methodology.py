@@ -73,12 +73,12 @@ def test_sets_of_methods_that_disagree_are_named(trial: Trial) -> None:
     assert (row["contrast"], row["endpoint"]) == ("q8_0 vs f16", "sums, accuracy")
     assert row["test"] == "equivalence"
     assert (row["calibrated, p"], row["classic, p"]) == (
-        "○ inconclusive .054",
+        "○ undecided .054",
         "● equivalent .020",
     )
     # strata that part alike are one line
     within = text.split("### Classic against calibrated, within strata")[1].split("\n## ")[0]
-    said = "q8_0 vs f16 on sums, 2 strata: s0, s2: ○ inconclusive by calibrated, ● equivalent by "
+    said = "q8_0 vs f16 on sums, 2 strata: s0, s2: ○ undecided by calibrated, ● equivalent by "
     assert said in within.replace("\n", " ")
     assert within.count("vs f16") == 1
     assert "sums, 2 strata: s0, s2" in changed.render()["report.html"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from quantrial.decision.words import VERDICT_WORDS
 from quantrial.reporting.strips import strips
 from reporting.trials import Page, Trial, markdown_tables
 
@@ -66,7 +67,7 @@ def test_contrasts_are_the_summarys(trial: Trial, documents: dict[str, str]) -> 
             assert same(row["p"], one["p_value"], 0.001)
             assert same(row["adj. p"], one["p_adjusted"], 0.001)
             assert number(row["items"]) == one["n"]
-            assert row["verdict"].split()[1].replace("-", "_") == one["verdict"]
+            assert row["verdict"].split()[1] == VERDICT_WORDS[one["verdict"]]
 
 
 def test_equivalence_is_the_summarys(trial: Trial, documents: dict[str, str]) -> None:

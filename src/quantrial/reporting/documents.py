@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 REPORT_MD = "report.md"
 REPORT_HTML = "report.html"
 _ORIGIN = re.compile(
-    r'(?:<!-- |<meta name="generator" content=")quantrial (\S+), decision ([0-9a-f]{32})(?: -->|">)'
+    r'(?:\[//\]: # \(|<meta name="generator" content=")'
+    r'quantrial (\S+), decision ([0-9a-f]{32})(?:\)|">)'
 )
 SCRIPTS = (
     *("page.js", "text.js", "pick.js", "picker.js"),
