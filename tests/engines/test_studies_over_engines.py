@@ -183,7 +183,9 @@ def test_the_same_weights_score_the_same_over_llamacpp_and_openai(
     [session] = json.loads((tmp_path / "embedded" / "manifest.json").read_text())["sessions"]
     assert session["loads"] == {"q8_0": 1, "q4_0": 1}
     checks = arm_checks(manifest["arms"], "q8_0")
-    assert [one for one in checks if one.status in ("warn", "fail")] == []
+    # both were made of a file that was quantized before, and that is said
+    odd = [one.id for one in checks if one.status in ("warn", "fail")]
+    assert odd == ["origin"]
     written = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
     assert b"QUANTRIAL_TEST_KEY" in written
     assert KEY.encode() not in written
