@@ -23,8 +23,7 @@ from quantrial.errors import RecordWarning
 from quantrial.running.clock import Clock
 from quantrial.running.runner import run_study
 from quantrial.study import parse_study
-from servers.faulty import FaultyServer
-from servers.misbehaving import LIMIT, WAYS, Model, Sent, Way, well
+from servers.misbehaving import LIMIT, WAYS, MisbehavingServer, Model, Sent, Way, well
 
 ITEMS = 60
 OLLAMA = {
@@ -72,9 +71,11 @@ def other_words(way: Way) -> Way:
 
     def sent(number: int, letter: str) -> Sent:
         found = way(number, letter)
-        if not found.text.endswith(letter):
-            return found
-        return dataclasses.replace(found, text=f"{found.text}.")
+        if found.text.endswith(letter):
+            return dataclasses.replace(found, text=f"{found.text}.")
+        if found.text.endswith(f"{letter}."):
+            return dataclasses.replace(found, text=f"{found.text[:-1]}!")
+        return found
 
     return sent
 
@@ -90,8 +91,8 @@ def decided(folder: Path, truth: str, reference: Way, candidate: Way, **tells: A
     (folder / "sums.jsonl").write_text("".join(rows), encoding="utf-8")
     logprobs = 1 if "impossible_logprobs" in (reference.__name__, candidate.__name__) else None
     with (
-        FaultyServer(answer=Model(means(truth, "f16"), reference, **tells)) as one,
-        FaultyServer(answer=Model(means(truth, "q4_0"), other_words(candidate), **tells)) as other,
+        MisbehavingServer(Model(means(truth, "f16"), reference, **tells)) as one,
+        MisbehavingServer(Model(means(truth, "q4_0"), other_words(candidate), **tells)) as other,
     ):
         servers = {"f16": one, "q4_0": other}
         study = {

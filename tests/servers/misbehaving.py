@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from servers.faulty import Answer, Call, Say, openai_answer
+from servers.faulty import Answer, Call, FaultyServer, Say, openai_answer
 
 LIMIT = 16  # tokens, as the task of the test asks
 
@@ -164,16 +164,20 @@ class Model:
     way: Way
     tells: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    def sent(self, call: Call) -> Sent:
+        """What is sent for the question of a call, the last one in it."""
+        asked = " ".join(str(one["content"]) for one in call.body.get("messages", ()))
+        found = re.findall(r"What is (\d+) plus", asked)
+        number = int(found[-1]) if found else 0
+        return self.way(number, self.means(number))
+
     def __call__(self, call: Call, say: Say) -> Answer:
         for path, told in self.tells.items():
             if call.path.endswith(path):
                 return Answer("application/json", (json.dumps(told).encode(),))
         if not call.body:
             return openai_answer(call, say)
-        asked = " ".join(str(one["content"]) for one in call.body.get("messages", ()))
-        found = re.findall(r"What is (\d+) plus", asked)
-        number = int(found[-1]) if found else 0
-        sent = self.way(number, self.means(number))
+        sent = self.sent(call)
         usage = {"prompt_tokens": sent.prompt_tokens, "completion_tokens": sent.completion_tokens}
         made = dataclasses.replace(say, text=sent.text, finish=sent.finish, usage=usage)
         asked_too = bool(call.body.get("logprobs"))
@@ -182,8 +186,6 @@ class Model:
 
 def _changed(answer: Answer, sent: Sent, *, logprobs: bool) -> Answer:
     """Put what the form of a sound answer has no place for into its stream."""
-    if sent.fails:
-        raise ConnectionError  # the handler closes the connection: a fault at every attempt
     pieces = list(answer.pieces)
     if sent.thought is not None:
         pieces.insert(1, _event({"delta": {"reasoning_content": sent.thought}}))
@@ -194,6 +196,19 @@ def _changed(answer: Answer, sent: Sent, *, logprobs: bool) -> Answer:
     if sent.broken:
         pieces = pieces[:-3]
     return Answer(answer.content_type, tuple(pieces))
+
+
+class MisbehavingServer(FaultyServer):
+    """A server of a model; what fails there is answered with status 500 at every attempt."""
+
+    def __init__(self, model: Model):
+        super().__init__(answer=model)
+        self.behind = model
+
+    def next_fault(self, call: Call) -> str | None:
+        """Fail where the model's way says so."""
+        super().next_fault(call)
+        return "500" if call.body and self.behind.sent(call).fails else None
 
 
 def _event(choice: Mapping[str, Any]) -> bytes:
