@@ -106,6 +106,22 @@ def test_strata_are_those_of_the_analysis() -> None:
     assert p_of_less(classic, finding, 0.06) == pytest.approx(tango(8, 3, 200, 0.06), rel=1e-4)
 
 
+def test_missing_answers_are_held_against_a_tolerated_loss_by_the_score_test() -> None:
+    # 2 flips against 1 among 290 answered; 10 more answers are missing, 7 of them right before
+    worst: dict[str, Any] = {
+        "bound": -8 / 300, "n": 300, "missing_reference": 0, "missing_candidate": 10,
+        "harmful": 9, "beneficial": 1, "p_non_inferior": 0.5, "non_inferior": False,
+        "ci": [-0.05, 0.0], "confidence": 0.9,
+    }  # fmt: skip
+    trial, finding = trial_of(2, 1, 290, worst_case=worst)
+    assert p_of_less(trial, finding, 0.06) == pytest.approx(tango(9, 1, 300, 0.06), rel=1e-4)
+    # of other scores by the interval of their test: an error of (5 - 2.667) / 1.6449 points
+    other = worst | {"harmful": None, "beneficial": None}
+    trial, finding = trial_of(2, 1, 290, worst_case=other)
+    expected = stats.norm.cdf(-(0.06 - 8 / 300) / ((0.05 - 8 / 300) / 1.644854))
+    assert p_of_less(trial, finding, 0.06) == pytest.approx(expected, rel=1e-4)
+
+
 def power(harm: float, gain: float, n: int, loss: float) -> float:
     """The chance that the score test rules the loss out, outcome by outcome."""
     total = 0.0
