@@ -159,7 +159,7 @@ def test_a_narrow_table_goes_row_by_row(demo: Path) -> None:
     timed = json.loads((demo / "summary.json").read_text("utf-8"))["speed_phase"]["arms"]
     peak = f"{timed['q8_0']['memory_peak_bytes'] / 1e6:.0f} MB"
     assert f"\n  q8_0\n    peak memory: {peak}\n    speed: " in said
-    assert "    extraction: inconclusive\n" in said
+    assert "    extraction: undecided\n" in said
 
 
 def test_a_terminal_without_unicode_gets_plain_signs(demo: Path) -> None:
