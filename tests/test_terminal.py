@@ -188,6 +188,13 @@ def test_secondary_endpoints_are_drawn_where_all_are_asked_for(demo: Path) -> No
             assert f"q8_0, extraction, {name} " in drawn
 
 
+@pytest.mark.parametrize("words", [("analyze", "--all"), ("decide",), ("report", "--terminal")])
+def test_verdicts_are_said_in_words_that_people_read(demo: Path, words: tuple[str, ...]) -> None:
+    said = piped(words[0], demo, *words[1:]).stdout
+    assert "○ undecided" in said
+    assert not re.search(r"inconclusive|non_inferior|assay", said)
+
+
 def test_where_the_sets_of_methods_part_is_counted_then_listed(demo: Path) -> None:
     summary = json.loads((demo / "summary.json").read_text("utf-8"))
     parted = [one for task in summary["tasks"].values() for one in task["disagreements"]]

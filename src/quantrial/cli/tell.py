@@ -111,9 +111,9 @@ def _draw(rows: Sequence[Interval], reference: str) -> None:
     heading(f"Differences from {reference}: left of zero is a loss, ┊ the margin")
     forest(rows)
     signs = {row.sign for row in rows}
-    used = [f"{sign} {name}" for name, sign in _SIGNS.items() if sign in signs]
+    used = [f"{sign} {verdict_word(name)}" for name, sign in _SIGNS.items() if sign in signs]
     if used:
-        paragraph(", ".join(used).replace("_", "-"), indent="  ")
+        paragraph(", ".join(used), indent="  ")
     line()
 
 

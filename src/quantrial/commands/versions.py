@@ -10,7 +10,7 @@ from typing import Any
 import quantrial
 from quantrial.agreement import Difference, differences
 from quantrial.analysis.versions import METHODS_VERSION, changes_since, methods_version
-from quantrial.decision.words import listed
+from quantrial.decision.words import listed, verdict_word
 
 Document = Mapping[str, Any]
 
@@ -95,7 +95,7 @@ def _verdicts(before: Document, after: Document) -> Iterator[str]:
     then = dict(_contrasts(before))
     for name, now in _contrasts(after):
         if name in then and then[name] != now:
-            yield f"{name} was {_in_words(then[name])} and is {_in_words(now)}"
+            yield f"{name} was {verdict_word(then[name])} and is {verdict_word(now)}"
 
 
 def _contrasts(summary: Document) -> Iterator[tuple[str, Any]]:
@@ -111,6 +111,3 @@ def _contrasts(summary: Document) -> Iterator[tuple[str, Any]]:
 def _mappings(values: Iterable[Any]) -> Iterator[Document]:
     return (value for value in values if isinstance(value, Mapping))
 
-
-def _in_words(verdict: Any) -> str:
-    return "undecided" if verdict == "inconclusive" else str(verdict).replace("_", "-")
