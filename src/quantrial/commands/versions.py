@@ -110,4 +110,3 @@ def _contrasts(summary: Document) -> Iterator[tuple[str, Any]]:
 
 def _mappings(values: Iterable[Any]) -> Iterator[Document]:
     return (value for value in values if isinstance(value, Mapping))
-
