@@ -31,8 +31,9 @@ def quantize(
 ) -> None:
     """Make arms from one model file, so that nothing but precision differs.
 
-    Prints the lines for the study file. F16, Q8_0, Q5_0 and Q4_0 are written here, other types by
-    llama-quantize on the PATH or by the extra `quantize`.
+    Prints the lines for the study file. F16, Q8_0 and the types from Q6_K down to Q2_K are written
+    here (docs/engines.md has the list), others by llama-quantize on the PATH or by the extra
+    `quantize`.
     """
     from quantrial.cli import show
     from quantrial.cli.consent import fetch_missing_file

@@ -47,6 +47,8 @@ _STRING, _ARRAY = int(GGUFValueType.STRING), int(GGUFValueType.ARRAY)
 _SCALARS = {int(kind): struct.Struct(fmt) for kind, fmt in _FORMATS.items()}
 _U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
 _GUESSED = 1024  # llama.cpp sets this bit on a file type it inferred
+# A K-quant whose rows do not divide into 256 weights is stored as this type by llama.cpp.
+_NARROW = {"Q4_0": ("Q2_K", "Q3_K"), "Q5_0": ("Q4_K",), "Q5_1": ("Q5_K",), "Q8_0": ("Q6_K",)}
 _DEEPEST = 8  # arrays within arrays; llama.cpp reads none
 _DIMENSIONS = 8  # of a tensor; ggml has 4
 
@@ -151,7 +153,8 @@ class Header:
             except ValueError:
                 return self.dominant_type
             name = name.removeprefix("MOSTLY_").removeprefix("ALL_")
-            if any(name.startswith(tensor.type.name) for tensor in self.tensors):
+            held = {tensor.type.name for tensor in self.tensors}
+            if any(name.startswith((kind, *_NARROW.get(kind, ()))) for kind in held):
                 return name
         return self.dominant_type
 

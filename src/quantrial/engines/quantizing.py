@@ -13,26 +13,27 @@ from pathlib import Path
 from gguf.constants import LlamaFileType
 
 from quantrial.engines.cache import file_sha256
+from quantrial.engines.ggml import available
 from quantrial.engines.gguf_file import Header, read_header
 from quantrial.engines.made_record import made_from, write_record
+from quantrial.engines.mixtures import MIXED
 from quantrial.engines.origin import made_of
-from quantrial.engines.requantize import write_requantized
+from quantrial.engines.requantize import UNIFORM, made_by, write_made
 from quantrial.errors import ModelFileError
 
 TOOL = "llama-quantize"
 PACKAGE = "llama-cpp-python"
 # a process of its own: native code writes thousands of lines to stderr, and may abort
 _WORKER = (sys.executable, "-P", "-m", "quantrial.engines.quantizing_worker")
-_OWN = ("F16", "Q8_0", "Q5_0", "Q4_0")
 _KEPT = 300  # characters of a tool's last words
 
 
 def quantize_model(source: Path, kind: str, folder: Path) -> Path:
     """Write the source in another type into a folder, with its record; return the new file.
 
-    F16, Q8_0, Q5_0 and Q4_0 are written here; every other type is left to `llama-quantize` on the
-    PATH, or to the package `llama-cpp-python`. A file that is there already, made from the same
-    source, is taken as it is.
+    F16, Q8_0, Q5_0, Q4_0 and those of `mixtures.MIXED` (Q4_K_M and its like) are written here;
+    every other type is left to `llama-quantize` on the PATH, or to the package `llama-cpp-python`.
+    A file that is there already, made from the same source, is taken as it is.
 
     Raises:
         ModelFileError: the source is unusable, the type unknown to whoever would write it, nothing
@@ -90,23 +91,23 @@ def _stem(source: Path, quantization: str) -> str:
 
 
 def _writer(kind: str) -> tuple[str, Callable[[Path, Path], None]]:
-    if kind in _OWN:
-        return "gguf", lambda source, target: _write_own(source, target, kind)
+    if kind in UNIFORM or (kind in MIXED and available()):
+        return made_by(kind), lambda source, target: _write_own(source, target, kind)
     if (tool := shutil.which(TOOL)) is not None:
         command = (tool, "--allow-requantize")
         return TOOL, lambda source, target: _run(command, TOOL, source, target, kind)
     if importlib.util.find_spec("llama_cpp") is None:
+        there = (*UNIFORM, *(MIXED if available() else ()))
         raise ModelFileError(
             f"{kind} is written by `{TOOL}`, which is not on the PATH (it comes with llama.cpp), "
             "or by the package llama-cpp-python: `pip install 'quantrial[quantize]'`; without them "
-            f"there is {', '.join(_OWN)}"
+            f"there is {', '.join(there)}"
         )
     return PACKAGE, lambda source, target: _run(_WORKER, PACKAGE, source, target, kind)
 
 
 def _write_own(source: Path, target: Path, kind: str) -> None:
-    with target.open("wb") as file:
-        write_requantized(source, file, kind, None)
+    write_made(source, target, kind)
 
 
 def _run(command: Sequence[str], by: str, source: Path, target: Path, kind: str) -> None:

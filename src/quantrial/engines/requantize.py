@@ -1,8 +1,9 @@
 """Make an arm's model file from another one: two arms then differ in their weights alone.
 
-Every tensor of two or more dimensions is dequantized and written in the wanted type;
-one-dimensional ones (norms, biases) are stored as F32. All metadata is copied byte for byte, except
-the file's type.
+F16, Q8_0, Q5_0 and Q4_0: every tensor of two or more dimensions is dequantized and written in
+that type; one-dimensional ones (norms, biases) are stored as F32. The types that mix several
+(Q4_K_M and its like) are written as `llama-quantize` does: see `mixtures`. All metadata is copied
+byte for byte, except the file's type.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import subprocess
+import sys
 import warnings
+from importlib.metadata import version
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
@@ -24,8 +28,10 @@ from gguf.constants import (
 from gguf.quants import dequantize, quantize
 
 from quantrial.engines.cache import cache_dir, file_sha256, replace_atomically
+from quantrial.engines.ggml import quantize_rows
 from quantrial.engines.gguf_file import Header, Tensor, encode_header, encode_u32, read_header
 from quantrial.engines.made_record import write_record
+from quantrial.engines.mixtures import MIXED, mixed_types
 from quantrial.engines.origin import made_of
 from quantrial.errors import ModelFileError, QuantrialWarning
 
@@ -39,12 +45,10 @@ _FORMAT = 1  # counted up when the same recipe gives other bytes: old files are 
 _QUANTIZATION_VERSION = 2  # GGML_QNT_VERSION in ggml.h
 _CHUNK = 4_000_000  # weights in memory at once
 _BLOCK = 32
-_FILE_TYPES = {
-    "F16": LlamaFileType.MOSTLY_F16,
-    "Q8_0": LlamaFileType.MOSTLY_Q8_0,
-    "Q5_0": LlamaFileType.MOSTLY_Q5_0,
-    "Q4_0": LlamaFileType.MOSTLY_Q4_0,
-}
+UNIFORM = ("F16", "Q8_0", "Q5_0", "Q4_0")
+# a process of its own: native code may abort
+_WORKER = (sys.executable, "-P", "-m", "quantrial.engines.mixing_worker")
+_KEPT = 300  # characters of a worker's last words
 _REPLACED = ("general.file_type", "general.quantization_version")
 
 
@@ -53,14 +57,14 @@ def made_file(source: Path, target: str, degrade: str | None = None) -> Path:
 
     Args:
         source: a GGUF file.
-        target: `F16`, `Q8_0`, `Q5_0` or `Q4_0`.
+        target: one of `UNIFORM`, or of `mixtures.MIXED`.
         degrade: `round_3bit` rounds the weights to 3 bits in blocks of 32 before they are written.
 
     Raises:
         ModelFileError: the source is unusable, or the file cannot be written.
     """
     digest = _source_sha256(source)
-    recipe = f"{_FORMAT}:{target}:{degrade or ''}"
+    recipe = f"{_FORMAT}:{target}:{degrade or ''}{_by_whom(target)}"
     name = f"{digest}-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}"
     folder = cache_dir() / "models"
     path, recorded = folder / f"{name}.gguf", folder / f"{name}.sha256"
@@ -105,12 +109,9 @@ def _make(source: Path, path: Path, recorded: Path, target: str, degrade: str | 
     # Under the lock the name is this process's own; what a killed one left there is overwritten.
     temporary = path.with_name(f".{path.name}.part")
     try:
-        with temporary.open("wb") as file:
-            digest = write_requantized(source, file, target, degrade)
-            file.flush()
-            os.fsync(file.fileno())
+        digest = write_made(source, temporary, target, degrade)
         replace_atomically(recorded, f"{digest}\n".encode())
-        by = "gguf" if degrade is None else f"gguf, {degrade}"
+        by = ", ".join([made_by(target), *([degrade] if degrade else [])])
         write_record(path, made_of(source, path.name, sha256=digest, kind=target, by=by))
         temporary.replace(path)
     finally:
@@ -118,10 +119,50 @@ def _make(source: Path, path: Path, recorded: Path, target: str, degrade: str | 
             temporary.unlink(missing_ok=True)
 
 
+def made_by(target: str) -> str:
+    """Name what writes a type: the `gguf` package, or llama.cpp's code and the version of it."""
+    return f"ggml of xllamacpp {version('xllamacpp')}" if target in MIXED else "gguf"
+
+
+def _by_whom(target: str) -> str:
+    # llama.cpp may round otherwise one day; what the gguf package writes is counted by _FORMAT
+    return f":{made_by(target)}" if target in MIXED else ""
+
+
+def write_made(source: Path, target: Path, kind: str, degrade: str | None = None) -> str:
+    """Write the source in another type; return the SHA-256 of what was written.
+
+    Raises:
+        ModelFileError: the source is unusable, or what writes this type is not there or fails.
+        OSError: the file cannot be written.
+    """
+    if kind not in MIXED:
+        with target.open("wb") as file:
+            digest = write_requantized(source, file, kind, degrade)
+            file.flush()
+            os.fsync(file.fileno())
+        return digest
+    with target.open("wb"):
+        pass  # what cannot be written says so here, and not in the words of a worker
+    words = [str(source), str(target), kind, *([degrade] if degrade else [])]
+    done = subprocess.run(
+        [*_WORKER, *words], stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    if done.returncode:
+        last = done.stderr.decode("utf-8", "replace").strip()[-_KEPT:]
+        how = f"stopped by signal {-done.returncode}" if done.returncode < 0 else "failed"
+        raise ModelFileError(f"writing {kind} {how}: {' '.join(last.split())}", path=source)
+    return done.stdout.decode().strip()
+
+
 def write_requantized(source: Path, file: IO[bytes], target: str, degrade: str | None) -> str:
     """Write the made file and return its SHA-256."""
     header = read_header(source)
-    kinds = [_stored_as(tensor, GGMLQuantizationType[target]) for tensor in header.tensors]
+    mixed = target in MIXED
+    if mixed:
+        kinds = mixed_types(header, target, source)
+    else:
+        kinds = [_stored_as(tensor, GGMLQuantizationType[target]) for tensor in header.tensors]
     alignment = header.value("general.alignment") or GGUF_DEFAULT_ALIGNMENT
     digest = hashlib.sha256()
 
@@ -139,9 +180,13 @@ def write_requantized(source: Path, file: IO[bytes], target: str, degrade: str |
     data = np.memmap(source, mode="r")
     for tensor, kind in zip(header.tensors, kinds, strict=True):
         written = 0
-        for rows in _weights(data, tensor, source):
-            damaged = _round_3bit(rows) if degrade and _is_degraded(tensor) else rows
-            written += write(_encoded(damaged, kind, tensor, source))
+        damaged = bool(degrade) and _is_degraded(tensor)
+        if mixed and kind is tensor.type and not damaged:
+            written = write(data[tensor.start : tensor.start + tensor.size].tobytes())
+        else:
+            for rows in _weights(data, tensor, source):
+                came = _round_3bit(rows) if damaged else rows
+                written += write(_encoded(came, kind, tensor, source, by_ggml=mixed))
         write(bytes(-written % alignment))
     return digest.hexdigest()
 
@@ -161,7 +206,7 @@ def _fields(header: Header, target: str) -> list[bytes]:
     kept = [field.raw for key, field in header.fields.items() if key not in _REPLACED]
     return [
         *kept,
-        encode_u32("general.file_type", int(_FILE_TYPES[target])),
+        encode_u32("general.file_type", int(LlamaFileType[f"MOSTLY_{target}"])),
         encode_u32("general.quantization_version", _QUANTIZATION_VERSION),
     ]
 
@@ -193,10 +238,17 @@ def _weights(
 
 
 def _encoded(
-    rows: NDArray[np.float32], kind: GGMLQuantizationType, tensor: Tensor, source: Path
+    rows: NDArray[np.float32],
+    kind: GGMLQuantizationType,
+    tensor: Tensor,
+    source: Path,
+    *,
+    by_ggml: bool,
 ) -> bytes:
     if kind is GGMLQuantizationType.F32:
         return rows.tobytes()
+    if by_ggml and kind is not GGMLQuantizationType.F16:
+        return quantize_rows(rows, kind).tobytes()
     with np.errstate(over="ignore"):  # caught below, with the tensor's name
         out = quantize(rows, kind)
     if out.dtype == np.float16 and not np.isfinite(out).all():

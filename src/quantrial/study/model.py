@@ -15,7 +15,10 @@ from quantrial.study.quantities import Loss
 from quantrial.study.speed import Speed
 from quantrial.study.tasks import Task
 
-Quantization = Literal["F16", "Q8_0", "Q5_0", "Q4_0"]
+Quantization = Literal[
+    "F16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q5_1", "Q5_0", "Q4_K_M", "Q4_K_S", "Q4_1", "Q4_0",
+    "IQ4_NL", "Q3_K_L", "Q3_K_M", "Q3_K_S", "Q2_K",
+]  # fmt: skip
 
 
 class Arm(Part):
