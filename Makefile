@@ -30,8 +30,9 @@ node_modules:
 demo: setup
 	$(BIN)/quantrial demo
 
+# A file of tests runs in one process, so that what its tests share is made once.
 test: dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --durations 10
 
 soak: dev
 	$(BIN)/python -m pytest -m soak -s tests/soak

