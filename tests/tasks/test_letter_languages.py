@@ -672,7 +672,7 @@ CORRECTED: list[tuple[str, str | None]] = [
     ("Final answer: A\n\nLet me double check. 2+2=4, so it is B.\n\nFinal answer: B", "B"),
     ("Answer: A\nAnswer: B\nAnswer: C", None),
     ("Answer: B\n\nWhat is 2+2?\nA. 3\nB. 4\nAnswer: D", "B"),
-    ("The answer is A. No, the answer is B.", None),
+    ("The answer is A. No, the answer is B.", "B"),
     ("ANSWER: A … Wait … ANSWER: B", "B"),
     ("ANSWER: A\n\nHold on.\n\nANSWER: D\n\nHmm, on reflection:\n\nANSWER: C", "C"),
     ("I thought the answer is A at first. ANSWER: B", "B"),
@@ -689,4 +689,76 @@ CORRECTED: list[tuple[str, str | None]] = [
 
 @pytest.mark.parametrize(("text", "letter"), CORRECTED)
 def test_the_last_explicit_answer_corrects_the_others(text: str, letter: str | None) -> None:
+    assert answer_letter(text, FOUR) == letter
+
+
+# a statement that is taken back, by another statement or in short
+TAKEN_BACK: list[tuple[str, str | None]] = [
+    ("The answer is A. Actually, it's B.", "B"),
+    ("The answer is A. Hmm, actually the answer is B.", "B"),
+    ("The answer is A. No, the answer is B.", "B"),
+    ("Answer: A. Actually, it's B.", "B"),
+    ("ANSWER: A\nWait, that's wrong. It's B.", "B"),
+    ("A. Wait, no, B.", "B"),
+    ("A\n\nActually, it should be C.", "C"),
+    ("B\n\nWait, the answer is C.", "C"),
+    ("The answer is A. Wait, B. No, actually A.", "A"),
+    ("The answer is A. Wait, let me check B. B is wrong. So the answer is A.", "A"),
+    ("The answer is B. Wait, could it be C? No. It is B.", "B"),
+    ("The answer is B. Wait, could it be C? No.", "B"),
+    (
+        "Answer: B\n\nExplanation: The mitochondria is actually the powerhouse. Option C is close.",
+        "B",
+    ),
+    ("Answer: B. Actually, A is a common misconception.", "B"),
+    ("The answer is A. No other option, such as B, fits.", "A"),
+    ("The answer is A. However, B is also plausible.", "A"),
+    ("A. No, B is wrong.", "A"),
+    ("Answer: A. Actually, B is wrong because of C.", "A"),
+    ("Answer: A. Actually, vitamin C is common.", "A"),
+    ("I would choose A, but on reflection B is correct.", "B"),
+    ("I would say A, no wait, B.", "B"),
+    ("The answer is A, no wait, B.", "B"),
+    ("The answer is A... no, B!", "B"),
+    ("A - sorry, B", "B"),
+    ("Die Antwort ist A. Nein, es ist B.", "B"),
+    ("Die Antwort ist A. Moment, ich habe mich geirrt. Es ist C.", "C"),
+    ("Antwort: A. Entschuldigung, B.", "B"),
+    ("Die Antwort ist A. Doch B ist auch nahe.", "A"),
+    ("La réponse est A. Attendez, non, la réponse est B.", "B"),
+    ("La réponse est A. En fait, c'est B.", "B"),
+    ("La réponse est A. Non, c'est la D.", "D"),
+    ("La respuesta es A. Perdón, la respuesta es C.", "C"),
+    ("La respuesta es A. No, espera, es B.", "B"),
+    ("La respuesta es A. En realidad, es la B.", "B"),
+    ("La risposta è A. Anzi, è B.", "B"),
+    ("La risposta è A. No, aspetta: la risposta è B.", "B"),
+    ("A resposta é A. Na verdade, é B.", "B"),
+    ("A resposta é C. Não, desculpe, é a letra D.", "D"),
+    ("Het antwoord is A. Nee, wacht, het is B.", "B"),
+    ("Het antwoord is A. Eigenlijk is het B.", "B"),
+    ("Odpowiedź to A. Nie, czekaj, to B.", "B"),
+    ("Odpowiedź: A. Przepraszam, odpowiedź to C.", "C"),
+    ("Svaret är A. Nej, vänta, det är B.", "B"),
+    ("Svar: A. Förlåt, B.", "B"),
+    ("答案是A。等等，应该是B。", "B"),
+    ("答案是A。不对，答案是C。", "C"),
+    ("答案：A。抱歉，是B。", "B"),
+    ("My first guess is A. After reconsidering, my final answer is C.", "C"),
+    ("The answer is B. I was wrong to doubt it.", "B"),
+    ("The answer is C. Let me recheck: A is wrong, B is wrong, D is wrong. Yes, C.", "C"),
+    ("The answer is A. Correction: B", "B"),
+    ("The answer is A. Scratch that. B.", "B"),
+    ("The answer is A. Oops, I meant D.", "D"),
+    ("The answer is A.\n\nI made a mistake. The correct answer is D.", "D"),
+    ("The answer is A. Wait. Is it? Yes, the answer is A.", "A"),
+    ("The answer is A. Hmm, is B better? No, A.", "A"),
+    ("Final answer: A. Wait, no: final answer: C", "C"),
+    ("\\boxed{A} Wait, no, \\boxed{B}", "B"),
+    ("Answer: A\n\nNo. 2 says B is the case.", "A"),
+]
+
+
+@pytest.mark.parametrize(("text", "letter"), TAKEN_BACK)
+def test_a_statement_that_is_taken_back_does_not_count(text: str, letter: str | None) -> None:
     assert answer_letter(text, FOUR) == letter

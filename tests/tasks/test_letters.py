@@ -144,7 +144,7 @@ LABELLED: list[tuple[str, str | None]] = [
     ("The answer is A or B.", None),
     ("The answer is A, B or C.", None),
     ("Both A and B are correct.", None),
-    ("The answer is A. No, the answer is B.", None),
+    ("The answer is A. No, the answer is B.", "B"),
     ("A\nThe answer is B.", None),
     ("A. Paris\nB. London\nC. Rome\nD. Berlin", None),
     ("A) Paris B) London C) Rome D) Berlin", None),

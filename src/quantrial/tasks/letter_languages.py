@@ -100,7 +100,7 @@ def english() -> Language:
         before=re.compile(
             r"(?i)options?|choices?|letter|answer|is|be|with|choose|pick|select|say|think|believe"
             r"|guess|also|or|and|so|therefore|thus|hence|it's|for|to|either|between|both|but|then|maybe"
-            r"|perhaps|probably|likely|mean|prefer|than"
+            r"|perhaps|probably|likely|meant?|prefer|than"
         ),
         after=re.compile(
             r"(?i)is|are|or|and|because|since|as|would|seems|looks|was|but|should|must|due|too|for"

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from quantrial.tasks.letter_corrections import corrections
 from quantrial.tasks.letter_languages import CLOSE, QUOTES, WORD, Language, languages_of
 
 
@@ -52,6 +53,10 @@ _NEXT_QUESTION = re.compile(
     r"(?i)\n[ \t#]*(?:question|q|human|user|frage|pregunta|domanda|pergunta|questão|vraag"
     r"|pytanie|fråga|问题|問題|题目|題目)[ \t]?\d{0,3}[ \t]?[:.)]"
 )
+_ASKED = re.compile(r"[^.!\n\u3002]*\?")
+_SENTENCE_ENDS = re.compile(r"[.!?\n\u3002]")
+_CORRECTIONS = 8  # so many, from the end, are looked at
+_SIGNS = " ,.:;!-\u2026\u3002\n([\"'"
 # typographic quotes and dashes, as typed
 _TYPED = str.maketrans(
     dict.fromkeys("\u2018\u2019", "'")
@@ -118,23 +123,45 @@ def _read(text: str, letters: str) -> str | None:
     tongues = languages_of(text)
     found = _groups(text, letters, tongues)
     groups = [group for group in found if group.letters and not _is_refuted(group)]
-    stated = next(
-        (
-            given
-            for rank in (_finally, _explicitly, _as_stated, _as_concluded)
-            if (given := rank(text, groups))
-        ),
-        frozenset(),
-    )
+    stated = _ranked(text, groups)
     leading = next((g.letters for g in groups if g.leads and _leads(g)), frozenset())
     if stated:
         alone_above = text[:1] in letters and text[1:2] in ("", "\n") and leading
-        return _only(stated | leading if alone_above else stated)
+        return _only(_corrected(text, groups, stated | leading if alone_above else stated))
     if _lists_options(text, letters):
         return None
     if leading:
-        return _only(leading)
+        return _only(_corrected(text, groups, leading))
     return _only(_union(groups, _is_mention))
+
+
+def _ranked(text: str, groups: Sequence[_Group]) -> frozenset[str]:
+    """Return what the highest rank that names any option names."""
+    ranks = (_finally, _explicitly, _as_stated, _as_concluded)
+    return next((given for rank in ranks if (given := rank(text, groups))), frozenset())
+
+
+def _corrected(text: str, groups: Sequence[_Group], found: frozenset[str]) -> frozenset[str]:
+    """Return what stands behind the last correction that names an option; else what was found."""
+    first = min((group.end for group in groups if group.letters & found), default=len(text))
+    for place in list(corrections(text, first))[: -_CORRECTIONS - 1 : -1]:
+        later = [
+            g for g in groups if g.start >= place and _bounded(g) and not _ASKED.match(g.after)
+        ]
+        if given := _ranked(text, later) or _corrects_to(text[place:], place, later):
+            return given
+    return found
+
+
+def _corrects_to(rest: str, place: int, groups: Sequence[_Group]) -> frozenset[str]:
+    """Return what the sentence behind a correction names: "wait, B", "no, it's B"."""
+    if not groups:
+        return frozenset()
+    between = rest[: groups[0].start - place].lstrip(_SIGNS)
+    after = groups[0].after.lstrip(")]\"'")
+    closed = not after.strip() or after[0] in _SIGNS.strip(" ")
+    meant = _is_mention(groups[0]) if between else closed
+    return groups[0].letters if meant and not _SENTENCE_ENDS.search(between) else frozenset()
 
 
 def _only(letters: frozenset[str]) -> str | None:

@@ -37,6 +37,7 @@ def stated_letter(text: str, letters: str) -> str | None:
     6. a mention: a letter that stands alone, where a letter and not a word ("A dog") or a name
        ("vitamin C") is meant
 
+    What takes an answer back and names another one corrects it: "The answer is A. No, it's B" is B.
     All of it in English, German, French, Spanish, Italian, Portuguese, Dutch, Polish, Swedish and
     Chinese. Refuted options ("not A", "A is wrong") and letters that are no option are passed over.
     A letter alone on the first line that a statement below contradicts is ambiguous, and so is a
