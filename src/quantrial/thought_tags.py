@@ -46,6 +46,7 @@ CHANNEL = re.compile(
 )
 _END_OF_PROMPT = 300  # characters at the end of a prompt that its last tag is looked for in
 _MAY_HOLD = re.compile(r"[<\[◁]")
+_MAY_HOLD_UNKNOWN = re.compile(r"[<\[◁{`\u3010\uff1c]|&lt;")
 
 # what a tag of a thought may be called, in languages that models think in (the last: Chinese,
 # Russian, Korean)
@@ -59,6 +60,13 @@ _STEMS = re.compile(
 _ANY_TAG = re.compile(
     rf"<{_BAR}?[/\\]?(?P<angle>[\w:.|-]{{2,40}}){_ATTRIBUTES}{_BAR}?/?>"
     r"|\[/?(?P<square>[A-Z][A-Z_]{2,39})\]|[◁\u3010]/?(?P<other>[\w:.-]{2,20})[▷\u3011]"
+    # escaped for HTML, or in wide signs
+    r"|&lt;/?(?P<escaped>[\w:.|-]{2,40})&gt;|\uff1c/?(?P<wide>[\w:.-]{2,20})\uff1e"
+)
+# what is a tag of a thought only where the text begins with it
+_AT_BEGIN = re.compile(
+    r"\s{0,9}(?P<tag>\[(?P<square>[A-Za-z_]{3,40})\]|\{(?P<curly>[A-Za-z_]{3,40})\}"
+    r"|```(?P<fence>[A-Za-z_]{3,20})(?=\n))"
 )
 # an element that opens the text and is much longer than what follows it is a thought by its form
 _FIRST = re.compile(r"\s{0,9}<(?P<name>[A-Za-z_][\w:.-]{1,30})>")
@@ -165,22 +173,32 @@ def _tag(match: re.Match[str]) -> Tag | None:
     return Tag(name.casefold(), match["slash"] is None, match.start(), match.end())
 
 
-def unknown_tag(text: str) -> str | None:
-    """Return the first thing in an answer that looks like a tag of a thought; None without one."""
-    if not _MAY_HOLD.search(text) and "\u3010" not in text:
+def unknown_tag(text: str, *, cut: bool = False) -> str | None:
+    """Return the first thing in an answer that looks like a tag of a thought; None without one.
+
+    `cut`: a limit ended the text, so that the end of a thought may be missing.
+    """
+    if not _MAY_HOLD_UNKNOWN.search(text):
         return None
+    begin = _AT_BEGIN.match(text)
+    if begin and _STEMS.search(_name(begin)):
+        return begin["tag"]
     mentions = Mentions(text)
     for match in _ANY_TAG.finditer(text):
-        name = match["angle"] or match["square"] or match["other"]
-        if not _STEMS.search(name) or _pattern(()).fullmatch(match.group()):
+        if not _STEMS.search(_name(match)) or _pattern(()).fullmatch(match.group()):
             continue
-        opens = not re.match(r"\W{1,5}?[/\\]", match.group())
+        opens = not re.match(r"(?:&lt;|\W{1,5}?)[/\\]", match.group())
         if not mentions.mentioned(Tag("", opens, match.start(), match.end())):
             return match.group()
-    return _by_form(text)
+    return _by_form(text, cut=cut)
 
 
-def _by_form(text: str) -> str | None:
+def _name(match: re.Match[str]) -> str:
+    """Return what a tag is called: the one group of its name that matched."""
+    return next(name for key, name in match.groupdict().items() if name and key != "tag")
+
+
+def _by_form(text: str, *, cut: bool) -> str | None:
     opening = _FIRST.match(text)
     if opening is None:
         return None
@@ -188,9 +206,12 @@ def _by_form(text: str) -> str | None:
     if _NO_THOUGHT.fullmatch(name.casefold()) or name.isupper():
         return None
     closing = text.find(f"</{name}>", opening.end())
+    if closing < 0:
+        return f"<{name}>" if cut and len(text) - opening.end() >= _LONG else None
     within = closing - opening.end()
     behind = len(text[closing + len(name) + 3 :].strip())
-    return f"<{name}>" if within >= _LONG and 0 < behind < within else None
+    ends = 0 < behind < within or (cut and not behind)
+    return f"<{name}>" if within >= _LONG and ends else None
 
 
 class Mentions:

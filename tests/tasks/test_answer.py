@@ -220,7 +220,17 @@ def test_a_study_may_name_tags_of_its_own(opening: str, closing: str) -> None:
         ("<思考>A</思考>B", "<思考>"),
         ("<rationale>A", "<rationale>"),
         (f"<zap>{'It may be A. ' * 10}</zap>B", "<zap>"),
+        ("&lt;think&gt;It may be A&lt;/think&gt;B", "&lt;think&gt;"),
+        ("A&lt;/reasoning&gt;B", "&lt;/reasoning&gt;"),
+        ("\uff1cthink\uff1eIt may be A\uff1c/think\uff1eB", "\uff1cthink\uff1e"),
+        ("[reasoning]A[/reasoning]B", "[reasoning]"),
+        ("{thinking}A{/thinking}B", "{thinking}"),
+        ("```thinking\nA\n```\nB", "```thinking"),
         # nothing strange
+        ("The [reasoning] is plain. B", None),
+        ("```json\n[]\n```", None),
+        ("{B}", None),
+        ("a &lt; b, so B", None),
         ("<b>bold</b> B", None),
         ("<PER>Ada</PER> saw <LOC>Rome</LOC>", None),
         (f"<output>{'It may be A. ' * 10}</output>B", None),
@@ -238,6 +248,21 @@ def test_what_looks_like_a_tag_of_a_thought_is_named(text: str, tag: str | None)
     assert found.unknown_tag == tag
     if tag is not None:
         assert found.text == text
+
+
+@pytest.mark.parametrize(
+    ("opening", "strange"),
+    [
+        *((f"<{name}>", True) for name in ("work", "plan", "draft", "notes", "explanation", "zap")),
+        *((f"<{name}>", False) for name in ("answer", "json", "PER", "b", "p", "pre")),
+    ],
+)
+def test_an_element_that_a_limit_cut_may_be_a_thought(opening: str, strange: bool) -> None:
+    text = f"{opening}{'It may be A. ' * 10}"
+    cut = read_answer(text, finish_reason="length").unknown_tag
+    assert cut == (opening if strange else None)
+    assert read_answer(text, finish_reason="stop").unknown_tag is None
+    assert read_answer(f"{opening}It", finish_reason="length").unknown_tag is None
 
 
 def test_a_thought_apart_is_part_of_the_answer_that_was_not_given() -> None:

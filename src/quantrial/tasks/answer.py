@@ -87,7 +87,8 @@ def read_answer(
     else:
         said = (output[a:b].strip() for a, b in reversed(parts.said))
         text = next((one for one in said if not is_control(one)), "")
-    return Answer(_element(text), thought, unknown_tag=unknown_tag(text), output=output)
+    strange = unknown_tag(text, cut=parts.cut is True)
+    return Answer(_element(text), thought, unknown_tag=strange, output=output)
 
 
 def as_answer(said: Answer | str) -> Answer:
