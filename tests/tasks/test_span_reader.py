@@ -131,6 +131,9 @@ COMPOSED = "Z\u00fcrich"
         f"  {COMPOSED}\u00a0",
         COMPOSED.upper(),
         unicodedata.normalize("NFD", COMPOSED.upper()),
+        f"\ufeff{COMPOSED}\u200b",
+        "Z\u00fc\u00adrich",
+        "\u200eZu\u2060\u0308rich\u200f",
     ],
 )
 def test_spans_are_compared_in_nfc_without_regard_to_case(text: str) -> None:

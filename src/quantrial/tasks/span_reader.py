@@ -19,6 +19,7 @@ Span = tuple[str, str]
 
 _TEXT_KEYS = ("text", "entity", "span", "name", "word")
 _TYPE_KEYS = ("type", "label", "tag", "entity_group")
+_UNSEEN = dict.fromkeys(map(ord, "\u00ad\u200b\u200e\u200f\u2060\ufeff"))
 _LONG = 10_000  # characters: beyond that a text is not remembered
 
 _INDENT = 100  # characters of white space between a key's colon and its value
@@ -43,12 +44,21 @@ _DECODER = json.JSONDecoder(parse_int=_number, parse_float=_number)
 
 
 def compared(text: str, label: str) -> Span:
-    """Bring a span to its compared form: NFC, white space collapsed; lower text, upper TYPE."""
+    """Bring a span to its compared form: NFC, white space collapsed; lower text, upper TYPE.
+
+    Signs that nobody sees (zero-width space, soft hyphen, byte order mark, marks of direction) are
+    left out; joiners stay, for they change what is written.
+    """
     return _plain(text.lower()), _plain(label.upper())
 
 
 def _plain(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).split())
+    return " ".join(composed(text).split())
+
+
+def composed(text: str) -> str:
+    """Bring a text to NFC, without the signs that nobody sees."""
+    return unicodedata.normalize("NFC", text if text.isascii() else text.translate(_UNSEEN))
 
 
 def read_spans(text: str) -> frozenset[Span] | None:

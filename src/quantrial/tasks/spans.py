@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from quantrial.tasks.answer import as_answer
 from quantrial.tasks.base import Endpoint, Outcome, Prompt
 from quantrial.tasks.shots import shots_for
-from quantrial.tasks.span_reader import Span, compared, read_spans
+from quantrial.tasks.span_reader import Span, compared, composed, read_spans
 
 if TYPE_CHECKING:
     from quantrial.records import Item
@@ -95,13 +94,9 @@ def _as_it_is(text: str) -> str:
     return text
 
 
-def _composed(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
-
-
 # what reads spans from an answer, by its name in the study
 READERS: Mapping[str, SpansReader] = {
-    "first_array": SpansReader(lambda answer: read_spans(answer.text), compared, _composed),
+    "first_array": SpansReader(lambda answer: read_spans(answer.text), compared, composed),
     # the rule of published studies looks at the whole text
     "spans_published": SpansReader(lambda answer: parse_spans(answer.output), normalize, _as_it_is),
 }
