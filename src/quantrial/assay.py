@@ -21,6 +21,7 @@ from quantrial.assay_model import (
     same_tensors_known,
     tensors_check,
 )
+from quantrial.data_checks import data_findings
 from quantrial.precision import bits_of, fallen_back
 from quantrial.prompt_checks import date_finding, template_finding, token_findings
 from quantrial.sampling_checks import sampling_finding
@@ -113,6 +114,16 @@ def alike_checks(task: str, alike: Mapping[str, Any]) -> Iterator[Check]:
             "they are not"
         )
         yield Check(f"groups.{task}.{key}", "warn", said)
+
+
+def data_checks(sources: Mapping[str, Document]) -> Iterator[Check]:
+    """Check the items themselves; nothing odd, no check.
+
+    Args:
+        sources: the manifest's record of where the items of each task come from.
+    """
+    for name, text in data_findings(sources):
+        yield Check(f"data.{name}", "warn", text)
 
 
 def at_floor(part: Document, reference: str) -> bool:

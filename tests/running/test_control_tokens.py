@@ -10,6 +10,7 @@ import yaml
 from gguf import GGUFWriter, TokenType
 
 import quantrial
+from quantrial.data_checks import data_findings
 from quantrial.engines.gguf_file import read_header
 from quantrial.engines.ollama import OllamaEngine
 from quantrial.engines.ollama_server import Server
@@ -113,6 +114,11 @@ def test_a_run_warns_of_it_before_it_asks(tmp_path: Path, monkeypatch: pytest.Mo
     )
     with pytest.warns(DataWarning, match=message):
         quantrial.run(path, out=tmp_path / "run")
+    quantrial.analyze(tmp_path / "run")
+    cautions = [one["text"] for one in quantrial.decide(tmp_path / "run")["cautions"]]
+    [said] = [text for text in cautions if "control token" in text]
+    assert said.startswith("On names, 1 row holds what the model of f16 reads as a control token")
+    assert "sentences.jsonl:4, 'number 3 in'" in said
 
 
 def test_a_report_names_what_was_odd_among_the_items(tmp_path: Path) -> None:
@@ -127,8 +133,29 @@ def test_a_report_names_what_was_odd_among_the_items(tmp_path: Path) -> None:
     said = {str(one.message)[:45] for one in caught}
     assert {one.split(": ")[1][:11] for one in said} == {"1 row asks ", "1 item hold"}
     quantrial.analyze(tmp_path / "run")
-    quantrial.decide(tmp_path / "run")
+    cautions = [one["text"] for one in quantrial.decide(tmp_path / "run")["cautions"]]
+    [contradiction] = [text for text in cautions if "asks the same" in text]
+    assert "On sums, 1 row has another answer" in contradiction
+    assert "questions.jsonl:2 and questions.jsonl:25" in contradiction
+    [token] = [text for text in cautions if "control token" in text]
+    assert "questions.jsonl:26, '<|im_end|>'" in token
     quantrial.report(tmp_path / "run")
+    read = (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
+    assert "\\<\\|im_end\\|\\>" in read
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "questions.jsonl:2 and questions.jsonl:25" in page
     assert "questions.jsonl:26 and &lt;|im_end|&gt;" in page
+
+
+@pytest.mark.parametrize(
+    ("places", "many"), [(1, "1 row holds"), (2, "2 rows hold"), (20, "20 or more rows hold")]
+)
+def test_what_is_odd_is_counted_as_far_as_a_manifest_keeps_it(places: int, many: str) -> None:
+    sources = {"quiz": {"control_tokens": [[f"q:{i}", "</s>"] for i in range(places)]}, "old": {}}
+    [(name, text)] = data_findings(sources)
+    assert name == "quiz.control_tokens"
+    assert f"on quiz, {many} a control token" in text
+
+
+def test_nothing_odd_is_no_check() -> None:
+    assert list(data_findings({"quiz": {"rows": 3, "duplicates": []}, "imported": {}})) == []

@@ -20,7 +20,7 @@ from quantrial.analysis.told import plain
 from quantrial.analysis.tradeoffs import tradeoffs
 from quantrial.analysis.twins import twins, unpicked
 from quantrial.analysis.versions import METHODS_VERSION
-from quantrial.assay import Check, arm_checks, as_documents, outcome_checks
+from quantrial.assay import Check, arm_checks, as_documents, data_checks, outcome_checks
 from quantrial.errors import StudyError
 from quantrial.precision import quantized_before
 from quantrial.prompt_checks import other_counts, other_templates
@@ -39,6 +39,7 @@ def summarise(
     arms: Mapping[str, Mapping[str, Any]],
     methods: str,
     speed_records: Sequence[SpeedRecord] = (),
+    sources: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Derive the summary from scored tasks.
 
@@ -48,6 +49,7 @@ def summarise(
         arms: the manifest's record of each arm.
         methods: the set of statistics.
         speed_records: every call of the speed phase.
+        sources: the manifest's record of where the items of each task come from.
 
     Raises:
         StudyError: there is no such set.
@@ -97,7 +99,7 @@ def summarise(
         "reference": study.reference,
         "alpha": study.alpha,
         "arms": records,
-        "assay": list(as_documents(_assay(study, arms, tasks))),
+        "assay": list(as_documents(_assay(study, arms, tasks, sources or {}))),
         "twins": pairs,
         "tasks": tasks,
         "alarms": alarms,
@@ -146,7 +148,10 @@ def _imported(study: Study) -> bool:
 
 
 def _assay(
-    study: Study, arms: Mapping[str, Mapping[str, Any]], tasks: Mapping[str, Any]
+    study: Study,
+    arms: Mapping[str, Mapping[str, Any]],
+    tasks: Mapping[str, Any],
+    sources: Mapping[str, Mapping[str, Any]],
 ) -> tuple[Check, ...]:
     """Check whether the study is the experiment it claims to be."""
     controls = [name for name, arm in study.arms.items() if arm.control]
@@ -154,6 +159,7 @@ def _assay(
     return (
         *arm_checks(records, study.reference, controls),
         *outcome_checks(tasks, study.reference, controls),
+        *data_checks(sources),
     )
 
 

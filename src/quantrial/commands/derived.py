@@ -148,6 +148,7 @@ def derive_summary(run: Path, *, methods: str | None = None) -> dict[str, Any]:
         arms=with_probes(manifest.arms, manifest.sessions),
         methods=methods or study.analysis.methods,
         speed_records=read_speed(folder, arms=study.timed_arms),
+        sources={name: task.get("source") or {} for name, task in manifest.tasks.items()},
     )
     return document | {"inputs": folder.hashes()}
 

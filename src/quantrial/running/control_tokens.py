@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from quantrial.errors import DataWarning
@@ -15,15 +16,36 @@ if TYPE_CHECKING:
     from quantrial.records import Item
     from quantrial.running.prepare import Prepared
 
+_LISTED = 20  # places that a manifest keeps
 _SHORTEST = 3  # characters; what is shorter stands in any text
 
 
-def control_token_warnings(
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a task's items hold that an arm's model reads as control tokens.
+
+    `places`: where each such item stands, and its first token.
+    """
+
+    task: str
+    arm: str
+    places: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        count, (where, token) = len(self.places), self.places[0]
+        return (
+            f"tasks.{self.task}: {count} item{'s hold' if count > 1 else ' holds'} what the "
+            f"model of {self.arm} reads as a control token, not as text (first: {where}, "
+            f"{token!r}); take it out, or write it otherwise"
+        )
+
+
+def held_control_tokens(
     prepared: Prepared,
     engines: Mapping[str, Engine],
     records: Mapping[str, Mapping[str, Any]],
-) -> Iterator[str]:
-    """Say which items hold a control token of a model's own vocabulary, where it is known.
+) -> Iterator[Held]:
+    """Find items that hold a control token of a model's own vocabulary, where it is known.
 
     Those that stand in the templates of common models were told of when the items were read.
 
@@ -43,29 +65,40 @@ def control_token_warnings(
         looked_at |= {vocabulary, pattern.pattern}
         for task in prepared.tasks:
             shots = getattr(prepared.tasks[task], "shots", ())
-            found = [
-                (item, match[0])
+            places = tuple(
+                (str(item.source), match[0])
                 for item in (*prepared.items[task], *shots)
                 if (match := _first(pattern, item))
-            ]
-            if found:
-                item, token = found[0]
-                many = len(found) > 1
-                yield (
-                    f"tasks.{task}: {len(found)} item{'s hold' if many else ' holds'} what the "
-                    f"model of {arm} reads as a control token, not as text (first: {item.source}, "
-                    f"{token!r}); take it out, or write it otherwise"
-                )
+            )
+            if places:
+                yield Held(task, arm, places)
+
+
+def control_token_warnings(
+    prepared: Prepared,
+    engines: Mapping[str, Engine],
+    records: Mapping[str, Mapping[str, Any]],
+) -> Iterator[str]:
+    """Say what `held_control_tokens` finds."""
+    yield from map(str, held_control_tokens(prepared, engines, records))
 
 
 def warn_of_control_tokens(
     prepared: Prepared,
     engines: Mapping[str, Engine],
     records: Mapping[str, Mapping[str, Any]],
-) -> None:
-    """Warn of what `control_token_warnings` says."""
-    for said in control_token_warnings(prepared, engines, records):
-        warnings.warn(said, DataWarning, stacklevel=3)
+) -> dict[str, dict[str, list[list[str]]]]:
+    """Warn of what `held_control_tokens` finds; return it as a manifest keeps it, by task and arm.
+
+    Warns:
+        DataWarning: an item holds such a token.
+    """
+    kept: dict[str, dict[str, list[list[str]]]] = {}
+    for held in held_control_tokens(prepared, engines, records):
+        warnings.warn(str(held), DataWarning, stacklevel=3)
+        places = [list(place) for place in held.places[:_LISTED]]
+        kept.setdefault(held.task, {})[held.arm] = places
+    return kept
 
 
 def _pattern(engine: Engine) -> re.Pattern[str] | None:

@@ -93,13 +93,13 @@ def run_study(
         prepared = prepare(study, base=base)
         refuse_unable(study, prepared, engines)
         arms, _ = with_templates(study, prepared, engines, arm_records(study, engines))
-        warn_of_control_tokens(prepared, engines, arms)
+        tokens = warn_of_control_tokens(prepared, engines, arms)
         refuse_too_large(arms, available_memory())
         stack.enter_context(run.locked())
         manifest = (
             _checked(run, prepared, arms)
             if run.exists()
-            else _begun(run, study, prepared, engines, arms, text=text, base=base)
+            else _begun(run, study, prepared, engines, arms, text=text, base=base, tokens=tokens)
         )
         order = recorded_order(
             manifest, sum(map(len, prepared.items.values())), path=run.path / "manifest.json"
@@ -203,6 +203,7 @@ def _begun(
     *,
     text: str,
     base: Path,
+    tokens: Mapping[str, Mapping[str, Any]],
 ) -> Manifest:
     """Write what the run is about, and the order of its calls, before the first of them."""
     order = settle_order(study, prepared, engines, arms)
@@ -221,7 +222,10 @@ def _begun(
                 "kind": task.kind,
                 "workload": study.tasks[name].workload,
                 "items": len(prepared.items[name]),
-                "source": dict(prepared.provenance[name]),
+                "source": {
+                    **prepared.provenance[name],
+                    **({"control_tokens_of": tokens[name]} if name in tokens else {}),
+                },
             }
             for name, task in prepared.tasks.items()
         },
