@@ -460,8 +460,8 @@ def test_cautions_of_the_flow_count_in_singular_and_plural() -> None:
     task["flow"] |= {"faulted": 1, "missing": 1}
     assert cautions(task) == [
         "1 of 1,500 planned calls on mmlu is not asked yet: this is a look at an unfinished run.",
-        "1 of 1,500 calls on mmlu ended in a fault and is left out of every comparison of that "
-        "arm.",
+        "1 of 1,500 calls on mmlu ended in a fault. Estimates leave these out; where an arm is to "
+        "be shipped, missing answers are held against it.",
     ]
     task["flow"] |= {"faulted": 7, "missing": 1200}
     assert [text.split(" on mmlu ")[0] for text in cautions(task)] == [

@@ -128,13 +128,12 @@ def _cautions(trial: Trial) -> Iterator[dict[str, Any]]:
                 f"{were} {why}."
             )
         if flow["faulted"]:
-            were = "is" if flow["faulted"] == 1 else "are"
             by_arm = {arm: lost for arm, lost in flow.get("faults", {}).items() if lost}
             whose = f" ({listed(f'{lost:,} of {arm}' for arm, lost in by_arm.items())})"
             said.append(
                 f"{flow['faulted']:,} of {counted(flow['planned'], 'call')} on {task} ended in a "
-                f"fault{whose if by_arm else ''} and {were} left out of every comparison of that "
-                "arm."
+                f"fault{whose if by_arm else ''}. Estimates leave these out; where an arm is to be "
+                "shipped, missing answers are held against it."
             )
         for text in said:
             yield entry(text, [], task=task)
