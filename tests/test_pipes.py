@@ -49,3 +49,30 @@ def test_a_run_whose_output_nobody_reads_runs_to_its_end(tmp_path: Path, *, erro
 def test_an_exit_code_is_that_of_the_command(tmp_path: Path) -> None:
     code, _ = piped("plan", tmp_path / "nothing.yaml", reader="true", errors=True)
     assert code == 2
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&-"])
+def test_a_stream_that_was_closed_before_is_no_failure(tmp_path: Path, closed: str) -> None:
+    study, run = write_study(tmp_path), tmp_path / "run"
+    for words in (f"run '{study}' -o '{run}'", f"plan '{study}'", "--help"):
+        script = f"'{sys.executable}' -m quantrial {words} {closed}"
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (words, done.stderr)
+        assert "Error" not in done.stderr
+    assert len(answered(run)) == 108
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_output_to_a_full_disk_is_said_and_is_no_defect(tmp_path: Path) -> None:
+    study = write_study(tmp_path)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "quantrial", "plan", str(study)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "No space left" in done.stderr
+    assert "defect" not in done.stderr

@@ -6,6 +6,7 @@ wrong use or bad input.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Annotated, Any
@@ -32,6 +33,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)  # where output goes to a file: a disk's state, no defect
+
 
 def main() -> None:
     """Run the command line; no traceback reaches a user."""
@@ -52,6 +55,8 @@ def main() -> None:
     except Exception as exc:  # the last line: a defect of ours, told without a wall of code
         if os.environ.get("QUANTRIAL_DEBUG"):
             raise
+        if isinstance(exc, OSError) and exc.errno in _FULL:
+            fail(exc, 1)
         what = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
         terminal.line(
             f"internal error: {what}\nA defect of quantrial; QUANTRIAL_DEBUG=1 shows where.",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from quantrial.cli.terminal import line
-from quantrial.errors import QuantrialError, StudyError
+from quantrial.errors import StudyError
 
 
 def write_text(path: Path, text: str) -> None:
@@ -19,7 +19,7 @@ def write_text(path: Path, text: str) -> None:
     line(f"{path} written")
 
 
-def fail(exc: QuantrialError, code: int) -> NoReturn:
+def fail(exc: Exception, code: int) -> NoReturn:
     """Print an error as one line and leave: 1, what was checked does not hold; 2, bad input."""
     line(f"error: {exc}", error=True)
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""Output whose reader has gone (`quantrial plan study.yaml | head -1`): no failure.
+"""Output whose reader has gone (`quantrial plan study.yaml | head -1`), or never was: no failure.
 
 A command goes on as if somebody read it: a run is not stopped because a pager was closed, and the
 exit code says what the command found.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, TextIO, cast
 
 
@@ -49,9 +50,14 @@ class _Unread:
 
 
 def survive_broken_pipes() -> None:
-    """Let standard output and standard error outlive their readers."""
-    sys.stdout = cast("TextIO", _Unread(sys.stdout))
-    sys.stderr = cast("TextIO", _Unread(sys.stderr))
+    """Let standard output and standard error outlive their readers, or never have had one."""
+    sys.stdout = cast("TextIO", _Unread(sys.stdout or _nowhere()))
+    sys.stderr = cast("TextIO", _Unread(sys.stderr or _nowhere()))
+
+
+def _nowhere() -> TextIO:
+    """Open what takes the place of a stream that was closed before the command began (`>&-`)."""
+    return Path(os.devnull).open("w", encoding="utf-8")
 
 
 def flush_all() -> None:
