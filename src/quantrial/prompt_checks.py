@@ -40,7 +40,33 @@ def token_findings(tasks: Mapping[str, Document]) -> Finding | None:
             "counts do not tell what it read: either they are of what no cache held, or its "
             "prompts changed during the run"
         )
-    return ("fail" if barred else "warn", ". ".join(said)) if said else None
+    flat = list(_flat(tasks))
+    said += [text for _, text in flat]
+    fails = barred or any(cut for cut, _ in flat)
+    return ("fail" if fails else "warn", ". ".join(said)) if said else None
+
+
+def _flat(tasks: Mapping[str, Document]) -> Iterator[tuple[bool, str]]:
+    """Say where counts do not grow with the prompts' length, and whether prompts were cut so."""
+    for name, part in tasks.items():
+        cut = {
+            one["arm"] if one["limited"] is None else one["limited"]
+            for one in part["flow"].get("token_mismatches", ())
+        }
+        alike: dict[tuple[Any, ...], list[str]] = {}
+        for arm, one in (part["flow"].get("ceilings") or {}).items():
+            if arm not in cut:
+                alike.setdefault(tuple(one.values()), []).append(arm)
+        for (tokens, items, counted, shortest, longest), arms in alike.items():
+            lead = (
+                f"{_listed(arms)} {'read' if len(arms) > 1 else 'reads'} {tokens:,} tokens on "
+                f"{items:,} of {counted:,} items of {name}, though their texts have {shortest:,} "
+                f"to {longest:,} bytes"
+            )
+            if items < counted:
+                yield True, f"{lead}: longer prompts are cut by the window"
+            else:
+                yield False, f"{lead}: either every prompt is cut, or that is no count of them"
 
 
 def other_counts(tasks: Mapping[str, Document]) -> dict[str, list[str]]:

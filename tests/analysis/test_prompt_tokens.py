@@ -6,6 +6,7 @@ Expected values follow from the counts as they are written here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,9 +32,13 @@ def summary_of(
     cached: Mapping[str, Count] | None = None,
     again: Sequence[tuple[int, int]] = (),
     margin: float = 0.05,
+    length: Callable[[int], int] = lambda i: 0,
     **counts: Count,
 ) -> dict[str, Any]:
-    """Analyse n questions that all arms answer rightly; `counts` gives each arm's prompt tokens."""
+    """Analyse n questions that all arms answer rightly; `counts` gives each arm's prompt tokens.
+
+    `length`: how many words more a question has.
+    """
     arms = list(dict.fromkeys(["f16", "q8_0", "q4_0", *counts]))
     study = make_study(
         arms={
@@ -43,7 +48,10 @@ def summary_of(
         reference=reference,
         margin=margin,
     )
-    items = quiz(n)
+    items = [
+        replace(one, content={**one.content, "question": f"{i}?{' word' * length(i)}"})
+        for i, one in enumerate(quiz(n))
+    ]
     responses = {
         arm: [
             make_response(
@@ -330,3 +338,46 @@ def test_by_hand_a_window_that_cuts_a_few_prompts_is_no_small_matter() -> None:
     assert contrast["non_inferior"], "what was compared would do"
     assert_not_recommended(found, "q4_0")
     assert shipped(found) == "q8_0"
+
+
+# 100 tokens stand around each question, which has up to 399 words of one token
+def whole(i: int) -> int:
+    return 100 + i
+
+
+@pytest.mark.parametrize("window", [256, 200])
+def test_a_window_that_all_arms_have_shows_where_counts_do_not_grow(window: int) -> None:
+    cut: dict[str, Count] = dict.fromkeys(("f16", "q8_0", "q4_0"), lambda i: min(whole(i), window))
+    found = summary_of(length=lambda i: i, **cut)
+    status, text = check(found)
+    cases = N - (window - 100)
+    assert f"f16, q8_0 and q4_0 read {window} tokens on {cases} of {N} items of quiz" in text
+    assert status == "fail"
+    caution = next(
+        one for one in decide_from(found)["cautions"] if "cut by the window" in one["text"]
+    )
+    assert caution["kind"] == "assay"
+
+
+@pytest.mark.parametrize("count", [1, 235])
+def test_counts_that_are_one_number_throughout_tell_nothing(count: int) -> None:
+    flat: dict[str, Count] = dict.fromkeys(("f16", "q8_0", "q4_0"), lambda i: count)
+    status, text = check(summary_of(length=lambda i: i, **flat))
+    assert status == "warn"
+    assert "either every prompt is cut, or that is no count of them" in text
+
+
+def test_counts_that_grow_or_texts_that_are_alike_are_no_window() -> None:
+    assert check(summary_of(length=lambda i: i, f16=whole, q8_0=whole, q4_0=whole))[0] == "pass"
+    same: dict[str, Count] = dict.fromkeys(("f16", "q8_0", "q4_0"), lambda i: 120)
+    assert check(summary_of(length=lambda i: i % 9, **same))[0] == "pass"
+    two: dict[str, Count] = dict.fromkeys(("f16", "q8_0", "q4_0"), lambda i: min(whole(i), 498))
+    assert check(summary_of(length=lambda i: i, **two))[0] == "pass"
+
+
+def test_a_window_of_one_arm_is_told_once() -> None:
+    status, text = check(
+        summary_of(length=lambda i: i, f16=whole, q8_0=whole, q4_0=lambda i: min(whole(i), 256))
+    )
+    assert status == "fail"
+    assert text.count("256") == 1

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from quantrial.analysis.prompt_tokens import Mismatch
+from quantrial.analysis.prompt_tokens import Ceiling, Mismatch
 from quantrial.analysis.reading import Given, opens_thought, read_all, read_response
 from quantrial.analysis.shown import leave_out_unlike, leave_out_unlike_tokens
 from quantrial.design.grouping import repeated
 from quantrial.errors import DataError
+from quantrial.tasks.sources import texts_of
 
 if TYPE_CHECKING:
     from quantrial.records import Item, Response
@@ -117,7 +118,8 @@ class Flow:
     is compared; of `unhashed_items` it is not known. Of the others, arms read another number of
     tokens than the reference on `unlike_tokens` (their answers to these are left out; see
     `token_mismatches`), and on `uncounted_items` some arm does not say what it read. `unsteady`
-    arms counted one prompt in two ways: the smaller and the larger count of such a prompt.
+    arms counted one prompt in two ways: the smaller and the larger count of such a prompt. The
+    counts of arms with `ceilings` do not grow with the prompts' length.
     """
 
     planned: int
@@ -134,6 +136,7 @@ class Flow:
     uncounted_items: int = 0
     token_mismatches: tuple[Mismatch, ...] = ()
     unsteady: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    ceilings: Mapping[str, Ceiling] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +237,8 @@ def score_task(  # noqa: PLR0913 - each keyword is one fact of how the task was 
     answered = sum(response is not None for row in rows.values() for response in row)
     asked = _asked(items, rows, faults, recorded=recorded)
     unlike, unhashed = leave_out_unlike(rows, again)
-    tokens = leave_out_unlike_tokens(rows, again, reference or next(iter(rows), None))
+    lengths = [_lengths(item) for item in items]
+    tokens = leave_out_unlike_tokens(rows, again, reference or next(iter(rows), None), lengths)
     left_out = _left_out(asked.shape, unlike)
     for arm, row in rows.items():
         chosen[arm] = tuple(row)
@@ -269,10 +273,17 @@ def score_task(  # noqa: PLR0913 - each keyword is one fact of how the task was 
         uncounted_items=tokens.uncounted,
         token_mismatches=tokens.mismatches,
         unsteady=tokens.unsteady,
+        ceilings=tokens.ceilings,
     )
     return TaskOutcomes(
         task, tuple(items), chosen, answers, outcomes, flow, panel, again, faults, opened
     )
+
+
+def _lengths(item: Item) -> tuple[int, int]:
+    """Return the bytes of what an item asks, and of all its texts."""
+    texts = [len(text.encode()) for text in texts_of(item.content)]
+    return next(iter(texts), 0), sum(texts)
 
 
 def _asked(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from quantrial.tasks import Outcome
 
 _FEW = 3  # items; of fewer, nothing is said of a pattern
+_TWICE, _APART = 2, 200  # by so much and so many bytes, texts of one count of tokens differ
 _NEAR = 8  # tokens below a window's edge at which a cut prompt still counts as cut there
 
 Rows = Mapping[str, Sequence["Response | None"]]
@@ -45,18 +46,68 @@ class Mismatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Ceiling:
+    """Items on which an arm read the same number of `tokens`, its largest, whatever their length.
+
+    So it was on `items` of the `counted` ones, whose texts have `shortest` to `longest` bytes.
+    """
+
+    tokens: int
+    items: int
+    counted: int
+    shortest: int
+    longest: int
+
+
+@dataclass(frozen=True, slots=True)
 class TokenCheck:
     """What the counts of one task say: `left_out` are the items of each arm that differ.
 
     `unsteady` are arms that counted one and the same prompt in two ways, with the smallest and the
     largest count of such a prompt: their counts are of something else, and are not compared.
-    `uncounted` is on how many items some arm's answer does not say what was read.
+    `uncounted` is on how many items some arm's answer does not say what was read. `ceilings` are
+    arms whose counts do not grow with the length of what they are sent.
     """
 
     mismatches: tuple[Mismatch, ...] = ()
     left_out: Mapping[str, frozenset[int]] = field(default_factory=dict)
     unsteady: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     uncounted: int = 0
+    ceilings: Mapping[str, Ceiling] = field(default_factory=dict)
+
+
+def ceilings(rows: Rows, lengths: Sequence[tuple[int, int]]) -> dict[str, Ceiling]:
+    """Find arms whose counts of tokens pile up at one number, though the texts' lengths differ.
+
+    A window that is smaller than the prompts shows so where all arms have it.
+
+    Args:
+        rows: the answers of each arm, in the order of the items.
+        lengths: of each item, in bytes: its question or sentence, and all its texts. A prompt shows
+            one or the other, so both have to differ.
+    """
+    found = {}
+    for arm, row in rows.items():
+        # counts may leave out what came from a cache: then their sum grows
+        readings = [_ceiling(one.counts, lengths) for one in _readings(row, ())]
+        if None not in readings and readings and readings[0] is not None:
+            found[arm] = readings[0]
+    return found
+
+
+def _ceiling(counts: _Counts, lengths: Sequence[tuple[int, int]]) -> Ceiling | None:
+    known = [(count, of) for count, of in zip(counts, lengths, strict=True) if count]
+    most = max((count for count, _ in known), default=0)
+    at = [of for count, of in known if count == most]
+    if len(at) < _FEW or not all(map(_differ, zip(*at, strict=True))):
+        return None
+    whole = [texts for _, texts in at]
+    return Ceiling(most, len(at), len(known), min(whole), max(whole))
+
+
+def _differ(lengths: Sequence[int]) -> bool:
+    least, most = min(lengths), max(lengths)
+    return most - least > _APART and most > _TWICE * least
 
 
 def check_tokens(rows: Rows, again: Again, reference: str | None) -> TokenCheck:

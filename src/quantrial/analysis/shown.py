@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from quantrial.analysis.prompt_tokens import TokenCheck, check_tokens
+from quantrial.analysis.prompt_tokens import TokenCheck, ceilings, check_tokens
 
 if TYPE_CHECKING:
     from quantrial.records import Response
@@ -54,13 +55,20 @@ def leave_out_unlike_tokens(
     rows: Mapping[str, list[Response | None]],
     again: Mapping[str, dict[int, tuple[Response, Outcome]]],
     reference: str | None,
+    lengths: Sequence[tuple[int, int]],
 ) -> TokenCheck:
     """Take out, in place, an arm's answers to prompts of which it read other tokens.
 
     Here the arm is known: the one whose count is not the reference's. Its second answers to these
     items go too.
+
+    Args:
+        rows: the answers of each arm, in the order of the items.
+        again: second answers, by arm and item.
+        reference: the arm that the others are held against.
+        lengths: of each item's first text and of all its texts, in bytes.
     """
-    found = check_tokens(rows, again, reference)
+    found = replace(check_tokens(rows, again, reference), ceilings=ceilings(rows, lengths))
     for arm, items in found.left_out.items():
         for at in items:
             rows[arm][at] = None

@@ -87,7 +87,7 @@ class TaskSummary:
             "margin": self.study.margin_of(self.name),
             "chance": chance(self.scored),
             "always_empty": always_empty(self.scored),
-            "flow": asdict(self.scored.flow),
+            "flow": self._flow(),
             "endpoints": endpoints,
             "flips": [self._flips(r, c) for r, c in self.pairs],
             "repeats": self._repeats(),
@@ -106,6 +106,12 @@ class TaskSummary:
         if told := {arm: one for arm in self.scored.arms if (one := reading(self.scored, arm))}:
             document["reading"] = told
         return document
+
+    def _flow(self) -> dict[str, Any]:
+        found = asdict(self.scored.flow)
+        if not found["ceilings"]:  # as in summaries of before
+            del found["ceilings"]
+        return found
 
     def other_p_values(self) -> dict[str, float]:
         """Return what the other set of methods finds of what is no primary endpoint, by id."""
