@@ -249,3 +249,26 @@ def test_the_command_line_names_and_selects(tickets: Path, tmp_path: Path) -> No
         check=True,
     )
     assert json.loads(done.stdout)["tasks"] == ["routing"]
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        ({"named": ("tickets=routing:choice:support", "tikets=other:choice:x")}, "name-task"),
+        ({"named": (TICKETS, "ticket=short:spans:x")}, "name-task"),
+        ({"named": (TICKETS,), "tasks": ("tickets", "extraction")}, "task"),
+    ],
+)
+def test_a_task_asked_for_by_name_that_has_no_file_is_refused(
+    tickets: Path, tmp_path: Path, options: dict[str, Any], key: str
+) -> None:
+    """A misspelt name would else go unnoticed."""
+    named = tuple(map(parse_named_task, options["named"]))
+    with pytest.raises(StudyError, match=r"there is no file \w+_<arm>\.jsonl") as caught:
+        import_reference(
+            tickets,
+            tmp_path / "run",
+            options=ImportOptions(named=named, tasks=options.get("tasks", ())),
+        )
+    assert caught.value.key == key
+    assert not (tmp_path / "run").exists()

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,6 +116,7 @@ def import_reference(
         raise RunFolderError("exists already; name a folder that does not", path=folder)
     layout = chosen_tasks(options.named, options.tasks)
     files, notes = _read_all(directory, layout)
+    _refuse_without_files(files, options, directory)
     experiment = read_experiment(directory)
     chosen = _choose(reference, _spellings(files), directory)
     arms = [chosen, *sorted({arm for _, arm in files} - {chosen}, key=size_rank)]
@@ -213,8 +214,21 @@ def _read_all(
             path=directory,
         )
     if strange:
-        notes.append(f"These files are not of the layout and were not read: {', '.join(strange)}.")
+        said = "These files are of no task that was asked for and were not read"
+        notes.append(f"{said}: {', '.join(strange)}.")
     return files, notes
+
+
+def _refuse_without_files(
+    files: Collection[tuple[str, str]], options: ImportOptions, directory: Path
+) -> None:
+    """Refuse what was asked for by name and has no file: a misspelt name would go unnoticed."""
+    read = {task for task, _ in files}
+    for one in chosen_tasks(options.named, options.tasks):
+        asked = "name-task" if one in options.named else "task" if options.tasks else None
+        if asked is not None and one.name not in read:
+            said = f"there is no file {one.prefix}_<arm>.jsonl of the task {one.name!r}"
+            raise StudyError(said, path=directory, key=asked)
 
 
 def _valid(text: str) -> str:
