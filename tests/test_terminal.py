@@ -109,6 +109,13 @@ def test_nothing_is_said_by_colour_alone(demo: Path) -> None:
     assert words[0] == words[1]
 
 
+@pytest.mark.parametrize("command", [("decide",), ("analyze", "--all"), ("report", "--terminal")])
+def test_people_read_words_and_no_keys(demo: Path, command: tuple[str, ...]) -> None:
+    said = piped(command[0], demo, *command[1:]).stdout
+    assert "○ undecided" in said
+    assert not re.search(r"inconclusive|non_inferior|\bassay", said)
+
+
 @pytest.mark.parametrize("columns", [40, 60, 100, 200])
 @pytest.mark.parametrize("command", [("decide",), ("analyze",), ("report", "--terminal")])
 def test_lines_fit_the_terminal(demo: Path, command: tuple[str, ...], columns: int) -> None:
