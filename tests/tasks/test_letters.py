@@ -181,6 +181,25 @@ LABELLED: list[tuple[str, str | None]] = [
     ("C'est la vie", None),
     ("???", None),
     ("[]", None),
+    # what a template left in front, doubts, marks, what is taken back in brackets
+    ("<|start_header_id|>assistant<|end_header_id|>\n\nB", "B"),
+    ("assistant\n\nB", "B"),
+    ("it is (b)", "B"),
+    ("it is b (a dog)", None),
+    ("Definitely B!", "B"),
+    ("Certainly, C.", "C"),
+    ("A? No. B? Yes.", None),
+    ("A? I doubt it.", None),
+    ("Is it A? No.", None),
+    ("Is it A? No, it's B.", "B"),
+    ("I guess B?", "B"),
+    ("B?", "B"),
+    ("B) Paris?", "B"),
+    ("A \u274c B \u2705 C \u274c", "B"),
+    ("A \u2717\nC", "C"),
+    ("Antwort: B (nicht A)", "B"),
+    ("R\u00e9ponse : B (pas A)", "B"),
+    ("B ist nicht richtig.", None),
 ]
 
 

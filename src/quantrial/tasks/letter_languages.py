@@ -98,7 +98,7 @@ def english() -> Language:
         ),
         negation=re.compile(r"(?i)\b(?:not|never|cannot|neither)\b|n't\b"),
         before=re.compile(
-            r"(?i)options?|choices?|letter|answer|is|be|with|choose|pick|select|say|think|believe"
+            r"(?i)definitely|certainly|surely|clearly|obviously|options?|choices?|letter|answer|is|be|with|choose|pick|select|say|think|believe"
             r"|guess|also|or|and|so|therefore|thus|hence|it's|for|to|either|between|both|but|then|maybe"
             r"|perhaps|probably|likely|meant?|prefer|than"
         ),
@@ -337,7 +337,7 @@ def _western(words: _Words) -> Language:
             rf"(?:(?:{words.between}){_E}\s*)?(?:(?:{words.kind}|{words.noun}){_E}\s+)?{OPEN}{{0,3}}$"
         ),
         refuted=re.compile(
-            rf"(?i){CLOSE}{{0,3}}{own}{_B}(?:(?:{words.no}){_E}"
+            rf"(?i){CLOSE}{{0,3}}{own}{_B}(?:(?:{words.no}){_E}(?!\s+(?-i:[A-J])\b)"
             rf"|(?:{words.link}){_E}\s+(?:[^\W\d_]+\s+){{0,2}}?(?:{words.wrong}){_E})"
         ),
         negation=re.compile(rf"(?i){_B}(?:{words.no}){_E}"),

@@ -47,6 +47,7 @@ _HALF = 8_000
 
 _TAG = re.compile(r"<[^<>]{0,40}>")
 _ANSWER_TAG = re.compile(r"(?i)<answer>")
+_ROLE = re.compile(r"(?i)\Aassistant\s{0,3}[:\n]\s*")  # what a template left in front of the answer
 _WRAPPER = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathsf)\b")
 _EMPHASIS = re.compile(r"[*`${}]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _NEXT_QUESTION = re.compile(
@@ -76,6 +77,7 @@ _LIST_GOES_ON = (
     r"|oppure\b|of\b|en\b|lub\b|albo\b|i\b|eller\b|och\b|&|/))"
 )
 _ALONE = re.compile(_LETTER)
+_CROSSES = tuple("\u274c\u274e\u2717\u2718\u00d7")  # ballot crosses
 _JOINED = re.compile(
     rf"{CLOSE}{{0,3}}\s{{0,3}}"
     r"(?:(?P<comma>,)"
@@ -116,7 +118,7 @@ def _plain(text: str) -> str:
     text = _TAG.sub(" ", _ANSWER_TAG.sub("\nAnswer: ", text))
     # `\boxed{B}` keeps its name, since it is a statement
     text = _WRAPPER.sub("", text).replace("\\boxed{", "\\boxed ")
-    return _EMPHASIS.sub("", text).strip()
+    return _ROLE.sub("", _EMPHASIS.sub("", text).strip())
 
 
 def _read(text: str, letters: str) -> str | None:
@@ -245,7 +247,7 @@ def _groups(text: str, letters: str, tongues: Sequence[Language]) -> Iterator[_G
 
 
 def _is_refuted(group: _Group) -> bool:
-    return any(
+    return group.after.lstrip(" )\"'.:")[:1] in _CROSSES or any(
         tongue.negated.search(group.before) or tongue.refuted.match(group.after)
         for tongue in group.tongues
     )
@@ -305,7 +307,15 @@ def _is_word(group: _Group) -> bool:
     return group.letters == {"A"} and opens and not group.goes_on(word.group(1))
 
 
+def _is_doubted(group: _Group) -> bool:
+    """Whether a letter is asked about, and more is said: "A? No." "B?" alone is an answer."""
+    after = group.after.lstrip(")]\"' ")
+    return after.startswith("?") and bool(after[1:].strip())
+
+
 def _leads(group: _Group) -> bool:
+    if _is_doubted(group):
+        return False
     after = group.after.lstrip(")]\"'")
     closed = len(after) < len(group.after)
     if group.lower:
@@ -319,7 +329,9 @@ def _leads(group: _Group) -> bool:
 
 
 def _is_mention(group: _Group) -> bool:
-    if group.lower:
+    if group.lower and not (group.before[-1:] == "(" and group.after[:1] == ")"):
+        return False
+    if _is_doubted(group):
         return False
     touching = group.before.rstrip(" \"'(")[-1:], group.after.lstrip(" \"')")[:1]
     if any(map(_CHINESE.match, touching)):
