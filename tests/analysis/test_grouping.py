@@ -175,9 +175,11 @@ def test_metadata_that_look_like_groups_are_asked_about(
     assert undeclared_groups(GROUPED, spec) == asked
 
 
-def test_a_key_that_not_every_item_has_is_no_group() -> None:
-    items = [*GROUPED[:-1], replace(GROUPED[-1], metadata={"row": "119"})]
-    assert undeclared_groups(items, make_study().tasks["quiz"]) == {}
+@pytest.mark.parametrize(("without", "asked"), [(0, True), (1, True), (60, True), (61, False)])
+def test_a_key_that_half_of_the_items_lack_is_no_group(without: int, asked: bool) -> None:
+    bare = [replace(one, metadata={"row": f"{i}"}) for i, one in enumerate(GROUPED[:without])]
+    found = undeclared_groups([*bare, *GROUPED[without:]], make_study().tasks["quiz"])
+    assert found.get("subject") == (6 if asked else None)
     assert undeclared_groups([], make_study().tasks["quiz"]) == {}
 
 

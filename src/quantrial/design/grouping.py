@@ -27,19 +27,22 @@ def repeated(items: Sequence[Item]) -> int:
 def undeclared_groups(items: Sequence[Item], spec: Task) -> Mapping[str, int]:
     """Return metadata keys that look like groups and of which the study says nothing.
 
-    A key that every item has, with 5 to 200 values, of two items each on average or more.
+    A key that half of the items have or more, with 5 to 200 values, of two items each on average or
+    more.
 
     Returns:
-        How many values each has, in the order of the first item's keys.
+        How many values each has, in the order in which items first have them.
     """
-    if not items:
-        return {}
     said = {spec.stratify, spec.cluster, *spec.ungrouped}
-    found = dict[str, int]()
-    for key in items[0].metadata:
-        if key in said or not all(key in item.metadata for item in items):
-            continue
-        values = len({item.metadata[key] for item in items})
-        if _FEWEST <= values <= _MOST and values * _SIZE <= len(items):
-            found[key] = values
-    return found
+    counts = dict[str, Counter[str]]()
+    for item in items:
+        for key, value in item.metadata.items():
+            if key not in said:
+                counts.setdefault(key, Counter())[value] += 1
+    return {
+        key: len(values)
+        for key, values in counts.items()
+        if _FEWEST <= len(values) <= _MOST
+        and len(values) * _SIZE <= values.total()
+        and 2 * values.total() >= len(items)
+    }
