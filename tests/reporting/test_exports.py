@@ -163,6 +163,22 @@ def test_a_paragraph_says_pick_arms_and_check() -> None:
     assert f"is equivalent on reasoning (0.0 pp, 90 % interval {shown})" in text
 
 
+def test_a_paragraph_says_what_is_in_doubt(trial: Trial) -> None:
+    def given(*texts: str, because: str | None = None) -> str:
+        entry = {"because": [because] if because else [], "evidence": []}
+        cautions = [{"text": text, **entry} for text in texts]
+        decision = {**trial.decision, "cautions": cautions}
+        return EXPORTS["paragraph"](trial.study, trial.summary, decision)
+
+    assert "Caution" not in given()
+    assert "Caution" not in given("It rests on a finding.", because="sums.accuracy.q4_0.vs.f16")
+    said = given("On w, <ponder> looks like a tag.", "Two.", "Three.", "Four.", "Five.")
+    assert "**Caution:** On w, \\<ponder\\> looks like a tag. Two. Three." in said
+    assert "2 cautions more in the report." in said
+    assert "Four" not in said
+    assert "1 caution more in the report." in given("1.", "2.", "3.", "4.")
+
+
 @pytest.mark.parametrize("form", list(EXPORTS))
 def test_outside_text_is_inert(trial: Trial, form: str) -> None:
     text = exported(hostile(trial), form)

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
 Document = Mapping[str, Any]
 
+_DOUBTS = 3  # are written out; the report holds all
+
 
 def paragraph(study: Study, summary: Document, decision: Document) -> str:
-    """Write the pick, each other arm on each workload, and how to check it."""
+    """Write the pick, each other arm on each workload, what is in doubt, and how to check it."""
     given = decision.get("constrained")
     opening = (given or decision["default"])["text"].split(":")[0].split(". ")[0].rstrip(".")
     items = listed(
@@ -33,7 +35,17 @@ def paragraph(study: Study, summary: Document, decision: Document) -> str:
         f"{escape(summary['methods'])} methods; {code('quantrial verify RUN')} derives every "
         "number again."
     )
-    return f"**{escape(opening)}**, after {escape(items)}. {arms} {check}\n"
+    said = "".join(f" {one}" for one in _doubts(decision))
+    return f"**{escape(opening)}**, after {escape(items)}. {arms}{said} {check}\n"
+
+
+def _doubts(decision: Document) -> Iterator[str]:
+    """Say what puts the trial in doubt; of what rests on a finding the report tells."""
+    texts = [one["text"] for one in decision["cautions"] if not one["because"]]
+    if texts:
+        yield f"**Caution:** {escape(' '.join(texts[:_DOUBTS]))}"
+    if len(texts) > _DOUBTS:
+        yield f"{plural(len(texts) - _DOUBTS, 'caution')} more in the report."
 
 
 def _arm(summary: Document, decision: Document, arm: str) -> str:
