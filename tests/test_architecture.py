@@ -46,6 +46,10 @@ NEVER = {
     "reporting": {"quantrial.stats", "quantrial.running", "quantrial.engines"},
     "marking": {"quantrial.stats", "quantrial.running", "quantrial.analysis", "quantrial.engines"},
     "inert.py": {"quantrial"} | SLOW,
+    "paths.py": {
+        *("quantrial.running", "quantrial.engines", "quantrial.study", "quantrial.records"),
+        *SLOW,
+    },
     "whole_files.py": {
         *("quantrial.running", "quantrial.reporting", "quantrial.records", "quantrial.study"),
         *SLOW,

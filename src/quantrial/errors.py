@@ -9,9 +9,11 @@ QuantrialError
 ├── DocumentError       (ValueError)    a document with marked numbers cannot be used
 │   ├── KeyNotFoundError  (LookupError)   a mark names what the run does not hold
 │   └── FormatError                       a mark asks for a form that does not fit its value
+├── PathError             (OSError)       a path is none, or leads to no file that can be read
 ├── ModelFileError        (ValueError)    a model reference or file is unusable
 ├── MissingExtraError     (ImportError)   an optional package is needed
 ├── ConsentError                          it costs more than was agreed to; nothing is lost
+│   └── CodeNotAllowedError               it would run code that was not allowed
 ├── EngineError           (RuntimeError)  an engine could not answer; a fault, never a wrong answer
 │   ├── EngineStartError                  it could not be started or reached at all
 │   ├── EngineTimeoutError (TimeoutError) no answer within the limit
@@ -37,11 +39,16 @@ if TYPE_CHECKING:
     from quantrial.engines.base import Reply
 
 
+_LONGEST = 300  # characters of a path in a message
+
+
 def _located(message: str, path: Path | str | None, line: int | None) -> str:
     if path is None:
         return message
-    where = f"{path}, line {line}" if line is not None else f"{path}"
-    return f"{where}: {message}"
+    where = str(path).encode("utf-8", "backslashreplace").decode()
+    if len(where) > _LONGEST:
+        where = f"{where[: _LONGEST // 2]}...{where[-_LONGEST // 2 :]}"
+    return f"{where}, line {line}: {message}" if line is not None else f"{where}: {message}"
 
 
 class QuantrialError(Exception):
@@ -114,6 +121,19 @@ class ModelFileError(QuantrialError, ValueError):
         super().__init__(_located(message, path, None))
 
 
+class PathError(QuantrialError, OSError):
+    """A path is none, or leads to a pipe, a socket, a device or a link; carries `path`.
+
+    `problem` (and `strerror`, as of any `OSError`) is what is wrong with it, without the path.
+    """
+
+    def __init__(self, message: str, *, path: Path | str | None = None):
+        self.path = path
+        self.problem = message
+        super().__init__(_located(message, path, None))
+        self.strerror = message
+
+
 class MissingExtraError(QuantrialError, ImportError):
     """An optional package is needed; carries `extra`, and says what installs it."""
 
@@ -127,6 +147,10 @@ class MissingExtraError(QuantrialError, ImportError):
 
 class ConsentError(QuantrialError):
     """Something costs more than was agreed to: a download, or more than an hour of calls."""
+
+
+class CodeNotAllowedError(ConsentError):
+    """What a study names would run code, and `--allow-code` was not given. Nothing was run."""
 
 
 class EngineError(QuantrialError, RuntimeError):

@@ -13,6 +13,7 @@ import typer
 from quantrial.cli.terminal import line
 from quantrial.errors import ConsentError, QuantrialWarning
 from quantrial.inert import harmless
+from quantrial.paths import is_folder
 
 if TYPE_CHECKING:
     from quantrial.running.fetch import Fetched, FetchListener, Missing
@@ -103,7 +104,7 @@ def agree_to_hours(study: Path, out: Path | None, *, yes: bool) -> None:
     """
     from quantrial.commands import studies
 
-    if yes or study.is_dir() or studies.begun(study, out):
+    if yes or is_folder(study) or studies.begun(study, out):
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", QuantrialWarning)  # the run itself says them

@@ -13,6 +13,7 @@ import typer
 from quantrial.cli.consent import Yes
 from quantrial.cli.options import Json, StudyFile
 from quantrial.cli.terminal import line
+from quantrial.paths import is_folder
 
 
 @contextlib.contextmanager
@@ -111,7 +112,7 @@ def run(
 
     scorer = None
     if show_scores:
-        name = study if study.is_dir() else Path("runs") / load_study(study).study
+        name = study if is_folder(study) else Path("runs") / load_study(study).study
         scorer = InterimScores(out or name)
     consent.fetch_missing(study, yes=yes)
     consent.agree_to_hours(study, out, yes=yes)

@@ -12,6 +12,7 @@ from quantrial.cli.terminal import Interval, forest, heading, line, paragraph, t
 from quantrial.decision.disagreements import SETS, parted
 from quantrial.decision.words import left_open, verdict_word
 from quantrial.findings import adjusted_p
+from quantrial.paths import is_file
 
 _SIGNS = {
     "equivalent": "●",
@@ -246,7 +247,7 @@ def constraints(before: str, now: str, run: Path) -> None:
             f"The decision before was made under {before}; this one under "
             f"{now or 'no constraints'}. Each `decide` starts from the study file."
         )
-    if (run / "report.md").is_file():
+    if is_file(run / "report.md"):
         paragraph(f"The report is still that of the decision before: quantrial report {run}")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quantrial import paths
 from quantrial.errors import RecordError, RunChangedError, RunFolderError
 from quantrial.study import Study, load_study, parse_study, read_study_text
 
@@ -21,7 +22,7 @@ def opened(study: Study | Path | str, base: Path) -> tuple[Study, str, Path]:
 
         return study, yaml.safe_dump(study.canonical(), sort_keys=False), base
     path = Path(study)
-    if path.is_dir():
+    if paths.is_folder(path):
         return frozen(path)
     text = read_study_text(path)
     return load_study(path), text, path.parent
@@ -29,12 +30,15 @@ def opened(study: Study | Path | str, base: Path) -> tuple[Study, str, Path]:
 
 def frozen(run: Path) -> tuple[Study, str, Path]:
     """Return the study of a run folder."""
-    from quantrial.running.store import RunFolder
+    from quantrial.running.store import MANIFEST, RunFolder
 
     folder = RunFolder(run)
     folder.require()
     text = read_study_text(folder.study_path)
-    return _parsed(text, folder.study_path), text, run / folder.read_manifest().study["base"]
+    base = folder.read_manifest().study.get("base")
+    if not isinstance(base, str):
+        raise RecordError(f"study.base is {base!r:.40}; a path is needed", path=run / MANIFEST)
+    return _parsed(text, folder.study_path), text, run / base
 
 
 @functools.lru_cache(maxsize=4)  # scoring, analysis, decision and report each ask for it

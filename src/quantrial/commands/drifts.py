@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from quantrial import paths
 from quantrial.agreement import ABSENT, differences
 from quantrial.errors import RunFolderError
 
@@ -122,7 +123,7 @@ class LineEnds:
         """
         path = self.folder / name
         try:
-            data = path.read_bytes()
+            data = paths.read_bytes(path)
         except OSError as exc:
             raise RunFolderError(f"cannot be read ({exc.strerror})", path=path) from exc
         if b"\r\n" in data:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quantrial import paths
 from quantrial.errors import StudyError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def export(run: Path | str, form: str) -> str:
     if form in ("md", "html"):
         files = results.report(run)
         path = files.markdown if form == "md" else files.html
-        return path.read_text(encoding="utf-8")
+        return paths.read_text(path)
     return EXPORTS[form](*results.decided(Path(run)))
 
 
@@ -65,7 +66,7 @@ def read_documents(run: Path) -> dict[str, Any]:
     folder = RunFolder(run)
     folder.require()
     found: dict[str, Any] = {"summary": folder.read_document(SUMMARY, command="analyze")}
-    if (run / DECISION).is_file():
+    if paths.is_file(run / DECISION):
         found["decision"] = folder.read_document(DECISION, command="decide")
     found["manifest"] = folder.read_document(MANIFEST, command="run")
     return found

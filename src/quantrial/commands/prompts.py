@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quantrial import paths
 from quantrial.commands.derived import opened
 from quantrial.errors import DataError, QuantrialError, StudyError
 
@@ -67,7 +68,7 @@ def prompts(
         StudyError: the study has no such task, arm or item.
         DataError: its items cannot be read.
     """
-    folder = Path(study) if isinstance(study, (str, Path)) and Path(study).is_dir() else None
+    folder = Path(study) if isinstance(study, (str, Path)) and paths.is_folder(study) else None
     study, _, where = opened(study, Path(base))
     tasks = list(study.tasks) if task is None else [_named("task", task, study.tasks)]
     arms = list(study.arms) if arm is None else [_named("arm", arm, study.arms)]

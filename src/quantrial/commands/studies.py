@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quantrial import paths
 from quantrial.commands.derived import frozen, opened
 from quantrial.commands.results import analyze, decide, report
 from quantrial.errors import StudyError
@@ -126,7 +127,7 @@ def run(
     """
     from quantrial.running.runner import run_study
 
-    if not isinstance(study, Study) and Path(study).is_dir():
+    if not isinstance(study, Study) and paths.is_folder(study):
         folder = Path(study)
         if out is not None and Path(out).resolve() != folder.resolve():
             raise StudyError(f"{folder} is a run folder already; leave out --out to go on with it")

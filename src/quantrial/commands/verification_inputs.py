@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.commands.drifts import Drift, LineEnds, short
 from quantrial.errors import RecordError
+from quantrial.paths import is_file, is_there
 from quantrial.running.ordering import planned_calls, recorded_order
 from quantrial.running.speed_phase import prompt_hash, speed_request
 from quantrial.running.speed_store import read_speed
@@ -39,8 +40,8 @@ def require_run(run: RunFolder) -> None:
         RunFolderError: it is none.
         RecordError: it is one, and a file that every run has is missing.
     """
-    begun = [n for n in (MANIFEST, SUMMARY, DECISION, RESPONSES) if (run.path / n).exists()]
-    missing = [name for name in _NEEDED if not (run.path / name).is_file()]
+    begun = [n for n in (MANIFEST, SUMMARY, DECISION, RESPONSES) if is_there(run.path / n)]
+    missing = [name for name in _NEEDED if not is_file(run.path / name)]
     if begun and missing:
         raise RecordError(
             "missing; every run has it from its beginning on, so it was removed",

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import orjson
 
+from quantrial.paths import open_file
+
 _SETTLED = (
     2.0  # seconds; a file touched later than this may change again within one tick of its clock
 )
@@ -48,7 +50,7 @@ def file_sha256(path: Path) -> str:
         known = orjson.loads(record.read_bytes())
         if known["stamp"] == stamp and len(known["sha256"]) == 64:
             return str(known["sha256"])
-    with path.open("rb") as file:
+    with open_file(path) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if time.time() - stat.st_mtime > _SETTLED:
         with contextlib.suppress(OSError):

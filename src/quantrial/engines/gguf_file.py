@@ -25,6 +25,7 @@ from gguf.constants import (
 )
 
 from quantrial.errors import ModelFileError
+from quantrial.paths import open_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -199,7 +200,7 @@ def read_header(path: Path) -> Header:
         ModelFileError: no such file, not readable, not GGUF, of another version, or cut short.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             if file.read(4) != b"GGUF":
                 raise ModelFileError("is not a GGUF file (it does not begin with GGUF)", path=path)
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:

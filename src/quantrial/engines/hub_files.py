@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from quantrial.errors import MissingExtraError, ModelFileError
+from quantrial.errors import MissingExtraError, ModelFileError, PathError
+from quantrial.paths import parts_within, refuse_impossible
 
 PREFIX = "hf://"
 _FORM = re.compile(
@@ -35,14 +36,37 @@ class HubFile:
         match = _FORM.fullmatch(reference)
         if match is None or (match["early"] and match["late"]):
             raise ModelFileError(
-                f"{reference!r}: expected hf://org/repo/file.gguf or "
+                f"{reference!r:.200}: expected hf://org/repo/file.gguf or "
                 "hf://org/repo/file.gguf@revision"
             )
         try:
             import huggingface_hub  # noqa: F401 - whether it is there
         except ImportError as exc:
             raise MissingExtraError(reference, package="huggingface_hub", extra="hub") from exc
-        return cls(reference, match["repo"], match["file"], match["early"] or match["late"])
+        named = cls(reference, match["repo"], match["file"], match["early"] or match["late"])
+        named._refuse_strange_names()
+        return named
+
+    def _refuse_strange_names(self) -> None:
+        """Refuse what is no name on the hub; the hub's package makes paths in its cache of each."""
+        from huggingface_hub.errors import HFValidationError
+        from huggingface_hub.utils._validators import validate_repo_id
+
+        try:
+            validate_repo_id(self.repo)
+            for name in (self.repo, self.file, *([self.revision] if self.revision else [])):
+                refuse_impossible(name)
+                if parts_within(name) is None:
+                    raise ModelFileError(
+                        f"{self.reference!r:.200}: {name!r:.100} is no name on the hub; it has "
+                        "parts between slashes, and none of them is `..`"
+                    )
+        except (HFValidationError, PathError) as exc:
+            said = exc.problem if isinstance(exc, PathError) else str(exc).partition(":")[0]
+            raise ModelFileError(
+                f"{self.reference!r:.200}: no name on the hub ({said:.200}); expected "
+                "hf://org/repo/file.gguf"
+            ) from exc
 
     def cached(self) -> Path | None:
         """Return where it lies in the hub's cache; None where it is not there.

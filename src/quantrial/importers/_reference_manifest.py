@@ -33,6 +33,7 @@ from typing import Any, TypeVar
 
 from quantrial.errors import DataError
 from quantrial.importers._reference_rows import decode_utf8, parse_json, read_bytes
+from quantrial.paths import is_file
 
 T = TypeVar("T")
 
@@ -74,7 +75,7 @@ def read_experiment(directory: Path) -> dict[str, Any] | None:
         DataError: it is there, and is no JSON object in UTF-8.
     """
     path = directory / EXPERIMENT_MANIFEST
-    if not path.is_file():
+    if not is_file(path):
         return None
     content, _ = parse_json(decode_utf8(read_bytes(path), path), path)
     if not isinstance(content, dict):

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from quantrial import paths
 from quantrial.errors import DataError
 from quantrial.records import STATUSES
 from quantrial.tasks.choice import LETTERS
@@ -81,7 +82,7 @@ class AnswerFile:
 def read_bytes(path: Path) -> bytes:
     """Read a file whole, saying why when it cannot be."""
     try:
-        return path.read_bytes()
+        return paths.read_bytes(path)
     except OSError as exc:
         raise DataError(f"cannot be read ({exc.strerror})", path=path) from exc
 

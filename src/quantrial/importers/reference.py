@@ -41,6 +41,7 @@ from quantrial.importers._reference_run import (
     study_text,
     write_run,
 )
+from quantrial.paths import is_folder
 from quantrial.study import parse_study
 from quantrial.tasks import make_task
 
@@ -172,7 +173,7 @@ def _read_all(
 ) -> tuple[dict[tuple[str, str], AnswerFile], list[str]]:
     """Read every file of the layout by task and arm, and say which files are none of it."""
     wanted = " and ".join(f"{task.prefix}_<arm>.jsonl" for task in layout)
-    if not directory.is_dir():
+    if not is_folder(directory):
         raise DataError(f"no such folder; one with files {wanted} is needed", path=directory)
     try:
         paths = sorted(p for p in directory.iterdir() if p.suffix == ".jsonl" and p.is_file())

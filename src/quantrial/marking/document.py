@@ -11,6 +11,7 @@ from typing import Any
 from quantrial.errors import DocumentError, FormatError, KeyNotFoundError, QuantrialError
 from quantrial.marking.formats import written
 from quantrial.marking.keys import find
+from quantrial.paths import read_bytes
 
 Documents = Mapping[str, Any]
 
@@ -168,7 +169,7 @@ def _comments(text: str) -> Iterator[tuple[int, int, str]]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8")
+        return read_bytes(path).decode("utf-8")
     except UnicodeDecodeError as exc:
         raise DocumentError(f"not UTF-8 (byte {exc.start}): save it as UTF-8", path=path) from exc
     except OSError as exc:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quantrial.paths import refuse_link
 from quantrial.reporting import charts, pictures
 from quantrial.reporting.answers import DATA_FILE, Outcomes
 from quantrial.reporting.documents import REPORT_HTML, REPORT_MD, render_with
@@ -76,6 +77,7 @@ def write_report(
         outcomes: the scored answers, which the page lets its reader look through.
 
     Raises:
+        PathError: the folder of plots is a link.
         RunFolderError: the folder is read-only or full; each file there is the old or the new one.
     """
     plots = charts.draw(summary)
@@ -84,6 +86,7 @@ def write_report(
     for name, svg in plots.items():
         images[f"{name}.svg"], images[f"{name}.png"] = svg.encode(), pictures.draw_png(svg)
     digests = {name: pictures.sha256(data) for name, data in images.items()}
+    refuse_link(folder / PLOTS)
     for name, data in images.items():
         write_atomically(folder / PLOTS / name, data, durable=False)
     sums = pictures.sums(digests, pictures.fonts_here(plots.values()))

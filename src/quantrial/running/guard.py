@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.errors import RunChangedError, RunFolderError, StudyError
 from quantrial.running.templates import APPLIED, writes_todays_date
-from quantrial.study import parse_study
+from quantrial.study import load_study
 
 if TYPE_CHECKING:
     from quantrial.engines.base import Engine
@@ -95,7 +95,7 @@ def refuse_foreign(study: Study, run: RunFolder) -> None:
             "name another folder (--out)",
             path=run.path,
         )
-    frozen = parse_study(run.study_path.read_text(encoding="utf-8"), path=run.study_path)
+    frozen = load_study(run.study_path)
     changed = _changed_keys(frozen.canonical(), study.canonical()) or ["study.yaml in the folder"]
     raise RunChangedError(
         f"the study changed since this run began: {', '.join(changed[:5])}. Undo the change, or "

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from quantrial.errors import RecordError, RecordWarning, RunFolderError
+from quantrial.paths import is_there, open_to_append
 from quantrial.records import SpeedRecord, speed_from_json
 from quantrial.running.store import SPEED, append_line, lines_of, mend
 
@@ -29,7 +30,7 @@ def read_speed(run: RunFolder, *, arms: Container[str]) -> list[SpeedRecord]:
             was measured twice.
     """
     path = run.path / SPEED
-    if not path.exists():
+    if not is_there(path):
         return []
     records = []
     seen: set[tuple[str, int, int, int]] = set()
@@ -66,7 +67,7 @@ def appending(run: RunFolder) -> Iterator[Callable[[SpeedRecord], None]]:
     try:
         if note := mend(path):
             warnings.warn(note, RecordWarning, stacklevel=3)
-        file = path.open("ab", buffering=0)
+        file = open_to_append(path)
     except OSError as exc:
         raise RunFolderError(f"cannot be written ({exc.strerror})", path=path) from exc
     with file:

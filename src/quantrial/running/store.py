@@ -16,6 +16,7 @@ from typing import IO
 
 import orjson
 
+from quantrial import paths
 from quantrial.errors import RecordError, RecordWarning, RunFolderError
 from quantrial.records import (
     Item,
@@ -55,11 +56,11 @@ class RunFolder:
 
     def exists(self) -> bool:
         """Whether a run was set up here: the manifest is written last."""
-        return (self.path / MANIFEST).is_file()
+        return paths.is_file(self.path / MANIFEST)
 
     def strangers(self) -> list[str]:
         """Name the files here that the beginning of a run does not write; nothing is read."""
-        if not self.path.is_dir():
+        if not paths.is_folder(self.path):
             return []
         known = {LOCK, ATTRIBUTES, STUDY, ITEMS, RESPONSES}
         names = sorted(entry.name for entry in self.path.iterdir())
@@ -71,13 +72,13 @@ class RunFolder:
         Raises:
             RunFolderError: it is not, with what to do.
         """
-        if self.path.is_file():
+        if paths.is_file(self.path):
             raise RunFolderError(
                 "is a file; a run folder is needed, such as runs/NAME", path=self.path
             )
-        if not self.path.is_dir():
+        if not paths.is_folder(self.path):
             raise RunFolderError("no such run folder", path=self.path)
-        missing = [n for n in (STUDY, ITEMS, MANIFEST) if not (self.path / n).is_file()]
+        missing = [n for n in (STUDY, ITEMS, MANIFEST) if not paths.is_file(self.path / n)]
         if missing:
             raise RunFolderError(
                 f"not a run folder: {', '.join(missing)} missing; `quantrial run STUDY` makes one",
@@ -95,6 +96,8 @@ class RunFolder:
 
         lock = filelock.FileLock(self.path / LOCK)
         try:
+            paths.refuse_impossible(self.path)
+            paths.refuse_link(self.path / LOCK)
             self.path.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
         except filelock.Timeout as exc:
@@ -173,7 +176,7 @@ class RunFolder:
                 a response to an unknown item.
         """
         path = self.responses_path(task, arm)
-        if not path.exists():
+        if not paths.is_there(path):
             return []
         responses = []
         for number, line in lines_of(path, torn_ok=True):
@@ -204,7 +207,7 @@ class RunFolder:
     def inputs(self) -> list[str]:
         """List the files that results derive from, by their names in the folder."""
         files = [self.study_path, self.path / ITEMS, self.path / MANIFEST, *self.response_files()]
-        files += [self.path / SPEED] if (self.path / SPEED).is_file() else []
+        files += [self.path / SPEED] if paths.is_there(self.path / SPEED) else []
         return [path.relative_to(self.path).as_posix() for path in files]
 
     def response_files(self) -> list[Path]:
@@ -225,7 +228,7 @@ class RunFolder:
             RecordError: it is no JSON object, or holds a key twice.
         """
         path = self.path / name
-        if not path.is_file():
+        if not paths.is_there(path):
             raise RunFolderError(f"not there yet: `quantrial {command}` makes it", path=path)
         document = parse_json(_read(path), path=path)
         if not isinstance(document, dict):
@@ -250,11 +253,12 @@ class ResponseWriter:
         self.repairs: list[str] = []
         self._files: dict[tuple[str, str], IO[bytes]] = {}
         try:
+            paths.refuse_link(folder.path / RESPONSES)
             (folder.path / RESPONSES).mkdir(parents=True, exist_ok=True)
             for task, arm in streams:
                 path = folder.responses_path(task, arm)
                 self._mend(path)
-                self._files[task, arm] = path.open("ab", buffering=0)
+                self._files[task, arm] = paths.open_to_append(path)
         except OSError as exc:
             self.close()
             raise RunFolderError(f"cannot be written ({exc.strerror})", path=folder.path) from exc
@@ -282,13 +286,13 @@ class ResponseWriter:
 
 def mend(path: Path) -> str | None:
     """Cut a torn last line off a file of records; say so, or None where there was none."""
-    if not path.exists() or path.stat().st_size == 0:
+    if not paths.is_there(path) or path.stat().st_size == 0:
         return None
-    with path.open("r+b") as file:
+    with paths.open_to_append(path, "r+b") as file:
         file.seek(-1, os.SEEK_END)
         if file.read(1) == b"\n":
             return None
-        data = path.read_bytes()
+        data = paths.read_bytes(path)
         cut = data.rfind(b"\n") + 1
         file.truncate(cut)
     return f"{path.name}: cut {len(data) - cut} bytes of a torn last line; that call is repeated"
@@ -327,7 +331,7 @@ def append_line(file: IO[bytes], record: bytes) -> None:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return paths.read_bytes(path)
     except OSError as exc:
         raise RunFolderError(f"cannot be read ({exc.strerror})", path=path) from exc
 

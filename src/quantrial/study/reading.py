@@ -8,6 +8,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
+from quantrial import paths
 from quantrial.errors import StudyError
 from quantrial.study.constraints import DecisionPart
 from quantrial.study.design import Design
@@ -32,7 +33,7 @@ def load_study(path: Path | str) -> Study:
 def read_study_text(path: Path) -> str:
     """Read a study file as text, explaining why when it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8")
+        return paths.read_text(path)
     except FileNotFoundError as exc:
         raise StudyError(
             "no such study file; `quantrial init` writes one to start from", path=path

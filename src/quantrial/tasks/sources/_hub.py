@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import sys
 import tempfile
@@ -11,7 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from quantrial.errors import DataError, MissingExtraError, StudyError
+from quantrial import paths
+from quantrial.errors import DataError, MissingExtraError, PathError, StudyError
+from quantrial.paths import expanded, is_folder, open_file, parts_within
 from quantrial.study import HubSource
 from quantrial.tasks.sources._choice_row import choice_record
 from quantrial.tasks.sources._rows import COLUMNS, Reading, Row, Where, find, metadata_of
@@ -19,6 +22,9 @@ from quantrial.tasks.sources._span_row import named_tags, tagged_row
 
 _ANSWERS = ("answer", "answerKey")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_LONGEST = 200  # characters of a name on the hub
+_MOST_FILES = 10_000  # of a local folder
+_DEEPEST = 64  # folders within folders
 _LOCAL = re.compile(r"[.~/\\]|[A-Za-z]:[/\\]")
 
 
@@ -36,12 +42,13 @@ def read_hub(
         raise MissingExtraError(
             "a source of type 'hub'", package=exc.name or "datasets", extra="hub"
         ) from exc
-    folder = base / Path(source.repo).expanduser()
-    if folder.is_dir():
+    folder = _folder(source, base, key=key)
+    if is_folder(folder):
+        files = _hashes(folder)
         with tempfile.TemporaryDirectory(prefix="quantrial-hub-") as cache, _quiet(datasets):
             # a cache of its own: an edited file is never answered from an older reading
             parts = _load_local(datasets, source, folder, cache)
-            return _reading(source, kind, parts, key, files=_hashes(folder))
+            return _reading(source, kind, parts, key, files=files)
     if _LOCAL.match(source.repo):
         raise DataError("no such folder", path=folder)
     commit = _resolve(source)
@@ -62,7 +69,7 @@ def is_there(source: HubSource, base: Path) -> bool:
         from huggingface_hub.file_download import repo_folder_name
     except ImportError:
         return True
-    local = (base / Path(source.repo).expanduser()).is_dir() or _LOCAL.match(source.repo)
+    local = is_folder(_folder(source, base)) or _LOCAL.match(source.repo)
     if local or constants.HF_HUB_OFFLINE:
         return True
     kept = (
@@ -87,6 +94,41 @@ def to_fetch(source: HubSource, base: Path) -> tuple[bool, int | None]:
         return True, None
     sizes = [file.size for file in told.siblings or ()]
     return True, None if None in sizes or not sizes else sum(size or 0 for size in sizes)
+
+
+def _folder(source: HubSource, base: Path, *, key: str = "source") -> Path:
+    """Return the local folder that a source may name; refuse what could be no name of a data set.
+
+    The hub's packages make paths in their cache of all these names.
+    """
+    try:
+        folder = expanded(source.repo, base)
+    except PathError as exc:
+        raise DataError(exc.problem, path=source.repo) from exc
+    for option in ("config", "split", "revision", "dev_split"):
+        name = getattr(source, option)
+        if name is not None and (len(name) > _LONGEST or parts_within(name) is None):
+            raise StudyError(
+                f"{name!r:.60} is no name on the hub; it has at most {_LONGEST} characters, in "
+                "parts between slashes, none of them `..`",
+                key=f"{key}.{option}",
+            )
+    if not is_folder(folder) and not _LOCAL.match(source.repo) and not _on_hub(source.repo):
+        raise DataError(
+            "is neither a folder here nor a name on the hub, such as org/name", path=folder
+        )
+    return folder
+
+
+def _on_hub(repo: str) -> bool:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils._validators import validate_repo_id
+
+    try:
+        validate_repo_id(repo)
+    except HFValidationError:
+        return False
+    return True
 
 
 @contextmanager
@@ -158,16 +200,32 @@ def _translated(repo: str, what: str) -> Iterator[None]:
 
 
 def _hashes(folder: Path) -> dict[str, str]:
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and not any(p.startswith(".") for p in path.relative_to(folder).parts)
-    )
-    return {path.relative_to(folder).as_posix(): _sha256(path) for path in files}
+    """Hash every file of a local folder, before the hub's packages read any of them.
+
+    Raises:
+        DataError: it holds a pipe or the like, or too many files to be a data set's own folder.
+    """
+    files: list[Path] = []
+    for found, folders, names in os.walk(folder, followlinks=True):
+        # what is hidden is read by nobody
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        visible = (Path(found, name) for name in names if not name.startswith("."))
+        files += [path for path in visible if paths.is_there(path)]
+        if len(files) + len(folders) > _MOST_FILES or len(Path(found).parts) > _DEEPEST:
+            raise DataError(
+                f"holds more than {_MOST_FILES:,} files, or folders in circles; name the folder of "
+                "the data set alone",
+                path=folder,
+            )
+    try:
+        return {path.relative_to(folder).as_posix(): _sha256(path) for path in sorted(files)}
+    except OSError as exc:
+        where = getattr(exc, "path", None) or exc.filename or folder
+        raise DataError(f"cannot be read ({exc.strerror})", path=where) from exc
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quantrial.errors import DataError, DataWarning, StudyError
+from quantrial.errors import DataError, DataWarning, PathError, StudyError
+from quantrial.paths import expanded
 from quantrial.records import Item, content_hash, sha256_of
 from quantrial.study import (
     BundledSource,
@@ -127,7 +128,10 @@ def _read(spec: ChoiceTask | SpansTask, base: Path, key: str) -> Reading:
 
 
 def _under(base: Path, path: Path) -> Path:
-    return base / path.expanduser()
+    try:
+        return expanded(path, base)
+    except PathError as exc:
+        raise DataError(exc.problem, path=path) from exc
 
 
 def _fits(spec: ChoiceTask | SpansTask, kind: str, key: str) -> None:

@@ -8,16 +8,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from quantrial.errors import DataError, StudyError
+from quantrial.paths import is_folder, is_there, parts_within
 from quantrial.study import MmluSource
 from quantrial.tasks.sources._choice_row import choice_row, letter_index
 from quantrial.tasks.sources._rows import Reading, Row, Where, read_text
 
+_LONGEST = 100  # characters of a split
+
 
 def read_mmlu(source: MmluSource, path: Path, *, key: str, shots: int) -> Reading:
     """Read the subjects asked for, in the study's order or by name, and their dev examples."""
-    if not path.is_dir():
-        what = "is a file; name the folder that holds it" if path.exists() else "no such folder"
+    if not is_folder(path):
+        what = "is a file; name the folder that holds it" if is_there(path) else "no such folder"
         raise DataError(what, path=path)
+    within = parts_within(source.split)
+    if within is None or len(within) > 1 or len(source.split) > _LONGEST:
+        raise StudyError(
+            f"{source.split!r:.60} is no part of a file's name, such as test", key=f"{key}.split"
+        )
     folder, present = _present((path, path / source.split), source.split)
     if not present:
         raise DataError(

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import orjson
 
 from quantrial.errors import DataError
+from quantrial.paths import read_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def read_text(path: Path) -> tuple[str, str]:
         DataError: the file is missing, unreadable, empty, or not UTF-8 (with byte and line).
     """
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except FileNotFoundError as exc:
         raise DataError("no such file", path=path) from exc
     except OSError as exc:
