@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,12 @@ def arm(model: str, size: int, replies: list[str], **options: Any) -> dict[str, 
         "model": model,
         "options": {"replies": replies, "bytes": size, "quantization": model.upper(), **options},
     }
+
+
+def allowed(arguments: Iterable[object]) -> list[str]:
+    """Write a command's words, with the flag that code of a study needs where it would run."""
+    words = [*map(str, arguments)]
+    return [*words, "--allow-code"] if words and words[0] in ("plan", "run") else words
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

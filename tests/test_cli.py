@@ -13,12 +13,12 @@ import pytest
 import yaml
 
 import quantrial
-from studies import arm, write_study
+from studies import allowed, arm, write_study
 
 
 def quantrial_(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "quantrial", *map(str, arguments)],
+        [sys.executable, "-m", "quantrial", *allowed(arguments)],
         capture_output=True,
         text=True,
         check=False,

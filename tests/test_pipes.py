@@ -9,14 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from studies import answered, write_study
+from studies import allowed, answered, write_study
 
 
 def piped(*arguments: str | Path, reader: str = "head -1", errors: bool = False) -> tuple[int, str]:
     """Run a command whose output goes to a reader that leaves; return its exit code and errors."""
-    words = " ".join(
-        f"'{one}'" for one in (sys.executable, "-m", "quantrial", *map(str, arguments))
-    )
+    words = " ".join(f"'{one}'" for one in (sys.executable, "-m", "quantrial", *allowed(arguments)))
     into = "2>&1" if errors else ""
     script = f"set -o pipefail; {words} {into} | {reader} > /dev/null; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(

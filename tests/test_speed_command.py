@@ -7,14 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from studies import arm, read_lines, write_study
+from studies import allowed, arm, read_lines, write_study
 
 SPEED = {"prompt_tokens": [5], "output_tokens": [2], "blocks": 2, "precision": 0.99, "pause": 0}
 
 
 def quantrial_(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "quantrial", *map(str, arguments)],
+        [sys.executable, "-m", "quantrial", *allowed(arguments)],
         capture_output=True,
         text=True,
         check=False,

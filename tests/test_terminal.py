@@ -35,7 +35,7 @@ from quantrial.commands.verification import Drift, Verification
 from quantrial.inert import clean, harmless, in_json
 from quantrial.records import Response
 from quantrial.running.progress import Progress
-from studies import read_lines, write_study
+from studies import allowed, read_lines, write_study
 
 ROOT = Path(__file__).parents[1]
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -51,7 +51,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def piped(*words: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "quantrial", *map(str, words)],
+        [sys.executable, "-m", "quantrial", *allowed(words)],
         capture_output=True,
         text=True,
         check=False,
@@ -65,7 +65,7 @@ def on_terminal(*words: str | Path, columns: int = 100, **env: str) -> str:
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     outer = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "quantrial", *map(str, words)],
+        [sys.executable, "-m", "quantrial", *allowed(words)],
         stdin=slave,
         stdout=slave,
         stderr=slave,

@@ -150,7 +150,7 @@ class ConsentError(QuantrialError):
 
 
 class CodeNotAllowedError(ConsentError):
-    """What a study names would run code, and `--allow-code` was not given. Nothing was run."""
+    """What a study names would run code, and `--allow-code` was not given; nothing was run."""
 
 
 class EngineError(QuantrialError, RuntimeError):

@@ -173,6 +173,7 @@ class Manifest:
     """What ran: artifacts, versions, host, options, data and times.
 
     `design` is the order of calls that was decided on; empty in runs from before it was written.
+    `code` is what ran because the study names it: key, what it is, and the hash of that.
     """
 
     study: Mapping[str, Any]
@@ -183,13 +184,15 @@ class Manifest:
     sessions: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
     design: Mapping[str, Any] = field(default_factory=dict)
+    code: Sequence[Mapping[str, Any]] = ()
     schema: str = MANIFEST_SCHEMA
 
     def to_json(self) -> bytes:
         """Encode as an indented document."""
         record = asdict(self)
-        if not self.design:
-            del record["design"]
+        for name in ("design", "code"):
+            if not record[name]:
+                del record[name]
         return orjson.dumps(record, option=orjson.OPT_INDENT_2) + b"\n"
 
 

@@ -100,6 +100,7 @@ _TYPES: dict[str, dict[str, tuple[type, ...]]] = {
         "sessions": (list,),
         "notes": (list,),
         "design": (dict,),
+        "code": (list,),
         "schema": (str,),
     },
 }
@@ -110,7 +111,7 @@ _OPTIONAL = {
     RESPONSE_SCHEMA: _OPTIONAL_1
     | {"thought", "tool_calls", "scores", "scored_by", "host", "at_limit"},
     SPEED_SCHEMA: {"final"},
-    MANIFEST_SCHEMA: {"design"},
+    MANIFEST_SCHEMA: {"design", "code"},
 }
 
 _Upgrade = Callable[[dict[str, Any]], None]

@@ -18,9 +18,9 @@ from quantrial.errors import (
 from quantrial.study import Arm
 
 
-def from_file(base: Path = Path(), seed: int = 0, model: str = "m", **options: Any) -> Any:
+def from_file(logs: Path | None = None, seed: int = 0, model: str = "m", **options: Any) -> Any:
     arm = Arm(engine="scripted", model=model, options=options)
-    return make_engine("a", arm, base=base, seed=seed)
+    return make_engine("a", arm, base=Path("/"), seed=seed, logs=logs)
 
 
 def test_a_function_answers() -> None:
@@ -115,8 +115,27 @@ def test_every_call_is_logged_before_it_is_answered(tmp_path: Path) -> None:
 
 
 def test_a_log_that_cannot_be_written_is_an_engine_error(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="cannot be written"):
-        from_file(tmp_path, log="missing/calls.jsonl").ask(Request(text="a"))
+    for log in (tmp_path / "missing" / "deeper" / "calls.jsonl", tmp_path):
+        with pytest.raises(EngineError, match="cannot be written"):
+            ScriptedEngine(["x"], Script(log=log)).ask(Request(text="a"))
+
+
+def test_a_log_of_a_study_is_a_file_in_the_folder_of_logs_and_nowhere_else(tmp_path: Path) -> None:
+    names = ("../x", "/tmp/x", "~/x", "a/b", "a\\b", ".bashrc", "..", "", "x" * 200, "a\0", "a\n")
+    for name in names:
+        with pytest.raises(StudyError, match="expected the name of a file, such as"):
+            from_file(tmp_path, log=name)
+    from_file(None, log="calls.jsonl").ask(Request(text="a"))
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "calls.jsonl").symlink_to(tmp_path / "precious")
+    (tmp_path / "link").symlink_to(tmp_path / "logs")
+    for logs, name in ((tmp_path / "logs", "calls.jsonl"), (tmp_path / "link", "other.jsonl")):
+        with pytest.raises(EngineError, match="is a link"):
+            from_file(logs, log=name).ask(Request(text="a"))
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert not (tmp_path / "logs" / "other.jsonl").exists()
 
 
 def test_delay_is_waited_and_shown() -> None:

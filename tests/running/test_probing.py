@@ -17,7 +17,7 @@ from quantrial.running import probing
 from quantrial.running.prepare import prepare
 from quantrial.running.probing import affordable, probe
 from quantrial.study import load_study
-from studies import QUESTIONS, SENTENCES, arm, write_study
+from studies import QUESTIONS, SENTENCES, allowed, arm, write_study
 
 
 class Timed:
@@ -102,7 +102,7 @@ def test_a_probe_that_costs_money_or_long_loads_is_not_made_unasked() -> None:
 def planned(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object
 ) -> tuple[int, str, str]:
-    monkeypatch.setattr("sys.argv", ["quantrial", "plan", *map(str, arguments)])
+    monkeypatch.setattr("sys.argv", ["quantrial", *allowed(["plan", *arguments])])
     try:
         main()
         code = 0

@@ -25,7 +25,7 @@ from quantrial.errors import (
 from quantrial.running.prepare import prepare
 from quantrial.running.progress import Progress
 from quantrial.running.store import RunFolder
-from studies import QUESTIONS, SENTENCES, answered, arm, read_lines, write_study
+from studies import QUESTIONS, SENTENCES, allowed, answered, arm, read_lines, write_study
 
 CALLS = 3 * (QUESTIONS + SENTENCES)
 
@@ -92,7 +92,7 @@ def test_interrupted_by_ctrl_c_it_says_that_nothing_is_lost(tmp_path: Path) -> N
     rewrite(study, arms={n: arm(n, 1, ["A"], delay=0.05) for n in ("f16", "q8_0")})
     run = tmp_path / "run"
     process = subprocess.Popen(
-        [sys.executable, "-m", "quantrial", "run", str(study), "-o", str(run)],
+        [sys.executable, "-m", "quantrial", *allowed(["run", study, "-o", run])],
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -196,7 +196,7 @@ def test_a_second_process_on_one_folder_is_refused(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     with run.locked():
         done = subprocess.run(
-            [sys.executable, "-m", "quantrial", "run", str(study), "-o", str(run.path)],
+            [sys.executable, "-m", "quantrial", *allowed(["run", study, "-o", run.path])],
             capture_output=True,
             text=True,
             check=False,
@@ -261,7 +261,7 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path) -> None:
     ignore = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
     program = f"{ignore}{limit}import sys; from quantrial.cli import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", program, "run", str(study), "-o", str(run)],
+        [sys.executable, "-c", program, *allowed(["run", study, "-o", run])],
         capture_output=True,
         text=True,
         check=False,

@@ -11,15 +11,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantrial.cli.terminal import line
-from quantrial.errors import ConsentError, QuantrialWarning
+from quantrial.errors import CodeNotAllowedError, ConsentError, QuantrialWarning
 from quantrial.inert import harmless
 from quantrial.paths import is_folder
 
 if TYPE_CHECKING:
     from quantrial.running.fetch import Fetched, FetchListener, Missing
+    from quantrial.study import Study
+    from quantrial.study.code import BeforeCode, Command
 
 Yes = Annotated[
     bool, typer.Option("--yes", "-y", help="Agree to downloads, and to more than an hour of calls.")
+]
+AllowCode = Annotated[
+    bool,
+    typer.Option("--allow-code", help="Let the study run the code that it names; `plan` lists it."),
 ]
 LIMIT = 3600.0  # seconds that are spent without asking
 _FEW = 360  # calls that take less than that at ten seconds each: not worth timing beforehand
@@ -35,6 +41,29 @@ def ask(question: str, *, refused: str) -> None:
         raise ConsentError(f"{question} There is no terminal to ask on: {refused}. --yes agrees")
     if not typer.confirm(harmless(question), err=True):
         raise ConsentError(refused)
+
+
+def code_gate(command: Command, *, allowed: bool) -> BeforeCode:
+    """Return what is called with a study before this command runs code that the study names.
+
+    It raises CodeNotAllowedError, which lists the code, where there is some and the user's own
+    command line did not allow it.
+    """
+
+    def gate(study: Study) -> None:
+        from quantrial.study.code import FLAG, code_in, listed
+
+        codes = code_in(study, command)
+        if not codes or allowed:
+            return
+        lines = "".join(f"\n  {one}" for one in listed(codes))
+        instead = "; --no-probe plans without it" if command == "plan" else ""
+        raise CodeNotAllowedError(
+            f"the study names code, and nothing of it was run:{lines}\n"
+            f"Where you trust who wrote it, {FLAG} lets it run{instead}."
+        )
+
+    return gate
 
 
 def fetch_missing(study: Path, *, yes: bool) -> None:
@@ -92,7 +121,9 @@ def _offer(missing: Sequence[Missing]) -> str:
     return f"Not there yet: {models}{total}. Fetch {'them' if len(missing) > 1 else 'it'}?"
 
 
-def agree_to_hours(study: Path, out: Path | None, *, yes: bool) -> None:
+def agree_to_hours(
+    study: Path, out: Path | None, *, yes: bool, before_code: BeforeCode | None = None
+) -> None:
     """Ask once, before the first answer, where a run is known to take over an hour.
 
     A few calls are timed where that costs no money and little time; where nothing is known nothing
@@ -110,7 +141,7 @@ def agree_to_hours(study: Path, out: Path | None, *, yes: bool) -> None:
         warnings.simplefilter("ignore", QuantrialWarning)  # the run itself says them
         if studies.calls(study) <= _FEW:
             return
-        found = studies.plan(study, probe=None)
+        found = studies.plan(study, probe=None, before_code=before_code)
     if found.seconds is None or found.seconds <= LIMIT:
         return
     from quantrial.cli import show

@@ -101,6 +101,7 @@ def plan(found: Plan) -> None:
     line(f"Time: {duration(found.seconds)}" + ("" if found.seconds else "; --probe times it"))
     if found.speed_seconds is not None:
         line(f"Speed phase: up to {duration(found.speed_seconds)} more")
+    _code(found)
     for warning in found.warnings:
         line(f"warning: {warning}")
     for check in found.assay:
@@ -108,6 +109,17 @@ def plan(found: Plan) -> None:
             line(f"warning: {check.text}")
     if not found.fits:
         line(f"This does not fit: {', '.join(found.too_large)}.")
+
+
+def _code(found: Plan) -> None:
+    """Say what a run would run because the study names it."""
+    if not found.code:
+        return
+    from quantrial.study.code import FLAG, listed
+
+    line(f"Code that the study names, and that runs only with {FLAG}:")
+    for one in listed(found.code):
+        paragraph(one, indent="  ")
 
 
 def _memory(found: Plan) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from quantrial.cli.consent import Yes
+from quantrial.cli.consent import AllowCode, Yes, code_gate
 from quantrial.cli.options import Json, StudyFile
 from quantrial.cli.terminal import line
 from quantrial.paths import is_folder
@@ -56,6 +56,7 @@ def plan(
         ),
     ] = None,
     yes: Yes = False,
+    allow_code: AllowCode = False,
     as_json: Json = False,
 ) -> None:
     """Say what a study costs and can detect.
@@ -70,7 +71,8 @@ def plan(
 
     fetch_missing(study, yes=yes)
     tell = (lambda said: line(said, error=True)) if sys.stderr.isatty() else None
-    found = studies.plan(study, probe=probe, tell=tell)
+    gate = code_gate("plan", allowed=allow_code)
+    found = studies.plan(study, probe=probe, tell=tell, before_code=gate)
     show.document(found) if as_json else show.plan(found)
     if not found.fits:
         sys.exit(1)
@@ -89,6 +91,7 @@ def run(
         bool, typer.Option("--no-speed", help="Leave the speed phase for another time.")
     ] = False,
     yes: Yes = False,
+    allow_code: AllowCode = False,
     show_scores: Annotated[
         bool,
         typer.Option(
@@ -114,11 +117,19 @@ def run(
     if show_scores:
         name = study if is_folder(study) else Path("runs") / load_study(study).study
         scorer = InterimScores(out or name)
+    gate = code_gate("run", allowed=allow_code)
+    if not is_folder(study) and not studies.begun(study, out):
+        gate(load_study(study))  # before anything is fetched
     consent.fetch_missing(study, yes=yes)
-    consent.agree_to_hours(study, out, yes=yes)
+    consent.agree_to_hours(study, out, yes=yes, before_code=gate)
     with _resumable(), listening(scorer) as listener:
         result = studies.run(
-            study, out=out, retry_faults=retry_faults, speed=not no_speed, listener=listener
+            study,
+            out=out,
+            retry_faults=retry_faults,
+            speed=not no_speed,
+            listener=listener,
+            before_code=gate,
         )
     show.document(result) if as_json else show.run(result)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from quantrial.reporting import ReportFiles
     from quantrial.running.progress import Listener
     from quantrial.running.runner import RunResult
+    from quantrial.study.code import BeforeCode
 
 PRESETS = ("embedded", "ollama-llama31")
 
@@ -64,6 +65,7 @@ def plan(
     base: Path | str = ".",
     probe: bool | None = False,
     tell: Callable[[str], None] | None = None,
+    before_code: BeforeCode | None = None,
 ) -> Plan:
     """Say what a study will ask, hold in memory and be able to detect, before anything is spent.
 
@@ -73,11 +75,13 @@ def plan(
         probe: load every arm and time a few calls; None to do so where it costs no money and
             little time: every arm on this machine, and not more than 4 GB of weights to load.
         tell: told in a few words what takes a while.
+        before_code: called with the study before a probe runs code that the study names; raises to
+            refuse it. Without one it is run: calling this is to agree.
     """
     from quantrial.running.planning import plan_study
 
     study, _, where = opened(study, Path(base))
-    return plan_study(study, base=where, probe=probe, tell=tell)
+    return plan_study(study, base=where, probe=probe, tell=tell, before_code=before_code)
 
 
 def begun(study: Path, out: Path | None = None) -> bool:
@@ -106,6 +110,7 @@ def run(
     retry_faults: bool = False,
     speed: bool = True,
     listener: Listener | None = None,
+    before_code: BeforeCode | None = None,
 ) -> RunResult:
     """Answer every scheduled call that is not recorded yet; safe to kill and to call again.
 
@@ -118,6 +123,8 @@ def run(
         retry_faults: ask the calls that ended in a fault again, and no others.
         speed: whether to measure speed too, where the study asks for it.
         listener: told of the progress.
+        before_code: called with the study before code that it names is run (`quantrial.study`
+            lists it); raises to refuse it. Without one it is run: calling this is to agree.
 
     Raises:
         StudyError, DataError, ModelFileError: what is wrong with the study, its items, its models.
@@ -142,13 +149,14 @@ def run(
         folder=folder,
         retry_faults=retry_faults,
         listener=listener,
+        before_code=before_code,
     )
     # what only asks faults again measures nothing
     if not speed or retry_faults:
         return result
     from quantrial.commands.timing import timed
 
-    return timed(study, result, base=where, listener=listener)
+    return timed(study, result, base=where, listener=listener, before_code=before_code)
 
 
 @dataclass(frozen=True, slots=True)

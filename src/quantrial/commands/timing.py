@@ -13,9 +13,17 @@ if TYPE_CHECKING:
     from quantrial.running.progress import Listener
     from quantrial.running.runner import RunResult
     from quantrial.study import Study
+    from quantrial.study.code import BeforeCode
 
 
-def timed(study: Study, result: RunResult, *, base: Path, listener: Listener | None) -> RunResult:
+def timed(
+    study: Study,
+    result: RunResult,
+    *,
+    base: Path,
+    listener: Listener | None,
+    before_code: BeforeCode | None = None,
+) -> RunResult:
     """Measure speed where the study asks for it, and return the result with what was done.
 
     Args:
@@ -23,6 +31,7 @@ def timed(study: Study, result: RunResult, *, base: Path, listener: Listener | N
         result: of the quality phase, which has set the run folder up.
         base: the folder that relative paths in the study start from.
         listener: told of the progress.
+        before_code: called with the study before code that it names is run; raises to refuse it.
     """
     if study.speed is None:
         return result
@@ -32,5 +41,6 @@ def timed(study: Study, result: RunResult, *, base: Path, listener: Listener | N
         folder=result.folder,
         judge=lambda records: standing(study, records),
         listener=listener,
+        before_code=before_code,
     )
     return replace(result, speed=measured)

@@ -17,6 +17,7 @@ from quantrial.running.store import (
     DECISION,
     ITEMS,
     LOCK,
+    LOGS,
     MANIFEST,
     RESPONSES,
     SPEED,
@@ -127,7 +128,7 @@ def unknown_files(run: RunFolder, made: Collection[str]) -> Iterator[str]:
         run: the run folder.
         made: the files of the report, by their path in the folder.
     """
-    known = {*_NEEDED, SPEED, SUMMARY, DECISION, ATTRIBUTES, LOCK, RESPONSES, ".git", *made}
+    known = {*_NEEDED, SPEED, SUMMARY, DECISION, ATTRIBUTES, LOCK, LOGS, RESPONSES, ".git", *made}
     known |= {Path(name).parts[0] for name in made}
     found = [path for path in run.path.iterdir() if path.name not in known]
     for folder in sorted({str(Path(name).parent) for name in made} - {"."}):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from quantrial.assay import Check
 from quantrial.design.forecast import APPROXIMATE, detectable_by_flips, spread_power
@@ -17,6 +18,9 @@ from quantrial.stats import (
     least_items,
 )
 from quantrial.stats.clusters import FEWEST_CLUSTERS
+
+if TYPE_CHECKING:
+    from quantrial.study import Code
 
 # Shares of items on which two precisions of one model typically disagree: near, middling, far.
 DISCORDANCES = (0.01, 0.05, 0.15)
@@ -181,6 +185,7 @@ class Plan:
     disk_bytes: int | None = None
     speed_seconds: float | None = None
     slots: int = 1  # calls that are asked at once
+    code: tuple[Code, ...] = ()  # what a run would run because the study names it
 
     @property
     def fits(self) -> bool:

@@ -39,7 +39,7 @@ _IMPORTED = "imported"  # what importers write of arms whose answers were collec
 _BUILT_IN = ("llamacpp", "ollama", "openai", "scripted")
 
 
-def make_engine(name: str, arm: Arm, *, base: Path, seed: int) -> Engine:
+def make_engine(name: str, arm: Arm, *, base: Path, seed: int, logs: Path | None = None) -> Engine:
     """Make the engine of one arm; nothing is loaded or started.
 
     Args:
@@ -47,6 +47,7 @@ def make_engine(name: str, arm: Arm, *, base: Path, seed: int) -> Engine:
         arm: what the study says of it.
         base: the folder that relative paths start from.
         seed: the study's seed.
+        logs: the folder for logs that the study asks for; None, and none is written.
 
     Raises:
         StudyError: the engine is unknown, or an option of it is unknown or wrong.
@@ -77,7 +78,7 @@ def make_engine(name: str, arm: Arm, *, base: Path, seed: int) -> Engine:
         _refuse_making(arm, key)
         from quantrial.engines.scripted import scripted_from_options
 
-        return scripted_from_options(arm.model, arm.options, base=base, seed=seed, key=key)
+        return scripted_from_options(arm.model, arm.options, logs=logs, seed=seed, key=key)
     return _third_party(arm, base=base, seed=seed, key=key)
 
 

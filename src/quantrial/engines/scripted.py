@@ -1,6 +1,7 @@
 """An engine that answers from a script: deterministic, instant, and faulty on cue.
 
-For tests of everything that talks to engines, from Python or from a study file:
+For tests of everything that talks to engines, from Python or from a study file (whose runs need
+`--allow-code` on the command line):
 
     arms:
       fp16: {engine: scripted, model: any-name, options: {replies: [A, B], delay: 0.01}}
@@ -37,6 +38,7 @@ from quantrial.errors import (
     EngineTimeoutError,
     StudyError,
 )
+from quantrial.paths import open_to_append, refuse_link
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,6 +64,7 @@ _OPTIONS = {
     "quantization": Option(str),
     "bytes": Option(int, low=0),
 }
+_LOG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _FAULT = {
     "call": Option(int, low=1),
     "matching": Option(str),
@@ -231,25 +234,38 @@ class ScriptedEngine:
             return
         record = {"call": self.asked, "model": self._model, "prompt": prompt_of(request)}
         try:
-            with self._script.log.open("ab") as log:
+            self._script.log.parent.mkdir(exist_ok=True)
+            refuse_link(self._script.log.parent)
+            with open_to_append(self._script.log) as log:
                 log.write(orjson.dumps(record) + b"\n")
         except OSError as exc:
             raise EngineError(f"the log {self._script.log} cannot be written: {exc}") from exc
 
 
 def scripted_from_options(
-    model: str, options: Mapping[str, Any], *, base: Path, seed: int, key: str
+    model: str, options: Mapping[str, Any], *, logs: Path | None, seed: int, key: str
 ) -> ScriptedEngine:
-    """Make a scripted engine from the options of a study file; StudyError where one is wrong."""
+    """Make a scripted engine from the options of a study file; StudyError where one is wrong.
+
+    The log that a study names is a file in the folder `logs`, wherever the study comes from; with
+    None it is not written.
+    """
     key = f"{key}.options"
     said = read_options(options, _OPTIONS, key=key)
     if not all(isinstance(reply, str) for reply in said["replies"]):
         raise StudyError("expected a list of texts", key=f"{key}.replies")
+    name = said["log"]
+    if name is not None and not _LOG.fullmatch(name):
+        raise StudyError(
+            f"expected the name of a file, such as calls.jsonl, got {name!r:.60}; it is written "
+            "into `logs` in the run folder",
+            key=f"{key}.log",
+        )
     script = Script(
         delay=said["delay"],
         load=said["load"],
         faults=tuple(_fault(f, f"{key}.faults.{i}") for i, f in enumerate(said["faults"])),
-        log=base / said["log"] if said["log"] else None,
+        log=logs / name if logs is not None and name is not None else None,
         remembers=False,  # a run may be long
         constrains=said["constrains"],
         parallel=said["parallel"],

@@ -10,20 +10,28 @@ from typing import TYPE_CHECKING, Any
 from quantrial.engines import make_engine
 from quantrial.errors import EngineError, QuantrialError
 from quantrial.running.manifest import arm_record
+from quantrial.running.store import LOGS
 
 if TYPE_CHECKING:
     from quantrial.engines import Engine
+    from quantrial.running.store import RunFolder
     from quantrial.study import Arm, Study
 
 
 @contextlib.contextmanager
-def opened_engines(study: Study, *, base: Path) -> Iterator[dict[str, Engine]]:
-    """Make the engine of every arm; close them all at the end, whatever happened."""
+def opened_engines(
+    study: Study, *, base: Path, run: RunFolder | None = None
+) -> Iterator[dict[str, Engine]]:
+    """Make the engine of every arm; close them all at the end, whatever happened.
+
+    Logs that the study asks for go into the run folder; without one, none is written.
+    """
+    logs = None if run is None else run.path / LOGS
     with contextlib.ExitStack() as stack:
         engines: dict[str, Engine] = {}
         for name, arm in study.arms.items():
             own = _with_slots(arm, study.design.slots)
-            engines[name] = make_engine(name, own, base=base, seed=study.seed)
+            engines[name] = make_engine(name, own, base=base, seed=study.seed, logs=logs)
             stack.callback(engines[name].close)
         yield engines
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.errors import RunChangedError, RunFolderError, StudyError
 from quantrial.running.templates import APPLIED, writes_todays_date
-from quantrial.study import load_study
+from quantrial.study import code_in, load_study
 
 if TYPE_CHECKING:
     from quantrial.engines.base import Engine
@@ -150,6 +150,18 @@ def refuse_changed_arms(
                     "or name another folder for a new run",
                     path=run.path,
                 )
+
+
+def refuse_changed_code(run: RunFolder, manifest: Manifest, study: Study) -> None:
+    """Refuse to go on where the study names other code than the run began with."""
+    then = {one.get("key"): one.get("sha256") for one in manifest.code}
+    for code in code_in(study) if then else ():  # older manifests do not say
+        if then.get(code.key) != code.sha256:
+            raise RunChangedError(
+                f"the code that {code.key} names changed since this run began. Restore it, or name "
+                "another folder for a new run",
+                path=run.path,
+            )
 
 
 def _refuse_other_template(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import quantrial
+from quantrial.running.checkout import git_state
 
 if TYPE_CHECKING:
     from quantrial.engines.artifact import Artifact
@@ -34,28 +34,6 @@ def software(directory: Path) -> dict[str, Any]:
         "packages": versions,
         "git": git_state(directory),
     }
-
-
-def git_state(directory: Path) -> dict[str, Any] | None:
-    """Return the commit and whether the tree differs from it; None outside a checkout."""
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(directory), *arguments],
-                capture_output=True,
-                text=True,
-                timeout=10,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    commit = git("rev-parse", "HEAD")
-    if commit is None:
-        return None
-    return {"commit": commit, "dirty": bool(git("status", "--porcelain"))}
 
 
 def host() -> dict[str, Any]:

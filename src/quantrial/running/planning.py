@@ -43,10 +43,12 @@ from quantrial.running.probing import Probe, affordable
 from quantrial.running.probing import probe as timed
 from quantrial.running.templates import with_templates, without_template
 from quantrial.sampling_checks import PROBED, unstated_parameters
+from quantrial.study import code_in
 
 if TYPE_CHECKING:
     from quantrial.engines import Engine
     from quantrial.study import Study
+    from quantrial.study.code import BeforeCode
 
 _FREE = ("entity_free_correct",)  # measured on the items without gold alone
 
@@ -57,6 +59,7 @@ def plan_study(
     base: Path,
     probe: bool | None = False,
     tell: Callable[[str], None] | None = None,
+    before_code: BeforeCode | None = None,
 ) -> Plan:
     """Plan a study. Without a probe no model is loaded; files that an arm is made of are made.
 
@@ -65,6 +68,7 @@ def plan_study(
         base: the folder that its relative paths start from.
         probe: load every arm and time a few calls; None where that costs little and no money.
         tell: told in a few words what takes a while.
+        before_code: called with the study before code that it names is run; raises to refuse it.
 
     Raises:
         StudyError, DataError, ModelFileError: what is wrong with the study, its items, its models.
@@ -77,7 +81,12 @@ def plan_study(
         special = tuple(control_token_warnings(prepared, engines, records))
         together = fit_together(records)
         available = available_memory()
-        probes, failed = _probed(study, prepared, engines, records, probe=probe, tell=tell)
+        probes: dict[str, Probe] = {}
+        failed: list[str] = []
+        if _to_probe(engines, records, available, probe=probe):
+            if before_code is not None:
+                before_code(study)
+            probes, failed = _probed(study, prepared, engines, records, asked=probe, tell=tell)
     order = choose_order(study, prepared, together=together, probes=probes)
     calls = planned_calls(order, prepared.ids, study)
     loads = loads_of(calls, list(study.arms), together=together)
@@ -126,7 +135,21 @@ def plan_study(
         too_large=here.too_large,
         disk_bytes=disk_bytes(records),
         slots=study.design.slots,
+        code=code_in(study),
     )
+
+
+def _to_probe(
+    engines: Mapping[str, Engine],
+    records: Mapping[str, dict[str, Any]],
+    available: int | None,
+    *,
+    probe: bool | None,
+) -> bool:
+    """Whether arms are to be timed: where that is asked for, or costs little."""
+    if probe is not None:
+        return probe
+    return not memory_here(records, available).too_large and affordable(engines, records)
 
 
 def _probed(
@@ -135,24 +158,16 @@ def _probed(
     engines: Mapping[str, Engine],
     records: Mapping[str, dict[str, Any]],
     *,
-    probe: bool | None,
+    asked: bool | None,
     tell: Callable[[str], None] | None,
 ) -> tuple[dict[str, Probe], list[str]]:
-    """Time every arm where that is asked for, or costs little; and say why it could not be done.
+    """Time every arm, and say why it could not be done.
 
     What is found of an arm's sampling on the way is added to its record.
 
     A probe that nobody asked for does not fail a plan.
     """
-    available = available_memory()
-    if probe is None:
-        small = not memory_here(records, available).too_large
-        wanted = small and affordable(engines, records)
-    else:
-        wanted = probe
-    if not wanted:
-        return {}, []
-    refuse_too_large(records, available)
+    refuse_too_large(records, available_memory())
     together, probes = fit_together(records), {}
     for name, engine in engines.items():
         if tell is not None:
@@ -163,7 +178,7 @@ def _probed(
                     records[arm][PROBED] = asdict(found)
                 probes[name] = timed(study, prepared, engine, alone=not together)
         except EngineError as exc:
-            if probe:
+            if asked:
                 raise
             return {}, [f"times are not known: {exc}"]
     return probes, []

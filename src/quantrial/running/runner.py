@@ -18,7 +18,12 @@ from quantrial.running.clock import Clock
 from quantrial.running.control_tokens import warn_of_control_tokens
 from quantrial.running.costs import refuse_too_large
 from quantrial.running.fetch import refuse_missing
-from quantrial.running.guard import refuse_changed, refuse_foreign, refuse_unable
+from quantrial.running.guard import (
+    refuse_changed,
+    refuse_changed_code,
+    refuse_foreign,
+    refuse_unable,
+)
 from quantrial.running.manifest import available_memory, host, software
 from quantrial.running.ordering import (
     design_record,
@@ -32,6 +37,7 @@ from quantrial.running.residence import Residence
 from quantrial.running.session import Equipment, Session
 from quantrial.running.store import ResponseWriter, RunFolder
 from quantrial.running.templates import CHANGED, changed_since, resumed, with_templates
+from quantrial.study import code_in
 
 if TYPE_CHECKING:
     from quantrial.design.schedule import Call
@@ -39,6 +45,7 @@ if TYPE_CHECKING:
     from quantrial.running.progress import Listener
     from quantrial.running.speed_phase import SpeedResult
     from quantrial.study import Study
+    from quantrial.study.code import BeforeCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,7 @@ def run_study(
     retry_faults: bool = False,
     listener: Listener | None = None,
     clock: Clock | None = None,
+    before_code: BeforeCode | None = None,
 ) -> RunResult:
     """Answer every scheduled call that is not recorded yet.
 
@@ -79,6 +87,7 @@ def run_study(
         retry_faults: ask the calls that ended in a fault again, and no others.
         listener: told of the progress after every call.
         clock: what time it is; the machine's clocks by default.
+        before_code: called with the study before code that it names is run; raises to refuse it.
 
     Raises:
         RunChangedError: the study, the items or an artifact are not those of the run in `folder`.
@@ -87,8 +96,10 @@ def run_study(
     """
     run = RunFolder(folder)
     refuse_foreign(study, run)
+    if before_code is not None and not run.exists():
+        before_code(study)
     with contextlib.ExitStack() as stack:
-        engines = stack.enter_context(opened_engines(study, base=base))
+        engines = stack.enter_context(opened_engines(study, base=base, run=run))
         refuse_missing(study, engines, base)
         prepared = prepare(study, base=base)
         refuse_unable(study, prepared, engines)
@@ -97,7 +108,7 @@ def run_study(
         refuse_too_large(arms, available_memory())
         stack.enter_context(run.locked())
         manifest = (
-            _checked(run, prepared, arms)
+            _checked(run, study, prepared, arms)
             if run.exists()
             else _begun(run, study, prepared, engines, arms, text=text, base=base, tokens=tokens)
         )
@@ -119,6 +130,8 @@ def run_study(
         session.recall(run, streams)
         pending = session.forgive() if retry_faults else session.pending()
         if pending:
+            if before_code is not None:
+                before_code(study)
             _answer(session, equipment, pending, run, manifest, warm=order.together)
         elif writer.repairs:
             notes = (*manifest.notes, *writer.repairs)
@@ -187,10 +200,13 @@ def _answer(
         warnings.warn(session.doubts, RecordWarning, stacklevel=4)
 
 
-def _checked(run: RunFolder, prepared: Prepared, arms: Mapping[str, Mapping[str, Any]]) -> Manifest:
+def _checked(
+    run: RunFolder, study: Study, prepared: Prepared, arms: Mapping[str, Mapping[str, Any]]
+) -> Manifest:
     """Check that a run is still about the same."""
     manifest = run.read_manifest()
     refuse_changed(run, manifest, prepared, arms)
+    refuse_changed_code(run, manifest, study)
     return dataclasses.replace(manifest, arms=resumed(manifest.arms, arms))
 
 
@@ -232,6 +248,7 @@ def _begun(
         software=software(base),
         host=host(),
         design=design_record(order, study),
+        code=[code.recorded() for code in code_in(study)],
     )
     run.write_manifest(manifest)
     return manifest

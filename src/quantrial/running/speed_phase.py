@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from quantrial.analysis.speed_phase import Standing
     from quantrial.engines.base import Engine
     from quantrial.study import Speed, Study
+    from quantrial.study.code import BeforeCode
 
 Judge = Callable[[Sequence[SpeedRecord]], "Standing"]
 
@@ -74,6 +75,7 @@ def measure_speed(
     judge: Judge,
     listener: Listener | None = None,
     bench: Bench | None = None,
+    before_code: BeforeCode | None = None,
 ) -> SpeedResult | None:
     """Measure block after block until the judge is content; None where the study asks for none.
 
@@ -84,6 +86,7 @@ def measure_speed(
         judge: says of all records how the phase stands.
         listener: told of the progress after every call.
         bench: clock and machine.
+        before_code: called with the study before code that it names is run; raises to refuse it.
 
     Raises:
         RunChangedError: the study or an artifact is not that of the run in `folder`.
@@ -100,7 +103,9 @@ def measure_speed(
         standing = judge(records)
         if standing.status != "unfinished":
             return _result(standing, study.speed, asked=0)
-        with opened_engines(study, base=base) as engines, appending(run) as append:
+        if before_code is not None:
+            before_code(study)
+        with opened_engines(study, base=base, run=run) as engines, appending(run) as append:
             arms = arm_records(study, engines)
             refuse_changed_arms(run, run.read_manifest(), arms)
             timed = {name: arms[name] for name in study.timed_arms}

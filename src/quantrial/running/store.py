@@ -38,6 +38,7 @@ SUMMARY = "summary.json"
 DECISION = "decision.json"
 ATTRIBUTES = ".gitattributes"
 LOCK = ".lock"
+LOGS = "logs"  # what engines write because the study says so
 _KEEP_LINE_ENDS = (
     b"# Files of a run are hashed: git is to leave their line ends as they are.\n* -text\n"
 )

@@ -6,6 +6,7 @@ Every key is a field of a model here; `docs/study-file.md` and `docs/study.schem
 generated from them, so the help an editor gives is the help you read here.
 """
 
+from quantrial.study.code import Code, code_in
 from quantrial.study.constraints import DecisionPart
 from quantrial.study.design import Design
 from quantrial.study.model import Analysis, Arm, Study
@@ -27,6 +28,7 @@ __all__ = [
     "Arm",
     "BundledSource",
     "ChoiceTask",
+    "Code",
     "ConllSource",
     "DecisionPart",
     "Design",
@@ -39,6 +41,7 @@ __all__ = [
     "Speed",
     "Study",
     "Task",
+    "code_in",
     "load_study",
     "parse_study",
     "read_study_text",
