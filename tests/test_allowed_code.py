@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -128,6 +129,14 @@ def test_the_table_knows_every_command_and_who_takes_the_flag() -> None:
         if any(FLAG in parameter.opts for parameter in command.params)
     }
     assert taking == {words[0] for words, needed in TABLE.items() if needed}
+
+
+def test_the_page_has_the_table() -> None:
+    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([a-z]+)` \| (yes|no)\b", page, re.MULTILINE))
+    root: Any = get_command(app)
+    asking = {words[0] for words, needed in TABLE.items() if needed}
+    assert rows == {name: "yes" if name in asking else "no" for name in root.commands}
 
 
 def test_a_plan_lists_the_code_and_the_manifest_hashes_it(places: dict[str, Path]) -> None:
