@@ -50,6 +50,8 @@ NEVER = {
         *("quantrial.running", "quantrial.engines", "quantrial.study", "quantrial.records"),
         *SLOW,
     },
+    "redaction.py": {"quantrial"} | SLOW,
+    "recordable.py": {"quantrial"} | SLOW,
     "whole_files.py": {
         *("quantrial.running", "quantrial.reporting", "quantrial.records", "quantrial.study"),
         *SLOW,

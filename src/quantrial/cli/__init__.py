@@ -23,6 +23,7 @@ from quantrial.cli.power import power
 from quantrial.cli.prompts import prompts
 from quantrial.cli.quantizing import quantize
 from quantrial.errors import EngineError, QuantrialError, QuantrialWarning
+from quantrial.redaction import blot_error
 
 app = typer.Typer(
     name="quantrial",
@@ -54,6 +55,7 @@ def main() -> None:
         fail(exc, 2)
     except Exception as exc:  # the last line: a defect of ours, told without a wall of code
         if os.environ.get("QUANTRIAL_DEBUG"):
+            blot_error(exc)
             raise
         if isinstance(exc, OSError) and exc.errno in _FULL:
             fail(exc, 1)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from quantrial.agreement import fixed
 from quantrial.inert import clean, harmless
+from quantrial.redaction import blot
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -185,6 +186,7 @@ def _painted(text: str, style: str | None) -> str:
 
 
 def _put(text: str, stream: TextIO, end: str = "\n") -> None:
+    text = blot(text)
     if not unicode(stream):
         text = "".join(_PLAIN_SIGNS.get(character, character) for character in text)
         text = text.encode(stream.encoding or "ascii", "backslashreplace").decode(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from quantrial.engines.abilities import refuse_unable
 from quantrial.engines.artifact import Artifact
 from quantrial.engines.base import Engine, Message, Reply, Request, Timing
+from quantrial.engines.keys import hide_named, refuse_keys
 from quantrial.engines.options import Option, read_options
 from quantrial.errors import QuantrialError, StudyError
 
@@ -95,9 +96,11 @@ def _third_party(arm: Arm, *, base: Path, seed: int, key: str) -> Engine:
     found = _entry_points()
     if arm.engine in found.names:
         _refuse_making(arm, key)
+        refuse_keys(arm.options, key=f"{key}.options")
         try:
             factory = found[arm.engine].load()
             engine: Engine = factory(arm.model, arm.options, base=base, seed=seed)
+            hide_named(arm.options, owner=engine)
         except StudyError as exc:
             # its key, if there is one, is below the arm's, whose name the factory is not told
             exc.args = (f"{key}{'.' if exc.key else ': '}{exc}",)

@@ -26,12 +26,11 @@ class Message:
 class Request:
     """What one arm is asked, once.
 
-    Exactly one of `messages` (the model's chat template is applied) and `text` (continued as it is)
-    is given; the first `shared` messages, or characters of `text`, stand in front of other items
-    too, and an engine may keep what it read of them. `grammar` is GBNF, `schema` a JSON schema that
-    the answer is held to; `logprobs` asks for that many alternatives a token; `exact_length` for
-    `max_tokens` tokens, whatever ends an answer else; `fresh` for a prompt read from no cache. An
-    engine that cannot refuses them. `timeout`: seconds, without a model's load.
+    One of `messages` (the model's chat template is applied) and `text` (continued as it is) is
+    given; the first `shared` messages, or characters of `text`, stand before other items too, and
+    an engine may keep what it read. `grammar` is GBNF, `schema` a JSON schema for the answer;
+    `logprobs` asks for that many alternatives a token, `exact_length` for `max_tokens` tokens, and
+    `fresh` for a prompt read from no cache. `timeout`: seconds, without a model's load.
     """
 
     messages: tuple[Message, ...] = ()
@@ -83,8 +82,9 @@ class Reply:
     thought: str | None = None
     tool_calls: tuple[Mapping[str, Any], ...] | None = None
     host: str | None = None  # the machine or replica that answered
-    at_limit: bool = False  # filled in for every engine by `settled`, as is `doubts`
+    at_limit: bool = False  # filled in for every engine by `settled`, as is what follows
     doubts: tuple[str, ...] = ()  # what was said of the answer, and is not believed
+    mended: tuple[str, ...] = ()  # what was done to its texts before they were kept
 
 
 class Engine(Protocol):

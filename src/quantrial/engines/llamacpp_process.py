@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.engines.abilities import refusal
 from quantrial.errors import EngineStartError
+from quantrial.redaction import blot, hide
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +40,7 @@ class Worker:
     def __init__(self, config: Mapping[str, Any]):
         """Start it and wait until the model is loaded; EngineStartError says why it is not."""
         self.token = secrets.token_urlsafe(24)
+        hide(self.token, owner=self)
         self._log = tempfile.TemporaryFile(prefix="quantrial-")  # noqa: SIM115 - closed by kill
         started = time.perf_counter()
         try:
@@ -129,7 +131,7 @@ class Worker:
             start = max(since, self.log_size() - _TAIL)
             # pread leaves the file position alone, which the worker writes at
             tail = os.pread(self._log.fileno(), _TAIL, start).decode("utf-8", "replace")
-            lines = [line.strip() for line in tail.splitlines() if line.strip()]
+            lines = [blot(line.strip()) for line in tail.splitlines() if line.strip()]
             return f"; it logged: {' | '.join(lines)}" if lines else ""
         return ""
 

@@ -11,6 +11,7 @@ from quantrial.engines.logprobs import read_logprobs
 from quantrial.engines.message import Message
 from quantrial.engines.settled import count_of, seconds_of, settled
 from quantrial.errors import ContextOverflowError, EngineError
+from quantrial.redaction import excerpt
 
 if TYPE_CHECKING:
     import httpx
@@ -129,7 +130,7 @@ def read_reply(
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as exc:
         raise EngineError(
             f"llama.cpp sent an answer of an unknown form ({type(exc).__name__}: {exc}): "
-            f"{response.text[:200]!r}"
+            f"{excerpt(repr(response.text), 200)}"
         ) from exc
 
 
@@ -139,7 +140,9 @@ def server_error(response: httpx.Response) -> EngineError:
         error = response.json()["error"]
         kind, message = str(error["type"]), str(error["message"])
     except (ValueError, KeyError, TypeError):
-        return EngineError(f"llama.cpp answered {response.status_code}: {response.text[:200]!r}")
+        return EngineError(
+            f"llama.cpp answered {response.status_code}: {excerpt(repr(response.text), 200)}"
+        )
     if kind == "exceed_context_size_error":
         asked, there = error.get("n_prompt_tokens"), error.get("n_ctx")
         return ContextOverflowError(

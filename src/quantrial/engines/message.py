@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from quantrial.engines.repeat_limit import Repeats, ends_in_repeats
+from quantrial.redaction import excerpt
 
 # by how common they are; vLLM says the same under two of them
 _THOUGHTS = (
@@ -87,7 +88,7 @@ def _content(content: Any) -> tuple[str, str]:
     if content is None or isinstance(content, str):
         return content or "", ""
     if not isinstance(content, list):
-        raise TypeError(f"content is {content!r:.80}")
+        raise TypeError(f"content is {excerpt(repr(content), 80)}")
     texts: list[str] = []
     thoughts: list[str] = []
     for part in content:

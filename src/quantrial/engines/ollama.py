@@ -45,6 +45,7 @@ from quantrial.errors import (
     ModelChangedError,
     ModelFileError,
 )
+from quantrial.redaction import blot_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -181,12 +182,15 @@ class OllamaEngine:
         refuse_unable(request, self)
         try:
             self.start()
+            self._used = True
+            began = time.perf_counter()
+            heard = self._hear(request)
+            return self._reply(request, heard, time.perf_counter() - began)
         except ModelFileError as exc:  # removed since the first start
             raise ModelChangedError(str(exc)) from exc
-        self._used = True
-        began = time.perf_counter()
-        heard = self._hear(request)
-        return self._reply(request, heard, time.perf_counter() - began)
+        except EngineError as exc:
+            blot_error(exc)
+            raise
 
     def close(self) -> None:
         """Have the model unloaded, and close the connections."""
@@ -350,8 +354,8 @@ class OllamaEngine:
         if self._digest not in (None, digest):
             raise ModelChangedError(
                 f"{self._where} is another model than before: its digest was "
-                f"{(self._digest or '')[:12]}, is {(digest or 'none')[:12]}; answers of both would "
-                "be mixed"
+                f"{str(self._digest or '')[:12]}, is {str(digest or 'none')[:12]}; answers of both "
+                "would be mixed"
             )
         self._digest = digest
 

@@ -13,7 +13,9 @@ from quantrial.engines.logprobs import read_logprobs
 from quantrial.engines.message import Message
 from quantrial.engines.ollama_http import UnreadableError
 from quantrial.engines.repeat_limit import REPEAT_LIMIT
-from quantrial.engines.settled import count_of, readable, seconds_of
+from quantrial.engines.settled import count_of, seconds_of
+from quantrial.recordable import readable
+from quantrial.redaction import excerpt
 
 _MOST_TEXT = 16 * 2**20  # characters; no answer within any `max_tokens` is longer
 _NOT_ASKED = ("load", "unload")  # how a call without a prompt ends
@@ -84,7 +86,8 @@ class Heard:
             if done:
                 self.done = _ending(part)
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
-            raise UnreadableError(f"{type(exc).__name__}: {exc}: {part!r:.80}") from exc
+            what = excerpt(repr(part), 80)
+            raise UnreadableError(f"{type(exc).__name__}: {exc}: {what}") from exc
         if self.length > _MOST_TEXT:
             raise refusal(f"{where} sends more text than any answer has")
 
@@ -131,5 +134,5 @@ def _ending(part: Mapping[str, Any]) -> Ending:
 def _word(part: Mapping[str, Any], name: str) -> str | None:
     word = part.get(name)
     if word is not None and not isinstance(word, str):
-        raise TypeError(f"{name} is {word!r:.40}")
+        raise TypeError(f"{name} is {excerpt(repr(word), 40)}")
     return word or None

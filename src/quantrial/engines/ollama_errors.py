@@ -14,6 +14,7 @@ from quantrial.errors import (
     EngineStartError,
     EngineTimeoutError,
 )
+from quantrial.redaction import blot, blot_error, excerpt
 
 # The first that fits decides. `ServerSaidError` is what the server says itself, see below.
 FOREIGN_ERRORS: dict[type[Exception], type[EngineError]] = {
@@ -51,10 +52,11 @@ SERVER_WORDS: tuple[tuple[re.Pattern[str], type[EngineError], bool], ...] = (
 
 def translated(exc: Exception, where: str) -> EngineError:
     """Make quantrial's error of a foreign one; `where` names the model and the server."""
+    blot_error(exc)
     if isinstance(exc, ServerSaidError):
         return _from_server(exc, where)
     kind = next((k for t, k in FOREIGN_ERRORS.items() if isinstance(exc, t)), EngineError)
-    said = str(exc).strip().splitlines()
+    said = blot(str(exc)).strip().splitlines()
     what = f"{type(exc).__name__}: {said[0][:200]}" if said else type(exc).__name__
     if kind is EngineCrashedError:
         message = f"the connection to {where} broke ({what})"
@@ -70,7 +72,7 @@ def translated(exc: Exception, where: str) -> EngineError:
 
 def _from_server(exc: ServerSaidError, where: str) -> EngineError:
     """Translate what the server says; an error in the middle of an answer has no status."""
-    said = exc.said.strip()[:300] or "nothing"
+    said = excerpt(exc.said.strip(), 300) or "nothing"
     status = exc.status
     message = f"{where} " + (f"answered {status}: {said}" if status else f"broke off: {said}")
     for words, kind, retryable in SERVER_WORDS:

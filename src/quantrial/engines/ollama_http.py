@@ -15,11 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from quantrial.recordable import recordable
+from quantrial.redaction import blot, blot_all, excerpt, guard_logs, hide, hide_proxies
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _MOST_BYTES = 256 * 2**20  # of one document: the tokenizer of a large vocabulary takes some 20 MiB
-_KEY = "OLLAMA_API_KEY"  # what Ollama's own tools read
+KEY = "OLLAMA_API_KEY"  # what Ollama's own tools read
+_LOGGERS = ("connection", "http11", "http2", "proxy", "socks")  # of the transport
 
 
 class ServerSaidError(Exception):
@@ -117,7 +121,11 @@ class Connection:
     def _open(self) -> httpx.Client:
         with self._lock:
             if self._client is None:
-                key = os.environ.get(_KEY)
+                key = (os.environ.get(KEY) or "").strip()
+                hide(key, owner=self)
+                if not self._local:
+                    hide_proxies(os.environ)
+                guard_logs("httpx", *(f"httpcore.{name}" for name in _LOGGERS))
                 self._client = httpx.Client(
                     follow_redirects=True,
                     trust_env=not self._local,  # no proxy stands before this machine
@@ -132,16 +140,17 @@ class Connection:
 
 def _only(lines: Iterator[bytes]) -> dict[str, Any]:
     """Read one document, which may stand on several lines."""
-    return _object(b"\n".join(lines))
+    known: dict[str, Any] = recordable(blot_all(_object(b"\n".join(lines))))
+    return known
 
 
 def _object(data: bytes) -> dict[str, Any]:
     try:
         said = json.loads(data)
     except (ValueError, RecursionError) as exc:
-        raise UnreadableError(f"{exc}: {data[:80]!r}") from exc
+        raise UnreadableError(f"{exc}: {excerpt(repr(data), 80)}") from exc
     if not isinstance(said, dict):
-        raise UnreadableError(f"not a JSON object: {data[:80]!r}")
+        raise UnreadableError(f"not a JSON object: {excerpt(repr(data), 80)}")
     return said
 
 
@@ -149,7 +158,7 @@ def _refused(status: int, data: bytes) -> ServerSaidError:
     try:
         return ServerSaidError(_words(_object(data)), status)
     except UnreadableError:
-        return ServerSaidError(data.decode("utf-8", "replace"), status)
+        return ServerSaidError(blot(data.decode("utf-8", "replace")), status)
 
 
 def _words(said: Mapping[str, Any]) -> str:
@@ -157,4 +166,4 @@ def _words(said: Mapping[str, Any]) -> str:
     error = said.get("error", said)
     if isinstance(error, dict):
         error = error.get("message", error)
-    return str(error)
+    return blot(str(error))

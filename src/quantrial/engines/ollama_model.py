@@ -13,6 +13,7 @@ from quantrial.engines.artifact import Artifact
 from quantrial.engines.gguf_file import Header, read_header
 from quantrial.engines.kv_cache import kv_cache_bytes
 from quantrial.engines.origin import origin_of
+from quantrial.engines.settled import count_of
 from quantrial.engines.structure import structure_of, structure_told
 from quantrial.engines.templates import dates_in
 from quantrial.errors import ModelFileError
@@ -56,12 +57,11 @@ def artifact_of(
     context = int(options["num_ctx"])
     template = shown.get("template")
     parameters = facts.get("general.parameter_count")
-    size = listed.get("size")
     header = _read(blob)
     return Artifact(
         model=model,
         sha256=digest,
-        bytes_on_disk=None if size is None else int(size),
+        bytes_on_disk=count_of(listed.get("size")),
         quantization=details.get("quantization_level") or None,
         parameters=parameters if isinstance(parameters, int) else None,
         architecture=facts.get("general.architecture") or details.get("family"),

@@ -10,11 +10,14 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from quantrial.engines.keys import shown_url, sound_key
 from quantrial.engines.loopback import is_loopback
 from quantrial.engines.ollama_errors import FOREIGN, translated
-from quantrial.engines.ollama_http import Connection, ServerSaidError, UnreadableError
+from quantrial.engines.ollama_http import KEY, Connection, ServerSaidError, UnreadableError
 from quantrial.engines.ollama_model import entries, full_name
+from quantrial.engines.settled import count_of
 from quantrial.errors import EngineError, EngineStartError, StudyError
+from quantrial.redaction import blot, excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,6 +36,8 @@ class Server:
         self.address = address
         self.where = where
         self.local = is_loopback(address)
+        if given := (os.environ.get(KEY) or "").strip():
+            sound_key(given, KEY, owner=self)
         self.connection = Connection(address, local=self.local)
         self._version: tuple[int, ...] | None = None
 
@@ -45,7 +50,7 @@ class Server:
                 raise EngineStartError(
                     f"{self.where} answered {exc.status}; is this an Ollama server?"
                 ) from exc
-        self._version = tuple(int(part) for part in re.findall(r"\d+", said)[:3])
+        self._version = tuple(int(part) for part in re.findall(r"\d{1,9}", said)[:3])
         return said
 
     @property
@@ -70,7 +75,7 @@ class Server:
         with self.starting():
             said = self.connection.get(path, _ASK_LIMIT).get("models") or []
             if not isinstance(said, list) or not all(isinstance(one, dict) for one in said):
-                raise UnreadableError(f"`models` of {path} is {said!r:.80}")
+                raise UnreadableError(f"`models` of {path} is {excerpt(repr(said), 80)}")
         named = ((one.get("model") or one.get("name"), one) for one in said)
         return next((one for name, one in named if full_name(str(name)) == model), None)
 
@@ -90,10 +95,11 @@ class Server:
         done: dict[str, tuple[int, int]] = {}
         with self.starting():
             for step in self.connection.stream("/api/pull", {"model": model}, LOAD_LIMIT):
-                if step.get("digest") and step.get("total"):
-                    done[step["digest"]] = (step.get("completed") or 0, step["total"])
+                total = count_of(step.get("total"))
+                if step.get("digest") and total:
+                    done[str(step["digest"])] = (count_of(step.get("completed")) or 0, total)
                 sums = [sum(part) for part in zip(*done.values(), strict=True)] or [0, 0]
-                yield str(step.get("status") or ""), sums[0], sums[1]
+                yield blot(str(step.get("status") or "")), sums[0], sums[1]
 
     def load(self, body: Mapping[str, Any]) -> None:
         """Have a model loaded: `body` is a call's without a prompt."""
@@ -130,11 +136,19 @@ def address_of(host: str | None, *, key: str) -> str:
         parts = urlsplit(url)
         port = parts.port or {"https": 443}.get(parts.scheme, 80 if "://" in given else 11434)
     except ValueError as exc:
-        raise StudyError(f"{given!r} is not an address: {exc}", key=key) from exc
+        raise StudyError(
+            f"{shown_url(given)} is not an address: its host or its port is wrong", key=key
+        ) from exc
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise StudyError(f"expected host:port or http(s)://host:port, got {given!r}", key=key)
+        raise StudyError(
+            f"expected host:port or http(s)://host:port, got {shown_url(given)}", key=key
+        )
     if parts.username or parts.password:
         raise StudyError("holds a name or password; set OLLAMA_API_KEY instead", key=key)
+    if parts.query or parts.fragment:
+        raise StudyError(
+            "holds a query; an address has none, and a key stands in OLLAMA_API_KEY", key=key
+        )
     name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     name = "127.0.0.1" if name == "0.0.0.0" else name  # where a server listens is no place to call
     return f"{parts.scheme}://{name}:{port}{parts.path.rstrip('/')}"

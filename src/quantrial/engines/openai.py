@@ -21,10 +21,12 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from quantrial.engines.abilities import refusal, refuse_unable, refuse_unheld
+from quantrial import redaction
+from quantrial.engines.abilities import refuse_unable, refuse_unheld
 from quantrial.engines.base import Reply, Request
+from quantrial.engines.keys import secret_of
 from quantrial.engines.loopback import is_loopback
-from quantrial.engines.openai_places import secret_of, urls_of
+from quantrial.engines.openai_places import urls_of
 from quantrial.engines.openai_served import Served, artifact_of, look_up, software_of
 from quantrial.engines.openai_software import (
     OLLAMA,
@@ -38,7 +40,6 @@ from quantrial.engines.openai_wire import (
     Dialect,
     Gathered,
     call_of,
-    is_secret,
     unknown_form,
 )
 from quantrial.engines.options import Option, read_options
@@ -113,8 +114,8 @@ class OpenAIEngine:
                 not set.
         """
         said = read_options(options or {}, _OPTIONS, key=f"{key}.options")
+        self._secret = secret_of(said["api_key_env"], owner=self, key=f"{key}.options.api_key_env")
         urls = urls_of(said, key=f"{key}.options")
-        self._secret = secret_of(said["api_key_env"], key=f"{key}.options.api_key_env")
         self._said = {name: value for name, value in said.items() if name not in _PLACES and value}
         self._day = day_option(said, key=f"{key}.options")
         places = {*_PLACES, "date"}
@@ -210,14 +211,11 @@ class OpenAIEngine:
                 # it may come back as another: it is looked at again before it is asked again
                 replica.served = None
                 replica.avoided_until = time.monotonic() + _AVOIDED
-            if exc.partial is not None and self._leaks(exc.partial):
-                exc.partial = None
-            raise self._hidden(exc) from exc.__cause__
+            redaction.blot_error(exc)
+            raise
         finally:
             with self._lock:
                 replica.in_flight -= 1
-        if self._leaks(reply):
-            raise refusal("the answer repeats the API key, and is not kept")
         return replace(reply, host=replica.host)
 
     def close(self) -> None:
@@ -259,7 +257,8 @@ class OpenAIEngine:
         try:
             served = look_up(self._client(replica), replica.url, self._dialect, replica.known)
         except EngineError as exc:
-            raise self._hidden(exc) from exc.__cause__
+            redaction.blot_error(exc)
+            raise
         with self._lock:
             known = self._served = self._served or served
             if served != known:
@@ -330,8 +329,8 @@ class OpenAIEngine:
         with stream:
             kind = stream.response.headers.get("content-type", "nothing")
             if not kind.startswith("text/event-stream"):
-                text = stream.response.read()[:200]
-                raise EngineError(f"the server answered with {kind} and not a stream: {text!r}")
+                text = redaction.excerpt(repr(stream.response.read()), 200)
+                raise EngineError(f"the server answered with {kind} and not a stream: {text}")
             for event in stream:
                 gathered.add(event, time.perf_counter() - started)
             gathered.ended = getattr(stream.response.stream, "done", False)
@@ -347,20 +346,3 @@ class OpenAIEngine:
                 f"{replica.url} answers with the fingerprint {fingerprint!r}, where it was "
                 f"{known!r}: other software or another model answers"
             )
-
-    def _hidden(self, exc: EngineError) -> EngineError:
-        """Blot the key out of an error and of what caused it, in case a server repeats it."""
-        link: BaseException | None = exc
-        while link is not None and self._secret and is_secret(self._secret):
-            link.args = tuple(
-                arg.replace(self._secret, "***") if isinstance(arg, str) else arg
-                for arg in link.args
-            )
-            link = link.__cause__
-        return exc
-
-    def _leaks(self, reply: Reply) -> bool:
-        """Whether anything of an answer repeats the key."""
-        if not (self._secret and is_secret(self._secret)):
-            return False
-        return self._secret in f"{reply.output}\0{reply.thought}\0{reply.tool_calls}"

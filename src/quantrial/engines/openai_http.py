@@ -9,7 +9,7 @@ import codecs
 import collections
 import contextlib
 import email.utils
-import logging
+import os
 import re
 import time
 from contextvars import ContextVar
@@ -21,7 +21,6 @@ import openai
 
 from quantrial.engines.abilities import refusal
 from quantrial.engines.loopback import is_loopback
-from quantrial.engines.openai_wire import is_secret
 from quantrial.errors import (
     ContextOverflowError,
     EngineCrashedError,
@@ -29,12 +28,14 @@ from quantrial.errors import (
     EngineStartError,
     EngineTimeoutError,
 )
+from quantrial.redaction import excerpt, guard_logs, hide_proxies
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _DONE = b"[DONE]"  # ends a stream
 _SHOWN = 200  # characters of a foreign text that go into a message
+_LOGGERS = ("connection", "http11", "http2", "proxy", "socks")  # of the transport
 
 # What the client raises, what it means here, and whether asking again can help; the first row that
 # fits decides.
@@ -103,7 +104,9 @@ class BoundedClient(httpx2.Client):
         try:
             encoding = response.headers.get("content-encoding", "identity")
             if encoding != "identity":  # a few bytes could become any number
-                raise EngineError(f"a compressed answer ({encoding:.20}) came, and none was asked")
+                raise EngineError(
+                    f"a compressed answer ({excerpt(encoding, 20)}) came, and none was asked"
+                )
             left = bounds.since + bounds.seconds - time.monotonic()
             request.extensions.get("timeout", {})["read"] = max(left, 0.001)
             if not isinstance(response.stream, httpx2.SyncByteStream):  # pragma: no cover
@@ -172,10 +175,8 @@ def connect(url: str, key: str | None) -> tuple[openai.OpenAI, BoundedClient]:
         ),
     )
     client.keyless = key is None
-    if key is not None and is_secret(key):
-        _BLOT.secrets.add(key)
-        for name in ("connection", "http11", "http2", "proxy", "socks"):
-            logging.getLogger(f"httpcore2.{name}").addFilter(_BLOT)
+    hide_proxies(os.environ)
+    guard_logs("openai", "httpx2", *(f"httpcore2.{name}" for name in _LOGGERS))
     speaker = openai.OpenAI(
         api_key=key or "none",  # without any it would take one from the environment
         base_url=url,
@@ -184,25 +185,6 @@ def connect(url: str, key: str | None) -> tuple[openai.OpenAI, BoundedClient]:
         http_client=client,
     )
     return speaker, client
-
-
-class _Blot(logging.Filter):
-    """Blots keys out of log lines: the transport logs the headers of answers when asked to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.secrets: set[str] = set()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        for secret in self.secrets:
-            if secret in text:
-                record.msg, record.args = text.replace(secret, "***"), ()
-                text = record.msg
-        return True
-
-
-_BLOT = _Blot()
 
 
 def translate(exc: Exception, url: str, seconds: float, place: str = "") -> EngineError:
@@ -269,5 +251,4 @@ def retry_after(header: str | None, *, now: float) -> float | None:
 
 
 def _one_line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _SHOWN else line[:_SHOWN] + "…"
+    return excerpt(" ".join(text.split()), _SHOWN)

@@ -1,34 +1,16 @@
-"""Where the servers of an arm stand, and the key that opens them: read from options once."""
+"""Where the servers of an arm stand: read from options once."""
 
 from __future__ import annotations
 
 import json
-import os
-import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from quantrial.engines.keys import refuse_keys, shown_url
 from quantrial.errors import StudyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-
-def secret_of(variable: str | None, *, key: str) -> str | None:
-    """Read the key out of a variable of the environment; None where no variable is named.
-
-    Raises:
-        StudyError: it is no name of a variable, or the variable is not set.
-    """
-    if variable is None:
-        return None
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
-        # it may be the key itself, which is not to be repeated
-        raise StudyError("expected the name of a variable of the environment", key=key)
-    value = os.environ.get(variable)
-    if not value:
-        raise StudyError(f"the variable {variable} is not set; export the key in it", key=key)
-    return value.strip()
 
 
 def urls_of(said: Mapping[str, Any], *, key: str) -> list[str]:
@@ -44,15 +26,17 @@ def urls_of(said: Mapping[str, Any], *, key: str) -> list[str]:
     urls = [said["base_url"], *said["replicas"]]
     for i, url in enumerate(urls):
         where = f"{key}.base_url" if i == 0 else f"{key}.replicas.{i - 1}"
-        parts = urlsplit(url) if isinstance(url, str) else None
+        parts = None
         try:
+            parts = urlsplit(url) if isinstance(url, str) else None
             sound = parts is not None and parts.scheme in ("http", "https") and parts.hostname
             _ = parts.port if parts is not None else None
         except ValueError:
             sound = None
         if parts is None or not sound:
             raise StudyError(
-                f"expected a URL such as http://127.0.0.1:8080/v1, got {url!r:.60}", key=where
+                f"expected a URL such as http://127.0.0.1:8080/v1, got {shown_url(url)}",
+                key=where,
             )
         if parts.username or parts.password or parts.query or parts.fragment:
             raise StudyError(
@@ -62,6 +46,7 @@ def urls_of(said: Mapping[str, Any], *, key: str) -> list[str]:
             )
     if len(set(urls)) < len(urls):
         raise StudyError("the same URL stands twice", key=f"{key}.replicas")
+    refuse_keys(said["extra_body"], key=f"{key}.extra_body")
     try:
         json.dumps(said["extra_body"])
     except (TypeError, ValueError) as exc:

@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 from quantrial.engines.artifact import Artifact
 from quantrial.engines.loopback import is_loopback
 from quantrial.engines.openai_software import Software, recognize
+from quantrial.engines.settled import count_of
 from quantrial.engines.templates import SUPPLIED, dates_in
 from quantrial.errors import EngineError, EngineStartError, ModelChangedError, ModelFileError
+from quantrial.recordable import recordable
+from quantrial.redaction import blot_all, excerpt
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -47,7 +50,7 @@ class Served:
         """Say in what it is not the one that was known."""
         now, then = asdict(replace(self, created=None)), asdict(replace(known, created=None))
         return ", ".join(
-            f"{name} was {then[name]!r:.60}, is {now[name]!r:.60}"
+            f"{name} was {excerpt(repr(then[name]), 60)}, is {excerpt(repr(now[name]), 60)}"
             for name in now
             if now[name] != then[name]
         )
@@ -204,8 +207,10 @@ def ask_beside(
     finally:
         BOUNDS.reset(token)
     if not isinstance(said, dict):
-        raise EngineStartError(f"{url} answered {path} with {said!r:.80}, which is no JSON object")
-    return said
+        what = excerpt(repr(said), 80)
+        raise EngineStartError(f"{url} answered {path} with {what}, which is no JSON object")
+    known: dict[str, Any] = recordable(blot_all(said))
+    return known
 
 
 def _text(value: Any) -> str | None:
@@ -213,4 +218,4 @@ def _text(value: Any) -> str | None:
 
 
 def _number(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+    return count_of(value) or None if isinstance(value, int) else None

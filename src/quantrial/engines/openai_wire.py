@@ -15,8 +15,10 @@ from quantrial.engines.base import Reply, Request, Timing
 from quantrial.engines.logprobs import read_logprobs
 from quantrial.engines.message import Message
 from quantrial.engines.repeat_limit import REPEAT_LIMIT
-from quantrial.engines.settled import count_of, readable, seconds_of, settled
+from quantrial.engines.settled import count_of, seconds_of, settled
 from quantrial.errors import EngineCrashedError, EngineError
+from quantrial.recordable import readable
+from quantrial.redaction import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -145,7 +147,8 @@ class Gathered:
         """
         try:
             if event.get("error"):
-                raise EngineError(f"the server reports an error: {event['error']!r:.200}")
+                said = excerpt(repr(event["error"]), 200)
+                raise EngineError(f"the server reports an error: {said}")
             self._check_model(event.get("model"))
             if said := event.get("system_fingerprint"):
                 self.fingerprint = str(said)
@@ -160,8 +163,8 @@ class Gathered:
         asked = self._dialect.served_as or self._dialect.model
         if model and model != asked:
             raise refusal(
-                f"the answer is of the model {model!r:.80}, and {asked!r} was asked; if that is "
-                "its name there, say it in the option `served_as`"
+                f"the answer is of the model {excerpt(repr(model), 80)}, and {asked!r} was asked; "
+                "if that is its name there, say it in the option `served_as`"
             )
 
     def _add_choice(self, choice: Mapping[str, Any], at: float) -> None:
@@ -221,8 +224,11 @@ class Gathered:
         return f" after {read:,} characters" if read else ""
 
     def partial(self, wall: float) -> Reply | None:
-        """Return what has come of an answer; None where that is nothing, or longer than any is."""
-        reply = self._reply(readable("".join(self._message.texts)), wall)
+        """Return what has come of an answer; None where that is nothing, or no answer is so."""
+        try:
+            reply = self._reply(readable("".join(self._message.texts)), wall)
+        except EngineError:  # it repeats a key, for one
+            return None
         come = len(reply.output) + len(reply.thought or "")
         return reply if 0 < come <= _LONGEST_TOKEN * self._request.max_tokens else None
 
@@ -266,13 +272,9 @@ class Gathered:
         return decoded, Timing(prompt=prompt, first_token=first, decode=decode, wall=wall)
 
 
-def is_secret(key: str) -> bool:
-    """Whether a key is one to hide; `none` and `EMPTY`, as local servers have it, are not."""
-    return len(key) >= 8
-
-
 def unknown_form(said: Any, exc: Exception) -> EngineError:
     """Make the error of an answer that cannot be read."""
     return EngineError(
-        f"the server sent an answer of an unknown form ({type(exc).__name__}: {exc}): {said!r:.200}"
+        f"the server sent an answer of an unknown form ({type(exc).__name__}: "
+        f"{excerpt(str(exc), 200)}): {excerpt(repr(said), 200)}"
     )

@@ -1,30 +1,35 @@
 """What of a reply is believed: the answer always, a number only where it can be true.
 
 Every engine's replies pass here, a third party's too, before they are recorded. A count that
-contradicts the answer, or a number that is not finite, is left out (None); the answer stays.
+contradicts the answer, or a number that is not finite, is left out (None); the answer stays. Keys
+are blotted out of every text, and what comes apart from the answer is made such that it can be
+written down; a reply of another form than documented is a fault of its call.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import operator
 from dataclasses import fields, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
+from quantrial import redaction
 from quantrial.engines.abilities import refusal
-from quantrial.engines.base import Timing
+from quantrial.engines.base import Reply, Timing
 from quantrial.probabilities import known_tokens
+from quantrial.recordable import recordable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from quantrial.engines.base import Reply, Request
+    from quantrial.engines.base import Request
 
 _MOST = 2**53  # beyond it, JSON numbers of some programs are no whole numbers any more
 _TIMES = fields(Timing)
 _SHOWN = 40  # characters of a count that is no number
+_WRONG = (AttributeError, TypeError, ValueError, KeyError, IndexError, OverflowError)
+# what was done to the texts of a reply
+BLOTTED = "held parts of a key, blotted out as ***"
+REPAIRED = "held what cannot be written down, replaced by ? in texts"
 
 
 def settled(reply: Reply, request: Request) -> Reply:
@@ -33,14 +38,59 @@ def settled(reply: Reply, request: Request) -> Reply:
     A text with a finish reason is an answer whatever was counted. Without one it ended at the limit
     where as many tokens were counted as were allowed. More tokens than allowed, or none for an
     answer that is not empty, is a count nobody can use; so is what is no whole number. `doubts` of
-    the reply says what was left out. A reply that is settled already stays as it is.
+    the reply says what was left out, `mended` what was done to its texts. A reply that is settled
+    already stays as it is.
 
     Raises:
-        EngineError: the answer is no text that can be written down.
+        EngineError: the answer is no text that can be written down, or repeats a key; something
+            else of the reply has another type than documented.
     """
+    if not isinstance(reply, Reply):
+        raise refusal(f"the engine gave no reply but {redaction.excerpt(repr(reply), 80)}")
+    try:
+        return _believed(_written(reply), request)
+    except RecursionError as exc:
+        raise refusal("the reply is nested too deeply to be written down") from exc
+    except _WRONG as exc:
+        said = f"{type(exc).__name__}: {exc}"
+        raise refusal(f"the reply has another form than documented ({said})") from exc
+
+
+def _written(reply: Reply) -> Reply:
+    """Return the reply with texts that can be written down, and no key in them."""
     output = _writable(reply.output)
+    finish, host = reply.finish_reason, reply.host
+    if finish is not None and not isinstance(finish, str):
+        raise refusal(f"the finish reason is no text but {redaction.excerpt(repr(finish), 80)}")
+    if host is not None and not isinstance(host, str):
+        raise refusal(f"the host is no text but {redaction.excerpt(repr(host), 80)}")
+    thought = str(reply.thought) if reply.thought else None
+    calls = _tool_calls(reply.tool_calls)
+    if any(map(redaction.holds_whole, (output, thought or "", repr(calls)))):
+        raise refusal("the answer repeats the API key, and is not kept")
+    came = (output, finish, host, thought, calls, _tokens(reply.logprobs))
+    blotted = (*(redaction.blot_all(one) for one in came[:-1]), _without_keys(came[-1]))
+    plain = tuple(map(recordable, blotted))
+    done = [BLOTTED] * (blotted != came) + [REPAIRED] * (plain != blotted)
+    output, finish, host, thought, calls, tokens = plain
+    return replace(
+        reply,
+        output=output,
+        finish_reason=finish or None,
+        host=host,
+        thought=thought,
+        tool_calls=None if calls is None else tuple(calls),
+        logprobs=None if tokens is None else tuple(tokens),
+        doubts=tuple(recordable(redaction.blot_all(list(reply.doubts)))),
+        mended=tuple(dict.fromkeys((*reply.mended, *done))),
+    )
+
+
+def _believed(reply: Reply, request: Request) -> Reply:
+    """Leave out what cannot be true."""
+    output = reply.output
     limit, counted = request.max_tokens, count_of(reply.completion_tokens)
-    finish = reply.finish_reason or None
+    finish = reply.finish_reason
     if finish is None and counted is not None and counted >= limit:
         finish = "length"
     spoken = bool(output.strip() or reply.thought or reply.tool_calls)
@@ -59,16 +109,12 @@ def settled(reply: Reply, request: Request) -> Reply:
         doubts.append(f"{_shown(reply.prompt_tokens)} tokens were counted in a prompt")
     return replace(
         reply,
-        output=output,
         finish_reason=finish,
         prompt_tokens=read,
         cached_tokens=count_of(reply.cached_tokens),
         completion_tokens=counted,
         decoded_tokens=None if decoded is None or decoded > limit else decoded,
-        logprobs=None if reply.logprobs is None else tuple(known_tokens(reply.logprobs)),
         timing=Timing(**{one.name: seconds_of(getattr(reply.timing, one.name)) for one in _TIMES}),
-        thought=_thought(reply.thought),
-        tool_calls=_tool_calls(reply.tool_calls),
         at_limit=finish == "stop" and counted == limit,
         doubts=tuple(doubts),
     )
@@ -113,22 +159,43 @@ def _writable(output: Any) -> str:
     return output
 
 
-def readable(text: str) -> str:
-    """Replace what cannot be written as UTF-8 (halves of pairs) by question marks."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def _thought(thought: Any) -> str | None:
-    return readable(str(thought)) if thought else None
-
-
-def _tool_calls(calls: Any) -> tuple[Mapping[str, Any], ...] | None:
-    """Return calls as plain JSON values."""
+def _tool_calls(calls: Any) -> list[Any] | None:
+    """Return calls as objects of JSON."""
     if not calls:
         return None
-    text = json.dumps(list(calls), ensure_ascii=False, default=str)
-    plain = json.loads(readable(text), parse_constant=lambda _: None)
-    return tuple(one if isinstance(one, dict) else {"call": one} for one in plain)
+    plain = list(calls) if isinstance(calls, list | tuple) else [calls]
+    return [one if isinstance(one, dict) else {"call": one} for one in plain]
+
+
+def _tokens(tokens: Any) -> list[dict[str, Any]] | None:
+    """Return tokens of the documented form: texts, and what is known of their probabilities."""
+    if tokens is None:
+        return None
+    known = known_tokens(tokens)
+    for token in known:
+        if not all(isinstance(one, str) for one in (token["token"], *(t[0] for t in token["top"]))):
+            raise TypeError(f"a token is {redaction.excerpt(repr(token), 80)}")
+    return known
+
+
+def _without_keys(tokens: Any) -> Any:
+    """Blot keys out of tokens: they are pieces of one text, and so are the alternatives to them."""
+    if not tokens or not redaction.knows_any():
+        return tokens
+    names = redaction.blot_parts([token["token"] for token in tokens])
+    tops = [[list(one) for one in token["top"]] for token in tokens]
+    for place in range(max(map(len, tops))):
+        column = [top[place] for top in tops if place < len(top)]
+        for one, name in zip(column, redaction.blot_parts([one[0] for one in column]), strict=True):
+            one[0] = name
+    for token, name, top in zip(tokens, names, tops, strict=True):
+        for one in top:
+            if name != token["token"] == one[0]:  # the token itself is among its alternatives
+                one[0] = name
+    return [
+        {**redaction.blot_all(token), "token": name, "top": top}
+        for token, name, top in zip(tokens, names, tops, strict=True)
+    ]
 
 
 def _shown(value: Any) -> str:

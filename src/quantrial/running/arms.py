@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.engines import make_engine
-from quantrial.errors import EngineError, QuantrialError
+from quantrial.errors import EngineError, QuantrialError, StudyError
+from quantrial.redaction import blot_error, holds_whole, public
 from quantrial.running.manifest import arm_record
 from quantrial.running.store import LOGS
 
@@ -24,7 +25,11 @@ def opened_engines(
 ) -> Iterator[dict[str, Engine]]:
     """Make the engine of every arm; close them all at the end, whatever happened.
 
-    Logs that the study asks for go into the run folder; without one, none is written.
+    Logs that the study asks for go into the run folder; without one, none is written. Until the
+    engines are closed no key of theirs gets into what is said or written; words of the study do.
+
+    Raises:
+        StudyError: an engine or an option is wrong, or the study holds a key.
     """
     logs = None if run is None else run.path / LOGS
     with contextlib.ExitStack() as stack:
@@ -33,7 +38,36 @@ def opened_engines(
             own = _with_slots(arm, study.design.slots)
             engines[name] = make_engine(name, own, base=base, seed=study.seed, logs=logs)
             stack.callback(engines[name].close)
+        said = list(texts_of(study.canonical()))
+        refuse_whole_keys(said)
+        stack.enter_context(public(said))
         yield engines
+
+
+def texts_of(value: Any) -> Iterator[str]:
+    """Yield every text in a value of JSON, names of its objects too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, one in value.items():
+            yield str(name)
+            yield from texts_of(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from texts_of(one)
+
+
+def refuse_whole_keys(texts: Iterable[str]) -> None:
+    """Refuse a study that holds the key of one of its servers: it is copied into the run folder.
+
+    Raises:
+        StudyError: it does; the key is not repeated.
+    """
+    if any(map(holds_whole, texts)):
+        raise StudyError(
+            "the study file holds the key of a server, and is copied into the run folder: take it "
+            "out, and name the variable of the environment that holds it (`api_key_env`)"
+        )
 
 
 def _with_slots(arm: Arm, slots: int) -> Arm:
@@ -55,7 +89,7 @@ def arm_records(study: Study, engines: Mapping[str, Engine]) -> dict[str, dict[s
         with naming(name, engine):
             artifact = engine.describe()
             versions = engine.versions()
-        records[name] = arm_record(study.arms[name].engine, artifact, versions)
+            records[name] = arm_record(study.arms[name].engine, artifact, versions)
     return records
 
 
@@ -70,10 +104,12 @@ def naming(arm: str, engine: Engine) -> Iterator[None]:
     try:
         yield
     except QuantrialError as exc:
+        blot_error(exc)
         if said not in str(exc):
             exc.args = (f"{exc} {said}",)
         raise
     except Exception as exc:
+        blot_error(exc)
         raise EngineError(
             f"the engine {engine.name!r} raised {type(exc).__name__}: {exc} {said}"
         ) from exc

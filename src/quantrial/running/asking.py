@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from quantrial.engines.abilities import refusal
 from quantrial.engines.base import Message, Reply, Request
-from quantrial.engines.settled import readable, settled
+from quantrial.engines.settled import seconds_of, settled
 from quantrial.errors import (
     ContextOverflowError,
     EngineError,
     EngineTimeoutError,
     ModelChangedError,
 )
+from quantrial.recordable import readable
 from quantrial.records import sha256_of
+from quantrial.redaction import blot, blot_error
 
 if TYPE_CHECKING:
     from quantrial.engines.base import Engine
@@ -71,19 +74,38 @@ def attempt(engine: Engine, request: Request) -> Attempt:
         ModelChangedError: another model stands behind the arm than before.
     """
     try:
-        return Attempt(settled(engine.ask(request), request), "ok", None, final=True)
+        return Attempt(answer(engine, request), "ok", None, final=True)
     except ContextOverflowError as exc:
-        return Attempt(Reply(""), "context_overflow", readable(str(exc)), final=True)
+        return Attempt(Reply(""), "context_overflow", said_by(exc), final=True)
     except ModelChangedError:
         raise  # every further answer would be another model's: the run stops
     except EngineError as exc:
         status = "timeout" if isinstance(exc, EngineTimeoutError) else "engine_error"
         kept = _kept(exc.partial, request)
-        said = readable(str(exc))
-        return Attempt(Reply(""), status, said, not exc.retryable, exc.retry_after, kept)
-    except Exception as exc:  # an engine of a third party may raise anything; it is its fault
-        said = f"the engine {engine.name!r} raised {type(exc).__name__}: {exc}"
-        return Attempt(Reply(""), "engine_error", readable(said), final=True)
+        wait = seconds_of(exc.retry_after)
+        return Attempt(Reply(""), status, said_by(exc), not exc.retryable, wait, kept)
+
+
+def answer(engine: Engine, request: Request) -> Reply:
+    """Ask once; the reply can be written down, and no key is in it or in what is raised.
+
+    Raises:
+        EngineError: the engine could not answer, or did in another form than documented; its kin
+            say more. An engine of a third party may raise anything: that is its fault, and final.
+    """
+    try:
+        return settled(engine.ask(request), request)
+    except EngineError as exc:
+        blot_error(exc)
+        raise
+    except Exception as exc:
+        blot_error(exc)
+        raise refusal(f"the engine {engine.name!r} raised {type(exc).__name__}: {exc}") from exc
+
+
+def said_by(exc: BaseException) -> str:
+    """Return what an error says as a text that can be written down, with no key in it."""
+    return blot(readable(str(exc)))
 
 
 def _kept(partial: Reply | None, request: Request) -> Reply | None:

@@ -13,10 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import quantrial
 from quantrial.running.checkout import git_state
+from quantrial.engines.settled import count_of
+from quantrial.recordable import recordable
+from quantrial.redaction import blot_all
 
 if TYPE_CHECKING:
     from quantrial.engines.artifact import Artifact
 
+# what an artifact says in a text, and in a whole number; `model` is the study's own
+_TEXTS = (
+    *("sha256", "quantization", "architecture", "tokenizer_sha256", "template_sha256"),
+    *("template_default", "derived_from", "source_sha256", "source_quantization"),
+)
+_COUNTS = ("bytes_on_disk", "parameters", "context", "kv_bytes")
 _PACKAGES = ("numpy", "scipy", "pydantic", "orjson", "gguf", "xllamacpp", "datasets")
 
 
@@ -81,5 +90,15 @@ def _cpu_model() -> str | None:
 
 
 def arm_record(engine: str, artifact: Artifact, versions: Mapping[str, str]) -> dict[str, Any]:
-    """Write down one arm: its engine, the software that answers, its artifact."""
-    return {"engine": engine, "versions": dict(versions), **asdict(artifact)}
+    """Write down one arm: its engine, the software that answers, its artifact.
+
+    No key is in it, and it can be written as JSON whatever a server said; what should be a text or
+    a count of bytes and is none is as good as not told.
+    """
+    told = {"versions": dict(versions), **asdict(artifact)}
+    record: dict[str, Any] = recordable(blot_all(told))
+    for name in _TEXTS:
+        record[name] = record[name] if isinstance(record[name], str) else None
+    for name in _COUNTS:
+        record[name] = count_of(record[name])
+    return {"engine": engine, **record}

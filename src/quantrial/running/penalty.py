@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from quantrial.engines.base import Message, Reply, Request
 from quantrial.engines.sampling import SamplingTold
 from quantrial.errors import EngineError
+from quantrial.running.asking import answer
 from quantrial.sampling_checks import NONE, SEEN, UNKNOWN, penalty_text
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def _answer(engine: Engine, request: Request) -> Reply | None:
     logprobs = 2 if "logprobs" in engine.abilities else 0
     for asked in dict.fromkeys((logprobs, 0)):
         try:
-            return engine.ask(replace(request, logprobs=asked))
+            return answer(engine, replace(request, logprobs=asked))
         except EngineError as exc:
             if exc.partial is not None:  # such as an answer without the probabilities asked for
                 return exc.partial

@@ -18,8 +18,10 @@ from quantrial.design.plan import (
     least_for_margin,
     prospects,
 )
+from quantrial.engines.keys import short_keys
 from quantrial.errors import EngineError
 from quantrial.precision import quantized_before, type_in_words
+from quantrial.redaction import LEAST
 from quantrial.running.arms import arm_records, naming, opened_engines
 from quantrial.running.control_tokens import control_token_warnings
 from quantrial.running.costs import (
@@ -127,6 +129,7 @@ def plan_study(
             *failed,
             *speed_limits(study, engines),
             *unstated_parameters(records),
+            *_short_keys(study),
         ),
         assay=arm_checks(records, study.reference, controls),
         tokens=tokens_of(calls, prepared),
@@ -150,6 +153,16 @@ def _to_probe(
     if probe is not None:
         return probe
     return not memory_here(records, available).too_large and affordable(engines, records)
+
+
+def _short_keys(study: Study) -> Iterator[str]:
+    for variable in dict.fromkeys(
+        v for arm in study.arms.values() for v in short_keys(arm.options)
+    ):
+        yield (
+            f"the key in {variable} has fewer than {LEAST} characters: words hold such, so it is "
+            "not looked for in what its server says; take care whom you give the run folder to"
+        )
 
 
 def _probed(

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from quantrial.running.asking import request_for
+from quantrial.running.asking import answer, request_for
 
 if TYPE_CHECKING:
     from quantrial.engines.base import Engine, Request
@@ -67,7 +67,7 @@ def probe(study: Study, prepared: Prepared, engine: Engine, *, alone: bool = Fal
             few, others = _drawn(items, slots)
             calls = [request_for(task.prompt(item), study, name) for item in few]
             if number == 0:
-                engine.ask(calls[0])
+                answer(engine, calls[0])
             a_call = _one_by_one(engine, calls)
             single += a_call * len(items)
             if slots > 1:
@@ -98,7 +98,7 @@ def _one_by_one(engine: Engine, calls: Sequence[Request]) -> float:
     """Return seconds a call."""
     clock = time.monotonic()
     for call in calls:
-        engine.ask(call)
+        answer(engine, call)
     return (time.monotonic() - clock) / len(calls)
 
 
@@ -106,6 +106,6 @@ def _at_once(engine: Engine, calls: Sequence[Request], slots: int) -> float:
     """Return seconds a call, several at once: of all together, over how many there were."""
     clock = time.monotonic()
     with ThreadPoolExecutor(max_workers=slots) as pool:
-        for answered in [pool.submit(engine.ask, call) for call in calls]:
+        for answered in [pool.submit(answer, engine, call) for call in calls]:
             answered.result()
     return (time.monotonic() - clock) / len(calls)

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from quantrial.engines.settled import seconds_of
 from quantrial.running.arms import naming
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Residence:
                 self._engines[other].close()
             self._loaded &= {arm}
         with naming(arm, self._engines[arm]):
-            seconds = self._engines[arm].start()
+            seconds = seconds_of(self._engines[arm].start()) or 0.0
         self._loaded.add(arm)
         if seconds > 0:
             self._untold[arm] = seconds

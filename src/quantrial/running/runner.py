@@ -6,14 +6,15 @@ import contextlib
 import dataclasses
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.errors import RecordWarning, RunFolderError
 from quantrial.records import Manifest
-from quantrial.running.arms import arm_records, opened_engines
+from quantrial.redaction import public
+from quantrial.running.arms import arm_records, opened_engines, refuse_whole_keys, texts_of
 from quantrial.running.clock import Clock
 from quantrial.running.control_tokens import warn_of_control_tokens
 from quantrial.running.costs import refuse_too_large
@@ -100,8 +101,10 @@ def run_study(
         before_code(study)
     with contextlib.ExitStack() as stack:
         engines = stack.enter_context(opened_engines(study, base=base, run=run))
+        refuse_whole_keys([text])
         refuse_missing(study, engines, base)
         prepared = prepare(study, base=base)
+        stack.enter_context(public(_texts(text, prepared)))
         refuse_unable(study, prepared, engines)
         arms, _ = with_templates(study, prepared, engines, arm_records(study, engines))
         tokens = warn_of_control_tokens(prepared, engines, arms)
@@ -178,7 +181,7 @@ def _answer(
             arm: {**one, CHANGED: True} if arm in changed else one
             for arm, one in opened.arms.items()
         }
-        said = [note for note in (session.doubts, session.broken_off) if note is not None]
+        said = [note for note in (session.doubts, session.broken_off, *session.mended) if note]
         notes = (*opened.notes, *session.notes, *said)
         run.write_manifest(dataclasses.replace(opened, arms=arms, notes=notes))
 
@@ -196,8 +199,9 @@ def _answer(
             close()
         raise
     close(changed_since(session.study, session.prepared, equipment.engines, opened.arms))
-    if session.doubts is not None:
-        warnings.warn(session.doubts, RecordWarning, stacklevel=4)
+    for said in (session.doubts, *session.mended):
+        if said is not None:
+            warnings.warn(said, RecordWarning, stacklevel=4)
 
 
 def _checked(
@@ -252,6 +256,14 @@ def _begun(
     )
     run.write_manifest(manifest)
     return manifest
+
+
+def _texts(text: str, prepared: Prepared) -> Iterator[str]:
+    """Yield what the run folder begins with: parts of a key that are words there are no secret."""
+    yield text
+    for items in prepared.items.values():
+        for item in items:
+            yield from texts_of([item.content, item.gold, item.metadata])
 
 
 def _relative(base: Path, folder: Path) -> str:

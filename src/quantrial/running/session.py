@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import threading
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from itertools import groupby
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.errors import EngineError
 from quantrial.records import Response
-from quantrial.running.asking import Attempt, asked_sha256, attempt, request_for
+from quantrial.running.asking import Attempt, answer, asked_sha256, attempt, request_for
 from quantrial.running.clock import JUMP, Clock
 from quantrial.running.progress import Listener, Progress
 from quantrial.running.retries import BROKEN_OFF, Breaker, Endings, wait_before
@@ -70,6 +70,7 @@ class Session:
         self.notes: list[str] = []
         self._doubts: Counter[str] = Counter()  # by arm, answers whose counts are not believed
         self._doubted = ""  # the first of them, as it was said
+        self._mended: defaultdict[str, Counter[str]] = defaultdict(Counter)  # what was done, by arm
         self._broken: Counter[str] = Counter()  # by arm, answers that broke off every time
         self._last: Response | None = None
         self._began = equipment.clock.steady()
@@ -126,6 +127,14 @@ class Session:
         )
 
     @property
+    def mended(self) -> list[str]:
+        """What was done to texts of this session's answers before they were kept, for people."""
+        return [
+            f"{arms.total():,} answer{'s' * (arms.total() > 1)} {done} ({_by_arm(arms)})"
+            for done, arms in self._mended.items()
+        ]
+
+    @property
     def broken_off(self) -> str | None:
         """Which answers of this session broke off at the same place every time, for people."""
         if not self._broken.total():
@@ -147,7 +156,7 @@ class Session:
             self._tell(f"loading {name}")
             self._with.residence.ready(name)
             with contextlib.suppress(EngineError):  # the recorded call will say what is wrong
-                reply = engine.ask(request_for(self._prompt(first), self.study, first.task))
+                reply = answer(engine, request_for(self._prompt(first), self.study, first.task))
                 self._with.residence.told(name, reply.timing.load)
         self._began = self._with.clock.steady()
 
@@ -280,6 +289,8 @@ class Session:
         if reply.doubts:
             self._doubted = self._doubted or f"{arm}: {'; '.join(reply.doubts)}"
             self._doubts[arm] += 1
+        for done in reply.mended:
+            self._mended[done][arm] += 1
         self._broken[arm] += reply.finish_reason == BROKEN_OFF
 
     def _rest(self, seconds: float) -> None:

@@ -7,6 +7,7 @@ survives the end of this process by any signal.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import os
 import warnings
@@ -26,6 +27,7 @@ from quantrial.records import (
     manifest_from_json,
     response_from_json,
 )
+from quantrial.redaction import blot_all
 from quantrial.strict_json import parse_json
 from quantrial.whole_files import PARTIAL, write_atomically
 
@@ -153,7 +155,9 @@ class RunFolder:
         return manifest_from_json(_read(path), path=path)
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Write manifest.json, whole."""
+        """Write manifest.json, whole; no key is in what it holds of servers and sessions."""
+        guarded = {n: blot_all(getattr(manifest, n)) for n in ("arms", "sessions", "notes")}
+        manifest = dataclasses.replace(manifest, **guarded)
         # a folder that was removed meanwhile does not come back with a manifest alone
         write_atomically(self.path / MANIFEST, manifest.to_json(), make_folder=False)
 
