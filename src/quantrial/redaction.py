@@ -40,8 +40,10 @@ _DEEPEST = 200  # levels of a value; orjson writes no more than 254
 # the forms that keys have in logs and configurations of other programs
 _FORMS = re.compile(
     r"""
-    (?<![A-Za-z0-9])(?:sk|rk|pk)-[A-Za-z0-9_-]{16,}        # OpenAI, Anthropic, OpenRouter
-    | (?<![A-Za-z0-9])(?:hf|gsk|nvapi|r8|ghp|gho|ghs|xai)[_-][A-Za-z0-9_-]{16,}
+    (?<![A-Za-z0-9])(?:sk|rk|pk)-                          # OpenAI, Anthropic, OpenRouter
+      (?=[A-Za-z_-]*[0-9])(?=[A-Za-z0-9_-]*?[A-Za-z0-9]{12})[A-Za-z0-9_-]{16,}
+    | (?<![A-Za-z0-9])(?:hf|gsk|r8|ghp|gho|ghs)_[A-Za-z0-9]{16,}
+    | (?<![A-Za-z0-9])(?:nvapi|xai)-[A-Za-z0-9_-]{20,}
     | (?<![A-Za-z0-9])github_pat_[A-Za-z0-9_]{16,}
     | (?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{30,}
     | (?<=\bBearer\ )[A-Za-z0-9._~+/=-]{8,}
@@ -51,7 +53,7 @@ _FORMS = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _NAMED = re.compile(
-    r"""(\b(?:api[_-]?key|access[_-]?token|auth[_-]?token|x-api-key|password|passwd|secret)
+    r"""((?:api[_-]?key|access[_-]?token|auth[_-]?token|x-api-key|password|passwd|secret)
     ["']?\s*[=:]\s*["']?)([^\s"',;&}\])]+)""",
     re.VERBOSE | re.IGNORECASE,
 )

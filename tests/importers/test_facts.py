@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,41 @@ def test_manifest_is_kept_whole(published: Path, tmp_path: Path) -> None:
     models = {name: arm.model for name, arm in load_study(run.study_path).arms.items()}
     assert models == {"fp16": "llama:fp16", "q8_0": "llama", "q4_K_M": "llama"}
     assert {name: arm["model"] for name, arm in manifest.arms.items()} == models
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"api_key": "abcdef-123"},
+        {"model_args": "model=m,api_key=abcdef-123,num_concurrent=2"},
+        {"headers": {"Authorization": "Bearer abcdef-123"}},
+        {"env": ["OPENAI_API_KEY=abcdef-123", "PATH=/bin"]},
+        {"endpoint": "https://me:abcdef-123@host/v1"},
+        {"note": "asked with sk-proj-abcdef-123456789012"},
+        {"hub": "hf_abcdefabcdef123456"},
+    ],
+)
+def test_keys_in_the_settings_of_an_import_are_blotted_and_said(
+    published: Path,
+    tmp_path: Path,
+    edit: Callable[[str, int, dict[str, Any]], Path],
+    settings: dict[str, Any],
+) -> None:
+    edit("mmlu_q8_0", 0, {"status": "error", "error": f"401: {json.dumps(settings)}"})
+    experiment = {
+        "seed": 42,
+        "config": {**settings, "max_tokens": 16},
+        "model": "org/hf-internal-m",
+    }
+    (published / "experiment_manifest.json").write_text(json.dumps(experiment))
+    report = import_reference(published, tmp_path / "run")
+    assert any("Keys in experiment_manifest.json are blotted out" in note for note in report.notes)
+    kept = RunFolder(report.folder).read_manifest().study["imported"]
+    assert kept["config"]["max_tokens"] == 16
+    assert kept["model"] == "org/hf-internal-m"
+    for path in report.folder.rglob("*"):
+        if path.is_file():
+            assert "abcdef" not in path.read_text(), path
 
 
 @pytest.mark.parametrize(

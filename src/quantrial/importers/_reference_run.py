@@ -19,6 +19,7 @@ from quantrial.importers._reference_items import SUBJECT, ScoreDifference, TaskA
 from quantrial.importers._reference_manifest import ArmFacts
 from quantrial.importers._reference_rows import AnswerRow
 from quantrial.records import Item, Manifest, Response, sha256_of
+from quantrial.redaction import without_keys
 from quantrial.running.manifest import arm_record
 from quantrial.running.store import RunFolder
 from quantrial.whole_files import write_atomically
@@ -173,7 +174,7 @@ def _response(study: str, arm: str, item: Item, row: AnswerRow, at: tuple[int, i
         order=order,
         block=block,
         status=row.status,
-        error=row.error,
+        error=None if row.error is None else without_keys(row.error),
         output=row.output,
         finish_reason=row.finish_reason,
         prompt_tokens=row.prompt_tokens,

@@ -32,7 +32,7 @@ from quantrial.importers._reference_items import (
     counted,
     notes_of,
 )
-from quantrial.importers._reference_manifest import facts_of, read_experiment
+from quantrial.importers._reference_manifest import EXPERIMENT_MANIFEST, facts_of, read_experiment
 from quantrial.importers._reference_names import NamedTask, chosen_tasks, task_of_file
 from quantrial.importers._reference_rows import AnswerFile, read_answers
 from quantrial.importers._reference_run import (
@@ -42,6 +42,7 @@ from quantrial.importers._reference_run import (
     write_run,
 )
 from quantrial.paths import is_folder
+from quantrial.redaction import MASK, settings_without_keys
 from quantrial.study import parse_study
 from quantrial.tasks import make_task
 
@@ -119,6 +120,9 @@ def import_reference(
     files, notes = _read_all(directory, layout)
     _refuse_without_files(files, options, directory)
     experiment = read_experiment(directory)
+    kept = settings_without_keys(experiment)
+    if kept != experiment:
+        notes.append(f"Keys in {EXPERIMENT_MANIFEST} are blotted out here ({MASK}).")
     chosen = _choose(reference, _spellings(files), directory)
     arms = [chosen, *sorted({arm for _, arm in files} - {chosen}, key=size_rank)]
     tasks = {}
@@ -126,7 +130,7 @@ def import_reference(
         own = {arm: files[named.name, arm] for arm in arms if (named.name, arm) in files}
         if own:
             tasks[named.name] = align(named, own)
-    facts = {arm: facts_of(experiment or {}, _raw(files, arm)) for arm in arms}
+    facts = {arm: facts_of(kept or {}, _raw(files, arm)) for arm in arms}
     models = {arm: fact.model or arm for arm, fact in facts.items()}
     settings = {"seed": options.seed, "reference": chosen, "margin": options.margin}
     text = study_text(
@@ -150,7 +154,7 @@ def import_reference(
         tasks,
         facts=facts,
         differences=differences,
-        experiment=experiment,
+        experiment=kept,
         origin=directory.resolve().name,
         notes=notes,
     )

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import quantrial
-from quantrial.running.checkout import git_state
 from quantrial.engines.settled import count_of
 from quantrial.recordable import recordable
 from quantrial.redaction import blot_all
+from quantrial.running.checkout import git_state
 
 if TYPE_CHECKING:
     from quantrial.engines.artifact import Artifact
