@@ -55,7 +55,7 @@ def artifact_of(
     digest, blob = weights_of(modelfile)
     details = entries(shown.get("details")) or entries(listed.get("details"))
     context = int(options["num_ctx"])
-    template = shown.get("template")
+    template = said if isinstance(said := shown.get("template"), str) else None
     parameters = facts.get("general.parameter_count")
     header = _read(blob)
     return Artifact(
