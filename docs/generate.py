@@ -29,6 +29,7 @@ DOCS = Path(__file__).parent
 PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The study", study.Study),
     ("An arm: `arms.<name>`", study.Arm),
+    ("What an arm's weights are: `arms.<name>.weights`", study.Weights),
     ("A task of kind `choice`: `tasks.<name>`", study.ChoiceTask),
     ("A task of kind `spans`: `tasks.<name>`", study.SpansTask),
     ("A source of type `bundled`: `tasks.<name>.source`", study.BundledSource),

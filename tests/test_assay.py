@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from quantrial.analysis.twins import twins
 from quantrial.assay import Check, arm_checks, at_floor, outcome_checks
 from quantrial.prompt_checks import other_templates
 
@@ -92,7 +93,14 @@ def test_arms_that_differ_in_their_weights_alone_pass() -> None:
             "unknown",
             "chat template of q8_0 cannot be compared with f16's",
         ),
-        ("q8_0", {"engine": "ollama"}, "setup", "warn", "engine (ollama against llamacpp)"),
+        (
+            "q8_0",
+            {"engine": "ollama", "versions": {"ollama": "0.22.1"}, "options": {"num_ctx": 4096}},
+            "setup",
+            "warn",
+            "q8_0 runs in ollama 0.22.1, f16 in llamacpp (llama.cpp 1): a difference between them "
+            "may come of the engine as well as of the weights",
+        ),
         ("q8_0", {"context": 4096}, "setup", "warn", "context length (4096 against 2048)"),
         (
             "q8_0",
@@ -289,3 +297,76 @@ def test_items_that_were_not_shown_alike_fail_the_study() -> None:
     parts = tasks()
     parts["names"]["flow"]["unhashed_items"] = 1
     assert found(outcome_checks(parts, "f16", []))["prompts"] == "unknown"
+
+
+def test_another_engine_is_one_sentence_without_a_list_of_options() -> None:
+    other = {"engine": "ollama", "versions": {"ollama": "0.22.1"}, "options": {"num_ctx": 4096}}
+    arms = {"f16": ARMS["f16"], **{n: {**ARMS[n], **other} for n in ("q8_0", "q4_K_M")}}
+    said = text(arm_checks(arms, "f16"), "setup")
+    assert said.startswith("q8_0 and q4_K_M run in ollama 0.22.1, f16 in llamacpp (llama.cpp 1):")
+    assert "not set" not in said
+    assert "num_ctx" not in said
+    # what is no option of an engine is named all the same
+    arms["q8_0"]["context"] = 4096
+    more = text(arm_checks(arms, "f16"), "setup")
+    assert "q8_0 and f16 differ in their context length (4096 against 2048)" in more
+    assert "not set" not in more
+
+
+def by_engine(**changes: Any) -> dict[str, Any]:
+    """Two arms of the same weights, the second in another engine."""
+    other = {"engine": "ollama", "versions": {"ollama": "0.22.1"}, "options": {"num_ctx": 4096}}
+    return {"ours": ARMS["f16"], "theirs": {**ARMS["f16"], **other, **changes}}
+
+
+def test_equal_weights_are_the_study_where_engines_are_the_question() -> None:
+    asked = arm_checks(by_engine(), "ours", question="engines")
+    assert found(asked)["weights"] == found(asked)["setup"] == "pass"
+    assert "all arms run the same weights" in text(asked, "weights")
+    assert "the study compares engines: theirs runs in ollama 0.22.1" in text(asked, "setup")
+    # nobody asked: then there is nothing to compare
+    unasked = arm_checks(by_engine(), "ours")
+    assert (found(unasked)["weights"], found(unasked)["setup"]) == ("fail", "warn")
+
+
+@pytest.mark.parametrize(
+    ("changes", "check", "status", "said"),
+    [
+        ({"sha256": "z" * 64}, "weights", "warn", "theirs and ours have other weights"),
+        ({"sha256": None}, "weights", "unknown", "no hash of the weights of theirs"),
+        ({"context": 9}, "setup", "warn", "differ in more than their engines: theirs and ours"),
+        (
+            {"engine": "llamacpp", "versions": {"llama.cpp": "2"}, "options": {"threads": 4}},
+            "setup",
+            "pass",
+            "engine version llama.cpp (2 against 1) and option threads (4 against 2)",
+        ),
+        (
+            {key: SHARED[key] for key in ("engine", "versions", "options")},
+            "setup",
+            "warn",
+            "all arms run in one engine of one version with the same options",
+        ),
+        (
+            {key: SHARED[key] for key in ("engine", "versions", "options")},
+            "weights",
+            "fail",
+            "there is nothing to compare",
+        ),
+    ],
+)
+def test_what_is_no_comparison_of_engines_is_said(
+    changes: dict[str, Any], check: str, status: str, said: str
+) -> None:
+    checks = arm_checks(by_engine(**changes), "ours", question="engines")
+    assert found(checks)[check] == status
+    assert said in text(checks, check)
+
+
+def test_engines_that_answer_alike_are_no_identical_arms() -> None:
+    flips = [{"reference": "ours", "candidate": "theirs", "n": 9, "harmful": 0, "beneficial": 0}]
+    tasks = {"sums": {"flips": [{**flips[0], "churn": 0}]}}
+    assert list(twins(by_engine(), tasks, engines=True)) == []
+    assert [pair["arms"] for pair in twins(by_engine(), tasks)] == [["ours", "theirs"]]
+    same = by_engine(**{key: SHARED[key] for key in ("engine", "versions", "options")})
+    assert len(list(twins(same, tasks, engines=True))) == 1

@@ -9,7 +9,6 @@ is there to tell.
 from __future__ import annotations
 
 import itertools
-import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,27 +17,16 @@ from quantrial.agreement import fixed
 from quantrial.assay_model import (
     metadata_check,
     origin_check,
-    same_tensors_known,
     tensors_check,
 )
+from quantrial.assay_setup import Question, setup_finding, weights_finding
 from quantrial.data_checks import data_findings
-from quantrial.precision import bits_of, fallen_back
+from quantrial.precision import bits_of, fallen_back, stated_of, weights_type
 from quantrial.prompt_checks import date_finding, template_finding, token_findings
 from quantrial.sampling_checks import sampling_finding
 
 Status = Literal["pass", "warn", "fail", "unknown"]
 Document = Mapping[str, Any]
-
-# What should be the same in all arms, beside weights, tokenizer and template.
-_SHARED = {
-    "engine": "engine",
-    "versions": "engine version",
-    "architecture": "architecture",
-    "parameters": "number of parameters",
-    "context": "context length",
-    "options": "option",
-}
-_LONGEST = 40  # characters of a value that are shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +39,22 @@ class Check:
 
 
 def arm_checks(
-    arms: Mapping[str, Document], reference: str, controls: Sequence[str] = ()
+    arms: Mapping[str, Document],
+    reference: str,
+    controls: Sequence[str] = (),
+    question: Question = "precision",
 ) -> tuple[Check, ...]:
-    """Check that the arms differ in the precision of their weights, and in nothing else.
+    """Check that the arms differ in what the study asks about, and in nothing else.
 
     Args:
         arms: the manifest's record of each arm.
         reference: the arm that the others are compared with.
         controls: arms that are damaged on purpose; they may have the type of another one.
+        question: what the arms are to differ in: the precision of their weights, or the engine
+            that runs the same weights.
     """
     return (
-        _weights(arms),
+        Check("weights", *weights_finding(arms, reference, controls, question)),
         _precision(arms),
         _sizes(arms, controls),
         _source(arms),
@@ -69,7 +62,7 @@ def arm_checks(
         _tokenizer(arms, reference),
         Check("template", *template_finding(arms, reference)),
         Check("date", *date_finding(arms)),
-        _setup(arms, reference),
+        Check("setup", *setup_finding(arms, reference, question)),
         *_sampling(arms),
     )
 
@@ -132,22 +125,6 @@ def at_floor(part: Document, reference: str) -> bool:
     return least is not None and least <= (part.get("chance") or 0.0)
 
 
-def _weights(arms: Mapping[str, Document]) -> Check:
-    hashes = {name: arm.get("sha256") for name, arm in arms.items()}
-    same = [
-        f"{one} and {other}"
-        for one, other in itertools.combinations(hashes, 2)
-        if hashes[one] is not None and hashes[one] == hashes[other]
-    ]
-    if same:
-        said = f"{'; '.join(same)} are the same file, byte for byte: there is nothing to compare"
-        return Check("weights", "fail", said)
-    if None in hashes.values():
-        hidden = ", ".join(name for name, digest in hashes.items() if digest is None)
-        return Check("weights", "unknown", f"the engine tells no hash of the weights of {hidden}")
-    return Check("weights", "pass", "every arm has weights of its own, by their hashes")
-
-
 def _precision(arms: Mapping[str, Document]) -> Check:
     wrong, unknown = [], []
     for name, arm in arms.items():
@@ -156,7 +133,8 @@ def _precision(arms: Mapping[str, Document]) -> Check:
         if kind is None:
             unknown.append(name)
         elif claimed is not None and found is not None and claimed != found:
-            wrong.append(f"{name} runs a file of type {kind}")
+            runs = "is stated to have weights" if "type" in stated_of(arm) else "runs a file"
+            wrong.append(f"{name} {runs} of type {kind}")
         elif stored := fallen_back(kind, arm.get("stored_as") or {}):
             wrong.append(f"{name} runs a file of type {kind} whose weights are {stored}")
     if wrong:
@@ -164,7 +142,7 @@ def _precision(arms: Mapping[str, Document]) -> Check:
     if unknown:
         said = f"the engine tells no type of the weights of {', '.join(unknown)}"
         return Check("precision", "unknown", said)
-    kinds = ", ".join(f"{name} {arm['quantization']}" for name, arm in arms.items())
+    kinds = ", ".join(f"{name} {weights_type(arm)}" for name, arm in arms.items())
     return Check("precision", "pass", f"the types of the files are those of the arms: {kinds}")
 
 
@@ -236,49 +214,11 @@ def _tokenizer_kind(arm: Document) -> str:
     return digest.rpartition(":")[0]  # how it was hashed, where that is not the usual way
 
 
-def _setup(arms: Mapping[str, Document], reference: str) -> Check:
-    base = arms[reference]
-    differing = [
-        f"{name} and {reference} differ in their {' and '.join(unlike)}"
-        for name, arm in arms.items()
-        if (unlike := list(_unlike(arm, base)))
-    ]
-    if differing:
-        said = f"arms differ in more than their weights: {'; '.join(differing)}"
-        return Check("setup", "warn", said)
-    return Check("setup", "pass", "engine, version, architecture and options are the same")
-
-
 def _sampling(arms: Mapping[str, Document]) -> Iterator[Check]:
     """Check that no server punishes repetition unasked, where one has sampling of its own."""
     found = sampling_finding(arms)
     if found is not None:
         yield Check("sampling", *found)
-
-
-def _unlike(arm: Document, base: Document) -> Iterator[str]:
-    """Name what two arms should share and do not, with both values; of many in one, those alone.
-
-    What an option sets and the engine then tells (the context) is named once.
-    """
-    told = set()
-    for key, shown in _SHARED.items():
-        one, other = arm.get(key) or None, base.get(key) or None
-        if one == other or (key == "parameters" and same_tensors_known(arm, base)):
-            continue
-        told.add(key)
-        if isinstance(one or other, Mapping):
-            ours, theirs = one or {}, other or {}
-            for part in sorted((ours.keys() | theirs.keys()) - told):
-                if (said := _against(ours, theirs, part)) is not None:
-                    yield f"{shown} {part} ({said})"
-        else:
-            yield f"{shown} ({_cut(one, other)} against {_cut(other, one)})"
-
-
-def _against(ours: Document, theirs: Document, part: str) -> str | None:
-    one, other = ours.get(part, "not set"), theirs.get(part, "not set")
-    return None if one == other else f"{_cut(one, other)} against {_cut(other, one)}"
 
 
 def _prompts(tasks: Mapping[str, Document]) -> Check:
@@ -372,17 +312,6 @@ def _limit(part: Document, endpoint: str, arm: str, end: int) -> float | None:
         return None
     limit = own["ci"][end]
     return float(own["estimate"] if limit is None else limit)
-
-
-def _cut(value: Any, other: Any) -> str:
-    """Write a value, a long one from where it begins to differ from the other."""
-    text, beside = str(value), str(other)
-    if len(text) <= _LONGEST:
-        return text
-    same = sum(1 for _ in itertools.takewhile(bool, map(operator.eq, text, beside)))
-    start = max(0, min(same - 8, len(text) - _LONGEST))
-    end = start + _LONGEST
-    return ("…" if start else "") + text[start:end] + ("…" if end < len(text) else "")
 
 
 def as_documents(checks: Sequence[Check]) -> Iterator[dict[str, str]]:

@@ -57,9 +57,58 @@ def type_in_words(kind: str | None, before: Mapping[str, Any] | None) -> str:
     return f"{shown} from {type_before(before)}" if before else shown
 
 
+def stated_of(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """Name what of an arm's weights the study states and no engine told: `type`, `bytes`."""
+    return tuple(record.get("weights_stated") or ())
+
+
+def weights_in_words(record: Mapping[str, Any]) -> str:
+    """Name the type of the weights of an arm's record, what they were before, who says so."""
+    shown = type_in_words(record.get("quantization"), quantized_before(record))
+    return f"{shown} (stated)" if "type" in stated_of(record) else shown
+
+
+def weights_type(record: Mapping[str, Any]) -> str:
+    """Name the type of an arm's weights as it is recorded, marked where the study states it."""
+    kind = record.get("quantization") or "unknown"
+    return f"{kind} (stated)" if "type" in stated_of(record) else kind
+
+
+def stated_size(record: Mapping[str, Any], size: str) -> str:
+    """Mark the size of an arm's weights, as written, where the study states it."""
+    return f"{size} (stated)" if "bytes" in stated_of(record) else size
+
+
 def type_before(before: Mapping[str, Any]) -> str:
     """Name what weights were before: `Q4_1`, or `4-bit values`."""
     return str(before.get("type") or f"{bits_of_levels(before['levels'])}-bit values")
+
+
+# A type as llama.cpp's files have it: only of these is it known that two names are two types.
+_OF_FILES = re.compile(r"(?:I?Q|TQ)\d+(?:_\w+)?|B?F\d+|MXFP\d+")
+_LONG_FORMS = {"MEDIUM": "M", "SMALL": "S", "LARGE": "L", "MOSTLY": "", "ALL": ""}
+
+
+def types_disagree(one: str, other: str) -> bool:
+    """Whether two names are surely those of two types; a vaguer name contradicts nothing.
+
+    `int4` and `Q4_K_M` may be one, and so are `fp16` and `F16`, `Q4_K - Medium` and `Q4_K_M`.
+    """
+    bits = bits_of(one), bits_of(other)
+    if None in bits:
+        return False
+    if bits[0] != bits[1]:
+        return True
+    ours, theirs = _plain_type(one), _plain_type(other)
+    if not (_OF_FILES.fullmatch(ours) and _OF_FILES.fullmatch(theirs)):
+        return False
+    vaguer, other = sorted((ours, theirs), key=len)
+    return other != vaguer and not other.startswith(f"{vaguer}_")
+
+
+def _plain_type(name: str) -> str:
+    words = re.split(r"[^A-Z0-9]+", name.upper())
+    return re.sub("^FP", "F", "_".join(filter(None, (_LONG_FORMS.get(w, w) for w in words))))
 
 
 def bits_of_levels(levels: int) -> int:

@@ -22,7 +22,7 @@ from quantrial.analysis.twins import twins, unpicked
 from quantrial.analysis.versions import METHODS_VERSION
 from quantrial.assay import Check, arm_checks, as_documents, data_checks, outcome_checks
 from quantrial.errors import StudyError
-from quantrial.precision import quantized_before
+from quantrial.precision import quantized_before, stated_of
 from quantrial.prompt_checks import other_counts, other_templates
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def summarise(
             "quantization": arms[name].get("quantization"),
             "quantized_before": quantized_before(arms[name]),
             "control": arm.control,
+            **({"weights_stated": list(said)} if (said := stated_of(arms[name])) else {}),
             **({"other_template": True} if name in unlike else {}),
         }
         for name, arm in study.arms.items()
@@ -83,7 +84,8 @@ def summarise(
     _ask_of_speeds(family, phase)
     alarms = family.close()
     _finish(study, parts, tasks, phase, family)
-    pairs = list(twins({name: arms[name] for name in study.arms}, tasks))
+    own = {name: arms[name] for name in study.arms}
+    pairs = list(twins(own, tasks, engines=study.question == "engines"))
     document = {
         "schema": SUMMARY_SCHEMA,
         "study": {
@@ -157,7 +159,7 @@ def _assay(
     controls = [name for name, arm in study.arms.items() if arm.control]
     records = {name: arms[name] for name in study.arms}
     return (
-        *arm_checks(records, study.reference, controls),
+        *arm_checks(records, study.reference, controls, study.question),
         *outcome_checks(tasks, study.reference, controls),
         *data_checks(sources),
     )

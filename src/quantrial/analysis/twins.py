@@ -6,15 +6,20 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from quantrial.assay_setup import run_otherwise
+
 Document = Mapping[str, Any]
 
 
-def twins(arms: Mapping[str, Document], tasks: Mapping[str, Document]) -> Iterator[dict[str, Any]]:
+def twins(
+    arms: Mapping[str, Document], tasks: Mapping[str, Document], *, engines: bool = False
+) -> Iterator[dict[str, Any]]:
     """Name each pair of arms that is one file asked in one way, or that gave the same answers.
 
     Args:
         arms: the manifest's record of each arm, the study's order.
         tasks: the tasks of the summary.
+        engines: whether the study compares engines: two of them that answer alike are no pair.
 
     Yields:
         `arms`, the two in the study's order; `weights`: `same`, `other`, or `unknown` where the
@@ -22,6 +27,8 @@ def twins(arms: Mapping[str, Document], tasks: Mapping[str, Document]) -> Iterat
         item that both answered, on every task, and `items`, how many these are.
     """
     for one, other in itertools.combinations(arms, 2):
+        if engines and run_otherwise(arms[one], arms[other]):
+            continue
         hashes = [arms[arm].get("sha256") for arm in (one, other)]
         weights = "unknown" if None in hashes else "same" if hashes[0] == hashes[1] else "other"
         rows = [row for part in tasks.values() for row in part["flips"]]

@@ -54,7 +54,7 @@ def plan(found: Plan) -> None:
             (
                 arm.name,
                 arm.weights,
-                weights,
+                f"{weights} (stated)" if "bytes" in arm.stated else weights,
                 context,
                 f"{arm.loads}",
                 "not probed" if arm.seconds_per_call is None else f"{arm.seconds_per_call:.2f} s",

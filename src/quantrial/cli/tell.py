@@ -10,7 +10,7 @@ from quantrial.agreement import fixed
 from quantrial.cli.quantities import sizes
 from quantrial.cli.terminal import Interval, forest, heading, line, paragraph, table
 from quantrial.decision.disagreements import SETS, parted
-from quantrial.decision.words import left_open, verdict_word
+from quantrial.decision.words import left_open, memory_noun, verdict_word
 from quantrial.findings import adjusted_p
 from quantrial.paths import is_file
 
@@ -282,7 +282,7 @@ def _at_a_glance(found: Mapping[str, Any]) -> None:
         name if len(tasks) > len({t["workload"] for t in tasks.values()}) else task["workload"]
         for name, task in tasks.items()
     ]
-    memory = "peak memory" if found["picker"].get("memory_source") == "peak" else "memory"
+    memory = memory_noun(found["picker"].get("memory_source"))
     table(("arm", memory, "speed", *names), rows)
     line()
     _draw(drawn, found["reference"])

@@ -62,7 +62,7 @@ _ASSAYED = {
     "fail": ("weights", "metadata", "tensors", "tokenizer", "template", "prompts", "sampling"),
     "warn": (
         *("origin", "metadata", "tensors", "precision", "setup"),
-        *("prompts", "template", "date", "sampling", "repeats", "groups", "data"),
+        *("prompts", "template", "date", "sampling", "repeats", "groups", "data", "weights"),
     ),
 }
 _FIRST = ("origin",)  # said before anything else though nothing fails: what all figures stand on

@@ -23,6 +23,7 @@ from quantrial.decision.words import (
     seconds,
     size,
 )
+from quantrial.precision import stated_of
 
 
 def constrained(
@@ -196,6 +197,8 @@ def _cost(trial: Trial, arm: str, broken: Document) -> str:
         verb, what = ("needs", "for its weights")
         if trial.memory_source == "peak":
             verb, what = ("holds", "at its peak")
+        elif "bytes" in stated_of(trial.summary["arms"][arm]):
+            what = "for its weights, as the study states"
         return (
             f"{arm} {verb} {math.ceil(value / unit):,} {name} {what}, at most "
             f"{math.floor(limit / unit):,} {name} are allowed"

@@ -66,7 +66,8 @@ class Picker(_Part):
 
     reference: str
     insensitive: bool
-    memory_source: Literal["peak", "file"] | None = None
-    """What `memory` is: the most each arm's process held, or the size of its weights."""
+    memory_source: Literal["peak", "file", "stated"] | None = None
+    """What `memory` is: the most each arm's process held, or the size of its weights, of some arm
+    as the study states it."""
     arms: dict[str, PickerArm]
     tasks: dict[str, PickerTask]

@@ -138,11 +138,14 @@ def _first(
     return None
 
 
+_HELD = {"peak": "at the peak", "stated": "for the weights, as stated"}
+
+
 def _scales(table: Document, settings: Document) -> Iterator[_Scale]:
     arms = [own for own in table["arms"].values() if not own["control"]]
     memory = [own["memory"] for own in arms if own["memory"] is not None]
     unit, name = (1.0, "bytes") if min(memory, default=0) < 10 * _MEMORY else (_MEMORY, "MB")
-    held = "at the peak" if table.get("memory_source") == "peak" else "for the weights"
+    held = _HELD.get(table.get("memory_source") or "", "for the weights")
     yield _Scale(
         "max_memory",
         memory,

@@ -10,9 +10,9 @@ from typing import Any
 
 from quantrial.agreement import fixed
 from quantrial.decision.speed import paces
-from quantrial.decision.words import Document, ratio
+from quantrial.decision.words import Document, memory_noun, ratio
 from quantrial.findings import adjusted_p, is_finding
-from quantrial.precision import bits_of
+from quantrial.precision import bits_of, stated_of
 from quantrial.prompt_checks import other_counts
 
 OVER_CLUSTERS = "score-clusters"  # the method of an interval over random clusters
@@ -121,7 +121,7 @@ class Trial:
         """Say in words what an arm costs beside the reference: a noun phrase."""
         cost, parts = self.cost(arm), []
         if cost["memory_ratio"]:
-            held = "peak memory" if self.memory_source == "peak" else "memory"
+            held = memory_noun(self.memory_source)
             parts.append(f"{fixed(100 * cost['memory_ratio'], 0)} % of the {held}")
         if cost["speedup"]:
             parts.append(f"{ratio(cost['speedup'])} the decoding speed")
@@ -201,14 +201,17 @@ def _memory(summary: Document, arms: Sequence[str]) -> tuple[str | None, dict[st
     """Say what memory goes by, and how much each arm takes.
 
     `peak`: the most that its process held, where the speed phase saw that of every one of `arms`;
-    else `file`: the size of its weights; None where no file was seen either.
+    else `file`: the size of its weights, `stated` where the study states that of some arm; None
+    where no size is known either.
     """
     timed = (summary.get("speed_phase") or {}).get("arms", {})
     peaks = {arm: timed.get(arm, {}).get("memory_peak_bytes") for arm in summary["arms"]}
     if arms and all(peaks[arm] for arm in arms):
         return "peak", {arm: None if held is None else round(held) for arm, held in peaks.items()}
     files = {arm: record["memory_bytes"] for arm, record in summary["arms"].items()}
-    return "file" if any(files[arm] is not None for arm in arms) else None, files
+    known = [arm for arm in arms if files[arm] is not None]
+    stated = any("bytes" in stated_of(summary["arms"][arm]) for arm in known)
+    return "stated" if stated else "file" if known else None, files
 
 
 def _other_prompts(summary: Document) -> Iterator[tuple[str, list[str]]]:

@@ -28,6 +28,11 @@ _TESTS = {
 }
 
 
+def memory_noun(source: str | None) -> str:
+    """Name what memory goes by (`picker.memory_source`): of a file it is just `memory`."""
+    return {"peak": "peak memory", "stated": "stated memory"}.get(source or "", "memory")
+
+
 def points(value: float | None, *, unit: str = " pp") -> str:
     """Write a difference of fractions in percentage points, with its sign."""
     if value is None:

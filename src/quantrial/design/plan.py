@@ -140,7 +140,8 @@ class ArmPlan:
 
     After a probe, seconds a call (over all slots), of one load (None where nothing was loaded), and
     in all with every load; `slots_gain` is how many times as fast the study's slots made it.
-    `weights` is their type in words, with what they were before: `F16 from Q4_1`.
+    `weights` is their type in words, with what they were before: `F16 from Q4_1`; `stated` names
+    what of them the study states: `type`, `bytes`.
     """
 
     name: str
@@ -154,6 +155,7 @@ class ArmPlan:
     seconds: float | None = None
     slots_gain: float | None = None
     weights: str = "unknown"
+    stated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

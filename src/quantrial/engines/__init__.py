@@ -55,6 +55,11 @@ def make_engine(name: str, arm: Arm, *, base: Path, seed: int, logs: Path | None
     """
     key = f"arms.{name}"
     if arm.engine == "llamacpp":
+        if arm.weights is not None:
+            raise StudyError(
+                "the engine 'llamacpp' reads type and size off the file itself: leave it out",
+                key=f"{key}.weights",
+            )
         from quantrial.engines.llamacpp import LlamaCppEngine
 
         return LlamaCppEngine(

@@ -52,15 +52,16 @@ class Structure:
 class Artifact:
     """What an arm runs on; None where the engine cannot tell. `context`: prompt and answer.
 
-    `stored_as` is the share of the weights in each type of tensor, the largest first: a file of
-    one type holds tensors of several. `kv_bytes` is what the keys and values of a full context take
-    in memory, over all slots. `one_at_a_time` says that the engine holds one such model in memory:
-    asking another arm of it unloads this one; `resident` that the model is in memory already, or on
-    another machine, and takes none of what is free here. `details` is what else the engine reports
-    of its model; no path, no secret. `template_default` names the template that stands in for one
-    that the model file does not have. `template_date` says by which names (`by`) the template asks
-    for the day's date and which day it is told (`held`; None: each day another); empty where it
-    asks for none, None where the template is not known.
+    `stored_as` is the share of the weights in each type of tensor, the largest first: a file of one
+    type holds tensors of several. `weights_stated` names what of the weights the study states and
+    the engine does not tell: `type`, `bytes`. `kv_bytes` is what the keys and values of a full
+    context take in memory, over all slots. `one_at_a_time` says that the engine holds one such
+    model in memory: asking another arm of it unloads this one; `resident` that the model is in
+    memory already, or on another machine, and takes none of what is free here. `details` is what
+    else the engine reports of its model; no path, no secret. `template_default` names the template
+    that stands in for one that the model file does not have. `template_date` says by which names
+    (`by`) the template asks for the day's date and which day it is told (`held`; None: each day
+    another); empty where it asks for none, None where the template is not known.
     """
 
     model: str
@@ -80,6 +81,7 @@ class Artifact:
     quantized_before: QuantizedBefore | None = None
     structure: Structure | None = None
     stored_as: Mapping[str, float] = field(default_factory=dict)
+    weights_stated: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     kv_bytes: int | None = None
     one_at_a_time: bool = False

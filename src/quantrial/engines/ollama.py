@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from quantrial.engines.abilities import refusal, refuse_unable
+from quantrial.engines.asked import AskedAs
 from quantrial.engines.base import Reply, Request, Timing
 from quantrial.engines.gguf_file import control_tokens
 from quantrial.engines.ollama_answer import Ending, Heard
@@ -116,6 +117,11 @@ class OllamaEngine:
     def address(self) -> str:
         """Where the server is."""
         return self._server.address
+
+    def asked_as(self) -> AskedAs:
+        """Say what is asked, where and in which way: two arms of one of it are one arm."""
+        ways = {name: self._options[name] for name in (*_RUNNER, "think")}
+        return AskedAs.of([self.address], self._name, ways)
 
     def describe(self) -> Artifact:
         """Say what would run, as the server tells it.

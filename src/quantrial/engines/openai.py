@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 from quantrial import redaction
 from quantrial.engines.abilities import refuse_unable, refuse_unheld
+from quantrial.engines.asked import AskedAs
 from quantrial.engines.base import Reply, Request
 from quantrial.engines.keys import secret_of
 from quantrial.engines.loopback import is_loopback
@@ -133,6 +134,11 @@ class OpenAIEngine:
     def local(self) -> bool:
         """Whether all its servers are on this machine."""
         return all(is_loopback(replica.url) for replica in self._replicas)
+
+    def asked_as(self) -> AskedAs:
+        """Say what is asked, where and in which way: two arms of one of it are one arm."""
+        ways = {name: self._said.get(name) for name in ("extra_body", "date")}
+        return AskedAs.of([one.url for one in self._replicas], self._dialect.model, ways)
 
     def describe(self) -> Artifact:
         """Say what the server reports of the model; nothing is loaded for it.

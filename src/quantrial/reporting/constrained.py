@@ -41,8 +41,8 @@ def answer(given: Document, findings: Document) -> Claim:
 
 def in_words(decision: Document) -> tuple[str, ...]:
     """List the constraints that were stated, and say where, and how to change them."""
-    given, peak = decision["constrained"], decision["picker"].get("memory_source") == "peak"
-    return (*_words(given["constraints"], decision["reference"], peak=peak), _stated(given))
+    given, source = decision["constrained"], decision["picker"].get("memory_source")
+    return (*_words(given["constraints"], decision["reference"], source), _stated(given))
 
 
 def _stated(given: Document) -> str:
@@ -60,9 +60,12 @@ def _stated(given: Document) -> str:
     )
 
 
-def _words(stated: Document, reference: str, *, peak: bool) -> Iterator[str]:
+_HELD = {"peak": "a measured peak", "stated": "weights (as the study states)"}
+
+
+def _words(stated: Document, reference: str, source: str | None) -> Iterator[str]:
     if (most := stated.get("max_memory")) is not None:
-        what = "a measured peak" if peak else "weights"
+        what = _HELD.get(source or "", "weights")
         yield f"Memory: {what} of at most {file_size(most)}."
     if stated.get("min_speedup") is not None:
         yield f"Speed: decoding at least {ratio(stated['min_speedup'])} as fast as {reference}."

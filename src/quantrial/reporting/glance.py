@@ -7,7 +7,7 @@ from typing import Any
 
 from quantrial.decision.pick import costs_more
 from quantrial.decision.words import left_open
-from quantrial.precision import type_in_words
+from quantrial.precision import stated_size, weights_in_words
 from quantrial.reporting.blocks import (
     Card,
     Cell,
@@ -58,14 +58,14 @@ def _card(summary: Document, decision: Document, arm: str) -> Card:
         badges.append("positive control")
     standings = tuple(_standing(summary, decision, task, arm) for task in summary["tasks"])
     facts = [
-        Fact("weights", file_size(record["memory_bytes"])),
-        Fact("memory", _share(cost.get("memory_ratio"), reference, _at_peak(decision))),
+        Fact("weights", stated_size(record, file_size(record["memory_bytes"]))),
+        Fact("memory", _share(cost.get("memory_ratio"), reference, _how_known(decision))),
         Fact("speed", _speed(cost.get("speedup"), reference)),
     ]
     if arm == reference or arm not in decision["costs"]:
         facts = facts[:1]
     before = record.get("quantized_before")
-    weights = type_in_words(record["quantization"], before)
+    weights = weights_in_words(record)
     return Card(
         arm=arm,
         badges=tuple(badges),
@@ -164,7 +164,7 @@ def verdict_interval(one: Document, equivalence: Sequence[Document]) -> tuple[An
 
 def _meters(summary: Document, decision: Document, arm: str) -> Iterator[Meter]:
     """Show what an arm costs as shares of the largest, so that arms can be compared by eye."""
-    reference, peak = summary["reference"], bool(_at_peak(decision))
+    reference, peak = summary["reference"], decision["picker"].get("memory_source") == "peak"
     own = {name: one["memory"] for name, one in decision["picker"]["arms"].items()}
     memory, sizes = own.get(arm), [one or 0 for one in own.values()]
     ratio_of = decision["costs"].get(arm, {}).get("memory_ratio")
@@ -183,9 +183,10 @@ def _meters(summary: Document, decision: Document, arm: str) -> Iterator[Meter]:
         yield Meter("Speed", value, note, share(speedup, max(speedups)), "speedup")
 
 
-def _at_peak(decision: Document) -> str:
-    """Return what to say beside memory that was measured; nothing beside sizes of files."""
-    return ", at the peak" if decision["picker"].get("memory_source") == "peak" else ""
+def _how_known(decision: Document) -> str:
+    """Return what to say beside memory that was measured or stated; nothing beside files."""
+    source = decision["picker"].get("memory_source")
+    return {"peak": ", at the peak", "stated": ", as stated"}.get(source, "")
 
 
 def _share(value: float | None, reference: str, how: str) -> str:

@@ -11,6 +11,7 @@ from quantrial.engines import make_engine
 from quantrial.errors import EngineError, QuantrialError, StudyError
 from quantrial.redaction import blot_error, holds_whole, public
 from quantrial.running.manifest import arm_record
+from quantrial.running.stated import with_stated
 from quantrial.running.store import LOGS
 
 if TYPE_CHECKING:
@@ -83,11 +84,12 @@ def arm_records(study: Study, engines: Mapping[str, Engine]) -> dict[str, dict[s
     Raises:
         ModelFileError: a model is unusable; the message names the arm.
         EngineError: a server cannot be reached, or serves another model; likewise.
+        StudyError: what the study states of an arm's weights is not what its server says.
     """
     records = {}
     for name, engine in engines.items():
         with naming(name, engine):
-            artifact = engine.describe()
+            artifact = with_stated(name, study.arms[name], engine.describe())
             versions = engine.versions()
             records[name] = arm_record(study.arms[name].engine, artifact, versions)
     return records

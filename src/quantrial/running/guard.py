@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from quantrial.engines.asked import Asking
 from quantrial.errors import RunChangedError, RunFolderError, StudyError
 from quantrial.running.templates import APPLIED, writes_todays_date
 from quantrial.study import code_in, load_study
@@ -31,6 +33,7 @@ _NEEDS = {
 def refuse_unable(study: Study, prepared: Prepared, engines: Mapping[str, Engine]) -> None:
     """Refuse what an arm's engine cannot do, and arms that are not asked in the same way."""
     _refuse_unequal(study)
+    _refuse_asked_twice(study, engines)
     serial = [arm for arm, engine in engines.items() if "parallel" not in engine.abilities]
     if study.design.slots > 1 and serial:
         raise StudyError(
@@ -55,6 +58,23 @@ def refuse_unable(study: Study, prepared: Prepared, engines: Mapping[str, Engine
                     "`server: llama.cpp`",
                     key=f"tasks.{name}.{key}",
                 )
+
+
+def _refuse_asked_twice(study: Study, engines: Mapping[str, Engine]) -> None:
+    """Refuse two arms that are one model on one server: nothing could differ but noise."""
+    asked = {
+        arm: (engine.name, engine.asked_as())
+        for arm, engine in engines.items()
+        if isinstance(engine, Asking)
+    }
+    for (one, ours), (other, theirs) in itertools.combinations(asked.items(), 2):
+        if ours[0] == theirs[0] and ours[1].is_also(theirs[1]):
+            raise StudyError(
+                f"{other} asks {study.arms[other].model!r} of the server that {one} asks for it, "
+                "in the same way: that is one arm asked twice. Correct the server or the name; "
+                "`design.repeat_reference` has the reference answer twice",
+                key=f"arms.{other}.model",
+            )
 
 
 def _refuse_unequal(study: Study) -> None:

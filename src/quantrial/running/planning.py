@@ -20,7 +20,7 @@ from quantrial.design.plan import (
 )
 from quantrial.engines.keys import short_keys
 from quantrial.errors import EngineError
-from quantrial.precision import quantized_before, type_in_words
+from quantrial.precision import stated_of, weights_in_words
 from quantrial.redaction import LEAST
 from quantrial.running.arms import arm_records, naming, opened_engines
 from quantrial.running.control_tokens import control_token_warnings
@@ -97,7 +97,8 @@ def plan_study(
             name=name,
             model=record["model"],
             quantization=record["quantization"],
-            weights=type_in_words(record["quantization"], quantized_before(record)),
+            weights=weights_in_words(record),
+            stated=stated_of(record),
             bytes_on_disk=record["bytes_on_disk"],
             kv_bytes=record["kv_bytes"],
             loads=loads[name],
@@ -131,7 +132,7 @@ def plan_study(
             *unstated_parameters(records),
             *_short_keys(study),
         ),
-        assay=arm_checks(records, study.reference, controls),
+        assay=arm_checks(records, study.reference, controls, study.question),
         tokens=tokens_of(calls, prepared),
         together=together,
         order=order,

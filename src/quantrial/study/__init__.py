@@ -9,7 +9,7 @@ generated from them, so the help an editor gives is the help you read here.
 from quantrial.study.code import Code, code_in
 from quantrial.study.constraints import DecisionPart
 from quantrial.study.design import Design
-from quantrial.study.model import Analysis, Arm, Study
+from quantrial.study.model import Analysis, Arm, Study, Weights
 from quantrial.study.reading import load_study, parse_study, read_study_text
 from quantrial.study.sources import (
     BundledSource,
@@ -41,6 +41,7 @@ __all__ = [
     "Speed",
     "Study",
     "Task",
+    "Weights",
     "code_in",
     "load_study",
     "parse_study",

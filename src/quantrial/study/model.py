@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -11,7 +11,7 @@ from quantrial.records import sha256_of
 from quantrial.study.constraints import DecisionPart
 from quantrial.study.design import Design
 from quantrial.study.part import Name, Part
-from quantrial.study.quantities import Loss
+from quantrial.study.quantities import Loss, Memory
 from quantrial.study.speed import Speed
 from quantrial.study.tasks import Task
 
@@ -19,6 +19,22 @@ Quantization = Literal[
     "F16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q5_1", "Q5_0", "Q4_K_M", "Q4_K_S", "Q4_1", "Q4_0",
     "IQ4_NL", "Q3_K_L", "Q3_K_M", "Q3_K_S", "Q2_K",
 ]  # fmt: skip
+_TYPE = r"^[A-Za-z0-9][A-Za-z0-9_.+ -]*$"
+
+
+class Weights(Part):
+    """What an arm's weights are, where its server does not say so; marked as stated in reports."""
+
+    type: Annotated[str, Field(pattern=_TYPE, max_length=40)] | None = None
+    """Their type, such as `Q4_K_M`, `fp32` or `int8`."""
+    bytes: Memory | None = None
+    """Their size: `4.9 GB`, `500MiB`, or a number of bytes. `--max-memory` then goes by it."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Weights:
+        if self.type is None and self.bytes is None:
+            raise ValueError("says nothing: state `type`, `bytes` or both, or leave it out")
+        return self
 
 
 class Arm(Part):
@@ -32,6 +48,8 @@ class Arm(Part):
     """Make the arm's file from `model`: dequantize it and write this type (embedded engine)."""
     degrade: Literal["round_3bit"] | None = None
     """Damage the weights on purpose before writing them, for a positive control."""
+    weights: Weights | None = None
+    """Type and size of the weights, where the server tells neither; a file is read instead."""
     control: Literal["positive"] | None = None
     """`positive`: this arm shows that the trial can find harm. It is never recommended."""
     options: dict[str, Any] = Field(default_factory=dict)
@@ -64,6 +82,9 @@ class Study(Part):
     """Everything that is drawn follows from it."""
     reference: str
     """The arm that the others are compared with."""
+    question: Literal["precision", "engines"] = "precision"
+    """What the arms are to differ in: the `precision` of their weights, or, the weights being the
+    same, the `engines` that run them, their versions and options."""
     margin: Loss = 0.01
     """The largest loss that still counts as practically the same, as a fraction."""
     alpha: float = Field(default=0.05, gt=0, lt=0.5)

@@ -30,5 +30,5 @@ Loss = Annotated[
     float, BeforeValidator(_loss, json_schema_input_type=float | str), Field(gt=0, lt=1)
 ]
 Price = Annotated[float, _quantity(parse_price), Field(ge=0)]
-Memory = Annotated[int, _quantity(parse_bytes, int), Field(gt=0)]
+Memory = Annotated[int, _quantity(parse_bytes, int), Field(gt=0, lt=2**63)]
 Time = Annotated[float, _quantity(parse_seconds), Field(gt=0)]

@@ -12,7 +12,7 @@ from quantrial import paths
 from quantrial.errors import StudyError
 from quantrial.study.constraints import DecisionPart
 from quantrial.study.design import Design
-from quantrial.study.model import Analysis, Arm, Study
+from quantrial.study.model import Analysis, Arm, Study, Weights
 from quantrial.study.problems import explain_all
 from quantrial.study.sources import Source
 from quantrial.study.speed import Speed
@@ -100,6 +100,8 @@ def _valid_keys(location: list[str]) -> list[str]:
             model = DecisionPart
         case ["arms", _]:
             model = Arm
+        case ["arms", _, "weights"]:
+            model = Weights
         case ["tasks", _, kind]:
             model = _KINDS[kind]
         case ["tasks", _, _, "source", of]:

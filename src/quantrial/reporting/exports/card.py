@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from quantrial.inert import clean
-from quantrial.precision import type_in_words
+from quantrial.precision import stated_of, weights_in_words
 from quantrial.reporting.exports.rows import rows
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ def _dataset(study: Study, task: str) -> Iterator[tuple[str, str]]:
 def _metric(row: Document, record: Document) -> dict[str, Any]:
     args: dict[str, Any] = {"n": row["n"], "interval": [row["low"], row["high"]]}
     args["confidence"] = row["confidence"]
-    if before := record.get("quantized_before"):
-        args["weights"] = type_in_words(record["quantization"], before)
+    if record.get("quantized_before") or "type" in stated_of(record):
+        args["weights"] = weights_in_words(record)
     if row["finding"] is not None:
         args |= {
             "reference": clean(row["reference"]),

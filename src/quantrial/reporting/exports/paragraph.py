@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from quantrial.agreement import fixed
-from quantrial.decision.words import left_open
+from quantrial.decision.words import left_open, memory_noun
 from quantrial.reporting.formatting import listed, plural, points, points_interval, ratio
 from quantrial.reporting.markdown import code, escape
 from quantrial.reporting.words import VERDICT_WORDS
@@ -52,7 +52,7 @@ def _arm(summary: Document, decision: Document, arm: str) -> str:
     if arm == summary["reference"]:
         return f"{code(arm)} is the reference"
     cost = decision["costs"][arm]
-    held = "peak memory" if decision["picker"].get("memory_source") == "peak" else "memory"
+    held = memory_noun(decision["picker"].get("memory_source"))
     share = cost["memory_ratio"]
     has = [
         *([f"{fixed(100 * share, 0)} % of the {held}"] if share else []),

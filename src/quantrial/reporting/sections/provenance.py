@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from quantrial.precision import quantized_before, type_in_words
+from quantrial.precision import stated_size, weights_in_words
 from quantrial.reporting.blocks import Fact, Group, Section
 from quantrial.reporting.constrained import flags
 from quantrial.reporting.formatting import (
@@ -49,8 +49,8 @@ def _arm(record: Document) -> Iterator[Fact]:
     yield Fact("model", _text(record.get("model")), code=True)
     name = _text(record.get("engine"))
     yield Fact("engine", f"{name} ({engine})" if engine else name)
-    yield Fact("type", type_in_words(record.get("quantization"), quantized_before(record)))
-    yield Fact("weights", file_size(record.get("bytes_on_disk")))
+    yield Fact("type", weights_in_words(record))
+    yield Fact("weights", stated_size(record, file_size(record.get("bytes_on_disk"))))
     if record.get("architecture"):
         yield Fact("architecture", _text(record["architecture"]))
     if record.get("parameters"):
@@ -145,10 +145,17 @@ def limits_section(study: Study, summary: Document, manifest: Manifest) -> Secti
 
 def _limits(study: Study, summary: Document, manifest: Manifest) -> Iterator[str]:
     imported = [n for n, task in study.tasks.items() if task.source.type == "imported"]
-    yield (
-        f"One model, as {plural(len(study.arms), 'artifact')}: {listed(list(study.arms))}. Other "
-        "models, and other ways to quantize this one, may behave otherwise."
-    )
+    if study.question == "engines":
+        yield (
+            f"One model, run in {plural(len(study.arms), 'way')}: {listed(list(study.arms))}. "
+            "What is compared is the engines that run it, with their versions and options. Other "
+            "models, and other versions of these engines, may behave otherwise."
+        )
+    else:
+        yield (
+            f"One model, as {plural(len(study.arms), 'artifact')}: {listed(list(study.arms))}. "
+            "Other models, and other ways to quantize this one, may behave otherwise."
+        )
     for name, task in study.tasks.items():
         asked = summary["tasks"][name]["flow"]["analysed_items"]
         words = f"{task.workload} is represented by one task, {name}: {plural(asked, 'item')}"

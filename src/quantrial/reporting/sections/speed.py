@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from quantrial.precision import type_in_words
+from quantrial.precision import stated_size, weights_in_words
 from quantrial.reporting.blocks import Column, Group, Section, by_name
 from quantrial.reporting.formatting import (
     file_size,
@@ -20,10 +20,6 @@ Document = Mapping[str, Any]
 _ARM = Column("arm", numeric=False)
 
 
-def _type(record: Document) -> str:
-    return type_in_words(record["quantization"], record.get("quantized_before"))
-
-
 def speed_section(summary: Document) -> Section:
     """How fast each arm answered, and how large it is."""
     sizes = [one["memory_bytes"] for one in summary["arms"].values()]
@@ -33,9 +29,9 @@ def speed_section(summary: Document) -> Section:
         summary["arms"],
         (
             Column("weights", hint="size of the weight file"),
-            lambda one: file_size(one["memory_bytes"], sizes),
+            lambda one: stated_size(one, file_size(one["memory_bytes"], sizes)),
         ),
-        (Column("type", numeric=False), _type),
+        (Column("type", numeric=False), weights_in_words),
     )
     groups = [*phase_groups(summary), Group("Memory", tables=(memory,))]
     for task, arms in summary["speed"].items():
