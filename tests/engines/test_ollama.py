@@ -260,6 +260,54 @@ def test_no_server_and_no_model_are_said_with_what_to_do(server: OllamaServer, o
             call()
 
 
+HUB = "hf.co/Acme/Small-GGUF:Q4_K_M"
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked"),
+    [
+        ("smol:Q4_K_M", "smol:q4_k_m"),
+        (HUB, HUB.lower()),
+        (HUB.lower(), HUB),
+        (HUB, f"https://{HUB}"),
+        ("Smol:latest", "smol"),
+        ("smol:latest", "SMOL:LATEST"),
+        ("smol:latest", "registry.ollama.ai/library/smol"),
+        ("smol:latest", "library/Smol:Latest"),
+        ("acme/smol:q8", "registry.ollama.ai/Acme/smol:Q8"),
+    ],
+)
+def test_names_are_compared_as_the_server_compares_them(
+    server: OllamaServer, ollama_model: Callable[..., Model], on: On, stored: str, asked: str
+) -> None:
+    server.models = {stored: ollama_model("Q4_0")}
+    engine = on(asked)
+    assert not engine.missing()
+    assert engine.describe().details["digest"] == server.models[stored].digest
+    assert engine.start() > 0
+    assert engine.start() == 0.0, "it is found among those in memory"
+    assert engine.ask(PARIS).output, "and its answers are known to be its own"
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked"),
+    [("smol:q4", "smol:q8"), ("acme/smol:q4", "smol:q4"), (HUB, "Acme/Small-GGUF:Q4_K_M")],
+)
+def test_other_names_are_other_models(
+    server: OllamaServer, ollama_model: Callable[..., Model], on: On, stored: str, asked: str
+) -> None:
+    server.models = {stored: ollama_model("Q4_0")}
+    assert on(asked).missing()
+
+
+def test_where_names_differ_in_case_alone_the_one_as_written_is_meant(
+    server: OllamaServer, ollama_model: Callable[..., Model], on: On
+) -> None:
+    server.models = {"Smol:q": ollama_model("Q4_0"), "smol:Q": ollama_model("Q8_0")}
+    types = {name: on(name).describe().bytes_on_disk for name in server.models}
+    assert types == {name: one.path.stat().st_size for name, one in server.models.items()}
+
+
 def test_a_missing_model_is_pulled_with_its_progress(
     server: OllamaServer, ollama_model: Callable[..., Model], on: On
 ) -> None:

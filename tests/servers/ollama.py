@@ -83,7 +83,14 @@ class OllamaServer:
         self.unload()
 
     def find(self, name: str) -> Model:
-        return self.models[_full(name)]
+        return self.models[self.known(name)]
+
+    def known(self, name: str) -> str:
+        """Name a model as it is stored: case, and parts that stand for themselves, are nothing."""
+        asked = _plain(name)
+        if name in self.models:
+            return name
+        return next((one for one in self.models if _plain(one) == asked), name)
 
     def unload(self) -> None:
         with self._lock:
@@ -100,7 +107,7 @@ class OllamaServer:
     def ready(self, body: Mapping[str, Any], context: int) -> tuple[Voice, int]:
         """Have a model in memory; return it and the nanoseconds that took."""
         began = time.perf_counter_ns()
-        name = _full(body["model"])
+        name = self.known(body["model"])
         model = self.models[name]
         loaded = self.in_memory()
         wanted = (name, model.digest, context)
@@ -112,8 +119,10 @@ class OllamaServer:
         return loaded.voice, time.perf_counter_ns() - began
 
 
-def _full(name: str) -> str:
-    return name if ":" in name else f"{name}:latest"
+def _plain(name: str) -> str:
+    parts = name.rpartition("://")[2].casefold().split("/")
+    parts = [*("registry.ollama.ai", "library")[: 3 - len(parts)], *parts]
+    return "/".join(parts if ":" in parts[-1] else [*parts[:-1], f"{parts[-1]}:latest"])
 
 
 def _lasting(keep_alive: str | float) -> float:

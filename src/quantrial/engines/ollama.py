@@ -34,7 +34,7 @@ from quantrial.engines.base import Reply, Request, Timing
 from quantrial.engines.gguf_file import control_tokens
 from quantrial.engines.ollama_answer import Ending, Heard
 from quantrial.engines.ollama_errors import FOREIGN, translated
-from quantrial.engines.ollama_model import artifact_of, full_name
+from quantrial.engines.ollama_model import artifact_of, plain_name
 from quantrial.engines.ollama_registry import registry_bytes
 from quantrial.engines.ollama_server import Server, address_of
 from quantrial.engines.ollama_whole import Whole
@@ -98,7 +98,7 @@ class OllamaEngine:
         self.model = model
         self._options = read_options(options or {}, _OPTIONS, key=f"{key}.options")
         address = address_of(self._options["host"], key=f"{key}.options.host")
-        self._name = full_name(model)
+        self._name = plain_name(model)
         self._where = f"Ollama ({model} on {address})"
         self._lock = threading.RLock()
         self._server = Server(address, self._where)
@@ -150,7 +150,7 @@ class OllamaEngine:
 
     def missing(self) -> bool:
         """Whether the server is there and does not have the model."""
-        return self._server.find("/api/tags", self._name) is None
+        return self._server.find("/api/tags", self.model) is None
 
     def fetch_bytes(self) -> int | None:
         """Say how large the model is that `pull` would fetch, as the registry tells."""
@@ -271,7 +271,7 @@ class OllamaEngine:
 
     def _reply(self, request: Request, heard: Heard, wall: float) -> Reply:
         done = heard.done or Ending()
-        if heard.model and full_name(heard.model) != self._name:
+        if heard.model and plain_name(heard.model) != self._name:
             raise EngineError(f"{self._where} answered with another model, {heard.model!r}")
         loading = done.load or 0.0
         if loading >= _REAL_LOAD:
@@ -338,7 +338,7 @@ class OllamaEngine:
 
     def _listed(self) -> Mapping[str, Any]:
         """Return the model's entry in the server's list; refuse another model than before."""
-        listed = self._server.find("/api/tags", self._name)
+        listed = self._server.find("/api/tags", self.model)
         if listed is None:
             raise ModelFileError(
                 f"{self.model!r} is not on the Ollama server {self.address}; "
@@ -349,7 +349,7 @@ class OllamaEngine:
 
     def _loaded(self) -> bool:
         """Whether the model is in memory; refuse another model of its name than before."""
-        mine = self._server.find("/api/ps", self._name)
+        mine = self._server.find("/api/ps", self.model)
         if mine is not None:
             self._refuse_another(mine.get("digest"))
             length = mine.get("context_length")

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,42 @@ from quantrial.engines.structure import structure_of, structure_told
 from quantrial.engines.templates import dates_in
 from quantrial.errors import ModelFileError
 
+# What Ollama takes for the parts of a name that are left out (`types/model/name.go`).
+DEFAULT_HOST, _NAMESPACE, _TAG = "registry.ollama.ai", "library", "latest"
 _FROM = re.compile(r"^FROM\s+(?P<what>.+?)\s*$", re.MULTILINE)
 _BLOB = re.compile(r"sha256[-:](?P<hex>[0-9a-f]{64})")
 _LICENSE = re.compile(r'^LICENSE\s+(""".*?"""|".*?"|.*?)\s*$', re.MULTILINE | re.DOTALL)
 _TOKENIZER = "tokenizer.ggml."
 
 
-def full_name(model: str) -> str:
-    """Return the name as the server lists it: `latest` is the tag where none is given."""
-    return model if ":" in model.rsplit("/", 1)[-1] else f"{model}:latest"
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A model's name in its parts, as the server fills them in where they are left out."""
+
+    host: str
+    namespace: str
+    model: str
+    tag: str
+
+    @classmethod
+    def of(cls, name: str) -> Name:
+        """Read `[host/][namespace/]model[:tag]`, also as a URL."""
+        path = name.strip().rpartition("://")[2]
+        head, _, last = path.rpartition("/")
+        model, _, tag = last.partition(":")
+        host, _, namespace = head.rpartition("/")
+        return cls(host or DEFAULT_HOST, namespace or _NAMESPACE, model, tag or _TAG)
+
+    @property
+    def path(self) -> str:
+        """Namespace and model: what a registry knows it by."""
+        return f"{self.namespace}/{self.model}"
+
+
+def plain_name(model: str) -> str:
+    """Write a name in the one form that all spellings of it share: servers ignore its case."""
+    name = Name.of(model)
+    return f"{name.host}/{name.path}:{name.tag}".casefold()
 
 
 def entries(said: Any) -> Mapping[str, Any]:

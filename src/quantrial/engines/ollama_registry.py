@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from quantrial.engines.ollama_model import full_name
+from quantrial.engines.ollama_model import DEFAULT_HOST, Name
 
 REGISTRY = "https://registry.ollama.ai"
 _LIMIT = 10.0  # seconds
@@ -16,15 +16,11 @@ def registry_bytes(model: str) -> int | None:
 
     `model` is `[host/][namespace/]name[:tag]`; a host of its own is asked instead of Ollama's.
     """
-    path, _, tag = full_name(model).rpartition(":")
-    parts = path.split("/")
-    registry = REGISTRY
-    if len(parts) > 1 and ("." in parts[0] or ":" in parts[0]):
-        registry = f"https://{parts.pop(0)}"
-    name = "/".join(parts if len(parts) > 1 else ["library", *parts])
+    name = Name.of(model)
+    registry = REGISTRY if name.host.casefold() == DEFAULT_HOST else f"https://{name.host}"
     try:
         response = httpx.get(
-            f"{registry}/v2/{name}/manifests/{tag}",
+            f"{registry}/v2/{name.path}/manifests/{name.tag}",
             headers={"Accept": _MANIFEST},
             timeout=_LIMIT,
             follow_redirects=True,

@@ -14,7 +14,7 @@ from quantrial.engines.keys import shown_url, sound_key
 from quantrial.engines.loopback import is_loopback
 from quantrial.engines.ollama_errors import FOREIGN, translated
 from quantrial.engines.ollama_http import KEY, Connection, ServerSaidError, UnreadableError
-from quantrial.engines.ollama_model import entries, full_name
+from quantrial.engines.ollama_model import Name, entries, plain_name
 from quantrial.engines.settled import count_of
 from quantrial.errors import EngineError, EngineStartError, StudyError
 from quantrial.redaction import blot, excerpt
@@ -71,13 +71,18 @@ class Server:
         return (0, 0, 0) < self._version < since  # 0.0.0 is one that somebody built
 
     def find(self, path: str, model: str) -> Mapping[str, Any] | None:
-        """Find a model by its full name in a list of the server's; None where it is not in it."""
+        """Find a model by its name in a list of the server's; None where it is not in it.
+
+        The server ignores the case of names; where two differ in it alone, the one as written.
+        """
         with self.starting():
             said = self.connection.get(path, _ASK_LIMIT).get("models") or []
             if not isinstance(said, list) or not all(isinstance(one, dict) for one in said):
                 raise UnreadableError(f"`models` of {path} is {excerpt(repr(said), 80)}")
-        named = ((one.get("model") or one.get("name"), one) for one in said)
-        return next((one for name, one in named if full_name(str(name)) == model), None)
+        named = [(str(one.get("model") or one.get("name")), one) for one in said]
+        found = [(name, one) for name, one in named if plain_name(name) == plain_name(model)]
+        exact = [(name, one) for name, one in found if Name.of(name) == Name.of(model)]
+        return next((one for _, one in exact + found), None)
 
     def show(self, model: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Return what it says of a model, and the metadata of the model's file."""
