@@ -265,7 +265,7 @@ def test_openais_form_keeps_the_servers_own_sampling(server: OllamaServer) -> No
     said = {"repeat_penalty": 1.0, "num_ctx": 512, "top_k": 1, "options": {"repeat_penalty": 1.0}}
     body = {"model": "smol:q4_0", "prompt": "Go on", "max_tokens": 2, "temperature": 0, **said}
     httpx.post(f"{server.address}/v1/completions", json=body, timeout=120)
-    assert server.in_memory() is not None
+    assert server.in_memory()
     server.unload()
     [options] = held
     names = ("repeat_penalty", "num_ctx", "top_k", "temperature", "num_predict")

@@ -1,8 +1,9 @@
 """A server that speaks Ollama's API as one of version 0.22.1 does, on top of the embedded engine.
 
 What it does with prompts and answers are the rules of `ollama_rules`; `version` makes it an older
-one. One model is in memory at a time, as on an Ollama server whose models do not fit together: a
-call for another one unloads it and pays a load. An idle one is unloaded after its `keep_alive`.
+one. `holds` models are in memory at a time, one by default, as on an Ollama server whose models do
+not fit together: a call for another one unloads the one asked first, and pays a load. An idle one
+is unloaded after its `keep_alive`.
 """
 
 from __future__ import annotations
@@ -50,16 +51,18 @@ class OllamaServer:
         remote: Mapping[str, Model] | None = None,
         *,
         version: str = VERSION,
+        holds: int = 1,
     ):
         self.models = dict(models)
         self.remote = dict(remote or {})
         self.version = version
+        self.holds = holds
         self.requests: list[tuple[str, dict[str, Any]]] = []
         self.loads: list[str] = []
         self.faults: list[Fault] = []  # each answers one call for text instead of a model
         self.numbers = itertools.count(100)
         self._lock = threading.RLock()
-        self._loaded: _Loaded | None = None
+        self._loaded: dict[str, _Loaded] = {}  # the one asked last is the last
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._http.daemon_threads = True
         self._http.owner = self  # type: ignore[attr-defined]
@@ -92,29 +95,35 @@ class OllamaServer:
             return name
         return next((one for one in self.models if _plain(one) == asked), name)
 
-    def unload(self) -> None:
+    def unload(self, name: str | None = None) -> None:
+        """Unload a model, or all of them."""
         with self._lock:
-            if self._loaded is not None:
-                self._loaded.voice.close()
-            self._loaded = None
+            for one in [name] if name is not None else list(self._loaded):
+                if (loaded := self._loaded.pop(one, None)) is not None:
+                    loaded.voice.close()
 
-    def in_memory(self) -> _Loaded | None:
+    def in_memory(self) -> list[_Loaded]:
         with self._lock:
-            if self._loaded is not None and time.monotonic() > self._loaded.until:
-                self.unload()
-            return self._loaded
+            for loaded in list(self._loaded.values()):
+                if time.monotonic() > loaded.until:
+                    self.unload(loaded.name)
+            return list(self._loaded.values())
 
     def ready(self, body: Mapping[str, Any], context: int) -> tuple[Voice, int]:
         """Have a model in memory; return it and the nanoseconds that took."""
         began = time.perf_counter_ns()
         name = self.known(body["model"])
         model = self.models[name]
-        loaded = self.in_memory()
+        loaded = next((one for one in self.in_memory() if one.name == name), None)
         wanted = (name, model.digest, context)
         if loaded is None or (loaded.name, loaded.digest, loaded.context) != wanted:
-            self.unload()
-            loaded = self._loaded = _Loaded(*wanted, model.load(context), 0.0)
+            self.unload(name)
+            while len(self._loaded) >= self.holds:
+                self.unload(next(iter(self._loaded)))
+            loaded = _Loaded(*wanted, model.load(context), 0.0)
             self.loads.append(name)
+        self._loaded.pop(name, None)
+        self._loaded[name] = loaded
         loaded.until = time.monotonic() + _lasting(body.get("keep_alive", "5m"))
         return loaded.voice, time.perf_counter_ns() - began
 
@@ -176,17 +185,15 @@ class _Handler(BaseHTTPRequestHandler):
         return self.raw(b"404 page not found", status=404, kind="text/plain")
 
     def _running(self) -> Iterator[dict[str, Any]]:
-        loaded = self.owner.in_memory()
-        if loaded is None:
-            return
-        model = self.owner.models.get(loaded.name)
-        entry: dict[str, Any] = documents.entry(loaded.name, model) if model else {}
-        entry.pop("modified_at", None)
-        entry |= {"name": loaded.name, "model": loaded.name, "digest": loaded.digest}
-        entry |= {"expires_at": "2038-01-01T00:00:00Z", "size_vram": 0}
-        if self.owner.age.tells_window:
-            entry["context_length"] = loaded.context
-        yield entry
+        for loaded in self.owner.in_memory():
+            model = self.owner.models.get(loaded.name)
+            entry: dict[str, Any] = documents.entry(loaded.name, model) if model else {}
+            entry.pop("modified_at", None)
+            entry |= {"name": loaded.name, "model": loaded.name, "digest": loaded.digest}
+            entry |= {"expires_at": "2038-01-01T00:00:00Z", "size_vram": 0}
+            if self.owner.age.tells_window:
+                entry["context_length"] = loaded.context
+            yield entry
 
     def do_POST(self) -> None:
         owner = self.owner
@@ -247,7 +254,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _loading(self, body: Mapping[str, Any], model: Model) -> dict[str, Any]:
         if body.get("keep_alive") == 0:
-            self.owner.unload()
+            self.owner.unload(self.owner.known(body["model"]))
             return documents.part(body, "") | {"done": True, "done_reason": "unload"}
         context = documents.options(body, model)["num_ctx"]
         self.owner.ready(body, min(context, model.trained or context))

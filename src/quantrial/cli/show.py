@@ -18,7 +18,7 @@ from quantrial.inert import in_json
 if TYPE_CHECKING:
     from quantrial.commands.studies import DemoResult
     from quantrial.commands.verification import Verification
-    from quantrial.design.plan import Plan, Prospect, TaskPlan
+    from quantrial.design.plan import ArmPlan, Plan, Prospect, TaskPlan
     from quantrial.importers import ImportReport
     from quantrial.marking import DocumentCheck
     from quantrial.reporting import ReportFiles
@@ -58,7 +58,7 @@ def plan(found: Plan) -> None:
                 context,
                 f"{arm.loads}",
                 "not probed" if arm.seconds_per_call is None else f"{arm.seconds_per_call:.2f} s",
-                "none" if arm.seconds and not arm.load_seconds else duration(arm.load_seconds),
+                _load(arm),
                 duration(arm.seconds),
             )
             for arm, weights, context in zip(found.arms, held[::2], held[1::2], strict=True)
@@ -120,6 +120,13 @@ def _code(found: Plan) -> None:
     line(f"Code that the study names, and that runs only with {FLAG}:")
     for one in listed(found.code):
         paragraph(one, indent="  ")
+
+
+def _load(arm: ArmPlan) -> str:
+    """Say how long an arm takes to load, or why nothing was loaded."""
+    if arm.was_loaded:
+        return "already loaded"
+    return "none" if arm.seconds and not arm.load_seconds else duration(arm.load_seconds)
 
 
 def _memory(found: Plan) -> str:

@@ -138,10 +138,10 @@ class Tokens:
 class ArmPlan:
     """One arm: its artifact in bytes, what it takes in memory, how often it is loaded.
 
-    After a probe, seconds a call (over all slots), of one load (None where nothing was loaded), and
-    in all with every load; `slots_gain` is how many times as fast the study's slots made it.
-    `weights` is their type in words, with what they were before: `F16 from Q4_1`; `stated` names
-    what of them the study states: `type`, `bytes`.
+    After a probe, seconds a call (over all slots), of one load (None where nothing was loaded;
+    `was_loaded`: the server had it in memory), and in all with every load; `slots_gain` is how many
+    times as fast the study's slots made it. `weights` is their type in words, with what they were
+    before: `F16 from Q4_1`; `stated` names what of them the study states: `type`, `bytes`.
     """
 
     name: str
@@ -156,6 +156,7 @@ class ArmPlan:
     slots_gain: float | None = None
     weights: str = "unknown"
     stated: tuple[str, ...] = ()
+    was_loaded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,12 +56,13 @@ class Artifact:
     type holds tensors of several. `weights_stated` names what of the weights the study states and
     the engine does not tell: `type`, `bytes`. `kv_bytes` is what the keys and values of a full
     context take in memory, over all slots. `one_at_a_time` says that the engine holds one such
-    model in memory: asking another arm of it unloads this one; `resident` that the model is in
-    memory already, or on another machine, and takes none of what is free here. `details` is what
-    else the engine reports of its model; no path, no secret. `template_default` names the template
-    that stands in for one that the model file does not have. `template_date` says by which names
-    (`by`) the template asks for the day's date and which day it is told (`held`; None: each day
-    another); empty where it asks for none, None where the template is not known.
+    model in memory: asking another arm of it unloads this one (None: its server is to be asked once
+    all were loaded); `resident` that the model is in memory already, or on another machine, and
+    takes none of what is free here. `details` is what else the engine reports of its model; no
+    path, no secret. `template_default` names the template that stands in for one that the model
+    file does not have. `template_date` says by which names (`by`) the template asks for the day's
+    date and which day it is told (`held`; None: each day another); empty where it asks for none,
+    None where the template is not known.
     """
 
     model: str
@@ -84,7 +85,7 @@ class Artifact:
     weights_stated: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     kv_bytes: int | None = None
-    one_at_a_time: bool = False
+    one_at_a_time: bool | None = False
     resident: bool = False
     details: Mapping[str, Any] = field(default_factory=dict)
     sampling: Sampling | None = None

@@ -61,7 +61,7 @@ _OPTIONS = {
     "num_gpu": Option(int, None, low=-1),  # layers on the GPU
     "keep_alive": Option(str, "30m"),  # how long an idle model stays in memory
     "think": Option(bool, False),  # let a model think that can
-    "together": Option(bool, False),  # the server is set up to hold all arms in memory
+    "together": Option(bool),  # the server holds all arms in memory; not said, it is asked
 }
 _RUNNER = ("num_ctx", "num_thread", "num_batch", "num_gpu")
 # The sampling of the embedded engine, said in every call: the server's defaults differ.
@@ -133,7 +133,10 @@ class OllamaEngine:
         listed = self._listed()
         shown, facts = self._server.show(self.model)
         options = {name: value for name, value in self._options.items() if name != "host"}
-        return artifact_of(self.model, shown, listed, options=options, facts=facts)
+        # not said and no are recorded alike, as they were before the server was asked
+        options["together"] = bool(options["together"])
+        held = None if self._options["together"] is None else not self._options["together"]
+        return artifact_of(self.model, shown, listed, options=options, facts=facts, alone=held)
 
     def special_tokens(self) -> frozenset[str]:
         """Name the texts that the model reads as control tokens, where the server tells."""
@@ -182,6 +185,21 @@ class OllamaEngine:
             self._used = True
             self._load = time.perf_counter() - began
             return self._load
+
+    def in_memory(self) -> bool:
+        """Whether the server has the model in memory; a server that fails to say so has not."""
+        try:
+            return self._loaded()
+        except ModelChangedError:
+            raise
+        except EngineError:
+            return False
+
+    def reload(self) -> float:
+        """Have the model unloaded and loaded again; return the seconds that loading took."""
+        with self._lock:
+            self._server.unload(self.model)
+            return self.start()
 
     def ask(self, request: Request) -> Reply:
         """Answer one request; a model that is not in memory is loaded first."""

@@ -69,6 +69,7 @@ def artifact_of(
     *,
     options: Mapping[str, Any],
     facts: Mapping[str, Any],
+    alone: bool | None = None,
 ) -> Artifact:
     """Describe one model.
 
@@ -78,6 +79,7 @@ def artifact_of(
         listed: its entry in the server's list.
         options: the arm's options.
         facts: the metadata of its file, arrays included where the server gives them.
+        alone: whether the server holds one model at a time; None where it is to be asked.
     """
     modelfile = str(shown.get("modelfile") or "")
     digest, blob = weights_of(modelfile)
@@ -101,7 +103,7 @@ def artifact_of(
         template_date=None if template is None else _dated(template),
         options=dict(options),
         kv_bytes=kv_cache_bytes(facts.get, context),
-        one_at_a_time=not options["together"],
+        one_at_a_time=alone,
         details={
             "digest": listed.get("digest"),
             "family": details.get("family"),

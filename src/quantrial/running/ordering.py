@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from quantrial.design.schedule import Order, calls_of, decide
+from quantrial.engines.sharing import Sharing
 from quantrial.errors import EngineError, EngineStartError, RecordError
 from quantrial.running.arms import naming
 from quantrial.running.manifest import available_memory
@@ -31,12 +32,27 @@ def fit_together(records: Mapping[str, Mapping[str, Any]]) -> bool:
     """Say whether all arms can be held in memory at once; true where nothing speaks against it.
 
     An arm that does not say how large it is, such as one on another machine, takes nothing here.
+    Where a server decides it (`server_decides`), it is not known, and taken as no.
     """
     free = available_memory()
     said = {name: one for name, one in records.items() if one.get("bytes_on_disk") is not None}
     usable = None if free is None else int(free * USABLE)
-    own = any(one.get("one_at_a_time") for one in records.values())
+    own = any(one.get("one_at_a_time", False) is not False for one in records.values())
     return not own and memory_of(said, usable).together is not False
+
+
+def server_decides(records: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether it is for a server to say if all arms stay in memory: nothing else is against it."""
+    unsaid = [name for name, one in records.items() if one.get("one_at_a_time", False) is None]
+    theirs = {"one_at_a_time": False, "resident": True}
+    return bool(unsaid) and fit_together(
+        {name: {**one, **theirs} if name in unsaid else one for name, one in records.items()}
+    )
+
+
+def all_stayed(engines: Mapping[str, Engine]) -> bool:
+    """Ask the servers, once every arm was loaded, whether all are still in memory."""
+    return all(one.in_memory() for one in engines.values() if isinstance(one, Sharing))
 
 
 def choose_order(
@@ -73,25 +89,59 @@ def settle_order(
 ) -> Order:
     """Decide on the order of a new run.
 
-    Where it depends on how long loading takes, each arm is loaded once, alone, and timed; an arm
-    that cannot answer just then leaves it at the least number of blocks.
+    Where it depends on how long loading takes, each arm is loaded once and timed; an arm that
+    cannot answer just then leaves it at the least number of blocks. A server that decides by itself
+    how many models it holds is asked once all were loaded.
 
     Raises:
         EngineStartError: an arm cannot be loaded.
     """
     design, together = study.design, fit_together(records)
-    if together or design.schedule != "auto" or design.blocks is not None:
-        return choose_order(study, prepared, together=together)
+    asked = not together and server_decides(records)
+    timed = not together and design.schedule == "auto" and design.blocks is None
+    probes: dict[str, Probe] = {}
+    if timed:
+        probes = _timed(study, prepared, engines, alone=not asked)
+    if asked:
+        for name, engine in engines.items() if not probes else ():
+            with naming(name, engine):
+                engine.start()
+        together = all_stayed(engines)
+    if not together and probes:
+        probes = with_loads(engines, probes)
+    return choose_order(study, prepared, together=together, probes=probes)
+
+
+def _timed(
+    study: Study, prepared: Prepared, engines: Mapping[str, Engine], *, alone: bool
+) -> dict[str, Probe]:
+    """Time every arm; none where one cannot answer just now.
+
+    Raises:
+        EngineStartError: an arm cannot be loaded.
+    """
     probes: dict[str, Probe] = {}
     try:
         for name, engine in engines.items():
             with naming(name, engine):
-                probes[name] = probe(study, prepared, engine, alone=True)
+                probes[name] = probe(study, prepared, engine, alone=alone)
     except EngineStartError:
         raise
     except EngineError:
-        probes = {}
-    return choose_order(study, prepared, together=together, probes=probes)
+        return {}
+    return probes
+
+
+def with_loads(engines: Mapping[str, Engine], probes: Mapping[str, Probe]) -> dict[str, Probe]:
+    """Time the loads of arms that happened to be in memory: they will be loaded again and again."""
+    found = dict(probes)
+    for name, one in probes.items():
+        engine = engines[name]
+        if one.was_loaded and isinstance(engine, Sharing):
+            with naming(name, engine):
+                load = engine.reload()
+            found[name] = dataclasses.replace(one, load_seconds=load, was_loaded=False)
+    return found
 
 
 def design_record(order: Order, study: Study) -> dict[str, Any]:

@@ -38,7 +38,14 @@ from quantrial.running.fetch import refuse_missing
 from quantrial.running.guard import refuse_unable
 from quantrial.running.manifest import available_memory
 from quantrial.running.memory import Memory, memory_of
-from quantrial.running.ordering import choose_order, fit_together, planned_calls
+from quantrial.running.ordering import (
+    all_stayed,
+    choose_order,
+    fit_together,
+    planned_calls,
+    server_decides,
+    with_loads,
+)
 from quantrial.running.penalty import probed_sampling
 from quantrial.running.prepare import Prepared, prepare
 from quantrial.running.probing import Probe, affordable
@@ -81,7 +88,6 @@ def plan_study(
         refuse_unable(study, prepared, engines)
         records, untold = with_templates(study, prepared, engines, arm_records(study, engines))
         special = tuple(control_token_warnings(prepared, engines, records))
-        together = fit_together(records)
         available = available_memory()
         probes: dict[str, Probe] = {}
         failed: list[str] = []
@@ -89,6 +95,12 @@ def plan_study(
             if before_code is not None:
                 before_code(study)
             probes, failed = _probed(study, prepared, engines, records, asked=probe, tell=tell)
+        together = fit_together(records)
+        if server_decides(records):
+            together = len(probes) == len(engines) and all_stayed(engines)
+            failed += [] if probes else [_undecided(records)]
+        if not together:
+            probes = with_loads(engines, probes)
     order = choose_order(study, prepared, together=together, probes=probes)
     calls = planned_calls(order, prepared.ids, study)
     loads = loads_of(calls, list(study.arms), together=together)
@@ -182,7 +194,7 @@ def _probed(
     A probe that nobody asked for does not fail a plan.
     """
     refuse_too_large(records, available_memory())
-    together, probes = fit_together(records), {}
+    together, probes = fit_together(records) or server_decides(records), {}
     for name, engine in engines.items():
         if tell is not None:
             tell(f"timing a few calls of {name}")
@@ -198,7 +210,15 @@ def _probed(
     return probes, []
 
 
-def _times(probed: Probe | None, prepared: Prepared, loads: int) -> dict[str, float | None]:
+def _undecided(records: Mapping[str, Mapping[str, Any]]) -> str:
+    unsaid = [name for name, one in records.items() if one.get("one_at_a_time", False) is None]
+    return (
+        f"whether the server holds {', '.join(unsaid)} in memory at once is not known: it is asked "
+        "by `plan --probe`, and before a run begins; one at a time is assumed here"
+    )
+
+
+def _times(probed: Probe | None, prepared: Prepared, loads: int) -> dict[str, Any]:
     if probed is None:
         return {}
     answering = sum(probed.seconds.values())
@@ -207,6 +227,7 @@ def _times(probed: Probe | None, prepared: Prepared, loads: int) -> dict[str, fl
         "load_seconds": probed.load_seconds,
         "seconds": answering + loads * (probed.load_seconds or 0.0),
         "slots_gain": probed.gain,
+        "was_loaded": probed.was_loaded,
     }
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from quantrial.engines.sharing import Sharing
 from quantrial.running.asking import answer, request_for
 
 if TYPE_CHECKING:
@@ -26,14 +27,15 @@ AFFORDABLE = 4e9
 class Probe:
     """What one arm took: seconds to load, and by task what all its items would take.
 
-    `load_seconds` is None where nothing was loaded: a server had the model in memory. `gain` says
-    how many times as fast calls are answered at once, as many as the study has slots, as one at a
-    time; None where the study asks one at a time.
+    `load_seconds` is None where nothing was loaded; `was_loaded`: since the server happened to have
+    the model in memory. `gain` says how many times as fast calls are answered at once, as many as
+    the study has slots, as one at a time; None where the study asks one at a time.
     """
 
     load_seconds: float | None
     seconds: Mapping[str, float]
     gain: float | None = None
+    was_loaded: bool = False
 
 
 def affordable(engines: Mapping[str, Engine], records: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -78,7 +80,7 @@ def probe(study: Study, prepared: Prepared, engine: Engine, *, alone: bool = Fal
         if alone:
             engine.close()
     gain = single / sum(spent.values()) if slots > 1 and any(spent.values()) else None
-    return Probe(load or None, spent, gain)
+    return Probe(load or None, spent, gain, not load and isinstance(engine, Sharing))
 
 
 def _drawn(items: Sequence[Item], slots: int) -> tuple[list[Item], list[Item]]:

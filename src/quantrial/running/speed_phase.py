@@ -23,6 +23,7 @@ from quantrial.running.guard import refuse_changed_arms, refuse_foreign
 from quantrial.running.machine import Machine, between, share_of_others
 from quantrial.running.manifest import available_memory
 from quantrial.running.memory import memory_of
+from quantrial.running.ordering import server_decides
 from quantrial.running.progress import Listener, Progress
 from quantrial.running.speed_store import appending, read_speed
 from quantrial.running.store import RunFolder
@@ -30,6 +31,7 @@ from quantrial.running.store import RunFolder
 if TYPE_CHECKING:
     from quantrial.analysis.speed_phase import Standing
     from quantrial.engines.base import Engine
+    from quantrial.records import Manifest
     from quantrial.study import Speed, Study
     from quantrial.study.code import BeforeCode
 
@@ -109,11 +111,19 @@ def measure_speed(
             arms = arm_records(study, engines)
             refuse_changed_arms(run, run.read_manifest(), arms)
             timed = {name: arms[name] for name in study.timed_arms}
-            together = memory_of(timed, available_memory()).together is not False
+            together = _together(timed, run.read_manifest())
             phase = _Phase(study, study.speed, engines, append, bench or Bench())
             phase.recall(records)
             standing = phase.go(judge, listener, together=together)
             return _result(standing, study.speed, asked=phase.asked)
+
+
+def _together(timed: Mapping[str, Mapping[str, Any]], manifest: Manifest) -> bool:
+    """Say whether arms take turns at each length; where a server decides, as it was found to."""
+    if server_decides(timed):
+        return bool(manifest.design.get("together", False))
+    own = any(one.get("one_at_a_time", False) is not False for one in timed.values())
+    return not own and memory_of(timed, available_memory()).together is not False
 
 
 def _result(standing: Standing, spec: Speed, *, asked: int) -> SpeedResult:
