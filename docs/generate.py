@@ -94,7 +94,9 @@ def study_file() -> str:
         "# The study file",
         "",
         "One YAML file describes one experiment. Paths in it start from the folder it lies in."
-        " Unknown keys are refused. `quantrial init` writes one to start from, and editors"
+        " Unknown keys are refused. Values are those of YAML 1.2, in at most 256 KiB; what YAML 1.1"
+        " reads as another value, such as `1:30`, `010` or `no`, is refused until it stands in"
+        " quotes. `quantrial init` writes one to start from, and editors"
         " that read a JSON"
         " schema find one in [study.schema.json](study.schema.json). This page is generated from"
         " the code (`make docs`).",

@@ -143,16 +143,15 @@ YAML_ERRORS = [
     (changed("demo", "\x07"), "not valid YAML: unacceptable character #x0007"),
     (
         changed("demo", "!!python/object:os.system x"),
-        "not valid YAML at line 2, column 8: could not",
+        "not valid YAML at line 2, column 8: the tag '!!python/object:os.system' is not read",
     ),
     (changed("demo", "*x"), "not valid YAML at line 2, column 8: found undefined alias 'x'"),
     (
         changed("study: demo", "? [a]\n: 1"),
-        "not valid YAML at line 2, column 3: found unhashable key",
+        "not valid YAML at line 2, column 3: a key is a text, not a list or a mapping",
     ),
-    (changed("demo", "!!map x"), "not valid YAML at line 2, column 8: expected a mapping node"),
-    (GOOD + "notes: [2024-13-01]\n", "not valid YAML: month must be in 1..12"),
-    (GOOD + "notes: " + "[" * 3000, "not valid YAML: nested too deeply"),
+    (changed("demo", "!!map x"), "not valid YAML at line 2, column 8: the tag '!!map' is not"),
+    (GOOD + "notes: " + "[" * 3000, "not valid YAML at line 10, column 39: nested too deeply"),
     (
         changed("  q8:", "  fp16:"),
         "not valid YAML at line 6, column 3: the key 'fp16' stands twice",
@@ -209,7 +208,7 @@ KEY_ERRORS = [
     # ranges and choices
     ("study: demo", "study: demo\nmargin: 1", "margin", "'1' is a loss of everything; did you"),
     ("study: demo", "study: demo\nmargin: 0", "margin", "should be greater than 0; got 0"),
-    ("study: demo", "study: demo\nmargin: .nan", "margin", "should be greater than 0; got nan"),
+    ("study: demo", "study: demo\nmargin: .nan", "margin", "is .nan; a finite number is nee"),
     ("study: demo", "study: demo\nmargin: big", "margin", "'big' is no loss; write it like"),
     ("margin: 0.05", "margin: -0.05", "tasks.names.margin", "should be greater than 0; got -0.05"),
     ("study: demo", "study: demo\nalpha: 0.5", "alpha", "should be less than 0.5; got 0.5"),

@@ -19,45 +19,65 @@ _BYTES = {
 }
 _SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0}
 _QUANTITY = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([a-zA-Z%]*)\s*")
+_LONGEST = 40  # no quantity is written in more characters
+
+
+def _read(text: str, what: str, option: str) -> tuple[str, str]:
+    """Split a quantity into its number and its unit, in lower case.
+
+    Raises:
+        StudyError: it is none.
+    """
+    # the length first: the pattern goes back and forth over long runs of digits
+    match = _QUANTITY.fullmatch(text) if len(text) <= _LONGEST else None
+    if match is None:
+        raise StudyError(f"{_shown(text)} {what}", key=option)
+    return match[1], match[2].lower()
+
+
+def _shown(text: str) -> str:
+    return repr(text) if len(text) <= _LONGEST else f"{text[:_LONGEST]!r}..."
 
 
 def parse_bytes(text: str, option: str) -> int:
     """Read a number of bytes; units are decimal (GB) or binary (GiB)."""
-    match = _QUANTITY.fullmatch(text)
-    if match is None or not match[2] or match[2].lower() not in _BYTES:
-        raise StudyError(
-            f"{text!r} is no amount of memory; write it like 8GB or 500MiB", key=option
-        )
-    return round(float(match[1]) * _BYTES[match[2].lower()])
+    what = "is no amount of memory; write it like 8GB or 500MiB"
+    number, unit = _read(text, what, option)
+    if unit not in _BYTES:
+        raise StudyError(f"{_shown(text)} {what}", key=option)
+    return round(float(number) * _BYTES[unit])
 
 
 def parse_fraction(text: str, option: str) -> float:
     """Read a loss: `2pp` and `2%` are 0.02, a bare number is a fraction."""
-    match = _QUANTITY.fullmatch(text)
-    if match is None or match[2].lower() not in ("", "pp", "%"):
-        raise StudyError(f"{text!r} is no loss; write it like 2pp or 0.02", key=option)
+    what = "is no loss; write it like 2pp or 0.02"
+    number, unit = _read(text, what, option)
+    if unit not in ("", "pp", "%"):
+        raise StudyError(f"{_shown(text)} {what}", key=option)
     # decimal, so that 0.7pp is just what 0.007 is
-    value = float(Decimal(match[1]) / (100 if match[2] else 1))
+    value = float(Decimal(number) / (100 if unit else 1))
     if value >= 1:
-        way_out = "write less than 100pp" if match[2] else f"did you mean {match[1]}pp?"
+        way_out = "write less than 100pp" if unit else f"did you mean {number}pp?"
         raise StudyError(f"{text!r} is a loss of everything; {way_out}", key=option)
     return value
 
 
 def parse_seconds(text: str, option: str) -> float:
     """Read a time: `300ms`, `2s`; a bare number is seconds."""
-    match = _QUANTITY.fullmatch(text)
-    if match is None or match[2].lower() not in ("", *_SECONDS):
-        raise StudyError(f"{text!r} is no time; write it like 2s or 300ms", key=option)
-    return float(match[1]) * _SECONDS[match[2].lower() or "s"]
+    what = "is no time; write it like 2s or 300ms"
+    number, unit = _read(text, what, option)
+    if unit not in ("", *_SECONDS):
+        raise StudyError(f"{_shown(text)} {what}", key=option)
+    return float(number) * _SECONDS[unit or "s"]
 
 
 def parse_price(text: str, option: str) -> float:
     """Read a price: a bare number, in whatever currency."""
-    match = _QUANTITY.fullmatch(text)
-    if match is None or match[2]:
-        raise StudyError(f"{text!r} is no price; write a bare number, like 2.50", key=option)
-    return float(match[1])
+    what = "is no price; write a bare number, like 2.50"
+    number, unit = _read(text, what, option)
+    if unit:
+        raise StudyError(f"{_shown(text)} {what}", key=option)
+    return float(number)
 
 
 def parse_named(

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 def opened(study: Study | Path | str, base: Path) -> tuple[Study, str, Path]:
     """Return the study, its text and the folder its relative paths start from."""
     if isinstance(study, Study):
-        import yaml
+        from quantrial.strict_yaml import write_yaml
 
-        return study, yaml.safe_dump(study.canonical(), sort_keys=False), base
+        return study, write_yaml(study.canonical()), base
     path = Path(study)
     if paths.is_folder(path):
         return frozen(path)

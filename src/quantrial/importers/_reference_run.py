@@ -9,8 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 import quantrial
 from quantrial.engines.artifact import Artifact
 from quantrial.errors import RunFolderError
@@ -22,6 +20,7 @@ from quantrial.records import Item, Manifest, Response, sha256_of
 from quantrial.redaction import without_keys
 from quantrial.running.manifest import arm_record
 from quantrial.running.store import RunFolder
+from quantrial.strict_yaml import write_yaml
 from quantrial.whole_files import write_atomically
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def study_text(
         "tasks": declared,
         "analysis": {"methods": methods, "resamples": resamples},
     }
-    return _HEADER + yaml.safe_dump(study, sort_keys=False, allow_unicode=True)
+    return _HEADER + write_yaml(study)
 
 
 def manifest_of(

@@ -13,4 +13,4 @@ Name = Annotated[str, Field(pattern=NAME, max_length=64)]
 class Part(BaseModel):
     """A mapping of known keys: it cannot be changed, and refuses what it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)

@@ -11,6 +11,8 @@ from quantrial.inert import clean
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+_MOST_TOLD = 20
+_LONGEST = 300  # characters of a problem, and of a key
 # pydantic's words for what a YAML file calls otherwise
 _SHOULD_BE = {
     "dict_type": "should be a mapping of keys",
@@ -31,14 +33,29 @@ def explain_all(
     key it was meant to be is "missing".
     """
     unknown = [error for error in errors if error["type"] == "extra_forbidden"]
-    meant = {(*_location(error)[:-1], *_nearest(_location(error), valid_keys)) for error in unknown}
+    meant = {
+        (*_location(error)[:-1], *_nearest(_location(error), valid_keys))
+        for error in unknown[:_MOST_TOLD]
+    }
     others = [
         error
         for error in errors
         if error["type"] != "extra_forbidden"
         and not (error["type"] == "missing" and tuple(_location(error)) in meant)
     ]
-    return [explain(error, valid_keys) for error in (*unknown, *others)]
+    problems = [*unknown, *others]
+    told = [_short(*explain(error, valid_keys)) for error in problems[:_MOST_TOLD]]
+    if more := len(problems) - len(told):
+        told.append(("and", f"{more:,} more problems"))
+    return told
+
+
+def _short(key: str, message: str) -> tuple[str, str]:
+    """Cut what a stranger's file made long."""
+    key, message = (
+        text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..." for text in (key, message)
+    )
+    return key, message
 
 
 def explain(error: ErrorDetails, valid_keys: Callable[[list[str]], list[str]]) -> tuple[str, str]:

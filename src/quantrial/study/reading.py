@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import ValidationError
 
 from quantrial import paths
 from quantrial.errors import StudyError
+from quantrial.strict_yaml import MOST_BYTES, parse_yaml, too_large
 from quantrial.study.constraints import DecisionPart
 from quantrial.study.design import Design
 from quantrial.study.model import Analysis, Arm, Study, Weights
@@ -33,7 +34,11 @@ def load_study(path: Path | str) -> Study:
 def read_study_text(path: Path) -> str:
     """Read a study file as text, explaining why when it cannot be read."""
     try:
-        return paths.read_text(path)
+        with paths.open_file(path) as file:
+            data = file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise StudyError(too_large(f"more than {MOST_BYTES:,} bytes"), path=path)
+        return io.StringIO(data.decode("utf-8"), newline=None).read()
     except FileNotFoundError as exc:
         raise StudyError(
             "no such study file; `quantrial init` writes one to start from", path=path
@@ -46,17 +51,7 @@ def read_study_text(path: Path) -> str:
 
 def parse_study(text: str, *, path: Path | str | None = None) -> Study:
     """Check the text of a study file; `path` is for messages only."""
-    try:
-        data = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as exc:
-        mark = getattr(exc, "problem_mark", None)
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = getattr(exc, "problem", None) or str(exc).splitlines()[0]
-        raise StudyError(f"not valid YAML{where}: {problem}", path=path) from exc
-    except ValueError as exc:  # a date such as 2024-13-01
-        raise StudyError(f"not valid YAML: {exc}", path=path) from exc
-    except RecursionError as exc:
-        raise StudyError("not valid YAML: nested too deeply", path=path) from exc
+    data = parse_yaml(text, path=path)
     if not isinstance(data, dict):
         raise StudyError(
             "expected a mapping of keys such as `study:`, `arms:`, `tasks:`", path=path
@@ -67,22 +62,6 @@ def parse_study(text: str, *, path: Path | str | None = None) -> Study:
         (key, message), *others = explain_all(exc.errors(), _valid_keys)
         also = "".join(f"\n  {other}: {said}" for other, said in others)
         raise StudyError(message + also, path=path, key=key or None) from exc
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as it is, but a key that stands twice is an error: the first one would be lost."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
-            if not isinstance(key, yaml.ScalarNode):
-                continue
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} stands twice", key.start_mark
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
 
 
 def _valid_keys(location: list[str]) -> list[str]:

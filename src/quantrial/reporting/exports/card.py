@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from quantrial.inert import clean
 from quantrial.precision import stated_of, weights_in_words
 from quantrial.reporting.exports.rows import rows
+from quantrial.strict_yaml import write_yaml
 
 if TYPE_CHECKING:
     from quantrial.study import Study
@@ -36,7 +35,7 @@ def model_card(study: Study, summary: Document, decision: Document) -> str:
         for arm in summary["arms"]
         if any(row["arm"] == arm for row in found)
     ]
-    block = yaml.safe_dump({"model-index": index}, sort_keys=False, allow_unicode=True, width=1000)
+    block = write_yaml({"model-index": index}, width=1000)
     return f"---\n{block}---\n"
 
 
