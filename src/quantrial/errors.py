@@ -157,10 +157,12 @@ class EngineError(QuantrialError, RuntimeError):
     """An engine could not answer. A fault of the machinery, never a wrong answer of the model.
 
     `retryable` says whether asking again can help, `retry_after` after how many seconds, where the
-    other side said so. `partial` is what had come of an answer that broke off.
+    other side said so. `of_prompt` says that this prompt is refused, and others may be answered.
+    `partial` is what had come of an answer that broke off.
     """
 
     retryable = True
+    of_prompt = False
     retry_after: float | None = None
     partial: Reply | None = None
 
@@ -192,6 +194,7 @@ class ContextOverflowError(EngineError):
     """The prompt is longer than the engine's context; asking again cannot help."""
 
     retryable = False
+    of_prompt = True
 
 
 class StatisticsError(QuantrialError, ValueError):

@@ -219,7 +219,16 @@ def run(result: RunResult) -> None:
         )
     if result.speed is not None:
         line(ended(result.speed, duration(result.speed.seconds)))
-    line(f"Next: quantrial analyze {result.folder}")
+    if not result.unanswered:
+        line(f"Next: quantrial analyze {result.folder}")
+
+
+def unanswered(result: RunResult) -> None:
+    """Say on standard error which arms answered nothing, and why."""
+    whole = sum(result.faults.values()) == result.planned
+    said = "; ".join(f"{arm}: {why}" for arm, why in result.unanswered.items())
+    what = "no call has an answer" if whole else f"{', '.join(result.unanswered)} answered nothing"
+    line(f"error: {what}. What was said first: {said}", error=True)
 
 
 def report(files: ReportFiles, constraints: str = "") -> None:

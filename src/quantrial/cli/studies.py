@@ -63,7 +63,7 @@ def plan(
 
     Items, calls, tokens, loads, model sizes, memory, time (from a few timed calls), detectable
     difference: before anything is spent. Offers to fetch models that are not there. Exit 1 when an
-    arm does not fit in memory.
+    arm does not fit in memory, or refuses what the study asks.
     """
     from quantrial.cli import show
     from quantrial.cli.consent import fetch_missing
@@ -105,7 +105,7 @@ def run(
 
     Safe to kill and start again: the same command, or the run folder as its argument, goes on where
     it stopped. Asks before it downloads a model; and once, before the first answer, where a few
-    timed calls say that it will take over an hour.
+    timed calls say that it will take over an hour. Exit 1 where an arm answered nothing.
     """
     from quantrial.cli import consent, show
     from quantrial.cli.progress import listening
@@ -131,7 +131,11 @@ def run(
             listener=listener,
             before_code=gate,
         )
+    if result.unanswered:
+        show.unanswered(result)
     show.document(result) if as_json else show.run(result)
+    if result.unanswered:
+        sys.exit(1)
 
 
 def demo(

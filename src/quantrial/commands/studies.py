@@ -114,7 +114,8 @@ def run(
 ) -> RunResult:
     """Answer every scheduled call that is not recorded yet; safe to kill and to call again.
 
-    The speed phase, where the study asks for one, comes after them.
+    The speed phase, where the study asks for one, comes after them. The result's `unanswered` names
+    arms that answered nothing; no speed is measured then.
 
     Args:
         study: a study, the path of its file, or the path of a run folder to go on with.
@@ -151,8 +152,8 @@ def run(
         listener=listener,
         before_code=before_code,
     )
-    # what only asks faults again measures nothing
-    if not speed or retry_faults:
+    # what only asks faults again measures nothing, and of an arm without answers there is nothing
+    if not speed or retry_faults or result.unanswered:
         return result
     from quantrial.commands.timing import timed
 

@@ -32,6 +32,7 @@ from quantrial.engines.abilities import refusal, refuse_unable
 from quantrial.engines.asked import AskedAs
 from quantrial.engines.base import Reply, Request, Timing
 from quantrial.engines.gguf_file import control_tokens
+from quantrial.engines.nearest import nearest_name
 from quantrial.engines.ollama_answer import Ending, Heard
 from quantrial.engines.ollama_errors import FOREIGN, translated
 from quantrial.engines.ollama_model import artifact_of, plain_name
@@ -358,9 +359,11 @@ class OllamaEngine:
         """Return the model's entry in the server's list; refuse another model than before."""
         listed = self._server.find("/api/tags", self.model)
         if listed is None:
+            near = nearest_name(self.model, self._server.names())
             raise ModelFileError(
-                f"{self.model!r} is not on the Ollama server {self.address}; "
-                f"`ollama pull {self.model}` fetches it"
+                f"{self.model!r} is not on the Ollama server {self.address}"
+                + (f", which has {near!r}" if near else "")
+                + f"; `ollama pull {self.model}` fetches it"
             )
         self._refuse_another(listed.get("digest"))
         return listed

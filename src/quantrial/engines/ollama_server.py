@@ -75,14 +75,21 @@ class Server:
 
         The server ignores the case of names; where two differ in it alone, the one as written.
         """
+        named = self._listed(path)
+        found = [(name, one) for name, one in named if plain_name(name) == plain_name(model)]
+        exact = [(name, one) for name, one in found if Name.of(name) == Name.of(model)]
+        return next((one for _, one in exact + found), None)
+
+    def names(self) -> list[str]:
+        """List the models that it has, by their names there."""
+        return [name for name, _ in self._listed("/api/tags")]
+
+    def _listed(self, path: str) -> list[tuple[str, Mapping[str, Any]]]:
         with self.starting():
             said = self.connection.get(path, _ASK_LIMIT).get("models") or []
             if not isinstance(said, list) or not all(isinstance(one, dict) for one in said):
                 raise UnreadableError(f"`models` of {path} is {excerpt(repr(said), 80)}")
-        named = [(str(one.get("model") or one.get("name")), one) for one in said]
-        found = [(name, one) for name, one in named if plain_name(name) == plain_name(model)]
-        exact = [(name, one) for name, one in found if Name.of(name) == Name.of(model)]
-        return next((one for _, one in exact + found), None)
+        return [(str(one.get("model") or one.get("name")), one) for one in said]
 
     def show(self, model: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Return what it says of a model, and the metadata of the model's file."""

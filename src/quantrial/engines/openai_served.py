@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.engines.artifact import Artifact
 from quantrial.engines.loopback import is_loopback
+from quantrial.engines.nearest import names_shown
 from quantrial.engines.openai_software import Software, recognize
 from quantrial.engines.settled import count_of
 from quantrial.engines.templates import SUPPLIED, dates_in
@@ -69,11 +70,10 @@ def look_up(client: OpenAI, url: str, dialect: Dialect, known: Served | None) ->
         names = {dialect.model, dialect.served_as}
         entry = next((m for m in models if names & {m["id"], *(m.get("aliases") or ())}), None)
         if entry is None and models:
-            there = ", ".join(sorted(m["id"] for m in models)[:5])
-            more = f" and {len(models) - 5} more" if len(models) > 5 else ""
+            there = names_shown(dialect.model, [m["id"] for m in models])
             kind = EngineStartError if known is None else ModelChangedError
             now = "" if known is None else " any more"
-            raise kind(f"{url} does not serve {dialect.model!r}{now}; it has {there}{more}")
+            raise kind(f"{url} does not serve {dialect.model!r}{now}; it has {there}")
         return _served(entry or {}, client, url, dialect)
     except (AttributeError, TypeError, KeyError, ValueError) as exc:
         raise EngineStartError(

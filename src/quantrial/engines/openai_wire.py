@@ -49,6 +49,7 @@ _FINISH = {
     **dict.fromkeys(("length", "max_tokens", "max_length", "model_length"), "length"),
 }
 _LONGEST_TOKEN = 64  # characters; in the mean of a text they are far fewer
+_LONGEST_NAME = 200  # characters of a model's name that are shown
 _MILLI = 1000  # to a second
 # an answer that ends so was kept back or given up by the server: whether asking again can help
 _WITHHELD = {"content_filter": False, "error": True, "abort": True}
@@ -162,9 +163,10 @@ class Gathered:
     def _check_model(self, model: Any) -> None:
         asked = self._dialect.served_as or self._dialect.model
         if model and model != asked:
+            said = excerpt(str(model), _LONGEST_NAME)
             raise refusal(
-                f"the answer is of the model {excerpt(repr(model), 80)}, and {asked!r} was asked; "
-                "if that is its name there, say it in the option `served_as`"
+                f"the answer is of the model {said!r}, and {asked!r} was asked; if that is its "
+                f"name there, say it in the option `served_as` (served_as: {said})"
             )
 
     def _add_choice(self, choice: Mapping[str, Any], at: float) -> None:
@@ -212,6 +214,7 @@ class Gathered:
         if self._finish in _WITHHELD:
             error = EngineError(f"the server kept its answer back: {self._finish}")
             error.retryable = _WITHHELD[self._finish]
+            error.of_prompt = not error.retryable
             raise error
         if self._request.logprobs and not self._logprobs and reply.output:
             raise refusal("the server gave no probabilities of tokens; it may not know `logprobs`")

@@ -19,7 +19,7 @@ from quantrial.design.plan import (
     prospects,
 )
 from quantrial.engines.keys import short_keys
-from quantrial.errors import EngineError
+from quantrial.errors import EngineError, EngineTimeoutError
 from quantrial.precision import stated_of, weights_in_words
 from quantrial.redaction import LEAST
 from quantrial.running.arms import arm_records, naming, opened_engines
@@ -191,10 +191,15 @@ def _probed(
 
     What is found of an arm's sampling on the way is added to its record.
 
-    A probe that nobody asked for does not fail a plan.
+    What passes (a time-out, an overload), or is one prompt's doing, does not fail a plan whose
+    probe nobody asked for; then no times are known.
+
+    Raises:
+        EngineError: an arm refuses what a run would ask of it: its model, the key, a parameter,
+            probabilities of tokens, a schema.
     """
     refuse_too_large(records, available_memory())
-    together, probes = fit_together(records) or server_decides(records), {}
+    together, probes, failed = fit_together(records) or server_decides(records), {}, []
     for name, engine in engines.items():
         if tell is not None:
             tell(f"timing a few calls of {name}")
@@ -204,10 +209,12 @@ def _probed(
                     records[arm][PROBED] = asdict(found)
                 probes[name] = timed(study, prepared, engine, alone=not together)
         except EngineError as exc:
-            if asked:
+            passes = exc.retryable or exc.of_prompt or isinstance(exc, EngineTimeoutError)
+            if asked or not passes:
                 raise
-            return {}, [f"times are not known: {exc}"]
-    return probes, []
+            # the other arms are asked all the same: one of them may refuse what it is asked
+            failed.append(f"times are not known: {exc}")
+    return ({}, failed) if failed else (probes, [])
 
 
 def _undecided(records: Mapping[str, Mapping[str, Any]]) -> str:

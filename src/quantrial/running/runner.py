@@ -53,7 +53,8 @@ if TYPE_CHECKING:
 class RunResult:
     """What one session of a run did: calls asked now, recorded in all, and planned.
 
-    `faulted` calls stand as faults; `faults` says how many of each arm that has some. `speed` is
+    `faulted` calls stand as faults; `faults` says how many of each arm that has some. `unanswered`
+    names the arms that answered none of their calls, with what was said of the first. `speed` is
     what the speed phase did, where there was one.
     """
 
@@ -64,6 +65,7 @@ class RunResult:
     faulted: int
     repairs: tuple[str, ...]
     faults: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    unanswered: Mapping[str, str] = dataclasses.field(default_factory=dict)
     speed: SpeedResult | None = None
 
 
@@ -148,6 +150,7 @@ def run_study(
             faulted=sum(faults.values()),
             repairs=tuple(writer.repairs),
             faults=faults,
+            unanswered=session.unanswered,
         )
 
 

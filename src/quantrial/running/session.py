@@ -72,6 +72,7 @@ class Session:
         self._doubted = ""  # the first of them, as it was said
         self._mended: defaultdict[str, Counter[str]] = defaultdict(Counter)  # what was done, by arm
         self._broken: Counter[str] = Counter()  # by arm, answers that broke off every time
+        self._first_faults: dict[str, str] = {}  # by arm, what was said of the first that is final
         self._last: Response | None = None
         self._began = equipment.clock.steady()
         self._total = Counter(call.arm for call in calls)
@@ -89,7 +90,7 @@ class Session:
                     if response.final:
                         self._allowed[at] = self._attempts[at]
                     self._endings.recall(at, response.status, response.error)
-                    self._note(self.calls[at], response.status)
+                    self._note(self.calls[at], response.status, response.error)
 
     def forgive(self) -> list[Call]:
         """Take back every final fault, and list those calls: they get as many attempts again."""
@@ -98,6 +99,7 @@ class Session:
             self._state[call.order] = _OPEN
             self._done[call.arm] -= 1
             self._allowed[call.order] = self._attempts[call.order] + self.study.design.attempts
+        self._first_faults.clear()
         return forgiven
 
     def pending(self) -> list[Call]:
@@ -115,6 +117,15 @@ class Session:
         if not self._state.count(_FAULTED):
             return {}
         return dict(Counter(c.arm for c in self.calls if self._state[c.order] == _FAULTED))
+
+    @property
+    def unanswered(self) -> dict[str, str]:
+        """The arms whose calls all ended in a fault, and what was said of the first of each."""
+        return {
+            arm: self._first_faults[arm]
+            for arm, faults in self.faulted.items()
+            if faults == self._total[arm]
+        }
 
     @property
     def doubts(self) -> str | None:
@@ -222,7 +233,7 @@ class Session:
             self._with.writer.append(self._last)
             if self._last.final:
                 self._allowed[at] = self._attempts[at]
-            self._note(call, found.status)
+            self._note(call, found.status, found.error)
             self._remark(call.arm, found.reply)
             self.faults += found.status != "ok"
             if abs(jumped) > JUMP:
@@ -271,7 +282,7 @@ class Session:
             at_limit=reply.at_limit,
         )
 
-    def _note(self, call: Call, status: str) -> None:
+    def _note(self, call: Call, status: str, error: str | None) -> None:
         at = call.order
         before = self._state[at]
         allowed = self._allowed_at(at)
@@ -279,6 +290,7 @@ class Session:
             self._state[at] = _ANSWERED
         elif status == "context_overflow" or self._attempts[at] >= allowed:
             self._state[at] = before or _FAULTED
+            self._first_faults.setdefault(call.arm, error or status)
         if self._state[at] != _OPEN and before == _OPEN:
             self._done[call.arm] += 1
 
