@@ -347,8 +347,10 @@ def whole(i: int) -> int:
 
 @pytest.mark.parametrize("window", [256, 200])
 def test_a_window_that_all_arms_have_shows_where_counts_do_not_grow(window: int) -> None:
-    cut: dict[str, Count] = dict.fromkeys(("f16", "q8_0", "q4_0"), lambda i: min(whole(i), window))
-    found = summary_of(length=lambda i: i, **cut)
+    def cut(i: int) -> int:
+        return min(whole(i), window)
+
+    found = summary_of(length=lambda i: i, f16=cut, q8_0=cut, q4_0=cut)
     status, text = check(found)
     cases = N - (window - 100)
     assert f"f16, q8_0 and q4_0 read {window} tokens on {cases} of {N} items of quiz" in text
@@ -361,18 +363,25 @@ def test_a_window_that_all_arms_have_shows_where_counts_do_not_grow(window: int)
 
 @pytest.mark.parametrize("count", [1, 235])
 def test_counts_that_are_one_number_throughout_tell_nothing(count: int) -> None:
-    flat: dict[str, Count] = dict.fromkeys(("f16", "q8_0", "q4_0"), lambda i: count)
-    status, text = check(summary_of(length=lambda i: i, **flat))
+    def flat(i: int) -> int:
+        return count
+
+    status, text = check(summary_of(length=lambda i: i, f16=flat, q8_0=flat, q4_0=flat))
     assert status == "warn"
     assert "either every prompt is cut, or that is no count of them" in text
 
 
 def test_counts_that_grow_or_texts_that_are_alike_are_no_window() -> None:
     assert check(summary_of(length=lambda i: i, f16=whole, q8_0=whole, q4_0=whole))[0] == "pass"
-    same: dict[str, Count] = dict.fromkeys(("f16", "q8_0", "q4_0"), lambda i: 120)
-    assert check(summary_of(length=lambda i: i % 9, **same))[0] == "pass"
-    two: dict[str, Count] = dict.fromkeys(("f16", "q8_0", "q4_0"), lambda i: min(whole(i), 498))
-    assert check(summary_of(length=lambda i: i, **two))[0] == "pass"
+
+    def same(i: int) -> int:
+        return 120
+
+    def two(i: int) -> int:
+        return min(whole(i), 498)
+
+    assert check(summary_of(length=lambda i: i % 9, f16=same, q8_0=same, q4_0=same))[0] == "pass"
+    assert check(summary_of(length=lambda i: i, f16=two, q8_0=two, q4_0=two))[0] == "pass"
 
 
 def test_a_window_of_one_arm_is_told_once() -> None:
