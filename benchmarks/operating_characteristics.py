@@ -28,7 +28,7 @@ from characteristics.cells import Cell, Measured, grid
 from characteristics.copies import copies
 from characteristics.generators import use_gold
 from characteristics.groups import clusters, familywise
-from characteristics.interaction import interaction
+from characteristics.interaction import interaction, interaction_rare
 from characteristics.packages import installed, packages
 from characteristics.pooled import (
     f1,
@@ -61,6 +61,7 @@ WORK: dict[str, Callable[[Cell], Measured]] = {
         clusters,
         familywise,
         interaction,
+        interaction_rare,
         strata,
         copies,
         missing,

@@ -204,7 +204,8 @@ def _interactions(replications: int) -> Iterator[Cell]:
     for lengths in ("equal", "varied"):
         for gains in (4, 9, 19):
             for which, (sizes, rates) in enumerate(UNEVEN):
-                rare = replace(base, kind=f"rare {lengths} {gains} {which}", n=sum(sizes))
+                rare = replace(base, family="interaction-rare", n=sum(sizes))
+                rare = replace(rare, kind=f"{lengths} {gains} {which}")
                 rare = replace(rare, rate=float(np.average(rates, weights=sizes)))
                 yield rare
                 yield replace(rare, clusters=20)

@@ -1,9 +1,9 @@
 """Whether strata differ: the error of both tests where they do not.
 
-Kinds that begin with `rare` are ratios whose losses are rare and large, in strata of which a small
-one changes more often: a sample of it may hold none of the losses. `equal` and `varied` lengths;
-the number is how many small gains there are to a loss. No stratum differs: gains and losses are of
-one mean, 0.
+The family `interaction-rare` is of ratios whose losses are rare and large, in strata of which a
+small one changes more often: a sample of it may hold none of the losses. Its `kind` is the lengths
+(`equal` or `varied`), how many small gains there are to a loss, and which strata. No stratum
+differs: gains and losses are of one mean, 0.
 """
 
 import dataclasses
@@ -21,12 +21,12 @@ Array = NDArray[np.float64]
 
 
 def rare_losses(cell: Cell, rng: np.random.Generator) -> tuple[Array, Array, NDArray[np.int64]]:
-    """Draw micro-F1 of a reference and a candidate, and the strata, of a kind `rare ...`.
+    """Draw micro-F1 of a reference and a candidate, and the strata, of `interaction-rare`.
 
     A gain finds one entity more, a loss loses `gains` of them; an entity that is not found is
     replaced by one that is invented, so that denominators stay.
     """
-    _, lengths, gains, which = cell.kind.split()
+    lengths, gains, which = cell.kind.split()
     sizes, rates = UNEVEN[int(which)]
     strata = np.repeat(np.arange(len(sizes)), sizes)
     n, most = strata.size, int(gains)
@@ -45,7 +45,7 @@ def _in_strata(
     cell: Cell, rng: np.random.Generator
 ) -> tuple[Array, Array, NDArray[np.int64], NDArray[np.int64]]:
     """Draw scores, strata, clusters."""
-    if cell.kind.startswith("rare"):
+    if cell.family == "interaction-rare":
         top, bottom, stratum = rare_losses(cell, rng)
         return (
             top,
@@ -78,3 +78,8 @@ def interaction(cell: Cell) -> Measured:
         "interaction untested": float(np.mean([math.isnan(one) for one in found])),
     }
     return Measured(figures)
+
+
+def interaction_rare(cell: Cell) -> Measured:
+    """The same of ratios whose losses are rare and large."""
+    return interaction(cell)

@@ -416,10 +416,10 @@ def test_arms_of_the_reports_are_equal() -> None:
 
 
 def test_the_generator_of_rare_losses_has_strata_that_do_not_differ() -> None:
-    for kind in ("rare equal 9 0", "rare varied 4 5"):
+    for kind in ("equal 9 0", "varied 4 5"):
         rng, sums = np.random.default_rng(3), np.zeros((2, 5))
         for _ in range(300):
-            top, bottom, strata = rare_losses(Cell("interaction", kind, 0, 0.0), rng)
+            top, bottom, strata = rare_losses(Cell("interaction-rare", kind, 0, 0.0), rng)
             difference = (top[:, 1] - top[:, 0]) / bottom[:, 0]
             for stratum in range(int(strata.max()) + 1):
                 inside = difference[strata == stratum]
