@@ -20,7 +20,10 @@ from quantrial.study import Arm
 
 def from_file(logs: Path | None = None, seed: int = 0, model: str = "m", **options: Any) -> Any:
     arm = Arm(engine="scripted", model=model, options=options)
-    return make_engine("a", arm, base=Path("/"), seed=seed, logs=logs)
+    engine: Any = make_engine("a", arm, base=Path("/"), seed=seed)
+    if logs is not None:
+        engine.log_into(logs)
+    return engine
 
 
 def test_a_function_answers() -> None:

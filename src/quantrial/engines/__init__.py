@@ -40,7 +40,7 @@ _IMPORTED = "imported"  # what importers write of arms whose answers were collec
 _BUILT_IN = ("llamacpp", "ollama", "openai", "scripted")
 
 
-def make_engine(name: str, arm: Arm, *, base: Path, seed: int, logs: Path | None = None) -> Engine:
+def make_engine(name: str, arm: Arm, *, base: Path, seed: int) -> Engine:
     """Make the engine of one arm; nothing is loaded or started.
 
     Args:
@@ -48,7 +48,6 @@ def make_engine(name: str, arm: Arm, *, base: Path, seed: int, logs: Path | None
         arm: what the study says of it.
         base: the folder that relative paths start from.
         seed: the study's seed.
-        logs: the folder for logs that the study asks for; None, and none is written.
 
     Raises:
         StudyError: the engine is unknown, or an option of it is unknown or wrong.
@@ -84,7 +83,7 @@ def make_engine(name: str, arm: Arm, *, base: Path, seed: int, logs: Path | None
         _refuse_making(arm, key)
         from quantrial.engines.scripted import scripted_from_options
 
-        return scripted_from_options(arm.model, arm.options, logs=logs, seed=seed, key=key)
+        return scripted_from_options(arm.model, arm.options, seed=seed, key=key)
     return _third_party(arm, base=base, seed=seed, key=key)
 
 

@@ -96,6 +96,7 @@ class Script:
     load: float = 0.0
     faults: tuple[Fault, ...] = ()
     log: Path | None = None
+    log_name: str | None = None  # of a log that is written where `log_into` says
     remembers: bool = True
     constrains: bool = True
     parallel: bool = True
@@ -138,6 +139,7 @@ class ScriptedEngine:
         self._loaded = False
         self._load: float | None = None
         self._fired = [0] * len(self._script.faults)
+        self._log = self._script.log
 
     def describe(self) -> Artifact:
         """Describe the script; its hash is of the model's name."""
@@ -149,6 +151,11 @@ class ScriptedEngine:
             quantization=script.quantization,
             one_at_a_time=script.one_at_a_time,
         )
+
+    def log_into(self, folder: Path) -> None:
+        """Write the log that a study asks for into this folder; before, it is not written."""
+        if self._script.log_name is not None:
+            self._log = folder / self._script.log_name
 
     def versions(self) -> Mapping[str, str]:
         """Name quantrial's own version."""
@@ -230,25 +237,24 @@ class ScriptedEngine:
                 raise error
 
     def _write_log(self, request: Request) -> None:
-        if self._script.log is None:
+        if self._log is None:
             return
         record = {"call": self.asked, "model": self._model, "prompt": prompt_of(request)}
         try:
-            self._script.log.parent.mkdir(exist_ok=True)
-            refuse_link(self._script.log.parent)
-            with open_to_append(self._script.log) as log:
+            self._log.parent.mkdir(exist_ok=True)
+            refuse_link(self._log.parent)
+            with open_to_append(self._log) as log:
                 log.write(orjson.dumps(record) + b"\n")
         except OSError as exc:
-            raise EngineError(f"the log {self._script.log} cannot be written: {exc}") from exc
+            raise EngineError(f"the log {self._log} cannot be written: {exc}") from exc
 
 
 def scripted_from_options(
-    model: str, options: Mapping[str, Any], *, logs: Path | None, seed: int, key: str
+    model: str, options: Mapping[str, Any], *, seed: int, key: str
 ) -> ScriptedEngine:
     """Make a scripted engine from the options of a study file; StudyError where one is wrong.
 
-    The log that a study names is a file in the folder `logs`, wherever the study comes from; with
-    None it is not written.
+    The log that a study names is the name of a file, and no place.
     """
     key = f"{key}.options"
     said = read_options(options, _OPTIONS, key=key)
@@ -265,7 +271,7 @@ def scripted_from_options(
         delay=said["delay"],
         load=said["load"],
         faults=tuple(_fault(f, f"{key}.faults.{i}") for i, f in enumerate(said["faults"])),
-        log=logs / name if logs is not None and name is not None else None,
+        log_name=name,
         remembers=False,  # a run may be long
         constrains=said["constrains"],
         parallel=said["parallel"],

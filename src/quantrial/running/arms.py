@@ -21,28 +21,32 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def opened_engines(
-    study: Study, *, base: Path, run: RunFolder | None = None
-) -> Iterator[dict[str, Engine]]:
+def opened_engines(study: Study, *, base: Path) -> Iterator[dict[str, Engine]]:
     """Make the engine of every arm; close them all at the end, whatever happened.
 
-    Logs that the study asks for go into the run folder; without one, none is written. Until the
-    engines are closed no key of theirs gets into what is said or written; words of the study do.
+    Until the engines are closed no key of theirs gets into what is said or written; words of the
+    study do.
 
     Raises:
         StudyError: an engine or an option is wrong, or the study holds a key.
     """
-    logs = None if run is None else run.path / LOGS
     with contextlib.ExitStack() as stack:
         engines: dict[str, Engine] = {}
         for name, arm in study.arms.items():
             own = _with_slots(arm, study.design.slots)
-            engines[name] = make_engine(name, own, base=base, seed=study.seed, logs=logs)
+            engines[name] = make_engine(name, own, base=base, seed=study.seed)
             stack.callback(engines[name].close)
         said = list(texts_of(study.canonical()))
         refuse_whole_keys(said)
         stack.enter_context(public(said))
         yield engines
+
+
+def log_into(run: RunFolder, engines: Mapping[str, Engine]) -> None:
+    """Have engines write what a study has them log into the run folder, and nowhere else."""
+    for engine in engines.values():
+        if (log := getattr(engine, "log_into", None)) is not None:
+            log(run.path / LOGS)
 
 
 def texts_of(value: Any) -> Iterator[str]:

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 from quantrial.errors import RecordWarning, RunFolderError
 from quantrial.records import Manifest
 from quantrial.redaction import public
-from quantrial.running.arms import arm_records, opened_engines, refuse_whole_keys, texts_of
+from quantrial.running.arms import (
+    arm_records,
+    log_into,
+    opened_engines,
+    refuse_whole_keys,
+    texts_of,
+)
 from quantrial.running.clock import Clock
 from quantrial.running.control_tokens import warn_of_control_tokens
 from quantrial.running.costs import refuse_too_large
@@ -102,7 +108,8 @@ def run_study(
     if before_code is not None and not run.exists():
         before_code(study)
     with contextlib.ExitStack() as stack:
-        engines = stack.enter_context(opened_engines(study, base=base, run=run))
+        engines = stack.enter_context(opened_engines(study, base=base))
+        log_into(run, engines)
         refuse_whole_keys([text])
         refuse_missing(study, engines, base)
         prepared = prepare(study, base=base)

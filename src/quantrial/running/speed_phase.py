@@ -16,7 +16,7 @@ from quantrial.design.speed_blocks import SpeedCall, speed_block, speed_prompt
 from quantrial.engines.base import Message, Reply, Request
 from quantrial.errors import EngineError
 from quantrial.records import SpeedRecord, sha256_of
-from quantrial.running.arms import arm_records, naming, opened_engines
+from quantrial.running.arms import arm_records, log_into, naming, opened_engines
 from quantrial.running.asking import Attempt, attempt
 from quantrial.running.clock import Clock
 from quantrial.running.guard import refuse_changed_arms, refuse_foreign
@@ -107,7 +107,8 @@ def measure_speed(
             return _result(standing, study.speed, asked=0)
         if before_code is not None:
             before_code(study)
-        with opened_engines(study, base=base, run=run) as engines, appending(run) as append:
+        with opened_engines(study, base=base) as engines, appending(run) as append:
+            log_into(run, engines)
             arms = arm_records(study, engines)
             refuse_changed_arms(run, run.read_manifest(), arms)
             timed = {name: arms[name] for name in study.timed_arms}
