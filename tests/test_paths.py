@@ -17,6 +17,7 @@ import yaml
 
 import quantrial
 from quantrial import paths
+from quantrial.commands import studies
 from quantrial.engines.model_files import describe_file, resolve
 from quantrial.errors import (
     DataError,
@@ -325,6 +326,15 @@ def test_no_strange_file_is_a_run_folder(tmp_path: Path, name: str) -> None:
         quantrial.verify_document(strange)
     with pytest.raises(QuantrialError):
         quantrial.import_reference(strange, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["pipe", "zero", "long", "nul", "below a file"])
+def test_no_run_is_written_into_a_strange_place(tmp_path: Path, name: str) -> None:
+    study = write_study(tmp_path / "study")
+    strange = Path(NAMES[name](tmp_path / "strange"))
+    with pytest.raises(RunFolderError):
+        quantrial.run(study, out=strange)
+    assert not studies.begun(study, strange)
 
 
 def test_a_base_that_is_no_path_is_named(demo: Path) -> None:

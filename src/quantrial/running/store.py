@@ -217,7 +217,8 @@ class RunFolder:
 
     def response_files(self) -> list[Path]:
         """List the responses files that are there, by name."""
-        return sorted((self.path / RESPONSES).glob("*.jsonl"))
+        folder = self.path / RESPONSES
+        return sorted(folder.glob("*.jsonl")) if paths.is_folder(folder) else []
 
     def write_document(self, name: str, document: object) -> Path:
         """Write one derived JSON document (summary, decision), indented, keys as given."""
