@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from gguf import GGMLQuantizationType, GGUFReader
 
+from quantrial.commands import provision
 from quantrial.engines.cache import cache_dir, file_sha256
 from quantrial.engines.gguf_file import read_header
 from quantrial.engines.model_files import describe_file, resolve
@@ -284,3 +285,19 @@ def test_of_the_demo_model_only_the_header_is_read_and_right(
     assert header.parameters == 134_515_008
     assert header.context_length == 8192
     assert header.value("tokenizer.ggml.eos_token_id") == 2
+
+
+def test_what_lies_beside_a_model_is_neither_waited_for_nor_written_through(
+    tmp_path: Path, write_gguf: WriteGguf
+) -> None:
+    source = write_gguf(tmp_path / "m.gguf", WEIGHTS)
+    os.mkfifo(tmp_path / "m.gguf.json")
+    (tmp_path / "precious").write_text("mine")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".m.Q8_0.gguf.part").symlink_to(tmp_path / "precious")
+    (out / f".m.Q8_0.gguf.json.{os.getpid()}").symlink_to(tmp_path / "precious")
+    assert describe_file(source).quantized_before is None
+    [made] = provision.quantize(str(source), ["Q8_0"], out=out)
+    assert made.path.is_file()
+    assert (tmp_path / "precious").read_text() == "mine"

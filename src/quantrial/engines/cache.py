@@ -63,6 +63,7 @@ def replace_atomically(path: Path, content: bytes) -> None:
     """Write a small file so that a reader sees the old content or the new, and nothing between."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)  # a link of somebody else's would be written through
     try:
         temporary.write_bytes(content)
         temporary.replace(path)

@@ -9,6 +9,7 @@ import orjson
 
 from quantrial.engines.artifact import QuantizedBefore
 from quantrial.engines.cache import file_sha256, replace_atomically
+from quantrial.paths import read_bytes
 
 SCHEMA = "quantrial.made/1"
 
@@ -33,7 +34,7 @@ class Made:
 def made_from(path: Path) -> Made | None:
     """Read the record beside a file; None where there is none, or the file is another one now."""
     try:
-        said = orjson.loads(record_path(path).read_bytes())
+        said = orjson.loads(read_bytes(record_path(path)))
         if said.pop("schema") != SCHEMA:
             return None
         if (before := said.pop("quantized_before", None)) is not None:

@@ -56,6 +56,7 @@ def quantize_model(source: Path, kind: str, folder: Path) -> Path:
     temporary = path.with_name(f".{path.name}.part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)  # a link of somebody else's would be written through
         try:
             write(source, temporary)
             got = _declared(read_header(temporary))
