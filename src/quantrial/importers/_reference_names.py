@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quantrial.errors import StudyError
+from quantrial.study.names import is_name
 
 KINDS = ("choice", "spans")
 _FORM = "OLD=name:kind:workload"
@@ -55,9 +55,10 @@ def parse_named_task(text: str) -> NamedTask:
             f"{kind!r:.40} in {text!r:.80} is no kind of task; there are {', '.join(KINDS)}",
             key="name-task",
         )
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
+    if not is_name(name):
         raise StudyError(
-            f"{name!r:.80} is no name of a task: letters, digits, `_` and `-`, 64 at most",
+            f"{name!r:.80} is no name of a task: letters, digits, `_` and `-`, 64 at most, and no "
+            "device of Windows (`con`, `nul`)",
             key="name-task",
         )
     return NamedTask(prefix, name, kind, workload)

@@ -17,7 +17,6 @@ kept too.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +43,7 @@ from quantrial.importers._reference_run import (
 from quantrial.paths import is_folder
 from quantrial.redaction import MASK, settings_without_keys
 from quantrial.study import parse_study
+from quantrial.study.names import name_like
 from quantrial.tasks import make_task
 
 if TYPE_CHECKING:
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 
 _REFERENCES = ("fp16", "f16", "bf16")
 _RULES = ("first_letter", "answer_letter")
-_LONGEST_NAME = 64
 _SHOWN = 5  # files of another layout that an error names
 _MANY = 0.02  # of recorded scores that differ from the derived ones: another rule made them
 
@@ -194,7 +193,7 @@ def _read_all(
             continue
         named, raw = found
         task = named.name
-        valid = _valid(raw)
+        valid = name_like(raw)
         if not valid:
             raise DataError(f"no arm's name can be made of {raw!r}; rename the file", path=path)
         # two names that a file system may not tell apart are one arm
@@ -236,15 +235,10 @@ def _refuse_without_files(
             raise StudyError(said, path=directory, key=asked)
 
 
-def _valid(text: str) -> str:
-    """Make a name that a study accepts: letters, digits, `_` and `-`, a letter or digit first."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", text).lstrip("-_")[:_LONGEST_NAME].rstrip("-")
-
-
 def _name(options: ImportOptions, directory: Path) -> str:
     if options.name is not None:
         return options.name
-    return _valid(directory.resolve().name) or "imported"
+    return name_like(directory.resolve().name) or "imported"
 
 
 def _raw(files: Mapping[tuple[str, str], AnswerFile], arm: str) -> str:

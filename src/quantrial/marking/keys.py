@@ -85,7 +85,8 @@ def _choices(here: Any, reference: str | None) -> dict[str, Any]:
             named.setdefault(f"[{arm}]", entry)
         elif arm is not None:
             named.setdefault(f"[{arm} vs {base}]", entry)
-    return named | {f"[{place}]": entry for place, entry in enumerate(here)}
+    # an arm may be called by a number: it goes before the place
+    return named | {f"[{at}]": e for at, e in enumerate(here) if f"[{at}]" not in named}
 
 
 def _said(

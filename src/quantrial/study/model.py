@@ -10,7 +10,8 @@ from quantrial.endpoints import ENDPOINTS, check_failure_modes
 from quantrial.records import sha256_of
 from quantrial.study.constraints import DecisionPart
 from quantrial.study.design import Design
-from quantrial.study.part import Name, Part
+from quantrial.study.names import Name, check_apart
+from quantrial.study.part import Part
 from quantrial.study.quantities import Loss, Memory
 from quantrial.study.speed import Speed
 from quantrial.study.tasks import Task
@@ -109,6 +110,7 @@ class Study(Part):
     def _two_arms(cls, arms: dict[str, Arm]) -> dict[str, Arm]:
         if len(arms) < 2:
             raise ValueError("a comparison needs at least two arms: the reference and a candidate")
+        check_apart(arms, "the arms")
         return arms
 
     @field_validator("tasks")
@@ -116,6 +118,7 @@ class Study(Part):
     def _a_task(cls, tasks: dict[str, Task]) -> dict[str, Task]:
         if not tasks:
             raise ValueError("at least one task is needed")
+        check_apart(tasks, "the tasks")
         return tasks
 
     @model_validator(mode="after")

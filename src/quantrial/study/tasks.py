@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import Field, field_validator, model_validator
 
 from quantrial.endpoints import check_margins
+from quantrial.study.names import Words
 from quantrial.study.part import Part
 from quantrial.study.quantities import Loss
 from quantrial.study.sources import Source
 
 
 class _TaskBase(Part):
-    workload: str
+    workload: Words
     """The class of work this task stands for, such as `reasoning` or `extraction`."""
     source: Source
     """Where the items come from."""

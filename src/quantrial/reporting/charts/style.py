@@ -38,6 +38,13 @@ LINES = (
     ("#4b2e9e", [2, 2]),
     ("#00734f", [8, 2, 2, 2]),
 )
+_INHERITED = frozenset(
+    {
+        *("constructor", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "toString"),
+        *("toLocaleString", "valueOf", "__proto__", "__defineGetter__", "__defineSetter__"),
+        *("__lookupGetter__", "__lookupSetter__"),
+    }
+)
 
 
 def to_svg(panels: Sequence[Any]) -> str:
@@ -75,9 +82,21 @@ def to_svg(panels: Sequence[Any]) -> str:
         ),
     )
     # the last bits of a number, which another processor has otherwise, move nothing by a pixel
-    spec = all_rounded(chart.to_dict(), DRAWING_DIGITS)
+    spec = _apart(all_rounded(chart.to_dict(), DRAWING_DIGITS))
     svg: str = vl_convert.vegalite_to_svg(spec)
     return svg
+
+
+def _apart(value: Any) -> Any:
+    """Add a space to texts that name what every object of JavaScript has.
+
+    Vega looks texts up in objects, where `constructor` is found though nobody put it there.
+    """
+    if isinstance(value, dict):
+        return {name: _apart(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_apart(one) for one in value]
+    return f"{value} " if isinstance(value, str) and value in _INHERITED else value
 
 
 def to_png(svg: str) -> bytes:

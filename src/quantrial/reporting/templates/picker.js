@@ -26,9 +26,10 @@ class Picker {
     this.answer = part("answer");
     this.others = part("others");
     this.command = part("command");
-    this.sliders = {};
+    this.sliders = [];
     this.prices = [];
-    this.arms = Object.entries(table.arms).filter(([, own]) => !own.control).map(([arm]) => arm);
+    // an object gives names that are numbers first, whatever their order was
+    this.arms = Object.entries(table.arms).filter(([, own]) => !own.control).sort(([, a], [, b]) => a.rank - b.rank).map(([arm]) => arm);
     this.costs();
     this.losses();
     this.workloads = [...new Set(Object.values(table.tasks).map((task) => task.workload))];
@@ -131,7 +132,7 @@ class Picker {
     };
     input.addEventListener("input", () => this.update());
     box.append(make("label", { className: "slider" }, make("span", {}, text), shown, input));
-    this.sliders[key] = { input, of, tell, loss, start: from };
+    this.sliders.push({ key, input, of, tell, loss, start: from });
   }
 
   switches() {
@@ -149,7 +150,7 @@ class Picker {
   }
 
   reset() {
-    for (const one of Object.values(this.sliders)) one.input.value = String(one.start);
+    for (const one of this.sliders) one.input.value = String(one.start);
     for (const one of this.prices) one.input.value = one.start;
     for (const box of this.boxes) box.checked = box.defaultChecked;
     this.update();
@@ -157,12 +158,13 @@ class Picker {
 
   /** The constraints as `decision.json` has them. */
   settings() {
-    const settings = { tolerate_by: {}, cost_per_hour_by: {} };
-    for (const [key, one] of Object.entries(this.sliders)) {
+    // names are anything: these objects hold nothing of their own
+    const settings = { tolerate_by: Object.create(null), cost_per_hour_by: Object.create(null) };
+    for (const one of this.sliders) {
       const value = one.of();
       if (value === null) continue;
-      if (one.loss) settings.tolerate_by[key] = value;
-      else settings[key] = value;
+      if (one.loss) settings.tolerate_by[one.key] = value;
+      else settings[one.key] = value;
     }
     for (const { arm, input } of this.prices) {
       if (input.value === "" || !(Number(input.value) >= 0)) continue;
@@ -178,7 +180,7 @@ class Picker {
     const checked = this.boxes.filter((box) => box.checked);
     // the last one stays: with none there is nothing to hold a loss against
     for (const box of this.boxes) box.disabled = checked.length === 1 && box.checked;
-    for (const one of Object.values(this.sliders)) one.tell();
+    for (const one of this.sliders) one.tell();
     const settings = this.settings();
     const found = choose(this.table, settings);
     this.found = found;
