@@ -323,6 +323,8 @@ def _leads(group: _Group) -> bool:
     if not after or closed or after[0] in ".:,;-\n\u3002":
         return True
     word = _NEXT_WORD.match(after)
+    if word and word.group(1) in group.letters:
+        return True  # "A A A", from a model that goes round in circles
     if not word or group.goes_on(word.group(1)):
         return _is_mention(group)
     return not group.letters & {"A", "I"} and not word.group(1)[0].islower()
