@@ -241,6 +241,10 @@ def test_answer_letter_by_hand(text: str, letter: str | None) -> None:
         ("A) Paris B) London", 2, None),
         ("A. It is not B.", 2, "A"),
         ("F or B", 4, "B"),
+        ("The answer is C. Actually, I think it's G.", 10, "G"),
+        ("Answer: C. Sorry, I meant D", 10, "D"),
+        ("The answer is C. Actually, I am sure.", 10, "C"),
+        ("Answer: A. Wait, I erred. Answer: I", 10, "I"),
     ],
 )
 def test_answer_letter_knows_the_options_of_the_item(

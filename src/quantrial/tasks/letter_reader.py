@@ -157,13 +157,15 @@ def _corrected(text: str, groups: Sequence[_Group], found: frozenset[str]) -> fr
 
 def _corrects_to(rest: str, place: int, groups: Sequence[_Group]) -> frozenset[str]:
     """Return what the sentence behind a correction names: "wait, B", "no, it's B"."""
-    if not groups:
-        return frozenset()
-    between = rest[: groups[0].start - place].lstrip(_SIGNS)
-    after = groups[0].after.lstrip(")]\"'")
-    closed = not after.strip() or after[0] in _SIGNS.strip(" ")
-    meant = _is_mention(groups[0]) if between else closed
-    return groups[0].letters if meant and not _SENTENCE_ENDS.search(between) else frozenset()
+    for group in groups:
+        between = rest[: group.start - place].lstrip(_SIGNS)
+        if _SENTENCE_ENDS.search(between):
+            break
+        after = group.after.lstrip(")]\"'")
+        closed = not after.strip() or after[0] in _SIGNS.strip(" ")
+        if _is_mention(group) if between else closed:
+            return group.letters
+    return frozenset()
 
 
 def _only(letters: frozenset[str]) -> str | None:
