@@ -237,8 +237,8 @@ def score_task(  # noqa: PLR0913 - each keyword is one fact of how the task was 
     answered = sum(response is not None for row in rows.values() for response in row)
     asked = _asked(items, rows, faults, recorded=recorded)
     unlike, unhashed = leave_out_unlike(rows, again)
-    lengths = [_lengths(item) for item in items]
-    tokens = leave_out_unlike_tokens(rows, again, reference or next(iter(rows), None), lengths)
+    base = reference or next(iter(rows), None)
+    tokens = leave_out_unlike_tokens(rows, again, base, lambda i: _lengths(items[i]))
     left_out = _left_out(asked.shape, unlike)
     for arm, row in rows.items():
         chosen[arm] = tuple(row)

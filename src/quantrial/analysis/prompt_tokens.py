@@ -7,7 +7,7 @@ prompt of its own, a window that cuts) shows in how many tokens it says that it 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -76,33 +76,36 @@ class TokenCheck:
     ceilings: Mapping[str, Ceiling] = field(default_factory=dict)
 
 
-def ceilings(rows: Rows, lengths: Sequence[tuple[int, int]]) -> dict[str, Ceiling]:
+def ceilings(rows: Rows, length: Callable[[int], tuple[int, int]]) -> dict[str, Ceiling]:
     """Find arms whose counts of tokens pile up at one number, though the texts' lengths differ.
 
     A window that is smaller than the prompts shows so where all arms have it.
 
     Args:
         rows: the answers of each arm, in the order of the items.
-        lengths: of each item, in bytes: its question or sentence, and all its texts. A prompt shows
-            one or the other, so both have to differ.
+        length: of the item of an index, in bytes: its question or sentence, and all its texts. A
+            prompt shows one or the other, so both have to differ.
     """
     found = {}
     for arm, row in rows.items():
         # counts may leave out what came from a cache: then their sum grows
-        readings = [_ceiling(one.counts, lengths) for one in _readings(row, ())]
+        readings = [_ceiling(one.counts, length) for one in _readings(row, ())]
         if None not in readings and readings and readings[0] is not None:
             found[arm] = readings[0]
     return found
 
 
-def _ceiling(counts: _Counts, lengths: Sequence[tuple[int, int]]) -> Ceiling | None:
-    known = [(count, of) for count, of in zip(counts, lengths, strict=True) if count]
-    most = max((count for count, _ in known), default=0)
-    at = [of for count, of in known if count == most]
-    if len(at) < _FEW or not all(map(_differ, zip(*at, strict=True))):
+def _ceiling(counts: _Counts, length: Callable[[int], tuple[int, int]]) -> Ceiling | None:
+    most = max(filter(None, counts), default=0)
+    places = [i for i, count in enumerate(counts) if count and count == most]
+    if len(places) < _FEW:
+        return None
+    at = [length(i) for i in places]
+    if not all(map(_differ, zip(*at, strict=True))):
         return None
     whole = [texts for _, texts in at]
-    return Ceiling(most, len(at), len(known), min(whole), max(whole))
+    known = sum(count is not None for count in counts)
+    return Ceiling(most, len(at), known, min(whole), max(whole))
 
 
 def _differ(lengths: Sequence[int]) -> bool:

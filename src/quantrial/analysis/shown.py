@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -55,7 +55,7 @@ def leave_out_unlike_tokens(
     rows: Mapping[str, list[Response | None]],
     again: Mapping[str, dict[int, tuple[Response, Outcome]]],
     reference: str | None,
-    lengths: Sequence[tuple[int, int]],
+    length: Callable[[int], tuple[int, int]],
 ) -> TokenCheck:
     """Take out, in place, an arm's answers to prompts of which it read other tokens.
 
@@ -66,9 +66,9 @@ def leave_out_unlike_tokens(
         rows: the answers of each arm, in the order of the items.
         again: second answers, by arm and item.
         reference: the arm that the others are held against.
-        lengths: of each item's first text and of all its texts, in bytes.
+        length: of the item of an index, in bytes: its first text, and all its texts.
     """
-    found = replace(check_tokens(rows, again, reference), ceilings=ceilings(rows, lengths))
+    found = replace(check_tokens(rows, again, reference), ceilings=ceilings(rows, length))
     for arm, items in found.left_out.items():
         for at in items:
             rows[arm][at] = None
