@@ -22,27 +22,28 @@ def data_findings(sources: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[st
         What names the finding (`task.kind`), and its words.
     """
     for task, source in sources.items():
+        of_rows = f"of the rows that {task} is drawn from"
         if pairs := source.get("contradictions"):
             first = " and ".join(map(str, pairs[0]))
-            have = "row has" if len(pairs) == 1 else "rows have"
+            have = "has" if len(pairs) == 1 else "have"
             yield (
                 f"{task}.contradictions",
-                f"on {task}, {_number(pairs)} {have} another answer than an earlier one that asks "
+                f"{of_rows}, {_number(pairs)} {have} another answer than an earlier one that asks "
                 f"the same, so one of the two is wrong (first: {first})",
             )
         if places := source.get("control_tokens"):
             yield (
                 f"{task}.control_tokens",
-                f"on {task}, {_number(places)} {_rows_hold(places)} a control token, which a model "
-                "reads as the end of a turn or a change of speaker, not as text (first: "
-                f"{_place(places[0])}); take it out, or write it otherwise",
+                f"{of_rows}, {_number(places)} {_hold(places)} a control token, which a model "
+                "reads as the end of a turn or a change of speaker, not as text "
+                f"(first: {_place(places[0])}); take it out, or write it otherwise",
             )
         for arm, places in (source.get("control_tokens_of") or {}).items():
             yield (
                 f"{task}.control_tokens.{arm}",
-                f"on {task}, {_number(places)} {_rows_hold(places)} what the model of {arm} reads "
-                f"as a control token, not as text (first: {_place(places[0])}); take it out, or "
-                "write it otherwise",
+                f"of the items of {task}, {_number(places)} {_hold(places)} what the model of "
+                f"{arm} reads as a control token, not as text (first: {_place(places[0])}); take "
+                "it out, or write it otherwise",
             )
 
 
@@ -50,8 +51,8 @@ def _number(places: Sequence[Any]) -> str:
     return f"{len(places)} or more" if len(places) >= _LISTED else str(len(places))
 
 
-def _rows_hold(places: Sequence[Any]) -> str:
-    return "row holds" if len(places) == 1 else "rows hold"
+def _hold(places: Sequence[Any]) -> str:
+    return "holds" if len(places) == 1 else "hold"
 
 
 def _place(found: Sequence[Any]) -> str:

@@ -117,7 +117,7 @@ def test_a_run_warns_of_it_before_it_asks(tmp_path: Path, monkeypatch: pytest.Mo
     quantrial.analyze(tmp_path / "run")
     cautions = [one["text"] for one in quantrial.decide(tmp_path / "run")["cautions"]]
     [said] = [text for text in cautions if "control token" in text]
-    assert said.startswith("On names, 1 row holds what the model of f16 reads as a control token")
+    assert said.startswith("Of the items of names, 1 holds what the model of f16 reads as a ")
     assert "sentences.jsonl:4, 'number 3 in'" in said
 
 
@@ -135,7 +135,7 @@ def test_a_report_names_what_was_odd_among_the_items(tmp_path: Path) -> None:
     quantrial.analyze(tmp_path / "run")
     cautions = [one["text"] for one in quantrial.decide(tmp_path / "run")["cautions"]]
     [contradiction] = [text for text in cautions if "asks the same" in text]
-    assert "On sums, 1 row has another answer" in contradiction
+    assert "Of the rows that sums is drawn from, 1 has another answer" in contradiction
     assert "questions.jsonl:2 and questions.jsonl:25" in contradiction
     [token] = [text for text in cautions if "control token" in text]
     assert "questions.jsonl:26, '<|im_end|>'" in token
@@ -148,13 +148,13 @@ def test_a_report_names_what_was_odd_among_the_items(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("places", "many"), [(1, "1 row holds"), (2, "2 rows hold"), (20, "20 or more rows hold")]
+    ("places", "many"), [(1, "1 holds"), (2, "2 hold"), (20, "20 or more hold")]
 )
 def test_what_is_odd_is_counted_as_far_as_a_manifest_keeps_it(places: int, many: str) -> None:
     sources = {"quiz": {"control_tokens": [[f"q:{i}", "</s>"] for i in range(places)]}, "old": {}}
     [(name, text)] = data_findings(sources)
     assert name == "quiz.control_tokens"
-    assert f"on quiz, {many} a control token" in text
+    assert f"of the rows that quiz is drawn from, {many} a control token" in text
 
 
 def test_nothing_odd_is_no_check() -> None:
