@@ -86,15 +86,15 @@ def english() -> Language:
             r"(?:correct|right|best|accurate|appropriate)\b|(?:the|our|my)\s+(?:answer|one)\b)"
         ),
         negated=re.compile(
-            r"(?i)\b(?:not|isn't|cannot\s+be|can't\s+be|never|except|rather\s+than|instead\s+of"
+            r"(?i)\b(?:not|(?:anything|everything|all)\s+but|isn't|cannot\s+be|can't\s+be|never|except|rather\s+than|instead\s+of"
             r"|unlike|rule\s+out|eliminate|neither|exclude)\s+(?:the\s+)?"
             rf"(?:(?:options?|choices?)\s+)?{OPEN}{{0,3}}$"
         ),
         refuted=re.compile(
             rf"(?i){CLOSE}{{0,3}}{own}(?:\b(?:is|are|was|were|seems?|looks?|would\s+be)\s+"
-            r"(?:\w+\s+)?(?:not|wrong|incorrect|false|ruled|eliminated|out|impossible|unlikely)\b"
+            r"(?:\w+\s+)?(?:\w+\s+but\s+(?:\w+\s+)?)?(?:not|wrong|incorrect|false|ruled|eliminated|out|impossible|unlikely)\b"
             r"|\b(?:is|are|was|were|does|do|would|could)n't\b|\bcan(?:not|'t)\b"
-            r"|\b(?:does|do)\s+not\b)"
+            r"|\b(?:does|do)\s+not\b|\bwould\s+be\s+\w+\s+(?:if|had|only)\b)"
         ),
         negation=re.compile(r"(?i)\b(?:not|never|cannot|neither)\b|n't\b"),
         before=re.compile(
@@ -147,7 +147,7 @@ _WORDS: Mapping[str, _Words] = {
         between=r"ich|es|die|der|das|den|also|somit|daher|demnach|wohl|wahrscheinlich|eindeutig|vermutlich"
         r"|nur|hier|sein",
         final=r"endgültige[rsn]?|finale[rsn]?|abschließende[rsn]?",
-        choose=r"(?:fällt\s+auf|wähle|nehme|tippe\s+auf|entscheide\s+mich\s+für|stimme\s+für"
+        choose=r"(?:am\s+ehesten|mit\s+Sicherheit|fällt\s+auf|wähle|nehme|tippe\s+auf|entscheide\s+mich\s+für|stimme\s+für"
         r"|würde\s+sagen|sage|also|daher|somit|folglich|sondern)",
         no=r"nicht|kein\w*|niemals|weder|noch",
         but_not=r"außer|statt|anstatt|anstelle\s+von|schließe",
@@ -178,7 +178,7 @@ _WORDS: Mapping[str, _Words] = {
         link=r"es|son|está|están|sería|será|sea|parece|debe|ser",
         between=r"la|el|entonces|claramente|probablemente|por\s+tanto|sin\s+duda|única",
         final=r"final|definitiva",
-        choose=r"(?:marco|marcaría|elijo|elegir|elegiría|escoger|escojo|selecciono|opto\s+por|digo|diría|me\s+quedo\s+con|voto\s+por"
+        choose=r"(?:marca|marco|marcaría|elijo|elegir|elegiría|escoger|escojo|selecciono|opto\s+por|digo|diría|me\s+quedo\s+con|voto\s+por"
         r"|entonces|por\s+(?:lo\s+)?tanto|así\s+que|sino)",
         no=r"no|nunca|jamás|ning\w+|ni|tampoco",
         but_not=r"excepto|salvo|en\s+lugar\s+de|en\s+vez\s+de|descarto|menos",
@@ -223,7 +223,7 @@ _WORDS: Mapping[str, _Words] = {
         link=r"is|zijn|luidt|zou|wordt|blijft|moet",
         between=r"ik|de|het|dus|daarom|waarschijnlijk|duidelijk|hier|namelijk",
         final=r"definitieve?|uiteindelijke?|finale",
-        choose=r"(?:kies|kiezen|neem|selecteer|ga\s+voor|stem\s+voor|zou\s+zeggen|zeg|dus|daarom|derhalve|maar)",
+        choose=r"(?:denk|kies|kiezen|neem|selecteer|ga\s+voor|stem\s+voor|zou\s+zeggen|zeg|dus|daarom|derhalve|maar)",
         no=r"niet|geen|nooit|noch",
         but_not=r"behalve|in\s+plaats\s+van|tenzij",
         conj=r"omdat|want|en|maar|of|terwijl|dat|die|als|aangezien",
@@ -253,7 +253,7 @@ _WORDS: Mapping[str, _Words] = {
         link=r"är|blir|vore|lyder|måste|vara",
         between=r"alltså|därf\u00f6r|då|det|den|jag|troligen|tydligt|nog|bara",
         final=r"slutgiltig[ta]?|slutlig[ta]?",
-        choose=r"(?:väljer|välja|tar|tror\s+på|r\u00f6star\s+på|skulle\s+säga|säger|alltså|därf\u00f6r|utan)",
+        choose=r"(?:väljer|välja|tar|tror(?:\s+på)?|r\u00f6star\s+på|skulle\s+säga|säger|alltså|därf\u00f6r|utan)",
         no=r"inte|ej|aldrig|ing(?:en|et|a)|varken",
         but_not=r"utom|i\s+stället\s+f\u00f6r|istället\s+f\u00f6r|f\u00f6rutom",
         conj=r"eftersom|därf\u00f6r|f\u00f6r|och|men|eller|medan|att|som|om",

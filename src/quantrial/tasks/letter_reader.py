@@ -48,6 +48,10 @@ _HALF = 8_000
 _TAG = re.compile(r"<[^<>]{0,40}>")
 _ANSWER_TAG = re.compile(r"(?i)<answer>")
 _ROLE = re.compile(r"(?i)\Aassistant\s{0,3}[:\n]\s*")  # what a template left in front of the answer
+# "A: B", as questions and answers are written
+_ANSWER_SIGN = re.compile(
+    r"\AA\s{0,3}:\s{0,3}(?=[(\[\"']{0,2}[A-J][)\]\"']{0,2}\s{0,3}(?:[.,;:!\n]|$))"
+)
 _WRAPPER = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathsf)\b")
 _EMPHASIS = re.compile(r"[*`${}]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _NEXT_QUESTION = re.compile(
@@ -118,7 +122,7 @@ def _plain(text: str) -> str:
     text = _TAG.sub(" ", _ANSWER_TAG.sub("\nAnswer: ", text))
     # `\boxed{B}` keeps its name, since it is a statement
     text = _WRAPPER.sub("", text).replace("\\boxed{", "\\boxed ")
-    return _ROLE.sub("", _EMPHASIS.sub("", text).strip())
+    return _ANSWER_SIGN.sub("Answer: ", _ROLE.sub("", _EMPHASIS.sub("", text).strip()))
 
 
 def _read(text: str, letters: str) -> str | None:
