@@ -272,3 +272,27 @@ def test_a_task_asked_for_by_name_that_has_no_file_is_refused(
         )
     assert caught.value.key == key
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("key", ["thought", "thinking", "reasoning_content", "reasoning"])
+def test_what_a_log_holds_of_thoughts_is_kept(tickets: Path, tmp_path: Path, key: str) -> None:
+    """An answer that is empty beside them was not given: a setting, not a quality."""
+    rows = read_rows(tickets / "tickets_q4.jsonl")
+    for row in rows[::3]:
+        row |= {key: f"It may be {row['gold']}.", "output": "", "score": 0.0}
+    write_rows(tickets / "tickets_q4.jsonl", rows)
+    import_reference(tickets, tmp_path / "run", options=named(TICKETS))
+    responses = RunFolder(tmp_path / "run").read_responses("routing", "q4")
+    assert sum(one.thought is not None for one in responses) == 20
+    quantrial.analyze(tmp_path / "run")
+    cautions = [one["text"] for one in quantrial.decide(tmp_path / "run")["cautions"]]
+    [said] = [text for text in cautions if "a setting, not a quality" in text]
+    assert "20 of 60 answers of q4" in said
+
+
+def test_what_is_no_text_is_no_thought(tickets: Path, tmp_path: Path) -> None:
+    rows = read_rows(tickets / "tickets_q4.jsonl")
+    rows[2]["reasoning"] = {"effort": "low"}
+    write_rows(tickets / "tickets_q4.jsonl", rows)
+    report = import_reference(tickets, tmp_path / "run", options=named(TICKETS))
+    assert "tickets_q4.jsonl: these keys are not kept: reasoning." in report.notes

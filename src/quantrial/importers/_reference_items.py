@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from quantrial.importers._reference_names import NamedTask
 from quantrial.importers._reference_rows import AnswerFile, AnswerRow
 from quantrial.records import Item, content_hash
-from quantrial.tasks.answer import read_answer
+from quantrial.tasks.answer import read_answer, with_thought
 from quantrial.tasks.choice import LETTERS
 from quantrial.tasks.spans import gold_spans
 
@@ -88,7 +88,11 @@ class TaskAnswers:
             for row in file.rows.values():
                 if row.status != "ok" or row.score is None:
                     continue
-                answer = read_answer(row.output, finish_reason=row.finish_reason)
+                answer = with_thought(
+                    read_answer(row.output, finish_reason=row.finish_reason),
+                    row.thought,
+                    row.finish_reason,
+                )
                 derived = task.score(self.items[row.example_id], answer).values[score]
                 if not math.isclose(row.score, derived, rel_tol=0, abs_tol=_TOLERANCE):
                     found.append(

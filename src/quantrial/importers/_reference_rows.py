@@ -21,6 +21,9 @@ from quantrial.tasks.choice import LETTERS
 ITEM_TEXTS = ("question", "text", "sentence", "input", "context", "options", "choices")
 SHOWN = ("prompt", "messages")
 
+# what the model thought apart from its answer, under the names that servers have for it
+_THOUGHTS = ("thought", "thinking", "reasoning_content", "reasoning", "thoughts")
+
 _KEPT = {
     *ITEM_TEXTS,
     *SHOWN,
@@ -37,7 +40,8 @@ _NANOSECONDS = 1e9
 class AnswerRow:
     """One row; `gold` is a letter, or pairs of text and type; `timing` is in seconds.
 
-    `texts` is what it holds of the item; `shown` the prompt that the arm was given, or None.
+    `texts` is what it holds of the item; `shown` the prompt that the arm was given, or None;
+    `thought` what the model thought apart from its answer.
     """
 
     line: int
@@ -55,6 +59,7 @@ class AnswerRow:
     timing: Mapping[str, float | None]
     texts: Mapping[str, Any] = field(default_factory=dict)
     shown: Any = None
+    thought: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +151,7 @@ def read_answers(path: Path, task: str, arm: str, kind: str) -> AnswerFile:
             raise DataError("expected a JSON object", path=path, line=number)
         if mended:
             not_finite.append(number)
-        ignored |= record.keys() - _KEPT
+        ignored |= record.keys() - _KEPT - _thoughts(record).keys()
         row = _Reader(record, path, number).row(task, arm, kind)
         if row.example_id in rows:
             superseded.append(rows[row.example_id])
@@ -197,6 +202,7 @@ class _Reader:
             timing=self._seconds(timing),
             texts={key: self.record[key] for key in ITEM_TEXTS if self.record.get(key)},
             shown=next((self.record[key] for key in SHOWN if self.record.get(key)), None),
+            thought=next(filter(None, _thoughts(self.record).values()), None),
         )
 
     def _required(self, key: str) -> Any:
@@ -303,6 +309,11 @@ class _Reader:
             "decode": decode,
             "wall": wall,
         }
+
+
+def _thoughts(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return the texts of thoughts by their keys; a setting may have one of these names, too."""
+    return {key: record[key] for key in _THOUGHTS if isinstance(record.get(key), str)}
 
 
 def _is_pair(value: Any) -> bool:

@@ -181,6 +181,7 @@ def _response(study: str, arm: str, item: Item, row: AnswerRow, at: tuple[int, i
         timing=row.timing,
         started_at=row.started_at,
         prompt_sha256=None if row.shown is None else sha256_of(row.shown),
+        thought=row.thought,
     )
 
 
