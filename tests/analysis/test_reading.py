@@ -89,8 +89,14 @@ def test_where_nothing_tells_a_caution_names_what_may_be_thoughts() -> None:
         c["text"] for c in decision["cautions"] if "opens a thought is not known" in c["text"]
     ]
     assert "8 of 8 answers of new" in text
-    # an answer that ended by itself without a tag tells that no template opens a thought
+    # answers that ended by themselves without a tag tell that no template opens a thought
+    told = summary_of(scored(ref, [*new[:6], (right(6), {}), (right(7), {})]))
+    assert "reading" not in told["tasks"]["quiz"]
+    # one among many that were cut does not: a model may give up within a thought
     told = summary_of(scored(ref, [*new[:7], (right(7), {})]))
+    assert told["tasks"]["quiz"]["reading"]["new"]["doubtful"] == 7
+    # one that opens its own does
+    told = summary_of(scored(ref, [*new[:7], (f"<think>hm</think>{right(7)}", {})]))
     assert "reading" not in told["tasks"]["quiz"]
     # a letter alone begins no thought
     bare = summary_of(scored(ref, [(right(i), {**CUT, "completion_tokens": 1}) for i in range(8)]))

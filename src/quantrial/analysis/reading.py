@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from quantrial.tasks import Task
 
 _LENGTH, _STOP = "length", "stop"
+_MANY = 5  # so many answers that were cut leave a doubt that one which ended by itself does not end
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +90,11 @@ def opens_thought(
     """Say whether the answers of one arm begin inside a thought, which its template opened.
 
     True where one of them closes a thought that it did not open. False where one opens its own, or
-    ended by itself without any tag: a template does the same to every prompt. None where no answer
-    tells.
+    where answers ended by themselves without any tag: a template does the same to every prompt.
+    None where no answer tells, or where those that ended so are few beside those that a limit cut:
+    a model may also give up within a thought.
     """
-    told: bool | None = None
+    opens, ended, cut = False, 0, 0
     for response in responses:
         if response.status != "ok" or response.thought:
             continue  # what was thought stands apart
@@ -101,9 +103,10 @@ def opens_thought(
             return True
         limit = task.limit(items[response.item])
         whole = was_cut(why_ended(response, limit)) is False and not ended_at_limit(response, limit)
-        if begins is False or (whole and response.output.strip()):
-            told = False
-    return told
+        opens = opens or begins is False
+        ended += whole and bool(response.output.strip())
+        cut += not whole
+    return False if opens or _MANY * ended > cut else None
 
 
 def together(told: Iterable[bool | None]) -> bool | None:
