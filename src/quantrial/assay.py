@@ -21,6 +21,7 @@ from quantrial.assay_model import (
 )
 from quantrial.assay_setup import Question, setup_finding, weights_finding
 from quantrial.data_checks import data_findings
+from quantrial.identity_checks import identity_findings
 from quantrial.precision import bits_of, fallen_back, stated_of, weights_type
 from quantrial.prompt_checks import date_finding, template_finding, token_findings
 from quantrial.sampling_checks import sampling_finding
@@ -64,6 +65,7 @@ def arm_checks(
         Check("date", *date_finding(arms)),
         Check("setup", *setup_finding(arms, reference, question)),
         *_sampling(arms),
+        *(Check("identity", *one) for one in identity_findings(arms)),
     )
 
 

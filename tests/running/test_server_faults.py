@@ -28,6 +28,9 @@ PASSING = [
     *("invalid_utf8", "huge", "bomb", "error_in_answer", "429_seconds", "429_date", "500", "503"),
     "hang",
 ]
+# what an arm is asked before its first recorded call: twice a fixed prompt, by which its server is
+# known again, and one that shows a penalty for repetition
+UNRECORDED = [None, None, None]
 # an answer is one whatever was counted
 MISCOUNTED = ["negative_usage", "text_usage", "too_much_usage", "no_tokens_usage", "list_usage"]
 
@@ -89,8 +92,7 @@ def test_every_passing_fault_is_recorded_asked_again_and_changes_no_number(
     study = study_over(tmp_path, servers)
     peace = run(study, tmp_path / "peace")
     _, candidate = servers
-    # the first call of an arm warms it up, and is not recorded
-    candidate.faults = [None, *(fault for one in PASSING for fault in (one, None))]
+    candidate.faults = [*UNRECORDED, *(fault for one in PASSING for fault in (one, None))]
     clock = Sleepless()
     disturbed = run(study, tmp_path / "disturbed", clock)
     assert disturbed.faulted == 0
@@ -125,7 +127,7 @@ def test_an_answer_that_is_counted_wrongly_is_kept_and_said_once_a_run(
 ) -> None:
     study, folder = study_over(tmp_path, servers), tmp_path / "run"
     peace = run(study, tmp_path / "peace")
-    servers[1].faults = [None, *MISCOUNTED]
+    servers[1].faults = [*UNRECORDED, *MISCOUNTED]
     with pytest.warns(RecordWarning) as warned:
         result = run(study, folder)
     (said,) = [str(one.message) for one in warned]
@@ -152,7 +154,7 @@ def test_with_slots_and_replicas_every_call_is_answered_once(
         study.write_text(study.read_text().replace(one, f"{one}\n      replicas: [{third.url}]"))
         for server in (*servers, third):
             server.pause = 0.002
-        servers[1].faults = [None, None, "500", None, "503", "error_in_answer"]
+        servers[1].faults = [*UNRECORDED, None, "500", None, "503", "error_in_answer"]
         result = run(study, tmp_path / "run")
         assert (result.recorded, result.faulted) == (result.planned, 0)
         said = responses(tmp_path / "run", "q8_0")
@@ -161,8 +163,10 @@ def test_with_slots_and_replicas_every_call_is_answered_once(
         assert {r["host"] for r in said if r["status"] == "ok"} == {
             server.url.removeprefix("http://").removesuffix("/v1") for server in (servers[1], third)
         }
-        # each replica got its share, and together they got every attempt and the warm-up
-        assert len(servers[1].asked) + len(third.asked) == QUESTIONS + 2 + 3 + 1
+        # each replica got its share, and together they got every attempt, what was asked before
+        # them, and the fixed prompt once more at the end
+        asked = len(servers[1].asked) + len(third.asked)
+        assert asked == QUESTIONS + 2 + 3 + len(UNRECORDED) + 1
         assert min(len(servers[1].asked), len(third.asked)) >= 5
 
 
@@ -170,7 +174,7 @@ def test_an_answer_of_another_model_is_a_fault_and_is_not_asked_again(
     tmp_path: Path, servers: tuple[FaultyServer, FaultyServer]
 ) -> None:
     study = study_over(tmp_path, servers)
-    servers[1].faults = [None, "other_model"]
+    servers[1].faults = [*UNRECORDED, "other_model"]
     result = run(study, tmp_path / "run")
     assert result.faulted == 1
     (fault,) = [r for r in responses(tmp_path / "run", "q8_0") if r["status"] != "ok"]
@@ -183,7 +187,7 @@ def test_what_asking_again_cannot_help_stands_until_it_is_asked_for(
 ) -> None:
     study, folder = study_over(tmp_path, servers), tmp_path / "run"
     _, candidate = servers
-    candidate.faults = [None, "400", None, "401", "404", "500"]
+    candidate.faults = [*UNRECORDED, "400", None, "401", "404", "500"]
     first = run(study, folder)
     assert (first.faulted, first.faults) == (3, {"q8_0": 3})
     show.run(first)
@@ -271,7 +275,7 @@ def test_no_file_of_a_run_holds_a_key_though_a_server_repeats_it(
     tmp_path: Path, servers: tuple[FaultyServer, FaultyServer]
 ) -> None:
     study = study_over(tmp_path, servers)
-    servers[1].faults = [None, "echo", "reset", "401"]
+    servers[1].faults = [*UNRECORDED, "echo", "reset", "401"]
     result = run(study, tmp_path / "run")
     assert result.faulted == 2  # a key that is not taken is not taken the second time
     quantrial.analyze(tmp_path / "run")

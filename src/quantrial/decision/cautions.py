@@ -59,10 +59,14 @@ ASSAY = "assay"  # the kind of cautions that a report says before anything else
 
 # what the checks of the assay say that nothing else here does
 _ASSAYED = {
-    "fail": ("weights", "metadata", "tensors", "tokenizer", "template", "prompts", "sampling"),
+    "fail": (
+        *("weights", "metadata", "tensors", "tokenizer", "template", "prompts", "sampling"),
+        "identity",
+    ),
     "warn": (
         *("origin", "metadata", "tensors", "precision", "setup"),
         *("prompts", "template", "date", "sampling", "repeats", "groups", "data", "weights"),
+        "identity",
     ),
 }
 _FIRST = ("origin",)  # said before anything else though nothing fails: what all figures stand on

@@ -59,10 +59,11 @@ class Artifact:
     model in memory: asking another arm of it unloads this one (None: its server is to be asked once
     all were loaded); `resident` that the model is in memory already, or on another machine, and
     takes none of what is free here. `details` is what else the engine reports of its model; no
-    path, no secret. `template_default` names the template that stands in for one that the model
-    file does not have. `template_date` says by which names (`by`) the template asks for the day's
-    date and which day it is told (`held`; None: each day another); empty where it asks for none,
-    None where the template is not known.
+    path, no secret. `identity` is what tells its server from another one of the same name.
+    `template_default` names the template that stands in for one that the model file does not have.
+    `template_date` says by which names (`by`) the template asks for the day's date and which day it
+    is told (`held`; None: each day another); empty where it asks for none, None where the template
+    is not known.
     """
 
     model: str
@@ -88,4 +89,5 @@ class Artifact:
     one_at_a_time: bool | None = False
     resident: bool = False
     details: Mapping[str, Any] = field(default_factory=dict)
+    identity: Mapping[str, str] = field(default_factory=dict)
     sampling: Sampling | None = None

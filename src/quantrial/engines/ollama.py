@@ -32,6 +32,7 @@ from quantrial.engines.abilities import refusal, refuse_unable
 from quantrial.engines.asked import AskedAs
 from quantrial.engines.base import Reply, Request, Timing
 from quantrial.engines.gguf_file import control_tokens
+from quantrial.engines.identity import REMEDY
 from quantrial.engines.nearest import nearest_name
 from quantrial.engines.ollama_answer import Ending, Heard
 from quantrial.engines.ollama_errors import FOREIGN, translated
@@ -137,7 +138,8 @@ class OllamaEngine:
         # not said and no are recorded alike, as they were before the server was asked
         options["together"] = bool(options["together"])
         held = None if self._options["together"] is None else not self._options["together"]
-        return artifact_of(self.model, shown, listed, options=options, facts=facts, alone=held)
+        found = artifact_of(self.model, shown, listed, options=options, facts=facts, alone=held)
+        return replace(found, identity={"version": self._server.same_version()})
 
     def special_tokens(self) -> frozenset[str]:
         """Name the texts that the model reads as control tokens, where the server tells."""
@@ -210,7 +212,10 @@ class OllamaEngine:
             self._used = True
             began = time.perf_counter()
             heard = self._hear(request)
-            return self._reply(request, heard, time.perf_counter() - began)
+            reply = self._reply(request, heard, time.perf_counter() - began)
+            if self._server.reconnected():  # it may be another one now
+                self._loaded()
+            return reply
         except ModelFileError as exc:  # removed since the first start
             raise ModelChangedError(str(exc)) from exc
         except EngineError as exc:
@@ -381,8 +386,7 @@ class OllamaEngine:
         if self._digest not in (None, digest):
             raise ModelChangedError(
                 f"{self._where} is another model than before: its digest was "
-                f"{str(self._digest or '')[:12]}, is {str(digest or 'none')[:12]}; answers of both "
-                "would be mixed"
+                f"{str(self._digest or '')[:12]}, is {str(digest or 'none')[:12]}. {REMEDY}"
             )
         self._digest = digest
 

@@ -47,6 +47,7 @@ class Connection:
         self._local = local
         self._lock = threading.Lock()
         self._client: httpx.Client | None = None
+        self.opened = 0  # connections: a new one may lead to a server that was started anew
 
     def get(self, path: str, timeout: float) -> dict[str, Any]:
         """Ask for a document."""
@@ -96,7 +97,11 @@ class Connection:
         until = time.monotonic() + within
         content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
         with self._open().stream(
-            method, f"{self._address}{path}", content=content, timeout=timeout
+            method,
+            f"{self._address}{path}",
+            content=content,
+            timeout=timeout,
+            extensions={"trace": self._trace},
         ) as response:
             # of what is left no single silence may take more
             left = min(timeout, max(until - time.monotonic(), 0.001))
@@ -117,6 +122,10 @@ class Connection:
                 raise _refused(response.status_code, bytes(begun))
             if begun.strip():
                 yield bytes(begun)
+
+    def _trace(self, event: str, _: Mapping[str, Any]) -> None:
+        if event == "connection.connect_tcp.complete":
+            self.opened += 1
 
     def _open(self) -> httpx.Client:
         with self._lock:

@@ -10,13 +10,14 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from quantrial.engines.identity import REMEDY
 from quantrial.engines.keys import shown_url, sound_key
 from quantrial.engines.loopback import is_loopback
 from quantrial.engines.ollama_errors import FOREIGN, translated
 from quantrial.engines.ollama_http import KEY, Connection, ServerSaidError, UnreadableError
 from quantrial.engines.ollama_model import Name, entries, plain_name
 from quantrial.engines.settled import count_of
-from quantrial.errors import EngineError, EngineStartError, StudyError
+from quantrial.errors import EngineError, EngineStartError, ModelChangedError, StudyError
 from quantrial.redaction import blot, excerpt
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Server:
             sound_key(given, KEY, owner=self)
         self.connection = Connection(address, local=self.local)
         self._version: tuple[int, ...] | None = None
+        self._first: str | None = None  # the version that it had when it was first asked
+        self._looked_at = 0  # connections that there were when it was last asked
 
     def version(self) -> str:
         """Say which one it is."""
@@ -52,6 +55,33 @@ class Server:
                 ) from exc
         self._version = tuple(int(part) for part in re.findall(r"\d{1,9}", said)[:3])
         return said
+
+    def same_version(self) -> str:
+        """Say which one it is.
+
+        Raises:
+            ModelChangedError: it is another one than when it was first asked.
+        """
+        version = self.version()
+        self._first = self._first or version
+        if version != self._first:
+            raise ModelChangedError(
+                f"{self.where} is another server than before: its version was {self._first!r:.40}, "
+                f"is {version!r:.40}. {REMEDY}"
+            )
+        return version
+
+    def reconnected(self) -> bool:
+        """Whether there were new connections since this was last asked; they lead to the same one.
+
+        Raises:
+            ModelChangedError: its version is another one than before.
+        """
+        if self.connection.opened == self._looked_at:
+            return False
+        self.same_version()
+        self._looked_at = self.connection.opened
+        return True
 
     @property
     def knows_logprobs(self) -> bool:

@@ -13,6 +13,7 @@ time, and refused where it is another model's, is not whole, or is counted wrong
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from quantrial import redaction
 from quantrial.engines.abilities import refuse_unable, refuse_unheld
 from quantrial.engines.asked import AskedAs
 from quantrial.engines.base import Reply, Request
+from quantrial.engines.identity import REMEDY, Fingerprints
 from quantrial.engines.keys import secret_of
 from quantrial.engines.loopback import is_loopback
 from quantrial.engines.openai_places import urls_of
@@ -78,7 +80,9 @@ _OPTIONS = {
 }
 # where a server stands is no part of what it is
 _PLACES = ("base_url", "replicas", "api_key_env")
-_RESTART = 0.5  # seconds; no server is started anew, with another model, in less
+# A server that says quickly what it serves is asked after every new connection; one that takes
+# longer for it (seconds; it may search a disk) every so many times as long: it starts as slowly.
+_QUICK, _SPARING = 0.05, 10
 _AVOIDED = 30.0  # seconds for which a replica that failed is asked only if no other is there
 
 
@@ -95,6 +99,7 @@ class _Replica:
     http: BoundedClient | None = None
     connections: int = 0  # how many there were when it was last looked at
     looked_at: float = 0.0
+    look: float = math.inf  # the seconds that the quickest look took
 
 
 class OpenAIEngine:
@@ -126,7 +131,9 @@ class OpenAIEngine:
         self._lock = threading.Lock()
         self._calls = 0
         self._served: Served | None = None  # what was found first; nothing else is accepted later
-        self._fingerprint = said["fingerprint"]
+        # a hosted model's changes from call to call
+        held = said["server"] != "generic" or bool(said["fingerprint"])
+        self._fingerprints = Fingerprints(said["fingerprint"], held=held)
         self._software: Software | None = None  # what answers, where it tells itself
         self._ready = False
 
@@ -184,9 +191,21 @@ class OpenAIEngine:
     def versions(self) -> Mapping[str, str]:
         """Name the versions of the client, and of the server where it says so."""
         versions = {"openai": metadata.version("openai")}
-        if self._served is not None and self._served.build:
-            versions["server"] = self._served.build
+        if self._served is not None and (said := self._served.build or self._served.version):
+            versions["server"] = said
         return versions
+
+    def names_weights(self) -> bool:
+        """Whether the server tells which weights stand behind the model's name."""
+        return self._served is not None and self._served.names_weights
+
+    def fingerprints(self) -> tuple[str, ...]:
+        """Return each fingerprint that answers had, in the order in which they came first."""
+        return self._fingerprints.seen()
+
+    def remember(self, fingerprints: Sequence[str]) -> None:
+        """Hold answers to the fingerprint of an earlier session, where they are held to any."""
+        self._fingerprints.remember(fingerprints)
 
     def start(self) -> float:
         """See that every replica serves the same model as ever; 0.0, since it loads nothing.
@@ -260,6 +279,7 @@ class OpenAIEngine:
 
     def _look_up(self, replica: _Replica) -> Served:
         """Find what a replica serves; refuse anything but what was found first."""
+        began = time.monotonic()
         try:
             served = look_up(self._client(replica), replica.url, self._dialect, replica.known)
         except EngineError as exc:
@@ -270,17 +290,19 @@ class OpenAIEngine:
             if served != known:
                 raise ModelChangedError(
                     f"{replica.url} serves another {self._dialect.model!r} than before: "
-                    f"{served.differences(known)}"
+                    f"{served.differences(known)}. {REMEDY}"
                 )
             replica.known = replica.served = served
             replica.connections = replica.http.connections if replica.http else 0
             replica.looked_at = time.monotonic()
+            replica.look = min(replica.look, replica.looked_at - began)
         return served
 
     def _look_again(self, replica: _Replica) -> None:
         """See that an answer came of what is known: its server may have been started anew."""
         same = replica.http is None or replica.http.connections == replica.connections
-        if not same and time.monotonic() - replica.looked_at > _RESTART:
+        spared = 0.0 if replica.look <= _QUICK else _SPARING * replica.look
+        if not same and time.monotonic() - replica.looked_at > spared:
             self._look_up(replica)
 
     def _ask(self, replica: _Replica, request: Request) -> Reply:
@@ -307,7 +329,11 @@ class OpenAIEngine:
             BOUNDS.reset(token)
             if gathered.fingerprint == OLLAMA_FINGERPRINT and self._software is None:
                 self._software = Software(OLLAMA)
-        self._check_fingerprint(gathered.fingerprint, replica)
+        try:
+            self._fingerprints.check(gathered.fingerprint, replica.url)
+        except ModelChangedError:
+            replica.served = None
+            raise
         self._look_again(replica)
         refuse_unheld(request, reply.output, reply.finish_reason)
         return reply
@@ -340,15 +366,3 @@ class OpenAIEngine:
             for event in stream:
                 gathered.add(event, time.perf_counter() - started)
             gathered.ended = getattr(stream.response.stream, "done", False)
-
-    def _check_fingerprint(self, fingerprint: str | None, replica: _Replica) -> None:
-        if fingerprint is None or (self._dialect.server == "generic" and not self._fingerprint):
-            return  # a hosted model's changes from call to call
-        with self._lock:
-            known = self._fingerprint = self._fingerprint or fingerprint
-        if fingerprint != known:
-            replica.served = None
-            raise ModelChangedError(
-                f"{replica.url} answers with the fingerprint {fingerprint!r}, where it was "
-                f"{known!r}: other software or another model answers"
-            )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.engines.artifact import Artifact
+from quantrial.engines.identity import without_folder
 from quantrial.engines.loopback import is_loopback
 from quantrial.engines.nearest import names_shown
 from quantrial.engines.openai_software import Software, recognize
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from quantrial.engines.openai_wire import Dialect
 
 _LIMIT = 30.0  # seconds for a list of models
+_VERSIONED = ("generic", "vllm", "sglang")  # those that may have `/version`
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +45,33 @@ class Served:
     slots: int | None = None
     owner: str | None = None
     file: str | None = None
+    root: str | None = None  # what the name stands for, such as a folder or a name on a hub
+    version: str | None = None  # of the software, where it stands beside `/v1`
     dates: tuple[str, ...] | None = None  # by which names its template asks for the day's date
     chatml: bool = False  # whether that is ChatML, which llama.cpp takes where a file has none
     created: int | None = field(default=None, compare=False)  # some say the time of asking
+
+    @property
+    def names_weights(self) -> bool:
+        """Whether it tells more of its weights than the name they are asked by."""
+        return self.file is not None or self.root not in (None, self.model)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What tells this server from another one of the same name, as far as it says."""
+        said = {
+            "root": without_folder(self.root),
+            "file": without_folder(self.file),
+            "version": self.version,
+            "build": self.build,
+        }
+        return {name: value for name, value in said.items() if value is not None}
 
     def differences(self, known: Served) -> str:
         """Say in what it is not the one that was known."""
         now, then = asdict(replace(self, created=None)), asdict(replace(known, created=None))
         return ", ".join(
-            f"{name} was {excerpt(repr(then[name]), 60)}, is {excerpt(repr(now[name]), 60)}"
+            f"{name} was {excerpt(repr(then[name]), 80)}, is {excerpt(repr(now[name]), 80)}"
             for name in now
             if now[name] != then[name]
         )
@@ -74,19 +94,26 @@ def look_up(client: OpenAI, url: str, dialect: Dialect, known: Served | None) ->
             kind = EngineStartError if known is None else ModelChangedError
             now = "" if known is None else " any more"
             raise kind(f"{url} does not serve {dialect.model!r}{now}; it has {there}")
-        return _served(entry or {}, client, url, dialect)
+        return _served(entry or {}, client, url, dialect, known)
     except (AttributeError, TypeError, KeyError, ValueError) as exc:
         raise EngineStartError(
             f"{url}/models lists models in an unknown form ({type(exc).__name__}: {exc})"
         ) from exc
 
 
-def _served(entry: dict[str, Any], client: OpenAI, url: str, dialect: Dialect) -> Served:
+def _served(
+    entry: dict[str, Any], client: OpenAI, url: str, dialect: Dialect, known: Served | None
+) -> Served:
     meta = entry.get("meta") or {}
     props: dict[str, Any] = {}
+    owner, beside = _text(entry.get("owned_by")), url.removesuffix("/v1")
     if dialect.server == "llama.cpp":
         # stands beside /v1, and not every installation shows it
-        props = _get(client, url, f"{url.removesuffix('/v1')}/props", optional=True) or {}
+        props = _get(client, url, f"{beside}/props", optional=True) or {}
+    elif owner == "llamacpp":  # the rest is for those who say what answers
+        tells = known is None or known.file is not None or known.build is not None
+        found = _beside(client, url, f"{beside}/props", first=known is None) if tells else {}
+        props = {key: found[key] for key in ("model_path", "build_info") if key in found}
     template = props.get("chat_template")
     settings = props.get("default_generation_settings") or {}
     return Served(
@@ -99,12 +126,38 @@ def _served(entry: dict[str, Any], client: OpenAI, url: str, dialect: Dialect) -
         template_sha256=hashlib.sha256(template.encode()).hexdigest() if template else None,
         build=_text(props.get("build_info")),
         slots=_number(props.get("total_slots")),
-        owner=_text(entry.get("owned_by")),
+        owner=owner,
         created=_number(entry.get("created")),
         file=_text(props.get("model_path")),
+        root=_text(entry.get("root")),
+        version=_version(client, url, dialect, known),
         dates=None if not template else tuple(n for n in dates_in(template) if n in SUPPLIED),
         chatml="<|im_start|>" in (template or ""),
     )
+
+
+def _version(client: OpenAI, url: str, dialect: Dialect, known: Served | None) -> str | None:
+    """Return the version of the software: vLLM says it beside `/v1`, and so do some others.
+
+    A server that did not say it when it was first asked is not asked again.
+    """
+    if dialect.server not in _VERSIONED or (known is not None and known.version is None):
+        return None
+    address = f"{url.removesuffix('/v1')}/version"
+    return _text(_beside(client, url, address, first=known is None).get("version"))
+
+
+def _beside(client: OpenAI, url: str, address: str, *, first: bool) -> dict[str, Any]:
+    """Return what stands beside the API; empty where there is nothing, or `first` fails.
+
+    What was there before and fails now is an error: it would look like another server.
+    """
+    try:
+        return _get(client, url, address, optional=True) or {}
+    except EngineError:
+        if not first:
+            raise
+        return {}  # most have no such address, and need none
 
 
 def software_of(client: OpenAI, url: str, served: Served) -> Software | None:
@@ -138,6 +191,7 @@ def artifact_of(served: Served, model: str, *, url: str) -> Artifact:
             template_sha256=served.template_sha256,
             resident=True,
             details=details,
+            identity=served.identity,
         )
     return Artifact(
         model=model,
@@ -156,6 +210,7 @@ def artifact_of(served: Served, model: str, *, url: str) -> Artifact:
         kv_bytes=facts.kv_bytes,
         resident=True,
         details=details,
+        identity=served.identity,
     )
 
 

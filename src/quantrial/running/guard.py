@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from quantrial.engines.asked import Asking
+from quantrial.engines.identity import REMEDY, differences
 from quantrial.errors import RunChangedError, RunFolderError, StudyError
 from quantrial.running.templates import APPLIED, writes_todays_date
 from quantrial.study import code_in, load_study
@@ -170,6 +171,13 @@ def refuse_changed_arms(
                     "or name another folder for a new run",
                     path=run.path,
                 )
+        then, now = (one.get("identity") or {} for one in (manifest.arms[name], arm))
+        if said := differences(then, now):
+            raise RunChangedError(
+                f"the server of arm {name!r} is another one than when this run began: {said}. "
+                f"{REMEDY}",
+                path=run.path,
+            )
 
 
 def refuse_changed_code(run: RunFolder, manifest: Manifest, study: Study) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,7 @@ from quantrial.running.residence import Residence
 from quantrial.running.session import Equipment, Session
 from quantrial.running.store import ResponseWriter, RunFolder
 from quantrial.running.templates import CHANGED, changed_since, resumed, with_templates
+from quantrial.running.watch import Watch
 from quantrial.study import code_in
 
 if TYPE_CHECKING:
@@ -130,12 +131,14 @@ def run_study(
         streams = [(task, arm) for task in prepared.tasks for arm in study.arms]
         writer = ResponseWriter(run, streams)
         stack.callback(writer.close)
+        clock = clock or Clock()
         equipment = Equipment(
+            watch=Watch(engines, clock, manifest.arms),
             engines=engines,
             residence=Residence(engines, together=order.together),
             writer=writer,
             listener=listener,
-            clock=clock or Clock(),
+            clock=clock,
         )
         calls = planned_calls(order, prepared.ids, study)
         session = Session(study, prepared, calls, equipment)
@@ -179,6 +182,10 @@ def _answer(
         notes=(*manifest.notes, *equipment.writer.repairs),
     )
 
+    def watched() -> dict[str, Any]:
+        found = equipment.watch.records() if equipment.watch is not None else {}
+        return {arm: {**one, **found.get(arm, {})} for arm, one in opened.arms.items()}
+
     def close(changed: Sequence[str] = ()) -> None:
         record.update(
             ended_at=clock.stamp(),
@@ -188,8 +195,7 @@ def _answer(
             load_seconds=dict(residence.seconds),
         )
         arms = {
-            arm: {**one, CHANGED: True} if arm in changed else one
-            for arm, one in opened.arms.items()
+            arm: {**one, CHANGED: True} if arm in changed else one for arm, one in watched().items()
         }
         said = [note for note in (session.doubts, session.broken_off, *session.mended) if note]
         notes = (*opened.notes, *session.notes, *said)
@@ -201,9 +207,14 @@ def _answer(
         engines = {arm: engine for arm, engine in equipment.engines.items() if arm in left}
         if probed := probed_sampling(engines):
             record["sampling"] = {arm: dataclasses.asdict(one) for arm, one in probed.items()}
+        looked = _looked_at(equipment, engines) if warm else set[str]()
+        if looked:
+            run.write_manifest(dataclasses.replace(opened, arms=watched()))
         if warm:
-            session.warm_up(pending, asked=probed)
+            session.warm_up(pending, asked={*probed, *looked})
         session.answer(pending)
+        if equipment.watch is not None:
+            equipment.watch.finish()
     except BaseException:
         with contextlib.suppress(RunFolderError):  # what went wrong first says more
             close()
@@ -212,6 +223,16 @@ def _answer(
     for said in (session.doubts, *session.mended):
         if said is not None:
             warnings.warn(said, RecordWarning, stacklevel=4)
+
+
+def _looked_at(equipment: Equipment, arms: Iterable[str]) -> set[str]:
+    """Look at the arms whose servers do not say what they serve; name those that answered."""
+    found = set()
+    for arm in arms if equipment.watch is not None else ():
+        equipment.residence.ready(arm)
+        if equipment.watch is not None and equipment.watch.look(arm):
+            found.add(arm)
+    return found
 
 
 def _checked(

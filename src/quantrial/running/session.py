@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from quantrial.running.prepare import Prepared
     from quantrial.running.residence import Residence
     from quantrial.running.store import ResponseWriter, RunFolder
+    from quantrial.running.watch import Watch
     from quantrial.study import Study
     from quantrial.tasks import Prompt
 
@@ -39,6 +40,7 @@ class Equipment:
     residence: Residence
     writer: ResponseWriter
     listener: Listener | None = None
+    watch: Watch | None = None
     clock: Clock = dataclasses.field(default_factory=Clock)
 
 
@@ -87,10 +89,20 @@ class Session:
                 at = places.get((task, response.item, arm, response.replicate))
                 if at is not None:  # else it was never planned, which `verify` will say
                     self._attempts[at] = max(self._attempts[at], response.attempt)
+                    if response.status == "ok" and self._recalled_as_doubtful(response, at):
+                        continue
                     if response.final:
                         self._allowed[at] = self._attempts[at]
                     self._endings.recall(at, response.status, response.error)
                     self._note(self.calls[at], response.status, response.error)
+
+    def _recalled_as_doubtful(self, response: Response, at: int) -> bool:
+        """Whether an answer may be another model's: it is asked again as if it were new."""
+        watch = self._with.watch
+        if watch is None or watch.recall(response.arm, at, response.attempt, response.started_at):
+            return False
+        self._allowed[at] = self._attempts[at] + self.study.design.attempts
+        return True
 
     def forgive(self) -> list[Call]:
         """Take back every final fault, and list those calls: they get as many attempts again."""
@@ -219,11 +231,12 @@ class Session:
                 self._tell("asking")
 
     def _attempt(self, call: Call, request: Request, digest: str) -> Attempt:
-        clock, at = self._with.clock, call.order
-        started, wall, steady = clock.stamp(), clock.wall(), clock.steady()
-        found = attempt(self._with.engines[call.arm], request)
-        took = clock.steady() - steady
-        jumped = clock.wall() - wall - took
+        clock, at, watch = self._with.clock, call.order, self._with.watch
+        with watch.asking(call.arm) if watch is not None else contextlib.nullcontext():
+            started, wall, steady = clock.stamp(), clock.wall(), clock.steady()
+            found = attempt(self._with.engines[call.arm], request)
+            took = clock.steady() - steady
+            jumped = clock.wall() - wall - took
         with self._lock:
             if self._stopping.is_set():
                 return found
@@ -234,6 +247,8 @@ class Session:
             if self._last.final:
                 self._allowed[at] = self._attempts[at]
             self._note(call, found.status, found.error)
+            if watch is not None and found.status == "ok":
+                watch.answered(call.arm, at, self._attempts[at])
             self._remark(call.arm, found.reply)
             self.faults += found.status != "ok"
             if abs(jumped) > JUMP:
