@@ -13,10 +13,12 @@ import quantrial
 from quantrial.engines.artifact import Artifact
 from quantrial.engines.base import Reply, Request, Timing
 from quantrial.engines.scripted import ScriptedEngine
+from quantrial.errors import EngineTimeoutError
 from quantrial.running import speed_phase
 from quantrial.running.arms import opened_engines
 from quantrial.running.clock import Clock
 from quantrial.running.machine import Machine, Reading
+from quantrial.running.progress import SpeedResult
 from quantrial.running.speed_phase import Bench
 from quantrial.study import Study, load_study
 from studies import write_study
@@ -84,21 +86,25 @@ class Paced:
     def start(self) -> float:
         if self.loaded:
             return 0.0
-        self.hall.clock.time += LOAD
-        self.loaded, self.untold = True, LOAD
+        self.hall.clock.time += self.hall.load
+        self.loaded, self.untold = True, self.hall.load
         self.hall.in_memory.append({a for a, e in self.hall.engines.items() if e.loaded})
-        return LOAD
+        return self.hall.load
 
     def ask(self, request: Request) -> Reply:
         self.start()
         self.asked.append(request)
         self.hall.order.append(self.arm)
         self.hall.fail(self.arm, len(self.hall.order), request)
-        prompt = len(request.messages[0].content.split())
-        tokens = request.max_tokens if request.exact_length else request.max_tokens // 2
+        text = request.messages[0].content if request.text is None else request.text
+        prompt = len(text.split())
+        tokens = request.max_tokens if request.exact_length else self.hall.length(self.arm, request)
         slower = self.hall.slower(self.arm, len(self.hall.order))
         read = prompt / PACE[self.arm] / 10.0 * slower
         decode = (tokens - 1) / PACE[self.arm] * slower
+        if read + decode > request.timeout:
+            self.hall.clock.time += request.timeout
+            raise EngineTimeoutError(f"no answer within {request.timeout:g} s")
         self.hall.clock.time += read + decode
         load, self.untold = self.untold, None
         return Reply(
@@ -121,9 +127,11 @@ class Hall:
         self.clock = Hands()
         self.machine = Room(self.clock)
         self.abilities = frozenset({"exact_length", "fresh", "grammar"})
+        self.load = LOAD
         self.order: list[str] = []
         self.in_memory: list[set[str]] = []
         self.slower: Callable[[str, int], float] = lambda arm, number: 1.0
+        self.length: Callable[[str, Request], int] = lambda arm, request: request.max_tokens // 2
         self.fail: Callable[[str, int, Request], None] = lambda arm, number, request: None
         self.engines: dict[str, Paced] = {}
         spec = {"prompt_tokens": [20, 60], "output_tokens": [11, 31], "blocks": 4} | speed
@@ -134,7 +142,7 @@ class Hall:
         monkeypatch.setattr(speed_phase, "opened_engines", self.opened)
 
     @contextlib.contextmanager
-    def opened(self, study: Study, *, base: Path) -> Iterator[dict[str, Paced]]:
+    def opened(self, study: Study, *, base: Path, **_: Any) -> Iterator[dict[str, Paced]]:
         for name, arm in study.arms.items():
             script = ScriptedEngine(model=arm.model)
             if name not in self.engines:
@@ -145,7 +153,7 @@ class Hall:
                 self.engines[name].inner = engine  # type: ignore[assignment] # scripted, all
             yield self.engines
 
-    def measure(self, **more: Any) -> speed_phase.SpeedResult:
+    def measure(self, **more: Any) -> SpeedResult:
         from quantrial.analysis import standing
 
         found = speed_phase.measure_speed(

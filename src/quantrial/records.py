@@ -28,7 +28,8 @@ _SPEED_COUNTS = (
     *("block", "position", "attempt", "prompt_length", "output_length"),
     *("prompt_tokens", "completion_tokens", "decoded_tokens"),
 )
-SPEED_KINDS = ("warm_up", "measured")
+SPEED_KINDS = ("warm_up", "measured", "rehearsal", "cut")
+FORMS = ("words", "list", "request")
 # Why an answer ended that did not end by itself: at its limit of tokens, because its server stops
 # what goes round in circles, because it broke off there whenever it was asked for.
 CUT_SHORT = frozenset({"length", "repeat_limit", "broken_off"})
@@ -122,9 +123,11 @@ class SpeedRecord:
     """One call of the speed phase: what was asked for, how long it took, what the machine did.
 
     `kind` is `measured`, or `warm_up` for the uncounted first call after a start, whose
-    `timing.load` is that start's. `position` counts the measured calls of a block. `asked` names
-    the abilities (`exact_length`, `fresh`) that the engine has and the call relied on. `machine`
-    is what was sampled around the call; null where the system does not say.
+    `timing.load` is that start's; `rehearsal` of a call that tried a form of prompts, `cut` of one
+    that the phase's time limit ended. `form` is that of its prompt. `position` counts the measured
+    calls of a block. `asked` names the abilities (`exact_length`, `fresh`) that the engine has and
+    the call relied on. `machine` is what was sampled around the call; null where the system does
+    not say.
     """
 
     study: str
@@ -147,6 +150,7 @@ class SpeedRecord:
     started_at: str
     prompt_sha256: str
     final: bool = False  # a fault that asking again cannot help
+    form: str = "words"
     schema: str = SPEED_SCHEMA
 
     @property
@@ -165,6 +169,8 @@ class SpeedRecord:
         record = asdict(self)
         if not self.final:
             del record["final"]
+        if self.form == "words":
+            del record["form"]
         return orjson.dumps(record)
 
 
@@ -229,6 +235,7 @@ def speed_from_json(data: bytes, *, path: Path | str, line: int | None = None) -
     _one_of("kind", record["kind"], SPEED_KINDS, path=path, line=line)
     numbers = {name: record[name] for name in _SPEED_COUNTS}
     _numbers(numbers | record["timing"] | record["machine"], path=path, line=line)
+    _one_of("form", record.get("form", "words"), FORMS, path=path, line=line)
     record["asked"] = tuple(record["asked"])
     return SpeedRecord(**record)
 

@@ -89,6 +89,7 @@ _TYPES: dict[str, dict[str, tuple[type, ...]]] = {
         "started_at": (str,),
         "prompt_sha256": (str,),
         "final": (bool,),
+        "form": (str,),
         "schema": (str,),
     },
     MANIFEST_SCHEMA: {
@@ -110,7 +111,7 @@ _OPTIONAL = {
     _RESPONSE_1: _OPTIONAL_1,
     RESPONSE_SCHEMA: _OPTIONAL_1
     | {"thought", "tool_calls", "scores", "scored_by", "host", "at_limit"},
-    SPEED_SCHEMA: {"final"},
+    SPEED_SCHEMA: {"final", "form"},
     MANIFEST_SCHEMA: {"design", "code"},
 }
 

@@ -23,6 +23,7 @@ from quantrial.errors import (
     ModelChangedError,
     ModelFileError,
 )
+from quantrial.running.speed_prompts import Prompted, speed_request
 from quantrial.study import Arm
 from servers.ollama import Model, OllamaServer
 
@@ -258,6 +259,16 @@ def test_no_server_and_no_model_are_said_with_what_to_do(server: OllamaServer, o
     for call in (absent.describe, absent.start):
         with pytest.raises(ModelFileError, match=r"not on the Ollama server.*`ollama pull demo:q2"):
             call()
+
+
+@pytest.mark.parametrize("model", ["demo:q4_0", "demo:q8_0"])
+def test_the_list_of_the_speed_phase_is_gone_on_with_to_the_limit(on: On, model: str) -> None:
+    engine = on(model)
+    for block in range(3):
+        what = Prompted((128, 96), block, "list")
+        reply = engine.ask(speed_request(what, (), seed=block, timeout=60.0))
+        # nor is it taken for a loop: the server ends 31 equal pieces in a row
+        assert (reply.completion_tokens, reply.finish_reason) == (96, "length")
 
 
 HUB = "hf.co/Acme/Small-GGUF:Q4_K_M"

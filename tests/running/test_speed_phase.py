@@ -16,6 +16,7 @@ import yaml
 
 import quantrial
 from benches import LOAD, PACE, Hall, Room
+from quantrial.commands.verification_inputs import speed_drifts
 from quantrial.engines.base import Request
 from quantrial.errors import (
     ContextOverflowError,
@@ -328,6 +329,147 @@ def test_an_engine_without_the_abilities_is_asked_plainly_and_marked(hall: Hall)
     }
     # answers end where they like; the rate is still tokens over seconds
     assert found["arms"]["q4_0"]["decode"]["estimate"] == pytest.approx(100.0)
+
+
+UNHELD = frozenset({"fresh", "grammar"})
+
+
+def forms(run: Path, kind: str = "measured") -> set[str]:
+    return {r.get("form", "words") for r in read_lines(run / "speed.jsonl") if r["kind"] == kind}
+
+
+def is_list(request: Request) -> bool:
+    return request.text is not None
+
+
+def test_lengths_that_cannot_be_held_are_reached_by_a_list_that_goes_on(hall: Hall) -> None:
+    hall.abilities = UNHELD
+    # answers to mere words end early, and everywhere else
+    hall.length = lambda arm, r: r.max_tokens if is_list(r) else 6 + len(arm)
+    assert hall.measure().status == "narrow"
+    assert forms(hall.run) == {"list"}
+    assert all(r["completion_tokens"] == r["output_length"] for r in measured(hall.run))
+    assert "own_length" not in marks(hall.run)
+    found = phase(hall.run)
+    assert found["prompts"] == "list"
+    assert found["arms"]["q4_0"]["decode"]["estimate"] == pytest.approx(100.0)
+    tried = [r for r in read_lines(hall.run / "speed.jsonl") if r["kind"] == "rehearsal"]
+    assert sorted((r["arm"], r["prompt_length"], r["output_length"]) for r in tried) == sorted(
+        (arm, prompt, 31) for arm in PACE for prompt in (20, 60)
+    )
+    # every block has a prompt of its own, the same for all arms, and verify derives each
+    cells = {(r["block"], *r["asked"], r["prompt_length"], r["output_length"]) for r in tried}
+    assert len({r["prompt_sha256"] for r in measured(hall.run)}) == 4 * SHAPES
+    assert len(cells) == 2
+    assert list(speed_drifts(RunFolder(hall.run), hall.study)) == []
+
+
+def test_a_form_that_ends_early_on_one_arm_is_asked_of_none(hall: Hall) -> None:
+    hall.abilities = UNHELD
+    hall.length = lambda arm, r: 9 if is_list(r) and arm == "q4_0" else r.max_tokens
+    hall.measure()
+    assert forms(hall.run) == {"request"}
+    assert not any(is_list(r) for r in hall.engines["f16"].asked[3:])
+    assert all(r["completion_tokens"] == r["output_length"] for r in measured(hall.run))
+
+
+def test_a_server_that_only_chats_is_tried_by_a_message(hall: Hall) -> None:
+    hall.abilities = UNHELD
+    hall.length = lambda arm, r: r.max_tokens
+
+    def refuse(arm: str, number: int, request: Request) -> None:
+        if request.text is not None:
+            error = EngineError("404: no completions here")
+            error.retryable = False
+            raise error
+
+    hall.fail = refuse
+    hall.measure()
+    assert forms(hall.run) == {"request"}
+    assert "faults" not in marks(hall.run), "what was tried out is no fault of an arm"
+
+
+def test_where_no_form_will_do_it_is_said_how_many_answers_ended_early(hall: Hall) -> None:
+    hall.abilities = UNHELD
+    hall.length = lambda arm, r: 6 if arm == "q4_0" else r.max_tokens
+    hall.measure()
+    assert forms(hall.run) == {"words"}
+    found = phase(hall.run)
+    assert "prompts" not in found
+    assert [one for one in found["marks"] if one["mark"] == "own_length"] == [
+        {"mark": "own_length", "arm": "q4_0", "calls": 4 * SHAPES}
+    ]
+
+
+def test_a_phase_stopped_while_forms_are_tried_goes_on_with_the_same_choice(hall: Hall) -> None:
+    hall.abilities = UNHELD
+    hall.length = lambda arm, r: r.max_tokens if not is_list(r) or arm != "q8_0" else 3
+
+    def interrupt(arm: str, number: int, request: Request) -> None:
+        if number % 4 == 0:
+            raise KeyboardInterrupt
+
+    hall.fail = interrupt
+    for _ in range(60):
+        try:
+            hall.measure()
+            break
+        except KeyboardInterrupt:
+            pass
+    tried = [r for r in read_lines(hall.run / "speed.jsonl") if r["kind"] == "rehearsal"]
+    cells = [(r["form"], r["arm"], r["prompt_length"]) for r in tried]
+    assert len(set(cells)) == len(cells), "nothing is tried twice"
+    assert forms(hall.run) == {"request"}
+
+
+def test_arms_that_can_be_held_to_a_length_are_tried_with_nothing(hall: Hall) -> None:
+    hall.measure()
+    assert forms(hall.run, "rehearsal") == set()
+    assert forms(hall.run) == {"words"}
+    assert b'"form"' not in (hall.run / "speed.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("slow", [20.0, 2000.0])
+def test_the_time_limit_holds_on_a_slow_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: float
+) -> None:
+    hall = Hall(tmp_path, monkeypatch, time_limit=60.0)
+    hall.slower = lambda arm, number: slow
+    began = hall.clock.time
+    result = hall.measure()
+    assert result.status == "time_limit"
+    assert hall.clock.time - began <= 60.0 + LOAD + 2.0, "at most a load and a second more"
+    last = read_lines(hall.run / "speed.jsonl")[-1]
+    assert last["kind"] == "cut"
+    assert "faults" not in marks(hall.run), "its time was up: that is no fault of the arm"
+    assert hall.measure().asked == 0
+    assert hall.measure().status == "time_limit"
+
+
+def test_the_time_limit_holds_where_loads_are_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hall = Hall(tmp_path, monkeypatch, time_limit=60.0)
+    hall.load = 50.0
+    result = hall.measure()
+    assert result.status == "time_limit"
+    assert sum(r["timing"]["load"] or 0 for r in read_lines(hall.run / "speed.jsonl")) == 100.0
+    assert result.seconds < 60.0 + hall.load + 2.0
+
+
+def test_a_load_before_a_call_that_fails_counts_for_the_time_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hall = Hall(tmp_path, monkeypatch, time_limit=60.0)
+    hall.load = 30.0
+
+    def crash(arm: str, number: int, request: Request) -> None:
+        raise EngineCrashedError("gone")
+
+    hall.fail = crash
+    result = hall.measure()
+    assert result.status == "time_limit"
+    assert result.seconds == 60.0
 
 
 def test_a_busy_machine_is_waited_for_and_then_marked(

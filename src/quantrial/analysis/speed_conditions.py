@@ -101,11 +101,10 @@ def _of_the_phase(document: Mapping[str, Any], alpha: float) -> Iterator[dict[st
         if found and abs(found["change"]) > document["precision"] and _is_shown(found, alpha):
             yield {"mark": "drift", "arm": arm, "change": found["change"]}
     for arm, own in document["arms"].items():
-        if own["asked_exact_length"] < own["calls"]:
-            yield {"mark": "own_length", "arm": arm}
-        elif own["exact_length"] < own["calls"]:
-            short = own["calls"] - own["exact_length"]
-            yield {"mark": "other_length", "arm": arm, "calls": short}
+        if short := own["calls"] - own["exact_length"]:
+            held = own["asked_exact_length"] == own["calls"]
+            mark = "other_length" if held else "own_length"
+            yield {"mark": mark, "arm": arm, "calls": short}
         if own["asked_fresh"] < own["calls"]:
             yield {"mark": "cache", "arm": arm}
         if own["faulted"]:

@@ -64,7 +64,7 @@ def standing(study: Study, records: Sequence[SpeedRecord]) -> Standing:
         forecast = max(forecast, blocks + 1, math.ceil(blocks * (widest / spec.precision) ** 2))
     if blocks >= spec.blocks and blocks % 2 == 0 and narrow:
         status = "narrow"
-    elif phase.seconds >= spec.time_limit:
+    elif phase.seconds >= spec.time_limit or phase.cut:
         status = "time_limit"
     elif not phase.shapes:
         status = "no_length"
@@ -113,6 +113,8 @@ def speed_phase(study: Study, records: Sequence[SpeedRecord]) -> dict[str, Any] 
         "blocks_in_turn": phase.course(),
         "conditions": conditions(records, busy_share=spec.busy_share),
     }
+    if phase.form is not None:
+        document["prompts"] = phase.form
     found = marks(document, busy_share=spec.busy_share, alpha=study.alpha)
     return document | {"marks": found}
 
@@ -137,7 +139,10 @@ class Phase:
         self.level = 1.0 - study.alpha
         self.records = records
         self.seconds = sum(r.seconds for r in records)
+        self.cut = any(r.kind == "cut" for r in records)
         measured = [r for r in records if r.kind == "measured"]
+        # of prompts, where it was chosen so that answers reach their length; None: the usual one
+        self.form = next((r.form for r in measured if r.form != "words"), None)
         self.too_long = {r.shape for r in measured if r.status == "context_overflow"}
         self.shapes = [shape for shape in spec.shapes if shape not in self.too_long]
         self.cells: Cells = {arm: {} for arm in study.timed_arms}
@@ -228,7 +233,7 @@ class Phase:
             held = r.machine.get("memory_peak_bytes")
             if r.arm != arm or not held:
                 continue
-            if not found or (r.kind == "warm_up" and r.timing.get("load")):
+            if not found or (r.kind != "measured" and r.timing.get("load")):
                 found.append(held)
             found[-1] = max(found[-1], held)
         return found
@@ -330,7 +335,11 @@ class Phase:
             tops, bottoms = ([row[0] for row in side] for side in sums)
             usual = sum(tops) / sum(bottoms)
             for block, top, bottom in zip(self.complete([arm]), tops, bottoms, strict=True):
-                own = [r for r in self.records if (r.arm, r.block) == (arm, block)]
+                own = [
+                    r
+                    for r in self.records
+                    if (r.arm, r.block) == (arm, block) and r.kind != "rehearsal"
+                ]
                 pace = top / bottom / usual
                 found.append(
                     {

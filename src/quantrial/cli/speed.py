@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from quantrial.running.speed_phase import SpeedResult
+    from quantrial.running.progress import SpeedResult
 
 _ENDINGS = {
     "narrow": "every ratio is within ±{aim:g} %",

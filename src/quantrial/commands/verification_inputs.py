@@ -10,7 +10,7 @@ from quantrial.commands.drifts import Drift, LineEnds, short
 from quantrial.errors import RecordError
 from quantrial.paths import is_file, is_there
 from quantrial.running.ordering import planned_calls, recorded_order
-from quantrial.running.speed_phase import prompt_hash, speed_request
+from quantrial.running.speed_prompts import Prompted, prompt_hash, speed_request
 from quantrial.running.speed_store import read_speed
 from quantrial.running.store import (
     ATTRIBUTES,
@@ -114,7 +114,8 @@ def speed_drifts(run: RunFolder, study: Study) -> Iterator[Drift]:
     for number, record in enumerate(read_speed(run, arms=study.timed_arms), start=1):
         if record.kind != "measured":
             continue
-        request = speed_request(record.shape, record.block, (), seed=study.seed, timeout=1.0)
+        what = Prompted(record.shape, record.block, record.form)
+        request = speed_request(what, (), seed=study.seed, timeout=1.0)
         expected = prompt_hash(request)
         if record.prompt_sha256 != expected:
             place = f"call {number}, block {record.block} of arm {record.arm}: prompt_sha256"

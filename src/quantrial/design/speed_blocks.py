@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from quantrial.design.draws import Draws
 from quantrial.design.orders import balanced_orders
@@ -35,6 +36,9 @@ class SpeedCall:
     position: int
     arm: str
     shape: Shape
+
+
+Form = Literal["words", "list", "request"]
 
 
 def speed_block(
@@ -82,3 +86,30 @@ def speed_prompt(tokens: int, *, seed: int, block: int, output: int) -> str:
     """
     rng = Draws(seed, f"speed prompt {tokens} {output} {block}")
     return " ".join(_WORDS[int(rng.random() * len(_WORDS))] for _ in range(tokens))
+
+
+_LINE = 5  # tokens of a line of a list, about: its number, a point, a word, an end
+_LINES = 10
+_COUNT = "Write the numbers from 1 to 1000 in words, one after another, and nothing else."
+_COUNTED = 20  # tokens that takes, about
+
+
+def list_prompt(tokens: int, *, seed: int, block: int, output: int) -> str:
+    """Make a text of about `tokens` tokens that ends in the midst of a numbered list.
+
+    A greedy continuation goes on with the list: it ends at its limit and not before, on good and
+    on badly quantized weights alike, and says no piece twice in a row.
+    """
+    words = speed_prompt(tokens, seed=seed, block=block, output=output).split(" ")
+    lines = max(2, min(_LINES, tokens // (2 * _LINE)))
+    head = words[: max(tokens - _LINE * lines - 2, 0)]
+    listed = words[len(head) :][:lines]
+    text = "\n".join(f"{number}. {word}" for number, word in enumerate(listed, start=1))
+    return (" ".join(head) + "\n\n" if head else "") + f"{text}\n{len(listed) + 1}."
+
+
+def request_prompt(tokens: int, *, seed: int, block: int, output: int) -> str:
+    """Make a message of about `tokens` tokens that asks for an answer of any length."""
+    words = speed_prompt(tokens, seed=seed, block=block, output=output).split(" ")
+    head = words[: max(tokens - _COUNTED, 0)]
+    return (" ".join(head) + "\n\n" if head else "") + _COUNT

@@ -59,7 +59,7 @@ def tight_contexts(prepared: Prepared, arms: Mapping[str, Mapping[str, Any]]) ->
 
 
 _OF_SPEED = {
-    "exact_length": "an exact number of tokens: its answers end where the model ends them",
+    "exact_length": "an exact number of tokens: prompts are tried out whose answers reach it",
     "fresh": "a prompt that is read from no cache: what it kept of others may shorten reading",
 }
 

@@ -28,4 +28,21 @@ class Progress:
     last: Response | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SpeedResult:
+    """What one session of the speed phase did: calls measured now, blocks in all, seconds in all.
+
+    `status`: `narrow` (every interval is), `time_limit`, `no_length` (no length fits every arm's
+    context) or `unfinished`. `widest` is the half-width of the widest interval, relative; None
+    where there is none yet.
+    """
+
+    asked: int
+    blocks: int
+    seconds: float
+    status: str
+    widest: float | None
+    precision: float
+
+
 Listener = Callable[[Progress], None]

@@ -50,8 +50,7 @@ from quantrial.study import code_in
 if TYPE_CHECKING:
     from quantrial.design.schedule import Call
     from quantrial.engines.base import Engine
-    from quantrial.running.progress import Listener
-    from quantrial.running.speed_phase import SpeedResult
+    from quantrial.running.progress import Listener, SpeedResult
     from quantrial.study import Study
     from quantrial.study.code import BeforeCode
 

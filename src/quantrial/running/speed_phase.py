@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quantrial.design.speed_blocks import SpeedCall, speed_block, speed_prompt
-from quantrial.engines.base import Message, Reply, Request
+from quantrial.design.speed_blocks import SpeedCall, speed_block
 from quantrial.errors import EngineError
-from quantrial.records import SpeedRecord, sha256_of
+from quantrial.records import SpeedRecord
 from quantrial.running.arms import arm_records, log_into, naming, opened_engines
 from quantrial.running.asking import Attempt, attempt
 from quantrial.running.clock import Clock
@@ -24,8 +23,16 @@ from quantrial.running.machine import Machine, between, share_of_others
 from quantrial.running.manifest import available_memory
 from quantrial.running.memory import memory_of
 from quantrial.running.ordering import server_decides
-from quantrial.running.progress import Listener, Progress
-from quantrial.running.speed_store import appending, read_speed
+from quantrial.running.progress import Listener, Progress, SpeedResult
+from quantrial.running.speed_prompts import (
+    USUAL,
+    Prompted,
+    Rehearsal,
+    prompt_hash,
+    rehearsed_shapes,
+    speed_request,
+)
+from quantrial.running.speed_store import appending, read_speed, timing_of
 from quantrial.running.store import RunFolder
 
 if TYPE_CHECKING:
@@ -42,23 +49,8 @@ LOOK = 0.25  # seconds of looking at the machine while nothing of ours runs
 WAIT = 1.0  # seconds between two looks at a busy one
 _BREAKER = 3  # calls in a row that an arm failed for good
 _WARMING = -1  # the block whose prompts warm an arm up
-
-
-@dataclass(frozen=True, slots=True)
-class SpeedResult:
-    """What one session of the speed phase did: calls measured now, blocks in all, seconds in all.
-
-    `status`: `narrow` (every interval is), `time_limit`, `no_length` (no length fits every arm's
-    context) or `unfinished`. `widest` is the half-width of the widest interval, relative; None
-    where there is none yet.
-    """
-
-    asked: int
-    blocks: int
-    seconds: float
-    status: str
-    widest: float | None
-    precision: float
+_REHEARSED = -2  # that whose prompts try out a form
+_LEAST = 1.0  # seconds that a call has at the end of the phase: it may follow a long load
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,27 +130,6 @@ def _result(standing: Standing, spec: Speed, *, asked: int) -> SpeedResult:
     )
 
 
-def speed_request(
-    shape: tuple[int, int], block: int, abilities: Sequence[str], *, seed: int, timeout: float
-) -> Request:
-    """Write what every arm is asked at one length in one block, byte for byte."""
-    prompt, output = shape
-    text = speed_prompt(prompt, seed=seed, block=block, output=output)
-    return Request(
-        messages=(Message("user", text),),
-        max_tokens=output,
-        exact_length="exact_length" in abilities,
-        fresh="fresh" in abilities,
-        seed=seed,
-        timeout=timeout,
-    )
-
-
-def prompt_hash(request: Request) -> str:
-    """Hash what an arm is shown."""
-    return sha256_of([dataclasses.asdict(message) for message in request.messages])
-
-
 _Key = tuple[str, int, tuple[int, int]]
 
 
@@ -180,6 +151,12 @@ class _Phase:
         self.clock = bench.clock
         self.machine = bench.machine
         self.arms = study.timed_arms
+        unheld = (arm for arm in self.arms if "exact_length" not in engines[arm].abilities)
+        self.rehearsal = Rehearsal(
+            tuple(unheld), tuple(rehearsed_shapes(spec)), study.design.attempts
+        )
+        self.cut = False  # whether the limit ended a call
+        self.loaded_in = 0.0  # seconds of a load that no record tells yet
         self.records: list[SpeedRecord] = []
         self.attempts: Counter[_Key] = Counter()
         self.measured: set[_Key] = set()
@@ -200,6 +177,7 @@ class _Phase:
     def _note(self, record: SpeedRecord) -> None:
         self.records.append(record)
         self.spent += record.seconds
+        self.cut = self.cut or record.kind == "cut"
         self.paused += record.machine.get("paused_seconds") or 0.0
         if record.kind == "measured":
             key = (record.arm, record.block, record.shape)
@@ -216,10 +194,13 @@ class _Phase:
         block = max((r.block for r in self.records if r.kind == "measured"), default=0)
         standing = judge(self.records)
         self._tell(listener, standing)
+        if standing.status == "unfinished":
+            self._rehearse(together=together)
+            standing = judge(self.records)
         while standing.status == "unfinished":
             self._look_around()
             for call in self._pending(block, together=together):
-                if self.spent >= self.spec.time_limit:
+                if self._is_over:
                     break
                 self._measure(call, together=together)
                 self._tell(listener, standing)
@@ -227,6 +208,31 @@ class _Phase:
             standing = judge(self.records)
         self._tell(listener, standing)
         return standing
+
+    @property
+    def _left(self) -> float:
+        """The seconds that are left of the phase."""
+        return self.spec.time_limit - self.spent
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether the time is up: no call is begun then."""
+        return self.cut or self._left <= 0
+
+    @property
+    def _form(self) -> str:
+        return self.rehearsal.form(self.records) or USUAL
+
+    def _rehearse(self, *, together: bool) -> None:
+        """Try forms of prompts, until one has answers that reach their limit on every arm."""
+        while not self._is_over and (found := self.rehearsal.pending(self.records)) is not None:
+            form, arm, shape, number = found
+            self._alone(arm, together=together)
+            if arm not in self.started:
+                self._start(arm)
+                self.started[arm] = _REHEARSED  # it is started anew for the first block
+            call = SpeedCall(0, 0, arm, shape)
+            self._record("rehearsal", call, Prompted(shape, _REHEARSED, form), number=number)
 
     def _pending(self, block: int, *, together: bool) -> Iterator[SpeedCall]:
         """Yield the calls of a block that are not over yet."""
@@ -250,7 +256,7 @@ class _Phase:
             then = self.machine.read(pids)
             self.clock.sleep(LOOK)
             others = share_of_others(between(then, self.machine.read(pids)))
-            over = self.paused + waited + WAIT + LOOK > self.spec.pause
+            over = waited + WAIT + LOOK > min(self.spec.pause - self.paused, self._left)
             if others is None or others <= self.spec.busy_share or over:
                 break
             self.clock.sleep(WAIT)
@@ -264,17 +270,23 @@ class _Phase:
     def _measure(self, call: SpeedCall, *, together: bool) -> None:
         """Ask until there is an answer or the attempts are used up; record every attempt."""
         key = (call.arm, call.block, call.shape)
+        said = None
         while not self._over(call):
             self._prepare(call, together=together)
+            if self._is_over:
+                return
             number = self.attempts[key] + 1
-            said = self._record("measured", call, block=call.block, number=number)
+            what = Prompted(call.shape, call.block, self._form)
+            said = self._record("measured", call, what, number=number)
+            if self.cut:
+                return
             self.asked += 1
             if said.status in ("ok", "context_overflow"):
                 self.failed_in_a_row[call.arm] = 0
                 return
             del self.started[call.arm]  # it may be gone, or worn: it is started and warmed anew
         self.failed_in_a_row[call.arm] += 1
-        if self.failed_in_a_row[call.arm] >= _BREAKER:
+        if said is not None and self.failed_in_a_row[call.arm] >= _BREAKER:
             raise EngineError(
                 f"arm {call.arm!r} failed {_BREAKER} calls of the speed phase in a row, last with: "
                 f"{said.error}. What is recorded is kept; the same command goes on, and with "
@@ -283,10 +295,7 @@ class _Phase:
 
     def _prepare(self, call: SpeedCall, *, together: bool) -> None:
         """Have the arm loaded and warm; the uncounted first call is recorded with its load."""
-        if not together:
-            for other in [name for name in self.started if name != call.arm]:
-                self.engines[other].close()
-                del self.started[other]
+        self._alone(call.arm, together=together)
         begun = self.started.get(call.arm)
         if begun is not None and (begun == call.block or call.block >= FRESH_STARTS):
             return
@@ -294,25 +303,40 @@ class _Phase:
         # the longest prompt: memory is at its peak once it was read
         shape = (max(self.spec.prompt_tokens), min(self.spec.output_tokens))
         warm = dataclasses.replace(call, shape=shape)
+        what = Prompted(shape, _WARMING, self._form)
         for number in range(1, self.study.design.attempts + 1):
             engine.close()
-            with naming(call.arm, engine):
-                engine.start()
+            self._start(call.arm)
             self.started[call.arm] = call.block
             # where it fails to the last, the call that follows fails too, and is counted
-            if self._record("warm_up", warm, block=_WARMING, number=number).status == "ok":
+            said = self._record("warm_up", warm, what, number=number)
+            if said.status == "ok" or self._is_over:
                 break
 
-    def _record(self, kind: str, call: SpeedCall, *, block: int, number: int) -> Attempt:
-        """Ask once and write down what came of it; `block` says which prompt it is."""
+    def _alone(self, arm: str, *, together: bool) -> None:
+        """Unload the other arms, where they are not in memory together."""
+        for other in [name for name in self.started if name != arm] if not together else ():
+            self.engines[other].close()
+            del self.started[other]
+
+    def _start(self, arm: str) -> None:
+        with naming(arm, self.engines[arm]):
+            self.loaded_in = self.engines[arm].start()
+
+    def _record(self, kind: str, call: SpeedCall, what: Prompted, *, number: int) -> Attempt:
+        """Ask once and write down what came of it; a call that the time limit ends is `cut`.
+
+        What is left of the time bounds a call, so that a slow server cannot outlast the phase.
+        """
         engine = self.engines[call.arm]
         asked = tuple(a for a in ("exact_length", "fresh") if a in engine.abilities)
-        request = speed_request(
-            call.shape, block, asked, seed=self.study.seed, timeout=self.spec.timeout
-        )
+        limit = min(self.spec.timeout, max(self._left, _LEAST))
+        request = speed_request(what, asked, seed=self.study.seed, timeout=limit)
         pids, started = self._pids(), self.clock.stamp()
         then, clock = self.machine.read(pids), self.clock.steady()
         said = attempt(engine, request)
+        if said.status == "timeout" and limit < self.spec.timeout:
+            kind = "cut"
         wall = self.clock.steady() - clock
         state = between(then, self.machine.read(pids))
         peak = self.machine.peak_memory(getattr(engine, "pid", None))
@@ -332,13 +356,15 @@ class _Phase:
             prompt_tokens=said.reply.prompt_tokens,
             completion_tokens=said.reply.completion_tokens,
             decoded_tokens=said.reply.decoded_tokens,
-            timing=_timing(said.reply, wall),
+            timing=timing_of(said.reply, wall, self.loaded_in),
             machine={**state, "memory_peak_bytes": peak, **self.around},
             started_at=started,
             prompt_sha256=prompt_hash(request),
             final=said.final and said.status != "ok",
+            form=what.form,
         )
         self.append(record)
+        self.loaded_in = 0.0
         self._note(record)
         self.around["paused_seconds"] = 0.0  # the pause belongs to one call only
         return said
@@ -361,11 +387,8 @@ class _Phase:
                 total={arm: max(calls, done[arm]) for arm in self.arms},
                 rate=None,
                 seconds_left=left,
-                faults=sum(r.status != "ok" for r in self.records),
+                faults=sum(
+                    r.status != "ok" for r in self.records if r.kind in ("warm_up", "measured")
+                ),
             )
         )
-
-
-def _timing(reply: Reply, wall: float) -> dict[str, Any]:
-    timing = dataclasses.asdict(reply.timing)
-    return timing if timing["wall"] is not None else {**timing, "wall": wall}

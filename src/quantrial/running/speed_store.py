@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from quantrial.errors import RecordError, RecordWarning, RunFolderError
 from quantrial.paths import is_there, open_to_append
@@ -15,6 +16,7 @@ from quantrial.running.store import SPEED, append_line, lines_of, mend
 if TYPE_CHECKING:
     from collections.abc import Container
 
+    from quantrial.engines.base import Reply
     from quantrial.running.store import RunFolder
 
 
@@ -72,3 +74,16 @@ def appending(run: RunFolder) -> Iterator[Callable[[SpeedRecord], None]]:
         raise RunFolderError(f"cannot be written ({exc.strerror})", path=path) from exc
     with file:
         yield lambda record: append_line(file, record.to_json())
+
+
+def timing_of(reply: Reply, wall: float, load: float) -> dict[str, Any]:
+    """Write the times of a call down; those measured here where the engine tells none.
+
+    Args:
+        reply: what came back.
+        wall: seconds that the call took.
+        load: seconds that a load before it took, 0 for none.
+    """
+    timing = dataclasses.asdict(reply.timing)
+    timing["load"] = load or None if timing["load"] is None else timing["load"]
+    return timing if timing["wall"] is not None else {**timing, "wall": wall}

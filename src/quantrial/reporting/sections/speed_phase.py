@@ -55,8 +55,8 @@ _MARKS = {
     "unfinished": "The phase is not finished: `quantrial run` goes on.",
     "drift": "The ratio of {arm} changed by {change} over the phase: the arms did not slow down "
     "alike.",
-    "own_length": "The engine of {arm} cannot be held to a number of tokens: its answers end where "
-    "they like.",
+    "own_length": "The engine of {arm} cannot be held to a number of tokens: answers ended early "
+    "in {calls}, and rates over a few tokens are rough.",
     "other_length": "{arm} did not write the number of tokens it was asked for in {calls}.",
     "cache": "The engine of {arm} cannot be told to read a prompt without its cache; every block "
     "has prompts of its own.",
@@ -65,6 +65,17 @@ _MARKS = {
     "prompt speeds do not compare.",
     "too_long": "Prompts of {length} with answers of {output} tokens do not fit the context of "
     "every arm and were left out.",
+}
+
+
+# Why the prompts are no mere words, where they were chosen.
+_PROMPTS = {
+    "list": "Not every engine can be held to a number of tokens. So all arms were asked to go on "
+    "with a numbered list: tried out before, every arm's greedy answer reached the length asked "
+    "for, and speeds are compared at equal lengths.",
+    "request": "Not every engine can be held to a number of tokens. So all arms were asked for an "
+    "answer without an end: tried out before, every arm's greedy answer reached the length asked "
+    "for, and speeds are compared at equal lengths.",
 }
 
 
@@ -124,7 +135,8 @@ def _against(phase: Document) -> Group:
         f"Measured in {plural(phase['blocks'], 'block')} of fixed prompts, one call at a time, the "
         "arms in turn. A ratio is one of sums: all tokens over all seconds, never a mean of ratios."
     )
-    return Group(RATIOS, notes=(note,), tables=(table,))
+    chosen = _PROMPTS.get(phase.get("prompts") or "")
+    return Group(RATIOS, notes=(note, chosen) if chosen else (note,), tables=(table,))
 
 
 def _better(measure: Document) -> str:
