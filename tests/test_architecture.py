@@ -132,6 +132,38 @@ def test_the_engine_protocol_stays_small() -> None:
     assert len((SOURCE / "engines" / "base.py").read_text(encoding="utf-8").splitlines()) < 120
 
 
+# what opens a file by itself, and why that is no file of somebody else
+OPENING = {
+    "cli/pipes.py": "the null device",
+    "commands/studies.py": "a preset of the package; a study that is not there yet",
+    "engines/cache.py": "the user's cache",
+    "engines/llamacpp_process.py": "the system's own",
+    "engines/llamacpp_template.py": "a folder made for it",
+    "engines/mixing_worker.py": "the file to make",
+    "engines/quantizing.py": "the file to make",
+    "engines/rendering.py": "the user's cache",
+    "engines/requantize.py": "the user's cache, and the file to make",
+    "paths.py": "the door",
+    "reporting/documents.py": "the package's own",
+    "running/machine.py": "the system's own",
+    "running/manifest.py": "the system's own",
+    "tasks/sources/_jsonl.py": "the package's own",
+}
+
+
+def test_every_file_of_others_is_opened_through_one_door() -> None:
+    found = set()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            called = ast.unparse(node.func)
+            reads = called.endswith((".read_text", ".read_bytes", ".open")) or called == "open"
+            if reads and not called.startswith("paths."):
+                found.add(path.relative_to(SOURCE).as_posix())
+    assert found <= OPENING.keys(), "read it through quantrial.paths: it may be a pipe"
+
+
 def test_no_global_randomness() -> None:
     for path in SOURCE.rglob("*.py"):
         found = imports(path)

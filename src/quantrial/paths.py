@@ -21,6 +21,7 @@ LONGEST = 4096  # bytes: PATH_MAX of Linux
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_GROWTH = 2**24  # bytes that a file may grow by while it is read
 _KINDS = (
     (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -100,11 +101,19 @@ def open_file(path: Path | str) -> io.BufferedReader:
 
 
 def read_bytes(path: Path | str) -> bytes:
-    """Read a file whole; raises what `open_file` does."""
+    """Read a file whole.
+
+    Raises:
+        PathError: as `open_file`; or it is one of the system's that has no end, or nothing to say.
+        OSError: as `open_file`.
+    """
     with open_file(path) as file:
-        data: bytes | None = file.read()
-    if data is None:  # some files of the system have nothing to say until something happens
+        most = os.fstat(file.fileno()).st_size + _GROWTH
+        data: bytes | None = file.read(most + 1)
+    if data is None:  # as of what waits for something to happen
         raise PathError("has nothing to be read now; a file is needed", path=path)
+    if len(data) > most:
+        raise PathError("has no end; a file is needed", path=path)
     return data
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.commands.derived import score_run
 from quantrial.commands.drifts import REPORT_AGAIN, Drift, LineEnds, missing, short, text_drift
+from quantrial.paths import read_bytes
 from quantrial.running.store import DECISION
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def picture_drifts(
         if not (run.path / image).is_file():
             yield missing(image)
             continue
-        data = (run.path / image).read_bytes()
+        data = read_bytes(run.path / image)
         digest = pictures.sha256(data)
         if digest != known:
             yield Drift(image, "sha256", known, f"the file has {short(digest)}")
@@ -192,7 +193,7 @@ def older_report_drifts(run: RunFolder, ends: LineEnds) -> Iterator[Drift]:
         if not (run.path / file).is_file():
             yield missing(file)
             continue
-        data = ends.read(file) if name.endswith(".svg") else (run.path / file).read_bytes()
+        data = ends.read(file) if name.endswith(".svg") else read_bytes(run.path / file)
         if (digest := pictures.sha256(data)) != known:
             yield Drift(file, "sha256", known, f"the file has {short(digest)}")
 

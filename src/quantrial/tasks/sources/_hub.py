@@ -155,7 +155,7 @@ def _resolve(source: HubSource) -> str:
 
 def _load_local(datasets: Any, source: HubSource, folder: Path, cache: str) -> Any:
     own: dict[str, Any] = {"name": source.config}
-    if source.config and not _declares_configs(folder) and (folder / source.config).is_dir():
+    if source.config and not _declares_configs(folder) and is_folder(folder / source.config):
         # a card declares the configurations; without one, its folders are taken for them
         own = {"data_dir": source.config}
     return _load(datasets, str(folder), source, cache_dir=cache, **own)
@@ -163,7 +163,7 @@ def _load_local(datasets: Any, source: HubSource, folder: Path, cache: str) -> A
 
 def _declares_configs(folder: Path) -> bool:
     card = folder / "README.md"
-    return card.is_file() and "\nconfigs:" in card.read_text(encoding="utf-8", errors="replace")
+    return paths.is_file(card) and b"\nconfigs:" in paths.read_bytes(card)
 
 
 def _load(datasets: Any, where: str, source: HubSource, **options: Any) -> Any:
