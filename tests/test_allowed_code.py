@@ -193,7 +193,7 @@ def test_in_python_whoever_calls_has_agreed_and_may_still_ask(tmp_path: Path) ->
         "~/.bashrc",
         "manifest.json/..",
         "a/../../b",
-        "x\0y",
+        "x y",
         ".gitattributes",
         "CON/../x",
         "\\\\server\\x",
