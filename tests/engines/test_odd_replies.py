@@ -19,6 +19,7 @@ import pytest
 
 from quantrial.engines import Message, Reply, Request, make_engine
 from quantrial.engines.artifact import Artifact
+from quantrial.engines.logprobs import read_logprobs
 from quantrial.engines.scripted import ScriptedEngine
 from quantrial.errors import EngineError, QuantrialError
 from quantrial.records import Manifest, Response, manifest_from_json, response_from_json
@@ -383,6 +384,12 @@ def test_property_nothing_that_a_server_says_is_more_than_a_fault(
                 asked = make_engine("a", arm, base=Path(), seed=0)
             assert "raised" not in said, said
         asked.close()
+
+
+@pytest.mark.parametrize("huge", [10**400, -(10**400), "1e999"])
+def test_a_logarithm_that_no_float_holds_is_not_known(huge: Any) -> None:
+    tokens = [{"token": "A", "logprob": huge, "top_logprobs": [{"token": "A", "logprob": huge}]}]
+    assert read_logprobs(tokens) == ({"token": "A", "logprob": None, "top": []},)
 
 
 @pytest.fixture

@@ -48,4 +48,7 @@ def _token(token: Any, logprob: Any, top: Iterable[tuple[Any, Any]]) -> Mapping[
 
 
 def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
+    try:
+        return None if value is None else float(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        return None
