@@ -72,6 +72,7 @@ class Redactor:
         self._hidden: Counter[str] = Counter()  # by how many it is hidden
         self._secrets: tuple[str, ...] = ()
         self._grams: Mapping[int, frozenset[str]] = {}  # by length, in small letters
+        self._fours: frozenset[str] = frozenset()  # what of four characters stands in them
         self._public: frozenset[str] = frozenset()
 
     def knows_any(self) -> bool:
@@ -106,6 +107,9 @@ class Redactor:
         grams: dict[int, set[str]] = {}
         for gram in itertools.chain.from_iterable(map(_grams_of, secrets)):
             grams.setdefault(len(gram), set()).add(gram)
+        self._fours = frozenset(
+            gram[at : at + 4] for of in grams.values() for gram in of for at in range(len(gram) - 3)
+        )
         self._grams = {length: frozenset(of) for length, of in sorted(grams.items())}
         self._secrets = secrets
 
@@ -205,7 +209,7 @@ class Redactor:
     def _spans(self, text: str) -> list[tuple[int, int]]:
         """Say where parts of keys stand, in order; what touches is one."""
         spans: list[tuple[int, int]] = []
-        for start, end in sorted(self._hits(text)):
+        for start, end in self._hits(text):
             if text[start:end] in self._public:
                 continue
             if spans and start <= spans[-1][1]:
@@ -220,13 +224,18 @@ class Redactor:
             return []
         small = text.translate(_SMALL)
         escaped = any(sign in text for sign in _SIGNS)
-        return [
-            (at, at + length)
-            for length, grams in self._grams.items()
-            if length == LEAST or escaped
-            for at in range(len(small) - length + 1)
-            if small[at : at + length] in grams
-        ]
+        lengths = [(n, grams) for n, grams in self._grams.items() if n == LEAST or escaped]
+        # every gram holds four characters that begin at a multiple of four
+        return sorted(
+            {
+                (start, start + length)
+                for at in range(0, len(small) - 3, 4)
+                if small[at : at + 4] in self._fours
+                for length, grams in lengths
+                for start in range(max(at + 4 - length, 0), at + 1)
+                if small[start : start + length] in grams
+            }
+        )
 
 
 def is_secret(key: str) -> bool:
