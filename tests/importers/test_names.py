@@ -99,6 +99,7 @@ def test_texts_and_prompts_of_the_log_are_kept(tickets: Path, tmp_path: Path) ->
         "example_id": "t7",
         "question": "Ticket 7: my invoice is wrong.",
         "options": QUEUES,
+        "prompt": "Which queue?\n\nTicket 7: my invoice is wrong.",
     }
     assert not any("not kept" in note for note in report.notes)
     shown = {run.read_responses("routing", arm)[7].prompt_sha256 for arm in ("f16", "q4")}
@@ -296,3 +297,33 @@ def test_what_is_no_text_is_no_thought(tickets: Path, tmp_path: Path) -> None:
     write_rows(tickets / "tickets_q4.jsonl", rows)
     report = import_reference(tickets, tmp_path / "run", options=named(TICKETS))
     assert "tickets_q4.jsonl: these keys are not kept: reasoning." in report.notes
+
+
+@pytest.mark.parametrize("holds", [("question", "prompt"), ("prompt",), ("question",)])
+def test_every_item_twice_under_two_names_is_one_cluster(
+    tickets: Path, tmp_path: Path, holds: tuple[str, ...]
+) -> None:
+    for arm in ("f16", "q4"):
+        rows = [ticket(arm, i) for i in range(60)]
+        rows += [ticket(arm, i) | {"example_id": f"again{i}"} for i in range(60)]
+        bare = [
+            {k: v for k, v in row.items() if k not in ("question", "prompt") or k in holds}
+            for row in rows
+        ]
+        write_rows(tickets / f"tickets_{arm}.jsonl", bare)
+    run = import_reference(tickets, tmp_path / "run", options=named(TICKETS)).folder
+    found = quantrial.analyze(run)["tasks"]["routing"]
+    assert found["alike"] == {"repeated_items": 120, "clustered": True}
+    [contrast] = found["endpoints"]["accuracy"]["contrasts"]
+    assert contrast["ci_method"] == "score-clusters"
+
+
+def test_items_of_which_a_log_holds_no_text_are_not_known_to_be_equal(
+    tickets: Path, tmp_path: Path
+) -> None:
+    for arm in ("f16", "q4"):
+        rows = [ticket(arm, i) for i in range(60)]
+        bare = [{k: v for k, v in row.items() if k not in ("question", "prompt")} for row in rows]
+        write_rows(tickets / f"tickets_{arm}.jsonl", bare)
+    run = import_reference(tickets, tmp_path / "run", options=named(TICKETS)).folder
+    assert "repeated_items" not in quantrial.analyze(run)["tasks"]["routing"].get("alike", {})

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from quantrial.analysis.prompt_tokens import Ceiling, Mismatch
 from quantrial.analysis.reading import Given, opens_thought, read_all, read_response
 from quantrial.analysis.shown import leave_out_unlike, leave_out_unlike_tokens
-from quantrial.design.grouping import repeated
+from quantrial.design.grouping import content_key, repeated
 from quantrial.errors import DataError
 from quantrial.tasks.sources import texts_of
 
@@ -250,7 +250,7 @@ def score_task(  # noqa: PLR0913 - each keyword is one fact of how the task was 
     panel = replace(_panel(task, items, outcomes), asked=asked, untold=left_out)
     own = cluster is not None and cluster != stratum
     if equal_items == "cluster" and not own and repeated(items):
-        equal = np.array([item.content_sha256 for item in items], dtype=np.str_)
+        equal = np.array([content_key(item) for item in items], dtype=np.str_)
         panel = replace(panel, clusters=equal, by_content=True)
     elif items and cluster is not None:
         panel = replace(panel, clusters=labels(items, cluster))
@@ -282,7 +282,8 @@ def score_task(  # noqa: PLR0913 - each keyword is one fact of how the task was 
 
 def _lengths(item: Item) -> tuple[int, int]:
     """Return the bytes of what an item asks, and of all its texts."""
-    texts = [len(text.encode()) for text in texts_of(item.content)]
+    content = {key: value for key, value in item.content.items() if key != "example_id"}
+    texts = [len(text.encode()) for text in texts_of(content)]
     return next(iter(texts), 0), sum(texts)
 
 

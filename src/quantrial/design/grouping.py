@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from quantrial.records import content_hash
+
 if TYPE_CHECKING:
     from quantrial.records import Item
     from quantrial.study import Task
@@ -18,9 +20,25 @@ _FEWEST, _MOST = 5, 200
 _SIZE = 2  # items of a group on average, at least
 
 
+_EXAMPLE = "example_id"  # a log's own name of an item, among the content of what was imported
+_NO_TEXT = {"options", "choices"}  # several questions may have the same
+
+
+def content_key(item: Item) -> str:
+    """Return what items of equal content have in common: a hash of their content.
+
+    The name that a log gives an item tells two copies of it apart, and is left out where the log
+    holds what was asked.
+    """
+    own = {key: value for key, value in item.content.items() if key != _EXAMPLE}
+    if len(own) == len(item.content) or own.keys() <= _NO_TEXT:
+        return item.content_sha256
+    return content_hash(own, item.gold)
+
+
 def repeated(items: Sequence[Item]) -> int:
     """Count the items whose content another one has as well, by their content hashes."""
-    copies = Counter(item.content_sha256 for item in items)
+    copies = Counter(map(content_key, items))
     return sum(count for count in copies.values() if count > 1)
 
 

@@ -125,7 +125,8 @@ def align(named: NamedTask, files: Mapping[str, AnswerFile]) -> TaskAnswers:
                     f"example {key!r} has gold {row.gold!r:.60}, but {earlier.gold!r:.60} in "
                     f"{files[earlier_arm].path.name}, line {earlier.line}",
                 )
-            _gather(texts.setdefault(key, {}), row.texts, key, disagreeing)
+            shown = {} if row.shown is None else {"prompt": row.shown}
+            _gather(texts.setdefault(key, {}), {**row.texts, **shown}, key, disagreeing)
             known = metadata.setdefault(key, {})
             for name, value in row.metadata.items():
                 if known.setdefault(name, value) == value:

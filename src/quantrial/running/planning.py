@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.assay import arm_checks
 from quantrial.design.clustered import cluster_prospects, cluster_warning
-from quantrial.design.grouping import repeated, undeclared_groups
+from quantrial.design.grouping import content_key, repeated, undeclared_groups
 from quantrial.design.plan import (
     ArmPlan,
     EndpointMargin,
@@ -252,7 +252,7 @@ def _task_plan(study: Study, prepared: Prepared, name: str) -> TaskPlan:
     groups = None if key is None else len({item.metadata.get(key) for item in items})
     by_content = key is None and spec.equal_items == "cluster" and repeated(items) > 0
     # equal items are answered alike: each content is worth one item
-    worth = len({item.content_sha256 for item in items}) if by_content else len(items)
+    worth = len({content_key(item) for item in items}) if by_content else len(items)
     return TaskPlan(
         name=name,
         workload=spec.workload,
