@@ -30,10 +30,10 @@ def content_key(item: Item) -> str:
     The name that a log gives an item tells two copies of it apart, and is left out where the log
     holds what was asked.
     """
-    own = {key: value for key, value in item.content.items() if key != _EXAMPLE}
-    if len(own) == len(item.content) or own.keys() <= _NO_TEXT:
+    if _EXAMPLE not in item.content:
         return item.content_sha256
-    return content_hash(own, item.gold)
+    own = {key: value for key, value in item.content.items() if key != _EXAMPLE}
+    return item.content_sha256 if own.keys() <= _NO_TEXT else content_hash(own, item.gold)
 
 
 def repeated(items: Sequence[Item]) -> int:
