@@ -1,13 +1,14 @@
 # make demo   a whole study on a real model, from nothing to a recommendation
 # make test   the whole test suite
 # make soak   the long tests: a hundred thousand calls, a hundred kills
+# make soak-servers  small studies over servers of others, each installed into an environment of its own
 # make check  format, lint, types and tests: the same as CI
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet --constraint constraints.txt
 
-.PHONY: setup dev demo test soak check format lint types docs example picture clean
+.PHONY: setup dev demo test soak soak-servers check format lint types docs example picture clean
 
 setup: $(VENV)/.runtime
 dev: $(VENV)/.dev
@@ -36,6 +37,9 @@ test: dev
 
 soak: dev
 	$(BIN)/python -m pytest -m soak -s tests/soak
+
+soak-servers: dev
+	$(BIN)/python -m pytest -m soak_servers -s tests/soak
 
 check: format lint types test
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -15,7 +16,7 @@ import pytest
 import yaml
 
 import quantrial
-from benches import LOAD, PACE, Hall, Room
+from benches import LOAD, PACE, Hall, Paced, Room
 from quantrial.commands.verification_inputs import speed_drifts
 from quantrial.engines.base import Request
 from quantrial.errors import (
@@ -171,6 +172,29 @@ def test_arms_that_do_not_fit_together_are_in_memory_one_at_a_time(
     # one turn a block and arm: all lengths are answered before the next arm is loaded; the arm
     # that ends the third block begins the fourth, and is not started anew by then
     assert len(hall.in_memory) == 3 * 4 - 1
+
+
+def test_a_server_that_pushes_arms_out_is_asked_and_each_has_its_turn(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        Paced, "in_memory", lambda one: one.hall.order[-1] == one.arm, raising=False
+    )
+    monkeypatch.setattr(Paced, "reload", lambda one: LOAD, raising=False)
+    hall.measure()
+    turns = [[arm for arm, _ in itertools.groupby(block)] for block in by_block(hall.run)]
+    # they take turns at each length, until the server was found to hold one at a time
+    assert len(turns[0]) > 3
+    assert all(sorted(turn) == ["f16", "q4_0", "q8_0"] for turn in turns[1:])
+
+
+def by_block(run: Path) -> list[list[str]]:
+    """The arms of each block's calls, in their order."""
+    records = measured(run)
+    return [
+        [r["arm"] for r in records if r["block"] == block]
+        for block in range(max(r["block"] for r in records) + 1)
+    ]
 
 
 def test_killed_and_gone_on_it_measures_the_same_calls_once(

@@ -22,7 +22,7 @@ from quantrial.running.guard import refuse_changed_arms, refuse_foreign
 from quantrial.running.machine import Machine, between, share_of_others
 from quantrial.running.manifest import available_memory
 from quantrial.running.memory import memory_of
-from quantrial.running.ordering import server_decides
+from quantrial.running.ordering import all_stayed, server_decides
 from quantrial.running.progress import Listener, Progress, SpeedResult
 from quantrial.running.speed_prompts import (
     USUAL,
@@ -205,6 +205,8 @@ class _Phase:
                 self._measure(call, together=together)
                 self._tell(listener, standing)
             block += 1
+            # a server that pushes models out does not say so beforehand
+            together = together and all_stayed({arm: self.engines[arm] for arm in self.started})
             standing = judge(self.records)
         self._tell(listener, standing)
         return standing
