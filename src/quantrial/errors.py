@@ -158,10 +158,12 @@ class EngineError(QuantrialError, RuntimeError):
 
     `retryable` says whether asking again can help, `retry_after` after how many seconds, where the
     other side said so. `of_prompt` says that this prompt is refused, and others may be answered.
-    `partial` is what had come of an answer that broke off.
+    `gone` says that nobody answers there now, as while a server is started anew. `partial` is what
+    had come of an answer that broke off.
     """
 
     retryable = True
+    gone = False
     of_prompt = False
     retry_after: float | None = None
     partial: Reply | None = None

@@ -105,6 +105,7 @@ class Response:
     scored_by: str | None = None
     host: str | None = None
     at_limit: bool = False
+    uncounted: bool = False  # its server was gone: a fault that takes no attempt from its call
     schema: str = RESPONSE_SCHEMA
 
     def to_json(self) -> bytes:
@@ -113,8 +114,9 @@ class Response:
         for name in ("decoded_tokens", "cached_tokens", "logprobs"):
             if record[name] is None:
                 del record[name]
-        if not self.final:
-            del record["final"]
+        for name in ("final", "uncounted"):
+            if not record[name]:
+                del record[name]
         return orjson.dumps(record)
 
 

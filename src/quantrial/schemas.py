@@ -67,6 +67,7 @@ _TYPES: dict[str, dict[str, tuple[type, ...]]] = {
         "scored_by": _TEXT,
         "host": _TEXT,
         "at_limit": (bool,),
+        "uncounted": (bool,),
     },
     SPEED_SCHEMA: {
         "study": (str,),
@@ -110,7 +111,7 @@ _OPTIONAL = {
     ITEM_SCHEMA: {"content_sha256"},
     _RESPONSE_1: _OPTIONAL_1,
     RESPONSE_SCHEMA: _OPTIONAL_1
-    | {"thought", "tool_calls", "scores", "scored_by", "host", "at_limit"},
+    | {"thought", "tool_calls", "scores", "scored_by", "host", "at_limit", "uncounted"},
     SPEED_SCHEMA: {"final", "form"},
     MANIFEST_SCHEMA: {"design", "code"},
 }

@@ -154,7 +154,8 @@ def test_with_slots_and_replicas_every_call_is_answered_once(
         study.write_text(study.read_text().replace(one, f"{one}\n      replicas: [{third.url}]"))
         for server in (*servers, third):
             server.pause = 0.002
-        servers[1].faults = [*UNRECORDED, None, "500", None, "503", "error_in_answer"]
+        # after a 503 a replica is left alone for a while
+        servers[1].faults = [*UNRECORDED, None, "500", None, "error_in_answer", "503"]
         result = run(study, tmp_path / "run")
         assert (result.recorded, result.faulted) == (result.planned, 0)
         said = responses(tmp_path / "run", "q8_0")
@@ -164,9 +165,9 @@ def test_with_slots_and_replicas_every_call_is_answered_once(
             server.url.removeprefix("http://").removesuffix("/v1") for server in (servers[1], third)
         }
         # each replica got its share, and together they got every attempt, what was asked before
-        # them, and the fixed prompt once more at the end
+        # them, and the fixed prompt after the 503 and at the end
         asked = len(servers[1].asked) + len(third.asked)
-        assert asked == QUESTIONS + 2 + 3 + len(UNRECORDED) + 1
+        assert asked == QUESTIONS + 2 + 3 + len(UNRECORDED) + 1 + 1
         assert min(len(servers[1].asked), len(third.asked)) >= 5
 
 

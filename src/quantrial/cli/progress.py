@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from quantrial.cli.terminal import coloured
+from quantrial.cli.terminal import coloured, line
 from quantrial.errors import QuantrialError
 from quantrial.inert import clean
 
@@ -27,13 +27,15 @@ Scorer = Callable[["Response"], "dict[str, str]"]
 
 @contextlib.contextmanager
 def listening(scorer: Scorer | None = None) -> Iterator[Listener | None]:
-    """Yield a listener that draws on standard error; None where that is no terminal.
+    """Yield a listener that draws on standard error.
+
+    Where that is no terminal it prints what is to be read once, and nothing else.
 
     Args:
         scorer: says of each new answer how its arm stands; None to show no scores.
     """
     if not sys.stderr.isatty():
-        yield None
+        yield _say
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
@@ -50,6 +52,11 @@ def listening(scorer: Scorer | None = None) -> Iterator[Listener | None]:
     table = _Table(bars, scorer)
     with bars:
         yield table.listen
+
+
+def _say(progress: Progress) -> None:
+    if progress.said is not None:
+        line(progress.said, error=True)
 
 
 @dataclass(slots=True)
@@ -101,6 +108,8 @@ class _Table:
                     # a file that cannot be read ends the command later; it does not end a run
                     with contextlib.suppress(QuantrialError):
                         self._scores |= self._scorer(progress.last)
+        if progress.said is not None:
+            self._bars.console.print(clean(progress.said), markup=False, highlight=False)
         now = time.monotonic()
         finished = sum(progress.done.values()) == sum(progress.total.values())
         if self._rows and now - self._drawn < 0.1 and not finished and progress.phase == "asking":

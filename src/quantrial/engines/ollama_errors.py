@@ -65,6 +65,7 @@ def translated(exc: Exception, where: str) -> EngineError:
     else:
         message = f"{where} could not be spoken to ({what})"
     error = kind(message)
+    error.gone = isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout)
     if isinstance(exc, _NEVER_HELPS):
         error.retryable = False
     return error
@@ -82,4 +83,5 @@ def _from_server(exc: ServerSaidError, where: str) -> EngineError:
             return error
     error = EngineError(message)
     error.retryable = status is None or status in (408, 425, 429) or status >= 500
+    error.gone = status in (502, 503)
     return error

@@ -163,11 +163,17 @@ class Server:
             raise
         except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
             error = EngineStartError(f"nothing answers at {self.address}: {_NO_SERVER}")
+            error.retryable = error.gone = True
             raise error from exc
         except (httpx.TimeoutException, TimeoutError) as exc:
-            raise EngineStartError(f"{self.where} did not answer in time") from exc
+            error = EngineStartError(f"{self.where} did not answer in time")
+            error.retryable = True
+            raise error from exc
         except FOREIGN as exc:
-            raise translated(exc, self.where) from exc
+            found = translated(exc, self.where)
+            # no answer of a model was asked for: the server itself is about to stop, or to start
+            found.gone = found.gone or isinstance(exc, httpx.NetworkError | httpx.ProtocolError)
+            raise found from exc
 
 
 def address_of(host: str | None, *, key: str) -> str:

@@ -232,7 +232,8 @@ class OpenAIEngine:
                 self._look_up(replica)
             reply = self._ask(replica, request)
         except EngineError as exc:
-            if isinstance(exc, EngineTimeoutError | EngineCrashedError | EngineStartError):
+            absent = isinstance(exc, EngineTimeoutError | EngineCrashedError | EngineStartError)
+            if absent or exc.gone:
                 # it may come back as another: it is looked at again before it is asked again
                 replica.served = None
                 replica.avoided_until = time.monotonic() + _AVOIDED

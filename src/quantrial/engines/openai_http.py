@@ -211,6 +211,7 @@ def translate(exc: Exception, url: str, seconds: float, place: str = "") -> Engi
         message = f"{url} reports an error: {_one_line(exc.message)}"
     error = kind(message)
     error.retryable = retryable
+    error.gone = isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout)
     return error
 
 
@@ -229,6 +230,7 @@ def _status_error(exc: openai.APIStatusError, url: str, *, retryable: bool) -> E
     else:
         error = EngineError(message)
         error.retryable = retryable and "insufficient_quota" not in codes
+        error.gone = status in (502, 503)
     error.retry_after = retry_after(exc.response.headers.get("retry-after"), now=time.time())
     return error
 

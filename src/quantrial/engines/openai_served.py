@@ -17,7 +17,14 @@ from quantrial.engines.nearest import names_shown
 from quantrial.engines.openai_software import Software, recognize
 from quantrial.engines.settled import count_of
 from quantrial.engines.templates import SUPPLIED, dates_in
-from quantrial.errors import EngineError, EngineStartError, ModelChangedError, ModelFileError
+from quantrial.errors import (
+    EngineCrashedError,
+    EngineError,
+    EngineStartError,
+    EngineTimeoutError,
+    ModelChangedError,
+    ModelFileError,
+)
 from quantrial.recordable import recordable
 from quantrial.redaction import blot_all, excerpt
 
@@ -49,6 +56,7 @@ class Served:
     version: str | None = None  # of the software, where it stands beside `/v1`
     dates: tuple[str, ...] | None = None  # by which names its template asks for the day's date
     chatml: bool = False  # whether that is ChatML, which llama.cpp takes where a file has none
+    listed: bool = field(default=True, compare=False)
     created: int | None = field(default=None, compare=False)  # some say the time of asking
 
     @property
@@ -94,11 +102,19 @@ def look_up(client: OpenAI, url: str, dialect: Dialect, known: Served | None) ->
             kind = EngineStartError if known is None else ModelChangedError
             now = "" if known is None else " any more"
             raise kind(f"{url} does not serve {dialect.model!r}{now}; it has {there}")
+        if entry is None and known is not None and known.listed:
+            raise _not_ready(url)
         return _served(entry or {}, client, url, dialect, known)
     except (AttributeError, TypeError, KeyError, ValueError) as exc:
         raise EngineStartError(
             f"{url}/models lists models in an unknown form ({type(exc).__name__}: {exc})"
         ) from exc
+
+
+def _not_ready(url: str) -> EngineStartError:
+    error = EngineStartError(f"{url} lists no model, where it listed one before")
+    error.retryable = error.gone = True
+    return error
 
 
 def _served(
@@ -128,6 +144,7 @@ def _served(
         slots=_number(props.get("total_slots")),
         owner=owner,
         created=_number(entry.get("created")),
+        listed=bool(entry),
         file=_text(props.get("model_path")),
         root=_text(entry.get("root")),
         version=_version(client, url, dialect, known),
@@ -258,6 +275,8 @@ def ask_beside(
         found = translate(exc, url, _LIMIT)
         error = EngineStartError(str(found))
         error.retryable, error.retry_after = found.retryable, found.retry_after
+        # who does not even say what it serves is about to stop, or to start
+        error.gone = found.gone or isinstance(found, EngineCrashedError | EngineTimeoutError)
         raise error from exc
     finally:
         BOUNDS.reset(token)

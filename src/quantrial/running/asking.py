@@ -11,6 +11,7 @@ from quantrial.engines.settled import seconds_of, settled
 from quantrial.errors import (
     ContextOverflowError,
     EngineError,
+    EngineStartError,
     EngineTimeoutError,
     ModelChangedError,
 )
@@ -37,6 +38,9 @@ class Attempt:
     final: bool
     retry_after: float | None = None
     partial: Reply | None = None
+    gone: bool = False  # nobody answers there now
+    asked: bool = True  # whether the server was there to be asked at all
+    uncounted: bool = False  # it takes no attempt from its call
 
 
 def request_for(prompt: Prompt, study: Study, task: str) -> Request:
@@ -83,7 +87,16 @@ def attempt(engine: Engine, request: Request) -> Attempt:
         status = "timeout" if isinstance(exc, EngineTimeoutError) else "engine_error"
         kept = _kept(exc.partial, request)
         wait = seconds_of(exc.retry_after)
-        return Attempt(Reply(""), status, said_by(exc), not exc.retryable, wait, kept)
+        return Attempt(
+            Reply(""),
+            status,
+            said_by(exc),
+            final=not exc.retryable,
+            retry_after=wait,
+            partial=kept,
+            gone=exc.gone and exc.retryable,
+            asked=not isinstance(exc, EngineStartError),
+        )
 
 
 def answer(engine: Engine, request: Request) -> Reply:

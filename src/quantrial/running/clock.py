@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from threading import Event
 
 # A wall clock that differs from the steady one by more than this was set, or the machine slept.
 JUMP = 5.0
@@ -27,6 +31,10 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         """Do nothing for a while."""
         time.sleep(seconds)
+
+    def wait(self, event: Event, seconds: float) -> None:
+        """Do nothing for a while, or until an event is set."""
+        event.wait(seconds)
 
     def stamp(self) -> str:
         """The time of day in UTC, to the millisecond."""

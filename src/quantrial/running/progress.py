@@ -16,7 +16,8 @@ class Progress:
 
     `done` and `total` count calls by arm; `rate` is calls a second in this session (None before the
     first); `seconds_left` follows from it. `faults` counts attempts that failed, in this session.
-    `last` is the attempt that was recorded just before, raw.
+    `last` is the attempt that was recorded just before, raw. `said` is what people should read now,
+    once, such as that a server is waited for.
     """
 
     phase: str
@@ -26,6 +27,7 @@ class Progress:
     seconds_left: float | None
     faults: int
     last: Response | None = None
+    said: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,7 +197,7 @@ def _answer(
             arm: {**one, CHANGED: True} if arm in changed else one for arm, one in watched().items()
         }
         said = [note for note in (session.doubts, session.broken_off, *session.mended) if note]
-        notes = (*opened.notes, *session.notes, *said)
+        notes = (*opened.notes, *session.notes, *session.outages, *said)
         run.write_manifest(dataclasses.replace(opened, arms=arms, notes=notes))
 
     run.write_manifest(opened)

@@ -13,15 +13,17 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from quantrial.errors import EngineError
-from quantrial.records import Response
-from quantrial.running.asking import Attempt, answer, asked_sha256, attempt, request_for
+from quantrial.running.asking import Attempt, answer, asked_sha256, attempt, request_for, said_by
 from quantrial.running.clock import JUMP, Clock
+from quantrial.running.outages import Outages, wait_for_server
 from quantrial.running.progress import Listener, Progress
+from quantrial.running.recording import Asked, response_of
 from quantrial.running.retries import BROKEN_OFF, Breaker, Endings, wait_before
 
 if TYPE_CHECKING:
     from quantrial.design.schedule import Call
     from quantrial.engines.base import Engine, Reply, Request
+    from quantrial.records import Response
     from quantrial.running.prepare import Prepared
     from quantrial.running.residence import Residence
     from quantrial.running.store import ResponseWriter, RunFolder
@@ -65,6 +67,7 @@ class Session:
         self._allowed: dict[int, int] = {}  # attempts in all, where that is not the study's number
         self._breaker = Breaker(study.design.slots)
         self._endings = Endings()
+        self._outages = Outages(study.design.restart_timeout, equipment.clock)
         self._lock = threading.RLock()  # what is below, and the order of lines
         self._stopping = threading.Event()
         self.asked = 0
@@ -89,6 +92,8 @@ class Session:
                 at = places.get((task, response.item, arm, response.replicate))
                 if at is not None:  # else it was never planned, which `verify` will say
                     self._attempts[at] = max(self._attempts[at], response.attempt)
+                    if response.uncounted:
+                        self._allowed[at] = self._allowed_at(at) + 1
                     if response.status == "ok" and self._recalled_as_doubtful(response, at):
                         continue
                     if response.final:
@@ -150,6 +155,11 @@ class Session:
         )
 
     @property
+    def outages(self) -> list[str]:
+        """Which servers were gone for a while in this session, for people."""
+        return self._outages.notes
+
+    @property
     def mended(self) -> list[str]:
         """What was done to texts of this session's answers before they were kept, for people."""
         return [
@@ -177,7 +187,7 @@ class Session:
             if first is None or name in asked:
                 continue
             self._tell(f"loading {name}")
-            self._with.residence.ready(name)
+            self._ready(name)
             with contextlib.suppress(EngineError):  # the recorded call will say what is wrong
                 reply = answer(engine, request_for(self._prompt(first), self.study, first.task))
                 self._with.residence.told(name, reply.timing.load)
@@ -188,7 +198,7 @@ class Session:
         slots = self.study.design.slots
         with self._pool(slots) as pool:
             for (_, arm), turn in groupby(pending, key=lambda call: (call.block, call.arm)):
-                self._with.residence.ready(arm)
+                self._ready(arm)
                 if pool is None:
                     for call in turn:
                         self.ask(call)
@@ -221,16 +231,28 @@ class Session:
         at, prompt = call.order, self._prompt(call)
         request = request_for(prompt, self.study, call.task)
         digest = asked_sha256(prompt, request)
+        gone, waited = 0, 0.0
         while self._state[at] == _OPEN and not self._stopping.is_set():
-            found = self._attempt(call, request, digest)
-            if self._state[at] == _OPEN:
-                self._rest(wait_before(self._attempts[at], found.retry_after))
+            found = self._attempt(call, request, digest, waited)
+            if self._state[at] != _OPEN:
+                break
+            gone = gone + 1 if found.gone else 0
+            # those that met nobody were granted, and do not lengthen the waits of the others
+            granted = self._allowed_at(at) - self.study.design.attempts
+            failed = max(self._attempts[at] - granted, 1)
+            seconds = (
+                wait_for_server(gone, found.retry_after)
+                if gone
+                else wait_before(failed, found.retry_after)
+            )
+            waited = waited + seconds if gone else 0.0
+            self._rest(seconds)
         with self._lock:
             if self._state[at] != _OPEN:
                 self.asked += 1
                 self._tell("asking")
 
-    def _attempt(self, call: Call, request: Request, digest: str) -> Attempt:
+    def _attempt(self, call: Call, request: Request, digest: str, waited: float) -> Attempt:
         clock, at, watch = self._with.clock, call.order, self._with.watch
         with watch.asking(call.arm) if watch is not None else contextlib.nullcontext():
             started, wall, steady = clock.stamp(), clock.wall(), clock.steady()
@@ -240,6 +262,7 @@ class Session:
         with self._lock:
             if self._stopping.is_set():
                 return found
+            found = self._met_nobody(call, found, waited)
             self._attempts[at] += 1
             found = self._endings.note(at, found, last=self._attempts[at] >= self._allowed_at(at))
             self._last = self._response(call, found, digest, started, took)
@@ -256,46 +279,56 @@ class Session:
                     f"the clock jumped by {jumped:+.0f} s while {call.arm} answered item "
                     f"{call.item} of {call.task}: it was set, or the machine slept"
                 )
-            self._breaker.watch(call.arm, found.status, found.error)
+            if not found.uncounted:
+                self._breaker.watch(call.arm, found.status, found.error)
+            elif not self._outages.lasts(call.arm, waited):
+                raise self._outages.given_up(call.arm, found.error)
         return found
+
+    def _met_nobody(self, call: Call, found: Attempt, waited: float) -> Attempt:
+        """Grant another attempt where a server is gone, as long as it is waited for."""
+        if not found.gone:
+            self._outages.ends(call.arm)
+            return found
+        if self._with.watch is not None:
+            self._with.watch.suspect(call.arm)
+        if said := self._outages.begins(call.arm, found.error):
+            self._tell("waiting for a server", said)
+        # who does not even take a question ends the run once its time is over
+        never_asked = not found.asked and self.study.design.restart_timeout > 0
+        if not (self._outages.lasts(call.arm, waited) or never_asked):
+            return found
+        self._allowed[call.order] = self._allowed_at(call.order) + 1
+        return dataclasses.replace(found, uncounted=True)
+
+    def _ready(self, arm: str) -> None:
+        """Have an arm loaded; a server that is gone is waited for."""
+        gone, waited = 0, 0.0
+        while True:
+            try:
+                return self._with.residence.ready(arm)
+            except EngineError as exc:
+                if not (exc.gone and exc.retryable):
+                    raise
+                with self._lock:
+                    if said := self._outages.begins(arm, said_by(exc)):
+                        self._tell("waiting for a server", said)
+                    if not self._outages.lasts(arm, waited):
+                        raise
+                gone += 1
+                seconds = wait_for_server(gone, exc.retry_after)
+                waited += seconds
+                self._rest(seconds)
 
     def _response(
         self, call: Call, found: Attempt, digest: str, started: str, took: float
     ) -> Response:
-        reply = found.reply
-        timing: dict[str, Any] = dataclasses.asdict(reply.timing)
+        timing: dict[str, Any] = dataclasses.asdict(found.reply.timing)
         if timing["wall"] is None:
             timing["wall"] = took
         timing["load"] = self._with.residence.told(call.arm, timing["load"])
-        return Response(
-            study=self.study.study,
-            task=call.task,
-            arm=call.arm,
-            item=call.item,
-            replicate=call.replicate,
-            attempt=self._attempts[call.order],
-            order=call.order,
-            block=call.block,
-            status=found.status,
-            error=found.error,
-            output=reply.output,
-            finish_reason=reply.finish_reason,
-            prompt_tokens=reply.prompt_tokens,
-            cached_tokens=reply.cached_tokens,
-            completion_tokens=reply.completion_tokens,
-            decoded_tokens=reply.decoded_tokens,
-            logprobs=None if reply.logprobs is None else [dict(one) for one in reply.logprobs],
-            timing=timing,
-            started_at=started,
-            prompt_sha256=digest,
-            final=found.final and found.status != "ok",
-            thought=reply.thought,
-            tool_calls=None
-            if reply.tool_calls is None
-            else [dict(one) for one in reply.tool_calls],
-            host=reply.host,
-            at_limit=reply.at_limit,
-        )
+        made = Asked(self.study.study, self._attempts[call.order], digest, started)
+        return response_of(call, found, made, timing)
 
     def _note(self, call: Call, status: str, error: str | None) -> None:
         at = call.order
@@ -324,12 +357,12 @@ class Session:
         if self.study.design.slots == 1:
             self._with.clock.sleep(seconds)
         else:
-            self._stopping.wait(seconds)
+            self._with.clock.wait(self._stopping, seconds)
 
     def _prompt(self, call: Call) -> Prompt:
         return self.prepared.tasks[call.task].prompt(self._items[call.task, call.item])
 
-    def _tell(self, phase: str) -> None:
+    def _tell(self, phase: str, said: str | None = None) -> None:
         if self._with.listener is None:
             return
         seconds = self._with.clock.steady() - self._began
@@ -344,6 +377,7 @@ class Session:
                 seconds_left=left / rate if rate else None,
                 faults=self.faults,
                 last=self._last,
+                said=said,
             )
         )
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from quantrial.engines.base import Message, Request
 from quantrial.engines.identity import REMEDY, Watchable
 from quantrial.errors import EngineError, ModelChangedError
+from quantrial.running.asking import answer as ask_once
 
 if TYPE_CHECKING:
     from quantrial.engines.base import Engine, Reply
@@ -49,6 +50,7 @@ class _Watched:
     checked_at: str = ""  # time of day of the last look that held
     looked: float = 0.0  # by the steady clock
     suspect: bool = True
+    mute: bool = False  # it refuses the prompt in every form
     changed: str | None = None  # what was found where another model answers
     fingerprints: int = 0
     unsure: set[tuple[int, int]] = field(default_factory=set)  # (order, attempt)
@@ -165,6 +167,7 @@ class Watch:
             first = not watched.answers
             answer = self._answer(arm)
             if answer is None:
+                watched.suspect = not watched.mute
                 return False
             watched.checked += 1
             if first:
@@ -178,7 +181,7 @@ class Watch:
 
     def _due(self, arm: str) -> bool:
         watched, engine = self._arms.get(arm), self._engines[arm]
-        if watched is None or not isinstance(engine, Watchable):
+        if watched is None or watched.mute or not isinstance(engine, Watchable):
             return False
         late = self._clock.steady() - watched.looked >= EVERY
         other = watched.answers and len(engine.fingerprints()) > max(watched.fingerprints, 1)
@@ -205,7 +208,7 @@ class Watch:
             for asked in dict.fromkeys((way.logprobs or (0 if watched.request else logprobs), 0)):
                 told = asked
                 try:
-                    reply = engine.ask(replace(way, logprobs=asked))
+                    reply = ask_once(engine, replace(way, logprobs=asked))
                 except ModelChangedError:
                     raise
                 except EngineError as exc:
@@ -217,6 +220,7 @@ class Watch:
                     reply, told = exc.partial, 0
                 watched.request = replace(way, logprobs=told)
                 return _signature(reply)
+        watched.mute = True
         return None
 
 

@@ -38,6 +38,12 @@ class Design(Part):
     """
     attempts: int = Field(default=3, ge=1, le=10)
     """How often a call is tried before its fault is recorded for good."""
+    restart_timeout: float = Field(default=120, ge=0, le=86_400)
+    """How many seconds a server that is gone is waited for before the run stops; 0 for not at all.
+
+    Nothing listens, or a proxy answers 502 or 503: it may be started anew. What fails so does not
+    count against `attempts`.
+    """
 
     @model_validator(mode="after")
     def _blocks_are_of_use(self) -> Design:
