@@ -21,6 +21,7 @@ from quantrial.analysis.tradeoffs import tradeoffs
 from quantrial.analysis.twins import twins, unpicked
 from quantrial.analysis.versions import METHODS_VERSION
 from quantrial.assay import Check, arm_checks, as_documents, data_checks, outcome_checks
+from quantrial.cache_checks import Caches, cache_findings
 from quantrial.errors import StudyError
 from quantrial.precision import quantized_before, stated_of
 from quantrial.prompt_checks import other_counts, other_templates
@@ -101,7 +102,7 @@ def summarise(
         "reference": study.reference,
         "alpha": study.alpha,
         "arms": records,
-        "assay": list(as_documents(_assay(study, arms, tasks, sources or {}))),
+        "assay": list(as_documents(_assay(study, arms, tasks, sources or {}, outcomes))),
         "twins": pairs,
         "tasks": tasks,
         "alarms": alarms,
@@ -154,6 +155,7 @@ def _assay(
     arms: Mapping[str, Mapping[str, Any]],
     tasks: Mapping[str, Any],
     sources: Mapping[str, Mapping[str, Any]],
+    outcomes: Mapping[str, TaskOutcomes],
 ) -> tuple[Check, ...]:
     """Check whether the study is the experiment it claims to be."""
     controls = [name for name, arm in study.arms.items() if arm.control]
@@ -162,7 +164,19 @@ def _assay(
         *arm_checks(records, study.reference, controls, study.question),
         *outcome_checks(tasks, study.reference, controls),
         *data_checks(sources),
+        *(Check("cache", "warn", said) for said in cache_findings(caches(outcomes), records)),
     )
+
+
+def caches(outcomes: Mapping[str, TaskOutcomes]) -> dict[str, Caches]:
+    """Add up, by arm, what servers say that they did not read anew of the prompts they answered."""
+    found: dict[str, Caches] = {}
+    for scored in outcomes.values():
+        for arm in scored.arms:
+            given = [one for one in scored.responses[arm] if one is not None]
+            own = Caches.of((one.prompt_tokens, one.cached_tokens) for one in given)
+            found[arm] = found[arm] + own if arm in found else own
+    return found
 
 
 def _speeds(

@@ -66,7 +66,7 @@ _ASSAYED = {
     "warn": (
         *("origin", "metadata", "tensors", "precision", "setup"),
         *("prompts", "template", "date", "sampling", "repeats", "groups", "data", "weights"),
-        "identity",
+        *("identity", "cache"),
     ),
 }
 _FIRST = ("origin",)  # said before anything else though nothing fails: what all figures stand on

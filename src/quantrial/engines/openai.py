@@ -43,6 +43,7 @@ from quantrial.engines.openai_wire import (
     Dialect,
     Gathered,
     call_of,
+    salted,
     unknown_form,
 )
 from quantrial.engines.options import Option, read_options
@@ -158,6 +159,8 @@ class OpenAIEngine:
         served = self._look_up(replica)
         if self._software is None:
             self._software = software_of(self._client(replica), replica.url, served)
+        if self._is_vllm():
+            self.abilities |= {"fresh"}
         artifact = artifact_of(served, self._dialect.model, url=replica.url)
         told = self.sampling()
         own = told if told.unstated or told.penalty else None
@@ -194,6 +197,11 @@ class OpenAIEngine:
         if self._served is not None and (said := self._served.build or self._served.version):
             versions["server"] = said
         return versions
+
+    def _is_vllm(self) -> bool:
+        """Whether the study says that the server is vLLM's, or a `generic` one does so itself."""
+        known = self._software.server if self._software is not None else None
+        return "vllm" in (self._dialect.server, known if self._dialect.server == "generic" else "")
 
     def names_weights(self) -> bool:
         """Whether the server tells which weights stand behind the model's name."""
@@ -311,6 +319,7 @@ class OpenAIEngine:
 
         client = self._client(replica)
         path, body = call_of(request, told_day(self._dialect, self._served, self._day))
+        body = salted(body, request, self._dialect, vllm=self._is_vllm())
         gathered = Gathered(request, self._dialect)
         # an event of a token takes 300 bytes, and each alternative to it 120
         size = 2**20 + request.max_tokens * (2**11 + 2**8 * request.logprobs)

@@ -7,6 +7,7 @@ nothing beyond the core.
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ SERVERS: Mapping[str, frozenset[str]] = {
     "llama.cpp": _CORE | {"grammar", "exact_length", "fresh"},
     # a second call of it ends the first one's stream
     "llama-cpp-python": frozenset({"schema", "logprobs", "grammar"}),
-    "vllm": _CORE | {"exact_length"},
+    "vllm": _CORE | {"exact_length", "fresh"},
     "sglang": _CORE | {"exact_length"},
 }
 # The sampling of the embedded engine, said in every call: a server's own defaults, or those that a
@@ -107,6 +108,37 @@ def call_of(request: Request, dialect: Dialect) -> tuple[str, dict[str, Any]]:
         }
     body |= dialect.extra_body
     return path, {name: value for name, value in body.items() if value is not None}
+
+
+def salted(
+    body: dict[str, Any], request: Request, dialect: Dialect, *, vllm: bool
+) -> dict[str, Any]:
+    """Return the body with a salt of its own, where vLLM would reuse what it read of other prompts.
+
+    vLLM shares what it read among calls of one `cache_salt` alone, so that a new one for each call
+    switches its cache of prompts off. `prompt_cache` lets it be; `extra_body` may say another one.
+    """
+    asked = vllm and (request.fresh or not dialect.prompt_cache)
+    if not asked or "cache_salt" in dialect.extra_body:
+        return body
+    return {**body, "cache_salt": secrets.token_hex(16)}
+
+
+def cached_tokens(usage: Mapping[str, Any], timings: Any) -> Any:
+    """Return how many tokens of a prompt a server says that it did not read anew; None if nothing.
+
+    By OpenAI's name, DeepSeek's, Anthropic's (of proxies), and llama-server's among its timings.
+    What it calls `tokens_cached` is left out: that counts what is kept after the answer.
+    """
+    details = usage.get("prompt_tokens_details")
+    said = (
+        (details if isinstance(details, dict) else {}).get("cached_tokens"),
+        usage.get("cached_tokens"),
+        usage.get("prompt_cache_hit_tokens"),
+        usage.get("cache_read_input_tokens"),
+        (timings if isinstance(timings, dict) else {}).get("cache_n"),
+    )
+    return next((one for one in said if one is not None), None)
 
 
 def _held_to(schema: Mapping[str, Any], server: str, *, chat: bool) -> dict[str, Any]:
@@ -238,14 +270,12 @@ class Gathered:
     def _reply(self, output: str, wall: float) -> Reply:
         # what is no count is passed on, and is left out with a doubt
         usage = self._usage if isinstance(self._usage, dict) else {"completion_tokens": self._usage}
-        details = usage.get("prompt_tokens_details")
-        details = details if isinstance(details, dict) else {}
         decoded, timing = self._timing(usage.get("completion_tokens"), wall)
         reply = Reply(
             output=output,
             finish_reason=self._finish,
             prompt_tokens=usage.get("prompt_tokens"),
-            cached_tokens=details.get("cached_tokens"),
+            cached_tokens=cached_tokens(usage, self._timings),
             completion_tokens=usage.get("completion_tokens"),
             decoded_tokens=decoded,
             logprobs=tuple(self._logprobs) if self._request.logprobs else None,
