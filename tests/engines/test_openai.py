@@ -172,7 +172,7 @@ def test_the_abilities_are_those_of_the_server() -> None:
         return made("m", {"base_url": URL, "server": server}).abilities
 
     assert abilities("generic") == {"schema", "logprobs", "parallel"}
-    assert abilities("llama.cpp") - abilities("vllm") == {"grammar", "fresh"}
+    assert abilities("llama.cpp") - abilities("vllm") == {"grammar"}
     with pytest.raises(EngineError, match="engine 'openai' cannot decode under a grammar"):
         made("m", {"base_url": URL}).ask(replace(TEXT, grammar='root ::= "a"'))
 
