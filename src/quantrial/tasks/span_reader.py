@@ -25,6 +25,7 @@ _LONG = 10_000  # characters: beyond that a text is not remembered
 _INDENT = 100  # characters of white space between a key's colon and its value
 _SPACE = re.compile(r"[ \t\n\r]*+")
 _STRING = re.compile(r'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*+)*+"')
+_BROKEN_OFF = re.compile(r'"[ \t\n\r]{0,99}:[ \t\n\r]{0,99}\[[ \t\n\r]{0,99}\{')  # if none is whole
 _ATOM = re.compile(
     r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?|true|false|null|NaN|-?Infinity"
 )
@@ -67,7 +68,8 @@ def read_spans(text: str) -> frozenset[Span] | None:
     The first such array counts, and what stands around it does not. Its elements are objects that
     name a text (`text`, `entity`, `span`, `name` or `word`) and a type (`type`, `label`, `tag` or
     `entity_group`; `entity` beside another text); an element that does not spoils the array. What
-    stands within another array, whole or broken off, is no array of its own.
+    stands within another array, whole or broken off, is no array of its own. Of an object with
+    several arrays an empty one counts only where no other names anything.
     """
     return _remembered(text) if len(text) <= _LONG else _read(text)
 
@@ -78,14 +80,25 @@ def _remembered(text: str) -> frozenset[Span] | None:
 
 
 def _read(text: str) -> frozenset[Span] | None:
+    empty, last = False, 0  # whether an empty array was the value of a key; where the last ended
     for start, end in _arrays(text):
+        if empty and ("}" in text[last:start] or not _is_of_key(text, start)):
+            break  # it stands in no other place of the same object
+        last = end
         elements = _decoded(text[start:end])
         if elements is None:
             continue
         found = [_span(one) for one in elements]
-        if None not in found:
+        if None in found:
+            continue
+        if found or not _is_of_key(text, start):
             return frozenset(span for span in found if span is not None)
-    return None
+        empty = True
+    else:
+        closes = text.find("}", last) if empty else -1
+        if empty and _BROKEN_OFF.search(text, last, closes if closes >= 0 else len(text)):
+            return None
+    return frozenset() if empty else None
 
 
 def _decoded(array: str) -> list[Any] | None:
