@@ -52,7 +52,8 @@ def test_an_exit_code_is_that_of_the_command(tmp_path: Path) -> None:
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&-"])
 def test_a_stream_that_was_closed_before_is_no_failure(tmp_path: Path, closed: str) -> None:
     study, run = write_study(tmp_path), tmp_path / "run"
-    for words in (f"run '{study}' -o '{run}'", f"plan '{study}'", "--help"):
+    flag = "--allow-code"  # the study is a scripted one
+    for words in (f"run '{study}' -o '{run}' {flag}", f"plan '{study}' {flag}", "--help"):
         script = f"'{sys.executable}' -m quantrial {words} {closed}"
         done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
         assert done.returncode == 0, (words, done.stderr)
@@ -65,7 +66,7 @@ def test_output_to_a_full_disk_is_said_and_is_no_defect(tmp_path: Path) -> None:
     study = write_study(tmp_path)
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "quantrial", "plan", str(study)],
+            [sys.executable, "-m", "quantrial", "plan", str(study), "--allow-code"],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
