@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +118,18 @@ def test_odd_errors_are_recorded_and_the_next_attempt_is_asked(
     errors = [one["error"] for one in map(json.loads, lines) if one["error"]]
     assert len(errors) >= 9
     assert result.faulted <= 4
+
+
+@pytest.mark.parametrize("said", [HALF, f"fp {HALF}", 10**30, ["fp"], {"fp": HALF}, True])
+def test_an_odd_fingerprint_is_recorded_and_the_same_in_the_next_session(
+    servers: Servers, tmp_path: Path, said: Any
+) -> None:
+    for server in servers:
+        server.say = replace(server.say, fingerprint=said)
+    study = study_over(tmp_path, servers)
+    study.write_text(study.read_text().replace("logprobs: 1", "logprobs: 0"))
+    first = run(study, tmp_path / "run")
+    path = tmp_path / "run" / "responses" / "sums.q4.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    again = run(study, tmp_path / "run")
+    assert (again.asked, again.recorded, again.faulted) == (1, first.planned, 0)

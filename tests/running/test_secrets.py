@@ -296,3 +296,41 @@ def test_a_plan_says_that_a_key_is_too_short_to_be_hidden(
             found = [text for text in warnings if "THEIR_KEY has fewer than 8" in text]
             assert len(found) == said
             assert key not in "".join(warnings).replace("THEIR_KEY", "") or key == "EMPTY"
+
+
+@pytest.mark.parametrize("kind", ["generic", "llama.cpp"])  # the latter is held to a fingerprint
+def test_a_run_over_a_server_that_repeats_the_key_goes_on_in_the_next_session(
+    servers: tuple[EchoingServer, EchoingServer], tmp_path: Path, kind: str
+) -> None:
+    study = study_over(tmp_path / "study", servers, server=kind)
+    with pytest.warns(QuantrialWarning, match="held parts of a key"):
+        run(study, tmp_path / "run")
+    path = tmp_path / "run" / "responses" / "sums.q8_0.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    with pytest.warns(QuantrialWarning, match="1 answer held parts of a key"):
+        again = run(study, tmp_path / "run")
+    assert (again.asked, again.faulted) == (1, 0)
+    for file, text in written(tmp_path / "run").items():
+        assert not parts_in(text), file
+
+
+def test_the_worker_of_the_embedded_engine_gets_its_key_by_no_command_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from quantrial.engines import llamacpp_process
+    from quantrial.errors import EngineStartError
+
+    started: list[Any] = []
+
+    def popen(command: Any, **given: Any) -> Any:
+        started.append((command, given.get("env")))
+        raise OSError("no more")
+
+    tokens: list[str] = []
+    monkeypatch.setattr("subprocess.Popen", popen)
+    monkeypatch.setattr(llamacpp_process, "hide", lambda token, owner: tokens.append(token))
+    with pytest.raises(EngineStartError):
+        llamacpp_process.Worker({"path": "x"})
+    (token,) = tokens
+    assert started
+    assert token not in repr(started)

@@ -19,7 +19,7 @@ from quantrial.engines.repeat_limit import REPEAT_LIMIT
 from quantrial.engines.settled import count_of, seconds_of, settled
 from quantrial.errors import EngineCrashedError, EngineError
 from quantrial.recordable import readable
-from quantrial.redaction import excerpt
+from quantrial.redaction import blot, excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -184,7 +184,8 @@ class Gathered:
                 raise EngineError(f"the server reports an error: {said}")
             self._check_model(event.get("model"))
             if said := event.get("system_fingerprint"):
-                self.fingerprint = str(said)
+                # it is recorded, and compared with what is recorded
+                self.fingerprint = blot(readable(str(said)))
             self._usage = event.get("usage") or self._usage
             self._timings = event.get("timings") or self._timings
             for choice in event.get("choices") or ():

@@ -19,6 +19,7 @@ import orjson
 
 from quantrial import paths
 from quantrial.errors import RecordError, RecordWarning, RunFolderError
+from quantrial.recordable import recordable
 from quantrial.records import (
     Item,
     Manifest,
@@ -156,7 +157,9 @@ class RunFolder:
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Write manifest.json, whole; no key is in what it holds of servers and sessions."""
-        guarded = {n: blot_all(getattr(manifest, n)) for n in ("arms", "sessions", "notes")}
+        guarded = {
+            n: recordable(blot_all(getattr(manifest, n))) for n in ("arms", "sessions", "notes")
+        }
         manifest = dataclasses.replace(manifest, **guarded)
         # a folder that was removed meanwhile does not come back with a manifest alone
         write_atomically(self.path / MANIFEST, manifest.to_json(), make_folder=False)
