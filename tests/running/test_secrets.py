@@ -334,3 +334,27 @@ def test_the_worker_of_the_embedded_engine_gets_its_key_by_no_command_line(
     (token,) = tokens
     assert started
     assert token not in repr(started)
+
+
+def test_a_token_of_the_hub_is_in_no_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    from quantrial.engines.hub_files import HubFile
+    from quantrial.tasks.sources import _hub
+
+    token = "hf_qWzKvBnMxLpTyRjGhFdS"
+    monkeypatch.setenv("HF_TOKEN", token)
+
+    def refused(*_: Any, **__: Any) -> Any:
+        raise RuntimeError(f"{'x' * 180} 401 for Bearer {token}\nat once")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", refused)
+    monkeypatch.setattr(HubFile, "bytes", lambda _: None)
+    with pytest.raises(QuantrialError) as of_file:
+        list(HubFile.named("hf://org/repo/m.gguf").fetch())
+    with pytest.raises(QuantrialError) as of_data, _hub._translated("org/repo", "read"):
+        refused()
+    for caught in (of_file, of_data):
+        text = "".join(traceback.TracebackException.from_exception(caught.value).format())
+        assert not parts_in(text, token)
+        assert "***" in str(caught.value) or len(str(caught.value)) > 150

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from quantrial.errors import MissingExtraError, ModelFileError, PathError
 from quantrial.paths import parts_within, refuse_impossible
+from quantrial.redaction import blot_error, hide, hide_proxies
 
 PREFIX = "hf://"
 _FORM = re.compile(
@@ -108,13 +110,16 @@ class HubFile:
         Raises:
             ModelFileError: the hub did not give it.
         """
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import get_token, hf_hub_download
 
+        hide(get_token())
+        hide_proxies(os.environ)
         total = self.bytes() or 0
         yield "fetching", 0, total
         try:
             path = Path(hf_hub_download(self.repo, self.file, revision=self.revision))
         except Exception as exc:  # as above
+            blot_error(exc)
             said = str(exc).strip().splitlines()
             raise ModelFileError(
                 f"{self.reference}: the hub did not give it: {said[0] if said else type(exc)}"

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from quantrial import paths
 from quantrial.errors import DataError, MissingExtraError, PathError, StudyError
 from quantrial.paths import expanded, is_folder, open_file, parts_within
+from quantrial.redaction import blot_error, excerpt, hide, hide_proxies
 from quantrial.study import HubSource
 from quantrial.tasks.sources._choice_row import choice_record
 from quantrial.tasks.sources._rows import COLUMNS, Reading, Row, Where, find, metadata_of
@@ -173,7 +174,8 @@ def _load(datasets: Any, where: str, source: HubSource, **options: Any) -> Any:
 
 @contextmanager
 def _translated(repo: str, what: str) -> Iterator[None]:
-    """Turn whatever the hub's packages raise into one line of ours."""
+    """Turn whatever the hub's packages raise into one line of ours, with no token in it."""
+    from huggingface_hub import get_token
     from huggingface_hub.errors import (
         GatedRepoError,
         OfflineModeIsEnabled,
@@ -188,15 +190,18 @@ def _translated(repo: str, what: str) -> Iterator[None]:
         (OfflineModeIsEnabled, "cannot be reached: HF_HUB_OFFLINE is set"),
         (ConnectionError, "cannot be reached; once read, it is answered from the cache"),
     )
+    hide(get_token())
+    hide_proxies(os.environ)
     try:
         yield
     # the transport's own errors are of a package that changes with the version of huggingface_hub
     except Exception as exc:
+        blot_error(exc)
         for kind, message in table:
             if isinstance(exc, kind):
                 raise DataError(message, path=repo) from exc
         reason = str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
-        raise DataError(f"cannot be read, {what} ({reason:.200})", path=repo) from exc
+        raise DataError(f"cannot be read, {what} ({excerpt(reason, 200)})", path=repo) from exc
 
 
 def _hashes(folder: Path) -> dict[str, str]:
