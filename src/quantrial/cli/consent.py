@@ -133,6 +133,7 @@ def agree_to_hours(
     Raises:
         ConsentError: it was not agreed to.
     """
+    from quantrial.cli.waiting import telling
     from quantrial.commands import studies
 
     if yes or is_folder(study) or studies.begun(study, out):
@@ -141,7 +142,8 @@ def agree_to_hours(
         warnings.simplefilter("ignore", QuantrialWarning)  # the run itself says them
         if studies.calls(study) <= _FEW:
             return
-        found = studies.plan(study, probe=None, before_code=before_code)
+        with telling() as tell:
+            found = studies.plan(study, probe=None, tell=tell, before_code=before_code)
     if found.seconds is None or found.seconds <= LIMIT:
         return
     from quantrial.cli import show

@@ -67,12 +67,13 @@ def plan(
     """
     from quantrial.cli import show
     from quantrial.cli.consent import fetch_missing
+    from quantrial.cli.waiting import telling
     from quantrial.commands import studies
 
     fetch_missing(study, yes=yes)
-    tell = (lambda said: line(said, error=True)) if sys.stderr.isatty() else None
     gate = code_gate("plan", allowed=allow_code)
-    found = studies.plan(study, probe=probe, tell=tell, before_code=gate)
+    with telling() as tell:
+        found = studies.plan(study, probe=probe, tell=tell, before_code=gate)
     show.document(found) if as_json else show.plan(found)
     if not found.fits:
         sys.exit(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,8 +82,15 @@ def _with_slots(arm: Arm, slots: int) -> Arm:
     return arm.model_copy(update={"options": {**arm.options, "slots": slots}})
 
 
-def arm_records(study: Study, engines: Mapping[str, Engine]) -> dict[str, dict[str, Any]]:
+def arm_records(
+    study: Study, engines: Mapping[str, Engine], tell: Callable[[str], None] | None = None
+) -> dict[str, dict[str, Any]]:
     """Describe every arm for the manifest, making the files that arms are made of.
+
+    Args:
+        study: the study.
+        engines: of its arms.
+        tell: told in a few words what is done next.
 
     Raises:
         ModelFileError: a model is unusable; the message names the arm.
@@ -92,6 +99,8 @@ def arm_records(study: Study, engines: Mapping[str, Engine]) -> dict[str, dict[s
     """
     records = {}
     for name, engine in engines.items():
+        if tell is not None:
+            tell(f"looking at what {name} is")
         with naming(name, engine):
             artifact = with_stated(name, study.arms[name], engine.describe())
             versions = engine.versions()

@@ -84,9 +84,12 @@ def plan_study(
     """
     with opened_engines(study, base=base) as engines:
         refuse_missing(study, engines, base)
+        if tell is not None:
+            tell("reading the items")
         prepared = prepare(study, base=base)
         refuse_unable(study, prepared, engines)
-        records, untold = with_templates(study, prepared, engines, arm_records(study, engines))
+        described = arm_records(study, engines, tell)
+        records, untold = with_templates(study, prepared, engines, described)
         special = tuple(control_token_warnings(prepared, engines, records))
         available = available_memory()
         probes: dict[str, Probe] = {}
@@ -201,13 +204,13 @@ def _probed(
     refuse_too_large(records, available_memory())
     together, probes, failed = fit_together(records) or server_decides(records), {}, []
     for name, engine in engines.items():
-        if tell is not None:
-            tell(f"timing a few calls of {name}")
+        told = _of_arm(tell, f"timing {name}")
+        told("how it draws tokens")
         try:
             with naming(name, engine):
                 for arm, found in probed_sampling({name: engine}).items():
                     records[arm][PROBED] = asdict(found)
-                probes[name] = timed(study, prepared, engine, alone=not together)
+                probes[name] = timed(study, prepared, engine, alone=not together, tell=told)
         except EngineError as exc:
             passes = exc.retryable or exc.of_prompt or isinstance(exc, EngineTimeoutError)
             if asked or not passes:
@@ -215,6 +218,16 @@ def _probed(
             # the other arms are asked all the same: one of them may refuse what it is asked
             failed.append(f"times are not known: {exc}")
     return ({}, failed) if failed else (probes, [])
+
+
+def _of_arm(tell: Callable[[str], None] | None, doing: str) -> Callable[[str], None]:
+    """Put what is done to an arm before each of its steps."""
+
+    def told(step: str) -> None:
+        if tell is not None:
+            tell(f"{doing}: {step}")
+
+    return told
 
 
 def _undecided(records: Mapping[str, Mapping[str, Any]]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -50,7 +50,19 @@ def affordable(engines: Mapping[str, Engine], records: Mapping[str, Mapping[str,
     return near and sum(one.get("bytes_on_disk") or 0 for one in loading) <= AFFORDABLE
 
 
-def probe(study: Study, prepared: Prepared, engine: Engine, *, alone: bool = False) -> Probe:
+_ON_SERVERS = ("ollama", "openai")  # engines whose models are loaded elsewhere
+
+Tell = Callable[[str], None]
+
+
+def probe(
+    study: Study,
+    prepared: Prepared,
+    engine: Engine,
+    *,
+    alone: bool = False,
+    tell: Tell | None = None,
+) -> Probe:
     """Time a load and a few calls a task, after one that warms up, scaled to the whole task.
 
     Where the study has several slots, other calls are asked as many at once, and these are scaled.
@@ -60,7 +72,10 @@ def probe(study: Study, prepared: Prepared, engine: Engine, *, alone: bool = Fal
         prepared: its items and tasks.
         engine: the arm's.
         alone: the arm leaves the memory again afterwards.
+        tell: told in a few words what is done next.
     """
+    tell = tell or _silently
+    tell("loading on the server" if engine.name in _ON_SERVERS else "loading")
     load, slots = engine.start(), study.design.slots
     single, spent = 0.0, {}
     try:
@@ -69,11 +84,14 @@ def probe(study: Study, prepared: Prepared, engine: Engine, *, alone: bool = Fal
             few, others = _drawn(items, slots)
             calls = [request_for(task.prompt(item), study, name) for item in few]
             if number == 0:
+                tell("the first call")
                 answer(engine, calls[0])
+            tell(f"{len(calls)} calls of {name}, one at a time")
             a_call = _one_by_one(engine, calls)
             single += a_call * len(items)
             if slots > 1:
                 more = [request_for(task.prompt(item), study, name) for item in others]
+                tell(f"{len(more)} calls of {name}, {slots} at once")
                 a_call = _at_once(engine, more, slots)
             spent[name] = a_call * len(items)
     finally:
@@ -81,6 +99,10 @@ def probe(study: Study, prepared: Prepared, engine: Engine, *, alone: bool = Fal
             engine.close()
     gain = single / sum(spent.values()) if slots > 1 and any(spent.values()) else None
     return Probe(load or None, spent, gain, not load and isinstance(engine, Sharing))
+
+
+def _silently(_: str) -> None:
+    pass
 
 
 def _drawn(items: Sequence[Item], slots: int) -> tuple[list[Item], list[Item]]:
