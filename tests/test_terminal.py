@@ -454,6 +454,8 @@ def test_scores_are_hidden_until_asked_for(tmp_path: Path) -> None:
     assert re.search(r"sums \d+ %", shown)
 
 
-def test_no_listener_without_a_terminal() -> None:
+def test_nothing_is_drawn_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with listening() as listener:
-        assert listener is None
+        assert listener is not None
+        listener(Progress("asking", {"f16": 3}, {"f16": 24}, 1.0, 21.0, 0))
+    assert capsys.readouterr() == ("", "")
