@@ -54,7 +54,11 @@ LlamaForCausalLM(config).to(torch.float32).save_pretrained(folder)
 
 
 class UnavailableError(Exception):
-    """A server that cannot be installed, or does not start, on this machine."""
+    """A server that cannot be installed on this machine."""
+
+
+class NotStartedError(Exception):
+    """A server that is installed and does not start."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Environment:
             [str(self.bin / "python"), *arguments], capture_output=True, text=True, check=False
         )
         if done.returncode:
-            raise UnavailableError(_end(done.stderr))
+            raise NotStartedError(_end(done.stderr))
 
     def versions(self, *packages: str) -> str:
         """Name the versions of packages, for whoever reads what was tried."""
@@ -138,7 +142,7 @@ def serving(
         more: variables of its environment.
 
     Raises:
-        UnavailableError: it ends, or does not answer in time.
+        NotStartedError: it ends, or does not answer in time.
     """
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", **(more or {})}
     with log.open("wb") as out:
@@ -162,12 +166,12 @@ def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     deadline = time.monotonic() + _STARTING
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise UnavailableError(f"it ended: {_end(log.read_text(errors='replace'))}")
+            raise NotStartedError(f"it ended: {_end(log.read_text(errors='replace'))}")
         with contextlib.suppress(httpx.HTTPError):
             if httpx.get(url, timeout=5).status_code in (200, 401):
                 return
         time.sleep(0.5)
-    raise UnavailableError(f"it did not answer within {_STARTING:g} s")
+    raise NotStartedError(f"it did not answer within {_STARTING:g} s")
 
 
 def _end(text: str) -> str:

