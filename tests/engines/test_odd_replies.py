@@ -127,7 +127,7 @@ def test_a_reply_of_any_engine_can_be_written_down_or_is_a_fault(name: str, valu
 @pytest.mark.parametrize(
     "reply",
     [None, "B", {"output": "B"}, 3, Reply, [Reply("B")], (c for c in "B"), object()],
-    ids=repr,
+    ids=lambda reply: type(reply).__name__,
 )
 def test_what_is_no_reply_is_a_fault(reply: Any) -> None:
     kept = recorded(attempt(_Foreign(reply), CHAT))
