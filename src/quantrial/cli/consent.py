@@ -1,4 +1,4 @@
-"""Asking before something is paid: a download, or more than an hour of calls."""
+"""Asking before something is paid or given away: downloads, hours of calls, keys."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from quantrial.study.code import BeforeCode, Command
 
 Yes = Annotated[
-    bool, typer.Option("--yes", "-y", help="Agree to downloads, and to more than an hour of calls.")
+    bool,
+    typer.Option(
+        "--yes", "-y", help="Agree to downloads, to hours of calls, to keys that are sent away."
+    ),
 ]
 AllowCode = Annotated[
     bool,
@@ -64,6 +67,29 @@ def code_gate(command: Command, *, allowed: bool) -> BeforeCode:
         )
 
     return gate
+
+
+def agree_to_keys(study: Path, *, yes: bool) -> None:
+    """Ask before a key leaves this machine for a server that it was not sent to before.
+
+    The study names both the variable and the server, and may be somebody else's. What was agreed
+    to is remembered in the cache, without the key.
+
+    Raises:
+        ConsentError: it was not agreed to.
+    """
+    from quantrial.cli.agreed import agreed_keys, remember_keys
+    from quantrial.commands import studies
+
+    known = agreed_keys()
+    sent = studies.keys_sent(study)
+    new = [one for one in sent if (one.variable, one.place) not in known]
+    if not new:
+        return
+    if not yes:
+        told = "; ".join(f"{one.arm}: the key in {one.variable} to {one.place}" for one in new)
+        ask(f"The study sends keys to other machines. {told}. Send?", refused="no key was sent")
+    remember_keys(known | {(one.variable, one.place) for one in new})
 
 
 def fetch_missing(study: Path, *, yes: bool) -> None:

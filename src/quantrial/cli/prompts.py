@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from quantrial.cli.consent import Yes, agree_to_keys
 from quantrial.cli.options import Json, StudyFile
 from quantrial.cli.terminal import heading, line, paragraph
 
@@ -32,6 +33,7 @@ def prompts(
         str | None, typer.Option(metavar="NAME", help="Only this arm.", show_default="all")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Print every item.")] = False,
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Print what an arm is really shown, item by item.
@@ -43,6 +45,7 @@ def prompts(
     from quantrial.cli import show
     from quantrial.commands import prompts as command
 
+    agree_to_keys(study, yes=yes)
     found = command.prompts(study, task=task, item=item, arm=arm, everything=everything)
     show.document(found) if as_json else _print(found)
 

@@ -66,10 +66,11 @@ def plan(
     arm does not fit in memory, or refuses what the study asks.
     """
     from quantrial.cli import show
-    from quantrial.cli.consent import fetch_missing
+    from quantrial.cli.consent import agree_to_keys, fetch_missing
     from quantrial.cli.waiting import telling
     from quantrial.commands import studies
 
+    agree_to_keys(study, yes=yes)
     fetch_missing(study, yes=yes)
     gate = code_gate("plan", allowed=allow_code)
     with telling() as tell:
@@ -121,6 +122,7 @@ def run(
     gate = code_gate("run", allowed=allow_code)
     if not is_folder(study) and not studies.begun(study, out):
         gate(load_study(study))  # before anything is fetched
+    consent.agree_to_keys(study, yes=yes)
     consent.fetch_missing(study, yes=yes)
     consent.agree_to_hours(study, out, yes=yes, before_code=gate)
     with _resumable(), listening(scorer) as listener:
