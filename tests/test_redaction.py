@@ -194,7 +194,7 @@ def test_a_text_is_blotted_before_it_is_cut() -> None:
         ('{"api-key": "abc", "n": 1}', '{"api-key": "***", "n": 1}'),
         ("Authorization: Bearer abcdefgh1234", "Authorization: Bearer ***"),
         ("Basic dXNlcjpwYXNz", "Basic ***"),
-        ("sk-proj-0123456789abcdefghij!", "***!"),
+        ("sk-proj-97531xkcdqwlpZTRE24!", "***!"),
         ("hf_abcdefghijklmnopqrst", "***"),
         ("see http://me:pw@host/x", "see http://***@host/x"),
         ("password: hunter2", "password: ***"),
