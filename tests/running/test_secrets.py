@@ -358,3 +358,50 @@ def test_a_token_of_the_hub_is_in_no_error_of_ours(monkeypatch: pytest.MonkeyPat
         text = "".join(traceback.TracebackException.from_exception(caught.value).format())
         assert not parts_in(text, token)
         assert "***" in str(caught.value) or len(str(caught.value)) > 150
+
+
+THEIRS = """
+import os
+from quantrial.engines import Reply
+from quantrial.engines.scripted import ScriptedEngine
+
+class Theirs(ScriptedEngine):
+    def __init__(self, model, key):
+        super().__init__({"": "A"}, model=model, seed=0)
+        self.key = key
+
+    def ask(self, request):
+        if request.text == "raise":
+            raise RuntimeError(f"401 {self.key}")
+        return Reply("A", self.key, host=f"at {self.key[:12]}", thought=self.key[4:])
+
+def make(model, options, *, base, seed):
+    return Theirs(model, os.environ[options["token_env"]])
+"""
+
+
+def test_keys_of_an_engine_of_a_third_party_are_hidden_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from quantrial.running.asking import attempt
+
+    key = "theirKqWzVtYpLmNbRd"
+    (tmp_path / "engine_with_key.py").write_text(THEIRS)
+    info = tmp_path / "with_key-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: with-key\nVersion: 1.0\n")
+    entry = "[quantrial.engines]\nwithkey = engine_with_key:make\n"
+    (info / "entry_points.txt").write_text(entry)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("THEIR_KEY", key)
+    arm = Arm(engine="withkey", model="m", options={"token_env": "THEIR_KEY"})
+    engine = make_engine("a", arm, base=tmp_path, seed=0)
+    for text in ("raise", "answer"):
+        found = attempt(engine, Request(text=text))
+        assert "***" in repr(found)
+        assert not parts_in(repr(found), key)
+    for options in ({"api_key": key}, {"headers": {"Authorization": f"Bearer {key}"}}):
+        wrong = Arm(engine="withkey", model="m", options={"token_env": "THEIR_KEY", **options})
+        with pytest.raises(StudyError, match=r"arms\.a\.options\..*a key does not stand") as caught:
+            make_engine("a", wrong, base=tmp_path, seed=0)
+        assert not parts_in(str(caught.value), key)
