@@ -220,7 +220,7 @@ KEY_ERRORS = [
     ("kind: choice", "kind: choice, timeout: 0", "tasks.quiz.timeout", "greater than 0; got 0"),
     ("kind: choice", "kind: choice, max_tokens: 0", "tasks.quiz.max_tokens", "equal to 1; got 0"),
     ("kind: choice", "kind: choice, scoring: x", "tasks.quiz.scoring", "'answer_letter' or"),
-    ("Q8_0", "Q9", "arms.q8.quantize", "should be 'F16', 'Q8_0', 'Q5_0' or 'Q4_0'; got 'Q9'"),
+    ("Q8_0", "Q9", "arms.q8.quantize", "'Q3_K_S' or 'Q2_K'; got 'Q9'"),
     ("study: demo", "study: demo\ndesign: {attempts: 11}", "design.attempts", "equal to 10"),
     ("study: demo", "study: d\ndesign: {schedule: x}", "design.schedule", "be 'auto', 'blocked'"),
     ("study: demo", "study: d\nanalysis: {resamples: 99}", "analysis.resamples", "to 100; got 99"),

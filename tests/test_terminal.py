@@ -286,7 +286,9 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile")
     study = write_study(folder)
     data = yaml.safe_load(study.read_text())
-    data["tasks"]["sums"]["workload"] = HOSTILE
+    data["tasks"]["sums"]["workload"] = "[red]x[/red]"  # a workload of signs that act is refused
+    questions = folder / "questions.jsonl"
+    questions.write_text(questions.read_text("utf-8").replace('"s1"', json.dumps(HOSTILE)), "utf-8")
     data["arms"]["q4_0"]["options"]["quantization"] = HOSTILE
     study.write_text(yaml.safe_dump(data))
     quantrial.run(study, out=folder / "run")
@@ -313,7 +315,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_outside_text_is_inert(hostile: Path, words: list[str], terminal: bool) -> None:
     located = [str(hostile / w) if w in ("study.yaml", "run") and i else w
                for i, w in enumerate(words)]  # fmt: skip
-    if terminal and words[-1] != "nothing" and words[0] not in ("run", "verify"):
+    if terminal and words[-1] != "nothing" and words[0] not in ("plan", "run", "verify"):
         said = on_terminal(*located, NO_COLOR="1")
     else:
         done = piped(*located)
