@@ -131,7 +131,12 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def serving(
-    command: Sequence[str], root: str, log: Path, *, more: Mapping[str, str] | None = None
+    command: Sequence[str],
+    root: str,
+    log: Path,
+    *,
+    more: Mapping[str, str] | None = None,
+    key: str = "none",
 ) -> Iterator[None]:
     """Run a server until the block ends; it is up once it lists its models.
 
@@ -140,6 +145,7 @@ def serving(
         root: its address, without a path.
         log: the file that holds what it prints.
         more: variables of its environment.
+        key: what opens it.
 
     Raises:
         NotStartedError: it ends, or does not answer in time.
@@ -150,7 +156,7 @@ def serving(
             list(command), stdout=out, stderr=out, env=env, start_new_session=True
         )
         try:
-            _wait(process, f"{root}/v1/models", log)
+            _wait(process, f"{root}/v1/models", log, key)
             yield
         finally:
             with contextlib.suppress(ProcessLookupError):
@@ -162,13 +168,14 @@ def serving(
                 process.wait()
 
 
-def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def _wait(process: subprocess.Popen[bytes], url: str, log: Path, key: str) -> None:
     deadline = time.monotonic() + _STARTING
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise NotStartedError(f"it ended: {_end(log.read_text(errors='replace'))}")
         with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(url, timeout=5).status_code in (200, 401):
+            opened = {"Authorization": f"Bearer {key}"}
+            if httpx.get(url, timeout=5, headers=opened).status_code == 200:
                 return
         time.sleep(0.5)
     raise NotStartedError(f"it did not answer within {_STARTING:g} s")

@@ -155,7 +155,7 @@ def litellm(folder: Path) -> Iterator[Served]:
         command = [str(env.bin / "litellm"), "--config", str(config), "--port", str(port)]
         more = {"LITELLM_MASTER_KEY": KEY}
         command += ["--host", "127.0.0.1"]
-        stack.enter_context(serving(command, root, folder / "log", more=more))
+        stack.enter_context(serving(command, root, folder / "log", more=more, key=KEY))
         said = {"api_key_env": KEY_VARIABLE}
         arms = {k: arm(root, f"acme/small-{k}", k.upper(), **said) for k in ("q8_0", "q4_0")}
         yield Served("litellm", arms, versions=env.versions("litellm"))
