@@ -1,14 +1,15 @@
 # make demo   a whole study on a real model, from nothing to a recommendation
 # make test   the whole test suite
-# make soak   the long tests: a hundred thousand calls, a hundred kills
+# make soak   the long tests: a hundred thousand calls, a hundred kills, a hundred thousand mangled files
 # make soak-servers  small studies over servers of others, each installed into an environment of its own
+# make fuzz   mangled files, replies and texts: N of each kind, from the case START on
 # make check  format, lint, types and tests: the same as CI
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet --constraint constraints.txt
 
-.PHONY: setup dev demo test soak soak-servers check format lint types docs example picture clean
+.PHONY: setup dev demo test soak soak-servers fuzz check format lint types docs example picture clean
 
 setup: $(VENV)/.runtime
 dev: $(VENV)/.dev
@@ -40,6 +41,11 @@ soak: dev
 
 soak-servers: dev
 	$(BIN)/python -m pytest -m soak_servers -s tests/soak
+
+N ?= 10000
+START ?= 0
+fuzz: dev
+	PYTHONPATH=tests $(BIN)/python -m fuzz --cases $(N) --start $(START)
 
 check: format lint types test
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import struct
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
 
+from cpu import within_a_second
 from quantrial.cli import main
 from quantrial.engines.gguf_file import encode_header, encode_u32, read_header
+from quantrial.engines.kv_cache import kv_cache_bytes
+from quantrial.engines.levels import levels_of
 from quantrial.engines.model_files import describe_file
+from quantrial.engines.requantize import write_requantized
+from quantrial.engines.structure import structure_of
 from quantrial.errors import ModelFileError
 
 U8, I32, F32, BOOL, STRING, ARRAY, F64 = 0, 5, 6, 7, 8, 9, 12
@@ -55,8 +62,8 @@ def test_a_number_of_another_type_is_named(
         read_header(path)
 
 
-@pytest.mark.parametrize("number", [-1, 0])
-def test_an_alignment_of_nothing_is_named(tmp_path: Path, number: int) -> None:
+@pytest.mark.parametrize("number", [-1, 0, 3, 33, 2**21, 2**31 - 1])
+def test_an_alignment_that_is_none_is_named(tmp_path: Path, number: int) -> None:
     path = write(tmp_path / "m.gguf", field("general.alignment", I32, struct.pack("<i", number)))
     with pytest.raises(ModelFileError, match=f"has an alignment of {number}"):
         read_header(path)
@@ -100,6 +107,157 @@ def test_a_tensor_of_a_billion_dimensions_is_named(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").write_bytes(good.replace(shape, struct.pack("<IQ", 10**9, 8)))
     with pytest.raises(ModelFileError, match=r"'w', a tensor of 1,000,000,000 dimensions"):
         read_header(tmp_path / "m.gguf")
+
+
+@pytest.mark.parametrize("dimensions", [5, 8, 100_000])
+def test_a_tensor_of_more_dimensions_than_ggml_has_is_named(
+    tmp_path: Path, dimensions: int
+) -> None:
+    shape = (8,) + (1,) * (dimensions - 1)
+    path = tmp_path / "m.gguf"
+    path.write_bytes(encode_header([], [("w", shape, F32_TENSOR)]) + bytes(64))
+    with within_a_second(), pytest.raises(ModelFileError, match=f"a tensor of {dimensions:,} dim"):
+        read_header(path)
+
+
+def array(kind: int, count: int, content: bytes = b"", key: str = "x.list") -> bytes:
+    return field(key, ARRAY, struct.pack("<IQ", kind, count) + content)
+
+
+def claims(fields: int = 0, tensors: int = 0) -> bytes:
+    return b"GGUF" + struct.pack("<IQQ", 3, tensors, fields)
+
+
+HUGE = {
+    "a key of 2 GB": (claims(fields=1) + struct.pack("<Q", 2**31), "a text of 2,147,483,648 bytes"),
+    "a tensor's name of 2 GB": (claims(tensors=1) + struct.pack("<Q", 2**31), "a text of 2,147,"),
+    "a text of 1 GB": (
+        claims(fields=1) + text("k") + struct.pack("<IQ", STRING, 2**30),
+        "a text of 1,073,741,824 bytes; at most 16,777,216 are read",
+    ),
+    "an array of a billion bytes": (claims(fields=1) + array(U8, 10**9), "array of 1,000,000,000"),
+    "an array of a billion texts": (claims(fields=1) + array(STRING, 10**9), "1,000,000,000 elem"),
+    "an array of a billion arrays": (claims(fields=1) + array(ARRAY, 10**9), "1,000,000,000 elem"),
+    "a million texts, thrice": (
+        claims(fields=3) + b"".join(array(STRING, 2**20, bytes(2**23), key) for key in "abc"),
+        "2,097,152 texts in all",
+    ),
+    "a million fields": (claims(fields=10**6), "says that it holds 1,000,000 fields; at most"),
+    "2^63 fields": (claims(fields=2**63), "says that it holds 9,223,372,036,854,775,808 fields"),
+    "a million tensors": (claims(tensors=10**6), "says that it holds 1,000,000 tensors; at most"),
+    "a length of 2^64-9": (claims(fields=1) + struct.pack("<Q", 2**64 - 9), "cut short within its"),
+    "an array of 2^64-9": (claims(fields=1) + array(U8, 2**64 - 9), "cut short within its header"),
+    "a text of 2^64-9": (
+        claims(fields=1) + text("k") + struct.pack("<IQ", STRING, 2**64 - 9), "cut short within",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", HUGE)
+def test_what_a_large_file_claims_is_refused_within_a_second(tmp_path: Path, what: str) -> None:
+    data, message = HUGE[what]
+    path = tmp_path / "m.gguf"
+    with path.open("wb") as file:
+        file.write(data)
+        file.truncate(2**32)  # a hole that is read as zeros
+    with within_a_second(what), pytest.raises(ModelFileError, match=re.escape(message)):
+        read_header(path)
+    tracemalloc.start()  # apart: it takes a time of its own
+    try:
+        with pytest.raises(ModelFileError):
+            read_header(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2e8
+
+
+def test_counts_are_held_against_the_size_of_the_file(tmp_path: Path) -> None:
+    for data in (claims(fields=65_536), claims(tensors=65_536), claims(fields=20)):
+        (tmp_path / "m.gguf").write_bytes(data + bytes(200))
+        with pytest.raises(ModelFileError, match="cut short within its header"):
+            read_header(tmp_path / "m.gguf")
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "message"),
+    [
+        ((33,), GGMLQuantizationType.Q8_0, "'w' as Q8_0 in rows of 33 weights, which are no whole"),
+        ((32, 4), GGMLQuantizationType.Q4_K, "which are no whole blocks of 256"),
+        ((2**63, 2**63), F32_TENSOR, "is cut short"),
+        ((2**40, 2**40, 2**40, 2**40), F32_TENSOR, "is cut short"),
+    ],
+)
+def test_shapes_that_no_file_holds_are_named(
+    tmp_path: Path, shape: tuple[int, ...], kind: GGMLQuantizationType, message: str
+) -> None:
+    (tmp_path / "m.gguf").write_bytes(encode_header([], [("w", shape, kind)]) + bytes(64))
+    with pytest.raises(ModelFileError, match=message):
+        read_header(tmp_path / "m.gguf")
+
+
+@pytest.mark.parametrize("offset", [1, 8, 2**64 - 9])
+def test_weights_off_their_alignment_are_named(tmp_path: Path, offset: int) -> None:
+    good = encode_header([], [("w", (8,), F32_TENSOR)])
+    shape = struct.pack("<IQ", 1, 8)
+    before, _, rest = good.partition(shape)
+    path = tmp_path / "m.gguf"
+    path.write_bytes(before + shape + struct.pack("<IQ", 0, offset) + rest[12:] + bytes(64))
+    with pytest.raises(ModelFileError, match=f"at {offset:,}, no multiple of the alignment, 32"):
+        read_header(path)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (32, 0), (0, 0, 0, 0)])
+def test_a_tensor_of_nothing_is_read_as_one(
+    tmp_path: Path, own_cache: Path, shape: tuple[int, ...]
+) -> None:
+    names = ("output.weight", "token_embd.weight", "rope_freqs.weight", "blk.0.attn_norm.weight")
+    path = tmp_path / "m.gguf"
+    path.write_bytes(encode_header([], [(name, shape, F32_TENSOR) for name in names]) + bytes(256))
+    assert describe_file(path, cells=8).parameters == (0 if shape else 4)
+    with (tmp_path / "made").open("wb") as file:
+        assert len(write_requantized(path, file, "F16", None)) == 64
+
+
+@pytest.mark.parametrize("kind", [F32_TENSOR, GGMLQuantizationType.F16, GGMLQuantizationType.Q8_0])
+def test_weights_that_are_no_numbers_are_named_and_warn_of_nothing(
+    tmp_path: Path, own_cache: Path, kind: GGMLQuantizationType
+) -> None:
+    tensors = [("token_embd.weight", (32, 64), kind), ("blk.0.attn_norm.weight", (32,), kind)]
+    path = tmp_path / "m.gguf"
+    path.write_bytes(encode_header([], tensors) + b"\xff\x7f" * 10_000)  # NaN in each type
+    header = read_header(path)
+    assert structure_of(path, header).weights == 65 * 32
+    assert levels_of(path, header) is None
+    with (
+        (tmp_path / "made").open("wb") as file,
+        pytest.raises(ModelFileError, match=r"'token_embd\.weight' that are not finite"),
+    ):
+        write_requantized(path, file, "Q8_0", None)
+
+
+SHAPE = {
+    "general.architecture": "llama",
+    "llama.block_count": 32,
+    "llama.attention.head_count": 32,
+    "llama.embedding_length": 4096,
+}
+
+
+@pytest.mark.parametrize("key", [key for key in SHAPE if key.startswith("llama.")])
+@pytest.mark.parametrize("value", [0, -1, 2**40, 2**64 - 1, 1.5, True, "8", [], [0, -1, 2**63]])
+def test_a_shape_that_no_model_has_takes_no_known_memory(key: str, value: object) -> None:
+    assert kv_cache_bytes(SHAPE.get, 128) == 2 * 32 * 4096 * 2 * 128
+    assert kv_cache_bytes((SHAPE | {key: value}).get, 128) is None
+    most = dict.fromkeys(SHAPE, 2**32 - 1) | {"general.architecture": "llama"}
+    assert kv_cache_bytes(most.get, 2**30) is None
+
+
+def test_a_context_that_no_model_has_is_none(tmp_path: Path) -> None:
+    name = field("general.architecture", STRING, text("llama"))
+    for kind, form, value in ((4, "<I", 2**32 - 1), (5, "<i", -5), (10, "<Q", 2**64 - 1)):
+        length = field("llama.context_length", kind, struct.pack(form, value))
+        assert read_header(write(tmp_path / "m.gguf", name, length)).context_length is None
 
 
 def test_what_stands_twice_is_named(tmp_path: Path) -> None:

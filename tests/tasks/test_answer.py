@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cpu import within_a_second
 from quantrial.tasks.answer import Answer, read_answer, starts_in_thought, was_cut, with_thought
 from quantrial.thought_tags import opening_tag_at_end
 
@@ -340,3 +341,11 @@ def test_property_a_thought_never_reaches_the_answer(thought: str, rest: str) ->
     answer = rest.replace("<", "").replace("[", "").replace("◁", "").strip()
     whole = read_answer(f"<think>{thought}\n</think>\n{answer}")
     assert whole.text == answer or whole.is_empty
+
+
+@pytest.mark.parametrize("end", ["", "</think>", "B"])
+def test_thoughts_of_two_kinds_without_end_take_linear_time(end: str) -> None:
+    with within_a_second():
+        read_answer("<think>" * 50_000 + "</reasoning>" * 50_000 + end)
+    with within_a_second():
+        read_answer("<think><thought>" * 25_000 + "</reasoning></think>" * 25_000 + end)

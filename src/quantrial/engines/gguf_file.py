@@ -8,11 +8,9 @@ Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 
 from __future__ import annotations
 
-import hashlib
 import mmap
 import struct
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gguf.constants import (
@@ -20,177 +18,45 @@ from gguf.constants import (
     GGUF_DEFAULT_ALIGNMENT,
     GGMLQuantizationType,
     GGUFValueType,
-    LlamaFileType,
-    TokenType,
 )
 
+from quantrial.engines.gguf_header import (
+    ARRAY,
+    SCALARS,
+    STRING,
+    U32,
+    U64,
+    Field,
+    Header,
+    Tensor,
+    control_tokens,
+)
 from quantrial.errors import ModelFileError
 from quantrial.paths import open_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-_FORMATS = {
-    GGUFValueType.UINT8: "<B",
-    GGUFValueType.INT8: "<b",
-    GGUFValueType.UINT16: "<H",
-    GGUFValueType.INT16: "<h",
-    GGUFValueType.UINT32: "<I",
-    GGUFValueType.INT32: "<i",
-    GGUFValueType.FLOAT32: "<f",
-    GGUFValueType.BOOL: "<?",
-    GGUFValueType.UINT64: "<Q",
-    GGUFValueType.INT64: "<q",
-    GGUFValueType.FLOAT64: "<d",
-}
-_STRING, _ARRAY = int(GGUFValueType.STRING), int(GGUFValueType.ARRAY)
-_SCALARS = {int(kind): struct.Struct(fmt) for kind, fmt in _FORMATS.items()}
-_U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
-_GUESSED = 1024  # llama.cpp sets this bit on a file type it inferred
-# A K-quant whose rows do not divide into 256 weights is stored as this type by llama.cpp.
-_NARROW = {"Q4_0": ("Q2_K", "Q3_K"), "Q5_0": ("Q4_K",), "Q5_1": ("Q5_K",), "Q8_0": ("Q6_K",)}
+__all__ = [
+    "Field",
+    "Header",
+    "Tensor",
+    "control_tokens",
+    "encode_header",
+    "encode_u32",
+    "read_header",
+]
+
 _DEEPEST = 8  # arrays within arrays; llama.cpp reads none
-_DIMENSIONS = 8  # of a tensor; ggml has 4
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One key of the metadata: its bytes, and its value unless that is an array."""
-
-    key: str
-    value: Any
-    raw: bytes  # key, type and value, as in the file
-
-    @property
-    def elements(self) -> list[Any] | None:
-        """Decode a flat array; None where it is none, or one of arrays."""
-        at = 8 + len(self.key.encode())
-        if _U32.unpack_from(self.raw, at)[0] != _ARRAY:
-            return None
-        kind, count = struct.unpack_from("<IQ", self.raw, at + 4)
-        at += 16
-        if (form := _SCALARS.get(kind)) is not None:
-            return [value for (value,) in form.iter_unpack(self.raw[at : at + form.size * count])]
-        if kind != _STRING:
-            return None
-        texts = []
-        for _ in range(count):
-            end = at + 8 + _U64.unpack_from(self.raw, at)[0]
-            texts.append(self.raw[at + 8 : end].decode("utf-8", "replace"))
-            at = end
-        return texts
-
-
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """One tensor: its dimensions with the row length first, its type, and where its data stands."""
-
-    name: str
-    shape: tuple[int, ...]
-    type: GGMLQuantizationType
-    start: int  # from the beginning of the file
-    size: int  # bytes
-
-    @property
-    def elements(self) -> int:
-        """How many weights it holds."""
-        count = 1
-        for n in self.shape:
-            count *= n
-        return count
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What stands before the weights."""
-
-    fields: Mapping[str, Field]
-    tensors: tuple[Tensor, ...]
-
-    def value(self, key: str) -> Any:
-        """Return the value of a key; None where there is none, or where it is an array."""
-        field = self.fields.get(key)
-        return None if field is None else field.value
-
-    @property
-    def architecture(self) -> str | None:
-        """The model family, such as `llama`."""
-        value = self.value("general.architecture")
-        return value if isinstance(value, str) else None
-
-    @property
-    def context_length(self) -> int | None:
-        """The longest text the model was made for, in tokens."""
-        value = self.value(f"{self.architecture}.context_length")
-        return value if type(value) is int else None
-
-    @property
-    def parameters(self) -> int:
-        """How many weights there are."""
-        return sum(tensor.elements for tensor in self.tensors)
-
-    @property
-    def stored_as(self) -> dict[str, float]:
-        """The share of all weights that each type of tensor holds, the largest first."""
-        weights: Counter[str] = Counter()
-        for tensor in self.tensors:
-            weights[tensor.type.name] += tensor.elements
-        total = max(self.parameters, 1)
-        return {kind: round(n / total, 4) for kind, n in weights.most_common()}
-
-    @property
-    def dominant_type(self) -> str:
-        """The type that most weights are stored in."""
-        return next(iter(self.stored_as), "none")
-
-    @property
-    def quantization(self) -> str:
-        """The type the file declares (`Q4_K_M`); the dominant one where no tensor bears it out."""
-        declared = self.value("general.file_type")
-        if type(declared) is int:
-            try:
-                name = LlamaFileType(declared & ~_GUESSED).name
-            except ValueError:
-                return self.dominant_type
-            name = name.removeprefix("MOSTLY_").removeprefix("ALL_")
-            held = {tensor.type.name for tensor in self.tensors}
-            if any(name.startswith((kind, *_NARROW.get(kind, ()))) for kind in held):
-                return name
-        return self.dominant_type
-
-    @property
-    def tokenizer_sha256(self) -> str | None:
-        """Hash what decides how text becomes tokens: vocabulary, merges, types, special ids."""
-        keys = sorted(key for key in self.fields if key.startswith("tokenizer.ggml."))
-        if not keys:
-            return None
-        digest = hashlib.sha256()
-        for key in keys:
-            digest.update(self.fields[key].raw)
-        return digest.hexdigest()
-
-    @property
-    def control_tokens(self) -> frozenset[str]:
-        """The texts that the vocabulary has as control tokens; empty where it does not say."""
-        listed = (self.fields.get(f"tokenizer.ggml.{key}") for key in ("tokens", "token_type"))
-        tokens, kinds = (field.elements if field else None for field in listed)
-        return control_tokens(tokens, kinds)
-
-    @property
-    def template_sha256(self) -> str | None:
-        """Hash the chat template's text."""
-        template = self.value("tokenizer.chat_template")
-        if not isinstance(template, str):
-            return None
-        return hashlib.sha256(template.encode()).hexdigest()
-
-
-def control_tokens(tokens: Sequence[Any] | None, kinds: Sequence[Any] | None) -> frozenset[str]:
-    """Return the tokens of a vocabulary whose kind is that of a control token."""
-    told = zip(tokens or (), kinds or (), strict=False)
-    control = int(TokenType.CONTROL)
-    return frozenset(token for token, kind in told if kind == control and isinstance(token, str))
+_DIMENSIONS = 4  # of a tensor, as ggml has
+# The largest models have some 60 fields, a million tokens and merges, and 50,000 tensors. Beyond
+# these limits, which keep a header to a second and its memory to some times its size, is no model.
+_MOST = {"field": 2**16, "tensor": 2**17, "array": 2**21, "string": 2**21}
+_LARGEST = 2**28  # bytes of a header
+_LONGEST = 2**24  # bytes of a text
+_COARSEST = 2**20  # alignment
+_LEAST = {"field": 13, "tensor": 24}  # bytes in the file
 
 
 def read_header(path: Path) -> Header:
@@ -228,6 +94,7 @@ class _Scan:
         self.data = data
         self.path = path
         self.at = 4
+        self.strings = 0
 
     def header(self) -> Header:
         try:
@@ -240,13 +107,14 @@ class _Scan:
             raise ModelFileError(f"holds a text that is not UTF-8 ({exc})", path=self.path) from exc
 
     def _header(self) -> Header:
-        version = self._number(_U32)
+        version = self._number(U32)
         if version not in (2, 3):
             order = " (or big-endian)" if not version & 0xFFFF else ""
             raise ModelFileError(
                 f"has GGUF version {version}{order}; 2 and 3 are known", path=self.path
             )
-        tensor_count, field_count = self._number(_U64), self._number(_U64)
+        tensor_count = self._count("tensor")
+        field_count = self._count("field")
         fields: dict[str, Field] = {}
         for _ in range(field_count):
             field = self._field()
@@ -263,8 +131,19 @@ class _Scan:
         if twice := [name for name, count in names.items() if count > 1]:
             raise ModelFileError(f"holds the tensor {twice[0]!r:.80} twice", path=self.path)
         alignment = self._whole(fields, "general.alignment", default=GGUF_DEFAULT_ALIGNMENT)
-        if alignment < 1:
-            raise ModelFileError(f"has an alignment of {alignment}", path=self.path)
+        if not 1 <= alignment <= _COARSEST or alignment & (alignment - 1):
+            raise ModelFileError(
+                f"has an alignment of {alignment}, where a power of two up to {_COARSEST:,} "
+                "belongs",
+                path=self.path,
+            )
+        for name, _, _, offset in infos:
+            if offset % alignment:
+                raise ModelFileError(
+                    f"has the weights of {name!r:.80} at {offset:,}, no multiple of the alignment, "
+                    f"{alignment}",
+                    path=self.path,
+                )
         start = self.at + -self.at % alignment
         return Header(
             fields,
@@ -286,16 +165,32 @@ class _Scan:
             )
         return value
 
+    def _count(self, what: str) -> int:
+        """Read how many fields or tensors there are, if the file has room for so many."""
+        count = self._number(U64)
+        if count > _MOST[what]:
+            raise ModelFileError(
+                f"says that it holds {count:,} {what}s; at most {_MOST[what]:,} are read",
+                path=self.path,
+            )
+        if count * _LEAST[what] > len(self.data):
+            raise IndexError
+        return count
+
     def _number(self, form: struct.Struct) -> int:
         value: int = form.unpack_from(self.data, self.at)[0]
         self.at += form.size
         return value
 
     def _text(self) -> str:
-        length = self._number(_U64)
+        length = self._number(U64)
         end = self.at + length
         if end > len(self.data):
             raise IndexError
+        if length > _LONGEST:
+            raise ModelFileError(
+                f"holds a text of {length:,} bytes; at most {_LONGEST:,} are read", path=self.path
+            )
         text = self.data[self.at : end].decode("utf-8")
         self.at = end
         return text
@@ -303,30 +198,43 @@ class _Scan:
     def _field(self) -> Field:
         start = self.at
         key = self._text()
-        value = self._value(self._number(_U32))
+        value = self._value(self._number(U32))
+        if self.at > _LARGEST:
+            raise ModelFileError(
+                f"has a header of more than {_LARGEST:,} bytes, which no model has", path=self.path
+            )
         return Field(key, value, self.data[start : self.at])
 
     def _value(self, kind: int, *, depth: int = 0) -> Any:
-        if kind == _STRING:
+        if kind == STRING:
             return self._text()
-        if kind == _ARRAY:
+        if kind == ARRAY:
             if depth >= _DEEPEST:
                 raise ModelFileError(
                     f"holds arrays within arrays, more than {_DEEPEST} deep", path=self.path
                 )
             self._step_over_array(depth + 1)
             return None
-        form = _SCALARS.get(kind)
+        form = SCALARS.get(kind)
         if form is None:
             raise ModelFileError(f"holds metadata of an unknown type {kind}", path=self.path)
         return self._number(form)
 
     def _step_over_array(self, depth: int) -> None:
-        kind, count = self._number(_U32), self._number(_U64)
-        if (form := _SCALARS.get(kind)) is not None:
+        kind, count = self._number(U32), self._number(U64)
+        if count > len(self.data):  # an element takes a byte
+            raise IndexError
+        self.strings += count if kind not in SCALARS else 0
+        if count > _MOST["array"] or self.strings > _MOST["string"]:
+            raise ModelFileError(
+                f"holds an array of {count:,} elements; at most {_MOST['array']:,} are read, and "
+                f"{_MOST['string']:,} texts in all",
+                path=self.path,
+            )
+        if (form := SCALARS.get(kind)) is not None:
             self.at += form.size * count
-        elif kind == _STRING:
-            at, data, unpack = self.at, self.data, _U64.unpack_from
+        elif kind == STRING:
+            at, data, unpack = self.at, self.data, U64.unpack_from
             for _ in range(count):
                 at += 8 + unpack(data, at)[0]
             self.at = at
@@ -338,21 +246,28 @@ class _Scan:
 
     def _tensor(self) -> tuple[str, tuple[int, ...], GGMLQuantizationType, int]:
         name = self._text()
-        dimensions = self._number(_U32)
+        dimensions = self._number(U32)
         if dimensions > _DIMENSIONS:
             raise ModelFileError(
                 f"holds {name!r:.80}, a tensor of {dimensions:,} dimensions", path=self.path
             )
-        shape = tuple(self._number(_U64) for _ in range(dimensions))
-        number = self._number(_U32)
+        shape = tuple(self._number(U64) for _ in range(dimensions))
+        number = self._number(U32)
         try:
             kind = GGMLQuantizationType(number)
         except ValueError as exc:
             raise ModelFileError(
-                f"stores {name} in type {number}, which the installed gguf package does not know",
+                f"stores {name!r:.80} in type {number}, which the installed gguf package does not "
+                "know",
                 path=self.path,
             ) from exc
-        return name, shape, kind, self._number(_U64)
+        if shape and shape[0] % (block := GGML_QUANT_SIZES[kind][0]):
+            raise ModelFileError(
+                f"stores {name!r:.80} as {kind.name} in rows of {shape[0]:,} weights, which are no "
+                f"whole blocks of {block}",
+                path=self.path,
+            )
+        return name, shape, kind, self._number(U64)
 
 
 def _size(shape: tuple[int, ...], kind: GGMLQuantizationType) -> int:

@@ -7,6 +7,7 @@ from typing import Any, TypeGuard
 
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
+_MOST = 2**63  # bytes; beyond it is no memory, nor a number that JSON keeps
 _F16 = 2.0  # bytes; llama.cpp's default for keys and values
 
 
@@ -37,7 +38,8 @@ def kv_cache_bytes(
     values = value(f"{name}.attention.value_length") or each
     if not (_is_count(keys) and _is_count(values)):
         return None
-    return int(layers * heads_kv * (keys + values) * cells * bytes_each)
+    size = int(layers * heads_kv * (keys + values) * cells * bytes_each)
+    return size if size < _MOST else None
 
 
 def bytes_each(keys: str | None, values: str | None) -> float:
@@ -53,4 +55,4 @@ def _widest(heads: Any) -> int | None:
 
 
 def _is_count(value: Any) -> TypeGuard[int]:
-    return type(value) is int and value > 0
+    return type(value) is int and 0 < value < 2**32  # as wide as llama.cpp has them

@@ -71,8 +71,9 @@ def _in_blocks(tensor: Tensor) -> bool:
 
 def _blocks(data: NDArray[np.uint8], tensor: Tensor) -> NDArray[np.float64]:
     """Read blocks of weights from a few places of a tensor; those of whole numbers only."""
-    values = np.concatenate(list(_places(data, tensor)))
-    blocks = values.reshape(-1, _BLOCK).astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):  # what is no number is left out below
+        values = np.concatenate(list(_places(data, tensor)))
+        blocks = values.reshape(-1, _BLOCK).astype(np.float64)
     return blocks[np.isfinite(blocks).all(axis=1)]
 
 

@@ -33,6 +33,8 @@ SERVER_ERRORS: dict[str, tuple[type[EngineError], bool]] = {
     "server_error": (EngineError, True),
 }
 _MILLI = 1000  # to a second
+# what reading an answer of another form ends in; recursion, where it is nested without end
+_UNKNOWN_FORM = (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)
 _FINISH = {"eos": "stop", "word": "stop", "limit": "length", "stop": "stop", "length": "length"}
 
 
@@ -127,7 +129,7 @@ def read_reply(
             tool_calls=tuple(message.calls.values()) or None,
         )
         return settled(reply, request)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as exc:
+    except _UNKNOWN_FORM as exc:
         raise EngineError(
             f"llama.cpp sent an answer of an unknown form ({type(exc).__name__}: {exc}): "
             f"{excerpt(repr(response.text), 200)}"
@@ -139,7 +141,7 @@ def server_error(response: httpx.Response) -> EngineError:
     try:
         error = response.json()["error"]
         kind, message = str(error["type"]), str(error["message"])
-    except (ValueError, KeyError, TypeError):
+    except _UNKNOWN_FORM:
         return EngineError(
             f"llama.cpp answered {response.status_code}: {excerpt(repr(response.text), 200)}"
         )

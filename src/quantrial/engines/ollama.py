@@ -44,11 +44,13 @@ from quantrial.engines.options import Option, read_options
 from quantrial.errors import (
     ContextOverflowError,
     EngineError,
+    EngineStartError,
     EngineTimeoutError,
     ModelChangedError,
     ModelFileError,
+    QuantrialError,
 )
-from quantrial.redaction import blot_error
+from quantrial.redaction import blot_error, excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -138,7 +140,15 @@ class OllamaEngine:
         # not said and no are recorded alike, as they were before the server was asked
         options["together"] = bool(options["together"])
         held = None if self._options["together"] is None else not self._options["together"]
-        found = artifact_of(self.model, shown, listed, options=options, facts=facts, alone=held)
+        try:
+            found = artifact_of(self.model, shown, listed, options=options, facts=facts, alone=held)
+        except (TypeError, ValueError, AttributeError) as exc:
+            if isinstance(exc, QuantrialError):
+                raise
+            said = excerpt(f"{type(exc).__name__}: {exc}", 200)
+            raise EngineStartError(
+                f"{self._where} describes its model in an unknown form ({said})"
+            ) from exc
         return replace(found, identity={"version": self._server.same_version()})
 
     def special_tokens(self) -> frozenset[str]:
@@ -382,7 +392,8 @@ class OllamaEngine:
             self._context = length if isinstance(length, int) and length > 0 else None
         return mine is not None
 
-    def _refuse_another(self, digest: str | None) -> None:
+    def _refuse_another(self, said: Any) -> None:
+        digest = said if isinstance(said, str) else None
         if self._digest not in (None, digest):
             raise ModelChangedError(
                 f"{self._where} is another model than before: its digest was "

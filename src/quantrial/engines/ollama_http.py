@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from quantrial.not_finite import whole_number
 from quantrial.recordable import recordable
 from quantrial.redaction import blot, blot_all, excerpt, guard_logs, hide, hide_proxies
 
@@ -155,7 +156,7 @@ def _only(lines: Iterator[bytes]) -> dict[str, Any]:
 
 def _object(data: bytes) -> dict[str, Any]:
     try:
-        said = json.loads(data)
+        said = json.loads(data, parse_int=whole_number)
     except (ValueError, RecursionError) as exc:
         raise UnreadableError(f"{exc}: {excerpt(repr(data), 80)}") from exc
     if not isinstance(said, dict):

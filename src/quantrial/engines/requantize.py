@@ -15,7 +15,7 @@ import subprocess
 import sys
 import warnings
 from importlib.metadata import version
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from filelock import FileLock
@@ -221,20 +221,36 @@ def _weights(
         return
     stored = data[tensor.start : tensor.start + tensor.size].reshape(rows, -1)
     step = max(1, _CHUNK // width)
-    floats = {GGMLQuantizationType.F32: np.float32, GGMLQuantizationType.F16: np.float16}
+    floats: dict[GGMLQuantizationType, Any] = {
+        GGMLQuantizationType.F32: np.float32,
+        GGMLQuantizationType.F16: np.float16,
+    }
     for first in range(0, rows, step):
         chunk = stored[first : first + step]
-        if (plain := floats.get(tensor.type)) is not None:
-            yield chunk.view(plain).astype(np.float32)
-            continue
         try:
-            yield dequantize(chunk, tensor.type).astype(np.float32, copy=False)
+            yield _finite(_numbers(chunk, tensor, floats.get(tensor.type)), tensor, source)
         except NotImplementedError as exc:
             raise ModelFileError(
                 f"stores {tensor.name} as {tensor.type.name}, which the gguf package cannot "
                 "dequantize; start from another file",
                 path=source,
             ) from exc
+
+
+def _numbers(chunk: NDArray[np.uint8], tensor: Tensor, plain: Any) -> NDArray[np.float32]:
+    with np.errstate(invalid="ignore", over="ignore"):  # seen below, with the tensor's name
+        if plain is not None:
+            return np.asarray(chunk.view(plain), dtype=np.float32)
+        return dequantize(chunk, tensor.type).astype(np.float32, copy=False)
+
+
+def _finite(rows: NDArray[np.float32], tensor: Tensor, source: Path) -> NDArray[np.float32]:
+    if not np.isfinite(rows).all():
+        raise ModelFileError(
+            f"holds weights in {tensor.name!r:.80} that are not finite; fetch it again",
+            path=source,
+        )
+    return rows
 
 
 def _encoded(

@@ -116,7 +116,7 @@ def _values(data: NDArray[np.uint8], tensors: Iterable[Tensor]) -> str | None:
         rows = _rows(data, tensor, [0])
         if rows is None:
             return None
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             digest.update(tensor.name.encode() + rows.astype(np.float16).tobytes())
         read = True
     return digest.hexdigest() if read else None
@@ -128,6 +128,8 @@ def _tied(data: NDArray[np.uint8], tensors: Mapping[str, Tensor]) -> bool | None
     if output is None:
         return None
     if embedding is None or output.shape != embedding.shape or len(output.shape) != 2:
+        return False
+    if not output.elements:
         return False
     chosen = [round(row) for row in np.linspace(0, output.shape[1] - 1, _ROWS)]
     ours, theirs = _rows(data, output, chosen), _rows(data, embedding, chosen)
@@ -146,14 +148,18 @@ def _rows(
     data: NDArray[np.uint8], tensor: Tensor, rows: Sequence[int]
 ) -> NDArray[np.float32] | None:
     """Read some rows of a tensor as numbers; None where its type cannot be read."""
-    each = tensor.size // max(1, tensor.elements // max(1, tensor.shape[0]))
+    width = tensor.shape[0] if tensor.shape else 1
+    each = tensor.size // max(1, tensor.elements // max(1, width))
+    if not each:
+        return None
     raw = np.stack(
         [data[start : start + each] for row in rows for start in [tensor.start + row * each]]
     )
     if (plain := _FLOATS.get(tensor.type)) is not None:
         return raw.view(plain).astype(np.float32)
     try:
-        return np.asarray(dequantize(raw, tensor.type), dtype=np.float32)
+        with np.errstate(invalid="ignore", over="ignore"):  # a scale need not be a number
+            return np.asarray(dequantize(raw, tensor.type), dtype=np.float32)
     except NotImplementedError:
         return None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from quantrial.records import CUT_SHORT
@@ -143,8 +143,8 @@ class _Parts:
             return not inside
         later = Counter(tag.kind for tag in tags if not tag.opens)
         itself = tags[0].opens and not output[: tags[0].start].strip()
-        # kinds of the tags that are open, the outermost first; "" is what the template opened
-        depth: list[str] = [""] if opened and not itself else []
+        # "" is what the template opened
+        depth = _Depth([""] if opened and not itself else [])
         began = since = 0  # where the open thought began, and where the last one ended
         closing: Tag | None = None  # the last tag that closed anything in the open thought
         quiet = self._quiet()
@@ -153,12 +153,12 @@ class _Parts:
                 if not depth:
                     self.said.append((since, tag.start))
                     began, closing = tag.end, None
-                depth.append(tag.kind)
+                depth.open(tag.kind)
                 continue
             later[tag.kind] -= 1
             if depth:
                 closing = tag
-                _close(depth, tag.kind, later)
+                depth.close(tag.kind, later)
                 if depth:
                     continue
                 self.thoughts.append((began, tag.start))
@@ -199,16 +199,37 @@ class _Parts:
         return len(self.output), -1
 
 
-def _close(depth: list[str], kind: str, later: Counter[str]) -> None:
-    """Close the innermost thought of a kind, and what was left open within it.
+class _Depth:
+    """The kinds of the thoughts that are open, the outermost first."""
 
-    A closing tag of another kind ends a thought whose own never comes.
-    """
-    if kind in depth:
-        while depth.pop() != kind:
-            pass
-    elif not later[depth[-1]]:
-        depth.pop()
+    def __init__(self, kinds: Sequence[str]):
+        self._kinds = list(kinds)
+        self._counts = Counter(kinds)  # to look through all of them at every tag would be quadratic
+
+    def __bool__(self) -> bool:
+        return bool(self._kinds)
+
+    def open(self, kind: str) -> None:
+        """Open a thought within the innermost one."""
+        self._kinds.append(kind)
+        self._counts[kind] += 1
+
+    def close(self, kind: str, later: Mapping[str, int]) -> None:
+        """Close the innermost thought of a kind, and what was left open within it.
+
+        A closing tag of another kind ends a thought whose own never comes: `later` counts the
+        closing tags that are still to come.
+        """
+        if self._counts[kind]:
+            while self._pop() != kind:
+                pass
+        elif not later[self._kinds[-1]]:
+            self._pop()
+
+    def _pop(self) -> str:
+        kind = self._kinds.pop()
+        self._counts[kind] -= 1
+        return kind
 
 
 @dataclass(frozen=True, slots=True)
