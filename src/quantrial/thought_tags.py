@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -75,6 +76,7 @@ _NO_THOUGHT = re.compile(
     r"|div|span|ul|ol|li|table|details|summary|tool\w*|function\w*|entit\w*|bos|h[1-6]"
 )
 _LONG = 80
+_MOST_LOOKED_AT = 10_000  # things that look like a tag
 _JSON = re.compile(r"\s{0,99}(?:\[\s{0,99}[{\"\]]|\{\s{0,99}[\"}])")
 
 _CONTROL = re.compile(
@@ -184,7 +186,7 @@ def unknown_tag(text: str, *, cut: bool = False) -> str | None:
     if begin and _STEMS.search(_name(begin)):
         return begin["tag"]
     mentions = Mentions(text)
-    for match in _ANY_TAG.finditer(text):
+    for match in itertools.islice(_ANY_TAG.finditer(text), _MOST_LOOKED_AT):
         if not _STEMS.search(_name(match)) or _pattern(()).fullmatch(match.group()):
             continue
         opens = not re.match(r"(?:&lt;|\W{1,5}?)[/\\]", match.group())

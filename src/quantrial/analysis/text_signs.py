@@ -29,6 +29,7 @@ _BLOCKS = (20, 40, 80, 160, 320, 640)
 
 _OPENING = 300
 _REMEMBERED = 4096  # texts: arms say the same, and what is counted is tested as well
+_LONG = 10_000  # characters: beyond that a text is not remembered
 _APOSTROPHES = str.maketrans("\u2018\u2019", "''")
 _LEAD = (
     r"(?:(?:(?:i'm|i\sam|we're|we\sare)\s)?(?:(?:so|very|truly)\s)?sorry|my\sapologies|apologies"
@@ -109,10 +110,17 @@ def is_repeating(one: Given | Response) -> bool:
 
 
 def _has_loop(text: str) -> bool:
-    return len(text) >= _LOOP and _loops(" ".join(text.split()))
+    if len(text) < _LOOP:
+        return False
+    plain = " ".join(text.split())
+    return _remembered_loops(plain) if len(plain) <= _LONG else _loops(plain)
 
 
 @functools.lru_cache(maxsize=_REMEMBERED)
+def _remembered_loops(text: str) -> bool:
+    return _loops(text)
+
+
 def _loops(text: str) -> bool:
     # A run of period p that is 5 p and 50 long holds a whole aligned block of the smallest size
     # that is at least p, and p more after it. A block no shorter than p comes again after p, and

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from quantrial.tasks.spans import Span
 ERROR_CLASSES = ("spurious", "missed", "wrong_type", "wrong_boundary", "both", "malformed")
 
 _REMEMBERED = 20_000  # answers, so that a table, a contrast and a panel class each of them once
+_MOST_COMPARED = 1000
 _NEAREST_FIRST = ("wrong_type", "wrong_boundary", "both")
 # scripts without spaces between words: each sign is taken as a word
 _UNSPACED = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
@@ -70,6 +72,9 @@ def classify(gold: Collection[Span], found: Collection[Span] | None, text: str =
     stand in the sentence, texts overlap if a run of words common to both is at least half of the
     shorter one.
 
+    Of an answer with more than a thousand wrong spans only so many are compared, those that stand
+    in the sentence first; the others are `spurious`.
+
     Args:
         gold: spans in the compared form (`quantrial.tasks.spans.normalize`), a set.
         found: the same, or None for an answer that could not be read.
@@ -86,8 +91,14 @@ def _classified(right: frozenset[Span], said: frozenset[Span] | None, text: str)
     if not wrong and not lacking:
         return NO_ERRORS
     sentence = _Sentence(text, right, said)
+    compared = sorted(wrong, key=lambda span: (not sentence.found[span[0]], span))[:_MOST_COMPARED]
+    of_lacking, of_right = _ByWord(sentence, lacking), _ByWord(sentence, right)
+    of_said = _ByWord(sentence, (*compared, *(said & right)))
     near = sorted(
-        (*rank, f, g) for f in wrong for g in lacking if (rank := sentence.rank(f, g)) is not None
+        (*rank, f, g)
+        for f in compared
+        for g in of_lacking.alike(f)
+        if (rank := sentence.rank(f, g)) is not None
     )
     errors: list[SpanError] = []
     free_found, free_gold = set(wrong), set(lacking)
@@ -96,11 +107,13 @@ def _classified(right: frozenset[Span], said: frozenset[Span] | None, text: str)
             free_found.remove(f)
             free_gold.remove(g)
             errors.append(SpanError(_NEAREST_FIRST[order], f, g))
+    alone = free_found.intersection(compared)
     for f in sorted(free_found):
-        kind = _nearest(sentence.rank(f, g) for g in right) or "spurious"
+        ranks = (sentence.rank(f, g) for g in (of_right.alike(f) if f in alone else ()))
+        kind = _nearest(ranks) or "spurious"
         errors.append(SpanError(kind, f, None))
     for g in sorted(free_gold):
-        kind = _nearest(sentence.rank(f, g) for f in said) or "missed"
+        kind = _nearest(sentence.rank(f, g) for f in of_said.alike(g)) or "missed"
         errors.append(SpanError(kind, None, g))
     return SpanErrors(tuple(errors))
 
@@ -124,9 +137,9 @@ class _Sentence:
 
     def _places(self, texts: Collection[str], words: Sequence[str]) -> dict[str, list[Place]]:
         everywhere = {text: _places_of(self.words[text], words) for text in texts}
-        taken = {place for places in everywhere.values() for place in places}
+        inner = _inner({place for places in everywhere.values() for place in places})
         return {
-            text: [p for p in places if not any(_within(p, other) for other in taken)] or places
+            text: [place for place in places if place not in inner] or places
             for text, places in everywhere.items()
         }
 
@@ -144,7 +157,7 @@ class _Sentence:
         """Return the common words' share of all words of two texts."""
         there, here = self.found[found], self.gold[gold]
         if there and here:
-            return max(_share(p, q) for p in there for q in here)
+            return _best_share(there, here)
         a, b = self.words[found], self.words[gold]
         run = _common_run(a, b)
         enough = run > 0 and 2 * run >= min(len(a), len(b))
@@ -162,8 +175,46 @@ def _places_of(part: Sequence[str], words: Sequence[str]) -> list[Place]:
     ]
 
 
-def _within(place: Place, other: Place) -> bool:
-    return place != other and other[0] <= place[0] and place[1] <= other[1]
+def _inner(places: Collection[Place]) -> set[Place]:
+    """Return the places that lie within another one."""
+    inner = set[Place]()
+    furthest = -1
+    # whatever holds a place comes before it
+    for start, end in sorted(places, key=lambda place: (place[0], -place[1])):
+        if end <= furthest:
+            inner.add((start, end))
+        furthest = max(furthest, end)
+    return inner
+
+
+class _ByWord:
+    """Spans by the words of their texts: two without a common word, nor text, do not overlap."""
+
+    def __init__(self, sentence: _Sentence, spans: Iterable[Span]):
+        self._words = sentence.words
+        self._spans: dict[str, list[Span]] = {}
+        for span in spans:
+            for key in self._keys(span):
+                self._spans.setdefault(key, []).append(span)
+
+    def alike(self, span: Span) -> set[Span]:
+        """Return the spans that may overlap one."""
+        return {other for key in self._keys(span) for other in self._spans.get(key, ())}
+
+    def _keys(self, span: Span) -> Iterable[str]:
+        return set(self._words[span[0]]) or {span[0]}
+
+
+def _best_share(there: Sequence[Place], here: Sequence[Place]) -> float:
+    """Return the largest share of two places, one of each list; each is in order, of one width."""
+    starts = [start for start, _ in here]
+    wider = (there[0][1] - there[0][0]) - (here[0][1] - here[0][0])
+    best = 0.0
+    for place in there:
+        # the common part grows up to where one holds the other, and shrinks behind it
+        at = bisect.bisect_left(starts, place[0] + min(wider, 0))
+        best = max(best, *(_share(place, here[i]) for i in (at - 1, at) if 0 <= i < len(here)))
+    return best
 
 
 def _share(a: Place, b: Place) -> float:
@@ -172,11 +223,49 @@ def _share(a: Place, b: Place) -> float:
 
 
 def _common_run(a: Sequence[str], b: Sequence[str]) -> int:
-    best, above = 0, [0] * (len(b) + 1)
+    """Return the length of the longest run of words that both hold, in linear time.
+
+    By a suffix automaton of one of them. Source: Blumer et al. (1985), "The smallest automaton
+    recognizing the subwords of a text", https://doi.org/10.1016/0304-3975(85)90157-4
+    """
+    following: list[dict[str, int]] = [{}]
+    links, lengths, last = [-1], [0], 0
+    for word in b:
+        new = len(following)
+        following.append({})
+        links.append(0)
+        lengths.append(lengths[last] + 1)
+        state = last
+        while state >= 0 and word not in following[state]:
+            following[state][word] = new
+            state = links[state]
+        if state >= 0:
+            links[new] = _split(following, links, lengths, state, word)
+        last = new
+    best = state = run = 0
     for word in a:
-        row = [0] * (len(b) + 1)
-        for j, other in enumerate(b):
-            if word == other:
-                row[j + 1] = above[j] + 1
-        best, above = max(best, *row), row
+        while state and word not in following[state]:
+            state = links[state]
+            run = lengths[state]
+        if word in following[state]:
+            state, run = following[state][word], run + 1
+            best = max(best, run)
     return best
+
+
+def _split(
+    following: list[dict[str, int]], links: list[int], lengths: list[int], state: int, word: str
+) -> int:
+    """Return the state that a new one links to, made now where none of that length is there."""
+    old = following[state][word]
+    if lengths[old] == lengths[state] + 1:
+        return old
+    clone = len(following)
+    following.append(dict(following[old]))
+    links.append(links[old])
+    lengths.append(lengths[state] + 1)
+    links[old] = clone
+    while state >= 0 and following[state].get(word) == old:
+        following[state][word] = clone
+        state = links[state]
+    return clone

@@ -6,8 +6,9 @@ comes later ask here. Pure, and its time is linear in the text's length.
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +17,8 @@ from quantrial.thought_tags import CHANNEL, Mentions, Tag, is_control, tags_of, 
 
 # other programs' words for an answer that its limit ended, whatever their case
 _CUT = CUT_SHORT | {"max_tokens", "max_length", "max_new_tokens", "model_length"}
+_MOST_TAGS = 20_000  # of thoughts; a text of more is a loop
+_MOST_MARKS = 1000  # of `<answer>` elements that are looked at, from the end
 _ELEMENT = re.compile(r"<\s{0,3}(?P<end>/)?\s{0,3}(?:final[_\s-]?)?answer\b[^<>]{0,80}>", re.I)
 
 _MESSAGE_ENDS = re.compile(r"<\|(?:end|return|call|start)\|>")
@@ -61,9 +64,10 @@ def read_answer(
     """Tell the answer in a text from what was thought before.
 
     What follows the last thought is the answer; where nothing does, what stands before it. A
-    thought that never closes is no answer, however the text ended. A closing tag without its
-    opening one ends a thought that began with the text, as where the template opens it. A tag in
-    quotes or in code is only named. An `<answer>` element is the answer, closed or not.
+    thought that never closes is no answer, however the text ended; nor is a text of more than
+    20,000 tags. A closing tag without its opening one ends a thought that began with the text, as
+    where the template opens it. A tag in quotes or in code is only named. An `<answer>` element is
+    the answer, closed or not.
 
     Args:
         output: the text as recorded.
@@ -76,8 +80,9 @@ def read_answer(
     if (told := _of_channels(output)) is not None:
         return told
     parts = _Parts(output, cut=was_cut(finish_reason))
-    for tag in tags_of(output, tags):
-        parts.tags.append(tag)
+    parts.tags += itertools.islice(tags_of(output, tags), _MOST_TAGS + 1)
+    if len(parts.tags) > _MOST_TAGS:
+        return Answer("", output.strip(), unfinished=True, output=output)
     finished = parts.divide(opened=opened)
     thought = "\n".join(filter(None, (output[a:b].strip() for a, b in parts.thoughts)))
     if not finished:
@@ -244,7 +249,7 @@ class _Answered:
 def _elements(text: str, start: int = 0) -> Iterator[_Answered]:
     mentions = Mentions(text)
     opening: re.Match[str] | None = None
-    for mark in _ELEMENT.finditer(text, start):
+    for mark in deque(_ELEMENT.finditer(text, start), maxlen=_MOST_MARKS):
         if mentions.mentioned(Tag("", mark["end"] is None, mark.start(), mark.end())):
             continue
         if opening is not None:

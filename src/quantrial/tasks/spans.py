@@ -29,6 +29,7 @@ PARSE_RATE = Endpoint("parse_rate", "proportion", {"parsed": 1.0})
 EXACT_MATCH = Endpoint("exact_match", "proportion", {"exact": 1.0})
 
 _REMEMBERED = 4096  # texts and golds: arms say the same, and more than one table asks for them
+_LONG = 10_000  # characters: beyond that a text is not remembered
 _FENCE = re.compile(r"```[A-Za-z]*")
 _TEXT_KEYS = ("text", "entity", "span")
 _TYPE_KEYS = ("type", "label", "tag")
@@ -39,7 +40,6 @@ def normalize(text: str, label: str) -> Span:
     return text.strip().lower(), label.strip().upper()
 
 
-@functools.lru_cache(maxsize=_REMEMBERED)
 def parse_spans(text: str) -> frozenset[Span] | None:
     """Read the set of spans as published studies did; None where a text is no JSON array.
 
@@ -47,6 +47,15 @@ def parse_spans(text: str) -> frozenset[Span] | None:
     element that is no object, or lacks a text or a type under a known key, is left out: it names no
     span.
     """
+    return _remembered(text) if len(text) <= _LONG else _parse(text)
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _remembered(text: str) -> frozenset[Span] | None:
+    return _parse(text)
+
+
+def _parse(text: str) -> frozenset[Span] | None:
     bare = _FENCE.sub("", text)
     start, end = bare.find("["), bare.rfind("]")
     if start < 0 or end < start:

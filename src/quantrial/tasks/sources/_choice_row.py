@@ -7,6 +7,7 @@ from 0 or a letter (`answer`), or a label (`answerKey`, as ARC has it).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -128,8 +129,8 @@ def _labels(labels: Any, choices: int, where: Where) -> tuple[str, ...]:
         if not whole and not (isinstance(label, str) and label.strip()):
             raise where.error(f"the label {label!r:.40} is neither a text nor a whole number")
     bare = tuple(str(label).strip() for label in labels)
-    folded = [label.casefold() for label in bare]
-    if twice := [label for label in bare if folded.count(label.casefold()) > 1]:
+    folded = Counter(label.casefold() for label in bare)
+    if twice := [label for label in bare if folded[label.casefold()] > 1]:
         raise where.error(f"the label {twice[0]!r:.40} stands twice")
     return bare
 

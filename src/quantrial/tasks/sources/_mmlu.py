@@ -14,6 +14,7 @@ from quantrial.tasks.sources._choice_row import choice_row, letter_index
 from quantrial.tasks.sources._rows import Reading, Row, Where, read_text
 
 _LONGEST = 100  # characters of a split
+_LONGEST_INDEX = 9  # digits
 
 
 def read_mmlu(source: MmluSource, path: Path, *, key: str, shots: int) -> Reading:
@@ -143,10 +144,12 @@ def _check_header(cells: list[str], where: Where) -> None:
 def _answer(cell: str, options: int, header: bool, where: Where) -> int:
     bare = cell.strip()
     if bare.isascii() and bare.isdigit():
+        if header and len(bare) > _LONGEST_INDEX:
+            raise where.error(f"the answer is {bare:.40}, which is the index of no option")
         if header:
             return int(bare)
         raise where.error(
-            f"the answer is {bare}, an index, which needs the header question, choice0, ..., "
+            f"the answer is {bare:.40}, an index, which needs the header question, choice0, ..., "
             "answer; without it the answer is a letter"
         )
     return letter_index(cell, options, where)

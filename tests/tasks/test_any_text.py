@@ -1,0 +1,134 @@
+"""Whatever a broken model writes: each reader takes a second of CPU at most, for any text."""
+
+from __future__ import annotations
+
+import functools
+import tracemalloc
+from collections.abc import Callable
+
+import pytest
+
+from cpu import within_a_second
+from fuzz.texts import GOLD, SENTENCE, response_of
+from quantrial.analysis.reading import Given
+from quantrial.analysis.text_signs import is_empty, is_refused, is_repeating, is_truncated
+from quantrial.analysis.wrong_spans import classify
+from quantrial.engines.repeat_limit import ends_in_repeats
+from quantrial.tasks.answer import read_answer, starts_in_thought
+from quantrial.tasks.letters import first_letter, stated_letter
+from quantrial.tasks.span_reader import read_spans
+from quantrial.tasks.spans import parse_spans
+
+MILLION = 10**6
+TEXTS: dict[str, Callable[[], str]] = {
+    "a million tokens": lambda: "word " * MILLION,
+    "one line of 5 MB": lambda: "x" * 5 * MILLION,
+    "a hundred thousand digits": lambda: f"[{'9' * 100_000}]",
+    "a million brackets": lambda: "[" * MILLION,
+    "a million thoughts begun": lambda: "<think>" * MILLION,
+    "a million thoughts ended": lambda: "</think>" * MILLION,
+    "thoughts of two kinds": lambda: "<think>" * 300_000 + "</reasoning>" * 300_000,
+    "a million elements begun": lambda: "<answer>" * MILLION,
+    "elements": lambda: "<answer>A</answer>" * 300_000,
+    "strange tags": lambda: "<a>" * MILLION,
+    "a million answers": lambda: "ANSWER: A\n" * MILLION,
+    "a million letters": lambda: "A " * MILLION,
+    "combining characters": lambda: "\u0301" * MILLION,
+    "backslashes": lambda: "\\" * MILLION,
+    "quotes": lambda: '"' * MILLION,
+    "line feeds": lambda: "\n" * MILLION,
+    "fences": lambda: "```\n" * (MILLION // 4),
+    "objects": lambda: '[{"text":' * (MILLION // 9),
+    "many spans": lambda: _spans(40_000, "w%d Ada"),
+    "spans that all overlap": lambda: _spans(40_000, "Ada %d"),
+    "a span of a million words": lambda: f'[{{"text": "{"Ada met " * 300_000}", "type": "PER"}}]',
+}
+
+
+def _spans(count: int, form: str) -> str:
+    return "[" + ",".join(f'{{"text":"{form % i}","type":"PER"}}' for i in range(count)) + "]"
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_no_text_takes_a_reader_more_than_a_second(name: str) -> None:
+    text = TEXTS[name]()
+    with within_a_second("the answer"):
+        answer = read_answer(text, finish_reason="length")
+    given = Given(response_of(text, "length"), answer, None, 9)
+    said = answer.text or text
+    readers: dict[str, Callable[[], object]] = {
+        "where it begins": lambda: starts_in_thought(text),
+        "the letter": lambda: stated_letter(said, "ABCD"),
+        "the first letter": lambda: first_letter(text, "ABCD"),
+        "the spans": lambda: read_spans(said),
+        "the published spans": lambda: parse_spans(text),
+        "a refusal": lambda: is_refused(given),
+        "a loop": lambda: is_repeating(given),
+        "silence": lambda: is_empty(given),
+        "a cut": lambda: is_truncated(given),
+        "repeats at the end": lambda: ends_in_repeats(text),
+    }
+    for what, read in readers.items():
+        with within_a_second(what):
+            read()
+    found = read_spans(said)
+    with within_a_second("classes of errors"):
+        classify(GOLD, found, SENTENCE)
+
+
+@pytest.mark.parametrize(
+    ("gold", "found", "sentence"),
+    [
+        ({("ada", "PER")}, {("ada", "LOC"), ("ada ada", "PER")}, "Ada " * 30_000),
+        ({("a b " * 30_000, "PER")}, {("b a " * 30_000, "PER")}, "c"),
+        ({(f"w{i} x", "P") for i in range(100)}, {(f"w{i} y", "P") for i in range(20_000)}, "w1 x"),
+        ({(f"w{i} x", "P") for i in range(30)}, {(f"x {i}", "P") for i in range(30_000)}, "w1 x"),
+    ],
+)
+def test_spans_without_end_are_classed_within_a_second(
+    gold: set[tuple[str, str]], found: set[tuple[str, str]], sentence: str
+) -> None:
+    with within_a_second():
+        errors = classify(gold, found, sentence)
+    assert sum(e.found is not None for e in errors.errors) == len(found - gold)
+    assert sum(e.gold is not None for e in errors.errors) == len(gold - found)
+
+
+def test_of_very_many_spans_those_in_the_sentence_are_compared() -> None:
+    found = {(f"a{i} x", "P") for i in range(2000)} | {("york", "P")}
+    errors = classify({("new york", "P")}, found, "In New York and York.")
+    assert errors.fn("wrong_boundary") == 1
+    assert errors.fp("spurious") == 2000
+
+
+def test_long_texts_are_not_remembered() -> None:
+    """Readers remember what many answers say; of long ones that would fill the memory."""
+    texts = [f"{i}{'[ab ' * 50_000}" for i in range(20)]
+    for read in (read_spans, parse_spans, functools.partial(stated_letter, letters="ABCD")):
+        read(texts[0])
+    tracemalloc.start()
+    try:
+        for i in range(20):
+            text = f"{i}{'[ab ' * 50_000}"
+            for finish in (None, "stop"):
+                response = response_of(text, finish)
+                is_repeating(Given(response, read_answer(text), None, 9))
+            read_spans(text)
+            parse_spans(text)
+            stated_letter(text, "ABCD")
+        del text, response
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1e6
+
+
+def test_a_text_of_too_many_thoughts_is_no_answer() -> None:
+    loop = read_answer("<think>a</think>" * 10_001 + "B", finish_reason="stop")
+    assert (loop.text, loop.unfinished) == ("", True)
+    many = read_answer("<think>a</think>" * 10_000 + "B", finish_reason="stop")
+    assert (many.text, many.unfinished) == ("B", False)
+
+
+def test_of_very_many_elements_the_last_counts() -> None:
+    assert read_answer("<answer>A</answer>" * 5000 + "<answer>B</answer>").text == "B"
