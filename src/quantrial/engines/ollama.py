@@ -48,9 +48,8 @@ from quantrial.errors import (
     EngineTimeoutError,
     ModelChangedError,
     ModelFileError,
-    QuantrialError,
 )
-from quantrial.redaction import blot_error, excerpt
+from quantrial.redaction import blot_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -140,15 +139,7 @@ class OllamaEngine:
         # not said and no are recorded alike, as they were before the server was asked
         options["together"] = bool(options["together"])
         held = None if self._options["together"] is None else not self._options["together"]
-        try:
-            found = artifact_of(self.model, shown, listed, options=options, facts=facts, alone=held)
-        except (TypeError, ValueError, AttributeError) as exc:
-            if isinstance(exc, QuantrialError):
-                raise
-            said = excerpt(f"{type(exc).__name__}: {exc}", 200)
-            raise EngineStartError(
-                f"{self._where} describes its model in an unknown form ({said})"
-            ) from exc
+        found = artifact_of(self.model, shown, listed, options=options, facts=facts, alone=held)
         return replace(found, identity={"version": self._server.same_version()})
 
     def special_tokens(self) -> frozenset[str]:

@@ -17,7 +17,8 @@ from quantrial.engines.origin import origin_of
 from quantrial.engines.settled import count_of
 from quantrial.engines.structure import structure_of, structure_told
 from quantrial.engines.templates import dates_in
-from quantrial.errors import ModelFileError
+from quantrial.errors import EngineStartError, ModelFileError
+from quantrial.redaction import excerpt
 
 # What Ollama takes for the parts of a name that are left out (`types/model/name.go`).
 DEFAULT_HOST, _NAMESPACE, _TAG = "registry.ollama.ai", "library", "latest"
@@ -80,7 +81,28 @@ def artifact_of(
         options: the arm's options.
         facts: the metadata of its file, arrays included where the server gives them.
         alone: whether the server holds one model at a time; None where it is to be asked.
+
+    Raises:
+        EngineStartError: what the server says has another form than documented.
     """
+    try:
+        return _artifact_of(model, shown, listed, options=options, facts=facts, alone=alone)
+    except (TypeError, ValueError, AttributeError) as exc:
+        said = excerpt(f"{type(exc).__name__}: {exc}", 200)
+        raise EngineStartError(
+            f"the server describes the model {model!r} in an unknown form ({said})"
+        ) from exc
+
+
+def _artifact_of(
+    model: str,
+    shown: Mapping[str, Any],
+    listed: Mapping[str, Any],
+    *,
+    options: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    alone: bool | None,
+) -> Artifact:
     modelfile = str(shown.get("modelfile") or "")
     digest, blob = weights_of(modelfile)
     details = entries(shown.get("details")) or entries(listed.get("details"))

@@ -158,12 +158,12 @@ class _Parts:
                 if not depth:
                     self.said.append((since, tag.start))
                     began, closing = tag.end, None
-                depth.open(tag.kind)
+                depth.enter(tag.kind)
                 continue
             later[tag.kind] -= 1
             if depth:
                 closing = tag
-                depth.close(tag.kind, later)
+                depth.leave(tag.kind, later)
                 if depth:
                     continue
                 self.thoughts.append((began, tag.start))
@@ -214,12 +214,12 @@ class _Depth:
     def __bool__(self) -> bool:
         return bool(self._kinds)
 
-    def open(self, kind: str) -> None:
+    def enter(self, kind: str) -> None:
         """Open a thought within the innermost one."""
         self._kinds.append(kind)
         self._counts[kind] += 1
 
-    def close(self, kind: str, later: Mapping[str, int]) -> None:
+    def leave(self, kind: str, later: Mapping[str, int]) -> None:
         """Close the innermost thought of a kind, and what was left open within it.
 
         A closing tag of another kind ends a thought whose own never comes: `later` counts the
