@@ -44,7 +44,6 @@ from quantrial.engines.options import Option, read_options
 from quantrial.errors import (
     ContextOverflowError,
     EngineError,
-    EngineStartError,
     EngineTimeoutError,
     ModelChangedError,
     ModelFileError,

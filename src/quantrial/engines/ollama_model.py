@@ -87,6 +87,8 @@ def artifact_of(
     """
     try:
         return _artifact_of(model, shown, listed, options=options, facts=facts, alone=alone)
+    except ModelFileError:  # of a file of its, which is here
+        raise
     except (TypeError, ValueError, AttributeError) as exc:
         said = excerpt(f"{type(exc).__name__}: {exc}", 200)
         raise EngineStartError(
