@@ -9,7 +9,7 @@ import pytest
 
 from fuzz.harness import Target, data_of, fuzz, run_case
 from fuzz.targets import all_targets
-from quantrial.errors import StudyError
+from quantrial.errors import DataError, StudyError
 
 NAMES = ("study", "gguf", "replies", "texts", "logs", "records", "items")
 CASES, MANY = 1000, 100_000
@@ -92,3 +92,13 @@ def test_a_warning_of_numpy_or_a_second_of_work_is_a_failure() -> None:
 
     assert "RuntimeWarning" in str(run_case(Target("t", [b"a"], [b"x"], warns), 0))
     assert "s of CPU" in str(run_case(Target("t", [b"a"], [b"x"], works), 0))
+
+
+@pytest.mark.parametrize("count", ["1e40", "18446744073709551616", "9007199254740992", "9" * 400])
+def test_a_count_of_a_log_that_no_record_holds_is_named(
+    targets: Mapping[str, Target], count: str
+) -> None:
+    log = targets["logs"].samples[0].replace(b'"prompt_eval_count": 100', b'"prompt_eval_count": N')
+    assert b"N" in log
+    with pytest.raises(DataError, match=r"line 1: (timing.prompt_eval_count is|not valid JSON)"):
+        targets["logs"].run(log.replace(b": N", b": " + count.encode()))

@@ -28,7 +28,7 @@ TEXTS: dict[str, Callable[[], str]] = {
     "a million thoughts begun": lambda: "<think>" * MILLION,
     "a million thoughts ended": lambda: "</think>" * MILLION,
     "thoughts of two kinds": lambda: "<think>" * 300_000 + "</reasoning>" * 300_000,
-    "a million elements begun": lambda: "<answer>" * MILLION,
+    "elements begun": lambda: "<answer>" * (MILLION // 2),
     "elements": lambda: "<answer>A</answer>" * 300_000,
     "strange tags": lambda: "<a>" * MILLION,
     "a million answers": lambda: "ANSWER: A\n" * MILLION,

@@ -34,6 +34,7 @@ _FINE = {"", "ok", "success", "completed"}
 # The model answered, and badly: its own failure, which scoring finds again; no fault of an engine.
 _ANSWERED_BADLY = {"parse_error", "parse_failed", "unparsed", "malformed", "invalid_json"}
 _NANOSECONDS = 1e9
+_MOST_TOKENS = 2**53  # beyond it, JSON numbers of some programs are no whole numbers any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,8 +287,10 @@ class _Reader:
 
     def _count(self, timing: Mapping[str, Any], key: str) -> int | None:
         value = self._number(timing, key)
-        if value is not None and value != int(value):
-            raise self.fail(f"timing.{key} is {value!r}; expected a whole number")
+        if value is not None and (value != int(value) or value >= _MOST_TOKENS):
+            raise self.fail(
+                f"timing.{key} is {value!r}; expected a whole number below {_MOST_TOKENS:,}"
+            )
         return None if value is None else int(value)
 
     def _seconds(self, timing: Mapping[str, Any]) -> dict[str, float | None]:
