@@ -16,9 +16,9 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from cpu import too_long
 from quantrial.errors import QuantrialError, QuantrialWarning
 
-LIMIT = 1.0  # seconds of CPU a case may take
 _LARGEST = 2**20
 _SHOWN = 600  # bytes of a failing case
 
@@ -123,12 +123,12 @@ def run_case(target: Target, case: int) -> Failure | None:
     except Exception:
         why = traceback.format_exc(limit=-6)
     took = time.process_time() - began
-    if why is None and took > LIMIT:
+    if why is None and too_long(took):
         gc.collect()  # not the collector's turn, nor a first call's imports
         began = time.process_time()
         with contextlib.suppress(QuantrialError):
             _run(target, data)
-        if (took := time.process_time() - began) > LIMIT:
+        if too_long(took := time.process_time() - began):
             why = f"took {took:.2f} s of CPU"
     return None if why is None else Failure(target.name, case, data, why)
 
