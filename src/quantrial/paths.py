@@ -140,7 +140,8 @@ def open_to_append(path: Path | str, mode: Literal["ab", "r+b"] = "ab") -> IO[by
         raise PathError(_LINK, path=path)
     flags = os.O_RDWR | (os.O_APPEND | os.O_CREAT if mode == "ab" else 0)
     handle = _opened(path, flags | _NO_LINK, new=mode == "ab")
-    return os.fdopen(handle, mode, buffering=0)
+    # by `open`, and not from the handle, so that the file knows its name
+    return open(path, mode, buffering=0, opener=lambda *_: handle)
 
 
 def refuse_link(path: Path | str) -> None:

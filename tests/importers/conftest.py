@@ -1,12 +1,25 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from importers.fabricated import answers, read_rows, write_rows
+from quantrial import redaction
+
+
+@pytest.fixture(autouse=True)
+def _no_key_of_another_test() -> Iterator[None]:
+    """A key is looked for while its engine is there: engines of other tests may be kept."""
+    redactor = redaction._REDACTOR
+    kept = redactor._hidden.copy()
+    redactor._hidden.clear()
+    redactor._settle()
+    yield
+    redactor._hidden.update(kept)
+    redactor._settle()
 
 
 @pytest.fixture

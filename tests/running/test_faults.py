@@ -158,7 +158,10 @@ def test_a_process_that_is_asleep_in_mid_call_for_longer_than_its_timeout(
 
     with FaultyServer("m", text="A", answer=after_a_while) as server:
         options = {"base_url": server.url}
-        arms = {n: {"engine": "openai", "model": "m", "options": options} for n in ("f16", "q8_0")}
+        arms = {
+            n: {"engine": "openai", "model": "m", "options": {**options, "extra_body": {"arm": n}}}
+            for n in ("f16", "q8_0")
+        }
         study = write_study(tmp_path, arms=arms, design={"repeat_reference": 0})
         text = study.read_text().replace(
             "workload: reasoning", "workload: reasoning\n    timeout: 1"

@@ -131,7 +131,10 @@ def test_killed_over_http(forks: Forks, tmp_path: Path) -> None:
 
     with FaultyServer("m", answer=after_a_while) as server:
         options = {"base_url": server.url}
-        arms = {n: {"engine": "openai", "model": "m", "options": options} for n in ("f16", "q8_0")}
+        arms = {
+            n: {"engine": "openai", "model": "m", "options": {**options, "extra_body": {"arm": n}}}
+            for n in ("f16", "q8_0")
+        }
         study = write_study(tmp_path, arms=arms, design={"repeat_reference": 4})
         quantrial.run(study, out=tmp_path / "peace")
         killed = kill_until_done(forks, study, tmp_path / "run", kills=15, longest=0.3, seed=7)

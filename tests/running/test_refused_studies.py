@@ -231,8 +231,8 @@ def test_an_arm_without_one_answer_fails_a_run(
     said = json.loads(out)
     assert list(said["unanswered"]) == ["q8_0"]
     assert said["faults"] == {"q8_0": FEW}
-    # one answer is enough to go on with
-    servers[1].faults, servers[1].always = [None, None], fault
+    # one answer is enough to go on with; the first two are of the fixed prompt
+    servers[1].faults, servers[1].always = [None] * 4, fault
     code, _, _ = command(
         monkeypatch, capsys, "run", study, "--out", tmp_path / "other", "--no-speed"
     )

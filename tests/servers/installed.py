@@ -45,7 +45,7 @@ fast.chat_template = (
 fast.save_pretrained(folder)
 torch.manual_seed(seed)
 config = LlamaConfig(
-    vocab_size=len(words), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
+    vocab_size=len(words), hidden_size=128, intermediate_size=128, num_hidden_layers=2,
     num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=4096,
     pad_token_id=0, bos_token_id=1, eos_token_id=2, initializer_range=0.4,
 )

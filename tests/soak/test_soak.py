@@ -138,7 +138,10 @@ def test_a_hundred_kills_over_http(
 
     with FaultyServer("m", answer=after_a_while) as server:
         options = {"base_url": server.url}
-        arms = {n: {"engine": "openai", "model": "m", "options": options} for n in ("f16", "q8_0")}
+        arms = {
+            n: {"engine": "openai", "model": "m", "options": {**options, "extra_body": {"arm": n}}}
+            for n in ("f16", "q8_0")
+        }
         study = write_study(tmp_path, arms=arms, design={"repeat_reference": 12})
         quantrial.run(study, out=tmp_path / "peace")
         killed = kill_until_done(forks, study, tmp_path / "run", kills=100, longest=0.25, seed=1)

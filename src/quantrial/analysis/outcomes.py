@@ -283,7 +283,7 @@ def score_task(  # noqa: PLR0913 - each keyword is one fact of how the task was 
 def _lengths(item: Item) -> tuple[int, int]:
     """Return the bytes of what an item asks, and of all its texts."""
     content = {key: value for key, value in item.content.items() if key != "example_id"}
-    texts = [len(text.encode()) for text in texts_of(content)]
+    texts = [len(text.encode("utf-8", "surrogatepass")) for text in texts_of(content)]
     return next(iter(texts), 0), sum(texts)
 
 
