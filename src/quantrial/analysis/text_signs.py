@@ -149,11 +149,26 @@ def _loops(text: str) -> bool:
 
 def _run(text: str, start: int, end: int, period: int) -> tuple[int, int]:
     """Widen a stretch as far as each character equals the one a period away."""
-    while start and text[start - 1] == text[start - 1 + period]:
-        start -= 1
-    while end < len(text) and text[end] == text[end - period]:
-        end += 1
-    return start, end
+
+    def before(k: int) -> bool:
+        return text[start - k : start] == text[start - k + period : start + period]
+
+    def after(k: int) -> bool:
+        return text[end : end + k] == text[end - period : end - period + k]
+
+    return start - _longest(start, before), end + _longest(len(text) - end, after)
+
+
+def _longest(most: int, holds: Callable[[int], bool]) -> int:
+    """Return the largest k up to `most` that holds, where all below one that holds do too."""
+    low, step = 0, 1
+    while low + step <= most and holds(low + step):
+        low, step = low + step, 2 * step
+    high = min(most + 1, low + step)  # it does not hold here
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
 
 
 SIGNS: Mapping[str, Callable[[Given], bool | None]] = {

@@ -43,7 +43,7 @@ class _Group:
 # What stands around a letter is looked at this far; of a text longer than twice _HALF, begin and
 # end are read. So no text takes long, whatever a broken model writes.
 _REACH = 80
-_HALF = 8_000
+_HALF = 6_000
 
 _TAG = re.compile(r"<[^<>]{0,40}>")
 _ANSWER_TAG = re.compile(r"(?i)<answer>")
