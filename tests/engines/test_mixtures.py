@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -16,8 +17,9 @@ from quantrial.engines import ggml
 from quantrial.engines.gguf_file import Field, Header, Tensor, read_header
 from quantrial.engines.mixtures import MIXED, mixed_types
 from quantrial.engines.quantizing import quantize_model
-from quantrial.engines.requantize import made_file
+from quantrial.engines.requantize import UNIFORM, made_file
 from quantrial.errors import ModelFileError
+from quantrial.study.model import Quantization
 
 FILE = Path("model.gguf")
 
@@ -160,6 +162,10 @@ def test_architectures_with_rules_of_their_own_are_refused(arch: str) -> None:
 def test_a_file_that_does_not_count_its_layers_is_refused() -> None:
     with pytest.raises(ModelFileError, match="how many layers"):
         mixed_types(header({"blk.0.attn_q.weight": (256, 64)}, {}), "Q4_K_M", FILE)
+
+
+def test_a_study_takes_every_type_that_is_written_here() -> None:
+    assert set(get_args(Quantization)) == {*UNIFORM, *MIXED}
 
 
 # The bytes

@@ -10,10 +10,15 @@ from quantrial.errors import StudyError
 from quantrial.redaction import LEAST, hide, is_stand_in, key_among
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _SHOWN = 60  # characters of a wrong address
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def key_in(variable: str) -> str:
+    """Return the key that a variable of the environment holds; empty where it holds none."""
+    return (os.environ.get(variable) or "").strip()
 
 
 def secret_of(variable: str | None, *, owner: object, key: str) -> str | None:
@@ -30,7 +35,7 @@ def secret_of(variable: str | None, *, owner: object, key: str) -> str | None:
     if not _VARIABLE.fullmatch(variable):
         # it may be the key itself, which is not to be repeated
         raise StudyError("expected the name of a variable of the environment", key=key)
-    value = (os.environ.get(variable) or "").strip()
+    value = key_in(variable)
     if not value:
         raise StudyError(f"the variable {variable} is not set; export the key in it", key=key)
     return sound_key(value, variable, owner=owner, key=key)
@@ -55,18 +60,20 @@ def sound_key(secret: str, variable: str, *, owner: object, key: str | None = No
 
 def hide_named(options: Mapping[str, Any], *, owner: object) -> None:
     """Hide what the variables hold that options name: `api_key_env` and all others in `_env`."""
+    for variable in _variables(options):
+        hide(key_in(variable), owner=owner)
+
+
+def _variables(options: Mapping[str, Any]) -> Iterator[str]:
+    """Name the variables of the environment that options name."""
     for name, variable in options.items():
         if str(name).lower().endswith("_env") and isinstance(variable, str):
-            hide((os.environ.get(variable) or "").strip(), owner=owner)
+            yield variable
 
 
 def short_keys(options: Mapping[str, Any]) -> list[str]:
     """Name the variables whose key is too short to be looked for in texts, and no stand-in."""
-    named = {
-        variable: (os.environ.get(variable) or "").strip()
-        for name, variable in options.items()
-        if str(name).lower().endswith("_env") and isinstance(variable, str)
-    }
+    named = {variable: key_in(variable) for variable in _variables(options)}
     return [n for n, key in named.items() if 0 < len(key) < LEAST and not is_stand_in(key)]
 
 

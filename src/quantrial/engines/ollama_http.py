@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from quantrial.engines.keys import key_in
 from quantrial.not_finite import whole_number
 from quantrial.recordable import recordable
 from quantrial.redaction import blot, blot_all, excerpt, guard_logs, hide, hide_proxies
@@ -131,7 +132,7 @@ class Connection:
     def _open(self) -> httpx.Client:
         with self._lock:
             if self._client is None:
-                key = (os.environ.get(KEY) or "").strip()
+                key = key_in(KEY)
                 hide(key, owner=self)
                 if not self._local:
                     hide_proxies(os.environ)

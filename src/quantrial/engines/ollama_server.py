@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from quantrial.engines.identity import REMEDY
-from quantrial.engines.keys import shown_url, sound_key
+from quantrial.engines.keys import key_in, shown_url, sound_key
 from quantrial.engines.loopback import is_loopback
 from quantrial.engines.ollama_errors import FOREIGN, translated
 from quantrial.engines.ollama_http import KEY, Connection, ServerSaidError, UnreadableError
@@ -37,7 +37,7 @@ class Server:
         self.address = address
         self.where = where
         self.local = is_loopback(address)
-        if given := (os.environ.get(KEY) or "").strip():
+        if given := key_in(KEY):
             sound_key(given, KEY, owner=self)
         self.connection = Connection(address, local=self.local)
         self._version: tuple[int, ...] | None = None

@@ -18,14 +18,13 @@ from quantrial.engines.gguf_file import Header, read_header
 from quantrial.engines.made_record import made_from, write_record
 from quantrial.engines.mixtures import MIXED
 from quantrial.engines.origin import made_of
-from quantrial.engines.requantize import UNIFORM, made_by, write_made
+from quantrial.engines.requantize import UNIFORM, last_words, made_by, write_made
 from quantrial.errors import ModelFileError
 
 TOOL = "llama-quantize"
 PACKAGE = "llama-cpp-python"
 # a process of its own: native code writes thousands of lines to stderr, and may abort
 _WORKER = (sys.executable, "-P", "-m", "quantrial.engines.quantizing_worker")
-_KEPT = 300  # characters of a tool's last words
 
 
 def quantize_model(source: Path, kind: str, folder: Path) -> Path:
@@ -122,8 +121,5 @@ def _run(command: Sequence[str], by: str, source: Path, target: Path, kind: str)
     except OSError as exc:
         raise ModelFileError(f"{by} cannot be started ({exc.strerror or exc})") from exc
     if done.returncode or not target.exists():
-        last = (done.stderr or done.stdout).decode("utf-8", "replace").strip()[-_KEPT:]
         how = f" (signal {-done.returncode})" if done.returncode < 0 else ""
-        raise ModelFileError(
-            f"{by} could not write {kind}{how}: {' '.join(last.split())}", path=source
-        )
+        raise ModelFileError(f"{by} could not write {kind}{how}: {last_words(done)}", path=source)

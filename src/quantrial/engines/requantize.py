@@ -48,7 +48,7 @@ _BLOCK = 32
 UNIFORM = ("F16", "Q8_0", "Q5_0", "Q4_0")
 # a process of its own: native code may abort
 _WORKER = (sys.executable, "-P", "-m", "quantrial.engines.mixing_worker")
-_KEPT = 300  # characters of a worker's last words
+_KEPT = 300  # characters of a writer's last words
 _REPLACED = ("general.file_type", "general.quantization_version")
 
 
@@ -149,10 +149,15 @@ def write_made(source: Path, target: Path, kind: str, degrade: str | None = None
         [*_WORKER, *words], stdin=subprocess.DEVNULL, capture_output=True, check=False
     )
     if done.returncode:
-        last = done.stderr.decode("utf-8", "replace").strip()[-_KEPT:]
         how = f"stopped by signal {-done.returncode}" if done.returncode < 0 else "failed"
-        raise ModelFileError(f"writing {kind} {how}: {' '.join(last.split())}", path=source)
+        raise ModelFileError(f"writing {kind} {how}: {last_words(done)}", path=source)
     return done.stdout.decode().strip()
+
+
+def last_words(done: subprocess.CompletedProcess[bytes]) -> str:
+    """Return what a process that writes model files said last, as one line."""
+    last = (done.stderr or done.stdout).decode("utf-8", "replace").strip()[-_KEPT:]
+    return " ".join(last.split())
 
 
 def write_requantized(source: Path, file: IO[bytes], target: str, degrade: str | None) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from quantrial.engines.keys import key_in
 from quantrial.engines.loopback import is_loopback
 from quantrial.engines.ollama_http import KEY
 from quantrial.engines.ollama_server import address_of
@@ -47,7 +47,7 @@ def _keys_sent(arms: Mapping[str, Arm]) -> Iterator[KeySent]:
             urls = [arm.options.get("base_url"), *(replicas if isinstance(replicas, list) else ())]
         else:
             continue
-        if not isinstance(variable, str) or not (os.environ.get(variable) or "").strip():
+        if not isinstance(variable, str) or not key_in(variable):
             continue
         for url in urls:
             # what is no address is refused where the engine is made, before anything is sent
