@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 import pytest
 
 from quantrial.cli.progress import listening
 from quantrial.errors import EngineError, ModelChangedError, StudyError
+from quantrial.records import Response
 from quantrial.running.clock import Clock
 from quantrial.running.progress import Progress
 from quantrial.running.runner import RunResult, run_study
+from quantrial.running.store import ResponseWriter
+from quantrial.running.watch import DOUBTFUL, Watch
 from quantrial.study import parse_study
 from running.test_swapped_weights import Model, Ollama, outputs, over_ollama
 from servers.faulty import FaultyServer
@@ -182,7 +186,52 @@ def test_a_server_that_comes_back_with_other_weights_answers_nothing(
             folder,
             Restarting(servers[1], 60, **changes),
         )
-    assert set(outputs(folder)) == {"A"}
+    # one that was under way when the server went may meet the other model: it is asked again
+    record = json.loads((folder / "manifest.json").read_text())["arms"]["q8_0"]
+    doubtful = {tuple(one) for one in record.get(DOUBTFUL) or ()}
+    answers = read_lines(folder / "responses" / "sums.q8_0.jsonl")
+    of_the_other = [one for one in answers if one["output"] == "B" and one["status"] == "ok"]
+    assert len(of_the_other) < slots
+    assert {(one["order"], one["attempt"]) for one in of_the_other} <= doubtful
+    servers[1].answer = Model()
+    result = run(tmp_path / "study.yaml", folder, Restarting(servers[1], 1), lambda _: None)
+    assert (result.recorded, result.faulted) == (2 * QUESTIONS, 0)
+    last = {
+        one["order"]: one["output"] for one in read_lines(folder / "responses" / "sums.q8_0.jsonl")
+    }
+    assert set(last.values()) == {"A"}
+
+
+def test_a_server_is_not_looked_at_before_an_answer_of_it_is_recorded(
+    tmp_path: Path, servers: tuple[FaultyServer, FaultyServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the look clears what it covers, and the answer would stand as the first model's."""
+    watches: list[Watch] = []
+    begun = Watch.__init__
+
+    def keep(self: Watch, *given: Any) -> None:
+        begun(self, *given)
+        watches.append(self)
+
+    looked: list[bool] = []
+
+    def append(self: ResponseWriter, response: Response) -> None:
+        def look() -> None:
+            with watches[0]._gate.alone():
+                looked.append(True)
+
+        if response.arm == "q8_0":
+            before = len(looked)
+            Thread(target=look, daemon=True).start()
+            time.sleep(0.02)
+            assert len(looked) == before, "looked at while an answer of it was being recorded"
+        appended(self, response)
+
+    appended = ResponseWriter.append
+    monkeypatch.setattr(Watch, "__init__", keep)
+    monkeypatch.setattr(ResponseWriter, "append", append)
+    run(study_over(tmp_path, servers), tmp_path / "run", Restarting(servers[1], 1), lambda _: None)
+    assert watches
 
 
 def test_an_ollama_server_that_is_started_anew_ends_no_run(

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from quantrial.errors import EngineError
 from quantrial.running.asking import Attempt, answer, asked_sha256, attempt, request_for, said_by
@@ -44,6 +44,15 @@ class Equipment:
     listener: Listener | None = None
     watch: Watch | None = None
     clock: Clock = dataclasses.field(default_factory=Clock)
+
+
+class Timed(NamedTuple):
+    """What was asked in one attempt, and when."""
+
+    asked_sha256: str
+    started: str  # time of day
+    took: float  # seconds by the steady clock
+    jumped: float  # seconds that the time of day went on by itself
 
 
 class Session:
@@ -253,36 +262,41 @@ class Session:
                 self._tell("asking")
 
     def _attempt(self, call: Call, request: Request, digest: str, waited: float) -> Attempt:
-        clock, at, watch = self._with.clock, call.order, self._with.watch
+        """Ask once and record what came, both before its server may be looked at again."""
+        clock, watch = self._with.clock, self._with.watch
         with watch.asking(call.arm) if watch is not None else contextlib.nullcontext():
             started, wall, steady = clock.stamp(), clock.wall(), clock.steady()
             found = attempt(self._with.engines[call.arm], request)
             took = clock.steady() - steady
             jumped = clock.wall() - wall - took
-        with self._lock:
-            if self._stopping.is_set():
-                return found
-            found = self._met_nobody(call, found, waited)
-            self._attempts[at] += 1
-            found = self._endings.note(at, found, last=self._attempts[at] >= self._allowed_at(at))
-            self._last = self._response(call, found, digest, started, took)
-            self._with.writer.append(self._last)
-            if self._last.final:
-                self._allowed[at] = self._attempts[at]
-            self._note(call, found.status, found.error)
-            if watch is not None and found.status == "ok":
-                watch.answered(call.arm, at, self._attempts[at])
-            self._remark(call.arm, found.reply)
-            self.faults += found.status != "ok"
-            if abs(jumped) > JUMP:
-                self.notes.append(
-                    f"the clock jumped by {jumped:+.0f} s while {call.arm} answered item "
-                    f"{call.item} of {call.task}: it was set, or the machine slept"
-                )
-            if not found.uncounted:
-                self._breaker.watch(call.arm, found.status, found.error)
-            elif not self._outages.lasts(call.arm, waited):
-                raise self._outages.given_up(call.arm, found.error)
+            with self._lock:
+                if self._stopping.is_set():
+                    return found
+                found = self._met_nobody(call, found, waited)
+                return self._record(call, found, Timed(digest, started, took, jumped), waited)
+
+    def _record(self, call: Call, found: Attempt, timed: Timed, waited: float) -> Attempt:
+        at, watch = call.order, self._with.watch
+        self._attempts[at] += 1
+        found = self._endings.note(at, found, last=self._attempts[at] >= self._allowed_at(at))
+        self._last = self._response(call, found, timed)
+        self._with.writer.append(self._last)
+        if self._last.final:
+            self._allowed[at] = self._attempts[at]
+        self._note(call, found.status, found.error)
+        if watch is not None and found.status == "ok":
+            watch.answered(call.arm, at, self._attempts[at])
+        self._remark(call.arm, found.reply)
+        self.faults += found.status != "ok"
+        if abs(timed.jumped) > JUMP:
+            self.notes.append(
+                f"the clock jumped by {timed.jumped:+.0f} s while {call.arm} answered item "
+                f"{call.item} of {call.task}: it was set, or the machine slept"
+            )
+        if not found.uncounted:
+            self._breaker.watch(call.arm, found.status, found.error)
+        elif not self._outages.lasts(call.arm, waited):
+            raise self._outages.given_up(call.arm, found.error)
         return found
 
     def _met_nobody(self, call: Call, found: Attempt, waited: float) -> Attempt:
@@ -320,14 +334,13 @@ class Session:
                 waited += seconds
                 self._rest(seconds)
 
-    def _response(
-        self, call: Call, found: Attempt, digest: str, started: str, took: float
-    ) -> Response:
+    def _response(self, call: Call, found: Attempt, timed: Timed) -> Response:
         timing: dict[str, Any] = dataclasses.asdict(found.reply.timing)
         if timing["wall"] is None:
-            timing["wall"] = took
+            timing["wall"] = timed.took
         timing["load"] = self._with.residence.told(call.arm, timing["load"])
-        made = Asked(self.study.study, self._attempts[call.order], digest, started)
+        attempts = self._attempts[call.order]
+        made = Asked(self.study.study, attempts, timed.asked_sha256, timed.started)
         return response_of(call, found, made, timing)
 
     def _note(self, call: Call, status: str, error: str | None) -> None:
