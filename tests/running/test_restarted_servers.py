@@ -60,7 +60,7 @@ class Restarting(Clock):
             self.sleep(seconds)
 
     def listen(self, progress: Progress) -> None:
-        if progress.done["q8_0"] == GONE_AFTER and not self.waits and self.down_at is None:
+        if progress.done["q8_0"] >= GONE_AFTER and not self.waits and self.down_at is None:
             self.down_at = self.now
             if self.fault is None:
                 self.server.down()
