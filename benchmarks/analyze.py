@@ -32,7 +32,7 @@ from typing import Any
 import yaml
 
 from quantrial.records import Item, Manifest, Response, content_hash
-from quantrial.running.store import ITEMS, MANIFEST, RESPONSES
+from quantrial.runfolder import ITEMS, MANIFEST, RESPONSES
 from quantrial.study import parse_study
 
 LIMIT_SECONDS, LIMIT_CPU_SECONDS = 1.0, 0.6
@@ -45,7 +45,7 @@ import sys
 from pathlib import Path
 from quantrial.commands import derived, results
 from quantrial.reporting import answers, view
-from quantrial.running.store import RunFolder
+from quantrial.runfolder import RunFolder
 run = Path(sys.argv[1])
 results.analyze(run, methods=sys.argv[2])
 analysed = time.process_time()

@@ -32,13 +32,13 @@ from quantrial.commands.studies import preset_text
 from quantrial.design.schedule import Call, Order
 from quantrial.engines.base import Engine, Message, Request
 from quantrial.engines.llamacpp import LlamaCppEngine
+from quantrial.runfolder import ResponseWriter, RunFolder
 from quantrial.running.arms import opened_engines
 from quantrial.running.asking import request_for
 from quantrial.running.ordering import planned_calls
 from quantrial.running.prepare import Prepared, prepare
 from quantrial.running.residence import Residence
 from quantrial.running.session import Equipment, Session
-from quantrial.running.store import ResponseWriter, RunFolder
 from quantrial.study import Study, parse_study
 
 LIMIT = 1.03

@@ -28,7 +28,7 @@ from quantrial.errors import (
     RunFolderError,
     StudyError,
 )
-from quantrial.running.store import RunFolder
+from quantrial.runfolder import RunFolder
 from quantrial.study import load_study
 from studies import write_study
 

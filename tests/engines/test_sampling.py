@@ -17,8 +17,8 @@ from quantrial.engines.openai import OpenAIEngine
 from quantrial.engines.sampling import Sampling
 from quantrial.engines.scripted import ScriptedEngine, prompt_of
 from quantrial.errors import EngineCrashedError, EngineError
+from quantrial.runfolder import RunFolder
 from quantrial.running.penalty import Finding, find_penalty, probed_sampling
-from quantrial.running.store import RunFolder
 from servers.faulty import Answer, Call, FaultyServer, Say, faulty_server, openai_answer
 from servers.ollama import Model, OllamaServer
 from studies import write_study

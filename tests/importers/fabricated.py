@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from quantrial.analysis import TaskOutcomes, score_task
-from quantrial.running.store import RunFolder
+from quantrial.runfolder import RunFolder
 from quantrial.study import load_study
 from quantrial.tasks import make_task
 

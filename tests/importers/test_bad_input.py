@@ -244,7 +244,7 @@ def test_failure_while_writing_leaves_nothing(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("quantrial.whole_files.os.replace", full)
+    monkeypatch.setattr("quantrial.runfolder.os.replace", full)
     with pytest.raises(RunFolderError) as caught:
         import_reference(published, tmp_path / "run")
     assert str(caught.value) == f"{tmp_path / 'run'}: cannot be written (No space left on device)"

@@ -11,7 +11,7 @@ from quantrial.errors import DataError
 from quantrial.importers import import_reference
 from quantrial.importers._quantization import quantization_of, size_rank
 from quantrial.importers._reference_manifest import ArmFacts, facts_of
-from quantrial.running.store import RunFolder
+from quantrial.runfolder import RunFolder
 from quantrial.study import load_study
 
 SHA = "0123456789abcdef" * 4

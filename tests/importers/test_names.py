@@ -15,7 +15,7 @@ import quantrial
 from importers.fabricated import answers, read_rows, write_rows
 from quantrial.errors import DataError, StudyError
 from quantrial.importers import ImportOptions, import_reference, parse_named_task
-from quantrial.running.store import RunFolder
+from quantrial.runfolder import RunFolder
 from quantrial.study import load_study
 
 TICKETS = "tickets=routing:choice:support"

@@ -15,7 +15,7 @@ from quantrial.cli import tell
 from quantrial.errors import StudyError
 from quantrial.importers import ImportOptions, ScoreDifference, import_reference
 from quantrial.records import content_hash
-from quantrial.running.store import RunFolder
+from quantrial.runfolder import RunFolder
 from quantrial.study import ChoiceTask, load_study
 
 Edit = Callable[[str, int, dict[str, Any]], Path]

@@ -14,7 +14,7 @@ import quantrial
 from importers.fabricated import outcomes, read_rows, write_rows
 from quantrial.errors import RunFolderError
 from quantrial.importers import import_reference
-from quantrial.running.store import RunFolder
+from quantrial.runfolder import RunFolder
 from quantrial.study import load_study
 
 Edit = Callable[[str, int, dict[str, Any]], Path]

@@ -11,7 +11,7 @@ from benches import Hall, Room
 from quantrial.commands.verification import verify_run
 from quantrial.decision import decide_from
 from quantrial.reporting import render_documents
-from quantrial.running.store import RunFolder
+from quantrial.runfolder import RunFolder
 from reporting.trials import Trial, markdown_tables
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import quantrial
+from quantrial.runfolder import RunFolder
 from quantrial.running.checkout import git_state
-from quantrial.running.store import RunFolder
 from studies import write_study
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")

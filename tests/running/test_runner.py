@@ -22,9 +22,9 @@ from quantrial.errors import (
     RunFolderError,
     StudyError,
 )
+from quantrial.runfolder import RunFolder
 from quantrial.running.prepare import prepare
 from quantrial.running.progress import Progress
-from quantrial.running.store import RunFolder
 from studies import QUESTIONS, SENTENCES, allowed, answered, arm, read_lines, write_study
 
 CALLS = 3 * (QUESTIONS + SENTENCES)

@@ -27,9 +27,8 @@ from quantrial.errors import (
     RecordWarning,
     RunChangedError,
 )
+from quantrial.runfolder import RunFolder
 from quantrial.running.progress import Progress
-from quantrial.running.speed_store import read_speed
-from quantrial.running.store import RunFolder
 from studies import allowed, arm, read_lines, write_study
 
 SHAPES = 4
@@ -544,10 +543,10 @@ def test_a_call_measured_twice_or_of_a_strange_arm_is_refused(hall: Hall) -> Non
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines, lines[-1]]))
     with pytest.raises(RecordError, match=r"measured twice"):
-        read_speed(RunFolder(hall.run), arms=PACE)
+        RunFolder(hall.run).read_speed(arms=PACE)
     path.write_bytes(b"".join(lines))
     with pytest.raises(RecordError, match=r"'q4_0', which the study does not have"):
-        read_speed(RunFolder(hall.run), arms=("f16", "q8_0"))
+        RunFolder(hall.run).read_speed(arms=("f16", "q8_0"))
 
 
 def test_kill_minus_nine_loses_and_doubles_nothing(tmp_path: Path) -> None:

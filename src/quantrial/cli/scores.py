@@ -34,7 +34,7 @@ class InterimScores:
         return {arm: ", ".join(told)}
 
     def _open(self) -> None:
-        from quantrial.running.store import RunFolder
+        from quantrial.runfolder import RunFolder
         from quantrial.study import load_study
         from quantrial.tasks import make_task
 

@@ -22,8 +22,7 @@ from quantrial.commands.derived import score_run
 from quantrial.commands.results import decided
 from quantrial.decision.words import counted, listed, points, verdict_word
 from quantrial.errors import StudyError
-from quantrial.running.speed_store import read_speed
-from quantrial.running.store import RunFolder
+from quantrial.runfolder import RunFolder
 
 if TYPE_CHECKING:
     from quantrial.analysis import TaskOutcomes
@@ -116,7 +115,7 @@ def _labelled(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
 def _open(label: str, path: Path) -> _Run:
     study, summary, decision = decided(path)
     folder = RunFolder(path)
-    timed = Timed(label, study, read_speed(folder, arms=study.timed_arms))
+    timed = Timed(label, study, folder.read_speed(arms=study.timed_arms))
     return _Run(label, study, summary, decision, folder.read_manifest(), score_run(path), timed)
 
 

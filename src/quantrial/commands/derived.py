@@ -30,7 +30,7 @@ def opened(study: Study | Path | str, base: Path) -> tuple[Study, str, Path]:
 
 def frozen(run: Path) -> tuple[Study, str, Path]:
     """Return the study of a run folder."""
-    from quantrial.running.store import MANIFEST, RunFolder
+    from quantrial.runfolder import MANIFEST, RunFolder
 
     folder = RunFolder(run)
     folder.require()
@@ -50,7 +50,7 @@ def score_run(run: Path) -> dict[str, TaskOutcomes]:
     """Score every response of a run folder, task by task."""
     from quantrial.analysis import score_task
     from quantrial.analysis.reading import opens_thought
-    from quantrial.running.store import RunFolder
+    from quantrial.runfolder import RunFolder
     from quantrial.tasks import make_task
 
     folder = RunFolder(run)
@@ -136,8 +136,7 @@ def _refuse_strange_files(folder: Any, study: Study) -> None:
 def derive_summary(run: Path, *, methods: str | None = None) -> dict[str, Any]:
     """Derive the summary without writing it."""
     from quantrial.analysis import summarise
-    from quantrial.running.speed_store import read_speed
-    from quantrial.running.store import RunFolder
+    from quantrial.runfolder import RunFolder
     from quantrial.sampling_checks import with_probes
 
     outcomes, folder = score_run(run), RunFolder(run)
@@ -151,7 +150,7 @@ def derive_summary(run: Path, *, methods: str | None = None) -> dict[str, Any]:
         outcomes,
         arms=with_probes(manifest.arms, manifest.sessions),
         methods=methods or study.analysis.methods,
-        speed_records=read_speed(folder, arms=study.timed_arms),
+        speed_records=folder.read_speed(arms=study.timed_arms),
         sources={name: task.get("source") or {} for name, task in manifest.tasks.items()},
     )
     return document | {"inputs": folder.hashes()}

@@ -61,7 +61,7 @@ def verify_document(
 
 def read_documents(run: Path) -> dict[str, Any]:
     """Read the derived documents of a run folder, and its manifest, as they stand."""
-    from quantrial.running.store import DECISION, MANIFEST, SUMMARY, RunFolder
+    from quantrial.runfolder import DECISION, MANIFEST, SUMMARY, RunFolder
 
     folder = RunFolder(run)
     folder.require()

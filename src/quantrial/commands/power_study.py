@@ -112,7 +112,7 @@ def _from_run(
 ) -> PowerStudy:
     from quantrial.commands.power_clusters import seen_over_clusters
     from quantrial.design.forecast import Ask, forecast
-    from quantrial.running.store import SUMMARY, RunFolder
+    from quantrial.runfolder import SUMMARY, RunFolder
 
     folder = RunFolder(run)
     folder.require()

@@ -171,7 +171,7 @@ class _Recorded:
 def _recorded(
     folder: Path, tasks: Sequence[str], arms: Sequence[str]
 ) -> dict[tuple[str, str, str], _Recorded]:
-    from quantrial.running.store import RunFolder
+    from quantrial.runfolder import RunFolder
 
     return {
         (task, one.item, arm): _Recorded(one.prompt_sha256, one.prompt_tokens)
@@ -220,8 +220,8 @@ def _shown(
 
 def _prepared(study: Study, base: Path, folder: Path | None) -> Prepared:
     """Read the items of a study; those of a run are its own, its source has the examples alone."""
+    from quantrial.runfolder import RunFolder
     from quantrial.running.prepare import Prepared, prepare
-    from quantrial.running.store import RunFolder
     from quantrial.tasks import make_task
     from quantrial.tasks.sources import entity_types
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from quantrial.commands.verification import Verification
     from quantrial.decision import Constraints
     from quantrial.reporting import ReportFiles
-    from quantrial.running.store import RunFolder
+    from quantrial.runfolder import RunFolder
     from quantrial.study import Study
 
 
@@ -39,7 +39,7 @@ def analyze(run: Path | str, *, methods: str | None = None) -> dict[str, Any]:
     """
     from quantrial.analysis.versions import METHODS_VERSION, methods_version
     from quantrial.commands.versions import derived_anew
-    from quantrial.running.store import SUMMARY, RunFolder
+    from quantrial.runfolder import SUMMARY, RunFolder
 
     folder = RunFolder(Path(run))
     derived = derive_summary(Path(run), methods=methods)
@@ -69,7 +69,7 @@ def decide(run: Path | str, constraints: Constraints | None = None) -> dict[str,
             `decision:` of the study file.
     """
     from quantrial.decision import Constraints, decide_from
-    from quantrial.running.store import DECISION, RunFolder
+    from quantrial.runfolder import DECISION, RunFolder
 
     folder = RunFolder(Path(run))
     summary = _summary(folder)
@@ -95,7 +95,7 @@ def stated(run: Path) -> str:
     Empty without constraints, or without a decision that can be read.
     """
     from quantrial.reporting.constrained import flags
-    from quantrial.running.store import DECISION, RunFolder
+    from quantrial.runfolder import DECISION, RunFolder
 
     try:
         decision: Any = RunFolder(run).read_document(DECISION, command="decide")
@@ -108,7 +108,7 @@ def stated(run: Path) -> str:
 def decided(run: Path) -> tuple[Study, Mapping[str, Any], dict[str, Any]]:
     """Return study, summary and decision of a run; constraints of an earlier decision are kept."""
     from quantrial.decision import constraints_of, decide_from
-    from quantrial.running.store import DECISION, RunFolder
+    from quantrial.runfolder import DECISION, RunFolder
 
     folder = RunFolder(run)
     summary, of_study = _summary(folder), _of_study(run)
@@ -124,7 +124,7 @@ def decided(run: Path) -> tuple[Study, Mapping[str, Any], dict[str, Any]]:
 @contextlib.contextmanager
 def _of_this_version(run: Path) -> Iterator[None]:
     """Say what to do where a summary lacks what this version's summaries hold."""
-    from quantrial.running.store import SUMMARY
+    from quantrial.runfolder import SUMMARY
 
     try:
         yield
@@ -143,7 +143,7 @@ def report(run: Path | str) -> ReportFiles:
     are kept.
     """
     from quantrial.reporting import write_report
-    from quantrial.running.store import DECISION, RunFolder
+    from quantrial.runfolder import DECISION, RunFolder
 
     folder = RunFolder(Path(run))
     study, summary, decision = decided(folder.path)
@@ -169,7 +169,7 @@ def verify(run: Path | str) -> Verification:
 def _summary(folder: RunFolder) -> Mapping[str, Any]:
     """Return the summary; derived again when it is missing or older than what it derives from."""
     from quantrial.analysis.versions import METHODS_VERSION, methods_version
-    from quantrial.running.store import SUMMARY
+    from quantrial.runfolder import SUMMARY
 
     folder.require()
     if not (folder.path / SUMMARY).is_file():

@@ -87,7 +87,7 @@ def plan(
 
 def begun(study: Path, out: Path | None = None) -> bool:
     """Whether the run folder of a study file holds an answer already."""
-    from quantrial.running.store import RunFolder
+    from quantrial.runfolder import RunFolder
 
     parsed, _, _ = opened(study, Path())
     run = RunFolder(out if out is not None else Path("runs") / parsed.study)

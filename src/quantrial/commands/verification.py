@@ -29,7 +29,7 @@ from quantrial.errors import (
     RunFolderError,
     StudyError,
 )
-from quantrial.running.store import DECISION, SUMMARY, RunFolder
+from quantrial.runfolder import DECISION, SUMMARY, RunFolder
 from quantrial.study import load_study
 
 if TYPE_CHECKING:

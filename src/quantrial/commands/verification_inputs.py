@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING, Any
 from quantrial.commands.drifts import Drift, LineEnds, short
 from quantrial.errors import RecordError
 from quantrial.paths import is_file, is_there
-from quantrial.running.ordering import planned_calls, recorded_order
-from quantrial.running.speed_prompts import Prompted, prompt_hash, speed_request
-from quantrial.running.speed_store import read_speed
-from quantrial.running.store import (
+from quantrial.runfolder import (
     ATTRIBUTES,
     DECISION,
     ITEMS,
@@ -26,6 +23,8 @@ from quantrial.running.store import (
     RunFolder,
     content_sha256,
 )
+from quantrial.running.ordering import planned_calls, recorded_order
+from quantrial.running.speed_prompts import Prompted, prompt_hash, speed_request
 
 if TYPE_CHECKING:
     from quantrial.study import Study
@@ -111,7 +110,7 @@ def order_drifts(run: RunFolder, study: Study) -> Iterator[Drift]:
 
 def speed_drifts(run: RunFolder, study: Study) -> Iterator[Drift]:
     """Check that every arm was shown the prompts that the study gives."""
-    for number, record in enumerate(read_speed(run, arms=study.timed_arms), start=1):
+    for number, record in enumerate(run.read_speed(arms=study.timed_arms), start=1):
         if record.kind != "measured":
             continue
         what = Prompted(record.shape, record.block, record.form)

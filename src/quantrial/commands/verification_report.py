@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from quantrial.commands.derived import score_run
 from quantrial.commands.drifts import REPORT_AGAIN, Drift, LineEnds, missing, short, text_drift
 from quantrial.paths import read_bytes
-from quantrial.running.store import DECISION
+from quantrial.runfolder import DECISION
 
 if TYPE_CHECKING:
-    from quantrial.running.store import RunFolder
+    from quantrial.runfolder import RunFolder
     from quantrial.study import Study
 
 Document = Mapping[str, Any]

@@ -18,10 +18,9 @@ from quantrial.importers._reference_manifest import ArmFacts
 from quantrial.importers._reference_rows import AnswerRow
 from quantrial.records import Item, Manifest, Response, sha256_of
 from quantrial.redaction import without_keys
+from quantrial.runfolder import RunFolder, write_atomically
 from quantrial.running.manifest import arm_record
-from quantrial.running.store import RunFolder
 from quantrial.strict_yaml import write_yaml
-from quantrial.whole_files import write_atomically
 
 if TYPE_CHECKING:
     from quantrial.study import Study

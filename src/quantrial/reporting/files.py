@@ -13,7 +13,7 @@ from quantrial.reporting import charts, pictures
 from quantrial.reporting.answers import DATA_FILE, Outcomes
 from quantrial.reporting.documents import REPORT_HTML, REPORT_MD, render_with
 from quantrial.reporting.pictures import PLOTS, SUMS
-from quantrial.whole_files import write_atomically
+from quantrial.runfolder import write_atomically
 
 if TYPE_CHECKING:
     from quantrial.records import Manifest

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from quantrial.engines import make_engine
 from quantrial.errors import EngineError, QuantrialError, StudyError
 from quantrial.redaction import blot_error, holds_whole, public
+from quantrial.runfolder import LOGS
 from quantrial.running.manifest import arm_record
 from quantrial.running.stated import with_stated
-from quantrial.running.store import LOGS
 
 if TYPE_CHECKING:
     from quantrial.engines import Engine
-    from quantrial.running.store import RunFolder
+    from quantrial.runfolder import RunFolder
     from quantrial.study import Arm, Study
 
 

@@ -15,8 +15,8 @@ from quantrial.study import code_in, load_study
 if TYPE_CHECKING:
     from quantrial.engines.base import Engine
     from quantrial.records import Manifest
+    from quantrial.runfolder import RunFolder
     from quantrial.running.prepare import Prepared
-    from quantrial.running.store import RunFolder
     from quantrial.study import Study
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from quantrial.errors import RecordWarning, RunFolderError
 from quantrial.records import Manifest
 from quantrial.redaction import public
+from quantrial.runfolder import ResponseWriter, RunFolder
 from quantrial.running.arms import (
     arm_records,
     log_into,
@@ -42,7 +43,6 @@ from quantrial.running.penalty import probed_sampling
 from quantrial.running.prepare import Prepared, prepare
 from quantrial.running.residence import Residence
 from quantrial.running.session import Equipment, Session
-from quantrial.running.store import ResponseWriter, RunFolder
 from quantrial.running.templates import CHANGED, changed_since, resumed, with_templates
 from quantrial.running.watch import Watch
 from quantrial.study import code_in

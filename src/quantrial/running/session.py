@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from quantrial.design.schedule import Call
     from quantrial.engines.base import Engine, Reply, Request
     from quantrial.records import Response
+    from quantrial.runfolder import ResponseWriter, RunFolder
     from quantrial.running.prepare import Prepared
     from quantrial.running.residence import Residence
-    from quantrial.running.store import ResponseWriter, RunFolder
     from quantrial.running.watch import Watch
     from quantrial.study import Study
     from quantrial.tasks import Prompt

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from quantrial.design.speed_blocks import SpeedCall, speed_block
 from quantrial.errors import EngineError
 from quantrial.records import SpeedRecord
+from quantrial.runfolder import RunFolder, speed_writer
 from quantrial.running.arms import arm_records, log_into, naming, opened_engines
 from quantrial.running.asking import Attempt, attempt
 from quantrial.running.clock import Clock
@@ -32,12 +33,10 @@ from quantrial.running.speed_prompts import (
     rehearsed_shapes,
     speed_request,
 )
-from quantrial.running.speed_store import appending, read_speed, timing_of
-from quantrial.running.store import RunFolder
 
 if TYPE_CHECKING:
     from quantrial.analysis.speed_phase import Standing
-    from quantrial.engines.base import Engine
+    from quantrial.engines.base import Engine, Reply
     from quantrial.records import Manifest
     from quantrial.study import Speed, Study
     from quantrial.study.code import BeforeCode
@@ -93,13 +92,13 @@ def measure_speed(
     run.require()
     refuse_foreign(study, run)
     with run.locked():
-        records = read_speed(run, arms=study.timed_arms)
+        records = run.read_speed(arms=study.timed_arms)
         standing = judge(records)
         if standing.status != "unfinished":
             return _result(standing, study.speed, asked=0)
         if before_code is not None:
             before_code(study)
-        with opened_engines(study, base=base) as engines, appending(run) as append:
+        with opened_engines(study, base=base) as engines, speed_writer(run) as append:
             log_into(run, engines)
             arms = arm_records(study, engines)
             refuse_changed_arms(run, run.read_manifest(), arms)
@@ -358,7 +357,7 @@ class _Phase:
             prompt_tokens=said.reply.prompt_tokens,
             completion_tokens=said.reply.completion_tokens,
             decoded_tokens=said.reply.decoded_tokens,
-            timing=timing_of(said.reply, wall, self.loaded_in),
+            timing=_timing_of(said.reply, wall, self.loaded_in),
             machine={**state, "memory_peak_bytes": peak, **self.around},
             started_at=started,
             prompt_sha256=prompt_hash(request),
@@ -394,3 +393,16 @@ class _Phase:
                 ),
             )
         )
+
+
+def _timing_of(reply: Reply, wall: float, load: float) -> dict[str, Any]:
+    """Write the times of a call down; those measured here where the engine tells none.
+
+    Args:
+        reply: what came back.
+        wall: seconds that the call took.
+        load: seconds that a load before it took, 0 for none.
+    """
+    timing = dataclasses.asdict(reply.timing)
+    timing["load"] = load or None if timing["load"] is None else timing["load"]
+    return timing if timing["wall"] is not None else {**timing, "wall": wall}

@@ -1,4 +1,4 @@
-"""The run folder: append-only responses, one writer at a time, torn lines mended.
+"""The run folder: append-only records, one writer at a time, torn lines repaired.
 
 A response counts as recorded once its line, newline included, has been handed to the system: that
 survives the end of this process by any signal.
@@ -10,8 +10,9 @@ import contextlib
 import dataclasses
 import hashlib
 import os
+import tempfile
 import warnings
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -24,13 +25,14 @@ from quantrial.records import (
     Item,
     Manifest,
     Response,
+    SpeedRecord,
     item_from_json,
     manifest_from_json,
     response_from_json,
+    speed_from_json,
 )
 from quantrial.redaction import blot_all
 from quantrial.strict_json import parse_json
-from quantrial.whole_files import PARTIAL, write_atomically
 
 STUDY = "study.yaml"
 ITEMS = "items.jsonl"
@@ -42,6 +44,7 @@ DECISION = "decision.json"
 ATTRIBUTES = ".gitattributes"
 LOCK = ".lock"
 LOGS = "logs"  # what engines write because the study says so
+PARTIAL = ".partial"  # the end of a file's name until it is whole
 _KEEP_LINE_ENDS = (
     b"# Files of a run are hashed: git is to leave their line ends as they are.\n* -text\n"
 )
@@ -204,6 +207,42 @@ class RunFolder:
             responses.append(response)
         return responses
 
+    def read_speed(self, *, arms: Container[str]) -> list[SpeedRecord]:
+        """Read speed.jsonl, if it is there; a torn last line is left out.
+
+        Args:
+            arms: the study's arms, to refuse records of any other.
+
+        Raises:
+            RecordError: a malformed line that is not the torn last one, an unknown arm, or
+                a call that was measured twice.
+        """
+        path = self.path / SPEED
+        if not paths.is_there(path):
+            return []
+        records = []
+        seen: set[tuple[str, int, int, int]] = set()
+        for number, line in lines_of(path, torn_ok=True):
+            record = speed_from_json(line, path=path, line=number)
+            if record.arm not in arms:
+                raise RecordError(
+                    f"a call of arm {record.arm!r}, which the study does not have",
+                    path=path,
+                    line=number,
+                )
+            if record.kind == "measured" and record.status == "ok":
+                call = (record.arm, record.block, record.prompt_length, record.output_length)
+                if call in seen:
+                    raise RecordError(
+                        f"block {record.block} of arm {record.arm!r} was measured twice at "
+                        f"{record.prompt_length} and {record.output_length} tokens",
+                        path=path,
+                        line=number,
+                    )
+                seen.add(call)
+            records.append(record)
+        return records
+
     def hashes(self) -> dict[str, str]:
         """Hash every file that results derive from, by its name in the folder.
 
@@ -245,6 +284,42 @@ class RunFolder:
         return document
 
 
+def write_atomically(
+    path: Path, data: bytes, *, make_folder: bool = True, durable: bool = True
+) -> None:
+    """Replace a whole file, so that a reader sees the old one or the new one and never a part.
+
+    Args:
+        path: the file.
+        data: all of it.
+        make_folder: make the folder where it is not there.
+        durable: wait until the disk has it, so that it outlasts a power cut; not needed of what
+            can be made again.
+
+    Raises:
+        RunFolderError: the folder is missing, read-only or full; what was there stays as it was.
+    """
+    temporary: str | None = None
+    try:
+        if make_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL
+        )
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as exc:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+        raise RunFolderError(f"cannot be written ({exc.strerror})", path=path) from exc
+
+
 def content_sha256(data: bytes) -> str:
     """Hash a file of text as it is with line feeds, whatever line ends a checkout gave it."""
     return hashlib.sha256(data.replace(b"\r\n", b"\n")).hexdigest()
@@ -256,7 +331,7 @@ def encode_document(document: object) -> bytes:
 
 
 class ResponseWriter:
-    """Appends responses; every line is flushed. Opening mends a torn last line."""
+    """Appends responses; every line is flushed. Opening repairs a torn last line."""
 
     def __init__(self, folder: RunFolder, streams: Iterable[tuple[str, str]]):
         self.repairs: list[str] = []
@@ -266,14 +341,14 @@ class ResponseWriter:
             (folder.path / RESPONSES).mkdir(parents=True, exist_ok=True)
             for task, arm in streams:
                 path = folder.responses_path(task, arm)
-                self._mend(path)
+                self._repair(path)
                 self._files[task, arm] = paths.open_to_append(path)
         except OSError as exc:
             self.close()
             raise RunFolderError(f"cannot be written ({exc.strerror})", path=folder.path) from exc
 
-    def _mend(self, path: Path) -> None:
-        if note := mend(path):
+    def _repair(self, path: Path) -> None:
+        if note := repair_torn_line(path):
             self.repairs.append(note)
             warnings.warn(note, RecordWarning, stacklevel=4)
 
@@ -293,7 +368,25 @@ class ResponseWriter:
             file.close()
 
 
-def mend(path: Path) -> str | None:
+@contextlib.contextmanager
+def speed_writer(run: RunFolder) -> Iterator[Callable[[SpeedRecord], None]]:
+    """Yield a function that records one call; opening repairs a torn last line.
+
+    Raises:
+        RunFolderError: the file cannot be written.
+    """
+    path = run.path / SPEED
+    try:
+        if note := repair_torn_line(path):
+            warnings.warn(note, RecordWarning, stacklevel=3)
+        file = paths.open_to_append(path)
+    except OSError as exc:
+        raise RunFolderError(f"cannot be written ({exc.strerror})", path=path) from exc
+    with file:
+        yield lambda record: append_line(file, record.to_json())
+
+
+def repair_torn_line(path: Path) -> str | None:
     """Cut a torn last line off a file of records; say so, or None where there was none."""
     if not paths.is_there(path) or path.stat().st_size == 0:
         return None
