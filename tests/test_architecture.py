@@ -51,6 +51,11 @@ NEVER = {
     },
     "redaction.py": {"quantrial"} | SLOW,
     "recordable.py": {"quantrial"} | SLOW,
+    "words.py": {
+        *("quantrial.study", "quantrial.records", "quantrial.analysis", "quantrial.decision"),
+        *("quantrial.reporting", "quantrial.running", "quantrial.engines"),
+        *SLOW,
+    },
     "runfolder.py": {
         *("quantrial.running", "quantrial.engines", "quantrial.study", "quantrial.tasks"),
         *("quantrial.stats", "quantrial.analysis", "quantrial.decision", "quantrial.reporting"),

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from decision.fabricated import ARMS, GB, MARGIN, entries, make_arm, make_summary, make_task
 from quantrial.decision import Constraints, decide_from
-from quantrial.decision.words import evidence, listed, margin, p_value, points, size
+from quantrial.decision.words import evidence
 from quantrial.errors import StudyError
+from quantrial.words import listed, margin, p_value_in_sentence, points, size
 
 
 def two_tasks(reasoning: dict[str, Any], extraction: dict[str, Any]) -> dict[str, Any]:
@@ -417,13 +418,13 @@ def test_every_sentence_property(summary: dict[str, Any], constraints: Constrain
         (margin(0.01), "1 pp"),
         (margin(0.07), "7 pp"),
         (margin(0.0025), "0.25 pp"),
-        (p_value(0.0004), "< .001"),
-        (p_value(0.0), "< .001"),
-        (p_value(0.04), ".040"),
-        (p_value(1.0), "1"),
-        (p_value(0.9996), "1"),
-        (p_value(0.9995), "1"),
-        (p_value(None), "unknown"),
+        (p_value_in_sentence(0.0004), "< .001"),
+        (p_value_in_sentence(0.0), "< .001"),
+        (p_value_in_sentence(0.04), ".040"),
+        (p_value_in_sentence(1.0), "1"),
+        (p_value_in_sentence(0.9996), "1"),
+        (p_value_in_sentence(0.9995), "1"),
+        (p_value_in_sentence(None), "unknown"),
         (listed([]), ""),
         (listed(["a"]), "a"),
         (listed(["a", "b", "a"]), "a and b"),

@@ -12,8 +12,8 @@ import pytest
 from quantrial.analysis.tradeoffs import tradeoffs
 from quantrial.reporting import charts
 from quantrial.reporting.charts import style
-from quantrial.reporting.formatting import p_value, points
 from quantrial.reporting.tradeoffs import tradeoff_plot
+from quantrial.words import p_value, points
 from reporting.trials import Trial
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from quantrial.reporting.documents import anchor
-from quantrial.reporting.formatting import points
+from quantrial.words import points
 from reporting.test_numbers import number, same
 from reporting.trials import Trial, markdown_tables
 

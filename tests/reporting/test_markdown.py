@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from quantrial.inert import clean
 from quantrial.reporting.blocks import Cell, Column, Row, Table
-from quantrial.reporting.formatting import clean
 from quantrial.reporting.markdown import code, escape, slug, table
 
 PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])

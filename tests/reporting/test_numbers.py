@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from quantrial.decision.words import VERDICT_WORDS
 from quantrial.reporting.strips import strips
+from quantrial.words import VERDICT_WORDS
 from reporting.trials import Page, Trial, markdown_tables
 
 ENDPOINTS = {"micro_f1": "micro-F1", "macro_f1": "macro-F1"}

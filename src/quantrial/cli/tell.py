@@ -10,9 +10,10 @@ from quantrial.agreement import fixed
 from quantrial.cli.quantities import sizes
 from quantrial.cli.terminal import Interval, forest, heading, line, paragraph, table
 from quantrial.decision.disagreements import SETS, parted
-from quantrial.decision.words import left_open, memory_noun, verdict_word
+from quantrial.decision.words import left_open
 from quantrial.findings import adjusted_p
 from quantrial.paths import is_file
+from quantrial.words import memory_noun, verdict_word
 
 _SIGNS = {
     "equivalent": "●",

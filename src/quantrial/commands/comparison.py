@@ -20,9 +20,9 @@ from quantrial.commands.comparison_speed import (
 from quantrial.commands.comparison_speed import changes as speed_changes
 from quantrial.commands.derived import score_run
 from quantrial.commands.results import decided
-from quantrial.decision.words import counted, listed, points, verdict_word
 from quantrial.errors import StudyError
 from quantrial.runfolder import RunFolder
+from quantrial.words import listed, plural, points, verdict_word
 
 if TYPE_CHECKING:
     from quantrial.analysis import TaskOutcomes
@@ -244,7 +244,7 @@ def _differ(first: _Run, run: _Run) -> Iterator[str]:
         if lost:
             were = "was" if len(lost) == 1 else "were"
             yield (
-                f"{counted(len(lost), 'item')} of {task} {were} asked in other words in {both}, "
+                f"{plural(len(lost), 'item')} of {task} {were} asked in other words in {both}, "
                 "and left out."
             )
     for task in first.study.tasks.keys() ^ run.study.tasks.keys():
@@ -301,10 +301,10 @@ def _told(
     )  # fmt: skip
     text = f"{arm} on {part['workload']}: {one['candidate']} against {one['reference']} "
     if part["same_texts"][one["candidate"]] == one["n"]:
-        text += f"gave the same {counted(one['n'], 'answer')}, word for word"
+        text += f"gave the same {plural(one['n'], 'answer')}, word for word"
     else:
         text += (
-            f"{points(one['estimate'])} ({interval}) on {counted(one['n'], 'item')}: "
+            f"{points(one['estimate'])} ({interval}) on {plural(one['n'], 'item')}: "
             f"{verdict_word(one['verdict'] or 'unknown')}; {flips['harmful']} answers newly "
             f"wrong, {flips['beneficial']} newly right"
         )

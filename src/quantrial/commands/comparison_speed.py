@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from quantrial.decision.words import between, ratio
+from quantrial.words import times, times_interval
 
 if TYPE_CHECKING:
     from quantrial.analysis import Sums
@@ -85,8 +85,8 @@ def _between(first: Sums | None, second: Sums | None, alpha: float) -> dict[str,
 
 def told_with_interval(one: Mapping[str, Any]) -> str:
     """Write a ratio with its interval: `1.30 times (1.25 to 1.36)`."""
-    reach = "no interval" if None in one["ci"] else between(one["ci"])
-    return f"{ratio(one['estimate'])} ({reach})"
+    reach = "no interval" if None in one["ci"] else times_interval(one["ci"])
+    return f"{times(one['estimate'])} ({reach})"
 
 
 def changes(first: Timed, speeds: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

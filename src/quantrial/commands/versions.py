@@ -10,7 +10,7 @@ from typing import Any
 import quantrial
 from quantrial.agreement import Difference, differences
 from quantrial.analysis.versions import METHODS_VERSION, changes_since, methods_version
-from quantrial.decision.words import listed, verdict_word
+from quantrial.words import listed, verdict_word
 
 Document = Mapping[str, Any]
 

@@ -14,7 +14,8 @@ from quantrial.decision.reading import cautions_of_reading
 from quantrial.decision.speed import disturbances
 from quantrial.decision.trial import Trial, keeps_margin
 from quantrial.decision.twins import cautions_of_twins
-from quantrial.decision.words import counted, entry, listed, verdict_word
+from quantrial.decision.words import entry
+from quantrial.words import listed, plural, verdict_word
 
 
 def cautions(trial: Trial, cited: Collection[str] = ()) -> list[dict[str, Any]]:
@@ -128,14 +129,14 @@ def _cautions(trial: Trial) -> Iterator[dict[str, Any]]:
                 else "not asked yet: this is a look at an unfinished run"
             )
             said.append(
-                f"{flow['missing']:,} of {counted(flow['planned'], 'planned call')} on {task} "
+                f"{flow['missing']:,} of {plural(flow['planned'], 'planned call')} on {task} "
                 f"{were} {why}."
             )
         if flow["faulted"]:
             by_arm = {arm: lost for arm, lost in flow.get("faults", {}).items() if lost}
             whose = f" ({listed(f'{lost:,} of {arm}' for arm, lost in by_arm.items())})"
             said.append(
-                f"{flow['faulted']:,} of {counted(flow['planned'], 'call')} on {task} ended in a "
+                f"{flow['faulted']:,} of {plural(flow['planned'], 'call')} on {task} ended in a "
                 f"fault{whose if by_arm else ''}. Estimates leave these out; where an arm is to be "
                 "shipped, missing answers are held against it."
             )

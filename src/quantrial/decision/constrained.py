@@ -12,18 +12,9 @@ from quantrial.decision.pick import choose, costs_more, matter, tolerance
 from quantrial.decision.shipping import LOSSES, Shown, in_words, not_among, shown
 from quantrial.decision.trial import Trial
 from quantrial.decision.unanswered import kept_all_the_same, left_open
-from quantrial.decision.words import (
-    Document,
-    by_margin,
-    evidence,
-    listed,
-    margin,
-    points,
-    ratio,
-    seconds,
-    size,
-)
+from quantrial.decision.words import Document, by_margin, evidence
 from quantrial.precision import stated_of
+from quantrial.words import listed, margin, points, short_seconds, size, times
 
 
 def constrained(
@@ -205,10 +196,13 @@ def _cost(trial: Trial, arm: str, broken: Document) -> str:
         )
     if name == "min_speedup":
         return (
-            f"{arm} decodes at {ratio(value)} the reference's speed, "
-            f"at least {ratio(limit)} is asked for"
+            f"{arm} decodes at {times(value)} the reference's speed, "
+            f"at least {times(limit)} is asked for"
         )
-    return f"{arm} takes {seconds(value)} an answer{where}, at most {seconds(limit)} are allowed"
+    return (
+        f"{arm} takes {short_seconds(value)} an answer{where}, "
+        f"at most {short_seconds(limit)} are allowed"
+    )
 
 
 def _loss(trial: Trial, arm: str, row: Document, broken: Document, one: Shown | None) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from quantrial.decision.words import Document, listed, p_value
+from quantrial.decision.words import Document
+from quantrial.words import listed, p_value_in_sentence
 
 SETS = ("calibrated", "classic")
 
@@ -85,7 +86,7 @@ def _p(alike: Sequence[Document], name: str) -> str:
     known = [one["p"][name] for one in alike if one["p"][name] is not None]
     if not known:
         return "none"
-    return listed(map(p_value, (min(known), max(known))), "to")
+    return listed(map(p_value_in_sentence, (min(known), max(known))), "to")
 
 
 def why(alike: Sequence[Document], alpha: float) -> str:

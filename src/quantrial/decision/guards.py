@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from quantrial.decision.trial import Trial
-from quantrial.decision.words import size
+from quantrial.words import size
 
 # What a fall in a secondary endpoint means, and what catches it.
 _GUARDS = {

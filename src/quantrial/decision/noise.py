@@ -7,8 +7,9 @@ from typing import Any
 
 from quantrial.agreement import fixed
 from quantrial.decision.trial import Trial
-from quantrial.decision.words import Document, counted, entry, listed, p_value
+from quantrial.decision.words import Document, entry
 from quantrial.findings import adjusted_p
+from quantrial.words import listed, p_value_in_sentence, plural
 
 NOISE = "noise"  # the kind of cautions that a report says before anything else
 
@@ -28,13 +29,13 @@ def noise(trial: Trial) -> Iterator[dict[str, Any]]:
             low, high = own["ci"]
             rates = listed(
                 f"{arm} differs from it on {one['differ']:,} "
-                f"(adjusted p {p_value(adjusted_p(one))})"
+                f"(adjusted p {p_value_in_sentence(adjusted_p(one))})"
                 for arm, one in less.items()
             )
             text = (
                 f"{found['arm']} disagrees with itself more than {listed(less)} "
                 f"{'disagrees' if len(less) == 1 else 'disagree'} with it on {trial.named(task)}: "
-                f"asked twice, {own['differ']} of {counted(found['n'], 'answer')} "
+                f"asked twice, {own['differ']} of {plural(found['n'], 'answer')} "
                 f"{'was' if own['differ'] == 1 else 'were'} {changed} the second time "
                 f"({_share(own['rate'])}, {_share(own['confidence'], 0)} interval "
                 f"{fixed(100 * low, 1)} to {_share(high)}); on the same items {rates}, by "

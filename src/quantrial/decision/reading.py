@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from quantrial.decision.trial import Trial
-from quantrial.decision.words import Document, counted, entry, listed
+from quantrial.decision.words import Document, entry
+from quantrial.words import listed, plural
 
 
 def cautions_of_reading(trial: Trial) -> Iterator[dict[str, Any]]:
@@ -35,7 +36,7 @@ def _spent(work: str, told: Document) -> Iterator[str]:
         return
     counts = []
     for arm, one in spent.items():
-        said = f"{one['spent']:,} of {counted(one['n'], 'answer')} of {arm}"
+        said = f"{one['spent']:,} of {plural(one['n'], 'answer')} of {arm}"
         if one["unfinished"]:
             said += f" ({one['unfinished']:,} inside a thought)"
         counts.append(said)
@@ -49,7 +50,7 @@ def _spent(work: str, told: Document) -> Iterator[str]:
 
 def _doubtful(work: str, told: Document) -> Iterator[str]:
     counts = [
-        f"{one['doubtful']:,} of {counted(one['n'], 'answer')} of {arm}"
+        f"{one['doubtful']:,} of {plural(one['n'], 'answer')} of {arm}"
         for arm, one in told.items()
         if one["doubtful"]
     ]
@@ -65,7 +66,7 @@ def _strange(work: str, told: Document) -> Iterator[str]:
     arms: dict[str, list[str]] = {}
     for arm, one in told.items():
         for tag, count in one["unknown_tags"].items():
-            arms.setdefault(tag, []).append(f"{counted(count, 'answer')} of {arm}")
+            arms.setdefault(tag, []).append(f"{plural(count, 'answer')} of {arm}")
     for tag, counts in arms.items():
         yield (
             f"On {work}, {tag} in {listed(counts)} looks like a tag of a thought and is not known "

@@ -20,16 +20,8 @@ from quantrial.decision.shipping import Shipping, Shown, in_words, not_among
 from quantrial.decision.table import picker
 from quantrial.decision.trial import Held, Trial, keeps_margin
 from quantrial.decision.unanswered import answers_missing, kept_all_the_same
-from quantrial.decision.words import (
-    Document,
-    by_margin,
-    entry,
-    listed,
-    margin,
-    ratio,
-    size,
-    verdict_word,
-)
+from quantrial.decision.words import Document, by_margin, entry
+from quantrial.words import listed, margin, size, times, verdict_word
 
 DECISION_SCHEMA = "quantrial.decision/1"
 
@@ -287,10 +279,10 @@ def _stay_when(trial: Trial, constraints: Constraints, ship: Shipping) -> Iterat
         speedup = trial.speedup(arm)
         if speedup is None:
             continue
-        at = f"{arm} decodes at {ratio(speedup)} the reference's speed here"
+        at = f"{arm} decodes at {times(speedup)} the reference's speed here"
         stay = f"Stay with {trial.reference} rather than {arm} when speed is the reason to change"
         if bar is not None and speedup < bar:
-            text = f"{stay}: {at}, short of the {ratio(bar)} asked for."
+            text = f"{stay}: {at}, short of the {times(bar)} asked for."
         elif speedup <= 1.0:
             text = f"{stay}: {at}."
         else:

@@ -18,17 +18,9 @@ from quantrial.decision.settle import missing
 from quantrial.decision.shifts import moved, shifts
 from quantrial.decision.shipping import LOSSES
 from quantrial.decision.trial import Trial
-from quantrial.decision.words import (
-    Document,
-    entry,
-    listed,
-    margin,
-    points,
-    ratio,
-    said_once,
-    seconds,
-)
-from quantrial.decision.words import size as size_of
+from quantrial.decision.words import Document, entry, said_once
+from quantrial.words import listed, margin, points, short_seconds, times
+from quantrial.words import size as size_of
 
 # Constraints are stepped in units a person would type: 1 MB, 0.01 times, 1 ms, 0.1 points.
 _MEMORY, _SPEEDUP, _LATENCY, _LOSS = 1e6, 0.01, 0.001, 0.001
@@ -156,7 +148,7 @@ def _scales(table: Document, settings: Document) -> Iterator[_Scale]:
         "min_speedup",
         [own["speedup"] for own in arms if own["speedup"] is not None],
         _SPEEDUP,
-        lambda to: f"at least {ratio(to)} the reference's speed asked for",
+        lambda to: f"at least {times(to)} the reference's speed asked for",
         most=False,
     )
     latencies = [
@@ -166,7 +158,10 @@ def _scales(table: Document, settings: Document) -> Iterator[_Scale]:
         if row["latency"] is not None and not table["arms"][arm]["control"]
     ]
     yield _Scale(
-        "max_latency", latencies, _LATENCY, lambda to: f"at most {seconds(to)} an answer allowed"
+        "max_latency",
+        latencies,
+        _LATENCY,
+        lambda to: f"at most {short_seconds(to)} an answer allowed",
     )
 
 
@@ -287,10 +282,10 @@ def _paces(trial: Trial, table: Document, settings: Document) -> Iterator[dict[s
         arms = {**table["arms"], arm: {**own, "speedup": to}}
         other = choose({**table, "arms": arms}, settings)["pick"]
         if other != pick:
-            slower, seen = own["speedup"] >= least, ratio(own["speedup"])
-            where = f"below {ratio(least)}" if slower else ratio(least)
+            slower, seen = own["speedup"] >= least, times(own["speedup"])
+            where = f"below {times(least)}" if slower else times(least)
             text = f"If {arm} decoded at {where} the reference's speed in place of {seen}"
-            if ratio(least) == seen:
+            if times(least) == seen:
                 side = "slower" if slower else "faster"
                 text = f"If {arm} decoded less than 0.01 times {side} than seen ({seen})"
             text += f", which is within its interval, {_answer(other)}."

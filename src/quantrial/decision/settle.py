@@ -8,7 +8,8 @@ from quantrial.decision.margin_tests import flips_of, items_to_rule_out
 from quantrial.decision.reading import starved_arms
 from quantrial.decision.trial import Trial, keeps_margin
 from quantrial.decision.unanswered import besides, left_open
-from quantrial.decision.words import Document, counted, listed, margin, points
+from quantrial.decision.words import Document
+from quantrial.words import listed, margin, plural, points
 
 
 def missing(
@@ -79,11 +80,11 @@ def _settled_by(needed: int | None, trial: Trial, finding: Document, what: str) 
     if needed is None:
         return ""
     n: int = finding["n"]
-    size = "the same size" if needed <= n else f"about {counted(needed, 'item')}"
+    size = "the same size" if needed <= n else f"about {plural(needed, 'item')}"
     counted_so = finding.get("settled_by") or {}
     if needed > n and counted_so.get("clusters"):  # more clusters of the same mean size
         groups = max(1, round(needed * counted_so["clusters"] / counted_so["items"]))
-        size += f" in {counted(groups, 'cluster')} like these"
+        size += f" in {plural(groups, 'cluster')} like these"
     flips = flips_of(trial, finding)
     truth = "the truth is as seen"
     if flips is not None and not flips.turned:

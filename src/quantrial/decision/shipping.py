@@ -9,7 +9,8 @@ from typing import Any
 from quantrial.decision.margin_tests import p_of_less
 from quantrial.decision.pick import candidates, choose, matter, tolerance
 from quantrial.decision.trial import Held, Trial
-from quantrial.decision.words import Document, counted, p_value
+from quantrial.decision.words import Document
+from quantrial.words import p_value_in_sentence, plural
 
 # what an arm breaks of which a loss is not ruled out, by a test of its own
 LOSSES = frozenset({"quality", "tolerate", "missing"})
@@ -119,15 +120,15 @@ def in_words(one: Shown | None, *, about: bool = False) -> str:
     """Write the p of the sentence, to stand after its claim: `, p = .012 among 3 candidates`."""
     if one is None or one.p_adjusted is None:
         return ""
-    p = p_value(one.p_adjusted)
+    p = p_value_in_sentence(one.p_adjusted)
     sign = "" if p.startswith("<") else "about " if about else "= "
-    among = f" among {counted(one.among, 'candidate')}" if one.among > 1 else ""
+    among = f" among {plural(one.among, 'candidate')}" if one.among > 1 else ""
     return f", p {sign}{p}{among}"
 
 
 def not_among(one: Shown) -> str:
     """Say that an arm is shown to lose less by a test of its own, and not once it is chosen."""
     return (
-        f"by a test of its own (p = {p_value(one.p)}), not with the choice among "
-        f"{counted(one.among, 'candidate')} allowed for (p = {p_value(one.p_adjusted)})"
+        f"by a test of its own (p = {p_value_in_sentence(one.p)}), not with the choice among "
+        f"{plural(one.among, 'candidate')} allowed for (p = {p_value_in_sentence(one.p_adjusted)})"
     )

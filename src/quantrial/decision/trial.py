@@ -10,10 +10,11 @@ from typing import Any
 
 from quantrial.agreement import fixed
 from quantrial.decision.speed import paces
-from quantrial.decision.words import Document, memory_noun, ratio
+from quantrial.decision.words import Document
 from quantrial.findings import adjusted_p, is_finding
 from quantrial.precision import bits_of, stated_of
 from quantrial.prompt_checks import other_counts
+from quantrial.words import memory_noun, times
 
 OVER_CLUSTERS = "score-clusters"  # the method of an interval over random clusters
 
@@ -124,7 +125,7 @@ class Trial:
             held = memory_noun(self.memory_source)
             parts.append(f"{fixed(100 * cost['memory_ratio'], 0)} % of the {held}")
         if cost["speedup"]:
-            parts.append(f"{ratio(cost['speedup'])} the decoding speed")
+            parts.append(f"{times(cost['speedup'])} the decoding speed")
         if parts:
             return f"{' and '.join(parts)} of {self.reference}"
         if arm in self.cheaper:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from quantrial.decision.trial import Trial
-from quantrial.decision.words import counted, entry
+from quantrial.decision.words import entry
+from quantrial.words import plural
 
 _ONE_MODEL = (
     "one file under two names, a wrong path, or a server that answers with one model whatever it "
@@ -73,4 +74,4 @@ def _characters(trial: Trial, arms: Sequence[str]) -> float | None:
 
 
 def _items(count: int) -> str:
-    return f"all {counted(count, 'item')} that both answered" if count > 1 else "the only item"
+    return f"all {plural(count, 'item')} that both answered" if count > 1 else "the only item"

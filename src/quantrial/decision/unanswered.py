@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from quantrial.decision.trial import Held, Trial
-from quantrial.decision.words import Document, counted, listed, margin, size, undecided
+from quantrial.decision.words import Document, undecided
+from quantrial.words import listed, margin, plural, size
 
 
 def answers_missing(finding: Document) -> str:
@@ -32,14 +33,14 @@ def left_open(trial: Trial, finding: Document, loss: float) -> str:
 def besides(finding: Document) -> str:
     """Say of a contrast that is open without them that answers are missing too; else nothing."""
     count = Held.of(finding).missing
-    return f" ({counted(count, 'answer')} missing besides: {_whose(finding)})" if count else ""
+    return f" ({plural(count, 'answer')} missing besides: {_whose(finding)})" if count else ""
 
 
 def not_counted(finding: Document) -> str:
     """Say of an estimate which answers it is not of; else nothing."""
     count = Held.of(finding).missing
     are = "is" if count == 1 else "are"
-    return f" {counted(count, 'answer')} {are} missing and not counted." if count else ""
+    return f" {plural(count, 'answer')} {are} missing and not counted." if count else ""
 
 
 def kept_all_the_same(trial: Trial, losses: Mapping[str, float], arm: str) -> Iterator[str]:
@@ -49,7 +50,7 @@ def kept_all_the_same(trial: Trial, losses: Mapping[str, float], arm: str) -> It
         if finding is not None and (count := Held.of(finding).missing):
             are = "is" if count == 1 else "are"
             yield (
-                f"On {trial.named(task)}, {counted(count, 'answer')} {are} missing "
+                f"On {trial.named(task)}, {plural(count, 'answer')} {are} missing "
                 f"({_whose(finding)}): {_held_against(finding)}, a loss of {margin(loss)} is still "
                 "ruled out."
             )

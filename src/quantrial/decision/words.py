@@ -1,24 +1,22 @@
-"""How a finding is said. Fractions become percentage points here, and nowhere earlier."""
+"""How a finding is said: its line of evidence, and an entry of the decision."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from quantrial.agreement import fixed
+from quantrial.words import (
+    listed,
+    margin,
+    p_value_in_sentence,
+    plural,
+    points,
+    times,
+    times_interval,
+    verdict_word,
+)
 
 Document = Mapping[str, Any]
-
-# What people read. The keys stay as they are for machines.
-VERDICT_WORDS = {
-    "equivalent": "equivalent",
-    "non_inferior": "non-inferior",
-    "better": "better",
-    "worse": "worse",
-    "inconclusive": "undecided",
-}
-
-MINUS = "\N{MINUS SIGN}"
 
 # The test beside the one for a difference that carries a verdict, and what it is called.
 _TESTS = {
@@ -26,39 +24,6 @@ _TESTS = {
     "non_inferior": ("non_inferiority_p", "non-inferiority"),
     "inconclusive": ("non_inferiority_p", "non-inferiority"),
 }
-
-
-def memory_noun(source: str | None) -> str:
-    """Name what memory goes by (`picker.memory_source`): of a file it is just `memory`."""
-    return {"peak": "peak memory", "stated": "stated memory"}.get(source or "", "memory")
-
-
-def points(value: float | None, *, unit: str = " pp") -> str:
-    """Write a difference of fractions in percentage points, with its sign."""
-    if value is None:
-        return "unknown"
-    shown = fixed(100 * value, 1, "+")
-    return ("0.0" if float(shown) == 0 else shown.replace("-", MINUS)) + unit
-
-
-def size(value: float) -> str:
-    """Write how large a difference is, whichever its direction: `3.1 pp`."""
-    shown = fixed(100 * abs(value), 1)
-    return "less than 0.1 pp" if float(shown) == 0 else f"{shown} pp"
-
-
-def margin(value: float) -> str:
-    """Write a margin without its sign: `3 pp`."""
-    return f"{100 * value:g} pp"
-
-
-def p_value(value: float | None) -> str:
-    """Write a p-value: `.013`, `< .001`, `unknown`."""
-    if value is None:
-        return "unknown"
-    if value < 0.001:
-        return "< .001"
-    return "1" if value >= 0.9995 else fixed(value, 3).removeprefix("0")
 
 
 def evidence(finding: Document, *, tolerated: float | None = None) -> str:
@@ -70,9 +35,9 @@ def evidence(finding: Document, *, tolerated: float | None = None) -> str:
     """
     if finding["kind"] == "speed":
         return (
-            f"{finding['endpoint']}: {ratio(finding['estimate'])} {finding['reference']}'s, "
-            f"{100 * finding['confidence']:g} % interval {between(finding['ci'])}, "
-            f"{counted(finding['n'], 'block')} [{finding['id']}]"
+            f"{finding['endpoint']}: {times(finding['estimate'])} {finding['reference']}'s, "
+            f"{100 * finding['confidence']:g} % interval {times_interval(finding['ci'])}, "
+            f"{plural(finding['n'], 'block')} [{finding['id']}]"
         )
     shown = finding["verdict"] in ("equivalent", "non_inferior")
     other = tolerated is not None and tolerated != finding["margin"]
@@ -99,22 +64,9 @@ def evidence(finding: Document, *, tolerated: float | None = None) -> str:
     )
 
 
-def verdict_word(name: str) -> str:
-    """Write a verdict as people read it."""
-    return VERDICT_WORDS.get(name, name.replace("_", "-"))
-
-
 def _equals(value: float | None) -> str:
-    shown = p_value(value)
+    shown = p_value_in_sentence(value)
     return shown if shown.startswith(("<", "u")) else f"= {shown}"
-
-
-def listed(words: Iterable[str], last: str = "and") -> str:
-    """Join words as a sentence does: `a, b and c`, each once."""
-    unique = list(dict.fromkeys(words))
-    if len(unique) < 2:
-        return "".join(unique)
-    return f"{', '.join(unique[:-1])} {last} {unique[-1]}"
 
 
 def by_margin(kept: Iterable[tuple[float, str]]) -> str:
@@ -125,36 +77,15 @@ def by_margin(kept: Iterable[tuple[float, str]]) -> str:
     return listed(f"{margin(bound)} on {listed(what)}" for bound, what in where.items())
 
 
-def counted(count: int, noun: str) -> str:
-    """Write a number of things: `1 more item`, `1,200 more items`."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
 def undecided(missing: int) -> str:
     """Say that answers which are missing leave a contrast open: `undecided: 50 answers missing`."""
-    return f"undecided: {counted(missing, 'answer')} missing"
+    return f"undecided: {plural(missing, 'answer')} missing"
 
 
 def left_open(row: Document) -> str:
     """Say of a row of the picker's table that missing answers alone leave it open; else nothing."""
     kept = (row.get("answered") or {"holds": False})["holds"]
     return undecided(row["missing"]) if kept and not row["holds"] else ""
-
-
-def seconds(value: float) -> str:
-    """Write a time: `0.323 s`, `12.5 s`, `4.1 ms`."""
-    return f"{value:.3g} s" if value >= 0.1 else f"{1000 * value:.3g} ms"
-
-
-def ratio(value: float) -> str:
-    """Write a ratio of speeds: `1.30 times`."""
-    return f"{fixed(value, 2)} times"
-
-
-def between(ends: Sequence[float]) -> str:
-    """Write the interval of a ratio: `1.25 to 1.36`."""
-    low, high = ends
-    return f"{fixed(low, 2)} to {fixed(high, 2)}"
 
 
 def said_once(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from quantrial.agreement import fixed
-from quantrial.decision.words import VERDICT_WORDS
 from quantrial.errors import FormatError
 from quantrial.inert import clean
+from quantrial.words import VERDICT_WORDS
 
 _MINUS = "\N{MINUS SIGN}"
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from quantrial.reporting.words import endpoint, error_class
+from quantrial.words import endpoint, error_class
 
 if TYPE_CHECKING:
     from quantrial.analysis import TaskOutcomes

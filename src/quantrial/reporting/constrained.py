@@ -6,16 +6,10 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from quantrial.inert import clean
 from quantrial.reporting.blocks import Advice, Claim, Part, Sentence
-from quantrial.reporting.formatting import (
-    clean,
-    file_size,
-    listed,
-    plain_number,
-    ratio,
-    size_of_points,
-)
 from quantrial.reporting.sentences import claim, sentence, shortened
+from quantrial.words import file_size, listed, plain_number, ratio, size_of_points
 
 Document = Mapping[str, Any]
 

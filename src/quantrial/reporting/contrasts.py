@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from quantrial.reporting.formatting import (
+from quantrial.words import (
     UNKNOWN,
+    VERDICT_WORDS,
     count,
     listed,
     points,
     points_interval,
     signed,
     signed_interval,
+    verdict,
 )
-from quantrial.reporting.words import verdict_and_also
 
 Document = Mapping[str, Any]
 
@@ -34,10 +35,12 @@ WITH_ALL = "adjusted with all else in this report that is no primary endpoint"
 
 
 def judged(one: Document) -> str:
-    """Write a contrast's verdict; of what is neither better nor worse, what is shown."""
+    """Write a contrast's verdict and what holds beside it; without a verdict, what is shown."""
     if one["verdict"] is None:
         return str(one.get("shown") or "not shown")
-    return verdict_and_also(one)
+    also = one.get("also")
+    said = verdict(one["verdict"])
+    return f"{said}, and {VERDICT_WORDS.get(also, also)}" if also else said
 
 
 _OF_WHAT_WAS_READ = ("no_spurious", "spurious_per_sentence")

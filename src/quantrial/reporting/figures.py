@@ -7,16 +7,17 @@ from typing import Any
 
 from quantrial.findings import adjusted_p
 from quantrial.reporting.blocks import Plot
-from quantrial.reporting.formatting import (
+from quantrial.reporting.tradeoffs import tradeoff_plot
+from quantrial.words import (
+    VERDICT_WORDS,
     count,
+    error_class,
     p_value,
     plural,
     points,
     points_interval,
     ratio,
 )
-from quantrial.reporting.tradeoffs import tradeoff_plot
-from quantrial.reporting.words import VERDICT_WORDS, error_class
 
 Document = Mapping[str, Any]
 

@@ -20,8 +20,12 @@ from quantrial.reporting.blocks import (
     Table,
     cells,
 )
-from quantrial.reporting.formatting import (
+from quantrial.reporting.glossary import KEYS
+from quantrial.words import (
     UNKNOWN,
+    VERDICT_SIGNS,
+    VERDICT_WORDS,
+    endpoint,
     file_size,
     listed,
     percent,
@@ -30,8 +34,6 @@ from quantrial.reporting.formatting import (
     share,
     span_in_words,
 )
-from quantrial.reporting.glossary import KEYS
-from quantrial.reporting.words import VERDICT_SIGNS, VERDICT_WORDS, endpoint
 
 Document = Mapping[str, Any]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from quantrial.inert import clean
 from quantrial.reporting.blocks import Cell, Column, Table
-from quantrial.reporting.formatting import clean
 
 
 class Markdown(str):

@@ -8,14 +8,16 @@ from typing import Any
 
 from quantrial.findings import adjusted_p
 from quantrial.reporting.blocks import Claim, Part, Sentence
-from quantrial.reporting.formatting import (
+from quantrial.words import (
+    VERDICT_SIGNS,
+    VERDICT_WORDS,
+    endpoint,
     p_value,
     points,
     points_interval,
     ratio,
     ratio_interval,
 )
-from quantrial.reporting.words import VERDICT_SIGNS, VERDICT_WORDS, endpoint
 
 Document = Mapping[str, Any]
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from quantrial.reporting.blocks import Column, Plot, Row, Table, cells
 from quantrial.reporting.charts.tradeoff import range_text, value_text
-from quantrial.reporting.formatting import NONE, UNKNOWN, listed, percent, percent_interval, plural
-from quantrial.reporting.words import endpoint
+from quantrial.words import NONE, UNKNOWN, endpoint, listed, percent, percent_interval, plural
 
 Document = Mapping[str, Any]
 

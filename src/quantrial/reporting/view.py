@@ -8,11 +8,6 @@ from typing import TYPE_CHECKING, Any
 from quantrial.reporting import constrained, contrasts, glance
 from quantrial.reporting.blocks import Advice, View
 from quantrial.reporting.figures import figures
-from quantrial.reporting.formatting import (
-    listed,
-    plural,
-    size_of_points,
-)
 from quantrial.reporting.glossary import WORDS, explained
 from quantrial.reporting.sections import (
     assay,
@@ -30,6 +25,7 @@ from quantrial.reporting.sections import (
 )
 from quantrial.reporting.sections.speed_phase import speed_headings
 from quantrial.reporting.sentences import claim, evidence, shortened
+from quantrial.words import listed, plural, size_of_points
 
 if TYPE_CHECKING:
     from quantrial.records import Manifest

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from quantrial.inert import clean
 from quantrial.reporting.charts.style import INK, MUTED, PAPER, text_width
-from quantrial.reporting.formatting import clean, count, plural
+from quantrial.words import count, plural
 
 Document = Mapping[str, Any]
 

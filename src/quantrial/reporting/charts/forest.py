@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from quantrial.inert import clean
 from quantrial.reporting.charts.style import (
     BAND,
     INK,
@@ -16,8 +17,7 @@ from quantrial.reporting.charts.style import (
     WIDTH,
     empty,
 )
-from quantrial.reporting.formatting import clean, points, points_interval
-from quantrial.reporting.words import VERDICT_WORDS, endpoint
+from quantrial.words import VERDICT_WORDS, endpoint, points, points_interval
 
 Document = Mapping[str, Any]
 

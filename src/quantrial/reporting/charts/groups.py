@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quantrial.findings import adjusted_p
+from quantrial.inert import clean
 from quantrial.reporting.charts.paired import CELL_INK
 from quantrial.reporting.charts.style import GRID, INK, MUTED, text_width, top_axis
-from quantrial.reporting.formatting import clean, count, p_value, points, points_interval
-from quantrial.reporting.words import endpoint, error_class
+from quantrial.words import count, endpoint, error_class, p_value, points, points_interval
 
 Document = Mapping[str, Any]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from quantrial.inert import clean
 from quantrial.reporting.charts.style import (
     BAND,
     GRID,
@@ -18,8 +19,7 @@ from quantrial.reporting.charts.style import (
     empty,
     top_axis,
 )
-from quantrial.reporting.formatting import clean, p_value, points_interval, size_of_points
-from quantrial.reporting.words import endpoint
+from quantrial.words import endpoint, p_value, points_interval, size_of_points
 
 Document = Mapping[str, Any]
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.errors import StudyError
+from quantrial.inert import clean
 from quantrial.reporting.charts.style import INK, MUTED, TONES, to_png, to_svg
-from quantrial.reporting.formatting import clean, percent, plural
+from quantrial.words import percent, plural
 
 if TYPE_CHECKING:
     from quantrial.commands.power_study import PowerStudy, Scenario

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from quantrial.inert import clean
 from quantrial.reporting.charts.style import HEIGHT, INK, LINES, MUTED, PAPER, WIDTH
-from quantrial.reporting.formatting import clean, count, moment, plural, ratio, seconds
+from quantrial.words import count, moment, plural, ratio, seconds
 
 Document = Mapping[str, Any]
 Dots = Sequence[dict[str, Any]]

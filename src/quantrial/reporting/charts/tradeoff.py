@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from quantrial.inert import clean
 from quantrial.reporting.charts.style import HEIGHT, INK, MUTED, PAPER, WIDTH, empty
-from quantrial.reporting.formatting import (
-    clean,
-    file_size,
-    percent,
-    percent_interval,
-    rate,
-    seconds,
-)
-from quantrial.reporting.words import endpoint
+from quantrial.words import endpoint, file_size, percent, percent_interval, rate, seconds
 
 Document = Mapping[str, Any]
 

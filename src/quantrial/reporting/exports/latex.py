@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from quantrial.agreement import fixed
-from quantrial.decision.words import VERDICT_WORDS
 from quantrial.inert import clean
 from quantrial.reporting.exports.rows import rows
-from quantrial.reporting.words import endpoint as endpoint_words
+from quantrial.words import VERDICT_WORDS
+from quantrial.words import endpoint as endpoint_words
 
 if TYPE_CHECKING:
     from quantrial.study import Study

@@ -6,10 +6,17 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from quantrial.agreement import fixed
-from quantrial.decision.words import left_open, memory_noun
-from quantrial.reporting.formatting import listed, plural, points, points_interval, ratio
+from quantrial.decision.words import left_open
 from quantrial.reporting.markdown import code, escape
-from quantrial.reporting.words import VERDICT_WORDS
+from quantrial.words import (
+    VERDICT_WORDS,
+    listed,
+    memory_noun,
+    plural,
+    points,
+    points_interval,
+    ratio,
+)
 
 if TYPE_CHECKING:
     from quantrial.study import Study

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from quantrial.inert import clean
 from quantrial.reporting.blocks import Group, Section
-from quantrial.reporting.formatting import clean
 
 _TITLES = {
     "fail": "✗ Does not hold",

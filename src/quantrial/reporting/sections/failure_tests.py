@@ -15,8 +15,7 @@ from quantrial.reporting.contrasts import (
     judged,
     of_what_was_read,
 )
-from quantrial.reporting.formatting import listed, p_value
-from quantrial.reporting.words import endpoint
+from quantrial.words import endpoint, listed, p_value
 
 Document = Mapping[str, Any]
 

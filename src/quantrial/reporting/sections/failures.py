@@ -19,11 +19,13 @@ from quantrial.reporting.blocks import (
     tabulate,
 )
 from quantrial.reporting.contrasts import WITH_ALL, declared_note, pair
-from quantrial.reporting.formatting import (
+from quantrial.reporting.sections.failure_tests import failure_tests
+from quantrial.words import (
     NONE,
     UNKNOWN,
     count,
     decimal,
+    error_class,
     out_of,
     p_value,
     percent,
@@ -32,8 +34,6 @@ from quantrial.reporting.formatting import (
     rate,
     signed_count,
 )
-from quantrial.reporting.sections.failure_tests import failure_tests
-from quantrial.reporting.words import error_class
 
 Document = Mapping[str, Any]
 

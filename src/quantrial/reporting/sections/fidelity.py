@@ -8,7 +8,7 @@ from typing import Any
 from quantrial.agreement import fixed
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table
 from quantrial.reporting.contrasts import pair
-from quantrial.reporting.formatting import UNKNOWN, count
+from quantrial.words import UNKNOWN, count
 
 _LEAD = (
     "Read beside the outcomes, never instead of them: published work finds these measures "

@@ -6,13 +6,11 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from quantrial.inert import clean
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells
 from quantrial.reporting.contrasts import pair
-from quantrial.reporting.formatting import (
-    clean,
-    count,
-)
 from quantrial.reporting.sections import noise
+from quantrial.words import count
 
 Document = Mapping[str, Any]
 

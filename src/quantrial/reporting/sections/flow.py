@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from quantrial.inert import clean
 from quantrial.reporting.blocks import Column, Group, Section, by_name
-from quantrial.reporting.formatting import (
-    clean,
-    count,
-    plural,
-)
 from quantrial.reporting.sections import noise
+from quantrial.words import count, plural
 
 Document = Mapping[str, Any]
 

@@ -6,10 +6,20 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from quantrial.decision.disagreements import SETS, Parted, parted
+from quantrial.inert import clean
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table
 from quantrial.reporting.contrasts import pair
-from quantrial.reporting.formatting import clean, count, p_value, percent, plural, points
-from quantrial.reporting.words import VERDICT_WORDS, endpoint, method, verdict
+from quantrial.words import (
+    VERDICT_WORDS,
+    count,
+    endpoint,
+    method,
+    p_value,
+    percent,
+    plural,
+    points,
+    verdict,
+)
 
 Document = Mapping[str, Any]
 

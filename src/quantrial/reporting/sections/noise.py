@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from quantrial.inert import clean
 from quantrial.reporting.blocks import Column, Group, Row, Table, cells
-from quantrial.reporting.formatting import (
-    UNKNOWN,
-    clean,
-    count,
-    out_of,
-    p_value,
-    percent,
-    percent_interval,
-)
+from quantrial.words import UNKNOWN, count, out_of, p_value, percent, percent_interval
 
 Document = Mapping[str, Any]
 

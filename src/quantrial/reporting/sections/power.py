@@ -7,13 +7,8 @@ from typing import Any
 
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells
 from quantrial.reporting.contrasts import failure_endpoints, new_study, pair
-from quantrial.reporting.formatting import (
-    count,
-    decimal,
-    percent,
-    size_of_points,
-)
-from quantrial.reporting.words import endpoint as endpoint_word
+from quantrial.words import count, decimal, percent, size_of_points
+from quantrial.words import endpoint as endpoint_word
 
 Document = Mapping[str, Any]
 

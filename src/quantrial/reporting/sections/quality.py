@@ -20,9 +20,11 @@ from quantrial.reporting.contrasts import (
     pair,
     units,
 )
-from quantrial.reporting.formatting import (
+from quantrial.reporting.sections.simultaneous import simultaneous_groups
+from quantrial.words import (
     count,
     listed,
+    method,
     p_value,
     percent,
     percent_interval,
@@ -31,9 +33,7 @@ from quantrial.reporting.formatting import (
     points_interval,
     size_of_points,
 )
-from quantrial.reporting.sections.simultaneous import simultaneous_groups
-from quantrial.reporting.words import endpoint as endpoint_word
-from quantrial.reporting.words import method
+from quantrial.words import endpoint as endpoint_word
 
 Document = Mapping[str, Any]
 

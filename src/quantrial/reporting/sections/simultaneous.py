@@ -7,8 +7,8 @@ from typing import Any
 
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Table
 from quantrial.reporting.contrasts import failure_endpoints, interval, pair
-from quantrial.reporting.formatting import NONE, percent
-from quantrial.reporting.words import endpoint as endpoint_word
+from quantrial.words import NONE, percent
+from quantrial.words import endpoint as endpoint_word
 
 Document = Mapping[str, Any]
 

@@ -7,13 +7,9 @@ from typing import Any
 
 from quantrial.precision import stated_size, weights_in_words
 from quantrial.reporting.blocks import Column, Group, Section, by_name
-from quantrial.reporting.formatting import (
-    file_size,
-    rate,
-    seconds,
-)
 from quantrial.reporting.sections import noise
 from quantrial.reporting.sections.speed_phase import phase_groups
+from quantrial.words import file_size, rate, seconds
 
 Document = Mapping[str, Any]
 

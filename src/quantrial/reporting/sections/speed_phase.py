@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from quantrial.reporting.blocks import Cell, Column, Fact, Group, Row, Table, cells
-from quantrial.reporting.formatting import (
+from quantrial.words import (
     UNKNOWN,
     count,
     decimal,

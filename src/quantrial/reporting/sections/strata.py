@@ -9,16 +9,9 @@ from typing import Any
 from quantrial.findings import adjusted_p, is_finding
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells, tabulate
 from quantrial.reporting.contrasts import WITH_ALL, judged, pair
-from quantrial.reporting.formatting import (
-    count,
-    p_value,
-    percent,
-    percent_interval,
-    points,
-    points_interval,
-)
 from quantrial.reporting.sections.quality import DIFFERENCE, VERDICT, level
-from quantrial.reporting.words import endpoint as endpoint_word
+from quantrial.words import count, p_value, percent, percent_interval, points, points_interval
+from quantrial.words import endpoint as endpoint_word
 
 Document = Mapping[str, Any]
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantrial.reporting import formatting as f
+from quantrial import words as f
+from quantrial.inert import clean
 
 
 @pytest.mark.parametrize(
@@ -75,13 +76,13 @@ def test_a_difference_keeps_its_value_and_its_sign(value: float) -> None:
 
 
 def test_what_acts_in_a_terminal_is_written_out() -> None:
-    assert f.clean("a\x1b[31m\u202eb\ud800\u200b") == r"a\u001b[31m\u202eb\ud800\u200b"
-    assert f.clean("a\r\n\t b\u2028c") == "a b c"
+    assert clean("a\x1b[31m\u202eb\ud800\u200b") == r"a\u001b[31m\u202eb\ud800\u200b"
+    assert clean("a\r\n\t b\u2028c") == "a b c"
 
 
 @given(st.text())
 def test_outside_text_becomes_one_line_that_can_be_encoded(text: str) -> None:
-    shown = f.clean(text)
+    shown = clean(text)
     assert len(shown.splitlines()) <= 1
     shown.encode()
-    assert f.clean(shown) == shown
+    assert clean(shown) == shown

@@ -1,13 +1,16 @@
-"""Numbers and outside text as people read them. Beside the plots, nothing else does arithmetic."""
+"""The one place where numbers, verdicts, methods and endpoints become text.
+
+What differs between places (a p of one is `1.000` in tables, `1` in sentences) has a name of its
+own here, so that it is seen.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from quantrial.agreement import fixed
-from quantrial.inert import clean as clean  # noqa: PLC0414 - this folder takes it from here
 
 UNKNOWN = "unknown"
 NONE = "none"
@@ -15,15 +18,79 @@ _MINUS = "\N{MINUS SIGN}"
 
 Bounds = Sequence[float | None] | None
 
+# What people read. The keys stay as they are for machines.
+VERDICT_WORDS = {
+    "equivalent": "equivalent",
+    "non_inferior": "non-inferior",
+    "better": "better",
+    "worse": "worse",
+    "inconclusive": "undecided",
+}
+# Shapes as well as words: a verdict is recognised without colour.
+VERDICT_SIGNS = {
+    "equivalent": "●",
+    "non_inferior": "◆",
+    "better": "▲",
+    "worse": "▼",
+    "inconclusive": "○",
+}
+_METHODS = {
+    "wilson": "Wilson score",
+    "bootstrap-percentile": "percentile bootstrap",
+    "cluster-bootstrap-percentile": "cluster bootstrap",
+    "bootstrap-centred": "centred bootstrap",
+    "bootstrap-tost": "bootstrap TOST",
+    "score": "score",
+    "score-strata": "score, within strata",
+    "score-clusters": "score, over clusters",
+    "refused": "none: too few clusters",
+    "sign-flip": "sign-flip permutation",
+    "sign-flip-exact": "sign-flip, all outcomes",
+    "mcnemar-midp": "McNemar, mid-p",
+    "mcnemar-exact": "McNemar, exact",
+    "mcnemar-yates": "McNemar, Yates",
+}
+_ENDPOINTS = {"micro_f1": "micro-F1", "macro_f1": "macro-F1"}
+
+
+def verdict_word(name: str) -> str:
+    """Write a verdict as people read it."""
+    return VERDICT_WORDS.get(name, name.replace("_", "-"))
+
+
+def verdict(name: str) -> str:
+    """Write a verdict with its sign: `◆ non-inferior`."""
+    return f"{VERDICT_SIGNS.get(name, '?')} {VERDICT_WORDS.get(name, name)}"
+
+
+def method(name: str) -> str:
+    """Write the name of a method."""
+    return _METHODS.get(name, name.replace("-", " "))
+
+
+def endpoint(name: str) -> str:
+    """Write the name of an endpoint in the report: `micro-F1`, `parse rate`."""
+    return _ENDPOINTS.get(name, name.replace("_", " "))
+
+
+def error_class(name: str) -> str:
+    """Write the name of a class of errors."""
+    return name.replace("_", " ")
+
+
+def memory_noun(source: str | None) -> str:
+    """Name what memory goes by (`picker.memory_source`): of a file it is just `memory`."""
+    return {"peak": "peak memory", "stated": "stated memory"}.get(source or "", "memory")
+
 
 def percent(value: float | None, digits: int = 1, *, none: str = UNKNOWN) -> str:
     """Write a fraction in percent: 0.585 is `58.5 %`."""
     return none if value is None else f"{fixed(100 * value, digits)} %"
 
 
-def points(value: float | None) -> str:
-    """Write a difference of fractions in percentage points, with its sign."""
-    return UNKNOWN if value is None else f"{_signed(value)} pp"
+def points(value: float | None, *, unit: str = " pp") -> str:
+    """Write a difference of fractions in percentage points, with its sign: `−2.6 pp`."""
+    return UNKNOWN if value is None else _signed(value) + unit
 
 
 def signed_percent(value: float | None) -> str:
@@ -40,6 +107,17 @@ def signed_percent_interval(bounds: Bounds) -> str:
 def size_of_points(value: float | None) -> str:
     """Write a difference that has no direction (a margin, say) in percentage points."""
     return UNKNOWN if value is None else f"{fixed(100 * abs(value), 1)} pp"
+
+
+def size(value: float) -> str:
+    """Write how large a difference is in a sentence, whichever its direction: `3.1 pp`."""
+    shown = fixed(100 * abs(value), 1)
+    return "less than 0.1 pp" if float(shown) == 0 else f"{shown} pp"
+
+
+def margin(value: float) -> str:
+    """Write a margin with the digits that it was stated with: `3 pp`."""
+    return f"{100 * value:g} pp"
 
 
 def percent_interval(bounds: Bounds) -> str:
@@ -73,13 +151,22 @@ def share(value: float | None, most: float) -> str:
 
 
 def p_value(value: float | None) -> str:
-    """Write a p-value without its leading zero: `.008`, `< .001`, `1.000`."""
+    """Write a p-value in a table, without its leading zero: `.008`, `< .001`, `1.000`."""
     if value is None:
         return UNKNOWN
-    if value < 0.001:
-        return "< .001"
-    text = fixed(value, 3)
-    return text[1:] if text.startswith("0") else text
+    return "< .001" if value < 0.001 else fixed(value, 3).removeprefix("0")
+
+
+def p_value_in_sentence(value: float | None) -> str:
+    """Write a p-value in a sentence or a mark, where one is a whole number: `.013`, `1`."""
+    return "1" if value is not None and value >= 0.9995 else p_value(value)
+
+
+def p_value_on_terminal(value: float | None) -> str:
+    """Write a p-value in the terminal's table, with four decimals: `0.0133`, `<0.0001`."""
+    if value is None:
+        return UNKNOWN
+    return "<0.0001" if value < 0.0001 else fixed(value, 4)
 
 
 def file_size(value: float | None, beside: Sequence[float | None] = ()) -> str:
@@ -107,6 +194,17 @@ def ratio_interval(bounds: Bounds) -> str:
     return NONE if known is None else f"{fixed(known[0], 2)} to {ratio(known[1])}"
 
 
+def times(value: float) -> str:
+    """Write a ratio of speeds in a sentence: `1.30 times`."""
+    return f"{fixed(value, 2)} times"
+
+
+def times_interval(ends: Sequence[float]) -> str:
+    """Write the interval of a ratio in a sentence: `1.25 to 1.36`."""
+    low, high = ends
+    return f"{fixed(low, 2)} to {fixed(high, 2)}"
+
+
 def rate(value: float | None) -> str:
     """Write a rate (tokens a second) with the digits that mean something."""
     if value is None:
@@ -122,6 +220,11 @@ def seconds(value: float | None) -> str:
         if value >= unit:
             return f"{fixed(value / unit, 2)} {name}"
     return f"{fixed(value / 1e-6, 1)} µs"
+
+
+def short_seconds(value: float) -> str:
+    """Write a time with three digits: `0.323 s`, `12.5 s`, `4.1 ms`."""
+    return f"{value:.3g} s" if value >= 0.1 else f"{1000 * value:.3g} ms"
 
 
 def decimal(value: float | None) -> str:
@@ -181,12 +284,12 @@ def moment(value: str | None) -> str:
     return f"{match[1]} {match[2]} UTC" if match else value
 
 
-def listed(words: Sequence[str]) -> str:
-    """Join words: `a, b and c`."""
+def listed(words: Iterable[str], last: str = "and") -> str:
+    """Join words as a sentence does: `a, b and c`, each once."""
     unique = list(dict.fromkeys(words))
     if len(unique) < 2:
         return "".join(unique)
-    return ", ".join(unique[:-1]) + " and " + unique[-1]
+    return f"{', '.join(unique[:-1])} {last} {unique[-1]}"
 
 
 def _signed(value: float) -> str:
