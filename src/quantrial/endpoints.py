@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
+
+from quantrial.registry import hint_of
 
 # the first one is primary
 ENDPOINTS: Mapping[str, tuple[str, ...]] = {
@@ -49,6 +50,4 @@ def check_failure_modes(names: Iterable[str]) -> None:
 def _check(names: Iterable[str], valid: Sequence[str], refusal: str) -> None:
     for name in names:
         if name not in valid:
-            near = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(valid)}"
-            raise ValueError(f"{refusal} {name!r}; {hint}")
+            raise ValueError(f"{refusal} {name!r}; {hint_of(name, valid, 'there are ')}")

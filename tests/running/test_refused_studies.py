@@ -12,8 +12,8 @@ import pytest
 
 import quantrial
 from quantrial.cli import main
-from quantrial.engines.nearest import names_shown, nearest_name
 from quantrial.errors import EngineError
+from quantrial.registry import models_shown, nearest_model
 from quantrial.running import penalty
 from servers.faulty import Answer, Call, FaultyServer, Say, faulty_server, openai_answer
 from studies import write_study
@@ -151,8 +151,8 @@ def test_what_passes_or_is_of_one_prompt_is_a_warning_of_a_plan(
 def test_the_name_that_was_meant_is_offered(
     asked: str, there: list[str], meant: str | None
 ) -> None:
-    assert nearest_name(asked, there) == meant
-    shown = names_shown(asked, [*there, *(f"_{i}" for i in range(9))])
+    assert nearest_model(asked, there) == meant
+    shown = models_shown(asked, [*there, *(f"_{i}" for i in range(9))])
     assert (f"did you mean {meant!r}?" in shown) == (meant is not None)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from quantrial import paths
 from quantrial.commands.derived import opened
 from quantrial.errors import DataError, QuantrialError, StudyError
+from quantrial.registry import hint_of
 
 if TYPE_CHECKING:
     from quantrial.engines.base import Engine, Request
@@ -248,6 +248,5 @@ def _named(what: str, wanted: str, known: Iterable[str]) -> str:
     names = list(known)
     if wanted in names:
         return wanted
-    near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(names)}"
+    hint = hint_of(wanted, names, "there is ")
     raise StudyError(f"no {what} {wanted!r}; {hint}", key=f"--{what}")

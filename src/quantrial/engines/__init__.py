@@ -1,13 +1,16 @@
 """Engines: what turns a request into a reply. `make_engine` is the door; the rest is behind it.
 
-A third party adds an engine by an entry point in the group `quantrial.engines`, whose object is
-called as `factory(model, options, base=Path, seed=int)` and returns an `Engine`.
+An engine is an entry point in the group `quantrial.engines` (those of this package stand in
+`registry.py`). Its object is called as `factory(model, options, ...)` and returns an `Engine`. Of
+`base` (the folder that relative paths start from), `seed`, `key` (where the arm stands in the
+study), `weights`, `quantize` and `degrade` it is given those that it takes; an arm that states one
+of the last two for an engine that does not take it is refused.
 """
 
 from __future__ import annotations
 
-import difflib
-from typing import TYPE_CHECKING
+import inspect
+from typing import TYPE_CHECKING, Any
 
 from quantrial.engines.abilities import refuse_unable
 from quantrial.engines.artifact import Artifact
@@ -15,9 +18,9 @@ from quantrial.engines.base import Engine, Message, Reply, Request, Timing
 from quantrial.engines.keys import hide_named, refuse_keys
 from quantrial.engines.options import Option, read_options
 from quantrial.errors import QuantrialError, StudyError
+from quantrial.registry import ENGINES
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoints
     from pathlib import Path
 
     from quantrial.study import Arm
@@ -35,9 +38,7 @@ __all__ = [
     "refuse_unable",
 ]
 
-GROUP = "quantrial.engines"
 _IMPORTED = "imported"  # what importers write of arms whose answers were collected elsewhere
-_BUILT_IN = ("llamacpp", "ollama", "openai", "scripted")
 
 
 def make_engine(name: str, arm: Arm, *, base: Path, seed: int) -> Engine:
@@ -53,86 +54,49 @@ def make_engine(name: str, arm: Arm, *, base: Path, seed: int) -> Engine:
         StudyError: the engine is unknown, or an option of it is unknown or wrong.
     """
     key = f"arms.{name}"
-    if arm.engine == "llamacpp":
-        if arm.weights is not None:
-            raise StudyError(
-                "the engine 'llamacpp' reads type and size off the file itself: leave it out",
-                key=f"{key}.weights",
-            )
-        from quantrial.engines.llamacpp import LlamaCppEngine
-
-        return LlamaCppEngine(
-            arm.model,
-            arm.options,
-            base=base,
-            quantize=arm.quantize,
-            degrade=arm.degrade,
-            key=key,
-        )
-    if arm.engine == "openai":
-        _refuse_making(arm, key)
-        from quantrial.engines.openai import OpenAIEngine
-
-        return OpenAIEngine(arm.model, arm.options, key=key)
-    if arm.engine == "ollama":
-        _refuse_making(arm, key)
-        from quantrial.engines.ollama import OllamaEngine
-
-        return OllamaEngine(arm.model, arm.options, key=key)
-    if arm.engine == "scripted":
-        _refuse_making(arm, key)
-        from quantrial.engines.scripted import scripted_from_options
-
-        return scripted_from_options(arm.model, arm.options, seed=seed, key=key)
-    return _third_party(arm, base=base, seed=seed, key=key)
-
-
-def _refuse_making(arm: Arm, key: str) -> None:
-    if arm.quantize or arm.degrade:
-        what = "quantize" if arm.quantize else "degrade"
-        raise StudyError(
-            f"only the engine 'llamacpp' makes model files; the engine here is {arm.engine!r}",
-            key=f"{key}.{what}",
-        )
-
-
-def _third_party(arm: Arm, *, base: Path, seed: int, key: str) -> Engine:
-    found = _entry_points()
-    if arm.engine in found.names:
-        _refuse_making(arm, key)
-        refuse_keys(arm.options, key=f"{key}.options")
-        try:
-            factory = found[arm.engine].load()
-            engine: Engine = factory(arm.model, arm.options, base=base, seed=seed)
-            hide_named(arm.options, owner=engine)
-        except StudyError as exc:
-            # its key, if there is one, is below the arm's, whose name the factory is not told
-            exc.args = (f"{key}{'.' if exc.key else ': '}{exc}",)
-            exc.key = f"{key}.{exc.key}" if exc.key else key
-            raise
-        except QuantrialError as exc:
-            exc.args = (f"{key}: {exc}",)
-            raise
-        except Exception as exc:  # a third party's code may raise anything
-            raise StudyError(
-                f"the engine {arm.engine!r} could not be made ({type(exc).__name__}: {exc})",
-                key=f"{key}.engine",
-            ) from exc
-        return engine
-    if arm.engine == _IMPORTED:
+    if arm.engine == _IMPORTED and _IMPORTED not in ENGINES.names():
         raise StudyError(
             "its answers were imported, so nobody is there to ask; `quantrial analyze` reads them, "
             "and `quantrial import` reads more of them into a new folder",
             key=key,
         )
-    names = sorted({*_BUILT_IN, *found.names})
-    there = ", ".join(names)
-    near = difflib.get_close_matches(arm.engine, names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"there is: {there}"
-    raise StudyError(f"unknown engine {arm.engine!r}; {hint}", key=f"{key}.engine")
+    factory = ENGINES.load(arm.engine, key=f"{key}.engine")
+    offered = {"base": base, "seed": seed, "key": key, "weights": arm.weights}
+    offered |= {"quantize": arm.quantize, "degrade": arm.degrade}
+    taken = _taken(factory, offered)
+    for making in ("quantize", "degrade"):
+        if offered[making] and making not in taken:
+            raise StudyError(
+                f"only the engine 'llamacpp' makes model files; the engine here is {arm.engine!r}",
+                key=f"{key}.{making}",
+            )
+    told = "key" in taken  # one that knows its key refuses an option in its own words first
+    if not told:
+        refuse_keys(arm.options, key=f"{key}.options")
+    try:
+        engine: Engine = factory(arm.model, arm.options, **taken)
+        hide_named(arm.options, owner=engine)
+    except QuantrialError as exc:
+        if not told:  # its key, if there is one, is below the arm's
+            below = exc.key if isinstance(exc, StudyError) else None
+            exc.args = (f"{key}{'.' if below else ': '}{exc}",)
+            if isinstance(exc, StudyError):
+                exc.key = f"{key}.{below}" if below else key
+        raise
+    except Exception as exc:  # another package's code may raise anything
+        raise StudyError(
+            f"the engine {arm.engine!r} could not be made ({type(exc).__name__}: {exc})",
+            key=f"{key}.engine",
+        ) from exc
+    if told:
+        refuse_keys(arm.options, key=f"{key}.options")
+    return engine
 
 
-def _entry_points() -> EntryPoints:
-    from importlib.metadata import entry_points
-
-    return entry_points(group=GROUP)
+def _taken(factory: Any, offered: dict[str, Any]) -> dict[str, Any]:
+    """Return what a factory takes of what is offered."""
+    parameters = inspect.signature(factory).parameters.values()
+    if any(one.kind is one.VAR_KEYWORD for one in parameters):
+        # one that hands everything on takes what every engine has always been given
+        return {name: offered[name] for name in ("base", "seed")}
+    return {one.name: offered[one.name] for one in parameters if one.name in offered}

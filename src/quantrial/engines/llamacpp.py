@@ -56,12 +56,14 @@ from quantrial.errors import (
     EngineTimeoutError,
     ModelChangedError,
     QuantrialError,
+    StudyError,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from quantrial.engines.gguf_file import Header
+    from quantrial.study import Weights
 
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "iq4_nl", "q4_1", "q4_0")
 _OPTIONS = {
@@ -106,6 +108,7 @@ class LlamaCppEngine:
         base: Path | None = None,
         quantize: str | None = None,
         degrade: str | None = None,
+        weights: Weights | None = None,
         key: str = "arm",
     ):
         """Check the options; nothing is read or started.
@@ -117,8 +120,14 @@ class LlamaCppEngine:
             base: the folder that a relative path starts from.
             quantize: make the file from `model` in this type (F16, Q8_0, Q5_0, Q4_0).
             degrade: damage the weights on the way (`round_3bit`); F16 unless `quantize` is given.
+            weights: what a study states of its weights, which is refused: the file says it.
             key: where the arm stands in the study, for messages.
         """
+        if weights is not None:
+            raise StudyError(
+                "the engine 'llamacpp' reads type and size off the file itself: leave it out",
+                key=f"{key}.weights",
+            )
         self.model = model
         self._base = base or Path()
         self._options = read_options(options or {}, _OPTIONS, key=f"{key}.options")

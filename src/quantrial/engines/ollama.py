@@ -33,7 +33,6 @@ from quantrial.engines.asked import AskedAs
 from quantrial.engines.base import Reply, Request, Timing
 from quantrial.engines.gguf_file import control_tokens
 from quantrial.engines.identity import REMEDY
-from quantrial.engines.nearest import nearest_name
 from quantrial.engines.ollama_answer import Ending, Heard
 from quantrial.engines.ollama_errors import FOREIGN, translated
 from quantrial.engines.ollama_model import artifact_of, plain_name
@@ -49,6 +48,7 @@ from quantrial.errors import (
     ModelFileError,
 )
 from quantrial.redaction import blot_error
+from quantrial.registry import nearest_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -364,7 +364,7 @@ class OllamaEngine:
         """Return the model's entry in the server's list; refuse another model than before."""
         listed = self._server.find("/api/tags", self.model)
         if listed is None:
-            near = nearest_name(self.model, self._server.names())
+            near = nearest_model(self.model, self._server.names())
             raise ModelFileError(
                 f"{self.model!r} is not on the Ollama server {self.address}"
                 + (f", which has {near!r}" if near else "")

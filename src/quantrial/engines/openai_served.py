@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from quantrial.engines.artifact import Artifact
 from quantrial.engines.identity import without_folder
 from quantrial.engines.loopback import is_loopback
-from quantrial.engines.nearest import names_shown
 from quantrial.engines.openai_software import Software, recognize
 from quantrial.engines.settled import count_of
 from quantrial.engines.templates import SUPPLIED, dates_in
@@ -27,6 +26,7 @@ from quantrial.errors import (
 )
 from quantrial.recordable import recordable
 from quantrial.redaction import blot_all, excerpt
+from quantrial.registry import models_shown
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -98,7 +98,7 @@ def look_up(client: OpenAI, url: str, dialect: Dialect, known: Served | None) ->
         names = {dialect.model, dialect.served_as}
         entry = next((m for m in models if names & {m["id"], *(m.get("aliases") or ())}), None)
         if entry is None and models:
-            there = names_shown(dialect.model, [m["id"] for m in models])
+            there = models_shown(dialect.model, [m["id"] for m in models])
             kind = EngineStartError if known is None else ModelChangedError
             now = "" if known is None else " any more"
             raise kind(f"{url} does not serve {dialect.model!r}{now}; it has {there}")

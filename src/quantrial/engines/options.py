@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from quantrial.errors import StudyError
+from quantrial.registry import hint_of, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,8 +44,7 @@ def read_options(
     """
     for name in given:
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"options here: {', '.join(known)}"
+            hint = hint_of(str(name), known, "options here: ")
             raise StudyError(f"unknown option; {hint}", key=f"{key}.{name}")
     return {
         name: _checked(given[name], option, key=f"{key}.{name}")
@@ -67,8 +66,8 @@ def _checked(value: Any, option: Option, *, key: str) -> Any:
     if option.low is not None and value < option.low:
         raise StudyError(f"should be at least {option.low:g}, got {value!r}", key=key)
     if option.choices and value not in option.choices:
-        near = difflib.get_close_matches(str(value), option.choices, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        near = nearest(str(value), option.choices)
+        hint = f"; did you mean {near!r}?" if near else ""
         raise StudyError(
             f"expected one of {', '.join(option.choices)}; got {value!r:.60}{hint}", key=key
         )

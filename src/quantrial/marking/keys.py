@@ -7,12 +7,12 @@ place (`[0]`) or by what its entry is about: its arm, or its candidate (against 
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quantrial.errors import KeyNotFoundError
+from quantrial.registry import nearest
 
 _SEGMENT = re.compile(
     r'\.?"(?P<quoted>(?:[^"\\]|\\.)*)"|\.?(?P<name>[^.\[\]"]+)|\[(?P<selector>[^\]]*)\]'
@@ -95,8 +95,7 @@ def _said(
     where = f"in {so_far.lstrip('.')}" if so_far else "in the summary"
     if not choices:
         return f"{key}: {so_far.lstrip('.')} is a value and holds no {segment!r}"
-    near = difflib.get_close_matches(segment, choices, n=1, cutoff=0.0)
-    best = near[0] if near else next(iter(choices))
+    best = nearest(segment, choices, cutoff=0.0) or next(iter(choices))
     whole = f"{so_far}{best}" if best.startswith("[") else f"{so_far}.{_quoted(best)}"
     for more in rest:
         whole += more if more.startswith("[") else f".{_quoted(more)}"

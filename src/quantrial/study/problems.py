@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from quantrial.inert import clean
+from quantrial.registry import hint_of, nearest
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -34,8 +34,8 @@ def explain_all(
     """
     unknown = [error for error in errors if error["type"] == "extra_forbidden"]
     meant = {
-        (*_location(error)[:-1], *_nearest(_location(error), valid_keys))
-        for error in unknown[:_MOST_TOLD]
+        (*location[:-1], nearest(location[-1], valid_keys(location)))
+        for location in map(_location, unknown[:_MOST_TOLD])
     }
     others = [
         error
@@ -72,9 +72,7 @@ def explain(error: ErrorDetails, valid_keys: Callable[[list[str]], list[str]]) -
     key = ".".join(shown)
     context = error.get("ctx", {})
     if kind == "extra_forbidden":
-        near = _nearest(location, valid_keys)
-        valid = ", ".join(valid_keys(location))
-        hint = f"did you mean {near[0]!r}?" if near else f"valid keys here: {valid}"
+        hint = hint_of(location[-1], valid_keys(location), "valid keys here: ")
         return key, f"unknown key; {hint}"
     if kind == "missing":
         return key, "is missing"
@@ -97,11 +95,6 @@ def explain(error: ErrorDetails, valid_keys: Callable[[list[str]], list[str]]) -
 def _location(error: ErrorDetails) -> list[str]:
     # a key is as the file has it, of several lines perhaps; a problem is told in one
     return [clean(str(part)) for part in error["loc"] if part != "[key]"]
-
-
-def _nearest(location: list[str], valid_keys: Callable[[list[str]], list[str]]) -> list[str]:
-    """Return the key that an unknown one was meant to be, or nothing."""
-    return difflib.get_close_matches(location[-1], valid_keys(location), n=1, cutoff=0.5)
 
 
 def _is_tag(location: list[str], index: int) -> bool:

@@ -1,0 +1,115 @@
+"""Leaves by name: engines, sources, importers and kinds of tasks, of this package and of others.
+
+Each is an entry point, `name = module:object`. An installed package adds one under the group of its
+registry; those of this package stand in `OWN`, in the same form, and are looked up the same way.
+Nothing is imported before it is asked for, and a name of this package is not taken by another.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.metadata
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from quantrial.errors import StudyError
+
+OWN: dict[str, dict[str, str]] = {
+    "quantrial.engines": {
+        "llamacpp": "quantrial.engines.llamacpp:LlamaCppEngine",
+        "ollama": "quantrial.engines.ollama:OllamaEngine",
+        "openai": "quantrial.engines.openai:OpenAIEngine",
+        "scripted": "quantrial.engines.scripted:scripted_from_options",
+    },
+}
+_SHOWN = 5  # names of a list that stand in a message
+_REVISION = re.compile(r"[@:][^/@:]*$")  # `@main`, `:latest`
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The leaves of one sort: the `group` of their entry points, and what one is called."""
+
+    group: str
+    noun: str
+
+    def names(self) -> list[str]:
+        """Name all that there are, sorted."""
+        return sorted(self._points())
+
+    def load(self, name: str, *, key: str | None = None) -> Any:
+        """Import the object that a name stands for.
+
+        Args:
+            name: as a study writes it.
+            key: where it stands in the study, for messages.
+
+        Raises:
+            StudyError: there is none of that name (the nearest is named), or what an installed
+                package says of it cannot be imported.
+        """
+        points = self._points()
+        if name not in points:
+            hint = hint_of(name, sorted(points), "there is: ")
+            raise StudyError(f"unknown {self.noun} {name!r}; {hint}", key=key)
+        try:
+            return points[name].load()
+        except Exception as exc:  # another package's code may raise anything
+            if name in OWN[self.group]:
+                raise
+            said = f"the {self.noun} {name!r} could not be made ({type(exc).__name__}: {exc})"
+            raise StudyError(said, key=key) from exc
+
+    def _points(self) -> dict[str, importlib.metadata.EntryPoint]:
+        own = OWN[self.group]
+        point = importlib.metadata.EntryPoint
+        points = {one.name: one for one in importlib.metadata.entry_points(group=self.group)}
+        return points | {name: point(name, where, self.group) for name, where in own.items()}
+
+
+ENGINES = Registry("quantrial.engines", "engine")
+
+
+def nearest(asked: str, names: Collection[str], *, cutoff: float = 0.5) -> str | None:
+    """Return the name that was most likely meant; None where none is near."""
+    near = difflib.get_close_matches(asked, names, n=1, cutoff=cutoff)
+    return near[0] if near else None
+
+
+def hint_of(asked: str, names: Collection[str], otherwise: str) -> str:
+    """Ask after the nearest name, or, where none is near, list them all after `otherwise`."""
+    near = nearest(asked, names)
+    return f"did you mean {near!r}?" if near else f"{otherwise}{', '.join(names)}"
+
+
+def nearest_model(asked: str, names: Collection[str]) -> str | None:
+    """Return the name that a model most likely has on a server; None where none is near.
+
+    The same name without regard to case comes first, then one that differs by its revision or tag
+    (`acme/small@main` for `acme/small`) or by its folder or owner alone, then a similar one.
+    """
+    for same in (str.casefold, _without_revision, _last_part):
+        found = sorted(name for name in names if name != asked and same(name) == same(asked))
+        if found:
+            return found[0]
+    folded = {name.casefold(): name for name in sorted(names)}
+    near = nearest(asked.casefold(), folded, cutoff=0.6)
+    return folded[near] if near else None
+
+
+def models_shown(asked: str, names: Collection[str]) -> str:
+    """List the models that a server has, the first few, and ask after the nearest one."""
+    shown = ", ".join(sorted(names)[:_SHOWN])
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    near = nearest_model(asked, names)
+    return f"{shown}{more}" + (f"; did you mean {near!r}?" if near else "")
+
+
+def _without_revision(name: str) -> str:
+    return _REVISION.sub("", name.casefold())
+
+
+def _last_part(name: str) -> str:
+    return _without_revision(name).rpartition("/")[2]
