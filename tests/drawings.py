@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from quantrial.reporting import charts
-from quantrial.reporting.charts.drawing import draw
+from quantrial.reporting.charts import draw
 
 
 @functools.cache

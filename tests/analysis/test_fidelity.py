@@ -10,7 +10,7 @@ import pytest
 from analysis.fabricated import make_response, make_study, quiz
 from quantrial.analysis import score_task, summarise
 from quantrial.records import response_from_json
-from quantrial.reporting.sections.fidelity import fidelity_section
+from quantrial.reporting.sections.flips import fidelity_section
 from quantrial.tasks import make_task
 
 

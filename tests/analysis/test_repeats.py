@@ -11,7 +11,8 @@ from analysis.fabricated import QUIZ, answered, make_response, make_study, quiz
 from quantrial.analysis import score_task, summarise
 from quantrial.decision import decide_from
 from quantrial.records import Response
-from quantrial.reporting.sections.noise import against_itself, alarms
+from quantrial.reporting.sections.flips import against_itself
+from quantrial.reporting.view import alarms
 from quantrial.tasks import make_task
 
 ITEMS = quiz(20)

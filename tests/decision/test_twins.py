@@ -12,7 +12,7 @@ from analysis.fabricated import QUIZ, make_study, quiz, right_on, scored
 from quantrial.analysis import summarise
 from quantrial.analysis.twins import twins
 from quantrial.decision import Constraints, decide_from
-from quantrial.reporting.sections.noise import alarms
+from quantrial.reporting.view import alarms
 
 N = 400
 

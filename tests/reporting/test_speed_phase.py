@@ -59,7 +59,7 @@ def test_marks_are_said_in_words(hall: Hall) -> None:
 
 
 def test_every_mark_has_its_sentence(hall: Hall) -> None:
-    from quantrial.reporting.sections.speed_phase import _MARKS
+    from quantrial.reporting.sections.speed import _MARKS
 
     hall.measure()
     summary = quantrial.analyze(hall.run)

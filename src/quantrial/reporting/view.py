@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+from quantrial.inert import clean
 from quantrial.reporting import constrained, contrasts, glance
 from quantrial.reporting.blocks import Advice, View
 from quantrial.reporting.figures import figures
 from quantrial.reporting.glossary import WORDS, explained
 from quantrial.reporting.sections import (
-    assay,
     failures,
-    fidelity,
     flips,
     flow,
     methodology,
-    noise,
-    power,
     provenance,
     quality,
     speed,
     strata,
 )
-from quantrial.reporting.sections.speed_phase import speed_headings
 from quantrial.reporting.sentences import claim, evidence, shortened
-from quantrial.words import listed, plural, size_of_points
+from quantrial.words import (
+    listed,
+    plural,
+    size_of_points,
+)
 
 if TYPE_CHECKING:
     from quantrial.records import Manifest
@@ -59,11 +59,11 @@ def build_view(
         strata.strata_section(summary),
         flips.flips_section(summary),
         speed.speed_section(summary),
-        power.power_section(summary),
+        flow.power_section(summary),
         flow.flow_section(summary),
         methodology.methods_section(summary),
-        fidelity.fidelity_section(summary),
-        assay.assay_section(summary),
+        flips.fidelity_section(summary),
+        methodology.assay_section(summary),
         methodology.checks_section(summary, decision),
         provenance.provenance_section(manifest),
         provenance.limits_section(study, summary, manifest),
@@ -73,7 +73,7 @@ def build_view(
     return View(
         title=study.study,
         subtitle=_subtitle(summary),
-        alarms=noise.alarms(decision),
+        alarms=alarms(decision),
         headline=headline,
         summary=explained(said, seen),
         constraints=constrained.in_words(decision) if given else (),
@@ -101,7 +101,12 @@ def contrast_headings(summary: Document) -> dict[str, str]:
         )
         for one in results["contrasts"]
         if one.get("unit") is None  # what is counted is no finding of the decision
-    } | speed_headings(summary)
+    } | speed.speed_headings(summary)
+
+
+def alarms(decision: Document) -> tuple[str, ...]:
+    """List what must be known before anything else is read: the trial itself is in doubt."""
+    return tuple(clean(one["text"]) for one in decision.get("cautions") or () if one.get("kind"))
 
 
 def _headline(default: Document, reference: str) -> str:

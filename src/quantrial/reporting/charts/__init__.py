@@ -4,7 +4,34 @@ Vertical panels, one a task, narrow enough for a phone. Verdicts differ in shape
 that nothing rests on colour.
 """
 
-from quantrial.reporting.charts.drawing import draw
-from quantrial.reporting.charts.style import to_png
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from quantrial.reporting.charts import groups, paired, run, tradeoff
+from quantrial.reporting.charts.style import to_png, to_svg
 
 __all__ = ["draw", "to_png"]
+
+Document = Mapping[str, Any]
+
+
+def draw(summary: Document) -> dict[str, str]:
+    """Draw every plot; returns SVG texts by name, the same for the same summary.
+
+    A plot of something that this study does not have (strata, spans) is left out.
+    """
+    tasks = summary["tasks"]
+    panels = {
+        "pareto": [tradeoff.tradeoff(summary, task, "throughput") for task in tasks],
+        "pareto-memory": [tradeoff.tradeoff(summary, task, "memory") for task in tasks],
+        "forest": [paired.forest(summary, task) for task in tasks],
+        "equivalence": [paired.equivalence(summary, task) for task in tasks],
+        "flips": [paired.flips(summary, task) for task in tasks],
+        "strata": groups.strata(summary),
+        "errors": groups.errors(summary),
+        "timeline": run.timeline(summary),
+        "flow": [run.flow(summary, task) for task in tasks],
+    }
+    return {name: to_svg(parts) for name, parts in panels.items() if parts}

@@ -8,7 +8,7 @@ from typing import Any
 from quantrial.findings import adjusted_p
 from quantrial.inert import clean
 from quantrial.reporting.charts.paired import CELL_INK
-from quantrial.reporting.charts.style import GRID, INK, MUTED, text_width, top_axis
+from quantrial.reporting.charts.style import GRID, INK, MUTED, empty, text_width, top_axis
 from quantrial.words import count, endpoint, error_class, p_value, points, points_interval
 
 Document = Mapping[str, Any]
@@ -57,8 +57,6 @@ def _heat(summary: Document, task: str, key: str, table: Document, extent: int) 
         lines += _wrapped([f"vary over {key}? {said[0]}", *said[1:]])
     title = alt.TitleParams(clean(f"{part['workload']}"), subtitle=[clean(one) for one in lines])
     if not cells:
-        from quantrial.reporting.charts.style import empty
-
         return empty(title, "No difference can be told.")
     most = max(10.0, *(abs(cell["difference"]) for cell in cells))
     arms = [arm for arm in summary["arms"] if any(cell["arm"] == arm for cell in cells)]

@@ -1,4 +1,4 @@
-"""Plots of pairs of arms: what is shown to be the same, and which answers turned."""
+"""Plots of pairs of arms: how far apart, what is shown to be the same, which answers turned."""
 
 from __future__ import annotations
 
@@ -19,15 +19,78 @@ from quantrial.reporting.charts.style import (
     empty,
     top_axis,
 )
-from quantrial.words import endpoint, p_value, points_interval, size_of_points
+from quantrial.words import (
+    VERDICT_WORDS,
+    endpoint,
+    p_value,
+    points,
+    points_interval,
+    size_of_points,
+)
 
 Document = Mapping[str, Any]
 
 # so many margins to either side of zero are shown; what lies further is an arrow
 _REACH = 3.0
+_NO_PAIR = "No pair of arms answered the same item."
 # cells of a matrix keep their own ink in the dark: their ground stays light
 CELL_INK = "#14171b"
 _LIGHT, _DARK = "#ffffff", "#f0a37f"
+
+
+def forest(summary: Document, task: str) -> Any:
+    """Draw one task's differences from the reference, each with its intervals and the margin."""
+    import altair as alt
+
+    part, reference = summary["tasks"][task], summary["reference"]
+    name = endpoint(part["primary"])
+    title = alt.TitleParams(
+        clean(f"{part['workload']}"), subtitle=f"{task}: {name}, difference from {reference}"
+    )
+    rows = _differences(part, reference)
+    if not rows:
+        return empty(title, _NO_PAIR)
+    margin = 100 * part["margin"]
+    seen = [v for row in rows for v in (row["low"], row["high"], row["value"])]
+    left, right = min(-1.6 * margin, *seen), max(1.6 * margin, *seen)
+    room = 0.06 * (right - left)
+    x = _axis("difference, percentage points", left - room, right + room, ticks=5)
+    rows_apart = alt.Scale(paddingInner=0.2, paddingOuter=0.2)
+    return _intervals(rows, title, x, margin, rows_apart)
+
+
+def _differences(part: Document, reference: str) -> list[dict[str, Any]]:
+    results = part["endpoints"][part["primary"]]
+    tests = {(one["reference"], one["candidate"]): one for one in results["equivalence"]}
+    rows = []
+    for one in results["contrasts"]:
+        if one["reference"] != reference or one["estimate"] is None:
+            continue
+        value = 100 * one["estimate"]
+        low, high = (value if v is None else 100 * v for v in one["ci"])
+        test = tests[one["reference"], one["candidate"]]
+        low90, high90 = (value if v is None else 100 * v for v in test["ci"])
+        numbers = points(one["estimate"])
+        if None in one["ci"]:
+            numbers += ", no interval"
+        verdict = VERDICT_WORDS.get(one["verdict"], one["verdict"])
+        rows.append(
+            {
+                "arm": one["candidate"],
+                "value": value,
+                "low": low,
+                "high": high,
+                "thick_low": low90,
+                "thick_high": high90,
+                "verdict": verdict,
+                "numbers": numbers,
+                "tone": TONES.get(one["verdict"], MUTED),
+                "shape": SHAPES.get(one["verdict"], "cross"),
+                "said": f"{one['candidate']}: {points(one['estimate'])}, interval "
+                f"{points_interval(one['ci'])}: {verdict}",
+            }
+        )
+    return rows
 
 
 def equivalence(summary: Document, task: str) -> Any:
@@ -47,40 +110,11 @@ def equivalence(summary: Document, task: str) -> Any:
         if test["reference"] == reference and test["estimate"] is not None
     ]
     if not rows:
-        return empty(title, "No pair of arms answered the same item.")
+        return empty(title, _NO_PAIR)
     margin = 100 * part["margin"]
-    height = ROW * len(rows)
     reach = _REACH * margin
-    x = alt.X(
-        "value:Q",
-        title=f"difference, percentage points (margin {size_of_points(part['margin'])})",
-        scale=alt.Scale(domain=[-reach, reach], nice=False),
-        axis=alt.Axis(
-            tickCount=7,
-            grid=False,
-            labelExpr="datum.value ? replace(format(datum.value, '+'), '-', '−') : '0'",
-        ),
-    )
-    axis = alt.Axis(domain=False, ticks=False, labelLimit=150, labelPadding=8, minExtent=48)
-    y = alt.Y("arm:N", title=None, sort=None, axis=axis)
-    ends = [{"a": -margin, "b": margin}]
-    band = alt.Chart(alt.InlineData(values=ends)).mark_rect(color=BAND)
-    band = band.encode(x="a:Q", x2="b:Q", y=alt.value(0), y2=alt.value(height))
-    zero = alt.Chart(alt.InlineData(values=[{"at": 0}])).mark_rule(color=INK, strokeWidth=1)
-    zero = zero.encode(x="at:Q", y=alt.value(0), y2=alt.value(height))
-    base = alt.Chart(alt.InlineData(values=rows))
-    tone, shape = alt.Color("tone:N", scale=None), alt.Shape("shape:N", scale=None)
-    bars = base.mark_rule(strokeWidth=4.5).encode(x="low:Q", x2="high:Q", y=y, color=tone)
-    marks = base.mark_point(
-        aria=True, filled=True, opacity=1, size=150, stroke=PAPER, strokeWidth=1
-    ).encode(x=x, y=y, color=tone, shape=shape, description="said:N")
-    said = base.mark_text(align="left", dx=WIDTH + 10, dy=-7, fontSize=12, fontWeight="bold")
-    said = said.encode(x=alt.value(0), y=y, text="verdict:N", color=tone)
-    numbers = base.mark_text(align="left", dx=WIDTH + 10, dy=8, fontSize=12, color=INK)
-    numbers = numbers.encode(x=alt.value(0), y=y, text="numbers:N")
-    return alt.layer(band, zero, bars, marks, said, numbers).properties(
-        width=WIDTH, height=height, title=title
-    )
+    words = f"difference, percentage points (margin {size_of_points(part['margin'])})"
+    return _intervals(rows, title, _axis(words, -reach, reach, ticks=7), margin, alt.Undefined)
 
 
 def _tested(test: Document, verdict: str) -> dict[str, Any]:
@@ -99,8 +133,8 @@ def _tested(test: Document, verdict: str) -> dict[str, Any]:
     return {
         "arm": test["candidate"],
         "value": max(-reach, min(reach, value)),
-        "low": max(-reach, min(reach, low)),
-        "high": max(-reach, min(reach, high)),
+        "thick_low": max(-reach, min(reach, low)),
+        "thick_high": max(-reach, min(reach, high)),
         "verdict": says,
         "numbers": f"p {_equals(p)}",
         "tone": TONES.get(tone, MUTED),
@@ -119,6 +153,59 @@ def _equals(p: float | None) -> str:
     return text if text.startswith("<") else f"= {text}"
 
 
+def _axis(title: str, left: float, right: float, *, ticks: int) -> Any:
+    """Make the axis of differences; a gain carries its plus."""
+    import altair as alt
+
+    return alt.X(
+        "value:Q",
+        title=title,
+        scale=alt.Scale(domain=[left, right], nice=False),
+        axis=alt.Axis(
+            tickCount=ticks,
+            grid=False,
+            labelExpr="datum.value ? replace(format(datum.value, '+'), '-', '−') : '0'",
+        ),
+    )
+
+
+def _intervals(
+    rows: list[dict[str, Any]], title: Any, x: Any, margin: float, rows_apart: Any
+) -> Any:
+    """Draw differences and their intervals over the band of the margin, verdicts beside them.
+
+    Each row has a thick interval; a thin one only where it has `low` and `high`. `rows_apart` is
+    the scale of the rows, where it is not the usual one.
+    """
+    import altair as alt
+
+    height = ROW * len(rows)
+    labels = alt.Axis(
+        domain=False, ticks=False, labelFontSize=12, labelLimit=150, labelPadding=8, minExtent=48
+    )
+    y = alt.Y("arm:N", title=None, sort=None, axis=labels, scale=rows_apart)
+    band = alt.Chart(alt.InlineData(values=[{"a": -margin, "b": margin}])).mark_rect(color=BAND)
+    band = band.encode(x="a:Q", x2="b:Q", y=alt.value(0), y2=alt.value(height))
+    zero = alt.Chart(alt.InlineData(values=[{"at": 0}])).mark_rule(color=INK, strokeWidth=1)
+    layers = [band, zero.encode(x="at:Q", y=alt.value(0), y2=alt.value(height))]
+    base = alt.Chart(alt.InlineData(values=rows))
+    tone, shape = alt.Color("tone:N", scale=None), alt.Shape("shape:N", scale=None)
+    for low, high, stroke in (("low", "high", 1.5), ("thick_low", "thick_high", 4.5)):
+        if low in rows[0]:
+            bar = base.mark_rule(strokeWidth=stroke)
+            layers.append(bar.encode(x=f"{low}:Q", x2=f"{high}:Q", y=y, color=tone))
+    marks = base.mark_point(
+        aria=True, filled=True, opacity=1, size=150, stroke=PAPER, strokeWidth=1
+    ).encode(x=x, y=y, color=tone, shape=shape, description="said:N")
+    said = base.mark_text(align="left", dx=WIDTH + 10, dy=-7, fontSize=12, fontWeight="bold")
+    said = said.encode(x=alt.value(0), y=y, text="verdict:N", color=tone)
+    numbers = base.mark_text(align="left", dx=WIDTH + 10, dy=8, fontSize=12, color=INK)
+    numbers = numbers.encode(x=alt.value(0), y=y, text="numbers:N")
+    return alt.layer(*layers, marks, said, numbers).properties(
+        width=WIDTH, height=height, title=title
+    )
+
+
 def flips(summary: Document, task: str) -> Any:
     """Count, for every two arms, the items that one has right and the other wrong."""
     import altair as alt
@@ -130,7 +217,7 @@ def flips(summary: Document, task: str) -> Any:
     )
     cells = [cell for one in part["flips"] for cell in _turned(one)]
     if not cells:
-        return empty(title, "No pair of arms answered the same item.")
+        return empty(title, _NO_PAIR)
     arms = [arm for arm in summary["arms"] if any(arm in (c["of"], c["to"]) for c in cells)]
     most = max(cell["count"] for cell in cells)
     base = alt.Chart(alt.InlineData(values=cells))

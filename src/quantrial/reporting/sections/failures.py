@@ -18,14 +18,24 @@ from quantrial.reporting.blocks import (
     cells,
     tabulate,
 )
-from quantrial.reporting.contrasts import WITH_ALL, declared_note, pair
-from quantrial.reporting.sections.failure_tests import failure_tests
+from quantrial.reporting.contrasts import (
+    WITH_ALL,
+    declared_note,
+    estimate,
+    failure_endpoints,
+    interval,
+    judged,
+    of_what_was_read,
+    pair,
+)
 from quantrial.words import (
     NONE,
     UNKNOWN,
     count,
     decimal,
+    endpoint,
     error_class,
+    listed,
     out_of,
     p_value,
     percent,
@@ -44,6 +54,18 @@ _CUT_SHORT: Shown = (
     Column("cut short", hint="answers that ran into the token limit"),
     lambda one: count(one["truncated"]),
 )
+# endpoints that tell how an arm fails, beside the failure modes
+_TELLING = ("precision", "recall", "parse_rate")
+
+
+_TESTS = (
+    Column("what", numeric=False),
+    Column("arm", numeric=False),
+    Column("difference", hint="arm minus reference; negative is a loss"),
+    Column("interval"),
+    Column("adj. p", hint=f"of a difference, {WITH_ALL}"),
+    Column("verdict", numeric=False),
+)
 
 
 def failures_section(summary: Document) -> Section:
@@ -53,7 +75,7 @@ def failures_section(summary: Document) -> Section:
         modes = part["failure_modes"]
         tables = _spans(task, modes) if part["kind"] == "spans" else _choice(task, modes)
         groups.append(Group(f"Failures: {task}", tables=tuple(tables)))
-        groups += failure_tests(summary, task)
+        groups += _tested(summary, task)
         groups += [*_errors(task, part), *_confusions(task, modes), *_by_letter(task, modes)]
         groups += [*_letter_shifts(task, part, summary["alpha"]), *_texts(task, modes)]
     return Section(
@@ -337,3 +359,52 @@ def _letters(task: str, modes: Document, letters: list[str]) -> Table:
             for letter in letters
         ),
     )
+
+
+def _tested(summary: Document, task: str) -> Iterator[Group]:
+    """Yield the contrasts of a task's failure modes with the reference; nothing where none is."""
+    part, reference = summary["tasks"][task], summary["reference"]
+    modes = failure_endpoints(part)
+    telling = {name: part["endpoints"][name] for name in _TELLING if name in part["endpoints"]}
+    told = {name: one for name, one in telling.items() if name != part["primary"]} | dict(modes)
+    contrasts = [
+        (name, one)
+        for name, results in told.items()
+        for one in results["contrasts"]
+        if one["reference"] == reference
+    ]
+    if not contrasts:
+        return
+    rows = tuple(Row(_cells(name, one)) for name, one in contrasts)
+    table = Table(f"failure modes of {task}, tested against {reference}", _TESTS, rows)
+    yield Group(
+        f"Failures tested: {task}",
+        notes=(
+            "Each row leads to its contrast, with methods, the other pairs and the items that "
+            f"would settle it. {_declared(modes)}",
+            *of_what_was_read(part, contrasts),
+        ),
+        tables=(table,),
+    )
+
+
+def _cells(name: str, one: Document) -> tuple[Cell, ...]:
+    return (
+        Cell(endpoint(name), target=one["id"]),
+        Cell(one["candidate"]),
+        Cell(estimate(one)),
+        Cell(interval(one, one["ci"])),
+        Cell(p_value(adjusted_p(one))),
+        Cell(judged(one), tone=one["verdict"] or "", target=one["id"]),
+    )
+
+
+def _declared(modes: Mapping[str, Document]) -> str:
+    named = [
+        endpoint(name)
+        for name, one in modes.items()
+        if any(c["declared"] for c in one["contrasts"])
+    ]
+    if not named:
+        return "The study named no failure mode beforehand: read them as hints."
+    return f"The study named {listed(named)} beforehand; read the other failure modes as hints."

@@ -1,4 +1,4 @@
-"""Which answers turned between two arms, and where to read them."""
+"""How alike two arms answer: which answers turned, against repeatability, and probabilities."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from quantrial.agreement import fixed
 from quantrial.inert import clean
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells
 from quantrial.reporting.contrasts import pair
-from quantrial.reporting.sections import noise
-from quantrial.words import count
+from quantrial.words import (
+    UNKNOWN,
+    count,
+    out_of,
+    p_value,
+    percent,
+    percent_interval,
+)
 
 Document = Mapping[str, Any]
 
@@ -34,7 +41,7 @@ def flips_section(summary: Document) -> Section:
             tuple(Row(cells(pair(one), *_turned(one))) for one in part["flips"]),
         )
         groups.append(Group(f"Flips: {task}", tables=(table,)))
-        groups += noise.against_itself(task, part)
+        groups += against_itself(task, part)
         groups += _flips_by_stratum(task, part)
         groups += _flipped_items(task, part, summary["reference"])
     lead = (
@@ -125,3 +132,117 @@ def _search(item: str, task: str) -> str:
 def _turned(one: Document) -> Iterator[str]:
     for kind in ("harmful", "beneficial", "churn", "n"):
         yield count(one[kind])
+
+
+def against_itself(task: str, part: Document) -> Iterator[Group]:
+    """Show how often the reference answered differently when it was asked twice."""
+    found = part.get("repeats")
+    if not found:
+        return
+    name = found["arm"]
+    rows = [
+        Row(
+            cells(
+                f"{name}, asked twice",
+                out_of(found["score"]["differ"], found["n"]),
+                percent(found["score"]["rate"]),
+                percent_interval(found["score"]["ci"]),
+                percent(found["text"]["rate"]),
+                "",
+            )
+        )
+    ]
+    rows += [
+        Row(
+            cells(
+                f"{one['candidate']} vs {name}",
+                out_of(round(one["score"] * one["n"]), one["n"]),
+                percent(one["score"]),
+                "",
+                percent(one["text"]),
+                _told_apart(one),
+            )
+        )
+        for one in found["candidates"]
+    ]
+    table = Table(
+        f"how often two answers on {task} differ: the reference and itself, the others and it",
+        (
+            Column("answers", numeric=False),
+            Column("score differs"),
+            Column("share"),
+            Column("interval"),
+            Column("text differs", hint="any other text, whether the score changed or not"),
+            Column(
+                "score differs, items asked twice",
+                numeric=False,
+                hint="the candidate from the reference, against the reference from itself",
+            ),
+        ),
+        tuple(rows),
+    )
+    own = found["score"]
+    low, high = (percent(end) for end in own["ci"])
+    note = (
+        "Same weights, same prompt, same seed: what differs in the first row is noise of the "
+        "machinery, and the other rows are to be read against it. "
+        f"{own['differ']:,} of {found['n']:,} scores changed, so the share that changes by itself "
+        f"may be anything from {low} to {high}. Whether a candidate differs more than that is "
+        "tested on the items asked twice (McNemar's mid-p, adjusted with all else in this report "
+        "that is no primary endpoint)."
+    )
+    yield Group(f"The reference against itself: {task}", notes=(note,), tables=(table,))
+
+
+def _told_apart(one: Document) -> str:
+    """Say whether a candidate's differences are more, or fewer, than the noise."""
+    if "same_items" not in one:  # a summary from before it was asked
+        return UNKNOWN
+    tested = one["same_items"]["score"]
+    counts = f"{tested['differ']:,} against {tested['strayed']:,} of {one['same_items']['n']:,}"
+    if tested["told"] == "open":
+        return f"{counts}: not told apart from noise"
+    p = p_value(tested.get("p_alarm", tested[f"p_{tested['told']}"]))
+    return f"{counts}: {tested['told']} than noise, adjusted p {p}"
+
+
+_FIDELITY = (
+    "Read beside the outcomes, never instead of them: published work finds these measures "
+    "uninformative near the reference. Intervals are clustered by item."
+)
+
+
+def fidelity_section(summary: Document) -> Section | None:
+    """Show divergence, agreement and margin by task; None where no probabilities were recorded."""
+    groups = []
+    for task, part in summary["tasks"].items():
+        rows = tuple(
+            Row(
+                (
+                    Cell(pair(one)),
+                    Cell(_fidelity(one["kl"], 4)),
+                    Cell(_fidelity(one["top_agreement"], 3)),
+                    Cell(_fidelity(one["margin"], 3, "+")),
+                    Cell(count(one["tokens"])),
+                )
+            )
+            for one in part.get("fidelity", ())
+        )
+        if rows:
+            columns = (
+                Column("arms", numeric=False),
+                Column("KL", hint="divergence from the reference in nats a token, a lower bound"),
+                Column("same top", hint="how often the likeliest token is the same"),
+                Column("margin", hint="lead of the likeliest token, candidate minus reference"),
+                Column("tokens"),
+            )
+            groups.append(Group(task, tables=(Table(f"fidelity on {task}", columns, rows),)))
+    if not groups:
+        return None
+    return Section("fidelity", "Fidelity of probabilities", _FIDELITY, tuple(groups))
+
+
+def _fidelity(one: Document, digits: int, form: str = "") -> str:
+    low, high = (None if end is None else fixed(end, digits, form) for end in one["ci"])
+    interval = "" if low is None else f" ({low} to {high})"
+    return UNKNOWN if one["estimate"] is None else fixed(one["estimate"], digits, form) + interval

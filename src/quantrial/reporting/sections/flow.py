@@ -1,14 +1,21 @@
-"""From what was planned to what was analysed."""
+"""From what was planned to what was analysed, and what a study of this size can see."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from quantrial.inert import clean
-from quantrial.reporting.blocks import Column, Group, Section, by_name
-from quantrial.reporting.sections import noise
-from quantrial.words import count, plural
+from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, by_name, cells
+from quantrial.reporting.contrasts import failure_endpoints, new_study, pair
+from quantrial.words import (
+    count,
+    decimal,
+    percent,
+    plural,
+    size_of_points,
+)
+from quantrial.words import endpoint as endpoint_word
 
 Document = Mapping[str, Any]
 
@@ -35,10 +42,137 @@ def flow_section(summary: Document) -> Section:
             lambda flow: count(flow["analysed_items"]),
         ),
     )
-    groups = [Group("From planned to analysed", tables=(table,)), *noise.asked_again(summary)]
+    groups = [Group("From planned to analysed", tables=(table,)), *_asked_again(summary)]
     for task, part in summary["tasks"].items():
         said = tuple(clean(str(one)) for one in part["warnings"])
         if said:
             title = f"What the statistics could not say: {task} ({plural(len(said), 'remark')})"
             groups.append(Group(title, items=said, folded=True))
     return Section("flow", "Flow", "What became of each planned call.", tuple(groups))
+
+
+def _asked_again(summary: Document) -> Iterator[Group]:
+    """Show the faults of each arm, where there were any."""
+    flows = {task: part["flow"] for task, part in summary["tasks"].items()}
+    rows = [
+        Row(cells(task, arm, count(retries), count((flow.get("faults") or {}).get(arm))))
+        for task, flow in flows.items()
+        for arm, retries in (flow.get("retries") or {}).items()
+    ]
+    if not any(
+        n for flow in flows.values() for kind in ("retries", "faults")
+        for n in (flow.get(kind) or {}).values()
+    ):  # fmt: skip
+        return
+    table = Table(
+        "calls that failed, by arm",
+        (
+            Column("task", numeric=False),
+            Column("arm", numeric=False),
+            Column("asked again", hint="how often a call was repeated after a fault"),
+            Column("never answered"),
+        ),
+        tuple(rows),
+    )
+    yield Group("Faults of the machinery", tables=(table,))
+
+
+def power_section(summary: Document) -> Section:
+    """What a study of this size can see."""
+    rows, silent = [], []
+    for task, part in summary["tasks"].items():
+        power = part["power"]
+        if power is None:
+            silent.append(
+                f"On {task} this cannot be told: hardly any answer differs between the arms."
+            )
+            continue
+        rows.append(
+            Row(
+                cells(
+                    task,
+                    power["candidate"],
+                    size_of_points(power["detectable_difference"]),
+                    percent(power["power"], 0),
+                    count(power["n"]),
+                    decimal(power["sd_paired"]),
+                )
+            )
+        )
+    table = Table(
+        "smallest true difference that this study would have found",
+        (
+            Column("task", numeric=False),
+            Column("candidate", numeric=False, hint="the most variable one"),
+            Column("detectable"),
+            Column("power"),
+            Column("items"),
+            Column("paired sd", hint="standard deviation of the difference within an item"),
+        ),
+        tuple(rows),
+    )
+    groups = [
+        Group("Smallest difference seen", notes=tuple(silent), tables=(table,) if rows else ())
+    ]
+    note = (
+        "How many items a new study needs to settle what is undecided with an 80 % chance, if the "
+        "truth is as seen: by the question that takes the fewest, each at the level of Holm's "
+        "first step where its verdict follows the adjusted p. "
+        "“unknown” where what was seen does not tell."
+    )
+    for title, found in (
+        ("Items that would settle it", _primary(summary)),
+        ("Items that would settle the rest", _others(summary)),
+    ):
+        table = _items_needed(found)
+        if table.rows:
+            folded = len(groups) > 1
+            groups.append(Group(title, notes=(note,), tables=(table,), folded=folded))
+    lead = "A difference smaller than this could have been missed."
+    return Section("power", "Detectable difference", lead, tuple(groups))
+
+
+def _primary(summary: Document) -> Iterator[tuple[str, Document]]:
+    for task, part in summary["tasks"].items():
+        for one in part["endpoints"][part["primary"]]["contrasts"]:
+            yield f"{task}, {endpoint_word(part['primary'])}", one
+
+
+def _others(summary: Document) -> Iterator[tuple[str, Document]]:
+    """Walk over the contrasts on secondary endpoints, failure modes and within strata."""
+    for task, part in summary["tasks"].items():
+        found = (*part["endpoints"].items(), *failure_endpoints(part).items())
+        for name, results in found:
+            for one in results["contrasts"] if name != part["primary"] else ():
+                yield f"{task}, {endpoint_word(name)}", one
+        for key, table in part["strata"].items():
+            for value, stratum in table.items():
+                for one in stratum["contrasts"]:
+                    if one["reference"] != summary["reference"]:
+                        continue
+                    yield f"{task}, {key} {value}", one
+
+
+def _items_needed(found: Iterator[tuple[str, Document]]) -> Table:
+    return Table(
+        "items of a new study that would settle what is open",
+        (
+            Column("contrast", numeric=False),
+            Column("task", numeric=False),
+            Column("items now"),
+            Column("items of a new study"),
+            Column("to show", numeric=False),
+        ),
+        tuple(
+            Row(
+                (
+                    Cell(pair(one), target=one["id"]),
+                    Cell(where),
+                    Cell(count(one["n"])),
+                    *cells(*new_study(one)),
+                )
+            )
+            for where, one in found
+            if one["verdict"] == "inconclusive"
+        ),
+    )

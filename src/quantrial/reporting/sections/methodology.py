@@ -1,4 +1,4 @@
-"""How the numbers came about, after whom, and what the study checks of itself."""
+"""How the numbers came about, after whom, and whether the study can be trusted."""
 
 from __future__ import annotations
 
@@ -124,6 +124,16 @@ _NO_BOUND = (
     "answers are missing, for one may invent any number of entities: their figure takes each to "
     "find nothing and to invent as many as the longest answer of any arm to this task names."
 )
+_STATUS = {
+    "fail": "✗ Does not hold",
+    "warn": "! Deserves a look",
+    "unknown": "? Cannot be told",
+    "pass": "✓ Holds",
+}
+_ASSAY = (
+    "Is it the experiment it claims to be? Precision should be all that differs, and the work "
+    "should show harm."
+)
 
 
 def methods_section(summary: Document) -> Section:
@@ -184,6 +194,20 @@ def _used(summary: Document) -> Iterator[str]:
         for one in (*(part.get("heterogeneity") or ()), *(part.get("letter_shifts") or ())):
             if one.get("method"):
                 yield one["method"]
+
+
+def assay_section(summary: Document) -> Section:
+    """List the checks by what they found, those that do not hold first."""
+    groups = []
+    for status, title in _STATUS.items():
+        said = tuple(
+            f"{clean(one['id'])}: {clean(one['text'])}"
+            for one in summary["assay"]
+            if one["status"] == status
+        )
+        if said:
+            groups.append(Group(title, items=said, folded=status == "pass"))
+    return Section("assay", "Validity checks", _ASSAY, tuple(groups))
 
 
 def checks_section(summary: Document, decision: Document) -> Section:

@@ -20,8 +20,8 @@ from quantrial.reporting.contrasts import (
     pair,
     units,
 )
-from quantrial.reporting.sections.simultaneous import simultaneous_groups
 from quantrial.words import (
+    NONE,
     count,
     listed,
     method,
@@ -85,7 +85,7 @@ def contrasts_section(summary: Document) -> Section:
             *_worst_cases(contrasts),
         )
         groups.append(_group("Contrasts", task, name, table, primary=primary, notes=notes))
-    groups += simultaneous_groups(summary)
+    groups += _simultaneous(summary)
     lead = (
         "Every pair of arms, compared on the items both answered. A difference is candidate minus "
         "reference: negative is a loss. Primary endpoints first; decisions rest on them."
@@ -372,3 +372,46 @@ def _of_tasks(compared: int, total: int) -> str:
 
 def _yes(value: bool) -> str:
     return "yes" if value else "no"
+
+
+def _simultaneous(summary: Document) -> Iterator[Group]:
+    """Show, for each task, the intervals that match the adjusted decisions."""
+    for task, part in summary["tasks"].items():
+        found = (*part["endpoints"].items(), *failure_endpoints(part).items())
+        rows = [
+            Row(
+                (
+                    Cell(endpoint_word(name)),
+                    Cell(pair(one), target=one["id"]),
+                    Cell(interval(one, one["simultaneous"]["ci"])),
+                    Cell(_level(one["simultaneous"]["confidence"])),
+                )
+            )
+            for name, results in found
+            for one in results["contrasts"]
+            if one.get("simultaneous")
+        ]
+        if rows:
+            table = Table(
+                f"simultaneous intervals of the differences on {task}",
+                (
+                    Column("endpoint", numeric=False),
+                    Column("contrast", numeric=False),
+                    Column("simultaneous interval"),
+                    Column("its own confidence", hint="none where it was narrowed to leave out 0"),
+                ),
+                tuple(rows),
+            )
+            note = (
+                "The intervals above hold for one contrast at a time. These are widened for all "
+                "that is adjusted together (the pairs of arms of the primary endpoint; all else in "
+                "this report), so that one leaves out 0 where the adjusted p shows a difference. "
+                "Those that state a confidence cover all their differences at once. Those without "
+                "were narrowed until they left out 0: they show the direction, and promise nothing "
+                "about the size."
+            )
+            yield Group(f"Simultaneous intervals: {task}", (note,), (table,), folded=True)
+
+
+def _level(confidence: float | None) -> str:
+    return NONE if confidence is None else percent(confidence, 2)

@@ -1,19 +1,94 @@
-"""How fast each arm answered, and how large it is."""
+"""How fast each arm is, how surely and under which conditions, and how large it is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from quantrial.precision import stated_size, weights_in_words
-from quantrial.reporting.blocks import Column, Group, Section, by_name
-from quantrial.reporting.sections import noise
-from quantrial.reporting.sections.speed_phase import phase_groups
-from quantrial.words import file_size, rate, seconds
+from quantrial.reporting.blocks import (
+    Cell,
+    Column,
+    Fact,
+    Group,
+    Row,
+    Section,
+    Table,
+    by_name,
+    cells,
+)
+from quantrial.words import (
+    UNKNOWN,
+    count,
+    decimal,
+    file_size,
+    percent,
+    percent_interval,
+    plural,
+    rate,
+    ratio,
+    ratio_interval,
+    seconds,
+    signed_percent,
+    signed_percent_interval,
+)
 
 Document = Mapping[str, Any]
 
 _ARM = Column("arm", numeric=False)
+RATIOS = "Speed against the reference"
+_UNITS: dict[str, Callable[[float | None], str]] = {
+    "tokens_per_second": lambda value: UNKNOWN if value is None else f"{rate(value)} tokens/s",
+    "seconds": seconds,
+    "joules_per_token": lambda value: UNKNOWN if value is None else f"{decimal(value)} J",
+    "bytes": file_size,
+}
+_NAMES = {
+    "decode": ("decoding", "tokens written a second"),
+    "prompt": ("reading a prompt", "tokens of the prompt a second"),
+    "first_token": ("first token", "seconds from the call to the first token, at these lengths"),
+    "call": ("a call", "seconds from the call to the last token, at these lengths"),
+    "energy": ("energy a token", "of the processor's packages, by its own counters"),
+    "load": ("loading", "seconds to start the arm; its file may be in the system's cache"),
+    "memory": ("memory peak", "most bytes the arm's process held, pages of its file included"),
+}
+_MARKS = {
+    "busy": "Other processes took {share} of the CPU time during the measured calls, and {calls} "
+    "were made on a busy machine: figures of a quiet one may be others.",
+    "swap": "The machine was swapping ({pages} pages).",
+    "throttled": "The processor slowed down for heat ({events} times).",
+    "battery": "The machine ran on its battery.",
+    "unwatched": "This system does not say what other processes do, so a busy machine would not "
+    "have been noticed.",
+    "time_limit": "Time was up before every ratio was known within ±{aim}; the widest interval "
+    "reaches {widest}.",
+    "no_length": "No length of prompt and answer fits the context of every arm: nothing was "
+    "measured.",
+    "unfinished": "The phase is not finished: `quantrial run` goes on.",
+    "drift": "The ratio of {arm} changed by {change} over the phase: the arms did not slow down "
+    "alike.",
+    "own_length": "The engine of {arm} cannot be held to a number of tokens: answers ended early "
+    "in {calls}, and rates over a few tokens are rough.",
+    "other_length": "{arm} did not write the number of tokens it was asked for in {calls}.",
+    "cache": "The engine of {arm} cannot be told to read a prompt without its cache; every block "
+    "has prompts of its own.",
+    "faults": "{calls} of {arm} failed and do not count.",
+    "tokenizer": "The arms read the prompts of {length} tokens as different numbers of tokens: "
+    "prompt speeds do not compare.",
+    "too_long": "Prompts of {length} with answers of {output} tokens do not fit the context of "
+    "every arm and were left out.",
+}
+
+
+# Why the prompts are no mere words, where they were chosen.
+_PROMPTS = {
+    "list": "Not every engine can be held to a number of tokens. So all arms were asked to go on "
+    "with a numbered list: tried out before, every arm's greedy answer reached the length asked "
+    "for, and speeds are compared at equal lengths.",
+    "request": "Not every engine can be held to a number of tokens. So all arms were asked for an "
+    "answer without an end: tried out before, every arm's greedy answer reached the length asked "
+    "for, and speeds are compared at equal lengths.",
+}
 
 
 def speed_section(summary: Document) -> Section:
@@ -59,9 +134,241 @@ def speed_section(summary: Document) -> Section:
             ),
         )
         groups.append(Group(f"Speed in the answers: {task}", tables=(table,)))
-        groups += noise.drift(task, arms)
+        groups += _drift(task, arms)
     lead = (
         "Tokens a second are pooled (all tokens over all seconds); the mean of per-answer ratios "
         "stands beside it because others publish that, and it overweighs short answers."
     )
     return Section("speed", "Speed and memory", lead, tuple(groups))
+
+
+def _drift(task: str, arms: Document) -> Iterator[Group]:
+    """Show how far a drift of the machine could bias the ratios of speeds of a task."""
+    rows = [
+        Row(
+            cells(
+                arm,
+                _bias(found["bias_linear"]),
+                _bias(found["bias_linear_bound"]),
+                _bias(found["bias_blocks"]),
+            )
+        )
+        for arm, one in arms.items()
+        if (found := one.get("drift")) and found["bias_linear"] is not None
+    ]
+    if not rows:
+        return
+    found = next(one["drift"] for one in arms.values() if one.get("drift"))
+    line = found["linear"]
+    direction = "less" if line["change"] < 0 else "longer"
+    note = (
+        f"A token took {percent(abs(line['change']))} {direction} at the last answer than at the "
+        f"first (change {percent_interval(line['ci'])}); the slowest of {found['stretches']} "
+        f"stretches of the run was {percent(found['stretch_range'])} slower than the fastest. What "
+        "that does to a ratio of speeds depends on when each arm was asked."
+    )
+    table = Table(
+        f"bias of the ratio of decoding speeds on {task} from a drift of the machine",
+        (
+            Column("arm", numeric=False),
+            Column("by a line", hint="negative: the ratio to the reference is that much too low"),
+            Column("at most", hint="at the far end of the interval of the line"),
+            Column("by stretches", hint="from the pace of each stretch, whatever its course"),
+        ),
+        tuple(rows),
+    )
+    yield Group(f"Drift: {task}", notes=(note,), tables=(table,), folded=True)
+
+
+def _bias(value: float | None) -> str:
+    return percent(None if value is None else round(value, 4) + 0.0, 2)
+
+
+def phase_groups(summary: Document) -> list[Group]:
+    """Describe the speed phase; one group that says so where there was none."""
+    phase = summary.get("speed_phase")
+    if phase is None or not phase["calls"]:
+        note = (
+            "There was no speed phase: speed is read off the timings of the answers below, and "
+            "answers differ in length from arm to arm. `speed:` in the study file asks for one."
+        )
+        if phase is not None:
+            note = "The speed phase was not run yet: `quantrial run` runs it."
+        return [Group("Speed phase", notes=(note,))]
+    groups = [_against(phase), _absolute(phase), *_lengths(phase), _phase_drift(phase), _how(phase)]
+    if said := tuple(_sentence(one, phase) for one in phase["marks"]):
+        groups.insert(1, Group("What to know of these figures", items=said))
+    return groups
+
+
+def speed_headings(summary: Document) -> dict[str, str]:
+    """Map the id of each finding of the speed phase to the heading its row stands under."""
+    phase = summary.get("speed_phase") or {}
+    return {one["id"]: RATIOS for one in phase.get("ratios", ()) if one["measure"] == "decode"}
+
+
+def _against(phase: Document) -> Group:
+    """Every ratio to the reference with its interval; decoding is what decisions rest on."""
+    rows = []
+    for one in phase["ratios"]:
+        name, hint = _NAMES[one["measure"]]
+        decode = one["measure"] == "decode"
+        rows.append(
+            Row(
+                (
+                    Cell(one["candidate"]),
+                    Cell(name, title=hint),
+                    Cell(ratio(one["estimate"])),
+                    Cell(ratio_interval(one["ci"])),
+                    Cell(_better(phase["measures"][one["measure"]])),
+                ),
+                finding=one["id"] if decode and one["ci"][0] is not None else "",
+            )
+        )
+    table = Table(
+        f"speed of each arm against {phase['reference']}",
+        (
+            _ARM,
+            Column("what", numeric=False),
+            Column("ratio", hint=f"to {phase['reference']}'s"),
+            Column("interval", hint="Student's t over blocks, on the logarithm of the ratio"),
+            Column("better", numeric=False),
+        ),
+        tuple(rows),
+    )
+    note = (
+        f"Measured in {plural(phase['blocks'], 'block')} of fixed prompts, one call at a time, the "
+        "arms in turn. A ratio is one of sums: all tokens over all seconds, never a mean of ratios."
+    )
+    chosen = _PROMPTS.get(phase.get("prompts") or "")
+    return Group(RATIOS, notes=(note, chosen) if chosen else (note,), tables=(table,))
+
+
+def _better(measure: Document) -> str:
+    return "above 1" if measure["higher_is_better"] else "below 1"
+
+
+def _absolute(phase: Document) -> Group:
+    rows = []
+    peaks = [own["memory_peak_bytes"] for own in phase["arms"].values()]
+    for arm, own in phase["arms"].items():
+        values = [_value(own[name], phase, name) for name in ("decode", "prompt", "first_token")]
+        values += [_value(own[name], phase, name) for name in ("load", "energy")]
+        rows.append(Row(cells(arm, *values, file_size(own["memory_peak_bytes"], peaks))))
+    names = ("decode", "prompt", "first_token", "load", "energy", "memory")
+    table = Table(
+        "speed of each arm, on its own",
+        (_ARM, *(Column(_NAMES[name][0], hint=_NAMES[name][1]) for name in names)),
+        tuple(rows),
+    )
+    return Group("Speed of each arm", tables=(table,))
+
+
+def _value(one: Document | None, phase: Document, name: str) -> str:
+    unit = phase["measures"][name]["unit"]
+    return _UNITS[unit](None if one is None else one["estimate"])
+
+
+def _lengths(phase: Document) -> Iterator[Group]:
+    rows = []
+    for one in phase["lengths"]:
+        for arm, at in one["arms"].items():
+            ratios = at["ratios"]
+            rows.append(
+                Row(
+                    cells(
+                        _tokens(at["prompt_tokens"], one["prompt_length"]),
+                        _tokens(at["completion_tokens"], one["output_length"]),
+                        arm,
+                        *(_value(at[name], phase, name) for name in ("decode", "prompt")),
+                        _value(at["first_token"], phase, "first_token"),
+                        *(_with_interval(ratios.get(name)) for name in ("decode", "prompt")),
+                    )
+                )
+            )
+    table = Table(
+        "speed of each arm by length of prompt and answer",
+        (
+            Column("prompt", hint="tokens, as the engine counts them"),
+            Column("answer", hint="tokens"),
+            _ARM,
+            *(Column(_NAMES[n][0], hint=_NAMES[n][1]) for n in ("decode", "prompt", "first_token")),
+            Column("decoding, ratio"),
+            Column("reading, ratio"),
+        ),
+        tuple(rows),
+    )
+    if rows:
+        yield Group("Speed by length", tables=(table,), folded=True)
+
+
+def _tokens(mean: float | None, aimed: int) -> str:
+    return f"about {count(aimed)}" if mean is None else count(round(mean))
+
+
+def _with_interval(one: Document | None) -> str:
+    return "" if one is None else f"{ratio(one['estimate'])} ({ratio_interval(one['ci'])})"
+
+
+def _phase_drift(phase: Document) -> Group:
+    found = phase["drift"]
+    rows = [Row(cells(arm, *_changed(one))) for arm, one in found["arms"].items()]
+    reference = phase["reference"]
+    rows += [
+        Row(cells(f"{arm} against {reference}", *_changed(one)))
+        for arm, one in found["ratios"].items()
+    ]
+    name = _NAMES[found["measure"]][0]
+    table = Table(
+        f"change of {name} from the first block to the last",
+        (_ARM, Column("change"), Column("interval", hint="of a straight line over the blocks")),
+        tuple(rows),
+    )
+    note = (
+        "A machine that warms up slows all arms down; orders of arms are reversed from block to "
+        "block, so that a steady change cancels in the ratios."
+    )
+    return Group("Drift", notes=(note,), tables=(table,), folded=True)
+
+
+def _changed(one: Document | None) -> tuple[str, str]:
+    if one is None:
+        return UNKNOWN, UNKNOWN
+    return signed_percent(one["change"]), signed_percent_interval(one["ci"])
+
+
+def _how(phase: Document) -> Group:
+    seen = phase["conditions"]
+    facts = (
+        Fact("blocks", count(phase["blocks"])),
+        Fact("calls", count(phase["calls"])),
+        Fact("time", seconds(phase["seconds"])),
+        Fact("aim", f"±{percent(phase['precision'], 0)}"),
+        Fact("widest interval", _plus_minus(phase["widest"])),
+        Fact("CPU time of others", percent(seen["others_share"])),
+        Fact("waited for a quiet machine", seconds(seen["paused_seconds"])),
+        Fact("pages swapped", count(seen["swapped_pages"])),
+        Fact("slowed down for heat", count(seen["throttled"])),
+    )
+    return Group("How speed was measured", facts=facts, folded=True)
+
+
+def _plus_minus(value: float | None) -> str:
+    return UNKNOWN if value is None else f"±{percent(value)}"
+
+
+def _sentence(mark: Document, phase: Document) -> str:
+    calls = mark.get("calls")
+    prompt = mark.get("prompt_length")
+    return _MARKS[mark["mark"]].format(
+        share=percent(mark.get("others_share")),
+        calls=UNKNOWN if calls is None else plural(int(calls), "call"),
+        pages=count(mark.get("pages")),
+        events=count(mark.get("events")),
+        aim=percent(phase["precision"], 0),
+        widest=_plus_minus(mark.get("widest")),
+        arm=mark.get("arm", ""),
+        change=signed_percent(mark.get("change")),
+        length=UNKNOWN if prompt is None else count(prompt),
+        output=count(mark.get("output_length")),
+    )
