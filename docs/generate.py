@@ -17,11 +17,12 @@ import types
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
+import msgspec
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from quantrial import study
-from quantrial.decision.schema import Decision
+from quantrial.documents import decision
 from quantrial.study import constraints, design, sources, speed, tasks
 from quantrial.study import model as whole
 
@@ -60,6 +61,16 @@ COMMANDS = (
 )
 
 
+def field_texts(body: ast.ClassDef) -> dict[str, str]:
+    """Return the text that stands below each field of a class, by name."""
+    found = {}
+    for key, text in itertools.pairwise(body.body):
+        match key, text:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(ast.Constant(str(said))):
+                found[name] = inspect.cleandoc(said)
+    return found
+
+
 def explained(*modules: types.ModuleType) -> None:
     """Give each field of a study the text that stands below it as its description.
 
@@ -75,12 +86,10 @@ def explained(*modules: types.ModuleType) -> None:
     for model in models:
         (body,) = ast.parse(inspect.getsource(model)).body
         assert isinstance(body, ast.ClassDef)
-        for key, text in itertools.pairwise(body.body):
-            match key, text:
-                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(ast.Constant(str(said))):
-                    for heir in models:
-                        if issubclass(heir, model):
-                            heir.model_fields[name].description = inspect.cleandoc(said)
+        for name, text in field_texts(body).items():
+            for heir in models:
+                if issubclass(heir, model):
+                    heir.model_fields[name].description = text
     for model in models:  # parts before the wholes that hold them
         model.model_rebuild(force=True)
 
@@ -151,7 +160,27 @@ def schema() -> str:
 
 def decision_schema() -> str:
     """Return docs/decision.schema.json."""
-    return json.dumps(Decision.model_json_schema(), indent=2) + "\n"
+    document = described(decision.Decision, decision)
+    keys = document["$defs"]["Decision"]["properties"]
+    # in the file both kinds stand in one mapping
+    both = [keys["findings"]["additionalProperties"], keys.pop("paces")["additionalProperties"]]
+    keys["findings"]["additionalProperties"] = {"anyOf": both}
+    document["$defs"]["Decision"]["required"].remove("paces")
+    stated = document["$defs"]["Constraints"]
+    stated["required"] = list(stated["properties"])  # always written, though all are optional
+    return json.dumps(document, indent=2) + "\n"
+
+
+def described(struct: type, module: types.ModuleType) -> dict[str, Any]:
+    """Return the schema of a document's type, with the text below each field as its description."""
+    document = msgspec.json.schema(struct)
+    for part in ast.parse(inspect.getsource(module)).body:
+        if not isinstance(part, ast.ClassDef) or part.name not in document["$defs"]:
+            continue
+        fields = document["$defs"][part.name]["properties"]
+        for name, text in field_texts(part).items():
+            fields[name]["description"] = text
+    return document
 
 
 def command_line() -> str:

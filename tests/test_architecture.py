@@ -32,6 +32,11 @@ NEVER = {
     "design": {"quantrial.engines", "quantrial.running", "time", "datetime", "os", "pathlib"},
     "running/runner.py": {"quantrial.stats", "quantrial.analysis", "quantrial.reporting"},
     "running/manifest.py": {"quantrial.stats", "quantrial.analysis"},
+    "documents": {
+        *("quantrial.study", "quantrial.tasks", "quantrial.engines", "quantrial.running"),
+        *("quantrial.stats", "quantrial.analysis", "quantrial.decision", "quantrial.reporting"),
+        *SLOW,
+    },
     "stats": {
         *("quantrial.records", "quantrial.study", "quantrial.tasks", "quantrial.engines"),
         *("quantrial.design", "quantrial.running", "quantrial.analysis", "quantrial.decision"),

@@ -17,6 +17,7 @@ from decision import test_rules
 from decision.fabricated import GB
 from decision.test_constraints import SUMMARY, limits, summaries
 from quantrial.decision import Constraints, decide_from
+from quantrial.documents.decision import load_decision, to_dict
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = json.loads((ROOT / "docs" / "decision.schema.json").read_text(encoding="utf-8"))
@@ -40,6 +41,9 @@ CLOSED = jsonschema.Draft202012Validator(closed(PUBLISHED))
 
 def problems(decision: Any, validator: Any = CLOSED) -> list[str]:
     plain = orjson.loads(orjson.dumps(decision))
+    if validator is CLOSED and CLOSED.is_valid(plain):
+        # byte by byte: the keys' order, whole numbers and others
+        assert orjson.dumps(to_dict(load_decision(plain))) == orjson.dumps(plain)
     return [f"{error.json_path}: {error.message:.200}" for error in validator.iter_errors(plain)]
 
 

@@ -107,13 +107,13 @@ def stated(run: Path) -> str:
 
 def decided(run: Path) -> tuple[Study, Mapping[str, Any], dict[str, Any]]:
     """Return study, summary and decision of a run; constraints of an earlier decision are kept."""
-    from quantrial.decision import constraints_of, decide_from
+    from quantrial.decision import decide_from, load_constraints
     from quantrial.runfolder import DECISION, RunFolder
 
     folder = RunFolder(run)
     summary, of_study = _summary(folder), _of_study(run)
     if (run / DECISION).is_file():
-        constraints = constraints_of(folder.read_document(DECISION, command="decide"))
+        constraints = load_constraints(folder.read_document(DECISION, command="decide"))
     else:
         constraints = of_study
     with _of_this_version(run):

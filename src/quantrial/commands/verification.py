@@ -21,7 +21,7 @@ from quantrial.commands.verification_inputs import (
 )
 from quantrial.commands.verification_report import ReportCheck, older_report_drifts, report_files
 from quantrial.commands.versions import made_by_other_methods, only_words
-from quantrial.decision import Constraints, constraints_of, decide_from
+from quantrial.decision import Constraints, decide_from, load_constraints
 from quantrial.errors import (
     QuantrialError,
     RecordError,
@@ -208,7 +208,7 @@ class _Check:
         """Decide again under the constraints of a decision; a drift where these make no sense."""
         of_study = Constraints(**dict(self._study.decision))
         try:
-            return decide_from(summary, constraints_of(decision), of_study=of_study)
+            return decide_from(summary, load_constraints(decision), of_study=of_study)
         except (StudyError, *_UNREADABLE) as exc:
             return _not_written(decision, exc)
 
@@ -218,7 +218,7 @@ def _options(decision: Mapping[str, Any]) -> str | Drift:
     from quantrial.reporting.constrained import flags
 
     try:
-        return flags(decision["constrained"]) if constraints_of(decision) else ""
+        return flags(decision["constrained"]) if load_constraints(decision) else ""
     except _UNREADABLE as exc:
         return _not_written(decision, exc)
 

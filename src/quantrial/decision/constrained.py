@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from quantrial.decision.constraints import Constraints
 from quantrial.decision.guards import guards_of
 from quantrial.decision.pick import choose, costs_more, matter, tolerance
 from quantrial.decision.shipping import LOSSES, Shown, in_words, not_among, shown
 from quantrial.decision.trial import Trial
 from quantrial.decision.unanswered import kept_all_the_same, left_open
 from quantrial.decision.words import Document, by_margin, evidence
+from quantrial.documents.decision import Constraints
 from quantrial.precision import stated_of
 from quantrial.words import listed, margin, points, short_seconds, size, times
 
@@ -61,7 +61,7 @@ def constrained(
         )
     return {
         "constraints": settings,
-        "of_study": limits.shared(of_study),
+        "of_study": list(limits.shared(of_study)),
         "pick": pick,
         "p_value": ship[pick].p_adjusted if pick in ship else None,
         "guards": guards,

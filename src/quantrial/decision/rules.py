@@ -11,7 +11,7 @@ from typing import Any
 from quantrial.agreement import fingerprint
 from quantrial.decision.cautions import blindness, cautions
 from quantrial.decision.constrained import constrained
-from quantrial.decision.constraints import Constraints, check
+from quantrial.decision.constraints import check
 from quantrial.decision.guards import guards_of
 from quantrial.decision.risk import risk
 from quantrial.decision.sensitivity import sensitivity
@@ -21,6 +21,7 @@ from quantrial.decision.table import picker
 from quantrial.decision.trial import Held, Trial, keeps_margin
 from quantrial.decision.unanswered import answers_missing, kept_all_the_same
 from quantrial.decision.words import Document, by_margin, entry
+from quantrial.documents.decision import Constraints
 from quantrial.words import listed, margin, size, times, verdict_word
 
 DECISION_SCHEMA = "quantrial.decision/1"

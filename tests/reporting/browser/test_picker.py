@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 from quantrial.decision import Constraints, decide_from
 from quantrial.decision.pick import choose
-from quantrial.decision.schema import ConstraintName
+from quantrial.documents.decision import ConstraintName
 from quantrial.units import parse_bytes, parse_fraction, parse_seconds
 from reporting.browser.conftest import Open
 from reporting.browser.folders import write
