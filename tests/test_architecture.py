@@ -144,7 +144,7 @@ def test_the_engine_protocol_stays_small() -> None:
 
 # what opens a file by itself, and why that is no file of somebody else
 OPENING = {
-    "cli/pipes.py": "the null device",
+    "cli/terminal.py": "the null device",
     "commands/studies.py": "a preset of the package; a study that is not there yet",
     "engines/cache.py": "the user's cache",
     "engines/llamacpp_process.py": "the system's own",

@@ -27,9 +27,8 @@ from typer.main import get_command
 
 import quantrial
 from quantrial.cli import app, show, tell
-from quantrial.cli.examples import EXAMPLES
-from quantrial.cli.progress import Rate, listening, overall
-from quantrial.cli.scores import InterimScores
+from quantrial.cli.options import EXAMPLES
+from quantrial.cli.progress import InterimScores, Rate, listening, overall
 from quantrial.cli.terminal import Interval, forest_lines
 from quantrial.commands.verification import Drift, Verification
 from quantrial.inert import clean, harmless, in_json

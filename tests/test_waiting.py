@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import quantrial
-from quantrial.cli import main, waiting
-from quantrial.cli.waiting import _Waiting, telling
+from quantrial.cli import main, progress
+from quantrial.cli.progress import _Waiting, telling
 from studies import arm, write_study
 
 
@@ -95,8 +95,8 @@ def test_plan_tells_every_step_of_every_arm(tmp_path: Path) -> None:
 def test_a_plan_that_takes_a_while_says_so_without_a_terminal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(waiting, "FIRST", 0.3)
-    monkeypatch.setattr(waiting, "_TICK", 0.05)
+    monkeypatch.setattr(progress, "FIRST", 0.3)
+    monkeypatch.setattr(progress, "_TICK", 0.05)
     study = write_study(
         tmp_path,
         arms={"f16": arm("f16", 2, ["A"]), "q8_0": arm("q8", 1, ["A"])},

@@ -141,7 +141,7 @@ class MissingExtraError(QuantrialError, ImportError):
         self.extra = extra
         super().__init__(
             f"{what} needs the package {package!r}: "
-            f"install it with `pip install 'quantrial[{extra}]'`"
+            f"install it from a clone with `.venv/bin/pip install -e '.[{extra}]'`"
         )
 
 

@@ -363,7 +363,7 @@ def test_without_its_package_the_extra_is_named() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "MissingExtraError" in done.stdout
-    assert "pip install 'quantrial[openai]'" in done.stdout
+    assert ".venv/bin/pip install -e '.[openai]'" in done.stdout
 
 
 def test_a_connection_that_is_costly_is_used_again(

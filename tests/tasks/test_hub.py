@@ -355,7 +355,10 @@ def test_without_its_packages_the_extra_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, missing: str
 ) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
-    message = f"a source of type 'hub' needs the package '{missing}': install it with `pip install"
+    message = (
+        f"a source of type 'hub' needs the package '{missing}': install it from a clone with "
+        "`.venv/bin/pip install -e '.[hub]'`"
+    )
     with pytest.raises(MissingExtraError, match=re.escape(message)):
         load(tmp_path)
 

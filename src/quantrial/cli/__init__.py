@@ -15,13 +15,9 @@ import typer
 
 from quantrial import __version__
 from quantrial.cli import results, studies, terminal
-from quantrial.cli.examples import examples
-from quantrial.cli.exits import fail
-from quantrial.cli.imports import importer
-from quantrial.cli.pipes import flush_all, survive_broken_pipes
+from quantrial.cli.options import examples
 from quantrial.cli.power import power
-from quantrial.cli.prompts import prompts
-from quantrial.cli.quantizing import quantize
+from quantrial.cli.terminal import fail, flush_all, survive_broken_pipes
 from quantrial.errors import EngineError, QuantrialError, QuantrialWarning
 from quantrial.redaction import blot_error
 
@@ -95,7 +91,7 @@ def _root(
 
 app.command(epilog=examples("init"))(studies.init)
 app.command(epilog=examples("plan"))(studies.plan)
-app.command(epilog=examples("prompts"))(prompts)
+app.command(epilog=examples("prompts"))(studies.prompts)
 app.command(epilog=examples("power"))(power)
 app.command(epilog=examples("run"))(studies.run)
 app.command(epilog=examples("analyze"))(results.analyze)
@@ -103,6 +99,6 @@ app.command(epilog=examples("decide"))(results.decide)
 app.command(epilog=examples("report"))(results.report)
 app.command(epilog=examples("compare"))(results.compare)
 app.command(epilog=examples("verify"))(results.verify)
-app.add_typer(importer, name="import")
-app.command(epilog=examples("quantize"))(quantize)
+app.add_typer(studies.importer, name="import")
+app.command(epilog=examples("quantize"))(studies.quantize)
 app.command(epilog=examples("demo"))(studies.demo)

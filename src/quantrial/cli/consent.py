@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import orjson
 import typer
 
+from quantrial import paths
 from quantrial.cli.terminal import line
+from quantrial.engines.cache import cache_dir, replace_atomically
 from quantrial.errors import CodeNotAllowedError, ConsentError, QuantrialWarning
 from quantrial.inert import harmless
 from quantrial.paths import is_folder
@@ -78,7 +82,7 @@ def agree_to_keys(study: Path, *, yes: bool) -> None:
     Raises:
         ConsentError: it was not agreed to.
     """
-    from quantrial.cli.agreed import agreed_keys, remember_keys
+    from quantrial.cli.consent import agreed_keys, remember_keys
     from quantrial.commands import studies
 
     known = agreed_keys()
@@ -159,7 +163,7 @@ def agree_to_hours(
     Raises:
         ConsentError: it was not agreed to.
     """
-    from quantrial.cli.waiting import telling
+    from quantrial.cli.progress import telling
     from quantrial.commands import studies
 
     if yes or is_folder(study) or studies.begun(study, out):
@@ -179,3 +183,20 @@ def agree_to_hours(
         f"{found.calls:,} calls, which take about {found.seconds / 3600:.1f} h. Go on?",
         refused="nothing was asked",
     )
+
+
+_FILE = "agreed-keys.json"
+
+
+def agreed_keys() -> set[tuple[str, str]]:
+    """Return the pairs of variable and address; none where the file is not there or no list."""
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        known = orjson.loads(paths.read_bytes(cache_dir() / _FILE))
+        return {(str(variable), str(place)) for variable, place in known}
+    return set()
+
+
+def remember_keys(pairs: set[tuple[str, str]]) -> None:
+    """Write the pairs down; where the cache cannot be written, the question comes again."""
+    with contextlib.suppress(OSError):
+        replace_atomically(cache_dir() / _FILE, orjson.dumps(sorted(pairs)))

@@ -1,7 +1,8 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options that several commands share, and the examples of their help."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -10,3 +11,47 @@ import typer
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/demo.")]
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file, or a run folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+# a test parses each of them
+EXAMPLES: Mapping[str, tuple[str, ...]] = {
+    "init": ("quantrial init study.yaml", "quantrial init --preset ollama-llama31"),
+    "plan": ("quantrial plan study.yaml", "quantrial plan study.yaml --probe"),
+    "prompts": (
+        "quantrial prompts study.yaml",
+        "quantrial prompts runs/demo --task quiz --arm f16",
+    ),
+    "power": (
+        "quantrial power --discordance 0.02 --margin 0.01 --n 500",
+        "quantrial power --from runs/demo --task quiz",
+    ),
+    "run": ("quantrial run study.yaml", "quantrial run runs/demo --retry-faults"),
+    "analyze": ("quantrial analyze runs/demo", "quantrial analyze runs/demo --methods classic"),
+    "decide": (
+        "quantrial decide runs/demo --max-memory 8GB --tolerate 2pp",
+        "quantrial decide runs/demo --tolerate quiz=1pp --workloads reasoning",
+        "quantrial decide runs/demo --cost-per-hour 2.5 --error-cost 0.1",
+        "quantrial decide runs/demo --min-speedup 1.2 --require-pick --json",
+    ),
+    "report": (
+        "quantrial report runs/demo",
+        "quantrial report runs/demo --terminal",
+        "quantrial report runs/demo --format latex -o results.tex",
+    ),
+    "compare": ("quantrial compare runs/laptop runs/server",),
+    "verify": (
+        "quantrial verify runs/demo",
+        "quantrial verify --document README.md --run runs/demo --write",
+    ),
+    "quantize": ("quantrial quantize models/mine.F16.gguf --to Q8_0 Q4_0 -o models",),
+    "demo": ("quantrial demo", "quantrial demo -o runs/first"),
+    "import reference": (
+        "quantrial import reference DIR -o runs/published",
+        "quantrial import reference DIR -o runs/mine --name-task tickets=routing:choice:support",
+    ),
+}
+
+
+def examples(command: str) -> str | None:
+    """Return what stands under the options in a command's help."""
+    known = EXAMPLES.get(command, ())
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in known) if known else None

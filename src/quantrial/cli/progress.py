@@ -3,15 +3,21 @@
 A row an arm: calls done, seconds an answer and tokens a second in this session, and, where they
 were asked for, interim scores. Those are hidden by default: who looks at scores while a run goes on
 is tempted to stop it when they please.
+
+What else takes a while is one line that is kept up to date on a terminal (`telling`). Elsewhere a
+line is printed of what takes over three seconds, and again whenever that doubles, so that a log
+shows that something is under way and does not fill up.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.cli.terminal import coloured, line
@@ -19,8 +25,11 @@ from quantrial.errors import QuantrialError
 from quantrial.inert import clean
 
 if TYPE_CHECKING:
-    from quantrial.records import Response
+    from rich.status import Status
+
+    from quantrial.records import Item, Response
     from quantrial.running.progress import Listener, Progress
+    from quantrial.tasks import Task
 
 Scorer = Callable[["Response"], "dict[str, str]"]
 
@@ -148,3 +157,139 @@ def overall(progress: Progress) -> str:
     faults = f", {progress.faults} faults" if progress.faults else ""
     pace = clean(progress.phase) if progress.rate is None else f"{progress.rate:.1f} calls/s"
     return f"{pace}, {left} left{faults}"
+
+
+FIRST = 3.0  # seconds after which something is worth a line
+MOST = 60.0  # seconds between two lines
+_TICK = 0.25
+
+
+@contextlib.contextmanager
+def telling() -> Iterator[Callable[[str], None]]:
+    """Yield what is told in a few words what is done next, on standard error."""
+    shown = _Waiting(interactive=sys.stderr.isatty())
+    ended = threading.Event()
+
+    def tick() -> None:
+        while not ended.wait(_TICK):
+            shown.tick()
+
+    ticker = threading.Thread(target=tick, daemon=True)
+    ticker.start()
+    try:
+        yield shown.tell
+    finally:
+        ended.set()
+        ticker.join()
+        shown.close()
+
+
+class _Waiting:
+    """What is under way, since when, and when it is said again."""
+
+    def __init__(self, *, interactive: bool, clock: Callable[[], float] = time.monotonic):
+        self._interactive = interactive
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._said: str | None = None
+        self._since = 0.0
+        self._next = FIRST
+        self._status: Status | None = None
+
+    def tell(self, said: str) -> None:
+        """Take note of what is done from now on."""
+        with self._lock:
+            self._said, self._since, self._next = said, self._clock(), FIRST
+        self.tick()
+
+    def tick(self) -> None:
+        """Say how long it has taken, where that is due."""
+        with self._lock:
+            if self._said is None:
+                return
+            seconds = self._clock() - self._since
+            text = f"{self._said} ({seconds:.0f} s)"
+            if self._interactive:
+                self._draw(text if seconds >= 1 else self._said)
+            elif seconds >= self._next:
+                self._next = min(2 * self._next, self._next + MOST)
+                line(text, error=True)
+
+    def close(self) -> None:
+        """Take the line away."""
+        with self._lock:
+            self._said = None
+            if self._status is not None:
+                self._status.stop()
+
+    def _draw(self, text: str) -> None:
+        from rich.console import Console
+        from rich.text import Text
+
+        shown = Text(clean(text), no_wrap=True, overflow="ellipsis")
+        if self._status is None:
+            console = Console(stderr=True, no_color=not coloured(sys.stderr))
+            self._status = console.status(shown)
+            self._status.start()
+        self._status.update(shown)
+
+
+class InterimScores:
+    """Scores every answer of a run as it comes; what earlier sessions recorded counts too."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._tasks: dict[str, Task] = {}
+        self._items: dict[tuple[str, str], Item] = {}
+        self._sums: dict[tuple[str, str], list[float]] = {}
+        self._counted: set[tuple[str, str, str]] = set()
+
+    def __call__(self, response: Response) -> dict[str, str]:
+        """Score one answer; say how its arm stands on each task's primary endpoint so far."""
+        if not self._tasks:
+            self._open()
+        self._count(response)
+        arm = response.arm
+        told = [
+            f"{task} {100 * top / bottom:.0f} %"
+            for (task, name), (top, bottom) in self._sums.items()
+            if name == arm and bottom
+        ]
+        return {arm: ", ".join(told)}
+
+    def _open(self) -> None:
+        from quantrial.runfolder import RunFolder
+        from quantrial.study import load_study
+        from quantrial.tasks import make_task
+
+        folder = RunFolder(self._folder)
+        study = load_study(folder.study_path)
+        items = folder.read_items()
+        self._tasks = {name: make_task(name, spec) for name, spec in study.tasks.items()}
+        self._items = {(task, one.id): one for task, found in items.items() for one in found}
+        for task, found in items.items():
+            known = {one.id for one in found}
+            for arm in study.arms:
+                for response in folder.read_responses(task, arm, known=known):
+                    if response.status == "ok":
+                        self._count(response)
+
+    def _count(self, response: Response) -> None:
+        from quantrial.analysis.reading import read_response
+
+        key = (response.task, response.item, response.arm)
+        if response.replicate or key in self._counted:
+            return
+        self._counted.add(key)
+        task = self._tasks[response.task]
+        endpoint = task.endpoints[0]
+        item = self._items[response.task, response.item]
+        # what other answers tell of the template is known only in the end
+        values = task.score(item, read_response(task, item, response, opened=None)).values
+        sums = self._sums.setdefault((response.task, response.arm), [0.0, 0.0])
+        sums[0] += sum(weight * values[name] for name, weight in endpoint.numerator.items())
+        sums[1] += (
+            sum(weight * values[name] for name, weight in endpoint.denominator.items())
+            if endpoint.denominator
+            else 1.0
+        )

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from quantrial.cli.exits import fail, write_text
 from quantrial.cli.options import Json, RunFolder
+from quantrial.cli.terminal import fail, write_text
 from quantrial.cli.terminal import text as put
 from quantrial.errors import DataError, RecordError, RunChangedError, StudyError
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from quantrial.cli import tell
-from quantrial.cli.quantities import duration, size, sizes
-from quantrial.cli.speed import ended
+from quantrial.cli.quantities import duration, ended, size, sizes
 from quantrial.cli.terminal import line, paragraph, table, text
 from quantrial.inert import in_json
 

@@ -1,19 +1,23 @@
-"""The commands that make a run: init, plan, run, demo."""
+"""The commands that make a run or its arms: from init over plan, run and import to demo."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quantrial.cli.consent import AllowCode, Yes, code_gate
-from quantrial.cli.options import Json, StudyFile
-from quantrial.cli.terminal import line
+from quantrial.cli.consent import AllowCode, Yes, agree_to_keys, code_gate
+from quantrial.cli.options import Json, StudyFile, examples
+from quantrial.cli.quantities import size
+from quantrial.cli.terminal import heading, line, paragraph
 from quantrial.paths import is_folder
+
+if TYPE_CHECKING:
+    from quantrial.commands.prompts import ShownPrompt
 
 
 @contextlib.contextmanager
@@ -67,7 +71,7 @@ def plan(
     """
     from quantrial.cli import show
     from quantrial.cli.consent import agree_to_keys, fetch_missing
-    from quantrial.cli.waiting import telling
+    from quantrial.cli.progress import telling
     from quantrial.commands import studies
 
     agree_to_keys(study, yes=yes)
@@ -110,8 +114,7 @@ def run(
     timed calls say that it will take over an hour. Exit 1 where an arm answered nothing.
     """
     from quantrial.cli import consent, show
-    from quantrial.cli.progress import listening
-    from quantrial.cli.scores import InterimScores
+    from quantrial.cli.progress import InterimScores, listening
     from quantrial.commands import studies
     from quantrial.study import load_study
 
@@ -158,3 +161,197 @@ def demo(
     with _resumable(), listening() as listener:
         result = studies.demo(out, listener=listener)
     show.document(result) if as_json else show.demo_closing(result)
+
+
+importer = typer.Typer(
+    help="Read answers that another program collected.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+@importer.command("reference", epilog=examples("import reference"))
+def import_reference(  # noqa: PLR0913, PLR0917 - each parameter is an option of the command
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Holds <task>_<arm>.jsonl files.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder to make.")],
+    reference: Annotated[
+        str | None,
+        typer.Option(help="The reference arm.", show_default="the first of fp16, f16, bf16"),
+    ] = None,
+    margin: Annotated[
+        str, typer.Option(metavar="LOSS", help="Largest loss that counts as the same.")
+    ] = "1pp",
+    seed: Annotated[int, typer.Option(help="The seed of the bootstrap.")] = 0,
+    scoring: Annotated[
+        str, typer.Option(help="How letters are read: first_letter or answer_letter.")
+    ] = "first_letter",
+    task: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TASK", help="Read this task only; may be given several times."),
+    ] = None,
+    name_task: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OLD=NAME:KIND:WORKLOAD",
+            help="Files OLD_<arm>.jsonl hold the task NAME, of kind choice or spans, that stands "
+            "for WORKLOAD; may be given several times.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Read the layout of published studies: one JSONL file a task and arm."""
+    from quantrial.cli import show
+    from quantrial.commands import studies
+    from quantrial.importers import ImportOptions, parse_named_task
+    from quantrial.units import parse_fraction
+
+    found = studies.import_reference(
+        directory,
+        out,
+        reference=reference,
+        options=ImportOptions(
+            margin=parse_fraction(margin, "margin"),
+            seed=seed,
+            scoring=scoring,
+            tasks=tuple(task or ()),
+            named=tuple(map(parse_named_task, name_task or ())),
+        ),
+    )
+    show.document(found) if as_json else show.imported(found)
+
+
+def quantize(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A GGUF file, hf://... or package://...")
+    ],
+    more: Annotated[
+        list[str] | None, typer.Argument(metavar="[TYPE]...", help="Further types.")
+    ] = None,
+    to: Annotated[
+        list[str] | None, typer.Option("--to", help="A type, such as Q8_0 or Q4_K_M.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder for the new files.")] = Path(
+        "models"
+    ),
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Make arms from one model file, so that nothing but precision differs.
+
+    Prints the lines for the study file. F16, Q8_0 and the types from Q6_K down to Q2_K are written
+    here (docs/engines.md has the list), others by llama-quantize on the PATH or by the extra
+    `quantize`.
+    """
+    from quantrial.cli import show
+    from quantrial.cli.consent import fetch_missing_file
+    from quantrial.commands import provision
+    from quantrial.errors import StudyError
+
+    types = [*(to or ()), *(more or ())]
+    if not types:
+        raise StudyError("name at least one type: --to Q8_0 Q4_0")
+    fetch_missing_file(model, yes=yes)
+    made = provision.quantize(model, types, out=out)
+    if as_json:
+        show.document(made)
+        return
+    line("arms:")
+    for one in made:
+        kinds = ", ".join(
+            f"{100 * share:.0f} % {kind}" for kind, share in one.stored_as.items() if share >= 0.005
+        )
+        before = (
+            "" if one.quantized_before is None else f"; quantized before: {one.quantized_before}"
+        )
+        line(
+            f"  {one.quantization.lower()}: {{model: {one.path}}}  "
+            f"# {size(one.bytes)}: {kinds}{before}"
+        )
+
+
+def prompts(
+    study: StudyFile,
+    *,
+    task: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only this task.", show_default="all")
+    ] = None,
+    item: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="An item's id, or how it begins.",
+            show_default="the first of each task",
+        ),
+    ] = None,
+    arm: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only this arm.", show_default="all")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Print every item.")] = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Print what an arm is really shown, item by item.
+
+    The chat template is applied where that can be known (the embedded engine, llama-server); no
+    model is loaded for it. Elsewhere the messages are printed. Arms that are shown the same stand
+    together. In a run folder the tokens that each arm counted stand beside.
+    """
+    from quantrial.cli import show
+    from quantrial.commands import prompts as command
+
+    agree_to_keys(study, yes=yes)
+    found = command.prompts(study, task=task, item=item, arm=arm, everything=everything)
+    show.document(found) if as_json else _print(found)
+
+
+def _print(found: Sequence[ShownPrompt]) -> None:
+    last: tuple[str, str] | None = None
+    for one in found:
+        if (one.task, one.item) != last:
+            heading(f"{one.task}, item {one.item}")
+            last = (one.task, one.item)
+        _one(one)
+        line()
+
+
+def _one(one: ShownPrompt) -> None:
+    """Print one prompt; a bar in front of its lines keeps it apart from what is said of it."""
+    if one.text is not None:
+        how = "template applied" if one.messages else "a text to be continued, without a template"
+        paragraph(f"{', '.join(one.arms)}: {how}", indent="  ")
+        _quoted(one.text)
+    else:
+        paragraph(
+            f"{', '.join(one.arms)}: these messages are sent. What the model reads of them is not "
+            f"known: {one.unknown}",
+            indent="  ",
+        )
+        for role, content in one.messages:
+            line(f"  {role}:")
+            _quoted(content)
+    for said in _facts(one):
+        paragraph(said, indent="  ")
+
+
+def _quoted(text: str) -> None:
+    for part in text.split("\n"):
+        line(f"  │ {part}")
+
+
+def _facts(one: ShownPrompt) -> list[str]:
+    """List what is known of a prompt beside its text."""
+    said = list(one.remarks)
+    if one.opens_thought is not None:
+        said.append(f"It ends in {one.opens_thought}: the answer begins inside a thought.")
+    answer = f"The answer has at most {one.max_tokens:,} tokens"
+    if one.stop:
+        answer += f", ends at {', '.join(map(repr, one.stop))}"
+    if one.held_to is not None:
+        answer += f", is held to {one.held_to}"
+    said.append(f"{answer}.")
+    if one.tokens:
+        counts = ", ".join(f"{arm} {tokens:,}" for arm, tokens in one.tokens.items())
+        said.append(f"Tokens counted when it was asked: {counts}.")
+    if one.as_asked is False:
+        said.append("When it was asked the messages were others: the study's data have changed.")
+    return said

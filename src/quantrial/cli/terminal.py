@@ -2,6 +2,10 @@
 
 Colours are used on an interactive terminal only, and never where NO_COLOR is set; nothing is said
 by colour alone. A table that is too wide for the terminal is printed row by row.
+
+Output whose reader has gone (`quantrial plan study.yaml | head -1`), or never was, is no failure: a
+command goes on as if somebody read it. A run is not stopped because a pager was closed, and the
+exit code says what the command found.
 """
 
 from __future__ import annotations
@@ -10,11 +14,13 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast
 
 from quantrial.agreement import fixed
+from quantrial.errors import StudyError
 from quantrial.inert import clean, harmless
 from quantrial.redaction import blot
 
@@ -259,3 +265,71 @@ def _axis(low: float, high: float, room: int, zero: int, left: int) -> str:
             cells[at : at + len(text)] = text
     text = "".join(cells).rstrip().replace("-", "\N{MINUS SIGN}")
     return f"  {' ' * left}  {text}"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write what was asked for into a file, and say so."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise StudyError(f"cannot be written ({exc.strerror})", path=path) from exc
+    line(f"{path} written")
+
+
+def fail(exc: Exception, code: int) -> NoReturn:
+    """Print an error as one line and leave: 1, what was checked does not hold; 2, bad input."""
+    line(f"error: {exc}", error=True)
+    sys.exit(code)
+
+
+class _Unread:
+    """A text stream that goes on when its reader has gone; all else is the stream's own."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write; where nobody reads any more, into nothing."""
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            self._into_nothing()
+            return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write several texts."""
+        for text in lines:
+            self.write(text)
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._into_nothing()
+
+    def _into_nothing(self) -> None:
+        # what is still buffered goes there too, so that Python has nothing to complain of at exit
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+
+
+def survive_broken_pipes() -> None:
+    """Let standard output and standard error outlive their readers, or never have had one."""
+    sys.stdout = cast("TextIO", _Unread(sys.stdout or _nowhere()))
+    sys.stderr = cast("TextIO", _Unread(sys.stderr or _nowhere()))
+
+
+def _nowhere() -> TextIO:
+    """Open what takes the place of a stream that was closed before the command began (`>&-`)."""
+    return Path(os.devnull).open("w", encoding="utf-8")
+
+
+def flush_all() -> None:
+    """Write what is buffered while somebody may still find fault with it quietly."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()

@@ -100,8 +100,8 @@ def _writer(kind: str) -> tuple[str, Callable[[Path, Path], None]]:
         there = (*UNIFORM, *(MIXED if available() else ()))
         raise ModelFileError(
             f"{kind} is written by `{TOOL}`, which is not on the PATH (it comes with llama.cpp), "
-            "or by the package llama-cpp-python: `pip install 'quantrial[quantize]'`; without them "
-            f"there is {', '.join(there)}"
+            "or by the package llama-cpp-python (from a clone: `.venv/bin/pip install -e "
+            f"'.[quantize]'`); without them there is {', '.join(there)}"
         )
     return PACKAGE, lambda source, target: _run(_WORKER, PACKAGE, source, target, kind)
 
