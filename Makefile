@@ -3,13 +3,14 @@
 # make soak   the long tests: a hundred thousand calls, a hundred kills, a hundred thousand mangled files
 # make soak-servers  small studies over servers of others, each installed into an environment of its own
 # make fuzz   mangled files, replies and texts: N of each kind, from the case START on
+# make site   the pages of docs/ as a site, in site/; a link that leads nowhere fails it
 # make check  format, lint, types and tests: the same as CI
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet --constraint constraints.txt
 
-.PHONY: setup dev demo test soak soak-servers fuzz check format lint types docs example picture clean
+.PHONY: setup dev demo test soak soak-servers fuzz check format lint types docs site example picture clean
 
 setup: $(VENV)/.runtime
 dev: $(VENV)/.dev
@@ -61,6 +62,10 @@ types: dev
 docs: dev
 	$(BIN)/python docs/generate.py
 
+site: setup
+	$(PIP) --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 # Derive the committed example again, after a change of statistics, decision or report.
 example: setup
 	$(BIN)/quantrial analyze examples/demo
@@ -75,4 +80,4 @@ picture:
 	  --screenshot=docs/images/report.png file://$(CURDIR)/examples/demo/report.html
 
 clean:
-	rm -rf $(VENV) runs node_modules .pictures .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) runs node_modules site dist .pictures .mypy_cache .ruff_cache .pytest_cache .hypothesis
