@@ -25,6 +25,7 @@ from quantrial.analysis import pairs_of, score_task, summarise
 from quantrial.analysis.classic import Classic
 from quantrial.errors import StudyError
 from quantrial.tasks import make_task
+from summaries import round_trip
 
 ADA, BO = ("Ada", "PER"), ("Bo", "PER")
 TASKS = {"quiz": QUIZ | {"stratify": "subject"}, "names": NAMES | {"margin": 0.2}}
@@ -55,7 +56,9 @@ def summarised(study: Any, given: dict[str, Any], **options: Any) -> dict[str, A
         for name, (items, by_arm) in given.items()
     }
     records = {arm: RECORDS[arm] for arm in study.arms}
-    return summarise(study, outcomes, **{"arms": records, "methods": "classic", **options})
+    summary = summarise(study, outcomes, **{"arms": records, "methods": "classic", **options})
+    round_trip(summary)
+    return summary
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,278 @@
+"""`summary.json` to types and back: with its tests, the only place that knows its keys as text.
+
+Both ways are exact: what is loaded is written back with the same keys in the same order and the
+same numbers. Three things differ between the file and the types. The file lists `equivalence`
+beside `contrasts`, here it is in each contrast. A disagreement names the verdict of each set of
+methods by a key of its own, here they are `verdicts`. Which keys a part lacks goes by what it is
+(a test at the margin where no answer is missing), here they are None.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from quantrial.documents.contrasts import (
+    Contrast,
+    Disagreement,
+    FailureContrast,
+    Flips,
+    WorstCase,
+)
+from quantrial.documents.failures import ChoiceFailures, FailureModes, SpanFailures
+from quantrial.documents.speed import SpeedMark, SpeedRatio
+from quantrial.documents.summary import EndpointSummary, StratumSummary, Summary, TaskSummary
+from quantrial.errors import RecordError
+
+Object = dict[str, Any]
+_Part = TypeVar("_Part")
+
+_SETS = ("calibrated", "classic")
+_REMEDY = (
+    "another version of quantrial derived it, or it was edited. `quantrial analyze` writes it again"
+)
+
+
+def load_summary(document: Mapping[str, Any], *, path: Path | str | None = None) -> Summary:
+    """Turn the JSON of `summary.json` into its type.
+
+    Args:
+        document: as it was parsed; it is left as it is.
+        path: of the file, for errors.
+
+    Raises:
+        RecordError: a key is unknown or missing, or its value is of another type; it names the key.
+    """
+    try:
+        tasks = {name: _load_task(name, part) for name, part in document["tasks"].items()}
+        whole = _convert({**document, "tasks": {}}, Summary, "")
+        return msgspec.structs.replace(whole, tasks=tasks)
+    except KeyError as exc:
+        raise RecordError(f"{exc} is missing; {_REMEDY}", path=path) from exc
+    except (ValueError, TypeError, AttributeError) as exc:
+        raise RecordError(f"{exc}; {_REMEDY}", path=path) from exc
+
+
+def _convert(value: Any, to: type[_Part], where: str) -> _Part:
+    try:
+        return msgspec.convert(value, to)
+    except msgspec.ValidationError as exc:
+        said = str(exc).replace("Object contains unknown", "unknown").replace("`$", f"`{where}")
+        raise ValueError(f"in {where}: {said}" if where and where not in said else said) from exc
+
+
+def _load_task(name: str, part: Mapping[str, Any]) -> TaskSummary:
+    where = f"tasks.{name}"
+    kind = _FAILURES.get(part["kind"], ChoiceFailures)
+    modes = {
+        arm: _convert(one, kind, f"{where}.failure_modes.{arm}")
+        for arm, one in part["failure_modes"].items()
+    }
+    rest = {
+        **part,
+        "failure_modes": {},
+        "endpoints": {key: _load_results(one) for key, one in part["endpoints"].items()},
+        "strata": {
+            key: {value: _load_results(one) for value, one in strata.items()}
+            for key, strata in part["strata"].items()
+        },
+        "disagreements": [_load_disagreement(one) for one in part["disagreements"]],
+    }
+    return msgspec.structs.replace(_convert(rest, TaskSummary, where), failure_modes=modes)
+
+
+def _load_results(results: Mapping[str, Any]) -> Object:
+    """Put the tests of equivalence into their contrasts."""
+    tests = {test["id"]: test for test in results["equivalence"]}
+    rest = {key: value for key, value in results.items() if key != "equivalence"}
+    contrasts = [
+        {**one, "equivalence": tests.pop(f"{one['id']}.equivalence", None)}
+        for one in results["contrasts"]
+    ]
+    if tests:
+        raise ValueError(f"{next(iter(tests))!r} is the equivalence of no contrast")
+    return {**rest, "contrasts": contrasts}
+
+
+def _load_disagreement(one: Mapping[str, Any]) -> Object:
+    rest = {key: value for key, value in one.items() if key not in _SETS}
+    return {**rest, "verdicts": {key: value for key, value in one.items() if key in _SETS}}
+
+
+def to_dict(part: msgspec.Struct) -> Object:
+    """Turn a document, or a part of one, into what JSON can say; NaN is null."""
+    found: Object = _plain(part)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        found = _keys(value)
+        finish = _FINISH.get(type(value))
+        return found if finish is None else finish(value, found)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    if type(value).__module__ == "numpy":
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _keys(value: msgspec.Struct) -> Object:
+    """Return a part's keys, without those that may be left out and say nothing."""
+    found = {}
+    for field in msgspec.structs.fields(value):
+        own = getattr(value, field.name)
+        if field.required or not _is_default(own, field):
+            found[field.encode_name] = _plain(own)
+    return found
+
+
+def _is_default(value: Any, field: msgspec.structs.FieldInfo) -> bool:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return not value
+    return value is None if field.default is None else bool(value == field.default)
+
+
+def _ordered(found: Object, names: Iterable[str], **more: Any) -> Object:
+    """Return keys in the order of the file: `names` where they are there, or are among `more`."""
+    return {
+        key: found[key] if key in found else more[key] for key in names if key in {**found, **more}
+    }
+
+
+def _worst_case(part: WorstCase, found: Object) -> Object:
+    # a test has no p where the data carry none: that is null, and no key left out
+    return found if part.margin is None else _every_key(part)
+
+
+def _every_key(part: msgspec.Struct) -> Object:
+    return {
+        field.encode_name: _plain(getattr(part, field.name))
+        for field in msgspec.structs.fields(part)
+    }
+
+
+_COMMON = tuple(field.encode_name for field in msgspec.structs.fields(Contrast) if field.required)
+
+
+def _contrast(part: Contrast, found: Object) -> Object:
+    return _ordered(
+        found,
+        (*_COMMON, "lower_bounds", "equivalence", "p_alarm", "simultaneous"),
+        p_alarm=None,
+        simultaneous=None,
+    )
+
+
+def _failure_contrast(part: FailureContrast, found: Object) -> Object:
+    undirected = {} if part.endpoint != "output_length" else {"shown": part.shown}
+    tail = ("endpoint", "declared", "unit", "equivalence", "p_alarm", "shown", "simultaneous")
+    found.pop("shown", None)
+    return _ordered(
+        found, (*_COMMON, *tail), equivalence=None, p_alarm=None, simultaneous=None, **undirected
+    )
+
+
+def _results(part: EndpointSummary, found: Object) -> Object:
+    """Take the tests of equivalence out of their contrasts, into a list beside them."""
+    tests = [test for one in found["contrasts"] if (test := one.pop("equivalence", None))]
+    return _ordered({**found, "equivalence": tests}, ("n", "arms", "contrasts", "equivalence"))
+
+
+def _stratum(part: StratumSummary, found: Object) -> Object:
+    for one in found["contrasts"]:
+        one.pop("simultaneous")
+    return _results(part, found)
+
+
+def _task(part: TaskSummary, found: Object) -> Object:
+    for one in found["endpoints"][part.primary]["contrasts"]:
+        one.pop("p_alarm")  # a family of its own
+    return found
+
+
+def _disagreement(part: Disagreement, found: Object) -> Object:
+    verdicts = found.pop("verdicts")
+    at = ("id", "endpoint", "stratum", "reference", "candidate", *verdicts, "question", "p")
+    return _ordered({**found, **verdicts}, at)
+
+
+def _flips(part: Flips, found: Object) -> Object:
+    return _ordered(found, ("reference", "candidate", *found))
+
+
+def _choice(part: ChoiceFailures, found: Object) -> Object:
+    own = ("n", "unparsed", "unparsed_rate", "letters", "gold_letters", "truncated", "texts")
+    return _ordered(found, (*own, "by_letter"))
+
+
+def _spans(part: SpanFailures, found: Object) -> Object:
+    counted = ("n", "tp", "fp", "fn", "precision", "recall", "parsed", "parse_rate", "entity_free")
+    return _ordered(found, (*counted, "truncated", "texts", "errors", "spurious"))
+
+
+def _ratio(part: SpeedRatio, found: Object) -> Object:
+    common = ("id", "measure", "reference", "candidate", "estimate", "ci")
+    if part.measure == "memory":
+        return _ordered(found, (*common, "method", "confidence", "n"))
+    tested = {} if part.measure == "load" else {"p_value": None}
+    return _ordered(found, (*found, *tested, "p_alarm"), **tested)
+
+
+# which keys a mark of the speed phase has
+_MARKS = {
+    "busy": ("others_share", "calls"),
+    "swap": ("pages",),
+    "throttled": ("events",),
+    "battery": ("calls",),
+    "drift": ("arm", "change"),
+    "time_limit": ("widest",),
+    "no_length": ("widest",),
+    "unfinished": ("widest",),
+}
+
+
+def _mark(part: SpeedMark, found: Object) -> Object:
+    names = _MARKS.get(part.mark)
+    return found if names is None else _ordered(_every_key(part), ("mark", *names))
+
+
+def _summary(part: Summary, found: Object) -> Object:
+    for name, axis in part.tradeoffs.items():
+        if name != "memory":  # whose figures have a range, and no interval
+            for task, one in axis.tasks.items():
+                found["tradeoffs"][name]["tasks"][task]["arms"] = {
+                    arm: _every_key(value) for arm, value in one.arms.items()
+                }
+    for one in found["statements"]:
+        if not part.arms[one["candidate"]].control:
+            one["margin_kept_on_all"].setdefault("p_adjusted", None)
+    return found
+
+
+_FAILURES: Mapping[str, type[FailureModes]] = {"choice": ChoiceFailures, "spans": SpanFailures}
+_FINISH: Mapping[type, Callable[[Any, Object], Object]] = {
+    WorstCase: _worst_case,
+    Contrast: _contrast,
+    FailureContrast: _failure_contrast,
+    EndpointSummary: _results,
+    StratumSummary: _stratum,
+    TaskSummary: _task,
+    Disagreement: _disagreement,
+    Flips: _flips,
+    ChoiceFailures: _choice,
+    SpanFailures: _spans,
+    SpeedRatio: _ratio,
+    SpeedMark: _mark,
+    Summary: _summary,
+}

@@ -1,0 +1,274 @@
+"""`summary.json`: every number that is decided on or reported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+from quantrial.documents.base import Estimate, Number, Part
+from quantrial.documents.contrasts import (
+    Contrast,
+    Disagreement,
+    FailureContrast,
+    Fidelity,
+    Flips,
+    Heterogeneity,
+    LetterShift,
+    Repeats,
+)
+from quantrial.documents.failures import ErrorLoss, FailureModes
+from quantrial.documents.speed import AnswerSpeed, SpeedPhase, Timeline, Tradeoff
+
+
+class TokenMismatch(Part, frozen=True, kw_only=True):
+    """Items on which an arm read another number of prompt tokens than the one it is held `against`.
+
+    `kind` is `offset`, `window` (`limited` never reads more than `ceiling`) or `other`.
+    """
+
+    arm: str
+    against: str
+    kind: Literal["offset", "window", "other"]
+    items: int
+    counted: int
+    least: int
+    most: int
+    limited: str | None
+    ceiling: int | None
+
+
+class TokenCeiling(Part, frozen=True, kw_only=True):
+    """Items on which an arm read as many `tokens`, its most, whatever their length in bytes."""
+
+    tokens: int
+    items: int
+    counted: int
+    shortest: int
+    longest: int
+
+
+class Flow(Part, frozen=True, kw_only=True):
+    """What became of the planned calls (`quantrial.analysis.outcomes.Flow` explains each)."""
+
+    planned: int
+    answered: int
+    faulted: int
+    missing: int
+    duplicates: int
+    analysed_items: int
+    retries: Mapping[str, int]
+    faults: Mapping[str, int]
+    unlike_items: int
+    unhashed_items: int
+    unlike_tokens: int
+    uncounted_items: int
+    token_mismatches: tuple[TokenMismatch, ...]
+    unsteady: Mapping[str, tuple[int, int]]
+    ceilings: Mapping[str, TokenCeiling] = {}
+
+
+class Reading(Part, frozen=True, kw_only=True):
+    """What of an arm's answers may be a matter of how they were asked and read.
+
+    `starved`: at its floor with answers that are empty for want of tokens.
+    """
+
+    n: int
+    unfinished: int
+    spent: int
+    doubtful: int
+    unknown_tags: Mapping[str, int]
+    opened: bool | None
+    max_tokens: int | None
+    starved: bool
+
+
+class Alike(Part, frozen=True, kw_only=True):
+    """Items alike beyond what the study declares: equal ones, and groups with their number."""
+
+    repeated_items: int | None = None
+    clustered: bool | None = None
+    undeclared_groups: Mapping[str, int] = {}
+
+
+class Power(Part, frozen=True, kw_only=True):
+    """What this size can detect, for the most variable candidate."""
+
+    candidate: str
+    sd_paired: Number
+    n: int
+    detectable_difference: Number | None
+    power: Number
+    alpha: Number
+
+
+class EndpointSummary(Part, frozen=True, kw_only=True):
+    """One endpoint: the estimate of each arm that answered, and the contrasts of all pairs."""
+
+    arms: Mapping[str, Estimate]
+    contrasts: tuple[Contrast, ...]
+
+
+class StratumSummary(EndpointSummary, frozen=True, kw_only=True):
+    """The primary endpoint on the `n` items of one stratum."""
+
+    n: int
+
+
+class TaskSummary(Part, frozen=True, kw_only=True):
+    """What the summary says of one task. `strata` are by key and value of the items' metadata."""
+
+    kind: str
+    workload: str
+    primary: str
+    margin: Number
+    chance: Number | None
+    always_empty: Number | None
+    flow: Flow
+    endpoints: Mapping[str, EndpointSummary]
+    flips: tuple[Flips, ...]
+    repeats: Repeats | None
+    failure_modes: Mapping[str, FailureModes]
+    error_loss: tuple[ErrorLoss, ...]
+    letter_shifts: tuple[LetterShift, ...]
+    failure_contrasts: tuple[FailureContrast, ...]
+    disagreements: tuple[Disagreement, ...]
+    strata: Mapping[str, Mapping[str, StratumSummary]]
+    heterogeneity: tuple[Heterogeneity, ...]
+    power: Power | None
+    warnings: tuple[str, ...]
+    fidelity: tuple[Fidelity, ...] = ()
+    alike: Alike | None = None
+    reading: Mapping[str, Reading] = {}
+
+    @property
+    def main(self) -> EndpointSummary:
+        """The primary endpoint."""
+        return self.endpoints[self.primary]
+
+    def contrasts(self) -> Iterator[Contrast]:
+        """Yield every contrast: of all items by endpoint, of failure modes, within strata."""
+        for endpoint in self.endpoints.values():
+            yield from endpoint.contrasts
+        yield from self.failure_contrasts
+        for strata in self.strata.values():
+            for stratum in strata.values():
+                yield from stratum.contrasts
+
+
+class StudyIs(Part, frozen=True, kw_only=True):
+    """Which study was analysed; of `imported` answers nobody can be asked for missing ones."""
+
+    name: str
+    hash: str
+    seed: int
+    imported: bool = False
+
+
+class WeightsBefore(Part, frozen=True, kw_only=True):
+    """What weights were before they were stored in their type (`engines.QuantizedBefore`)."""
+
+    known_by: str
+    type: str | None = None
+    levels: int | None = None
+    block: int | None = None
+    even: bool | None = None
+
+
+class ArmSummary(Part, frozen=True, kw_only=True):
+    """What of an arm's weights is decided on. `weights_stated`: what the study alone says."""
+
+    memory_bytes: int | None
+    artifact_sha256: str | None
+    quantization: str | None
+    quantized_before: WeightsBefore | None
+    control: str | None
+    weights_stated: tuple[str, ...] = ()
+    other_template: bool = False
+
+
+class AssayCheck(Part, frozen=True, kw_only=True):
+    """One answer to whether the study is the experiment it claims to be."""
+
+    id: str
+    status: Literal["pass", "warn", "fail", "unknown"]
+    text: str
+
+
+class IdenticalArms(Part, frozen=True, kw_only=True):
+    """Two arms of one file (`weights`: `same`, `other`, `unknown`), or with the same `answers`."""
+
+    arms: tuple[str, str]
+    weights: str
+    answers: bool
+    items: int
+
+
+class Alarm(Part, frozen=True, kw_only=True):
+    """Something other than a primary endpoint that is shown."""
+
+    kind: str
+    id: str
+    p_alarm: Number
+
+
+class Alarms(Part, frozen=True, kw_only=True):
+    """The one family of all that can raise an alarm: `size` units with so many `questions`."""
+
+    method: str
+    alpha: Number
+    size: int
+    questions: int
+    findings: tuple[Alarm, ...]
+
+
+class Claim(Part, frozen=True, kw_only=True):
+    """A claim over all tasks; `p_adjusted` is over the candidates, None where that is not asked."""
+
+    p_value: Number | None
+    holds: bool
+    p_adjusted: Number | None = None
+
+
+class ShipClaim(Part, frozen=True, kw_only=True):
+    """What "Ship X" rests on: one chosen `among` so many, missing answers held against it."""
+
+    p_adjusted: Number | None
+    among: int
+    holds: bool
+    p_value: Number | None
+    missing: int
+
+
+class Statement(Part, frozen=True, kw_only=True):
+    """What is claimed of a candidate over all `tasks` that it was compared on."""
+
+    candidate: str
+    reference: str
+    tasks: int
+    margin_kept_on_all: Claim
+    loss_on_any: Claim
+    ship: ShipClaim
+
+
+class Summary(Part, frozen=True, kw_only=True):
+    """`quantrial.summary/1`. `inputs` are the hashes of the files that it derives from."""
+
+    schema: str
+    study: StudyIs
+    methods: str
+    methods_version: int
+    quantrial: str
+    reference: str
+    alpha: Number
+    arms: Mapping[str, ArmSummary]
+    assay: tuple[AssayCheck, ...]
+    twins: tuple[IdenticalArms, ...]
+    tasks: Mapping[str, TaskSummary]
+    alarms: Alarms
+    statements: tuple[Statement, ...]
+    speed: Mapping[str, Mapping[str, AnswerSpeed]]
+    timeline: Timeline
+    speed_phase: SpeedPhase | None
+    tradeoffs: Mapping[str, Tradeoff]
+    inputs: Mapping[str, str] = {}

@@ -1,0 +1,88 @@
+"""Summaries for tests: completed where a test writes down what matters to it alone."""
+
+from __future__ import annotations
+
+import collections.abc
+import json
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from quantrial.documents import (
+    ChoiceFailures,
+    EndpointSummary,
+    SpanFailures,
+    StratumSummary,
+    Summary,
+    TaskSummary,
+    load_summary,
+    to_dict,
+)
+
+
+def round_trip(document: Mapping[str, Any]) -> Summary:
+    """Load a summary, and see that it is written back to the byte."""
+    summary = load_summary(document)
+    assert json.dumps(to_dict(summary)) == json.dumps(document)
+    return summary
+
+
+def completed(document: Mapping[str, Any]) -> Summary:
+    """Load a summary that a test wrote in part: keys it leaves out are None, 0, False or empty."""
+    return load_summary(completed_dict(document))
+
+
+def completed_dict(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return such a summary as JSON."""
+    found: dict[str, Any] = _object(Summary, document)
+    return found
+
+
+def _object(part: type[msgspec.Struct], given: Mapping[str, Any]) -> Any:
+    hints, found = typing.get_type_hints(part), dict(given)
+    for field in msgspec.structs.fields(part):
+        name, hint = field.encode_name, hints[field.name]
+        if part is TaskSummary and name == "failure_modes":
+            kind = SpanFailures if given.get("kind") == "spans" else ChoiceFailures
+            hint = Mapping[str, kind]  # type: ignore[valid-type]
+        if name in given:
+            found[name] = _value(hint, given[name])
+        elif field.required and name not in ("verdicts", "equivalence"):
+            found[name] = _nothing(hint)
+    if part in (EndpointSummary, StratumSummary):
+        found.setdefault("equivalence", [])
+    return found
+
+
+def _value(hint: Any, given: Any) -> Any:
+    if given is None:
+        return None
+    origin, inside = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        structs = [one for one in inside if _is_struct(one) or typing.get_origin(one)]
+        return _value(structs[0], given) if structs else given
+    if origin is collections.abc.Mapping:
+        return {key: _value(inside[1], one) for key, one in given.items()}
+    if origin is tuple and inside[-1] is ...:
+        return [_value(inside[0], one) for one in given]
+    return _object(hint, given) if _is_struct(hint) else given
+
+
+def _nothing(hint: Any) -> Any:
+    origin, inside = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return None if types.NoneType in inside else _nothing(inside[0])
+    if origin is collections.abc.Mapping:
+        return {}
+    if origin is tuple:
+        return [] if inside[-1] is ... else [_nothing(one) for one in inside]
+    if origin is typing.Literal:
+        return inside[0]
+    return _object(hint, {}) if _is_struct(hint) else hint()
+
+
+def _is_struct(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, msgspec.Struct)

@@ -1,0 +1,123 @@
+"""The typed documents: exact both ways, and strict."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from quantrial.documents import ChoiceFailures, Estimate, SpanFailures, load_summary, to_dict
+from quantrial.errors import RecordError
+from quantrial.findings import adjusted_p
+from summaries import completed, round_trip
+
+DEMO = Path(__file__).parents[1] / "examples" / "demo" / "summary.json"
+
+
+@pytest.fixture(scope="module")
+def demo() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(DEMO.read_text(encoding="utf-8"))
+    return found
+
+
+def test_the_example_is_written_back_to_the_byte(demo: dict[str, Any]) -> None:
+    summary = round_trip(demo)
+    assert json.dumps(to_dict(summary), indent=2) == json.dumps(demo, indent=2)
+
+
+def test_a_contrast_holds_its_equivalence(demo: dict[str, Any]) -> None:
+    for name, task in load_summary(demo).tasks.items():
+        for key, endpoint in task.endpoints.items():
+            written = demo["tasks"][name]["endpoints"][key]["equivalence"]
+            held = [one.equivalence for one in endpoint.contrasts if one.equivalence]
+            assert [to_dict(one) for one in held] == written
+            for contrast in endpoint.contrasts:
+                if contrast.equivalence:
+                    assert contrast.equivalence.id == f"{contrast.id}.equivalence"
+
+
+def test_failure_modes_have_the_type_of_the_kind(demo: dict[str, Any]) -> None:
+    kinds = {"choice": ChoiceFailures, "spans": SpanFailures}
+    tasks = load_summary(demo).tasks.values()
+    assert {task.kind for task in tasks} == set(kinds)
+    for task in tasks:
+        assert {type(one) for one in task.failure_modes.values()} == {kinds[task.kind]}
+
+
+def test_loading_leaves_the_document_as_it_is(demo: dict[str, Any]) -> None:
+    before = copy.deepcopy(demo)
+    load_summary(demo)
+    assert demo == before
+
+
+def test_the_p_of_a_claim_is_the_same_by_type_and_by_key(demo: dict[str, Any]) -> None:
+    for classic in (False, True):
+        for task in load_summary(demo).tasks.values():
+            entries = [*task.contrasts(), *task.letter_shifts, *task.heterogeneity]
+            if classic:  # whose contrasts keep a family of their own
+                entries = [msgspec.structs.replace(one, family="own") for one in task.contrasts()]
+            for entry in entries:
+                written = to_dict(entry)
+                if written.get("p_alarm", 0) is None:
+                    del written["p_alarm"]
+                assert adjusted_p(entry) == adjusted_p(written)
+
+
+CHANGES: Mapping[str, Callable[[dict[str, Any]], Any]] = {
+    "unknown field `p_adjust`": lambda d: _first(d).update(p_adjust=1.0),
+    "missing required field `p_adjusted`": lambda d: _first(d).pop("p_adjusted"),
+    "Expected `int | float | null`, got `str`": lambda d: _first(d).update(estimate="much"),
+    "is the equivalence of no contrast": lambda d: _first(d).update(id="another"),
+    "'tasks' is missing": lambda d: d.pop("tasks"),
+    "'flips' is missing|missing required field `flips`": lambda d: d["tasks"]["quiz"].pop("flips"),
+    "unknown field `more`": lambda d: d.update(more=1),
+    "tasks.quiz.failure_modes.f16": lambda d: d["tasks"]["quiz"]["failure_modes"]["f16"].pop("n"),
+    "analyze` writes it again": lambda d: d.update(tasks=[1]),
+}
+
+
+def _first(document: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = document["tasks"]["quiz"]["endpoints"]["accuracy"]["contrasts"][0]
+    return found
+
+
+@pytest.mark.parametrize("message", CHANGES)
+def test_what_is_no_summary_is_refused_by_the_key(demo: dict[str, Any], message: str) -> None:
+    document = copy.deepcopy(demo)
+    CHANGES[message](document)
+    with pytest.raises(RecordError, match=message.replace("`", ".")) as caught:
+        load_summary(document, path="run/summary.json")
+    assert caught.value.path == "run/summary.json"
+    assert "quantrial analyze" in str(caught.value)
+
+
+def test_what_statistics_hand_back_is_written_as_json() -> None:
+    nan, low, count = math.nan, np.float32(0.25), np.int64(3)
+    ends: Any = (low, nan)
+    made = Estimate(estimate=np.float64(0.5), ci=ends, confidence=nan, method="x", n=int(count))
+    written = to_dict(made)
+    assert json.dumps(written) == json.dumps(
+        {"estimate": 0.5, "ci": [0.25, None], "confidence": None, "method": "x", "n": 3}
+    )
+    assert {type(one) for one in (written["estimate"], written["ci"][0])} == {float}
+
+
+def test_a_summary_written_in_part_is_completed() -> None:
+    part = {"kind": "spans", "primary": "micro_f1", "failure_modes": {"a": {"tp": 3}}}
+    task = completed({"reference": "a", "tasks": {"names": part}}).tasks["names"]
+    modes = task.failure_modes["a"]
+    assert isinstance(modes, SpanFailures)
+    assert (modes.tp, modes.fp, task.repeats) == (3, 0, None)
+
+
+def test_parts_cannot_be_changed(demo: dict[str, Any]) -> None:
+    task = load_summary(demo).tasks["quiz"]
+    with pytest.raises(AttributeError, match="immutable"):
+        task.kind = "spans"  # type: ignore[misc]
