@@ -16,12 +16,6 @@ SLOW = {"numpy", "scipy", "pydantic", "altair", "xllamacpp", "gguf", "datasets",
 NEVER = {
     "__init__.py": SLOW,
     "errors.py": {"quantrial"} | SLOW,
-    "documents": {
-        *("quantrial.records", "quantrial.study", "quantrial.tasks", "quantrial.engines"),
-        *("quantrial.stats", "quantrial.analysis", "quantrial.decision", "quantrial.reporting"),
-        *("quantrial.running", "quantrial.findings"),
-        *SLOW,
-    },
     "records.py": {"quantrial.engines", "quantrial.stats", "quantrial.analysis"},
     "schemas.py": {"quantrial.engines", "quantrial.study", "quantrial.records"} | SLOW,
     "units.py": {"quantrial.study", "quantrial.records", "quantrial.cli"} | SLOW,
