@@ -48,7 +48,12 @@ NEVER = {
         *("quantrial.running", "quantrial.analysis", "quantrial.reporting"),
     },
     "reporting": {"quantrial.stats", "quantrial.running", "quantrial.engines"},
-    "marking": {"quantrial.stats", "quantrial.running", "quantrial.analysis", "quantrial.engines"},
+    "marking.py": {
+        "quantrial.stats",
+        "quantrial.running",
+        "quantrial.analysis",
+        "quantrial.engines",
+    },
     "inert.py": {"quantrial"} | SLOW,
     "paths.py": {
         *("quantrial.running", "quantrial.engines", "quantrial.study", "quantrial.records"),

@@ -93,6 +93,11 @@ def points(value: float | None, *, unit: str = " pp") -> str:
     return UNKNOWN if value is None else _signed(value) + unit
 
 
+def points_on_terminal(value: float | None) -> str:
+    """Write a difference in percentage points for the terminal, its minus a hyphen: `-2.6 pp`."""
+    return points(value).replace(_MINUS, "-")
+
+
 def signed_percent(value: float | None) -> str:
     """Write a relative change in percent, with its sign: `−4.1 %`."""
     return UNKNOWN if value is None else f"{_signed(value)} %"
@@ -130,6 +135,13 @@ def points_interval(bounds: Bounds) -> str:
     """Write the interval of a difference: `−21.9 to −5.2 pp`."""
     known = _known(bounds)
     return NONE if known is None else f"{_signed(known[0])} to {_signed(known[1])} pp"
+
+
+def interval_on_terminal(bounds: Bounds, *, sign: bool) -> str:
+    """Write an interval of fractions for the terminal, without its unit: `-21.9 to -5.2`."""
+    known = _known(bounds)
+    shown = "+.1f" if sign else ".1f"
+    return NONE if known is None else " to ".join(f"{100 * end:{shown}}" for end in known)
 
 
 def span_in_words(bounds: Bounds) -> str:

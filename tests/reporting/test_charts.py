@@ -12,7 +12,7 @@ import pytest
 from quantrial.analysis.tradeoffs import tradeoffs
 from quantrial.reporting import charts
 from quantrial.reporting.charts import style
-from quantrial.reporting.tradeoffs import tradeoff_plot
+from quantrial.reporting.figures import tradeoff_plot
 from quantrial.words import p_value, points
 from reporting.trials import Trial
 

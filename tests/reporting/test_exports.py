@@ -19,9 +19,7 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 
 import quantrial
 from quantrial.errors import StudyError
-from quantrial.reporting.exports import EXPORTS
-from quantrial.reporting.exports.latex import escape
-from quantrial.reporting.exports.rows import COLUMNS, rows
+from quantrial.reporting.exports import COLUMNS, EXPORTS, latex_escape, rows
 from reporting.browser.folders import HOSTILE as HOSTILE_TEXTS
 from reporting.trials import Trial
 
@@ -99,18 +97,20 @@ def test_latex_by_hand(trial: Trial) -> None:
 
 
 def test_latex_escapes_by_hand() -> None:
-    assert escape("a_b & 50% #1 {x} ~^ \\input") == (
+    assert latex_escape("a_b & 50% #1 {x} ~^ \\input") == (
         r"a\_b \& 50\% \#1 \{x\} \textasciitilde{}\textasciicircum{} \textbackslash{}input"
     )
     # `\textquotedbl` is not in the default encoding; two hyphens or quotes would become one sign
-    assert escape("\"a\" -- ''`") == (r"\symbol{34}a\symbol{34} {-}{-} {'}{'}\textasciigrave{}")
+    assert latex_escape("\"a\" -- ''`") == (
+        r"\symbol{34}a\symbol{34} {-}{-} {'}{'}\textasciigrave{}"
+    )
 
 
 def test_latex_of_letters_beyond_ascii_by_hand() -> None:
-    assert escape("Größe, naïve, č") == r"Gr\"{o}\ss{}e, na\"{i}ve, \v{c}"
+    assert latex_escape("Größe, naïve, č") == r"Gr\"{o}\ss{}e, na\"{i}ve, \v{c}"
     # pdfLaTeX stops at a letter that it does not know, even where it only stands in a caption
-    assert escape("日") == r"\quantrialletter{65E5}{日}"
-    assert escape("x\u0351") == "x\\quantrialletter{0351}{\u0351}"
+    assert latex_escape("日") == r"\quantrialletter{65E5}{日}"
+    assert latex_escape("x\u0351") == "x\\quantrialletter{0351}{\u0351}"
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")

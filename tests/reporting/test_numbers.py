@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from quantrial.reporting.strips import strips
+from quantrial.reporting.glance import strips
 from quantrial.words import VERDICT_WORDS
 from reporting.trials import Page, Trial, markdown_tables
 

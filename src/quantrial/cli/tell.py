@@ -13,15 +13,17 @@ from quantrial.decision.disagreements import SETS, parted
 from quantrial.decision.words import left_open
 from quantrial.findings import adjusted_p
 from quantrial.paths import is_file
-from quantrial.words import memory_noun, verdict_word
-
-_SIGNS = {
-    "equivalent": "●",
-    "non_inferior": "◆",
-    "better": "▲",
-    "worse": "▼",
-    "inconclusive": "○",
-}
+from quantrial.words import (
+    VERDICT_SIGNS,
+    interval_on_terminal,
+    memory_noun,
+    p_value_on_terminal,
+    percent,
+    plural,
+    points_on_terminal,
+    times,
+    verdict_word,
+)
 
 
 def summary(found: Mapping[str, Any], folder: Path, *, primary_only: bool = True) -> None:
@@ -104,7 +106,9 @@ def _contrasts(
 
 def _drawn(label: str, one: Mapping[str, Any], margin: float) -> Interval:
     low, high = one["ci"]
-    return Interval(label, one["estimate"], low, high, margin, _SIGNS.get(one["verdict"], "?"))
+    return Interval(
+        label, one["estimate"], low, high, margin, VERDICT_SIGNS.get(one["verdict"], "?")
+    )
 
 
 def _draw(rows: Sequence[Interval], reference: str) -> None:
@@ -113,7 +117,7 @@ def _draw(rows: Sequence[Interval], reference: str) -> None:
     heading(f"Differences from {reference}: left of zero is a loss, ┊ the margin")
     forest(rows)
     signs = {row.sign for row in rows}
-    used = [f"{sign} {verdict_word(name)}" for name, sign in _SIGNS.items() if sign in signs]
+    used = [f"{sign} {verdict_word(name)}" for name, sign in VERDICT_SIGNS.items() if sign in signs]
     if used:
         paragraph(", ".join(used), indent="  ")
     line()
@@ -127,7 +131,7 @@ def _parted(found: Mapping[str, Any], *, primary_only: bool) -> None:
     other = next(name for name in SETS if name != found["methods"])
     if primary_only:
         count = sum(len(one.strata) or 1 for one in told)
-        contrasts = f"{count:,} contrast{'' if count == 1 else 's'}"
+        contrasts = plural(count, "contrast")
         paragraph(
             f"The {other} methods come to another verdict on {contrasts}; `--all` and the report "
             "list them."
@@ -143,17 +147,16 @@ def _parted(found: Mapping[str, Any], *, primary_only: bool) -> None:
 
 def _summary_rows(arms: Mapping[str, Any], against: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     for arm, own in arms.items():
-        row = (arm, _percent(own["estimate"]), _interval(own["ci"], sign=False))
+        row = (arm, percent(own["estimate"]), interval_on_terminal(own["ci"], sign=False))
         contrast = against.get(arm)
         if contrast is None:
             yield (*row, "reference", "", "", "")
             continue
-        p = adjusted_p(contrast)
         yield (
             *row,
-            _points(contrast["estimate"]),
-            _interval(contrast["ci"], sign=True),
-            "unknown" if p is None else "<0.0001" if p < 0.0001 else fixed(p, 4),
+            points_on_terminal(contrast["estimate"]),
+            interval_on_terminal(contrast["ci"], sign=True),
+            p_value_on_terminal(adjusted_p(contrast)),
             ", also ".join(
                 verdict_word(one) for one in (contrast["verdict"], contrast["also"]) if one
             ),
@@ -175,29 +178,10 @@ def _missing(contrasts: Iterable[Mapping[str, Any]]) -> Iterator[str]:
             continue
         count = worst["missing_candidate"] + worst["missing_reference"]
         yield (
-            f"{one['candidate']}: {count:,} answer{'' if count == 1 else 's'} missing; held "
+            f"{one['candidate']}: {plural(count, 'answer')} missing; held "
             f"against it, a loss of the margin is {'' if worst['non_inferior'] else 'not '}ruled "
             "out."
         )
-
-
-def _percent(value: float | None) -> str:
-    return "unknown" if value is None else f"{fixed(100 * value, 1)} %"
-
-
-def _points(value: float | None) -> str:
-    if value is None:
-        return "unknown"
-    shown = fixed(100 * value, 1, "+")
-    return f"{'0.0' if float(shown) == 0 else shown} pp"
-
-
-def _interval(ends: Sequence[float | None], *, sign: bool) -> str:
-    low, high = ends
-    if low is None or high is None:
-        return "none"
-    shown = "+.1f" if sign else ".1f"
-    return f"{100 * low:{shown}} to {100 * high:{shown}}"
 
 
 def decision(found: Mapping[str, Any]) -> None:
@@ -275,7 +259,7 @@ def _at_a_glance(found: Mapping[str, Any]) -> None:
             (
                 arm,
                 weights,
-                "unknown" if speedup is None else f"{fixed(speedup, 2)} times",
+                "unknown" if speedup is None else times(speedup),
                 *standings,
             )
         )
@@ -305,11 +289,13 @@ def comparison(found: Mapping[str, Any]) -> None:
                 row["run"],
                 row["task"],
                 row["arm"],
-                _percent(row["estimate"]),
-                "" if row["finding"] is None else _points(row["difference"]),
+                percent(row["estimate"]),
+                "" if row["finding"] is None else points_on_terminal(row["difference"]),
                 ""
                 if row["finding"] is None
-                else _interval([row["difference_low"], row["difference_high"]], sign=True),
+                else interval_on_terminal(
+                    [row["difference_low"], row["difference_high"]], sign=True
+                ),
                 "reference" if row["finding"] is None else verdict_word(row["verdict"]),
                 "" if row["speedup"] is None else f"{fixed(row['speedup'], 2)}x",
             )

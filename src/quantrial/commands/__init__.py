@@ -3,7 +3,7 @@
 - `studies`: `init`, `plan`, `run`, `demo`, `import_reference`; `timing`: the speed phase of a run
 - `results`: `analyze`, `decide`, `report`, `verify`; `verification`: how `verify` goes about it
 - `derived`: what follows from a run folder; everything below reads it there
-- `comparison`, `comparison_speed`: `compare`, several runs beside each other
+- `comparison`: `compare`, several runs beside each other
 - `power_study`: `power`; `power_assumptions`, `power_clusters`: what it plans from
 - `outputs`: `export`, `verify_document`
 - `provision`: models to fetch, `quantize`

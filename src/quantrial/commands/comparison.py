@@ -11,22 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quantrial.commands.comparison_speed import (
-    Timed,
-    answer_speeds,
-    phase_speeds,
-    told_with_interval,
-)
-from quantrial.commands.comparison_speed import changes as speed_changes
 from quantrial.commands.derived import score_run
 from quantrial.commands.results import decided
 from quantrial.errors import StudyError
 from quantrial.runfolder import RunFolder
-from quantrial.words import listed, plural, points, verdict_word
+from quantrial.words import listed, plural, points, times, times_interval, verdict_word
 
 if TYPE_CHECKING:
-    from quantrial.analysis import TaskOutcomes
-    from quantrial.records import Manifest
+    from quantrial.analysis import Sums, TaskOutcomes
+    from quantrial.records import Manifest, Response, SpeedRecord
     from quantrial.study import Study
 
 COMPARISON_SCHEMA = "quantrial.comparison/1"
@@ -49,7 +42,7 @@ class _Run:
     decision: Mapping[str, Any]
     manifest: Manifest
     outcomes: Mapping[str, TaskOutcomes]
-    timed: Timed
+    timed: _Timed
 
 
 def compare(*runs: Path | str, methods: str | None = None) -> dict[str, Any]:
@@ -85,8 +78,8 @@ def compare(*runs: Path | str, methods: str | None = None) -> dict[str, Any]:
             key="RUN",
         )
     later = [run.timed for run in opened[1:]]
-    told = {arm: phase_speeds(arm, first.timed, later) for arm in arms}
-    speeds = {arm: found for arm, found in told.items() if found}
+    measured = {arm: _phase_speeds(arm, first.timed, later) for arm in arms}
+    speeds = {arm: found for arm, found in measured.items() if found}
     return {
         "schema": COMPARISON_SCHEMA,
         "reference": first.label,
@@ -115,7 +108,7 @@ def _labelled(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
 def _open(label: str, path: Path) -> _Run:
     study, summary, decision = decided(path)
     folder = RunFolder(path)
-    timed = Timed(label, study, folder.read_speed(arms=study.timed_arms))
+    timed = _Timed(label, study, folder.read_speed(arms=study.timed_arms))
     return _Run(label, study, summary, decision, folder.read_manifest(), score_run(path), timed)
 
 
@@ -168,7 +161,7 @@ def _arm(arm: str, opened: Sequence[_Run], methods: str) -> dict[str, Any] | Non
     study = first.study.model_copy(
         update={
             "reference": first.label,
-            "speed": None,  # speed phases are compared apart, by `comparison_speed`
+            "speed": None,  # speed phases are compared apart
             "arms": {name: run.study.arms[arm] for name, run in of_runs.items()},
             "tasks": {task: first.study.tasks[task] for task in outcomes},
         }
@@ -183,7 +176,7 @@ def _arm(arm: str, opened: Sequence[_Run], methods: str) -> dict[str, Any] | Non
             "endpoints": part["endpoints"],
             "flips": part["flips"],
             "same_texts": _same_texts(outcomes[task]),
-            "answer_speed": answer_speeds(
+            "answer_speed": _answer_speeds(
                 {name: outcomes[task].responses[name] for name in outcomes[task].arms},
                 alpha=study.alpha,
             ),
@@ -283,13 +276,13 @@ def _changes(
             for one in contrasts:
                 if one["reference"] == first.label:
                     phased = one["candidate"] in speeds.get(arm, {})
-                    yield _told(arm, task, part, one, phased=phased)
-    yield from speed_changes(first.timed, speeds)
+                    yield _contrast_change(arm, task, part, one, phased=phased)
+    yield from _speed_changes(first.timed, speeds)
     for run in opened[1:]:
         yield from _verdicts(first, run)
 
 
-def _told(
+def _contrast_change(
     arm: str, task: str, part: Mapping[str, Any], one: Mapping[str, Any], *, phased: bool
 ) -> dict[str, Any]:
     """Say what changed in an arm; its speed where no speed phases tell of it (`phased`)."""
@@ -310,7 +303,7 @@ def _told(
         )
     speed = None if phased else part["answer_speed"].get(one["candidate"])
     if speed is not None:
-        text += f"; {told_with_interval(speed)} the decoding speed, of its answers"
+        text += f"; {_times_with_interval(speed)} the decoding speed, of its answers"
     return {"kind": "contrast", "arm": arm, "task": task, "id": one["id"], "text": f"{text}."}
 
 
@@ -334,8 +327,108 @@ def _verdicts(first: _Run, run: _Run) -> Iterator[dict[str, Any]]:
 
 
 def _rows(opened: Sequence[_Run]) -> Iterator[dict[str, Any]]:
-    from quantrial.reporting.exports.rows import rows
+    from quantrial.reporting.exports import rows
 
     for run in opened:
         for row in rows(run.summary, run.decision):
             yield {"run": run.label, **row}
+
+
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    """A run's calls of the speed phase, and the study that asked for them."""
+
+    label: str
+    study: Study
+    records: Sequence[SpeedRecord]
+
+    def lengths(self) -> tuple[tuple[int, int], ...]:
+        """Return the lengths that were asked for; none without a speed phase."""
+        return () if self.study.speed is None else self.study.speed.shapes
+
+    def sums(self, *arms: str) -> Sums | None:
+        """Return decoded tokens and seconds by block, in a column for each arm."""
+        from quantrial.analysis import decode_sums
+
+        return decode_sums(self.study, self.records, arms)
+
+
+def _phase_speeds(arm: str, first: _Timed, later: Sequence[_Timed]) -> dict[str, Any]:
+    """Compare the decoding speed of an arm in later runs with that in the first, by speed phases.
+
+    Returns:
+        By run `rate`, the ratio of its speeds (later over first), and `lead`, the ratio of its
+        ratios to the reference's; each None where it is not known: without a speed phase of the
+        same lengths in both runs, for an engine that does not time decoding, or, of `lead`, for
+        the reference itself and where the runs have different references.
+    """
+    found = {}
+    for run in later:
+        if not first.lengths() or run.lengths() != first.lengths():
+            continue
+        reference = first.study.reference
+        same = run.study.reference == reference != arm
+        rate = _between(first.sums(arm), run.sums(arm), first.study.alpha)
+        lead = _between(first.sums(reference, arm), run.sums(reference, arm), first.study.alpha)
+        if rate is not None:
+            found[run.label] = {"rate": rate, "lead": lead if same else None}
+    return found
+
+
+def _answer_speeds(
+    responses: Mapping[str, Sequence[Response | None]], *, alpha: float
+) -> dict[str, Any]:
+    """Compare the decoding speed of the answers in later runs with that in the first."""
+    from quantrial.analysis import answer_sums
+
+    sums = {label: answer_sums(answers) for label, answers in responses.items()}
+    first = next(iter(sums))
+    return {
+        label: _between(sums[first], own, alpha) for label, own in sums.items() if label != first
+    }
+
+
+def _between(first: Sums | None, second: Sums | None, alpha: float) -> dict[str, Any] | None:
+    from quantrial.analysis import plain
+    from quantrial.analysis.told import told_estimate
+    from quantrial.stats import ratio_between
+
+    if first is None or second is None:
+        return None
+    found = ratio_between(
+        (first.amounts, first.seconds), (second.amounts, second.seconds), confidence=1.0 - alpha
+    )
+    units = dict.fromkeys((first.unit, second.unit))
+    document: dict[str, Any] = plain(told_estimate(found) | {"unit": " and ".join(units)})
+    return document
+
+
+def _times_with_interval(one: Mapping[str, Any]) -> str:
+    """Write a ratio with its interval: `1.30 times (1.25 to 1.36)`."""
+    reach = "no interval" if None in one["ci"] else times_interval(one["ci"])
+    return f"{times(one['estimate'])} ({reach})"
+
+
+def _speed_changes(
+    first: _Timed, speeds: Mapping[str, Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """Say how fast each arm decodes in other runs, and whether its lead changed."""
+    for arm, runs in speeds.items():
+        for label, one in runs.items():
+            text = (
+                f"{arm} in {label} decodes at {_times_with_interval(one['rate'])} its speed in "
+                f"{first.label}, by their speed phases"
+            )
+            if (lead := one["lead"]) is not None:
+                text += (
+                    f"; its speed relative to {first.study.reference} is "
+                    f"{_times_with_interval(lead)} what it was: {_verdict(lead)}"
+                )
+            yield {"kind": "speed", "arm": arm, "run": label, "text": f"{text}."}
+
+
+def _verdict(lead: Mapping[str, Any]) -> str:
+    low, high = lead["ci"]
+    if low is None or low <= 1.0 <= high:
+        return "no change is shown"
+    return "it gained" if low > 1.0 else "it lost"

@@ -94,7 +94,7 @@ def stated(run: Path) -> str:
 
     Empty without constraints, or without a decision that can be read.
     """
-    from quantrial.reporting.constrained import flags
+    from quantrial.reporting.sentences import flags
     from quantrial.runfolder import DECISION, RunFolder
 
     try:

@@ -215,7 +215,7 @@ class _Check:
 
 def _options(decision: Mapping[str, Any]) -> str | Drift:
     """Write the options of `decide` that a decision was made under; a drift where it cannot be."""
-    from quantrial.reporting.constrained import flags
+    from quantrial.reporting.sentences import flags
 
     try:
         return flags(decision["constrained"]) if load_constraints(decision) else ""

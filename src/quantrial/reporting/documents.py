@@ -15,8 +15,8 @@ from quantrial.agreement import fingerprint
 from quantrial.inert import clean
 from quantrial.reporting import charts
 from quantrial.reporting.answers import DATA_FILE, Outcomes, answers, inert_json
+from quantrial.reporting.glance import strips
 from quantrial.reporting.markdown import Markdown, code, escape, slug, table
-from quantrial.reporting.strips import strips
 from quantrial.reporting.view import build_view, contrast_headings
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from quantrial.inert import clean
-from quantrial.reporting import constrained, contrasts, glance
+from quantrial.reporting import contrasts, glance, sentences
 from quantrial.reporting.blocks import Advice, View
 from quantrial.reporting.figures import figures
 from quantrial.reporting.glossary import WORDS, explained
@@ -49,8 +49,8 @@ def build_view(
     headline = _headline(default, reference)
     said = shortened(claim(default, findings), headline)
     if given:
-        headline = constrained.headline(given, reference)
-        said = constrained.answer(given, findings)
+        headline = sentences.headline(given, reference)
+        said = sentences.answer(given, findings)
     sections = [
         quality.arms_section(summary),
         quality.contrasts_section(summary),
@@ -76,9 +76,9 @@ def build_view(
         alarms=alarms(decision),
         headline=headline,
         summary=explained(said, seen),
-        constraints=constrained.in_words(decision) if given else (),
-        unconstrained=constrained.unconstrained(default, findings) if given else (),
-        rejected=constrained.rejected(given, findings) if given else None,
+        constraints=sentences.in_words(decision) if given else (),
+        unconstrained=sentences.unconstrained(default, findings) if given else (),
+        rejected=sentences.rejected(given, findings) if given else None,
         advice=tuple(_advice(decision, seen)),
         evidence=evidence(_entries(decision), findings),
         cards=cards,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.precision import stated_size, weights_in_words
 from quantrial.reporting.blocks import Fact, Group, Section
-from quantrial.reporting.constrained import flags
+from quantrial.reporting.sentences import flags
 from quantrial.words import UNKNOWN, count, file_size, listed, moment, plural, short_hash
 
 if TYPE_CHECKING:
