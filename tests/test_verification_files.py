@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 
 import quantrial
 from drawings import draw_once
+from quantrial import paths
 from quantrial.cli import main
 from quantrial.errors import QuantrialError, RecordError
 from quantrial.reporting import pictures
@@ -85,6 +87,26 @@ def put(path: Path, old: bytes, new: bytes) -> None:
     data = path.read_bytes()
     assert old in data
     path.write_bytes(data.replace(old, new, 1))
+
+
+def test_every_file_that_results_derive_from_is_read_once(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not drifts(run)  # whatever is imported late is there before the door is watched
+    counts = Counter[str]()
+    read = paths.read_bytes
+
+    def counted(path: Path | str) -> bytes:
+        counts[Path(path).relative_to(run).as_posix()] += 1
+        return read(path)
+
+    monkeypatch.setattr(paths, "read_bytes", counted)
+    assert not drifts(run)
+    inputs = ("items.jsonl", "manifest.json", "responses/")
+    answers = sorted(path.relative_to(run).as_posix() for path in run.glob("responses/*.jsonl"))
+    assert len(answers) == 6
+    found = {name: count for name, count in counts.items() if name.startswith(inputs)}
+    assert found == dict.fromkeys(["items.jsonl", "manifest.json", *answers], 1)
 
 
 @pytest.mark.parametrize("mark", ["\f", "\v", "\t", "\x1c", "\x85", "\u2028", "\u2029", "\r", "\0"])

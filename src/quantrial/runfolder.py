@@ -56,6 +56,11 @@ class RunFolder:
     def __init__(self, path: Path | str):
         self.path = Path(path)
 
+    @classmethod
+    def at(cls, run: Path | str | RunFolder) -> RunFolder:
+        """Return the run folder at a path; one that is opened already stays what it is."""
+        return run if isinstance(run, RunFolder) else cls(run)
+
     @property
     def study_path(self) -> Path:
         """The frozen copy of the study file."""
@@ -131,7 +136,7 @@ class RunFolder:
         path = self.path / ITEMS
         items: dict[str, list[Item]] = {}
         seen: set[tuple[str, str]] = set()
-        for number, line in lines_of(path):
+        for number, line in self._lines(path):
             item = item_from_json(line, path=path, line=number)
             if (item.task, item.id) in seen:
                 raise RecordError(f"item {item.id!r} stands twice", path=path, line=number)
@@ -156,7 +161,7 @@ class RunFolder:
     def read_manifest(self) -> Manifest:
         """Read manifest.json."""
         path = self.path / MANIFEST
-        return manifest_from_json(_read(path), path=path)
+        return manifest_from_json(self._read(path), path=path)
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Write manifest.json, whole; no key is in what it holds of servers and sessions."""
@@ -190,7 +195,7 @@ class RunFolder:
         if not paths.is_there(path):
             return []
         responses = []
-        for number, line in lines_of(path, torn_ok=True):
+        for number, line in self._lines(path, torn_ok=True):
             response = response_from_json(line, path=path, line=number)
             if (response.task, response.arm) != (task, arm):
                 raise RecordError(
@@ -222,7 +227,7 @@ class RunFolder:
             return []
         records = []
         seen: set[tuple[str, int, int, int]] = set()
-        for number, line in lines_of(path, torn_ok=True):
+        for number, line in self._lines(path, torn_ok=True):
             record = speed_from_json(line, path=path, line=number)
             if record.arm not in arms:
                 raise RecordError(
@@ -249,7 +254,7 @@ class RunFolder:
         Files are hashed as they were written, with line feeds: git may have put a carriage return
         before each.
         """
-        return {name: content_sha256(_read(self.path / name)) for name in self.inputs()}
+        return {name: content_sha256(self._read(self.path / name)) for name in self.inputs()}
 
     def inputs(self) -> list[str]:
         """List the files that results derive from, by their names in the folder."""
@@ -278,10 +283,85 @@ class RunFolder:
         path = self.path / name
         if not paths.is_there(path):
             raise RunFolderError(f"not there yet: `quantrial {command}` makes it", path=path)
-        document = parse_json(_read(path), path=path)
+        document = parse_json(self._read(path), path=path)
         if not isinstance(document, dict):
             raise RecordError("expected a JSON object", path=path)
         return document
+
+    def _read(self, path: Path) -> bytes:
+        """Return the bytes of one file of the folder.
+
+        Raises:
+            RunFolderError: it cannot be read.
+        """
+        try:
+            return paths.read_bytes(path)
+        except OSError as exc:
+            raise RunFolderError(f"cannot be read ({exc.strerror})", path=path) from exc
+
+    def _lines(self, path: Path, *, torn_ok: bool = False) -> Iterator[tuple[int, bytes]]:
+        """Yield the lines of a file of records with their numbers from 1, empty ones left out."""
+        data = self._read(path)
+        if torn_ok and not data.endswith(b"\n"):
+            data = data[: data.rfind(b"\n") + 1]
+        for number, line in enumerate(data.split(b"\n"), start=1):
+            if line:
+                yield number, line
+
+
+class RunSnapshot(RunFolder):
+    """A run folder as it stood when each of its files was first read: none is read again.
+
+    What is hashed is so what is parsed, even while a run goes on. The text of answers is let go
+    once they are parsed.
+    """
+
+    def __init__(self, path: Path | str):
+        super().__init__(path)
+        self.with_windows_line_ends: list[str] = []
+        self._data: dict[Path, bytes] = {}
+        self._sha256: dict[Path, str] = {}
+        self._items: dict[str, list[Item]] | None = None
+        self._responses: dict[tuple[str, str], list[Response]] = {}
+
+    def _read(self, path: Path) -> bytes:
+        if path not in self._data:
+            data = self._data[path] = super()._read(path)
+            self._sha256[path] = content_sha256(data)
+            if b"\r\n" in data:
+                self.with_windows_line_ends.append(path.relative_to(self.path).as_posix())
+        return self._data[path]
+
+    def read_text_file(self, name: str) -> bytes:
+        """Return the bytes of a file of text with line feeds alone, whatever a checkout made."""
+        return self._read(self.path / name).replace(b"\r\n", b"\n")
+
+    def read_items(self) -> dict[str, list[Item]]:
+        """Read items.jsonl, as `RunFolder.read_items`; once."""
+        if self._items is None:
+            self._items = super().read_items()
+            self._data.pop(self.path / ITEMS, None)
+        return self._items
+
+    def read_responses(
+        self, task: str, arm: str, *, known: Container[str] | None = None
+    ) -> list[Response]:
+        """Read one responses file, as `RunFolder.read_responses`; once, so checked by the first."""
+        if (task, arm) not in self._responses:
+            self._responses[task, arm] = super().read_responses(task, arm, known=known)
+            self._data.pop(self.responses_path(task, arm), None)
+        return self._responses[task, arm]
+
+    def hashes(self) -> dict[str, str]:
+        """Hash every file that results derive from, as `RunFolder.hashes`."""
+        for name in self.inputs():
+            if self.path / name not in self._sha256:
+                self._read(self.path / name)
+        return {name: self._sha256[self.path / name] for name in self.inputs()}
+
+    def release_responses(self) -> None:
+        """Let the answers go once nothing asks for them any more: they are most of what is held."""
+        self._responses.clear()
 
 
 def write_atomically(
@@ -429,20 +509,3 @@ def append_line(file: IO[bytes], record: bytes) -> None:
             "same command goes on from there",
             path=file.name,
         ) from exc
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return paths.read_bytes(path)
-    except OSError as exc:
-        raise RunFolderError(f"cannot be read ({exc.strerror})", path=path) from exc
-
-
-def lines_of(path: Path, *, torn_ok: bool = False) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines of a file of records with their numbers from 1, empty ones left out."""
-    data = _read(path)
-    if torn_ok and not data.endswith(b"\n"):
-        data = data[: data.rfind(b"\n") + 1]
-    for number, line in enumerate(data.split(b"\n"), start=1):
-        if line:
-            yield number, line

@@ -111,13 +111,13 @@ def decide(  # noqa: PLR0913 - each parameter is an option of the command
         cost_per_hour_by=by_arm,
         error_cost=None if error_cost is None else units.parse_price(error_cost, "--error-cost"),
     )
-    before = results.stated(run)
+    before = results.stated_options(run)
     decision = results.decide(run, constraints)
     if as_json:
         show.document(decision)
     else:
         tell.decision(decision)
-        tell.constraints(before, results.stated(run), run)
+        tell.constraints(before, results.stated_options(run), run)
     if require_pick and not _has_pick(decision):
         sys.exit(1)
 
@@ -154,7 +154,7 @@ def report(
     from quantrial.commands import outputs, results
 
     if terminal and not as_json:
-        _, summary, decision = results.decided(run)
+        _, summary, decision = results.load_decision(run)
         tell.report(summary, decision)
         return
     if form is not None:
@@ -164,7 +164,7 @@ def report(
     if out is not None:
         raise typer.BadParameter("--out: for --format")
     files = results.report(run)
-    show.document(files) if as_json else show.report(files, results.stated(run))
+    show.document(files) if as_json else show.report(files, results.stated_options(run))
 
 
 def compare(

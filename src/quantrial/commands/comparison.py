@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.commands.derived import score_run
-from quantrial.commands.results import decided
+from quantrial.commands.results import load_decision
 from quantrial.errors import StudyError
 from quantrial.runfolder import RunFolder
 from quantrial.words import listed, plural, points, times, times_interval, verdict_word
@@ -106,7 +106,7 @@ def _labelled(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
 
 
 def _open(label: str, path: Path) -> _Run:
-    study, summary, decision = decided(path)
+    study, summary, decision = load_decision(path)
     folder = RunFolder(path)
     timed = _Timed(label, study, folder.read_speed(arms=study.timed_arms))
     return _Run(label, study, summary, decision, folder.read_manifest(), score_run(path), timed)

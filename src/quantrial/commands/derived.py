@@ -13,9 +13,10 @@ from quantrial.study import Study, load_study, parse_study, read_study_text
 
 if TYPE_CHECKING:
     from quantrial.analysis import TaskOutcomes
+    from quantrial.runfolder import RunFolder
 
 
-def opened(study: Study | Path | str, base: Path) -> tuple[Study, str, Path]:
+def open_study(study: Study | Path | str, base: Path) -> tuple[Study, str, Path]:
     """Return the study, its text and the folder its relative paths start from."""
     if isinstance(study, Study):
         from quantrial.strict_yaml import write_yaml
@@ -23,22 +24,24 @@ def opened(study: Study | Path | str, base: Path) -> tuple[Study, str, Path]:
         return study, write_yaml(study.canonical()), base
     path = Path(study)
     if paths.is_folder(path):
-        return frozen(path)
+        return load_run_study(path)
     text = read_study_text(path)
     return load_study(path), text, path.parent
 
 
-def frozen(run: Path) -> tuple[Study, str, Path]:
-    """Return the study of a run folder."""
+def load_run_study(run: Path | RunFolder) -> tuple[Study, str, Path]:
+    """Return the study that a run folder holds, its text and where its relative paths start."""
     from quantrial.runfolder import MANIFEST, RunFolder
 
-    folder = RunFolder(run)
+    folder = RunFolder.at(run)
     folder.require()
     text = read_study_text(folder.study_path)
     base = folder.read_manifest().study.get("base")
     if not isinstance(base, str):
-        raise RecordError(f"study.base is {base!r:.40}; a path is needed", path=run / MANIFEST)
-    return _parsed(text, folder.study_path), text, run / base
+        raise RecordError(
+            f"study.base is {base!r:.40}; a path is needed", path=folder.path / MANIFEST
+        )
+    return _parsed(text, folder.study_path), text, folder.path / base
 
 
 @functools.lru_cache(maxsize=4)  # scoring, analysis, decision and report each ask for it
@@ -46,28 +49,28 @@ def _parsed(text: str, path: Path) -> Study:
     return parse_study(text, path=path)
 
 
-def score_run(run: Path) -> dict[str, TaskOutcomes]:
+def score_run(run: Path | RunFolder) -> dict[str, TaskOutcomes]:
     """Score every response of a run folder, task by task."""
     from quantrial.analysis import score_task
     from quantrial.analysis.reading import opens_thought
-    from quantrial.runfolder import RunFolder
+    from quantrial.runfolder import ITEMS, MANIFEST, RunFolder
     from quantrial.tasks import make_task
 
-    folder = RunFolder(run)
+    folder = RunFolder.at(run)
     folder.require()
-    study, _, _ = frozen(run)
+    study, _, _ = load_run_study(folder)
     manifest = folder.read_manifest()
     if not study.is_of(manifest.study["hash"], early=not manifest.design):
         raise RunChangedError(
             "study.yaml was edited after the run began; restore it", path=folder.study_path
         )
     if missing := study.arms.keys() - manifest.arms.keys():
-        raise RecordError(f"arm {min(missing)!r} is missing", path=run / "manifest.json")
+        raise RecordError(f"arm {min(missing)!r} is missing", path=folder.path / MANIFEST)
     items = folder.read_items()
     if strange := items.keys() - study.tasks.keys():
         raise RecordError(
             f"items of task {min(strange)!r}, which the study does not have",
-            path=run / "items.jsonl",
+            path=folder.path / ITEMS,
         )
     _refuse_strange_files(folder, study)
     tasks = {name: make_task(name, spec) for name, spec in study.tasks.items()}
@@ -122,7 +125,7 @@ def _opened(
     return told
 
 
-def _refuse_strange_files(folder: Any, study: Study) -> None:
+def _refuse_strange_files(folder: RunFolder, study: Study) -> None:
     expected = {folder.responses_path(task, arm) for task in study.tasks for arm in study.arms}
     for path in folder.response_files():
         if path not in expected:
@@ -133,17 +136,30 @@ def _refuse_strange_files(folder: Any, study: Study) -> None:
             )
 
 
-def derive_summary(run: Path, *, methods: str | None = None) -> dict[str, Any]:
-    """Derive the summary without writing it."""
+def derive_summary(
+    run: Path | RunFolder,
+    *,
+    methods: str | None = None,
+    outcomes: Mapping[str, TaskOutcomes] | None = None,
+) -> dict[str, Any]:
+    """Derive the summary without writing it.
+
+    Args:
+        run: the run folder.
+        methods: the set of statistics; the study's by default.
+        outcomes: what `score_run` gives, where that is known already.
+    """
     from quantrial.analysis import summarise
-    from quantrial.runfolder import RunFolder
+    from quantrial.runfolder import RunFolder, RunSnapshot
     from quantrial.sampling_checks import with_probes
 
-    outcomes, folder = score_run(run), RunFolder(run)
-    study, _, _ = frozen(run)
+    folder = run if isinstance(run, RunFolder) else RunSnapshot(run)
+    if outcomes is None:
+        outcomes = score_run(folder)
+    study, _, _ = load_run_study(folder)
     if not any(scored.flow.answered for scored in outcomes.values()):
         faulted = sum(scored.flow.faulted for scored in outcomes.values())
-        raise RunFolderError(_unanswered(run, study, faulted), path=run)
+        raise RunFolderError(_unanswered(folder.path, study, faulted), path=folder.path)
     manifest = folder.read_manifest()
     document = summarise(
         study,

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from quantrial import paths
 from quantrial.agreement import ABSENT, differences
-from quantrial.errors import RunFolderError
 
 _SHOWN = 80  # characters of a value
 _BEFORE = 20  # characters of a line before the place that differs
@@ -108,41 +105,14 @@ def short(value: Any) -> str:
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
-class LineEnds:
-    """Reads files of text, and remembers which of them a checkout gave other line ends."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.changed: list[str] = []
-
-    def read(self, name: str) -> bytes:
-        """Return the bytes of a file with line feeds alone.
-
-        Raises:
-            RunFolderError: it cannot be read.
-        """
-        path = self.folder / name
-        try:
-            data = paths.read_bytes(path)
-        except OSError as exc:
-            raise RunFolderError(f"cannot be read ({exc.strerror})", path=path) from exc
-        if b"\r\n" in data:
-            self.note(name)
-        return data.replace(b"\r\n", b"\n")
-
-    def note(self, name: str) -> None:
-        """Remember a file."""
-        if name not in self.changed:
-            self.changed.append(name)
-
-    def notes(self) -> Iterator[str]:
-        """Say which files have other line ends, and why that is no edit."""
-        if not self.changed:
-            return
-        names = ", ".join(self.changed[:3])
-        more = f" and {len(self.changed) - 3} more" if len(self.changed) > 3 else ""
-        files = "1 file has" if len(self.changed) == 1 else f"{len(self.changed)} files have"
-        yield (
-            f"{files} line ends of Windows ({names}{more}): a checkout changed them, nobody "
-            "edited a line; `* -text` in .gitattributes keeps git from it"
-        )
+def line_end_notes(changed: Sequence[str]) -> Iterator[str]:
+    """Say which files have line ends of Windows, and why that is no edit."""
+    if not changed:
+        return
+    names = ", ".join(changed[:3])
+    more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+    files = "1 file has" if len(changed) == 1 else f"{len(changed)} files have"
+    yield (
+        f"{files} line ends of Windows ({names}{more}): a checkout changed them, nobody "
+        "edited a line; `* -text` in .gitattributes keeps git from it"
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial import paths
-from quantrial.commands.derived import opened
+from quantrial.commands.derived import open_study
 from quantrial.errors import DataError, QuantrialError, StudyError
 from quantrial.registry import hint_of
 
@@ -69,7 +69,7 @@ def prompts(
         DataError: its items cannot be read.
     """
     folder = Path(study) if isinstance(study, (str, Path)) and paths.is_folder(study) else None
-    study, _, where = opened(study, Path(base))
+    study, _, where = open_study(study, Path(base))
     tasks = list(study.tasks) if task is None else [_named("task", task, study.tasks)]
     arms = list(study.arms) if arm is None else [_named("arm", arm, study.arms)]
     prepared = _prepared(study, where, folder)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quantrial.commands.derived import opened
+from quantrial.commands.derived import open_study
 from quantrial.errors import QuantrialWarning
 from quantrial.precision import fallen_back
 
@@ -26,7 +26,7 @@ def missing(study: Study | Path | str, *, base: Path | str = ".") -> tuple[Missi
     from quantrial.running.arms import opened_engines
     from quantrial.running.fetch import missing_models
 
-    study, _, where = opened(study, Path(base))
+    study, _, where = open_study(study, Path(base))
     with opened_engines(study, base=where) as engines:
         return (*missing_models(engines, sizes=True), *_missing_data(study, where))
 
@@ -59,7 +59,7 @@ def fetch(
     from quantrial.running.arms import opened_engines
     from quantrial.running.fetch import fetch_data, fetch_models
 
-    study, _, where = opened(study, Path(base))
+    study, _, where = open_study(study, Path(base))
     with opened_engines(study, base=where) as engines:
         fetch_models(engines, listener)
     fetch_data(study, where, listener)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from warnings import warn
 
 from quantrial.agreement import as_recorded
-from quantrial.commands.derived import derive_summary, frozen, score_run
+from quantrial.commands.derived import derive_summary, load_run_study, score_run
 from quantrial.errors import RecordError, RecordWarning, RunFolderError
 
 if TYPE_CHECKING:
@@ -86,10 +86,10 @@ def _of_study(run: Path) -> Constraints:
     """Return the constraints that the study file states."""
     from quantrial.decision import Constraints
 
-    return Constraints(**dict(frozen(run)[0].decision))
+    return Constraints(**dict(load_run_study(run)[0].decision))
 
 
-def stated(run: Path) -> str:
+def stated_options(run: Path) -> str:
     """Write the options of `decide` that state what the decision of a run is made under.
 
     Empty without constraints, or without a decision that can be read.
@@ -105,7 +105,7 @@ def stated(run: Path) -> str:
     return options.strip()
 
 
-def decided(run: Path) -> tuple[Study, Mapping[str, Any], dict[str, Any]]:
+def load_decision(run: Path) -> tuple[Study, Mapping[str, Any], dict[str, Any]]:
     """Return study, summary and decision of a run; constraints of an earlier decision are kept."""
     from quantrial.decision import decide_from, load_constraints
     from quantrial.runfolder import DECISION, RunFolder
@@ -118,7 +118,7 @@ def decided(run: Path) -> tuple[Study, Mapping[str, Any], dict[str, Any]]:
         constraints = of_study
     with _of_this_version(run):
         decision = decide_from(summary, constraints, of_study=of_study)
-    return frozen(run)[0], summary, as_recorded(_before(folder, DECISION), decision)
+    return load_run_study(run)[0], summary, as_recorded(_before(folder, DECISION), decision)
 
 
 @contextlib.contextmanager
@@ -146,7 +146,7 @@ def report(run: Path | str) -> ReportFiles:
     from quantrial.runfolder import DECISION, RunFolder
 
     folder = RunFolder(Path(run))
-    study, summary, decision = decided(folder.path)
+    study, summary, decision = load_decision(folder.path)
     folder.write_document(DECISION, decision)
     manifest = folder.read_manifest()
     return write_report(

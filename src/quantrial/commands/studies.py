@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial import paths
-from quantrial.commands.derived import frozen, opened
+from quantrial.commands.derived import load_run_study, open_study
 from quantrial.commands.results import analyze, decide, report
 from quantrial.errors import StudyError
 from quantrial.study import Study, parse_study
@@ -81,7 +81,7 @@ def plan(
     """
     from quantrial.running.planning import plan_study
 
-    study, _, where = opened(study, Path(base))
+    study, _, where = open_study(study, Path(base))
     return plan_study(study, base=where, probe=probe, tell=tell, before_code=before_code)
 
 
@@ -89,7 +89,7 @@ def begun(study: Path, out: Path | None = None) -> bool:
     """Whether the run folder of a study file holds an answer already."""
     from quantrial.runfolder import RunFolder
 
-    parsed, _, _ = opened(study, Path())
+    parsed, _, _ = open_study(study, Path())
     run = RunFolder(out if out is not None else Path("runs") / parsed.study)
     return any(path.stat().st_size for path in run.response_files())
 
@@ -98,7 +98,7 @@ def calls(study: Path) -> int:
     """Return how many calls a study file asks for in all; it reads its items."""
     from quantrial.running.prepare import prepare
 
-    parsed, _, where = opened(study, Path())
+    parsed, _, where = open_study(study, Path())
     prepared = prepare(parsed, base=where)
     return sum(map(len, prepared.items.values())) * len(parsed.arms)
 
@@ -107,7 +107,7 @@ def keys_sent(study: Path) -> list[KeySent]:
     """List the keys that the arms of a study file or run folder send to other machines."""
     from quantrial.engines.sent_keys import keys_sent as of_arms
 
-    return of_arms(opened(study, Path())[0].arms)
+    return of_arms(open_study(study, Path())[0].arms)
 
 
 def run(
@@ -147,9 +147,9 @@ def run(
         folder = Path(study)
         if out is not None and Path(out).resolve() != folder.resolve():
             raise StudyError(f"{folder} is a run folder already; leave out --out to go on with it")
-        study, text, where = frozen(folder)
+        study, text, where = load_run_study(folder)
     else:
-        study, text, where = opened(study, Path(base))
+        study, text, where = open_study(study, Path(base))
         folder = Path(out) if out is not None else Path("runs") / study.study
     result = run_study(
         study,

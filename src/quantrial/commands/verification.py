@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import quantrial
 from quantrial.agreement import as_recorded
 from quantrial.analysis.versions import METHODS_VERSION, methods_version
-from quantrial.commands.derived import derive_summary
-from quantrial.commands.drifts import Drift, LineEnds, document_drifts, missing
+from quantrial.commands.derived import derive_summary, score_run
+from quantrial.commands.drifts import Drift, document_drifts, line_end_notes, missing
 from quantrial.commands.verification_inputs import (
     input_drifts,
     order_drifts,
@@ -29,10 +29,11 @@ from quantrial.errors import (
     RunFolderError,
     StudyError,
 )
-from quantrial.runfolder import DECISION, SUMMARY, RunFolder
+from quantrial.runfolder import DECISION, SUMMARY, RunSnapshot
 from quantrial.study import load_study
 
 if TYPE_CHECKING:
+    from quantrial.analysis import TaskOutcomes
     from quantrial.study import Study
 
 __all__ = ["Drift", "Verification", "document_drifts", "verify_run"]
@@ -69,7 +70,7 @@ def verify_run(folder: Path) -> Verification:
             its place.
         RunFolderError: this is no run folder.
     """
-    run = RunFolder(folder)
+    run = RunSnapshot(folder)
     require_run(run)
     if not (folder / SUMMARY).is_file():
         raise RecordError("not there yet: `quantrial analyze` makes it", path=folder / SUMMARY)
@@ -81,29 +82,29 @@ def verify_run(folder: Path) -> Verification:
 class _Check:
     """One verification: what is read once, and what was found so far."""
 
-    def __init__(self, run: RunFolder, study: Study, recorded: Mapping[str, Any]) -> None:
+    def __init__(self, run: RunSnapshot, study: Study, recorded: Mapping[str, Any]) -> None:
         self._run = run
         self._study = study
         self._recorded = recorded
-        self._ends = LineEnds(run.path)
         self._notes: list[str] = []
         self._made = report_files(run)
+        self._outcomes: dict[str, TaskOutcomes] = {}
 
     def verification(self) -> Verification:
         run, recorded = self._run, self._recorded
-        self._ends.read(SUMMARY)
-        drifts = list(input_drifts(run, recorded.get("inputs"), self._ends))
+        drifts = list(input_drifts(run, recorded.get("inputs")))
         edited = bool(drifts)
         derived = self._derived(edited=edited)
         if derived is None:
             return self._found(drifts, ())
         drifts += [*order_drifts(run, self._study), *speed_drifts(run, self._study)]
+        run.release_responses()
         current = methods_version(recorded) == METHODS_VERSION
         if current:
             drifts += self._results(derived)
         else:
             self._notes.append(made_by_other_methods(run.path, recorded, derived))
-            drifts += older_report_drifts(run, self._ends)
+            drifts += older_report_drifts(run)
         warnings = [one["text"] for one in derived["assay"] if one["status"] in ("warn", "fail")]
         version = run.read_manifest().software.get("quantrial")
         if version not in (None, quantrial.__version__):
@@ -113,7 +114,9 @@ class _Check:
         return self._found(drifts, warnings, derived=current)
 
     def _found(self, drifts: list[Drift], warnings: Any, *, derived: bool = True) -> Verification:
-        notes = [*self._notes, *self._ends.notes(), *unknown_files(self._run, self._made)]
+        run = self._run
+        ends = line_end_notes(run.with_windows_line_ends)
+        notes = [*self._notes, *ends, *unknown_files(run, self._made)]
         return Verification(self._run.path, tuple(drifts), tuple(warnings), tuple(notes), derived)
 
     def _derived(self, *, edited: bool) -> dict[str, Any] | None:
@@ -125,7 +128,8 @@ class _Check:
                 path=self._run.path / SUMMARY,
             )
         try:
-            return derive_summary(self._run.path, methods=methods)
+            self._outcomes = score_run(self._run)
+            return derive_summary(self._run, methods=methods, outcomes=self._outcomes)
         except RunChangedError:
             raise
         except RunFolderError:
@@ -151,7 +155,6 @@ class _Check:
         if not (self._run.path / DECISION).is_file():
             yield missing(DECISION, "`quantrial decide` makes it")
             return
-        self._ends.read(DECISION)
         decision: Any = self._run.read_document(DECISION, command="decide")
         options = _options(decision)
         if isinstance(options, Drift):
@@ -171,7 +174,7 @@ class _Check:
             return
         found, decided = self._settled(DECISION, decision, decided)
         yield from found
-        report = ReportCheck(self._run, self._study, summary, decided, self._ends)
+        report = ReportCheck(self._run, self._study, summary, decided, outcomes=self._outcomes)
         yield from report.drifts(options)
         self._notes += report.notes
         self._made = report.made

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quantrial.commands.drifts import Drift, LineEnds, short
+from quantrial.commands.drifts import Drift, short
 from quantrial.errors import RecordError
 from quantrial.paths import is_file, is_there
 from quantrial.runfolder import (
@@ -21,7 +21,7 @@ from quantrial.runfolder import (
     STUDY,
     SUMMARY,
     RunFolder,
-    content_sha256,
+    RunSnapshot,
 )
 from quantrial.running.ordering import planned_calls, recorded_order
 from quantrial.running.speed_prompts import Prompted, prompt_hash, speed_request
@@ -50,12 +50,12 @@ def require_run(run: RunFolder) -> None:
     run.require()
 
 
-def input_drifts(run: RunFolder, recorded: Any, ends: LineEnds) -> Iterator[Drift]:
+def input_drifts(run: RunSnapshot, recorded: Any) -> Iterator[Drift]:
     """Compare the files that results derive from with their hashes in the summary."""
     if not isinstance(recorded, Mapping):
         yield Drift(SUMMARY, "inputs", recorded, "hashes of the files it derives from are needed")
         return
-    there = {name: content_sha256(ends.read(name)) for name in run.inputs()}
+    there = run.hashes()
     for name in sorted(recorded.keys() | there.keys()):
         if name not in there:
             yield Drift(name, "file", "missing", "it was there when the run was analysed")

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quantrial.commands.derived import score_run
-from quantrial.commands.drifts import REPORT_AGAIN, Drift, LineEnds, missing, short, text_drift
-from quantrial.paths import read_bytes
+from quantrial import paths
+from quantrial.commands.drifts import REPORT_AGAIN, Drift, missing, short, text_drift
 from quantrial.runfolder import DECISION
 
 if TYPE_CHECKING:
-    from quantrial.runfolder import RunFolder
+    from quantrial.analysis import TaskOutcomes
+    from quantrial.runfolder import RunFolder, RunSnapshot
     from quantrial.study import Study
 
 Document = Mapping[str, Any]
@@ -30,15 +30,20 @@ class ReportCheck:
     """Checks the report of a run; `notes` says what could not be checked, `made` which files."""
 
     def __init__(
-        self, run: RunFolder, study: Study, summary: Document, decision: Document, ends: LineEnds
+        self,
+        run: RunSnapshot,
+        study: Study,
+        summary: Document,
+        decision: Document,
+        *,
+        outcomes: Mapping[str, TaskOutcomes],
     ) -> None:
         from quantrial.reporting import made_of, render_all
 
         self._run = run
-        self._ends = ends
         self._origin = made_of(decision)
         self._documents, self._drawn = render_all(
-            study, summary, decision, run.read_manifest(), outcomes=score_run(run.path)
+            study, summary, decision, run.read_manifest(), outcomes=outcomes
         )
         self.notes: list[str] = []
 
@@ -69,7 +74,7 @@ class ReportCheck:
             return None
         from quantrial.reporting import named_origin
 
-        text = self._ends.read(REPORT).decode("utf-8", "replace")
+        text = self._run.read_text_file(REPORT).decode("utf-8", "replace")
         stated, now = _constraints_of_report(text), options.strip()
         again = f"`quantrial report {self._run.path}` writes the report of that decision"
         if stated is not None and stated != now:
@@ -92,7 +97,7 @@ class ReportCheck:
             if not (self._run.path / name).is_file():
                 yield missing(name)
                 continue
-            data = self._ends.read(name)
+            data = self._run.read_text_file(name)
             drift = text_drift(name, data, text)
             if drift is None:
                 continue
@@ -113,27 +118,24 @@ class ReportCheck:
         for name, svg in self._drawn.items():
             if not (self._run.path / name).is_file():
                 yield missing(name)
-            elif text_drift(name, self._ends.read(name), svg) is not None:
+            elif text_drift(name, self._run.read_text_file(name), svg) is not None:
                 yield Drift(name, "content", "another drawing", "the summary gives another one")
-        yield from picture_drifts(self._run, self._drawn, self._ends, self.notes)
+        yield from picture_drifts(self._run, self._drawn, self.notes)
 
 
-def picture_drifts(
-    run: RunFolder, drawn: Mapping[str, str], ends: LineEnds, notes: list[str]
-) -> Iterator[Drift]:
+def picture_drifts(run: RunSnapshot, drawn: Mapping[str, str], notes: list[str]) -> Iterator[Drift]:
     """Hold PNGs and SHA256SUMS against the drawings they were made from.
 
     Args:
         run: the run folder.
         drawn: the drawings, by path in the run folder.
-        ends: told which files have other line ends.
         notes: told where pictures were not drawn again.
     """
     from quantrial.reporting import pictures
 
     recorded, fonts = dict[str, str](), None
     if (run.path / pictures.SUMS).is_file():
-        text = ends.read(pictures.SUMS).decode("utf-8", "replace")
+        text = run.read_text_file(pictures.SUMS).decode("utf-8", "replace")
         recorded, fonts = pictures.read_sums(text), pictures.recorded_fonts(text)
     again = fonts is not None and fonts == pictures.fonts_here(drawn.values())
     images = dict[str, str | None]()
@@ -144,7 +146,7 @@ def picture_drifts(
         if not (run.path / image).is_file():
             yield missing(image)
             continue
-        data = read_bytes(run.path / image)
+        data = paths.read_bytes(run.path / image)
         digest = pictures.sha256(data)
         if digest != known:
             yield Drift(image, "sha256", known, f"the file has {short(digest)}")
@@ -161,7 +163,7 @@ def picture_drifts(
         yield missing(pictures.SUMS)
         return
     sums = pictures.sums(images, fonts or "unknown")
-    drift = text_drift(pictures.SUMS, ends.read(pictures.SUMS), sums)
+    drift = text_drift(pictures.SUMS, run.read_text_file(pictures.SUMS), sums)
     if drift is not None:
         yield Drift(
             pictures.SUMS, drift.key, drift.recorded, "its pictures and drawings give another line"
@@ -177,7 +179,7 @@ def report_files(run: RunFolder) -> set[str]:
     return {REPORT, PAGE, DATA, pictures.SUMS, *(f"{pictures.PLOTS}/{name}" for name in images)}
 
 
-def older_report_drifts(run: RunFolder, ends: LineEnds) -> Iterator[Drift]:
+def older_report_drifts(run: RunSnapshot) -> Iterator[Drift]:
     """Check what can be without deriving anything: files are there, pictures have their hashes."""
     from quantrial.reporting import pictures
 
@@ -187,13 +189,15 @@ def older_report_drifts(run: RunFolder, ends: LineEnds) -> Iterator[Drift]:
     if not (run.path / pictures.SUMS).is_file():
         yield missing(pictures.SUMS)
         return
-    text = ends.read(pictures.SUMS).decode("utf-8", "replace")
+    text = run.read_text_file(pictures.SUMS).decode("utf-8", "replace")
     for name, known in pictures.read_sums(text).items():
         file = f"{pictures.PLOTS}/{name}"
         if not (run.path / file).is_file():
             yield missing(file)
             continue
-        data = ends.read(file) if name.endswith(".svg") else read_bytes(run.path / file)
+        data = (
+            run.read_text_file(file) if name.endswith(".svg") else paths.read_bytes(run.path / file)
+        )
         if (digest := pictures.sha256(data)) != known:
             yield Drift(file, "sha256", known, f"the file has {short(digest)}")
 
