@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -90,6 +93,29 @@ def imports(path: Path) -> set[str]:
             found.add(node.module)
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
+
+
+# packages whose distribution is called otherwise, or is part of what another one promises
+DISTRIBUTIONS = {
+    "markupsafe": "jinja2",
+    "llama_cpp": "llama-cpp-python",
+    "vl_convert": "vl-convert-python",
+    "yaml": "pyyaml",
+}
+
+
+def test_every_package_that_is_imported_is_declared() -> None:
+    project = tomllib.loads((SOURCE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    asked = project["project"]["dependencies"]
+    for extra in ("hub", "openai", "quantize"):
+        asked += project["project"]["optional-dependencies"][extra]
+    declared = {re.split(r"[><=\[]", one)[0].lower().replace("_", "-") for one in asked}
+    for path in SOURCE.rglob("*.py"):
+        for module in imports(path):
+            top = module.split(".")[0]
+            if top != "quantrial" and top not in sys.stdlib_module_names:
+                name = DISTRIBUTIONS.get(top, top).lower().replace("_", "-")
+                assert name in declared, f"{path} imports {top}"
 
 
 def files(place: str) -> list[Path]:
