@@ -17,6 +17,14 @@ from numpy.typing import NDArray
 
 from characteristics.cells import Cell, Measured
 from quantrial.decision.pick import choose
+from quantrial.documents.decision import (
+    Constraints,
+    Picker,
+    PickerArm,
+    PickerLevel,
+    PickerRow,
+    PickerTask,
+)
 from quantrial.stats import holm, mcnemar, score_flips, wilson
 
 Bools = NDArray[np.bool_]
@@ -77,7 +85,7 @@ def decide(study: Study) -> Decided:
             break
         sequence = arm
     return Decided(
-        default=int(choose(_table(study, rows), {})["pick"]),
+        default=int(choose(_table(study, rows), Constraints()).pick or 0),
         fixed_sequence=sequence,
         pairwise=max((arm for arm in range(1, arms) if seen[arm - 1]), default=0),
         p=tuple(own),
@@ -123,41 +131,45 @@ def _counts(one: Bools, other: Bools) -> NDArray[np.float32]:
     return found
 
 
-def _table(study: Study, rows: list[list[Any]]) -> dict[str, Any]:
+def _table(study: Study, rows: list[list[Any]]) -> Picker:
     """Write the table that a pick is made from; bounds are not asked for at the margin."""
     arms = study.right.shape[1]
     tasks = {}
     for task, row in enumerate(rows):
-        own: dict[str, dict[str, Any]] = {
-            "0": {"finding": None, "bound": 0.0, "margin": study.margin, "holds": True}
-        }
+        own = {"0": _row(study, finding=None, bound=0.0, holds=True)}
         for arm in range(1, arms):
             found = row[arm] or (False, 1.0, False)
-            own[str(arm)] = {
-                "finding": None if row[arm] is None else str(arm),
-                "bound": None,
-                "margin": study.margin,
-                "holds": bool(found[0] and found[1] < ALPHA),
-                "among": [
-                    {"bound": None, "holds": bool(found[0] and found[1] < ALPHA / k)}
+            own[str(arm)] = _row(
+                study,
+                finding=None if row[arm] is None else str(arm),
+                bound=None,
+                holds=bool(found[0] and found[1] < ALPHA),
+                among=tuple(
+                    PickerLevel(bound=None, holds=bool(found[0] and found[1] < ALPHA / k))
                     for k in range(2, arms)
-                ],
-            }
+                ),
+            )
         right, answered = study.right[task, 0], study.answered[task, 0]
         floor = _at_floor(int((right & answered).sum()), int(answered.sum()))
-        latency = {arm: {**found, "latency": None} for arm, found in own.items()}
-        tasks[str(task)] = {
-            "workload": str(task), "margin": study.margin, "at_floor": floor, "arms": latency,
-        }  # fmt: skip
-    return {
-        "reference": "0",
-        "insensitive": False,
-        "arms": {
-            str(arm): {"rank": arms - arm, "control": False, "memory": None, "speedup": None}
+        tasks[str(task)] = PickerTask(
+            workload=str(task), margin=study.margin, at_floor=floor, arms=own
+        )
+    return Picker(
+        reference="0",
+        insensitive=False,
+        memory_source=None,
+        arms={
+            str(arm): PickerArm(
+                rank=arms - arm, tier=None, control=False, memory=None, speedup=None, twin=None
+            )
             for arm in range(arms)
         },
-        "tasks": tasks,
-    }
+        tasks=tasks,
+    )
+
+
+def _row(study: Study, **found: Any) -> PickerRow:
+    return PickerRow(estimate=None, margin=study.margin, worse=False, latency=None, **found)
 
 
 def ship(cell: Cell) -> Measured:

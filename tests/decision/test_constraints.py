@@ -8,10 +8,12 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace as with_fields
 
 from decision.fabricated import ARMS, GB, MARGIN, entries, make_arm, make_summary, make_task
 from quantrial.decision import Constraints, decide_from
-from quantrial.decision.words import evidence
+from quantrial.decision.words import evidence_line
+from quantrial.documents.decision import load_decision
 from quantrial.errors import StudyError
 from quantrial.words import listed, margin, p_value_in_sentence, points, size
 
@@ -436,16 +438,16 @@ def test_words(written: str, expected: str) -> None:
 
 
 def test_evidence_by_hand() -> None:
-    findings = decide_from(SUMMARY)["findings"]
-    assert evidence(findings["conll.micro_f1.q4_K_M.vs.fp16"]) == (
+    findings = load_decision(decide_from(SUMMARY)).findings
+    assert evidence_line(findings["conll.micro_f1.q4_K_M.vs.fp16"]) == (
         "extraction, micro-f1: −6.2 pp, 95 % interval −9.0 to −3.0 pp, difference p < .001 "
         "adjusted: worse [conll.micro_f1.q4_K_M.vs.fp16]"
     )
-    assert evidence(findings["mmlu.accuracy.q8_0.vs.fp16"]) == (
+    assert evidence_line(findings["mmlu.accuracy.q8_0.vs.fp16"]) == (
         "reasoning, accuracy: +0.1 pp, 90 % interval −0.6 to +0.8 pp, difference p = 1 adjusted, "
         "equivalence p = .010: equivalent [mmlu.accuracy.q8_0.vs.fp16]"
     )
     worse = findings["conll.micro_f1.q4_K_M.vs.fp16"]
-    bare = worse | {"ci": [None, None], "confidence": 0.995, "also": "non_inferior"}
-    assert ": worse, and non-inferior [" in evidence(bare)
-    assert "no 99.5 % interval (too little differs)" in evidence(bare)
+    bare = with_fields(worse, ci=(None, None), confidence=0.995, also="non_inferior")
+    assert ": worse, and non-inferior [" in evidence_line(bare)
+    assert "no 99.5 % interval (too little differs)" in evidence_line(bare)

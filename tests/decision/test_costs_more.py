@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from decision.fabricated import make_arm, make_summary, make_task
+from decision.tables import costs_more
 from quantrial.decision import Constraints, decide_from
-from quantrial.decision.pick import costs_more
 from quantrial.decision.words import said_once
+from quantrial.documents.decision import Missing
 from quantrial.reporting.glance import _advice
 
 BOTH = {"one": "equivalent", "two": "equivalent"}
@@ -127,9 +128,8 @@ def test_a_change_that_rounds_to_what_was_seen_says_less_than_a_tenth(estimate: 
 
 
 def test_what_reads_the_same_is_said_once() -> None:
-    entries: list[dict[str, Any]] = [
-        {"text": "a", "to": 1.04},
-        {"text": "b"},
-        {"text": "a", "to": 1.01},
-    ]
-    assert said_once(entries) == [{"text": "a", "to": 1.04}, {"text": "b"}]
+    first, other, again = (
+        Missing(arm=arm, task="mmlu", because="", items_needed=None, text=text)
+        for arm, text in (("one", "a"), ("one", "b"), ("two", "a"))
+    )
+    assert said_once([first, other, again]) == [first, other]

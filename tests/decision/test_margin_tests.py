@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from scipy import optimize, stats
 
 from decision.fabricated import make_arm, make_summary, make_task
 from quantrial.decision import Constraints, decide_from
+from quantrial.decision.evidence import Evidence
 from quantrial.decision.margin_tests import flips_of, items_to_rule_out, p_of_less
-from quantrial.decision.trial import Trial
+from quantrial.documents.decision import Finding
 
 ARMS = {"fp16": make_arm(16, "F16"), "q8_0": make_arm(8, "Q8_0")}
 CORRECTION = 0.15  # pairs, as the methods state
@@ -20,7 +22,7 @@ CORRECTION = 0.15  # pairs, as the methods state
 
 def trial_of(
     harmful: int, beneficial: int, n: int, *, strata: Any = None, **changes: Any
-) -> tuple[Trial, dict[str, Any]]:
+) -> tuple[Evidence, Finding]:
     """A study of right and wrong answers of which so many turned, and its finding."""
     estimate = (beneficial - harmful) / n
     numbers = {
@@ -46,10 +48,10 @@ def trial_of(
         }
     task = make_task("mmlu", {"q8_0": ("inconclusive", numbers)}, flips=[flips])
     summary = make_summary({"mmlu": task}, arms=ARMS) | {"methods": "calibrated"}
-    trial = Trial(summary)
+    trial = Evidence(summary)
     finding = trial.primary("mmlu", "q8_0")
     assert finding is not None
-    return trial, dict(finding)
+    return trial, finding
 
 
 def tango(harmful: int, beneficial: int, n: int, loss: float) -> float:
@@ -102,7 +104,7 @@ def test_strata_are_those_of_the_analysis() -> None:
     ).test(-0.06, "greater")
     assert p_of_less(trial, finding, 0.06) == pytest.approx(expected.p_value, rel=1e-9)
     # published practice takes all items together
-    classic = Trial({**trial.summary, "methods": "classic"})
+    classic = Evidence({**trial.summary, "methods": "classic"})
     assert p_of_less(classic, finding, 0.06) == pytest.approx(tango(8, 3, 200, 0.06), rel=1e-4)
 
 
@@ -166,7 +168,7 @@ def test_a_loss_that_was_seen_is_not_ruled_out_by_more_items() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"ci_method": "score-clusters"},
+        {"over_clusters": True},
         {"p_method": "sign-flip"},
         {"estimate": -0.02},  # not the flips that stand beside it
         {"kind": "secondary"},
@@ -176,10 +178,10 @@ def test_a_loss_that_was_seen_is_not_ruled_out_by_more_items() -> None:
 def test_what_is_not_of_flips_goes_by_the_bound(changes: dict[str, Any]) -> None:
     trial, finding = trial_of(4, 2, 400)
     assert flips_of(trial, finding) is not None
-    finding |= changes
-    finding["over_clusters"] = finding.pop("ci_method", "") == "score-clusters"
+    finding = replace(finding, **changes)
+    assert finding.estimate is not None
     assert flips_of(trial, finding) is None
     # the bound at -.025 lies 1.645 standard errors below the estimate
-    error = (finding["estimate"] + 0.025) / stats.norm.ppf(0.95)
-    expected = stats.norm.cdf(-(finding["estimate"] + 0.03) / error)
+    error = (finding.estimate + 0.025) / stats.norm.ppf(0.95)
+    expected = stats.norm.cdf(-(finding.estimate + 0.03) / error)
     assert p_of_less(trial, finding, 0.03) == pytest.approx(expected, rel=1e-9)

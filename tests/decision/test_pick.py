@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from decision.fabricated import GB, make_arm, make_summary, make_task
-from decision.test_constraints import limits, summaries
-from quantrial.decision import Constraints, decide_from
-from quantrial.decision.pick import (
+from decision.tables import (
     candidates,
     choose,
     chosen_among,
@@ -19,6 +17,8 @@ from quantrial.decision.pick import (
     ordered,
     tolerance,
 )
+from decision.test_constraints import limits, summaries
+from quantrial.decision import Constraints, decide_from
 
 
 def row(bound: float | None, *, holds: bool = False, latency: float | None = 1.0) -> dict[str, Any]:

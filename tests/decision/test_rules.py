@@ -6,8 +6,8 @@ import orjson
 import pytest
 
 from decision.fabricated import ARMS, OPEN, contrast, entries, make_arm, make_summary, make_task
+from decision.tables import choose
 from quantrial.decision import DECISION_SCHEMA, Constraints, decide_from
-from quantrial.decision.pick import choose
 
 HOLDS = ("equivalent", "non_inferior", "better")
 

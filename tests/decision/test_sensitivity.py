@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from decision.fabricated import GB, make_arm, make_summary, make_task
+from decision.tables import choose, picker_of, settings_of
 from decision.test_constraints import SUMMARY, limits, summaries
-from quantrial.decision import Constraints, decide_from
-from quantrial.decision.pick import choose
+from quantrial.decision import Constraints, decide_from, pick
 from quantrial.decision.sensitivity import _constraints
+from quantrial.documents.decision import Change
 
 if TYPE_CHECKING:
-    from quantrial.decision.trial import Trial
+    from quantrial.decision.evidence import Evidence
 
 
 def changes(summary: dict[str, Any] = SUMMARY, **stated: Any) -> dict[tuple[str, Any, Any], Any]:
@@ -270,11 +271,6 @@ class Asked:
 
     def __init__(self, table: dict[str, Any]):
         self.reference = table["reference"]
-        self.findings = {
-            row["finding"]: {"ci": [-1.0, 1.0], "id": row["finding"], "kind": "primary"}
-            for task in table["tasks"].values()
-            for row in task["arms"].values()
-        }
 
     def named(self, task: str) -> str:
         return task
@@ -282,17 +278,26 @@ class Asked:
     def primary(self, task: str, arm: str) -> None:
         return None
 
+    def primaries(self, arm: str, tasks: list[str]) -> list[Any]:
+        return []
+
     def pace(self, arm: str) -> None:
         return None
+
+
+def constraints(table: dict[str, Any], stated: dict[str, Any]) -> list[Change]:
+    asked = cast("Evidence", Asked(table))
+    return list(_constraints(asked, picker_of(table), settings_of(stated)))
 
 
 def steps_until_another_pick(
     table: dict[str, Any], stated: dict[str, Any], changed: Any, now: int, *, up: bool
 ) -> int | None:
     """Step a constraint from where it is, one step at a time; return where the pick changes."""
-    pick = choose(table, stated)["pick"]
+    read = picker_of(table)
+    now_picked = pick.choose(read, settings_of(stated)).pick
     for step in range(now + 1, 500) if up else range(now - 1, 0, -1):
-        if choose(table, changed(step))["pick"] != pick:
+        if pick.choose(read, settings_of(changed(step))).pick != now_picked:
             return step
     return None
 
@@ -303,11 +308,11 @@ def test_no_smaller_step_of_a_tolerance_changes_the_pick_property(
     table: dict[str, Any], tenths: int, how: str
 ) -> None:
     stated = {"tolerate": tenths / 1000} if how == "tolerate" else {}
-    found = list(_constraints(cast("Trial", Asked(table)), table, stated))
+    found = constraints(table, stated)
     for task in table["tasks"]:
         now = round(stated.get("tolerate", table["tasks"][task]["margin"]) * 1000 + 1e-9)
         on_grid = "tolerate" in stated or table["tasks"][task]["margin"] != 0.0125
-        own = [one["to"] for one in found if (one["kind"], one["of"]) == ("tolerate", task)]
+        own = [one.to for one in found if (one.kind, one.of) == ("tolerate", task)]
 
         def changed(step: int, task: str = task) -> dict[str, Any]:
             return {**stated, "tolerate_by": {task: step / 1000}}
@@ -316,7 +321,7 @@ def test_no_smaller_step_of_a_tolerance_changes_the_pick_property(
             steps_until_another_pick(table, stated, changed, now if on_grid else 12, up=True),
             steps_until_another_pick(table, stated, changed, now if on_grid else 13, up=False),
         }
-        assert {round(to * 1000) for to in own} == expected - {None}
+        assert {round(cast(float, to) * 1000) for to in own} == expected - {None}
 
 
 @settings(max_examples=300, deadline=None)
@@ -328,8 +333,8 @@ def test_no_smaller_step_of_a_limit_changes_the_pick_property(
     most = {"max_memory": 130, "min_speedup": 310, "max_latency": 32}[key]
     now = data.draw(st.integers(2, most))
     stated = {key: round(now * unit) if unit > 1 else now / round(1 / unit)}
-    found = _constraints(cast("Trial", Asked(table)), table, stated)
-    own = [one["to"] for one in found if one["kind"] == key]
+    found = constraints(table, stated)
+    own = [one.to for one in found if one.kind == key]
 
     def changed(step: int) -> dict[str, Any]:
         return {**stated, key: round(step * unit) if unit > 1 else step / round(1 / unit)}
@@ -337,4 +342,4 @@ def test_no_smaller_step_of_a_limit_changes_the_pick_property(
     expected = {
         steps_until_another_pick(table, stated, changed, now, up=up) for up in (True, False)
     }
-    assert {round(to / unit) for to in own} == expected - {None}
+    assert {round(cast(float, to) / unit) for to in own} == expected - {None}

@@ -3,60 +3,99 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
 
 from quantrial.agreement import fixed
-from quantrial.assay import at_floor
 from quantrial.decision.disagreements import SETS, recorded, why
-from quantrial.decision.noise import noise, uneven_faults
-from quantrial.decision.reading import cautions_of_reading
-from quantrial.decision.speed import disturbances
-from quantrial.decision.trial import Trial, keeps_margin
-from quantrial.decision.twins import cautions_of_twins
-from quantrial.decision.words import entry
-from quantrial.words import listed, plural, verdict_word
+from quantrial.decision.evidence import Document, Evidence, keeps_margin
+from quantrial.decision.words import cited
+from quantrial.documents.decision import Caution
+from quantrial.findings import adjusted_p
+from quantrial.words import listed, p_value_in_sentence, plural, verdict_word
 
 
-def cautions(trial: Trial, cited: Collection[str] = ()) -> list[dict[str, Any]]:
+def cautions(evidence: Evidence, guarded: Collection[str] = ()) -> tuple[Caution, ...]:
     """List what the data could not show, what is missing, and where methods disagree.
 
-    `cited` are the ids of findings on secondary endpoints that sentences of the decision rest on.
+    `guarded` are the ids of findings on secondary endpoints that sentences of the decision rest on.
     """
-    return [
-        *cautions_of_twins(trial, ASSAY),
-        *_assay(trial),
-        *noise(trial),
-        *cautions_of_reading(trial),
-        *_cautions(trial),
-        *uneven_faults(trial),
-        *_approximate(trial),
-        *_disagreements(trial, cited),
-        *_disturbed(trial),
-    ]
+    return (
+        *_twins(evidence),
+        *_assay(evidence),
+        *_noise(evidence),
+        *_reading(evidence),
+        *_cautions(evidence),
+        *_uneven_faults(evidence),
+        *_approximate(evidence),
+        *_disagreements(evidence, guarded),
+        *_disturbed(evidence),
+    )
 
 
-def blindness(trial: Trial) -> list[str]:
-    """Say why the trial could not have seen harm; empty where it could."""
-    said = []
-    if unseen_controls(trial):
-        said.append(
-            f"{listed(trial.controls)}, damaged on purpose, was not found worse on any workload"
-        )
-    said += [
-        f"{trial.reference} is not shown to be above its floor on {trial.named(task)}"
-        for task, part in trial.tasks.items()
-        if at_floor(part, trial.reference)
-    ]
-    return said
+_ONE_MODEL = (
+    "one file under two names, a wrong path, or a server that answers with one model whatever it "
+    "is asked for"
+)
+_LIKELY = (
+    f"Most likely they are one model: {_ONE_MODEL}; at temperature 0 the same weights give the "
+    "same answers."
+)
+# Rounded weights turned an answer every 130 characters in the example. Were it one in 2,000 only,
+# two models would still agree on this many in less than 1 % of trials (exp(-5)).
+_TELLING = 10_000
 
 
-def unseen_controls(trial: Trial) -> bool:
-    """Whether there are arms damaged on purpose, and not one of them was found worse anywhere."""
-    return bool(trial.controls) and not any(map(trial.worse, trial.controls))
+def _twins(evidence: Evidence) -> Iterator[Caution]:
+    """Say which arms answered as one, and what that may mean."""
+    for pair in evidence.summary.get("twins", ()):
+        one, other = sorted(pair["arms"], key=lambda arm: arm != evidence.reference)
+        everywhere = f"{other} answered exactly as {one} on {_items(pair['items'])}, to the byte"
+        if pair["weights"] == "other":
+            text = (
+                f"{everywhere}, though their files differ by their hashes. Answers as short as a "
+                f"letter may well agree; with longer ones, look at what {other} loaded."
+            )
+            yield Caution(**cited(text))
+            continue
+        if not pair["answers"]:
+            said = f"{other} and {one} are one file, asked in one way. What differs is noise."
+        elif pair["weights"] == "same":
+            said = f"{everywhere}, and is the same file. {_LIKELY}"
+        else:
+            meaning = _meaning(_characters(evidence, pair["arms"]))
+            said = f"{everywhere}, and nothing tells that it has other weights. {meaning}"
+        if one == evidence.reference:
+            so = f"So this trial shows nothing of {other} as an arm of its own: it is not picked."
+        else:
+            so = "So this trial shows nothing of either as an arm of its own: neither is picked."
+        yield Caution(kind="assay", **cited(f"{said} {so}"))
 
 
-ASSAY = "assay"  # the kind of cautions that a report says before anything else
+def _meaning(characters: float | None) -> str:
+    """Say what equal answers mean where no hash tells two files: that depends on how many."""
+    if characters is not None and characters >= _TELLING:
+        return _LIKELY
+    written = "" if characters is None else f" ({characters:,.0f} characters in all)"
+    return (
+        f"Either they are one model ({_ONE_MODEL}), or two that agree on answers as short and few "
+        f"as these{written}. Hashes of their files, longer answers or more items would tell."
+    )
+
+
+def _characters(evidence: Evidence, arms: Sequence[str]) -> float | None:
+    """Return how much the arm that wrote less wrote in all; None where no length is known."""
+    written = []
+    for arm in arms:
+        modes = [part.get("failure_modes", {}).get(arm, {}) for part in evidence.tasks.values()]
+        lengths = [one["texts"]["characters"] for one in modes if one.get("texts")]
+        written.append(sum(one["n"] * (one["mean"] or 0.0) for one in lengths) if lengths else None)
+    known = [one for one in written if one is not None]
+    return min(known) if len(known) == len(written) else None
+
+
+def _items(count: int) -> str:
+    return f"all {plural(count, 'item')} that both answered" if count > 1 else "the only item"
+
 
 # what the checks of the assay say that nothing else here does
 _ASSAYED = {
@@ -73,19 +112,18 @@ _ASSAYED = {
 _FIRST = ("origin",)  # said before anything else though nothing fails: what all figures stand on
 
 
-def _assay(trial: Trial) -> Iterator[dict[str, Any]]:
+def _assay(evidence: Evidence) -> Iterator[Caution]:
     """Say where the comparison is not the one it claims to be; then where it may not be."""
     # of one file under two names more is said where it is said that neither is picked
-    one_file = any(pair["weights"] == "same" for pair in trial.summary.get("twins", ()))
+    one_file = any(pair["weights"] == "same" for pair in evidence.summary.get("twins", ()))
     told = {"weights"} if one_file else set[str]()
     for status, known in _ASSAYED.items():
-        for check in trial.summary.get("assay", ()):
+        for check in evidence.summary.get("assay", ()):
             kind_of = check["id"].partition(".")[0]
             if check["status"] == status and kind_of in known and kind_of not in told:
-                text = sentence_of(check["text"], trial.summary["arms"])
+                text = sentence_of(check["text"], evidence.summary["arms"])
                 first = status == "fail" or check["id"] in _FIRST
-                kind = {"kind": ASSAY} if first else {}
-                yield entry(text, [], **kind)
+                yield Caution(kind="assay" if first else None, **cited(text))
 
 
 def sentence_of(text: str, arms: Collection[str]) -> str:
@@ -94,22 +132,22 @@ def sentence_of(text: str, arms: Collection[str]) -> str:
     return f"{text if named else text[0].upper() + text[1:]}."
 
 
-def _cautions(trial: Trial) -> Iterator[dict[str, Any]]:
-    for task, part in trial.tasks.items():
+def _cautions(evidence: Evidence) -> Iterator[Caution]:
+    for task, part in evidence.tasks.items():
         answered = part["endpoints"][part["primary"]]["arms"]
-        own = answered.get(trial.reference)
+        own = answered.get(evidence.reference)
         flow, floor = part["flow"], part.get("chance") or 0.0
         said = [
             f"{arm} answered nothing on {task}, so nothing is said of it there."
-            for arm in trial.by_cost
-            if arm not in answered and task not in trial.other_prompts.get(arm, ())
+            for arm in evidence.by_cost
+            if arm not in answered and task not in evidence.other_prompts.get(arm, ())
         ]
         if own is not None and own["estimate"] is None:
             said.append(
-                f"On {task} there was nothing to find and {trial.reference} found nothing: its "
+                f"On {task} there was nothing to find and {evidence.reference} found nothing: its "
                 f"{part['primary'].replace('_', '-')} has no value."
             )
-        elif at_floor(part, trial.reference):
+        elif evidence.at_floor(task):
             said.append(
                 f"On {task} the reference itself is not shown to be above its floor "
                 f"({fixed(100 * floor, 0)} %): a loss could not show there."
@@ -122,7 +160,7 @@ def _cautions(trial: Trial) -> Iterator[dict[str, Any]]:
             )
         if flow["missing"]:
             were = "is" if flow["missing"] == 1 else "are"
-            imported = trial.summary["study"].get("imported")
+            imported = evidence.summary["study"].get("imported")
             why = (
                 "missing in what was imported: its pairs are left out"
                 if imported
@@ -141,38 +179,38 @@ def _cautions(trial: Trial) -> Iterator[dict[str, Any]]:
                 "shipped, missing answers are held against it."
             )
         for text in said:
-            yield entry(text, [], task=task)
+            yield Caution(task=task, **cited(text))
 
 
-def _disagreements(trial: Trial, cited: Collection[str]) -> Iterator[dict[str, Any]]:
+def _disagreements(evidence: Evidence, guarded: Collection[str]) -> Iterator[Caution]:
     """Say where the other set of methods comes to another verdict that the decision rests on."""
-    for task, part in trial.tasks.items():
+    for task, part in evidence.tasks.items():
         for one in recorded(part):
             candidate, endpoint = one["candidate"], one["endpoint"]
             primary = endpoint == part["primary"]
-            if one["stratum"] is not None or not (primary or one["id"] in cited):
+            if one["stratum"] is not None or not (primary or one["id"] in guarded):
                 continue
-            if one["reference"] != trial.reference or candidate in trial.controls:
+            if one["reference"] != evidence.reference or candidate in evidence.controls:
                 continue
             said = " and ".join(f"{verdict_word(one[name])} by the {name}" for name in SETS)
             what = candidate if primary else f"{endpoint.replace('_', '-')} of {candidate}"
             text = (
-                f"On {trial.named(task)}, {what} is {said} methods "
-                f"({why([one], trial.summary['alpha'])})."
+                f"On {evidence.named(task)}, {what} is {said} methods "
+                f"({why([one], evidence.summary['alpha'])})."
             )
-            yield entry(text, [trial.findings[one["id"]]], task=task)
+            yield Caution(task=task, **cited(text, [evidence.findings[one["id"]]]))
 
 
-def _approximate(trial: Trial) -> Iterator[dict[str, Any]]:
+def _approximate(evidence: Evidence) -> Iterator[Caution]:
     """Warn where the error rate of a claim about the margin is not known."""
-    for task in trial.tasks:
-        for arm in trial.candidates:
-            finding = trial.primary(task, arm)
-            if not (finding and keeps_margin(finding) and finding["approximate"]):
+    for task in evidence.tasks:
+        for arm in evidence.candidates:
+            finding = evidence.primary(task, arm)
+            if not (finding and keeps_margin(finding) and finding.approximate):
                 continue
-            text = f"That {arm} keeps the margin on {trial.named(task)} is approximate: "
+            text = f"That {arm} keeps the margin on {evidence.named(task)} is approximate: "
             shown = [finding]
-            if finding["over_clusters"]:
+            if finding.over_clusters:
                 text += (
                     "it speaks for clusters like these, whose chances of leaning one way are not "
                     "known. More clusters, not more items, make it surer."
@@ -182,19 +220,137 @@ def _approximate(trial: Trial) -> Iterator[dict[str, Any]]:
                     "a loss of the margin would rest on fewer than ten equal changes, so the "
                     "chance of a wrong claim may be above 6 %. More items settle it."
                 )
-                bounded = trial.secondary(task, "macro_f1", arm)
+                bounded = evidence.of_endpoint(task, "macro_f1", arm)
                 if bounded is not None and bounded is not finding:
-                    verdict = verdict_word(bounded["verdict"])
+                    verdict = verdict_word(bounded.verdict)
                     text += f" By the mean F1 of items, whose bounds are known, it is {verdict}."
                     shown.append(bounded)
-            yield entry(text, shown, task=task)
+            yield Caution(task=task, **cited(text, shown))
 
 
-def _disturbed(trial: Trial) -> Iterator[dict[str, Any]]:
+def _disturbed(evidence: Evidence) -> Iterator[Caution]:
     """Warn of speeds that were not measured on a quiet machine."""
-    if found := disturbances(trial.summary):
+    if found := _disturbances(evidence.summary):
         text = (
             f"While speed was measured, {listed(found)}: on a quiet machine the speed-ups may be "
             "others. The same study run there measures them again."
         )
-        yield entry(text, [pace for arm in trial.candidates if (pace := trial.pace(arm))])
+        yield Caution(**cited(text, map(evidence.pace, evidence.candidates)))
+
+
+def _noise(evidence: Evidence) -> Iterator[Caution]:
+    """Say where the reference is shown to disagree with itself more than a candidate with it."""
+    for task, part in evidence.tasks.items():
+        found = part.get("repeats") or {}
+        if not found.get("strays_more"):
+            continue
+        for kind, changed in (("score", "scored differently"), ("text", "worded differently")):
+            tests = {one["candidate"]: one["same_items"][kind] for one in found["candidates"]}
+            less = {arm: one for arm, one in tests.items() if one["told"] == "less"}
+            if not less:
+                continue
+            own = found[kind]
+            low, high = own["ci"]
+            rates = listed(
+                f"{arm} differs from it on {one['differ']:,} "
+                f"(adjusted p {p_value_in_sentence(adjusted_p(one))})"
+                for arm, one in less.items()
+            )
+            text = (
+                f"{found['arm']} disagrees with itself more than {listed(less)} "
+                f"{'disagrees' if len(less) == 1 else 'disagree'} with it on "
+                f"{evidence.named(task)}: "
+                f"asked twice, {own['differ']} of {plural(found['n'], 'answer')} "
+                f"{'was' if own['differ'] == 1 else 'were'} {changed} the second time "
+                f"({_share(own['rate'])}, {_share(own['confidence'], 0)} interval "
+                f"{fixed(100 * low, 1)} to {_share(high)}); on the same items {rates}, by "
+                "McNemar's mid-p. Differences of this size can be noise of the machinery."
+            )
+            yield Caution(task=task, kind="noise", **cited(text))
+            break  # scores say more than texts
+
+
+def _uneven_faults(evidence: Evidence) -> Iterator[Caution]:
+    """Say where arms were asked again unequally often: their answers may be a selection."""
+    for task, part in evidence.tasks.items():
+        retries: Document = part["flow"].get("retries") or {}
+        if len(set(retries.values())) > 1:
+            shown = listed(f"{arm} {n:,}" for arm, n in retries.items())
+            text = (
+                f"Calls on {evidence.named(task)} were asked again unequally often ({shown}): the "
+                "arms did not answer under the same conditions."
+            )
+            yield Caution(task=task, **cited(text))
+
+
+def _share(value: float, digits: int = 1) -> str:
+    return f"{fixed(100 * value, digits)} %"
+
+
+def _reading(evidence: Evidence) -> Iterator[Caution]:
+    """Name empty answers that cost tokens, cut ones that may be thoughts, and unknown tags."""
+    for task in evidence.tasks:
+        reading, work = evidence.reading(task), evidence.named(task)
+        told = {arm: one for arm in evidence.by_cost if (one := reading.get(arm))}
+        for text in (*_spent(work, told), *_doubtful(work, told), *_strange(work, told)):
+            yield Caution(task=task, **cited(text))
+
+
+def _spent(work: str, told: Document) -> Iterator[str]:
+    spent = {arm: one for arm, one in told.items() if one["spent"]}
+    if not spent:
+        return
+    counts = []
+    for arm, one in spent.items():
+        said = f"{one['spent']:,} of {plural(one['n'], 'answer')} of {arm}"
+        if one["unfinished"]:
+            said += f" ({one['unfinished']:,} inside a thought)"
+        counts.append(said)
+    limits = {one["max_tokens"] for one in spent.values()} - {None}
+    now = f" (now {limits.pop():,})" if len(limits) == 1 else ""
+    yield (
+        f"On {work}, {listed(counts)} end without an answer although tokens were spent: that is a "
+        f"setting, not a quality. Raise `max_tokens`{now} or turn reasoning off, and run again."
+    )
+
+
+def _doubtful(work: str, told: Document) -> Iterator[str]:
+    counts = [
+        f"{one['doubtful']:,} of {plural(one['n'], 'answer')} of {arm}"
+        for arm, one in told.items()
+        if one["doubtful"]
+    ]
+    if counts:
+        yield (
+            f"On {work}, {listed(counts)} end at the limit of tokens without a tag, and whether "
+            "the chat template opens a thought is not known: if it does, what was scored there are "
+            "thoughts. Raise `max_tokens` until answers end by themselves."
+        )
+
+
+def _strange(work: str, told: Document) -> Iterator[str]:
+    arms: dict[str, list[str]] = {}
+    for arm, one in told.items():
+        for tag, count in one["unknown_tags"].items():
+            arms.setdefault(tag, []).append(f"{plural(count, 'answer')} of {arm}")
+    for tag, counts in arms.items():
+        yield (
+            f"On {work}, {tag} in {listed(counts)} looks like a tag of a thought and is not known "
+            "as one: what stands there was read as part of the answer. If models think there, name "
+            "the pair in the task's `thought_tags`."
+        )
+
+
+# Conditions of the machine under which a figure of speed is not what a quiet one would show.
+_DISTURBED = {
+    "busy": "other processes were using the machine",
+    "swap": "the machine was swapping",
+    "throttled": "the processor slowed down for heat",
+    "battery": "the machine ran on its battery",
+}
+
+
+def _disturbances(summary: Document) -> list[str]:
+    """Say what disturbed the machine while speed was measured."""
+    marks = (summary.get("speed_phase") or {}).get("marks", ())
+    return [_DISTURBED[one["mark"]] for one in marks if one["mark"] in _DISTURBED]

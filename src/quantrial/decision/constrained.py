@@ -4,128 +4,181 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import fields
 
-from quantrial.decision.guards import guards_of
-from quantrial.decision.pick import choose, costs_more, matter, tolerance
+from quantrial.decision.evidence import Evidence
+from quantrial.decision.open_questions import kept_all_the_same, left_open
+from quantrial.decision.pick import Break, choose, costs_more, tasks_that_matter, tolerance
+from quantrial.decision.risk import guards_of
 from quantrial.decision.shipping import LOSSES, Shown, in_words, not_among, shown
-from quantrial.decision.trial import Trial
-from quantrial.decision.unanswered import kept_all_the_same, left_open
-from quantrial.decision.words import Document, by_margin, evidence
-from quantrial.documents.decision import Constraints
+from quantrial.decision.words import by_margin, evidence_line
+from quantrial.documents.decision import (
+    Alternative,
+    Broken,
+    BrokenName,
+    Constrained,
+    Constraints,
+    Finding,
+    Guard,
+    Pace,
+    Picker,
+    PickerRow,
+    Rejected,
+)
+from quantrial.errors import StudyError
 from quantrial.precision import stated_of
 from quantrial.words import listed, margin, points, short_seconds, size, times
 
 
+def check(constraints: Constraints, evidence: Evidence) -> None:
+    """Refuse constraints that no study could meet, or that name what this one does not have.
+
+    Raises:
+        StudyError: with the constraint as its key.
+    """
+    known = sorted({evidence.workload(task) for task in evidence.tasks})
+    for workload in constraints.workloads:
+        if workload not in known:
+            raise StudyError(
+                f"no task of this study stands for {workload!r}; its workloads are "
+                f"{', '.join(known)}",
+                key="workloads",
+            )
+    named = [*evidence.tasks, *(workload for workload in known if workload not in evidence.tasks)]
+    for name in constraints.tolerate_by:
+        if name not in named:
+            raise StudyError(
+                f"this study has no task or workload {name!r}; it has {', '.join(named)}",
+                key="tolerate",
+            )
+    for arm in constraints.cost_per_hour_by:
+        if arm not in evidence.by_cost:
+            raise StudyError(
+                f"this study has no arm {arm!r} to ship; it has {', '.join(evidence.by_cost)}",
+                key="cost_per_hour",
+            )
+    for key, value in _numbers(constraints):
+        if key == "tolerate" and not 0 < value < 1:
+            raise StudyError(
+                f"must lie between 0 and 1 (0pp and 100pp); got {value:g}", key="tolerate"
+            )
+        free = key in ("cost_per_hour", "error_cost") and value == 0
+        if not free and not (value > 0 and math.isfinite(value)):
+            raise StudyError(f"must be above 0; got {value:g}", key=key)
+
+
+def _numbers(constraints: Constraints) -> Iterator[tuple[str, float]]:
+    for one in fields(constraints):
+        value = getattr(constraints, one.name)
+        if isinstance(value, Mapping):
+            for number in value.values():
+                yield one.name.removesuffix("_by"), number
+        elif value is not None and one.name != "workloads":
+            yield one.name, value
+
+
 def constrained(
-    trial: Trial, table: Document, limits: Constraints, of_study: Constraints
-) -> dict[str, Any]:
+    evidence: Evidence, table: Picker, settings: Constraints, of_study: Constraints
+) -> Constrained:
     """Pick the cheapest arm that breaks no constraint, or name the nearest miss.
 
     `of_study` are the constraints of the study file, to tell which of them hold here.
     """
-    settings = limits.document()
-    tasks, answer = matter(table, settings), choose(table, settings)
-    pick, other = answer["pick"], answer["alternative"]
-    ship = shown(trial, table, settings)
+    tasks, answer = tasks_that_matter(table, settings), choose(table, settings)
+    pick, other = answer.pick, answer.alternative
+    ship = shown(evidence, table, settings)
     breaks = {
-        arm: [_in_words(trial, table, arm, one, ship) for one in broken]
-        for arm, broken in answer["breaks"].items()
+        arm: tuple(_in_words(evidence, table, arm, one, ship) for one in broken)
+        for arm, broken in answer.breaks.items()
     }
-    guards: list[dict[str, Any]] = []
+    guards: tuple[Guard, ...] = ()
+    found: list[Finding | Pace] = []
     if pick is not None:
-        because = [
-            finding["id"]
-            for task in tasks
-            if pick != trial.reference and (finding := trial.primary(task, pick))
-        ]
-        because += [pace["id"]] if (pace := trial.pace(pick)) else []
         text = f"Under your constraints, ship {pick}"
-        if pick == trial.reference:
+        if pick == evidence.reference:
             text += ", the reference."
         else:
             losses = {task: _limit(table, settings, task, pick) for task in tasks}
-            kept = by_margin((loss, trial.named(task)) for task, loss in losses.items())
-            p = _p_in_words(trial, table, losses, ship.get(pick))
-            text += f": {trial.saving(pick)}; shown to lose less than {kept}{p}."
-            guards = [one for one in guards_of(trial, pick) if one["task"] in tasks]
-            more = (guard["text"] for guard in guards)
-            text = " ".join([text, *more, *_reserved(trial, losses, pick)])
-            because += [guard["because"] for guard in guards]
+            kept = by_margin((loss, evidence.named(task)) for task, loss in losses.items())
+            p = _p_in_words(evidence, table, losses, ship.get(pick))
+            text += f": {evidence.saving(pick)}; shown to lose less than {kept}{p}."
+            guards = tuple(one for one in guards_of(evidence, pick) if one.task in tasks)
+            more = (guard.text for guard in guards)
+            text = " ".join([text, *more, *_reserved(evidence, losses, pick)])
+            found += evidence.primaries(pick, tasks)
+        found += [pace] if (pace := evidence.pace(pick)) else []
+        found += [evidence.findings[guard.because] for guard in guards]
     else:
-        because = [one["because"] for one in breaks[other] if one["because"]]
+        assert other is not None  # the reference could be picked, so it is at least a near miss
+        found = [evidence.cited(one.because) for one in breaks[other] if one.because]
         text = (
             f"No arm keeps all your constraints. The nearest miss is {other}: "
-            + "; ".join(dict.fromkeys(one["text"] for one in breaks[other]))
+            + "; ".join(dict.fromkeys(one.text for one in breaks[other]))
             + "."
         )
-    return {
-        "constraints": settings,
-        "of_study": list(limits.shared(of_study)),
-        "pick": pick,
-        "p_value": ship[pick].p_adjusted if pick in ship else None,
-        "guards": guards,
-        "nearest": other if pick is None else pick,
-        "text": text,
-        "because": because,
-        "evidence": [_evidence(trial, table, settings, finding) for finding in because],
-        "rejected": [{"arm": arm, "breaks": broken} for arm, broken in breaks.items() if broken],
-        "alternative": _alternative(table, settings, pick, other, breaks),
-    }
+    return Constrained(
+        constraints=settings,
+        of_study=settings.shared(of_study),
+        pick=pick,
+        p_value=ship[pick].p_adjusted if pick in ship else None,
+        guards=guards,
+        nearest=pick or other or evidence.reference,
+        text=text,
+        because=tuple(one.id for one in found),
+        evidence=tuple(_line(table, settings, one) for one in found),
+        rejected=tuple(
+            Rejected(arm=arm, breaks=broken) for arm, broken in breaks.items() if broken
+        ),
+        alternative=None if other is None else _alternative(table, settings, pick, other, breaks),
+    )
 
 
 def _alternative(
-    table: Document,
-    settings: Document,
+    table: Picker,
+    settings: Constraints,
     pick: str | None,
-    other: str | None,
-    breaks: Mapping[str, Sequence[Document]],
-) -> dict[str, Any] | None:
+    other: str,
+    breaks: Mapping[str, Sequence[Broken]],
+) -> Alternative:
     """Say which answer is nearest to this one, and what stands against it."""
-    if other is None:
-        return None
     if not breaks[other]:
         text = f"The next in line is {other}, which keeps all your constraints too"
         if pick is not None and costs_more(table, settings, other, pick):
             text += " and costs more"
         text += "."
     else:
-        what = "; ".join(dict.fromkeys(one["text"] for one in breaks[other]))
+        what = "; ".join(dict.fromkeys(one.text for one in breaks[other]))
         kind = "nearest miss" if pick is None else "nearest cheaper arm"
         text = f"The {kind} is {other}: {what}."
-    return {
-        "arm": other,
-        "breaks": [{k: one[k] for k in ("constraint", "task")} for one in breaks[other]],
-        "text": text,
-    }
+    names = (BrokenName(constraint=one.constraint, task=one.task) for one in breaks[other])
+    return Alternative(arm=other, breaks=tuple(names), text=text)
 
 
-def _limit(table: Document, settings: Document, task: str, arm: str) -> float:
+def _limit(table: Picker, settings: Constraints, task: str, arm: str) -> float:
     """Return the loss that an arm is held against on a task: what is tolerated, else the margin."""
     tolerated = tolerance(table, settings, task)
-    own: float = table["tasks"][task]["arms"][arm]["margin"]
-    return own if tolerated is None else tolerated
+    return table.tasks[task].arms[arm].margin if tolerated is None else tolerated
 
 
 def _p_in_words(
-    trial: Trial, table: Document, losses: Mapping[str, float], one: Shown | None
+    evidence: Evidence, table: Picker, losses: Mapping[str, float], one: Shown | None
 ) -> str:
     """Write the p of the claim; that at another loss than the margin follows from intervals."""
-    if one is None or one.p_adjusted is None or one.p_adjusted >= trial.summary["alpha"]:
+    if one is None or one.p_adjusted is None or one.p_adjusted >= evidence.alpha:
         return ""
-    rows = {task: table["tasks"][task]["arms"][one.arm] for task in losses}
-    return in_words(one, about=any(rows[task]["margin"] != loss for task, loss in losses.items()))
+    margins = {task: table.tasks[task].arms[one.arm].margin for task in losses}
+    return in_words(one, about=any(margins[task] != loss for task, loss in losses.items()))
 
 
-def _reserved(trial: Trial, losses: Mapping[str, float], arm: str) -> Iterator[str]:
+def _reserved(evidence: Evidence, losses: Mapping[str, float], arm: str) -> Iterator[str]:
     """Say what the claim stands on besides: answers that are missing, few changes."""
-    yield from kept_all_the_same(trial, losses, arm)
-    asked = [finding for task in losses if (finding := trial.primary(task, arm))]
+    yield from kept_all_the_same(evidence, losses, arm)
+    asked = evidence.primaries(arm, losses)
     for over, why in _ROUGH.items():
         where = [
-            trial.named(finding["task"])
+            evidence.named(finding.task)
             for finding in asked
-            if finding["approximate"] and finding["over_clusters"] is over
+            if finding.approximate and finding.over_clusters is over
         ]
         if where:
             yield f"On {listed(where)} the claim is approximate: {why}."
@@ -138,61 +191,62 @@ _ROUGH = {
 }
 
 
-def _evidence(trial: Trial, table: Document, settings: Document, finding: str) -> str:
+def _line(table: Picker, settings: Constraints, finding: Finding | Pace) -> str:
     """Write a finding with the interval that the tolerance is held against, where there is one."""
-    found = trial.findings[finding]
-    if found["kind"] != "primary":
-        return evidence(found)
-    return evidence(found, tolerated=tolerance(table, settings, found["task"]))
+    if finding.kind != "primary":
+        return evidence_line(finding)
+    return evidence_line(finding, tolerated=tolerance(table, settings, finding.task))
 
 
 def _in_words(
-    trial: Trial, table: Document, arm: str, broken: Document, ship: Mapping[str, Shown]
-) -> dict[str, Any]:
+    evidence: Evidence, table: Picker, arm: str, broken: Break, ship: Mapping[str, Shown]
+) -> Broken:
     """Give a break its sentence and its finding."""
-    task = broken["task"]
-    row = None if task is None else table["tasks"][task]["arms"][arm]
-    loss = broken["constraint"] in {*LOSSES, "choice"}
-    finding: Document | None = None
-    if loss and row and row["finding"]:
-        finding = trial.findings[row["finding"]]
-    elif broken["constraint"] == "min_speedup":
-        finding = trial.pace(arm)
-    return {
-        **broken,
-        "text": _loss(trial, arm, row, broken, ship.get(arm))
-        if loss and row
-        else _cost(trial, arm, broken),
-        "because": None if finding is None else finding["id"],
-        "evidence": [] if finding is None else [evidence(finding)],
-    }
+    finding: Finding | Pace | None
+    if broken.task is not None and broken.constraint in {*LOSSES, "choice"}:
+        row = table.tasks[broken.task].arms[arm]
+        text = _loss(evidence, arm, broken.task, row, broken, ship.get(arm))
+        finding = evidence.findings[row.finding] if row.finding else None
+    else:
+        text = _cost(evidence, arm, broken)
+        finding = evidence.pace(arm) if broken.constraint == "min_speedup" else None
+    return Broken(
+        constraint=broken.constraint,
+        task=broken.task,
+        value=broken.value,
+        limit=broken.limit,
+        excess=broken.excess,
+        text=text,
+        because=None if finding is None else finding.id,
+        evidence=() if finding is None else (evidence_line(finding),),
+    )
 
 
-def _cost(trial: Trial, arm: str, broken: Document) -> str:
-    name, task, value, limit = (broken[k] for k in ("constraint", "task", "value", "limit"))
+def _cost(evidence: Evidence, arm: str, broken: Break) -> str:
+    name, task, value, limit = broken.constraint, broken.task, broken.value, broken.limit or 0
     if name == "evidence":
         if task is None:
             return f"the trial did not see harm done on purpose, so it shows nothing of {arm}"
         return (
-            f"{trial.reference} is not shown to be above its floor on {trial.named(task)}, so a "
-            f"loss of {arm} could not show there"
+            f"{evidence.reference} is not shown to be above its floor on {evidence.named(task)}, "
+            f"so a loss of {arm} could not show there"
         )
     if name == "identity":
-        return f"nothing tells {arm} from {trial.twins[arm]}, so this trial shows nothing of it"
+        return f"nothing tells {arm} from {evidence.twins[arm]}, so this trial shows nothing of it"
     what = {"max_memory": "memory", "min_speedup": "speed", "max_latency": "latency"}[name]
-    where = "" if task is None else f" on {trial.named(task)}"
+    where = "" if task is None else f" on {evidence.named(task)}"
     if value is None:
         return f"the {what} of {arm}{where} is not known"
     if name == "max_memory":
-        unit, name = (1, "bytes") if min(value, limit) < 1e6 else (1e6, "MB")
+        unit, units = (1, "bytes") if min(value, limit) < 1e6 else (1e6, "MB")
         verb, what = ("needs", "for its weights")
-        if trial.memory_source == "peak":
+        if evidence.memory_source == "peak":
             verb, what = ("holds", "at its peak")
-        elif "bytes" in stated_of(trial.summary["arms"][arm]):
+        elif "bytes" in stated_of(evidence.summary["arms"][arm]):
             what = "for its weights, as the study states"
         return (
-            f"{arm} {verb} {math.ceil(value / unit):,} {name} {what}, at most "
-            f"{math.floor(limit / unit):,} {name} are allowed"
+            f"{arm} {verb} {math.ceil(value / unit):,} {units} {what}, at most "
+            f"{math.floor(limit / unit):,} {units} are allowed"
         )
     if name == "min_speedup":
         return (
@@ -205,19 +259,21 @@ def _cost(trial: Trial, arm: str, broken: Document) -> str:
     )
 
 
-def _loss(trial: Trial, arm: str, row: Document, broken: Document, one: Shown | None) -> str:
-    work, bound, limit = trial.named(broken["task"]), row["bound"], broken["limit"]
-    if why := trial.said_of_prompts(arm):
+def _loss(
+    evidence: Evidence, arm: str, task: str, row: PickerRow, broken: Break, one: Shown | None
+) -> str:
+    work, bound, limit = evidence.named(task), row.bound, broken.limit or 0.0
+    if why := evidence.said_of_prompts(arm):
         return why
-    if row["finding"] is None:
+    if row.finding is None:
         return f"{arm} shares no answered item with the reference on {work}"
-    if broken["constraint"] == "missing":
-        return f"{arm} is {left_open(trial, trial.findings[row['finding']], limit)}"
-    if broken["constraint"] == "choice" and one is not None:
+    if broken.constraint == "missing":
+        return f"{arm} is {left_open(evidence, evidence.findings[row.finding], limit)}"
+    if broken.constraint == "choice" and one is not None:
         return f"{arm} is shown to lose less than {margin(limit)} on {work} {not_among(one)}"
-    within = broken["constraint"] == "tolerate" and bound is not None and bound > -limit
-    if row["worse"] and not within:
-        return f"{arm} is worse on {work} ({points(row['estimate'])})"
-    if broken["constraint"] == "quality" or bound is None or bound > -limit:
+    within = broken.constraint == "tolerate" and bound is not None and bound > -limit
+    if row.worse and not within:
+        return f"{arm} is worse on {work} ({points(row.estimate)})"
+    if broken.constraint == "quality" or bound is None or bound > -limit:
         return f"{arm} is not shown to lose less than {margin(limit)} on {work}"
     return f"{arm} may lose up to {size(bound)} on {work}, less than {margin(limit)} is tolerated"

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from quantrial.decision.words import Document
 from quantrial.words import listed, p_value_in_sentence
+
+Document = Mapping[str, Any]
 
 SETS = ("calibrated", "classic")
 

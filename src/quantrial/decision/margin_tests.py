@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
-from quantrial.decision.trial import Held
-from quantrial.decision.words import Document
+from quantrial.decision.evidence import Evidence, Held
+from quantrial.documents.decision import Finding
 
 if TYPE_CHECKING:
-    from quantrial.decision.trial import Trial
     from quantrial.stats import PairedScore
 
 POWER = 0.8  # the chance at which a question counts as settled, as everywhere in a summary
@@ -62,22 +61,22 @@ class Flips:
         return score_ratios(right, np.ones_like(right), strata=strata, support=1.0)
 
 
-def flips_of(trial: Trial, finding: Document) -> Flips | None:
+def flips_of(evidence: Evidence, finding: Finding) -> Flips | None:
     """Return the flips that a finding was made from; None where it was made from something else.
 
     That is: of a ratio or a mean, over clusters, or on an endpoint that is not the task's primary.
     """
-    if finding["kind"] != "primary" or finding["over_clusters"] or finding["estimate"] is None:
+    if finding.kind != "primary" or finding.over_clusters or finding.estimate is None:
         return None
-    if not str(finding["p_method"]).startswith("mcnemar"):
+    if not finding.p_method.startswith("mcnemar"):
         return None
-    pair = (finding["reference"], finding["candidate"])
-    for row in trial.tasks[finding["task"]].get("flips", ()):
-        if (row["reference"], row["candidate"]) != pair or row["n"] != finding["n"]:
+    pair = (finding.reference, finding.candidate)
+    for row in evidence.tasks[finding.task].get("flips", ()):
+        if (row["reference"], row["candidate"]) != pair or row["n"] != finding.n:
             continue
         parts = [row]
         # published practice (`classic`) takes all items together
-        if row.get("strata") and trial.summary["methods"] == "calibrated":
+        if row.get("strata") and evidence.summary["methods"] == "calibrated":
             parts = [p for p in next(iter(row["strata"].values())).values() if p["n"]]
         found = Flips(
             tuple(int(part["harmful"]) for part in parts),
@@ -85,17 +84,17 @@ def flips_of(trial: Trial, finding: Document) -> Flips | None:
             tuple(int(part["n"]) for part in parts),
         )
         gap = (sum(found.beneficial) - sum(found.harmful)) / sum(found.n)
-        return found if abs(gap - finding["estimate"]) < _ROUNDING else None
+        return found if abs(gap - finding.estimate) < _ROUNDING else None
     return None
 
 
-def p_of_less(trial: Trial, finding: Document, loss: float) -> float | None:
+def p_of_less(evidence: Evidence, finding: Finding, loss: float) -> float | None:
     """Return the one-sided p of "loses less than this"; None where there is none.
 
     Each missing answer is held against the candidate.
     """
     held = Held.of(finding)
-    flips = flips_of(trial, finding)
+    flips = flips_of(evidence, finding)
     if held.missing:
         flips = _completed(finding) if flips is not None and len(flips.n) == 1 else None
     if flips is not None:
@@ -107,57 +106,55 @@ def p_of_less(trial: Trial, finding: Document, loss: float) -> float | None:
     return None if error is None else _NORMAL.cdf(-(held.estimate + loss) / error)
 
 
-def _completed(finding: Document) -> Flips | None:
+def _completed(finding: Finding) -> Flips | None:
     """Return the flips of a finding with its missing answers held against the candidate."""
-    worst = finding["worst_case"]
-    if worst.get("harmful") is None:
+    worst = finding.worst_case
+    if worst is None:
         return None
-    return Flips((worst["harmful"],), (worst["beneficial"],), (worst["n"],))
+    harmful, beneficial, n = worst.harmful, worst.beneficial, worst.n
+    if isinstance(harmful, int) and isinstance(beneficial, int) and isinstance(n, int):
+        return Flips((harmful,), (beneficial,), (n,))
+    return None
 
 
-def items_to_rule_out(trial: Trial, finding: Document, loss: float) -> int | None:
+def items_to_rule_out(evidence: Evidence, finding: Finding, loss: float) -> int | None:
     """Count the items of a new study that would rule out this loss, with 80 % chance.
 
     Were the truth as seen; None where no number of items would.
     """
-    if finding["estimate"] <= -loss:
+    if finding.estimate is None or finding.estimate <= -loss:
         return None
-    flips = flips_of(trial, finding)
+    flips = flips_of(evidence, finding)
     if flips is None:
-        return _from_the_bound(finding, loss)
+        return _from_the_bound(finding, finding.estimate + loss)
     from quantrial.stats import items_for_flips
     from quantrial.stats.flip_items import planning_rates
 
     rates = planning_rates(sum(flips.harmful), sum(flips.beneficial), sum(flips.n))
-    alpha = trial.summary["alpha"]
+    alpha = evidence.alpha
     items = items_for_flips(*rates, question="non_inferior", margin=loss, power=POWER, alpha=alpha)
     return items if items is not None and items <= _MOST_ITEMS else None
 
 
-def _from_the_bound(finding: Document, loss: float) -> int | None:
+def _from_the_bound(finding: Finding, room: float) -> int | None:
     """Count items by the width of the interval, which shrinks with the root of their number.
 
-    (z_alpha + z_power) standard errors must fit between the estimate and the loss.
+    (z_alpha + z_power) standard errors must fit into the room between the estimate and the loss.
     """
-    error, n = implied_error(finding), int(finding["n"])
+    error = _error(finding.estimate, finding.equivalence_ci[0], finding)
     if error is None:
         return None
-    reach = _reach(finding) + _NORMAL.inv_cdf(POWER)
-    widths: float = reach * error / (finding["estimate"] + loss)
-    return math.ceil(n * widths * widths)
+    widths = (_reach(finding) + _NORMAL.inv_cdf(POWER)) * error / room
+    return math.ceil(finding.n * widths * widths)
 
 
-def implied_error(finding: Document) -> float | None:
+def _error(estimate: float | None, bound: float | None, finding: Finding) -> float | None:
     """Return the standard error that the one-sided bound implies; None where there is none."""
-    return _error(finding["estimate"], finding["equivalence_ci"][0], finding)
-
-
-def _error(estimate: float | None, bound: float | None, finding: Document) -> float | None:
     if estimate is None or bound is None or not bound < estimate:
         return None
-    return float((estimate - bound) / _reach(finding))
+    return (estimate - bound) / _reach(finding)
 
 
-def _reach(finding: Document) -> float:
+def _reach(finding: Finding) -> float:
     """Return how many standard errors below the estimate the one-sided bound lies."""
-    return _NORMAL.inv_cdf((1.0 + finding["equivalence_confidence"]) / 2.0)
+    return _NORMAL.inv_cdf((1.0 + finding.equivalence_confidence) / 2.0)

@@ -1,8 +1,7 @@
 """The pick under constraints: a pure function of a compact table, so that any language can hold it.
 
-`decision["picker"]` is the table (`docs/decision.md` tells its shape key by key); the settings are
-the constraints as they stand in `decision.json`. The report's "What would you pick?" is a port of
-this file, and is tested against it. Nothing here reads anything but plain JSON values.
+`decision.picker` is the table (`docs/decision.md` tells its shape key by key). The report's "What
+would you pick?" is a port of this file, and is tested against it.
 
     arms in order of cost ── each: which constraints does it break? ──▶ the first that breaks none
 
@@ -13,53 +12,69 @@ are held against it at the level of so many as are left, see `chosen_among`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
-Document = Mapping[str, Any]
+from quantrial.documents.decision import (
+    ConstraintName,
+    Constraints,
+    Number,
+    Picker,
+    PickerLevel,
+    PickerRow,
+)
 
 
-def choose(table: Document, settings: Document) -> dict[str, Any]:
-    """Pick the cheapest arm that breaks no constraint.
+@dataclass(frozen=True, slots=True)
+class Break:
+    """A constraint that an arm breaks; the fields are those of `Broken`, before it is worded."""
 
-    Args:
-        table: `decision["picker"]`.
-        settings: constraints; every key may be missing or None.
+    constraint: ConstraintName
+    task: str | None
+    value: Number | None
+    limit: Number | None
+    excess: Number
 
-    Returns:
-        `pick`: the arm, or None; `order`: the arms that can be picked, the cheapest first;
-        `breaks`: by arm, what it breaks (empty lists too); `alternative`: the nearest other answer
-        (see `_alternative`), or None. A break is `constraint`, `task` (None where it concerns the
-        arm as a whole), `value` (None: not known), `limit`, and `excess`: by how far, relative to
-        what is allowed, 1.0 where that cannot be said.
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is picked under some constraints.
+
+    `pick` is the arm, or None; `order` the arms that can be picked, the cheapest first; `breaks`
+    what each of them breaks (empty lists too); `alternative` the nearest other answer (see
+    `_alternative`), or None.
     """
-    tasks = matter(table, settings)
+
+    pick: str | None
+    order: list[str]
+    breaks: dict[str, list[Break]]
+    alternative: str | None
+
+
+def choose(table: Picker, settings: Constraints) -> Answer:
+    """Pick the cheapest arm that breaks no constraint."""
+    tasks = tasks_that_matter(table, settings)
     order = ordered(table, settings)
     among = chosen_among(table, settings, tasks)
     breaks = {arm: list(_breaks(table, settings, tasks, arm, among.get(arm, 1))) for arm in order}
     pick = next((arm for arm in order if not breaks[arm]), None)
-    return {
-        "pick": pick,
-        "order": order,
-        "breaks": breaks,
-        "alternative": _alternative(order, breaks, pick),
-    }
+    return Answer(pick, order, breaks, _alternative(order, breaks, pick))
 
 
-def matter(table: Document, settings: Document) -> list[str]:
+def tasks_that_matter(table: Picker, settings: Constraints) -> list[str]:
     """List the tasks whose workload matters; all of them where none is named."""
-    wanted = settings.get("workloads") or ()
-    return [t for t, task in table["tasks"].items() if not wanted or task["workload"] in wanted]
+    wanted = settings.workloads
+    return [name for name, task in table.tasks.items() if not wanted or task.workload in wanted]
 
 
-def ordered(table: Document, settings: Document) -> list[str]:
+def ordered(table: Picker, settings: Constraints) -> list[str]:
     """List the arms that can be picked, the cheapest first.
 
     By the table's rank; by the price of a request where machine hours have a price and the seconds
     an answer are known for all of them. Controls are never among them.
     """
     arms = sorted(
-        (arm for arm, own in table["arms"].items() if not own["control"]),
-        key=lambda arm: table["arms"][arm]["rank"],
+        (arm for arm, own in table.arms.items() if not own.control),
+        key=lambda arm: table.arms[arm].rank,
     )
     prices = {arm: price(table, settings, arm) for arm in arms}
     if any(one is None for one in prices.values()):
@@ -68,22 +83,21 @@ def ordered(table: Document, settings: Document) -> list[str]:
     return sorted(arms, key=lambda arm: prices[arm] or 0.0)
 
 
-def price(table: Document, settings: Document, arm: str) -> float | None:
+def price(table: Picker, settings: Constraints, arm: str) -> float | None:
     """Return what the machine costs for a request to each task that matters; None: not known."""
-    by_arm = settings.get("cost_per_hour_by") or {}
-    hour = by_arm.get(arm, settings.get("cost_per_hour"))
+    hour = settings.cost_per_hour_by.get(arm, settings.cost_per_hour)
     if hour is None:
         return None
     total = 0.0
-    for task in matter(table, settings):
-        seconds = table["tasks"][task]["arms"][arm]["latency"]
+    for task in tasks_that_matter(table, settings):
+        seconds = table.tasks[task].arms[arm].latency
         if seconds is None:
             return None
         total += hour * seconds / 3600.0
     return total
 
 
-def costs_more(table: Document, settings: Document, arm: str, than: str) -> bool:
+def costs_more(table: Picker, settings: Constraints, arm: str, than: str) -> bool:
     """Whether an arm is known to cost more than another: by price where all have one, else by tier.
 
     False too where it is not known.
@@ -92,54 +106,58 @@ def costs_more(table: Document, settings: Document, arm: str, than: str) -> bool
     own, other = prices.get(arm), prices.get(than)
     if own is not None and other is not None and None not in prices.values():
         return own > other
-    tiers = (table["arms"][arm].get("tier"), table["arms"][than].get("tier"))
-    return None not in tiers and tiers[0] > tiers[1]
+    tier, others = table.arms[arm].tier, table.arms[than].tier
+    return tier is not None and others is not None and tier > others
 
 
-def tolerance(table: Document, settings: Document, task: str) -> float | None:
+def tolerance(table: Picker, settings: Constraints, task: str) -> float | None:
     """Return the loss tolerated on a task: its own, its workload's, the common one; else None."""
-    by = settings.get("tolerate_by") or {}
-    own: float | None = by.get(
-        task, by.get(table["tasks"][task]["workload"], settings.get("tolerate"))
-    )
-    return own
+    by = settings.tolerate_by
+    return by.get(task, by.get(table.tasks[task].workload, settings.tolerate))
 
 
-def loss_ruled_out(row: Document, tolerated: float | None, among: int = 1) -> bool:
+def loss_ruled_out(row: PickerRow, tolerated: float | None, among: int = 1) -> bool:
     """Say whether an arm is shown to lose less than is tolerated (the margin where nothing is).
 
     A loss smaller than the margin is the verdict's own claim, which a laxer or stricter tolerance
     must not contradict: centred tests and intervals may disagree at the bound. `among`: of how many
     candidates one is chosen; each is then held against the loss at that part of the level.
     """
-    held = at_level(row, among)
-    holds: bool = held["holds"]
-    if tolerated is None or tolerated == row["margin"]:
-        return holds
-    within = held["bound"] is not None and held["bound"] > -tolerated
-    return holds or within if tolerated > row["margin"] else holds and within
+    return _ruled_out(at_level(row, among), row.margin, tolerated)
 
 
-def at_level(row: Document, among: int) -> Document:
+def _ruled_out(held: PickerLevel | PickerRow, margin: float, tolerated: float | None) -> bool:
+    if tolerated is None or tolerated == margin:
+        return held.holds
+    within = held.bound is not None and held.bound > -tolerated
+    return held.holds or within if tolerated > margin else held.holds and within
+
+
+def levels(row: PickerRow) -> list[PickerLevel | PickerRow]:
+    """List what is ruled out where the arm is one of 1, 2, 3, ... candidates."""
+    return [row, *row.among]
+
+
+def at_level(row: PickerRow, among: int) -> PickerLevel | PickerRow:
     """Return the `bound` and `holds` of a row at the level of a choice among so many candidates."""
-    levels = row.get("among") or ()
+    levels = row.among
     return levels[min(among - 2, len(levels) - 1)] if among > 1 and levels else row
 
 
-def candidates(table: Document) -> list[str]:
+def candidates(table: Picker) -> list[str]:
     """List the arms that one is chosen among: all that were compared and that could be picked."""
     return [
         arm
-        for arm, own in table["arms"].items()
-        if not own["control"]
-        and arm != table["reference"]
-        and own.get("twin") is None
-        and not own.get("other_prompts")
-        and any(task["arms"][arm]["finding"] is not None for task in table["tasks"].values())
+        for arm, own in table.arms.items()
+        if not own.control
+        and arm != table.reference
+        and own.twin is None
+        and not own.other_prompts
+        and any(task.arms[arm].finding is not None for task in table.tasks.values())
     ]
 
 
-def chosen_among(table: Document, settings: Document, tasks: Sequence[str]) -> dict[str, int]:
+def chosen_among(table: Picker, settings: Constraints, tasks: Sequence[str]) -> dict[str, int]:
     """Say for each candidate at the level of how many it is held against a loss, by Holm's method.
 
     All of them first; those that are shown to lose less than is tolerated on every task (that needs
@@ -157,77 +175,66 @@ def chosen_among(table: Document, settings: Document, tasks: Sequence[str]) -> d
     return found
 
 
-def _kept(table: Document, settings: Document, tasks: Sequence[str], arm: str, among: int) -> bool:
+def _kept(table: Picker, settings: Constraints, tasks: Sequence[str], arm: str, among: int) -> bool:
     return all(
-        loss_ruled_out(table["tasks"][task]["arms"][arm], tolerance(table, settings, task), among)
+        loss_ruled_out(table.tasks[task].arms[arm], tolerance(table, settings, task), among)
         for task in tasks
     )
 
 
 def _breaks(
-    table: Document, settings: Document, tasks: list[str], arm: str, among: int
-) -> Iterator[dict[str, Any]]:
-    own = table["arms"][arm]
-    memory, least = settings.get("max_memory"), settings.get("min_speedup")
-    if memory is not None and not (own["memory"] is not None and own["memory"] <= memory):
-        yield _over("max_memory", None, own["memory"], memory)
-    if least is not None and not (own["speedup"] is not None and own["speedup"] >= least):
-        value = own["speedup"]
-        excess = 1.0 if value is None else least / value - 1.0
-        yield _broken("min_speedup", None, value, least, excess)
-    slowest = settings.get("max_latency")
+    table: Picker, settings: Constraints, tasks: list[str], arm: str, among: int
+) -> Iterator[Break]:
+    own = table.arms[arm]
+    memory, least = settings.max_memory, settings.min_speedup
+    if memory is not None and not (own.memory is not None and own.memory <= memory):
+        yield _over("max_memory", None, own.memory, memory)
+    if least is not None and not (own.speedup is not None and own.speedup >= least):
+        excess = 1.0 if own.speedup is None else least / own.speedup - 1.0
+        yield Break("min_speedup", None, own.speedup, least, excess)
+    slowest = settings.max_latency
     for task in tasks:
-        seconds = table["tasks"][task]["arms"][arm]["latency"]
+        seconds = table.tasks[task].arms[arm].latency
         if slowest is not None and not (seconds is not None and seconds <= slowest):
             yield _over("max_latency", task, seconds, slowest)
-    if arm == table["reference"]:
+    if arm == table.reference:
         return
-    if table["insensitive"]:
-        yield _broken("evidence", None, None, None, 1.0)
-    if own.get("twin") is not None:
-        yield _broken("identity", None, None, None, 1.0)
+    if table.insensitive:
+        yield Break("evidence", None, None, None, 1.0)
+    if own.twin is not None:
+        yield Break("identity", None, None, None, 1.0)
     lost = False
     for task in tasks:
-        if table["tasks"][task]["at_floor"]:
-            yield _broken("evidence", task, None, None, 1.0)
-        row, tolerated = table["tasks"][task]["arms"][arm], tolerance(table, settings, task)
+        if table.tasks[task].at_floor:
+            yield Break("evidence", task, None, None, 1.0)
+        row, tolerated = table.tasks[task].arms[arm], tolerance(table, settings, task)
         if loss_ruled_out(row, tolerated):
             continue
-        lost, name = True, "quality" if tolerated is None else "tolerate"
-        answered = row.get("answered")
-        if answered is not None and loss_ruled_out({**row, **answered}, tolerated):
+        lost = True
+        name: ConstraintName = "quality" if tolerated is None else "tolerate"
+        if row.answered is not None and _ruled_out(row.answered, row.margin, tolerated):
             name = "missing"
-        yield _loss(name, task, row["bound"], row["margin"] if tolerated is None else tolerated)
+        yield _loss(name, task, row.bound, row.margin if tolerated is None else tolerated)
     for task in () if lost else tasks:
-        row, tolerated = table["tasks"][task]["arms"][arm], tolerance(table, settings, task)
+        row, tolerated = table.tasks[task].arms[arm], tolerance(table, settings, task)
         if not loss_ruled_out(row, tolerated, among):
-            limit = row["margin"] if tolerated is None else tolerated
-            yield _loss("choice", task, at_level(row, among)["bound"], limit)
+            limit = row.margin if tolerated is None else tolerated
+            yield _loss("choice", task, at_level(row, among).bound, limit)
 
 
-def _loss(constraint: str, task: str, bound: float | None, limit: float) -> dict[str, Any]:
+def _loss(constraint: ConstraintName, task: str, bound: float | None, limit: float) -> Break:
     excess = 1.0 if bound is None else max(-bound / limit - 1.0, 0.0)
-    return _broken(constraint, task, bound, limit, excess)
+    return Break(constraint, task, bound, limit, excess)
 
 
-def _over(constraint: str, task: str | None, value: float | None, limit: float) -> dict[str, Any]:
-    return _broken(constraint, task, value, limit, 1.0 if value is None else value / limit - 1.0)
-
-
-def _broken(
-    constraint: str, task: str | None, value: float | None, limit: float | None, excess: float
-) -> dict[str, Any]:
-    return {
-        "constraint": constraint,
-        "task": task,
-        "value": value,
-        "limit": limit,
-        "excess": excess,
-    }
+def _over(
+    constraint: ConstraintName, task: str | None, value: Number | None, limit: Number
+) -> Break:
+    return Break(constraint, task, value, limit, 1.0 if value is None else value / limit - 1.0)
 
 
 def _alternative(
-    order: list[str], breaks: Mapping[str, Sequence[Document]], pick: str | None
+    order: list[str], breaks: Mapping[str, Sequence[Break]], pick: str | None
 ) -> str | None:
     """Name the nearest other answer.
 
@@ -236,13 +243,13 @@ def _alternative(
     """
     cheaper = order if pick is None else order[: order.index(pick)]
     if cheaper:
-        return min(cheaper, key=lambda arm: missed_by(breaks[arm]))
+        return min(cheaper, key=lambda arm: _missed_by(breaks[arm]))
     return next((arm for arm in order if arm != pick and not breaks[arm]), None)
 
 
-def missed_by(broken: Sequence[Document]) -> float:
+def _missed_by(broken: Sequence[Break]) -> float:
     """Add up by how far an arm misses; one by one, since `sum` compensates in some versions."""
     total = 0.0
     for one in broken:
-        total += one["excess"]
+        total += one.excess
     return total

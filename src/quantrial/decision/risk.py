@@ -1,108 +1,110 @@
-"""Risk in the user's units: wrong answers in 1,000 requests, and money in a million."""
+"""Risk in the user's units: wrong answers in 1,000 requests, and money in a million.
+
+Beside it, failure modes that are shown for an arm, and what catches each in production.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from quantrial.agreement import fixed
-from quantrial.decision.trial import Trial
-from quantrial.decision.unanswered import not_counted
-from quantrial.decision.words import Document, entry
+from quantrial.decision.evidence import Evidence
+from quantrial.decision.open_questions import not_counted
+from quantrial.decision.words import cited
+from quantrial.documents.decision import Amount, Constraints, Finding, Guard, Money, Risk
+from quantrial.words import size
 
 # What makes an answer right, by kind of task: a share of items.
 _RIGHT: dict[str, str] = {"choice": "accuracy", "spans": "exact_match"}
 _MILLION = 1_000_000
 
 
-def risk(trial: Trial, settings: Document) -> list[dict[str, Any]]:
+def risks(evidence: Evidence, settings: Constraints) -> Iterator[Risk]:
     """Say what each candidate in place of the reference would cost, workload by workload.
 
-    Each entry has `extra_errors_per_1000` (`estimate`, `low`, `high`: the interval of the
-    difference; null where there is none) and, where something has a price, `per_million`:
-    `errors` and `net` with their intervals, and `machine`. Positive costs more. The machine's part
-    is the mean seconds an answer took here, one request at a time, at the price of its hour; it is
-    taken as known, so the interval of `net` is that of the errors alone.
+    Positive costs more. The machine's part is the mean seconds an answer took here, one request at
+    a time, at the price of its hour; it is taken as known, so the interval of `net` is that of the
+    errors alone.
     """
-    return list(_entries(trial, settings))
-
-
-def _entries(trial: Trial, settings: Document) -> Iterator[dict[str, Any]]:
-    for task, part in trial.tasks.items():
-        for arm in trial.candidates:
-            if arm in trial.twins or arm in trial.other_prompts:
+    for task, part in evidence.tasks.items():
+        for arm in evidence.candidates:
+            if arm in evidence.twins or arm in evidence.other_prompts:
                 continue
-            finding = trial.secondary(task, _RIGHT.get(part["kind"], str(part["primary"])), arm)
-            if finding is None or finding["estimate"] is None:
+            endpoint = _RIGHT.get(part["kind"], str(part["primary"]))
+            finding = evidence.of_endpoint(task, endpoint, arm)
+            if finding is None or finding.estimate is None:
                 continue
-            extra = _scaled(finding, 1000)
-            money = _money(trial, settings, task, arm, finding)
-            yield entry(
-                " ".join([_errors(trial, task, arm, extra, finding), *_priced(money)]),
-                [finding],
+            extra = _more_errors(finding, 1000)
+            money = _money(evidence, settings, task, arm, finding)
+            text = " ".join([_errors(evidence, task, arm, extra, finding), *_priced(money)])
+            yield Risk(
                 arm=arm,
                 task=task,
-                workload=trial.workload(task),
-                endpoint=finding["endpoint"],
-                confidence=finding["confidence"],
+                workload=evidence.workload(task),
+                endpoint=finding.endpoint,
+                confidence=finding.confidence,
                 extra_errors_per_1000=extra,
                 per_million=money,
+                **cited(text, [finding]),
             )
 
 
-def _scaled(finding: Document, factor: float) -> dict[str, float | None]:
+def _more_errors(finding: Finding, factor: float) -> Amount:
     """Turn a difference, where negative is a loss, into so many more errors."""
-    low, high = finding["ci"]
-    return {
-        "estimate": 0.0 - factor * finding["estimate"],
-        "low": None if high is None else 0.0 - factor * high,
-        "high": None if low is None else 0.0 - factor * low,
-    }
+    low, high = finding.ci
+    return Amount(
+        estimate=0.0 - factor * (finding.estimate or 0.0),
+        low=None if high is None else 0.0 - factor * high,
+        high=None if low is None else 0.0 - factor * low,
+    )
 
 
 def _money(
-    trial: Trial, settings: Document, task: str, arm: str, finding: Document
-) -> dict[str, Any] | None:
+    evidence: Evidence, settings: Constraints, task: str, arm: str, finding: Finding
+) -> Money | None:
     """Price errors and machine time of a million requests; None where nothing has a price."""
-    error = settings.get("error_cost")
-    errors = None if error is None else _scaled(finding, _MILLION * error)
-    machine = _machine(trial, settings, task, arm)
+    error = settings.error_cost
+    errors = None if error is None else _more_errors(finding, _MILLION * error)
+    machine = _machine(evidence, settings, task, arm)
     if errors is None and machine is None:
         return None
-    parts = errors or dict.fromkeys(("estimate", "low", "high"), 0.0)
-    net = {key: None if one is None else one + (machine or 0.0) for key, one in parts.items()}
-    return {"errors": errors, "machine": machine, "net": net}
+    parts, more = errors or Amount(estimate=0.0, low=0.0, high=0.0), machine or 0.0
+    net = Amount(
+        estimate=parts.estimate + more,
+        low=None if parts.low is None else parts.low + more,
+        high=None if parts.high is None else parts.high + more,
+    )
+    return Money(errors=errors, machine=machine, net=net)
 
 
-def _machine(trial: Trial, settings: Document, task: str, arm: str) -> float | None:
-    by_arm, common = settings.get("cost_per_hour_by") or {}, settings.get("cost_per_hour")
+def _machine(evidence: Evidence, settings: Constraints, task: str, arm: str) -> float | None:
     cost: list[float] = []
-    for one in (arm, trial.reference):
-        hour, seconds = by_arm.get(one, common), trial.latency(task, one)
+    for one in (arm, evidence.reference):
+        hour = settings.cost_per_hour_by.get(one, settings.cost_per_hour)
+        seconds = evidence.latency(task, one)
         if hour is None or seconds is None:
             return None
         cost.append(hour * seconds * _MILLION / 3600.0)
     return cost[0] - cost[1]
 
 
-def _errors(trial: Trial, task: str, arm: str, extra: Document, finding: Document) -> str:
-    fewer = extra["estimate"] < 0
-    count = _count(abs(extra["estimate"]))
-    said = f"{count} {'fewer' if fewer else 'more'} wrong answers than {trial.reference}"
-    if extra["estimate"] == 0:
-        said = f"as many wrong answers as {trial.reference}"
-    level = f"{round(100 * finding['confidence'], 1):g} %"
-    if extra["low"] is None or extra["high"] is None:
+def _errors(evidence: Evidence, task: str, arm: str, extra: Amount, finding: Finding) -> str:
+    fewer = extra.estimate < 0
+    count = _count(abs(extra.estimate))
+    said = f"{count} {'fewer' if fewer else 'more'} wrong answers than {evidence.reference}"
+    if extra.estimate == 0:
+        said = f"as many wrong answers as {evidence.reference}"
+    level = f"{round(100 * finding.confidence, 1):g} %"
+    if extra.low is None or extra.high is None:
         interval = f"no {level} interval: too little differs"
     else:
-        interval = f"{level} interval: {_span(extra)}"
-    what = "" if finding["kind"] == "primary" else " (not wholly right)"
+        interval = f"{level} interval: {_span(extra.low, extra.high)}"
+    what = "" if finding.kind == "primary" else " (not wholly right)"
     expected = f"expect {said}{what} from {arm} ({interval})."
-    return f"In 1,000 requests of {trial.named(task)}, {expected}{not_counted(finding)}"
+    return f"In 1,000 requests of {evidence.named(task)}, {expected}{not_counted(finding)}"
 
 
-def _span(extra: Document) -> str:
-    low, high = extra["low"], extra["high"]
+def _span(low: float, high: float) -> str:
     if low >= 0:
         return f"{_count(low)} to {_count(high)} more"
     if high <= 0:
@@ -114,22 +116,59 @@ def _count(value: float) -> str:
     return fixed(value, 0, ",") if value >= 9.95 or value == 0 else fixed(value, 1)
 
 
-def _priced(money: Document | None) -> Iterator[str]:
+def _priced(money: Money | None) -> Iterator[str]:
     if money is None:
         return
     parts = []
-    if money["errors"] is not None:
-        parts.append(f"errors would cost {_more(money['errors']['estimate'])}")
-    if money["machine"] is not None:
-        parts.append(f"the machine {'' if parts else 'would cost '}{_more(money['machine'])}")
-    said, net = f"In a million such requests {' and '.join(parts)}", money["net"]
+    if money.errors is not None:
+        parts.append(f"errors would cost {_more(money.errors.estimate)}")
+    if money.machine is not None:
+        parts.append(f"the machine {'' if parts else 'would cost '}{_more(money.machine)}")
+    said, net = f"In a million such requests {' and '.join(parts)}", money.net
     if len(parts) == 2:
-        said += f", in all {_more(net['estimate'])}"
-    if money["errors"] is not None and net["low"] is not None and net["high"] is not None:
-        said += f" (interval: {_more(net['low'])} to {_more(net['high'])})"
+        said += f", in all {_more(net.estimate)}"
+    if money.errors is not None and net.low is not None and net.high is not None:
+        said += f" (interval: {_more(net.low)} to {_more(net.high)})"
     yield f"{said}."
 
 
 def _more(value: float) -> str:
     amount = fixed(abs(value), 0, ",") if abs(value) >= 99.5 else fixed(abs(value), 2, ",")
     return f"{amount} {'less' if value < 0 else 'more'}"
+
+
+# What a fall in a secondary endpoint means, and what catches it.
+_GUARDS = {
+    "precision": "It returns entities that are not there, or mislabels them: schema validation "
+    "will not see that; check that every text it returns stands in the input, and sample inputs "
+    "without entities.",
+    "entity_free_correct": "It invents entities where there are none: schema validation will not "
+    "see that; sample inputs without entities.",
+    "not_truncated": "It runs into the limit of tokens: raise it, or reject what was cut off.",
+    "not_repeating": "It gets caught in loops: cap the length and reject repeated text.",
+    "not_refused": "It declines to answer: detect refusals and route them to the reference.",
+    "answered": "It leaves calls without an answer (faults, timeouts): retry them, raise the time "
+    "limit, or route them to the reference.",
+    "not_empty": "It answers nothing: reject empty answers and retry.",
+    "recall": "It misses entities: no validator sees what is absent; audit a sample by hand.",
+    "parse_rate": "It breaks the output format: validate it and retry, or constrain decoding.",
+}
+
+
+def guards_of(evidence: Evidence, arm: str) -> tuple[Guard, ...]:
+    """Name the failure modes that are shown for an arm, each with what guards against it."""
+    found = []
+    for task in evidence.tasks:
+        for endpoint, words in _GUARDS.items():
+            finding = evidence.of_endpoint(task, endpoint, arm)
+            if not finding or finding.estimate is None:
+                continue
+            if finding.verdict == "worse" and evidence.is_shown(finding):
+                name = endpoint.replace("_", "-")
+                hint = "" if finding.declared else " (exploratory: not declared beforehand)"
+                text = (
+                    f"On {evidence.named(task)}, {name} falls by an estimated "
+                    f"{size(finding.estimate)}{hint}: {words[0].lower()}{words[1:]}"
+                )
+                found.append(Guard(task=task, endpoint=endpoint, because=finding.id, text=text))
+    return tuple(found)

@@ -8,17 +8,39 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec.structs import replace as with_fields
+
 from quantrial.agreement import fixed
-from quantrial.decision.pick import choose, matter, tolerance
-from quantrial.decision.settle import missing
-from quantrial.decision.shifts import moved, shifts
+from quantrial.decision.evidence import Evidence
+from quantrial.decision.open_questions import what_is_missing
+from quantrial.decision.pick import (
+    Answer,
+    choose,
+    levels,
+    loss_ruled_out,
+    tasks_that_matter,
+    tolerance,
+)
 from quantrial.decision.shipping import LOSSES
-from quantrial.decision.trial import Trial
-from quantrial.decision.words import Document, entry, said_once
+from quantrial.decision.words import cited, said_once
+from quantrial.documents.decision import (
+    Change,
+    ChangeKind,
+    ChangeUnit,
+    Constraints,
+    Finding,
+    Missing,
+    Number,
+    Pace,
+    Picker,
+    PickerLevel,
+    PickerRow,
+    Sensitivity,
+)
 from quantrial.words import listed, margin, points, short_seconds, times
 from quantrial.words import size as size_of
 
@@ -27,51 +49,40 @@ _MEMORY, _SPEEDUP, _LATENCY, _LOSS = 1e6, 0.01, 0.001, 0.001
 _EQUAL = 1e-12  # differences of sums of the same decimals
 
 
-def sensitivity(trial: Trial, table: Document, settings: Document) -> dict[str, Any]:
-    """Say what would change the pick, and which open questions more items would settle.
-
-    Returns:
-        `pick`; `changes`: each a `kind` (a constraint, or `estimate`), `to`, the `pick` it would
-        give, a `text`, its `size` in a `unit` that it shares with others (`points` of a loss or an
-        estimate of quality, `share` of a limit or a speed; None where nothing was stated before),
-        and `smallest`: whether none in that unit is smaller; `settle`: by arm and task,
-        `items_needed` and a `text`.
-    """
+def sensitivity(evidence: Evidence, table: Picker, settings: Constraints) -> Sensitivity:
+    """Say what would change the pick, and which open questions more items would settle."""
     answer = choose(table, settings)
     changes = said_once(
         [
-            *_constraints(trial, table, settings),
-            *_estimates(trial, table, settings),
-            *_paces(trial, table, settings),
+            *_constraints(evidence, table, settings),
+            *_estimates(evidence, table, settings),
+            *_paces(evidence, table, settings),
         ]
     )
-    _mark_smallest(changes)
-    return {
-        "pick": answer["pick"],
-        "changes": changes,
-        "settle": said_once(list(_settle(trial, table, settings, answer))),
-    }
+    settle = said_once(list(_settle(evidence, table, settings, answer)))
+    return Sensitivity(pick=answer.pick, changes=_smallest_marked(changes), settle=tuple(settle))
 
 
-def _constraints(trial: Trial, table: Document, settings: Document) -> Iterator[dict[str, Any]]:
+def _constraints(evidence: Evidence, table: Picker, settings: Constraints) -> Iterator[Change]:
     for scale in _scales(table, settings):
+        now: float | None = getattr(settings, scale.key)
         unset = math.inf if scale.most else 0.0
-        now = settings.get(scale.key)
         for looser in (True, False):
 
-            def changed(place: float, key: str = scale.key) -> dict[str, Any]:
-                return {**settings, key: place}
+            def changed(place: float, key: str = scale.key) -> Constraints:
+                stated: dict[str, Any] = {key: place}
+                return replace(settings, **stated)
 
             start = unset if now is None else now
             found = _first(table, settings, scale, [start], changed, looser=looser)
             if found:
                 to, pick = found
                 text = f"With {scale.say(to)}, {_answer(pick)}."
-                grounds = _grounds(trial, table, changed(to))
+                grounds = _grounds(evidence, table, changed(to))
                 size = None if now is None else abs(to / now - 1.0)
                 yield _change(scale.key, None, to, pick, text, grounds, size=size, unit="share")
-    yield from _tolerances(trial, table, settings)
-    yield from _workloads(trial, table, settings)
+    yield from _tolerances(evidence, table, settings)
+    yield from _workloads(evidence, table, settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +94,7 @@ class _Scale:
     another rule than its value.
     """
 
-    key: str
+    key: ChangeKind
     values: Sequence[float]
     unit: float
     say: Callable[[float], str]
@@ -112,19 +123,19 @@ def _stepped(steps: int, unit: float) -> float:
 
 
 def _first(
-    table: Document,
-    settings: Document,
+    table: Picker,
+    settings: Constraints,
     scale: _Scale,
     now: Sequence[float],
-    changed: Callable[[float], Document],
+    changed: Callable[[float], Constraints],
     *,
     looser: bool,
 ) -> tuple[float, str | None] | None:
     """Return the nearest limit beyond all present ones that gives another pick, and that pick."""
-    pick, upwards = choose(table, settings)["pick"], looser == scale.most
+    pick, upwards = choose(table, settings).pick, looser == scale.most
     for place in sorted(set(scale.places(looser=looser)), reverse=not upwards):
         if place > max(now) if upwards else 0 < place < min(now):
-            other = choose(table, changed(place))["pick"]
+            other = choose(table, changed(place)).pick
             if other != pick:
                 return place, other
     return None
@@ -133,11 +144,11 @@ def _first(
 _HELD = {"peak": "at the peak", "stated": "for the weights, as stated"}
 
 
-def _scales(table: Document, settings: Document) -> Iterator[_Scale]:
-    arms = [own for own in table["arms"].values() if not own["control"]]
-    memory = [own["memory"] for own in arms if own["memory"] is not None]
+def _scales(table: Picker, settings: Constraints) -> Iterator[_Scale]:
+    arms = [own for own in table.arms.values() if not own.control]
+    memory = [own.memory for own in arms if own.memory is not None]
     unit, name = (1.0, "bytes") if min(memory, default=0) < 10 * _MEMORY else (_MEMORY, "MB")
-    held = _HELD.get(table.get("memory_source") or "", "for the weights")
+    held = _HELD.get(table.memory_source or "", "for the weights")
     yield _Scale(
         "max_memory",
         memory,
@@ -146,16 +157,16 @@ def _scales(table: Document, settings: Document) -> Iterator[_Scale]:
     )
     yield _Scale(
         "min_speedup",
-        [own["speedup"] for own in arms if own["speedup"] is not None],
+        [own.speedup for own in arms if own.speedup is not None],
         _SPEEDUP,
         lambda to: f"at least {times(to)} the reference's speed asked for",
         most=False,
     )
     latencies = [
-        row["latency"]
-        for task in matter(table, settings)
-        for arm, row in table["tasks"][task]["arms"].items()
-        if row["latency"] is not None and not table["arms"][arm]["control"]
+        row.latency
+        for task in tasks_that_matter(table, settings)
+        for arm, row in table.tasks[task].arms.items()
+        if row.latency is not None and not table.arms[arm].control
     ]
     yield _Scale(
         "max_latency",
@@ -165,19 +176,19 @@ def _scales(table: Document, settings: Document) -> Iterator[_Scale]:
     )
 
 
-def _tolerances(trial: Trial, table: Document, settings: Document) -> Iterator[dict[str, Any]]:
+def _tolerances(evidence: Evidence, table: Picker, settings: Constraints) -> Iterator[Change]:
     """Change the loss tolerated on one task; on all at once where that alone gives an arm."""
-    tasks = matter(table, settings)
+    tasks = tasks_that_matter(table, settings)
     seen = set[str | None]()
     for some in [*([task] for task in tasks), *([tasks] if len(tasks) > 1 else [])]:
-        where = listed(map(trial.named, some))
+        where = listed(map(evidence.named, some))
         bounds = [
-            -level["bound"]
+            -level.bound
             for task in some
-            for arm, row in table["tasks"][task]["arms"].items()
-            if row["finding"] and not table["arms"][arm]["control"]
-            for level in (row, *row.get("among", ()))
-            if level["bound"] is not None
+            for arm, row in table.tasks[task].arms.items()
+            if row.finding and not table.arms[arm].control
+            for level in levels(row)
+            if level.bound is not None
         ]
         scale = _Scale(
             "tolerate",
@@ -186,12 +197,13 @@ def _tolerances(trial: Trial, table: Document, settings: Document) -> Iterator[d
             functools.partial(_tolerated, where),
             strictly=True,
             # at the margin it is the test that counts, beyond it the bound too: they may disagree
-            switches=[table["tasks"][task]["margin"] for task in some],
+            switches=[table.tasks[task].margin for task in some],
         )
 
-        def changed(place: float, some: Sequence[str] = some) -> dict[str, Any]:
-            by = {**(settings.get("tolerate_by") or {}), **dict.fromkeys(some, place)}
-            return {**settings, "tolerate_by": by}
+        def changed(place: float, some: Sequence[str] = some) -> Constraints:
+            return replace(
+                settings, tolerate_by={**settings.tolerate_by, **dict.fromkeys(some, place)}
+            )
 
         now = [_bar(table, settings, task) for task in some]
         for looser in (True, False):
@@ -200,7 +212,7 @@ def _tolerances(trial: Trial, table: Document, settings: Document) -> Iterator[d
                 to, pick = found
                 of = some[0] if len(some) == 1 else None
                 text = f"With {scale.say(to)}, {_answer(pick)}."
-                grounds = _grounds(trial, table, changed(to))
+                grounds = _grounds(evidence, table, changed(to))
                 size = max(abs(to - one) for one in now)
                 yield _change("tolerate", of, to, pick, text, grounds, size=size)
                 seen.add(pick)
@@ -210,140 +222,186 @@ def _tolerated(where: str, to: float) -> str:
     return f"a loss of up to {margin(to)} tolerated on {where}"
 
 
-def _bar(table: Document, settings: Document, task: str) -> float:
+def _bar(table: Picker, settings: Constraints, task: str) -> float:
     """Return the loss that is ruled out or not: what is tolerated, else the margin."""
     tolerated = tolerance(table, settings, task)
-    bar: float = table["tasks"][task]["margin"] if tolerated is None else tolerated
-    return bar
+    return table.tasks[task].margin if tolerated is None else tolerated
 
 
-def _workloads(trial: Trial, table: Document, settings: Document) -> Iterator[dict[str, Any]]:
-    known = list(dict.fromkeys(task["workload"] for task in table["tasks"].values()))
-    now = list(settings.get("workloads") or known)
-    pick = choose(table, settings)["pick"]
+def _workloads(evidence: Evidence, table: Picker, settings: Constraints) -> Iterator[Change]:
+    known = list(dict.fromkeys(task.workload for task in table.tasks.values()))
+    now = settings.workloads or known
+    pick = choose(table, settings).pick
     for workload in known:
         dropped = workload in now
-        wanted = [w for w in known if (w in now) != (w == workload)]
+        wanted = tuple(w for w in known if (w in now) != (w == workload))
         if not wanted:
             continue
-        changed = {**settings, "workloads": wanted}
-        other = choose(table, changed)["pick"]
+        changed = replace(settings, workloads=wanted)
+        other = choose(table, changed).pick
         if other != pick:
             said = f"did {'not matter' if dropped else 'matter too'}"
             text = f"If {workload} {said}, {_answer(other)}."
-            grounds = _grounds(trial, table, changed)
+            grounds = _grounds(evidence, table, changed)
             yield _change("workloads", workload, wanted, other, text, grounds)
 
 
-def _estimates(trial: Trial, table: Document, settings: Document) -> Iterator[dict[str, Any]]:
+def _estimates(evidence: Evidence, table: Picker, settings: Constraints) -> Iterator[Change]:
     """Move one estimate, its bounds along with it, just across what is tolerated.
 
     As little as changes the pick: among several candidates that may be at a stricter level.
     """
-    pick = choose(table, settings)["pick"]
-    for task in matter(table, settings):
-        for arm, row in table["tasks"][task]["arms"].items():
-            if row["finding"] is None or row["estimate"] is None or table["arms"][arm]["control"]:
+    pick = choose(table, settings).pick
+    for task in tasks_that_matter(table, settings):
+        for arm, row in table.tasks[task].arms.items():
+            if row.finding is None or row.estimate is None or table.arms[arm].control:
                 continue
-            finding = trial.findings[row["finding"]]
-            low, high = finding["ci"]
-            for by in shifts(row, tolerance(table, settings, task)):
-                to = row["estimate"] + by
+            finding = evidence.findings[row.finding]
+            low, high = finding.ci
+            for by in _shifts(row, tolerance(table, settings, task)):
+                to = row.estimate + by
                 if low is None or high is None or not low <= to <= high:
                     continue
-                changed = _with_row(table, task, arm, moved(row, by))
-                other = choose(changed, settings)["pick"]
+                changed = _with_row(table, task, arm, _moved(row, row.estimate, by))
+                other = choose(changed, settings).pick
                 if other == pick:
                     continue
-                seen, work = points(row["estimate"]), trial.named(task)
+                seen, work = points(row.estimate), evidence.named(task)
                 text = f"If the difference of {arm} on {work} were {points(to)} in place of {seen}"
                 if points(to) == seen:
                     side = "better" if by > 0 else "worse"
                     text = f"If {arm} did {size_of(by)} {side} on {work} than seen ({seen})"
                 text += f", which is within its interval, {_answer(other)}."
                 change = _change("estimate", task, to, other, text, [finding], size=abs(by))
-                yield {**change, "arm": arm}
+                yield with_fields(change, arm=arm)
                 break
 
 
-def _paces(trial: Trial, table: Document, settings: Document) -> Iterator[dict[str, Any]]:
+def _paces(evidence: Evidence, table: Picker, settings: Constraints) -> Iterator[Change]:
     """Move one measured speed-up just across the least that is asked for, within its interval."""
-    if settings.get("min_speedup") is None:
+    if settings.min_speedup is None:
         return
-    least, pick = float(settings["min_speedup"]), choose(table, settings)["pick"]
-    for arm, own in table["arms"].items():
-        found = None if own["control"] else trial.pace(arm)
-        if found is None or own["speedup"] is None:
+    least, pick = float(settings.min_speedup), choose(table, settings).pick
+    for arm, own in table.arms.items():
+        found = None if own.control else evidence.pace(arm)
+        if found is None or own.speedup is None:
             continue
-        to = math.nextafter(least, 0.0) if own["speedup"] >= least else least
-        low, high = found["ci"]
+        to = math.nextafter(least, 0.0) if own.speedup >= least else least
+        low, high = found.ci
         if not low <= to <= high:
             continue
-        arms = {**table["arms"], arm: {**own, "speedup": to}}
-        other = choose({**table, "arms": arms}, settings)["pick"]
+        arms = {**table.arms, arm: with_fields(own, speedup=to)}
+        other = choose(with_fields(table, arms=arms), settings).pick
         if other != pick:
-            slower, seen = own["speedup"] >= least, times(own["speedup"])
+            slower, seen = own.speedup >= least, times(own.speedup)
             where = f"below {times(least)}" if slower else times(least)
             text = f"If {arm} decoded at {where} the reference's speed in place of {seen}"
             if times(least) == seen:
                 side = "slower" if slower else "faster"
                 text = f"If {arm} decoded less than 0.01 times {side} than seen ({seen})"
             text += f", which is within its interval, {_answer(other)}."
-            size = abs(to / own["speedup"] - 1.0)
+            size = abs(to / own.speedup - 1.0)
             change = _change("estimate", None, to, other, text, [found], size=size, unit="share")
-            yield {**change, "arm": arm}
+            yield with_fields(change, arm=arm)
 
 
-def _mark_smallest(changes: Sequence[dict[str, Any]]) -> None:
+def _shifts(row: PickerRow, tolerated: float | None) -> list[float]:
+    """List by how much an estimate must move for a bound to pass what is tolerated, least first.
+
+    Where test and bound disagree, how far the estimate is from it is not known.
+    """
+    bar = row.margin if tolerated is None else tolerated
+    found = []
+    for among, level in enumerate(levels(row), 1):
+        kept = loss_ruled_out(row, tolerated, among)
+        if level.bound is not None and kept == (level.bound > -bar):
+            bound = -bar if kept else math.nextafter(-bar, 0.0)
+            found.append(bound - level.bound)
+    return sorted(found, key=abs)
+
+
+def _moved(row: PickerRow, estimate: float, by: float) -> PickerRow:
+    """Return a row as it would be were its estimate, and its bounds with it, another by so much."""
+
+    def moved(level: PickerRow | PickerLevel) -> PickerLevel:
+        if level.bound is None:
+            return PickerLevel(bound=None, holds=level.holds)
+        bound = level.bound + by
+        return PickerLevel(bound=bound, holds=bound > -row.margin)
+
+    own = moved(row)
+    return with_fields(
+        row,
+        bound=own.bound,
+        holds=own.holds,
+        estimate=estimate + by,
+        among=tuple(map(moved, row.among)),
+    )
+
+
+def _smallest_marked(changes: Sequence[Change]) -> tuple[Change, ...]:
     """Mark the smallest change of each unit, and say so where there are several to choose from."""
-    for unit, said in (("points", "a loss or an estimate"), ("share", "a limit or a speed")):
-        sizes = [one["size"] for one in changes if one["unit"] == unit]
-        for one in changes:
-            if one["unit"] == unit and one["size"] <= min(sizes) + _EQUAL:
-                one["smallest"] = True
-                if len(sizes) > 1:
-                    percent = f"{fixed(100 * one['size'], 1)} %"
-                    by = size_of(one["size"]) if unit == "points" else percent
-                    one["text"] += f" Of {said}, this is the smallest change that does it: {by}."
+    found = []
+    for one in changes:
+        sizes = [c.size for c in changes if c.unit == one.unit and c.size is not None]
+        if one.size is not None and one.size <= min(sizes) + _EQUAL:
+            text = one.text
+            if len(sizes) > 1:
+                share = one.unit == "share"
+                by = f"{fixed(100 * one.size, 1)} %" if share else size_of(one.size)
+                said = "a limit or a speed" if share else "a loss or an estimate"
+                text += f" Of {said}, this is the smallest change that does it: {by}."
+            one = with_fields(one, smallest=True, text=text)  # noqa: PLW2901
+        found.append(one)
+    return tuple(found)
 
 
-def _with_row(table: Document, task: str, arm: str, row: Document) -> dict[str, Any]:
-    arms: Mapping[str, Any] = {**table["tasks"][task]["arms"], arm: row}
-    return {**table, "tasks": {**table["tasks"], task: {**table["tasks"][task], "arms": arms}}}
+def _with_row(table: Picker, task: str, arm: str, row: PickerRow) -> Picker:
+    own = table.tasks[task]
+    changed = with_fields(own, arms={**own.arms, arm: row})
+    return with_fields(table, tasks={**table.tasks, task: changed})
 
 
-def _grounds(trial: Trial, table: Document, settings: Document) -> list[Document]:
+def _grounds(
+    evidence: Evidence, table: Picker, settings: Constraints
+) -> Sequence[Finding | Pace | None]:
     """List the findings an answer rests on: what its arm keeps, or what the nearest one breaks."""
     answer = choose(table, settings)
-    arm = answer["pick"]
-    if arm is not None and arm != trial.reference:
-        found = [trial.primary(task, arm) for task in matter(table, settings)]
-        return [one for one in found if one]
-    other = answer["alternative"]
-    broken = answer["breaks"][other] if other else ()
-    found = [
-        trial.pace(other)
-        if one["constraint"] == "min_speedup"
-        else trial.primary(one["task"], other)
-        for one in broken
-        if one["constraint"] in {*LOSSES, "choice", "min_speedup"}
-    ]
-    return [one for one in found if one]
+    arm, other = answer.pick, answer.alternative
+    if arm is not None and arm != evidence.reference:
+        return evidence.primaries(arm, tasks_that_matter(table, settings))
+    if other is None:
+        return []
+    found: list[Finding | Pace | None] = []
+    for one in answer.breaks[other]:
+        if one.constraint == "min_speedup":
+            found.append(evidence.pace(other))
+        elif one.task is not None and one.constraint in {*LOSSES, "choice"}:
+            found.append(evidence.primary(one.task, other))
+    return found
 
 
 def _change(
-    kind: str,
+    kind: ChangeKind,
     of: str | None,
-    to: Any,
+    to: Number | tuple[str, ...],
     pick: str | None,
     text: str,
-    found: Sequence[Document],
+    found: Sequence[Finding | Pace | None],
     *,
     size: float | None = None,
-    unit: str = "points",
-) -> dict[str, Any]:
-    told = {"size": size, "unit": None if size is None else unit, "smallest": False}
-    return entry(text, found, kind=kind, of=of, to=to, pick=pick, **told)
+    unit: ChangeUnit = "points",
+) -> Change:
+    return Change(
+        kind=kind,
+        of=of,
+        to=to,
+        pick=pick,
+        size=size,
+        unit=None if size is None else unit,
+        smallest=False,
+        **cited(text, found),
+    )
 
 
 def _answer(pick: str | None) -> str:
@@ -351,22 +409,20 @@ def _answer(pick: str | None) -> str:
 
 
 def _settle(
-    trial: Trial, table: Document, settings: Document, answer: Document
-) -> Iterator[dict[str, Any]]:
+    evidence: Evidence, table: Picker, settings: Constraints, answer: Answer
+) -> Iterator[Missing]:
     """Say what more items would settle, of the arms that would be picked were it settled well."""
-    pick, order = answer["pick"], answer["order"]
+    pick, order = answer.pick, answer.order
     for arm in order if pick is None else order[: order.index(pick)]:
-        broken = answer["breaks"][arm]
-        if not all(one["constraint"] in LOSSES for one in broken):
+        broken = answer.breaks[arm]
+        if not all(one.constraint in LOSSES for one in broken):
             continue
         for one in broken:
-            row = table["tasks"][one["task"]]["arms"][arm]
-            if row["worse"] and row["estimate"] <= -one["limit"]:
+            if one.task is None or one.limit is None:
+                continue
+            row = table.tasks[one.task].arms[arm]
+            if row.worse and row.estimate is not None and row.estimate <= -one.limit:
                 continue  # settled already
-            yield missing(
-                trial,
-                one["task"],
-                arm,
-                tolerance(table, settings, one["task"]),
-                unanswered=one["constraint"] == "missing",
-            )
+            tolerated = tolerance(table, settings, one.task)
+            unanswered = one.constraint == "missing"
+            yield what_is_missing(evidence, one.task, arm, tolerated, unanswered=unanswered)

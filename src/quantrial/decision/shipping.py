@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from quantrial.decision.evidence import Evidence, Held
 from quantrial.decision.margin_tests import p_of_less
-from quantrial.decision.pick import candidates, choose, matter, tolerance
-from quantrial.decision.trial import Held, Trial
-from quantrial.decision.words import Document
+from quantrial.decision.pick import candidates, choose, tasks_that_matter, tolerance
+from quantrial.documents.decision import Constraints, Finding, Picker, Ship
 from quantrial.words import p_value_in_sentence, plural
 
 # what an arm breaks of which a loss is not ruled out, by a test of its own
@@ -45,43 +44,36 @@ class Shipping:
     shown: Mapping[str, Shown]
 
     @classmethod
-    def of(cls, trial: Trial, table: Document, settings: Document) -> Shipping:
+    def of(cls, evidence: Evidence, table: Picker, settings: Constraints) -> Shipping:
         """Ask the rules of the pick, and hold each candidate against the losses of the settings."""
         answer = choose(table, settings)
-        broken = {
-            arm: {one["constraint"] for one in breaks} for arm, breaks in answer["breaks"].items()
-        }
+        broken = {arm: {one.constraint for one in breaks} for arm, breaks in answer.breaks.items()}
         return cls(
-            pick=answer["pick"] if matter(table, settings) else trial.reference,
+            pick=answer.pick if tasks_that_matter(table, settings) else evidence.reference,
             alone=frozenset(arm for arm, names in broken.items() if "choice" in names),
             open_=frozenset(arm for arm, names in broken.items() if names & LOSSES),
-            shown=shown(trial, table, settings),
+            shown=shown(evidence, table, settings),
         )
 
-    def to_list(self, trial: Trial) -> list[dict[str, Any]]:
-        """Write what is shown of each candidate, for `decision["ship"]`."""
-        return [
-            {
-                "arm": one.arm,
-                "p_value": one.p,
-                "p_adjusted": one.p_adjusted,
-                "among": one.among,
-                "shown": one.arm not in self.alone | self.open_,
-                "missing": _missing(trial, one.arm),
-            }
+    def documents(self, evidence: Evidence) -> tuple[Ship, ...]:
+        """Write what is shown of each candidate, for `decision.ship`."""
+        return tuple(
+            Ship(
+                arm=one.arm,
+                p_value=one.p,
+                p_adjusted=one.p_adjusted,
+                among=one.among,
+                shown=one.arm not in self.alone | self.open_,
+                missing=sum(Held.of(f).missing for f in evidence.primaries(one.arm)),
+            )
             for one in self.shown.values()
-        ]
+        )
 
 
-def _missing(trial: Trial, arm: str) -> int:
-    found = [finding for task in trial.tasks if (finding := trial.primary(task, arm))]
-    return sum(Held.of(finding).missing for finding in found)
-
-
-def shown(trial: Trial, table: Document, settings: Document) -> dict[str, Shown]:
+def shown(evidence: Evidence, table: Picker, settings: Constraints) -> dict[str, Shown]:
     """Say of each candidate how surely it loses less than these settings ask for."""
     arms = candidates(table)
-    own = {arm: _own_p(trial, table, settings, arm) for arm in arms}
+    own = {arm: _own_p(evidence, table, settings, arm) for arm in arms}
     # one that was not tested counts among them, and is never shown
     known = {arm: 1.0 if p is None else p for arm, p in own.items()}
     adjusted, largest = dict[str, float](), 0.0
@@ -94,26 +86,26 @@ def shown(trial: Trial, table: Document, settings: Document) -> dict[str, Shown]
     }
 
 
-def _own_p(trial: Trial, table: Document, settings: Document, arm: str) -> float | None:
+def _own_p(evidence: Evidence, table: Picker, settings: Constraints, arm: str) -> float | None:
     found = []
-    for task in matter(table, settings):
-        finding = trial.primary(task, arm)
+    for task in tasks_that_matter(table, settings):
+        finding = evidence.primary(task, arm)
         if finding is None:
             return None
         tolerated = tolerance(table, settings, task)
-        p = p_at(trial, finding, finding["margin"] if tolerated is None else tolerated)
+        p = p_at(evidence, finding, finding.margin if tolerated is None else tolerated)
         if p is None:
             return None
         found.append(p)
     return max(found, default=None)
 
 
-def p_at(trial: Trial, finding: Document, loss: float) -> float | None:
+def p_at(evidence: Evidence, finding: Finding, loss: float) -> float | None:
     """Return the p of "loses less than this", each missing answer held against the candidate.
 
     At the margin that of the test itself; else see `margin_tests`.
     """
-    return Held.of(finding).p if loss == finding["margin"] else p_of_less(trial, finding, loss)
+    return Held.of(finding).p if loss == finding.margin else p_of_less(evidence, finding, loss)
 
 
 def in_words(one: Shown | None, *, about: bool = False) -> str:

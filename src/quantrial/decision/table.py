@@ -1,99 +1,115 @@
-"""The table that a pick is made from, `decision["picker"]`: what the rules look at, and no more."""
+"""The table that a pick is made from, `decision.picker`: what the rules look at, and no more."""
 
 from __future__ import annotations
 
 from statistics import NormalDist
-from typing import Any
 
-from quantrial.agreement import TABLE_DIGITS, all_rounded
-from quantrial.assay import at_floor
-from quantrial.decision.cautions import unseen_controls
-from quantrial.decision.trial import Held, Trial, keeps_margin
-from quantrial.decision.words import Document
+from msgspec.structs import replace
+
+from quantrial.agreement import TABLE_DIGITS, rounded
+from quantrial.decision.evidence import Evidence, Held, keeps_margin
+from quantrial.documents.decision import (
+    Finding,
+    Picker,
+    PickerArm,
+    PickerLevel,
+    PickerRow,
+    PickerTask,
+)
 
 _NORMAL = NormalDist()
 
 
-def picker(trial: Trial) -> dict[str, Any]:
-    """Write the table of a trial: plain JSON values, arms in order of cost, controls last."""
-    arms = [*trial.by_cost, *trial.controls]
-    tiers = trial.tiers()
-    table = {
-        "reference": trial.reference,
-        "insensitive": unseen_controls(trial),
-        "memory_source": trial.memory_source,
-        "arms": {
-            arm: {
-                "rank": rank,
-                "tier": tiers.get(arm),
-                "control": arm in trial.controls,
-                "memory": trial.memory(arm),
-                "speedup": trial.speedup(arm),
-                "twin": trial.twins.get(arm),
-                **({"other_prompts": True} if arm in trial.other_prompts else {}),
-            }
+def picker(evidence: Evidence) -> Picker:
+    """Write the table: arms in order of cost, controls last.
+
+    The page picks from it, so numbers are rounded: last bits are to decide nothing there, and
+    nothing here.
+    """
+    arms = [*evidence.by_cost, *evidence.controls]
+    tiers = evidence.tiers()
+    return Picker(
+        reference=evidence.reference,
+        insensitive=evidence.saw_no_control,
+        memory_source=evidence.memory_source,
+        arms={
+            arm: PickerArm(
+                rank=rank,
+                tier=tiers.get(arm),
+                control=arm in evidence.controls,
+                memory=evidence.memory(arm),
+                speedup=_rounded(evidence.speedup(arm)),
+                twin=evidence.twins.get(arm),
+                other_prompts=arm in evidence.other_prompts,
+            )
             for rank, arm in enumerate(arms)
         },
-        "tasks": {
-            task: {
-                "workload": trial.workload(task),
-                "margin": part["margin"],
-                "at_floor": at_floor(part, trial.reference),
-                "arms": {arm: _row(trial, task, arm) for arm in arms},
-            }
-            for task, part in trial.tasks.items()
+        tasks={
+            task: PickerTask(
+                workload=evidence.workload(task),
+                margin=rounded(evidence.margin(task), TABLE_DIGITS),
+                at_floor=evidence.at_floor(task),
+                arms={arm: _row(evidence, task, arm) for arm in arms},
+            )
+            for task in evidence.tasks
         },
-    }
-    # the page picks from it: its last bits are to decide nothing there, and nothing here
-    rounded: dict[str, Any] = all_rounded(table, TABLE_DIGITS)
-    return rounded
+    )
 
 
-def _row(trial: Trial, task: str, arm: str) -> dict[str, Any]:
+def _rounded(value: float | None) -> float | None:
+    return rounded(value, TABLE_DIGITS) if isinstance(value, float) else value
+
+
+def _row(evidence: Evidence, task: str, arm: str) -> PickerRow:
     """Write what is known of an arm on a task; the reference loses nothing against itself."""
-    latency = trial.latency(task, arm)
-    if arm == trial.reference:
-        margin = trial.tasks[task]["margin"]
-        loss = {"estimate": 0.0, "bound": 0.0, "margin": margin, "holds": True, "worse": False}
-        return {"finding": None, **loss, "latency": latency}
-    finding = trial.primary(task, arm)
+    latency = _rounded(evidence.latency(task, arm))
+    finding = None if arm == evidence.reference else evidence.primary(task, arm)
     if finding is None:
-        margin = trial.tasks[task]["margin"]
-        loss = {"estimate": None, "bound": None, "margin": margin, "holds": False, "worse": False}
-        return {"finding": None, **loss, "latency": latency}
+        none = 0.0 if arm == evidence.reference else None
+        return PickerRow(
+            finding=None,
+            estimate=none,
+            bound=none,
+            margin=rounded(evidence.margin(task), TABLE_DIGITS),
+            holds=arm == evidence.reference,
+            worse=False,
+            latency=latency,
+        )
     held = Held.of(finding)
-    row = {
-        "finding": finding["id"],
-        "estimate": finding["estimate"],
+    row = PickerRow(
+        finding=finding.id,
+        estimate=_rounded(finding.estimate),
         # the lower end of the interval that belongs to the one-sided test; none bounds what an arm
         # loses that was shown other prompts
-        "bound": None if arm in trial.other_prompts else held.ci[0],
-        "margin": finding["margin"],
-        "holds": trial.holds(task, arm),
-        "worse": finding["verdict"] == "worse",
-        "latency": latency,
-    }
-    if arm in trial.other_prompts:
+        bound=None if arm in evidence.other_prompts else _rounded(held.ci[0]),
+        margin=rounded(finding.margin, TABLE_DIGITS),
+        holds=evidence.holds(task, arm),
+        worse=finding.verdict == "worse",
+        latency=latency,
+    )
+    if arm in evidence.other_prompts:
         return row
     if held.missing:
-        row["missing"] = held.missing
-        bound = finding["equivalence_ci"][0]
-        row["answered"] = {"bound": bound, "holds": keeps_margin(finding)}
-    levels = range(2, len(trial.candidates) + 1)
-    if arm in trial.candidates and levels:
-        row["among"] = [_at_level(trial, finding, held, among) for among in levels]
+        bound = _rounded(finding.equivalence_ci[0])
+        answered = PickerLevel(bound=bound, holds=keeps_margin(finding))
+        row = replace(row, missing=held.missing, answered=answered)
+    if arm in evidence.candidates:
+        levels = range(2, len(evidence.candidates) + 1)
+        row = replace(
+            row, among=tuple(_at_level(evidence, finding, held, among) for among in levels)
+        )
     return row
 
 
-def _at_level(trial: Trial, finding: Document, held: Held, among: int) -> dict[str, Any]:
+def _at_level(evidence: Evidence, finding: Finding, held: Held, among: int) -> PickerLevel:
     """Write what is ruled out where the arm is one of so many candidates."""
-    alpha = trial.summary["alpha"]
+    level = evidence.alpha / among
     if len(held.lower_bounds) >= among:
         bound = held.lower_bounds[among - 1]
     else:  # a summary of an earlier version: by the normal approximation
-        bound = _further(held, finding["equivalence_confidence"], alpha / among)
-    below = held.p is not None and held.p < alpha / among
-    return {"bound": bound, "holds": held.holds and below}
+        bound = _further(held, finding.equivalence_confidence, level)
+    below = held.p is not None and held.p < level
+    return PickerLevel(bound=_rounded(bound), holds=held.holds and below)
 
 
 def _further(held: Held, confidence: float, level: float) -> float | None:

@@ -1,10 +1,11 @@
-"""How a finding is said: its line of evidence, and an entry of the decision."""
+"""How a finding is said: its line of evidence, and what every entry of the decision says."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, TypedDict, TypeVar
 
+from quantrial.documents.decision import Finding, Pace
 from quantrial.words import (
     listed,
     margin,
@@ -16,51 +17,65 @@ from quantrial.words import (
     verdict_word,
 )
 
-Document = Mapping[str, Any]
 
-# The test beside the one for a difference that carries a verdict, and what it is called.
-_TESTS = {
-    "equivalent": ("equivalence_p", "equivalence"),
-    "non_inferior": ("non_inferiority_p", "non-inferiority"),
-    "inconclusive": ("non_inferiority_p", "non-inferiority"),
-}
+class _Worded(Protocol):
+    @property
+    def text(self) -> str: ...
 
 
-def evidence(finding: Document, *, tolerated: float | None = None) -> str:
+class Cited(TypedDict):
+    """What every entry says: a sentence, the ids of its findings, their numbers."""
+
+    text: str
+    because: tuple[str, ...]
+    evidence: tuple[str, ...]
+
+
+def cited(text: str, findings: Iterable[Finding | Pace | None] = ()) -> Cited:
+    """Put a sentence beside the findings that it rests on, each once."""
+    found = {one.id: one for one in findings if one is not None}
+    lines = tuple(evidence_line(one) for one in found.values())
+    return {"text": text, "because": tuple(found), "evidence": lines}
+
+
+def evidence_line(finding: Finding | Pace, *, tolerated: float | None = None) -> str:
     """Write a finding as one line: estimate, interval, adjusted p of a difference, verdict, id.
 
     Where equivalence or non-inferiority carries the verdict, its own p stands beside and the
     interval is the one that belongs to its test. So it is where a loss other than the margin is
     `tolerated`: its lower end is what that is held against, and the p at the margin says nothing.
     """
-    if finding["kind"] == "speed":
+    if isinstance(finding, Pace):
         return (
-            f"{finding['endpoint']}: {times(finding['estimate'])} {finding['reference']}'s, "
-            f"{100 * finding['confidence']:g} % interval {times_interval(finding['ci'])}, "
-            f"{plural(finding['n'], 'block')} [{finding['id']}]"
+            f"{finding.endpoint}: {times(finding.estimate)} {finding.reference}'s, "
+            f"{100 * finding.confidence:g} % interval {times_interval(finding.ci)}, "
+            f"{plural(finding.n, 'block')} [{finding.id}]"
         )
-    shown = finding["verdict"] in ("equivalent", "non_inferior")
-    other = tolerated is not None and tolerated != finding["margin"]
-    own = "equivalence_" if shown or tolerated is not None else ""
-    low, high = finding[f"{own}ci"]
-    level = f"{round(100 * finding[f'{own}confidence'], 1):g} %"
+    other = tolerated is not None and tolerated != finding.margin
+    (low, high), confidence = finding.ci, finding.confidence
+    if finding.verdict in ("equivalent", "non_inferior") or tolerated is not None:
+        (low, high), confidence = finding.equivalence_ci, finding.equivalence_confidence
+    level = f"{round(100 * confidence, 1):g} %"
     interval = (
         f"no {level} interval (too little differs)"
         if low is None or high is None
         else f"{level} interval {points(low, unit='')} to {points(high)}"
     )
-    tests = f"difference p {_equals(finding['p_adjusted'])} adjusted"
-    if finding["verdict"] in _TESTS and not other:
-        key, name = _TESTS[finding["verdict"]]
-        tests += f", {name} p {_equals(finding[key])}"
-    verdict = verdict_word(finding["verdict"])
-    if finding.get("also"):
-        verdict += f", and {verdict_word(finding['also'])}"
+    tests = f"difference p {_equals(finding.p_adjusted)} adjusted"
+    if not other:
+        # the test beside the one for a difference that carries the verdict
+        if finding.verdict == "equivalent":
+            tests += f", equivalence p {_equals(finding.equivalence_p)}"
+        elif finding.verdict in ("non_inferior", "inconclusive"):
+            tests += f", non-inferiority p {_equals(finding.non_inferiority_p)}"
+    verdict = verdict_word(finding.verdict)
+    if finding.also:
+        verdict += f", and {verdict_word(finding.also)}"
     if other:
-        verdict += f" at the margin of {margin(finding['margin'])}"
+        verdict += f" at the margin of {margin(finding.margin)}"
     return (
-        f"{finding['workload']}, {finding['endpoint'].replace('_', '-')}: "
-        f"{points(finding['estimate'])}, {interval}, {tests}: {verdict} [{finding['id']}]"
+        f"{finding.workload}, {finding.endpoint.replace('_', '-')}: "
+        f"{points(finding.estimate)}, {interval}, {tests}: {verdict} [{finding.id}]"
     )
 
 
@@ -82,26 +97,18 @@ def undecided(missing: int) -> str:
     return f"undecided: {plural(missing, 'answer')} missing"
 
 
-def left_open(row: Document) -> str:
+def left_open(row: Mapping[str, Any]) -> str:
     """Say of a row of the picker's table that missing answers alone leave it open; else nothing."""
     kept = (row.get("answered") or {"holds": False})["holds"]
     return undecided(row["missing"]) if kept and not row["holds"] else ""
 
 
-def said_once(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+_W = TypeVar("_W", bound=_Worded)
+
+
+def said_once(entries: Sequence[_W]) -> list[_W]:
     """Leave out what reads the same as an entry before it: figures that round alike are one."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, _W] = {}
     for one in entries:
-        found.setdefault(one["text"], one)
+        found.setdefault(one.text, one)
     return list(found.values())
-
-
-def entry(text: str, findings: Sequence[Document | None], **more: Any) -> dict[str, Any]:
-    """Write one entry of a decision: its text, the ids of its findings, their numbers."""
-    found = {f["id"]: f for f in findings if f is not None}
-    return {
-        **more,
-        "text": text,
-        "because": list(found),
-        "evidence": [evidence(finding) for finding in found.values()],
-    }

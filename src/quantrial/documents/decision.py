@@ -27,6 +27,10 @@ ConstraintName = Literal[
     "missing",
     "choice",
 ]
+ChangeKind = Literal[
+    "max_memory", "min_speedup", "max_latency", "tolerate", "workloads", "estimate"
+]
+ChangeUnit = Literal["points", "share"]
 Number = int | float
 """A number that keeps its kind: bytes are whole, and what a user stated stays as stated."""
 
@@ -297,7 +301,7 @@ class Risk(Struct, frozen=True, kw_only=True):
 class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The smallest change of one thing that changes the pick."""
 
-    kind: Literal["max_memory", "min_speedup", "max_latency", "tolerate", "workloads", "estimate"]
+    kind: ChangeKind
     of: str | None
     """The task or workload it is about; null for all."""
     to: Number | tuple[str, ...]
@@ -305,7 +309,7 @@ class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
     pick: str | None
     size: float | None
     """How large the change is; null where nothing was stated before."""
-    unit: Literal["points", "share"] | None
+    unit: ChangeUnit | None
     """Of a loss or an estimate of quality, as a fraction; of a limit or a speed, relative."""
     smallest: bool
     """Whether no change in the same unit is smaller."""

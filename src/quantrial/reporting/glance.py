@@ -11,6 +11,7 @@ from typing import Any
 from quantrial.agreement import fixed
 from quantrial.decision.pick import costs_more
 from quantrial.decision.words import left_open
+from quantrial.documents.decision import Constraints, load_constraints, load_picker
 from quantrial.precision import stated_size, weights_in_words
 from quantrial.reporting.blocks import (
     Card,
@@ -112,8 +113,8 @@ def _advice(decision: Document, arm: str, verdicts: Mapping[str, str]) -> str:
 
 def _costs_more(decision: Document, arm: str, than: str | None) -> bool:
     """Whether an arm is known to cost more than another."""
-    settings = (decision.get("constrained") or {}).get("constraints", {})
-    return than is not None and costs_more(decision["picker"], settings, arm, than)
+    settings = load_constraints(decision) or Constraints()
+    return than is not None and costs_more(load_picker(decision["picker"]), settings, arm, than)
 
 
 def _and_costs_more(decision: Document, arm: str, than: str | None) -> str:

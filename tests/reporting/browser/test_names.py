@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import expect
 
 import quantrial
+from decision.tables import choose
 from odd_names import ARMS, GROUPS, WORKLOADS, odd_study
-from quantrial.decision.pick import choose
 from reporting.browser.conftest import Open
 
 

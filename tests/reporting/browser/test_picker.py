@@ -12,8 +12,8 @@ from typing import Any, get_args
 import pytest
 from playwright.sync_api import Page, expect
 
+from decision.tables import choose
 from quantrial.decision import Constraints, decide_from
-from quantrial.decision.pick import choose
 from quantrial.documents.decision import ConstraintName
 from quantrial.units import parse_bytes, parse_fraction, parse_seconds
 from reporting.browser.conftest import Open

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+from msgspec import UNSET, convert
 
 from quantrial.agreement import fixed
-from quantrial.decision.speed import paces
-from quantrial.decision.words import Document
+from quantrial.assay import at_floor
+from quantrial.documents.decision import Cost, Finding, Pace, SettledBy, WorstCase
 from quantrial.findings import adjusted_p, is_finding
 from quantrial.precision import bits_of, stated_of
 from quantrial.prompt_checks import other_counts
-from quantrial.words import memory_noun, times
+from quantrial.words import listed, memory_noun, times
+
+Document = Mapping[str, Any]
 
 OVER_CLUSTERS = "score-clusters"  # the method of an interval over random clusters
 
+FindingKind = Literal["primary", "secondary", "failure_mode"]
+MemorySource = Literal["peak", "file", "stated"]
+OrderedBy = Literal["memory", "bits", "speed"]
 
-class Trial:
+
+class Evidence:
     """A summary with its findings by id and its arms by cost.
 
     Arms that are controls are kept apart: they are never candidates. `twins` are the arms that
@@ -31,13 +39,14 @@ class Trial:
 
     def __init__(self, summary: Document):
         self.summary = summary
+        self.alpha: float = summary["alpha"]
         self.reference: str = summary["reference"]
         self.tasks: dict[str, Document] = dict(summary["tasks"])
         self.controls = [a for a, arm in summary["arms"].items() if arm.get("control")]
         arms = [arm for arm in summary["arms"] if arm not in self.controls]
         self._workloads = Counter(part["workload"] for part in self.tasks.values())
-        self.findings = {finding["id"]: finding for finding in _findings(summary)}
-        self.findings |= {finding["id"]: finding for finding in paces(summary)}
+        self.findings = {finding.id: finding for finding in _findings(summary)}
+        self.paces = {pace.id: pace for pace in _paces(summary)}
         self.memory_source, self._memory = _memory(summary, arms)
         self.ordered_by, self._rank = self._ranked(arms)
         # among equals the reference first: another arm is not cheaper then
@@ -47,10 +56,10 @@ class Trial:
         self.twins = dict(_twins(summary))
         self.other_prompts = dict(_other_prompts(summary))
 
-    def _ranked(self, arms: Sequence[str]) -> tuple[str, dict[str, tuple[float, float]]]:
+    def _ranked(self, arms: Sequence[str]) -> tuple[OrderedBy, dict[str, tuple[float, float]]]:
         """Say what all arms can be ordered by, and where each stands; speed breaks ties."""
         records = self.summary["arms"]
-        costs: dict[str, dict[str, Any]] = {
+        costs: dict[OrderedBy, dict[str, Any]] = {
             "memory": {arm: self.memory(arm) for arm in arms},
             "bits": {arm: _bits(records[arm]["quantization"], arm) for arm in arms},
             "speed": dict.fromkeys(arms, 0.0),
@@ -72,20 +81,21 @@ class Trial:
         order = sorted(set(keys.values()))
         return {arm: order.index(key) for arm, key in keys.items()}
 
-    def cost(self, arm: str) -> dict[str, Any]:
+    def cost(self, arm: str) -> Cost:
         """Say what an arm costs: bytes, the share of the reference's, the speed-up."""
         memory, base = self.memory(arm), self.memory(self.reference)
-        return {
-            "memory_bytes": memory,
-            "memory_ratio": memory / base if memory and base else None,
-            "speedup": self.speedup(arm),
-            "speedup_ci": finding["ci"] if (finding := self.pace(arm)) else None,
-            "speedup_finding": finding["id"] if finding else None,
-        }
+        pace = self.pace(arm)
+        return Cost(
+            memory_bytes=memory,
+            memory_ratio=memory / base if memory and base else None,
+            speedup=self.speedup(arm),
+            speedup_ci=pace.ci if pace else None,
+            speedup_finding=pace.id if pace else None,
+        )
 
-    def pace(self, arm: str) -> Document | None:
+    def pace(self, arm: str) -> Pace | None:
         """Return the finding of an arm's decoding speed; None where no phase measured it."""
-        return self.findings.get(f"speed.decode.{arm}.vs.{self.reference}")
+        return self.paces.get(f"speed.decode.{arm}.vs.{self.reference}")
 
     def speedup(self, arm: str) -> float | None:
         """Return the ratio of an arm's decoding speed to the reference's.
@@ -94,9 +104,8 @@ class Trial:
         the answers, the geometric mean over tasks, so that no task's number of tokens decides
         alone.
         """
-        if finding := self.pace(arm):
-            measured: float = finding["estimate"]
-            return measured
+        if pace := self.pace(arm):
+            return pace.estimate
         ratios = []
         for by_arm in self.summary["speed"].values():
             own = by_arm.get(arm, {}).get("tokens_per_second")
@@ -121,11 +130,11 @@ class Trial:
     def saving(self, arm: str) -> str:
         """Say in words what an arm costs beside the reference: a noun phrase."""
         cost, parts = self.cost(arm), []
-        if cost["memory_ratio"]:
+        if cost.memory_ratio:
             held = memory_noun(self.memory_source)
-            parts.append(f"{fixed(100 * cost['memory_ratio'], 0)} % of the {held}")
-        if cost["speedup"]:
-            parts.append(f"{times(cost['speedup'])} the decoding speed")
+            parts.append(f"{fixed(100 * cost.memory_ratio, 0)} % of the {held}")
+        if cost.speedup:
+            parts.append(f"{times(cost.speedup)} the decoding speed")
         if parts:
             return f"{' and '.join(parts)} of {self.reference}"
         if arm in self.cheaper:
@@ -136,12 +145,16 @@ class Trial:
         """List the candidates that cost less than an arm, the cheapest first."""
         return [a for a in self.candidates if self._rank[a] < self._rank[arm]]
 
-    def primary(self, task: str, arm: str) -> Document | None:
+    def primary(self, task: str, arm: str) -> Finding | None:
         """Return the finding of an arm against the reference on a task's primary endpoint."""
-        endpoint = self.tasks[task]["primary"]
-        return self.findings.get(f"{task}.{endpoint}.{arm}.vs.{self.reference}")
+        return self.of_endpoint(task, self.tasks[task]["primary"], arm)
 
-    def secondary(self, task: str, endpoint: str, arm: str) -> Document | None:
+    def primaries(self, arm: str, tasks: Iterable[str] | None = None) -> list[Finding]:
+        """Return those of all tasks, or of some, on which the two share an answered item."""
+        found = (self.primary(task, arm) for task in (self.tasks if tasks is None else tasks))
+        return [finding for finding in found if finding is not None]
+
+    def of_endpoint(self, task: str, endpoint: str, arm: str) -> Finding | None:
         """Return the finding of an arm against the reference on any endpoint."""
         return self.findings.get(f"{task}.{endpoint}.{arm}.vs.{self.reference}")
 
@@ -170,27 +183,66 @@ class Trial:
 
     def worse(self, arm: str) -> list[str]:
         """List the tasks on which an arm was found worse."""
-        return [
-            task
-            for task in self.tasks
-            if (finding := self.primary(task, arm)) and finding["verdict"] == "worse"
-        ]
+        return [one.task for one in self.primaries(arm) if one.verdict == "worse"]
 
-    def is_shown(self, finding: Document) -> bool:
+    def is_shown(self, finding: Finding) -> bool:
         """Whether the difference that a finding tells of is shown, after adjustment."""
-        return is_finding(finding, self.summary["alpha"])
+        return finding.p_adjusted is not None and finding.p_adjusted < self.alpha
+
+    def blindness(self) -> list[str]:
+        """Say why the trial could not have seen harm; empty where it could."""
+        said = []
+        if self.saw_no_control:
+            said.append(
+                f"{listed(self.controls)}, damaged on purpose, was not found worse on any workload"
+            )
+        said += [
+            f"{self.reference} is not shown to be above its floor on {self.named(task)}"
+            for task in self.tasks
+            if self.at_floor(task)
+        ]
+        return said
+
+    def at_floor(self, task: str) -> bool:
+        """Whether the reference is not shown to be above chance: a loss could not show there."""
+        return at_floor(self.tasks[task], self.reference)
+
+    @property
+    def saw_no_control(self) -> bool:
+        """Whether arms were damaged on purpose, and not one of them was found worse anywhere."""
+        return bool(self.controls) and not any(map(self.worse, self.controls))
 
     def undecided(self, arm: str) -> list[str]:
         """List the tasks on which nothing was shown for an arm."""
         return [t for t in self.tasks if not self.holds(t, arm) and t not in self.worse(arm)]
 
+    def reading(self, task: str) -> Document:
+        """Return what was odd about how answers to a task were read, by arm."""
+        found: Document = self.tasks[task].get("reading") or {}
+        return found
+
+    def starved(self, task: str, arm: str) -> list[str]:
+        """List those of the reference and an arm that empty answers keep at the floor of a task."""
+        told = self.reading(task)
+        return [one for one in (self.reference, arm) if told.get(one, {}).get("starved")]
+
+    def cited(self, identity: str) -> Finding | Pace:
+        """Return a finding of either kind by its id."""
+        found = self.findings.get(identity)
+        return self.paces[identity] if found is None else found
+
+    def margin(self, task: str) -> float:
+        """Return the loss that counts as practically the same on a task."""
+        margin: float = self.tasks[task]["margin"]
+        return margin
+
     def workload(self, task: str) -> str:
         """Return the class of work a task stands for."""
         return str(self.tasks[task]["workload"])
 
-    def workloads(self, tasks: Sequence[str]) -> list[str]:
-        """Return the classes of work of several tasks."""
-        return [self.workload(task) for task in tasks]
+    def workloads(self, tasks: Sequence[str]) -> tuple[str, ...]:
+        """Return the classes of work of several tasks, each once, in the order of their names."""
+        return tuple(sorted({self.workload(task) for task in tasks}))
 
     def named(self, task: str) -> str:
         """Name a task in a sentence: by its workload, and by itself where several share that."""
@@ -198,7 +250,9 @@ class Trial:
         return workload if self._workloads[workload] == 1 else f"{workload} ({task})"
 
 
-def _memory(summary: Document, arms: Sequence[str]) -> tuple[str | None, dict[str, int | None]]:
+def _memory(
+    summary: Document, arms: Sequence[str]
+) -> tuple[MemorySource | None, dict[str, int | None]]:
     """Say what memory goes by, and how much each arm takes.
 
     `peak`: the most that its process held, where the speed phase saw that of every one of `arms`;
@@ -253,33 +307,29 @@ class Held:
     lower_bounds: tuple[float | None, ...]
 
     @classmethod
-    def of(cls, finding: Document) -> Held:
+    def of(cls, finding: Finding) -> Held:
         """Read what a finding on a primary endpoint says."""
-        worst, kept = finding.get("worst_case"), keeps_margin(finding)
-        bounds = tuple(finding.get("lower_bounds") or ())
+        worst, kept = finding.worst_case, keeps_margin(finding)
+        bounds = finding.lower_bounds or ()
         if not worst:
-            p = finding["non_inferiority_p"]
-            return cls(finding["estimate"], finding["equivalence_ci"], p, kept, 0, bounds)
+            p = finding.non_inferiority_p
+            return cls(finding.estimate, finding.equivalence_ci, p, kept, 0, bounds)
         # an early summary bounds the difference and does not test it: then nothing is shown
-        holds = kept and bool(worst.get("non_inferior", False))
-        p, ci = worst.get("p_non_inferior"), worst.get("ci", (None, None))
-        return cls(worst["bound"], ci, p, holds, missing_answers(worst), bounds)
+        holds = kept and worst.non_inferior is True
+        p = None if worst.p_non_inferior is UNSET else worst.p_non_inferior
+        ci = (None, None) if worst.ci is UNSET else worst.ci
+        missing = worst.missing_reference + worst.missing_candidate
+        return cls(worst.bound, ci, p, holds, missing, bounds)
 
 
-def missing_answers(worst_case: Document) -> int:
-    """Count the answers, of both arms, that a worst case fills in."""
-    return int(worst_case["missing_reference"]) + int(worst_case["missing_candidate"])
-
-
-def keeps_margin(finding: Document) -> bool:
+def keeps_margin(finding: Finding) -> bool:
     """Whether a finding rules a loss of the margin out, among the items that both arms answered.
 
     `better` alone does not: its p and the interval come from two constructions, and with few
     changed items the interval may still reach beyond the margin.
     """
-    verdict = finding["verdict"]
-    kept = verdict in ("equivalent", "non_inferior")
-    return kept or (verdict == "better" and bool(finding["non_inferior"]))
+    kept = finding.verdict in ("equivalent", "non_inferior")
+    return kept or (finding.verdict == "better" and finding.non_inferior)
 
 
 def _bits(quantization: str | None, arm: str) -> float | None:
@@ -288,53 +338,88 @@ def _bits(quantization: str | None, arm: str) -> float | None:
     return bits_of(arm) if bits is None else bits
 
 
-def _findings(summary: Document) -> Iterator[dict[str, Any]]:
+def _findings(summary: Document) -> Iterator[Finding]:
     """Yield a finding for every contrast, with its test of equivalence beside it."""
     for task, part in summary["tasks"].items():
         for kind, endpoint, contrast, test, declared in _contrasts(part):
-            yield {
-                "id": contrast["id"],
-                "kind": kind,
-                "task": task,
-                "workload": part["workload"],
-                "endpoint": endpoint,
-                "reference": contrast["reference"],
-                "candidate": contrast["candidate"],
-                "estimate": contrast["estimate"],
-                "ci": contrast["ci"],
-                "confidence": contrast["confidence"],
-                "p_value": contrast["p_value"],
-                "p_adjusted": adjusted_p(contrast),
-                **({"p_alarm": contrast["p_alarm"]} if "p_alarm" in contrast else {}),
-                "p_method": contrast["p_method"],
-                "margin": test["margin"],
-                "equivalence_ci": test["ci"],
-                "equivalence_confidence": test["confidence"],
-                "equivalence_p": test["p_value"],
-                "equivalence_p_adjusted": test["p_adjusted"],
-                "non_inferiority_p": test["p_non_inferior"],
-                "non_inferiority_p_adjusted": test["p_non_inferior_adjusted"],
-                "non_inferior": test["non_inferior"],
-                "approximate": test.get("approximate", False),
-                "over_clusters": contrast["ci_method"] == OVER_CLUSTERS,
-                "declared": declared,
-                "n": contrast["n"],
-                "verdict": contrast["verdict"],
-                "also": contrast.get("also"),
-                "worst_case": contrast.get("worst_case"),
-                "lower_bounds": contrast.get("lower_bounds"),
-                "items_needed": contrast["items_needed"],
-                "settled_by": contrast.get("settled_by"),
-            }
+            worst, bounds = contrast.get("worst_case"), contrast.get("lower_bounds")
+            settled = contrast.get("settled_by")
+            yield Finding(
+                id=contrast["id"],
+                kind=kind,
+                task=task,
+                workload=part["workload"],
+                endpoint=endpoint,
+                reference=contrast["reference"],
+                candidate=contrast["candidate"],
+                estimate=contrast["estimate"],
+                ci=tuple(contrast["ci"]),
+                confidence=contrast["confidence"],
+                p_value=contrast["p_value"],
+                p_adjusted=adjusted_p(contrast),
+                p_alarm=contrast.get("p_alarm", UNSET),
+                p_method=contrast["p_method"],
+                margin=test["margin"],
+                equivalence_ci=tuple(test["ci"]),
+                equivalence_confidence=test["confidence"],
+                equivalence_p=test["p_value"],
+                equivalence_p_adjusted=test["p_adjusted"],
+                non_inferiority_p=test["p_non_inferior"],
+                non_inferiority_p_adjusted=test["p_non_inferior_adjusted"],
+                non_inferior=test["non_inferior"],
+                approximate=test.get("approximate", False),
+                over_clusters=contrast["ci_method"] == OVER_CLUSTERS,
+                declared=declared,
+                n=contrast["n"],
+                verdict=contrast["verdict"],
+                also=contrast.get("also"),
+                worst_case=None if worst is None else convert(worst, WorstCase),
+                lower_bounds=None if bounds is None else tuple(bounds),
+                items_needed=contrast["items_needed"],
+                settled_by=None if settled is None else convert(settled, SettledBy),
+            )
 
 
-def _contrasts(part: Document) -> Iterator[tuple[str, str, Document, Document, bool]]:
+def _paces(summary: Document) -> Iterator[Pace]:
+    """Yield a finding for every candidate's decoding speed; none without a speed phase.
+
+    `estimate` is a ratio to the reference's speed; the verdict is `faster` or `slower` where the
+    interval lies to one side of 1 and the adjusted p shows it, else `inconclusive`.
+    """
+    phase = summary.get("speed_phase") or {}
+    for one in phase.get("ratios", ()):
+        low, high = one["ci"]
+        if one["measure"] != "decode" or low is None or high is None:
+            continue
+        shown = "p_alarm" not in one or is_finding(one, summary["alpha"])
+        yield Pace(
+            id=one["id"],
+            kind="speed",
+            task=None,
+            endpoint="decoding speed",
+            reference=one["reference"],
+            candidate=one["candidate"],
+            estimate=one["estimate"],
+            ci=(low, high),
+            confidence=one["confidence"],
+            n=one["n"],
+            verdict=(
+                "faster"
+                if shown and low > 1.0
+                else "slower"
+                if shown and high < 1.0
+                else "inconclusive"
+            ),
+        )
+
+
+def _contrasts(part: Document) -> Iterator[tuple[FindingKind, str, Document, Document, bool]]:
     """Yield kind, endpoint, contrast, test of equivalence, and whether it was declared beforehand.
 
     Failure modes come after the endpoints.
     """
     for endpoint, results in part["endpoints"].items():
-        kind = "primary" if endpoint == part["primary"] else "secondary"
+        kind: FindingKind = "primary" if endpoint == part["primary"] else "secondary"
         by_pair = {(e["reference"], e["candidate"]): e for e in results["equivalence"]}
         for contrast in results["contrasts"]:
             test = by_pair[contrast["reference"], contrast["candidate"]]
