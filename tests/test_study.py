@@ -11,11 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from quantrial.endpoints import ENDPOINTS
 from quantrial.errors import StudyError
 from quantrial.study import ChoiceTask, Study, load_study, parse_study
-from quantrial.tasks.choice import Choice
-from quantrial.tasks.spans import Spans
 from strategies import JSON, attempt
 
 GOOD = """
@@ -83,10 +80,28 @@ def test_an_endpoints_own_margin_goes_before_the_tasks() -> None:
     assert parse_study(GOOD).hash != study.hash
 
 
-def test_names_of_endpoints_are_those_that_tasks_measure() -> None:
-    assert {"choice": tuple(e.name for e in Choice.endpoints)} | {
-        "spans": tuple(e.name for e in Spans.endpoints)
-    } == ENDPOINTS
+def test_margins_and_failure_modes_are_of_what_a_kind_of_task_measures() -> None:
+    any_task = "not_truncated, not_refused, not_repeating, not_empty, answered"
+    for margins, kind, names in (
+        ("kind: choice", "choice", f"accuracy, parse_rate, {any_task}"),
+        (
+            "kind: spans",
+            "spans",
+            "micro_f1, macro_f1, precision, recall, parse_rate, exact_match, "
+            f"entity_free_correct, no_spurious, {any_task}",
+        ),
+    ):
+        wrong = changed(margins, f"{margins}, margins: {{zzz: 0.1}}")
+        with pytest.raises(
+            StudyError, match=f"a {kind} task has no endpoint 'zzz'; there are {names}$"
+        ):
+            parse_study(wrong)
+    tested = (
+        f"parse_rate, {any_task}, entity_free_correct, no_spurious, output_length, letter_shift, "
+        "spurious_per_sentence"
+    )
+    with pytest.raises(StudyError, match=f"no failure mode 'zzz'; there are {tested}$"):
+        parse_study(f"{GOOD}analysis: {{declared_failure_modes: [zzz]}}\n")
 
 
 def test_the_hash_follows_what_is_meant_not_how_it_is_written() -> None:

@@ -8,8 +8,10 @@ Nothing is imported before it is asked for, and a name of this package is not ta
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib.metadata
 import re
+import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +24,18 @@ OWN: dict[str, dict[str, str]] = {
         "ollama": "quantrial.engines.ollama:OllamaEngine",
         "openai": "quantrial.engines.openai:OpenAIEngine",
         "scripted": "quantrial.engines.scripted:scripted_from_options",
+    },
+    "quantrial.sources": {
+        "bundled": "quantrial.tasks.sources._jsonl:BUNDLED",
+        "mmlu_csv": "quantrial.tasks.sources._mmlu:MMLU",
+        "conll": "quantrial.tasks.sources._conll:CONLL",
+        "jsonl": "quantrial.tasks.sources._jsonl:JSONL",
+        "hub": "quantrial.tasks.sources._hub:HUB",
+        "imported": "quantrial.tasks.sources._items:IMPORTED",
+    },
+    "quantrial.tasks": {
+        "choice": "quantrial.tasks.choice:Choice",
+        "spans": "quantrial.tasks.spans:Spans",
     },
 }
 _SHOWN = 5  # names of a list that stand in a message
@@ -36,8 +50,9 @@ class Registry:
     noun: str
 
     def names(self) -> list[str]:
-        """Name all that there are, sorted."""
-        return sorted(self._points())
+        """Name all that there are: this package's in their order, then the others', sorted."""
+        own = OWN[self.group]
+        return [*own, *sorted(self._points().keys() - own.keys())]
 
     def load(self, name: str, *, key: str | None = None) -> Any:
         """Import the object that a name stands for.
@@ -52,7 +67,7 @@ class Registry:
         """
         points = self._points()
         if name not in points:
-            hint = hint_of(name, sorted(points), "there is: ")
+            hint = hint_of(name, self.names(), "there is: ")
             raise StudyError(f"unknown {self.noun} {name!r}; {hint}", key=key)
         try:
             return points[name].load()
@@ -65,11 +80,19 @@ class Registry:
     def _points(self) -> dict[str, importlib.metadata.EntryPoint]:
         own = OWN[self.group]
         point = importlib.metadata.EntryPoint
-        points = {one.name: one for one in importlib.metadata.entry_points(group=self.group)}
+        points = _installed(self.group, tuple(sys.path))
         return points | {name: point(name, where, self.group) for name, where in own.items()}
 
 
+@functools.cache
+def _installed(group: str, path: tuple[str, ...]) -> dict[str, importlib.metadata.EntryPoint]:
+    """Find what packages add to a group, once for each path that they are looked for on."""
+    return {one.name: one for one in importlib.metadata.entry_points(group=group)}
+
+
 ENGINES = Registry("quantrial.engines", "engine")
+SOURCES = Registry("quantrial.sources", "source")
+TASKS = Registry("quantrial.tasks", "kind of task")
 
 
 def nearest(asked: str, names: Collection[str], *, cutoff: float = 0.5) -> str | None:

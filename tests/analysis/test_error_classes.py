@@ -21,8 +21,8 @@ from analysis.fabricated import (
 )
 from quantrial.analysis import TaskOutcomes
 from quantrial.analysis.error_classes import error_table, f1_loss, span_errors
-from quantrial.analysis.wrong_spans import ERROR_CLASSES
 from quantrial.errors import DataError
+from quantrial.tasks.span_errors import ERROR_CLASSES
 from strategies import FEW_WORDS, SPANS
 
 Spans = Sequence[tuple[str, str]]

@@ -14,10 +14,10 @@ from quantrial.records import (
     speed_from_json,
 )
 from quantrial.strict_json import parse_json
+from quantrial.tasks.rows import decode_text
 from quantrial.tasks.sources._conll import conll_rows
 from quantrial.tasks.sources._jsonl import jsonl_rows
 from quantrial.tasks.sources._mmlu import mmlu_rows
-from quantrial.tasks.sources._rows import decode_text
 
 PATH = Path("file")
 GOOD = b'{"example_id":1,"output":"A","gold":"B","score":0}\n'

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from quantrial.analysis.reading import Given, why_ended
 from quantrial.analysis.text_signs import is_empty, is_refused, is_repeating, is_truncated
-from quantrial.analysis.wrong_spans import classify
 from quantrial.engines.repeat_limit import ends_in_repeats
 from quantrial.inert import clean, harmless, in_json
 from quantrial.records import Response
 from quantrial.tasks.answer import read_answer, starts_in_thought
 from quantrial.tasks.letters import first_letter, stated_letter
+from quantrial.tasks.span_errors import classify
 from quantrial.tasks.span_reader import read_spans
 from quantrial.tasks.spans import gold_spans, parse_spans
 from quantrial.thought_tags import opening_tag_at_end

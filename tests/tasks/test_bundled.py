@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from quantrial.records import Item
-from quantrial.tasks.sources import LoadedItems, entity_types, load_items, shots_for
+from quantrial.tasks.sources import LoadedItems, load_items, shots_for
+from quantrial.tasks.spans import entity_types
 from tasks.specs import choice, spans
 
 

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from quantrial.errors import DataError, DataWarning, StudyError
 from quantrial.records import Item, item_from_json
 from quantrial.study import ChoiceTask, SpansTask
-from quantrial.tasks.sources import LoadedItems, entity_types, load_items
+from quantrial.tasks.sources import LoadedItems, load_items
 from quantrial.tasks.sources._jsonl import jsonl_rows
+from quantrial.tasks.spans import entity_types
 from strategies import JSON, attempt, choice_items, spans_items
 from tasks.specs import Write, choice, spans
 

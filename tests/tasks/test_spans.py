@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from quantrial.records import Item
 from quantrial.tasks import make_task
-from quantrial.tasks.spans import Spans, gold_spans, normalize, parse_spans, spans_from_tags
+from quantrial.tasks.span_rows import spans_from_tags
+from quantrial.tasks.spans import Spans, gold_spans, normalize, parse_spans
 from strategies import make_item, spans_items
 from tasks.specs import spans
 
@@ -86,6 +87,10 @@ LABELLED: list[tuple[str, set[tuple[str, str]] | None]] = [
     ("Ada (PER), Paris (LOC)", None),
     ('[{"text": "A\nda", "type": "PER"}]', None),
 ]
+
+
+def items_of(*types: str) -> list[Item]:
+    return [make_item("ner", {"text": "x"}, [["x", label]], {}) for label in types]
 
 
 @pytest.mark.parametrize(("text", "found"), LABELLED)
@@ -201,7 +206,9 @@ ITEM = make_item("ner", {"text": "Ada saw Paris."}, [["Ada", "PER"]], {})
 
 
 def test_chat_prompt() -> None:
-    task = make_task("ner", spans({"type": "bundled"}, shots=2), shots=SHOTS, types=["LOC", "PER"])
+    task = make_task(
+        "ner", spans({"type": "bundled"}, shots=2), shots=SHOTS, items=items_of("LOC", "PER")
+    )
     prompt = task.prompt(ITEM)
     assert prompt.text is None
     (role, system), *rest = prompt.messages
@@ -218,7 +225,7 @@ def test_chat_prompt() -> None:
 
 
 def test_the_types_of_the_study_are_those_asked_for() -> None:
-    task = make_task("ner", spans({"type": "bundled"}, types=["PER"]), types=["LOC", "PER"])
+    task = make_task("ner", spans({"type": "bundled"}, types=["PER"]), items=items_of("LOC", "PER"))
     assert "Types: PER." in task.prompt(ITEM).messages[0][1]
 
 
@@ -244,7 +251,7 @@ def test_completion_prompt() -> None:
 def test_a_constrained_answer_is_held_to_an_array_of_text_and_type(form: str) -> None:
     source = {"type": "bundled"}
     spec = spans(source, constrained=True, prompt_format=form)
-    task = make_task("ner", spec, types=["LOC", "PER"])
+    task = make_task("ner", spec, items=items_of("LOC", "PER"))
     prompt, free = task.prompt(ITEM), make_task("ner", spans(source)).prompt(ITEM)
     assert task.needs == {"schema"}
     assert prompt.schema is not None
@@ -268,5 +275,5 @@ def test_a_constrained_answer_has_any_type_where_none_are_known() -> None:
 
 @given(spans_items(), st.sampled_from(["chat", "completion"]))
 def test_property_the_prompt_does_not_depend_on_the_gold(item: Item, form: str) -> None:
-    task = make_task("ner", spans({"type": "bundled"}, prompt_format=form), types=["PER"])
+    task = make_task("ner", spans({"type": "bundled"}, prompt_format=form), items=items_of("PER"))
     assert task.prompt(item) == task.prompt(make_item(item.task, dict(item.content), [], {}))

@@ -12,7 +12,7 @@ import numpy as np
 from quantrial.analysis.outcomes import Panel
 from quantrial.errors import StatisticsWarning
 from quantrial.stats import worst_case
-from quantrial.tasks.spans import PRECISION, gold_spans
+from quantrial.tasks.spans import PRECISION
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -79,9 +79,10 @@ class Bounds:
 
         What `controls` (arms damaged on purpose) name is no measure of what an arm may invent.
         """
-        if scored.task.kind != "spans":
+        sizes = [scored.task.gold_size(item) for item in scored.items]
+        if not sizes or None in sizes:
             return cls(None)
-        gold = np.array([len(gold_spans(i.gold)) for i in scored.items], dtype=np.float64)
+        gold = np.array(sizes, dtype=np.float64)
         return cls(gold, _longest(scored.panel, controls))
 
     def subset(self, mask: NDArray[np.bool_]) -> Bounds:

@@ -7,14 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from quantrial.analysis.wrong_spans import ERROR_CLASSES, NO_ERRORS, SpanErrors, classify
 from quantrial.errors import DataError
+from quantrial.tasks.span_errors import ERROR_CLASSES, SpanErrors
 
 if TYPE_CHECKING:
     from quantrial.analysis.outcomes import TaskOutcomes
-    from quantrial.records import Item
-    from quantrial.tasks import Outcome
-    from quantrial.tasks.spans import Spans
 
 _EXAMPLES = 5
 
@@ -23,34 +20,17 @@ def span_errors(outcomes: TaskOutcomes, arm: str) -> list[SpanErrors | None]:
     """Class the errors of each answer, in the order of the items; None without an answer.
 
     Raises:
-        DataError: the task is none of spans.
+        DataError: the errors of this kind of task have no classes.
     """
-    if outcomes.task.kind != "spans":
+    task: Any = outcomes.task
+    if not task.error_classes:
         raise DataError(
-            f"task {outcomes.task.name!r} is of kind {outcomes.task.kind!r}; "
-            "only spans have classes of errors"
+            f"task {task.name!r} is of kind {task.kind!r}; only spans have classes of errors"
         )
-    task = _task(outcomes)
     return [
-        None if outcome is None else _errors_of(task, item, outcome)
+        None if outcome is None else task.errors(item, outcome)
         for item, outcome in zip(outcomes.items, outcomes.outcomes[arm], strict=True)
     ]
-
-
-def _task(outcomes: TaskOutcomes) -> Spans:
-    task: Any = outcomes.task
-    return task  # type: ignore[no-any-return]
-
-
-def _errors_of(task: Spans, item: Item, outcome: Outcome) -> SpanErrors:
-    if outcome.parsed and not outcome.values["fp"] and not outcome.values["fn"]:
-        return NO_ERRORS
-    found: Any = outcome.answer if outcome.parsed else None
-    return classify(
-        task.gold(item),
-        None if found is None else [(text, label) for text, label in found],
-        task.sentence(item),
-    )
 
 
 def spurious_counts(outcomes: TaskOutcomes, arm: str) -> list[int | None]:
@@ -59,7 +39,7 @@ def spurious_counts(outcomes: TaskOutcomes, arm: str) -> list[int | None]:
     None without an answer, and for one that could not be read: it names nothing, which is no merit.
 
     Raises:
-        DataError: the task is none of spans.
+        DataError: the errors of this kind of task have no classes.
     """
     found = span_errors(outcomes, arm)
     return [
@@ -152,7 +132,7 @@ def f1_loss(outcomes: TaskOutcomes, reference: str, candidate: str) -> dict[str,
         )
         if before is not None and after is not None
     ]
-    task = _task(outcomes)
+    task: Any = outcomes.task
     gold = sum(len(task.gold(item)) for item, _, _ in pairs)
     old = _counts(before for _, before, _ in pairs)
     new = _counts(after for _, _, after in pairs)

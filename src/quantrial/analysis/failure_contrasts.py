@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from quantrial.analysis.failure_counts import LENGTH, length_panel, spurious_panel
+from quantrial.analysis.failure_counts import LENGTH, count_panels, length_panel
 from quantrial.analysis.failure_modes import failure_panels
 
 if TYPE_CHECKING:
@@ -40,10 +40,11 @@ def failure_contrasts(
 
 def _counts(compared: Comparing, family: AlarmFamily) -> list[list[Written]]:
     """Test what is counted: for a difference only, in its own unit, with no margin."""
-    spurious, length = spurious_panel(compared.scored), length_panel(compared.scored)
-    asked = []
-    if spurious is not None:
-        asked.append((spurious, "entities a sentence", compared.study.analysis.resamples))
+    length = length_panel(compared.scored)
+    asked = [
+        (panel, unit, compared.study.analysis.resamples)
+        for panel, unit in count_panels(compared.scored)
+    ]
     if length is not None:
         panel, unit = length
         asked.append((panel, f"{unit} an answer", _LENGTH_DRAWS))

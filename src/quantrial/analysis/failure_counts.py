@@ -26,7 +26,7 @@ def spurious_per_sentence(outcomes: TaskOutcomes, arm: str) -> dict[str, Any]:
 
 def unread(outcomes: TaskOutcomes) -> Iterator[tuple[str, str]]:
     """Say of each arm with answers that could not be read that what these invent is not known."""
-    if outcomes.task.kind != "spans":
+    if not outcomes.task.error_classes:
         return
     for arm in outcomes.arms:
         given = [one for one in outcomes.outcomes[arm] if one is not None]
@@ -39,19 +39,23 @@ def unread(outcomes: TaskOutcomes) -> Iterator[tuple[str, str]]:
             )
 
 
-def spurious_panel(outcomes: TaskOutcomes) -> Panel | None:
-    """Score invented entities a sentence, each counted as -1, so that negative is a loss.
+def count_panels(outcomes: TaskOutcomes) -> Iterator[tuple[Panel, str]]:
+    """Score what answers of this kind of task have too much of, each counted as -1, and its unit.
 
-    At -0.5 a candidate invents one entity more than the reference in every second sentence. What a
-    malformed answer invents is not known: its item is left out. None where no arm
-    invents anything, or the task has no spans.
+    Negative is then a loss: at -0.5 a candidate invents one entity more than the reference in every
+    second sentence. An answer that does not tell (a malformed one) is left out. There is none of
+    what no arm shows.
     """
-    if outcomes.task.kind != "spans":
-        return None
-    counts = [spurious_counts(outcomes, arm) for arm in outcomes.arms]
-    if not any(any(row) for row in counts):
-        return None
-    return _panel(outcomes, SPURIOUS, counts, sign=-1.0)
+    for mode in outcomes.task.counts:
+        counts = [
+            [
+                None if outcome is None else mode.of(outcomes.task, item, outcome)
+                for item, outcome in zip(outcomes.items, outcomes.outcomes[arm], strict=True)
+            ]
+            for arm in outcomes.arms
+        ]
+        if any(any(row) for row in counts):
+            yield _panel(outcomes, mode.name, counts, sign=-1.0), mode.unit
 
 
 def length_panel(outcomes: TaskOutcomes) -> tuple[Panel, str] | None:

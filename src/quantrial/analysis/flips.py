@@ -10,15 +10,11 @@ from quantrial.analysis.outcomes import labels
 if TYPE_CHECKING:
     from quantrial.analysis.outcomes import TaskOutcomes
 
-PERFECT = 1.0
-
 
 def right(outcomes: TaskOutcomes, arm: str, index: int) -> bool | None:
     """Whether an arm's answer to an item is wholly right; None without an answer."""
     outcome = outcomes.outcomes[arm][index]
-    if outcome is None:
-        return None
-    return outcome.values["f1" if outcomes.task.kind == "spans" else "correct"] == PERFECT
+    return None if outcome is None else outcomes.task.is_right(outcome)
 
 
 def flips(outcomes: TaskOutcomes, reference: str, candidate: str) -> dict[str, Any]:

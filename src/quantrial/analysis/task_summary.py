@@ -18,7 +18,6 @@ from quantrial.analysis.failure_counts import spurious_per_sentence, unread
 from quantrial.analysis.failure_modes import failure_modes
 from quantrial.analysis.fidelity import fidelity
 from quantrial.analysis.flips import flips, flips_by
-from quantrial.analysis.floors import always_empty, chance
 from quantrial.analysis.heterogeneity import heterogeneity
 from quantrial.analysis.letters import accuracy_by_letter, letter_shifts
 from quantrial.analysis.methods import POWER
@@ -85,8 +84,8 @@ class TaskSummary:
             "workload": self.spec.workload,
             "primary": primary,
             "margin": self.study.margin_of(self.name),
-            "chance": chance(self.scored),
-            "always_empty": always_empty(self.scored),
+            "chance": self.scored.task.chance(self.scored.items),
+            "always_empty": self.scored.task.always_empty(self.scored.items),
             "flow": self._flow(),
             "endpoints": endpoints,
             "flips": [self._flips(r, c) for r, c in self.pairs],
@@ -171,10 +170,10 @@ class TaskSummary:
     def _failures(self, arm: str) -> dict[str, Any]:
         found = failure_modes(self.scored, arm, alpha=self.study.alpha)
         found["texts"] = text_signs(self.scored.responses[arm])
-        if self.scored.task.kind == "spans":
+        if self.scored.task.error_classes:
             found["errors"] = error_table(self.scored, arm)
             found["spurious"] = spurious_per_sentence(self.scored, arm)
-        else:
+        if self.scored.task.letters:
             found["by_letter"] = accuracy_by_letter(self.scored, arm)
         return found
 
@@ -187,7 +186,7 @@ class TaskSummary:
 
     def _error_loss(self) -> list[dict[str, Any]]:
         """Split each candidate's change in micro-F1 over the classes of errors (spans)."""
-        if self.scored.task.kind != "spans":
+        if not self.scored.task.error_classes:
             return []
         return [
             {"reference": r, "candidate": c, "classes": f1_loss(self.scored, r, c)}
@@ -212,7 +211,7 @@ class TaskSummary:
 
     def _letter_shifts(self) -> list[dict[str, Any]]:
         """Test each candidate's shift in answer letters (choice), in the one family."""
-        if self.scored.task.kind != "choice":
+        if not self.scored.task.letters:
             return []
         classic = self.compared.classic
         clusters = None if classic else self.compared.grouped(self.scored.panel).clusters

@@ -223,7 +223,6 @@ def _prepared(study: Study, base: Path, folder: Path | None) -> Prepared:
     from quantrial.runfolder import RunFolder
     from quantrial.running.prepare import Prepared, prepare
     from quantrial.tasks import make_task
-    from quantrial.tasks.sources import entity_types
 
     if folder is None:
         return prepare(study, base=base)
@@ -234,11 +233,7 @@ def _prepared(study: Study, base: Path, folder: Path | None) -> Prepared:
         if any(spec.shots for spec in study.tasks.values()):
             raise
         tasks = {
-            name: make_task(
-                name,
-                spec,
-                types=entity_types(items.get(name, ())) if spec.kind == "spans" else (),
-            )
+            name: make_task(name, spec, items=items.get(name, ()))
             for name, spec in study.tasks.items()
         }
     return Prepared(tasks, items, {})

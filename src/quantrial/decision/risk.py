@@ -12,10 +12,9 @@ from quantrial.decision.evidence import Evidence
 from quantrial.decision.open_questions import not_counted
 from quantrial.decision.words import cited
 from quantrial.documents.decision import Amount, Constraints, Finding, Guard, Money, Risk
+from quantrial.registry import TASKS
 from quantrial.words import size
 
-# What makes an answer right, by kind of task: a share of items.
-_RIGHT: dict[str, str] = {"choice": "accuracy", "spans": "exact_match"}
 _MILLION = 1_000_000
 
 
@@ -30,7 +29,7 @@ def risks(evidence: Evidence, settings: Constraints) -> Iterator[Risk]:
         for arm in evidence.candidates:
             if arm in evidence.twins or arm in evidence.other_prompts:
                 continue
-            endpoint = _RIGHT.get(part["kind"], str(part["primary"]))
+            endpoint = TASKS.load(part["kind"]).right or str(part["primary"])
             finding = evidence.of_endpoint(task, endpoint, arm)
             if finding is None or finding.estimate is None:
                 continue

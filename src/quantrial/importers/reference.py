@@ -42,7 +42,7 @@ from quantrial.importers._reference_run import (
 )
 from quantrial.paths import is_folder
 from quantrial.redaction import MASK, settings_without_keys
-from quantrial.study import parse_study
+from quantrial.study import ChoiceTask, parse_study
 from quantrial.study.names import name_like
 from quantrial.tasks import make_task
 
@@ -291,7 +291,7 @@ def _notes(
         notes += notes_of(answers, differences[task])
     for task, answers in tasks.items():
         spec = study.tasks[task]
-        if spec.kind != "choice":
+        if not isinstance(spec, ChoiceTask):
             continue
         if missing := answers.without_subject:
             notes.append(
@@ -315,7 +315,7 @@ def _other_scoring(
     """Suggest the other rule for letters where it agrees with many more of the recorded scores."""
     for task, answers in tasks.items():
         spec = study.tasks[task]
-        if spec.kind != "choice":
+        if not isinstance(spec, ChoiceTask):
             continue
         compared = sum(row.status == "ok" and row.score is not None for row in answers.rows)
         differ = len(differences[task])

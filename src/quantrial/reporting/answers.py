@@ -19,9 +19,9 @@ from quantrial.words import endpoint, error_class
 if TYPE_CHECKING:
     from quantrial.analysis import TaskOutcomes
     from quantrial.analysis.reading import Given
-    from quantrial.analysis.wrong_spans import SpanErrors
     from quantrial.records import Item
     from quantrial.tasks import Outcome
+    from quantrial.tasks.span_errors import SpanErrors
 
 Outcomes = Mapping[str, "TaskOutcomes"]
 
@@ -191,7 +191,7 @@ def _told(values: tuple[tuple[str, float], ...]) -> str:
 def _errors(scored: TaskOutcomes) -> dict[str, list[SpanErrors | None]] | None:
     from quantrial.analysis.error_classes import span_errors
 
-    if scored.task.kind != "spans":
+    if not scored.task.error_classes:
         return None
     return {arm: span_errors(scored, arm) for arm in scored.arms}
 

@@ -15,6 +15,7 @@ from quantrial.decision.words import left_open
 from quantrial.findings import adjusted_p
 from quantrial.inert import clean
 from quantrial.precision import stated_of, weights_in_words
+from quantrial.registry import TASKS
 from quantrial.reporting.markdown import code, escape
 from quantrial.strict_yaml import write_yaml
 from quantrial.words import (
@@ -245,8 +246,7 @@ def _latex_character(character: str) -> str:
     return f"\\quantrialletter{{{ord(character):04X}}}{{{character}}}"
 
 
-# The hub's own names of tasks, by kind of task.
-_TASKS = {"choice": "multiple-choice", "spans": "token-classification"}
+# The hub's own names of metrics.
 _METRICS = {"micro_f1": "f1", "accuracy": "accuracy", "precision": "precision", "recall": "recall"}
 
 
@@ -280,7 +280,7 @@ def _result(
     ]
     return {
         "task": {
-            "type": _TASKS.get(part["kind"], "text-generation"),
+            "type": TASKS.load(part["kind"]).hub_task,
             "name": clean(part["workload"]),
         },
         "dataset": dict(_dataset(study, task)),

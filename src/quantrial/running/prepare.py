@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from quantrial.design.sampling import draw
 from quantrial.errors import DataError
 from quantrial.tasks import Task, make_task
-from quantrial.tasks.sources import entity_types, load_items
+from quantrial.tasks.sources import load_items
 
 if TYPE_CHECKING:
     from quantrial.records import Item
@@ -53,8 +53,7 @@ def prepare(study: Study, *, base: Path) -> Prepared:
             _check_cluster(items[name], spec.cluster)
         except DataError as exc:
             raise DataError(f"{exc} (task {name!r})") from exc
-        types = entity_types(loaded.items) if spec.kind == "spans" else ()
-        tasks[name] = make_task(name, spec, shots=loaded.shots, types=types)
+        tasks[name] = make_task(name, spec, shots=loaded.shots, items=loaded.items)
         provenance[name] = {**loaded.provenance, "available": len(loaded.items)}
     return Prepared(tasks, items, provenance)
 

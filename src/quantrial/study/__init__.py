@@ -10,6 +10,7 @@ from quantrial.study.code import Code, code_in
 from quantrial.study.constraints import DecisionPart
 from quantrial.study.design import Design
 from quantrial.study.model import Analysis, Arm, Study, Weights
+from quantrial.study.part import Part
 from quantrial.study.reading import load_study, parse_study, read_study_text
 from quantrial.study.sources import (
     BundledSource,
@@ -19,9 +20,10 @@ from quantrial.study.sources import (
     JsonlSource,
     MmluSource,
     Source,
+    SourcePart,
 )
 from quantrial.study.speed import Speed
-from quantrial.study.tasks import ChoiceTask, SpansTask, Task
+from quantrial.study.tasks import ChoiceTask, SpansTask, Task, TaskPart
 
 __all__ = [
     "Analysis",
@@ -36,11 +38,14 @@ __all__ = [
     "ImportedSource",
     "JsonlSource",
     "MmluSource",
+    "Part",
     "Source",
+    "SourcePart",
     "SpansTask",
     "Speed",
     "Study",
     "Task",
+    "TaskPart",
     "Weights",
     "code_in",
     "load_study",

@@ -6,15 +6,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from quantrial.endpoints import ENDPOINTS, check_failure_modes
 from quantrial.records import sha256_of
+from quantrial.registry import TASKS
 from quantrial.study.constraints import DecisionPart
 from quantrial.study.design import Design
 from quantrial.study.names import Name, check_apart
 from quantrial.study.part import Part
 from quantrial.study.quantities import Loss, Memory
 from quantrial.study.speed import Speed
-from quantrial.study.tasks import Task
+from quantrial.study.tasks import Task, check_failure_modes
 
 Quantization = Literal[
     "F16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q5_1", "Q5_0", "Q4_K_M", "Q4_K_S", "Q4_1", "Q4_0",
@@ -144,7 +144,8 @@ class Study(Part):
         The endpoint's own, or the task's, or the study's.
         """
         spec = self.tasks[task]
-        own = spec.margins.get(endpoint or ENDPOINTS[spec.kind][0], spec.margin)
+        primary = TASKS.load(spec.kind).endpoints[0].name
+        own = spec.margins.get(endpoint or primary, spec.margin)
         return self.margin if own is None else own
 
     def canonical(self) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from quantrial.errors import StudyError
 from quantrial.inert import clean
-from quantrial.registry import hint_of, nearest
+from quantrial.registry import SOURCES, TASKS, Registry, hint_of, nearest
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -80,12 +81,11 @@ def explain(error: ErrorDetails, valid_keys: Callable[[list[str]], list[str]]) -
         return key, str(context.get("error", error["msg"]))
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         tag = str(context.get("discriminator", "kind")).strip("'")
-        expected = context.get("expected_tags") or (
-            "'choice', 'spans'"
-            if tag == "kind"
-            else "'bundled', 'mmlu_csv', 'conll', 'jsonl', 'hub'"
-        )
+        leaves = TASKS if tag == "kind" else SOURCES
+        expected = context.get("expected_tags") or ", ".join(map(repr, leaves.names()))
         got = context.get("tag")
+        if got in leaves.names():  # a package that is broken
+            return f"{key}.{tag}", _why_broken(leaves, str(got))
         said = f"is {got!r}" if got else "is missing"
         return f"{key}.{tag}", f"{said}; expected one of {expected}"
     message = _SHOULD_BE.get(kind) or error["msg"].replace("Input should", "should", 1)
@@ -95,6 +95,14 @@ def explain(error: ErrorDetails, valid_keys: Callable[[list[str]], list[str]]) -
 def _location(error: ErrorDetails) -> list[str]:
     # a key is as the file has it, of several lines perhaps; a problem is told in one
     return [clean(str(part)) for part in error["loc"] if part != "[key]"]
+
+
+def _why_broken(leaves: Registry, name: str) -> str:
+    try:
+        leaves.load(name)
+    except StudyError as exc:
+        return str(exc)
+    return f"the {leaves.noun} {name!r} says by no `part` what stands in a study"
 
 
 def _is_tag(location: list[str], index: int) -> bool:

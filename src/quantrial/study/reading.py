@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import ValidationError
 
 from quantrial import paths
 from quantrial.errors import StudyError
+from quantrial.registry import SOURCES, TASKS
 from quantrial.strict_yaml import MOST_BYTES, parse_yaml, too_large
 from quantrial.study.constraints import DecisionPart
 from quantrial.study.design import Design
 from quantrial.study.model import Analysis, Arm, Study, Weights
 from quantrial.study.problems import explain_all
-from quantrial.study.sources import Source
 from quantrial.study.speed import Speed
-from quantrial.study.tasks import ChoiceTask, SpansTask
 
 
 def load_study(path: Path | str) -> Study:
@@ -82,14 +81,7 @@ def _valid_keys(location: list[str]) -> list[str]:
         case ["arms", _, "weights"]:
             model = Weights
         case ["tasks", _, kind]:
-            model = _KINDS[kind]
+            model = TASKS.load(kind).part
         case ["tasks", _, _, "source", of]:
-            model = _TYPES[of]
+            model = SOURCES.load(of).part
     return list(model.model_fields) if model else []
-
-
-_KINDS: dict[str, Any] = {"choice": ChoiceTask, "spans": SpansTask}
-_TYPES: dict[str, Any] = {
-    get_args(source.model_fields["type"].annotation)[0]: source
-    for source in get_args(get_args(Source)[0])
-}

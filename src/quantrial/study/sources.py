@@ -5,18 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from quantrial.registry import SOURCES
+from quantrial.study.part import OneOf, Part
 
-from quantrial.study.part import Part
+
+class SourcePart(Part):
+    """What every source says: its type."""
+
+    type: str
 
 
-class BundledSource(Part):
+class BundledSource(SourcePart):
     """The items that come with quantrial; needs no files and no network."""
 
     type: Literal["bundled"]
 
 
-class MmluSource(Part):
+class MmluSource(SourcePart):
     """A folder of MMLU CSV files, `<subject>_<split>.csv`.
 
     With a header and the answer's index, or without one and the answer's letter.
@@ -31,7 +36,7 @@ class MmluSource(Part):
     """Which split is asked."""
 
 
-class ConllSource(Part):
+class ConllSource(SourcePart):
     """A file of CoNLL columns: a token and its tag a line, a blank line between sentences.
 
     Tags are IOB1, BIO, BIOES, BILOU or BMES.
@@ -44,7 +49,7 @@ class ConllSource(Part):
     """A file of the same form that the examples of `shots` are taken from."""
 
 
-class JsonlSource(Part):
+class JsonlSource(SourcePart):
     """One's own items, a JSON object a line.
 
     choice: `question`, `options` (2 to 10 texts), `answer` (index from 0, or letter); or labelled
@@ -59,7 +64,7 @@ class JsonlSource(Part):
     """A file of the same form that the examples of `shots` are taken from."""
 
 
-class HubSource(Part):
+class HubSource(SourcePart):
     """A data set of the Hugging Face hub, or a local folder in its layout; the extra `hub`.
 
     choice: columns `question`, `choices` or `options`, `answer` or `answerKey`, as in JSONL. spans:
@@ -79,7 +84,7 @@ class HubSource(Part):
     """The split that the examples of `shots` are taken from."""
 
 
-class ImportedSource(Part):
+class ImportedSource(SourcePart):
     """Answers that another program collected, read by `quantrial import`; nothing is asked."""
 
     type: Literal["imported"]
@@ -87,7 +92,4 @@ class ImportedSource(Part):
     """The layout the answers were read from."""
 
 
-Source = Annotated[
-    BundledSource | MmluSource | ConllSource | JsonlSource | HubSource | ImportedSource,
-    Field(discriminator="type"),
-]
+Source = Annotated[SourcePart, OneOf(SOURCES, "type")]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from quantrial.endpoints import check_margins
+from quantrial.registry import TASKS, hint_of
 from quantrial.study.names import Words
-from quantrial.study.part import Part
+from quantrial.study.part import OneOf, Part
 from quantrial.study.quantities import Loss
 from quantrial.study.sources import Source
 
 
-class _TaskBase(Part):
+class TaskPart(Part):
+    """What a task of any kind says; a kind adds its own keys, and which kind it is."""
+
     workload: Words
     """The class of work this task stands for, such as `reasoning` or `extraction`."""
     source: Source
@@ -48,11 +51,20 @@ class _TaskBase(Part):
     thought_tags: tuple[tuple[str, str], ...] = ()
     """Pairs of tags that a model thinks between, such as `[["<ponder>", "</ponder>"]]`, beside
     those that are known: what stands there is no part of the answer."""
+    kind: str
+    """Which kind of task it is."""
+    prompt_format: Literal["chat", "completion"] = "chat"
+    """`chat` uses the model's template, `completion` continues plain text."""
+    max_tokens: int = Field(default=64, ge=1)
+    """Longest answer."""
 
     @field_validator("margins")
     @classmethod
     def _of_known_endpoints(cls, margins: dict[str, float]) -> dict[str, float]:
-        check_margins(get_args(cls.model_fields["kind"].annotation)[0], margins)
+        kind = get_args(cls.model_fields["kind"].annotation)[0]
+        measured = TASKS.load(kind)
+        shares = (*(one.name for one in measured.endpoints), *measured.failure_shares())
+        _check_names(margins, shares, f"a {kind} task has no endpoint")
         return margins
 
     @field_validator("thought_tags", mode="before")
@@ -79,7 +91,7 @@ class _TaskBase(Part):
         return self
 
 
-class ChoiceTask(_TaskBase):
+class ChoiceTask(TaskPart):
     """Multiple choice: one of 2 to 10 options."""
 
     kind: Literal["choice"]
@@ -88,8 +100,6 @@ class ChoiceTask(_TaskBase):
     scoring: Literal["answer_letter", "first_letter"] = "answer_letter"
     """How a letter is read (letter mode): from what the answer states, or, to reproduce published
     studies, as the first of A to D in the whole text."""
-    prompt_format: Literal["chat", "completion"] = "chat"
-    """`chat` uses the model's template, `completion` continues plain text."""
     max_tokens: int = Field(default=16, ge=1)
     """Longest answer. Option mode has room for the longest option whatever is said here."""
 
@@ -102,14 +112,12 @@ class ChoiceTask(_TaskBase):
         return self
 
 
-class SpansTask(_TaskBase):
+class SpansTask(TaskPart):
     """Named entities: a JSON array of text and type."""
 
     kind: Literal["spans"]
     types: tuple[str, ...] | None = None
     """Entity types asked for; gold of other types is left out. All that occur by default."""
-    prompt_format: Literal["chat", "completion"] = "chat"
-    """`chat` uses the model's template, `completion` continues plain text."""
     constrained: bool = False
     """Hold decoding to a JSON array of text and type; an engine that cannot is refused."""
     scoring: Literal["first_array", "spans_published"] = "first_array"
@@ -119,4 +127,24 @@ class SpansTask(_TaskBase):
     """Longest answer."""
 
 
-Task = Annotated[ChoiceTask | SpansTask, Field(discriminator="kind")]
+Task = Annotated[TaskPart, OneOf(TASKS, "kind")]
+
+
+def check_failure_modes(names: Iterable[str]) -> None:
+    """Refuse names of failure modes that no kind of task is tested for.
+
+    Raises:
+        ValueError: names the one that is wrong, and the nearest valid one.
+    """
+    if names := tuple(names):
+        kinds = [TASKS.load(kind) for kind in TASKS.names()]
+        shares = [name for kind in kinds for name in kind.failure_shares()]
+        counts = [name for kind in kinds for name in kind.failure_counts()]
+        valid = tuple(dict.fromkeys((*shares, *counts)))
+        _check_names(names, valid, "there is no failure mode")
+
+
+def _check_names(names: Iterable[str], valid: tuple[str, ...], refusal: str) -> None:
+    for name in names:
+        if name not in valid:
+            raise ValueError(f"{refusal} {name!r}; {hint_of(name, valid, 'there are ')}")

@@ -1,36 +1,32 @@
-"""Tasks: where items come from, what is asked, how texts are scored."""
+"""Tasks: where items come from, what is asked, how texts are scored.
+
+A kind of task is a class derived from `Task`; the registry knows it by name.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from quantrial.tasks.base import Endpoint, Outcome, Prompt, Task
+from quantrial.registry import TASKS
+from quantrial.tasks.base import Endpoint, FailureCount, FailureMode, Outcome, Prompt, Task
 
 if TYPE_CHECKING:
     from quantrial.records import Item
-    from quantrial.study import ChoiceTask, SpansTask
+    from quantrial.study import TaskPart
 
-__all__ = ["Endpoint", "Outcome", "Prompt", "Task", "make_task"]
+__all__ = ["Endpoint", "FailureCount", "FailureMode", "Outcome", "Prompt", "Task", "make_task"]
 
 
 def make_task(
-    name: str,
-    spec: ChoiceTask | SpansTask,
-    *,
-    shots: Sequence[Item] = (),
-    types: Sequence[str] = (),
+    name: str, spec: TaskPart, *, shots: Sequence[Item] = (), items: Sequence[Item] = ()
 ) -> Task:
     """Make the task a study declares.
 
     `shots` are all solved examples of the source (`LoadedItems.shots`); a task takes as many as
-    its part of the study says, for MMLU those of the item's subject. `types` are the entity types
-    of the source.
+    its part of the study says, for MMLU those of the item's subject. `items` are all items of the
+    source.
     """
-    if spec.kind == "choice":
-        from quantrial.tasks.choice import Choice
-
-        return Choice(name, spec, shots)
-    from quantrial.tasks.spans import Spans
-
-    return Spans(name, spec, shots, types)
+    kind: Any = TASKS.load(spec.kind)
+    made: Task = kind.made(name, spec, shots, items)
+    return made

@@ -7,13 +7,21 @@ declaration.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from quantrial.tasks.rows import Row, Where
 
 if TYPE_CHECKING:
     from quantrial.records import Item
+    from quantrial.study import TaskPart
     from quantrial.tasks.answer import Answer
+
+Rate = Callable[[int, int], dict[str, Any]]
+
+# signs of trouble that any answer may show
+_OF_ANY_TASK = ("not_truncated", "not_refused", "not_repeating", "not_empty", "answered")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,23 +87,129 @@ class Endpoint:
     denominator: Mapping[str, float] = field(default_factory=dict)
 
 
-class Task(Protocol):
-    """One kind of work. `endpoints[0]` is primary."""
+@dataclass(frozen=True, slots=True)
+class FailureMode:
+    """A way to fail that is no endpoint: the share of items without it is tested.
 
-    kind: str
+    `shows(task, item, outcome)` says whether an answer fails so; None where it does not tell.
+    `applies(item)` restricts it to some items; all by default.
+    """
+
     name: str
-    needs: frozenset[str]  # abilities of an engine that its prompts ask for: grammar, schema
-    thought_tags: Sequence[tuple[str, str]]  # what the study adds to the known ones
-    endpoints: Sequence[Endpoint]
+    shows: Callable[[Any, Item, Outcome], bool | None]
+    applies: Callable[[Item], bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FailureCount:
+    """What an answer has too much of: its mean is tested for a difference, and fewer is better.
+
+    `of(task, item, outcome)` counts it; None where an answer does not tell.
+    """
+
+    name: str
+    unit: str
+    of: Callable[[Any, Item, Outcome], int | None]
+
+
+class Task:
+    """One kind of work, made from its part of a study: a kind is a class derived from this one.
+
+    It is an entry point of the group `quantrial.tasks`, and says by `part` which model its part of
+    the study file has. `endpoints[0]` is primary. What is here is enough for a kind whose outcomes
+    have a column `correct`; the rest says more of how it fails.
+    """
+
+    kind: ClassVar[str]
+    part: ClassVar[type[TaskPart]]
+    endpoints: ClassVar[Sequence[Endpoint]]
+    right: ClassVar[str | None] = None  # the endpoint that is the share of answers wholly right
+    failure_modes: ClassVar[Sequence[FailureMode]] = (
+        FailureMode("parse_rate", lambda _task, _item, outcome: not outcome.parsed),
+    )
+    counts: ClassVar[Sequence[FailureCount]] = ()
+    letters: ClassVar[bool] = False  # answers are letters of options, and may shift as a whole
+    error_classes: ClassVar[bool] = False  # answers are spans, whose errors have classes
+    hub_task: ClassVar[str] = "text-generation"  # the Hugging Face hub's own name
+
+    def __init__(self, name: str, spec: TaskPart, shots: Sequence[Item] = ()):
+        """Take the task's part of the study, and all solved examples that its source offers."""
+        self.name = name
+        self.shots = tuple(shots)
+        self.thought_tags: Sequence[tuple[str, str]] = spec.thought_tags
+        self.needs: frozenset[str] = frozenset()  # of an engine, by its prompts: grammar, schema
+
+    @classmethod
+    def made(
+        cls, name: str, spec: Any, shots: Sequence[Item] = (), items: Sequence[Item] = ()
+    ) -> Self:
+        """Make the task of a study; `items` are all that its source has."""
+        return cls(name, spec, shots)
+
+    @classmethod
+    def row(cls, record: dict[str, Any], where: Where) -> Row:
+        """Read an item from an object of JSONL: `gold` is what is right, the rest what is shown."""
+        if "gold" not in record:
+            raise where.error(f"the key 'gold' is missing; keys there: {', '.join(record):.80}")
+        content = {key: value for key, value in record.items() if key != "gold"}
+        return Row(content, record["gold"], {}, where)
+
+    @classmethod
+    def chosen(
+        cls, spec: Any, rows: list[Row], shots: list[Row], key: str
+    ) -> tuple[list[Row], list[Row]]:
+        """Return the rows and examples as the study asks for them; `key` is the task's."""
+        return rows, shots
+
+    @classmethod
+    def failure_shares(cls) -> tuple[str, ...]:
+        """Name the shares of items that are well: negative is a loss, and a margin makes sense."""
+        return (*(mode.name for mode in cls.failure_modes), *_OF_ANY_TASK)
+
+    @classmethod
+    def failure_counts(cls) -> tuple[str, ...]:
+        """Name what is tested for a difference only: counts, and what has no better or worse."""
+        shift = ("letter_shift",) if cls.letters else ()
+        return (*(count.name for count in cls.counts), "output_length", *shift)
 
     def prompt(self, item: Item) -> Prompt:
         """Say what an arm is shown."""
-        ...
+        raise NotImplementedError
 
     def limit(self, item: Item) -> int | None:
         """Return the most tokens that an answer may have; None where it was asked for elsewhere."""
-        ...
+        return None
 
     def score(self, item: Item, answer: Answer | str) -> Outcome:
         """Score one answer against the item's gold; a text is read first."""
-        ...
+        raise NotImplementedError
+
+    def is_right(self, outcome: Outcome) -> bool:
+        """Whether an answer is wholly right."""
+        return outcome.values["correct"] == 1.0
+
+    def chance(self, items: Sequence[Item]) -> float | None:
+        """Accuracy of guessing blindly; None where nothing is guessed."""
+        return None
+
+    def always_empty(self, items: Sequence[Item]) -> float | None:
+        """Primary endpoint of always answering with nothing; None where that is never right."""
+        return None
+
+    def gold_size(self, item: Item) -> int | None:
+        """Count what there is to find; None for a kind that finds nothing."""
+        return None
+
+    def failures(self, pairs: Sequence[tuple[Item, Outcome]], rate: Rate) -> dict[str, Any]:
+        """Describe how one arm failed on the items it answered.
+
+        Args:
+            pairs: each item with what scoring made of the answer.
+            rate: turns a count and a total into a `rate` with its `ci`.
+        """
+        unparsed = sum(not outcome.parsed for _, outcome in pairs)
+        return {
+            "n": len(pairs),
+            "unparsed": unparsed,
+            "unparsed_rate": unparsed / len(pairs) if pairs else None,
+        }

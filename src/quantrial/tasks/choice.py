@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from quantrial.study import ChoiceTask
 from quantrial.tasks.answer import as_answer
-from quantrial.tasks.base import Endpoint, Outcome, Prompt
-from quantrial.tasks.letters import answer_letter, first_letter, stated_letter
+from quantrial.tasks.base import Endpoint, Outcome, Prompt, Rate, Task
+from quantrial.tasks.choice_rows import choice_record, repeated_option
+from quantrial.tasks.letters import LETTERS, answer_letter, first_letter, stated_letter
+from quantrial.tasks.rows import KEYS, Row, Where
 from quantrial.tasks.shots import shots_for
 
 if TYPE_CHECKING:
     from quantrial.records import Item
-    from quantrial.study import ChoiceTask
     from quantrial.tasks.answer import Answer
 
 __all__ = ["LETTERS", "READERS", "Choice", "answer_letter", "first_letter", "option_grammar"]
 
-LETTERS = "ABCDEFGHIJ"
 SYSTEM = "You answer multiple-choice questions. Reply with the letter of the right option only."
 
 ACCURACY = Endpoint("accuracy", "proportion", {"correct": 1.0})
@@ -50,20 +52,22 @@ def _gbnf_literal(text: str) -> str:
     return '"' + "".join(escape(ch) for ch in text) + '"'
 
 
-class Choice:
+class Choice(Task):
     """The task kind `choice`, made from its part of the study.
 
     `shots` is everything the source offers; each item takes its own `spec.shots` of it.
     """
 
     kind = "choice"
-    endpoints: Sequence[Endpoint] = (ACCURACY,)
+    part = ChoiceTask
+    endpoints = (ACCURACY,)
+    right = ACCURACY.name
+    letters = True
+    hub_task = "multiple-choice"
 
     def __init__(self, name: str, spec: ChoiceTask, shots: Sequence[Item] = ()):
-        self.name = name
+        super().__init__(name, spec, shots)
         self.spec = spec
-        self.shots = tuple(shots)
-        self.thought_tags: Sequence[tuple[str, str]] = spec.thought_tags
         self.needs = frozenset({"grammar"} if spec.answer_mode == "option" else ())
 
     def prompt(self, item: Item) -> Prompt:
@@ -109,6 +113,29 @@ class Choice:
         else:
             letter = READERS[self.spec.scoring](said, letters)
         return Outcome({"correct": float(letter == item.gold)}, letter is not None, letter)
+
+    @classmethod
+    def row(cls, record: dict[str, Any], where: Where) -> Row:
+        """Read a question, its options and the answer from an object of JSONL."""
+        row = choice_record(record, where, KEYS)
+        if (repeated := repeated_option(row)) is not None:
+            raise where.error(f"the option {repeated!r:.60} is there twice")
+        return row
+
+    def chance(self, items: Sequence[Item]) -> float | None:
+        """Accuracy of guessing blindly, over the items."""
+        if not items:
+            return None
+        return sum(1 / len(item.content["options"]) for item in items) / len(items)
+
+    def failures(self, pairs: Sequence[tuple[Item, Outcome]], rate: Rate) -> dict[str, Any]:
+        """Count what could not be read, and the letters beside those of the gold answers."""
+        letters = Counter(str(one.answer) for _, one in pairs if one.answer is not None)
+        golds = Counter(str(item.gold) for item, _ in pairs)
+        return super().failures(pairs, rate) | {
+            "letters": dict(sorted(letters.items())),
+            "gold_letters": dict(sorted(golds.items())),
+        }
 
 
 def _longest(options: Sequence[str]) -> int:

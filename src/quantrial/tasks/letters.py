@@ -6,6 +6,7 @@ import functools
 
 from quantrial.tasks.answer import as_answer
 
+LETTERS = "ABCDEFGHIJ"  # of options
 _LONG = 2_000  # characters: beyond that a text is not remembered
 
 

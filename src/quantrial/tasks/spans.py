@@ -5,21 +5,26 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
+from quantrial.errors import DataWarning, StudyError
+from quantrial.study import SpansTask
 from quantrial.tasks.answer import as_answer
-from quantrial.tasks.base import Endpoint, Outcome, Prompt
+from quantrial.tasks.base import Endpoint, FailureCount, FailureMode, Outcome, Prompt, Rate, Task
+from quantrial.tasks.rows import KEYS, Row, Where, find, metadata_of
 from quantrial.tasks.shots import shots_for
+from quantrial.tasks.span_errors import NO_ERRORS, SpanErrors, classify
 from quantrial.tasks.span_reader import Span, compared, composed, read_spans
+from quantrial.tasks.span_rows import entity_row
 
 if TYPE_CHECKING:
     from quantrial.records import Item
-    from quantrial.study import SpansTask
     from quantrial.tasks.answer import Answer
 
-__all__ = ["READERS", "Span", "Spans", "gold_spans", "normalize", "parse_spans", "spans_from_tags"]
+__all__ = ["READERS", "Span", "Spans", "gold_spans", "normalize", "parse_spans"]
 
 MICRO_F1 = Endpoint("micro_f1", "ratio", {"tp": 2.0}, {"tp": 2.0, "fp": 1.0, "fn": 1.0})
 MACRO_F1 = Endpoint("macro_f1", "mean", {"f1": 1.0})
@@ -28,6 +33,7 @@ RECALL = Endpoint("recall", "ratio", {"tp": 1.0}, {"tp": 1.0, "fn": 1.0})
 PARSE_RATE = Endpoint("parse_rate", "proportion", {"parsed": 1.0})
 EXACT_MATCH = Endpoint("exact_match", "proportion", {"exact": 1.0})
 
+PERFECT = 1.0  # F1
 _REMEMBERED = 4096  # texts and golds: arms say the same, and more than one table asks for them
 _LONG = 10_000  # characters: beyond that a text is not remembered
 _FENCE = re.compile(r"```[A-Za-z]*")
@@ -111,31 +117,7 @@ READERS: Mapping[str, SpansReader] = {
 }
 
 
-_OPENS, _ENDS = "BSUW", "ELSUW"  # S, U and W do both: a span of one token
-
-
-def spans_from_tags(tokens: Sequence[str], tags: Sequence[str]) -> list[tuple[str, str]]:
-    """Join tags of BIO, IOB1, BIOES, BILOU or BMES to spans.
-
-    B, S, U and W open one, and so does a change of type; E, L, S, U and W end one. The texts of its
-    tokens are joined by one space.
-    """
-    spans: list[tuple[list[str], str]] = []
-    current: str | None = None
-    for token, tag in zip(tokens, tags, strict=True):
-        prefix, _, label = tag.partition("-")
-        if not label:
-            current = None
-            continue
-        if prefix in _OPENS or label != current:
-            spans.append(([token], label))
-        else:
-            spans[-1][0].append(token)
-        current = None if prefix in _ENDS else label
-    return [(" ".join(words), label) for words, label in spans]
-
-
-class Spans:
+class Spans(Task):
     """The task kind `spans`, made from its part of the study.
 
     `shots` is everything the source offers; each item takes its own `spec.shots` of it. `types` are
@@ -144,18 +126,111 @@ class Spans:
     """
 
     kind = "spans"
-    endpoints: Sequence[Endpoint] = (MICRO_F1, MACRO_F1, PRECISION, RECALL, PARSE_RATE, EXACT_MATCH)
+    part = SpansTask
+    endpoints = (MICRO_F1, MACRO_F1, PRECISION, RECALL, PARSE_RATE, EXACT_MATCH)
+    right = EXACT_MATCH.name
+    error_classes = True
+    hub_task = "token-classification"
 
     def __init__(
         self, name: str, spec: SpansTask, shots: Sequence[Item] = (), types: Sequence[str] = ()
     ):
-        self.name = name
+        super().__init__(name, spec, shots)
         self.spec = spec
-        self.shots = tuple(shots)
         self.types = spec.types or tuple(types)
-        self.thought_tags: Sequence[tuple[str, str]] = spec.thought_tags
         self.needs = frozenset({"schema"} if spec.constrained else ())
         self._reader = READERS[spec.scoring]
+
+    @classmethod
+    def made(
+        cls, name: str, spec: SpansTask, shots: Sequence[Item] = (), items: Sequence[Item] = ()
+    ) -> Self:
+        """Make the task of a study; the entity types are those of all items of the source."""
+        return cls(name, spec, shots, entity_types(items))
+
+    @classmethod
+    def row(cls, record: dict[str, Any], where: Where) -> Row:
+        """Read a text and its entities from an object of JSONL."""
+        text = record[find(record, ("text",), where, KEYS)]
+        if not isinstance(text, str):
+            raise where.error(f"'text' is {text!r:.40}; expected {KEYS.text}")
+        entities = record[find(record, ("entities",), where, KEYS)]
+        metadata = metadata_of(record, {"text", "entities"}, where, KEYS)
+        return entity_row(text, entities, metadata, where)
+
+    @classmethod
+    def chosen(
+        cls, spec: SpansTask, rows: list[Row], shots: list[Row], key: str
+    ) -> tuple[list[Row], list[Row]]:
+        """Leave out gold of the types that the study does not ask for."""
+        if spec.types is None:
+            return rows, shots
+        _check_types(spec.types, rows, key)
+        types = spec.types
+        return [_restricted(row, types) for row in rows], [_restricted(row, types) for row in shots]
+
+    def is_right(self, outcome: Outcome) -> bool:
+        """Whether an answer holds just what was to be found."""
+        return outcome.values["f1"] == PERFECT
+
+    def always_empty(self, items: Sequence[Item]) -> float | None:
+        """Mean F1 of always answering with nothing: right where there is nothing."""
+        return sum(not item.gold for item in items) / len(items) if items else None
+
+    def gold_size(self, item: Item) -> int | None:
+        """Count the entities that there are to find."""
+        return len(gold_spans(item.gold))
+
+    def errors(self, item: Item, outcome: Outcome) -> SpanErrors:
+        """Class the errors of one answer."""
+        if outcome.parsed and not outcome.values["fp"] and not outcome.values["fn"]:
+            return NO_ERRORS
+        found: Any = outcome.answer if outcome.parsed else None
+        return classify(
+            self.gold(item),
+            None if found is None else [(text, label) for text, label in found],
+            self.sentence(item),
+        )
+
+    def spurious(self, item: Item, outcome: Outcome) -> int | None:
+        """Count the spans that an answer invents.
+
+        None for one that could not be read: it names nothing, which is no merit.
+        """
+        return self.errors(item, outcome).fp("spurious") if outcome.parsed else None
+
+    def failures(self, pairs: Sequence[tuple[Item, Outcome]], rate: Rate) -> dict[str, Any]:
+        """Count what was found, invented and missed, and how items without an entity fared."""
+        tp, fp, fn = (int(sum(o.values[name] for _, o in pairs)) for name in ("tp", "fp", "fn"))
+        parsed = sum(o.parsed for _, o in pairs)
+        empty = [o for item, o in pairs if not item.gold]
+        right = sum(map(self.is_right, empty))
+        return {
+            "n": len(pairs),
+            "tp": tp,
+            "fp": fp,
+            "fn": fn,
+            "precision": tp / (tp + fp) if tp + fp else None,
+            "recall": tp / (tp + fn) if tp + fn else None,
+            "parsed": parsed,
+            "parse_rate": parsed / len(pairs) if pairs else None,
+            "entity_free": {"n": len(empty), "correct": right, **rate(right, len(empty))},
+        }
+
+    failure_modes = (
+        FailureMode(
+            "entity_free_correct",
+            lambda task, _item, outcome: not task.is_right(outcome),
+            lambda item: not item.gold,
+        ),
+        FailureMode(
+            "no_spurious",
+            lambda task, item, outcome: (
+                None if (count := task.spurious(item, outcome)) is None else count > 0
+            ),
+        ),
+    )
+    counts = (FailureCount("spurious_per_sentence", "entities a sentence", spurious),)
 
     def limit(self, item: Item) -> int | None:
         """Return the most tokens that an answer may have; None where it was asked for elsewhere."""
@@ -230,6 +305,31 @@ class Spans:
         values = {"tp": float(tp), "fp": float(fp), "fn": float(fn), "f1": f1, "parsed": 1.0}
         values["exact"] = float(found == gold)
         return Outcome(values, parsed=True, answer=sorted(found))
+
+
+def entity_types(items: Iterable[Item]) -> tuple[str, ...]:
+    """Name the entity types that occur in the gold of spans items, sorted."""
+    return tuple(sorted({label for item in items for _, label in item.gold}))
+
+
+def _restricted(row: Row, types: Sequence[str]) -> Row:
+    asked = {label.upper() for label in types}
+    gold = [[text, label] for text, label in row.gold if label.upper() in asked]
+    return Row(row.content, gold, row.metadata, row.where)
+
+
+def _check_types(types: Sequence[str], rows: Sequence[Row], key: str) -> None:
+    there = {label.upper(): label for row in rows for _, label in row.gold}
+    absent = [label for label in types if label.upper() not in there]
+    said = f"types in the source: {', '.join(sorted(there.values())) or 'none'}"
+    if len(absent) == len(types):
+        raise StudyError(
+            f"none of {', '.join(types) or '(empty)'} occurs; {said}", key=f"{key}.types"
+        )
+    if absent:
+        warnings.warn(
+            f"{key}.types: {', '.join(absent)} never occurs; {said}", DataWarning, stacklevel=4
+        )
 
 
 def _array(gold: Any) -> str:

@@ -73,7 +73,8 @@ def failures_section(summary: Document) -> Section:
     groups = []
     for task, part in summary["tasks"].items():
         modes = part["failure_modes"]
-        tables = _spans(task, modes) if part["kind"] == "spans" else _choice(task, modes)
+        found = all("entity_free" in one for one in modes.values())
+        tables = _spans(task, modes) if found else _unread(task, modes)
         groups.append(Group(f"Failures: {task}", tables=tuple(tables)))
         groups += _tested(summary, task)
         groups += [*_errors(task, part), *_confusions(task, modes), *_by_letter(task, modes)]
@@ -325,7 +326,7 @@ def _sign(one: Document | None) -> str:
     return UNKNOWN if one is None or one["n"] == 0 else out_of(one["count"], one["n"])
 
 
-def _choice(task: str, modes: Document) -> Iterator[Table]:
+def _unread(task: str, modes: Document) -> Iterator[Table]:
     yield by_name(
         f"answers on {task} that could not be read",
         _ARM,
@@ -338,7 +339,8 @@ def _choice(task: str, modes: Document) -> Iterator[Table]:
         (Column("unparsed rate"), lambda one: percent(one["unparsed_rate"])),
         _CUT_SHORT,
     )
-    letters = sorted({x for one in modes.values() for x in (*one["letters"], *one["gold_letters"])})
+    counts = [one.get(key, ()) for one in modes.values() for key in ("letters", "gold_letters")]
+    letters = sorted({letter for count in counts for letter in count})
     if letters:
         yield _letters(task, modes, letters)
 

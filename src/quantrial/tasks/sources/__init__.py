@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from quantrial.tasks.shots import shots_for
 from quantrial.tasks.sources._hub import is_there, to_fetch
-from quantrial.tasks.sources._items import LoadedItems, entity_types, load_items
+from quantrial.tasks.sources._items import LoadedItems, load_items
 from quantrial.tasks.sources._oddities import is_known_control_token, texts_of
 
 __all__ = [
     "LoadedItems",
-    "entity_types",
     "is_known_control_token",
     "is_there",
     "load_items",

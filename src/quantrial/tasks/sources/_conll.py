@@ -8,17 +8,21 @@ from pathlib import Path
 
 from quantrial.errors import DataError
 from quantrial.study import ConllSource
-from quantrial.tasks.sources._rows import Reading, Row, Where, read_text
-from quantrial.tasks.sources._span_row import check_tag, check_token, tagged_row
+from quantrial.tasks.rows import Asked, Reading, Row, Source, Where, read_text
+from quantrial.tasks.span_rows import check_tag, check_token, tagged_row
 
 _WIDTHS = (2, 3, 4)
 
 
-def read_conll(source: ConllSource, path: Path, dev: Path | None) -> Reading:
+def read_conll(source: ConllSource, asked: Asked) -> Reading:
     """Read a file of sentences, and one of examples where the study names it."""
+    path, dev = asked.path(source.path), source.dev and asked.path(source.dev)
     files: dict[str, str] = {}
     rows = _file(path, files)
     return Reading(source.path.name, rows, _file(dev, files) if dev else (), files)
+
+
+CONLL = Source(ConllSource, read_conll, kind="spans", shots_key="dev")
 
 
 def _file(path: Path, files: dict[str, str]) -> list[Row]:

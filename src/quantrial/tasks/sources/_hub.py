@@ -7,19 +7,30 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from quantrial import paths
 from quantrial.errors import DataError, MissingExtraError, PathError, StudyError
 from quantrial.paths import expanded, is_folder, open_file, parts_within
 from quantrial.redaction import blot_error, excerpt, hide, hide_proxies
+from quantrial.registry import TASKS
 from quantrial.study import HubSource
-from quantrial.tasks.sources._choice_row import choice_record
-from quantrial.tasks.sources._rows import COLUMNS, Reading, Row, Where, find, metadata_of
-from quantrial.tasks.sources._span_row import named_tags, tagged_row
+from quantrial.tasks.choice_rows import choice_record
+from quantrial.tasks.rows import (
+    COLUMNS,
+    OF_CONTENT,
+    Asked,
+    Reading,
+    Row,
+    Source,
+    Where,
+    find,
+    metadata_of,
+)
+from quantrial.tasks.span_rows import named_tags, tagged_row
 
 _ANSWERS = ("answer", "answerKey")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -29,13 +40,12 @@ _DEEPEST = 64  # folders within folders
 _LOCAL = re.compile(r"[.~/\\]|[A-Za-z]:[/\\]")
 
 
-def read_hub(
-    source: HubSource, kind: Literal["choice", "spans"], base: Path, *, key: str
-) -> Reading:
+def read_hub(source: HubSource, asked: Asked) -> Reading:
     """Read the split asked for, and the one of examples where the study names it.
 
     The commit that is read is resolved first and recorded: the newest of today can be read again.
     """
+    kind, base, key = asked.kind, asked.base, asked.key
     try:
         import datasets
         import huggingface_hub  # noqa: F401
@@ -56,6 +66,9 @@ def read_hub(
     with _quiet(datasets):
         parts = _load(datasets, source.repo, source, name=source.config, revision=commit)
     return _reading(source, kind, parts, key, revision=commit)
+
+
+HUB = Source(HubSource, read_hub, shots_key="dev_split", by_subject=True)
 
 
 def is_there(source: HubSource, base: Path) -> bool:
@@ -236,7 +249,7 @@ def _sha256(path: Path) -> str:
 
 def _reading(
     source: HubSource,
-    kind: Literal["choice", "spans"],
+    kind: str,
     parts: Mapping[str, Any],
     key: str,
     *,
@@ -257,11 +270,11 @@ def _reading(
         read[name] = list(_rows(parts[name], kind, f"{repo}/{name}"))
     label = f"{repo}/{source.config}" if source.config else repo
     shots = read[source.dev_split] if source.dev_split else ()
-    return Reading(label, read[source.split], shots, files or {}, revision)
+    return Reading(label, read[source.split], shots, files or {}, revision or OF_CONTENT)
 
 
-def _rows(part: Any, kind: Literal["choice", "spans"], path: str) -> Iterator[Row]:
-    make = _choice if kind == "choice" else _tagged
+def _rows(part: Any, kind: str, path: str) -> Iterator[Row]:
+    make = _MAKERS.get(kind) or _maker_of(kind)
     for number, record in enumerate(part, start=1):
         yield make(record, part.features, Where(path, number))
 
@@ -285,6 +298,16 @@ def _tagged(record: dict[str, Any], features: Any, where: Where) -> Row:
     own = {"tokens", column}
     metadata = metadata_of(_with_names(record, features, own), own, where, COLUMNS)
     return tagged_row(tokens, tags, metadata, where)
+
+
+# columns of data sets are called otherwise than keys of one's own files
+_MAKERS = {"choice": _choice, "spans": _tagged}
+
+
+def _maker_of(kind: str) -> Callable[[dict[str, Any], Any, Where], Row]:
+    """Read rows of another kind as that kind reads objects of JSONL, ids of classes by name."""
+    row = TASKS.load(kind).row
+    return lambda record, features, where: row(_with_names(record, features, ()), where)
 
 
 def _with_names(record: dict[str, Any], features: Any, own: Collection[str]) -> dict[str, Any]:

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quantrial.errors import DataError, DataWarning, PathError, StudyError
-from quantrial.paths import expanded
+from quantrial.errors import DataError, DataWarning, StudyError
 from quantrial.records import Item, content_hash, sha256_of
-from quantrial.study import (
-    BundledSource,
-    ChoiceTask,
-    ConllSource,
-    HubSource,
-    ImportedSource,
-    JsonlSource,
-    MmluSource,
-    SpansTask,
-)
+from quantrial.registry import SOURCES, TASKS
+from quantrial.study import ImportedSource, TaskPart
+from quantrial.tasks.rows import OF_CONTENT, Asked, Reading, Row, Source
 from quantrial.tasks.shots import shots_for
 from quantrial.tasks.sources._oddities import oddities
-from quantrial.tasks.sources._rows import Reading, Row
 
 ID_LENGTH = 16
 
@@ -45,7 +36,7 @@ class LoadedItems:
     provenance: Mapping[str, Any]
 
 
-def load_items(task: str, spec: ChoiceTask | SpansTask, *, base: Path) -> LoadedItems:
+def load_items(task: str, spec: TaskPart, *, base: Path) -> LoadedItems:
     """Read every item of a task's source; relative paths start at the folder `base`.
 
     Raises:
@@ -59,17 +50,15 @@ def load_items(task: str, spec: ChoiceTask | SpansTask, *, base: Path) -> Loaded
             never occur.
     """
     key = f"tasks.{task}"
-    reading = _read(spec, base, key)
+    source: Source = SOURCES.load(spec.source.type, key=f"{key}.source.type")
+    reading = _read(spec, source, base, key)
     rows, shot_rows = list(reading.rows), list(reading.shots)
     if not rows:
         raise DataError("the source holds no items", path=reading.id)
-    if isinstance(spec, SpansTask) and spec.types is not None:
-        _check_types(spec.types, rows, key)
-        rows = [_restricted(row, spec.types) for row in rows]
-        shot_rows = [_restricted(row, spec.types) for row in shot_rows]
+    rows, shot_rows = TASKS.load(spec.kind).chosen(spec, rows, shot_rows, key)
     items, duplicates = _items(task, rows)
     shots, _ = _items(task, shot_rows)
-    _check_shots(spec, items, shots, key)
+    _check_shots(spec, source, items, shots, key)
     _warn_of_copies(task, duplicates)
     odd = oddities(task, rows, shot_rows)
     hashes = [[item.content_sha256 for item in group] for group in (items, shots)]
@@ -83,64 +72,30 @@ def load_items(task: str, spec: ChoiceTask | SpansTask, *, base: Path) -> Loaded
         "duplicates": duplicates,
         **odd,
     }
-    if isinstance(spec.source, HubSource) and provenance["revision"] is None:
+    if provenance["revision"] == OF_CONTENT:
         provenance["revision"] = provenance["content_sha256"]
     return LoadedItems(items, shots, provenance)
 
 
-def entity_types(items: Iterable[Item]) -> tuple[str, ...]:
-    """Name the entity types that occur in the gold of spans items, sorted."""
-    return tuple(sorted({label for item in items for _, label in item.gold}))
-
-
-def _read(spec: ChoiceTask | SpansTask, base: Path, key: str) -> Reading:
-    source = spec.source
-    if isinstance(source, BundledSource):
-        from quantrial.tasks.sources._jsonl import read_bundled
-
-        return read_bundled(spec.kind)
-    if isinstance(source, MmluSource):
-        from quantrial.tasks.sources._mmlu import read_mmlu
-
-        _fits(spec, "choice", key)
-        return read_mmlu(source, _under(base, source.path), key=f"{key}.source", shots=spec.shots)
-    if isinstance(source, ConllSource):
-        from quantrial.tasks.sources._conll import read_conll
-
-        _fits(spec, "spans", key)
-        return read_conll(
-            source, _under(base, source.path), source.dev and _under(base, source.dev)
-        )
-    if isinstance(source, JsonlSource):
-        from quantrial.tasks.sources._jsonl import read_jsonl
-
-        dev = source.dev and _under(base, source.dev)
-        return read_jsonl(source, spec.kind, _under(base, source.path), dev)
-    if isinstance(source, ImportedSource):
+def _read(spec: TaskPart, source: Source, base: Path, key: str) -> Reading:
+    if source.kind not in (None, spec.kind):
         raise StudyError(
-            "the answers were imported, there is no source to ask again; `analyze`, `decide`, "
-            "`report` and `verify` work on such a run",
+            f"a source of type {spec.source.type!r} holds items of kind {source.kind!r}, but the "
+            f"task is {spec.kind!r}",
             key=f"{key}.source.type",
         )
-    from quantrial.tasks.sources._hub import read_hub
-
-    return read_hub(source, spec.kind, base, key=f"{key}.source")
+    return source.read(spec.source, Asked(spec.kind, base, f"{key}.source", spec.shots))
 
 
-def _under(base: Path, path: Path) -> Path:
-    try:
-        return expanded(path, base)
-    except PathError as exc:
-        raise DataError(exc.problem, path=path) from exc
+def _read_imported(source: ImportedSource, asked: Asked) -> Reading:
+    raise StudyError(
+        "the answers were imported, there is no source to ask again; `analyze`, `decide`, "
+        "`report` and `verify` work on such a run",
+        key=f"{asked.key}.type",
+    )
 
 
-def _fits(spec: ChoiceTask | SpansTask, kind: str, key: str) -> None:
-    if spec.kind != kind:
-        raise StudyError(
-            f"a source of type {spec.source.type!r} holds items of kind {kind!r}, but the task is "
-            f"{spec.kind!r}",
-            key=f"{key}.source.type",
-        )
+IMPORTED = Source(ImportedSource, _read_imported)
 
 
 def _items(task: str, rows: Sequence[Row]) -> tuple[tuple[Item, ...], list[list[str]]]:
@@ -167,41 +122,19 @@ def _items(task: str, rows: Sequence[Row]) -> tuple[tuple[Item, ...], list[list[
     return tuple(items), duplicates
 
 
-def _restricted(row: Row, types: Sequence[str]) -> Row:
-    asked = {label.upper() for label in types}
-    gold = [[text, label] for text, label in row.gold if label.upper() in asked]
-    return Row(row.content, gold, row.metadata, row.where)
-
-
-def _check_types(types: Sequence[str], rows: Sequence[Row], key: str) -> None:
-    there = {label.upper(): label for row in rows for _, label in row.gold}
-    absent = [label for label in types if label.upper() not in there]
-    said = f"types in the source: {', '.join(sorted(there.values())) or 'none'}"
-    if len(absent) == len(types):
-        raise StudyError(
-            f"none of {', '.join(types) or '(empty)'} occurs; {said}", key=f"{key}.types"
-        )
-    if absent:
-        warnings.warn(
-            f"{key}.types: {', '.join(absent)} never occurs; {said}", DataWarning, stacklevel=3
-        )
-
-
 def _check_shots(
-    spec: ChoiceTask | SpansTask, items: Sequence[Item], shots: Sequence[Item], key: str
+    spec: TaskPart, source: Source, items: Sequence[Item], shots: Sequence[Item], key: str
 ) -> None:
     if not spec.shots:
         return
     if len(shots) < spec.shots:
-        need = {"jsonl": "dev", "conll": "dev", "hub": "dev_split"}.get(spec.source.type)
+        need = source.shots_key
         hint = f"; set `{need}` in the source" if need and not shots else ""
         raise StudyError(
             f"asks for {spec.shots} examples, but the source offers {len(shots)}{hint}",
             key=f"{key}.shots",
         )
-    if isinstance(spec.source, (MmluSource, HubSource)) and any(
-        "subject" in s.metadata for s in shots
-    ):
+    if source.by_subject and any("subject" in s.metadata for s in shots):
         # published MMLU examples are of the item's own subject: never fill up from another one
         have = Counter(shot.metadata.get("subject") for shot in shots)
         for item in items:

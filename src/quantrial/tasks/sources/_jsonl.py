@@ -6,37 +6,27 @@ import hashlib
 from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 
-from quantrial.errors import DataError
-from quantrial.study import JsonlSource
-from quantrial.tasks.sources._choice_row import choice_record, repeated_option
-from quantrial.tasks.sources._rows import (
-    KEYS,
-    Reading,
-    Row,
-    Where,
-    decode_text,
-    find,
-    metadata_of,
-    read_text,
-)
-from quantrial.tasks.sources._span_row import entity_row
-
-Kind = Literal["choice", "spans"]
+from quantrial.errors import DataError, StudyError
+from quantrial.registry import OWN, TASKS
+from quantrial.study import BundledSource, JsonlSource
+from quantrial.tasks.rows import Asked, Reading, Row, Source, Where, decode_text, read_text
 
 
-def read_jsonl(source: JsonlSource, kind: Kind, path: Path, dev: Path | None) -> Reading:
+def read_jsonl(source: JsonlSource, asked: Asked) -> Reading:
     """Read a file of items, and one of examples where the study names it."""
+    kind, path, dev = asked.kind, asked.path(source.path), source.dev and asked.path(source.dev)
     files: dict[str, str] = {}
     rows = _file(path, kind, files)
     return Reading(source.path.name, rows, _file(dev, kind, files) if dev else (), files)
 
 
-def read_bundled(kind: Kind) -> Reading:
+def read_bundled(_: BundledSource, asked: Asked) -> Reading:
     """Read the items that come with quantrial."""
+    kind = asked.kind
     folder = resources.files("quantrial.tasks") / "bundled"
     files: dict[str, str] = {}
     read: dict[str, list[Row]] = {}
@@ -48,21 +38,27 @@ def read_bundled(kind: Kind) -> Reading:
         files[name] = hashlib.sha256(data).hexdigest()
         read[name] = list(jsonl_rows(decode_text(data, name), name, kind))
     if f"{kind}.jsonl" not in read:
+        if kind not in OWN[TASKS.group]:
+            raise StudyError(f"no items of kind {kind!r} are bundled", key=f"{asked.key}.type")
         raise DataError("the bundled items are missing: install quantrial again", path=str(folder))
     return Reading(
         f"bundled/{kind}", read[f"{kind}.jsonl"], read.get(f"{kind}_dev.jsonl", ()), files
     )
 
 
-def _file(path: Path, kind: Kind, files: dict[str, str]) -> list[Row]:
+JSONL = Source(JsonlSource, read_jsonl, shots_key="dev")
+BUNDLED = Source(BundledSource, read_bundled)
+
+
+def _file(path: Path, kind: str, files: dict[str, str]) -> list[Row]:
     text, digest = read_text(path)
     files[path.name if path.name not in files else f"{path.parent.name}/{path.name}"] = digest
     return list(jsonl_rows(text, path, kind))
 
 
-def jsonl_rows(text: str, path: Path | str, kind: Kind) -> Iterator[Row]:
+def jsonl_rows(text: str, path: Path | str, kind: str) -> Iterator[Row]:
     """Parse one file's text, a row for every line that is not blank."""
-    parse: Callable[[dict[str, Any], Where], Row] = _choice if kind == "choice" else _spans
+    parse: Callable[[dict[str, Any], Where], Row] = TASKS.load(kind).row
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -74,19 +70,3 @@ def jsonl_rows(text: str, path: Path | str, kind: Kind) -> Iterator[Row]:
         if not isinstance(record, dict):
             raise where.error(f"expected a JSON object, got {line.strip()!r:.40}")
         yield parse(record, where)
-
-
-def _choice(record: dict[str, Any], where: Where) -> Row:
-    row = choice_record(record, where, KEYS)
-    if (repeated := repeated_option(row)) is not None:
-        raise where.error(f"the option {repeated!r:.60} is there twice")
-    return row
-
-
-def _spans(record: dict[str, Any], where: Where) -> Row:
-    text = record[find(record, ("text",), where, KEYS)]
-    if not isinstance(text, str):
-        raise where.error(f"'text' is {text!r:.40}; expected {KEYS.text}")
-    entities = record[find(record, ("entities",), where, KEYS)]
-    metadata = metadata_of(record, {"text", "entities"}, where, KEYS)
-    return entity_row(text, entities, metadata, where)

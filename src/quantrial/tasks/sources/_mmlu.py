@@ -10,15 +10,16 @@ from pathlib import Path
 from quantrial.errors import DataError, StudyError
 from quantrial.paths import is_folder, is_there, parts_within
 from quantrial.study import MmluSource
-from quantrial.tasks.sources._choice_row import choice_row, letter_index
-from quantrial.tasks.sources._rows import Reading, Row, Where, read_text
+from quantrial.tasks.choice_rows import choice_row, letter_index
+from quantrial.tasks.rows import Asked, Reading, Row, Source, Where, read_text
 
 _LONGEST = 100  # characters of a split
 _LONGEST_INDEX = 9  # digits
 
 
-def read_mmlu(source: MmluSource, path: Path, *, key: str, shots: int) -> Reading:
+def read_mmlu(source: MmluSource, asked: Asked) -> Reading:
     """Read the subjects asked for, in the study's order or by name, and their dev examples."""
+    path, key, shots = asked.path(source.path), asked.key, asked.shots
     if not is_folder(path):
         what = "is a file; name the folder that holds it" if is_there(path) else "no such folder"
         raise DataError(what, path=path)
@@ -49,6 +50,9 @@ def read_mmlu(source: MmluSource, path: Path, *, key: str, shots: int) -> Readin
                     path=path,
                 )
     return Reading(path.name, rows, dev_rows, files)
+
+
+MMLU = Source(MmluSource, read_mmlu, kind="choice", by_subject=True)
 
 
 def _present(folders: tuple[Path, ...], split: str) -> tuple[Path, list[str]]:

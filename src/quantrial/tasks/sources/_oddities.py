@@ -10,8 +10,8 @@ from typing import Any
 
 from quantrial.errors import DataWarning
 from quantrial.tasks.choice import LETTERS
-from quantrial.tasks.sources._choice_row import repeated_option
-from quantrial.tasks.sources._rows import Row
+from quantrial.tasks.choice_rows import repeated_option
+from quantrial.tasks.rows import Row
 
 _LISTED = 20  # places of one kind that a manifest keeps
 

@@ -9,10 +9,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from quantrial.tasks.sources._rows import Row, Where
-from quantrial.tasks.spans import spans_from_tags
+from quantrial.tasks.rows import Row, Where
 
 _TAG = re.compile(r"O|[BIELMSUW]-\S+")
+_OPENS, _ENDS = "BSUW", "ELSUW"  # S, U and W do both: a span of one token
 _BLANK = " \t\r\n"  # a token of real text may well be another white space
 
 
@@ -97,3 +97,24 @@ def _listed(value: Any, name: str, where: Where) -> list[Any]:
     if not isinstance(value, (list, tuple)):
         raise where.error(f"{name!r} is {value!r:.40}; expected a list")
     return list(value)
+
+
+def spans_from_tags(tokens: Sequence[str], tags: Sequence[str]) -> list[tuple[str, str]]:
+    """Join tags of BIO, IOB1, BIOES, BILOU or BMES to spans.
+
+    B, S, U and W open one, and so does a change of type; E, L, S, U and W end one. The texts of its
+    tokens are joined by one space.
+    """
+    spans: list[tuple[list[str], str]] = []
+    current: str | None = None
+    for token, tag in zip(tokens, tags, strict=True):
+        prefix, _, label = tag.partition("-")
+        if not label:
+            current = None
+            continue
+        if prefix in _OPENS or label != current:
+            spans.append(([token], label))
+        else:
+            spans[-1][0].append(token)
+        current = None if prefix in _ENDS else label
+    return [(" ".join(words), label) for words, label in spans]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantrial.analysis.wrong_spans import SpanError, classify
+from quantrial.tasks.span_errors import SpanError, classify
 from strategies import FEW_WORDS, SPANS
 
 Spans = Sequence[tuple[str, str]]

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from quantrial.tasks.spans import Span
+from quantrial.tasks.span_reader import Span
 
 ERROR_CLASSES = ("spurious", "missed", "wrong_type", "wrong_boundary", "both", "malformed")
 

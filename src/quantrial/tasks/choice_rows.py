@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from quantrial.tasks.choice import LETTERS
-from quantrial.tasks.sources._rows import Form, Row, Where, find, metadata_of
+from quantrial.tasks.letters import LETTERS
+from quantrial.tasks.rows import Form, Row, Where, find, metadata_of
 
 _QUESTION = ("question", "question_stem")
 _STEM = "stem"  # of a question that is a record of its own, as in ARC's own files

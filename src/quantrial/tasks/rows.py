@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
-from quantrial.errors import DataError
-from quantrial.paths import read_bytes
+from quantrial.errors import DataError, PathError
+from quantrial.paths import expanded, read_bytes
+
+if TYPE_CHECKING:
+    from quantrial.study import SourcePart
+
+OF_CONTENT = "content"  # the revision of a source that has no other: what it holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,47 @@ class Reading:
     shots: Sequence[Row] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     revision: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a source is read for: a task of a `kind`, with so many solved examples before an item.
+
+    `base` is the folder that relative paths start from, `key` where the source stands in the study.
+    """
+
+    kind: str
+    base: Path
+    key: str
+    shots: int = 0
+
+    def path(self, path: Path) -> Path:
+        """Return where a path of the study leads.
+
+        Raises:
+            DataError: it is none.
+        """
+        try:
+            return expanded(path, self.base)
+        except PathError as exc:
+            raise DataError(exc.problem, path=path) from exc
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A source, as an entry point of the group `quantrial.sources`.
+
+    `part` is the model of its part of the study file, `read(part, asked)` reads it. `kind` is the
+    kind of task its items are of; None where they are what the task asks for. `shots_key` names
+    what offers solved examples, and `by_subject` says whether an item takes those of its own
+    subject alone, as MMLU is published.
+    """
+
+    part: type[SourcePart]
+    read: Callable[[Any, Asked], Reading]
+    kind: str | None = None
+    shots_key: str | None = None
+    by_subject: bool = False
 
 
 def read_text(path: Path) -> tuple[str, str]:
