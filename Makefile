@@ -4,13 +4,15 @@
 # make soak-servers  small studies over servers of others, each installed into an environment of its own
 # make fuzz   mangled files, replies and texts: N of each kind, from the case START on
 # make site   the pages of docs/ as a site, in site/; a link that leads nowhere fails it
+# make wheel  build the package, check it, install it into an empty environment and use it there
+# make newcomer  the README's way, from a clone in an empty folder to a decision
 # make check  format, lint, types and tests: the same as CI
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet --constraint constraints.txt
 
-.PHONY: setup dev demo test soak soak-servers fuzz check format lint types docs site example picture clean
+.PHONY: setup dev demo test soak soak-servers fuzz check format lint types docs site wheel newcomer example picture clean
 
 setup: $(VENV)/.runtime
 dev: $(VENV)/.dev
@@ -65,6 +67,16 @@ docs: dev
 site: setup
 	$(PIP) --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+wheel: dev
+	$(PIP) --editable '.[release]'
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python -m pytest -m wheel tests/test_wheel.py
+
+newcomer: dev
+	$(BIN)/python -m pytest -m newcomer tests/test_newcomer.py
 
 # Derive the committed example again, after a change of statistics, decision or report.
 example: setup
