@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,12 +50,12 @@ class Installed:
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     wheels = list((ROOT / "dist").glob("quantrial-*.whl"))
     assert len(wheels) == 1, "make wheel builds it"
     made = Installed(tmp_path_factory.mktemp("wheel"))
     made.pip("--constraint", str(ROOT / "constraints.txt"), str(wheels[0]))
-    yield made
+    return made
 
 
 def test_without_the_model_the_demo_names_the_line_that_installs_it(installed: Installed) -> None:
