@@ -64,6 +64,10 @@ NEVER = {
     },
     "redaction.py": {"quantrial"} | SLOW,
     "recordable.py": {"quantrial"} | SLOW,
+    "system.py": {
+        *("quantrial.running", "quantrial.engines", "quantrial.study", "quantrial.records"),
+        *SLOW,
+    },
     "words.py": {
         *("quantrial.study", "quantrial.records", "quantrial.analysis", "quantrial.decision"),
         *("quantrial.reporting", "quantrial.running", "quantrial.engines"),
@@ -178,7 +182,6 @@ OPENING = {
     "cli/terminal.py": "the null device",
     "commands/studies.py": "a preset of the package; a study that is not there yet",
     "engines/cache.py": "the user's cache",
-    "engines/llamacpp_process.py": "the system's own",
     "engines/llamacpp_template.py": "a folder made for it",
     "engines/mixing_worker.py": "the file to make",
     "engines/quantizing.py": "the file to make",
@@ -187,7 +190,7 @@ OPENING = {
     "paths.py": "the door",
     "reporting/documents.py": "the package's own",
     "running/machine.py": "the system's own",
-    "running/manifest.py": "the system's own",
+    "system.py": "the system's own",
     "tasks/sources/_jsonl.py": "the package's own",
 }
 

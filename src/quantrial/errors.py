@@ -12,6 +12,7 @@ QuantrialError
 ├── PathError             (OSError)       a path is none, or leads to no file that can be read
 ├── ModelFileError        (ValueError)    a model reference or file is unusable
 ├── MissingExtraError     (ImportError)   an optional package is needed
+├── PlatformError  (NotImplementedError)  the operating system lacks what a promise rests on
 ├── ConsentError                          it costs more than was agreed to; nothing is lost
 │   └── CodeNotAllowedError               it would run code that was not allowed
 ├── EngineError           (RuntimeError)  an engine could not answer; a fault, never a wrong answer
@@ -143,6 +144,10 @@ class MissingExtraError(QuantrialError, ImportError):
             f"{what} needs the package {package!r}: "
             f"install it from a clone with `.venv/bin/pip install -e '.[{extra}]'`"
         )
+
+
+class PlatformError(QuantrialError, NotImplementedError):
+    """The operating system lacks what a promise rests on, such as a lock that ends with a run."""
 
 
 class ConsentError(QuantrialError):

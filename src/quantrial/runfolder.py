@@ -33,6 +33,7 @@ from quantrial.records import (
 )
 from quantrial.redaction import blot_all
 from quantrial.strict_json import parse_json
+from quantrial.system import file_lock
 
 STUDY = "study.yaml"
 ITEMS = "items.jsonl"
@@ -103,16 +104,15 @@ class RunFolder:
 
         Raises:
             RunFolderError: another process holds it, or it cannot be written.
+            PlatformError: this system cannot lock files.
         """
-        import filelock
-
-        lock = filelock.FileLock(self.path / LOCK)
+        lock = file_lock(self.path / LOCK)
         try:
             paths.refuse_impossible(self.path)
             paths.refuse_link(self.path / LOCK)
             self.path.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
-        except filelock.Timeout as exc:
+        except TimeoutError as exc:
             raise RunFolderError(
                 "another process is running in this folder; wait for it or end it", path=self.path
             ) from exc

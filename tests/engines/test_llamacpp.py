@@ -19,7 +19,6 @@ import pytest
 
 from quantrial.engines import Message, Request
 from quantrial.engines.llamacpp import LlamaCppEngine
-from quantrial.engines.llamacpp_process import physical_cores
 from quantrial.engines.model_files import resolve
 from quantrial.errors import (
     ContextOverflowError,
@@ -30,6 +29,7 @@ from quantrial.errors import (
     ModelChangedError,
     ModelFileError,
 )
+from quantrial.system import physical_cores
 
 SHORT = Request(text="Question: What is the capital of France?\nAnswer:", max_tokens=3)
 # held to 1,800 letters, so that it is still answering whenever it is disturbed

@@ -39,7 +39,6 @@ from quantrial.engines.kv_cache import bytes_each
 from quantrial.engines.llamacpp_prefix import Prefixes
 from quantrial.engines.llamacpp_process import (
     Worker,
-    physical_cores,
     worker_versions,
 )
 from quantrial.engines.llamacpp_template import TEMPLATE, render_key, render_without_weights
@@ -58,6 +57,7 @@ from quantrial.errors import (
     QuantrialError,
     StudyError,
 )
+from quantrial.system import physical_cores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -18,9 +18,8 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 from quantrial.engines.cache import cache_dir
+from quantrial.system import file_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +52,7 @@ class Prefixes:
         root.mkdir(parents=True, exist_ok=True)
         _sweep(root)
         self.folder = root / secrets.token_hex(8)
-        self._lock = FileLock(_lock_of(self.folder))
+        self._lock = file_lock(_lock_of(self.folder))
         self._lock.acquire()  # before there is a folder that others could take for an orphan
         self.folder.mkdir()
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -146,7 +145,7 @@ def _move(client: httpx.Client, slot: int, action: str, name: str, timeout: floa
 def _sweep(root: Path) -> None:
     """Remove the folders that a killed program left behind: nobody holds their locks."""
     for path in root.glob(f"*{_LOCK}"):
-        with contextlib.suppress(Timeout, OSError), FileLock(path).acquire(timeout=0):
+        with contextlib.suppress(OSError), file_lock(path).acquire(timeout=0):
             shutil.rmtree(path.with_suffix(""), ignore_errors=True)
             path.unlink(missing_ok=True)
 

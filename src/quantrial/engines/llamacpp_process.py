@@ -14,12 +14,12 @@ import sys
 import tempfile
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.engines.abilities import refusal
 from quantrial.errors import EngineStartError
 from quantrial.redaction import blot, hide
+from quantrial.system import own_process_group
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +50,7 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=self._log,
                 env={**_CALM, **os.environ},
-                process_group=0 if sys.platform != "win32" else None,  # Ctrl-C is not for it
+                process_group=own_process_group(),  # Ctrl-C is not for it
             )
         except OSError as exc:
             self._log.close()
@@ -185,17 +185,3 @@ def _asked(what: str, line: bytes = b"") -> subprocess.CompletedProcess[bytes]:
 
 def _last_line(text: bytes) -> str:
     return "".join(text.decode("utf-8", "replace").strip().splitlines()[-1:])
-
-
-def physical_cores() -> int:
-    """Count the physical cores this process may run on; the logical ones where that is unknown."""
-    try:
-        allowed = os.sched_getaffinity(0)
-        topology = Path("/sys/devices/system/cpu")
-        siblings = {
-            (topology / f"cpu{i}/topology/thread_siblings_list").read_text().strip()
-            for i in allowed
-        }
-    except (OSError, AttributeError):
-        return os.cpu_count() or 1
-    return len(siblings) or 1

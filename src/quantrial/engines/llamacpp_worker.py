@@ -9,7 +9,6 @@ ends; with `--grammar` it reads a JSON schema and prints the grammar that llama.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import signal
@@ -17,7 +16,7 @@ import sys
 import threading
 from typing import Any
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+from quantrial.system import die_with
 
 
 def main() -> int:
@@ -36,7 +35,7 @@ def main() -> int:
     # Ctrl-C goes to everyone at the terminal; this process ends when its parent says so
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     config = json.loads(sys.stdin.readline())
-    _die_with(config["parent"], by_signal=config["parent_signal"])
+    die_with(config["parent"], by_signal=config["parent_signal"])
     watch = threading.Thread(target=_exit_at_end_of_stdin, daemon=True)
     watch.start()
     try:
@@ -91,16 +90,6 @@ def _versions() -> dict[str, str]:
         "llama.cpp": said,
         "llama.cpp.features": str(xllamacpp.get_system_info()).strip(" |"),
     }
-
-
-def _die_with(parent: int, *, by_signal: bool) -> None:
-    # the signal also works while native code holds the interpreter, where the watching thread
-    # cannot run
-    if by_signal and sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if sys.platform != "win32" and os.getppid() != parent:
-        os._exit(1)  # it died before the signal was set
 
 
 def _exit_at_end_of_stdin() -> None:

@@ -18,7 +18,6 @@ from importlib.metadata import version
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock
 from gguf.constants import (
     GGML_QUANT_SIZES,
     GGUF_DEFAULT_ALIGNMENT,
@@ -34,6 +33,7 @@ from quantrial.engines.made_record import write_record
 from quantrial.engines.mixtures import MIXED, mixed_types
 from quantrial.engines.origin import made_of
 from quantrial.errors import ModelFileError, QuantrialWarning
+from quantrial.system import file_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +72,7 @@ def made_file(source: Path, target: str, degrade: str | None = None) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         if _is_whole(path, recorded):
             return path
-        with FileLock(folder / f"{name}.lock"):
+        with file_lock(folder / f"{name}.lock"):
             if _is_whole(path, recorded):  # another process made it while this one waited
                 return path
             if path.exists():

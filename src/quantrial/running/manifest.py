@@ -16,6 +16,7 @@ from quantrial.engines.settled import count_of
 from quantrial.recordable import recordable
 from quantrial.redaction import blot_all
 from quantrial.running.checkout import git_state
+from quantrial.system import cpu_model, memory_bytes
 
 if TYPE_CHECKING:
     from quantrial.engines.artifact import Artifact
@@ -51,42 +52,11 @@ def host() -> dict[str, Any]:
         "system": platform.system(),
         "release": platform.release(),
         "machine": platform.machine(),
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "cores": os.cpu_count(),
         "memory_bytes": memory_bytes(),
         "python_implementation": sys.implementation.name,
     }
-
-
-def memory_bytes() -> int | None:
-    """Return the machine's memory, where the system says."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
-        return None
-
-
-def available_memory() -> int | None:
-    """Return the bytes of memory that are free for new work, where the system says."""
-    try:
-        text = Path("/proc/meminfo").read_text(encoding="utf-8")
-    except OSError:
-        return memory_bytes()
-    for line in text.splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return memory_bytes()
-
-
-def _cpu_model() -> str | None:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return platform.processor() or None
-    for line in text.splitlines():
-        if line.lower().startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or None
 
 
 def arm_record(engine: str, artifact: Artifact, versions: Mapping[str, str]) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from quantrial.design.schedule import Order, calls_of, decide
 from quantrial.engines.sharing import Sharing
 from quantrial.errors import EngineError, EngineStartError, RecordError
 from quantrial.running.arms import naming
-from quantrial.running.manifest import available_memory
 from quantrial.running.memory import memory_of
 from quantrial.running.probing import probe
+from quantrial.system import available_memory
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -36,7 +36,6 @@ from quantrial.running.costs import (
 )
 from quantrial.running.fetch import refuse_missing
 from quantrial.running.guard import refuse_unable
-from quantrial.running.manifest import available_memory
 from quantrial.running.memory import Memory, memory_of
 from quantrial.running.ordering import (
     all_stayed,
@@ -53,6 +52,7 @@ from quantrial.running.probing import probe as timed
 from quantrial.running.templates import with_templates, without_template
 from quantrial.sampling_checks import PROBED, unstated_parameters
 from quantrial.study import code_in
+from quantrial.system import available_memory
 
 if TYPE_CHECKING:
     from quantrial.engines import Engine

@@ -32,7 +32,7 @@ from quantrial.running.guard import (
     refuse_foreign,
     refuse_unable,
 )
-from quantrial.running.manifest import available_memory, host, software
+from quantrial.running.manifest import host, software
 from quantrial.running.ordering import (
     design_record,
     planned_calls,
@@ -46,6 +46,7 @@ from quantrial.running.session import Equipment, Session
 from quantrial.running.templates import CHANGED, changed_since, resumed, with_templates
 from quantrial.running.watch import Watch
 from quantrial.study import code_in
+from quantrial.system import available_memory
 
 if TYPE_CHECKING:
     from quantrial.design.schedule import Call

@@ -21,7 +21,6 @@ from quantrial.running.asking import Attempt, attempt
 from quantrial.running.clock import Clock
 from quantrial.running.guard import refuse_changed_arms, refuse_foreign
 from quantrial.running.machine import Machine, between, share_of_others
-from quantrial.running.manifest import available_memory
 from quantrial.running.memory import memory_of
 from quantrial.running.ordering import all_stayed, server_decides
 from quantrial.running.progress import Listener, Progress, SpeedResult
@@ -33,6 +32,7 @@ from quantrial.running.speed_prompts import (
     rehearsed_shapes,
     speed_request,
 )
+from quantrial.system import available_memory
 
 if TYPE_CHECKING:
     from quantrial.analysis.speed_phase import Standing
