@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from cpu import within_a_second
 from quantrial.errors import StudyError
-from quantrial.importers._reference_run import study_text
+from quantrial.importers.reference import study_text
 from quantrial.strict_yaml import MOST_BYTES, parse_yaml, write_yaml
 from quantrial.study import load_study, parse_study
 from quantrial.units import parse_bytes, parse_fraction, parse_price, parse_seconds

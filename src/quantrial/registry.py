@@ -25,6 +25,9 @@ OWN: dict[str, dict[str, str]] = {
         "openai": "quantrial.engines.openai:OpenAIEngine",
         "scripted": "quantrial.engines.scripted:scripted_from_options",
     },
+    "quantrial.importers": {
+        "reference": "quantrial.importers.reference:read_reference",
+    },
     "quantrial.sources": {
         "bundled": "quantrial.tasks.sources._jsonl:BUNDLED",
         "mmlu_csv": "quantrial.tasks.sources._mmlu:MMLU",
@@ -91,6 +94,7 @@ def _installed(group: str, path: tuple[str, ...]) -> dict[str, importlib.metadat
 
 
 ENGINES = Registry("quantrial.engines", "engine")
+IMPORTERS = Registry("quantrial.importers", "importer")
 SOURCES = Registry("quantrial.sources", "source")
 TASKS = Registry("quantrial.tasks", "kind of task")
 

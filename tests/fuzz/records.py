@@ -6,7 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
-from quantrial.importers import ImportOptions, import_reference
+from importers.fabricated import import_reference
+from quantrial.importers import ImportOptions
 from quantrial.records import (
     item_from_json,
     manifest_from_json,

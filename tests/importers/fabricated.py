@@ -9,17 +9,21 @@ extraction: 30 sentences, the first 6 without entities, the others with a PER an
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from quantrial.analysis import TaskOutcomes, score_task
+from quantrial.importers import import_answers
 from quantrial.runfolder import RunFolder
 from quantrial.study import load_study
 from quantrial.tasks import make_task
 
 Rows = list[dict[str, Any]]
+
+import_reference = functools.partial(import_answers, "reference")
 
 WRONG = {
     "fp16": set(range(10)),

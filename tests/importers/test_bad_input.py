@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from importers.fabricated import read_rows, write_rows
+from importers.fabricated import import_reference, read_rows, write_rows
 from quantrial.errors import DataError, QuantrialError, RunFolderError, StudyError
-from quantrial.importers import ImportOptions, import_reference
+from quantrial.importers import ImportOptions
 
 Edit = Callable[[str, int, dict[str, Any]], Path]
 

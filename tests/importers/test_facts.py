@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
+from importers.fabricated import import_reference
 from quantrial.errors import DataError
-from quantrial.importers import import_reference
-from quantrial.importers._quantization import quantization_of, size_rank
-from quantrial.importers._reference_manifest import ArmFacts, facts_of
+from quantrial.importers._reference_manifest import ArmFacts, facts_of, quantization_of, size_rank
 from quantrial.runfolder import RunFolder
 from quantrial.study import load_study
 

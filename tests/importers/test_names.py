@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 import quantrial
-from importers.fabricated import answers, read_rows, write_rows
+from importers.fabricated import answers, import_reference, read_rows, write_rows
 from quantrial.errors import DataError, StudyError
-from quantrial.importers import ImportOptions, import_reference, parse_named_task
+from quantrial.importers import ImportOptions, parse_named_task
 from quantrial.runfolder import RunFolder
 from quantrial.study import load_study
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 import quantrial
-from importers.fabricated import outcomes
+from importers.fabricated import import_reference, outcomes
 from quantrial.analysis import TaskOutcomes, summarise
 from quantrial.analysis.speed import speed
 from quantrial.cli import tell
 from quantrial.errors import StudyError
-from quantrial.importers import ImportOptions, ScoreDifference, import_reference
+from quantrial.importers import ImportOptions, ScoreDifference
 from quantrial.records import content_hash
 from quantrial.runfolder import RunFolder
 from quantrial.study import ChoiceTask, load_study

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 import quantrial
-from importers.fabricated import outcomes, read_rows, write_rows
+from importers.fabricated import import_reference, outcomes, read_rows, write_rows
 from quantrial.errors import RunFolderError
-from quantrial.importers import import_reference
 from quantrial.runfolder import RunFolder
 from quantrial.study import load_study
 

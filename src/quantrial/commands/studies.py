@@ -211,7 +211,8 @@ def import_reference(
     """
     from quantrial import importers
 
-    return importers.import_reference(
+    return importers.import_answers(
+        "reference",
         Path(directory),
         Path(out),
         reference=reference,

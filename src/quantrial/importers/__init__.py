@@ -1,14 +1,15 @@
 """Importers: answers that another program collected, to a run folder. A format is one module."""
 
-from quantrial.importers._reference_items import ScoreDifference
-from quantrial.importers._reference_names import NamedTask, parse_named_task
-from quantrial.importers.reference import ImportOptions, ImportReport, import_reference
+from quantrial.importers._reference_items import NamedTask, ScoreDifference, parse_named_task
+from quantrial.importers.base import Imported, ImportReport, import_answers
+from quantrial.importers.reference import ImportOptions
 
 __all__ = [
     "ImportOptions",
     "ImportReport",
+    "Imported",
     "NamedTask",
     "ScoreDifference",
-    "import_reference",
+    "import_answers",
     "parse_named_task",
 ]

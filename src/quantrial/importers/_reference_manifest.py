@@ -56,6 +56,34 @@ _MODEL_BY_ARM = ("model_names", "model_tags")
 _BYTES_BY_ARM = ("bytes_on_disk", "model_sizes", "size_bytes", "model_size_bytes")
 _SHA256_BY_ARM = ("sha256", "digests", "model_digests", "model_sha256")
 _LEAST_SIZE = 1_000_000  # a bare `size` below is no count of bytes (8, for 8 billion parameters)
+_TOKEN = re.compile(
+    r"(?<![a-z0-9])(?:(?P<float>fp32|f32|bf16|fp16|f16)"
+    r"|(?P<family>iq|q|int|fp)(?P<bits>[1-8])"
+    r"(?:_(?P<suffix>k(?:_(?:xl|l|m|s|xs))?|[01]|nl|xxs|xs|s|m|l))?)(?![a-z0-9])"
+)
+_FLOATS = {"fp32": "F32", "f32": "F32", "bf16": "BF16", "fp16": "F16", "f16": "F16"}
+_FLOAT_BITS = {"F32": 32, "BF16": 16, "F16": 16}
+_FAMILIES = ("fp", "q", "int", "iq")
+# From large to small within the same number of bits: llama.cpp's bits per weight.
+_SUFFIXES = (
+    "1",
+    "k_xl",
+    "k_l",
+    "l",
+    "k_m",
+    "k",
+    "m",
+    "nl",
+    "k_s",
+    "s",
+    "k_xs",
+    "xs",
+    "xxs",
+    "0",
+    "",
+)
+
+Rank = tuple[int, int, int, int, str]
 _HEX = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 
 
@@ -188,3 +216,30 @@ def _large(value: Any) -> int | None:
 def _hash(value: Any) -> str | None:
     found = _HEX.fullmatch(value.strip().lower()) if isinstance(value, str) else None
     return found[1] if found else None
+
+
+def quantization_of(arm: str) -> str:
+    """Name an arm's quantization as llama.cpp writes it: F16, Q8_0, Q4_K_M.
+
+    The first part of the name that is a quantization counts ("llama-q4_K_M" is Q4_K_M); a name
+    without one is taken whole, upper-cased.
+    """
+    found = _TOKEN.search(_plain_name(arm))
+    if found is None:
+        return arm.upper()
+    return _FLOATS.get(found[0], found[0].upper())
+
+
+def size_rank(arm: str) -> Rank:
+    """Return a key that sorts arms from the largest to the smallest, unknown names last by name."""
+    found = _TOKEN.search(_plain_name(arm))
+    if found is None:
+        return (1, 0, 0, 0, arm)
+    if found["float"]:
+        return (0, -_FLOAT_BITS[_FLOATS[found[0]]], 0, 0, arm)
+    family = _FAMILIES.index(found["family"])
+    return (0, -int(found["bits"]), family, _SUFFIXES.index(found["suffix"] or ""), arm)
+
+
+def _plain_name(arm: str) -> str:
+    return arm.lower().replace("-", "_")

@@ -16,32 +16,38 @@ kept too.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from quantrial.errors import DataError, RunFolderError, StudyError
-from quantrial.importers._quantization import size_rank
+from quantrial.engines.artifact import Artifact
+from quantrial.errors import DataError, StudyError
 from quantrial.importers._reference_items import (
+    SUBJECT,
+    NamedTask,
     ScoreDifference,
     TaskAnswers,
     align,
+    chosen_tasks,
     counted,
     notes_of,
+    task_of_file,
 )
-from quantrial.importers._reference_manifest import EXPERIMENT_MANIFEST, facts_of, read_experiment
-from quantrial.importers._reference_names import NamedTask, chosen_tasks, task_of_file
-from quantrial.importers._reference_rows import AnswerFile, read_answers
-from quantrial.importers._reference_run import (
-    manifest_of,
-    responses_of,
-    study_text,
-    write_run,
+from quantrial.importers._reference_manifest import (
+    EXPERIMENT_MANIFEST,
+    ArmFacts,
+    facts_of,
+    quantization_of,
+    read_experiment,
+    size_rank,
 )
+from quantrial.importers._reference_rows import AnswerFile, AnswerRow, read_answers
+from quantrial.importers.base import Imported
 from quantrial.paths import is_folder
-from quantrial.redaction import MASK, settings_without_keys
+from quantrial.records import Item, Response, sha256_of
+from quantrial.redaction import MASK, settings_without_keys, without_keys
+from quantrial.strict_yaml import write_yaml
 from quantrial.study import ChoiceTask, parse_study
 from quantrial.study.names import name_like
 from quantrial.tasks import make_task
@@ -53,6 +59,11 @@ _REFERENCES = ("fp16", "f16", "bf16")
 _RULES = ("first_letter", "answer_letter")
 _SHOWN = 5  # files of another layout that an error names
 _MANY = 0.02  # of recorded scores that differ from the derived ones: another rule made them
+
+_HEADER = """\
+# Imported by `quantrial import reference` from answers that another program collected. The run can
+# be analysed, decided on, reported and verified like one of your own; nothing is asked again.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,47 +85,24 @@ class ImportOptions:
     resamples: int = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class ImportReport:
-    """What was imported. `arms` has the reference first; `duplicates` names every replaced row."""
-
-    folder: Path
-    tasks: tuple[str, ...]
-    arms: tuple[str, ...]
-    reference: str
-    responses: int
-    duplicates: tuple[str, ...]
-    score_differences: tuple[ScoreDifference, ...]
-    notes: tuple[str, ...]
-
-
 _DEFAULTS = ImportOptions()
 
 
-def import_reference(
-    directory: Path,
-    folder: Path,
-    *,
-    reference: str | None = None,
-    options: ImportOptions = _DEFAULTS,
-) -> ImportReport:
-    """Read published answers and write them as a run folder.
+def read_reference(
+    directory: Path, *, reference: str | None = None, options: ImportOptions = _DEFAULTS
+) -> Imported:
+    """Read published answers.
 
     Args:
         directory: holds `<task>_<arm>.jsonl` for the tasks `mmlu` and `extraction`, or for those
             that `options.named` names.
-        folder: the run folder to make; must not exist yet. A failed import leaves none.
         reference: the reference arm; the first of fp16, f16, bf16 by default.
         options: the name, seed, margin, scoring rule and bootstrap draws of the study.
 
     Raises:
         DataError: no files, one arm only, or a row that is not what it should be (with its line).
         StudyError: no such reference arm, or an option out of range.
-        RunFolderError: the folder exists already or cannot be written.
     """
-    directory, folder = Path(directory), Path(folder)
-    if os.path.lexists(folder):
-        raise RunFolderError("exists already; name a folder that does not", path=folder)
     layout = chosen_tasks(options.named, options.tasks)
     files, notes = _read_all(directory, layout)
     _refuse_without_files(files, options, directory)
@@ -147,27 +135,17 @@ def import_reference(
     }
     notes += _notes(study, tasks, differences)
     notes += _other_scoring(study, tasks, differences)
-    responses = responses_of(study, tasks)
-    manifest = manifest_of(
-        study,
-        tasks,
-        facts=facts,
-        differences=differences,
+    return Imported(
+        text,
+        [item for answers in tasks.values() for item in answers.items.values()],
+        responses_of(study, tasks),
+        {arm: artifact_of(arm, models[arm], facts[arm]) for arm in arms},
+        directory.resolve().name,
+        sources={task: source_of(answers, differences[task]) for task, answers in tasks.items()},
         experiment=kept,
-        origin=directory.resolve().name,
-        notes=notes,
-    )
-    items = [item for answers in tasks.values() for item in answers.items.values()]
-    write_run(folder, text, items, responses, manifest)
-    return ImportReport(
-        folder=folder,
-        tasks=tuple(tasks),
-        arms=tuple(arms),
-        reference=chosen,
-        responses=sum(map(len, responses.values())),
+        notes=tuple(notes),
         duplicates=tuple(_duplicates(tasks)),
         score_differences=tuple(one for found in differences.values() for one in found),
-        notes=tuple(notes),
     )
 
 
@@ -329,3 +307,112 @@ def _other_scoring(
             yield f"{said}, {left:,} from {other}; `--scoring {other}` reads letters that way."
         else:
             yield f"{said}, and {left:,} from {other}: they were made by another rule."
+
+
+def study_text(
+    settings: Mapping[str, Any],
+    tasks: Mapping[str, TaskAnswers],
+    models: Mapping[str, str],
+    *,
+    scoring: str,
+    methods: str,
+    resamples: int,
+) -> str:
+    """Write the study file of an imported run.
+
+    Args:
+        settings: the study's top-level values: name, seed, reference, margin.
+        tasks: the aligned tasks.
+        models: the model of each arm, in the study's order.
+        scoring: the rule by which letters are read.
+        methods: the set of statistics.
+        resamples: bootstrap draws.
+    """
+    declared: dict[str, dict[str, Any]] = {}
+    for task, answers in tasks.items():
+        declared[task] = {
+            "kind": answers.named.kind,
+            "workload": answers.named.workload,
+            "source": {"type": "imported", "layout": "reference"},
+        }
+        if answers.named.kind == "choice" and not answers.without_subject:
+            declared[task] |= {"stratify": SUBJECT, "cluster": SUBJECT}
+        declared[task]["scoring"] = scoring if answers.named.kind == "choice" else "spans_published"
+    study = {
+        **settings,
+        "arms": {arm: {"engine": "imported", "model": model} for arm, model in models.items()},
+        "tasks": declared,
+        "analysis": {"methods": methods, "resamples": resamples},
+    }
+    return _HEADER + write_yaml(study)
+
+
+def artifact_of(arm: str, model: str, facts: ArmFacts) -> Artifact:
+    """Say what is known of an arm's model."""
+    return Artifact(
+        model=model,
+        sha256=facts.sha256,
+        bytes_on_disk=facts.bytes_on_disk,
+        quantization=quantization_of(arm),
+    )
+
+
+def source_of(answers: TaskAnswers, differences: Sequence[ScoreDifference]) -> dict[str, Any]:
+    """Say where the answers to a task came from."""
+    files = answers.files.values()
+    return {
+        "files": {file.path.name: file.sha256 for file in files},
+        "rows": sum(len(file.rows) + len(file.superseded) for file in files),
+        "duplicates": [
+            [answers.items[row.example_id].id, f"{file.path.name}:{row.line}"]
+            for _, file, row in answers.duplicates()
+        ],
+        "score_differences": [asdict(one) for one in differences],
+    }
+
+
+def responses_of(
+    study: Study, tasks: Mapping[str, TaskAnswers]
+) -> dict[tuple[str, str], list[Response]]:
+    """Make the responses of every task and arm, in item order.
+
+    Every arm answers one item within one block, as in a run of one's own; the order in which the
+    answers were really asked is not known.
+    """
+    found: dict[tuple[str, str], list[Response]] = {}
+    block = 0
+    for task, answers in tasks.items():
+        for example, item in answers.items.items():
+            for place, arm in enumerate(study.arms):
+                file = answers.files.get(arm)
+                row = None if file is None else file.rows.get(example)
+                if row is not None:
+                    at = (block * len(study.arms) + place, block)
+                    response = _response(study.study, arm, item, row, at)
+                    found.setdefault((task, arm), []).append(response)
+            block += 1
+    return found
+
+
+def _response(study: str, arm: str, item: Item, row: AnswerRow, at: tuple[int, int]) -> Response:
+    order, block = at
+    return Response(
+        study=study,
+        task=item.task,
+        arm=arm,
+        item=item.id,
+        replicate=0,
+        attempt=1,
+        order=order,
+        block=block,
+        status=row.status,
+        error=None if row.error is None else without_keys(row.error),
+        output=row.output,
+        finish_reason=row.finish_reason,
+        prompt_tokens=row.prompt_tokens,
+        completion_tokens=row.completion_tokens,
+        timing=row.timing,
+        started_at=row.started_at,
+        prompt_sha256=None if row.shown is None else sha256_of(row.shown),
+        thought=row.thought,
+    )

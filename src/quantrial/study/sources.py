@@ -88,8 +88,8 @@ class ImportedSource(SourcePart):
     """Answers that another program collected, read by `quantrial import`; nothing is asked."""
 
     type: Literal["imported"]
-    layout: Literal["reference"] = "reference"
-    """The layout the answers were read from."""
+    layout: str = "reference"
+    """The importer that read the answers."""
 
 
 Source = Annotated[SourcePart, OneOf(SOURCES, "type")]
