@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from quantrial.cli.progress import listening
 from quantrial.errors import EngineError, ModelChangedError, StudyError
 from quantrial.records import Response
 from quantrial.runfolder import ResponseWriter
+from quantrial.running import asking, watch
 from quantrial.running.clock import Clock
 from quantrial.running.progress import Progress
 from quantrial.running.runner import RunResult, run_study
@@ -202,36 +202,40 @@ def test_a_server_that_comes_back_with_other_weights_answers_nothing(
     assert set(last.values()) == {"A"}
 
 
+@pytest.mark.parametrize("slots", [1, 3])
 def test_a_server_is_not_looked_at_before_an_answer_of_it_is_recorded(
-    tmp_path: Path, servers: tuple[FaultyServer, FaultyServer], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    servers: tuple[FaultyServer, FaultyServer],
+    monkeypatch: pytest.MonkeyPatch,
+    slots: int,
 ) -> None:
     """Else the look clears what it covers, and the answer would stand as the first model's."""
-    watches: list[Watch] = []
-    begun = Watch.__init__
+    asked: list[str] = []
+    recorded: list[Response] = []
+    looks: list[str] = []
+    ask, append, look = asking.attempt, ResponseWriter.append, Watch.look
 
-    def keep(self: Watch, *given: Any) -> None:
-        begun(self, *given)
-        watches.append(self)
+    def attempting(engine: Any, request: Any) -> Any:
+        asked.append(engine.name)
+        return ask(engine, request)
 
-    looked: list[bool] = []
+    def appending(self: ResponseWriter, response: Response) -> None:
+        recorded.append(response)
+        append(self, response)
 
-    def append(self: ResponseWriter, response: Response) -> None:
-        def look() -> None:
-            with watches[0]._gate.alone():
-                looked.append(True)
+    def looking(self: Watch, arm: str) -> bool:
+        assert len(asked) == len(recorded), "looked at while an answer was under way"
+        looks.append(arm)
+        return look(self, arm)
 
-        if response.arm == "q8_0":
-            before = len(looked)
-            Thread(target=look, daemon=True).start()
-            time.sleep(0.02)
-            assert len(looked) == before, "looked at while an answer of it was being recorded"
-        appended(self, response)
-
-    appended = ResponseWriter.append
-    monkeypatch.setattr(Watch, "__init__", keep)
-    monkeypatch.setattr(ResponseWriter, "append", append)
-    run(study_over(tmp_path, servers), tmp_path / "run", Restarting(servers[1], 1), lambda _: None)
-    assert watches
+    monkeypatch.setattr("quantrial.running.executors.base.attempt", attempting)
+    monkeypatch.setattr(ResponseWriter, "append", appending)
+    monkeypatch.setattr(Watch, "look", looking)
+    monkeypatch.setattr(watch, "EVERY", 0.0)  # it is due before every call
+    study = study_over(tmp_path, servers, slots=slots)
+    run(study, tmp_path / "run", Restarting(servers[1], 1), lambda _: None)
+    assert len(recorded) == 2 * QUESTIONS
+    assert len(looks) > QUESTIONS
 
 
 def test_an_ollama_server_that_is_started_anew_ends_no_run(

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import threading
 from array import array
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from quantrial.errors import EngineError
-from quantrial.running.asking import Attempt, answer, asked_sha256, attempt, request_for, said_by
+from quantrial.running.asking import Attempt, answer, asked_sha256, request_for, said_by
 from quantrial.running.clock import JUMP, Clock
+from quantrial.running.executors import (
+    Executor,
+    Job,
+    SerialExecutor,
+    ThreadExecutor,
+    TimedAttempt,
+)
 from quantrial.running.outages import Outages, wait_for_server
 from quantrial.running.progress import Listener, Progress
 from quantrial.running.recording import Asked, response_of
@@ -22,7 +27,7 @@ from quantrial.running.retries import BROKEN_OFF, Breaker, Endings, wait_before
 
 if TYPE_CHECKING:
     from quantrial.design.schedule import Call
-    from quantrial.engines.base import Engine, Reply, Request
+    from quantrial.engines.base import Engine, Reply
     from quantrial.records import Response
     from quantrial.runfolder import ResponseWriter, RunFolder
     from quantrial.running.prepare import Prepared
@@ -46,18 +51,16 @@ class Equipment:
     clock: Clock = dataclasses.field(default_factory=Clock)
 
 
-class Timed(NamedTuple):
-    """What was asked in one attempt, and when."""
-
-    asked_sha256: str
-    started: str  # time of day
-    took: float  # seconds by the steady clock
-    jumped: float  # seconds that the time of day went on by itself
+def executor_for(slots: int, engines: Mapping[str, Engine], clock: Clock) -> Executor:
+    """Return the executor that asks so many calls of an arm at once."""
+    return SerialExecutor(engines, clock) if slots == 1 else ThreadExecutor(engines, clock, slots)
 
 
 class Session:
     """What is recorded, what is left, how fast it goes. Calls of one arm's turn share its slots.
 
+    It runs in one thread: executors ask, and everything else is done here, one attempt after
+    another.
     What is kept of each call is a byte and a number, so that memory stays flat over a long run.
     """
 
@@ -77,8 +80,6 @@ class Session:
         self._breaker = Breaker(study.design.slots)
         self._endings = Endings()
         self._outages = Outages(study.design.restart_timeout, equipment.clock)
-        self._lock = threading.RLock()  # what is below, and the order of lines
-        self._stopping = threading.Event()
         self.asked = 0
         self.faults = 0
         self.notes: list[str] = []
@@ -203,83 +204,54 @@ class Session:
         self._began = self._with.clock.steady()
 
     def answer(self, pending: Sequence[Call]) -> None:
-        """Ask the pending calls, one arm's turn after another."""
+        """Ask the pending calls, one arm's turn after another; record every attempt.
+
+        Raises:
+            ModelChangedError: another model answers.
+            EngineError: an arm failed too often in a row, or its server did not come back.
+        """
+        equipment = self._with
         slots = self.study.design.slots
-        with self._pool(slots) as pool:
+        with executor_for(slots, equipment.engines, equipment.clock) as executor:
             for (_, arm), turn in groupby(pending, key=lambda call: (call.block, call.arm)):
                 self._ready(arm)
-                if pool is None:
-                    for call in turn:
-                        self.ask(call)
-                else:
-                    self._at_once(pool, turn)
+                jobs = _Turn(arm, map(self._job, turn), equipment.watch)
+                for job, found in executor.run(arm, jobs):
+                    jobs.came_back(job)
+                    if found is None:
+                        jobs.put_back(dataclasses.replace(job, rest=0.0))
+                    elif (again := self._settle(job, found)) is not None:
+                        jobs.put_back(again)
 
-    @contextlib.contextmanager
-    def _pool(self, slots: int) -> Iterator[ThreadPoolExecutor | None]:
-        if slots == 1:
-            yield None
-            return
-        self._stopping.clear()
-        pool = ThreadPoolExecutor(max_workers=slots, thread_name_prefix="slot")
-        try:
-            yield pool
-        finally:
-            # calls under way end when their engine is closed, and are not recorded any more
-            with self._lock:
-                self._stopping.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-
-    def _at_once(self, pool: ThreadPoolExecutor, turn: Iterator[Call]) -> None:
-        futures = [pool.submit(self.ask, call) for call in turn]
-        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-        for future in done:
-            future.result()
-
-    def ask(self, call: Call) -> None:
-        """Ask one call until it is answered or its attempts are used up; record every attempt."""
-        at, prompt = call.order, self._prompt(call)
+    def _job(self, call: Call) -> Job:
+        prompt = self._prompt(call)
         request = request_for(prompt, self.study, call.task)
-        digest = asked_sha256(prompt, request)
-        gone, waited = 0, 0.0
-        while self._state[at] == _OPEN and not self._stopping.is_set():
-            found = self._attempt(call, request, digest, waited)
-            if self._state[at] != _OPEN:
-                break
-            gone = gone + 1 if found.gone else 0
-            # those that met nobody were granted, and do not lengthen the waits of the others
-            granted = self._allowed_at(at) - self.study.design.attempts
-            failed = max(self._attempts[at] - granted, 1)
-            seconds = (
-                wait_for_server(gone, found.retry_after)
-                if gone
-                else wait_before(failed, found.retry_after)
-            )
-            waited = waited + seconds if gone else 0.0
-            self._rest(seconds)
-        with self._lock:
-            if self._state[at] != _OPEN:
-                self.asked += 1
-                self._tell("asking")
+        return Job(call, request, asked_sha256(prompt, request))
 
-    def _attempt(self, call: Call, request: Request, digest: str, waited: float) -> Attempt:
-        """Ask once and record what came, both before its server may be looked at again."""
-        clock, watch = self._with.clock, self._with.watch
-        with watch.asking(call.arm) if watch is not None else contextlib.nullcontext():
-            started, wall, steady = clock.stamp(), clock.wall(), clock.steady()
-            found = attempt(self._with.engines[call.arm], request)
-            took = clock.steady() - steady
-            jumped = clock.wall() - wall - took
-            with self._lock:
-                if self._stopping.is_set():
-                    return found
-                found = self._met_nobody(call, found, waited)
-                return self._record(call, found, Timed(digest, started, took, jumped), waited)
+    def _settle(self, job: Job, timed: TimedAttempt) -> Job | None:
+        """Record an attempt; return the call again, to rest first, where it is not settled yet."""
+        at = job.call.order
+        found = self._met_nobody(job.call, timed.attempt, job.waited)
+        found = self._record(job, found, timed)
+        if self._state[at] != _OPEN:
+            self.asked += 1
+            self._tell("asking")
+            return None
+        if found.gone:
+            gone, seconds = job.gone + 1, wait_for_server(job.gone + 1, found.retry_after)
+            waited = job.waited + seconds
+            return dataclasses.replace(job, rest=seconds, gone=gone, waited=waited)
+        # those that met nobody were granted, and do not lengthen the waits of the others
+        granted = self._allowed_at(at) - self.study.design.attempts
+        seconds = wait_before(max(self._attempts[at] - granted, 1), found.retry_after)
+        return dataclasses.replace(job, rest=seconds, gone=0, waited=0.0)
 
-    def _record(self, call: Call, found: Attempt, timed: Timed, waited: float) -> Attempt:
-        at, watch = call.order, self._with.watch
+    def _record(self, job: Job, found: Attempt, timed: TimedAttempt) -> Attempt:
+        call, watch = job.call, self._with.watch
+        at = call.order
         self._attempts[at] += 1
         found = self._endings.note(at, found, last=self._attempts[at] >= self._allowed_at(at))
-        self._last = self._response(call, found, timed)
+        self._last = self._response(job, found, timed)
         self._with.writer.append(self._last)
         if self._last.final:
             self._allowed[at] = self._attempts[at]
@@ -295,7 +267,7 @@ class Session:
             )
         if not found.uncounted:
             self._breaker.watch(call.arm, found.status, found.error)
-        elif not self._outages.lasts(call.arm, waited):
+        elif not self._outages.lasts(call.arm, job.waited):
             raise self._outages.given_up(call.arm, found.error)
         return found
 
@@ -324,23 +296,23 @@ class Session:
             except EngineError as exc:
                 if not (exc.gone and exc.retryable):
                     raise
-                with self._lock:
-                    if said := self._outages.begins(arm, said_by(exc)):
-                        self._tell("waiting for a server", said)
-                    if not self._outages.lasts(arm, waited):
-                        raise
+                if said := self._outages.begins(arm, said_by(exc)):
+                    self._tell("waiting for a server", said)
+                if not self._outages.lasts(arm, waited):
+                    raise
                 gone += 1
                 seconds = wait_for_server(gone, exc.retry_after)
                 waited += seconds
-                self._rest(seconds)
+                self._with.clock.sleep(seconds)
 
-    def _response(self, call: Call, found: Attempt, timed: Timed) -> Response:
+    def _response(self, job: Job, found: Attempt, timed: TimedAttempt) -> Response:
+        call = job.call
         timing: dict[str, Any] = dataclasses.asdict(found.reply.timing)
         if timing["wall"] is None:
             timing["wall"] = timed.took
         timing["load"] = self._with.residence.told(call.arm, timing["load"])
         attempts = self._attempts[call.order]
-        made = Asked(self.study.study, attempts, timed.asked_sha256, timed.started)
+        made = Asked(self.study.study, attempts, job.prompt_hash, timed.started)
         return response_of(call, found, made, timing)
 
     def _note(self, call: Call, status: str, error: str | None) -> None:
@@ -366,12 +338,6 @@ class Session:
             self._mended[done][arm] += 1
         self._broken[arm] += reply.finish_reason == BROKEN_OFF
 
-    def _rest(self, seconds: float) -> None:
-        if self.study.design.slots == 1:
-            self._with.clock.sleep(seconds)
-        else:
-            self._with.clock.wait(self._stopping, seconds)
-
     def _prompt(self, call: Call) -> Prompt:
         return self.prepared.tasks[call.task].prompt(self._items[call.task, call.item])
 
@@ -393,6 +359,55 @@ class Session:
                 said=said,
             )
         )
+
+
+class _Turn:
+    """Hands out the calls of one arm's turn in their order, those that were put back first.
+
+    An arm whose server is to be looked at is looked at once none of its calls is under way any
+    more: by then every answer of it is recorded.
+    """
+
+    def __init__(self, arm: str, jobs: Iterator[Job], watch: Watch | None):
+        self._arm = arm
+        self._jobs = jobs
+        self._fresh: Job | None = None
+        self._again: deque[Job] = deque()
+        self._watch = watch
+        self._under_way = 0  # calls that are asked now; those that rest are not
+
+    def __iter__(self) -> Iterator[Job | None]:
+        return self
+
+    def __next__(self) -> Job | None:
+        """Return what can begin at once; None where nothing can.
+
+        Raises:
+            ModelChangedError: another model answers.
+        """
+        if not self._again and self._fresh is None:
+            self._fresh = next(self._jobs, None)
+        job = self._again[0] if self._again else self._fresh
+        if job is None:
+            return None
+        if not job.rest:
+            if self._watch is not None and self._watch.due(self._arm):
+                if self._under_way:
+                    return None
+                self._watch.look(self._arm)
+            self._under_way += 1
+        if self._again:
+            return self._again.popleft()
+        self._fresh = None
+        return job
+
+    def came_back(self, job: Job) -> None:
+        """Take note that a job is carried out."""
+        self._under_way -= not job.rest
+
+    def put_back(self, job: Job) -> None:
+        """Have a call handed out again before any fresh one."""
+        self._again.append(job)
 
 
 def _by_arm(counts: Counter[str]) -> str:

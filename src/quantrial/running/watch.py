@@ -9,9 +9,7 @@ alone, and the run stops where none of these is like any answer before.
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +63,6 @@ class Watch:
         """Begin with what the manifest holds of earlier sessions (`records`, by arm)."""
         self._engines = engines
         self._clock = clock
-        self._gate = _Gate()
         self._arms: dict[str, _Watched] = {}
         self._doubtful = {
             arm: {(order, attempt) for order, attempt in record.get(DOUBTFUL) or ()}
@@ -91,20 +88,6 @@ class Watch:
         if watched is not None and watched.answers and started_at > watched.checked_at:
             watched.unsure.add((order, attempt))
         return (order, attempt) not in self._doubtful.get(arm, ())
-
-    @contextlib.contextmanager
-    def asking(self, arm: str) -> Iterator[None]:
-        """Hold while an arm is asked; looks at it first where that is due.
-
-        Raises:
-            ModelChangedError: another model answers.
-        """
-        if self._due(arm):
-            self.look(arm)
-        with self._gate.together():
-            if arm in self._arms and (said := self._arms[arm].changed):
-                raise ModelChangedError(said)  # found while this waited
-            yield
 
     def answered(self, arm: str, order: int, attempt: int) -> None:
         """Take note of an answer that was recorded."""
@@ -150,7 +133,7 @@ class Watch:
         return found
 
     def look(self, arm: str) -> bool:
-        """Ask the fixed prompt, with nothing else under way; whether it was answered.
+        """Ask the fixed prompt; whether it was answered. Nothing else of the arm may be under way.
 
         Raises:
             ModelChangedError: another model answers; what it may have answered is to be asked
@@ -159,27 +142,27 @@ class Watch:
         watched, engine = self._arms.get(arm), self._engines[arm]
         if watched is None or not isinstance(engine, Watchable) or engine.names_weights():
             return False
-        with self._gate.alone():
-            if not self._due(arm) and not watched.unsure:
-                return True  # another thread looked meanwhile
-            watched.suspect, watched.looked = False, self._clock.steady()
-            watched.fingerprints = len(engine.fingerprints())
-            first = not watched.answers
-            answer = self._answer(arm)
-            if answer is None:
-                watched.suspect = not watched.mute
-                return False
-            watched.checked += 1
-            if first:
-                again = self._answer(arm)
-                watched.answers = [answer] if again is None else _different([answer, again])
-            elif not _known(answer, watched.answers):
-                self._ask_more(arm, answer)
-            watched.checked_at = self._clock.stamp()
-            watched.unsure.clear()
+        if not self.due(arm) and not watched.unsure:
             return True
+        watched.suspect, watched.looked = False, self._clock.steady()
+        watched.fingerprints = len(engine.fingerprints())
+        first = not watched.answers
+        answer = self._answer(arm)
+        if answer is None:
+            watched.suspect = not watched.mute
+            return False
+        watched.checked += 1
+        if first:
+            again = self._answer(arm)
+            watched.answers = [answer] if again is None else _different([answer, again])
+        elif not _known(answer, watched.answers):
+            self._ask_more(arm, answer)
+        watched.checked_at = self._clock.stamp()
+        watched.unsure.clear()
+        return True
 
-    def _due(self, arm: str) -> bool:
+    def due(self, arm: str) -> bool:
+        """Whether an arm is to be looked at before it is asked again."""
         watched, engine = self._arms.get(arm), self._engines[arm]
         if watched is None or watched.mute or not isinstance(engine, Watchable):
             return False
@@ -265,37 +248,3 @@ def _changed_text(arm: str, watched: _Watched, answer: Mapping[str, Any]) -> str
         f"{MORE + 1}: it said {known['text']!r:.60}, and says {answer['text']!r:.60}{other}. "
         f"Another model seems to stand behind its name.{again} {REMEDY}"
     )
-
-
-class _Gate:
-    """Lets many ask at once, or one look alone."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._inside = 0
-        self._closed = False
-
-    @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        with self._changed:
-            self._changed.wait_for(lambda: not self._closed)
-            self._inside += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._inside -= 1
-                self._changed.notify_all()
-
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        with self._changed:
-            self._changed.wait_for(lambda: not self._closed)
-            self._closed = True
-            self._changed.wait_for(lambda: not self._inside)
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._closed = False
-                self._changed.notify_all()

@@ -1,0 +1,55 @@
+"""Several calls at once, one thread for each slot."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING
+
+from quantrial.running.executors.base import Job, TimedAttempt, timed_attempt
+
+if TYPE_CHECKING:
+    from quantrial.engines.base import Engine
+    from quantrial.running.clock import Clock
+
+
+class ThreadExecutor:
+    """Carries out up to `slots` jobs at once."""
+
+    def __init__(self, engines: Mapping[str, Engine], clock: Clock, slots: int):
+        self._engines = engines
+        self._clock = clock
+        self._slots = slots
+        self._stopping = threading.Event()
+
+    def __enter__(self) -> ThreadExecutor:
+        self._stopping.clear()
+        self._pool = ThreadPoolExecutor(self._slots, thread_name_prefix="slot")
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Take no more results: calls under way end when their engine is closed."""
+        self._stopping.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def run(
+        self, arm: str, jobs: Iterator[Job | None]
+    ) -> Iterator[tuple[Job, TimedAttempt | None]]:
+        """Yield each job with what came of it as it comes, as `Executor.run`."""
+        under_way: dict[Future[TimedAttempt | None], Job] = {}
+        while True:
+            while len(under_way) < self._slots and (job := next(jobs, None)) is not None:
+                under_way[self._pool.submit(self._carry_out, arm, job)] = job
+            if not under_way:
+                return
+            done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+            # answers before an error that ends the run, so that they are recorded
+            for future in sorted(done, key=lambda one: one.exception() is not None):
+                yield under_way.pop(future), future.result()
+
+    def _carry_out(self, arm: str, job: Job) -> TimedAttempt | None:
+        if job.rest:
+            self._clock.wait(self._stopping, job.rest)
+            return None
+        return timed_attempt(self._engines[arm], job.request, self._clock)
