@@ -166,6 +166,8 @@ def decision_schema() -> str:
     both = [keys["findings"]["additionalProperties"], keys.pop("paces")["additionalProperties"]]
     keys["findings"]["additionalProperties"] = {"anyOf": both}
     document["$defs"]["Decision"]["required"].remove("paces")
+    for part in document["$defs"].values():  # a later version may write more
+        part.pop("additionalProperties", None)
     stated = document["$defs"]["Constraints"]
     stated["required"] = list(stated["properties"])  # always written, though all are optional
     return json.dumps(document, indent=2) + "\n"

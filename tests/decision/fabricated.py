@@ -5,6 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from quantrial import decision
+from quantrial.decision import Constraints
+from summaries import completed_dict
+
+
+def decide_from(
+    summary: Mapping[str, Any], constraints: Constraints | None = None, **more: Any
+) -> dict[str, Any]:
+    """Decide on a summary that is written in part: what it leaves out is None, 0 or empty."""
+    return decision.decide_from(completed_dict(summary), constraints, **more)
+
+
 MARGIN = 0.01
 GB = 10**9
 
@@ -58,6 +70,7 @@ def contrast(
         "method": "bootstrap-tost",
         "equivalent": said == "equivalent",
         "non_inferior": said in ("equivalent", "non_inferior", "better"),
+        "approximate": False,
     }
     for key, value in changes.items():
         if key.startswith("test_"):

@@ -10,8 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace as with_fields
 
-from decision.fabricated import ARMS, GB, MARGIN, entries, make_arm, make_summary, make_task
-from quantrial.decision import Constraints, decide_from
+from decision.fabricated import (
+    ARMS,
+    GB,
+    MARGIN,
+    decide_from,
+    entries,
+    make_arm,
+    make_summary,
+    make_task,
+)
+from quantrial.decision import Constraints
 from quantrial.decision.words import evidence_line
 from quantrial.documents.decision import load_decision
 from quantrial.errors import StudyError

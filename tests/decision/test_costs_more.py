@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from decision.fabricated import make_arm, make_summary, make_task
+from decision.fabricated import decide_from, make_arm, make_summary, make_task
 from decision.tables import costs_more
-from quantrial.decision import Constraints, decide_from
+from quantrial.decision import Constraints
 from quantrial.decision.words import said_once
 from quantrial.documents.decision import Missing
 from quantrial.reporting.glance import _advice

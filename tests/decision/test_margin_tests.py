@@ -10,11 +10,13 @@ import pytest
 from msgspec.structs import replace
 from scipy import optimize, stats
 
-from decision.fabricated import make_arm, make_summary, make_task
-from quantrial.decision import Constraints, decide_from
+from decision.fabricated import decide_from, make_arm, make_summary, make_task
+from quantrial.decision import Constraints
 from quantrial.decision.evidence import Evidence
 from quantrial.decision.margin_tests import flips_of, items_to_rule_out, p_of_less
+from quantrial.documents import to_dict
 from quantrial.documents.decision import Finding
+from summaries import completed
 
 ARMS = {"fp16": make_arm(16, "F16"), "q8_0": make_arm(8, "Q8_0")}
 CORRECTION = 0.15  # pairs, as the methods state
@@ -48,7 +50,7 @@ def trial_of(
         }
     task = make_task("mmlu", {"q8_0": ("inconclusive", numbers)}, flips=[flips])
     summary = make_summary({"mmlu": task}, arms=ARMS) | {"methods": "calibrated"}
-    trial = Evidence(summary)
+    trial = Evidence(completed(summary))
     finding = trial.primary("mmlu", "q8_0")
     assert finding is not None
     return trial, finding
@@ -104,7 +106,7 @@ def test_strata_are_those_of_the_analysis() -> None:
     ).test(-0.06, "greater")
     assert p_of_less(trial, finding, 0.06) == pytest.approx(expected.p_value, rel=1e-9)
     # published practice takes all items together
-    classic = Evidence({**trial.summary, "methods": "classic"})
+    classic = Evidence(replace(trial.summary, methods="classic"))
     assert p_of_less(classic, finding, 0.06) == pytest.approx(tango(8, 3, 200, 0.06), rel=1e-4)
 
 
@@ -151,7 +153,9 @@ def test_after_no_flip_half_a_flip_each_way_is_planned_for() -> None:
     needed = items_to_rule_out(trial, finding, 0.05)
     assert needed is not None
     assert power(0.01, 0.01, needed, 0.05) >= 0.8 > power(0.01, 0.01, needed - 1, 0.05)
-    (one,) = decide_from(trial.summary, Constraints(tolerate=0.05))["sensitivity"]["settle"]
+    (one,) = decide_from(to_dict(trial.summary), Constraints(tolerate=0.05))["sensitivity"][
+        "settle"
+    ]
     assert one["text"] == (
         f"q8_0 is undecided on reasoning: a new study of about {needed} items would probably "
         "(80 %) rule out a loss of the 5 pp tolerated, if one answer in 50 turns, of which none "

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 
-from decision.fabricated import GB, make_arm, make_summary, make_task
+from decision.fabricated import GB, decide_from, make_arm, make_summary, make_task
 from decision.tables import (
     candidates,
     choose,
@@ -18,7 +18,7 @@ from decision.tables import (
     tolerance,
 )
 from decision.test_constraints import limits, summaries
-from quantrial.decision import Constraints, decide_from
+from quantrial.decision import Constraints
 
 
 def row(bound: float | None, *, holds: bool = False, latency: float | None = 1.0) -> dict[str, Any]:

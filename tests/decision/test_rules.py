@@ -5,9 +5,18 @@ from typing import Any
 import orjson
 import pytest
 
-from decision.fabricated import ARMS, OPEN, contrast, entries, make_arm, make_summary, make_task
+from decision.fabricated import (
+    ARMS,
+    OPEN,
+    contrast,
+    decide_from,
+    entries,
+    make_arm,
+    make_summary,
+    make_task,
+)
 from decision.tables import choose
-from quantrial.decision import DECISION_SCHEMA, Constraints, decide_from
+from quantrial.decision import DECISION_SCHEMA, Constraints
 
 HOLDS = ("equivalent", "non_inferior", "better")
 

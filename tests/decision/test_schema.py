@@ -14,9 +14,9 @@ from hypothesis import given, settings
 
 import quantrial
 from decision import test_rules
-from decision.fabricated import GB
+from decision.fabricated import GB, decide_from
 from decision.test_constraints import SUMMARY, limits, summaries
-from quantrial.decision import Constraints, decide_from
+from quantrial.decision import Constraints
 from quantrial.documents.decision import load_decision, to_dict
 
 ROOT = Path(__file__).parents[2]

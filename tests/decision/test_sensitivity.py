@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from decision.fabricated import GB, make_arm, make_summary, make_task
+from decision.fabricated import GB, decide_from, make_arm, make_summary, make_task
 from decision.tables import choose, picker_of, settings_of
 from decision.test_constraints import SUMMARY, limits, summaries
-from quantrial.decision import Constraints, decide_from, pick
+from quantrial.decision import Constraints, pick
 from quantrial.decision.sensitivity import _constraints
 from quantrial.documents.decision import Change
 

@@ -12,9 +12,9 @@ from analysis.fabricated import FAULT, QUIZ, make_study, quiz, scored
 from characteristics.cells import Cell, grid
 from characteristics.shipping import Bools, Study, decide, lacking, losses
 from characteristics.tables import verdicts
+from decision.fabricated import decide_from
 from operating_characteristics import measure
 from quantrial.analysis import summarise
-from quantrial.decision import decide_from
 
 
 def whole(study: Study) -> tuple[str, list[float | None], list[float | None]]:

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from decision.fabricated import entries, make_summary, make_task
+from decision.fabricated import decide_from, entries, make_summary, make_task
 from decision.test_schema import problems
-from quantrial.decision import Constraints, decide_from
+from quantrial.decision import Constraints
 
 Q4 = "speed.decode.q4_K_M.vs.fp16"
 

@@ -11,6 +11,7 @@ from quantrial.cli.quantities import sizes
 from quantrial.cli.terminal import Interval, forest, heading, line, paragraph, table
 from quantrial.decision.disagreements import SETS, parted
 from quantrial.decision.words import left_open
+from quantrial.documents import load_summary
 from quantrial.findings import adjusted_p
 from quantrial.paths import is_file
 from quantrial.words import (
@@ -125,7 +126,7 @@ def _draw(rows: Sequence[Interval], reference: str) -> None:
 
 def _parted(found: Mapping[str, Any], *, primary_only: bool) -> None:
     """Say where the other set of methods comes to another verdict: how often, or each of them."""
-    told = parted(found)
+    told = parted(load_summary(found))
     if not told:
         return
     other = next(name for name in SETS if name != found["methods"])

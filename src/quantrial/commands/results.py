@@ -6,8 +6,7 @@ responses ── analyze ──▶ summary.json ── decide ──▶ decision
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from warnings import warn
@@ -68,15 +67,18 @@ def decide(run: Path | str, constraints: Constraints | None = None) -> dict[str,
         constraints: what the user cannot give up; what they do not state is taken from the part
             `decision:` of the study file.
     """
-    from quantrial.decision import Constraints, decide_from
-    from quantrial.runfolder import DECISION, RunFolder
+    from quantrial.decision import Constraints
+    from quantrial.decision import decide as decide_by_rules
+    from quantrial.documents import load_summary
+    from quantrial.documents.decision import to_dict
+    from quantrial.runfolder import DECISION, SUMMARY, RunFolder
 
     folder = RunFolder(Path(run))
     summary = _summary(folder)
     of_study = _of_study(folder.path)
     stated = (constraints or Constraints()).over(of_study)
-    with _of_this_version(folder.path):
-        decision = decide_from(summary, stated, of_study=of_study)
+    typed = load_summary(summary, path=folder.path / SUMMARY)
+    decision = to_dict(decide_by_rules(typed, stated, of_study=of_study))
     kept: dict[str, Any] = as_recorded(_before(folder, DECISION), decision)
     folder.write_document(DECISION, kept)
     return kept
@@ -107,8 +109,11 @@ def stated_options(run: Path) -> str:
 
 def load_decision(run: Path) -> tuple[Study, Mapping[str, Any], dict[str, Any]]:
     """Return study, summary and decision of a run; constraints of an earlier decision are kept."""
-    from quantrial.decision import decide_from, load_constraints
-    from quantrial.runfolder import DECISION, RunFolder
+    from quantrial.decision import decide as decide_by_rules
+    from quantrial.decision import load_constraints
+    from quantrial.documents import load_summary
+    from quantrial.documents.decision import to_dict
+    from quantrial.runfolder import DECISION, SUMMARY, RunFolder
 
     folder = RunFolder(run)
     summary, of_study = _summary(folder), _of_study(run)
@@ -116,24 +121,9 @@ def load_decision(run: Path) -> tuple[Study, Mapping[str, Any], dict[str, Any]]:
         constraints = load_constraints(folder.read_document(DECISION, command="decide"))
     else:
         constraints = of_study
-    with _of_this_version(run):
-        decision = decide_from(summary, constraints, of_study=of_study)
+    typed = load_summary(summary, path=run / SUMMARY)
+    decision = to_dict(decide_by_rules(typed, constraints, of_study=of_study))
     return load_run_study(run)[0], summary, as_recorded(_before(folder, DECISION), decision)
-
-
-@contextlib.contextmanager
-def _of_this_version(run: Path) -> Iterator[None]:
-    """Say what to do where a summary lacks what this version's summaries hold."""
-    from quantrial.runfolder import SUMMARY
-
-    try:
-        yield
-    except KeyError as exc:
-        raise RecordError(
-            f"{exc} is missing; another version of quantrial derived it, or it was edited. "
-            "`quantrial analyze` writes it again",
-            path=run / SUMMARY,
-        ) from exc
 
 
 def report(run: Path | str) -> ReportFiles:

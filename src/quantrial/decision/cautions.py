@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from quantrial.agreement import fixed
-from quantrial.decision.disagreements import SETS, recorded, why
-from quantrial.decision.evidence import Document, Evidence, keeps_margin
+from quantrial.decision.disagreements import SETS, why
+from quantrial.decision.evidence import Evidence, keeps_margin
 from quantrial.decision.words import cited
+from quantrial.documents import Reading, Summary
 from quantrial.documents.decision import Caution
 from quantrial.findings import adjusted_p
 from quantrial.words import listed, p_value_in_sentence, plural, verdict_word
@@ -47,22 +48,22 @@ _TELLING = 10_000
 
 def _twins(evidence: Evidence) -> Iterator[Caution]:
     """Say which arms answered as one, and what that may mean."""
-    for pair in evidence.summary.get("twins", ()):
-        one, other = sorted(pair["arms"], key=lambda arm: arm != evidence.reference)
-        everywhere = f"{other} answered exactly as {one} on {_items(pair['items'])}, to the byte"
-        if pair["weights"] == "other":
+    for pair in evidence.summary.twins:
+        one, other = sorted(pair.arms, key=lambda arm: arm != evidence.reference)
+        everywhere = f"{other} answered exactly as {one} on {_items(pair.items)}, to the byte"
+        if pair.weights == "other":
             text = (
                 f"{everywhere}, though their files differ by their hashes. Answers as short as a "
                 f"letter may well agree; with longer ones, look at what {other} loaded."
             )
             yield Caution(**cited(text))
             continue
-        if not pair["answers"]:
+        if not pair.answers:
             said = f"{other} and {one} are one file, asked in one way. What differs is noise."
-        elif pair["weights"] == "same":
+        elif pair.weights == "same":
             said = f"{everywhere}, and is the same file. {_LIKELY}"
         else:
-            meaning = _meaning(_characters(evidence, pair["arms"]))
+            meaning = _meaning(_characters(evidence, pair.arms))
             said = f"{everywhere}, and nothing tells that it has other weights. {meaning}"
         if one == evidence.reference:
             so = f"So this trial shows nothing of {other} as an arm of its own: it is not picked."
@@ -86,9 +87,9 @@ def _characters(evidence: Evidence, arms: Sequence[str]) -> float | None:
     """Return how much the arm that wrote less wrote in all; None where no length is known."""
     written = []
     for arm in arms:
-        modes = [part.get("failure_modes", {}).get(arm, {}) for part in evidence.tasks.values()]
-        lengths = [one["texts"]["characters"] for one in modes if one.get("texts")]
-        written.append(sum(one["n"] * (one["mean"] or 0.0) for one in lengths) if lengths else None)
+        modes = [part.failure_modes.get(arm) for part in evidence.tasks.values()]
+        lengths = [one.texts.characters for one in modes if one is not None]
+        written.append(sum(one.n * (one.mean or 0.0) for one in lengths) if lengths else None)
     known = [one for one in written if one is not None]
     return min(known) if len(known) == len(written) else None
 
@@ -115,14 +116,14 @@ _FIRST = ("origin",)  # said before anything else though nothing fails: what all
 def _assay(evidence: Evidence) -> Iterator[Caution]:
     """Say where the comparison is not the one it claims to be; then where it may not be."""
     # of one file under two names more is said where it is said that neither is picked
-    one_file = any(pair["weights"] == "same" for pair in evidence.summary.get("twins", ()))
+    one_file = any(pair.weights == "same" for pair in evidence.summary.twins)
     told = {"weights"} if one_file else set[str]()
     for status, known in _ASSAYED.items():
-        for check in evidence.summary.get("assay", ()):
-            kind_of = check["id"].partition(".")[0]
-            if check["status"] == status and kind_of in known and kind_of not in told:
-                text = sentence_of(check["text"], evidence.summary["arms"])
-                first = status == "fail" or check["id"] in _FIRST
+        for check in evidence.summary.assay:
+            kind_of = check.id.partition(".")[0]
+            if check.status == status and kind_of in known and kind_of not in told:
+                text = sentence_of(check.text, evidence.summary.arms)
+                first = status == "fail" or check.id in _FIRST
                 yield Caution(kind="assay" if first else None, **cited(text))
 
 
@@ -134,47 +135,46 @@ def sentence_of(text: str, arms: Collection[str]) -> str:
 
 def _cautions(evidence: Evidence) -> Iterator[Caution]:
     for task, part in evidence.tasks.items():
-        answered = part["endpoints"][part["primary"]]["arms"]
+        answered = part.main.arms
         own = answered.get(evidence.reference)
-        flow, floor = part["flow"], part.get("chance") or 0.0
+        flow, floor = part.flow, part.chance or 0.0
         said = [
             f"{arm} answered nothing on {task}, so nothing is said of it there."
             for arm in evidence.by_cost
             if arm not in answered and task not in evidence.other_prompts.get(arm, ())
         ]
-        if own is not None and own["estimate"] is None:
+        if own is not None and own.estimate is None:
             said.append(
                 f"On {task} there was nothing to find and {evidence.reference} found nothing: its "
-                f"{part['primary'].replace('_', '-')} has no value."
+                f"{part.primary.replace('_', '-')} has no value."
             )
         elif evidence.at_floor(task):
             said.append(
                 f"On {task} the reference itself is not shown to be above its floor "
                 f"({fixed(100 * floor, 0)} %): a loss could not show there."
             )
-        results = part["endpoints"][part["primary"]]
-        if any(one["ci_method"] == "refused" for one in results["contrasts"]):
+        if any(one.ci_method == "refused" for one in part.main.contrasts):
             said.append(
                 f"On {task} nothing is claimed: its clusters are too few to speak for others like "
                 "them. Sample more of them, or ask about these alone (`stratify`)."
             )
-        if flow["missing"]:
-            were = "is" if flow["missing"] == 1 else "are"
-            imported = evidence.summary["study"].get("imported")
+        if flow.missing:
+            were = "is" if flow.missing == 1 else "are"
+            imported = evidence.summary.study.imported
             why = (
                 "missing in what was imported: its pairs are left out"
                 if imported
                 else "not asked yet: this is a look at an unfinished run"
             )
             said.append(
-                f"{flow['missing']:,} of {plural(flow['planned'], 'planned call')} on {task} "
+                f"{flow.missing:,} of {plural(flow.planned, 'planned call')} on {task} "
                 f"{were} {why}."
             )
-        if flow["faulted"]:
-            by_arm = {arm: lost for arm, lost in flow.get("faults", {}).items() if lost}
+        if flow.faulted:
+            by_arm = {arm: lost for arm, lost in flow.faults.items() if lost}
             whose = f" ({listed(f'{lost:,} of {arm}' for arm, lost in by_arm.items())})"
             said.append(
-                f"{flow['faulted']:,} of {plural(flow['planned'], 'call')} on {task} ended in a "
+                f"{flow.faulted:,} of {plural(flow.planned, 'call')} on {task} ended in a "
                 f"fault{whose if by_arm else ''}. Estimates leave these out; where an arm is to be "
                 "shipped, missing answers are held against it."
             )
@@ -185,20 +185,22 @@ def _cautions(evidence: Evidence) -> Iterator[Caution]:
 def _disagreements(evidence: Evidence, guarded: Collection[str]) -> Iterator[Caution]:
     """Say where the other set of methods comes to another verdict that the decision rests on."""
     for task, part in evidence.tasks.items():
-        for one in recorded(part):
-            candidate, endpoint = one["candidate"], one["endpoint"]
-            primary = endpoint == part["primary"]
-            if one["stratum"] is not None or not (primary or one["id"] in guarded):
+        for one in part.disagreements:
+            candidate, endpoint = one.candidate, one.endpoint
+            primary = endpoint == part.primary
+            if one.stratum is not None or not (primary or one.id in guarded):
                 continue
-            if one["reference"] != evidence.reference or candidate in evidence.controls:
+            if one.reference != evidence.reference or candidate in evidence.controls:
                 continue
-            said = " and ".join(f"{verdict_word(one[name])} by the {name}" for name in SETS)
+            said = " and ".join(
+                f"{verdict_word(one.verdicts[name])} by the {name}" for name in SETS
+            )
             what = candidate if primary else f"{endpoint.replace('_', '-')} of {candidate}"
             text = (
                 f"On {evidence.named(task)}, {what} is {said} methods "
-                f"({why([one], evidence.summary['alpha'])})."
+                f"({why([one], evidence.alpha)})."
             )
-            yield Caution(task=task, **cited(text, [evidence.findings[one["id"]]]))
+            yield Caution(task=task, **cited(text, [evidence.findings[one.id]]))
 
 
 def _approximate(evidence: Evidence) -> Iterator[Caution]:
@@ -241,28 +243,32 @@ def _disturbed(evidence: Evidence) -> Iterator[Caution]:
 def _noise(evidence: Evidence) -> Iterator[Caution]:
     """Say where the reference is shown to disagree with itself more than a candidate with it."""
     for task, part in evidence.tasks.items():
-        found = part.get("repeats") or {}
-        if not found.get("strays_more"):
+        found = part.repeats
+        if found is None or not found.strays_more:
             continue
-        for kind, changed in (("score", "scored differently"), ("text", "worded differently")):
-            tests = {one["candidate"]: one["same_items"][kind] for one in found["candidates"]}
-            less = {arm: one for arm, one in tests.items() if one["told"] == "less"}
-            if not less:
+        same = {one.candidate: one.same_items for one in found.candidates}
+        scores = {arm: one.score for arm, one in same.items()}
+        texts = {arm: one.text for arm, one in same.items()}
+        for own, tests, changed in (
+            (found.score, scores, "scored differently"),
+            (found.text, texts, "worded differently"),
+        ):
+            less = {arm: one for arm, one in tests.items() if one.told == "less"}
+            (low, high), rate = own.ci, own.rate
+            if not less or low is None or high is None or rate is None:
                 continue
-            own = found[kind]
-            low, high = own["ci"]
             rates = listed(
-                f"{arm} differs from it on {one['differ']:,} "
+                f"{arm} differs from it on {one.differ:,} "
                 f"(adjusted p {p_value_in_sentence(adjusted_p(one))})"
                 for arm, one in less.items()
             )
             text = (
-                f"{found['arm']} disagrees with itself more than {listed(less)} "
+                f"{found.arm} disagrees with itself more than {listed(less)} "
                 f"{'disagrees' if len(less) == 1 else 'disagree'} with it on "
                 f"{evidence.named(task)}: "
-                f"asked twice, {own['differ']} of {plural(found['n'], 'answer')} "
-                f"{'was' if own['differ'] == 1 else 'were'} {changed} the second time "
-                f"({_share(own['rate'])}, {_share(own['confidence'], 0)} interval "
+                f"asked twice, {own.differ} of {plural(found.n, 'answer')} "
+                f"{'was' if own.differ == 1 else 'were'} {changed} the second time "
+                f"({_share(rate)}, {_share(own.confidence or 0.0, 0)} interval "
                 f"{fixed(100 * low, 1)} to {_share(high)}); on the same items {rates}, by "
                 "McNemar's mid-p. Differences of this size can be noise of the machinery."
             )
@@ -273,7 +279,7 @@ def _noise(evidence: Evidence) -> Iterator[Caution]:
 def _uneven_faults(evidence: Evidence) -> Iterator[Caution]:
     """Say where arms were asked again unequally often: their answers may be a selection."""
     for task, part in evidence.tasks.items():
-        retries: Document = part["flow"].get("retries") or {}
+        retries = part.flow.retries
         if len(set(retries.values())) > 1:
             shown = listed(f"{arm} {n:,}" for arm, n in retries.items())
             text = (
@@ -289,24 +295,24 @@ def _share(value: float, digits: int = 1) -> str:
 
 def _reading(evidence: Evidence) -> Iterator[Caution]:
     """Name empty answers that cost tokens, cut ones that may be thoughts, and unknown tags."""
-    for task in evidence.tasks:
-        reading, work = evidence.reading(task), evidence.named(task)
-        told = {arm: one for arm in evidence.by_cost if (one := reading.get(arm))}
+    for task, part in evidence.tasks.items():
+        work = evidence.named(task)
+        told = {arm: part.reading[arm] for arm in evidence.by_cost if arm in part.reading}
         for text in (*_spent(work, told), *_doubtful(work, told), *_strange(work, told)):
             yield Caution(task=task, **cited(text))
 
 
-def _spent(work: str, told: Document) -> Iterator[str]:
-    spent = {arm: one for arm, one in told.items() if one["spent"]}
+def _spent(work: str, told: Mapping[str, Reading]) -> Iterator[str]:
+    spent = {arm: one for arm, one in told.items() if one.spent}
     if not spent:
         return
     counts = []
     for arm, one in spent.items():
-        said = f"{one['spent']:,} of {plural(one['n'], 'answer')} of {arm}"
-        if one["unfinished"]:
-            said += f" ({one['unfinished']:,} inside a thought)"
+        said = f"{one.spent:,} of {plural(one.n, 'answer')} of {arm}"
+        if one.unfinished:
+            said += f" ({one.unfinished:,} inside a thought)"
         counts.append(said)
-    limits = {one["max_tokens"] for one in spent.values()} - {None}
+    limits = {one.max_tokens for one in spent.values()} - {None}
     now = f" (now {limits.pop():,})" if len(limits) == 1 else ""
     yield (
         f"On {work}, {listed(counts)} end without an answer although tokens were spent: that is a "
@@ -314,11 +320,11 @@ def _spent(work: str, told: Document) -> Iterator[str]:
     )
 
 
-def _doubtful(work: str, told: Document) -> Iterator[str]:
+def _doubtful(work: str, told: Mapping[str, Reading]) -> Iterator[str]:
     counts = [
-        f"{one['doubtful']:,} of {plural(one['n'], 'answer')} of {arm}"
+        f"{one.doubtful:,} of {plural(one.n, 'answer')} of {arm}"
         for arm, one in told.items()
-        if one["doubtful"]
+        if one.doubtful
     ]
     if counts:
         yield (
@@ -328,10 +334,10 @@ def _doubtful(work: str, told: Document) -> Iterator[str]:
         )
 
 
-def _strange(work: str, told: Document) -> Iterator[str]:
+def _strange(work: str, told: Mapping[str, Reading]) -> Iterator[str]:
     arms: dict[str, list[str]] = {}
     for arm, one in told.items():
-        for tag, count in one["unknown_tags"].items():
+        for tag, count in one.unknown_tags.items():
             arms.setdefault(tag, []).append(f"{plural(count, 'answer')} of {arm}")
     for tag, counts in arms.items():
         yield (
@@ -350,7 +356,7 @@ _DISTURBED = {
 }
 
 
-def _disturbances(summary: Document) -> list[str]:
+def _disturbances(summary: Summary) -> list[str]:
     """Say what disturbed the machine while speed was measured."""
-    marks = (summary.get("speed_phase") or {}).get("marks", ())
-    return [_DISTURBED[one["mark"]] for one in marks if one["mark"] in _DISTURBED]
+    marks = summary.speed_phase.marks if summary.speed_phase else ()
+    return [_DISTURBED[one.mark] for one in marks if one.mark in _DISTURBED]

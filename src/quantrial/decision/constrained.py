@@ -26,7 +26,6 @@ from quantrial.documents.decision import (
     Rejected,
 )
 from quantrial.errors import StudyError
-from quantrial.precision import stated_of
 from quantrial.words import listed, margin, points, short_seconds, size, times
 
 
@@ -242,7 +241,7 @@ def _cost(evidence: Evidence, arm: str, broken: Break) -> str:
         verb, what = ("needs", "for its weights")
         if evidence.memory_source == "peak":
             verb, what = ("holds", "at its peak")
-        elif "bytes" in stated_of(evidence.summary["arms"][arm]):
+        elif "bytes" in evidence.summary.arms[arm].weights_stated:
             what = "for its weights, as the study states"
         return (
             f"{arm} {verb} {math.ceil(value / unit):,} {units} {what}, at most "

@@ -6,19 +6,16 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from msgspec import UNSET, convert
+from msgspec import UNSET
 
 from quantrial.agreement import fixed
-from quantrial.assay import at_floor
-from quantrial.documents.decision import Cost, Finding, Pace, SettledBy, WorstCase
+from quantrial.documents import AnswerSpeed, Contrast, Reading, Summary, TaskSummary, Verdict
+from quantrial.documents.decision import Cost, Finding, Pace
 from quantrial.findings import adjusted_p, is_finding
-from quantrial.precision import bits_of, stated_of
-from quantrial.prompt_checks import other_counts
+from quantrial.precision import bits_of
 from quantrial.words import listed, memory_noun, times
-
-Document = Mapping[str, Any]
 
 OVER_CLUSTERS = "score-clusters"  # the method of an interval over random clusters
 
@@ -37,14 +34,14 @@ class Evidence:
     where that of an arm is not known, `bits` (of the types' names); else `speed`.
     """
 
-    def __init__(self, summary: Document):
+    def __init__(self, summary: Summary):
         self.summary = summary
-        self.alpha: float = summary["alpha"]
-        self.reference: str = summary["reference"]
-        self.tasks: dict[str, Document] = dict(summary["tasks"])
-        self.controls = [a for a, arm in summary["arms"].items() if arm.get("control")]
-        arms = [arm for arm in summary["arms"] if arm not in self.controls]
-        self._workloads = Counter(part["workload"] for part in self.tasks.values())
+        self.alpha = summary.alpha
+        self.reference = summary.reference
+        self.tasks: Mapping[str, TaskSummary] = summary.tasks
+        self.controls = [name for name, arm in summary.arms.items() if arm.control]
+        arms = [arm for arm in summary.arms if arm not in self.controls]
+        self._workloads = Counter(part.workload for part in self.tasks.values())
         self.findings = {finding.id: finding for finding in _findings(summary)}
         self.paces = {pace.id: pace for pace in _paces(summary)}
         self.memory_source, self._memory = _memory(summary, arms)
@@ -58,10 +55,10 @@ class Evidence:
 
     def _ranked(self, arms: Sequence[str]) -> tuple[OrderedBy, dict[str, tuple[float, float]]]:
         """Say what all arms can be ordered by, and where each stands; speed breaks ties."""
-        records = self.summary["arms"]
+        records = self.summary.arms
         costs: dict[OrderedBy, dict[str, Any]] = {
             "memory": {arm: self.memory(arm) for arm in arms},
-            "bits": {arm: _bits(records[arm]["quantization"], arm) for arm in arms},
+            "bits": {arm: _bits(records[arm].quantization, arm) for arm in arms},
             "speed": dict.fromkeys(arms, 0.0),
         }
         name, known = next(
@@ -107,11 +104,10 @@ class Evidence:
         if pace := self.pace(arm):
             return pace.estimate
         ratios = []
-        for by_arm in self.summary["speed"].values():
-            own = by_arm.get(arm, {}).get("tokens_per_second")
-            base = by_arm.get(self.reference, {}).get("tokens_per_second")
-            if own and base:
-                ratios.append(own / base)
+        for task in self.summary.speed:
+            own, base = self._speed(task, arm), self._speed(task, self.reference)
+            if own and base and own.tokens_per_second and base.tokens_per_second:
+                ratios.append(own.tokens_per_second / base.tokens_per_second)
         return math.exp(sum(map(math.log, ratios)) / len(ratios)) if ratios else None
 
     def memory(self, arm: str) -> int | None:
@@ -120,12 +116,11 @@ class Evidence:
 
     def latency(self, task: str, arm: str) -> float | None:
         """Return the mean seconds an answer took on a task; None where no clock said so."""
-        seconds: float | None = self._speed(task, arm).get("seconds_per_answer")
-        return seconds
+        speed = self._speed(task, arm)
+        return None if speed is None else speed.seconds_per_answer
 
-    def _speed(self, task: str, arm: str) -> Document:
-        found: Document = self.summary["speed"].get(task, {}).get(arm, {})
-        return found
+    def _speed(self, task: str, arm: str) -> AnswerSpeed | None:
+        return self.summary.speed.get(task, {}).get(arm)
 
     def saving(self, arm: str) -> str:
         """Say in words what an arm costs beside the reference: a noun phrase."""
@@ -147,7 +142,7 @@ class Evidence:
 
     def primary(self, task: str, arm: str) -> Finding | None:
         """Return the finding of an arm against the reference on a task's primary endpoint."""
-        return self.of_endpoint(task, self.tasks[task]["primary"], arm)
+        return self.of_endpoint(task, self.tasks[task].primary, arm)
 
     def primaries(self, arm: str, tasks: Iterable[str] | None = None) -> list[Finding]:
         """Return those of all tasks, or of some, on which the two share an answered item."""
@@ -173,7 +168,7 @@ class Evidence:
             return ""
         how = (
             "by what its chat template makes of them"
-            if self.summary["arms"][arm].get("other_template")
+            if self.summary.arms[arm].other_template
             else "by the counts of their tokens"
         )
         return (
@@ -205,7 +200,7 @@ class Evidence:
 
     def at_floor(self, task: str) -> bool:
         """Whether the reference is not shown to be above chance: a loss could not show there."""
-        return at_floor(self.tasks[task], self.reference)
+        return self.tasks[task].at_floor(self.reference)
 
     @property
     def saw_no_control(self) -> bool:
@@ -216,15 +211,10 @@ class Evidence:
         """List the tasks on which nothing was shown for an arm."""
         return [t for t in self.tasks if not self.holds(t, arm) and t not in self.worse(arm)]
 
-    def reading(self, task: str) -> Document:
-        """Return what was odd about how answers to a task were read, by arm."""
-        found: Document = self.tasks[task].get("reading") or {}
-        return found
-
     def starved(self, task: str, arm: str) -> list[str]:
         """List those of the reference and an arm that empty answers keep at the floor of a task."""
-        told = self.reading(task)
-        return [one for one in (self.reference, arm) if told.get(one, {}).get("starved")]
+        reading: Mapping[str, Reading] = self.tasks[task].reading
+        return [one for one in (self.reference, arm) if one in reading and reading[one].starved]
 
     def cited(self, identity: str) -> Finding | Pace:
         """Return a finding of either kind by its id."""
@@ -233,12 +223,11 @@ class Evidence:
 
     def margin(self, task: str) -> float:
         """Return the loss that counts as practically the same on a task."""
-        margin: float = self.tasks[task]["margin"]
-        return margin
+        return self.tasks[task].margin
 
     def workload(self, task: str) -> str:
         """Return the class of work a task stands for."""
-        return str(self.tasks[task]["workload"])
+        return self.tasks[task].workload
 
     def workloads(self, tasks: Sequence[str]) -> tuple[str, ...]:
         """Return the classes of work of several tasks, each once, in the order of their names."""
@@ -251,7 +240,7 @@ class Evidence:
 
 
 def _memory(
-    summary: Document, arms: Sequence[str]
+    summary: Summary, arms: Sequence[str]
 ) -> tuple[MemorySource | None, dict[str, int | None]]:
     """Say what memory goes by, and how much each arm takes.
 
@@ -259,34 +248,36 @@ def _memory(
     else `file`: the size of its weights, `stated` where the study states that of some arm; None
     where no size is known either.
     """
-    timed = (summary.get("speed_phase") or {}).get("arms", {})
-    peaks = {arm: timed.get(arm, {}).get("memory_peak_bytes") for arm in summary["arms"]}
+    timed = summary.speed_phase.arms if summary.speed_phase else {}
+    peaks = {arm: timed[arm].memory_peak_bytes if arm in timed else None for arm in summary.arms}
     if arms and all(peaks[arm] for arm in arms):
         return "peak", {arm: None if held is None else round(held) for arm, held in peaks.items()}
-    files = {arm: record["memory_bytes"] for arm, record in summary["arms"].items()}
+    files = {arm: record.memory_bytes for arm, record in summary.arms.items()}
     known = [arm for arm in arms if files[arm] is not None]
-    stated = any("bytes" in stated_of(summary["arms"][arm]) for arm in known)
+    stated = any("bytes" in summary.arms[arm].weights_stated for arm in known)
     return "stated" if stated else "file" if known else None, files
 
 
-def _other_prompts(summary: Document) -> Iterator[tuple[str, list[str]]]:
+def _other_prompts(summary: Summary) -> Iterator[tuple[str, list[str]]]:
     """Yield each arm that was shown other prompts than the reference, and on which tasks."""
-    counts = other_counts(summary["tasks"])
-    for arm, record in summary["arms"].items():
-        if record.get("other_template"):
-            yield arm, list(summary["tasks"])
-        elif arm in counts:
-            yield arm, counts[arm]
+    for arm, record in summary.arms.items():
+        tasks = [
+            name
+            for name, part in summary.tasks.items()
+            if record.other_template or arm in part.read_other_prompts()
+        ]
+        if tasks:
+            yield arm, tasks
 
 
-def _twins(summary: Document) -> Iterator[tuple[str, str]]:
+def _twins(summary: Summary) -> Iterator[tuple[str, str]]:
     """Yield each arm that nothing tells from another one, and that one; never the reference."""
-    for pair in summary.get("twins", ()):
+    for pair in summary.twins:
         # files that differ by their hashes are two models, though both may answer alike
-        if pair["weights"] == "other":
+        if pair.weights == "other":
             continue
-        for arm, other in (pair["arms"], pair["arms"][::-1]):
-            if arm != summary["reference"]:
+        for arm, other in (pair.arms, pair.arms[::-1]):
+            if arm != summary.reference:
                 yield arm, other
 
 
@@ -314,12 +305,10 @@ class Held:
         if not worst:
             p = finding.non_inferiority_p
             return cls(finding.estimate, finding.equivalence_ci, p, kept, 0, bounds)
-        # an early summary bounds the difference and does not test it: then nothing is shown
-        holds = kept and worst.non_inferior is True
-        p = None if worst.p_non_inferior is UNSET else worst.p_non_inferior
-        ci = (None, None) if worst.ci is UNSET else worst.ci
+        # where no test could be made of it nothing is shown
+        holds, ci = kept and worst.non_inferior is True, worst.ci or (None, None)
         missing = worst.missing_reference + worst.missing_candidate
-        return cls(worst.bound, ci, p, holds, missing, bounds)
+        return cls(worst.bound, ci, worst.p_non_inferior, holds, missing, bounds)
 
 
 def keeps_margin(finding: Finding) -> bool:
@@ -338,94 +327,96 @@ def _bits(quantization: str | None, arm: str) -> float | None:
     return bits_of(arm) if bits is None else bits
 
 
-def _findings(summary: Document) -> Iterator[Finding]:
-    """Yield a finding for every contrast, with its test of equivalence beside it."""
-    for task, part in summary["tasks"].items():
-        for kind, endpoint, contrast, test, declared in _contrasts(part):
-            worst, bounds = contrast.get("worst_case"), contrast.get("lower_bounds")
-            settled = contrast.get("settled_by")
-            yield Finding(
-                id=contrast["id"],
-                kind=kind,
-                task=task,
-                workload=part["workload"],
-                endpoint=endpoint,
-                reference=contrast["reference"],
-                candidate=contrast["candidate"],
-                estimate=contrast["estimate"],
-                ci=tuple(contrast["ci"]),
-                confidence=contrast["confidence"],
-                p_value=contrast["p_value"],
-                p_adjusted=adjusted_p(contrast),
-                p_alarm=contrast.get("p_alarm", UNSET),
-                p_method=contrast["p_method"],
-                margin=test["margin"],
-                equivalence_ci=tuple(test["ci"]),
-                equivalence_confidence=test["confidence"],
-                equivalence_p=test["p_value"],
-                equivalence_p_adjusted=test["p_adjusted"],
-                non_inferiority_p=test["p_non_inferior"],
-                non_inferiority_p_adjusted=test["p_non_inferior_adjusted"],
-                non_inferior=test["non_inferior"],
-                approximate=test.get("approximate", False),
-                over_clusters=contrast["ci_method"] == OVER_CLUSTERS,
-                declared=declared,
-                n=contrast["n"],
-                verdict=contrast["verdict"],
-                also=contrast.get("also"),
-                worst_case=None if worst is None else convert(worst, WorstCase),
-                lower_bounds=None if bounds is None else tuple(bounds),
-                items_needed=contrast["items_needed"],
-                settled_by=None if settled is None else convert(settled, SettledBy),
+def _findings(summary: Summary) -> Iterator[Finding]:
+    """Yield a finding for every contrast with a margin; failure modes come after the endpoints.
+
+    A failure mode without one is counted in a unit of its own: the shares beside it say the same in
+    points.
+    """
+    for task, part in summary.tasks.items():
+        for endpoint, results in part.endpoints.items():
+            kind: FindingKind = "primary" if endpoint == part.primary else "secondary"
+            for contrast in results.contrasts:
+                yield from _finding(contrast, kind, task, part.workload, endpoint)
+        for mode in part.failure_contrasts:
+            yield from _finding(
+                mode, "failure_mode", task, part.workload, mode.endpoint, declared=mode.declared
             )
 
 
-def _paces(summary: Document) -> Iterator[Pace]:
+def _finding(
+    contrast: Contrast,
+    kind: FindingKind,
+    task: str,
+    workload: str,
+    endpoint: str,
+    *,
+    declared: bool = True,
+) -> Iterator[Finding]:
+    test = contrast.equivalence
+    if test is None or contrast.verdict is None:
+        return
+    yield Finding(
+        id=contrast.id,
+        kind=kind,
+        task=task,
+        workload=workload,
+        endpoint=endpoint,
+        reference=contrast.reference,
+        candidate=contrast.candidate,
+        estimate=contrast.estimate,
+        ci=contrast.ci,
+        confidence=contrast.confidence,
+        p_value=contrast.p_value,
+        p_adjusted=adjusted_p(contrast),
+        p_alarm=UNSET if kind == "primary" else contrast.p_alarm,
+        p_method=contrast.p_method,
+        margin=test.margin,
+        equivalence_ci=test.ci,
+        equivalence_confidence=test.confidence,
+        equivalence_p=test.p_value,
+        equivalence_p_adjusted=test.p_adjusted,
+        non_inferiority_p=test.p_non_inferior,
+        non_inferiority_p_adjusted=test.p_non_inferior_adjusted,
+        non_inferior=test.non_inferior,
+        approximate=test.approximate,
+        over_clusters=contrast.ci_method == OVER_CLUSTERS,
+        declared=declared,
+        n=contrast.n,
+        verdict=contrast.verdict,
+        also=cast(Verdict | None, contrast.also),
+        worst_case=contrast.worst_case,
+        lower_bounds=contrast.lower_bounds,
+        items_needed=contrast.items_needed,
+        settled_by=contrast.settled_by,
+    )
+
+
+def _paces(summary: Summary) -> Iterator[Pace]:
     """Yield a finding for every candidate's decoding speed; none without a speed phase.
 
     `estimate` is a ratio to the reference's speed; the verdict is `faster` or `slower` where the
     interval lies to one side of 1 and the adjusted p shows it, else `inconclusive`.
     """
-    phase = summary.get("speed_phase") or {}
-    for one in phase.get("ratios", ()):
-        low, high = one["ci"]
-        if one["measure"] != "decode" or low is None or high is None:
+    for one in summary.speed_phase.ratios if summary.speed_phase else ():
+        low, high = one.ci
+        if one.measure != "decode" or low is None or high is None:
             continue
-        shown = "p_alarm" not in one or is_finding(one, summary["alpha"])
+        if one.estimate is None or one.confidence is None:
+            continue
+        verdict: Literal["faster", "slower", "inconclusive"] = "inconclusive"
+        if one.p_alarm is None or is_finding(one, summary.alpha):
+            verdict = "faster" if low > 1.0 else "slower" if high < 1.0 else "inconclusive"
         yield Pace(
-            id=one["id"],
+            id=one.id,
             kind="speed",
             task=None,
             endpoint="decoding speed",
-            reference=one["reference"],
-            candidate=one["candidate"],
-            estimate=one["estimate"],
+            reference=one.reference,
+            candidate=one.candidate,
+            estimate=one.estimate,
             ci=(low, high),
-            confidence=one["confidence"],
-            n=one["n"],
-            verdict=(
-                "faster"
-                if shown and low > 1.0
-                else "slower"
-                if shown and high < 1.0
-                else "inconclusive"
-            ),
+            confidence=one.confidence,
+            n=one.n,
+            verdict=verdict,
         )
-
-
-def _contrasts(part: Document) -> Iterator[tuple[FindingKind, str, Document, Document, bool]]:
-    """Yield kind, endpoint, contrast, test of equivalence, and whether it was declared beforehand.
-
-    Failure modes come after the endpoints.
-    """
-    for endpoint, results in part["endpoints"].items():
-        kind: FindingKind = "primary" if endpoint == part["primary"] else "secondary"
-        by_pair = {(e["reference"], e["candidate"]): e for e in results["equivalence"]}
-        for contrast in results["contrasts"]:
-            test = by_pair[contrast["reference"], contrast["candidate"]]
-            yield kind, endpoint, contrast, test, True
-    for contrast in part.get("failure_contrasts", ()):
-        if contrast["equivalence"] is None:
-            continue  # counted, in a unit of its own: the shares beside it say the same in points
-        declared = bool(contrast.get("declared"))
-        yield "failure_mode", contrast["endpoint"], contrast, contrast["equivalence"], declared

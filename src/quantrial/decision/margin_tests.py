@@ -14,6 +14,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from quantrial.decision.evidence import Evidence, Held
+from quantrial.documents import FlipCounts
 from quantrial.documents.decision import Finding
 
 if TYPE_CHECKING:
@@ -71,17 +72,17 @@ def flips_of(evidence: Evidence, finding: Finding) -> Flips | None:
     if not finding.p_method.startswith("mcnemar"):
         return None
     pair = (finding.reference, finding.candidate)
-    for row in evidence.tasks[finding.task].get("flips", ()):
-        if (row["reference"], row["candidate"]) != pair or row["n"] != finding.n:
+    for row in evidence.tasks[finding.task].flips:
+        if (row.reference, row.candidate) != pair or row.n != finding.n:
             continue
-        parts = [row]
+        parts: list[FlipCounts] = [row]
         # published practice (`classic`) takes all items together
-        if row.get("strata") and evidence.summary["methods"] == "calibrated":
-            parts = [p for p in next(iter(row["strata"].values())).values() if p["n"]]
+        if row.strata and evidence.summary.methods == "calibrated":
+            parts = [part for part in next(iter(row.strata.values())).values() if part.n]
         found = Flips(
-            tuple(int(part["harmful"]) for part in parts),
-            tuple(int(part["beneficial"]) for part in parts),
-            tuple(int(part["n"]) for part in parts),
+            tuple(part.harmful for part in parts),
+            tuple(part.beneficial for part in parts),
+            tuple(part.n for part in parts),
         )
         gap = (sum(found.beneficial) - sum(found.harmful)) / sum(found.n)
         return found if abs(gap - finding.estimate) < _ROUNDING else None
@@ -109,12 +110,9 @@ def p_of_less(evidence: Evidence, finding: Finding, loss: float) -> float | None
 def _completed(finding: Finding) -> Flips | None:
     """Return the flips of a finding with its missing answers held against the candidate."""
     worst = finding.worst_case
-    if worst is None:
+    if worst is None or worst.harmful is None or worst.beneficial is None:
         return None
-    harmful, beneficial, n = worst.harmful, worst.beneficial, worst.n
-    if isinstance(harmful, int) and isinstance(beneficial, int) and isinstance(n, int):
-        return Flips((harmful,), (beneficial,), (n,))
-    return None
+    return Flips((worst.harmful,), (worst.beneficial,), (worst.n,))
 
 
 def items_to_rule_out(evidence: Evidence, finding: Finding, loss: float) -> int | None:

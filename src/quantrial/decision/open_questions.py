@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from msgspec import UNSET
-
 from quantrial.decision.evidence import Evidence, Held, keeps_margin
 from quantrial.decision.margin_tests import flips_of, items_to_rule_out
 from quantrial.decision.words import undecided
-from quantrial.documents.decision import Finding, Missing, WorstCase
+from quantrial.documents import WorstCase
+from quantrial.documents.decision import Finding, Missing
 from quantrial.words import listed, margin, plural, points, size
 
 
@@ -58,9 +57,10 @@ def what_is_missing(
         return lacks(f"{arm} is {left_open(evidence, finding, bar)}.")
     beyond = finding.estimate <= -bar
     if tolerated is None or tolerated == finding.margin:
-        needed = finding.items_needed or {}
-        counts = [n for name in ("equivalence", "non_inferiority") if (n := needed.get(name))]
-        items = needed.get("difference") if beyond else min(counts, default=None)
+        items, needed = None, finding.items_needed
+        if needed is not None:
+            counts = [n for n in (needed.equivalence, needed.non_inferiority) if n]
+            items = needed.difference if beyond else min(counts, default=None)
         bar_words = "the margin"
     else:
         items = items_to_rule_out(evidence, finding, bar)
@@ -155,7 +155,7 @@ def _whose(finding: Finding) -> str:
 def _held_against(finding: Finding) -> str:
     """Say how they are counted, and what is assumed of them where no bound is known."""
     arm, invents = finding.candidate, _worst(finding).taken_to_invent
-    if invents is None or invents is UNSET:
+    if invents is None:
         return f"held against {arm}"
     entities = "entity" if invents == 1 else "entities"
     return (

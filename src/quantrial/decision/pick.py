@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from quantrial.documents import Number
 from quantrial.documents.decision import (
     ConstraintName,
     Constraints,
-    Number,
     Picker,
     PickerLevel,
     PickerRow,

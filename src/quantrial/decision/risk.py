@@ -29,7 +29,7 @@ def risks(evidence: Evidence, settings: Constraints) -> Iterator[Risk]:
         for arm in evidence.candidates:
             if arm in evidence.twins or arm in evidence.other_prompts:
                 continue
-            endpoint = TASKS.load(part["kind"]).right or str(part["primary"])
+            endpoint = TASKS.load(part.kind).right or part.primary
             finding = evidence.of_endpoint(task, endpoint, arm)
             if finding is None or finding.estimate is None:
                 continue

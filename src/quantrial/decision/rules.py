@@ -6,9 +6,9 @@ Every entry has a `text`, the ids of its findings in `because`, and their number
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from msgspec import UNSET, convert
+from msgspec import UNSET
 
 from quantrial.agreement import fingerprint
 from quantrial.decision.cautions import cautions
@@ -20,6 +20,8 @@ from quantrial.decision.sensitivity import sensitivity
 from quantrial.decision.shipping import Shipping, Shown, in_words, not_among
 from quantrial.decision.table import picker
 from quantrial.decision.words import by_margin, cited
+from quantrial.documents import Summary, load_summary
+from quantrial.documents import to_dict as summary_document
 from quantrial.documents.decision import (
     AvoidFor,
     Constraints,
@@ -27,10 +29,10 @@ from quantrial.documents.decision import (
     Decision,
     Default,
     Finding,
+    Methods,
     Missing,
     PickWhen,
     StayWhen,
-    StudyIs,
     to_dict,
 )
 from quantrial.words import listed, margin, size, times, verdict_word
@@ -44,12 +46,16 @@ def decide_from(
     *,
     of_study: Constraints | None = None,
 ) -> dict[str, Any]:
-    """Turn a summary into a decision, as `decision.json` holds it; see `decide`."""
-    return to_dict(decide(summary, constraints, of_study=of_study))
+    """Turn `summary.json` into `decision.json`; see `decide`.
+
+    Raises:
+        RecordError: the summary is not what this version's summaries are.
+    """
+    return to_dict(decide(load_summary(summary), constraints, of_study=of_study))
 
 
 def decide(
-    summary: Mapping[str, Any],
+    summary: Summary,
     constraints: Constraints | None = None,
     *,
     of_study: Constraints | None = None,
@@ -73,8 +79,8 @@ def decide(
     guarded = {guard.because for arm in evidence.candidates for guard in guards_of(evidence, arm)}
     return Decision(
         schema=DECISION_SCHEMA,
-        study=convert(summary["study"], StudyIs),
-        methods=summary["methods"],
+        study=summary.study,
+        methods=cast(Methods, summary.methods),
         made_of=made_of(summary),
         reference=evidence.reference,
         default=default,
@@ -103,10 +109,10 @@ def decide(
     )
 
 
-def made_of(summary: Mapping[str, Any]) -> dict[str, str]:
+def made_of(summary: Summary) -> dict[str, str]:
     """Name the summary that a decision is made of, by what it says."""
     of_files = ("inputs", "quantrial")  # a file may change, and no number with it
-    said = {key: value for key, value in summary.items() if key not in of_files}
+    said = {key: value for key, value in summary_document(summary).items() if key not in of_files}
     return {"summary.json": fingerprint(said)}
 
 

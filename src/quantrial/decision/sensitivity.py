@@ -27,6 +27,7 @@ from quantrial.decision.pick import (
 )
 from quantrial.decision.shipping import LOSSES
 from quantrial.decision.words import cited, said_once
+from quantrial.documents import Number
 from quantrial.documents.decision import (
     Change,
     ChangeKind,
@@ -34,7 +35,6 @@ from quantrial.documents.decision import (
     Constraints,
     Finding,
     Missing,
-    Number,
     Pace,
     Picker,
     PickerLevel,

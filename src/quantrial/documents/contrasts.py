@@ -22,7 +22,7 @@ class Equivalence(Part, frozen=True, kw_only=True):
     margin: Number
     estimate: Number | None
     ci: Interval
-    confidence: Number | None
+    confidence: Number
     p_value: Number | None
     p_adjusted: Number | None
     p_non_inferior: Number | None
@@ -103,7 +103,7 @@ class Contrast(Part, frozen=True, kw_only=True):
     candidate: str
     estimate: Number | None
     ci: Interval
-    confidence: Number | None
+    confidence: Number
     ci_method: str
     p_value: Number | None
     p_method: str

@@ -2,7 +2,7 @@
 
 The types are the schema: `docs/decision.schema.json` is generated from them. Keys may be added in
 later versions; those that are here stay. A key whose value is the default of its field is left out
-of the file, except where a class says otherwise.
+of the file, but of `Constraints`, which is written in full.
 """
 
 from __future__ import annotations
@@ -14,8 +14,12 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-Verdict = Literal["equivalent", "non_inferior", "worse", "better", "inconclusive"]
-Interval = tuple[float | None, float | None]
+from quantrial.documents import codec
+from quantrial.documents.base import Interval, Number
+from quantrial.documents.contrasts import ItemsNeeded, SettledBy, Verdict, WorstCase
+from quantrial.documents.summary import StudyIs
+
+Methods = Literal["calibrated", "classic"]
 ConstraintName = Literal[
     "max_memory",
     "min_speedup",
@@ -31,18 +35,6 @@ ChangeKind = Literal[
     "max_memory", "min_speedup", "max_latency", "tolerate", "workloads", "estimate"
 ]
 ChangeUnit = Literal["points", "share"]
-Number = int | float
-"""A number that keeps its kind: bytes are whole, and what a user stated stays as stated."""
-
-
-class StudyIs(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Which study was decided on."""
-
-    name: str
-    hash: str
-    seed: int
-    imported: bool = False
-    """Whether its answers came from elsewhere, so that nobody can be asked for missing ones."""
 
 
 class Missing(Struct, frozen=True, kw_only=True):
@@ -134,7 +126,7 @@ class StayWhen(Struct, frozen=True, kw_only=True):
     evidence: tuple[str, ...]
 
 
-class Caution(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Caution(Struct, frozen=True, kw_only=True):
     """What to be careful of before acting."""
 
     task: str | None = None
@@ -298,7 +290,7 @@ class Risk(Struct, frozen=True, kw_only=True):
     evidence: tuple[str, ...]
 
 
-class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Change(Struct, frozen=True, kw_only=True):
     """The smallest change of one thing that changes the pick."""
 
     kind: ChangeKind
@@ -339,7 +331,7 @@ class Cost(Struct, frozen=True, kw_only=True):
     speedup_finding: str | None
 
 
-class PickerArm(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PickerArm(Struct, frozen=True, kw_only=True):
     """An arm, as the rules of the pick see it."""
 
     rank: int
@@ -361,7 +353,7 @@ class PickerLevel(Struct, frozen=True, kw_only=True):
     holds: bool
 
 
-class PickerRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PickerRow(Struct, frozen=True, kw_only=True):
     """An arm on a task, as the rules of the pick see it."""
 
     finding: str | None
@@ -399,40 +391,6 @@ class Picker(Struct, frozen=True, kw_only=True):
     as the study states it."""
     arms: dict[str, PickerArm]
     tasks: dict[str, PickerTask]
-
-
-class SettledBy(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The question that the fewest further items would settle."""
-
-    question: str
-    items: int
-    further: int
-    clusters: int | None = None
-    """Over random clusters: in all."""
-    further_clusters: int | None = None
-
-
-class WorstCase(Struct, frozen=True, kw_only=True):
-    """A contrast with every missing answer held against the candidate, and its test of the margin.
-
-    What belongs to the test is not there where nothing was tested.
-    """
-
-    bound: float | None
-    taken_to_invent: int | UnsetType | None = UNSET
-    """How many entities each missing answer of the candidate is assumed to invent."""
-    n: int | UnsetType = UNSET
-    missing_reference: int
-    missing_candidate: int
-    margin: float | UnsetType = UNSET
-    p_non_inferior: float | UnsetType | None = UNSET
-    non_inferior: bool | UnsetType = UNSET
-    ci: Interval | UnsetType = UNSET
-    confidence: float | UnsetType = UNSET
-    method: str | UnsetType = UNSET
-    approximate: bool | UnsetType = UNSET
-    harmful: int | UnsetType | None = UNSET
-    beneficial: int | UnsetType | None = UNSET
 
 
 class Finding(Struct, frozen=True, kw_only=True):
@@ -474,7 +432,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     worst_case: WorstCase | None
     lower_bounds: tuple[float | None, ...] | None
     """Which losses are ruled out where the candidate is one of 1, 2, ... to choose from."""
-    items_needed: dict[str, int | None] | None
+    items_needed: ItemsNeeded | None
     """In all, by question."""
     settled_by: SettledBy | None
 
@@ -504,7 +462,7 @@ class Decision(Struct, frozen=True, kw_only=True):
 
     schema: Literal["quantrial.decision/1"]
     study: StudyIs
-    methods: Literal["calibrated", "classic"]
+    methods: Methods
     made_of: dict[str, str]
     """What it was made of: a fingerprint of `summary.json`, which last digits do not change."""
     reference: str
@@ -571,13 +529,8 @@ def load_constraints(document: Mapping[str, Any]) -> Constraints | None:
 
 def to_dict(decision: Decision) -> dict[str, Any]:
     """Write a decision as it stands in `decision.json`."""
-    document: dict[str, Any] = _plain(msgspec.to_builtins(decision))
+    document = codec.to_dict(decision)
     paces = document.pop("paces")
+    if decision.constrained is not UNSET:
+        document["constrained"]["constraints"] = decision.constrained.constraints.document()
     return document | {"findings": {**document["findings"], **paces}}
-
-
-def _plain(value: Any) -> Any:
-    """Turn tuples into lists, as they are where a document was read from a file."""
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value

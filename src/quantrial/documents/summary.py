@@ -146,6 +146,27 @@ class TaskSummary(Part, frozen=True, kw_only=True):
         """The primary endpoint."""
         return self.endpoints[self.primary]
 
+    def at_floor(self, arm: str) -> bool:
+        """Whether an arm is not shown to be above chance: a loss against it could not show."""
+        own = self.main.arms.get(arm)
+        if own is None or own.estimate is None:
+            return False
+        least = own.estimate if own.ci[0] is None else own.ci[0]
+        return least <= (self.chance or 0.0)
+
+    def read_other_prompts(self) -> list[str]:
+        """List the arms that read other prompts than the reference, by their counts of tokens.
+
+        That is by a rule (an offset, a window), or on as large a share of the items as the margin:
+        so many could make a loss of the margin.
+        """
+        found = (
+            one.arm
+            for one in self.flow.token_mismatches
+            if one.kind != "other" or one.items >= self.margin * one.counted
+        )
+        return list(dict.fromkeys(found))
+
     def contrasts(self) -> Iterator[Contrast]:
         """Yield every contrast: of all items by endpoint, of failure modes, within strata."""
         for endpoint in self.endpoints.values():

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from quantrial.decision.disagreements import SETS, Parted, parted
+from quantrial.documents import load_summary
 from quantrial.inert import clean
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table
 from quantrial.reporting.contrasts import pair
@@ -321,7 +322,7 @@ def _invented(entities: int | None) -> str:
 
 
 def _disagreements(summary: Document, decision: Document) -> Iterator[Group]:
-    title, found = "Classic against calibrated", parted(summary)
+    title, found = "Classic against calibrated", parted(load_summary(summary))
     if not found:
         words = "Both sets of methods come to the same verdict on every contrast that both answer."
         yield Group(title, notes=(words,))
