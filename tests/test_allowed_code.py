@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import yaml
 from typer.main import get_command
 
 import quantrial
+from command import command
 from quantrial.cli import app
 from quantrial.errors import CodeNotAllowedError, RunChangedError
 from quantrial.study import code_in, load_study
@@ -78,13 +77,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def run_in(folder: Path, words: tuple[str, ...], *, flag: bool) -> Any:
-    done = subprocess.run(
-        [sys.executable, "-m", "quantrial", *words, *([FLAG] if flag else [])],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-    )
+    done = command(*words, *([FLAG] if flag else []), cwd=folder, allow=False)
     assert "Traceback" not in done.stderr
     assert "internal error" not in done.stderr
     return done
@@ -125,8 +118,8 @@ def test_the_table_knows_every_command_and_who_takes_the_flag() -> None:
     assert {words[0] for words in TABLE} | NO_STUDY == set(root.commands)
     taking = {
         name
-        for name, command in root.commands.items()
-        if any(FLAG in parameter.opts for parameter in command.params)
+        for name, one in root.commands.items()
+        if any(FLAG in parameter.opts for parameter in one.params)
     }
     assert taking == {words[0] for words, needed in TABLE.items() if needed}
 

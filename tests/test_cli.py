@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,18 +12,12 @@ import pytest
 import yaml
 
 import quantrial
-from studies import allowed, arm, write_study
+from command import command
+from studies import arm, write_study
 
 
 def quantrial_(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "quantrial", *allowed(arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env={**os.environ, "COLUMNS": "100"},
-    )
+    return command(*arguments, cwd=cwd, env={**os.environ, "COLUMNS": "100"})
 
 
 def ok(*arguments: str | Path, cwd: Path | None = None) -> str:
@@ -96,8 +89,8 @@ def test_the_ollama_preset_says_plainly_that_no_server_answers(
 ) -> None:
     ok("init", tmp_path / "study.yaml", "--preset", "ollama-llama31")
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
-    for command in (("plan",), ("run", "-o", tmp_path / "run")):
-        done = quantrial_(*command, tmp_path / "study.yaml")
+    for words in (("plan",), ("run", "-o", tmp_path / "run")):
+        done = quantrial_(*words, tmp_path / "study.yaml")
         assert done.returncode == 1
         assert "nothing answers at http://127.0.0.1:9: is an Ollama server" in done.stderr
     assert not (tmp_path / "run").exists()
@@ -170,8 +163,8 @@ def test_help_names_every_command() -> None:
         "import",
         "demo",
     )
-    for command in commands:
-        assert f"\n  {command} " in said
+    for name in commands:
+        assert f"\n  {name} " in said
 
 
 def _missing(folder: Path) -> list[str | Path]:

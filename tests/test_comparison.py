@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import yaml
 
 import quantrial
 from analysis.test_speed_phase import call
+from command import command
 from quantrial.errors import StudyError
 from studies import arm, read_lines, write_study
 
@@ -218,13 +217,12 @@ def test_runs_of_the_same_name_are_told_apart(first: Path, tmp_path: Path) -> No
 
 def test_on_the_command_line(first: Path, tmp_path: Path) -> None:
     second = answered(tmp_path, "two", arms=other_arms())
-    words = [sys.executable, "-m", "quantrial", "compare", str(first), str(second)]
-    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    said = command("compare", first, second).stdout
     assert "Each arm with itself, against one:" in said
     assert "answers newly wrong" in said
-    found = subprocess.run([*words, "--json"], capture_output=True, text=True, check=True).stdout
+    found = command("compare", first, second, "--json").stdout
     assert json.loads(found)["schema"] == "quantrial.comparison/1"
-    alone = subprocess.run(words[:-1], capture_output=True, text=True, check=False)
+    alone = command("compare", first)
     assert (alone.returncode, alone.stderr) == (
         2,
         "error: RUN: two run folders or more are needed\n",

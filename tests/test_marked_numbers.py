@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import quantrial
+from command import command
 from quantrial.errors import DocumentError, FormatError, KeyNotFoundError
 from quantrial.marking import find, written
 
@@ -204,20 +203,19 @@ def test_files_that_are_no_documents(tmp_path: Path) -> None:
 
 def test_the_command_line_says_line_and_key_and_exits_1(tmp_path: Path) -> None:
     path = document(tmp_path, "\n<!-- q: tasks.quiz.flow.planned | int -->1<!-- /q -->")
-    words = [sys.executable, "-m", "quantrial", "verify", "--document", str(path)]
-    words += ["--run", str(EXAMPLE)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    words = ["verify", "--document", str(path), "--run", str(EXAMPLE)]
+    done = command(*words)
     assert done.returncode == 1
     first, last = done.stdout.splitlines()
     assert first == f"{path}, line 2: tasks.quiz.flow.planned: says '1', the run gives '768'"
     assert last == f"{path}: 1 of 1 marked number does not hold"
-    done = subprocess.run([*words, "--write"], capture_output=True, text=True, check=False)
+    done = command(*words, "--write")
     assert (done.returncode, done.stdout) == (0, f"{path}: 1 of 1 marked number refreshed\n")
     # two that can be refreshed, and one that is not closed: it counts, and what was done is said
     marks = "<!-- q: tasks.quiz.flow.planned | int -->1<!-- /q -->\n" * 2
     path = document(tmp_path, f"\n{marks}<!-- q: tasks.quiz.primary | text -->accuracy")
     words[words.index("--document") + 1] = str(path)
-    done = subprocess.run([*words, "--write"], capture_output=True, text=True, check=False)
+    done = command(*words, "--write")
     assert done.returncode == 1
     last = done.stdout.splitlines()[-1]
     assert last == f"{path}: 1 of 3 marked numbers does not hold; 2 refreshed"

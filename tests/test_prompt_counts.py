@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import pytest
 import yaml
 
 import quantrial
+from command import command
 from servers.faulty import Answer, Call, FaultyServer, Say, openai_answer
 
 ITEMS = 60
@@ -121,13 +120,8 @@ def ran(tmp_path: Path) -> Iterator[Callable[..., Path]]:
 
 def first_screen(run: Path) -> str:
     """Return what `decide` prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", "quantrial", "decide", str(run)],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "COLUMNS": "400"},
-    )
+    done = command("decide", run, env={**os.environ, "COLUMNS": "400"})
+    assert done.returncode == 0, done.stderr
     return done.stdout
 
 

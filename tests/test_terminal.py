@@ -18,6 +18,7 @@ import subprocess
 import sys
 import termios
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ import yaml
 from typer.main import get_command
 
 import quantrial
+from command import command
 from quantrial.cli import app, show, tell
 from quantrial.cli.options import EXAMPLES
 from quantrial.cli.progress import InterimScores, Rate, listening, overall
@@ -34,7 +36,7 @@ from quantrial.commands.verification import Drift, Verification
 from quantrial.inert import clean, harmless, in_json
 from quantrial.records import Response
 from quantrial.running.progress import Progress
-from studies import allowed, read_lines, write_study
+from studies import read_lines, write_study
 
 ROOT = Path(__file__).parents[1]
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -49,13 +51,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def piped(*words: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "quantrial", *allowed(words)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={k: v for k, v in os.environ.items() if k != "COLUMNS"} | env,
-    )
+    return command(*words, env={k: v for k, v in os.environ.items() if k != "COLUMNS"} | env)
 
 
 def on_terminal(*words: str | Path, columns: int = 100, **env: str) -> str:
@@ -63,26 +59,16 @@ def on_terminal(*words: str | Path, columns: int = 100, **env: str) -> str:
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     outer = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "quantrial", *allowed(words)],
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        env=outer | {"TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"} | env,
-    )
-    os.close(slave)
+    env = outer | {"TERM": "xterm-256color"} | env
     said = b""
-    while True:
-        ready, _, _ = select.select([master], [], [], 60)
-        assert ready, "the command says nothing for a minute"
-        with contextlib.suppress(OSError):  # the other end is closed
-            part = os.read(master, 65536)
-            if part:
-                said += part
-                continue
-        break
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(command, *words, env=env, terminal=os.ttyname(slave))
+        while select.select([master], [], [], 0.01)[0] or not done.done():
+            if select.select([master], [], [], 0)[0]:
+                said += os.read(master, 65536)
     os.close(master)
-    assert process.wait(60) == 0, said
+    os.close(slave)
+    assert done.result().returncode == 0, said
     return said.decode().replace("\r\n", "\n")
 
 
@@ -169,7 +155,13 @@ def test_a_narrow_table_goes_row_by_row(demo: Path) -> None:
 
 
 def test_a_terminal_without_unicode_gets_plain_signs(demo: Path) -> None:
-    done = piped("decide", demo, PYTHONIOENCODING="ascii")
+    done = subprocess.run(
+        [sys.executable, "-m", "quantrial", "decide", demo],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.isascii()
     assert "-12.0 pp" in done.stdout

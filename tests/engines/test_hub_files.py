@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
+from command import command
 from quantrial.cli import consent
 from quantrial.engines import hub_files
 from quantrial.engines.fetching import Fetching
@@ -49,13 +49,10 @@ def study(tmp_path: Path) -> Path:
 
 def quantrial(hub: HubServer, folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run the command line with the hub's own client, which knows no other hub than this one."""
-    return subprocess.run(
-        [sys.executable, "-m", "quantrial", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
+    return command(
+        *arguments,
         cwd=folder,
-        stdin=subprocess.DEVNULL,
+        allow=False,
         env={
             **os.environ,
             "HF_ENDPOINT": hub.url,

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from command import command
 from servers.ollama import Model, OllamaServer
 from servers.ollama_rules import Said, rendered
 from servers.ollama_voice import words_of
@@ -89,13 +88,7 @@ def write_study(
 
 
 def quantrial(*arguments: str | Path) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "quantrial", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "COLUMNS": "300"},
-    )
+    done = command(*arguments, env={**os.environ, "COLUMNS": "300"})
     assert done.returncode == 0, done.stderr
     return done.stdout
 

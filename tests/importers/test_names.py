@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import quantrial
+from command import command
 from importers.fabricated import answers, import_reference, read_rows, write_rows
 from quantrial.errors import DataError, StudyError
 from quantrial.importers import ImportOptions, parse_named_task
@@ -73,13 +72,7 @@ def test_a_task_of_ones_own_carries_the_names_that_were_given(
 def test_a_model_card_speaks_of_the_task_that_was_asked(tickets: Path, tmp_path: Path) -> None:
     run = import_reference(tickets, tmp_path / "run", options=named(TICKETS)).folder
     done = [
-        subprocess.run(
-            [sys.executable, "-m", "quantrial", *words],
-            capture_output=True,
-            text=True,
-            check=True,
-            env={**os.environ, "COLUMNS": "100"},
-        ).stdout
+        command(*words, env={**os.environ, "COLUMNS": "100"}).stdout
         for words in (
             ("analyze", str(run)),
             ("decide", str(run)),
@@ -240,15 +233,8 @@ def test_scores_of_another_rule_altogether_are_said_to_be(tickets: Path, tmp_pat
 
 
 def test_the_command_line_names_and_selects(tickets: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "quantrial", "import", "reference", str(tickets)),
-            *("-o", str(tmp_path / "run"), "--name-task", TICKETS, "--task", "routing", "--json"),
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    words = ("-o", tmp_path / "run", "--name-task", TICKETS, "--task", "routing", "--json")
+    done = command("import", "reference", tickets, *words)
     assert json.loads(done.stdout)["tasks"] == ["routing"]
 
 

@@ -8,7 +8,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import yaml
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
 import quantrial
+from command import command
 from quantrial.errors import StudyError
 from quantrial.reporting.exports import COLUMNS, EXPORTS, latex_escape, rows
 from reporting.browser.folders import HOSTILE as HOSTILE_TEXTS
@@ -208,12 +208,7 @@ def test_an_unknown_form_is_refused() -> None:
 
 
 def cli(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "quantrial", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return command(*words)
 
 
 def test_on_the_command_line(tmp_path: Path) -> None:

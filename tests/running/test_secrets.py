@@ -6,8 +6,6 @@ import base64
 import json
 import logging
 import os
-import subprocess
-import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ from urllib.parse import quote
 
 import pytest
 
+from command import command as forked
 from quantrial.engines import Request, make_engine
 from quantrial.errors import EngineError, QuantrialError, QuantrialWarning, StudyError
 from quantrial.running.clock import Clock
@@ -146,14 +145,9 @@ def test_an_answer_that_repeats_the_whole_key_is_a_fault_of_any_engine(
 
 
 def command(*arguments: str, **environment: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "quantrial", *arguments],
-        capture_output=True,
-        env={**os.environ, **environment, "COLUMNS": "70"},
-        timeout=240,
-        check=False,
-    )
-    return (done.stdout + done.stderr).decode()
+    env = {**os.environ, **environment, "COLUMNS": "70"}
+    done = forked(*arguments, env=env, allow=False)
+    return done.stdout + done.stderr
 
 
 def test_no_command_prints_or_writes_a_part_of_a_key(
