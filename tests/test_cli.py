@@ -335,10 +335,30 @@ def test_a_read_only_folder_is_said(tmp_path: Path) -> None:
     assert "cannot be written" in done.stderr
 
 
-def test_progress_is_quiet_where_there_is_no_terminal(tmp_path: Path) -> None:
-    done = quantrial_("run", write_study(tmp_path), "-o", tmp_path / "run")
-    assert done.stderr == ""
-    assert done.stdout.splitlines() == [
-        f"108 of 108 calls recorded in {tmp_path / 'run'}, 108 of them now",
-        f"Next: quantrial analyze {tmp_path / 'run'}",
+def test_a_run_goes_on_to_the_decision(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    done = quantrial_("run", write_study(tmp_path), "-o", run, "--only-answers")
+    assert done.stderr.splitlines() == [
+        "warning: sums: plan for 162 items if 5 % of answers flip; you have 24: too few to show "
+        "that less than 5 pp is lost.",
+        "warning: names: plan for 124 items if 5 % of answers flip; you have 12: too few to show "
+        "that less than 5 pp is lost.",
     ]
+    assert done.stdout.splitlines() == [
+        f"108 of 108 calls recorded in {run}, 108 of them now",
+        f"Next: quantrial analyze {run}",
+    ]
+    assert not (run / "summary.json").exists()
+    # the same command goes on, with no more warnings; constraints of a decision are kept
+    ok("decide", run, "--max-memory", "250B")
+    done = quantrial_("run", tmp_path / "study.yaml", "-o", run)
+    assert "warning" not in done.stderr
+    default = json.loads((run / "decision.json").read_text())["default"]["text"]
+    words = " ".join(done.stdout.split())
+    assert " ".join(default.split()) in words
+    assert "Under: --max-memory 250B" in words
+    assert done.stdout.splitlines()[-1] == f"Check it: quantrial verify {run}"
+    assert "everything follows from the responses" in ok("verify", run)
+    found = json.loads(ok("run", run, "--json"))
+    assert (found["recorded"], found["asked"]) == (108, 0)
+    assert found["decision"]["default"]["text"] == default

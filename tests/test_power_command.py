@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import yaml
 
-from quantrial.cli.power import curve_lines
+from quantrial.cli.power import curve_lines, show_power
 from quantrial.commands.power_assumptions import Assumptions
 from quantrial.commands.power_clusters import _seen_correlation
 from quantrial.commands.power_study import PowerStudy, power
@@ -350,10 +350,25 @@ def test_the_plot(tmp_path: Path, name: str) -> None:
         assert width > 600
 
 
+def test_where_nothing_is_known_a_typical_discordance_is_taken(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = power(Assumptions(), n=60, margin=0.02)
+    stated = power(Assumptions(discordance=0.05), n=60, margin=0.02)
+    assert found.scenarios[0].forecast == stated.scenarios[0].forecast
+    (note,) = found.scenarios[0].notes
+    assert "5 % is taken" in note
+    assert stated.scenarios[0].notes == ()
+    show_power(found)
+    assert capsys.readouterr().out.endswith(
+        "\nPlan for 830 items if 5 % of answers flip; you have 60: too few to show that less than 2 "
+        "pp is lost.\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "nothing to plan from"),
         (["--harmful", "0.01"], "beneficial: missing beside harmful"),
         (["--beneficial", "0.01"], "harmful: missing beside beneficial"),
         (["--harmful", "0.7", "--beneficial", "0.4"], "add up to more than 1"),

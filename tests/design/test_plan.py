@@ -32,6 +32,30 @@ def test_too_few_items_for_the_margin_are_said() -> None:
     assert task(298, 0.01).out_of_reach is None
 
 
+def test_a_plan_ends_in_how_many_items_a_decision_takes() -> None:
+    """830 items at 5 % of flips and 2 pp: see the power of the same test on either side."""
+    few = task(60, 0.02)
+    assert few.advice == (
+        "quiz: plan for 830 items if 5 % of answers flip; you have 60: too few to show that less "
+        "than 2 pp is lost."
+    )
+    assert few.too_small
+    for n, enough in ((829, False), (830, True)):
+        found = flip_power(0.025, 0.025, n, question="non_inferior", margin=0.02).power
+        assert (found >= 0.8) == enough
+        assert task(n, 0.02).too_small != enough
+    assert task(900, 0.02).advice == (
+        "quiz: plan for 830 items if 5 % of answers flip; you have 900: enough to show that less "
+        "than 2 pp is lost."
+    )
+    assert task(1, 0.02).advice is None
+
+
+def test_by_hand_how_many_items_other_scores_take() -> None:
+    """(1.6449 + 0.8416)^2 x 0.05 / 0.02^2 = 772.8"""
+    assert "plan for 773 items" in str(task(60, 0.02, proportion=False).advice)
+
+
 def test_of_other_scores_nothing_is_claimed() -> None:
     spans = task(20, 0.01, proportion=False)
     assert (spans.least_items, spans.out_of_reach) == (None, None)

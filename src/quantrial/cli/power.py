@@ -105,8 +105,9 @@ def power(  # noqa: PLR0913 - each parameter is an option of the command
     """Say how many items a study needs.
 
     And what a number of items would show: from rates of flips (--harmful with --beneficial, or
-    --discordance), a paired spread (--sd), or an earlier run (--from). Of items in random clusters
-    --icc and --cluster-size say so, or the earlier run does; then clusters are counted.
+    --discordance), a paired spread (--sd), or an earlier run (--from); without any of them, from a
+    typical discordance. Of items in random clusters --icc and --cluster-size say so, or the earlier
+    run does; then clusters are counted.
     """
     from quantrial.cli import show
     from quantrial.commands import power_study
@@ -152,6 +153,8 @@ def show_power(found: PowerStudy) -> None:
             line()
             for drawn in curve_lines(one.forecast.curve, one.forecast.asked.power):
                 line(drawn)
+            line()
+        paragraph(_advice(one))
     for note in found.notes:
         paragraph(f"not planned: {note}")
     if not alone:
@@ -197,6 +200,35 @@ def _scenario(one: Scenario) -> None:
         paragraph(remark)
     for note in one.notes:
         paragraph(f"note: {note}")
+
+
+def _advice(one: Scenario) -> str:
+    """Say in a sentence how many items a decision takes."""
+    from quantrial.design.plan import advice
+
+    found = one.forecast
+    needed = next(a for a in found.answers if a.question == "non_inferior")
+    return advice(
+        "" if one.task is None else f"{one.task}, {one.candidate}",
+        items=found.asked.n,
+        needed=needed.items,
+        clusters=needed.clusters,
+        margin=found.asked.margin,
+        assumed=_truth(found),
+    )
+
+
+def _truth(found: Forecast) -> str:
+    """Say what is taken as true, as a clause."""
+    from quantrial.design.forecast import Rates
+
+    size = f"{100 * abs(found.difference):.2g} pp"
+    lost = f" and {size} are lost" if found.difference < 0 else ""
+    gained = f" and {size} are gained" if found.difference > 0 else ""
+    if isinstance(found.assumed, Rates):
+        rate = _rate(found.assumed.harmful + found.assumed.beneficial)
+        return f"{rate} of answers flip{lost or gained}"
+    return f"scores differ with an SD of {found.sd:.3g}{lost or gained}"
 
 
 def _assumed(found: Forecast) -> str:

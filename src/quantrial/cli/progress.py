@@ -1,4 +1,4 @@
-"""How a run shows on a terminal: one live table; elsewhere, nothing.
+"""How a run shows on a terminal: one live table; elsewhere, a line now and then.
 
 A row an arm: calls done, seconds an answer and tokens a second in this session, and, where they
 were asked for, interim scores. Those are hidden by default: who looks at scores while a run goes on
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from quantrial.running.progress import Listener, Progress
     from quantrial.tasks import Task
 
+MOST = 30.0  # seconds between two lines where there is no terminal
 Scorer = Callable[["Response"], "dict[str, str]"]
 
 
@@ -38,13 +39,16 @@ Scorer = Callable[["Response"], "dict[str, str]"]
 def listening(scorer: Scorer | None = None) -> Iterator[Listener | None]:
     """Yield a listener that draws on standard error.
 
-    Where that is no terminal it prints what is to be read once, and nothing else.
+    Where that is no terminal it prints what is to be read once, and every half minute a line that
+    says how far the run has come.
 
     Args:
         scorer: says of each new answer how its arm stands; None to show no scores.
     """
     if not sys.stderr.isatty():
-        yield _say
+        lines = _Lines()
+        with lines.ticking():
+            yield lines.listen
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
@@ -63,9 +67,52 @@ def listening(scorer: Scorer | None = None) -> Iterator[Listener | None]:
         yield table.listen
 
 
-def _say(progress: Progress) -> None:
-    if progress.said is not None:
-        line(progress.said, error=True)
+class _Lines:
+    """Plain lines: what is said once, and how far a run has come, whether or not it moves."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._last: Progress | None = None
+        self._printed = clock()
+
+    @contextlib.contextmanager
+    def ticking(self) -> Iterator[None]:
+        """Print what is due, even while nothing is heard, until the run is over."""
+        ended = threading.Event()
+
+        def tick() -> None:
+            while not ended.wait(1.0):
+                self.tick()
+
+        ticker = threading.Thread(target=tick, daemon=True)
+        ticker.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            ticker.join()
+
+    def listen(self, progress: Progress) -> None:
+        """Take in what just happened."""
+        with self._lock:
+            self._last = progress
+        if progress.said is not None:
+            line(progress.said, error=True)
+
+    def tick(self) -> None:
+        """Print a line where that is due."""
+        with self._lock:
+            now = self._clock()
+            if now - self._printed < MOST:
+                return
+            self._printed = now
+            last = self._last
+        if last is None:
+            line("starting", error=True)
+            return
+        done, total = sum(last.done.values()), sum(last.total.values())
+        line(f"{done:,} of {total:,} calls; {overall(last)}", error=True)
 
 
 @dataclass(slots=True)
@@ -160,7 +207,6 @@ def overall(progress: Progress) -> str:
 
 
 FIRST = 3.0  # seconds after which something is worth a line
-MOST = 60.0  # seconds between two lines
 _TICK = 0.25
 
 

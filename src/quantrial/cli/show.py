@@ -15,7 +15,6 @@ from quantrial.cli.terminal import line, paragraph, table, text
 from quantrial.inert import in_json
 
 if TYPE_CHECKING:
-    from quantrial.commands.studies import DemoResult
     from quantrial.commands.verification import Verification
     from quantrial.design.plan import ArmPlan, Plan, Prospect, TaskPlan
     from quantrial.importers import ImportReport
@@ -108,6 +107,11 @@ def plan(found: Plan) -> None:
             line(f"warning: {check.text}")
     if not found.fits:
         line(f"This does not fit: {', '.join(found.too_large)}.")
+    advices = [task.advice for task in found.tasks if task.advice is not None]
+    if advices:
+        line()
+    for advice in advices:
+        paragraph(advice)
 
 
 def _code(found: Plan) -> None:
@@ -151,15 +155,15 @@ def _prospects(task: TaskPlan) -> None:
         (
             "if the arms disagree on",
             "detectable with 80 % chance",
-            "chance to show the margin",
-            "items to show it",
+            "chance to show the margin is kept",
+            "items for 80 %",
         ),
         [
             (
                 f"{100 * one.discordance:g} % of items"
                 + ("" if one.icc is None else f", ICC {one.icc:g}"),
                 "nothing" if one.detectable is None else f"{100 * one.detectable:.1f} pp",
-                f"{100 * one.power_equivalent:.0f} %",
+                f"{100 * one.power_non_inferior:.0f} %",
                 _to_show(one),
             )
             for one in task.prospects
@@ -182,10 +186,10 @@ def _prospects(task: TaskPlan) -> None:
 
 
 def _to_show(one: Prospect) -> str:
-    if not one.items_for_margin:
+    if not one.items_for_no_loss:
         return "more than can be run"
-    groups = one.clusters_for_margin
-    return f"{one.items_for_margin:,}" + ("" if groups is None else f" in {groups:,} clusters")
+    groups = one.clusters_for_no_loss
+    return f"{one.items_for_no_loss:,}" + ("" if groups is None else f" in {groups:,} clusters")
 
 
 def arms_left(arms: Mapping[str, tuple[int, float | None]]) -> None:
@@ -218,8 +222,6 @@ def run(result: RunResult) -> None:
         )
     if result.speed is not None:
         line(ended(result.speed, duration(result.speed.seconds)))
-    if not result.unanswered:
-        line(f"Next: quantrial analyze {result.folder}")
 
 
 def unanswered(result: RunResult) -> None:
@@ -311,10 +313,10 @@ def demo_opening(folder: Path) -> None:
     )
 
 
-def demo_closing(result: DemoResult) -> None:
+def conclusion(decision: Mapping[str, Any], files: ReportFiles, folder: Path) -> None:
     """Print the recommendation and where everything is."""
     line()
-    tell.decision(result.decision)
+    tell.decision(decision)
     line()
-    report(result.files)
-    line(f"\nCheck it: quantrial verify {result.run.folder}")
+    report(files)
+    line(f"\nCheck it: quantrial verify {folder}")

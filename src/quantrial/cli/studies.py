@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -84,8 +85,9 @@ def plan(
         sys.exit(1)
 
 
-def run(
+def run(  # noqa: PLR0913 - each parameter is an option of the command
     study: StudyFile,
+    *,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The run folder.", show_default="runs/<name>")
     ] = None,
@@ -95,6 +97,10 @@ def run(
     ] = False,
     no_speed: Annotated[
         bool, typer.Option("--no-speed", help="Leave the speed phase for another time.")
+    ] = False,
+    only_answers: Annotated[
+        bool,
+        typer.Option("--only-answers", help="Stop before the analysis, once all answers are in."),
     ] = False,
     yes: Yes = False,
     allow_code: AllowCode = False,
@@ -107,14 +113,16 @@ def run(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Ask every item of every arm, then measure speed where the study has a speed phase.
+    """Ask every item of every arm, then print the decision.
 
-    Safe to kill and start again: the same command, or the run folder as its argument, goes on where
-    it stopped. Asks before it downloads a model; and once, before the first answer, where a few
-    timed calls say that it will take over an hour. Exit 1 where an arm answered nothing.
+    Measures speed where the study has a speed phase. Once all answers are in, it goes on to what
+    `analyze`, `decide` and `report` do. Safe to kill and start again: the same command, or the run
+    folder as its argument, goes on where it stopped. Asks before it downloads a model; and once,
+    before the first answer, where a few timed calls say that it will take over an hour. Exit 1
+    where an arm answered nothing.
     """
     from quantrial.cli import consent, show
-    from quantrial.cli.progress import InterimScores, listening
+    from quantrial.cli.progress import InterimScores, listening, telling
     from quantrial.commands import studies
     from quantrial.study import load_study
 
@@ -128,6 +136,9 @@ def run(
     consent.agree_to_keys(study, yes=yes)
     consent.fetch_missing(study, yes=yes)
     consent.agree_to_hours(study, out, yes=yes, before_code=gate)
+    if not is_folder(study) and not studies.begun(study, out):
+        for said in studies.too_small(study):
+            line(f"warning: {said}", error=True)
     with _resumable(), listening(scorer) as listener:
         result = studies.run(
             study,
@@ -137,11 +148,28 @@ def run(
             listener=listener,
             before_code=gate,
         )
+    goes_on = not (only_answers or result.unanswered or result.recorded < result.planned)
     if result.unanswered:
         show.unanswered(result)
-    show.document(result) if as_json else show.run(result)
+    if not as_json:
+        show.run(result)
+    elif not goes_on:
+        show.document(result)
     if result.unanswered:
         sys.exit(1)
+    if not goes_on:
+        if not as_json:
+            line(f"Next: quantrial analyze {result.folder}")
+        return
+    with telling() as tell:
+        tell("analysing the answers, deciding, drawing the report")
+        found = studies.conclude(result.folder)
+    if as_json:
+        show.document(
+            {**dataclasses.asdict(result), "decision": found.decision, "report": found.files}
+        )
+    else:
+        show.conclusion(found.decision, found.files, result.folder)
 
 
 def demo(
@@ -160,7 +188,10 @@ def demo(
         show.demo_opening(out)
     with _resumable(), listening() as listener:
         result = studies.demo(out, listener=listener)
-    show.document(result) if as_json else show.demo_closing(result)
+    if as_json:
+        show.document(result)
+    else:
+        show.conclusion(result.decision, result.files, result.run.folder)
 
 
 importer = typer.Typer(
@@ -244,6 +275,7 @@ def quantize(
     """
     from quantrial.cli import show
     from quantrial.cli.consent import fetch_missing_file
+    from quantrial.cli.progress import telling
     from quantrial.commands import provision
     from quantrial.errors import StudyError
 
@@ -251,7 +283,9 @@ def quantize(
     if not types:
         raise StudyError("name at least one type: --to Q8_0 Q4_0")
     fetch_missing_file(model, yes=yes)
-    made = provision.quantize(model, types, out=out)
+    with telling() as tell:
+        tell(f"writing {', '.join(types)}")
+        made = provision.quantize(model, types, out=out)
     if as_json:
         show.document(made)
         return

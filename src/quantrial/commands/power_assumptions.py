@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from quantrial.design.plan import DISCORDANCES, TYPICAL
 from quantrial.errors import StudyError
 from quantrial.stats.clusters import FEWEST_CLUSTERS
 
@@ -15,11 +16,16 @@ if TYPE_CHECKING:
     from quantrial.stats import PairedScore
 
 MARGIN, ALPHA = 0.01, 0.05
+ASSUMED = (
+    f"nothing is stated or seen of how often answers flip: {100 * TYPICAL:g} % is taken. Two "
+    f"precisions of one model disagree on {100 * DISCORDANCES[0]:g} to {100 * DISCORDANCES[-1]:g} %"
+    " of items; --discordance states it, --from RUN takes it from a small run"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """What to plan from: one of four, a difference perhaps beside it.
+    """What to plan from: one of four, a difference perhaps beside it; else a typical discordance.
 
     - `harmful` and `beneficial`: shares of items that only the reference, only the candidate gets
       right;
@@ -47,6 +53,12 @@ class Assumptions:
     clusters: int | None = None
     cluster_size: float | None = None
 
+    @property
+    def is_typical(self) -> bool:
+        """Whether nothing is stated or was seen of how often answers flip."""
+        stated = (self.harmful, self.beneficial, self.discordance, self.sd, self.run)
+        return all(one is None for one in stated)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
@@ -66,7 +78,7 @@ class Seen:
 
 
 def check_source(given: Assumptions) -> None:
-    """Refuse nothing to plan from, two things that contradict, and a stray option."""
+    """Refuse two things that contradict, and a stray option."""
     rates = given.harmful is not None or given.beneficial is not None
     sources = {
         "harmful and beneficial": rates,
@@ -75,11 +87,6 @@ def check_source(given: Assumptions) -> None:
         "from (a run)": given.run is not None,
     }
     named = [name for name, there in sources.items() if there]
-    if not named:
-        raise StudyError(
-            "nothing to plan from: state harmful and beneficial (shares of items), or discordance,"
-            " or sd, or an earlier run (--from RUN)"
-        )
     if len(named) > 1:
         raise StudyError(f"{' and '.join(named)} contradict each other; plan from one of them")
     if given.run is None and (given.task or given.candidate):
@@ -185,6 +192,8 @@ def stated(given: Assumptions) -> Rates | Spread:
     if given.discordance is not None:
         _share("discordance", given.discordance)
         return split(given.discordance, checked_difference(given.difference))
+    if given.is_typical:
+        return split(TYPICAL, checked_difference(given.difference))
     harmful, beneficial = given.harmful or 0.0, given.beneficial or 0.0
     _share("harmful", harmful)
     _share("beneficial", beneficial)

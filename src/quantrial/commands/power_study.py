@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.commands.power_assumptions import (
     ALPHA,
+    ASSUMED,
     MARGIN,
     Assumptions,
     Seen,
@@ -88,7 +89,9 @@ def power(
     clusters, n = placed(assumed, n)
     asked = Ask(n, power, MARGIN if margin is None else margin, alpha or ALPHA)
     teller = None if clusters is None else _over_clusters(truth, asked, clusters)
-    return PowerStudy((Scenario("", None, None, None, None, forecast(truth, asked, teller)),))
+    notes = (ASSUMED,) if assumed.is_typical else ()
+    found = forecast(truth, asked, teller)
+    return PowerStudy((Scenario("", None, None, None, None, found, notes),))
 
 
 def _over_clusters(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial import paths
 from quantrial.commands.derived import load_run_study, open_study
-from quantrial.commands.results import analyze, decide, report
+from quantrial.commands.results import analyze, report
 from quantrial.errors import StudyError
 from quantrial.study import Study, parse_study
 
@@ -92,6 +92,16 @@ def begun(study: Path, out: Path | None = None) -> bool:
     parsed, _, _ = open_study(study, Path())
     run = RunFolder(out if out is not None else Path("runs") / parsed.study)
     return any(path.stat().st_size for path in run.response_files())
+
+
+def too_small(study: Path) -> list[str]:
+    """Say of each task whose items are probably too few for a decision how many it takes."""
+    from quantrial.running.planning import task_plans
+    from quantrial.running.prepare import prepare
+
+    parsed, _, where = open_study(study, Path())
+    plans = task_plans(parsed, prepare(parsed, base=where))
+    return [one.advice for one in plans if one.too_small and one.advice is not None]
 
 
 def calls(study: Path) -> int:
@@ -177,6 +187,26 @@ class DemoResult:
     files: ReportFiles
 
 
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """What follows from a run's answers: the decision, and where the report is."""
+
+    decision: dict[str, Any]
+    files: ReportFiles
+
+
+def conclude(run: Path | str) -> Conclusion:
+    """Analyse a run whose answers are all in, decide and report.
+
+    Constraints of an earlier decision are kept.
+    """
+    from quantrial.running.store import DECISION, RunFolder
+
+    analyze(run)
+    files = report(run)
+    return Conclusion(dict(RunFolder(Path(run)).read_document(DECISION, command="decide")), files)
+
+
 def demo(out: Path | str = "runs/demo", *, listener: Listener | None = None) -> DemoResult:
     """Run, analyse, decide and report the `embedded` preset."""
     text = preset_text("embedded")
@@ -186,8 +216,8 @@ def demo(out: Path | str = "runs/demo", *, listener: Listener | None = None) -> 
     study = parse_study(text)
     result = run_study(study, text=text, base=Path(), folder=Path(out), listener=listener)
     result = timed(study, result, base=Path(), listener=listener)
-    analyze(out)
-    return DemoResult(result, decide(out), report(out))
+    found = conclude(out)
+    return DemoResult(result, found.decision, found.files)
 
 
 def import_reference(

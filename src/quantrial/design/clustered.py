@@ -235,6 +235,7 @@ def cluster_prospects(
         within = Clusters(size, correlation, size)
         teller: Teller = OverClusters(assumed, asked, within)
         needed = teller.items("equivalent")
+        kept = teller.items("non_inferior")
         shown, method = teller.at("equivalent", n)
         return Prospect(
             discordance=share,
@@ -246,6 +247,8 @@ def cluster_prospects(
             items_method=method if needed is None else teller.at("equivalent", needed)[1],
             icc=correlation,
             clusters_for_margin=within.holding(needed),
+            items_for_no_loss=kept,
+            clusters_for_no_loss=within.holding(kept),
         )
 
     correlations = CORRELATIONS if icc is None else (icc,)

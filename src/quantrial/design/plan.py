@@ -15,6 +15,7 @@ from quantrial.stats import (
     flip_power,
     items_for_equivalence,
     items_for_flips,
+    items_for_non_inferiority,
     least_items,
 )
 from quantrial.stats.clusters import FEWEST_CLUSTERS
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 # Shares of items on which two precisions of one model typically disagree: near, middling, far.
 DISCORDANCES = (0.01, 0.05, 0.15)
+TYPICAL = 0.05  # what is planned for where no run has told
 
 
 POWER = 0.8
@@ -35,12 +37,13 @@ class Prospect:
 
     `detectable` is the difference found with 80 % chance, a fraction; None where even flips that
     all go one way are found less often. `items_for_margin` is how many items would show
-    equivalence with 80 % chance, were there no difference at all; `power_non_inferior` and
-    `power_equivalent` are the chances that the task's own items show it. `method` is `exact` where
-    every outcome was enumerated, else `normal-approximation`; `items_method` that of the items.
-    Over random clusters it is `simulation` where few items flip, else `noncentral-t`, and `icc`
-    the correlation of differences within them that is assumed; `clusters_for_margin` is how many
-    clusters of the task's mean size hold `items_for_margin`.
+    equivalence with 80 % chance, were there no difference at all, `items_for_no_loss` how many
+    would show non-inferiority, which is what a decision to ship takes; `power_equivalent` and
+    `power_non_inferior` are the chances that the task's own items show them. `method` is `exact`
+    where every outcome was enumerated, else `normal-approximation`; `items_method` that of the
+    items. Over random clusters it is `simulation` where few items flip, else `noncentral-t`, and
+    `icc` the correlation of differences within them that is assumed; `clusters_for_margin` and
+    `clusters_for_no_loss` are how many clusters of the task's mean size hold those items.
     """
 
     discordance: float
@@ -52,6 +55,8 @@ class Prospect:
     items_method: str
     icc: float | None = None
     clusters_for_margin: int | None = None
+    items_for_no_loss: int | None = None
+    clusters_for_no_loss: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +108,73 @@ class TaskPlan:
         return _out_of_reach(self.name, self.margin, self.items, self.least_items)
 
     @property
+    def typical(self) -> Prospect | None:
+        """What the task can show at the typical discordance; None where nothing is known.
+
+        At the highest of the correlations within clusters that are looked at.
+        """
+        there = [one for one in self.prospects if one.discordance == TYPICAL]
+        return max(there, key=lambda one: one.icc or 0.0, default=None)
+
+    @property
+    def too_small(self) -> bool:
+        """Whether its items are probably too few to show that less than the margin is lost."""
+        if (one := self.typical) is None:
+            return False
+        return one.items_for_no_loss is None or self.items < one.items_for_no_loss
+
+    @property
+    def advice(self) -> str | None:
+        """Say in a sentence how many items a decision takes, and whether they are there."""
+        if (one := self.typical) is None:
+            return None
+        return advice(
+            self.name,
+            items=self.items,
+            needed=one.items_for_no_loss,
+            clusters=one.clusters_for_no_loss,
+            margin=self.margin,
+            assumed=f"{100 * TYPICAL:g} % of answers flip",
+        )
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """Say of each margin that is out of reach that it is."""
         others = (f"{self.name}, {said}" for one in self.margins if (said := one.out_of_reach))
         return (*filter(None, (self.out_of_reach, self.few_clusters)), *others)
+
+
+def advice(
+    what: str,
+    *,
+    items: int | None,
+    needed: int | None,
+    clusters: int | None,
+    margin: float,
+    assumed: str,
+) -> str:
+    """Say how many items it takes to show that less than the margin is lost.
+
+    Args:
+        what: the task; empty for none.
+        items: that there are; None where that is not known.
+        needed: items that show it with 80 % chance; None where no number does.
+        clusters: that hold those; None where items are independent.
+        margin: the largest loss that counts as the same.
+        assumed: of the truth, as a clause.
+    """
+    loss = f"{100 * margin:.4g} pp"
+    start = f"{what}: plan" if what else "Plan"
+    if needed is None:
+        none = f"{what}: no" if what else "No"
+        return f"{none} number of items shows that less than {loss} is lost if {assumed}."
+    within = "" if clusters is None else f" in {clusters:,} clusters"
+    plan = f"{start} for {needed:,} items{within} if {assumed}"
+    if items is None:
+        return f"{plan}."
+    if items < needed:
+        return f"{plan}; you have {items:,}: too few to show that less than {loss} is lost."
+    return f"{plan}; you have {items:,}: enough to show that less than {loss} is lost."
 
 
 def _out_of_reach(what: str, margin: float, items: int, least: int | None) -> str | None:
@@ -234,6 +302,9 @@ def _of_proportion(share: float, n: int, margin: float, alpha: float) -> Prospec
     )
     no_loss = flip_power(half, half, n, question="non_inferior", margin=margin, alpha=alpha)
     same = flip_power(half, half, n, question="equivalent", margin=margin, alpha=alpha)
+    kept = items_for_flips(
+        half, half, question="non_inferior", margin=margin, power=POWER, alpha=alpha
+    )
     at_items = same if items is None else flip_power(half, half, items, question="difference")
     return Prospect(
         discordance=share,
@@ -243,6 +314,7 @@ def _of_proportion(share: float, n: int, margin: float, alpha: float) -> Prospec
         power_equivalent=same.power,
         method=same.method,
         items_method=at_items.method,
+        items_for_no_loss=kept,
     )
 
 
@@ -256,4 +328,5 @@ def _of_spread(share: float, n: int, margin: float, alpha: float) -> Prospect:
         power_equivalent=spread_power(sd, 0.0, n, "equivalent", margin, alpha=alpha),
         method=APPROXIMATE,
         items_method=APPROXIMATE,
+        items_for_no_loss=items_for_non_inferiority(sd, 0.0, margin, alpha=alpha),
     )

@@ -121,7 +121,7 @@ def plan_study(
         )
         for name, record in records.items()
     )
-    tasks = tuple(_task_plan(study, prepared, name) for name in prepared.tasks)
+    tasks = task_plans(study, prepared)
     controls = [name for name, arm in study.arms.items() if arm.control]
     memory = memory_of(records, available)
     here = memory_here(records, available)
@@ -254,6 +254,11 @@ def _times(probed: Probe | None, prepared: Prepared, loads: int) -> dict[str, An
 def _largest(memory: Memory) -> int | None:
     sizes = [size for size in memory.each.values() if size is not None]
     return max(sizes) if len(sizes) == len(memory.each) else None
+
+
+def task_plans(study: Study, prepared: Prepared) -> tuple[TaskPlan, ...]:
+    """Say of each task what its items can show."""
+    return tuple(_task_plan(study, prepared, name) for name in prepared.tasks)
 
 
 def _task_plan(study: Study, prepared: Prepared, name: str) -> TaskPlan:
