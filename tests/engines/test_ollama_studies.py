@@ -96,7 +96,7 @@ def quantrial(*arguments: str | Path) -> str:
 def ran(study: Path) -> tuple[Path, str]:
     """Run a study to its decision; return its folder and the first screen."""
     run = study.parent / "run"
-    quantrial("run", study, "-o", run)
+    quantrial("run", study, "-o", run, "--only-answers")
     quantrial("analyze", run)
     screen = quantrial("decide", run)
     quantrial("report", run)
@@ -163,7 +163,7 @@ def test_no_answer_counts_whose_prompt_was_cut(
     server.version = version
     study = write_study(tmp_path, server, task=task, pad=pad, options={"all": {"num_ctx": WINDOW}})
     run = tmp_path / "run"
-    quantrial("run", study, "-o", run)
+    quantrial("run", study, "-o", run, "--only-answers")
     for arm in ARMS:
         said = responses(run, arm)
         assert len(said) == ITEMS, "what does not fit is not asked again"

@@ -92,7 +92,7 @@ def test_interrupted_by_ctrl_c_it_says_that_nothing_is_lost(tmp_path: Path) -> N
     rewrite(study, arms={n: arm(n, 1, ["A"], delay=0.05) for n in ("f16", "q8_0")})
     run = tmp_path / "run"
     process = subprocess.Popen(
-        [sys.executable, "-m", "quantrial", *allowed(["run", study, "-o", run])],
+        [sys.executable, "-m", "quantrial", *allowed(["run", study, "-o", run, "--only-answers"])],
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -196,7 +196,12 @@ def test_a_second_process_on_one_folder_is_refused(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     with run.locked():
         done = subprocess.run(
-            [sys.executable, "-m", "quantrial", *allowed(["run", study, "-o", run.path])],
+            [
+                sys.executable,
+                "-m",
+                "quantrial",
+                *allowed(["run", study, "-o", run.path, "--only-answers"]),
+            ],
             capture_output=True,
             text=True,
             check=False,
@@ -261,7 +266,7 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path) -> None:
     ignore = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
     program = f"{ignore}{limit}import sys; from quantrial.cli import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", program, *allowed(["run", study, "-o", run])],
+        [sys.executable, "-c", program, *allowed(["run", study, "-o", run, "--only-answers"])],
         capture_output=True,
         text=True,
         check=False,

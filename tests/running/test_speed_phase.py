@@ -562,7 +562,12 @@ def test_kill_minus_nine_loses_and_doubles_nothing(tmp_path: Path) -> None:
     study = write_study(tmp_path, arms=slow, speed=speed)
     run = tmp_path / "run"
     quantrial.run(study, out=run, speed=False)
-    command = [sys.executable, "-m", "quantrial", *allowed(["run", study, "-o", run])]
+    command = [
+        sys.executable,
+        "-m",
+        "quantrial",
+        *allowed(["run", study, "-o", run, "--only-answers"]),
+    ]
     chance = random.Random(5)
     acknowledged: set[bytes] = set()
     path = run / "speed.jsonl"

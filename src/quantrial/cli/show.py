@@ -313,10 +313,12 @@ def demo_opening(folder: Path) -> None:
     )
 
 
-def conclusion(decision: Mapping[str, Any], files: ReportFiles, folder: Path) -> None:
-    """Print the recommendation and where everything is."""
+def conclusion(
+    decision: Mapping[str, Any], files: ReportFiles, folder: Path, constraints: str = ""
+) -> None:
+    """Print the recommendation, its constraints, and where everything is."""
     line()
     tell.decision(decision)
     line()
-    report(files)
+    report(files, constraints)
     line(f"\nCheck it: quantrial verify {folder}")

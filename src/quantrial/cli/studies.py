@@ -123,7 +123,7 @@ def run(  # noqa: PLR0913 - each parameter is an option of the command
     """
     from quantrial.cli import consent, show
     from quantrial.cli.progress import InterimScores, listening, telling
-    from quantrial.commands import studies
+    from quantrial.commands import results, studies
     from quantrial.study import load_study
 
     scorer = None
@@ -169,7 +169,7 @@ def run(  # noqa: PLR0913 - each parameter is an option of the command
             {**dataclasses.asdict(result), "decision": found.decision, "report": found.files}
         )
     else:
-        show.conclusion(found.decision, found.files, result.folder)
+        show.conclusion(found.decision, found.files, result.folder, results.stated(result.folder))
 
 
 def demo(

@@ -200,7 +200,7 @@ def conclude(run: Path | str) -> Conclusion:
 
     Constraints of an earlier decision are kept.
     """
-    from quantrial.running.store import DECISION, RunFolder
+    from quantrial.runfolder import DECISION, RunFolder
 
     analyze(run)
     files = report(run)
