@@ -169,7 +169,9 @@ def run(  # noqa: PLR0913 - each parameter is an option of the command
             {**dataclasses.asdict(result), "decision": found.decision, "report": found.files}
         )
     else:
-        show.conclusion(found.decision, found.files, result.folder, results.stated(result.folder))
+        show.conclusion(
+            found.decision, found.files, result.folder, results.stated_options(result.folder)
+        )
 
 
 def demo(
