@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import functools
-import json
-from collections.abc import Mapping
-from typing import Any
-
+import msgspec
 import pytest
 
+from quantrial.documents import Summary
 from quantrial.reporting import charts
 from quantrial.reporting.charts import draw
 
-
-@functools.cache
-def _drawn(summary: str) -> dict[str, str]:
-    return draw(json.loads(summary))
+_DRAWN: dict[bytes, dict[str, str]] = {}
 
 
 def draw_once(patched: pytest.MonkeyPatch) -> None:
     """Let every report and verification of one summary share its drawings."""
 
-    def remembered(summary: Mapping[str, Any]) -> dict[str, str]:
-        return dict(_drawn(json.dumps(summary)))
+    def remembered(summary: Summary) -> dict[str, str]:
+        key = msgspec.json.encode(summary)
+        if key not in _DRAWN:
+            _DRAWN[key] = draw(summary)
+        return dict(_DRAWN[key])
 
     patched.setattr(charts, "draw", remembered)

@@ -23,10 +23,10 @@ def adjusted_p(entry: Part | Mapping[str, Any]) -> float | None:
     is of a family of its own, as published practice (`classic`) has them.
     """
     if isinstance(entry, Part):
-        adjusted: float | None = getattr(entry, "p_adjusted", None)
         alarm: float | None = getattr(entry, "p_alarm", None)
+        adjusted: float | None = getattr(entry, "p_adjusted", alarm)
         published = getattr(entry, "family", FAMILY) != FAMILY
-        return adjusted if alarm is None or (adjusted is not None and not published) else alarm
+        return alarm if published and alarm is not None else adjusted
     published = entry.get("family", FAMILY) != FAMILY
     key = "p_alarm" if "p_alarm" in entry and (published or "p_adjusted" not in entry) else None
     p: float | None = entry.get(key or "p_adjusted")

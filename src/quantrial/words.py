@@ -258,7 +258,7 @@ def signed_interval(bounds: Bounds) -> str:
     return NONE if known is None else f"{signed(known[0])} to {signed(known[1])}"
 
 
-def count(value: int | None) -> str:
+def count(value: float | None) -> str:
     """Write a count with thousands apart."""
     return UNKNOWN if value is None else f"{value:,}"
 

@@ -9,6 +9,7 @@ import pytest
 
 from analysis.fabricated import make_response, make_study, quiz
 from quantrial.analysis import score_task, summarise
+from quantrial.documents import load_summary
 from quantrial.records import response_from_json
 from quantrial.reporting.sections.flips import fidelity_section
 from quantrial.tasks import make_task
@@ -77,11 +78,12 @@ def test_tokens_of_an_item_are_one_cluster_and_few_items_have_no_interval() -> N
 def test_without_probabilities_nothing_is_said() -> None:
     summary = summary_of([], [])
     assert "fidelity" not in summary["tasks"]["quiz"]
-    assert fidelity_section(summary) is None
+    assert fidelity_section(load_summary(summary)) is None
 
 
 def test_the_report_shows_them_beside_the_outcome() -> None:
-    section = fidelity_section(summary_of([token("A", A=0.6, B=0.4)], [token("A", A=0.7, B=0.3)]))
+    summary = summary_of([token("A", A=0.6, B=0.4)], [token("A", A=0.7, B=0.3)])
+    section = fidelity_section(load_summary(summary))
     assert section is not None
     assert "uninformative near the reference" in section.lead
     cells = [cell.text for cell in section.groups[0].tables[0].rows[0].cells]

@@ -10,6 +10,7 @@ import pytest
 from analysis.fabricated import QUIZ, answered, make_response, make_study, quiz
 from quantrial.analysis import score_task, summarise
 from quantrial.decision import decide_from
+from quantrial.documents import load_summary
 from quantrial.records import Response
 from quantrial.reporting.sections.flips import against_itself
 from quantrial.reporting.view import alarms
@@ -149,7 +150,7 @@ def test_texts_that_stray_are_said_where_scores_do_not() -> None:
 def test_one_flip_in_thirty_is_told_as_what_it_is_and_rings_no_alarm() -> None:
     whole = summary(changed(19), {i: RIGHT[i] for i in range(20)} | {3: wrong(3)})
     assert alarms(decide_from(whole)) == ()
-    [group] = against_itself("quiz", whole["tasks"]["quiz"])
+    [group] = against_itself("quiz", load_summary(whole).tasks["quiz"])
     # Wilson by hand, 1 of 20, as above
     assert (
         "1 of 20 scores changed, so the share that changes by itself may be anything from 0.9 % to "

@@ -8,8 +8,10 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from msgspec import structs
 
 from quantrial.analysis.tradeoffs import tradeoffs
+from quantrial.documents import BlockSpeed, Conditions, PhaseDrift, SpeedPhase, load_summary
 from quantrial.reporting import charts
 from quantrial.reporting.charts import style
 from quantrial.reporting.figures import tradeoff_plot
@@ -17,9 +19,13 @@ from quantrial.words import p_value, points
 from reporting.trials import Trial
 
 
+def draw(summary: dict[str, Any]) -> dict[str, str]:
+    return charts.draw(load_summary(summary))
+
+
 @pytest.fixture(scope="module")
 def plots(trial: Trial) -> dict[str, str]:
-    return charts.draw(trial.summary)
+    return draw(trial.summary)
 
 
 def texts(svg: str) -> list[str]:
@@ -53,7 +59,7 @@ def timed(summary: dict[str, Any], speeds: dict[str, tuple[float, float, float]]
 
 
 def test_the_same_summary_is_drawn_the_same(trial: Trial, plots: dict[str, str]) -> None:
-    assert charts.draw(trial.summary) == plots
+    assert draw(trial.summary) == plots
 
 
 def test_there_is_a_panel_for_each_task(plots: dict[str, str]) -> None:
@@ -88,7 +94,7 @@ def test_labels_do_not_overlap(trial: Trial) -> None:
     for one in arms.values():
         one |= {"estimate": 1.0, "ci": [0.9, 1.0]}
     with_tradeoffs(summary)
-    svg = charts.draw(summary)["pareto"]
+    svg = draw(summary)["pareto"]
     panel = svg[: svg.index("extraction")]
     heights = [
         float(re.search(rf'translate\([\d.-]+,([\d.-]+)\)"[^>]*>{re.escape(name)}<', panel)[1])  # type: ignore[index]
@@ -111,7 +117,7 @@ def test_missing_intervals_and_speeds_break_no_plot(trial: Trial) -> None:
     for one in summary["arms"].values():
         one["memory_bytes"] = None
     with_tradeoffs(summary)
-    plots = charts.draw(summary)
+    plots = draw(summary)
     assert "No speed was measured for any arm." in texts(plots["pareto"])
     assert "The memory of no arm is known." in texts(plots["pareto-memory"])
     assert "−41.7 pp, no interval" in texts(plots["forest"])
@@ -126,7 +132,7 @@ def test_a_task_without_answers_breaks_no_plot(trial: Trial) -> None:
         "equivalence": [],
     }
     with_tradeoffs(summary)
-    plots = charts.draw(summary)
+    plots = draw(summary)
     assert "No pair of arms answered the same item." in texts(plots["forest"])
 
 
@@ -191,19 +197,20 @@ def test_equivalence_is_told_with_its_p(trial: Trial, plots: dict[str, str]) -> 
 def test_the_timeline_holds_every_window_and_the_loads(trial: Trial) -> None:
     summary = trial.copied()
     windows = summary["timeline"]["windows"]
-    said = [one for one in labels(charts.draw(summary)["timeline"]) if "its mean speed" in one]
+    said = [one for one in labels(draw(summary)["timeline"]) if "its mean speed" in one]
     assert len(said) == sum(one["pace"] is not None for one in windows) > 50
     windows[0] |= {"loads": 3, "load_seconds": 12.5}
-    svg = charts.draw(summary)["timeline"]
+    svg = draw(summary)["timeline"]
     assert any("3 loads, 12.50 s in all" in one for one in labels(svg))
     assert any("ticks: models loaded" in one for one in texts(svg))
 
 
 def test_what_a_study_does_not_have_is_not_drawn(trial: Trial) -> None:
     summary = trial.copied()
-    del summary["tasks"]["names"], summary["speed"]["names"], summary["timeline"]
+    del summary["tasks"]["names"], summary["speed"]["names"]
+    summary["timeline"] = {"calls": 0, "windows": []}
     summary["tasks"]["sums"]["strata"] = {}
-    drawn = charts.draw(summary)
+    drawn = draw(summary)
     assert set(drawn) == {"pareto", "pareto-memory", "forest", "equivalence", "flips", "flow"}
 
 
@@ -213,12 +220,12 @@ SPEEDS = {"f16": (80.0, 85.0, 90.0), "q8_0": (100.0, 110.0, 120.0), "q4_0": (90.
 def test_costs_stand_with_intervals_and_the_frontier(trial: Trial) -> None:
     summary = trial.copied()
     timed(summary, SPEEDS)
-    said = labels(charts.draw(summary)["pareto"])
+    said = labels(draw(summary)["pareto"])
     fast, _ = (one for one in said if one.startswith("q8_0: "))  # one a task
     assert "110.0 tokens/s, 100.0 to 120.0 tokens/s; on the frontier" in fast
     slow, _ = (one for one in said if one.startswith("f16: "))
     assert "frontier" not in slow
-    memory = " ".join(labels(charts.draw(summary)["pareto-memory"]))
+    memory = " ".join(labels(draw(summary)["pareto-memory"]))
     assert "90.0 MB, 80.0 to 90.0 MB; on the frontier" in memory
 
 
@@ -226,8 +233,7 @@ def test_the_frontier_is_a_stair_through_the_arms_on_it(trial: Trial) -> None:
     summary = trial.copied()
     timed(summary, SPEEDS | {"q4_0": (150.0, 160.0, 170.0)})
     [dots, more] = [
-        charts.draw(summary)[name].count('stroke-dasharray="5,3"')
-        for name in ("pareto", "pareto-memory")
+        draw(summary)[name].count('stroke-dasharray="5,3"') for name in ("pareto", "pareto-memory")
     ]
     assert dots == more == 2  # one a task
 
@@ -263,7 +269,7 @@ def test_long_names_stand_slanted_and_whole(trial: Trial, plots: dict[str, str])
     summary = json.loads(
         re.sub(r'"(f16|q8_0|q4_0)"', lambda one: f'"{LONG[one[1]]}"', json.dumps(trial.summary))
     )
-    drawn = charts.draw(summary)
+    drawn = draw(summary)
     for name in ("flips", "strata"):
         assert "rotate(325)" in drawn[name]
         assert "rotate(325)" not in plots[name]
@@ -274,21 +280,48 @@ def test_long_names_stand_slanted_and_whole(trial: Trial, plots: dict[str, str])
 
 
 def test_the_timeline_follows_the_blocks_of_the_speed_phase(trial: Trial) -> None:
-    summary = trial.copied()
-    summary["speed_phase"] = {
-        "blocks_in_turn": [
-            {
-                "arm": arm,
-                "block": block,
-                "started_at": f"2026-01-01T00:0{block}:00.000Z",
-                "pace": 1.0 + block / 10,
-                "load_seconds": 2.5 if block == 0 else 0.0,
-                "paused_seconds": 30.0 if (arm, block) == ("f16", 1) else 0.0,
-            }
-            for block in (0, 1, 3)
-            for arm in ("f16", "q8_0")
-        ]
-    }
+    blocks = tuple(
+        BlockSpeed(
+            arm=arm,
+            block=block,
+            started_at=f"2026-01-01T00:0{block}:00.000Z",
+            pace=1.0 + block / 10,
+            load_seconds=2.5 if block == 0 else 0.0,
+            paused_seconds=30.0 if (arm, block) == ("f16", 1) else 0.0,
+        )
+        for block in (0, 1, 3)
+        for arm in ("f16", "q8_0")
+    )
+    phase = SpeedPhase(
+        status="narrow",
+        precision=0.05,
+        time_limit=600,
+        seconds=10.0,
+        blocks=3,
+        calls=6,
+        widest=0.01,
+        reference="f16",
+        measures={},
+        arms={},
+        ratios=(),
+        lengths=(),
+        too_long=(),
+        drift=PhaseDrift(measure="decode", arms={}, ratios={}),
+        blocks_in_turn=blocks,
+        conditions=Conditions(
+            calls=6,
+            others_share=None,
+            others_share_by_arm={},
+            others_share_before=None,
+            busy_calls=0,
+            swapped_pages=None,
+            throttled=None,
+            battery_calls=None,
+            paused_seconds=30.0,
+        ),
+        marks=(),
+    )
+    summary = structs.replace(load_summary(trial.summary), speed_phase=phase)
     svg = charts.draw(summary)["timeline"]
     said = labels(svg)
     assert "q8_0, block 4: 1.30× its mean speed" in said

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from quantrial.errors import RecordError
 from quantrial.reporting.documents import anchor
 from quantrial.words import points
 from reporting.test_numbers import number, same
@@ -22,7 +24,13 @@ def told(summary: dict[str, Any]) -> dict[str, Any]:
     contrast |= {
         "verdict": "equivalent",
         "also": "worse",
-        "worst_case": {"bound": -0.0625, "n": 24, "missing_reference": 1, "missing_candidate": 2},
+        "worst_case": {
+            "bound": -0.0625,
+            "taken_to_invent": None,
+            "n": 24,
+            "missing_reference": 1,
+            "missing_candidate": 2,
+        },
     }
     names["failure_modes"]["q8_0"]["errors"]["confusions"] = [{"gold": "a", "found": "b", "n": 3}]
     return summary
@@ -233,43 +241,16 @@ def test_the_words_explain_what_may_disagree(documents: dict[str, str]) -> None:
         assert "floor" in text
 
 
-_LATER = {
-    "statements",
-    "heterogeneity",
-    "error_loss",
-    "letter_shifts",
-    "failure_contrasts",
-    "texts",
-    "errors",
-    "by_letter",
-    "also",
-    "worst_case",
-    "declared",
-}
+@pytest.mark.parametrize("key", ["statements", "heterogeneity", "failure_contrasts", "texts"])
+def test_a_summary_that_lacks_what_is_reported_says_what_writes_it_again(
+    trial: Trial, key: str
+) -> None:
+    def without(value: Any) -> Any:
+        if isinstance(value, list):
+            return [without(one) for one in value]
+        if isinstance(value, dict):
+            return {name: without(one) for name, one in value.items() if name != key}
+        return value
 
-
-def without_later(value: Any) -> Any:
-    if isinstance(value, list):
-        return [without_later(one) for one in value]
-    if isinstance(value, dict):
-        return {k: without_later(v) for k, v in value.items() if k not in _LATER}
-    return value
-
-
-def test_an_older_summary_is_reported(trial: Trial) -> None:
-    summary = without_later(trial.copied())
-    for part in summary["tasks"].values():
-        for flips in part["flips"]:
-            flips.pop("strata", None)
-    text = trial.with_summary(summary).render()["report.md"]
-    shown = "\n".join(line for line in text.splitlines() if line.startswith("#"))
-    for words in (
-        "over all tasks",
-        "vary over",
-        "Classes",
-        "letters: sums",
-        "Texts",
-        "Flips: sums,",
-    ):
-        assert words not in shown
-    assert "shrunken" not in markdown_tables(text)["Strata: sums, by subject, against f16"][0][0]
+    with pytest.raises(RecordError, match=f"{key}.*quantrial analyze"):
+        replace(trial, summary=without(trial.copied())).render()

@@ -108,7 +108,13 @@ def test_every_finding_named_in_markdown_leads_to_its_table(
 def test_ids_in_a_sentence_become_links(trial: Trial) -> None:
     finding = "sums.accuracy.q4_0.vs.f16"
     decision = trial.decision | {
-        "cautions": [{"text": f"In brackets [{finding}], plain {finding}.", "because": None}]
+        "cautions": [
+            {
+                "text": f"In brackets [{finding}], plain {finding}.",
+                "because": [finding],
+                "evidence": [],
+            }
+        ]
     }
     documents = replace(trial, decision=decision).render()
     assert f"In brackets [`{finding}`], plain [`{finding}`].\n" in documents["report.md"]
@@ -342,8 +348,9 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, trial: Trial) -> Trial:
     strata[f"key {HOSTILE}"] = {f"v{HOSTILE}": one for one in strata.pop("subject").values()}
     for value in strata.values():
         for stratum in value.values():
-            for one in stratum["contrasts"]:
+            for one, test in zip(stratum["contrasts"], stratum["equivalence"], strict=True):
                 one["id"] += HOSTILE
+                test["id"] = f"{one['id']}.equivalence"
     summary["tasks"]["sums"]["warnings"] = [HOSTILE]
     manifest = replace(
         bad.manifest,

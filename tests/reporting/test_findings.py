@@ -9,6 +9,8 @@ import pytest
 
 from analysis.test_alarms import asked, trial
 from quantrial.decision import decide_from
+from quantrial.documents import load_summary
+from quantrial.documents.decision import load_decision
 from quantrial.findings import is_finding
 from quantrial.reporting.blocks import Cell, Section, Table
 from quantrial.reporting.sections.failures import failures_section
@@ -32,9 +34,8 @@ def test_no_mark_of_a_difference_that_is_no_finding(summary: dict[str, Any]) -> 
     beyond = asked(summary)
     shown = {one["id"] for one in summary["alarms"]["findings"]}
     marked = 0
-    for table in tables(
-        contrasts_section(summary), failures_section(summary), strata_section(summary)
-    ):
+    whole = load_summary(summary)
+    for table in tables(contrasts_section(whole), failures_section(whole), strata_section(whole)):
         for row in table.rows:
             cells: list[Cell] = list(row.cells)
             named = {row.finding, *(cell.target for cell in cells)} - {""}
@@ -49,7 +50,9 @@ def test_no_mark_of_a_difference_that_is_no_finding(summary: dict[str, Any]) -> 
 
 def test_shifts_of_letters_are_marked_where_they_are_shown(summary: dict[str, Any]) -> None:
     (table,) = (
-        one for one in tables(failures_section(summary)) if one.caption.startswith("shift of")
+        one
+        for one in tables(failures_section(load_summary(summary)))
+        if one.caption.startswith("shift of")
     )
     shifts = summary["tasks"]["quiz"]["letter_shifts"]
     said = [row.cells[-1].text for row in table.rows]
@@ -58,20 +61,22 @@ def test_shifts_of_letters_are_marked_where_they_are_shown(summary: dict[str, An
 
 def test_the_report_lists_what_is_shown_and_among_how_many(summary: dict[str, Any]) -> None:
     alarms = summary["alarms"]
-    section = checks_section(summary, decide_from(summary))
+    section = checks_section(load_summary(summary), load_decision(decide_from(summary)))
     (group,) = (one for one in section.groups if one.title.startswith("Shown beyond"))
     count = f"{alarms['questions']:,} questions"
     assert count in group.notes[0]
     rows = [row.cells[1].text for table in group.tables for row in table.rows]
     assert rows == [one["id"] for one in alarms["findings"]]
-    text = " ".join(item for one in methods_section(summary).groups for item in one.items)
+    text = " ".join(
+        item for one in methods_section(load_summary(summary)).groups for item in one.items
+    )
     assert f"{count}, adjusted together" in text
 
 
 def test_a_narrowed_interval_states_no_confidence(summary: dict[str, Any]) -> None:
     found = [
         one
-        for table in tables(contrasts_section(summary))
+        for table in tables(contrasts_section(load_summary(summary)))
         if table.caption.startswith("simultaneous")
         for one in table.rows
     ]

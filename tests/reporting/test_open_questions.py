@@ -5,20 +5,37 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from quantrial.cli import tell
+from quantrial.documents import Contrast, FailureContrast, SettledBy, load_summary
 from quantrial.reporting.contrasts import approximate, judged, open_questions
 from reporting.trials import Trial, markdown_tables
 
-OPEN: dict[str, Any] = {
-    "candidate": "new",
-    "reference": "ref",
-    "verdict": "inconclusive",
-    "also": None,
-    "n": 500,
-    "sd_paired": 0.2,
-    "settled_by": {"question": "non_inferiority", "items": 700, "further": 200},
-}
+SETTLED = SettledBy(question="non_inferiority", items=700, further=200)
+OPEN = Contrast(
+    id="quiz.accuracy.new.vs.ref",
+    candidate="new",
+    reference="ref",
+    estimate=-0.01,
+    ci=(-0.03, 0.01),
+    confidence=0.95,
+    ci_method="score",
+    p_value=0.3,
+    p_method="score",
+    p_adjusted=0.3,
+    family="pairs",
+    n=500,
+    sd_paired=0.2,
+    verdict="inconclusive",
+    also=None,
+    worst_case=None,
+    items_needed=None,
+    settled_by=SETTLED,
+)
+LENGTH = FailureContrast(
+    **{**structs.asdict(OPEN), "verdict": None}, endpoint="output_length", declared=False
+)
 
 
 def test_an_open_contrast_says_how_large_a_new_study_settles_it() -> None:
@@ -26,33 +43,33 @@ def test_an_open_contrast_says_how_large_a_new_study_settles_it() -> None:
         "new vs ref is undecided; a new study of 700 items would show non-inferiority with an "
         "80 % chance, if the truth is as seen."
     ]
-    (said,) = open_questions([OPEN | {"sd_paired": 0.0}])
+    (said,) = open_questions([structs.replace(OPEN, sd_paired=0.0)])
     assert said.endswith("if one answer in 500 turns, of which none did here.")
-    again = OPEN | {"settled_by": {"question": "difference", "items": 480, "further": 0}}
-    (said,) = open_questions([again])
+    again = SettledBy(question="difference", items=480, further=0)
+    (said,) = open_questions([structs.replace(OPEN, settled_by=again)])
     assert "a new study of 500 items would show a difference" in said
-    (said,) = open_questions([OPEN | {"settled_by": None}])
+    (said,) = open_questions([structs.replace(OPEN, settled_by=None)])
     assert "does not tell how many items" in said
-    assert list(open_questions([OPEN | {"verdict": "worse"}])) == []
+    assert list(open_questions([structs.replace(OPEN, verdict="worse")])) == []
 
 
 def test_claims_over_clusters_are_called_approximate() -> None:
-    settled = OPEN["settled_by"] | {"clusters": 7, "further_clusters": 2}
-    clustered = OPEN | {"ci_method": "score-clusters", "settled_by": settled}
-    (said,) = approximate([OPEN | {"ci_method": "score"}, clustered])
+    settled = structs.replace(SETTLED, clusters=7, further_clusters=2)
+    clustered = structs.replace(OPEN, ci_method="score-clusters", settled_by=settled)
+    (said,) = approximate([OPEN, clustered])
     assert "claims of non-inferiority and equivalence, are approximate" in said
-    assert approximate([OPEN | {"ci_method": "score"}]) == ()
+    assert approximate([OPEN]) == ()
     (said,) = open_questions([clustered])
     assert "a new study of 700 items in 7 clusters like these would show" in said
-    enough = clustered | {"settled_by": settled | {"items": 500, "clusters": 5}}
-    (said,) = open_questions([enough])
+    enough = structs.replace(settled, items=500, clusters=5)
+    (said,) = open_questions([structs.replace(clustered, settled_by=enough)])
     assert "a new study of 500 items in 5 clusters like these would show" in said
 
 
 def test_a_small_yet_certain_loss_is_told_as_both() -> None:
-    assert judged(OPEN | {"verdict": "equivalent", "also": "worse"}).endswith("and worse")
-    assert judged({"verdict": None, "shown": "longer"}) == "longer"
-    assert judged({"verdict": None, "shown": None}) == "not shown"
+    assert judged(structs.replace(OPEN, verdict="equivalent", also="worse")).endswith("and worse")
+    assert judged(structs.replace(LENGTH, shown="longer")) == "longer"
+    assert judged(LENGTH) == "not shown"
 
 
 def test_every_inconclusive_contrast_of_the_report_says_it(
@@ -61,11 +78,11 @@ def test_every_inconclusive_contrast_of_the_report_says_it(
     text = documents["report.md"].replace("\\", "")
     found = [
         one
-        for part in trial.summary["tasks"].values()
-        for results in part["endpoints"].values()
-        for one in results["contrasts"]
+        for part in load_summary(trial.summary).tasks.values()
+        for results in part.endpoints.values()
+        for one in results.contrasts
     ]
-    assert any(one["verdict"] == "inconclusive" for one in found)
+    assert any(one.verdict == "inconclusive" for one in found)
     for said in open_questions(found):
         assert said in text
 
@@ -113,7 +130,9 @@ def test_analyze_prints_what_would_settle_it(
     summary = trial.copied()
     part = summary["tasks"]["sums"]
     contrast = part["endpoints"]["accuracy"]["contrasts"][0]
-    contrast |= {k: v for k, v in OPEN.items() if k not in ("candidate", "reference")}
+    settled = {"question": "non_inferiority", "items": 700, "further": 200}
+    contrast |= {"verdict": "inconclusive", "also": None, "n": 500, "sd_paired": 0.2}
+    contrast["settled_by"] = settled
     tell.summary(summary, tmp_path)
     said = capsys.readouterr().out
     assert "q8_0 vs f16 is undecided; a new study of 700 items would show" in " ".join(said.split())

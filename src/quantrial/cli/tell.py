@@ -78,7 +78,7 @@ def _endpoints(found: Mapping[str, Any], *, primary_only: bool) -> None:
                  "difference", "interval", "adjusted p", "verdict"),
                 list(_summary_rows(results["arms"], against)),
             )  # fmt: skip
-            for said in (*_open_questions(list(against.values())), *_missing(against.values())):
+            for said in (*_open_questions(found, name, endpoint), *_missing(against.values())):
                 paragraph(said, indent="  ")
             line()
 
@@ -164,11 +164,11 @@ def _summary_rows(arms: Mapping[str, Any], against: Mapping[str, Any]) -> Iterat
         )
 
 
-def _open_questions(contrasts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    if any(one["verdict"] == "inconclusive" for one in contrasts):
-        from quantrial.reporting.contrasts import open_questions
+def _open_questions(found: Mapping[str, Any], task: str, endpoint: str) -> Iterator[str]:
+    from quantrial.reporting.contrasts import open_questions
 
-        yield from open_questions(contrasts)
+    contrasts = load_summary(found).tasks[task].endpoints[endpoint].contrasts
+    yield from open_questions([one for one in contrasts if one.reference == found["reference"]])
 
 
 def _missing(contrasts: Iterable[Mapping[str, Any]]) -> Iterator[str]:

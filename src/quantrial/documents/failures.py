@@ -96,6 +96,11 @@ class SpanErrors(Part, frozen=True, kw_only=True):
     classes: Mapping[str, ErrorClass]
     confusions: tuple[Confusion, ...]
 
+    def count_of(self, kind: str) -> int:
+        """Return how many errors of a class there are."""
+        found = self.classes.get(kind)
+        return found.errors if found else 0
+
 
 class Spurious(Part, frozen=True, kw_only=True):
     """Entities that overlap no gold, in the `n` answers that could be read."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +213,10 @@ class View:
     words: tuple[Word, ...]
 
 
-Shown = tuple[Column, Callable[[Mapping[str, Any]], str]]  # a column, and what it shows of a row
+Shown = tuple[Column, Callable[[T], str]]  # a column, and what it shows of a row
 
 
-def tabulate(caption: str, rows: Iterable[Mapping[str, Any]], *columns: Shown) -> Table:
+def tabulate(caption: str, rows: Iterable[T], *columns: Shown[T]) -> Table:
     """Make a table of plain cells, with what a column shows beside its head."""
     return Table(
         caption,
@@ -223,9 +225,7 @@ def tabulate(caption: str, rows: Iterable[Mapping[str, Any]], *columns: Shown) -
     )
 
 
-def by_name(
-    caption: str, name: Column, rows: Mapping[str, Mapping[str, Any]], *columns: Shown
-) -> Table:
+def by_name(caption: str, name: Column, rows: Mapping[str, T], *columns: Shown[T]) -> Table:
     """Make a table like `tabulate`'s whose rows have names: `name` heads the column of them."""
     return Table(
         caption,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import quantrial
 from quantrial.agreement import fingerprint
+from quantrial.documents import load_summary
 from quantrial.inert import clean
 from quantrial.reporting import charts
 from quantrial.reporting.answers import DATA_FILE, Outcomes, answers, inert_json
@@ -58,7 +59,7 @@ def render_documents(
         The texts of `report.md` and `report.html`; where there are too many answers for one page,
         that of `report-data.js` too.
     """
-    plots = charts.draw(summary)
+    plots = charts.draw(load_summary(summary))
     return render_with(plots, study, summary, decision, manifest, outcomes=outcomes)
 
 
@@ -75,7 +76,7 @@ def render_with(
     from markupsafe import Markup
 
     view = build_view(study, summary, decision, manifest, drawn=tuple(plots))
-    headings = {one: slug(title) for one, title in contrast_headings(summary).items()}
+    headings = {one: slug(title) for one, title in contrast_headings(load_summary(summary)).items()}
     inline = {name: Markup(inlined(svg)) for name, svg in plots.items()}
     small = {name: Markup(svg) for name, svg in strips(summary).items()}
     script = page_script()

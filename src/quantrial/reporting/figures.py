@@ -272,6 +272,7 @@ def _dominated(part: Document, axis: Document, one: Document, better: str) -> st
 
 def _table(summary: Document, cost: str) -> Table:
     axis = summary["tradeoffs"][cost]
+    unit = axis["unit"]
     rows = []
     for task, part in summary["tasks"].items():
         found = axis["tasks"][task]
@@ -289,13 +290,13 @@ def _table(summary: Document, cost: str) -> Table:
                         task,
                         percent(own["estimate"]),
                         percent_interval(own["ci"]),
-                        UNKNOWN if one is None else _bare(axis, value_text(axis, one["estimate"])),
-                        _bare(axis, range_text(axis, one["ci"])) if one and one["ci"] else NONE,
+                        _bare(unit, value_text(unit, one["estimate"])) if one else UNKNOWN,
+                        _bare(unit, range_text(unit, one["ci"])) if one and one["ci"] else NONE,
                         standing,
                     )
                 )
             )
-    named = {"bytes": "memory", "seconds": "a call"}.get(axis["unit"], "tokens/s")
+    named = {"bytes": "memory", "seconds": "a call"}.get(unit, "tokens/s")
     columns = (
         Column("arm", numeric=False),
         Column("task", numeric=False),
@@ -308,6 +309,6 @@ def _table(summary: Document, cost: str) -> Table:
     return Table(_TITLES[cost].lower(), columns, tuple(rows))
 
 
-def _bare(axis: Document, text: str) -> str:
+def _bare(unit: str, text: str) -> str:
     """Leave out the unit that stands in the head of the column."""
-    return (text.removesuffix(" tokens/s") if axis["unit"] == "tokens_per_second" else text) or NONE
+    return (text.removesuffix(" tokens/s") if unit == "tokens_per_second" else text) or NONE

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quantrial.documents import load_summary
 from quantrial.paths import refuse_link
 from quantrial.reporting import charts, pictures
 from quantrial.reporting.answers import DATA_FILE, Outcomes
@@ -32,7 +33,7 @@ class ReportFiles:
 
 def render_plots(summary: Mapping[str, Any]) -> dict[str, str]:
     """Draw every plot; SVG texts by their path in the run folder, the same for the same summary."""
-    return {f"{PLOTS}/{name}.svg": svg for name, svg in charts.draw(summary).items()}
+    return {f"{PLOTS}/{name}.svg": svg for name, svg in charts.draw(load_summary(summary)).items()}
 
 
 def render_all(
@@ -52,7 +53,7 @@ def render_all(
         manifest: what ran.
         outcomes: the scored answers, which the page lets its reader look through.
     """
-    plots = charts.draw(summary)
+    plots = charts.draw(load_summary(summary))
     documents = render_with(plots, study, summary, decision, manifest, outcomes=outcomes)
     return documents, {f"{PLOTS}/{name}.svg": svg for name, svg in plots.items()}
 
@@ -80,7 +81,7 @@ def write_report(
         PathError: the folder of plots is a link.
         RunFolderError: the folder is read-only or full; each file there is the old or the new one.
     """
-    plots = charts.draw(summary)
+    plots = charts.draw(load_summary(summary))
     documents = render_with(plots, study, summary, decision, manifest, outcomes=outcomes)
     images = {}
     for name, svg in plots.items():

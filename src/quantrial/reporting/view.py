@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+from quantrial.documents import Summary, load_summary
+from quantrial.documents.decision import load_decision
 from quantrial.inert import clean
 from quantrial.reporting import contrasts, glance, sentences
 from quantrial.reporting.blocks import Advice, View
@@ -51,23 +53,24 @@ def build_view(
     if given:
         headline = sentences.headline(given, reference)
         said = sentences.answer(given, findings)
+    whole, decided = load_summary(summary), load_decision(decision)
     sections = [
-        quality.arms_section(summary),
-        quality.contrasts_section(summary),
-        quality.equivalence_section(summary),
-        failures.failures_section(summary),
-        strata.strata_section(summary),
-        flips.flips_section(summary),
-        speed.speed_section(summary),
-        flow.power_section(summary),
-        flow.flow_section(summary),
-        methodology.methods_section(summary),
-        flips.fidelity_section(summary),
-        methodology.assay_section(summary),
-        methodology.checks_section(summary, decision),
+        quality.arms_section(whole),
+        quality.contrasts_section(whole),
+        quality.equivalence_section(whole),
+        failures.failures_section(whole),
+        strata.strata_section(whole),
+        flips.flips_section(whole),
+        speed.speed_section(whole),
+        flow.power_section(whole),
+        flow.flow_section(whole),
+        methodology.methods_section(whole),
+        flips.fidelity_section(whole),
+        methodology.assay_section(whole),
+        methodology.checks_section(whole, decided),
         provenance.provenance_section(manifest),
-        provenance.limits_section(study, summary, manifest),
-        provenance.reproduce_section(study, summary, decision, manifest.software.get("quantrial")),
+        provenance.limits_section(study, whole, manifest),
+        provenance.reproduce_section(study, whole, decided, manifest.software.get("quantrial")),
     ]
     cards, seen = glance.cards(summary, decision), set[str]()
     return View(
@@ -90,17 +93,14 @@ def build_view(
     )
 
 
-def contrast_headings(summary: Document) -> dict[str, str]:
+def contrast_headings(summary: Summary) -> dict[str, str]:
     """Map the id of each finding to the heading its row stands under."""
     return {
-        one["id"]: quality.contrast_group_title(task, name)
-        for task, part in summary["tasks"].items()
-        for name, results in (
-            *part["endpoints"].items(),
-            *contrasts.failure_endpoints(part).items(),
-        )
-        for one in results["contrasts"]
-        if one.get("unit") is None  # what is counted is no finding of the decision
+        one.id: quality.contrast_group_title(task, name)
+        for task, part in summary.tasks.items()
+        for name, found in contrasts.by_endpoint(part)
+        for one in found
+        if contrasts.unit_of(one) is None  # what is counted is no finding of the decision
     } | speed.speed_headings(summary)
 
 

@@ -6,23 +6,19 @@ that nothing rests on colour.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from quantrial.documents import Summary
 from quantrial.reporting.charts import groups, paired, run, tradeoff
 from quantrial.reporting.charts.style import to_png, to_svg
 
 __all__ = ["draw", "to_png"]
 
-Document = Mapping[str, Any]
 
-
-def draw(summary: Document) -> dict[str, str]:
+def draw(summary: Summary) -> dict[str, str]:
     """Draw every plot; returns SVG texts by name, the same for the same summary.
 
     A plot of something that this study does not have (strata, spans) is left out.
     """
-    tasks = summary["tasks"]
+    tasks = summary.tasks
     panels = {
         "pareto": [tradeoff.tradeoff(summary, task, "throughput") for task in tasks],
         "pareto-memory": [tradeoff.tradeoff(summary, task, "memory") for task in tasks],

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from quantrial.documents import SpanErrors, SpanFailures, StratumSummary, Summary, TaskSummary
 from quantrial.findings import adjusted_p
 from quantrial.inert import clean
 from quantrial.reporting.charts.paired import CELL_INK
 from quantrial.reporting.charts.style import GRID, INK, MUTED, empty, text_width, top_axis
 from quantrial.words import count, endpoint, error_class, p_value, points, points_interval
-
-Document = Mapping[str, Any]
 
 # a loss is orange and a gain blue; the number in each cell carries the sign
 _SCALE = ["#e8865a", "#ffffff", "#7fb3dc"]
@@ -20,12 +19,12 @@ _LABEL, _LINE = 190, 68  # pixels of a label, characters of a line
 _ROOM = 260  # pixels beside each other
 
 
-def strata(summary: Document) -> list[Any]:
+def strata(summary: Summary) -> list[Any]:
     """Draw the difference from the reference in each stratum, under its test of interaction."""
     shown = [
         (task, key, table)
-        for task, part in summary["tasks"].items()
-        for key, table in part["strata"].items()
+        for task, part in summary.tasks.items()
+        for key, table in part.strata.items()
         if 1 < len(table) <= _MOST_VALUES
     ]
     # the same for every panel, so that they stand under each other
@@ -33,33 +32,35 @@ def strata(summary: Document) -> list[Any]:
     return [_heat(summary, *one, extent) for one in shown]
 
 
-def _heat(summary: Document, task: str, key: str, table: Document, extent: int) -> Any:
+def _heat(
+    summary: Summary, task: str, key: str, table: Mapping[str, StratumSummary], extent: int
+) -> Any:
     import altair as alt
 
-    part, reference = summary["tasks"][task], summary["reference"]
-    cells = [
+    part, reference = summary.tasks[task], summary.reference
+    cells: list[dict[str, Any]] = [
         {
             "value": clean(value),
-            "arm": one["candidate"],
-            "difference": 100 * one["estimate"],
-            "text": points(one["estimate"]).removesuffix(" pp"),
-            "said": f"{one['candidate']}, {clean(value)}: {points(one['estimate'])}, interval "
-            f"{points_interval(one['ci'])}",
+            "arm": one.candidate,
+            "difference": 100 * one.estimate,
+            "text": points(one.estimate).removesuffix(" pp"),
+            "said": f"{one.candidate}, {clean(value)}: {points(one.estimate)}, interval "
+            f"{points_interval(one.ci)}",
         }
         for value, stratum in table.items()
-        for one in stratum["contrasts"]
-        if one["reference"] == reference and one["estimate"] is not None
+        for one in stratum.contrasts
+        if one.reference == reference and one.estimate is not None
     ]
-    tests = [one for one in part.get("heterogeneity") or () if one["key"] == key]
-    lines = [f"{task}, by {key}: {endpoint(part['primary'])}, difference from {reference} in pp"]
+    tests = [one for one in part.heterogeneity if one.key == key]
+    lines = [f"{task}, by {key}: {endpoint(part.primary)}, difference from {reference} in pp"]
     if tests:
-        said = [f"{one['candidate']} {_p(adjusted_p(one))}" for one in tests]
+        said = [f"{one.candidate} {_p(adjusted_p(one))}" for one in tests]
         lines += _wrapped([f"vary over {key}? {said[0]}", *said[1:]])
-    title = alt.TitleParams(clean(f"{part['workload']}"), subtitle=[clean(one) for one in lines])
+    title = alt.TitleParams(clean(part.workload), subtitle=[clean(one) for one in lines])
     if not cells:
         return empty(title, "No difference can be told.")
     most = max(10.0, *(abs(cell["difference"]) for cell in cells))
-    arms = [arm for arm in summary["arms"] if any(cell["arm"] == arm for cell in cells)]
+    arms = [arm for arm in summary.arms if any(cell["arm"] == arm for cell in cells)]
     side = min(84, int(300 / len(arms)))
     base = alt.Chart(alt.InlineData(values=cells))
     x = alt.X(
@@ -105,56 +106,48 @@ def _p(value: float | None) -> str:
     return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
-def errors(summary: Document) -> list[Any]:
+def errors(summary: Summary) -> list[Any]:
     """Count each class of errors in each arm, for tasks of spans."""
-    return [
-        _classes(summary, task, told)
-        for task, part in summary["tasks"].items()
-        if (
-            told := {
-                a: one["errors"] for a, one in part["failure_modes"].items() if one.get("errors")
-            }
-        )
-    ]
+    found = []
+    for task, part in summary.tasks.items():
+        modes = part.failure_modes
+        of_arms = {arm: one.errors for arm, one in modes.items() if isinstance(one, SpanFailures)}
+        if of_arms:
+            found.append(_classes(task, part, of_arms))
+    return found
 
 
-def _classes(summary: Document, task: str, told: Mapping[str, Document]) -> Any:
+def _classes(task: str, part: TaskSummary, of_arms: Mapping[str, SpanErrors]) -> Any:
     import altair as alt
 
-    part = summary["tasks"][task]
-    kinds = list(dict.fromkeys(kind for one in told.values() for kind in one["classes"]))
-    most = max(1, *(_errors(one, kind) for one in told.values() for kind in kinds))
-    width = max(82, text_width([clean(arm) for arm in told], bold=True))
+    kinds = list(dict.fromkeys(kind for one in of_arms.values() for kind in one.classes))
+    most = max(1, *(one.count_of(kind) for one in of_arms.values() for kind in kinds))
+    width = max(82, text_width([clean(arm) for arm in of_arms], bold=True))
     most_columns = max(1, _ROOM // (width + 14))
-    columns = -(-len(told) // -(-len(told) // most_columns))  # as even as rows can be
+    columns = -(-len(of_arms) // -(-len(of_arms) // most_columns))  # as even as rows can be
     width = max(width, _ROOM // columns - 14)
     panels = [
         _arm(arm, one, kinds, most, width=width, first=i % columns == 0)
-        for i, (arm, one) in enumerate(told.items())
+        for i, (arm, one) in enumerate(of_arms.items())
     ]
     rows = [
         alt.hconcat(*panels[i : i + columns], spacing=14) for i in range(0, len(panels), columns)
     ]
-    title = alt.TitleParams(clean(f"{part['workload']}"), subtitle=f"{task}: errors by class")
+    title = alt.TitleParams(clean(part.workload), subtitle=f"{task}: errors by class")
     return alt.vconcat(*rows, spacing=14, title=title)
 
 
-def _errors(one: Document, kind: str) -> int:
-    found = one["classes"].get(kind)
-    return int(found["errors"]) if found else 0
-
-
 def _arm(
-    arm: str, one: Document, kinds: Sequence[str], most: int, *, width: int, first: bool
+    arm: str, one: SpanErrors, kinds: Sequence[str], most: int, *, width: int, first: bool
 ) -> Any:
     import altair as alt
 
     rows = [
         {
             "kind": error_class(kind),
-            "errors": _errors(one, kind),
-            "text": count(_errors(one, kind)),
-            "said": f"{arm}: {count(_errors(one, kind))} {error_class(kind)}",
+            "errors": one.count_of(kind),
+            "text": count(one.count_of(kind)),
+            "said": f"{arm}: {count(one.count_of(kind))} {error_class(kind)}",
         }
         for kind in kinds
     ]

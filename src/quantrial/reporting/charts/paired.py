@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
+from quantrial.documents import Equivalence, Flips, Interval, Summary, TaskSummary
 from quantrial.inert import clean
 from quantrial.reporting.charts.style import (
     BAND,
@@ -20,15 +20,13 @@ from quantrial.reporting.charts.style import (
     top_axis,
 )
 from quantrial.words import (
-    VERDICT_WORDS,
     endpoint,
     p_value,
     points,
     points_interval,
     size_of_points,
+    verdict_word,
 )
-
-Document = Mapping[str, Any]
 
 # so many margins to either side of zero are shown; what lies further is an arrow
 _REACH = 3.0
@@ -38,19 +36,19 @@ CELL_INK = "#14171b"
 _LIGHT, _DARK = "#ffffff", "#f0a37f"
 
 
-def forest(summary: Document, task: str) -> Any:
+def forest(summary: Summary, task: str) -> Any:
     """Draw one task's differences from the reference, each with its intervals and the margin."""
     import altair as alt
 
-    part, reference = summary["tasks"][task], summary["reference"]
-    name = endpoint(part["primary"])
+    part, reference = summary.tasks[task], summary.reference
+    name = endpoint(part.primary)
     title = alt.TitleParams(
-        clean(f"{part['workload']}"), subtitle=f"{task}: {name}, difference from {reference}"
+        clean(part.workload), subtitle=f"{task}: {name}, difference from {reference}"
     )
     rows = _differences(part, reference)
     if not rows:
         return empty(title, _NO_PAIR)
-    margin = 100 * part["margin"]
+    margin = 100 * part.margin
     seen = [v for row in rows for v in (row["low"], row["high"], row["value"])]
     left, right = min(-1.6 * margin, *seen), max(1.6 * margin, *seen)
     room = 0.06 * (right - left)
@@ -59,24 +57,21 @@ def forest(summary: Document, task: str) -> Any:
     return _intervals(rows, title, x, margin, rows_apart)
 
 
-def _differences(part: Document, reference: str) -> list[dict[str, Any]]:
-    results = part["endpoints"][part["primary"]]
-    tests = {(one["reference"], one["candidate"]): one for one in results["equivalence"]}
+def _differences(part: TaskSummary, reference: str) -> list[dict[str, Any]]:
     rows = []
-    for one in results["contrasts"]:
-        if one["reference"] != reference or one["estimate"] is None:
+    for one in part.main.contrasts:
+        if one.reference != reference or one.estimate is None or one.equivalence is None:
             continue
-        value = 100 * one["estimate"]
-        low, high = (value if v is None else 100 * v for v in one["ci"])
-        test = tests[one["reference"], one["candidate"]]
-        low90, high90 = (value if v is None else 100 * v for v in test["ci"])
-        numbers = points(one["estimate"])
-        if None in one["ci"]:
+        value = 100 * one.estimate
+        low, high = _ends(value, one.ci)
+        low90, high90 = _ends(value, one.equivalence.ci)
+        numbers = points(one.estimate)
+        if None in one.ci:
             numbers += ", no interval"
-        verdict = VERDICT_WORDS.get(one["verdict"], one["verdict"])
+        verdict = verdict_word(one.verdict or "")
         rows.append(
             {
-                "arm": one["candidate"],
+                "arm": one.candidate,
                 "value": value,
                 "low": low,
                 "high": high,
@@ -84,54 +79,60 @@ def _differences(part: Document, reference: str) -> list[dict[str, Any]]:
                 "thick_high": high90,
                 "verdict": verdict,
                 "numbers": numbers,
-                "tone": TONES.get(one["verdict"], MUTED),
-                "shape": SHAPES.get(one["verdict"], "cross"),
-                "said": f"{one['candidate']}: {points(one['estimate'])}, interval "
-                f"{points_interval(one['ci'])}: {verdict}",
+                "tone": TONES.get(one.verdict or "", MUTED),
+                "shape": SHAPES.get(one.verdict or "", "cross"),
+                "said": f"{one.candidate}: {points(one.estimate)}, interval "
+                f"{points_interval(one.ci)}: {verdict}",
             }
         )
     return rows
 
 
-def equivalence(summary: Document, task: str) -> Any:
+def equivalence(summary: Summary, task: str) -> Any:
     """Hold the interval of each test of equivalence against the margin, near zero."""
     import altair as alt
 
-    part, reference = summary["tasks"][task], summary["reference"]
-    results = part["endpoints"][part["primary"]]
+    part, reference = summary.tasks[task], summary.reference
     title = alt.TitleParams(
-        clean(f"{part['workload']}"),
-        subtitle=f"{task}: {endpoint(part['primary'])}, is a loss of the margin ruled out?",
+        clean(part.workload),
+        subtitle=f"{task}: {endpoint(part.primary)}, is a loss of the margin ruled out?",
     )
-    verdicts = {(one["reference"], one["candidate"]): one for one in results["contrasts"]}
     rows = [
-        _tested(test, verdicts[test["reference"], test["candidate"]]["verdict"])
-        for test in results["equivalence"]
-        if test["reference"] == reference and test["estimate"] is not None
+        _tested(one.equivalence, one.equivalence.estimate, one.verdict or "")
+        for one in part.main.contrasts
+        if one.reference == reference
+        and one.equivalence is not None
+        and one.equivalence.estimate is not None
     ]
     if not rows:
         return empty(title, _NO_PAIR)
-    margin = 100 * part["margin"]
+    margin = 100 * part.margin
     reach = _REACH * margin
-    words = f"difference, percentage points (margin {size_of_points(part['margin'])})"
+    words = f"difference, percentage points (margin {size_of_points(part.margin)})"
     return _intervals(rows, title, _axis(words, -reach, reach, ticks=7), margin, alt.Undefined)
 
 
-def _tested(test: Document, verdict: str) -> dict[str, Any]:
-    reach = 100 * _REACH * test["margin"]
-    value = 100 * test["estimate"]
-    low, high = (value if v is None else 100 * v for v in test["ci"])
+def _ends(value: float, ci: Interval) -> tuple[float, float]:
+    """Return the ends of an interval in points; the value where there is none."""
+    low, high = (value if end is None else 100 * end for end in ci)
+    return low, high
+
+
+def _tested(test: Equivalence, estimate: float, verdict: str) -> dict[str, Any]:
+    reach = 100 * _REACH * test.margin
+    value = 100 * estimate
+    low, high = _ends(value, test.ci)
     within = -reach <= value <= reach
-    if test["equivalent"]:
-        says, p = "the same", test["p_value"]
-    elif test["non_inferior"]:
-        says, p = "no loss of it", test["p_non_inferior"]
+    if test.equivalent:
+        says, p = "the same", test.p_value
+    elif test.non_inferior:
+        says, p = "no loss of it", test.p_non_inferior
     else:
-        says, p = "not shown", test["p_non_inferior"]
-    ruled_out = test["equivalent"] or test["non_inferior"]
-    tone = "equivalent" if test["equivalent"] else "non_inferior" if ruled_out else verdict
+        says, p = "not shown", test.p_non_inferior
+    ruled_out = test.equivalent or test.non_inferior
+    tone = "equivalent" if test.equivalent else "non_inferior" if ruled_out else verdict
     return {
-        "arm": test["candidate"],
+        "arm": test.candidate,
         "value": max(-reach, min(reach, value)),
         "thick_low": max(-reach, min(reach, low)),
         "thick_high": max(-reach, min(reach, high)),
@@ -144,7 +145,7 @@ def _tested(test: Document, verdict: str) -> dict[str, Any]:
         else "triangle-left"
         if value < 0
         else "triangle-right",
-        "said": f"{test['candidate']}: {points_interval(test['ci'])}; {says}, p {_equals(p)}",
+        "said": f"{test.candidate}: {points_interval(test.ci)}; {says}, p {_equals(p)}",
     }
 
 
@@ -206,19 +207,19 @@ def _intervals(
     )
 
 
-def flips(summary: Document, task: str) -> Any:
+def flips(summary: Summary, task: str) -> Any:
     """Count, for every two arms, the items that one has right and the other wrong."""
     import altair as alt
 
-    part = summary["tasks"][task]
+    part = summary.tasks[task]
     title = alt.TitleParams(
-        clean(f"{part['workload']}"),
+        clean(part.workload),
         subtitle=f"{task}: items right for the arm on the left, wrong for the one on top",
     )
-    cells = [cell for one in part["flips"] for cell in _turned(one)]
+    cells = [cell for one in part.flips for cell in _turned(one)]
     if not cells:
         return empty(title, _NO_PAIR)
-    arms = [arm for arm in summary["arms"] if any(arm in (c["of"], c["to"]) for c in cells)]
+    arms = [arm for arm in summary.arms if any(arm in (c["of"], c["to"]) for c in cells)]
     most = max(cell["count"] for cell in cells)
     base = alt.Chart(alt.InlineData(values=cells))
     side = min(64, int((WIDTH + 60) / len(arms)))
@@ -243,17 +244,17 @@ def flips(summary: Document, task: str) -> Any:
     )
 
 
-def _turned(one: Document) -> list[dict[str, Any]]:
+def _turned(one: Flips) -> list[dict[str, Any]]:
     pairs = (
-        (one["reference"], one["candidate"], one["harmful"]),
-        (one["candidate"], one["reference"], one["beneficial"]),
+        (one.reference, one.candidate, one.harmful),
+        (one.candidate, one.reference, one.beneficial),
     )
     return [
         {
             "of": of,
             "to": to,
             "count": count,
-            "said": f"{count} of {one['n']} items: {of} right, {to} wrong",
+            "said": f"{count} of {one.n} items: {of} right, {to} wrong",
         }
         for of, to, count in pairs
     ]

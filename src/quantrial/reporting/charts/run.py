@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from quantrial.documents import BlockSpeed, Summary, TaskSummary, Window
 from quantrial.inert import clean
 from quantrial.reporting.charts.style import HEIGHT, INK, LINES, MUTED, PAPER, WIDTH, text_width
 from quantrial.words import count, moment, plural, ratio, seconds
 
-Document = Mapping[str, Any]
 Dots = Sequence[dict[str, Any]]
 
 _GAP, _LINE = 8, 15
@@ -30,35 +30,35 @@ class _Panel:
     dots: Dots
 
 
-def timeline(summary: Document) -> list[Any]:
+def timeline(summary: Summary) -> list[Any]:
     """Draw the pace of each arm over the calls for answers, then over the blocks of speed calls."""
     panels = (_answers(summary), _speed_phase(summary))
     return [_drawn(summary, panel) for panel in panels if panel is not None]
 
 
-def _answers(summary: Document) -> _Panel | None:
-    told = summary.get("timeline")
-    dots = [dot for one in told["windows"] if (dot := _dot(one))] if told else []
-    if not told or not dots:
+def _answers(summary: Summary) -> _Panel | None:
+    run = summary.timeline
+    dots = [dot for one in run.windows if (dot := _dot(one))]
+    if not dots:
         return None
-    first = min(one["started_at"] for one in told["windows"])
+    first = min(one.started_at for one in run.windows)
     return _Panel(
         "Answers",
-        f"{plural(told['calls'], 'call')} from {clean(moment(first))}{_loads(dots)}",
+        f"{plural(run.calls, 'call')} from {clean(moment(first))}{_loads(dots)}",
         "place in the order of calls",
         0,
-        told["calls"],
+        run.calls,
         dots,
     )
 
 
-def _speed_phase(summary: Document) -> _Panel | None:
-    told = (summary.get("speed_phase") or {}).get("blocks_in_turn") or ()
-    if not told:
+def _speed_phase(summary: Summary) -> _Panel | None:
+    blocks = summary.speed_phase.blocks_in_turn if summary.speed_phase else ()
+    if not blocks:
         return None
-    dots = [_block(one) for one in told]
+    dots = [_block(one) for one in blocks]
     first, last = min(dot["at"] for dot in dots), max(dot["at"] for dot in dots)
-    started = clean(moment(min(one["started_at"] for one in told)))
+    started = clean(moment(min(one.started_at for one in blocks)))
     return _Panel(
         "Speed phase",
         f"{plural(last - first + 1, 'block')} from {started}{_loads(dots)}",
@@ -73,10 +73,10 @@ def _loads(dots: Dots) -> str:
     return "; ticks: models loaded" if any(dot["loads"] for dot in dots) else "; no load in between"
 
 
-def _drawn(summary: Document, panel: _Panel) -> Any:
+def _drawn(summary: Summary, panel: _Panel) -> Any:
     import altair as alt
 
-    arms = [arm for arm in summary["arms"] if any(dot["arm"] == arm for dot in panel.dots)]
+    arms = [arm for arm in summary.arms if any(dot["arm"] == arm for dot in panel.dots)]
     styles = {arm: _style(summary, arms, arm) for arm in arms}
     dots = [dot | {"colour": styles[dot["arm"]][0]} for dot in panel.dots]
     low = min(0.8, *(dot["pace"] for dot in dots))
@@ -119,39 +119,38 @@ def _drawn(summary: Document, panel: _Panel) -> Any:
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=title)
 
 
-def _dot(one: Document) -> dict[str, Any] | None:
-    if one["pace"] is None:
+def _dot(one: Window) -> dict[str, Any] | None:
+    if one.pace is None:
         return None
-    place = f"calls {count(one['from'])} to {count(one['to'])}"
+    place = f"calls {count(one.first)} to {count(one.last)}"
     return {
-        "arm": one["arm"],
-        "at": (one["from"] + one["to"]) / 2,
-        "pace": one["pace"],
-        "loads": one["loads"],
-        "said": f"{one['arm']}, {place}: {ratio(one['pace'])} its mean speed",
-        "load": f"{one['arm']}, {place}: {count(one['loads'])} loads, "
-        f"{seconds(one['load_seconds'])} in all",
+        "arm": one.arm,
+        "at": (one.first + one.last) / 2,
+        "pace": one.pace,
+        "loads": one.loads,
+        "said": f"{one.arm}, {place}: {ratio(one.pace)} its mean speed",
+        "load": f"{one.arm}, {place}: {count(one.loads)} loads, {seconds(one.load_seconds)} in all",
     }
 
 
-def _block(one: Document) -> dict[str, Any]:
-    at = one["block"] + 1
-    waited = one["paused_seconds"]
+def _block(one: BlockSpeed) -> dict[str, Any]:
+    at = one.block + 1
+    waited = one.paused_seconds
     return {
-        "arm": one["arm"],
+        "arm": one.arm,
         "at": at,
-        "pace": one["pace"],
-        "loads": int(one["load_seconds"] > 0),
-        "said": f"{one['arm']}, block {count(at)}: {ratio(one['pace'])} its mean speed"
+        "pace": one.pace,
+        "loads": int(one.load_seconds > 0),
+        "said": f"{one.arm}, block {count(at)}: {ratio(one.pace)} its mean speed"
         + (f", after {seconds(waited)} of waiting for a quiet machine" if waited else ""),
-        "load": f"{one['arm']}, block {count(at)}: loaded in {seconds(one['load_seconds'])}",
+        "load": f"{one.arm}, block {count(at)}: loaded in {seconds(one.load_seconds)}",
     }
 
 
-def _style(summary: Document, arms: list[str], arm: str) -> tuple[str, list[int]]:
-    if arm == summary["reference"]:
+def _style(summary: Summary, arms: list[str], arm: str) -> tuple[str, list[int]]:
+    if arm == summary.reference:
         return INK, [1, 0]
-    others = [one for one in arms if one != summary["reference"]]
+    others = [one for one in arms if one != summary.reference]
     colour, dash = LINES[others.index(arm) % len(LINES)]
     return colour, list(dash)
 
@@ -180,16 +179,14 @@ def _names(arms: list[str], styles: Mapping[str, tuple[str, list[int]]]) -> list
     return layers
 
 
-def flow(summary: Document, task: str) -> Any:
+def flow(summary: Summary, task: str) -> Any:
     """Draw what became of the planned calls of a task, arm by arm."""
     import altair as alt
 
-    part = summary["tasks"][task]
-    arms = list(summary["arms"])
-    told = part["flow"]
-    items = told["planned"] // len(arms) if arms else 0
-    faults = told.get("faults") or {}
-    within = {arm: _within(part, arm, items, faults.get(arm)) for arm in arms}
+    part = summary.tasks[task]
+    arms = list(summary.arms)
+    items = part.flow.planned // len(arms) if arms else 0
+    within = {arm: _within(part, arm, items) for arm in arms}
     side = max(
         text_width([clean(arm) for arm in arms], bold=True),
         text_width([line for said in within.values() for line in said]),
@@ -197,69 +194,66 @@ def flow(summary: Document, task: str) -> Any:
     )
     width = len(arms) * side + (len(arms) - 1) * _GAP
     below = _TOP + _BETWEEN
-    boxes = [
-        _box(0, width, 0, _TOP, [f"Planned: {plural(items, 'item')} for each of {len(arms)} arms",
-             f"{plural(told['planned'], 'call')}"]),
-    ]  # fmt: skip
+    planned = f"Planned: {plural(items, 'item')} for each of {len(arms)} arms"
+    boxes = [_Box(0, width, 0, _TOP, (planned, plural(part.flow.planned, "call")))]
     lines, tall = [], 4 * _LINE + 14
     for i, arm in enumerate(arms):
         left = i * (side + _GAP)
         middle = left + side / 2
-        said = [clean(arm), *within[arm]]
-        boxes.append(_box(left, left + side, below, below + tall, said))
+        boxes.append(_Box(left, left + side, below, below + tall, (clean(arm), *within[arm])))
         lines.append({"x": middle, "y": _TOP, "x2": middle, "y2": below})
         lines.append({"x": middle, "y": below + tall, "x2": middle, "y2": below + tall + _BETWEEN})
     end = below + tall + _BETWEEN
-    analysed = f"Analysed: {plural(told['analysed_items'], 'item')} that every arm answered"
+    analysed = f"Analysed: {plural(part.flow.analysed_items, 'item')} that every arm answered"
     boxes.append(
-        _box(0, width, end, end + _TOP, [analysed, "pairs use all that both arms answered"])
+        _Box(0, width, end, end + _TOP, (analysed, "pairs use all that both arms answered"))
     )
-    texts = [
-        {"x": (box["x"] + box["x2"]) / 2, "y": y, "text": text, "weight": "bold" if first else ""}
-        for box in boxes
-        for first, y, text in _placed(box)
-    ]
     x, y = alt.X("x:Q", scale=None, axis=None), alt.Y("y:Q", scale=None, axis=None)
     rules = alt.Chart(alt.InlineData(values=lines)).mark_rule(color=MUTED)
-    shapes = alt.Chart(
-        alt.InlineData(values=[{k: v for k, v in box.items() if k != "said"} for box in boxes])
-    ).mark_rect(fill=PAPER, stroke=MUTED, cornerRadius=4)
+    edges = [{"x": box.x, "x2": box.x2, "y": box.y, "y2": box.y2} for box in boxes]
+    shapes = alt.Chart(alt.InlineData(values=edges)).mark_rect(
+        fill=PAPER, stroke=MUTED, cornerRadius=4
+    )
     layers = [
         rules.encode(x=x, y=y, x2="x2:Q", y2="y2:Q"),
         shapes.encode(x=x, y=y, x2="x2:Q", y2="y2:Q"),
     ]
-    for weight in ("bold", ""):
-        own = [text for text in texts if text["weight"] == weight]
+    texts = [box.texts() for box in boxes]
+    heads, others = [first for first, *_ in texts], [one for _, *rest in texts for one in rest]
+    for own, bold in ((heads, True), (others, False)):
         mark = alt.Chart(alt.InlineData(values=own)).mark_text(
-            fontSize=12, color=INK, fontWeight="bold" if weight else "normal", baseline="middle"
+            fontSize=12, color=INK, fontWeight="bold" if bold else "normal", baseline="middle"
         )
         layers.append(mark.encode(x=x, y=y, text="text:N"))
-    title = alt.TitleParams(clean(f"{part['workload']}"), subtitle=task)
+    title = alt.TitleParams(clean(part.workload), subtitle=task)
     return alt.layer(*layers).properties(width=width, height=end + _TOP, title=title)
 
 
-def _within(part: Document, arm: str, items: int, faults: int | None) -> list[str]:
-    n = _answered(part, arm)
-    return [f"answered: {count(n)}", *_lost(items - n, faults)]
-
-
-def _answered(part: Document, arm: str) -> int:
-    found = part["endpoints"][part["primary"]]["arms"].get(arm)
-    return int(found["n"]) if found else 0
-
-
-def _lost(missing: int, faults: int | None) -> list[str]:
+def _within(part: TaskSummary, arm: str, items: int) -> list[str]:
+    """Say what became of the calls to one arm, a line each."""
+    own = part.main.arms.get(arm)
+    n = own.n if own else 0
+    faults = part.flow.faults.get(arm)
     if faults is None:
-        return [f"no answer: {count(missing)}"]
-    return [f"faults: {count(faults)}", f"not asked: {count(max(missing - faults, 0))}"]
+        return [f"answered: {count(n)}", f"no answer: {count(items - n)}"]
+    not_asked = max(items - n - faults, 0)
+    return [f"answered: {count(n)}", f"faults: {count(faults)}", f"not asked: {count(not_asked)}"]
 
 
-def _box(x: float, x2: float, y: float, y2: float, said: list[str]) -> dict[str, Any]:
-    return {"x": x, "x2": x2, "y": y, "y2": y2, "said": said}
+@dataclass(frozen=True, slots=True)
+class _Box:
+    """A box of the diagram between two corners, in pixels, and the lines of text in it."""
 
+    x: float
+    x2: float
+    y: float
+    y2: float
+    lines: tuple[str, ...]
 
-def _placed(box: Mapping[str, Any]) -> list[tuple[bool, float, str]]:
-    """Put the lines of a box under each other, around its middle."""
-    said = box["said"]
-    first = (box["y"] + box["y2"]) / 2 - _LINE * (len(said) - 1) / 2
-    return [(i == 0, first + _LINE * i, text) for i, text in enumerate(said)]
+    def texts(self) -> list[dict[str, Any]]:
+        """Put the lines under each other, around the middle."""
+        first = (self.y + self.y2) / 2 - _LINE * (len(self.lines) - 1) / 2
+        middle = (self.x + self.x2) / 2
+        return [
+            {"x": middle, "y": first + _LINE * i, "text": line} for i, line in enumerate(self.lines)
+        ]

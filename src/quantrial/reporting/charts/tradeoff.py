@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from quantrial.documents import Interval, Summary, Tradeoff
 from quantrial.inert import clean
 from quantrial.reporting.charts.style import HEIGHT, INK, MUTED, PAPER, WIDTH, empty
 from quantrial.words import endpoint, file_size, percent, percent_interval, rate, seconds
-
-Document = Mapping[str, Any]
 
 _BLUE = "#0b6bb3"
 _NOTHING = {
@@ -26,17 +25,15 @@ _SHOWN = {
 _LINE = 32  # height of a label of two lines
 
 
-def tradeoff(summary: Document, task: str, cost: str) -> Any:
+def tradeoff(summary: Summary, task: str, cost: str) -> Any:
     """Draw quality against a cost, intervals on both axes, with the frontier."""
     import altair as alt
 
-    part, axis = summary["tasks"][task], summary["tradeoffs"][cost]
-    name = endpoint(part["primary"])
+    part, axis = summary.tasks[task], summary.tradeoffs[cost]
+    name = endpoint(part.primary)
     dots = _dots(summary, task, axis)
-    shown = _SHOWN.get((cost, axis["source"]), "speed" if cost == "throughput" else "memory")
-    title = alt.TitleParams(
-        clean(f"{part['workload']}"), subtitle=clean(f"{task}: {name} against {shown}")
-    )
+    shown = _SHOWN.get((cost, axis.source or ""), "speed" if cost == "throughput" else "memory")
+    title = alt.TitleParams(clean(part.workload), subtitle=clean(f"{task}: {name} against {shown}"))
     if not dots:
         return empty(title, _NOTHING[cost])
     scale, unit = _unit(axis, dots)
@@ -49,7 +46,7 @@ def tradeoff(summary: Document, task: str, cost: str) -> Any:
     _place_labels(dots, low, high)
     x = alt.X(
         "at:Q",
-        title=f"{unit} ({'right' if axis['higher_is_better'] else 'left'} is better)",
+        title=f"{unit} ({'right' if axis.higher_is_better else 'left'} is better)",
         scale=alt.Scale(domain=list(ends), nice=False, zero=False),
         axis=alt.Axis(tickCount=5, grid=False),
     )
@@ -60,7 +57,7 @@ def tradeoff(summary: Document, task: str, cost: str) -> Any:
         axis=alt.Axis(tickCount=5, minExtent=28, maxExtent=28),
     )
     base = alt.Chart(alt.InlineData(values=dots))
-    corners = _corners(dots, axis["higher_is_better"], ends, low)
+    corners = _corners(dots, axis.higher_is_better, ends, low)
     frontier = alt.Chart(alt.InlineData(values=corners)).mark_line(
         color=MUTED, strokeWidth=1, strokeDash=[5, 3]
     )
@@ -91,41 +88,43 @@ def tradeoff(summary: Document, task: str, cost: str) -> Any:
     ).properties(width=WIDTH, height=HEIGHT, title=title)
 
 
-def value_text(axis: Document, value: float) -> str:
-    """Write a value of an axis with its unit."""
-    if axis["unit"] == "bytes":
+def value_text(unit: str, value: float) -> str:
+    """Write a cost with its unit: `bytes`, `seconds`, or tokens a second."""
+    if unit == "bytes":
         return file_size(value)
-    return seconds(value) if axis["unit"] == "seconds" else f"{rate(value)} tokens/s"
+    return seconds(value) if unit == "seconds" else f"{rate(value)} tokens/s"
 
 
-def range_text(axis: Document, ends: Sequence[float | None]) -> str:
-    """Write an interval or range of an axis; nothing where there is none."""
+def range_text(unit: str, ends: Interval) -> str:
+    """Write an interval or range of a cost; nothing where there is none."""
     low, high = ends
     if low is None or high is None:
         return ""
-    texts = [value_text(axis, low), value_text(axis, high)]
-    number, _, unit = texts[0].rpartition(" ")
-    return f"{number} to {texts[1]}" if texts[1].endswith(f" {unit}") else " to ".join(texts)
+    texts = [value_text(unit, low), value_text(unit, high)]
+    number, _, name = texts[0].rpartition(" ")
+    return f"{number} to {texts[1]}" if texts[1].endswith(f" {name}") else " to ".join(texts)
 
 
-def _dots(summary: Document, task: str, axis: Document) -> list[dict[str, Any]]:
-    part, reference = summary["tasks"][task], summary["reference"]
-    found = axis["tasks"].get(task, {"arms": {}, "frontier": []})
+def _dots(summary: Summary, task: str, axis: Tradeoff) -> list[dict[str, Any]]:
+    part, reference = summary.tasks[task], summary.reference
+    found = axis.tasks.get(task)
+    if found is None:
+        return []
     dots = []
-    for arm, one in found["arms"].items():
-        own = part["endpoints"][part["primary"]]["arms"].get(arm)
-        if own is None or own["estimate"] is None:
+    for arm, one in found.arms.items():
+        own = part.main.arms.get(arm)
+        if own is None or own.estimate is None or one.estimate is None:
             continue
-        quality, at = 100 * own["estimate"], one["estimate"]
-        low, high = (quality if v is None else 100 * v for v in own["ci"])
-        left, right = (at if v is None else v for v in one["ci"])
-        tone, best = INK if arm == reference else _BLUE, arm in found["frontier"]
-        reach = range_text(axis, one["ci"])
+        quality, at = 100 * own.estimate, one.estimate
+        low, high = (quality if v is None else 100 * v for v in own.ci)
+        left, right = (at if v is None else v for v in one.ci)
+        tone, best = INK if arm == reference else _BLUE, arm in found.frontier
+        reach = range_text(axis.unit, one.ci)
         role = " (reference)" if arm == reference else ""
         dots.append(
             {
                 "arm": clean(arm) + role,
-                "note": value_text(axis, at),
+                "note": value_text(axis.unit, at),
                 "at": at,
                 "left": left,
                 "right": right,
@@ -136,8 +135,8 @@ def _dots(summary: Document, task: str, axis: Document) -> list[dict[str, Any]]:
                 "tone": tone,
                 "fill": tone if best else PAPER,
                 "shape": "square" if arm == reference else "circle",
-                "said": f"{arm}: {percent(own['estimate'])}, interval "
-                f"{percent_interval(own['ci'])}; {value_text(axis, at)}"
+                "said": f"{arm}: {percent(own.estimate)}, interval "
+                f"{percent_interval(own.ci)}; {value_text(axis.unit, at)}"
                 + (f", {reach}" if reach else "")
                 + ("; on the frontier" if best else ""),
             }
@@ -145,14 +144,14 @@ def _dots(summary: Document, task: str, axis: Document) -> list[dict[str, Any]]:
     return dots
 
 
-def _unit(axis: Document, dots: Sequence[Mapping[str, Any]]) -> tuple[float, str]:
+def _unit(axis: Tradeoff, dots: Sequence[Mapping[str, Any]]) -> tuple[float, str]:
     """Return what values are divided by, and the title of the axis."""
-    if axis["unit"] == "seconds":
+    if axis.unit == "seconds":
         return 1.0, "seconds a call"
-    if axis["unit"] != "bytes":
+    if axis.unit != "bytes":
         return 1.0, "tokens per second"
     most = max(dot["at"] for dot in dots)
-    what = _SHOWN["memory", axis["source"]]
+    what = _SHOWN["memory", axis.source or ""]
     for scale, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if most >= scale:
             return scale, f"{what}, {unit}"

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
+from quantrial.documents import (
+    ChoiceFailures,
+    Contrast,
+    ErrorLoss,
+    FailureContrast,
+    FailureModes,
+    LetterCount,
+    Sign,
+    SpanFailures,
+    Summary,
+    TaskSummary,
+)
 from quantrial.findings import adjusted_p, is_finding
 from quantrial.reporting.blocks import (
     Cell,
@@ -22,7 +33,7 @@ from quantrial.reporting.contrasts import (
     WITH_ALL,
     declared_note,
     estimate,
-    failure_endpoints,
+    failures_by_endpoint,
     interval,
     judged,
     of_what_was_read,
@@ -45,14 +56,12 @@ from quantrial.words import (
     signed_count,
 )
 
-Document = Mapping[str, Any]
-
 _ARM = Column("arm", numeric=False)
 _CLASS = Column("class", numeric=False)
-_ANSWERS: Shown = (Column("answers"), lambda one: count(one["n"]))
-_CUT_SHORT: Shown = (
+_ANSWERS: Shown[FailureModes] = (Column("answers"), lambda one: count(one.n))
+_CUT_SHORT: Shown[FailureModes] = (
     Column("cut short", hint="answers that ran into the token limit"),
-    lambda one: count(one["truncated"]),
+    lambda one: count(one.truncated),
 )
 # endpoints that tell how an arm fails, beside the failure modes
 _TELLING = ("precision", "recall", "parse_rate")
@@ -68,17 +77,19 @@ _TESTS = (
 )
 
 
-def failures_section(summary: Document) -> Section:
+def failures_section(summary: Summary) -> Section:
     """How each arm fails."""
     groups = []
-    for task, part in summary["tasks"].items():
-        modes = part["failure_modes"]
-        found = all("entity_free" in one for one in modes.values())
-        tables = _spans(task, modes) if found else _unread(task, modes)
+    for task, part in summary.tasks.items():
+        modes = part.failure_modes
+        spans = {arm: one for arm, one in modes.items() if isinstance(one, SpanFailures)}
+        choice = {arm: one for arm, one in modes.items() if isinstance(one, ChoiceFailures)}
+        tables = _spans(task, spans) if spans else _choice(task, choice)
         groups.append(Group(f"Failures: {task}", tables=tuple(tables)))
         groups += _tested(summary, task)
-        groups += [*_errors(task, part), *_confusions(task, modes), *_by_letter(task, modes)]
-        groups += [*_letter_shifts(task, part, summary["alpha"]), *_texts(task, modes)]
+        groups += [*_errors(task, part, spans), *_confusions(task, spans)]
+        groups += [*_by_letter(task, choice), *_letter_shifts(task, part, summary.alpha)]
+        groups += _texts(task, modes)
     return Section(
         "failures",
         "Failure modes",
@@ -87,36 +98,36 @@ def failures_section(summary: Document) -> Section:
     )
 
 
-def _spans(task: str, modes: Document) -> Iterator[Table]:
+def _spans(task: str, modes: Mapping[str, SpanFailures]) -> Iterator[Table]:
     yield by_name(
         f"entities found and missed on {task}",
         _ARM,
         modes,
         (
             Column("found", hint="true positives: text and type both right"),
-            lambda one: count(one["tp"]),
+            lambda one: count(one.tp),
         ),
         (
             Column("invented", hint="false positives: returned, not in the gold"),
-            lambda one: count(one["fp"]),
+            lambda one: count(one.fp),
         ),
         (
             Column("missed", hint="false negatives: in the gold, not returned"),
-            lambda one: count(one["fn"]),
+            lambda one: count(one.fn),
         ),
         (
             Column("precision", hint="share of the returned entities that are right"),
-            lambda one: percent(one["precision"], none=NONE),
+            lambda one: percent(one.precision, none=NONE),
         ),
         (
             Column("recall", hint="share of the gold entities that are returned"),
-            lambda one: percent(one["recall"], none=NONE),
+            lambda one: percent(one.recall, none=NONE),
         ),
         (
             Column(
                 "spurious a sentence", hint="returned entities that overlap nothing in the gold"
             ),
-            lambda one: decimal((one.get("spurious") or {}).get("per_sentence")),
+            lambda one: decimal(one.spurious.per_sentence),
         ),
     )
     yield by_name(
@@ -124,46 +135,46 @@ def _spans(task: str, modes: Document) -> Iterator[Table]:
         _ARM,
         modes,
         _ANSWERS,
-        (Column("parsed", hint="answers that are a JSON array"), lambda one: count(one["parsed"])),
-        (Column("parse rate"), lambda one: percent(one["parse_rate"])),
+        (Column("parsed", hint="answers that are a JSON array"), lambda one: count(one.parsed)),
+        (Column("parse rate"), lambda one: percent(one.parse_rate)),
         _CUT_SHORT,
     )
     yield by_name(
         f"items of {task} that hold no entity",
         _ARM,
-        {arm: one["entity_free"] for arm, one in modes.items()},
+        {arm: one.entity_free for arm, one in modes.items()},
         (
             Column("without entity", hint="items whose gold holds no entity"),
-            lambda one: count(one["n"]),
+            lambda one: count(one.n),
         ),
         (
             Column("left empty", hint="answered with an empty array, as is right"),
-            lambda one: count(one["correct"]),
+            lambda one: count(one.correct),
         ),
-        (Column("rate"), lambda one: percent(one["rate"], none=NONE)),
-        (Column("interval"), lambda one: percent_interval(one["ci"])),
+        (Column("rate"), lambda one: percent(one.rate, none=NONE)),
+        (Column("interval"), lambda one: percent_interval(one.ci)),
     )
 
 
-def _errors(task: str, part: Document) -> Iterator[Group]:
+def _errors(task: str, part: TaskSummary, modes: Mapping[str, SpanFailures]) -> Iterator[Group]:
     """Show how often each class of error was made, and what it costs in the primary endpoint."""
-    told = {arm: one["errors"] for arm, one in part["failure_modes"].items() if one.get("errors")}
-    losses = part.get("error_loss") or ()
+    losses = part.error_loss
     tables = []
-    if told:
-        kinds = list(dict.fromkeys(kind for one in told.values() for kind in one["classes"]))
+    if modes:
         tables.append(
             Table(
                 f"errors on {task} by class",
-                (_CLASS, *(Column(arm) for arm in told)),
+                (_CLASS, *map(Column, modes)),
                 tuple(
                     Row(
                         cells(
                             error_class(kind),
-                            *(count(_errors_of(one, kind)) for one in told.values()),
+                            *(count(one.errors.count_of(kind)) for one in modes.values()),
                         )
                     )
-                    for kind in kinds
+                    for kind in dict.fromkeys(
+                        kind for one in modes.values() for kind in one.errors.classes
+                    )
                 ),
             )
         )
@@ -186,22 +197,14 @@ def _errors(task: str, part: Document) -> Iterator[Group]:
         )
 
 
-def _errors_of(one: Document, kind: str) -> int:
-    counted = one["classes"].get(kind)
-    return counted["errors"] if counted else 0
-
-
-def _error_loss(task: str, part: Document, losses: Sequence[Document]) -> Table:
-    found = part["endpoints"].get("micro_f1", {"contrasts": ()})["contrasts"]
-    whole = {(one["reference"], one["candidate"]): one for one in found}
-    kinds = list(dict.fromkeys(kind for one in losses for kind in one["classes"]))
+def _error_loss(task: str, part: TaskSummary, losses: Sequence[ErrorLoss]) -> Table:
+    found = part.endpoints.get("micro_f1")
+    whole = {(one.reference, one.candidate): one for one in (found.contrasts if found else ())}
     rows = [
-        Row(
-            cells(error_class(kind), *(points(one["classes"].get(kind)) for one in losses)),
-        )
-        for kind in kinds
+        Row(cells(error_class(kind), *(points(one.classes.get(kind)) for one in losses)))
+        for kind in dict.fromkeys(kind for one in losses for kind in one.classes)
     ]
-    totals = (whole.get((one["reference"], one["candidate"])) for one in losses)
+    totals = (whole.get((one.reference, one.candidate)) for one in losses)
     return Table(
         f"change in micro-F1 on {task} that each class of error carries",
         (_CLASS, *(Column(pair(one)) for one in losses)),
@@ -209,17 +212,17 @@ def _error_loss(task: str, part: Document, losses: Sequence[Document]) -> Table:
     )
 
 
-def _difference(contrast: Document | None) -> Cell:
+def _difference(contrast: Contrast | None) -> Cell:
     if contrast is None:
         return Cell(UNKNOWN)
-    return Cell(points(contrast["estimate"]), target=contrast["id"])
+    return Cell(points(contrast.estimate), target=contrast.id)
 
 
-def _confusions(task: str, modes: Document) -> Iterator[Group]:
+def _confusions(task: str, modes: Mapping[str, SpanFailures]) -> Iterator[Group]:
     rows = [
-        Row(cells(arm, str(one["gold"]), str(one["found"]), count(one["n"])))
+        Row(cells(arm, one.gold, one.found, count(one.n)))
         for arm, mode in modes.items()
-        for one in (mode.get("errors") or {}).get("confusions", ())
+        for one in mode.errors.confusions
     ]
     if rows:
         table = Table(
@@ -235,8 +238,8 @@ def _confusions(task: str, modes: Document) -> Iterator[Group]:
         yield Group(f"Types taken for another: {task}", tables=(table,), folded=True)
 
 
-def _by_letter(task: str, modes: Document) -> Iterator[Group]:
-    told = {arm: one["by_letter"] for arm, one in modes.items() if one.get("by_letter")}
+def _by_letter(task: str, modes: Mapping[str, ChoiceFailures]) -> Iterator[Group]:
+    told = {arm: one.by_letter for arm, one in modes.items() if one.by_letter}
     letters = sorted({letter for one in told.values() for letter in one})
     if letters:
         table = Table(
@@ -250,30 +253,28 @@ def _by_letter(task: str, modes: Document) -> Iterator[Group]:
         yield Group(f"Right by gold letter: {task}", tables=(table,), folded=True)
 
 
-def _share(one: Document | None) -> str:
-    return NONE if one is None else out_of(one["correct"], one["n"])
+def _share(one: LetterCount | None) -> str:
+    return NONE if one is None else out_of(one.correct, one.n)
 
 
-def _letter_shifts(task: str, part: Document, alpha: float) -> Iterator[Group]:
-    shifts = part.get("letter_shifts") or ()
+def _letter_shifts(task: str, part: TaskSummary, alpha: float) -> Iterator[Group]:
+    shifts = part.letter_shifts
     if not shifts:
         return
     table = tabulate(
         f"shift of the letters answered on {task}",
         shifts,
         (Column("contrast", numeric=False, hint="candidate vs reference"), pair),
-        (Column("items", hint="a letter could be read from both"), lambda one: count(one["n"])),
+        (Column("items", hint="a letter could be read from both"), lambda one: count(one.n)),
         (
             Column("changed", hint="items answered with another letter"),
-            lambda one: count(one["changed"]),
+            lambda one: count(one.changed),
         ),
         (
             Column("shift", numeric=False, hint="by how many each letter is answered more often"),
-            lambda one: (
-                ", ".join(f"{x} {signed_count(by)}" for x, by in one["shift"].items()) or NONE
-            ),
+            lambda one: ", ".join(f"{x} {signed_count(by)}" for x, by in one.shift.items()) or NONE,
         ),
-        (Column("p", hint="of no shift, not adjusted"), lambda one: p_value(one["p_value"])),
+        (Column("p", hint="of no shift, not adjusted"), lambda one: p_value(one.p_value)),
         (Column("adj. p", hint=WITH_ALL), lambda one: p_value(adjusted_p(one))),
         (
             Column("letters", numeric=False),
@@ -283,50 +284,49 @@ def _letter_shifts(task: str, part: Document, alpha: float) -> Iterator[Group]:
     notes = (
         "Whether an arm prefers other letters than the reference. p is unknown where no letter "
         "changed.",
-        *declared_note(shifts[0].get("declared")),
+        *declared_note(shifts),
     )
     yield Group(f"Shift of letters: {task}", notes=notes, tables=(table,))
 
 
-_SIGNS = (
-    ("truncated", "cut short", "the limit of tokens ended the text"),
-    ("refused", "refused", "opens by declining, in English"),
-    ("repeating", "repeating", "caught in a loop"),
-    ("empty", "empty", "nothing but white space"),
-)
-
-
-def _texts(task: str, modes: Document) -> Iterator[Group]:
-    told = {arm: one["texts"] for arm, one in modes.items() if one.get("texts")}
+def _texts(task: str, modes: Mapping[str, FailureModes]) -> Iterator[Group]:
+    told = {arm: one.texts for arm, one in modes.items()}
     if not told:
         return
     lengths = by_name(
         f"length of the answers on {task}",
         _ARM,
         told,
-        (Column("texts"), lambda one: count(one["n"])),
-        (Column("characters", hint="mean"), lambda one: rate(one["characters"]["mean"])),
-        (Column("median characters"), lambda one: rate(one["characters"]["median"])),
-        (Column("tokens", hint="mean"), lambda one: rate(one["completion_tokens"]["mean"])),
-        (Column("median tokens"), lambda one: rate(one["completion_tokens"]["median"])),
+        (Column("texts"), lambda one: count(one.n)),
+        (Column("characters", hint="mean"), lambda one: rate(one.characters.mean)),
+        (Column("median characters"), lambda one: rate(one.characters.median)),
+        (Column("tokens", hint="mean"), lambda one: rate(one.completion_tokens.mean)),
+        (Column("median tokens"), lambda one: rate(one.completion_tokens.median)),
     )
-    signs = Table(
+    signs = by_name(
         f"answers on {task} that show signs of trouble",
-        (_ARM, *(Column(head, hint=hint) for _, head, hint in _SIGNS)),
-        tuple(
-            Row(cells(arm, *(_sign(one.get(name)) for name, _, _ in _SIGNS)))
-            for arm, one in told.items()
+        _ARM,
+        told,
+        (
+            Column("cut short", hint="the limit of tokens ended the text"),
+            lambda one: _sign(one.truncated),
         ),
+        (
+            Column("refused", hint="opens by declining, in English"),
+            lambda one: _sign(one.refused),
+        ),
+        (Column("repeating", hint="caught in a loop"), lambda one: _sign(one.repeating)),
+        (Column("empty", hint="nothing but white space"), lambda one: _sign(one.empty)),
     )
     yield Group(f"Texts: {task}", tables=(lengths, signs), folded=True)
 
 
-def _sign(one: Document | None) -> str:
+def _sign(one: Sign) -> str:
     """Write how often a sign is seen; unknown where the engine tells it of no text."""
-    return UNKNOWN if one is None or one["n"] == 0 else out_of(one["count"], one["n"])
+    return UNKNOWN if one.n == 0 else out_of(one.count, one.n)
 
 
-def _unread(task: str, modes: Document) -> Iterator[Table]:
+def _choice(task: str, modes: Mapping[str, ChoiceFailures]) -> Iterator[Table]:
     yield by_name(
         f"answers on {task} that could not be read",
         _ARM,
@@ -334,25 +334,24 @@ def _unread(task: str, modes: Document) -> Iterator[Table]:
         _ANSWERS,
         (
             Column("unparsed", hint="no answer could be read; scored wrong"),
-            lambda one: count(one["unparsed"]),
+            lambda one: count(one.unparsed),
         ),
-        (Column("unparsed rate"), lambda one: percent(one["unparsed_rate"])),
+        (Column("unparsed rate"), lambda one: percent(one.unparsed_rate)),
         _CUT_SHORT,
     )
-    counts = [one.get(key, ()) for one in modes.values() for key in ("letters", "gold_letters")]
-    letters = sorted({letter for count in counts for letter in count})
+    letters = sorted({x for one in modes.values() for x in (*one.letters, *one.gold_letters)})
     if letters:
         yield _letters(task, modes, letters)
 
 
-def _letters(task: str, modes: Document, letters: list[str]) -> Table:
-    golds = [one["gold_letters"] for one in modes.values()]
+def _letters(task: str, modes: Mapping[str, ChoiceFailures], letters: list[str]) -> Table:
+    golds = [one.gold_letters for one in modes.values()]
     shared = all(gold == golds[0] for gold in golds)
     heads: list[str] = ["gold"] if shared else []
-    columns: list[Document] = [golds[0]] if shared else []
+    columns: list[Mapping[str, int]] = [golds[0]] if shared else []
     for arm, one in modes.items():
         heads += [arm] if shared else [arm, f"gold of {arm}"]
-        columns += [one["letters"]] if shared else [one["letters"], one["gold_letters"]]
+        columns += [one.letters] if shared else [one.letters, one.gold_letters]
     return Table(
         f"letters answered on {task}, beside the letters of the gold answers",
         (Column("letter", numeric=False), *(Column(head) for head in heads)),
@@ -363,17 +362,20 @@ def _letters(task: str, modes: Document, letters: list[str]) -> Table:
     )
 
 
-def _tested(summary: Document, task: str) -> Iterator[Group]:
+def _tested(summary: Summary, task: str) -> Iterator[Group]:
     """Yield the contrasts of a task's failure modes with the reference; nothing where none is."""
-    part, reference = summary["tasks"][task], summary["reference"]
-    modes = failure_endpoints(part)
-    telling = {name: part["endpoints"][name] for name in _TELLING if name in part["endpoints"]}
-    told = {name: one for name, one in telling.items() if name != part["primary"]} | dict(modes)
+    part, reference = summary.tasks[task], summary.reference
+    modes = failures_by_endpoint(part)
+    tested: dict[str, Sequence[Contrast]] = {
+        name: part.endpoints[name].contrasts
+        for name in _TELLING
+        if name in part.endpoints and name != part.primary
+    }
     contrasts = [
         (name, one)
-        for name, results in told.items()
-        for one in results["contrasts"]
-        if one["reference"] == reference
+        for name, found in (*tested.items(), *modes.items())
+        for one in found
+        if one.reference == reference
     ]
     if not contrasts:
         return
@@ -390,23 +392,19 @@ def _tested(summary: Document, task: str) -> Iterator[Group]:
     )
 
 
-def _cells(name: str, one: Document) -> tuple[Cell, ...]:
+def _cells(name: str, one: Contrast) -> tuple[Cell, ...]:
     return (
-        Cell(endpoint(name), target=one["id"]),
-        Cell(one["candidate"]),
+        Cell(endpoint(name), target=one.id),
+        Cell(one.candidate),
         Cell(estimate(one)),
-        Cell(interval(one, one["ci"])),
+        Cell(interval(one, one.ci)),
         Cell(p_value(adjusted_p(one))),
-        Cell(judged(one), tone=one["verdict"] or "", target=one["id"]),
+        Cell(judged(one), tone=one.verdict or "", target=one.id),
     )
 
 
-def _declared(modes: Mapping[str, Document]) -> str:
-    named = [
-        endpoint(name)
-        for name, one in modes.items()
-        if any(c["declared"] for c in one["contrasts"])
-    ]
+def _declared(modes: Mapping[str, Sequence[FailureContrast]]) -> str:
+    named = [endpoint(name) for name, found in modes.items() if any(one.declared for one in found)]
     if not named:
         return "The study named no failure mode beforehand: read them as hints."
     return f"The study named {listed(named)} beforehand; read the other failure modes as hints."

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from quantrial.agreement import fixed
+from quantrial.documents import (
+    FidelityMean,
+    FlipCounts,
+    Flips,
+    RepeatCandidate,
+    Summary,
+    TaskSummary,
+)
 from quantrial.inert import clean
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells
 from quantrial.reporting.contrasts import pair
@@ -19,10 +26,7 @@ from quantrial.words import (
     percent_interval,
 )
 
-Document = Mapping[str, Any]
-
 _MOST_LISTED = 40
-_TURNS = {"harmful": "right to wrong", "beneficial": "wrong to right"}
 _FLIPS = (
     Column("right to wrong", hint="the reference is right, the candidate wrong"),
     Column("wrong to right", hint="the reference is wrong, the candidate right"),
@@ -31,19 +35,19 @@ _FLIPS = (
 )
 
 
-def flips_section(summary: Document) -> Section:
+def flips_section(summary: Summary) -> Section:
     """Which answers turned."""
     groups = []
-    for task, part in summary["tasks"].items():
+    for task, part in summary.tasks.items():
         table = Table(
             f"answers on {task} that turned between two arms",
             (Column("contrast", numeric=False), *_FLIPS),
-            tuple(Row(cells(pair(one), *_turned(one))) for one in part["flips"]),
+            tuple(Row(cells(pair(one), *_turned(one))) for one in part.flips),
         )
         groups.append(Group(f"Flips: {task}", tables=(table,)))
         groups += against_itself(task, part)
         groups += _flips_by_stratum(task, part)
-        groups += _flipped_items(task, part, summary["reference"])
+        groups += _flipped_items(task, part, summary.reference)
     lead = (
         "Two arms with the same score may still answer differently. An item is right here when all "
         "of its answer is."
@@ -51,64 +55,60 @@ def flips_section(summary: Document) -> Section:
     return Section("flips", "Flips", lead, tuple(groups))
 
 
-def _flips_by_stratum(task: str, part: Document) -> Iterator[Group]:
-    keys = dict.fromkeys(key for one in part["flips"] for key in one.get("strata") or ())
-    for key in keys:
+def _flips_by_stratum(task: str, part: TaskSummary) -> Iterator[Group]:
+    for key in _strata_keys(part):
         table = Table(
             f"answers on {task} that turned, by {key}",
             (Column(key, numeric=False), Column("contrast", numeric=False), *_FLIPS),
             tuple(
                 Row(cells(value, pair(one), *_turned(counts)))
-                for one in part["flips"]
-                for value, counts in (one.get("strata") or {}).get(key, {}).items()
+                for one in part.flips
+                for value, counts in _by_value(one, key)
             ),
         )
         yield Group(f"Flips: {task}, by {key}", tables=(table,), folded=True)
 
 
-def _flipped_items(task: str, part: Document, reference: str) -> Iterator[Group]:
+def _strata_keys(part: TaskSummary) -> list[str]:
+    return list(dict.fromkeys(key for one in part.flips for key in one.strata))
+
+
+def _by_value(one: Flips, key: str) -> Iterable[tuple[str, FlipCounts]]:
+    return one.strata[key].items() if key in one.strata else ()
+
+
+def _flipped_items(task: str, part: TaskSummary, reference: str) -> Iterator[Group]:
     """Name the items that turned against the reference, and how to read their answers."""
     found, left_out = list[tuple[str, str, str]](), 0
-    for one in part["flips"]:
-        if one["reference"] != reference:
+    for one in part.flips:
+        if one.reference != reference:
             continue
-        turned = [
-            (one["candidate"], kind, str(item))
-            for kind in _TURNS
-            for item in (one.get("items") or {}).get(kind, ())
-        ]
+        turned = [(one.candidate, "right to wrong", item) for item in one.items.harmful]
+        turned += [(one.candidate, "wrong to right", item) for item in one.items.beneficial]
         found += turned[:_MOST_LISTED]
         left_out += len(turned[_MOST_LISTED:])
     if not found:
         return
-    keys = next(
-        iter(dict.fromkeys(k for one in part["flips"] for k in one.get("strata") or ())), ""
-    )
+    keys = _strata_keys(part)[:1]
     strata = {
         item: value
-        for one in part["flips"]
-        for value, row in (one.get("strata") or {}).get(keys, {}).items()
-        for items in (row.get("items") or {}).values()
-        for item in items
+        for one in part.flips
+        for key in keys
+        for value, counts in _by_value(one, key)
+        for item in (*counts.items.harmful, *counts.items.beneficial)
     }
+    by = tuple(Column(key, numeric=False) for key in keys if strata)
     table = Table(
         f"items of {task} that turned against {reference}",
         (
             Column("item", numeric=False),
             Column("arm", numeric=False),
             Column("turned", numeric=False),
-            *((Column(keys, numeric=False),) if strata else ()),
+            *by,
         ),
         tuple(
-            Row(
-                (
-                    Cell(item),
-                    Cell(arm),
-                    Cell(_TURNS[kind]),
-                    *((Cell(strata.get(item, "")),) if strata else ()),
-                )
-            )
-            for arm, kind, item in found
+            Row(cells(item, arm, turned, *(strata.get(item, "") for _ in by)))
+            for arm, turned, item in found
         ),
     )
     notes = ["Question, gold and every arm's answer to an item: search the run folder for its id."]
@@ -129,25 +129,24 @@ def _search(item: str, task: str) -> str:
     return f"grep -hF -e {shlex.quote(clean(item))} RUN/items.jsonl RUN/responses/{task}.*.jsonl"
 
 
-def _turned(one: Document) -> Iterator[str]:
-    for kind in ("harmful", "beneficial", "churn", "n"):
-        yield count(one[kind])
+def _turned(one: FlipCounts) -> Iterator[str]:
+    return map(count, (one.harmful, one.beneficial, one.churn, one.n))
 
 
-def against_itself(task: str, part: Document) -> Iterator[Group]:
+def against_itself(task: str, part: TaskSummary) -> Iterator[Group]:
     """Show how often the reference answered differently when it was asked twice."""
-    found = part.get("repeats")
+    found = part.repeats
     if not found:
         return
-    name = found["arm"]
+    name = found.arm
     rows = [
         Row(
             cells(
                 f"{name}, asked twice",
-                out_of(found["score"]["differ"], found["n"]),
-                percent(found["score"]["rate"]),
-                percent_interval(found["score"]["ci"]),
-                percent(found["text"]["rate"]),
+                out_of(found.score.differ, found.n),
+                percent(found.score.rate),
+                percent_interval(found.score.ci),
+                percent(found.text.rate),
                 "",
             )
         )
@@ -155,15 +154,15 @@ def against_itself(task: str, part: Document) -> Iterator[Group]:
     rows += [
         Row(
             cells(
-                f"{one['candidate']} vs {name}",
-                out_of(round(one["score"] * one["n"]), one["n"]),
-                percent(one["score"]),
+                f"{one.candidate} vs {name}",
+                out_of(round(one.score * one.n), one.n),
+                percent(one.score),
                 "",
-                percent(one["text"]),
+                percent(one.text),
                 _told_apart(one),
             )
         )
-        for one in found["candidates"]
+        for one in found.candidates
     ]
     table = Table(
         f"how often two answers on {task} differ: the reference and itself, the others and it",
@@ -181,12 +180,12 @@ def against_itself(task: str, part: Document) -> Iterator[Group]:
         ),
         tuple(rows),
     )
-    own = found["score"]
-    low, high = (percent(end) for end in own["ci"])
+    own = found.score
+    low, high = (percent(end) for end in own.ci)
     note = (
         "Same weights, same prompt, same seed: what differs in the first row is noise of the "
         "machinery, and the other rows are to be read against it. "
-        f"{own['differ']:,} of {found['n']:,} scores changed, so the share that changes by itself "
+        f"{own.differ:,} of {found.n:,} scores changed, so the share that changes by itself "
         f"may be anything from {low} to {high}. Whether a candidate differs more than that is "
         "tested on the items asked twice (McNemar's mid-p, adjusted with all else in this report "
         "that is no primary endpoint)."
@@ -194,16 +193,13 @@ def against_itself(task: str, part: Document) -> Iterator[Group]:
     yield Group(f"The reference against itself: {task}", notes=(note,), tables=(table,))
 
 
-def _told_apart(one: Document) -> str:
+def _told_apart(one: RepeatCandidate) -> str:
     """Say whether a candidate's differences are more, or fewer, than the noise."""
-    if "same_items" not in one:  # a summary from before it was asked
-        return UNKNOWN
-    tested = one["same_items"]["score"]
-    counts = f"{tested['differ']:,} against {tested['strayed']:,} of {one['same_items']['n']:,}"
-    if tested["told"] == "open":
+    tested = one.same_items.score
+    counts = f"{tested.differ:,} against {tested.strayed:,} of {one.same_items.n:,}"
+    if tested.told == "open":
         return f"{counts}: not told apart from noise"
-    p = p_value(tested.get("p_alarm", tested[f"p_{tested['told']}"]))
-    return f"{counts}: {tested['told']} than noise, adjusted p {p}"
+    return f"{counts}: {tested.told} than noise, adjusted p {p_value(tested.p_alarm)}"
 
 
 _FIDELITY = (
@@ -212,21 +208,21 @@ _FIDELITY = (
 )
 
 
-def fidelity_section(summary: Document) -> Section | None:
+def fidelity_section(summary: Summary) -> Section | None:
     """Show divergence, agreement and margin by task; None where no probabilities were recorded."""
     groups = []
-    for task, part in summary["tasks"].items():
+    for task, part in summary.tasks.items():
         rows = tuple(
             Row(
                 (
                     Cell(pair(one)),
-                    Cell(_fidelity(one["kl"], 4)),
-                    Cell(_fidelity(one["top_agreement"], 3)),
-                    Cell(_fidelity(one["margin"], 3, "+")),
-                    Cell(count(one["tokens"])),
+                    Cell(_fidelity(one.kl, 4)),
+                    Cell(_fidelity(one.top_agreement, 3)),
+                    Cell(_fidelity(one.margin, 3, "+")),
+                    Cell(count(one.tokens)),
                 )
             )
-            for one in part.get("fidelity", ())
+            for one in part.fidelity
         )
         if rows:
             columns = (
@@ -242,7 +238,7 @@ def fidelity_section(summary: Document) -> Section | None:
     return Section("fidelity", "Fidelity of probabilities", _FIDELITY, tuple(groups))
 
 
-def _fidelity(one: Document, digits: int, form: str = "") -> str:
-    low, high = (None if end is None else fixed(end, digits, form) for end in one["ci"])
+def _fidelity(one: FidelityMean, digits: int, form: str = "") -> str:
+    low, high = (None if end is None else fixed(end, digits, form) for end in one.ci)
     interval = "" if low is None else f" ({low} to {high})"
-    return UNKNOWN if one["estimate"] is None else fixed(one["estimate"], digits, form) + interval
+    return UNKNOWN if one.estimate is None else fixed(one.estimate, digits, form) + interval

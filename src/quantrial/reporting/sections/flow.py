@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
+from quantrial.documents import Contrast, Summary
 from quantrial.inert import clean
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, by_name, cells
-from quantrial.reporting.contrasts import failure_endpoints, new_study, pair
+from quantrial.reporting.contrasts import by_endpoint, new_study, pair
 from quantrial.words import (
     count,
     decimal,
@@ -17,52 +17,49 @@ from quantrial.words import (
 )
 from quantrial.words import endpoint as endpoint_word
 
-Document = Mapping[str, Any]
 
-
-def flow_section(summary: Document) -> Section:
+def flow_section(summary: Summary) -> Section:
     """From what was planned to what was analysed."""
     table = by_name(
         "calls and items of each task",
         Column("task", numeric=False),
-        {task: part["flow"] for task, part in summary["tasks"].items()},
-        (Column("planned", hint="calls: items times arms"), lambda flow: count(flow["planned"])),
-        (Column("answered"), lambda flow: count(flow["answered"])),
+        {task: part.flow for task, part in summary.tasks.items()},
+        (Column("planned", hint="calls: items times arms"), lambda flow: count(flow.planned)),
+        (Column("answered"), lambda flow: count(flow.answered)),
         (
             Column("faulted", hint="the engine failed; left out with its pair, never scored wrong"),
-            lambda flow: count(flow["faulted"]),
+            lambda flow: count(flow.faulted),
         ),
-        (Column("not asked"), lambda flow: count(flow["missing"])),
+        (Column("not asked"), lambda flow: count(flow.missing)),
         (
             Column("repeated", hint="calls recorded more than once; the last counts"),
-            lambda flow: count(flow["duplicates"]),
+            lambda flow: count(flow.duplicates),
         ),
         (
             Column("items", hint="items that enter the analysis"),
-            lambda flow: count(flow["analysed_items"]),
+            lambda flow: count(flow.analysed_items),
         ),
     )
     groups = [Group("From planned to analysed", tables=(table,)), *_asked_again(summary)]
-    for task, part in summary["tasks"].items():
-        said = tuple(clean(str(one)) for one in part["warnings"])
+    for task, part in summary.tasks.items():
+        said = tuple(clean(one) for one in part.warnings)
         if said:
             title = f"What the statistics could not say: {task} ({plural(len(said), 'remark')})"
             groups.append(Group(title, items=said, folded=True))
     return Section("flow", "Flow", "What became of each planned call.", tuple(groups))
 
 
-def _asked_again(summary: Document) -> Iterator[Group]:
+def _asked_again(summary: Summary) -> Iterator[Group]:
     """Show the faults of each arm, where there were any."""
-    flows = {task: part["flow"] for task, part in summary["tasks"].items()}
+    flows = {task: part.flow for task, part in summary.tasks.items()}
     rows = [
-        Row(cells(task, arm, count(retries), count((flow.get("faults") or {}).get(arm))))
+        Row(cells(task, arm, count(retries), count(flow.faults.get(arm))))
         for task, flow in flows.items()
-        for arm, retries in (flow.get("retries") or {}).items()
+        for arm, retries in flow.retries.items()
     ]
     if not any(
-        n for flow in flows.values() for kind in ("retries", "faults")
-        for n in (flow.get(kind) or {}).values()
-    ):  # fmt: skip
+        n for flow in flows.values() for n in (*flow.retries.values(), *flow.faults.values())
+    ):
         return
     table = Table(
         "calls that failed, by arm",
@@ -77,11 +74,11 @@ def _asked_again(summary: Document) -> Iterator[Group]:
     yield Group("Faults of the machinery", tables=(table,))
 
 
-def power_section(summary: Document) -> Section:
+def power_section(summary: Summary) -> Section:
     """What a study of this size can see."""
     rows, silent = [], []
-    for task, part in summary["tasks"].items():
-        power = part["power"]
+    for task, part in summary.tasks.items():
+        power = part.power
         if power is None:
             silent.append(
                 f"On {task} this cannot be told: hardly any answer differs between the arms."
@@ -91,11 +88,11 @@ def power_section(summary: Document) -> Section:
             Row(
                 cells(
                     task,
-                    power["candidate"],
-                    size_of_points(power["detectable_difference"]),
-                    percent(power["power"], 0),
-                    count(power["n"]),
-                    decimal(power["sd_paired"]),
+                    power.candidate,
+                    size_of_points(power.detectable_difference),
+                    percent(power.power, 0),
+                    count(power.n),
+                    decimal(power.sd_paired),
                 )
             )
         )
@@ -132,28 +129,26 @@ def power_section(summary: Document) -> Section:
     return Section("power", "Detectable difference", lead, tuple(groups))
 
 
-def _primary(summary: Document) -> Iterator[tuple[str, Document]]:
-    for task, part in summary["tasks"].items():
-        for one in part["endpoints"][part["primary"]]["contrasts"]:
-            yield f"{task}, {endpoint_word(part['primary'])}", one
+def _primary(summary: Summary) -> Iterator[tuple[str, Contrast]]:
+    for task, part in summary.tasks.items():
+        for one in part.main.contrasts:
+            yield f"{task}, {endpoint_word(part.primary)}", one
 
 
-def _others(summary: Document) -> Iterator[tuple[str, Document]]:
+def _others(summary: Summary) -> Iterator[tuple[str, Contrast]]:
     """Walk over the contrasts on secondary endpoints, failure modes and within strata."""
-    for task, part in summary["tasks"].items():
-        found = (*part["endpoints"].items(), *failure_endpoints(part).items())
-        for name, results in found:
-            for one in results["contrasts"] if name != part["primary"] else ():
+    for task, part in summary.tasks.items():
+        for name, contrasts in by_endpoint(part):
+            for one in contrasts if name != part.primary else ():
                 yield f"{task}, {endpoint_word(name)}", one
-        for key, table in part["strata"].items():
+        for key, table in part.strata.items():
             for value, stratum in table.items():
-                for one in stratum["contrasts"]:
-                    if one["reference"] != summary["reference"]:
-                        continue
-                    yield f"{task}, {key} {value}", one
+                for one in stratum.contrasts:
+                    if one.reference == summary.reference:
+                        yield f"{task}, {key} {value}", one
 
 
-def _items_needed(found: Iterator[tuple[str, Document]]) -> Table:
+def _items_needed(found: Iterator[tuple[str, Contrast]]) -> Table:
     return Table(
         "items of a new study that would settle what is open",
         (
@@ -166,13 +161,13 @@ def _items_needed(found: Iterator[tuple[str, Document]]) -> Table:
         tuple(
             Row(
                 (
-                    Cell(pair(one), target=one["id"]),
+                    Cell(pair(one), target=one.id),
                     Cell(where),
-                    Cell(count(one["n"])),
+                    Cell(count(one.n)),
                     *cells(*new_study(one)),
                 )
             )
             for where, one in found
-            if one["verdict"] == "inconclusive"
+            if one.verdict == "inconclusive"
         ),
     )

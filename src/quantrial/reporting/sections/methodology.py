@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from quantrial.decision.disagreements import SETS, Parted, parted
-from quantrial.documents import load_summary
+from quantrial.documents import Summary, TaskSummary
+from quantrial.documents.decision import Decision
 from quantrial.inert import clean
-from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table
+from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells
 from quantrial.reporting.contrasts import pair
 from quantrial.words import (
     VERDICT_WORDS,
@@ -21,8 +21,6 @@ from quantrial.words import (
     points,
     verdict,
 )
-
-Document = Mapping[str, Any]
 
 _TANGO = (
     "Tango, T. (1998). Equivalence test and confidence interval for the difference in proportions "
@@ -137,7 +135,7 @@ _ASSAY = (
 )
 
 
-def methods_section(summary: Document) -> Section:
+def methods_section(summary: Summary) -> Section:
     """Say in words how the numbers of this report were computed, and after whom."""
     used = [name for name in dict.fromkeys((*_used(summary), "holm")) if name in _DESCRIBED]
     described = tuple(
@@ -146,7 +144,7 @@ def methods_section(summary: Document) -> Section:
     references = tuple(sorted({_DESCRIBED[name][1] for name in used}))
     verdicts = (
         f"Equivalent: a loss and a gain of the margin are both ruled out, each at "
-        f"{percent(summary['alpha'], 0)}. Non-inferior: the loss is. Better or worse: a difference "
+        f"{percent(summary.alpha, 0)}. Non-inferior: the loss is. Better or worse: a difference "
         "is shown after adjustment, and neither of these is. Undecided: "
         "none of it; never read it as equality."
     )
@@ -155,7 +153,7 @@ def methods_section(summary: Document) -> Section:
         "both answered; the spread within items is what counts, so few items that turn give narrow "
         "intervals."
     )
-    lead = f"The {summary['methods']} set of methods; docs/methods.md tells them in full."
+    lead = f"The {summary.methods} set of methods; docs/methods.md tells them in full."
     return Section(
         "methods",
         "Methods",
@@ -168,50 +166,45 @@ def methods_section(summary: Document) -> Section:
     )
 
 
-def _adjustment(summary: Document) -> Iterator[str]:
+def _adjustment(summary: Summary) -> Iterator[str]:
     """Say over what p-values are adjusted, and how often this report could raise a false alarm."""
-    family = summary.get("alarms")
-    if family is None:  # a summary from before there was one family
-        return
-    level = percent(family["alpha"], 0)
+    family = summary.alarms
+    level = percent(family.alpha, 0)
     yield (
         "A primary endpoint's differences are adjusted over the pairs of arms, task by task. All "
         "else that could raise an alarm (secondary endpoints, failure modes, shifts of letters, "
         "strata, the reference against itself, speeds) is one family over all arms and tasks: "
-        f"{plural(family['questions'], 'question')}, adjusted together. Were the arms equal, at "
+        f"{plural(family.questions, 'question')}, adjusted together. Were the arms equal, at "
         f"most {level} of such reports would call any of it shown."
     )
 
 
-def _used(summary: Document) -> Iterator[str]:
-    for part in summary["tasks"].values():
-        for results in part["endpoints"].values():
-            for one in (*results["arms"].values(), *results["equivalence"]):
-                yield one["method"]
-            for one in results["contrasts"]:
-                yield from (one["ci_method"], one["p_method"])
-        for one in part.get("failure_contrasts") or ():
-            yield from (one["ci_method"], one["p_method"])
-        for one in (*(part.get("heterogeneity") or ()), *(part.get("letter_shifts") or ())):
-            if one.get("method"):
-                yield one["method"]
+def _used(summary: Summary) -> Iterator[str]:
+    for part in summary.tasks.values():
+        for results in part.endpoints.values():
+            yield from (own.method for own in results.arms.values())
+            yield from (one.equivalence.method for one in results.contrasts if one.equivalence)
+            for one in results.contrasts:
+                yield from (one.ci_method, one.p_method)
+        for one in part.failure_contrasts:
+            yield from (one.ci_method, one.p_method)
+        yield from (test.method for test in part.heterogeneity)
+        yield from (test.method for test in part.letter_shifts if test.method)
 
 
-def assay_section(summary: Document) -> Section:
+def assay_section(summary: Summary) -> Section:
     """List the checks by what they found, those that do not hold first."""
     groups = []
     for status, title in _STATUS.items():
         said = tuple(
-            f"{clean(one['id'])}: {clean(one['text'])}"
-            for one in summary["assay"]
-            if one["status"] == status
+            f"{clean(one.id)}: {clean(one.text)}" for one in summary.assay if one.status == status
         )
         if said:
             groups.append(Group(title, items=said, folded=status == "pass"))
     return Section("assay", "Validity checks", _ASSAY, tuple(groups))
 
 
-def checks_section(summary: Document, decision: Document) -> Section:
+def checks_section(summary: Summary, decision: Decision) -> Section:
     """Put together what speaks for and against trusting this study."""
     groups = [
         _controls(summary, decision),
@@ -223,28 +216,26 @@ def checks_section(summary: Document, decision: Document) -> Section:
     return Section("checks", "Checks", lead, tuple(groups))
 
 
-def _controls(summary: Document, decision: Document) -> Group:
-    said = [clean(one["text"]) for one in decision.get("controls") or ()]
+def _controls(summary: Summary, decision: Decision) -> Group:
+    said = [clean(one.text) for one in decision.controls]
     if not said:
         said = ["There is no arm damaged on purpose: nothing shows that harm would be found."]
     floors = [
-        f"{part['workload']}: the reference reaches "
-        f"{percent(_own(part, summary['reference']))}, blind guessing {percent(part['chance'])}."
-        for part in summary["tasks"].values()
-        if part.get("chance") is not None
+        f"{part.workload}: the reference reaches "
+        f"{percent(_own(part, summary.reference))}, blind guessing {percent(part.chance)}."
+        for part in summary.tasks.values()
+        if part.chance is not None
     ]
     return Group("Positive control and floor", items=(*said, *map(clean, floors)))
 
 
-def _shown(summary: Document) -> Iterator[Group]:
+def _shown(summary: Summary) -> Iterator[Group]:
     """List what is shown beyond the primary endpoints; all else there is an estimate."""
-    family = summary.get("alarms")
-    if family is None:
-        return
+    family = summary.alarms
     title = "Shown beyond the primary endpoints"
-    if not family["findings"]:
+    if not family.findings:
         words = (
-            f"Nothing of {plural(family['questions'], 'question')} is shown after adjustment: what "
+            f"Nothing of {plural(family.questions, 'question')} is shown after adjustment: what "
             "differs on secondary endpoints, failure modes or strata may be chance."
         )
         yield Group(title, notes=(words,))
@@ -252,48 +243,45 @@ def _shown(summary: Document) -> Iterator[Group]:
     table = Table(
         "findings that are no primary endpoint",
         (Column("what", numeric=False), Column("id", numeric=False), Column("adj. p")),
-        tuple(
-            Row((Cell(one["kind"]), Cell(clean(one["id"])), Cell(p_value(one["p_alarm"]))))
-            for one in family["findings"]
-        ),
+        tuple(Row(cells(one.kind, clean(one.id), p_value(one.p_alarm))) for one in family.findings),
     )
     note = (
-        f"Of {plural(family['questions'], 'question')} that are adjusted together; the rest are "
+        f"Of {plural(family.questions, 'question')} that are adjusted together; the rest are "
         "estimates with their intervals."
     )
     yield Group(title, notes=(note,), tables=(table,), folded=True)
 
 
-def _own(part: Document, arm: str) -> float | None:
-    found = part["endpoints"][part["primary"]]["arms"].get(arm)
-    return found["estimate"] if found else None
+def _own(part: TaskSummary, arm: str) -> float | None:
+    found = part.main.arms.get(arm)
+    return found.estimate if found else None
 
 
-def _missing(summary: Document) -> Group:
+def _missing(summary: Summary) -> Group:
     rows, assumed = [], False
-    for task, part in summary["tasks"].items():
-        for name, results in part["endpoints"].items():
-            for one in results["contrasts"]:
-                worst = one.get("worst_case")
+    for task, part in summary.tasks.items():
+        for name, results in part.endpoints.items():
+            for one in results.contrasts:
+                worst = one.worst_case
                 if worst:
-                    assumed |= worst.get("taken_to_invent") is not None
+                    assumed |= worst.taken_to_invent is not None
                     rows.append(
                         Row(
                             (
-                                Cell(pair(one), target=one["id"]),
+                                Cell(pair(one), target=one.id),
                                 Cell(f"{task}, {endpoint(name)}"),
-                                Cell(count(worst["missing_candidate"])),
-                                Cell(count(worst["missing_reference"])),
-                                Cell(points(one["estimate"])),
-                                Cell(points(worst["bound"])),
-                                Cell(p_value(worst.get("p_non_inferior"))),
-                                Cell(_invented(worst.get("taken_to_invent"))),
+                                Cell(count(worst.missing_candidate)),
+                                Cell(count(worst.missing_reference)),
+                                Cell(points(one.estimate)),
+                                Cell(points(worst.bound)),
+                                Cell(p_value(worst.p_non_inferior)),
+                                Cell(_invented(worst.taken_to_invent)),
                             )
                         )
                     )
     if not rows:
-        flows = [part["flow"] for part in summary["tasks"].values()]
-        lost = sum(flow["faulted"] + flow["missing"] for flow in flows)
+        flows = [part.flow for part in summary.tasks.values()]
+        lost = sum(flow.faulted + flow.missing for flow in flows)
         words = (
             "No answer is missing: nothing to bound."
             if not lost
@@ -321,8 +309,8 @@ def _invented(entities: int | None) -> str:
     return "nothing" if entities is None else f"{count(entities)} invented"
 
 
-def _disagreements(summary: Document, decision: Document) -> Iterator[Group]:
-    title, found = "Classic against calibrated", parted(load_summary(summary))
+def _disagreements(summary: Summary, decision: Decision) -> Iterator[Group]:
+    title, found = "Classic against calibrated", parted(summary)
     if not found:
         words = "Both sets of methods come to the same verdict on every contrast that both answer."
         yield Group(title, notes=(words,))
@@ -344,10 +332,10 @@ def _disagreements(summary: Document, decision: Document) -> Iterator[Group]:
         yield Group(f"{title}, within strata", notes=(_STRATA,), items=inside, folded=True)
 
 
-def _parted(one: Parted, decision: Document) -> Row:
+def _parted(one: Parted, decision: Decision) -> Row:
     return Row(
         (
-            Cell(one.pair, target=one.id if one.id in decision["findings"] else ""),
+            Cell(one.pair, target=one.id if one.id in decision.findings else ""),
             Cell(f"{one.task}, {endpoint(one.endpoint)}"),
             Cell(one.test),
             *(Cell(f"{_verdict(one.verdicts[name])} {one.p[name]}") for name in SETS),

@@ -6,12 +6,15 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from quantrial.documents.decision import to_dict
 from quantrial.precision import stated_size, weights_in_words
 from quantrial.reporting.blocks import Fact, Group, Section
 from quantrial.reporting.sentences import flags
 from quantrial.words import UNKNOWN, count, file_size, listed, moment, plural, short_hash
 
 if TYPE_CHECKING:
+    from quantrial.documents import Summary
+    from quantrial.documents.decision import Decision
     from quantrial.records import Manifest
     from quantrial.study import Study
 
@@ -124,7 +127,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
 
 
-def limits_section(study: Study, summary: Document, manifest: Manifest) -> Section:
+def limits_section(study: Study, summary: Summary, manifest: Manifest) -> Section:
     """Say what the study did not vary, and so cannot speak of."""
     items = list(_limits(study, summary, manifest))
     notes = tuple(study.notes)
@@ -135,7 +138,7 @@ def limits_section(study: Study, summary: Document, manifest: Manifest) -> Secti
     return Section("limits", "Limits", lead, tuple(groups))
 
 
-def _limits(study: Study, summary: Document, manifest: Manifest) -> Iterator[str]:
+def _limits(study: Study, summary: Summary, manifest: Manifest) -> Iterator[str]:
     imported = [n for n, task in study.tasks.items() if task.source.type == "imported"]
     if study.question == "engines":
         yield (
@@ -149,7 +152,7 @@ def _limits(study: Study, summary: Document, manifest: Manifest) -> Iterator[str
             "Other models, and other ways to quantize this one, may behave otherwise."
         )
     for name, task in study.tasks.items():
-        asked = summary["tasks"][name]["flow"]["analysed_items"]
+        asked = summary.tasks[name].flow.analysed_items
         words = f"{task.workload} is represented by one task, {name}: {plural(asked, 'item')}"
         if name in imported:
             yield f"{words}, asked by another program. Others may give another result."
@@ -175,8 +178,8 @@ def _limits(study: Study, summary: Document, manifest: Manifest) -> Iterator[str
             "cores): speeds, and on other hardware some answers, differ elsewhere."
         )
     yield f"One seed ({study.seed}) for the order of calls and for every draw."
-    phase = summary.get("speed_phase")
-    if phase and phase["calls"]:
+    phase = summary.speed_phase
+    if phase and phase.calls:
         yield (
             "Speed was measured one call at a time, without caches, at fixed lengths: it says "
             "nothing about many users at once, nor about prompts that share a beginning."
@@ -186,7 +189,7 @@ def _limits(study: Study, summary: Document, manifest: Manifest) -> Iterator[str
             "Speed was not measured in a phase of its own: it is taken from the timings of the "
             "same answers, one call at a time, and says nothing about many users at once."
         )
-    if summary["methods"] == "classic":
+    if summary.methods == "classic":
         yield (
             "The classic method set claims equivalence too often when few answers change: the "
             "percentile bootstrap then reports intervals that are too narrow, or none."
@@ -213,15 +216,15 @@ def _limits(study: Study, summary: Document, manifest: Manifest) -> Iterator[str
 
 
 def reproduce_section(
-    study: Study, summary: Document, decision: Document, version: str | None
+    study: Study, summary: Summary, decision: Decision, version: str | None
 ) -> Section:
     """The commands that give this report again."""
     imported = any(task.source.type == "imported" for task in study.tasks.values())
     run = "quantrial import reference DIR -o RUN" if imported else "quantrial run study.yaml"
     commands = (
         run,
-        f"quantrial analyze RUN --methods {summary['methods']}",
-        f"quantrial decide RUN{flags(decision.get('constrained'))}",
+        f"quantrial analyze RUN --methods {summary.methods}",
+        f"quantrial decide RUN{flags(to_dict(decision).get('constrained'))}",
         "quantrial report RUN",
         "quantrial verify RUN",
     )
@@ -236,10 +239,10 @@ def reproduce_section(
     return Section("reproduce", "How to reproduce", lead, groups)
 
 
-def _citation(study: Study, summary: Document, version: str | None) -> str:
+def _citation(study: Study, summary: Summary, version: str | None) -> str:
     made = f"quantrial {version}" if version else "quantrial"
     return (
         f"Study “{study.study}” (hash {short_hash(study.hash)}, seed {study.seed}): "
-        f"{listed(list(summary['arms']))}, compared by a paired trial with {made}, "
-        f"{summary['methods']} methods."
+        f"{listed(list(summary.arms))}, compared by a paired trial with {made}, "
+        f"{summary.methods} methods."
     )

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
+from quantrial.documents import (
+    Contrast,
+    EndpointSummary,
+    Equivalence,
+    Estimate,
+    Statement,
+    Summary,
+    TaskSummary,
+    WorstCase,
+)
 from quantrial.findings import adjusted_p
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, by_name, tabulate
 from quantrial.reporting.contrasts import (
     WITH_ALL,
     approximate,
+    by_endpoint,
     declared_note,
     estimate,
-    failure_endpoints,
+    failures_by_endpoint,
     interval,
     judged,
     of_what_was_read,
     open_questions,
     pair,
+    unit_of,
     units,
 )
 from quantrial.words import (
@@ -35,8 +46,6 @@ from quantrial.words import (
 )
 from quantrial.words import endpoint as endpoint_word
 
-Document = Mapping[str, Any]
-
 DIFFERENCE = Column("difference", hint="candidate minus reference; negative is a loss")
 _P = Column("p", hint="two-sided, not adjusted")
 _ADJUSTED = Column("adj. p", hint="adjusted by Holm for the number of pairs compared")
@@ -45,33 +54,31 @@ VERDICT = Column("verdict", numeric=False)
 _CONTRAST = Column("contrast", numeric=False, hint="candidate vs reference")
 
 
-def arms_section(summary: Document) -> Section:
+def arms_section(summary: Summary) -> Section:
     """How good each arm is, on its own."""
     groups = []
     for task, part, name, results, primary in _endpoints(summary):
-        own = results["arms"]
+        own = results.arms
         table = by_name(
             f"{endpoint_word(name)} of each arm on {task}",
             Column("arm", numeric=False),
             own,
-            (Column(endpoint_word(name)), lambda one: percent(one["estimate"])),
-            (Column(level(own.values())), lambda one: percent_interval(one["ci"])),
-            (Column("items"), lambda one: count(one["n"])),
-            (Column("method", numeric=False), lambda one: method(one["method"])),
+            (Column(endpoint_word(name)), lambda one: percent(one.estimate)),
+            (Column(level(own.values())), lambda one: percent_interval(one.ci)),
+            (Column("items"), lambda one: count(one.n)),
+            (Column("method", numeric=False), lambda one: method(one.method)),
         )
-        chance = part.get("chance")
         notes: tuple[str, ...] = ()
-        if primary and chance is not None:
-            notes = (f"Guessing blindly would reach {percent(chance)}.",)
+        if primary and part.chance is not None:
+            notes = (f"Guessing blindly would reach {percent(part.chance)}.",)
         groups.append(_group("Estimates", task, name, table, primary=primary, notes=notes))
     return Section("arms", "Arms", "Each arm on its own.", tuple(groups))
 
 
-def contrasts_section(summary: Document) -> Section:
+def contrasts_section(summary: Summary) -> Section:
     """Every pair of arms, compared on the items both answered."""
     groups = _over_all_tasks(summary)
-    for task, part, name, results, primary in (*_endpoints(summary), *_failure_modes(summary)):
-        contrasts = results["contrasts"]
+    for task, part, name, contrasts, primary in _compared(summary):
         caption = f"{endpoint_word(name)} on {task}"
         table = _contrast_table(caption, contrasts, _ADJUSTED if primary else _WITH_ALL)
         notes = (
@@ -79,7 +86,7 @@ def contrasts_section(summary: Document) -> Section:
             *units(contrasts),
             *of_what_was_read(part, [(name, one) for one in contrasts]),
             *_methods_note(contrasts),
-            *declared_note(contrasts[0].get("declared") if contrasts else None),
+            *declared_note(contrasts),
             *approximate(contrasts),
             *open_questions(contrasts),
             *_worst_cases(contrasts),
@@ -93,37 +100,37 @@ def contrasts_section(summary: Document) -> Section:
     return Section("contrasts", "Contrasts", lead, tuple(groups))
 
 
-def _over_all_tasks(summary: Document) -> list[Group]:
-    statements = summary.get("statements") or ()
+def _over_all_tasks(summary: Summary) -> list[Group]:
+    statements = summary.statements
     if not statements:
         return []
     table = tabulate(
-        f"each arm against {summary['reference']}, over all tasks",
+        f"each arm against {summary.reference}, over all tasks",
         statements,
-        (Column("arm", numeric=False), lambda one: one["candidate"]),
+        (Column("arm", numeric=False), lambda one: one.candidate),
         (
             Column("tasks", hint="those that compare it with the reference"),
-            lambda one: _of_tasks(one["tasks"], len(summary["tasks"])),
+            lambda one: _of_tasks(one.tasks, len(summary.tasks)),
         ),
         (
             Column("margin kept on all", numeric=False, hint="a loss of it is ruled out on all"),
-            lambda one: _yes(one["margin_kept_on_all"]["holds"]),
+            lambda one: _yes(one.margin_kept_on_all.holds),
         ),
         (
             Column("p (kept)", hint="the largest p of non-inferiority over the tasks"),
-            lambda one: p_value(one["margin_kept_on_all"]["p_value"]),
+            lambda one: p_value(one.margin_kept_on_all.p_value),
         ),
         (
             Column("a loss on one or more", numeric=False, hint="some loss is shown on a task"),
-            lambda one: _yes(one["loss_on_any"]["holds"]),
+            lambda one: _yes(one.loss_on_any.holds),
         ),
         (
             Column("p (loss)", hint="the smallest adjusted p of a loss, times the tasks"),
-            lambda one: p_value(one["loss_on_any"]["p_value"]),
+            lambda one: p_value(one.loss_on_any.p_value),
         ),
     )
     note = (
-        f"Against {summary['reference']}, on the primary endpoints. Margin kept on all: a loss of "
+        f"Against {summary.reference}, on the primary endpoints. Margin kept on all: a loss of "
         "the margin is ruled out on every task (one-sided; like the verdicts on the margin, not "
         "adjusted for several arms). A loss on one or more: some loss, of any size, is shown on "
         "at least one task (the two-sided p of its verdict, adjusted for all pairs of arms, times "
@@ -136,72 +143,72 @@ def _over_all_tasks(summary: Document) -> list[Group]:
     ]
 
 
-def _fit_to_ship(statements: Sequence[Document]) -> Iterator[Group]:
-    """Say what "Ship" rests on; a summary of an earlier version does not tell."""
-    chosen = [one for one in statements if (one.get("ship") or {}).get("p_adjusted") is not None]
+def _fit_to_ship(statements: Sequence[Statement]) -> Iterator[Group]:
+    """Say what "Ship" rests on."""
+    chosen = [one for one in statements if one.ship.p_adjusted is not None]
     if not chosen:
         return
     table = tabulate(
         "each candidate, as one of those that may be shipped",
         chosen,
-        (Column("arm", numeric=False), lambda one: one["candidate"]),
+        (Column("arm", numeric=False), lambda one: one.candidate),
         (
             Column("answers missing", hint="its own and the reference's, over all tasks"),
-            lambda one: count(one["ship"]["missing"]),
+            lambda one: count(one.ship.missing),
         ),
-        (Column("p (alone)"), lambda one: p_value(one["ship"]["p_value"])),
+        (Column("p (alone)"), lambda one: p_value(one.ship.p_value)),
         (
             Column("p (ship)", hint="adjusted by Holm for the candidates to choose from"),
-            lambda one: p_value(one["ship"]["p_adjusted"]),
+            lambda one: p_value(one.ship.p_adjusted),
         ),
-        (Column("shown", numeric=False), lambda one: _yes(one["ship"]["holds"])),
+        (Column("shown", numeric=False), lambda one: _yes(one.ship.holds)),
     )
     note = (
         "What “Ship” rests on: that an arm loses less than the margin on every task, with every "
         "missing answer held against it, and with the choice of one among "
-        f"{plural(chosen[0]['ship']['among'], 'candidate')} allowed for."
+        f"{plural(chosen[0].ship.among, 'candidate')} allowed for."
     )
     yield Group("Fit to ship", notes=(note,), tables=(table,))
 
 
-def _worst_cases(contrasts: Sequence[Document]) -> Iterator[str]:
+def _worst_cases(contrasts: Sequence[Contrast]) -> Iterator[str]:
     for one in contrasts:
-        worst = one.get("worst_case")
+        worst = one.worst_case
         if not worst:
             continue
-        here, there = count(worst["missing_reference"]), count(worst["missing_candidate"])
-        invented = worst.get("taken_to_invent")
-        if worst["bound"] is None:
+        here, there = count(worst.missing_reference), count(worst.missing_candidate)
+        invented = worst.taken_to_invent
+        if worst.bound is None:
             yield (
-                f"{pair(one)}: {there} answers are missing there and {here} on {one['reference']}; "
+                f"{pair(one)}: {there} answers are missing there and {here} on {one.reference}; "
                 "what the difference could be with them is not defined (0/0)."
             )
         elif invented is not None:
             yield (
-                f"{pair(one)}: of {plural(worst['n'], 'item')}, {there} answers are missing there "
-                f"and {here} on {one['reference']}. No bound: a missing answer may invent any "
-                f"number of entities. Taking each that is missing on {one['candidate']} to find "
+                f"{pair(one)}: of {plural(worst.n, 'item')}, {there} answers are missing there "
+                f"and {here} on {one.reference}. No bound: a missing answer may invent any "
+                f"number of entities. Taking each that is missing on {one.candidate} to find "
                 f"nothing and to invent {count(invented)} (as many as the longest answer of any "
-                f"arm names), and each on {one['reference']} to be perfect, the difference would "
-                f"be {points(worst['bound'])}{_tested(worst)}."
+                f"arm names), and each on {one.reference} to be perfect, the difference would "
+                f"be {points(worst.bound)}{_tested(worst)}."
             )
         else:
             yield (
-                f"{pair(one)}: with every missing answer held against {one['candidate']} (of "
-                f"{plural(worst['n'], 'item')}, {there} missing there "
-                f"and {here} on {one['reference']}), the difference "
-                f"is {points(worst['bound'])}{_tested(worst)}."
+                f"{pair(one)}: with every missing answer held against {one.candidate} (of "
+                f"{plural(worst.n, 'item')}, {there} missing there "
+                f"and {here} on {one.reference}), the difference "
+                f"is {points(worst.bound)}{_tested(worst)}."
             )
 
 
-def _tested(worst: Document) -> str:
-    """Say what the test of the margin on these makes of it; an early summary has none."""
-    if worst.get("p_non_inferior") is None:
+def _tested(worst: WorstCase) -> str:
+    """Say what the test of the margin on these makes of it, where there is one."""
+    if worst.p_non_inferior is None:
         return ""
-    kept = "is" if worst["non_inferior"] else "is not"
-    p = p_value(worst["p_non_inferior"])
+    kept = "is" if worst.non_inferior else "is not"
+    p = p_value(worst.p_non_inferior)
     return (
-        f" ({percent(worst['confidence'], 0)} interval {points_interval(worst['ci'])}); a loss of "
+        f" ({percent(worst.confidence, 0)} interval {points_interval(worst.ci)}); a loss of "
         f"the margin {kept} ruled out then, p {p}"
     )
 
@@ -211,19 +218,19 @@ def contrast_group_title(task: str, name: str) -> str:
     return f"Contrasts: {task}, {endpoint_word(name)}"
 
 
-def equivalence_section(summary: Document) -> Section:
+def equivalence_section(summary: Summary) -> Section:
     """What is shown to be practically the same."""
     groups = []
-    for task, part, name, results, primary in (*_endpoints(summary), *_failure_modes(summary)):
-        tests = results["equivalence"]
-        if None in tests:
+    for task, part, name, contrasts, primary in _compared(summary):
+        tests = [one.equivalence for one in contrasts if one.equivalence]
+        if len(tests) < len(contrasts):
             continue  # what is counted has no margin
         tables = _equivalence_tables(f"{endpoint_word(name)} on {task}", tests)
-        margin = listed([size_of_points(test["margin"]) for test in tests])
-        methods = listed([method(test["method"]) for test in tests])
-        notes = [f"Margin {margin or size_of_points(part['margin'])}. {_opening(methods)}".strip()]
-        notes += approximate(results["contrasts"])
-        if _judged_unadjusted(tests, summary["alpha"]):
+        margin = listed([size_of_points(test.margin) for test in tests])
+        methods = listed([method(test.method) for test in tests])
+        notes = [f"Margin {margin or size_of_points(part.margin)}. {_opening(methods)}".strip()]
+        notes += approximate(contrasts)
+        if _judged_unadjusted(tests, summary.alpha):
             notes.append("Judged by the p that is not adjusted.")
         title = f"Equivalence: {task}, {endpoint_word(name)}"
         groups.append(
@@ -237,7 +244,7 @@ def equivalence_section(summary: Document) -> Section:
     return Section("equivalence", "Equivalence", lead, tuple(groups))
 
 
-def _equivalence_tables(what: str, tests: Sequence[Document]) -> tuple[Table, Table]:
+def _equivalence_tables(what: str, tests: Sequence[Equivalence]) -> tuple[Table, Table]:
     return (
         Table(
             f"equivalence of {what}",
@@ -251,13 +258,13 @@ def _equivalence_tables(what: str, tests: Sequence[Document]) -> tuple[Table, Ta
             tuple(
                 Row(
                     (
-                        Cell(pair(test), title=test["id"]),
-                        Cell(points_interval(test["ci"])),
-                        Cell(p_value(test["p_value"])),
-                        Cell(p_value(test["p_adjusted"])),
-                        Cell(_yes(test["equivalent"])),
+                        Cell(pair(test), title=test.id),
+                        Cell(points_interval(test.ci)),
+                        Cell(p_value(test.p_value)),
+                        Cell(p_value(test.p_adjusted)),
+                        Cell(_yes(test.equivalent)),
                     ),
-                    finding=test["id"],
+                    finding=test.id,
                 )
                 for test in tests
             ),
@@ -268,28 +275,30 @@ def _equivalence_tables(what: str, tests: Sequence[Document]) -> tuple[Table, Ta
             (_CONTRAST, pair),
             (
                 Column("p", hint="of non-inferiority, not adjusted"),
-                lambda test: p_value(test["p_non_inferior"]),
+                lambda test: p_value(test.p_non_inferior),
             ),
             (
                 Column("adj. p", hint="of non-inferiority, adjusted by Holm"),
-                lambda test: p_value(test["p_non_inferior_adjusted"]),
+                lambda test: p_value(test.p_non_inferior_adjusted),
             ),
-            (Column("non-inferior", numeric=False), lambda test: _yes(test["non_inferior"])),
+            (Column("non-inferior", numeric=False), lambda test: _yes(test.non_inferior)),
         ),
     )
 
 
-def _judged_unadjusted(tests: Sequence[Document], alpha: float) -> bool:
+def _judged_unadjusted(tests: Sequence[Equivalence], alpha: float) -> bool:
     """Whether something is called shown whose adjusted p alone would not have shown it."""
-    pairs = (("equivalent", "p_adjusted"), ("non_inferior", "p_non_inferior_adjusted"))
     return any(
-        test[said] and test[p] is not None and test[p] >= alpha
+        shown and p is not None and p >= alpha
         for test in tests
-        for said, p in pairs
+        for shown, p in (
+            (test.equivalent, test.p_adjusted),
+            (test.non_inferior, test.p_non_inferior_adjusted),
+        )
     )
 
 
-def _contrast_table(caption: str, contrasts: Sequence[Document], adjusted: Column) -> Table:
+def _contrast_table(caption: str, contrasts: Sequence[Contrast], adjusted: Column) -> Table:
     return Table(
         f"differences in {caption}",
         (
@@ -304,39 +313,45 @@ def _contrast_table(caption: str, contrasts: Sequence[Document], adjusted: Colum
         tuple(
             Row(
                 (
-                    Cell(pair(one), title=one["id"]),
+                    Cell(pair(one), title=one.id),
                     Cell(estimate(one)),
-                    Cell(interval(one, one["ci"]), title=method(one["ci_method"])),
-                    Cell(p_value(one["p_value"]), title=method(one["p_method"])),
+                    Cell(interval(one, one.ci), title=method(one.ci_method)),
+                    Cell(p_value(one.p_value), title=method(one.p_method)),
                     Cell(p_value(adjusted_p(one))),
-                    Cell(count(one["n"])),
+                    Cell(count(one.n)),
                     Cell(
                         judged(one),
-                        tone=one["verdict"] or "",
-                        target="" if one.get("unit") else f"{one['id']}.equivalence",
+                        tone=one.verdict or "",
+                        target="" if unit_of(one) else f"{one.id}.equivalence",
                     ),
                 ),
-                finding=one["id"],
+                finding=one.id,
             )
             for one in contrasts
         ),
     )
 
 
-def _endpoints(summary: Document) -> Iterator[tuple[str, Document, str, Document, bool]]:
+def _endpoints(
+    summary: Summary,
+) -> Iterator[tuple[str, TaskSummary, str, EndpointSummary, bool]]:
     """Walk over tasks and endpoints: the primary ones of all tasks first."""
     for primary in (True, False):
-        for task, part in summary["tasks"].items():
-            for name, results in part["endpoints"].items():
-                if (name == part["primary"]) is primary:
+        for task, part in summary.tasks.items():
+            for name, results in part.endpoints.items():
+                if (name == part.primary) is primary:
                     yield task, part, name, results, primary
 
 
-def _failure_modes(summary: Document) -> Iterator[tuple[str, Document, str, Document, bool]]:
-    """Walk over the failure modes that are tested beside the endpoints."""
-    for task, part in summary["tasks"].items():
-        for name, results in failure_endpoints(part).items():
-            yield task, part, name, results, False
+def _compared(
+    summary: Summary,
+) -> Iterator[tuple[str, TaskSummary, str, Sequence[Contrast], bool]]:
+    """Walk over the contrasts of endpoints, then of the failure modes tested beside them."""
+    for task, part, endpoint, results, primary in _endpoints(summary):
+        yield task, part, endpoint, results.contrasts, primary
+    for task, part in summary.tasks.items():
+        for endpoint, contrasts in failures_by_endpoint(part).items():
+            yield task, part, endpoint, contrasts, False
 
 
 def _group(
@@ -348,11 +363,11 @@ def _group(
     return Group(title, notes=notes, tables=(table,), folded=not primary)
 
 
-def _methods_note(contrasts: Sequence[Document]) -> tuple[str, ...]:
+def _methods_note(contrasts: Sequence[Contrast]) -> tuple[str, ...]:
     if not contrasts:
         return ()
-    intervals = listed([method(one["ci_method"]) for one in contrasts])
-    tests = listed([method(one["p_method"]) for one in contrasts])
+    intervals = listed([method(one.ci_method) for one in contrasts])
+    tests = listed([method(one.p_method) for one in contrasts])
     return (f"Intervals: {intervals}. p: {tests}.",)
 
 
@@ -360,9 +375,9 @@ def _opening(words: str) -> str:
     return f"{words[0].upper()}{words[1:]}." if words else ""
 
 
-def level(results: Iterable[Document]) -> str:
+def level(results: Iterable[Estimate | Contrast | Equivalence]) -> str:
     """Head a column of intervals with their level."""
-    levels = listed([percent(one["confidence"], 0) for one in results])
+    levels = listed([percent(one.confidence, 0) for one in results])
     return f"{levels} interval" if levels else "interval"
 
 
@@ -374,22 +389,21 @@ def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def _simultaneous(summary: Document) -> Iterator[Group]:
+def _simultaneous(summary: Summary) -> Iterator[Group]:
     """Show, for each task, the intervals that match the adjusted decisions."""
-    for task, part in summary["tasks"].items():
-        found = (*part["endpoints"].items(), *failure_endpoints(part).items())
+    for task, part in summary.tasks.items():
         rows = [
             Row(
                 (
                     Cell(endpoint_word(name)),
-                    Cell(pair(one), target=one["id"]),
-                    Cell(interval(one, one["simultaneous"]["ci"])),
-                    Cell(_level(one["simultaneous"]["confidence"])),
+                    Cell(pair(one), target=one.id),
+                    Cell(interval(one, one.simultaneous.ci)),
+                    Cell(_level(one.simultaneous.confidence)),
                 )
             )
-            for name, results in found
-            for one in results["contrasts"]
-            if one.get("simultaneous")
+            for name, contrasts in by_endpoint(part)
+            for one in contrasts
+            if one.simultaneous
         ]
         if rows:
             table = Table(

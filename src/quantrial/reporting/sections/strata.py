@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from quantrial.documents import Heterogeneity, StratumSummary, Summary
 from quantrial.findings import adjusted_p, is_finding
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells, tabulate
 from quantrial.reporting.contrasts import WITH_ALL, judged, pair
@@ -13,28 +12,26 @@ from quantrial.reporting.sections.quality import DIFFERENCE, VERDICT, level
 from quantrial.words import count, p_value, percent, percent_interval, points, points_interval
 from quantrial.words import endpoint as endpoint_word
 
-Document = Mapping[str, Any]
-
 _ADJUSTED = Column("adj. p", hint=WITH_ALL)
 _SHRUNKEN = Column("shrunken", hint="drawn towards the mean of all strata")
 
 
-def strata_section(summary: Document) -> Section | None:
+def strata_section(summary: Summary) -> Section | None:
     """The primary endpoint within each stratum."""
     groups: list[Group] = []
-    reference = summary["reference"]
-    for task, part in summary["tasks"].items():
-        name = endpoint_word(part["primary"])
-        for key, table in part["strata"].items():
-            tests = [one for one in part.get("heterogeneity") or () if one["key"] == key]
+    reference = summary.reference
+    for task, part in summary.tasks.items():
+        name = endpoint_word(part.primary)
+        for key, table in part.strata.items():
+            tests = [one for one in part.heterogeneity if one.key == key]
             if tests:
-                groups.append(_heterogeneity(task, key, tests, summary["alpha"]))
+                groups.append(_heterogeneity(task, key, tests, summary.alpha))
             notes = [
                 f"Differences in {name}. Their p is {WITH_ALL}; those of one arm with {reference} "
                 "take one share of it together"
                 + (f", once its difference is shown to vary over {key}." if tests else ".")
             ]
-            varies = any(is_finding(one, summary["alpha"]) for one in tests)
+            varies = any(is_finding(one, summary.alpha) for one in tests)
             if tests and not varies:
                 notes.append(
                     f"No difference is shown to vary over {key}: what sets the values apart below "
@@ -62,20 +59,20 @@ def strata_section(summary: Document) -> Section | None:
     return Section("strata", "Strata", lead, tuple(groups)) if groups else None
 
 
-def _heterogeneity(task: str, key: str, tests: Sequence[Document], alpha: float) -> Group:
+def _heterogeneity(task: str, key: str, tests: Sequence[Heterogeneity], alpha: float) -> Group:
     table = tabulate(
         f"whether differences on {task} vary over {key}",
         tests,
         (Column("contrast", numeric=False, hint="candidate vs reference"), pair),
         (
             Column("p", hint="of equal differences in all strata, not adjusted"),
-            lambda one: p_value(one["p_value"]),
+            lambda one: p_value(one.p_value),
         ),
         (
             Column("adj. p", hint=WITH_ALL),
             lambda one: p_value(adjusted_p(one)),
         ),
-        (Column("items"), lambda one: count(one["n"])),
+        (Column("items"), lambda one: count(one.n)),
         (
             Column("the difference", numeric=False),
             lambda one: _varies(one, key, alpha),
@@ -88,15 +85,15 @@ def _heterogeneity(task: str, key: str, tests: Sequence[Document], alpha: float)
     return Group(f"Strata: {task}, do differences vary over {key}?", notes=notes, tables=(table,))
 
 
-def _varies(one: Document, key: str, alpha: float) -> str:
+def _varies(one: Heterogeneity, key: str, alpha: float) -> str:
     if adjusted_p(one) is None:
         return "cannot be told"
     shown = is_finding(one, alpha)
     return f"varies over {key}" if shown else f"is not shown to vary over {key}"
 
 
-def _strata_arms(task: str, key: str, name: str, table: Document) -> Table:
-    found = [one for stratum in table.values() for one in stratum["arms"].values()]
+def _strata_arms(task: str, key: str, name: str, table: Mapping[str, StratumSummary]) -> Table:
+    found = [one for stratum in table.values() for one in stratum.arms.values()]
     return Table(
         f"{name} of each arm on {task}, by {key}",
         (
@@ -107,31 +104,29 @@ def _strata_arms(task: str, key: str, name: str, table: Document) -> Table:
             Column("items"),
         ),
         tuple(
-            Row(
-                cells(
-                    value,
-                    arm,
-                    percent(one["estimate"]),
-                    percent_interval(one["ci"]),
-                    count(one["n"]),
-                )
-            )
+            Row(cells(value, arm, percent(one.estimate), percent_interval(one.ci), count(one.n)))
             for value, stratum in table.items()
-            for arm, one in stratum["arms"].items()
+            for arm, one in stratum.arms.items()
         ),
     )
 
 
 def _strata_contrasts(
-    task: str, key: str, reference: str, table: Document, tests: Sequence[Document]
+    task: str,
+    key: str,
+    reference: str,
+    table: Mapping[str, StratumSummary],
+    tests: Sequence[Heterogeneity],
 ) -> Table:
     chosen = [
         (value, one)
         for value, stratum in table.items()
-        for one in stratum["contrasts"]
-        if one["reference"] == reference
+        for one in stratum.contrasts
+        if one.reference == reference
     ]
-    shrunken = defaultdict(dict, {one["candidate"]: one["shrunken"] for one in tests})
+    shrunken = {
+        (one.candidate, value): mean for one in tests for value, mean in one.shrunken.items()
+    }
     return Table(
         f"differences from {reference} on {task}, by {key}",
         (
@@ -147,14 +142,14 @@ def _strata_contrasts(
             Row(
                 (
                     Cell(value),
-                    Cell(one["candidate"], title=one["id"]),
-                    Cell(points(one["estimate"])),
-                    *((Cell(points(shrunken[one["candidate"]].get(value))),) if tests else ()),
-                    Cell(points_interval(one["ci"])),
+                    Cell(one.candidate, title=one.id),
+                    Cell(points(one.estimate)),
+                    *((Cell(points(shrunken.get((one.candidate, value)))),) if tests else ()),
+                    Cell(points_interval(one.ci)),
                     Cell(p_value(adjusted_p(one))),
-                    Cell(judged(one), tone=one["verdict"]),
+                    Cell(judged(one), tone=one.verdict or ""),
                 ),
-                finding=one["id"],
+                finding=one.id,
             )
             for value, one in chosen
         ),
