@@ -33,11 +33,10 @@ from quantrial.design.schedule import Call, Order
 from quantrial.engines.base import Engine, Message, Request
 from quantrial.engines.llamacpp import LlamaCppEngine
 from quantrial.runfolder import ResponseWriter, RunFolder
-from quantrial.running.arms import opened_engines
+from quantrial.running.arms import ModelPool, opened_engines
 from quantrial.running.asking import request_for
 from quantrial.running.ordering import planned_calls
 from quantrial.running.prepare import Prepared, prepare
-from quantrial.running.residence import Residence
 from quantrial.running.session import Equipment, Session
 from quantrial.study import Study, parse_study
 
@@ -71,7 +70,7 @@ def session_of(
         writer = ResponseWriter(RunFolder(name), [("people", arm) for arm in study.arms])
         stack.callback(writer.close)
         session = Session(
-            study, prepared, calls, Equipment(engines, Residence(engines, together=True), writer)
+            study, prepared, calls, Equipment(engines, ModelPool(engines, together=True), writer)
         )
         session.warm_up(calls)
         yield session, engines, prepared, list(calls)

@@ -16,10 +16,10 @@ from quantrial.engines.scripted import ScriptedEngine
 from quantrial.errors import EngineTimeoutError
 from quantrial.running import speed_phase
 from quantrial.running.arms import opened_engines
-from quantrial.running.clock import Clock
 from quantrial.running.machine import Machine, Reading
 from quantrial.running.progress import SpeedResult
 from quantrial.running.speed_phase import Bench
+from quantrial.running.waiting import Clock
 from quantrial.study import Study, load_study
 from studies import write_study
 

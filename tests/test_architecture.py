@@ -34,7 +34,7 @@ NEVER = {
     "engines/scripted.py": {"quantrial.engines.llamacpp"} | SLOW,
     "design": {"quantrial.engines", "quantrial.running", "time", "datetime", "os", "pathlib"},
     "running/runner.py": {"quantrial.stats", "quantrial.analysis", "quantrial.reporting"},
-    "running/manifest.py": {"quantrial.stats", "quantrial.analysis"},
+    "running/provenance.py": {"quantrial.stats", "quantrial.analysis"},
     "documents": {
         *("quantrial.study", "quantrial.tasks", "quantrial.engines", "quantrial.running"),
         *("quantrial.stats", "quantrial.analysis", "quantrial.decision", "quantrial.reporting"),

@@ -20,8 +20,8 @@ import yaml
 
 import quantrial
 from quantrial.errors import RecordWarning
-from quantrial.running.clock import Clock
 from quantrial.running.runner import run_study
+from quantrial.running.waiting import Clock
 from quantrial.study import parse_study
 from servers.misbehaving import LIMIT, WAYS, MisbehavingServer, Model, Sent, Way, well
 

@@ -13,7 +13,7 @@ import pytest
 
 import quantrial
 from quantrial.runfolder import RunFolder
-from quantrial.running.checkout import git_state
+from quantrial.running.provenance import git_state
 from studies import write_study
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")

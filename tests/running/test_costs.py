@@ -13,7 +13,7 @@ from quantrial.cli import consent
 from quantrial.design.plan import Plan, Tokens
 from quantrial.design.schedule import Call
 from quantrial.errors import ConsentError, StudyError
-from quantrial.running.costs import (
+from quantrial.running.planning import (
     disk_bytes,
     loads_of,
     memory_here,

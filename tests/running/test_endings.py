@@ -13,8 +13,8 @@ import quantrial
 from quantrial.engines import Reply
 from quantrial.runfolder import RunFolder
 from quantrial.running.asking import Attempt
-from quantrial.running.retries import Endings
 from quantrial.running.runner import run_study
+from quantrial.running.waiting import Endings
 from quantrial.study import parse_study
 from running.test_server_faults import Sleepless
 from servers.faulty import Answer, Call, FaultyServer, Say, faulty_server, openai_answer

@@ -12,8 +12,8 @@ import pytest
 import quantrial
 from quantrial.engines.base import Engine
 from quantrial.running import session
-from quantrial.running.clock import Clock
 from quantrial.running.executors import Executor, Job, SerialExecutor, TimedAttempt, timed_attempt
+from quantrial.running.waiting import Clock
 from studies import arm, read_lines, write_study
 
 REPLIES = ["A", "B", "no letter"]

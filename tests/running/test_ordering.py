@@ -12,8 +12,8 @@ import pytest
 import quantrial
 from quantrial.engines.scripted import Script, ScriptedEngine
 from quantrial.errors import RecordError, RunChangedError, StudyError
-from quantrial.running.probing import Probe
-from quantrial.running.residence import Residence
+from quantrial.running.arms import ModelPool
+from quantrial.running.ordering import Probe
 from studies import QUESTIONS, SENTENCES, arm, read_lines, write_study
 
 ITEMS = QUESTIONS + SENTENCES
@@ -224,18 +224,18 @@ def test_the_breaker_stops_all_slots(tmp_path: Path) -> None:
 
 def test_by_hand_one_arm_is_held_at_a_time() -> None:
     engines = {name: ScriptedEngine(["x"], Script(load=0.001)) for name in "ab"}
-    residence = Residence(engines, together=False)
-    residence.ready("a")
-    residence.ready("a")
+    pool = ModelPool(engines, together=False)
+    pool.ready("a")
+    pool.ready("a")
     assert (engines["a"].starts, engines["b"].starts) == (1, 0)
-    residence.ready("b")
+    pool.ready("b")
     assert not engines["a"]._loaded
-    residence.ready("a")
+    pool.ready("a")
     assert engines["a"].starts == 2
-    assert dict(residence.loads) == {"a": 2, "b": 1}
+    assert dict(pool.loads) == {"a": 2, "b": 1}
     # the load is told once, with the first answer after it
-    assert residence.told("a", None) == pytest.approx(0.001, rel=20)
-    assert residence.told("a", None) is None
+    assert pool.told("a", None) == pytest.approx(0.001, rel=20)
+    assert pool.told("a", None) is None
     # an engine that loads again by itself says so, and that counts too
-    assert residence.told("a", 0.5) == 0.5
-    assert residence.loads["a"] == 3
+    assert pool.told("a", 0.5) == 0.5
+    assert pool.loads["a"] == 3

@@ -13,9 +13,9 @@ import quantrial
 from quantrial.cli import main
 from quantrial.engines import Reply, Request
 from quantrial.errors import EngineError
-from quantrial.running import probing
+from quantrial.running import ordering
+from quantrial.running.ordering import affordable, probe
 from quantrial.running.prepare import prepare
-from quantrial.running.probing import affordable, probe
 from quantrial.study import load_study
 from studies import QUESTIONS, SENTENCES, allowed, arm, write_study
 
@@ -54,10 +54,10 @@ class Timed:
 
 def probed(
     folder: Path, monkeypatch: pytest.MonkeyPatch, *, slots: int, load: float = 7.0
-) -> tuple[probing.Probe, Timed]:
+) -> tuple[ordering.Probe, Timed]:
     study = load_study(write_study(folder, design={"slots": slots}))
     engine: Any = Timed(slots, load)
-    monkeypatch.setattr(probing, "time", SimpleNamespace(monotonic=lambda: engine.now))
+    monkeypatch.setattr(ordering, "time", SimpleNamespace(monotonic=lambda: engine.now))
     return probe(study, prepare(study, base=folder), engine), engine
 
 
@@ -65,7 +65,7 @@ def test_by_hand_one_at_a_time_calls_are_scaled_to_the_task(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found, engine = probed(tmp_path, monkeypatch, slots=1)
-    assert found == probing.Probe(7.0, {"sums": 3.0 * QUESTIONS, "names": 3.0 * SENTENCES}, None)
+    assert found == ordering.Probe(7.0, {"sums": 3.0 * QUESTIONS, "names": 3.0 * SENTENCES}, None)
     assert len(engine.asked) == 1 + 3 + 3, "one warms up"
 
 
@@ -73,7 +73,7 @@ def test_by_hand_with_slots_calls_at_once_are_timed_and_their_gain_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found, engine = probed(tmp_path, monkeypatch, slots=2)
-    assert found == probing.Probe(7.0, {"sums": 1.5 * QUESTIONS, "names": 1.5 * SENTENCES}, 2.0)
+    assert found == ordering.Probe(7.0, {"sums": 1.5 * QUESTIONS, "names": 1.5 * SENTENCES}, 2.0)
     assert len(engine.asked) == 1 + 2 * (3 + 4)
     # but for the one that warmed up, no prompt comes twice: an engine may remember it
     assert len(set(engine.asked)) == 2 * (3 + 4)

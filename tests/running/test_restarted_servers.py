@@ -17,9 +17,9 @@ from quantrial.errors import EngineError, ModelChangedError, StudyError
 from quantrial.records import Response
 from quantrial.runfolder import ResponseWriter
 from quantrial.running import asking, watch
-from quantrial.running.clock import Clock
 from quantrial.running.progress import Progress
 from quantrial.running.runner import RunResult, run_study
+from quantrial.running.waiting import Clock
 from quantrial.running.watch import DOUBTFUL, Watch
 from quantrial.study import parse_study
 from running.test_swapped_weights import Model, Ollama, outputs, over_ollama

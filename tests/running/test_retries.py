@@ -11,9 +11,8 @@ import pytest
 
 import quantrial
 from quantrial.errors import EngineError
-from quantrial.running.clock import Clock
-from quantrial.running.retries import BREAKER, Breaker, wait_before
 from quantrial.running.runner import run_study
+from quantrial.running.waiting import BREAKER, Breaker, Clock, wait_before
 from quantrial.study import parse_study
 from studies import QUESTIONS, arm, read_lines, write_study
 

@@ -17,8 +17,8 @@ import pytest
 from command import command as forked
 from quantrial.engines import Request, make_engine
 from quantrial.errors import EngineError, QuantrialError, QuantrialWarning, StudyError
-from quantrial.running.clock import Clock
 from quantrial.running.runner import RunResult, run_study
+from quantrial.running.waiting import Clock
 from quantrial.study import Arm, parse_study
 from servers.echoing import EchoingServer
 from studies import write_study

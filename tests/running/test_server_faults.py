@@ -14,9 +14,9 @@ import quantrial
 from quantrial.cli import show
 from quantrial.errors import EngineError, ModelChangedError, RecordWarning
 from quantrial.runfolder import RunFolder
-from quantrial.running.clock import Clock
 from quantrial.running.progress import Listener, Progress
 from quantrial.running.runner import RunResult, run_study
+from quantrial.running.waiting import Clock
 from quantrial.study import parse_study
 from servers.faulty import FaultyServer, faulty_server
 from studies import QUESTIONS, answered, read_lines, write_study

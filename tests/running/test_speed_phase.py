@@ -17,7 +17,7 @@ import yaml
 
 import quantrial
 from benches import LOAD, PACE, Hall, Paced, Room
-from quantrial.commands.verification_inputs import speed_drifts
+from quantrial.commands.verification import speed_drifts
 from quantrial.engines.base import Request
 from quantrial.errors import (
     ContextOverflowError,

@@ -16,7 +16,7 @@ from quantrial.engines.artifact import Artifact
 from quantrial.engines.asked import plain_url
 from quantrial.errors import StudyError
 from quantrial.precision import types_disagree
-from quantrial.running.stated import with_stated
+from quantrial.running.arms import with_stated
 from quantrial.study import Arm, Weights, parse_study
 from servers.faulty import FaultyServer
 from studies import arm, write_study

@@ -14,9 +14,9 @@ import pytest
 import quantrial
 from quantrial.engines.identity import differences, without_folder
 from quantrial.errors import ModelChangedError, RunChangedError
-from quantrial.running.clock import Clock
 from quantrial.running.progress import Progress
 from quantrial.running.runner import RunResult, run_study
+from quantrial.running.waiting import Clock
 from quantrial.running.watch import DOUBTFUL, EVERY, PROBE
 from quantrial.study import parse_study
 from servers.faulty import Answer, Call, FaultyServer, Say, openai_answer

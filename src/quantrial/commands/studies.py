@@ -6,7 +6,7 @@ study.yaml ── plan, run ──▶ run folder ◀── import ── answers
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from quantrial.running.progress import Listener
     from quantrial.running.runner import RunResult
     from quantrial.study.code import BeforeCode
+
 
 PRESETS = ("embedded", "ollama-llama31")
 
@@ -173,9 +174,8 @@ def run(
     # what only asks faults again measures nothing, and of an arm without answers there is nothing
     if not speed or retry_faults or result.unanswered:
         return result
-    from quantrial.commands.timing import timed
 
-    return timed(study, result, base=where, listener=listener, before_code=before_code)
+    return _with_speed(study, result, base=where, listener=listener, before_code=before_code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,12 +210,11 @@ def conclude(run: Path | str) -> Conclusion:
 def demo(out: Path | str = "runs/demo", *, listener: Listener | None = None) -> DemoResult:
     """Run, analyse, decide and report the `embedded` preset."""
     text = preset_text("embedded")
-    from quantrial.commands.timing import timed
     from quantrial.running.runner import run_study
 
     study = parse_study(text)
     result = run_study(study, text=text, base=Path(), folder=Path(out), listener=listener)
-    result = timed(study, result, base=Path(), listener=listener)
+    result = _with_speed(study, result, base=Path(), listener=listener)
     found = conclude(out)
     return DemoResult(result, found.decision, found.files)
 
@@ -248,3 +247,37 @@ def import_reference(
         reference=reference,
         options=options or importers.ImportOptions(),
     )
+
+
+def _with_speed(
+    study: Study,
+    result: RunResult,
+    *,
+    base: Path,
+    listener: Listener | None,
+    before_code: BeforeCode | None = None,
+) -> RunResult:
+    """Measure speed where the study asks for it, and return the result with what was done.
+
+    Args:
+        study: the study.
+        result: of the quality phase, which has set the run folder up.
+        base: the folder that relative paths in the study start from.
+        listener: told of the progress.
+        before_code: called with the study before code that it names is run; raises to refuse it.
+    """
+    if study.speed is None:
+        return result
+    # `running` measures, `analysis` says when it is enough
+    from quantrial.analysis import standing
+    from quantrial.running.speed_phase import measure_speed
+
+    measured = measure_speed(
+        study,
+        base=base,
+        folder=result.folder,
+        judge=lambda records: standing(study, records),
+        listener=listener,
+        before_code=before_code,
+    )
+    return replace(result, speed=measured)

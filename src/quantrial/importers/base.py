@@ -16,7 +16,7 @@ from quantrial.errors import RunFolderError
 from quantrial.records import Item, Manifest, Response, sha256_of
 from quantrial.registry import IMPORTERS
 from quantrial.runfolder import RunFolder, write_atomically
-from quantrial.running.manifest import arm_record
+from quantrial.running.provenance import arm_record
 from quantrial.study import Study, parse_study
 
 

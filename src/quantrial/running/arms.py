@@ -1,23 +1,111 @@
-"""The engines of a study's arms, made before anything is read and closed after everything."""
+"""The engines of a study's arms: made, described, loaded and unloaded, closed after everything."""
 
 from __future__ import annotations
 
 import contextlib
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.engines import make_engine
+from quantrial.engines.settled import seconds_of
 from quantrial.errors import EngineError, QuantrialError, StudyError
+from quantrial.precision import bits_of, types_disagree
 from quantrial.redaction import blot_error, holds_whole, public
 from quantrial.runfolder import LOGS
-from quantrial.running.manifest import arm_record
-from quantrial.running.stated import with_stated
+from quantrial.running.provenance import arm_record
 
 if TYPE_CHECKING:
-    from quantrial.engines import Engine
+    from quantrial.engines.artifact import Artifact
+    from quantrial.engines.base import Engine
     from quantrial.runfolder import RunFolder
     from quantrial.study import Arm, Study
+
+
+# A size is stated in two or three figures, and servers count with or without what is no weight.
+_CLOSE = 0.05
+
+
+def with_stated(name: str, arm: Arm, artifact: Artifact) -> Artifact:
+    """Add what a study states of an arm's weights, marked as stated, to what its engine tells.
+
+    Args:
+        name: the arm's, for messages.
+        arm: what the study says of it.
+        artifact: what the engine says of it.
+
+    Raises:
+        StudyError: the two contradict each other.
+    """
+    stated = arm.weights
+    if stated is None:
+        return artifact
+    told_type, told_bytes = artifact.quantization, artifact.bytes_on_disk
+    key = f"arms.{name}.weights"
+    if stated.type and told_type and types_disagree(stated.type, told_type):
+        raise _contradiction(f"{key}.type", stated.type, told_type)
+    if stated.bytes and told_bytes and abs(stated.bytes / told_bytes - 1) > _CLOSE:
+        raise _contradiction(f"{key}.bytes", f"{stated.bytes:,} bytes", f"{told_bytes:,} bytes")
+    found: dict[str, Any] = {}
+    marks = []
+    if stated.type and bits_of(told_type) is None:
+        found["quantization"] = stated.type
+        marks.append("type")
+    if stated.bytes and not told_bytes:
+        found["bytes_on_disk"] = stated.bytes
+        marks.append("bytes")
+    return replace(artifact, **found, weights_stated=tuple(marks))
+
+
+def _contradiction(key: str, stated: str, told: str) -> StudyError:
+    return StudyError(
+        f"the study states {stated}, and the server says {told}: correct it, or leave it out, "
+        "since the server says it itself",
+        key=key,
+    )
+
+
+class ModelPool:
+    """Loads arms before they are asked, and unloads the others where they do not fit together."""
+
+    def __init__(self, engines: Mapping[str, Engine], *, together: bool):
+        self._engines = engines
+        self._together = together
+        self._loaded: set[str] = set()
+        self._untold: dict[str, float] = {}
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.loads: Counter[str] = Counter()
+
+    def ready(self, arm: str) -> None:
+        """Have an arm loaded, and where one is held at a time, every other one unloaded first."""
+        if arm in self._loaded:
+            return  # an arm that died is loaded again by its next call
+        if not self._together:
+            for other in self._loaded - {arm}:
+                self._engines[other].close()
+            self._loaded &= {arm}
+        with naming(arm, self._engines[arm]):
+            seconds = seconds_of(self._engines[arm].start()) or 0.0
+        self._loaded.add(arm)
+        if seconds > 0:
+            self._untold[arm] = seconds
+            self._count(arm, seconds)
+
+    def told(self, arm: str, seconds: float | None) -> float | None:
+        """Return the load that an answer of an arm came after, None where it followed another.
+
+        `seconds` is what the engine itself says: it also loads an arm again that died.
+        """
+        mine = self._untold.pop(arm, None)
+        if mine is None and seconds is not None:
+            self._count(arm, seconds)
+        return mine if seconds is None else seconds
+
+    def _count(self, arm: str, seconds: float) -> None:
+        self.seconds[arm] += seconds
+        self.loads[arm] += 1
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from quantrial.engines.asked import Asking
 from quantrial.engines.identity import REMEDY, differences
 from quantrial.errors import RunChangedError, RunFolderError, StudyError
-from quantrial.running.templates import APPLIED, writes_todays_date
+from quantrial.running.prepare import APPLIED, writes_todays_date
 from quantrial.study import code_in, load_study
 
 if TYPE_CHECKING:

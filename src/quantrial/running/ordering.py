@@ -1,28 +1,209 @@
-"""The order of a run's calls: decided once, written into the manifest, used ever after."""
+"""The order of a run's calls: probed for, decided once, written down, used ever after."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from quantrial.design.schedule import Order, calls_of, decide
 from quantrial.engines.sharing import Sharing
 from quantrial.errors import EngineError, EngineStartError, RecordError
 from quantrial.running.arms import naming
-from quantrial.running.memory import memory_of
-from quantrial.running.probing import probe
+from quantrial.running.asking import answer, request_for
 from quantrial.system import available_memory
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from quantrial.design.schedule import Call
-    from quantrial.engines.base import Engine
-    from quantrial.records import Manifest
+    from quantrial.engines.base import Engine, Request
+    from quantrial.records import Item, Manifest
     from quantrial.running.prepare import Prepared
-    from quantrial.running.probing import Probe
     from quantrial.study import Study
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes that each arm takes (weights and KV cache), and what the machine has left.
+
+    An arm that a server holds already takes nothing.
+    None stands for what is not known. `one_at_a_time` says that the engine of some arm holds one
+    model only, whatever there is room for.
+    """
+
+    each: Mapping[str, int | None]
+    available: int | None
+    one_at_a_time: bool
+
+    @property
+    def needed(self) -> int | None:
+        """Bytes that are needed at once: of all arms, or of the largest where one is held."""
+        sizes = [size for size in self.each.values() if size is not None]
+        if len(sizes) < len(self.each):
+            return None
+        return max(sizes, default=0) if self.one_at_a_time else sum(sizes)
+
+    @property
+    def together(self) -> bool | None:
+        """Whether all arms can be in memory at once; None where that is not known."""
+        if self.one_at_a_time:
+            return False
+        if self.needed is None or self.available is None:
+            return None
+        return self.needed <= self.available
+
+    @property
+    def too_large(self) -> tuple[str, ...]:
+        """The arms that do not fit even alone."""
+        if self.available is None:
+            return ()
+        return tuple(
+            arm for arm, size in self.each.items() if size is not None and size > self.available
+        )
+
+
+def memory_of(arms: Mapping[str, Mapping[str, Any]], available: int | None) -> Memory:
+    """Add up what arms take in memory.
+
+    Args:
+        arms: the manifest's record of each arm.
+        available: bytes that are free for them; None where that is not known.
+    """
+    return Memory(
+        each={name: _bytes(arm) for name, arm in arms.items()},
+        available=available,
+        one_at_a_time=any(arm.get("one_at_a_time") for arm in arms.values()),
+    )
+
+
+def _bytes(arm: Mapping[str, Any]) -> int | None:
+    if arm.get("resident"):
+        return 0
+    weights = arm.get("bytes_on_disk")
+    return None if weights is None else int(weights) + int(arm.get("kv_bytes") or 0)
+
+
+PROBE_ITEMS = 3
+ROUNDS = 2  # calls for each slot, where several are asked at once
+# Bytes of weights to load for a probe that was not asked for: seconds from a disk of today.
+AFFORDABLE = 4e9
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What one arm took: seconds to load, and by task what all its items would take.
+
+    `load_seconds` is None where nothing was loaded; `was_loaded`: since the server happened to have
+    the model in memory. `gain` says how many times as fast calls are answered at once, as many as
+    the study has slots, as one at a time; None where the study asks one at a time.
+    """
+
+    load_seconds: float | None
+    seconds: Mapping[str, float]
+    gain: float | None = None
+    was_loaded: bool = False
+
+
+def affordable(engines: Mapping[str, Engine], records: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether a probe costs nobody money, and little time: all arms near, and not large.
+
+    Args:
+        engines: by arm; those that answer on this machine say so by their attribute `local`.
+        records: the manifest's record of each arm.
+    """
+    near = all(getattr(engine, "local", False) for engine in engines.values())
+    loading = [one for one in records.values() if not one.get("resident")]
+    return near and sum(one.get("bytes_on_disk") or 0 for one in loading) <= AFFORDABLE
+
+
+_ON_SERVERS = ("ollama", "openai")  # engines whose models are loaded elsewhere
+
+Tell = Callable[[str], None]
+
+
+def probe(
+    study: Study,
+    prepared: Prepared,
+    engine: Engine,
+    *,
+    alone: bool = False,
+    tell: Tell | None = None,
+) -> Probe:
+    """Time a load and a few calls a task, after one that warms up, scaled to the whole task.
+
+    Where the study has several slots, other calls are asked as many at once, and these are scaled.
+
+    Args:
+        study: the study.
+        prepared: its items and tasks.
+        engine: the arm's.
+        alone: the arm leaves the memory again afterwards.
+        tell: told in a few words what is done next.
+    """
+    tell = tell or _silently
+    tell("loading on the server" if engine.name in _ON_SERVERS else "loading")
+    load, slots = engine.start(), study.design.slots
+    single, spent = 0.0, {}
+    try:
+        for number, (name, task) in enumerate(prepared.tasks.items()):
+            items = prepared.items[name]
+            few, others = _drawn(items, slots)
+            calls = [request_for(task.prompt(item), study, name) for item in few]
+            if number == 0:
+                tell("the first call")
+                answer(engine, calls[0])
+            tell(f"{len(calls)} calls of {name}, one at a time")
+            a_call = _one_by_one(engine, calls)
+            single += a_call * len(items)
+            if slots > 1:
+                more = [request_for(task.prompt(item), study, name) for item in others]
+                tell(f"{len(more)} calls of {name}, {slots} at once")
+                a_call = _at_once(engine, more, slots)
+            spent[name] = a_call * len(items)
+    finally:
+        if alone:
+            engine.close()
+    gain = single / sum(spent.values()) if slots > 1 and any(spent.values()) else None
+    return Probe(load or None, spent, gain, not load and isinstance(engine, Sharing))
+
+
+def _silently(_: str) -> None:
+    pass
+
+
+def _drawn(items: Sequence[Item], slots: int) -> tuple[list[Item], list[Item]]:
+    """Draw items from all over a task: to be asked one by one, and others for several at once.
+
+    They are not the same ones, since an engine may keep what it read of a prompt; only a task with
+    too few items lends some of them twice.
+    """
+    wanted = PROBE_ITEMS + (ROUNDS * slots if slots > 1 else 0)
+    drawn = list(items[:: max(1, len(items) // wanted)][:wanted])
+    few = drawn[:: max(1, len(drawn) // PROBE_ITEMS)][:PROBE_ITEMS]
+    others = [item for item in drawn if item not in few] or few
+    return few, others
+
+
+def _one_by_one(engine: Engine, calls: Sequence[Request]) -> float:
+    """Return seconds a call."""
+    clock = time.monotonic()
+    for call in calls:
+        answer(engine, call)
+    return (time.monotonic() - clock) / len(calls)
+
+
+def _at_once(engine: Engine, calls: Sequence[Request], slots: int) -> float:
+    """Return seconds a call, several at once: of all together, over how many there were."""
+    clock = time.monotonic()
+    with ThreadPoolExecutor(max_workers=slots) as pool:
+        for answered in [pool.submit(answer, engine, call) for call in calls]:
+            answered.result()
+    return (time.monotonic() - clock) / len(calls)
+
 
 # Of the free memory, what arms may take: buffers of the computation and other programs need some.
 USABLE = 0.9

@@ -16,15 +16,13 @@ from quantrial.records import Manifest
 from quantrial.redaction import public
 from quantrial.runfolder import ResponseWriter, RunFolder
 from quantrial.running.arms import (
+    ModelPool,
     arm_records,
     log_into,
     opened_engines,
     refuse_whole_keys,
     texts_of,
 )
-from quantrial.running.clock import Clock
-from quantrial.running.control_tokens import warn_of_control_tokens
-from quantrial.running.costs import refuse_too_large
 from quantrial.running.fetch import refuse_missing
 from quantrial.running.guard import (
     refuse_changed,
@@ -32,7 +30,6 @@ from quantrial.running.guard import (
     refuse_foreign,
     refuse_unable,
 )
-from quantrial.running.manifest import host, software
 from quantrial.running.ordering import (
     design_record,
     planned_calls,
@@ -40,10 +37,19 @@ from quantrial.running.ordering import (
     settle_order,
 )
 from quantrial.running.penalty import probed_sampling
-from quantrial.running.prepare import Prepared, prepare
-from quantrial.running.residence import Residence
+from quantrial.running.planning import refuse_too_large
+from quantrial.running.prepare import (
+    CHANGED,
+    Prepared,
+    changed_since,
+    prepare,
+    resumed,
+    warn_of_control_tokens,
+    with_templates,
+)
+from quantrial.running.provenance import host, software
 from quantrial.running.session import Equipment, Session
-from quantrial.running.templates import CHANGED, changed_since, resumed, with_templates
+from quantrial.running.waiting import Clock
 from quantrial.running.watch import Watch
 from quantrial.study import code_in
 from quantrial.system import available_memory
@@ -135,7 +141,7 @@ def run_study(
         equipment = Equipment(
             watch=Watch(engines, clock, manifest.arms),
             engines=engines,
-            residence=Residence(engines, together=order.together),
+            pool=ModelPool(engines, together=order.together),
             writer=writer,
             listener=listener,
             clock=clock,
@@ -174,7 +180,7 @@ def _answer(
     warm: bool,
 ) -> None:
     """Ask what is pending, with a record of the session before and after."""
-    residence, clock = equipment.residence, equipment.clock
+    pool, clock = equipment.pool, equipment.clock
     record: dict[str, Any] = {"started_at": clock.stamp(), "ended_at": None, "asked": 0}
     opened = dataclasses.replace(
         manifest,
@@ -191,8 +197,8 @@ def _answer(
             ended_at=clock.stamp(),
             asked=session.asked,
             faults=session.faults,
-            loads=dict(residence.loads),
-            load_seconds=dict(residence.seconds),
+            loads=dict(pool.loads),
+            load_seconds=dict(pool.seconds),
         )
         arms = {
             arm: {**one, CHANGED: True} if arm in changed else one for arm, one in watched().items()
@@ -229,7 +235,7 @@ def _looked_at(equipment: Equipment, arms: Iterable[str]) -> set[str]:
     """Look at the arms whose servers do not say what they serve; name those that answered."""
     found = set()
     for arm in arms if equipment.watch is not None else ():
-        equipment.residence.ready(arm)
+        equipment.pool.ready(arm)
         if equipment.watch is not None and equipment.watch.look(arm):
             found.add(arm)
     return found

@@ -11,8 +11,15 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from quantrial.errors import EngineError
-from quantrial.running.asking import Attempt, answer, asked_sha256, request_for, said_by
-from quantrial.running.clock import JUMP, Clock
+from quantrial.running.asking import (
+    Asked,
+    Attempt,
+    answer,
+    asked_sha256,
+    request_for,
+    response_of,
+    said_by,
+)
 from quantrial.running.executors import (
     Executor,
     Job,
@@ -20,18 +27,25 @@ from quantrial.running.executors import (
     ThreadExecutor,
     TimedAttempt,
 )
-from quantrial.running.outages import Outages, wait_for_server
 from quantrial.running.progress import Listener, Progress
-from quantrial.running.recording import Asked, response_of
-from quantrial.running.retries import BROKEN_OFF, Breaker, Endings, wait_before
+from quantrial.running.waiting import (
+    BROKEN_OFF,
+    JUMP,
+    Breaker,
+    Clock,
+    Endings,
+    Outages,
+    wait_before,
+    wait_for_server,
+)
 
 if TYPE_CHECKING:
     from quantrial.design.schedule import Call
     from quantrial.engines.base import Engine, Reply
     from quantrial.records import Response
     from quantrial.runfolder import ResponseWriter, RunFolder
+    from quantrial.running.arms import ModelPool
     from quantrial.running.prepare import Prepared
-    from quantrial.running.residence import Residence
     from quantrial.running.watch import Watch
     from quantrial.study import Study
     from quantrial.tasks import Prompt
@@ -44,7 +58,7 @@ class Equipment:
     """What a session works with."""
 
     engines: Mapping[str, Engine]
-    residence: Residence
+    pool: ModelPool
     writer: ResponseWriter
     listener: Listener | None = None
     watch: Watch | None = None
@@ -200,7 +214,7 @@ class Session:
             self._ready(name)
             with contextlib.suppress(EngineError):  # the recorded call will say what is wrong
                 reply = answer(engine, request_for(self._prompt(first), self.study, first.task))
-                self._with.residence.told(name, reply.timing.load)
+                self._with.pool.told(name, reply.timing.load)
         self._began = self._with.clock.steady()
 
     def answer(self, pending: Sequence[Call]) -> None:
@@ -292,7 +306,7 @@ class Session:
         gone, waited = 0, 0.0
         while True:
             try:
-                return self._with.residence.ready(arm)
+                return self._with.pool.ready(arm)
             except EngineError as exc:
                 if not (exc.gone and exc.retryable):
                     raise
@@ -310,7 +324,7 @@ class Session:
         timing: dict[str, Any] = dataclasses.asdict(found.reply.timing)
         if timing["wall"] is None:
             timing["wall"] = timed.took
-        timing["load"] = self._with.residence.told(call.arm, timing["load"])
+        timing["load"] = self._with.pool.told(call.arm, timing["load"])
         attempts = self._attempts[call.order]
         made = Asked(self.study.study, attempts, job.prompt_hash, timed.started)
         return response_of(call, found, made, timing)

@@ -18,11 +18,9 @@ from quantrial.records import SpeedRecord
 from quantrial.runfolder import RunFolder, speed_writer
 from quantrial.running.arms import arm_records, log_into, naming, opened_engines
 from quantrial.running.asking import Attempt, attempt
-from quantrial.running.clock import Clock
 from quantrial.running.guard import refuse_changed_arms, refuse_foreign
 from quantrial.running.machine import Machine, between, share_of_others
-from quantrial.running.memory import memory_of
-from quantrial.running.ordering import all_stayed, server_decides
+from quantrial.running.ordering import all_stayed, memory_of, server_decides
 from quantrial.running.progress import Listener, Progress, SpeedResult
 from quantrial.running.speed_prompts import (
     USUAL,
@@ -32,6 +30,7 @@ from quantrial.running.speed_prompts import (
     rehearsed_shapes,
     speed_request,
 )
+from quantrial.running.waiting import Clock
 from quantrial.system import available_memory
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from quantrial.running.asking import answer as ask_once
 
 if TYPE_CHECKING:
     from quantrial.engines.base import Engine, Reply
-    from quantrial.running.clock import Clock
+    from quantrial.running.waiting import Clock
 
 EVERY = 300.0  # seconds between two looks at one arm
 FIRST = 2  # times that the prompt is asked at first: the second answer may come from a cache

@@ -16,7 +16,7 @@ from quantrial.running.asking import Attempt, attempt
 if TYPE_CHECKING:
     from quantrial.design.schedule import Call
     from quantrial.engines.base import Engine, Request
-    from quantrial.running.clock import Clock
+    from quantrial.running.waiting import Clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from quantrial.running.executors.base import Job, TimedAttempt, timed_attempt
 
 if TYPE_CHECKING:
     from quantrial.engines.base import Engine
-    from quantrial.running.clock import Clock
+    from quantrial.running.waiting import Clock
 
 
 class ThreadExecutor:

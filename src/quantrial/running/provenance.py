@@ -1,16 +1,26 @@
-"""The git checkout that a study lies in: its commit, and whether files differ from it.
-
-The checkout may be somebody else's, and its own settings can name programs that git runs when it
-is merely asked how things stand: a monitor of files, filters, hooks, what fetches missing objects.
-None of them is run here; the user's own settings stay.
-"""
+"""Provenance: what ran, on what, made of what."""
 
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import quantrial
+from quantrial.engines.settled import count_of
+from quantrial.recordable import recordable
+from quantrial.redaction import blot_all
+from quantrial.system import cpu_model, memory_bytes
+
+if TYPE_CHECKING:
+    from quantrial.engines.artifact import Artifact
+
 
 _SECONDS = 10
 _OFF = {"core.fsmonitor": "false", "core.hooksPath": os.devnull}
@@ -86,3 +96,56 @@ def _git(
         return None
     fine = done.returncode == 0 or (none_is_1 and done.returncode == 1)
     return done.stdout if fine else None
+
+
+# what an artifact says in a text, and in a whole number; `model` is the study's own
+_TEXTS = (
+    *("sha256", "quantization", "architecture", "tokenizer_sha256", "template_sha256"),
+    *("template_default", "derived_from", "source_sha256", "source_quantization"),
+)
+_COUNTS = ("bytes_on_disk", "parameters", "context", "kv_bytes")
+_PACKAGES = ("numpy", "scipy", "pydantic", "orjson", "gguf", "xllamacpp", "datasets")
+
+
+def software(directory: Path) -> dict[str, Any]:
+    """Name the versions that matter, and the state of the git checkout the study lies in."""
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "quantrial": quantrial.__version__,
+        "python": platform.python_version(),
+        "packages": versions,
+        "git": git_state(directory),
+    }
+
+
+def host() -> dict[str, Any]:
+    """Describe the machine: system, processor, cores, memory. Neither its name nor its user."""
+    return {
+        "system": platform.system(),
+        "release": platform.release(),
+        "machine": platform.machine(),
+        "cpu": cpu_model(),
+        "cores": os.cpu_count(),
+        "memory_bytes": memory_bytes(),
+        "python_implementation": sys.implementation.name,
+    }
+
+
+def arm_record(engine: str, artifact: Artifact, versions: Mapping[str, str]) -> dict[str, Any]:
+    """Write down one arm: its engine, the software that answers, its artifact.
+
+    No key is in it, and it can be written as JSON whatever a server said; what should be a text or
+    a count of bytes and is none is as good as not told.
+    """
+    told = {"versions": dict(versions), **asdict(artifact)}
+    record: dict[str, Any] = recordable(blot_all(told))
+    for name in _TEXTS:
+        record[name] = record[name] if isinstance(record[name], str) else None
+    for name in _COUNTS:
+        record[name] = count_of(record[name])
+    return {"engine": engine, **record}
