@@ -4,51 +4,41 @@ Secondary endpoints, failure modes, shifts of letters, whether strata differ and
 reference against itself, speeds: over all candidates and tasks, adjusted together. Who looks
 through a report for something to worry about has looked at all of it.
 
-    asked of each part ──▶ close: adjusted together ──▶ each part is told its p, and writes it
+    asked of each part ──▶ close: adjusted together ──▶ each question knows its p, and is written
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from quantrial.analysis.contrasts import judge
-from quantrial.findings import FAMILY
+from quantrial import documents
 from quantrial.stats import FamilyUnit, holm_in_units
 
 if TYPE_CHECKING:
-    from quantrial.analysis.contrasts import Written
+    from quantrial.analysis.contrasts import Draft
 
 METHOD = "holm-in-units"
 _NOTHING_CHANGED = 0.0  # spread of the differences within items
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
     """One question of the family.
 
-    `written` gets `p_alarm`, and the same in `p_adjusted` where it has that key; `settle` is told
-    it too, and among how many questions the first step of the adjustment divides alpha. A question
-    that does not count (nothing changed, so that no data of this size could have answered it) keeps
-    its own p.
+    A question that does not count (nothing changed, so that no data of this size could have
+    answered it) keeps its own p. Once the family is closed `p_alarm` is the adjusted p, and
+    `family` among how many questions the first step of the adjustment divides alpha.
     """
 
     kind: str
     id: str
-    written: dict[str, Any]
     p_value: float
-    counts: bool
-    settle: Callable[[float, int], None] | None = None
-
-    def tell(self, p: float, family: int) -> None:
-        """Write the adjusted p, and what follows from it."""
-        self.written["p_alarm"] = p
-        if self.settle is not None:
-            self.settle(p, family)
-        elif "p_adjusted" in self.written:
-            self.written["p_adjusted"] = p
+    counts: bool = True
+    p_alarm: float = math.nan
+    family: int = 1
 
 
 @dataclass(slots=True)
@@ -65,7 +55,7 @@ class _Unit:
 
 
 class AlarmFamily:
-    """Collects the questions of a report, adjusts them together, and tells each its p."""
+    """Collects the questions of a report and adjusts them together."""
 
     def __init__(self, alpha: float, reference: str):
         self.alpha = alpha
@@ -76,93 +66,51 @@ class AlarmFamily:
         self,
         kind: str,
         identity: str,
-        written: dict[str, Any],
         p_value: float | None,
         *,
-        settle: Callable[[float, int], None] | None = None,
         unit: str | None = None,
         counts: bool = True,
-    ) -> None:
-        """Add a question.
+    ) -> Asked:
+        """Add a question, and return what will know its adjusted p.
 
         Args:
             kind: what is asked about, in words.
             identity: of this question; no other has the same.
-            written: the entry of the summary, which gets `p_alarm`.
             p_value: not adjusted; None or NaN where it could not be tested.
-            settle: see `Asked`.
             unit: the questions it shares its part of alpha with; by default none.
             counts: whether the data could have answered it.
         """
-        p = math.nan if p_value is None else p_value
-        place = self._units.setdefault(unit or identity, _Unit(None, []))
-        place.members.append(Asked(kind, identity, written, p, counts, settle))
+        asked = Asked(kind, identity, math.nan if p_value is None else p_value, counts)
+        self._units.setdefault(unit or identity, _Unit(None, [])).members.append(asked)
+        return asked
 
-    def gate(
-        self,
-        kind: str,
-        identity: str,
-        written: dict[str, Any],
-        p_value: float | None,
-        *,
-        unit: str,
-    ) -> None:
+    def gate(self, kind: str, identity: str, p_value: float | None, *, unit: str) -> Asked:
         """Add the question that comes first in its unit; the others of it are asked after."""
-        p = math.nan if p_value is None else p_value
-        place = self._units.setdefault(unit, _Unit(None, []))
-        place.gate = Asked(kind, identity, written, p, True)
+        asked = Asked(kind, identity, math.nan if p_value is None else p_value)
+        self._units.setdefault(unit, _Unit(None, [])).gate = asked
+        return asked
 
     def ask_contrasts(
-        self,
-        kind: str,
-        written: Iterable[Written],
-        *,
-        task: str,
-        published: bool,
-        directed: bool = True,
-        key: str | None = None,
-    ) -> None:
-        """Add contrasts, whose verdicts are written once the family is adjusted.
-
-        Those of two candidates, which no sentence rests on, share one part of alpha a task.
+        self, kind: str, drafts: Iterable[Draft], *, task: str, key: str | None = None
+    ) -> list[Asked]:
+        """Add contrasts; those of two candidates share one part of alpha a task.
 
         Args:
             kind: as in `ask`.
-            written: without verdicts yet.
-            task: of which.
-            published: whether `p_adjusted` stays as published practice adjusts it.
-            directed: whether one side is better; else `shown` stands in place of a verdict.
+            drafts: the contrasts.
+            task: of which; no sentence rests on its contrasts of two candidates.
             key: of the strata that they are within; those of one candidate are one unit.
         """
-        for each in written:
-            one, unit = each.measured.one, None
+        found = []
+        for each in drafts:
+            one, unit = each.result.one, None
             if one.reference != self._reference:
                 unit = f"{task}.between candidates"
             elif key is not None:
                 unit = unit_of_strata(task, key, one.candidate, one.reference)
-            self.ask(
-                kind,
-                each.contrast["id"],
-                each.contrast,
-                each.measured.one.p_value,
-                settle=self._judge(each, published=published, directed=directed),
-                unit=unit,
-                counts=each.measured.one.sd != _NOTHING_CHANGED,
-            )
-
-    def _judge(
-        self, each: Written, *, published: bool, directed: bool
-    ) -> Callable[[float, int], None]:
-        def settle(p: float, family: int) -> None:
-            if not published:
-                each.contrast.update(p_adjusted=p, family=FAMILY)
-            if directed:
-                judge(each, p, family=family, alpha=self.alpha)
-            else:
-                longer = "longer" if each.contrast["estimate"] > 0 else "shorter"
-                each.contrast["shown"] = longer if p < self.alpha else None
-
-        return settle
+            counts = one.sd != _NOTHING_CHANGED
+            found.append(self.ask(kind, each.id, one.p_value, unit=unit, counts=counts))
+        return found
 
     @property
     def size(self) -> int:
@@ -171,12 +119,10 @@ class AlarmFamily:
             bool(unit.counted({})) or _known(unit.gate) is not None for unit in self._units.values()
         )
 
-    def close(self) -> dict[str, Any]:
-        """Adjust all questions together, tell each its p, and describe the family.
+    def close(self) -> documents.Alarms:
+        """Adjust all questions together, let each know its p, and describe the family.
 
-        Returns:
-            `method`; `alpha`; `size`, the number of units; `questions`, how many they hold;
-            `findings`: `kind`, `id` and `p_alarm` of what is shown, the surest first.
+        What is shown is listed, the surest first.
         """
         adjusted, size = self._adjusted({}), self.size
         shown, questions = [], 0
@@ -184,18 +130,17 @@ class AlarmFamily:
             counted = unit.counted({})
             questions += len(counted) + (_known(unit.gate) is not None)
             for one in (*([unit.gate] if unit.gate else []), *unit.members):
-                p = adjusted[one.id]
                 inside = 1 if one is unit.gate else max(1, len(counted))
-                one.tell(p, max(1, size) * inside)
-                if p < self.alpha:
-                    shown.append({"kind": one.kind, "id": one.id, "p_alarm": p})
-        return {
-            "method": METHOD,
-            "alpha": self.alpha,
-            "size": size,
-            "questions": questions,
-            "findings": sorted(shown, key=lambda one: one["p_alarm"]),
-        }
+                one.p_alarm, one.family = adjusted[one.id], max(1, size) * inside
+                if one.p_alarm < self.alpha:
+                    shown.append(documents.Alarm(kind=one.kind, id=one.id, p_alarm=one.p_alarm))
+        return documents.Alarms(
+            method=METHOD,
+            alpha=self.alpha,
+            size=size,
+            questions=questions,
+            findings=tuple(sorted(shown, key=lambda one: one.p_alarm)),
+        )
 
     def instead(self, p_values: Mapping[str, float]) -> dict[str, float]:
         """Return the adjusted p by id, were these p-values in place of those that were asked."""

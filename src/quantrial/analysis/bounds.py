@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from quantrial import documents
 from quantrial.analysis.outcomes import Panel
+from quantrial.analysis.values import ends, number
 from quantrial.errors import StatisticsWarning
 from quantrial.stats import worst_case
 from quantrial.tasks.spans import PRECISION
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from quantrial.analysis.contrasts import Measured
+    from quantrial.analysis.contrasts import ContrastResult
     from quantrial.analysis.methods import Contrast
     from quantrial.analysis.outcomes import TaskOutcomes
     from quantrial.stats import EquivalenceResult
@@ -46,14 +48,12 @@ class Completed:
 class Tested:
     """What a loss of the margin is held against: the completed scores where answers are missing.
 
-    `worst_case`, None where nothing is missing: what `Bounds.of` says; with it `p_non_inferior`,
-    whether that rules a loss of the margin out (`non_inferior`), the `margin`, the `ci` of this
-    test with its `confidence` and `method`, whether it is `approximate`, and where scores are 0 or
-    1 the `harmful` and `beneficial` flips that it is of. NaN where the data carry no test.
+    `worst_case`, None where nothing is missing, has with its bound the test on these scores, and
+    where scores are 0 or 1 the `harmful` and `beneficial` flips that it is of.
     `lower_bounds`: the k-th is the lower end of the interval of a one-sided test at alpha / k.
     """
 
-    worst_case: dict[str, Any] | None
+    worst_case: documents.WorstCase | None
     lower_bounds: list[float]
 
 
@@ -132,18 +132,12 @@ class Bounds:
             self.longest if invents else None,
         )
 
-    def of(self, panel: Panel, one: Contrast, endpoint: str) -> dict[str, Any] | None:
-        """Bound a contrast on all its items; None where nothing is missing.
-
-        Returns:
-            The `bound` (None where it would be 0/0), the `n` items it is of, how many answers are
-            missing on either side, and how many entities each that is missing on the candidate's
-            is `taken_to_invent`: None says that nothing is assumed, and the bound is one.
-        """
+    def of(self, panel: Panel, one: Contrast, endpoint: str) -> documents.WorstCase | None:
+        """Bound a contrast on all its items, untested; None where nothing is missing."""
         filled = self.completed(panel, one, endpoint)
-        return None if filled is None else _described(filled)
+        return None if filled is None else _described(filled, None)
 
-    def tested(self, each: Measured, *, among: int = 0) -> Tested:
+    def tested(self, each: ContrastResult, *, among: int = 0) -> Tested:
         """Bound a measured contrast, and test the margin on the completed scores.
 
         By the same statistics as the contrast itself, over its clusters or strata.
@@ -155,15 +149,16 @@ class Bounds:
         filled = self.completed(each.methods.panel, each.one, each.endpoint)
         methods = each.methods if filled is None else each.methods.over(filled.panel)
         pair = each.one.reference, each.one.candidate, each.endpoint
-        found = None if filled is None else _described(filled)
+        found = None
         with warnings.catch_warnings():
             # what the statistics cannot say here was said of the contrast itself
             warnings.simplefilter("ignore", StatisticsWarning)
-            if filled and found and each.test is not None and found["bound"] is not None:
-                test = methods.equivalence(*pair, each.test.margin)
-                found |= _of_test(test) | _flips(filled.panel)
-            ends = [methods.lower_bound(*pair, among=k) for k in range(1, among + 1)]
-        return Tested(found, ends)
+            if filled is not None:
+                found = _described(filled, None)
+                if each.test is not None and found.bound is not None:
+                    found = _described(filled, methods.equivalence(*pair, each.test.margin))
+            lower = [methods.lower_bound(*pair, among=k) for k in range(1, among + 1)]
+        return Tested(found, lower)
 
     def _fill_ratio(
         self,
@@ -193,41 +188,41 @@ def _compared(panel: Panel, arms: list[int]) -> NDArray[np.bool_]:
     return kept
 
 
-def _described(filled: Completed) -> dict[str, Any]:
+def _described(filled: Completed, test: EquivalenceResult | None) -> documents.WorstCase:
+    """Describe completed scores, with the test of the margin on them if there is one."""
     top, bottom = filled.panel.numerators[:, :, 0], filled.panel.denominators[:, :, 0]
     if filled.panel.endpoints[0].type == "ratio":
         sums = bottom.sum(axis=0)
         before, after = np.divide(top.sum(axis=0), sums, out=np.full(2, np.nan), where=sums != 0.0)
-        bound = None if math.isnan(after - before) else float(after - before)
+        bound = number(float(after - before))
     else:
         bound = worst_case(top[:, 0], top[:, 1]).bound
-    return {
-        "bound": bound,
-        "taken_to_invent": filled.taken_to_invent,
-        "n": len(top),
-        "missing_reference": filled.missing_reference,
-        "missing_candidate": filled.missing_candidate,
-    }
+    harmful, beneficial = (None, None) if test is None else _flips(filled.panel)
+    return documents.WorstCase(
+        bound=bound,
+        taken_to_invent=filled.taken_to_invent,
+        n=len(top),
+        missing_reference=filled.missing_reference,
+        missing_candidate=filled.missing_candidate,
+        margin=None if test is None else test.margin,
+        p_non_inferior=None if test is None else number(test.p_lower),
+        non_inferior=None if test is None else test.non_inferior,
+        ci=None if test is None else ends(test.interval),
+        confidence=None if test is None else test.interval.confidence,
+        method=None if test is None else test.method,
+        approximate=None if test is None else test.approximate,
+        harmful=harmful,
+        beneficial=beneficial,
+    )
 
 
-def _of_test(test: EquivalenceResult) -> dict[str, Any]:
-    return {
-        "margin": test.margin,
-        "p_non_inferior": test.p_lower,
-        "non_inferior": test.non_inferior,
-        "ci": [test.interval.low, test.interval.high],
-        "confidence": test.interval.confidence,
-        "method": test.method,
-        "approximate": test.approximate,
-    }
-
-
-def _flips(panel: Panel) -> dict[str, int | None]:
+def _flips(panel: Panel) -> tuple[int | None, int | None]:
+    """Count harmful and beneficial flips, where scores are 0 or 1."""
     right = panel.numerators[:, :, 0]
     if panel.endpoints[0].type == "ratio" or not np.isin(right, (0.0, 1.0)).all():
-        return {"harmful": None, "beneficial": None}
+        return None, None
     before, after = right.T > 0.5
-    return {"harmful": int((before & ~after).sum()), "beneficial": int((after & ~before).sum())}
+    return int((before & ~after).sum()), int((after & ~before).sum())
 
 
 def _longest(panel: Panel, controls: Collection[str]) -> int:

@@ -1,27 +1,31 @@
-"""Contrasts as the summary holds them: measured pair by pair, adjusted and judged as a family."""
+"""Contrasts: measured pair by pair, adjusted as a family, then judged and written once.
+
+    measure ──▶ draft: adjusted within a family ──▶ judge, once all p are known ──▶ write
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from quantrial import documents
 from quantrial.analysis.methods import also, settled_by, verdict
+from quantrial.analysis.values import ends, number
+from quantrial.findings import FAMILY
 from quantrial.stats import fixed_sequence, holm
 
 if TYPE_CHECKING:
     from quantrial.analysis.bounds import Bounds
     from quantrial.analysis.methods import Contrast, Methods
-    from quantrial.analysis.remarks import Remarks
+    from quantrial.analysis.notes import Notes
     from quantrial.stats import EquivalenceResult, Interval
-
-Documents = tuple[list[dict[str, Any]], list[dict[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class ContrastResult:
     """One contrast with its tests, not adjusted yet; `test` is None where no margin makes sense."""
 
     identity: str
@@ -51,10 +55,10 @@ def measure(
     endpoint: str,
     label: str,
     margin: float | None,
-    remarks: Remarks,
+    notes: Notes,
     stratum: str | None = None,
     brief: bool = False,
-) -> list[Measured]:
+) -> list[ContrastResult]:
     """Estimate and test every pair of arms that answered an item in common.
 
     Args:
@@ -63,7 +67,7 @@ def measure(
         endpoint: on which.
         label: what ids begin with.
         margin: None where only a difference is asked about.
-        remarks: told what the statistics warn of.
+        notes: take what the statistics warn of.
         stratum: the one that the scores are of.
         brief: only what a verdict takes.
     """
@@ -71,72 +75,85 @@ def measure(
     for r, c in pairs:
         if not methods.panel.answered_by(r, c).any():
             continue
-        with remarks.at(f"{endpoint}, {c} vs {r}", stratum=stratum):
+        with notes.at(f"{endpoint}, {c} vs {r}", stratum=stratum):
             one = methods.contrast(r, c, endpoint, brief=brief)
             test = None if margin is None else methods.equivalence(r, c, endpoint, margin)
-        found.append(Measured(f"{label}.{c}.vs.{r}", endpoint, methods, one, test))
+        found.append(ContrastResult(f"{label}.{c}.vs.{r}", endpoint, methods, one, test))
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """A contrast as the summary holds it, beside what it was measured by.
+class Draft:
+    """A contrast with what is known of it before the report's one family is adjusted.
 
-    `test` is its test of equivalence, None where no margin makes sense; `margins` counts the
-    questions about a margin that its verdict was adjusted with, 1 where it follows its own p.
+    `p_adjusted` is over its own `family`; `margins` counts the questions about a margin that its
+    verdict was adjusted with, 1 where it follows its own p.
     """
 
-    measured: Measured
-    contrast: dict[str, Any]
-    test: dict[str, Any] | None
+    result: ContrastResult
+    family: str
+    p_adjusted: float
+    equivalence: documents.Equivalence | None
+    worst_case: documents.WorstCase | None = None
+    lower_bounds: tuple[float | None, ...] | None = None
     margins: int = 1
 
+    @property
+    def id(self) -> str:
+        """The contrast's id; no other has the same."""
+        return self.result.identity
 
-def documents(written: Sequence[Written]) -> Documents:
-    """Return the contrasts and the tests of equivalence, each in a list of its own."""
-    tests = [each.test for each in written if each.test is not None]
-    return [each.contrast for each in written], tests
+    def with_bound(self, worst_case: documents.WorstCase | None) -> Draft:
+        """Return the contrast with what missing answers could make of it."""
+        return dataclasses.replace(self, worst_case=worst_case)
 
 
-def write(
-    found: Sequence[Measured],
+def draft(
+    found: Sequence[ContrastResult],
     *,
     family: str,
     bounds: Bounds | None = None,
     choice: Choice | None = None,
     adjust_margin: float | None = None,
-) -> list[Written]:
-    """Write the contrasts of one family, adjusted together, and their tests of equivalence.
+) -> list[Draft]:
+    """Adjust the contrasts of one family together, and their tests of equivalence.
 
     Differences are adjusted by Holm, and so is each question about the margin. For one contrast the
     two questions about the margin come in a fixed order, "non-inferior", then "equivalent", each at
     alpha and the second only where the first holds. What they claim follows the values not
     adjusted; with `adjust_margin`, a level (strata, where one of many is picked out), the adjusted
     ones. `bounds` hold missing answers against the candidate; of what a `choice` is made on they
-    say which losses are ruled out. No verdict yet: that is `judge`'s.
+    say which losses are ruled out.
     """
-    tests = iter(_equivalences([e for e in found if e.test is not None]))
-    beside = [None if each.test is None else next(tests) for each in found]
+    tests = _equivalences(found, adjust_margin)
     if adjust_margin is not None:
-        found = [_adjusted(*both, adjust_margin) for both in zip(found, beside, strict=True)]
-    margins = 1 if adjust_margin is None else sum(test is not None for test in beside)
+        found = [_claiming(each, test) for each, test in zip(found, tests, strict=True)]
+    margins = 1 if adjust_margin is None else max(1, sum(test is not None for test in tests))
     adjusted = holm([each.one.p_value for each in found]).tolist()
-    written = [
-        Written(each, _contrast(each, p, family), test, max(margins, 1))
-        for each, test, p in zip(found, beside, adjusted, strict=True)
-    ]
-    if bounds is not None:
-        for one in written:
-            among = 0 if choice is None else choice.among(one.measured.one)
-            tested = bounds.tested(one.measured, among=among)
-            one.contrast["worst_case"] = tested.worst_case
-            if among:
-                one.contrast["lower_bounds"] = tested.lower_bounds
-    return written
+    drafts = []
+    for each, test, p in zip(found, tests, adjusted, strict=True):
+        worst, lower = None, None
+        if bounds is not None:
+            among = 0 if choice is None else choice.among(each.one)
+            tested = bounds.tested(each, among=among)
+            worst = tested.worst_case
+            lower = tuple(map(number, tested.lower_bounds)) if among else None
+        drafts.append(Draft(each, family, p, test, worst, lower, margins))
+    return drafts
 
 
-def judge(each: Written, p: float, *, family: int, alpha: float, plan: bool = True) -> None:
-    """Write a contrast's verdict by its adjusted p, and what would settle an open one.
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A contrast's verdict, what holds beside it, and what would settle an open one."""
+
+    verdict: documents.Verdict | None = None
+    also: str | None = None
+    items_needed: documents.ItemsNeeded | None = None
+    settled_by: documents.SettledBy | None = None
+
+
+def judge(each: Draft, p: float, *, family: int, alpha: float, plan: bool = True) -> Judgement:
+    """Judge a contrast by its adjusted p.
 
     Args:
         each: the contrast.
@@ -146,128 +163,151 @@ def judge(each: Written, p: float, *, family: int, alpha: float, plan: bool = Tr
         alpha: the level.
         plan: False where nobody asks what would settle it.
     """
-    one, test = each.measured.one, each.measured.test
+    one, test = each.result.one, each.result.test
     said = verdict(one.estimate, p, test, alpha=alpha)
-    needed = None
-    if plan and said == "inconclusive":
-        margin = None if test is None else test.margin
-        needed = each.measured.methods.items_needed(
-            one, each.measured.endpoint, margin, family=family, margins=each.margins
-        )
-    contrast = each.contrast
-    contrast |= {
-        "verdict": said,
-        "also": None if test is None else also(said, p, test, alpha=alpha),
-        "items_needed": needed,
-        "settled_by": None if needed is None else settled_by(needed, one.n, one.clusters),
-    }
+    beside = None if test is None else also(said, p, test, alpha=alpha)
+    if not plan or said != "inconclusive":
+        return Judgement(said, beside)
+    margin = None if test is None else test.margin
+    needed = each.result.methods.items_needed(
+        one, each.result.endpoint, margin, family=family, margins=each.margins
+    )
+    least = settled_by(needed, one.n, one.clusters)
+    return Judgement(said, beside, documents.ItemsNeeded(**needed), least)
 
 
-def _adjusted(each: Measured, test: dict[str, Any] | None, alpha: float) -> Measured:
-    """Let what a test claims follow its adjusted p, in what is measured and as written."""
+def write(
+    each: Draft,
+    judgement: Judgement,
+    *,
+    p_adjusted: float,
+    family: str = FAMILY,
+    p_alarm: float | None = None,
+    simultaneous: documents.Simultaneous | None = None,
+) -> documents.Contrast:
+    """Write a contrast, once everything about it is known."""
+    one = each.result.one
+    return documents.Contrast(
+        id=each.id,
+        reference=one.reference,
+        candidate=one.candidate,
+        estimate=number(one.estimate),
+        ci=ends(one.interval),
+        confidence=one.interval.confidence,
+        ci_method=one.interval.method,
+        p_value=number(one.p_value),
+        p_method=one.p_method,
+        p_adjusted=number(p_adjusted),
+        family=family,
+        n=one.n,
+        sd_paired=number(one.sd),
+        verdict=judgement.verdict,
+        also=judgement.also,
+        worst_case=each.worst_case,
+        items_needed=judgement.items_needed,
+        settled_by=judgement.settled_by,
+        lower_bounds=each.lower_bounds,
+        equivalence=each.equivalence,
+        p_alarm=number(p_alarm),
+        simultaneous=simultaneous,
+    )
+
+
+def _claiming(each: ContrastResult, test: documents.Equivalence | None) -> ContrastResult:
+    """Let what is measured claim what its test, by the adjusted p, does."""
     if each.test is None or test is None:
         return each
-    test["non_inferior"] = bool(test["p_non_inferior_adjusted"] < alpha)  # NaN: no
-    test["equivalent"] = bool(test["non_inferior"] and test["p_adjusted"] < alpha)
-    claimed = {name: test[name] for name in ("non_inferior", "equivalent")}
-    return dataclasses.replace(each, test=dataclasses.replace(each.test, **claimed))
+    claims = dataclasses.replace(
+        each.test, non_inferior=test.non_inferior, equivalent=test.equivalent
+    )
+    return dataclasses.replace(each, test=claims)
 
 
-def _contrast(each: Measured, p: float, family: str) -> dict[str, Any]:
-    one = each.one
-    return {
-        "id": each.identity,
-        "reference": one.reference,
-        "candidate": one.candidate,
-        "estimate": one.estimate,
-        "ci": [one.interval.low, one.interval.high],
-        "confidence": one.interval.confidence,
-        "ci_method": one.interval.method,
-        "p_value": one.p_value,
-        "p_method": one.p_method,
-        "p_adjusted": p,
-        "family": family,
-        "n": one.n,
-        "sd_paired": one.sd,
-        "verdict": None,
-        "also": None,
-        "worst_case": None,
-        "items_needed": None,
-        "settled_by": None,
-    }
-
-
-def _equivalences(found: Sequence[Measured]) -> list[dict[str, Any]]:
+def _equivalences(
+    found: Sequence[ContrastResult], level: float | None
+) -> list[documents.Equivalence | None]:
+    """Adjust the tests at the margin; None for a contrast without one."""
     tests = [each.test for each in found if each.test is not None]
     # non-inferior first, then equivalent: the second p is never below the first
     ordered = [fixed_sequence([test.p_lower, test.p_value]).tolist() for test in tests]
-    non_inferior, equivalent = (holm([p[i] for p in ordered]) for i in (0, 1))
+    both = (holm([p[i] for p in ordered]).tolist() for i in (0, 1))
+    adjusted = iter(list(zip(ordered, *both, strict=True)))
     return [
-        {
-            "id": f"{each.identity}.equivalence",
-            "reference": each.one.reference,
-            "candidate": each.one.candidate,
-            "margin": test.margin,
-            "estimate": test.estimate,
-            "ci": [test.interval.low, test.interval.high],
-            "confidence": test.interval.confidence,
-            "p_value": p[1],
-            "p_adjusted": float(p_equivalent),
-            "p_non_inferior": p[0],
-            "p_non_inferior_adjusted": float(p_non_inferior),
-            "method": test.method,
-            "equivalent": test.equivalent,
-            "non_inferior": test.non_inferior,
-            "approximate": test.approximate,
-        }
-        for each, test, p, p_equivalent, p_non_inferior in zip(
-            found, tests, ordered, equivalent, non_inferior, strict=True
-        )
+        None if each.test is None else _equivalence(each, each.test, *next(adjusted), level)
+        for each in found
     ]
 
 
-def add_simultaneous(
-    written: Sequence[Written], adjusted: Sequence[float], *, family: int, alpha: float
-) -> Iterator[str]:
-    """Add to contrasts of one endpoint the intervals that match the decisions of their family.
+def _equivalence(
+    each: ContrastResult,
+    test: EquivalenceResult,
+    p: Sequence[float],
+    p_non_inferior: float,
+    p_equivalent: float,
+    level: float | None,
+) -> documents.Equivalence:
+    no_loss, equal = test.non_inferior, test.equivalent
+    if level is not None:
+        no_loss = p_non_inferior < level  # NaN: no
+        equal = no_loss and p_equivalent < level
+    return documents.Equivalence(
+        id=f"{each.identity}.equivalence",
+        reference=each.one.reference,
+        candidate=each.one.candidate,
+        margin=test.margin,
+        estimate=number(test.estimate),
+        ci=ends(test.interval),
+        confidence=test.interval.confidence,
+        p_value=number(p[1]),
+        p_adjusted=number(p_equivalent),
+        p_non_inferior=number(p[0]),
+        p_non_inferior_adjusted=number(p_non_inferior),
+        method=test.method,
+        equivalent=bool(equal),
+        non_inferior=bool(no_loss),
+        approximate=test.approximate,
+    )
 
-    `simultaneous` has its `ci` and `confidence` (NaN where it was narrowed to leave 0 out); None
-    where the methods know none. Yields what deserves a remark: where p and interval come from two
-    constructions and disagree about 0.
+
+def simultaneous_intervals(
+    drafts: Sequence[Draft], adjusted: Sequence[float], *, family: int, alpha: float
+) -> tuple[list[documents.Simultaneous | None], list[str]]:
+    """Give contrasts of one endpoint the intervals that match the decisions of their family.
 
     Args:
-        written: the contrasts.
+        drafts: the contrasts.
         adjusted: their p of a difference, adjusted over the family.
         family: the number of questions that share alpha.
         alpha: the level.
+
+    Returns:
+        One interval a contrast, None where the methods know none; and what deserves a note: where p
+        and interval come from two constructions and disagree about 0.
     """
-    if not written:
-        return
-    first = written[0].measured
-    ones = [each.measured.one for each in written]
+    if not drafts:
+        return [], []
+    first = drafts[0].result
+    ones = [each.result.one for each in drafts]
     intervals = first.methods.simultaneous(ones, first.endpoint, adjusted=adjusted, family=family)
-    known: Sequence[Interval | None] = [None] * len(ones) if intervals is None else intervals
-    for each, interval, p in zip(written, known, adjusted, strict=True):
-        one = each.contrast
-        one["simultaneous"] = None if interval is None else _told(interval)
-        if interval is None or math.isnan(interval.low):
+    if intervals is None:
+        return [None] * len(ones), []
+    said = []
+    for one, interval, p in zip(ones, intervals, adjusted, strict=True):
+        if math.isnan(interval.low):
             continue
-        low, high = one["ci"]
-        alone = low > 0.0 or high < 0.0
-        if alone != (one["p_value"] < alpha):
-            yield (
-                f"{one['candidate']} vs {one['reference']}: the interval "
-                f"{'leaves out' if alone else 'holds'} 0 and p (not adjusted) says otherwise; "
-                "they come from two constructions, and the verdict follows p"
-            )
-        excludes = interval.low > 0.0 or interval.high < 0.0
-        if excludes != (p < alpha):
-            yield (
-                f"{one['candidate']} vs {one['reference']}: the simultaneous interval "
-                f"{'leaves out' if excludes else 'holds'} 0 and the adjusted p says otherwise; "
-                "they come from two constructions, and the verdict follows p"
-            )
+        pair = f"{one.candidate} vs {one.reference}"
+        for name, own, by, name_of_p in (
+            ("the interval", one.interval, one.p_value, "p (not adjusted)"),
+            ("the simultaneous interval", interval, p, "the adjusted p"),
+        ):
+            excludes = own.low > 0.0 or own.high < 0.0
+            if excludes != (by < alpha):
+                said.append(
+                    f"{pair}: {name} {'leaves out' if excludes else 'holds'} 0 and {name_of_p} "
+                    "says otherwise; they come from two constructions, and the verdict follows p"
+                )
+    return [_simultaneous(one) for one in intervals], said
 
 
-def _told(interval: Interval) -> Mapping[str, Any]:
-    return {"ci": [interval.low, interval.high], "confidence": interval.confidence}
+def _simultaneous(interval: Interval) -> documents.Simultaneous:
+    return documents.Simultaneous(ci=ends(interval), confidence=number(interval.confidence))

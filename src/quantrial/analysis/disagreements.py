@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from quantrial.analysis.comparing import METHODS, Comparing
-from quantrial.analysis.contrasts import documents, judge
-from quantrial.analysis.remarks import Remarks
-from quantrial.findings import adjusted_p, is_finding
+from quantrial import documents
+from quantrial.analysis.comparison import METHODS, TaskComparison
+from quantrial.analysis.contrasts import Judgement, judge, write
+from quantrial.analysis.notes import Notes
+from quantrial.analysis.values import nan, number
 
 if TYPE_CHECKING:
-    from quantrial.analysis.contrasts import Written
+    from quantrial.analysis.contrasts import Draft
 
 # fewer resamples than lie a standard error or more to one side of the centre (.16 by the normal)
 _BEYOND = 0.1
@@ -23,9 +24,9 @@ class OtherSet:
 
     def __init__(
         self,
-        own: Comparing,
-        endpoints: Mapping[str, Sequence[Written]],
-        strata: Mapping[str, Sequence[Written]],
+        own: TaskComparison,
+        endpoints: Mapping[str, Sequence[Draft]],
+        strata: Mapping[str, Sequence[Draft]],
         primary: str,
     ):
         """Measure every contrast that both sets answer; verdicts and p-values alone.
@@ -37,30 +38,28 @@ class OtherSet:
             primary: the primary endpoint, which is looked at within strata too.
         """
         self._own, self._primary = own, primary
-        self._other = Comparing(
+        self._other = TaskComparison(
             own.study,
             own.name,
             own.scored,
             next(name for name in METHODS if name != own.make.name),
-            Remarks(),
+            Notes(),
             brief=True,
         )
-        self._pairs: list[tuple[str, str | None, Written, Written]] = []
+        self._pairs: list[tuple[str, str | None, Draft, Draft]] = []
         methods = self._other.overall()
         for endpoint, mine in endpoints.items():
             label = f"{own.name}.{endpoint}"
-            theirs = self._other.written(self._other.measure(methods, endpoint, label), label)
-            if endpoint == primary:
-                self._other.judged(theirs)
+            theirs = self._other.drafts(self._other.measure(methods, endpoint, label), label)
             self._pair(endpoint, None, mine, theirs)
         # resampling each of many strata would cost more than all else here
         idle = {
             value
             for value, mine in strata.items()
-            if self._other.classic and surely_open(_results(mine), own.study.alpha)
+            if self._other.classic and surely_open(map(_undecided, mine), own.study.alpha)
         }
         measured = self._other.strata(primary, leaving_out=idle)
-        inside = self._other.written_strata(measured, primary)
+        inside = self._other.strata_drafts(measured, primary)
         for value, mine in strata.items():
             if value not in idle:
                 self._pair(primary, value, mine, inside[value])
@@ -69,8 +68,8 @@ class OtherSet:
         self,
         endpoint: str,
         stratum: str | None,
-        mine: Sequence[Written],
-        theirs: Sequence[Written],
+        mine: Sequence[Draft],
+        theirs: Sequence[Draft],
     ) -> None:
         # both sets answer the same pairs, in order
         for one, other in zip(mine, theirs, strict=True):
@@ -79,7 +78,7 @@ class OtherSet:
     def p_values(self) -> dict[str, float]:
         """Return the p of a difference, not adjusted, of what is no primary endpoint, by id."""
         return {
-            other.contrast["id"]: other.measured.one.p_value
+            other.id: other.result.one.p_value
             for endpoint, stratum, _, other in self._pairs
             if self._adjusted_with_all(endpoint, stratum)
         }
@@ -87,64 +86,59 @@ class OtherSet:
     def _adjusted_with_all(self, endpoint: str, stratum: str | None) -> bool:
         return stratum is not None or endpoint != self._primary
 
-    def disagreements(self, adjusted: Mapping[str, float]) -> list[dict[str, Any]]:
+    def disagreements(
+        self, judged: Mapping[str, tuple[Judgement, float]], adjusted: Mapping[str, float]
+    ) -> tuple[documents.Disagreement, ...]:
         """Name every contrast on which the other set comes to another verdict.
 
         Args:
+            judged: of the summary's own set, by id: its judgement, and the p that it went by.
             adjusted: the p of `p_values`, adjusted in the report's one family in place of the
                 summary's own.
 
         Returns:
-            One a contrast: its `id`, `endpoint`, `stratum` (None: of all items), `reference`,
-            `candidate`, the verdict by each set's name, the `question` on which they part
-            (`equivalence`, `difference`, `non_inferiority`) and `p`, by set, of its test: as each
-            set's verdict follows it, adjusted or not; NaN where a set has none.
+            One a contrast, with the `question` on which they part (`equivalence`, `difference`,
+            `non_inferiority`) and the p, by set, of its test: as each set's verdict follows it,
+            adjusted or not.
         """
         alpha, found = self._own.study.alpha, []
         for endpoint, stratum, own, other in self._pairs:
-            if self._adjusted_with_all(endpoint, stratum):
-                p = adjusted[other.contrast["id"]]
-                judge(other, p, family=1, alpha=alpha, plan=False)
-                other.contrast["p_alarm"] = p
-            if own.contrast["verdict"] != other.contrast["verdict"]:
-                found.append(self._parted(endpoint, stratum, own, other))
-        return found
-
-    def _parted(
-        self, endpoint: str, stratum: str | None, own: Written, other: Written
-    ) -> dict[str, Any]:
-        sets = {self._own.make.name: (self._own, own), self._other.make.name: (self._other, other)}
-        asked = {
-            name: _answers(
-                one, self._own.study.alpha, adjusted=stratum is not None and not by.classic
-            )
-            for name, (by, one) in sets.items()
-        }
-        mine, theirs = asked.values()
-        # the first question, in the order of the verdicts, that the two answer otherwise
-        question = next(q for q in mine if mine[q][0] != theirs[q][0])
-        return {
-            "id": own.contrast["id"],
-            "endpoint": endpoint,
-            "stratum": stratum,
-            "reference": own.contrast["reference"],
-            "candidate": own.contrast["candidate"],
-            **{name: one.contrast["verdict"] for name, (_, one) in sets.items()},
-            "question": question,
-            "p": {name: one[question][1] for name, one in asked.items()},
-        }
+            with_all = self._adjusted_with_all(endpoint, stratum)
+            p = adjusted[other.id] if with_all else other.p_adjusted
+            mine, theirs = judged[own.id], (judge(other, p, family=1, alpha=alpha, plan=False), p)
+            if mine[0].verdict != theirs[0].verdict:
+                sets = {self._own: (own, *mine), self._other: (other, *theirs)}
+                asked = {
+                    by.make.name: _answers(
+                        one, said, alpha, adjusted=stratum is not None and not by.classic
+                    )
+                    for by, (one, _, said) in sets.items()
+                }
+                answers = list(asked.values())
+                # the first question, in the order of the verdicts, that the two answer otherwise
+                question = next(q for q in answers[0] if answers[0][q][0] != answers[1][q][0])
+                found.append(
+                    documents.Disagreement(
+                        id=own.id,
+                        endpoint=endpoint,
+                        stratum=stratum,
+                        reference=own.result.one.reference,
+                        candidate=own.result.one.candidate,
+                        verdicts={
+                            by.make.name: str(said.verdict) for by, (_, said, _) in sets.items()
+                        },
+                        question=question,
+                        p={name: number(one[question][1]) for name, one in asked.items()},
+                    )
+                )
+        return tuple(found)
 
 
-def _results(written: Sequence[Written]) -> dict[str, Any]:
-    contrasts, tests = documents(written)
-    return {"contrasts": contrasts, "equivalence": tests}
-
-
-def surely_open(results: Mapping[str, Any], alpha: float) -> bool:
+def surely_open(contrasts: Iterable[documents.Contrast], alpha: float) -> bool:
     """Say whether `classic` must find every contrast inconclusive too, without resampling.
 
     Args:
-        results: `contrasts` and `equivalence` by `calibrated`, of shares over independent items.
+        contrasts: by `calibrated`, of shares over independent items.
         alpha: the level.
 
     McNemar's p, exact or with Yates's correction, is never below the mid-p, so it shows no
@@ -153,30 +147,36 @@ def surely_open(results: Mapping[str, Any], alpha: float) -> bool:
     resamples centred there reach it, which at levels up to a tenth rules out nothing.
     """
     return all(
-        not test["non_inferior"]
-        and one["p_method"] == "mcnemar-midp"
-        and one["p_value"] >= alpha
+        one.equivalence is not None
+        and not one.equivalence.non_inferior
+        and one.p_method == "mcnemar-midp"
+        and nan(one.p_value) >= alpha
         and (
-            one["sd_paired"] == 0.0
+            one.sd_paired == 0.0
             or (
                 alpha <= _BEYOND
-                and one["estimate"] + test["margin"] < one["sd_paired"] / math.sqrt(one["n"])
+                and nan(one.estimate) + one.equivalence.margin
+                < nan(one.sd_paired) / math.sqrt(one.n)
             )
         )
-        for one, test in zip(results["contrasts"], results["equivalence"], strict=True)
+        for one in contrasts
     )
 
 
-def _answers(written: Written, alpha: float, *, adjusted: bool) -> dict[str, tuple[bool, float]]:
+def _answers(
+    one: Draft, p: float, alpha: float, *, adjusted: bool
+) -> dict[str, tuple[bool, float | None]]:
     """Return what a set answers to each question, and the p that it goes by."""
-    after, test = "_adjusted" if adjusted else "", written.test or {}
+    test = one.equivalence
+    equal, no_loss = (None, None) if test is None else (test.p_value, test.p_non_inferior)
+    if test is not None and adjusted:
+        equal, no_loss = test.p_adjusted, test.p_non_inferior_adjusted
     return {
-        "equivalence": (test["equivalent"], test["p_adjusted" if adjusted else "p_value"]),
-        "difference": (is_finding(written.contrast, alpha), _p(written.contrast)),
-        "non_inferiority": (test["non_inferior"], test[f"p_non_inferior{after}"]),
+        "equivalence": (test is not None and test.equivalent, equal),
+        "difference": (p < alpha, p),
+        "non_inferiority": (test is not None and test.non_inferior, no_loss),
     }
 
 
-def _p(contrast: Mapping[str, Any]) -> float:
-    p = adjusted_p(contrast)
-    return math.nan if p is None else p
+def _undecided(each: Draft) -> documents.Contrast:
+    return write(each, Judgement(), p_adjusted=each.p_adjusted, family=each.family)

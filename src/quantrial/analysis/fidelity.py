@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quantrial import documents
 from quantrial.errors import InsufficientDataError
 from quantrial.probabilities import known_tokens
 from quantrial.stats import cluster_variance
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from quantrial.analysis.outcomes import TaskOutcomes
 
 Token = Mapping[str, Any]
@@ -27,7 +30,7 @@ _LEAST = 1e-12  # of probability, for what was too unlikely to be listed
 
 def fidelity(
     scored: TaskOutcomes, reference: str, candidate: str, *, alpha: float
-) -> dict[str, Any] | None:
+) -> documents.Fidelity | None:
     """Compare a candidate's probabilities with the reference's; None where there are none.
 
     Each measure is a mean over the compared tokens, its interval clustered by item (by the task's
@@ -54,35 +57,33 @@ def fidelity(
         return None
     values = np.array(rows)
     _, dense = np.unique(groups, return_inverse=True)
-    return {
-        "reference": reference,
-        "candidate": candidate,
-        "items": items,
-        "tokens": len(rows),
-        **{
-            name: _mean(values[:, column], dense, alpha)
-            for column, name in enumerate(("kl", "top_agreement", "margin"))
-        },
-    }
+    kl, agreement, margin = (_mean(column, dense, alpha) for column in values.T)
+    return documents.Fidelity(
+        reference=reference,
+        candidate=candidate,
+        items=items,
+        tokens=len(rows),
+        kl=kl,
+        top_agreement=agreement,
+        margin=margin,
+    )
 
 
-def _mean(values: Any, groups: Any, alpha: float) -> dict[str, Any]:
+def _mean(values: NDArray[np.float64], groups: Any, alpha: float) -> documents.FidelityMean:
     """Return a mean with its interval by the clusters' variance; no interval for too few."""
     from scipy.special import stdtrit
 
-    estimate = float(values.mean())
+    estimate, ci = float(values.mean()), (None, None)
     try:
         found = cluster_variance(values, groups)
     except InsufficientDataError:
-        return {"estimate": estimate, "ci": [None, None], "confidence": 1 - alpha}
+        return documents.FidelityMean(estimate=estimate, ci=ci, confidence=1 - alpha)
     if not found.variance > 0:
-        return {"estimate": estimate, "ci": [None, None], "confidence": 1 - alpha}
+        return documents.FidelityMean(estimate=estimate, ci=ci, confidence=1 - alpha)
     reach = float(stdtrit(found.df, 1 - alpha / 2)) * math.sqrt(found.variance)
-    return {
-        "estimate": estimate,
-        "ci": [estimate - reach, estimate + reach],
-        "confidence": 1 - alpha,
-    }
+    return documents.FidelityMean(
+        estimate=estimate, ci=(estimate - reach, estimate + reach), confidence=1 - alpha
+    )
 
 
 def _shared(one: Sequence[Token], other: Sequence[Token]) -> Iterator[tuple[Token, Token]]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
+from quantrial import documents
 from quantrial.analysis.outcomes import labels
 
 if TYPE_CHECKING:
     from quantrial.analysis.outcomes import TaskOutcomes
+
+Turn = tuple[str, str | None, bool]  # item, how its answer turned, whether it is churn
 
 
 def right(outcomes: TaskOutcomes, arm: str, index: int) -> bool | None:
@@ -17,63 +20,57 @@ def right(outcomes: TaskOutcomes, arm: str, index: int) -> bool | None:
     return None if outcome is None else outcomes.task.is_right(outcome)
 
 
-def flips(outcomes: TaskOutcomes, reference: str, candidate: str) -> dict[str, Any]:
+def flips(
+    outcomes: TaskOutcomes, reference: str, candidate: str, key: str | None = None
+) -> documents.Flips:
     """Count the items whose answer turned, between two arms, among those both answered.
 
     `harmful`: reference wholly right, candidate not; `beneficial`: the reverse; `churn`: the raw
-    text changed and every score stayed. `items` lists the flipped ids.
-    """
-    turns = [turn for turn in _turns(outcomes, reference, candidate) if turn is not None]
-    ids = {
-        kind: [item for item, turned, _ in turns if turned == kind]
-        for kind in ("harmful", "beneficial")
-    }
-    return {
-        "reference": reference,
-        "candidate": candidate,
-        "harmful": len(ids["harmful"]),
-        "beneficial": len(ids["beneficial"]),
-        "churn": sum(churn for _, _, churn in turns),
-        "n": len(turns),
-        "items": ids,
-    }
-
-
-def flips_by(
-    outcomes: TaskOutcomes, reference: str, candidate: str, key: str
-) -> dict[str, dict[str, Any]]:
-    """Count flips, as `flips` does, in each value of a key of the items' metadata, with their ids.
+    text changed and every score stayed. With a `key` of the items' metadata, in each of its values
+    too.
 
     Raises:
         DataError: an item has no such key.
     """
-    values = labels(outcomes.items, key).tolist() if outcomes.items else []
-    table: dict[str, dict[str, Any]] = {
-        value: {
-            "harmful": 0,
-            "beneficial": 0,
-            "churn": 0,
-            "n": 0,
-            "items": {"harmful": [], "beneficial": []},
-        }
-        for value in sorted(set(values))
-    }
-    for value, turn in zip(values, _turns(outcomes, reference, candidate), strict=True):
-        if turn is None:
-            continue
-        item, turned, churn = turn
-        row = table[value]
-        row["n"] += 1
-        row["churn"] += churn
-        if turned is not None:
-            row[turned] += 1
-            row["items"][turned].append(item)
-    return table
+    turns = list(_turns(outcomes, reference, candidate))
+    strata: dict[str, dict[str, documents.FlipCounts]] = {}
+    if key:
+        values = labels(outcomes.items, key).tolist() if outcomes.items else []
+        by_value: dict[str, list[Turn | None]] = {value: [] for value in sorted(set(values))}
+        for value, turn in zip(values, turns, strict=True):
+            by_value[value].append(turn)
+        strata[key] = {value: _counted(inside) for value, inside in by_value.items()}
+    found = _counted(turns)
+    return documents.Flips(
+        reference=reference,
+        candidate=candidate,
+        harmful=found.harmful,
+        beneficial=found.beneficial,
+        churn=found.churn,
+        n=found.n,
+        items=found.items,
+        strata=strata,
+    )
+
+
+def _counted(turns: Sequence[Turn | None]) -> documents.FlipCounts:
+    known = [turn for turn in turns if turn is not None]
+    harmful, beneficial = (
+        tuple(item for item, turned, _ in known if turned == kind)
+        for kind in ("harmful", "beneficial")
+    )
+    return documents.FlipCounts(
+        harmful=len(harmful),
+        beneficial=len(beneficial),
+        churn=sum(churn for _, _, churn in known),
+        n=len(known),
+        items=documents.FlippedItems(harmful=harmful, beneficial=beneficial),
+    )
 
 
 def _turns(
     outcomes: TaskOutcomes, reference: str, candidate: str
-) -> Iterator[tuple[str, str | None, bool] | None]:
+) -> Iterator[Turn | None]:
     """Give, item by item, its id, how its answer turned, and whether it is churn.
 
     None where one of the arms gave no answer.

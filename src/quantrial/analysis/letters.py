@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from quantrial import documents
 from quantrial.analysis.flips import right
+from quantrial.analysis.values import number
 from quantrial.errors import InsufficientDataError
 from quantrial.stats import stuart_maxwell, stuart_maxwell_clusters
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from quantrial.analysis.alarms import Asked
     from quantrial.analysis.outcomes import TaskOutcomes
     from quantrial.study import Study
 
@@ -32,12 +36,48 @@ def accuracy_by_letter(outcomes: TaskOutcomes, arm: str) -> dict[str, dict[str, 
     return dict(sorted(table.items()))
 
 
+@dataclass(frozen=True, slots=True)
+class LetterTest:
+    """A test of whether two arms give each letter equally often, on items read from both.
+
+    Statistic, p and method are None where no letter changed; where too few clusters changed one,
+    the method is `refused`. `shift` is by how many the number of each letter grew.
+    """
+
+    reference: str
+    candidate: str
+    n: int
+    changed: int
+    shift: Mapping[str, int]
+    statistic: float | None = None
+    p_value: float | None = None
+    method: str | None = None
+    df: int = 0
+
+    def written(self, *, declared: bool, asked: Asked) -> documents.LetterShift:
+        """Write the shift, once its p is adjusted."""
+        return documents.LetterShift(
+            reference=self.reference,
+            candidate=self.candidate,
+            statistic=number(self.statistic),
+            p_value=number(self.p_value),
+            method=self.method,
+            n=self.n,
+            changed=self.changed,
+            df=self.df,
+            shift=self.shift,
+            declared=declared,
+            p_adjusted=number(asked.p_alarm),
+            p_alarm=number(asked.p_alarm),
+        )
+
+
 def letter_shifts(
     study: Study,
     scored: TaskOutcomes,
     pairs: Sequence[tuple[str, str]],
     clusters: NDArray[np.str_] | None,
-) -> list[dict[str, Any]]:
+) -> list[LetterTest]:
     """Test each candidate's shift in letters against the reference's, over clusters if any."""
     return [
         letter_shift(scored, r, c, clusters, alpha=study.alpha, seed=study.seed)
@@ -54,7 +94,7 @@ def letter_shift(
     *,
     alpha: float = 0.05,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> LetterTest:
     """Test whether a candidate prefers other letters than the reference (position bias).
 
     The question is whether both arms give each letter equally often, on the items where a letter
@@ -67,11 +107,6 @@ def letter_shift(
         clusters: shape (items,), where the items come in random groups.
         alpha: the level at which a test over clusters must be able to reject.
         seed: of the signs that are drawn where clusters are too many to count.
-
-    Returns:
-        `statistic`, `p_value`, `method`, `n` (items compared), `changed` (another letter), `df`,
-        and `shift`: by how many the number of each letter grew. Where no letter changed, statistic,
-        p-value and method are None; where too few clusters changed one, the method is `refused`.
     """
     both = zip(outcomes.outcomes[reference], outcomes.outcomes[candidate], strict=True)
     pairs = [
@@ -84,22 +119,12 @@ def letter_shift(
     letters = sorted({letter for pair in counts for letter in pair})
     table = np.array([[counts[one, other] for other in letters] for one in letters])
     changed = sum(count for (one, other), count in counts.items() if one != other)
-    found: dict[str, Any] = {
-        "reference": reference,
-        "candidate": candidate,
-        "statistic": None,
-        "p_value": None,
-        "method": None,
-        "n": counts.total(),
-        "changed": changed,
-        "df": 0,
-        "shift": dict.fromkeys(letters, 0),
-    }
+    grown = (table.sum(axis=0) - table.sum(axis=1)).tolist() if letters else []
+    found = LetterTest(
+        reference, candidate, counts.total(), changed, dict(zip(letters, grown, strict=True))
+    )
     if not changed:
         return found
-    found["shift"] = dict(
-        zip(letters, (table.sum(axis=0) - table.sum(axis=1)).tolist(), strict=True)
-    )
     try:
         if clusters is None:
             test = stuart_maxwell(table)
@@ -108,9 +133,10 @@ def letter_shift(
                 _tables(pairs, letters, clusters), rng=np.random.default_rng(seed), alpha=alpha
             )
     except InsufficientDataError:
-        return found | {"method": "refused"}
-    told = {name: getattr(test, name) for name in ("statistic", "p_value", "method", "df")}
-    return found | told
+        return replace(found, method="refused")
+    return replace(
+        found, statistic=test.statistic, p_value=test.p_value, method=test.method, df=test.df
+    )
 
 
 def _tables(

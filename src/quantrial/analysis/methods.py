@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol, get_args
 
+from quantrial import documents
+from quantrial.documents import Verdict
 from quantrial.stats import (
     EquivalenceResult,
     Estimate,
@@ -24,7 +26,7 @@ MOST_ITEMS = 10**9
 # of a test that is adjusted with all else in a report: p of 1 in 20,001 survives 1,000 questions
 MOST_DRAWS = 20_000
 QUESTIONS = ("equivalence", "non_inferiority", "difference")
-VERDICTS = ("equivalent", "non_inferior", "worse", "better", "inconclusive")
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,7 @@ def items_from_spread(
 
 def settled_by(
     needed: Mapping[str, int | None], n: int, clusters: int | None = None
-) -> dict[str, Any] | None:
+) -> documents.SettledBy | None:
     """Say what would settle an open contrast with the fewest items, and how many more these are.
 
     Args:
@@ -149,29 +151,27 @@ def settled_by(
         clusters: clusters that these came in, where whole clusters were counted.
 
     Returns:
-        `question`, its `items` in all, and `further`: how many more than there are (0 where another
-        trial of this size would do); over clusters the same in `clusters` and `further_clusters`,
-        of which the items are as many as those seen held on average. None where no number of items
-        would answer any.
+        `further` is 0 where another trial of this size would do; clusters are counted with as many
+        items as those seen held on average. None where no number of items would answer any.
     """
     known = {question: items for question, items in needed.items() if items is not None}
     if not known:
         return None
     question = min(known, key=lambda one: known[one])
-    found = {
-        "question": question,
-        "items": known[question],
-        "further": max(0, known[question] - n),
-    }
-    if clusters is not None:
-        groups = known[question] * clusters // n
-        found |= {"clusters": groups, "further_clusters": max(0, groups - clusters)}
-    return found
+    items = known[question]
+    groups = None if clusters is None else items * clusters // n
+    return documents.SettledBy(
+        question=question,
+        items=items,
+        further=max(0, items - n),
+        clusters=groups,
+        further_clusters=None if groups is None else max(0, groups - (clusters or 0)),
+    )
 
 
 def also(
     said: str, p_adjusted: float, equivalence: EquivalenceResult, *, alpha: float
-) -> str | None:
+) -> Verdict | None:
     """Name what holds beside the verdict, so that a small yet certain loss is told as both.
 
     An `equivalent` contrast may be statistically `worse` or `better`; a `worse` one may still be
@@ -186,7 +186,7 @@ def also(
 
 def verdict(
     estimate: float, p_adjusted: float, equivalence: EquivalenceResult | None, *, alpha: float
-) -> str:
+) -> Verdict:
     """Name what a contrast shows; the first that holds.
 
     `equivalent`: within the margin on both sides (even where a difference is statistically there).

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from quantrial.assay import at_floor
+from quantrial import documents
 from quantrial.tasks.answer import (
     Answer,
     read_answer,
@@ -115,58 +115,34 @@ def together(told: Iterable[bool | None]) -> bool | None:
     return None if not known else True in known
 
 
-def reading(outcomes: TaskOutcomes, arm: str) -> dict[str, Any]:
+def reading(outcomes: TaskOutcomes, arm: str, *, floor: bool) -> documents.Reading | None:
     """Count what may be no quality of an arm but a matter of how its answers were asked and read.
 
     `unfinished` answers end inside a thought; `spent` are empty although tokens were spent on them;
     `doubtful` were cut at the limit without any tag, where nothing tells whether the template opens
     a thought. `unknown_tags` counts answers by what looks like a tag of a thought in them. `opened`
-    says whether the template opens a thought, `max_tokens` the limit. Empty where there is nothing
-    to tell.
+    says whether the template opens a thought, `max_tokens` the limit. An arm at its `floor` with
+    spent answers is `starved`. None where there is nothing to tell.
     """
     found = [one for one in outcomes.given(arm) if one is not None]
     strange = Counter(tag for one in found if (tag := one.answer.unknown_tag) is not None)
     opened = outcomes.opened.get(arm)
-    counts = {
-        "unfinished": sum(one.answer.unfinished for one in found),
-        "spent": sum(map(_spent, found)),
-        "doubtful": sum(map(_doubtful, found)) if opened is None else 0,
-    }
-    if not strange and not any(counts.values()):
-        return {}
+    unfinished = sum(one.answer.unfinished for one in found)
+    spent = sum(map(_spent, found))
+    doubtful = sum(map(_doubtful, found)) if opened is None else 0
+    if not strange and not any((unfinished, spent, doubtful)):
+        return None
     limits = {one.limit for one in found} - {None}
-    return {
-        "n": len(found),
-        **counts,
-        "unknown_tags": dict(sorted(strange.items(), key=lambda one: (-one[1], one[0]))),
-        "opened": opened,
-        "max_tokens": limits.pop() if len(limits) == 1 else None,
-    }
-
-
-def leave_unplanned(part: dict[str, Any]) -> None:
-    """Plan no items for an arm at its floor some of whose answers are empty for want of tokens.
-
-    What it was asked with keeps it there, and no number of items does. Sets `starved` in `reading`
-    of a task's part of the summary, and takes the plans of its contrasts out.
-    """
-    starved = set()
-    for arm, one in part["reading"].items():
-        one["starved"] = bool(one["spent"]) and at_floor(part, arm)
-        if one["starved"]:
-            starved.add(arm)
-    for contrast in _contrasts(part):
-        if starved & {contrast["reference"], contrast["candidate"]}:
-            contrast["items_needed"] = contrast["settled_by"] = None
-
-
-def _contrasts(part: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for results in part["endpoints"].values():
-        yield from results["contrasts"]
-    yield from part["failure_contrasts"]
-    for strata in part["strata"].values():
-        for stratum in strata.values():
-            yield from stratum["contrasts"]
+    return documents.Reading(
+        n=len(found),
+        unfinished=unfinished,
+        spent=spent,
+        doubtful=doubtful,
+        unknown_tags=dict(sorted(strange.items(), key=lambda one: (-one[1], one[0]))),
+        opened=opened,
+        max_tokens=limits.pop() if len(limits) == 1 else None,
+        starved=bool(spent) and floor,
+    )
 
 
 def _spent(one: Given) -> bool:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from quantrial.errors import StatisticsWarning
 
 
-class Remarks:
+class Notes:
     """What statistics warned of, and where: one sentence a warning, with its places before it."""
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class Remarks:
 
     @contextmanager
     def at(self, place: str, *, stratum: str | None = None) -> Iterator[None]:
-        """Catch the warnings of what is done inside, as remarks on a place or a stratum."""
+        """Catch the warnings of what is done inside, as notes on a place or a stratum."""
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", StatisticsWarning)
             yield
@@ -36,13 +36,13 @@ class Remarks:
                     names.append(stratum)
 
     def add(self, place: str, message: str) -> None:
-        """Remark on a place."""
+        """Note something about a place."""
         places = self._places.setdefault(message, [])
         if place not in places:
             places.append(place)
 
     def sentences(self) -> list[str]:
-        """Write the remarks, those on strata last."""
+        """Write the notes, those on strata last."""
         overall = [f"{'; '.join(places)}: {said}" for said, places in self._places.items()]
         strata = [
             f"within {', '.join(sorted(names))}: {said}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.analysis.calibrated import Calibrated
 from quantrial.analysis.classic import Classic
-from quantrial.analysis.contrasts import Choice, Measured, Written, judge, measure, write
-from quantrial.analysis.groups import overall, within
+from quantrial.analysis.contrasts import Choice, ContrastResult, Draft, draft, measure
 from quantrial.analysis.outcomes import Panel, TaskOutcomes, labels
 
 if TYPE_CHECKING:
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
     from quantrial.analysis.bounds import Bounds
     from quantrial.analysis.methods import Methods
-    from quantrial.analysis.remarks import Remarks
-    from quantrial.study import Study
+    from quantrial.analysis.notes import Notes
+    from quantrial.study import Study, Task
+
+EQUAL = "items of equal content"
 
 METHODS: dict[str, type[Calibrated] | type[Classic]] = {
     Calibrated.name: Calibrated,
@@ -40,10 +42,10 @@ class Stratum:
 
     mask: NDArray[np.bool_]
     methods: Methods
-    measured: list[Measured]
+    measured: list[ContrastResult]
 
 
-class Comparing:
+class TaskComparison:
     """The contrasts of one task by one set of methods, of all items and within strata.
 
     `brief` asks for verdicts and their p-values alone: no interval, no items that would settle it.
@@ -55,7 +57,7 @@ class Comparing:
         name: str,
         scored: TaskOutcomes,
         methods: str,
-        said: Remarks,
+        notes: Notes,
         *,
         brief: bool = False,
     ):
@@ -64,7 +66,7 @@ class Comparing:
         self.spec = study.tasks[name]
         self.scored = scored
         self.make = METHODS[methods]
-        self.remarks = said
+        self.notes = notes
         self.pairs = pairs_of(scored.arms, study.reference)
         self.brief = brief
         candidates = [
@@ -79,7 +81,7 @@ class Comparing:
 
     def grouped(self, panel: Panel) -> Panel:
         """Return scores with the groups that this set asks about."""
-        return overall(panel, self.spec, self.make.name, self.remarks)
+        return grouped(panel, self.spec, self.make.name, self.notes)
 
     def bound(
         self, panel: Panel, label: str, *, most: int | None = None, primary: str | None = None
@@ -102,40 +104,25 @@ class Comparing:
 
     def measure(
         self, methods: Methods, endpoint: str, label: str, **changes: Any
-    ) -> list[Measured]:
+    ) -> list[ContrastResult]:
         """Estimate and test every pair of arms, at the margin of the endpoint."""
         margin = self.study.margin_of(self.name, endpoint)
         asked = {"margin": margin, "brief": self.brief, **changes}
         return measure(
-            methods, self.pairs, endpoint=endpoint, label=label, remarks=self.remarks, **asked
+            methods, self.pairs, endpoint=endpoint, label=label, notes=self.notes, **asked
         )
 
-    def written(
+    def drafts(
         self,
-        found: Sequence[Measured],
+        found: Sequence[ContrastResult],
         label: str,
         *,
         bounds: Bounds | None = None,
         chosen_on: bool = False,
-    ) -> list[Written]:
-        """Write what was measured of all items on one endpoint; no verdicts yet.
-
-        Arms are `chosen_on` primary ones.
-        """
+    ) -> list[Draft]:
+        """Adjust what was measured of all items on one endpoint; arms are `chosen_on` primary ones."""
         choice = self.choice if chosen_on else None
-        return write(found, family=label, bounds=bounds, choice=choice)
-
-    def judged(self, written: Sequence[Written]) -> list[Written]:
-        """Give contrasts that are a family of their own (a primary endpoint) their verdicts."""
-        for each in written:
-            judge(
-                each,
-                each.contrast["p_adjusted"],
-                family=len(written),
-                alpha=self.study.alpha,
-                plan=not self.brief,
-            )
-        return list(written)
+        return draft(found, family=label, bounds=bounds, choice=choice)
 
     def strata(self, endpoint: str, *, leaving_out: Collection[str] = ()) -> dict[str, Stratum]:
         """Measure an endpoint within each value of the stratum's key; empty without one."""
@@ -147,16 +134,16 @@ class Comparing:
         for value in sorted(set(values.tolist()) - set(leaving_out)):
             mask = values == value
             label = f"{self.name}.{endpoint}.{key}={value}"
-            methods = self.bound(within(self.scored.panel, mask, self.spec), label)
+            methods = self.bound(inside_stratum(self.scored.panel, mask, self.spec), label)
             found[value] = Stratum(
                 mask, methods, self.measure(methods, endpoint, label, stratum=value)
             )
         return found
 
-    def written_strata(
+    def strata_drafts(
         self, strata: Mapping[str, Stratum], endpoint: str
-    ) -> dict[str, list[Written]]:
-        """Write what was measured within strata, by stratum; no verdicts yet.
+    ) -> dict[str, list[Draft]]:
+        """Adjust what was measured within strata, by stratum.
 
         What a margin rules out is adjusted over all strata, in `calibrated`.
         """
@@ -166,11 +153,53 @@ class Comparing:
         else:
             # to name one stratum of many is to have looked at all of them
             families = {label: list(strata)}
-        written: dict[str, list[Written]] = {}
+        level = None if self.classic else self.study.alpha
+        drafts: dict[str, list[Draft]] = {}
         for family, inside in families.items():
             together = [one for value in inside for one in strata[value].measured]
-            level = None if self.classic else self.study.alpha
-            found = iter(write(together, family=family, adjust_margin=level))
+            found = iter(draft(together, family=family, adjust_margin=level))
             for value in inside:
-                written[value] = [next(found) for _ in strata[value].measured]
-        return written
+                drafts[value] = [next(found) for _ in strata[value].measured]
+        return drafts
+
+
+def grouped(panel: Panel, spec: Task, methods: str, notes: Notes) -> Panel:
+    """Return the scores of all items with the groups that the set of methods asks about.
+
+    `classic` resamples clusters and knows no strata. For `calibrated` a group is fixed or random: a
+    key that the study names as both is taken as strata; of two keys clusters are kept, whose
+    variance is never the smaller one. The notes say so. Items of equal content are clusters of
+    `calibrated` alone.
+    """
+    if panel.clusters is None:
+        return panel
+    if methods == Classic.name:
+        if not panel.by_content:
+            return panel
+        notes.add(
+            EQUAL, "taken as independent, as published practice does; `calibrated` does not"
+        )
+        return dataclasses.replace(panel, clusters=None, by_content=False)
+    cluster, stratum = EQUAL if panel.by_content else spec.cluster or "", spec.stratify
+    if cluster == stratum:
+        notes.add(
+            cluster,
+            "named as stratum and as cluster; taken as strata: what is said holds for these "
+            "groups, not for groups like these",
+        )
+        return dataclasses.replace(panel, clusters=None)
+    if stratum is not None:
+        notes.add(
+            stratum,
+            f"strata beside clusters ({cluster}): contrasts of all items, and those within strata, "
+            "are over clusters; strata narrow no interval",
+        )
+    return dataclasses.replace(panel, strata=None)
+
+
+def inside_stratum(panel: Panel, mask: NDArray[np.bool_], spec: Task) -> Panel:
+    """Return the scores of one stratum, over clusters where another key names them."""
+    inside = panel.subset(mask)
+    if not panel.by_content and (spec.cluster is None or spec.cluster == spec.stratify):
+        return inside.without_groups()
+    return dataclasses.replace(inside, strata=None)
