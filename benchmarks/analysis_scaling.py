@@ -126,7 +126,7 @@ def _endpoint(methods: Methods, endpoint: Endpoint) -> list[str]:
     tests = [methods.equivalence(r, c, endpoint.name, MARGIN) for r, c in pairs]
     adjusted = holm([one.p_value for one in contrasts])
     methods.simultaneous(contrasts, endpoint.name)
-    verdicts = []
+    verdicts: list[str] = []
     for one, test, p in zip(contrasts, tests, adjusted.tolist(), strict=True):
         verdicts.append(verdict(one.estimate, p, test, alpha=ALPHA))
         if verdicts[-1] == "inconclusive":

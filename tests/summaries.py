@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import collections.abc
+import functools
 import json
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
+from quantrial import analysis
+from quantrial.analysis.tradeoffs import tradeoffs
 from quantrial.documents import (
     ChoiceFailures,
     EndpointSummary,
+    Equivalence,
     SpanFailures,
     StratumSummary,
     Summary,
@@ -22,12 +26,45 @@ from quantrial.documents import (
     to_dict,
 )
 
+Made = TypeVar("Made", bound=msgspec.Struct)
+
 
 def round_trip(document: Mapping[str, Any]) -> Summary:
     """Load a summary, and see that it is written back to the byte."""
     summary = load_summary(document)
     assert json.dumps(to_dict(summary)) == json.dumps(document)
     return summary
+
+
+def summarise(*args: Any, **options: Any) -> dict[str, Any]:
+    """Derive a summary, and return its JSON: what is loaded from it is what was derived."""
+    summary = analysis.summarise(*args, **options)
+    document = to_dict(summary)
+    assert round_trip(document) == summary
+    return document
+
+
+def make(kind: type[Made], **given: Any) -> Made:
+    """Make a part of a summary: what is not given is None, 0, False or empty."""
+    made: Made = msgspec.structs.replace(_empty(kind), **given)
+    return made
+
+
+@functools.cache
+def _empty(kind: type[Made]) -> Made:
+    hints = typing.get_type_hints(kind)
+    fields = msgspec.structs.fields(kind)
+    nothing = {one.encode_name: _nothing(hints[one.name]) for one in fields if one.required}
+    return msgspec.convert(nothing, kind)
+
+
+def tradeoffs_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Set quality against costs again, after a change of either in a summary's JSON."""
+    summary = load_summary({**document, "tradeoffs": {}})
+    found = tradeoffs(summary.arms, summary.tasks, summary.speed, summary.speed_phase)
+    written = to_dict(msgspec.structs.replace(summary, tradeoffs=found))["tradeoffs"]
+    assert isinstance(written, dict)
+    return written
 
 
 def completed(document: Mapping[str, Any]) -> Summary:
@@ -43,6 +80,8 @@ def completed_dict(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _object(part: type[msgspec.Struct], given: Mapping[str, Any]) -> Any:
     hints, found = typing.get_type_hints(part), dict(given)
+    if part in (EndpointSummary, StratumSummary) and "equivalence" in given:
+        found["equivalence"] = [_object(Equivalence, one) for one in given["equivalence"]]
     for field in msgspec.structs.fields(part):
         name, hint = field.encode_name, hints[field.name]
         if part is TaskSummary and name == "failure_modes":
@@ -54,6 +93,10 @@ def _object(part: type[msgspec.Struct], given: Mapping[str, Any]) -> Any:
             found[name] = _nothing(hint)
     if part in (EndpointSummary, StratumSummary):
         found.setdefault("equivalence", [])
+        for at, one in enumerate(found["contrasts"]):
+            one["id"] = one["id"] or f"c{at}"
+        for one, test in zip(found["contrasts"], found["equivalence"], strict=False):
+            test["id"] = f"{one['id']}.equivalence"
     return found
 
 

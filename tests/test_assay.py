@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from quantrial.analysis.twins import twins
+from quantrial.analysis.statements import identical_arms
 from quantrial.assay import Check, arm_checks, at_floor, outcome_checks
+from quantrial.documents import TaskSummary
 from quantrial.prompt_checks import other_templates
+from summaries import completed
 
 SHARED = {
     "engine": "llamacpp",
@@ -248,8 +251,12 @@ def tasks(verdict: str = "worse") -> dict[str, Any]:
     }
 
 
+def typed(parts: Mapping[str, Any]) -> Mapping[str, TaskSummary]:
+    return completed({"tasks": parts}).tasks
+
+
 def test_a_study_that_could_see_harm_passes() -> None:
-    checks = outcome_checks(tasks(), "f16", ["bad"])
+    checks = outcome_checks(typed(tasks()), "f16", ["bad"])
     assert found(checks) == {
         "prompts": "pass",
         "floor.quiz": "pass",
@@ -278,25 +285,25 @@ def test_the_reference_is_held_against_floor_and_ceiling(
 ) -> None:
     parts = copy.deepcopy(tasks())
     parts[task]["endpoints"][endpoint]["arms"]["f16"] = estimate(*interval)
-    assert found(outcome_checks(parts, "f16", ["bad"]))[check] == status
-    assert at_floor(parts[task], "f16") is (status == "fail")
+    assert found(outcome_checks(typed(parts), "f16", ["bad"]))[check] == status
+    assert at_floor(typed(parts)[task], "f16") is (status == "fail")
 
 
 def test_a_control_has_to_be_found_worse_than_the_reference() -> None:
-    assert found(outcome_checks(tasks("inconclusive"), "f16", ["bad"]))["control"] == "fail"
-    assert found(outcome_checks(tasks(), "f16", []))["control"] == "unknown"
-    assert found(outcome_checks(tasks(), "f16", ["bad", "other"]))["control"] == "warn"
+    assert found(outcome_checks(typed(tasks("inconclusive")), "f16", ["bad"]))["control"] == "fail"
+    assert found(outcome_checks(typed(tasks()), "f16", []))["control"] == "unknown"
+    assert found(outcome_checks(typed(tasks()), "f16", ["bad", "other"]))["control"] == "warn"
 
 
 def test_items_that_were_not_shown_alike_fail_the_study() -> None:
     parts = tasks()
     parts["quiz"]["flow"]["unlike_items"] = 3
-    checks = outcome_checks(parts, "f16", [])
+    checks = outcome_checks(typed(parts), "f16", [])
     assert found(checks)["prompts"] == "fail"
     assert "3 of quiz" in text(checks, "prompts")
     parts = tasks()
     parts["names"]["flow"]["unhashed_items"] = 1
-    assert found(outcome_checks(parts, "f16", []))["prompts"] == "unknown"
+    assert found(outcome_checks(typed(parts), "f16", []))["prompts"] == "unknown"
 
 
 def test_another_engine_is_one_sentence_without_a_list_of_options() -> None:
@@ -366,7 +373,8 @@ def test_what_is_no_comparison_of_engines_is_said(
 def test_engines_that_answer_alike_are_no_identical_arms() -> None:
     flips = [{"reference": "ours", "candidate": "theirs", "n": 9, "harmful": 0, "beneficial": 0}]
     tasks = {"sums": {"flips": [{**flips[0], "churn": 0}]}}
-    assert list(twins(by_engine(), tasks, engines=True)) == []
-    assert [pair["arms"] for pair in twins(by_engine(), tasks)] == [["ours", "theirs"]]
+    parts = typed(tasks)
+    assert list(identical_arms(by_engine(), parts, engines=True)) == []
+    assert [pair.arms for pair in identical_arms(by_engine(), parts)] == [("ours", "theirs")]
     same = by_engine(**{key: SHARED[key] for key in ("engine", "versions", "options")})
-    assert len(list(twins(same, tasks, engines=True))) == 1
+    assert len(list(identical_arms(same, parts, engines=True))) == 1

@@ -13,10 +13,17 @@ import msgspec
 import numpy as np
 import pytest
 
-from quantrial.documents import ChoiceFailures, Estimate, SpanFailures, load_summary, to_dict
+from quantrial.documents import (
+    ChoiceFailures,
+    Estimate,
+    OtherFailures,
+    SpanFailures,
+    load_summary,
+    to_dict,
+)
 from quantrial.errors import RecordError
 from quantrial.findings import adjusted_p
-from summaries import completed, round_trip
+from summaries import completed, make, round_trip
 
 DEMO = Path(__file__).parents[1] / "examples" / "demo" / "summary.json"
 
@@ -107,6 +114,35 @@ def test_what_statistics_hand_back_is_written_as_json() -> None:
         {"estimate": 0.5, "ci": [0.25, None], "confidence": None, "method": "x", "n": 3}
     )
     assert {type(one) for one in (written["estimate"], written["ci"][0])} == {float}
+
+
+def test_no_document_holds_nan_or_numpy() -> None:
+    values = {
+        "nan": math.nan,
+        "inf": [math.inf, -math.inf],
+        "numpy": (np.float64(0.5), np.int64(3), np.bool_(True), np.float64("nan")),
+        "kept": {"text": "nan", "none": None, "flag": False, "count": 2},
+    }
+    found = to_dict(make(OtherFailures, more=values))
+    assert {key: found[key] for key in values} == {
+        "nan": None,
+        "inf": [None, None],
+        "numpy": [0.5, 3, True, None],
+        "kept": {"text": "nan", "none": None, "flag": False, "count": 2},
+    }
+    assert [type(one) for one in found["numpy"]] == [float, int, bool, type(None)]
+
+
+def test_a_kind_from_outside_keeps_its_own_keys(demo: dict[str, Any]) -> None:
+    document = copy.deepcopy(demo)
+    task = document["tasks"]["quiz"]
+    task["kind"] = "order"
+    for arm, modes in task["failure_modes"].items():
+        own = {"n": modes["n"], "unparsed": 0, "swapped": 3}
+        task["failure_modes"][arm] = own | {"truncated": 0, "texts": modes["texts"]}
+    modes = round_trip(document).tasks["quiz"].failure_modes["f16"]
+    assert isinstance(modes, OtherFailures)
+    assert modes.more == {"unparsed": 0, "swapped": 3}
 
 
 def test_a_summary_written_in_part_is_completed() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from characteristics.cells import Cell, Measured
 from quantrial.analysis import score_task, summarise
 from quantrial.decision import decide_from
+from quantrial.documents import to_dict
 from quantrial.findings import is_finding
 from quantrial.records import Item, Response, content_hash
 from quantrial.study import Study
@@ -151,7 +152,7 @@ def _summary(study: Study, cell: Cell, rng: np.random.Generator) -> dict[str, An
         arm: {"bytes_on_disk": size, "sha256": arm, "quantization": arm}
         for size, arm in zip((4000, 2000, 1000), study.arms, strict=False)
     }
-    return summarise(study, outcomes, arms=records, methods="calibrated")
+    return to_dict(summarise(study, outcomes, arms=records, methods="calibrated"))
 
 
 Draw = list[Said]

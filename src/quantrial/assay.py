@@ -21,6 +21,7 @@ from quantrial.assay_model import (
 )
 from quantrial.assay_setup import Question, setup_finding, weights_finding
 from quantrial.data_checks import data_findings
+from quantrial.documents import Alike, Estimate, TaskSummary
 from quantrial.identity_checks import identity_findings
 from quantrial.precision import bits_of, fallen_back, stated_of, weights_type
 from quantrial.prompt_checks import date_finding, template_finding, token_findings
@@ -70,7 +71,7 @@ def arm_checks(
 
 
 def outcome_checks(
-    tasks: Mapping[str, Document], reference: str, controls: Sequence[str]
+    tasks: Mapping[str, TaskSummary], reference: str, controls: Sequence[str]
 ) -> tuple[Check, ...]:
     """Check that the study could see what it looks for.
 
@@ -82,26 +83,22 @@ def outcome_checks(
     checks = [_prompts(tasks)]
     for name, part in tasks.items():
         checks += [_floor(name, part, reference), _ceiling(name, part, reference)]
-        checks += alike_checks(name, part.get("alike") or {})
+        checks += alike_checks(name, part.alike)
     return (*checks, _control(tasks, reference, controls))
 
 
-def alike_checks(task: str, alike: Mapping[str, Any]) -> Iterator[Check]:
-    """Check whether items are alike in ways that the study does not declare.
-
-    Args:
-        task: its name.
-        alike: `repeated_items` and whether they are `clustered`; `undeclared_groups`, how many
-            values each key of the metadata has. Nothing of it, no check.
-    """
-    if count := alike.get("repeated_items"):
-        said = f"on {task}, {count:,} items have the same content as another one"
-        if alike.get("clustered"):
+def alike_checks(task: str, alike: Alike | None) -> Iterator[Check]:
+    """Check whether items of a task are alike in ways that the study does not declare."""
+    if alike is None:
+        return
+    if alike.repeated_items:
+        said = f"on {task}, {alike.repeated_items:,} items have the same content as another one"
+        if alike.clustered:
             yield Check(f"repeats.{task}", "warn", f"{said}; equal items count as one cluster")
         else:
             more = "counted as independent, they make intervals too narrow"
             yield Check(f"repeats.{task}", "warn", f"{said}; {more}")
-    for key, values in (alike.get("undeclared_groups") or {}).items():
+    for key, values in alike.undeclared_groups.items():
         said = (
             f"items of {task} come in {values} groups by their {key}, and the study says neither "
             f"`stratify: {key}` (these very groups) nor `cluster: {key}` (groups like these): if "
@@ -121,10 +118,18 @@ def data_checks(sources: Mapping[str, Document]) -> Iterator[Check]:
         yield Check(f"data.{name}", "warn", text)
 
 
-def at_floor(part: Document, reference: str) -> bool:
+def at_floor(part: TaskSummary | Document, reference: str) -> bool:
     """Whether the reference is not shown to be above chance on a task: a loss could not show."""
-    least = _limit(part, part["primary"], reference, 0)
-    return least is not None and least <= (part.get("chance") or 0.0)
+    if not isinstance(part, TaskSummary):  # the JSON of one
+        own = part["endpoints"][part["primary"]]["arms"].get(reference)
+        return is_at_floor(None if own is None else Estimate(**own), part.get("chance"))
+    return is_at_floor(part.main.arms.get(reference), part.chance)
+
+
+def is_at_floor(own: Estimate | None, chance: float | None) -> bool:
+    """Whether an estimate is not shown to be above chance."""
+    least = _limit(own, 0)
+    return least is not None and least <= (chance or 0.0)
 
 
 def _precision(arms: Mapping[str, Document]) -> Check:
@@ -223,18 +228,18 @@ def _sampling(arms: Mapping[str, Document]) -> Iterator[Check]:
         yield Check("sampling", *found)
 
 
-def _prompts(tasks: Mapping[str, Document]) -> Check:
+def _prompts(tasks: Mapping[str, TaskSummary]) -> Check:
     found: list[tuple[Status, str]] = []
-    unlike = {n: part["flow"]["unlike_items"] for n, part in tasks.items()}
+    unlike = {n: part.flow.unlike_items for n, part in tasks.items()}
     if any(unlike.values()):
         said = ", ".join(f"{count:,} of {name}" for name, count in unlike.items() if count)
         text = f"not all arms were shown the same bytes on some items ({said}); these are left out"
         found.append(("fail", text))
     if (read := token_findings(tasks)) is not None:
         found.append(read)
-    if any(part["flow"]["unhashed_items"] for part in tasks.values()):
+    if any(part.flow.unhashed_items for part in tasks.values()):
         found.append(("unknown", "it was not recorded what every arm was shown"))
-    elif uncounted := [n for n, part in tasks.items() if part["flow"].get("uncounted_items")]:
+    elif uncounted := [n for n, part in tasks.items() if part.flow.uncounted_items]:
         what = "of some items it is not known how many tokens every arm read"
         found.append(
             ("unknown", f"all arms were sent the same bytes, but {what} ({', '.join(uncounted)})")
@@ -247,20 +252,18 @@ def _prompts(tasks: Mapping[str, Document]) -> Check:
     return Check("prompts", worst, said)
 
 
-def _floor(task: str, part: Document, reference: str) -> Check:
+def _floor(task: str, part: TaskSummary, reference: str) -> Check:
     identity = f"floor.{task}"
-    primary = part["primary"]
-    own = _limit(part, primary, reference, 0)
-    if own is None:
+    own, guess = part.main.arms.get(reference), part.chance
+    if _limit(own, 0) is None:
         said = f"on {task} there is no estimate of {reference} to hold against a floor"
         return Check(identity, "unknown", said)
-    guess = part.get("chance")
-    if at_floor(part, reference):
+    if is_at_floor(own, guess):
         below = "guessing" if guess else "0"
         said = f"on {task}, {reference} is not shown to be above {below}: no loss could show"
         return Check(identity, "fail", said)
-    empty = part.get("always_empty")
-    means = _limit(part, "macro_f1", reference, 0)
+    empty, by_item = part.always_empty, part.endpoints.get("macro_f1")
+    means = None if by_item is None else _limit(by_item.arms.get(reference), 0)
     if empty and means is not None and means <= empty:
         return Check(
             identity,
@@ -272,13 +275,13 @@ def _floor(task: str, part: Document, reference: str) -> Check:
     return Check(identity, "pass", f"on {task}, {reference} is above {said}")
 
 
-def _ceiling(task: str, part: Document, reference: str) -> Check:
+def _ceiling(task: str, part: TaskSummary, reference: str) -> Check:
     identity = f"ceiling.{task}"
-    most = _limit(part, part["primary"], reference, 1)
+    most = _limit(part.main.arms.get(reference), 1)
     if most is None:
         said = f"on {task} there is no estimate of {reference} to hold against a ceiling"
         return Check(identity, "unknown", said)
-    if most > 1 - part["margin"]:
+    if most > 1 - part.margin:
         said = (
             f"on {task}, {reference} is not shown to be a margin below perfect: the task may be "
             "too easy to show what harder work would"
@@ -287,15 +290,15 @@ def _ceiling(task: str, part: Document, reference: str) -> Check:
     return Check(identity, "pass", f"on {task}, {reference} is below its ceiling")
 
 
-def _control(tasks: Mapping[str, Document], reference: str, controls: Sequence[str]) -> Check:
+def _control(tasks: Mapping[str, TaskSummary], reference: str, controls: Sequence[str]) -> Check:
     if not controls:
         said = "no arm is declared as a positive control: nothing shows that harm would be found"
         return Check("control", "unknown", said)
     found = {
-        contrast["candidate"]
+        contrast.candidate
         for part in tasks.values()
-        for contrast in part["endpoints"][part["primary"]]["contrasts"]
-        if contrast["reference"] == reference and contrast["verdict"] == "worse"
+        for contrast in part.main.contrasts
+        if contrast.reference == reference and contrast.verdict == "worse"
     }
     unseen = [name for name in controls if name not in found]
     if len(unseen) == len(controls):
@@ -307,16 +310,9 @@ def _control(tasks: Mapping[str, Document], reference: str, controls: Sequence[s
     return Check("control", "pass", f"{', '.join(controls)}, damaged on purpose, was found worse")
 
 
-def _limit(part: Document, endpoint: str, arm: str, end: int) -> float | None:
-    """Return an end of an arm's interval; the estimate where there is none."""
-    own = part["endpoints"].get(endpoint, {"arms": {}})["arms"].get(arm)
-    if own is None or own["estimate"] is None:
+def _limit(own: Estimate | None, end: int) -> float | None:
+    """Return an end of an estimate's interval; the estimate where there is none."""
+    if own is None or own.estimate is None:
         return None
-    limit = own["ci"][end]
-    return float(own["estimate"] if limit is None else limit)
-
-
-def as_documents(checks: Sequence[Check]) -> Iterator[dict[str, str]]:
-    """Turn checks into what the summary holds."""
-    for one in checks:
-        yield {"id": one.id, "status": one.status, "text": one.text}
+    limit = own.ci[end]
+    return float(own.estimate if limit is None else limit)

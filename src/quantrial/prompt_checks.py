@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+from quantrial.documents import TaskSummary, TokenCeiling, TokenMismatch
+
 Document = Mapping[str, Any]
 Finding = tuple[Literal["pass", "warn", "fail", "unknown"], str]
 _APPLIED = "template_applied_sha256"  # of what a template makes of the first item
 
 
-def token_findings(tasks: Mapping[str, Document]) -> Finding | None:
+def token_findings(tasks: Mapping[str, TaskSummary]) -> Finding | None:
     """Say where arms read other numbers of tokens; None where nothing speaks against them.
 
     `fail` where an arm was shown other prompts, `warn` where that cannot be told or where too few
@@ -23,9 +25,7 @@ def token_findings(tasks: Mapping[str, Document]) -> Finding | None:
     unlike = list(_by_fact(tasks))
     barred = other_counts(tasks)
     unsteady = {
-        arm: counts
-        for part in tasks.values()
-        for arm, counts in (part["flow"].get("unsteady") or {}).items()
+        arm: counts for part in tasks.values() for arm, counts in part.flow.unsteady.items()
     }
     said = []
     if unlike:
@@ -46,30 +46,29 @@ def token_findings(tasks: Mapping[str, Document]) -> Finding | None:
     return ("fail" if fails else "warn", ". ".join(said)) if said else None
 
 
-def _flat(tasks: Mapping[str, Document]) -> Iterator[tuple[bool, str]]:
+def _flat(tasks: Mapping[str, TaskSummary]) -> Iterator[tuple[bool, str]]:
     """Say where counts do not grow with the prompts' length, and whether prompts were cut so."""
     for name, part in tasks.items():
         cut = {
-            one["arm"] if one["limited"] is None else one["limited"]
-            for one in part["flow"].get("token_mismatches", ())
+            one.arm if one.limited is None else one.limited for one in part.flow.token_mismatches
         }
-        alike: dict[tuple[Any, ...], list[str]] = {}
-        for arm, one in (part["flow"].get("ceilings") or {}).items():
+        alike: dict[TokenCeiling, list[str]] = {}
+        for arm, ceiling in part.flow.ceilings.items():
             if arm not in cut:
-                alike.setdefault(tuple(one.values()), []).append(arm)
-        for (tokens, items, counted, shortest, longest), arms in alike.items():
+                alike.setdefault(ceiling, []).append(arm)
+        for one, arms in alike.items():
             lead = (
-                f"{_listed(arms)} {'read' if len(arms) > 1 else 'reads'} {tokens:,} tokens on "
-                f"{items:,} of {counted:,} items of {name}, though their texts have {shortest:,} "
-                f"to {longest:,} bytes"
+                f"{_listed(arms)} {'read' if len(arms) > 1 else 'reads'} {one.tokens:,} tokens on "
+                f"{one.items:,} of {one.counted:,} items of {name}, though their texts have "
+                f"{one.shortest:,} to {one.longest:,} bytes"
             )
-            if items < counted:
+            if one.items < one.counted:
                 yield True, f"{lead}: longer prompts are cut by the window"
             else:
                 yield False, f"{lead}: either every prompt is cut, or that is no count of them"
 
 
-def other_counts(tasks: Mapping[str, Document]) -> dict[str, list[str]]:
+def other_counts(tasks: Mapping[str, TaskSummary | Document]) -> dict[str, list[str]]:
     """Return the arms that read other prompts than the reference, by their counts, with the tasks.
 
     That is an arm whose counts differ from the reference's by a rule (an offset, a window), or on
@@ -77,9 +76,14 @@ def other_counts(tasks: Mapping[str, Document]) -> dict[str, list[str]]:
     """
     found: dict[str, list[str]] = {}
     for name, part in tasks.items():
-        for one in part["flow"].get("token_mismatches", ()):
-            if one["kind"] != "other" or one["items"] >= part["margin"] * one["counted"]:
-                found.setdefault(one["arm"], []).append(name)
+        if isinstance(part, TaskSummary):
+            mismatches, margin = part.flow.token_mismatches, part.margin
+        else:  # the JSON of one
+            told = part["flow"].get("token_mismatches", ())
+            mismatches, margin = tuple(TokenMismatch(**one) for one in told), part["margin"]
+        for one in mismatches:
+            if one.kind != "other" or one.items >= margin * one.counted:
+                found.setdefault(one.arm, []).append(name)
     return found
 
 
@@ -183,36 +187,36 @@ def _compared(arm: Document, base: Document, key: str) -> bool | None:
     return bool(arm[key] == base[key])
 
 
-def _by_fact(tasks: Mapping[str, Document]) -> Iterator[str]:
+def _by_fact(tasks: Mapping[str, TaskSummary]) -> Iterator[str]:
     """Say each difference once, of all arms that show it."""
     for name, part in tasks.items():
-        alike: dict[tuple[Any, ...], list[Document]] = {}
+        alike: dict[tuple[object, ...], list[TokenMismatch]] = {}
         seen: set[tuple[str, str]] = set()
-        for one in part["flow"].get("token_mismatches", ()):
-            if (one["against"], one["arm"]) in seen:
+        for one in part.flow.token_mismatches:
+            if (one.against, one.arm) in seen:
                 continue  # the same difference, told from the other side
-            seen.add((one["arm"], one["against"]))
-            fact = tuple(value for key, value in one.items() if key not in ("arm", "limited"))
-            whose = "arm" if one["limited"] == one["arm"] else one["limited"]
-            alike.setdefault((*fact, whose), []).append(one)
+            seen.add((one.arm, one.against))
+            whose = "arm" if one.limited == one.arm else one.limited
+            amount = (one.items, one.counted, one.least, one.most, one.ceiling)
+            alike.setdefault((one.against, one.kind, *amount, whose), []).append(one)
         for same in alike.values():
-            yield _in_words(_listed([one["arm"] for one in same]), len(same) > 1, same[0], name)
+            yield _in_words(_listed([one.arm for one in same]), len(same) > 1, same[0], name)
 
 
-def _in_words(arms: str, several: bool, one: Document, task: str) -> str:
-    against, items, counted = one["against"], one["items"], one["counted"]
+def _in_words(arms: str, several: bool, one: TokenMismatch, task: str) -> str:
     reads = "read" if several else "reads"
-    where = f"{items:,} of {counted:,} items of {task}"
-    if one["kind"] == "window":
-        cut, whole = (against, arms) if one["limited"] == against else (arms, against)
+    where = f"{one.items:,} of {one.counted:,} items of {task}"
+    if one.kind == "window":
+        cut, whole = (one.against, arms) if one.limited == one.against else (arms, one.against)
         never = "never read" if several and cut == arms else "never reads"
         more = "read" if several and whole == arms else "reads"
         return (
-            f"{cut} {never} more than {one['ceiling']:,} tokens on {task}, and {whole} {more} more "
-            f"on {items:,} of {counted:,} items: longer prompts are cut by a smaller window"
+            f"{cut} {never} more than {one.ceiling or 0:,} tokens on {task}, and {whole} {more} "
+            f"more on {one.items:,} of {one.counted:,} items: longer prompts are cut by a smaller "
+            "window"
         )
-    text = f"{arms} {reads} {_amount(one['least'], one['most'])} than {against} on {where}"
-    if one["kind"] == "offset":
+    text = f"{arms} {reads} {_amount(one.least, one.most)} than {one.against} on {where}"
+    if one.kind == "offset":
         return f"{text}: another chat template or system prompt stands around them"
     return text
 

@@ -22,13 +22,14 @@ from analysis.fabricated import (
     scored,
     sentences,
 )
-from quantrial.analysis import score_task, summarise
+from quantrial.analysis import score_task
 from quantrial.analysis.alarms import AlarmFamily
 from quantrial.decision import decide_from
 from quantrial.findings import adjusted_p, is_finding
 from quantrial.records import Response
 from quantrial.stats import FamilyUnit, holm, holm_in_units
 from quantrial.tasks import make_task
+from summaries import summarise
 
 
 def summary_of(study: Any, data: Any, *, methods: str = "calibrated") -> dict[str, Any]:
@@ -44,21 +45,16 @@ def summary_of(study: Any, data: Any, *, methods: str = "calibrated") -> dict[st
 
 def test_the_family_by_hand() -> None:
     family = AlarmFamily(0.05, "ref")
-    entries: dict[str, dict[str, Any]] = {name: {"p_adjusted": math.nan} for name in "abcd"}
-    heard: dict[str, tuple[float, int]] = {}
-    family.ask("mode", "a", entries["a"], 0.01)
-    family.ask("mode", "b", entries["b"], 0.001, settle=lambda p, n: heard.update(b=(p, n)))
-    family.ask("mode", "c", entries["c"], None)  # not tested
-    family.ask("mode", "d", entries["d"], 1.0, counts=False)  # nothing changed
+    a = family.ask("mode", "a", 0.01)
+    b = family.ask("mode", "b", 0.001)
+    c = family.ask("mode", "c", None)  # not tested
+    d = family.ask("mode", "d", 1.0, counts=False)  # nothing changed
     block = family.close()
-    assert [entries[name]["p_alarm"] for name in "ab"] == pytest.approx([0.01, 0.002])
-    assert entries["a"]["p_adjusted"] == pytest.approx(0.01)
-    assert math.isnan(entries["b"]["p_adjusted"])  # is for `settle` to write
-    assert heard["b"] == pytest.approx((0.002, 2))
-    assert math.isnan(entries["c"]["p_alarm"])
-    assert entries["d"]["p_alarm"] == 1.0
-    assert (block["size"], block["questions"], block["alpha"]) == (2, 2, 0.05)
-    assert [one["id"] for one in block["findings"]] == ["b", "a"]
+    assert [a.p_alarm, b.p_alarm, d.p_alarm] == pytest.approx([0.01, 0.002, 1.0])
+    assert b.family == 2
+    assert math.isnan(c.p_alarm)
+    assert (block.size, block.questions, block.alpha) == (2, 2, 0.05)
+    assert [one.id for one in block.findings] == ["b", "a"]
     # another p in the place of one that was asked
     assert family.instead({"b": 0.03}) == pytest.approx(
         {"a": 0.02, "b": 0.03, "c": math.nan, "d": 1.0}, nan_ok=True
@@ -67,19 +63,17 @@ def test_the_family_by_hand() -> None:
 
 def test_strata_take_one_share_behind_their_gate_by_hand() -> None:
     family = AlarmFamily(0.05, "ref")
-    entries: list[dict[str, Any]] = [{} for _ in range(4)]
-    heard: list[int] = []
-    family.gate("interaction", "g", entries[0], 0.004, unit="u")
-    for i, p in ((1, 0.002), (2, 0.3)):
-        family.ask("stratum", f"s{i}", entries[i], p, unit="u",
-                   settle=lambda p, n: heard.append(n))  # fmt: skip
-    family.ask("mode", "other", entries[3], 0.02)
+    gate = family.gate("interaction", "g", 0.004, unit="u")
+    strata = [family.ask("stratum", f"s{i}", p, unit="u") for i, p in enumerate((0.002, 0.3))]
+    other = family.ask("mode", "other", 0.02)
     block = family.close()
     # two units; of two strata the first counts twice and no less than the gate: 2 * .004. At .04
     # the other unit has fallen, and leaves the second stratum all of alpha
-    assert [one["p_alarm"] for one in entries] == pytest.approx([0.008, 0.008, 0.3, 0.04])
-    assert heard == [4, 4]  # two units, two strata in this one: the first step's alpha / 4
-    assert (block["size"], block["questions"]) == (2, 4)
+    asked = [gate, *strata, other]
+    assert [one.p_alarm for one in asked] == pytest.approx([0.008, 0.008, 0.3, 0.04])
+    # two units, two strata in this one: the first step's alpha / 4
+    assert [one.family for one in strata] == [4, 4]
+    assert (block.size, block.questions) == (2, 4)
 
 
 def test_the_predicate_follows_the_family_an_entry_is_of() -> None:

@@ -13,6 +13,7 @@ from quantrial.analysis.calibrated import Calibrated
 from quantrial.analysis.heterogeneity import heterogeneity
 from quantrial.analysis.methods import settled_by
 from quantrial.analysis.outcomes import Panel
+from quantrial.analysis.values import nan
 from quantrial.errors import StatisticsWarning
 from quantrial.stats import Question, flip_power, least_items, mcnemar, score_flips
 from quantrial.tasks import Endpoint
@@ -164,8 +165,9 @@ def test_over_clusters_whole_clusters_of_the_mean_size_are_needed() -> None:
     needed = methods.items_needed(one, "accuracy", 0.05, family=1)["difference"]
     found = settled_by({"difference": needed}, one.n, one.clusters)
     assert found is not None
-    assert found["items"] == 40 * found["clusters"]
-    assert found["further_clusters"] == found["clusters"] - 5 > 0
+    assert found.clusters is not None
+    assert found.items == 40 * found.clusters
+    assert found.further_clusters == found.clusters - 5 > 0
 
 
 def test_clusters_widen_and_strata_narrow() -> None:
@@ -225,8 +227,9 @@ def test_heterogeneity_is_found_where_it_is_and_shrinks_towards_the_mean() -> No
         seed=1,
         resamples=500,
     )
-    assert found["p_value"] < 0.01
-    assert -0.3 < found["shrunken"]["a"] < -0.075 < found["shrunken"]["b"] <= 0.0
+    assert found.p_value < 0.01
+    shrunken = {value: nan(one) for value, one in found.shrunken.items()}
+    assert -0.3 < shrunken["a"] < -0.075 < shrunken["b"] <= 0.0
     even = np.ones(400)
     even[::10] = 0.0  # every stratum loses ten points
     found = heterogeneity(
@@ -236,5 +239,5 @@ def test_heterogeneity_is_found_where_it_is_and_shrinks_towards_the_mean() -> No
         seed=1,
         resamples=500,
     )
-    assert found["p_value"] > 0.5
-    assert found["shrunken"]["a"] == pytest.approx(-0.1)
+    assert found.p_value > 0.5
+    assert found.shrunken["a"] == pytest.approx(-0.1)

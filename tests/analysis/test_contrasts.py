@@ -26,12 +26,14 @@ from analysis.fabricated import (
     scored,
     sentences,
 )
-from quantrial.analysis import score_task, summarise
+from quantrial.analysis import score_task
 from quantrial.analysis.calibrated import Calibrated
 from quantrial.analysis.methods import settled_by, verdict
 from quantrial.analysis.outcomes import Panel
+from quantrial.documents import SettledBy
 from quantrial.stats import flip_power, holm, score_flips
 from quantrial.tasks import Endpoint, make_task
+from summaries import summarise
 
 
 def calibrated_summary(study: Any, data: Any) -> Any:
@@ -81,13 +83,11 @@ def test_each_question_at_the_margin_is_adjusted_by_itself() -> None:
 
 def test_what_settles_an_open_contrast_by_hand() -> None:
     needed = {"equivalence": 900, "non_inferiority": 700, "difference": None}
-    assert settled_by(needed, 500) == {"question": "non_inferiority", "items": 700, "further": 200}
+    assert settled_by(needed, 500) == SettledBy(question="non_inferiority", items=700, further=200)
     # what a trial of this size would show four times in five it may still have missed
-    assert settled_by(needed | {"difference": 400}, 500) == {
-        "question": "difference",
-        "items": 400,
-        "further": 0,
-    }
+    assert settled_by(needed | {"difference": 400}, 500) == SettledBy(
+        question="difference", items=400, further=0
+    )
     assert settled_by(dict.fromkeys(needed), 500) is None
 
 

@@ -11,6 +11,7 @@ from analysis.fabricated import make_response, make_study, quiz
 from quantrial.analysis import score_task
 from quantrial.analysis.drift import drift
 from quantrial.design.schedule import Order, calls_of
+from quantrial.documents import to_dict
 from quantrial.tasks import make_task
 
 ITEMS = quiz(120)
@@ -51,7 +52,8 @@ def found(plan: Order, slowdown: float, **changes: Any) -> tuple[dict[str, Any],
         for arm in PACE
         if arm != "ref"
     }
-    return drift(scored, "ref", alpha=0.05), bias
+    said = drift(scored, "ref", alpha=0.05)
+    return {arm: to_dict(one) for arm, one in said.items()}, bias
 
 
 def test_one_arm_after_the_other_is_biased_and_it_is_said_by_how_much() -> None:

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from analysis.fabricated import make_response, make_study, quiz
-from quantrial.analysis import score_task, summarise
+from quantrial.analysis import score_task
 from quantrial.documents import load_summary
 from quantrial.records import response_from_json
 from quantrial.reporting.sections.flips import fidelity_section
 from quantrial.tasks import make_task
+from summaries import summarise
 
 
 def token(text: str, **top: float) -> dict[str, Any]:

@@ -23,7 +23,8 @@ from analysis.fabricated import (
     summary_of,
 )
 from quantrial.analysis import score_task
-from quantrial.analysis.flips import flips, flips_by, right
+from quantrial.analysis.flips import flips, right
+from quantrial.documents import to_dict
 from quantrial.errors import DataError
 from quantrial.tasks import make_task
 
@@ -84,7 +85,7 @@ def test_flips_by_a_key_by_hand() -> None:
     }
     subjects = ["b", "a", "a", "b", "b", "c", "b"]
     outcomes = quizzed(outputs, subject=subjects)
-    found = flips_by(outcomes, "ref", "new", "subject")
+    found = to_dict(flips(outcomes, "ref", "new", "subject"))["strata"]["subject"]
     assert found == {
         "a": row(["i1"], ["i2"], churn=0, n=2),
         "b": row([], ["i6"], churn=2, n=4),
@@ -92,7 +93,7 @@ def test_flips_by_a_key_by_hand() -> None:
     }
     assert list(found) == ["a", "b", "c"]
     with pytest.raises(DataError, match="'genre'"):
-        flips_by(outcomes, "ref", "new", "genre")
+        flips(outcomes, "ref", "new", "genre")
 
 
 LETTERED = st.sampled_from(["A", "B", "C", "D", "none", FAULT, None])
@@ -102,6 +103,7 @@ LETTERED = st.sampled_from(["A", "B", "C", "D", "none", FAULT, None])
 def test_flips_by_a_key_sum_to_the_flips_property(rows: list[tuple[Any, Any, str]]) -> None:
     ref, new, subjects = zip(*rows, strict=True)
     outcomes = quizzed({"ref": ref, "new": new}, subject=subjects)
-    parts, whole = flips_by(outcomes, "ref", "new", "subject"), flips(outcomes, "ref", "new")
+    whole = flips(outcomes, "ref", "new", "subject")
     for name in ("harmful", "beneficial", "churn", "n"):
-        assert sum(row[name] for row in parts.values()) == whole[name]
+        parts = [getattr(row, name) for row in whole.strata["subject"].values()]
+        assert sum(parts) == getattr(whole, name)

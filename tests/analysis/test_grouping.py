@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from analysis.fabricated import QUIZ, answered, make_study, quiz
-from quantrial.analysis import score_task, summarise
+from quantrial.analysis import score_task
 from quantrial.assay import alike_checks
 from quantrial.decision import decide_from
 from quantrial.design.grouping import repeated, undeclared_groups
 from quantrial.records import Item
 from quantrial.tasks import make_task
+from summaries import summarise
 
 
 def copies(items: Sequence[Item], times: int) -> list[Item]:
@@ -206,4 +207,4 @@ def test_equal_items_are_a_caution_where_the_decision_is_read() -> None:
 
 
 def test_nothing_alike_is_no_check() -> None:
-    assert list(alike_checks("quiz", {})) == []
+    assert list(alike_checks("quiz", None)) == []

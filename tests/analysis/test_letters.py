@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pytest
 
 from analysis.fabricated import FAULT, QUIZ, make_study, quiz, quizzed, scored
-from quantrial.analysis import summarise
-from quantrial.analysis.letters import accuracy_by_letter, letter_shift
+from quantrial.analysis.letters import LetterTest, accuracy_by_letter, letter_shift
+from summaries import summarise
 
 
 def test_accuracy_by_letter_by_hand() -> None:
@@ -24,7 +23,7 @@ def test_accuracy_by_letter_by_hand() -> None:
     }
 
 
-def shifted(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+def shifted(pairs: Sequence[tuple[str, str]]) -> LetterTest:
     old, new = zip(*pairs, strict=True)
     return letter_shift(quizzed({"ref": old, "new": new}), "ref", "new")
 
@@ -32,30 +31,32 @@ def shifted(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
 def test_letter_shift_by_hand() -> None:
     # three letters on a ring would shift nothing; here C goes to A four times and back once
     found = shifted([("C", "A")] * 4 + [("A", "C"), ("B", "B"), ("D", "oh"), ("A", "A")])
-    assert found == {
-        "reference": "ref",
-        "candidate": "new",
-        "statistic": pytest.approx((4 - 1) ** 2 / 5),
-        "p_value": pytest.approx(2 * (1 + 5) / 2**5),
-        "method": "stuart-maxwell-exact",
-        "n": 7,
-        "changed": 5,
-        "df": 1,
-        "shift": {"A": 3, "B": 0, "C": -3},
-    }
+    assert found == LetterTest(
+        reference="ref",
+        candidate="new",
+        n=7,
+        changed=5,
+        shift={"A": 3, "B": 0, "C": -3},
+        statistic=found.statistic,
+        p_value=found.p_value,
+        method="stuart-maxwell-exact",
+        df=1,
+    )
+    assert found.statistic == pytest.approx((4 - 1) ** 2 / 5)
+    assert found.p_value == pytest.approx(2 * (1 + 5) / 2**5)
     ring = shifted([("A", "B"), ("B", "C"), ("C", "A")])
-    assert (ring["statistic"], ring["p_value"], ring["df"]) == (0, 1, 2)
-    assert ring["shift"] == {"A": 0, "B": 0, "C": 0}
+    assert (ring.statistic, ring.p_value, ring.df) == (0, 1, 2)
+    assert ring.shift == {"A": 0, "B": 0, "C": 0}
 
 
 @pytest.mark.parametrize("outputs", [["A", "B", "C"], ["A", "", FAULT], ["", "", ""]])
 def test_no_letter_shift_where_nothing_changed(outputs: list[str]) -> None:
     found = letter_shift(quizzed({"ref": ["A", "B", "C"], "new": outputs}), "ref", "new")
-    assert (found["statistic"], found["p_value"], found["method"]) == (None, None, None)
-    assert (found["changed"], found["df"]) == (0, 0)
+    assert (found.statistic, found.p_value, found.method) == (None, None, None)
+    assert (found.changed, found.df) == (0, 0)
 
 
-def booked(answers: list[str], books: list[str]) -> dict[str, Any]:
+def booked(answers: list[str], books: list[str]) -> LetterTest:
     outcomes = quizzed({"ref": ["A"] * len(answers), "new": answers})
     return letter_shift(outcomes, "ref", "new", np.array(books), alpha=0.05, seed=1)
 
@@ -63,14 +64,14 @@ def booked(answers: list[str], books: list[str]) -> dict[str, Any]:
 def test_letter_shift_over_clusters_by_hand() -> None:
     # in each of six books A lost an answer to B, and one answer stayed: 2 of 2^6 signs
     found = booked(["B", "A"] * 6, [book for book in "uvwxyz" for _ in range(2)])
-    assert (found["p_value"], found["method"]) == (2 / 64, "stuart-maxwell-clusters-exact")
-    assert (found["n"], found["changed"], found["shift"]) == (12, 6, {"A": -6, "B": 6})
+    assert (found.p_value, found.method) == (2 / 64, "stuart-maxwell-clusters-exact")
+    assert (found.n, found.changed, found.shift) == (12, 6, {"A": -6, "B": 6})
     # a book where no letter can be read from both speaks of none
     with_fault = booked(["B", "A"] * 6 + [FAULT], [*"uuvvwwxxyyzz", "t"])
     assert with_fault == found
     # of books in which the answers go back and forth nothing can be said
     back = booked(["B"] * 5 + ["A"] * 5, list("uvwxyzabcd"))
-    assert (back["p_value"], back["statistic"], back["method"]) == (None, None, "refused")
+    assert (back.p_value, back.statistic, back.method) == (None, None, "refused")
 
 
 def test_a_study_with_clusters_asks_over_them() -> None:

@@ -24,10 +24,11 @@ from analysis.fabricated import (
     scored,
     sentences,
 )
-from quantrial.analysis import score_task, summarise
+from quantrial.analysis import score_task
 from quantrial.decision import decide_from
 from quantrial.stats import holm, mcnemar, score_flips
 from quantrial.tasks import make_task
+from summaries import summarise
 
 
 def summary_of(study: Any, data: Any, methods: str = "calibrated") -> Any:

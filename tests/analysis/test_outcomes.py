@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -19,7 +18,6 @@ from analysis.fabricated import (
     summary_of,
 )
 from quantrial.analysis import Flow, TaskOutcomes, score_task
-from quantrial.analysis.told import plain
 from quantrial.errors import DataError
 from quantrial.records import Response
 from quantrial.tasks import Task, make_task
@@ -175,24 +173,6 @@ def test_no_responses_at_all(task: Task) -> None:
     empty: dict[str, list[Response]] = {"ref": [], "new": []}
     assert flow(score_task(task, quiz(3), empty)) == Flow(6, 0, 0, 6, 0, 0)
     assert flow(score_task(task, [], empty)) == Flow(0, 0, 0, 0, 0, 0)
-
-
-def test_plain_knows_no_nan_and_no_numpy() -> None:
-    found = plain(
-        {
-            "nan": math.nan,
-            "inf": [math.inf, -math.inf],
-            "numpy": (np.float64(0.5), np.int64(3), np.bool_(True), np.float64("nan")),
-            "kept": {"text": "nan", "none": None, "flag": False, "count": 2},
-        }
-    )
-    assert found == {
-        "nan": None,
-        "inf": [None, None],
-        "numpy": [0.5, 3, True, None],
-        "kept": {"text": "nan", "none": None, "flag": False, "count": 2},
-    }
-    assert [type(value) for value in found["numpy"]] == [float, int, bool, type(None)]
 
 
 def test_right_on_is_what_it_says() -> None:

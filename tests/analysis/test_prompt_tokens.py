@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from analysis.fabricated import make_response, make_study, quiz
-from quantrial.analysis import score_task, summarise
+from quantrial.analysis import score_task
 from quantrial.decision import decide_from
 from quantrial.tasks import make_task
+from summaries import summarise
 
 N = 400
 Count = Callable[[int], int | None]

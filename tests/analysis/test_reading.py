@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from analysis.fabricated import NAMES, QUIZ, make_response, make_study, quiz, said, sentences
-from quantrial.analysis import TaskOutcomes, score_task, summarise
+from quantrial.analysis import TaskOutcomes, score_task
 from quantrial.analysis.text_signs import is_truncated
 from quantrial.decision import decide_from
 from quantrial.records import Response, response_from_json
 from quantrial.tasks import make_task
+from summaries import summarise
 
 Given = tuple[str, dict[str, Any]]
 CUT: dict[str, Any] = {"finish_reason": "length", "completion_tokens": 16}

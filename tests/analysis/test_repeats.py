@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from analysis.fabricated import QUIZ, answered, make_response, make_study, quiz
-from quantrial.analysis import score_task, summarise
+from quantrial.analysis import score_task
 from quantrial.decision import decide_from
 from quantrial.documents import load_summary
 from quantrial.records import Response
 from quantrial.reporting.sections.flips import against_itself
 from quantrial.reporting.view import alarms
 from quantrial.tasks import make_task
+from summaries import summarise
 
 ITEMS = quiz(20)
 RIGHT = [str(item.gold) for item in ITEMS]

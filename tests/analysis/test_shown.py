@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from analysis.fabricated import make_response, make_study, quiz
-from quantrial.analysis import score_task, summarise
+from quantrial.analysis import score_task
 from quantrial.tasks import make_task
+from summaries import summarise
 
 
 def summary_where(**shown: dict[int, str | None]) -> dict[str, Any]:

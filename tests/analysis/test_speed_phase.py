@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from quantrial.analysis import speed_phase, standing
+from quantrial.documents import to_dict
 from quantrial.records import SpeedRecord
 from quantrial.study import Study, load_study
 from studies import write_study
@@ -70,7 +71,7 @@ def study(tmp_path: Path) -> Study:
 def told(study: Study, records: list[SpeedRecord]) -> dict[str, Any]:
     found = speed_phase(study, records)
     assert found is not None
-    return found
+    return to_dict(found)
 
 
 def ratio(found: dict[str, Any], measure: str) -> dict[str, Any]:

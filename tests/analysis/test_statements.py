@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,22 +10,29 @@ import numpy as np
 import pytest
 
 from analysis.fabricated import QUIZ, make_study, quiz, right_on, scored
-from quantrial.analysis import summarise
 from quantrial.analysis.statements import statements
+from quantrial.documents import Claim, Contrast, EndpointSummary, Equivalence, TaskSummary
 from quantrial.stats import holm
+from summaries import make, summarise
 
 NAN = float("nan")
 
 
-def task_of(rows: Sequence[tuple[str, str, float, float, float]]) -> dict[str, Any]:
+def task_of(rows: Sequence[tuple[str, str, float, float, float]]) -> TaskSummary:
     """Fabricate a task's summary: reference, candidate, estimate, adjusted p, p at the margin."""
     contrasts = [
-        {"reference": r, "candidate": c, "estimate": estimate, "p_value": NAN, "p_adjusted": p}
-        for r, c, estimate, p, _ in rows
+        make(
+            Contrast,
+            reference=r,
+            candidate=c,
+            estimate=estimate,
+            p_adjusted=p,
+            equivalence=make(Equivalence, p_non_inferior=at_margin),
+        )
+        for r, c, estimate, p, at_margin in rows
     ]
-    equivalence = [{"p_non_inferior": p} for *_, p in rows]
-    results = {"contrasts": contrasts, "equivalence": equivalence}
-    return {"primary": "accuracy", "endpoints": {"accuracy": results}}
+    results = make(EndpointSummary, contrasts=tuple(contrasts))
+    return make(TaskSummary, primary="accuracy", endpoints={"accuracy": results})
 
 
 def test_statements_by_hand() -> None:
@@ -36,14 +42,14 @@ def test_statements_by_hand() -> None:
         "two": task_of([("ref", "new", -0.01, 0.03, 0.04), ("ref", "old", -0.01, 0.4, 0.2)]),
     }
     new, old = statements(study, tasks)
-    assert (new["candidate"], new["tasks"]) == ("new", 2)
+    assert (new.candidate, new.tasks) == ("new", 2)
     # the smaller of two adjusted p-values, paid for twice; the larger p at the margin as it is
-    assert new["loss_on_any"] == {"p_value": 0.04, "holds": True}
+    assert new.loss_on_any == Claim(p_value=0.04, holds=True)
     # chosen among two candidates it would not hold: 2 x .04
-    assert new["margin_kept_on_all"] == {"p_value": 0.04, "holds": True, "p_adjusted": 0.08}
+    assert new.margin_kept_on_all == Claim(p_value=0.04, holds=True, p_adjusted=0.08)
     # a gain, however sure, is no sign of a loss
-    assert old["loss_on_any"] == {"p_value": 0.8, "holds": False}
-    assert old["margin_kept_on_all"] == {"p_value": 0.2, "holds": False, "p_adjusted": 0.2}
+    assert old.loss_on_any == Claim(p_value=0.8, holds=False)
+    assert old.margin_kept_on_all == Claim(p_value=0.2, holds=False, p_adjusted=0.2)
 
 
 def test_statements_by_hand_of_what_could_not_be_tested() -> None:
@@ -51,15 +57,13 @@ def test_statements_by_hand_of_what_could_not_be_tested() -> None:
     one = task_of([("ref", "new", -0.02, 0.02, 0.01)])
     (said,) = statements(study, {"one": one, "two": task_of([("ref", "new", NAN, NAN, NAN)])})
     # the task that tells nothing does not count towards a loss, and rules none out
-    assert said["loss_on_any"] == {"p_value": 0.02, "holds": True}
-    assert said["margin_kept_on_all"]["holds"] is False
+    assert said.loss_on_any == Claim(p_value=0.02, holds=True)
+    assert said.margin_kept_on_all.holds is False
     # a task that has no contrast of a candidate is not counted, and rules no loss out
     (said,) = statements(study, {"one": one, "two": task_of([])})
-    assert said["tasks"] == 1
-    assert said["loss_on_any"] == {"p_value": 0.02, "holds": True}
-    kept = said["margin_kept_on_all"]
-    assert (math.isnan(kept["p_value"]), kept["holds"]) == (True, False)
-    assert math.isnan(kept["p_adjusted"])
+    assert said.tasks == 1
+    assert said.loss_on_any == Claim(p_value=0.02, holds=True)
+    assert said.margin_kept_on_all == Claim(p_value=None, holds=False, p_adjusted=None)
     # of a candidate that no task has a contrast of nothing is said
     assert list(statements(study, {"one": task_of([]), "two": task_of([])})) == []
 
@@ -144,5 +148,5 @@ def test_statements_against_simulation_err_in_five_percent_over_all_candidates(
             found[name] = task_of(
                 [(arms[r], arms[c], z[i], p[i], 0.5) for i, (r, c) in enumerate(pairs)]
             )
-        wrong += any(one["loss_on_any"]["holds"] for one in statements(study, found))
+        wrong += any(one.loss_on_any.holds for one in statements(study, found))
     assert wrong / studies < 0.05 + 3 * np.sqrt(0.05 * 0.95 / studies)

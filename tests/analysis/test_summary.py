@@ -21,11 +21,11 @@ from analysis.fabricated import (
     sentences,
     summary_of,
 )
-from quantrial.analysis import pairs_of, score_task, summarise
+from quantrial.analysis import pairs_of, score_task
 from quantrial.analysis.classic import Classic
 from quantrial.errors import StudyError
 from quantrial.tasks import make_task
-from summaries import round_trip
+from summaries import summarise
 
 ADA, BO = ("Ada", "PER"), ("Bo", "PER")
 TASKS = {"quiz": QUIZ | {"stratify": "subject"}, "names": NAMES | {"margin": 0.2}}
@@ -56,9 +56,7 @@ def summarised(study: Any, given: dict[str, Any], **options: Any) -> dict[str, A
         for name, (items, by_arm) in given.items()
     }
     records = {arm: RECORDS[arm] for arm in study.arms}
-    summary = summarise(study, outcomes, **{"arms": records, "methods": "classic", **options})
-    round_trip(summary)
-    return summary
+    return summarise(study, outcomes, **{"arms": records, "methods": "classic", **options})
 
 
 @pytest.fixture(scope="module")
@@ -372,7 +370,7 @@ def test_remarks_name_their_place_and_are_gathered_over_strata() -> None:
 
 
 def test_warnings_of_others_are_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from quantrial.analysis import comparing as module
+    from quantrial.analysis import comparison as module
 
     class Loud(Classic):
         def contrast(self, *args: Any, **more: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 
 from quantrial.analysis.timeline import timeline
+from quantrial.documents import to_dict
 from quantrial.records import Response
 
 
@@ -30,7 +31,7 @@ def followed(**arms: list[Any]) -> dict[str, Any]:
     outcomes = {
         "t": SimpleNamespace(responses={arm: tuple(all_of) for arm, all_of in arms.items()})
     }
-    return timeline(cast(Any, outcomes))
+    return to_dict(timeline(cast(Any, outcomes)))
 
 
 def test_pace_by_hand() -> None:

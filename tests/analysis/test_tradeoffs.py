@@ -7,8 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantrial.analysis.speed import speed
-from quantrial.analysis.tradeoffs import tradeoffs
 from quantrial.records import Response
+from summaries import completed_dict, tradeoffs_of
+
+
+def tradeoffs(arms: Any, tasks: Any, speed: Any, phase: Any) -> Any:
+    """Set quality against costs, of a summary that is written in part."""
+    parts = {"arms": arms, "tasks": tasks, "speed": speed, "speed_phase": phase}
+    document = completed_dict(parts)
+    return tradeoffs_of(document)
 
 
 def task(qualities: dict[str, float], kept: dict[tuple[str, str], str] | None = None) -> Any:
@@ -172,19 +179,23 @@ def answer(block: int, tokens: int, seconds: float) -> Response:
 def test_the_speed_of_answers_has_an_interval_by_hand() -> None:
     # the sums and the interval of tests/stats/test_rates.py: 10 in 2 s and 10 in 4 s
     found = speed([answer(0, 10, 2.0), answer(0, 10, 4.0)])
-    interval = found["tokens_per_second_interval"]
-    assert found["tokens_per_second"] == pytest.approx(20 / 6)
-    assert (interval["n"], interval["unit"]) == (2, "answers")
+    interval = found.tokens_per_second_interval
+    assert interval is not None
+    assert found.tokens_per_second == pytest.approx(20 / 6)
+    assert (interval.n, interval.unit) == (2, "answers")
     # shares 2/3 - 1 and 4/3 - 1: half-width t(1) * sqrt(2/9 / 1 / 2) on the logarithm
     half = 12.7062 * (1 / 9) ** 0.5
-    assert interval["ci"][1] == pytest.approx(20 / 6 * 2.718281828459045**half, rel=1e-4)
+    assert interval.ci[1] == pytest.approx(20 / 6 * 2.718281828459045**half, rel=1e-4)
 
 
 def test_answers_of_one_stretch_count_as_one() -> None:
     # six blocks of two answers each: what is measured twice in a block is one measurement
     answers = [answer(block, 10, 1.0 + block / 10) for block in range(6) for _ in range(2)]
-    found = speed(answers)["tokens_per_second_interval"]
-    assert (found["n"], found["unit"]) == (6, "stretches")
+    found = speed(answers).tokens_per_second_interval
+    assert found is not None
+    assert (found.n, found.unit) == (6, "stretches")
     many = [answer(block, 10, 1.0 + block / 1000) for block in range(240)]
-    assert speed(many)["tokens_per_second_interval"]["n"] == 24
-    assert speed([])["tokens_per_second_interval"] is None
+    longer = speed(many).tokens_per_second_interval
+    assert longer is not None
+    assert longer.n == 24
+    assert speed([]).tokens_per_second_interval is None

@@ -14,7 +14,7 @@ from characteristics.shipping import Bools, Study, decide, lacking, losses
 from characteristics.tables import verdicts
 from decision.fabricated import decide_from
 from operating_characteristics import measure
-from quantrial.analysis import summarise
+from summaries import summarise
 
 
 def whole(study: Study) -> tuple[str, list[float | None], list[float | None]]:

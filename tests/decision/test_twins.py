@@ -10,10 +10,10 @@ import pytest
 
 from analysis.fabricated import QUIZ, make_study, quiz, right_on, scored
 from decision.fabricated import decide_from
-from quantrial.analysis import summarise
-from quantrial.analysis.twins import twins
+from quantrial.analysis.statements import identical_arms
 from quantrial.decision import Constraints
 from quantrial.reporting.view import alarms
+from summaries import completed, summarise
 
 N = 400
 
@@ -190,12 +190,17 @@ def test_words_that_change_or_one_task_that_differs_make_no_twin_by_hand() -> No
         pair = {"reference": "f16", "candidate": "q8_0"}
         return {**pair, "harmful": 0, "beneficial": 0, "churn": churn, "n": n}
 
+    def typed(parts: Any) -> Any:
+        return completed({"tasks": parts}).tasks
+
     arms = {"f16": {"sha256": None}, "q8_0": {"sha256": None}}
     quiet, loud = {"flips": [row(40, 0)]}, {"flips": [row(40, 1)]}
-    assert list(twins(arms, {"quiz": quiet, "people": loud})) == []
-    assert [one["items"] for one in twins(arms, {"quiz": quiet, "people": quiet})] == [80]
+    assert list(identical_arms(arms, typed({"quiz": quiet, "people": loud}))) == []
+    assert [one.items for one in identical_arms(arms, typed({"quiz": quiet, "people": quiet}))] == [
+        80
+    ]
     # nothing that both answered shows nothing
-    assert list(twins(arms, {"quiz": {"flips": [row(0, 0)]}})) == []
+    assert list(identical_arms(arms, typed({"quiz": {"flips": [row(0, 0)]}}))) == []
 
 
 def test_the_study_without_twins_says_nothing_of_them() -> None:

@@ -10,13 +10,13 @@ from xml.etree import ElementTree
 import pytest
 from msgspec import structs
 
-from quantrial.analysis.tradeoffs import tradeoffs
 from quantrial.documents import BlockSpeed, Conditions, PhaseDrift, SpeedPhase, load_summary
 from quantrial.reporting import charts
 from quantrial.reporting.charts import style
 from quantrial.reporting.figures import tradeoff_plot
 from quantrial.words import p_value, points
 from reporting.trials import Trial
+from summaries import completed_dict, tradeoffs_of
 
 
 def draw(summary: dict[str, Any]) -> dict[str, str]:
@@ -38,9 +38,7 @@ def texts(svg: str) -> list[str]:
 
 def with_tradeoffs(summary: dict[str, Any]) -> None:
     """Set quality against costs again, after a change of either."""
-    summary["tradeoffs"] = tradeoffs(
-        summary["arms"], summary["tasks"], summary["speed"], summary["speed_phase"]
-    )
+    summary["tradeoffs"] = tradeoffs_of(summary)
 
 
 def timed(summary: dict[str, Any], speeds: dict[str, tuple[float, float, float]]) -> None:
@@ -53,9 +51,7 @@ def timed(summary: dict[str, Any], speeds: dict[str, tuple[float, float, float]]
         }
         for arm, (low, at, high) in speeds.items()
     }
-    summary["tradeoffs"] = tradeoffs(
-        summary["arms"], summary["tasks"], summary["speed"], {"arms": arms}
-    )
+    summary["tradeoffs"] = tradeoffs_of(completed_dict({**summary, "speed_phase": {"arms": arms}}))
 
 
 def test_the_same_summary_is_drawn_the_same(trial: Trial, plots: dict[str, str]) -> None:

@@ -12,13 +12,13 @@ from typing import Any
 
 import quantrial
 from quantrial.analysis import TaskOutcomes
-from quantrial.analysis.tradeoffs import tradeoffs
 from quantrial.commands.derived import score_run
 from quantrial.decision import decide_from
 from quantrial.records import Manifest, manifest_from_json
 from quantrial.reporting import ReportFiles, render_documents, write_report
 from quantrial.study import Study, load_study
 from studies import write_study
+from summaries import tradeoffs_of
 
 Rows = list[dict[str, str]]
 
@@ -44,8 +44,7 @@ class Trial:
 
     def with_summary(self, summary: dict[str, Any]) -> Trial:
         """Replace the summary, and the trade-offs and the decision that follow from it."""
-        costs = (summary["speed"], summary["speed_phase"])
-        summary = summary | {"tradeoffs": tradeoffs(summary["arms"], summary["tasks"], *costs)}
+        summary = summary | {"tradeoffs": tradeoffs_of(summary)}
         return replace(self, summary=summary, decision=decide_from(summary))
 
     def copied(self) -> dict[str, Any]:

@@ -1,12 +1,11 @@
 """Analysis: from responses to the summary document."""
 
-from quantrial.analysis.comparing import pairs_of
+from quantrial.analysis.comparison import pairs_of
 from quantrial.analysis.methods import VERDICTS, Contrast, Methods, verdict
 from quantrial.analysis.outcomes import Flow, Panel, TaskOutcomes, score_task
 from quantrial.analysis.speed import Sums, answer_sums
 from quantrial.analysis.speed_phase import Standing, decode_sums, speed_phase, standing
 from quantrial.analysis.summary import SUMMARY_SCHEMA, summarise
-from quantrial.analysis.told import plain
 
 __all__ = [
     "SUMMARY_SCHEMA",
@@ -21,7 +20,6 @@ __all__ = [
     "answer_sums",
     "decode_sums",
     "pairs_of",
-    "plain",
     "score_task",
     "speed_phase",
     "standing",

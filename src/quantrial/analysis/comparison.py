@@ -120,7 +120,7 @@ class TaskComparison:
         bounds: Bounds | None = None,
         chosen_on: bool = False,
     ) -> list[Draft]:
-        """Adjust what was measured of all items on one endpoint; arms are `chosen_on` primary ones."""
+        """Adjust what was measured on all items; arms are `chosen_on` primary endpoints."""
         choice = self.choice if chosen_on else None
         return draft(found, family=label, bounds=bounds, choice=choice)
 
@@ -140,9 +140,7 @@ class TaskComparison:
             )
         return found
 
-    def strata_drafts(
-        self, strata: Mapping[str, Stratum], endpoint: str
-    ) -> dict[str, list[Draft]]:
+    def strata_drafts(self, strata: Mapping[str, Stratum], endpoint: str) -> dict[str, list[Draft]]:
         """Adjust what was measured within strata, by stratum.
 
         What a margin rules out is adjusted over all strata, in `calibrated`.
@@ -176,9 +174,7 @@ def grouped(panel: Panel, spec: Task, methods: str, notes: Notes) -> Panel:
     if methods == Classic.name:
         if not panel.by_content:
             return panel
-        notes.add(
-            EQUAL, "taken as independent, as published practice does; `calibrated` does not"
-        )
+        notes.add(EQUAL, "taken as independent, as published practice does; `calibrated` does not")
         return dataclasses.replace(panel, clusters=None, by_content=False)
     cluster, stratum = EQUAL if panel.by_content else spec.cluster or "", spec.stratify
     if cluster == stratum:

@@ -1,6 +1,6 @@
 """Contrasts: measured pair by pair, adjusted as a family, then judged and written once.
 
-    measure ──▶ draft: adjusted within a family ──▶ judge, once all p are known ──▶ write
+measure ──▶ draft: adjusted within a family ──▶ judge, once all p are known ──▶ write
 """
 
 from __future__ import annotations
@@ -230,10 +230,10 @@ def _equivalences(
     tests = [each.test for each in found if each.test is not None]
     # non-inferior first, then equivalent: the second p is never below the first
     ordered = [fixed_sequence([test.p_lower, test.p_value]).tolist() for test in tests]
-    both = (holm([p[i] for p in ordered]).tolist() for i in (0, 1))
-    adjusted = iter(list(zip(ordered, *both, strict=True)))
+    no_loss, equal = (holm([p[i] for p in ordered]).tolist() for i in (0, 1))
+    found_p = iter(zip(ordered, no_loss, equal, strict=True))
     return [
-        None if each.test is None else _equivalence(each, each.test, *next(adjusted), level)
+        None if each.test is None else _equivalence(each, each.test, next(found_p), level)
         for each in found
     ]
 
@@ -241,11 +241,10 @@ def _equivalences(
 def _equivalence(
     each: ContrastResult,
     test: EquivalenceResult,
-    p: Sequence[float],
-    p_non_inferior: float,
-    p_equivalent: float,
+    p_values: tuple[Sequence[float], float, float],
     level: float | None,
 ) -> documents.Equivalence:
+    p, p_non_inferior, p_equivalent = p_values
     no_loss, equal = test.non_inferior, test.equivalent
     if level is not None:
         no_loss = p_non_inferior < level  # NaN: no

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quantrial.analysis.told import told_interval
+from quantrial import documents
+from quantrial.analysis.values import ends, number
 from quantrial.errors import InsufficientDataError
 from quantrial.stats import Calls, block_paces, common_drift
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 STRETCHES = 24
 
 
-def drift(scored: TaskOutcomes, reference: str, *, alpha: float) -> dict[str, dict[str, Any]]:
+def drift(
+    scored: TaskOutcomes, reference: str, *, alpha: float
+) -> dict[str, documents.AnswerDrift]:
     """Say, for each arm of a task, what a drift of the machine could do to its ratio of speeds.
 
     Decoding alone is looked at, in calls that did not follow a load. Positions are those in the
@@ -73,7 +76,7 @@ def _stretches(blocks: Sequence[int]) -> Any:
 
 def _by_arm(
     calls: Calls, arms: Sequence[str], reference: int, alpha: float
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, documents.AnswerDrift]:
     amounts, seconds = np.asarray(calls.amounts), np.asarray(calls.seconds)
     positions = np.asarray(calls.positions)
     member, stretch = np.asarray(calls.arms), np.asarray(calls.blocks)
@@ -97,20 +100,22 @@ def _by_arm(
     for a, arm in enumerate(arms):
         later = middle[a] - middle[reference]
         candidate = a != reference
-        found[arm] = {
-            "calls": int((member == a).sum()),
-            "stretches": shape[0],
-            "linear": {
-                "change": line.estimate,
-                **told_interval(line.interval),
-            },
-            "stretch_range": float(paces.max() / paces.min() - 1.0) if several else None,
-            "bias_linear": -line.estimate * later if candidate else None,
-            "bias_linear_bound": far * abs(later) if candidate else None,
-            "bias_blocks": (
+        found[arm] = documents.AnswerDrift(
+            calls=int((member == a).sum()),
+            stretches=shape[0],
+            linear=documents.LinearDrift(
+                change=number(line.estimate),
+                ci=ends(line.interval),
+                confidence=line.interval.confidence,
+                method=line.interval.method,
+            ),
+            stretch_range=float(paces.max() / paces.min() - 1.0) if several else None,
+            bias_linear=number(-line.estimate * later) if candidate else None,
+            bias_linear_bound=number(far * abs(later)) if candidate else None,
+            bias_blocks=(
                 float(pooled[reference] / pooled[a] / (rates[reference] / rates[a]) - 1.0)
                 if candidate and several
                 else None
             ),
-        }
+        )
     return found

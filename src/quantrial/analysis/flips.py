@@ -68,9 +68,7 @@ def _counted(turns: Sequence[Turn | None]) -> documents.FlipCounts:
     )
 
 
-def _turns(
-    outcomes: TaskOutcomes, reference: str, candidate: str
-) -> Iterator[Turn | None]:
+def _turns(outcomes: TaskOutcomes, reference: str, candidate: str) -> Iterator[Turn | None]:
     """Give, item by item, its id, how its answer turned, and whether it is churn.
 
     None where one of the arms gave no answer.

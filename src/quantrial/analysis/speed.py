@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from quantrial.analysis.told import told_interval
+from quantrial import documents
+from quantrial.analysis.values import ends
 from quantrial.stats import pooled_rate
 
 if TYPE_CHECKING:
@@ -31,7 +32,12 @@ class Sums:
     unit: str
 
 
-def speed(responses: Sequence[Response | None], *, alpha: float = 0.05) -> dict[str, Any]:
+def speed(
+    responses: Sequence[Response | None],
+    *,
+    alpha: float = 0.05,
+    drift: documents.AnswerDrift | None = None,
+) -> documents.AnswerSpeed:
     """Summarise the answers of one arm to one task.
 
     `tokens_per_second` is pooled: all decoded tokens over all decode seconds, where an engine says
@@ -50,17 +56,18 @@ def speed(responses: Sequence[Response | None], *, alpha: float = 0.05) -> dict[
         if (tokens := _read_anew(r)) and (seconds := r.timing.get("prompt"))
     ]
     walls = [w for r in answered if (w := r.timing.get("wall")) is not None]
-    return {
-        "n": len(answered),
-        "completion_tokens": sum(r.completion_tokens or 0 for r in answered),
-        "prompt_tokens": sum(r.prompt_tokens or 0 for r in answered),
-        "tokens_per_second": _pooled(decoded),
-        "tokens_per_second_interval": _interval(answer_sums(answered), alpha),
-        "mean_tokens_per_second": statistics.fmean(t / s for t, s in decoded) if decoded else None,
-        "prompt_tokens_per_second": _pooled(read),
-        "seconds_per_answer": statistics.fmean(walls) if walls else None,
-        "median_seconds_per_answer": statistics.median(walls) if walls else None,
-    }
+    return documents.AnswerSpeed(
+        n=len(answered),
+        completion_tokens=sum(r.completion_tokens or 0 for r in answered),
+        prompt_tokens=sum(r.prompt_tokens or 0 for r in answered),
+        tokens_per_second=_pooled(decoded),
+        tokens_per_second_interval=_interval(answer_sums(answered), alpha),
+        mean_tokens_per_second=statistics.fmean(t / s for t, s in decoded) if decoded else None,
+        prompt_tokens_per_second=_pooled(read),
+        seconds_per_answer=statistics.fmean(walls) if walls else None,
+        median_seconds_per_answer=statistics.median(walls) if walls else None,
+        drift=drift,
+    )
 
 
 def _read_anew(answer: Response) -> int:
@@ -103,12 +110,14 @@ def _timed(answered: Sequence[Response]) -> list[tuple[int, int, float]]:
     ]
 
 
-def _interval(sums: Sums | None, alpha: float) -> dict[str, Any] | None:
+def _interval(sums: Sums | None, alpha: float) -> documents.SpeedInterval | None:
     if sums is None:
         return None
     found = pooled_rate(sums.amounts, sums.seconds, confidence=1.0 - alpha)
-    return {
-        **told_interval(found.interval),
-        "n": found.n,
-        "unit": sums.unit,
-    }
+    return documents.SpeedInterval(
+        ci=ends(found.interval),
+        confidence=found.interval.confidence,
+        method=found.interval.method,
+        n=found.n,
+        unit=sums.unit,
+    )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from quantrial.findings import is_finding
+from quantrial import documents
+from quantrial.documents import SpeedMark as Mark
 
 if TYPE_CHECKING:
     from quantrial.records import SpeedRecord
@@ -16,7 +17,7 @@ _BUSY_CALLS = 0.1
 _LEAST_SECONDS = 0.05
 
 
-def conditions(records: Sequence[SpeedRecord], *, busy_share: float) -> dict[str, Any]:
+def conditions(records: Sequence[SpeedRecord], *, busy_share: float) -> documents.Conditions:
     """Sum up what the machine did during the measured calls.
 
     `others_share` is the share of all CPU time that other processes took, pooled; where an engine
@@ -25,20 +26,20 @@ def conditions(records: Sequence[SpeedRecord], *, busy_share: float) -> dict[str
     """
     calls = [r for r in records if r.kind == "measured" and r.status == "ok"]
     before = [b for r in calls if (b := r.machine.get("others_before")) is not None]
-    return {
-        "calls": len(calls),
-        "others_share": _share(calls),
-        "others_share_by_arm": {
+    return documents.Conditions(
+        calls=len(calls),
+        others_share=_share(calls),
+        others_share_by_arm={
             arm: _share([r for r in calls if r.arm == arm])
             for arm in dict.fromkeys(r.arm for r in calls)
         },
-        "others_share_before": max(before, default=None),
-        "busy_calls": sum(_busy(r, busy_share) for r in calls),
-        "swapped_pages": _total(calls, "swapped_pages"),
-        "throttled": _total(calls, "throttled"),
-        "battery_calls": _total(calls, "on_battery"),
-        "paused_seconds": sum(r.machine.get("paused_seconds") or 0.0 for r in records),
-    }
+        others_share_before=max(before, default=None),
+        busy_calls=sum(_busy(r, busy_share) for r in calls),
+        swapped_pages=_total(calls, "swapped_pages"),
+        throttled=_total(calls, "throttled"),
+        battery_calls=_total(calls, "on_battery"),
+        paused_seconds=sum(r.machine.get("paused_seconds") or 0.0 for r in records),
+    )
 
 
 def _others(call: SpeedRecord) -> tuple[float, float] | None:
@@ -69,54 +70,45 @@ def _total(calls: Sequence[SpeedRecord], name: str) -> float | None:
     return sum(known) if known else None
 
 
-def marks(document: Mapping[str, Any], *, busy_share: float, alpha: float) -> list[dict[str, Any]]:
-    """List what a reader has to know before trusting the figures; none is good.
+def machine_marks(seen: documents.Conditions, busy_share: float) -> Iterator[Mark]:
+    """List what of the machine a reader has to know before trusting the figures; none is good.
 
     Args:
-        document: the summary of the phase.
+        seen: what the machine did.
         busy_share: the share of others from which on the machine counts as busy.
-        alpha: the level at which a drift is shown.
     """
-    return [*_of_the_machine(document["conditions"], busy_share), *_of_the_phase(document, alpha)]
+    share = seen.others_share or 0.0
+    if share > busy_share or (seen.calls and seen.busy_calls / seen.calls > _BUSY_CALLS):
+        yield Mark(mark="busy", others_share=seen.others_share, calls=seen.busy_calls)
+    if seen.swapped_pages:
+        yield Mark(mark="swap", pages=seen.swapped_pages)
+    if seen.throttled:
+        yield Mark(mark="throttled", events=seen.throttled)
+    if seen.battery_calls:
+        yield Mark(mark="battery", calls=int(seen.battery_calls))
+    if seen.others_share is None and seen.others_share_before is None and seen.calls:
+        yield Mark(mark="unwatched")
 
 
-def _of_the_machine(seen: Mapping[str, Any], busy_share: float) -> Iterator[dict[str, Any]]:
-    share = seen["others_share"] or 0.0
-    if share > busy_share or (seen["calls"] and seen["busy_calls"] / seen["calls"] > _BUSY_CALLS):
-        yield {"mark": "busy", "others_share": seen["others_share"], "calls": seen["busy_calls"]}
-    if seen["swapped_pages"]:
-        yield {"mark": "swap", "pages": seen["swapped_pages"]}
-    if seen["throttled"]:
-        yield {"mark": "throttled", "events": seen["throttled"]}
-    if seen["battery_calls"]:
-        yield {"mark": "battery", "calls": seen["battery_calls"]}
-    if seen["others_share"] is None and seen["others_share_before"] is None and seen["calls"]:
-        yield {"mark": "unwatched"}
+def arm_marks(arms: Mapping[str, documents.PhaseArm]) -> Iterator[Mark]:
+    """List which arms were not asked, or did not answer, as they should have."""
+    for arm, own in arms.items():
+        if short := own.calls - own.exact_length:
+            held = own.asked_exact_length == own.calls
+            yield Mark(mark="other_length" if held else "own_length", arm=arm, calls=short)
+        if own.asked_fresh < own.calls:
+            yield Mark(mark="cache", arm=arm)
+        if own.faulted:
+            yield Mark(mark="faults", arm=arm, calls=own.faulted)
 
 
-def _of_the_phase(document: Mapping[str, Any], alpha: float) -> Iterator[dict[str, Any]]:
-    if document["status"] != "narrow":
-        yield {"mark": document["status"], "widest": document["widest"]}
-    for arm, found in document["drift"]["ratios"].items():
-        if found and abs(found["change"]) > document["precision"] and _is_shown(found, alpha):
-            yield {"mark": "drift", "arm": arm, "change": found["change"]}
-    for arm, own in document["arms"].items():
-        if short := own["calls"] - own["exact_length"]:
-            held = own["asked_exact_length"] == own["calls"]
-            mark = "other_length" if held else "own_length"
-            yield {"mark": mark, "arm": arm, "calls": short}
-        if own["asked_fresh"] < own["calls"]:
-            yield {"mark": "cache", "arm": arm}
-        if own["faulted"]:
-            yield {"mark": "faults", "arm": arm, "calls": own["faulted"]}
-    for one in document["lengths"]:
-        read = {arm: at["prompt_tokens"] for arm, at in one["arms"].items()}
+def length_marks(
+    lengths: Sequence[documents.PhaseLength], too_long: Sequence[tuple[int, int]]
+) -> Iterator[Mark]:
+    """List the lengths that were not the same for all arms, and those that did not fit."""
+    for one in lengths:
+        read = {arm: at.prompt_tokens for arm, at in one.arms.items()}
         if len(set(read.values())) > 1:
-            yield {"mark": "tokenizer", "prompt_length": one["prompt_length"], "tokens": read}
-    for prompt, output in document["too_long"]:
-        yield {"mark": "too_long", "prompt_length": prompt, "output_length": output}
-
-
-def _is_shown(drift: Mapping[str, Any], alpha: float) -> bool:
-    """Whether a drift is shown: within a report after adjustment, of a phase alone by its own p."""
-    return is_finding(drift, alpha) if "p_alarm" in drift else bool(drift["p_value"] < alpha)
+            yield Mark(mark="tokenizer", prompt_length=one.prompt_length, tokens=read)
+    for prompt, output in too_long:
+        yield Mark(mark="too_long", prompt_length=prompt, output_length=output)

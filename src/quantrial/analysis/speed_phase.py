@@ -7,18 +7,21 @@ blocks in which both arms answered every length; a block is the unit of the inte
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import msgspec
+
+from quantrial import documents
 from quantrial.analysis.speed import Sums
-from quantrial.analysis.speed_conditions import conditions, marks
-from quantrial.analysis.speed_measures import BY_NAME, MEASURES, UNITS
-from quantrial.analysis.told import told_estimate
+from quantrial.analysis.speed_conditions import arm_marks, conditions, length_marks, machine_marks
+from quantrial.analysis.values import ends, estimate_of, number
 from quantrial.stats import drift, pooled_rate, rate_ratio
 from quantrial.stats.rates import p_of_none
 
 if TYPE_CHECKING:
+    from quantrial.analysis.alarms import AlarmFamily, Asked
     from quantrial.records import SpeedRecord
     from quantrial.stats import Estimate
     from quantrial.study import Speed, Study
@@ -26,6 +29,68 @@ if TYPE_CHECKING:
 Cells = dict[str, dict[int, dict[tuple[int, int], "SpeedRecord"]]]  # arm -> block -> shape -> call
 
 _BY_LENGTH = ("decode", "prompt", "first_token")
+
+Pair = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What is measured: `pair` takes numerator and divisor from a call, None where unknown."""
+
+    name: str
+    unit: str
+    higher_is_better: bool
+    pair: Callable[[SpeedRecord], Pair | None]
+
+
+def _decode(call: SpeedRecord) -> Pair | None:
+    # the clock of an engine may miss the first token
+    tokens = call.completion_tokens if call.decoded_tokens is None else call.decoded_tokens
+    if call.decoded_tokens == 0:
+        return 0.0, 0.0  # an answer of one token, from an engine that cannot be held to more
+    return _over(tokens, call.timing.get("decode"))
+
+
+def _prompt(call: SpeedRecord) -> Pair | None:
+    return _over(call.prompt_tokens, call.timing.get("prompt"))
+
+
+def _first_token(call: SpeedRecord) -> Pair | None:
+    seconds, wall = call.timing.get("first_token"), call.timing.get("wall")
+    decode = call.timing.get("decode")
+    if seconds is None and wall is not None and decode is not None:
+        seconds = wall - decode  # the decoding clock starts when the first token is there
+    return _over(seconds, 1)
+
+
+def _call(call: SpeedRecord) -> Pair | None:
+    return _over(call.timing.get("wall"), 1)
+
+
+def _energy(call: SpeedRecord) -> Pair | None:
+    return _over(call.machine.get("energy_joules"), call.completion_tokens)
+
+
+def _over(top: float | None, bottom: float | None) -> Pair | None:
+    return (float(top), float(bottom)) if top and bottom and top > 0 else None
+
+
+MEASURES = (
+    Measure("decode", "tokens_per_second", True, _decode),
+    Measure("prompt", "tokens_per_second", True, _prompt),
+    Measure("first_token", "seconds", False, _first_token),
+    Measure("call", "seconds", False, _call),
+    Measure("energy", "joules_per_token", False, _energy),
+)
+BY_NAME = {measure.name: measure for measure in MEASURES}
+UNITS = {
+    **{
+        m.name: documents.MeasureUnit(unit=m.unit, higher_is_better=m.higher_is_better)
+        for m in MEASURES
+    },
+    "load": documents.MeasureUnit(unit="seconds", higher_is_better=False),
+    "memory": documents.MeasureUnit(unit="bytes", higher_is_better=False),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,44 +144,120 @@ def half_width(one: Estimate) -> float | None:
     return None if math.isnan(reach) else reach
 
 
-def speed_phase(study: Study, records: Sequence[SpeedRecord]) -> dict[str, Any] | None:
-    """Derive the summary of the speed phase; None where the study has none.
+def speed_phase(study: Study, records: Sequence[SpeedRecord]) -> documents.SpeedPhase | None:
+    """Derive the summary of the speed phase by itself; None where the study has none.
 
-    Ratios are candidate to reference: above 1, the candidate's rate is higher, or its seconds,
-    bytes or joules are more. Their ids are `speed.<measure>.<candidate>.vs.<reference>`. `marks`
-    take the phase by itself; within a report they follow the family that its tests belong to.
+    A drift is then shown by its own p, and not within all that a report asks.
+    """
+    found = measure_phase(study, records)
+    return None if found is None else found.written()
+
+
+def measure_phase(
+    study: Study, records: Sequence[SpeedRecord], family: AlarmFamily | None = None
+) -> MeasuredPhase | None:
+    """Measure the speed phase; None where the study has none.
+
+    Args:
+        study: says its lengths and the level.
+        records: every call.
+        family: is asked of what can raise an alarm: another speed of decoding, a drift of ratios.
     """
     spec = study.speed
     if spec is None:
         return None
-    phase, state = Phase(study, spec, records), standing(study, records)
-    candidates = study.timed_arms[1:]
-    document = {
-        "status": state.status,
-        "precision": spec.precision,
-        "time_limit": spec.time_limit,
-        "seconds": phase.seconds,
-        "blocks": state.blocks,
-        "calls": sum(r.kind == "measured" and r.status == "ok" for r in records),
-        "widest": state.widest,
-        "reference": study.reference,
-        "measures": UNITS,
-        "arms": {arm: phase.arm(arm) for arm in study.timed_arms},
-        "ratios": [one for arm in candidates for one in phase.ratios(arm)],
-        "lengths": [phase.length(shape) for shape in phase.shapes],
-        "too_long": [list(shape) for shape in spec.shapes if shape in phase.too_long],
-        "drift": {
-            "measure": phase.aimed_at[0],
-            "arms": {arm: phase.drift_of(arm) for arm in study.timed_arms},
-            "ratios": {arm: phase.ratio_drift(arm) for arm in candidates},
-        },
-        "blocks_in_turn": phase.course(),
-        "conditions": conditions(records, busy_share=spec.busy_share),
-    }
-    if phase.form is not None:
-        document["prompts"] = phase.form
-    found = marks(document, busy_share=spec.busy_share, alpha=study.alpha)
-    return document | {"marks": found}
+    phase, candidates = Phase(study, spec, records), study.timed_arms[1:]
+    ratios = [one for arm in candidates for one in phase.ratios(arm)]
+    drifts = {arm: phase.ratio_drift(arm) for arm in candidates}
+    asked: dict[str, Asked] = {}
+    if family is not None:
+        for one in ratios:
+            if one.measure == "decode":
+                asked[one.id] = family.ask("speed", one.id, one.p_value)
+        for arm, found in drifts.items():
+            if found is not None:
+                asked[arm] = family.ask("drift", f"speed.drift.{arm}", found.p_value)
+    return MeasuredPhase(phase, ratios, drifts, asked)
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredPhase:
+    """The speed phase, before the family that was asked (by the ids of ratios, by arm) is closed.
+
+    Ratios are candidate to reference: above 1, the candidate's rate is higher, or its seconds,
+    bytes or joules are more. Their ids are `speed.<measure>.<candidate>.vs.<reference>`.
+    """
+
+    phase: Phase
+    ratios: list[documents.SpeedRatio]
+    drifts: Mapping[str, Drift | None]
+    asked: Mapping[str, Asked]
+
+    def written(self) -> documents.SpeedPhase:
+        """Write the phase, once the family is closed."""
+        phase, study, spec = self.phase, self.phase.study, self.phase.spec
+        records, state = phase.records, standing(study, phase.records)
+        lengths = tuple(phase.length(shape) for shape in phase.shapes)
+        too_long = tuple(shape for shape in spec.shapes if shape in phase.too_long)
+        arms = {arm: phase.arm(arm) for arm in study.timed_arms}
+        seen = conditions(records, busy_share=spec.busy_share)
+        return documents.SpeedPhase(
+            status=state.status,
+            precision=spec.precision,
+            time_limit=spec.time_limit,
+            seconds=phase.seconds,
+            blocks=state.blocks,
+            calls=sum(r.kind == "measured" and r.status == "ok" for r in records),
+            widest=state.widest,
+            reference=study.reference,
+            measures=UNITS,
+            arms=arms,
+            ratios=tuple(self._ratio(one) for one in self.ratios),
+            lengths=lengths,
+            too_long=too_long,
+            drift=documents.PhaseDrift(
+                measure=phase.aimed_at[0],
+                arms={arm: phase.drift_of(arm) for arm in study.timed_arms},
+                ratios={
+                    arm: None if one is None else self._change(arm, one)
+                    for arm, one in self.drifts.items()
+                },
+            ),
+            blocks_in_turn=tuple(phase.course()),
+            conditions=seen,
+            prompts=phase.form,
+            marks=(
+                *machine_marks(seen, spec.busy_share),
+                *self._marks(state),
+                *arm_marks(arms),
+                *length_marks(lengths, too_long),
+            ),
+        )
+
+    def _p_alarm(self, key: str) -> float | None:
+        return number(self.asked[key].p_alarm) if key in self.asked else None
+
+    def _ratio(self, one: documents.SpeedRatio) -> documents.SpeedRatio:
+        return msgspec.structs.replace(one, p_alarm=self._p_alarm(one.id))
+
+    def _change(self, arm: str, one: Drift) -> documents.RatioChange:
+        return documents.RatioChange(
+            change=one.change.change,
+            ci=one.change.ci,
+            p_value=number(one.p_value),
+            p_alarm=self._p_alarm(arm),
+        )
+
+    def _marks(self, state: Standing) -> Iterator[documents.SpeedMark]:
+        if state.status != "narrow":
+            yield documents.SpeedMark(mark=state.status, widest=state.widest)
+        for arm, found in self.drifts.items():
+            if found is None or not abs(found.change.change or 0.0) > self.phase.spec.precision:
+                continue
+            # within a report after adjustment, of a phase alone by its own p
+            p = self.asked[arm].p_alarm if arm in self.asked else found.p_value
+            if p < self.phase.study.alpha:
+                yield documents.SpeedMark(mark="drift", arm=arm, change=found.change.change)
 
 
 def decode_sums(study: Study, records: Sequence[SpeedRecord], arms: Sequence[str]) -> Sums | None:
@@ -131,11 +272,20 @@ def decode_sums(study: Study, records: Sequence[SpeedRecord], arms: Sequence[str
     return Sums(amounts, seconds, "blocks")
 
 
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """By how much the ratio to the reference changed over the blocks, and the p of no change."""
+
+    change: documents.PhaseChange
+    p_value: float
+
+
 class Phase:
     """The records, sorted: the last good call of every arm, block and length."""
 
     def __init__(self, study: Study, spec: Speed, records: Sequence[SpeedRecord]):
         self.study = study
+        self.spec = spec
         self.level = 1.0 - study.alpha
         self.records = records
         self.seconds = sum(r.seconds for r in records)
@@ -242,73 +392,88 @@ class Phase:
         """Return the most bytes that an arm's process held."""
         return max(self.peaks(arm), default=None)
 
-    def arm(self, arm: str) -> dict[str, Any]:
+    def arm(self, arm: str) -> documents.PhaseArm:
         """Say everything about one arm."""
         calls = [r for r in self.records if r.arm == arm and r.kind == "measured"]
         answered = [r for r in calls if r.status == "ok"]
         loads = self.loads(arm)
         load = pooled_rate(loads, [1.0] * len(loads), confidence=self.level) if loads else None
-        return {
-            "calls": len(answered),
-            "faulted": len(calls) - len(answered),
-            "exact_length": sum(r.completion_tokens == r.output_length for r in answered),
-            "asked_exact_length": sum("exact_length" in r.asked for r in answered),
-            "asked_fresh": sum("fresh" in r.asked for r in answered),
-            **{m.name: _estimate(self.rate(m.name, arm)) for m in MEASURES},
-            "load": _estimate(load),
-            "memory_peak_bytes": self.peak(arm),
-            "memory_peaks_bytes": self.peaks(arm),
-        }
+        return documents.PhaseArm(
+            calls=len(answered),
+            faulted=len(calls) - len(answered),
+            exact_length=sum(r.completion_tokens == r.output_length for r in answered),
+            asked_exact_length=sum("exact_length" in r.asked for r in answered),
+            asked_fresh=sum("fresh" in r.asked for r in answered),
+            decode=_estimate(self.rate("decode", arm)),
+            prompt=_estimate(self.rate("prompt", arm)),
+            first_token=_estimate(self.rate("first_token", arm)),
+            call=_estimate(self.rate("call", arm)),
+            energy=_estimate(self.rate("energy", arm)),
+            load=_estimate(load),
+            memory_peak_bytes=self.peak(arm),
+            memory_peaks_bytes=tuple(self.peaks(arm)),
+        )
 
-    def ratios(self, arm: str) -> list[dict[str, Any]]:
-        """List an arm's ratios to the reference, where they are known."""
-        found = [
-            self._named(m.name, arm, _tested(one))
-            for m in MEASURES
-            if (one := self.ratio(m.name, arm)) is not None
-        ]
+    def ratios(self, arm: str) -> Iterator[documents.SpeedRatio]:
+        """Yield an arm's ratios to the reference, where they are known."""
+        for m in MEASURES:
+            if (one := self.ratio(m.name, arm)) is not None:
+                p = p_of_none(one, df=one.n - 1, ratio=True)
+                yield self._named(m.name, arm, estimate_of(one), p)
         own, base = self.loads(arm), self.loads(self.study.reference)
         both = min(len(own), len(base))
         if both:
             pairs = list(zip(base[:both], own[:both], strict=True))
             one = rate_ratio(pairs, [[1.0, 1.0]] * both, confidence=self.level)
-            found.append(self._named("load", arm, _estimate(one)))
+            yield self._named("load", arm, estimate_of(one))
         peak, least = self.peak(arm), self.peak(self.study.reference)
         if peak and least:
-            told = {"estimate": peak / least, "ci": [None, None], "method": "ratio of peaks"}
-            found.append(self._named("memory", arm, told | {"confidence": None, "n": 1}))
-        return found
+            of_peaks = documents.Estimate(
+                estimate=peak / least,
+                ci=(None, None),
+                confidence=None,
+                method="ratio of peaks",
+                n=1,
+            )
+            yield self._named("memory", arm, of_peaks)
 
-    def _named(self, measure: str, arm: str, told: Mapping[str, Any] | None) -> dict[str, Any]:
-        return {
-            "id": f"speed.{measure}.{arm}.vs.{self.study.reference}",
-            "measure": measure,
-            "reference": self.study.reference,
-            "candidate": arm,
-            **(told or {}),
-        }
+    def _named(
+        self, measure: str, arm: str, one: documents.Estimate, p: float | None = None
+    ) -> documents.SpeedRatio:
+        return documents.SpeedRatio(
+            id=f"speed.{measure}.{arm}.vs.{self.study.reference}",
+            measure=measure,
+            reference=self.study.reference,
+            candidate=arm,
+            estimate=one.estimate,
+            ci=one.ci,
+            confidence=one.confidence,
+            method=one.method,
+            n=one.n,
+            p_value=number(p),
+        )
 
-    def length(self, shape: tuple[int, int]) -> dict[str, Any]:
+    def length(self, shape: tuple[int, int]) -> documents.PhaseLength:
         """Say how fast every arm is at one length."""
-        return {
-            "prompt_length": shape[0],
-            "output_length": shape[1],
-            "arms": {arm: self._at(arm, shape) for arm in self.study.timed_arms},
-        }
+        return documents.PhaseLength(
+            prompt_length=shape[0],
+            output_length=shape[1],
+            arms={arm: self._at(arm, shape) for arm in self.study.timed_arms},
+        )
 
-    def _at(self, arm: str, shape: tuple[int, int]) -> dict[str, Any]:
+    def _at(self, arm: str, shape: tuple[int, int]) -> documents.LengthArm:
         calls = [by[shape] for by in self.cells[arm].values() if shape in by]
-        candidate = arm != self.study.reference
-        return {
-            "prompt_tokens": _mean([r.prompt_tokens for r in calls]),
-            "completion_tokens": _mean([r.completion_tokens for r in calls]),
-            **{name: _estimate(self.rate(name, arm, shape)) for name in _BY_LENGTH},
-            "ratios": {name: _estimate(self.ratio(name, arm, shape)) for name in _BY_LENGTH}
-            if candidate
-            else {},
-        }
+        compared = _BY_LENGTH if arm != self.study.reference else ()
+        return documents.LengthArm(
+            prompt_tokens=_mean([r.prompt_tokens for r in calls]),
+            completion_tokens=_mean([r.completion_tokens for r in calls]),
+            decode=_estimate(self.rate("decode", arm, shape)),
+            prompt=_estimate(self.rate("prompt", arm, shape)),
+            first_token=_estimate(self.rate("first_token", arm, shape)),
+            ratios={name: _estimate(self.ratio(name, arm, shape)) for name in compared},
+        )
 
-    def drift_of(self, arm: str) -> dict[str, Any] | None:
+    def drift_of(self, arm: str) -> documents.PhaseChange | None:
         """Say by how much an arm's rate changed from the first block to the last, relative."""
         sums = self.sums(self.aimed_at[0], [arm])
         if sums is None or len(sums[0]) < 3:
@@ -320,7 +485,7 @@ class Phase:
             )
         )
 
-    def course(self) -> list[dict[str, Any]]:
+    def course(self) -> list[documents.BlockSpeed]:
         """Follow each arm over its complete blocks.
 
         `pace` is the arm's rate in a block over its rate in all of them; where whole calls are what
@@ -342,18 +507,18 @@ class Phase:
                 ]
                 pace = top / bottom / usual
                 found.append(
-                    {
-                        "arm": arm,
-                        "block": block,
-                        "started_at": min(r.started_at for r in own),
-                        "pace": pace if measure.higher_is_better else 1.0 / pace,
-                        "load_seconds": sum(r.timing.get("load") or 0.0 for r in own),
-                        "paused_seconds": sum(r.machine.get("paused_seconds") or 0.0 for r in own),
-                    }
+                    documents.BlockSpeed(
+                        arm=arm,
+                        block=block,
+                        started_at=min(r.started_at for r in own),
+                        pace=pace if measure.higher_is_better else 1.0 / pace,
+                        load_seconds=sum(r.timing.get("load") or 0.0 for r in own),
+                        paused_seconds=sum(r.machine.get("paused_seconds") or 0.0 for r in own),
+                    )
                 )
         return found
 
-    def ratio_drift(self, arm: str) -> dict[str, Any] | None:
+    def ratio_drift(self, arm: str) -> Drift | None:
         """Say by how much the ratio to the reference changed over the blocks, relative."""
         sums = self.sums(self.aimed_at[0], [self.study.reference, arm])
         if sums is None or len(sums[0]) < 3:
@@ -364,22 +529,17 @@ class Phase:
         ]
         change = drift(logs, confidence=self.level)
         p = p_of_none(change, df=len(logs) - 2, ratio=False)
-        return _relative(change) | {"p_value": p}
+        return Drift(_relative(change), p)
 
 
-def _relative(change: Estimate) -> dict[str, Any]:
+def _relative(change: Estimate) -> documents.PhaseChange:
     """Turn a change of logarithms into a relative one."""
-    ends = (change.interval.low, change.interval.high)
-    return {"change": math.expm1(change.estimate), "ci": [math.expm1(end) for end in ends]}
+    low, high = (None if end is None else math.expm1(end) for end in ends(change.interval))
+    return documents.PhaseChange(change=number(math.expm1(change.estimate)), ci=(low, high))
 
 
-def _tested(ratio: Estimate) -> dict[str, Any]:
-    """Tell a ratio with the p of its being 1."""
-    return {**told_estimate(ratio), "p_value": p_of_none(ratio, df=ratio.n - 1, ratio=True)}
-
-
-def _estimate(one: Estimate | None) -> dict[str, Any] | None:
-    return None if one is None else told_estimate(one)
+def _estimate(one: Estimate | None) -> documents.Estimate | None:
+    return None if one is None else estimate_of(one)
 
 
 def _mean(values: Sequence[int | None]) -> float | None:

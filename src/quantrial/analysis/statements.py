@@ -1,20 +1,39 @@
-"""What is said of each candidate over all tasks at once."""
+"""What holds of candidates over all tasks at once, and which arms cannot be told apart."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from quantrial import documents
+from quantrial.analysis.values import nan, number
+from quantrial.assay_setup import run_otherwise
 from quantrial.stats import holm, intersection_union, worse_on_any
 
 if TYPE_CHECKING:
     from quantrial.study import Study
 
+Task = documents.TaskSummary
+
+
+@dataclass(frozen=True, slots=True)
+class _Tested:
+    """The p-values of a candidate's claims, over `tasks` that it was compared on."""
+
+    candidate: str
+    tasks: int
+    kept: float
+    lost: float
+    shipped: float
+    missing: int
+
 
 def statements(
-    study: Study, tasks: Mapping[str, Any], *, unpicked: Collection[str] = ()
-) -> Iterator[dict[str, Any]]:
+    study: Study, tasks: Mapping[str, Task], *, unpicked: Collection[str] = ()
+) -> Iterator[documents.Statement]:
     """Say three things over all tasks about each candidate, on the primary endpoints.
 
     `margin_kept_on_all`: a loss of the margin is ruled out on every task, tested by the largest of
@@ -40,72 +59,105 @@ def statements(
         unpicked: arms that are never chosen: nothing tells them from another one, or they were
             shown other prompts than the reference.
     """
-    found: dict[str, dict[str, Any]] = {}
-    for candidate in study.arms:
-        if candidate == study.reference:
-            continue
-        kept, lost, held, missing = [], [], [], 0
-        for task in tasks.values():
-            results = task["endpoints"][task["primary"]]
-            for one, test in zip(results["contrasts"], results["equivalence"], strict=True):
-                if (one["reference"], one["candidate"]) == (study.reference, candidate):
-                    kept.append(test["p_non_inferior"])
-                    lost.append(_p_of_a_loss(one["estimate"], one["p_adjusted"]))
-                    held.append(_p_with_missing(one, test))
-                    missing += _missing(one)
-        if not lost:
-            continue
-        # a task without a contrast shows no loss, and rules none out
-        margin, shipped = (
-            intersection_union(p) if len(p) == len(tasks) else math.nan for p in (kept, held)
-        )
-        loss = worse_on_any(lost)
-        found[candidate] = {
-            "candidate": candidate,
-            "reference": study.reference,
-            "tasks": len(kept),
-            "margin_kept_on_all": {"p_value": margin, "holds": margin < study.alpha},
-            "loss_on_any": {"p_value": loss, "holds": loss < study.alpha},
-            "ship": {"p_value": shipped, "missing": missing},
-        }
-    chosen = [one for arm, one in found.items() if not study.arms[arm].control]
-    adjusted = holm([one["margin_kept_on_all"]["p_value"] for one in chosen]).tolist()
-    for one, p in zip(chosen, adjusted, strict=True):
-        one["margin_kept_on_all"]["p_adjusted"] = p
-    _allow_for_the_choice(study, found, unpicked)
-    yield from found.values()
-
-
-def _allow_for_the_choice(
-    study: Study, found: Mapping[str, dict[str, Any]], unpicked: Collection[str]
-) -> None:
-    """Adjust what "Ship" rests on for the candidates of which one is chosen, in place."""
-    chosen = [
-        one["ship"]
-        for arm, one in found.items()
-        if study.arms[arm].control is None and arm not in unpicked
+    tested = [
+        found
+        for candidate in study.arms
+        if candidate != study.reference
+        and (found := _tested(study.reference, candidate, tasks)) is not None
     ]
-    p = [one["p_value"] for one in chosen]
-    adjusted = holm([1.0 if math.isnan(each) else each for each in p]).tolist()
-    for one, each, after in zip(chosen, p, adjusted, strict=True):
-        final = math.nan if math.isnan(each) else after
-        one |= {"p_adjusted": final, "among": len(chosen), "holds": final < study.alpha}
-    for one in found.values():
-        one["ship"] = {"p_adjusted": math.nan, "among": len(chosen), "holds": False} | one["ship"]
+    # controls are never chosen, and have no adjusted p
+    chosen = [one for one in tested if not study.arms[one.candidate].control]
+    kept = dict(zip(chosen, holm([one.kept for one in chosen]).tolist(), strict=True))
+    # adjusted for the candidates of which one is chosen; one that was not compared counts
+    picked = [one for one in chosen if one.candidate not in unpicked]
+    worst = holm([1.0 if math.isnan(one.shipped) else one.shipped for one in picked]).tolist()
+    shipped = {
+        one: math.nan if math.isnan(one.shipped) else p
+        for one, p in zip(picked, worst, strict=True)
+    }
+    for one in tested:
+        p = shipped.get(one, math.nan)
+        yield documents.Statement(
+            candidate=one.candidate,
+            reference=study.reference,
+            tasks=one.tasks,
+            margin_kept_on_all=documents.Claim(
+                p_value=number(one.kept),
+                holds=one.kept < study.alpha,
+                p_adjusted=number(kept.get(one)),
+            ),
+            loss_on_any=documents.Claim(p_value=number(one.lost), holds=one.lost < study.alpha),
+            ship=documents.ShipClaim(
+                p_adjusted=number(p),
+                among=len(picked),
+                holds=p < study.alpha,
+                p_value=number(one.shipped),
+                missing=one.missing,
+            ),
+        )
 
 
-def _p_with_missing(one: Mapping[str, Any], test: Mapping[str, Any]) -> float:
-    """Return the p of "loses less than the margin", missing answers held against the candidate."""
-    worst = one.get("worst_case")
-    p: float = test["p_non_inferior"] if worst is None else worst.get("p_non_inferior", math.nan)
-    return p
-
-
-def _missing(one: Mapping[str, Any]) -> int:
-    worst = one.get("worst_case") or {}
-    return int(worst.get("missing_reference", 0) + worst.get("missing_candidate", 0))
+def _tested(reference: str, candidate: str, tasks: Mapping[str, Task]) -> _Tested | None:
+    """Test a candidate over all tasks; None where none has a contrast of it."""
+    kept, lost, held, missing = [], [], [], 0
+    for task in tasks.values():
+        for one in task.main.contrasts:
+            if (one.reference, one.candidate) == (reference, candidate) and one.equivalence:
+                worst = one.worst_case
+                no_loss = nan(one.equivalence.p_non_inferior)
+                kept.append(no_loss)
+                lost.append(_p_of_a_loss(nan(one.estimate), nan(one.p_adjusted)))
+                # missing answers are held against the candidate
+                held.append(no_loss if worst is None else nan(worst.p_non_inferior))
+                if worst is not None:
+                    missing += worst.missing_reference + worst.missing_candidate
+    if not lost:
+        return None
+    # a task without a contrast shows no loss, and rules none out
+    margin, shipped = (
+        intersection_union(p) if len(p) == len(tasks) else math.nan for p in (kept, held)
+    )
+    return _Tested(candidate, len(kept), margin, worse_on_any(lost), shipped, missing)
 
 
 def _p_of_a_loss(estimate: float, p_adjusted: float) -> float:
     """Return the p of the verdict where it is of a loss; a gain says nothing of one."""
     return p_adjusted if estimate < 0 or math.isnan(p_adjusted) else 1.0
+
+
+def identical_arms(
+    arms: Mapping[str, Mapping[str, Any]], tasks: Mapping[str, Task], *, engines: bool = False
+) -> Iterator[documents.IdenticalArms]:
+    """Name each pair of arms that is one file asked in one way, or that gave the same answers.
+
+    Args:
+        arms: the manifest's record of each arm, the study's order.
+        tasks: the tasks of the summary.
+        engines: whether the study compares engines: two of them that answer alike are no pair.
+
+    Yields:
+        `arms`, the two in the study's order; `weights`: `same`, `other`, or `unknown` where the
+        engine tells no hash of one of them; `answers`, whether they are the same bytes on every
+        item that both answered, on every task, and `items`, how many these are.
+    """
+    for one, other in itertools.combinations(arms, 2):
+        if engines and run_otherwise(arms[one], arms[other]):
+            continue
+        hashes = [arms[arm].get("sha256") for arm in (one, other)]
+        weights = "unknown" if None in hashes else "same" if hashes[0] == hashes[1] else "other"
+        rows = [row for part in tasks.values() for row in part.flips]
+        told = [row for row in rows if {row.reference, row.candidate} == {one, other}]
+        items = sum(row.n for row in told)
+        changed = sum(row.harmful + row.beneficial + row.churn for row in told)
+        answers = items > 0 and changed == 0
+        # one file asked in two ways (another cache of keys, say) may well be worth comparing
+        alike = weights == "same" and arms[one].get("options") == arms[other].get("options")
+        if answers or alike:
+            yield documents.IdenticalArms(
+                arms=(one, other), weights=weights, answers=answers, items=items
+            )
+
+
+def unpicked(pairs: Iterable[documents.IdenticalArms]) -> set[str]:
+    """Name the arms that nothing tells from another one: files that differ are two models."""
+    return {arm for pair in pairs if pair.weights != "other" for arm in pair.arms}

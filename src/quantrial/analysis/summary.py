@@ -1,26 +1,26 @@
-"""The summary document, `quantrial.summary/1`: every number that is decided on or reported."""
+"""The summary, `quantrial.summary/1`: every number that is decided on or reported."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 import quantrial
+from quantrial import documents
 from quantrial.analysis.alarms import AlarmFamily
-from quantrial.analysis.comparing import METHODS
+from quantrial.analysis.comparison import METHODS
 from quantrial.analysis.drift import drift
 from quantrial.analysis.outcomes import TaskOutcomes
 from quantrial.analysis.speed import speed
-from quantrial.analysis.speed_conditions import marks
-from quantrial.analysis.speed_phase import speed_phase
-from quantrial.analysis.statements import statements
-from quantrial.analysis.task_summary import TaskSummary
+from quantrial.analysis.speed_phase import measure_phase
+from quantrial.analysis.statements import identical_arms, statements, unpicked
+from quantrial.analysis.task_summary import TaskAnalysis
 from quantrial.analysis.timeline import timeline
-from quantrial.analysis.told import plain
 from quantrial.analysis.tradeoffs import tradeoffs
-from quantrial.analysis.twins import twins, unpicked
 from quantrial.analysis.versions import METHODS_VERSION
-from quantrial.assay import Check, arm_checks, as_documents, data_checks, outcome_checks
+from quantrial.assay import Check, arm_checks, data_checks, outcome_checks
 from quantrial.cache_checks import Caches, cache_findings
 from quantrial.errors import StudyError
 from quantrial.precision import quantized_before, stated_of
@@ -41,7 +41,7 @@ def summarise(
     methods: str,
     speed_records: Sequence[SpeedRecord] = (),
     sources: Mapping[str, Mapping[str, Any]] | None = None,
-) -> dict[str, Any]:
+) -> documents.Summary:
     """Derive the summary from scored tasks.
 
     Args:
@@ -61,111 +61,78 @@ def summarise(
         )
     family = AlarmFamily(study.alpha, study.reference)
     parts = {
-        name: TaskSummary(study, name, scored, methods, family) for name, scored in outcomes.items()
-    }
-    tasks = {name: part.document() for name, part in parts.items()}
-    speeds = {
-        name: dict(_speeds(scored, study.reference, study.alpha))
+        name: TaskAnalysis(study, name, scored, methods, family)
         for name, scored in outcomes.items()
     }
-    unlike = other_templates({name: arms[name] for name in study.arms}, study.reference)
-    records = {
-        name: {
-            "memory_bytes": arms[name].get("bytes_on_disk"),
-            "artifact_sha256": arms[name].get("sha256"),
-            "quantization": arms[name].get("quantization"),
-            "quantized_before": quantized_before(arms[name]),
-            "control": arm.control,
-            **({"weights_stated": list(said)} if (said := stated_of(arms[name])) else {}),
-            **({"other_template": True} if name in unlike else {}),
-        }
-        for name, arm in study.arms.items()
-    }
-    phase = speed_phase(study, speed_records)
-    _ask_of_speeds(family, phase)
+    phase = measure_phase(study, speed_records, family)
     alarms = family.close()
-    _finish(study, parts, tasks, phase, family)
-    own = {name: arms[name] for name in study.arms}
-    pairs = list(twins(own, tasks, engines=study.question == "engines"))
-    document = {
-        "schema": SUMMARY_SCHEMA,
-        "study": {
-            "name": study.study,
-            "hash": study.hash,
-            "seed": study.seed,
-            # whose missing answers nobody can be asked for
-            **({"imported": True} if _imported(study) else {}),
-        },
-        "methods": methods,
-        "methods_version": METHODS_VERSION,
-        "quantrial": quantrial.__version__,
-        "reference": study.reference,
-        "alpha": study.alpha,
-        "arms": records,
-        "assay": list(as_documents(_assay(study, arms, tasks, sources or {}, outcomes))),
-        "twins": pairs,
-        "tasks": tasks,
-        "alarms": alarms,
-        "statements": list(
-            statements(study, tasks, unpicked=unpicked(pairs) | {*unlike, *other_counts(tasks)})
-        ),
-        "speed": speeds,
-        "timeline": timeline(outcomes),
-        "speed_phase": phase,
-        "tradeoffs": tradeoffs(records, tasks, speeds, phase),
-    }
-    result: dict[str, Any] = plain(document)
-    return result
-
-
-def _ask_of_speeds(family: AlarmFamily, phase: Mapping[str, Any] | None) -> None:
-    """Add what the speed phase can raise: another speed of decoding, arms that slow down unlike."""
-    for one in phase["ratios"] if phase else ():
-        if one["measure"] == "decode":
-            family.ask("speed", one["id"], one, one["p_value"])
-    for arm, found in phase["drift"]["ratios"].items() if phase else ():
-        if found is not None:
-            family.ask("drift", f"speed.drift.{arm}", found, found["p_value"])
-
-
-def _finish(
-    study: Study,
-    parts: Mapping[str, TaskSummary],
-    tasks: Mapping[str, dict[str, Any]],
-    phase: dict[str, Any] | None,
-    family: AlarmFamily,
-) -> None:
-    """Write what follows from the family once it is adjusted."""
     others: dict[str, float] = {}
     for part in parts.values():
         others |= part.other_p_values()
     adjusted = family.instead(others)
-    for name, part in parts.items():
-        part.finish(tasks[name], max(1, family.size), adjusted)
-    if phase is not None and study.speed is not None:
-        phase["marks"] = marks(phase, busy_share=study.speed.busy_share, alpha=study.alpha)
+    tasks = {name: part.summary(max(1, family.size), adjusted) for name, part in parts.items()}
+    own = {name: arms[name] for name in study.arms}
+    unlike = other_templates(own, study.reference)
+    records = {name: _arm(study, name, own[name], other=name in unlike) for name in study.arms}
+    pairs = tuple(identical_arms(own, tasks, engines=study.question == "engines"))
+    left = unpicked(pairs) | {*unlike, *other_counts(tasks)}
+    speeds = {name: _speeds(scored, study) for name, scored in outcomes.items()}
+    timed = None if phase is None else phase.written()
+    checks = _checks(study, own, tasks, sources or {}, outcomes)
+    summary = documents.Summary(
+        schema=SUMMARY_SCHEMA,
+        study=documents.StudyIs(
+            name=study.study,
+            hash=study.hash,
+            seed=study.seed,
+            imported=any(task.source.type == "imported" for task in study.tasks.values()),
+        ),
+        methods=methods,
+        methods_version=METHODS_VERSION,
+        quantrial=quantrial.__version__,
+        reference=study.reference,
+        alpha=study.alpha,
+        arms=records,
+        assay=tuple(documents.AssayCheck(id=c.id, status=c.status, text=c.text) for c in checks),
+        twins=pairs,
+        tasks=tasks,
+        alarms=alarms,
+        statements=tuple(statements(study, tasks, unpicked=left)),
+        speed=speeds,
+        timeline=timeline(outcomes),
+        speed_phase=timed,
+        tradeoffs=tradeoffs(records, tasks, speeds, timed),
+    )
+    # as it is when read back: plain numbers, None where there is none
+    return documents.load_summary(documents.to_dict(summary))
 
 
-def _imported(study: Study) -> bool:
-    return any(task.source.type == "imported" for task in study.tasks.values())
+def _arm(study: Study, name: str, arm: Mapping[str, Any], *, other: bool) -> documents.ArmSummary:
+    before = quantized_before(arm)
+    return documents.ArmSummary(
+        memory_bytes=arm.get("bytes_on_disk"),
+        artifact_sha256=arm.get("sha256"),
+        quantization=arm.get("quantization"),
+        quantized_before=msgspec.convert(before, documents.WeightsBefore | None),
+        control=study.arms[name].control,
+        weights_stated=stated_of(arm),
+        other_template=other,
+    )
 
 
-def _assay(
+def _checks(
     study: Study,
     arms: Mapping[str, Mapping[str, Any]],
-    tasks: Mapping[str, Any],
+    tasks: Mapping[str, documents.TaskSummary],
     sources: Mapping[str, Mapping[str, Any]],
     outcomes: Mapping[str, TaskOutcomes],
-) -> tuple[Check, ...]:
+) -> Iterator[Check]:
     """Check whether the study is the experiment it claims to be."""
     controls = [name for name, arm in study.arms.items() if arm.control]
-    records = {name: arms[name] for name in study.arms}
-    return (
-        *arm_checks(records, study.reference, controls, study.question),
-        *outcome_checks(tasks, study.reference, controls),
-        *data_checks(sources),
-        *(Check("cache", "warn", said) for said in cache_findings(caches(outcomes), records)),
-    )
+    yield from arm_checks(arms, study.reference, controls, study.question)
+    yield from outcome_checks(tasks, study.reference, controls)
+    yield from data_checks(sources)
+    yield from (Check("cache", "warn", said) for said in cache_findings(caches(outcomes), arms))
 
 
 def caches(outcomes: Mapping[str, TaskOutcomes]) -> dict[str, Caches]:
@@ -179,10 +146,10 @@ def caches(outcomes: Mapping[str, TaskOutcomes]) -> dict[str, Caches]:
     return found
 
 
-def _speeds(
-    scored: TaskOutcomes, reference: str, alpha: float
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the speed of each arm, with what a drift of the machine could do to it."""
-    drifts = drift(scored, reference, alpha=alpha)
-    for arm in scored.arms:
-        yield arm, {**speed(scored.responses[arm], alpha=alpha), "drift": drifts.get(arm)}
+def _speeds(scored: TaskOutcomes, study: Study) -> dict[str, documents.AnswerSpeed]:
+    """Return the speed of each arm, with what a drift of the machine could do to it."""
+    drifts = drift(scored, study.reference, alpha=study.alpha)
+    return {
+        arm: speed(scored.responses[arm], alpha=study.alpha, drift=drifts.get(arm))
+        for arm in scored.arms
+    }

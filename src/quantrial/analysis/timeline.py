@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from quantrial import documents
 
 if TYPE_CHECKING:
     from quantrial.analysis.outcomes import TaskOutcomes
@@ -15,17 +17,13 @@ _WINDOWS = 40
 _LOAD = 0.05
 
 
-def timeline(outcomes: Mapping[str, TaskOutcomes]) -> dict[str, Any]:
+def timeline(outcomes: Mapping[str, TaskOutcomes]) -> documents.Timeline:
     """Follow the speed of each arm over the order of calls.
 
     The run is cut into at most 40 windows of equally many places in the order. `pace` is the time
     that the arm's answers in a window would take at the arm's own mean speed on each task, over the
     time they took: 1.0 is as usual, 0.5 is half as fast. A drift shows as a slope common to all
     arms. Times are of decoding where the engine tells them, else whole calls without loading.
-
-    Returns:
-        `calls`: places in the order; `windows`: `arm`, `from` and `to` (places, both counted),
-        `started_at`, `n`, `pace`, and in each the `loads` and `load_seconds`.
     """
     calls = [
         (task, arm, response)
@@ -35,7 +33,7 @@ def timeline(outcomes: Mapping[str, TaskOutcomes]) -> dict[str, Any]:
         if response is not None
     ]
     if not calls:
-        return {"calls": 0, "windows": []}
+        return documents.Timeline(calls=0, windows=())
     usual = _usual(calls)
     last = max(response.order for _, _, response in calls)
     size = max(1, -(-(last + 1) // _WINDOWS))
@@ -44,21 +42,21 @@ def timeline(outcomes: Mapping[str, TaskOutcomes]) -> dict[str, Any]:
         grouped[response.order // size, arm].append((task, response))
     arms = list(dict.fromkeys(arm for _, arm, _ in calls))
     windows = [
-        {
-            "arm": arm,
-            "from": window * size,
-            "to": min((window + 1) * size - 1, last),
-            "started_at": min(response.started_at for _, response in inside),
-            "n": len(inside),
-            "pace": _pace(inside, arm, usual),
-            "loads": sum(_load(response) > _LOAD for _, response in inside),
-            "load_seconds": sum(_load(response) for _, response in inside),
-        }
+        documents.Window(
+            arm=arm,
+            first=window * size,
+            last=min((window + 1) * size - 1, last),
+            started_at=min(response.started_at for _, response in inside),
+            n=len(inside),
+            pace=_pace(inside, arm, usual),
+            loads=sum(_load(response) > _LOAD for _, response in inside),
+            load_seconds=sum(_load(response) for _, response in inside),
+        )
         for (window, arm), inside in sorted(
             grouped.items(), key=lambda one: (one[0][0], arms.index(one[0][1]))
         )
     ]
-    return {"calls": last + 1, "windows": windows}
+    return documents.Timeline(calls=last + 1, windows=tuple(windows))
 
 
 def _load(response: Response) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from quantrial import documents
 
@@ -35,8 +35,3 @@ def estimate_of(one: Estimate) -> documents.Estimate:
         method=one.interval.method,
         n=one.n,
     )
-
-
-def told_estimate(one: Estimate) -> dict[str, Any]:
-    """Return the JSON of an estimate."""
-    return documents.to_dict(estimate_of(one))

@@ -126,6 +126,7 @@ def _standing(run: _Run) -> dict[str, Any]:
 def _arm(arm: str, opened: Sequence[_Run], methods: str) -> dict[str, Any] | None:
     """Compare one arm over the runs that have it; the runs take the place of arms."""
     from quantrial.analysis import score_task, summarise
+    from quantrial.documents import to_dict
 
     first = opened[0]
     having = [run for run in opened if arm in run.study.arms]
@@ -167,7 +168,7 @@ def _arm(arm: str, opened: Sequence[_Run], methods: str) -> dict[str, Any] | Non
         }
     )
     records = {name: run.manifest.arms[arm] for name, run in of_runs.items()}
-    summary = summarise(study, outcomes, arms=records, methods=methods)
+    summary = to_dict(summarise(study, outcomes, arms=records, methods=methods))
     return {
         task: {
             **shared[task],
@@ -389,8 +390,8 @@ def _answer_speeds(
 
 
 def _between(first: Sums | None, second: Sums | None, alpha: float) -> dict[str, Any] | None:
-    from quantrial.analysis import plain
-    from quantrial.analysis.told import told_estimate
+    from quantrial.analysis.values import estimate_of
+    from quantrial.documents import to_dict
     from quantrial.stats import ratio_between
 
     if first is None or second is None:
@@ -399,8 +400,7 @@ def _between(first: Sums | None, second: Sums | None, alpha: float) -> dict[str,
         (first.amounts, first.seconds), (second.amounts, second.seconds), confidence=1.0 - alpha
     )
     units = dict.fromkeys((first.unit, second.unit))
-    document: dict[str, Any] = plain(told_estimate(found) | {"unit": " and ".join(units)})
-    return document
+    return to_dict(estimate_of(found)) | {"unit": " and ".join(units)}
 
 
 def _times_with_interval(one: Mapping[str, Any]) -> str:

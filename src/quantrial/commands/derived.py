@@ -150,6 +150,7 @@ def derive_summary(
         outcomes: what `score_run` gives, where that is known already.
     """
     from quantrial.analysis import summarise
+    from quantrial.documents import to_dict
     from quantrial.runfolder import RunFolder, RunSnapshot
     from quantrial.sampling_checks import with_probes
 
@@ -161,7 +162,7 @@ def derive_summary(
         faulted = sum(scored.flow.faulted for scored in outcomes.values())
         raise RunFolderError(_unanswered(folder.path, study, faulted), path=folder.path)
     manifest = folder.read_manifest()
-    document = summarise(
+    summary = summarise(
         study,
         outcomes,
         arms=with_probes(manifest.arms, manifest.sessions),
@@ -169,7 +170,7 @@ def derive_summary(
         speed_records=folder.read_speed(arms=study.timed_arms),
         sources={name: task.get("source") or {} for name, task in manifest.tasks.items()},
     )
-    return document | {"inputs": folder.hashes()}
+    return to_dict(summary) | {"inputs": folder.hashes()}
 
 
 def _unanswered(run: Path, study: Study, faulted: int) -> str:

@@ -12,7 +12,7 @@ read. To convert what reads a summary as a dict:
 """
 
 from quantrial.documents.base import Estimate, Interval, Number, Part
-from quantrial.documents.codec import load_summary, to_dict
+from quantrial.documents.codec import load_failures, load_summary, to_dict
 from quantrial.documents.contrasts import (
     Contrast,
     Disagreement,
@@ -45,6 +45,7 @@ from quantrial.documents.failures import (
     FailureModes,
     Lengths,
     LetterCount,
+    OtherFailures,
     Sign,
     SpanErrors,
     SpanFailures,
@@ -140,6 +141,7 @@ __all__ = [
     "LinearDrift",
     "MeasureUnit",
     "Number",
+    "OtherFailures",
     "Part",
     "PhaseArm",
     "PhaseChange",
@@ -179,6 +181,7 @@ __all__ = [
     "WeightsBefore",
     "Window",
     "WorstCase",
+    "load_failures",
     "load_summary",
     "to_dict",
 ]

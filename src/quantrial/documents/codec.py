@@ -23,7 +23,7 @@ from quantrial.documents.contrasts import (
     Flips,
     WorstCase,
 )
-from quantrial.documents.failures import ChoiceFailures, FailureModes, SpanFailures
+from quantrial.documents.failures import ChoiceFailures, FailureModes, OtherFailures, SpanFailures
 from quantrial.documents.speed import SpeedMark, SpeedRatio
 from quantrial.documents.summary import EndpointSummary, StratumSummary, Summary, TaskSummary
 from quantrial.errors import RecordError
@@ -67,9 +67,8 @@ def _convert(value: Any, to: type[_Part], where: str) -> _Part:
 
 def _load_task(name: str, part: Mapping[str, Any]) -> TaskSummary:
     where = f"tasks.{name}"
-    kind = _FAILURES.get(part["kind"], ChoiceFailures)
     modes = {
-        arm: _convert(one, kind, f"{where}.failure_modes.{arm}")
+        arm: load_failures(one, f"{where}.failure_modes.{arm}")
         for arm, one in part["failure_modes"].items()
     }
     rest = {
@@ -83,6 +82,21 @@ def _load_task(name: str, part: Mapping[str, Any]) -> TaskSummary:
         "disagreements": [_load_disagreement(one) for one in part["disagreements"]],
     }
     return msgspec.structs.replace(_convert(rest, TaskSummary, where), failure_modes=modes)
+
+
+def load_failures(modes: Mapping[str, Any], where: str = "") -> FailureModes:
+    """Turn an arm's failure modes into the type of its kind of task, which their keys show.
+
+    Raises:
+        ValueError: a key is missing or of another type; `where` they stand is said.
+    """
+    for kind, key in ((SpanFailures, "errors"), (ChoiceFailures, "by_letter")):
+        if key in modes:
+            return _convert(modes, kind, where)
+    known = {field.encode_name for field in msgspec.structs.fields(OtherFailures)} - {"more"}
+    more = {key: value for key, value in modes.items() if key not in known}
+    common = {key: value for key, value in modes.items() if key in known}
+    return _convert({**common, "more": more}, OtherFailures, where)
 
 
 def _load_results(results: Mapping[str, Any]) -> Object:
@@ -221,6 +235,11 @@ def _spans(part: SpanFailures, found: Object) -> Object:
     return _ordered(found, (*counted, "truncated", "texts", "errors", "spurious"))
 
 
+def _other(part: OtherFailures, found: Object) -> Object:
+    more = found.pop("more")
+    return {"n": found.pop("n"), **more, **found}
+
+
 def _ratio(part: SpeedRatio, found: Object) -> Object:
     common = ("id", "measure", "reference", "candidate", "estimate", "ci")
     if part.measure == "memory":
@@ -260,7 +279,6 @@ def _summary(part: Summary, found: Object) -> Object:
     return found
 
 
-_FAILURES: Mapping[str, type[FailureModes]] = {"choice": ChoiceFailures, "spans": SpanFailures}
 _FINISH: Mapping[type, Callable[[Any, Object], Object]] = {
     WorstCase: _worst_case,
     Contrast: _contrast,
@@ -272,6 +290,7 @@ _FINISH: Mapping[type, Callable[[Any, Object], Object]] = {
     Flips: _flips,
     ChoiceFailures: _choice,
     SpanFailures: _spans,
+    OtherFailures: _other,
     SpeedRatio: _ratio,
     SpeedMark: _mark,
     Summary: _summary,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from quantrial.documents.base import Interval, Number, Part
 
@@ -58,6 +59,12 @@ class ChoiceFailures(FailureModes, frozen=True, kw_only=True):
     letters: Mapping[str, int]
     gold_letters: Mapping[str, int]
     by_letter: Mapping[str, LetterCount]
+
+
+class OtherFailures(FailureModes, frozen=True, kw_only=True):
+    """Failures of a kind of task from outside, by its own keys."""
+
+    more: Mapping[str, Any]
 
 
 class EntityFree(Part, frozen=True, kw_only=True):
