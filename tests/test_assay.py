@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from quantrial.analysis.statements import identical_arms
-from quantrial.assay import Check, arm_checks, at_floor, outcome_checks
+from quantrial.assay import Check, arm_checks, outcome_checks
 from quantrial.documents import TaskSummary
 from quantrial.prompt_checks import other_templates
 from summaries import completed
@@ -286,7 +286,7 @@ def test_the_reference_is_held_against_floor_and_ceiling(
     parts = copy.deepcopy(tasks())
     parts[task]["endpoints"][endpoint]["arms"]["f16"] = estimate(*interval)
     assert found(outcome_checks(typed(parts), "f16", ["bad"]))[check] == status
-    assert at_floor(typed(parts)[task], "f16") is (status == "fail")
+    assert typed(parts)[task].at_floor("f16") is (status == "fail")
 
 
 def test_a_control_has_to_be_found_worse_than_the_reference() -> None:

@@ -21,7 +21,7 @@ from quantrial.assay_model import (
 )
 from quantrial.assay_setup import Question, setup_finding, weights_finding
 from quantrial.data_checks import data_findings
-from quantrial.documents import Alike, Estimate, TaskSummary
+from quantrial.documents import Alike, TaskSummary
 from quantrial.identity_checks import identity_findings
 from quantrial.precision import bits_of, fallen_back, stated_of, weights_type
 from quantrial.prompt_checks import date_finding, template_finding, token_findings
@@ -116,20 +116,6 @@ def data_checks(sources: Mapping[str, Document]) -> Iterator[Check]:
     """
     for name, text in data_findings(sources):
         yield Check(f"data.{name}", "warn", text)
-
-
-def at_floor(part: TaskSummary | Document, reference: str) -> bool:
-    """Whether the reference is not shown to be above chance on a task: a loss could not show."""
-    if not isinstance(part, TaskSummary):  # the JSON of one
-        own = part["endpoints"][part["primary"]]["arms"].get(reference)
-        return is_at_floor(None if own is None else Estimate(**own), part.get("chance"))
-    return is_at_floor(part.main.arms.get(reference), part.chance)
-
-
-def is_at_floor(own: Estimate | None, chance: float | None) -> bool:
-    """Whether an estimate is not shown to be above chance."""
-    least = _limit(own, 0)
-    return least is not None and least <= (chance or 0.0)
 
 
 def _precision(arms: Mapping[str, Document]) -> Check:
@@ -255,15 +241,16 @@ def _prompts(tasks: Mapping[str, TaskSummary]) -> Check:
 def _floor(task: str, part: TaskSummary, reference: str) -> Check:
     identity = f"floor.{task}"
     own, guess = part.main.arms.get(reference), part.chance
-    if _limit(own, 0) is None:
+    if own is None or own.limit(0) is None:
         said = f"on {task} there is no estimate of {reference} to hold against a floor"
         return Check(identity, "unknown", said)
-    if is_at_floor(own, guess):
+    if own.at_floor(guess):
         below = "guessing" if guess else "0"
         said = f"on {task}, {reference} is not shown to be above {below}: no loss could show"
         return Check(identity, "fail", said)
     empty, by_item = part.always_empty, part.endpoints.get("macro_f1")
-    means = None if by_item is None else _limit(by_item.arms.get(reference), 0)
+    by_item_own = None if by_item is None else by_item.arms.get(reference)
+    means = None if by_item_own is None else by_item_own.limit(0)
     if empty and means is not None and means <= empty:
         return Check(
             identity,
@@ -277,7 +264,8 @@ def _floor(task: str, part: TaskSummary, reference: str) -> Check:
 
 def _ceiling(task: str, part: TaskSummary, reference: str) -> Check:
     identity = f"ceiling.{task}"
-    most = _limit(part.main.arms.get(reference), 1)
+    own = part.main.arms.get(reference)
+    most = None if own is None else own.limit(1)
     if most is None:
         said = f"on {task} there is no estimate of {reference} to hold against a ceiling"
         return Check(identity, "unknown", said)
@@ -308,11 +296,3 @@ def _control(tasks: Mapping[str, TaskSummary], reference: str, controls: Sequenc
         said = f"of the arms damaged on purpose, {', '.join(unseen)} was not found worse"
         return Check("control", "warn", said)
     return Check("control", "pass", f"{', '.join(controls)}, damaged on purpose, was found worse")
-
-
-def _limit(own: Estimate | None, end: int) -> float | None:
-    """Return an end of an estimate's interval; the estimate where there is none."""
-    if own is None or own.estimate is None:
-        return None
-    limit = own.ci[end]
-    return float(own.estimate if limit is None else limit)

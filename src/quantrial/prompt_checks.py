@@ -68,22 +68,12 @@ def _flat(tasks: Mapping[str, TaskSummary]) -> Iterator[tuple[bool, str]]:
                 yield False, f"{lead}: either every prompt is cut, or that is no count of them"
 
 
-def other_counts(tasks: Mapping[str, TaskSummary | Document]) -> dict[str, list[str]]:
-    """Return the arms that read other prompts than the reference, by their counts, with the tasks.
-
-    That is an arm whose counts differ from the reference's by a rule (an offset, a window), or on
-    as large a share of a task's items as the margin: so many could make a loss of the margin.
-    """
+def other_counts(tasks: Mapping[str, TaskSummary]) -> dict[str, list[str]]:
+    """Return the arms that read other prompts than the reference, each with the tasks."""
     found: dict[str, list[str]] = {}
     for name, part in tasks.items():
-        if isinstance(part, TaskSummary):
-            mismatches, margin = part.flow.token_mismatches, part.margin
-        else:  # the JSON of one
-            told = part["flow"].get("token_mismatches", ())
-            mismatches, margin = tuple(TokenMismatch(**one) for one in told), part["margin"]
-        for one in mismatches:
-            if one.kind != "other" or one.items >= margin * one.counted:
-                found.setdefault(one.arm, []).append(name)
+        for arm in part.read_other_prompts():
+            found.setdefault(arm, []).append(name)
     return found
 
 

@@ -30,7 +30,6 @@ from quantrial.analysis.reading import reading
 from quantrial.analysis.repeats import repeats
 from quantrial.analysis.text_signs import text_signs
 from quantrial.analysis.values import estimate_of, number
-from quantrial.assay import is_at_floor
 from quantrial.design.grouping import repeated, undeclared_groups
 from quantrial.findings import FAMILY
 from quantrial.stats import detectable_difference
@@ -165,7 +164,7 @@ class TaskAnalysis:
     def _reading(self, arms: Arms, guess: float | None) -> dict[str, documents.Reading]:
         found = {}
         for arm in self.scored.arms:
-            floor = is_at_floor(arms.get(arm), guess)
+            floor = arm in arms and arms[arm].at_floor(guess)
             if (one := reading(self.scored, arm, floor=floor)) is not None:
                 found[arm] = one
         return found

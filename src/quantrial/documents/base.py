@@ -23,3 +23,13 @@ class Estimate(Part, frozen=True, kw_only=True):
     confidence: Number | None
     method: str
     n: int
+
+    def limit(self, end: int) -> Number | None:
+        """Return an end of the interval (0, 1); the estimate where there is none."""
+        known = None if self.estimate is None else self.ci[end]
+        return self.estimate if known is None else known
+
+    def at_floor(self, chance: float | None) -> bool:
+        """Whether this is not shown to be above chance: a loss against it could not show."""
+        least = self.limit(0)
+        return least is not None and least <= (chance or 0.0)

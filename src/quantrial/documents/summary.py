@@ -149,10 +149,7 @@ class TaskSummary(Part, frozen=True, kw_only=True):
     def at_floor(self, arm: str) -> bool:
         """Whether an arm is not shown to be above chance: a loss against it could not show."""
         own = self.main.arms.get(arm)
-        if own is None or own.estimate is None:
-            return False
-        least = own.estimate if own.ci[0] is None else own.ci[0]
-        return least <= (self.chance or 0.0)
+        return own is not None and own.at_floor(self.chance)
 
     def read_other_prompts(self) -> list[str]:
         """List the arms that read other prompts than the reference, by their counts of tokens.
