@@ -10,6 +10,7 @@ methods by a key of its own, here they are `verdicts`. Which keys a part lacks g
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +31,8 @@ from quantrial.errors import RecordError
 
 Object = dict[str, Any]
 _Part = TypeVar("_Part")
+
+_GAP = re.compile(r"Object missing required field `(?P<key>\w+)`(?: - at `(?P<at>[^`]*)`)?")
 
 _SETS = ("calibrated", "classic")
 _REMEDY = (
@@ -62,6 +65,8 @@ def _convert(value: Any, to: type[_Part], where: str) -> _Part:
         return msgspec.convert(value, to)
     except msgspec.ValidationError as exc:
         said = str(exc).replace("Object contains unknown", "unknown").replace("`$", f"`{where}")
+        if gap := _GAP.fullmatch(said):
+            said = ": ".join(part for part in (gap["at"], f"{gap['key']!r} is missing") if part)
         raise ValueError(f"in {where}: {said}" if where and where not in said else said) from exc
 
 
