@@ -49,9 +49,9 @@ from quantrial.runfolder import RunFolder
 run = Path(sys.argv[1])
 results.analyze(run, methods=sys.argv[2])
 analysed = time.process_time()
-study, summary, decision = results.load_decision(run)
+study, summary, decision = results.load_results(run)
 view.build_view(study, summary, decision, RunFolder(run).read_manifest())
-answers.answers(derived.score_run(run), summary["reference"])
+answers.answers(derived.score_run(run), summary.reference)
 """
 _CHILD = f"""
 import time

@@ -11,6 +11,7 @@ from analysis.fabricated import QUIZ, answered, make_response, make_study, quiz
 from quantrial.analysis import score_task
 from quantrial.decision import decide_from
 from quantrial.documents import load_summary
+from quantrial.documents.decision import load_decision
 from quantrial.records import Response
 from quantrial.reporting.sections.flips import against_itself
 from quantrial.reporting.view import alarms
@@ -110,7 +111,7 @@ def test_by_hand_only_what_the_test_shows_is_told(
     assert tested["p_more"] == pytest.approx(1 - p_less)
     assert tested["told"] == told
     assert ("new" in found["strays_more"]) == (told == "less")
-    assert bool(alarms(decide_from(two))) == (told == "less")
+    assert bool(alarms(load_decision(decide_from(two)))) == (told == "less")
 
 
 def test_a_steady_reference_is_no_alarm() -> None:
@@ -119,7 +120,7 @@ def test_a_steady_reference_is_no_alarm() -> None:
     assert (found["score"]["rate"], found["strays_more"]) == (0.0, [])
     assert found["score"]["ci"][1] > 0.2, "ten steady answers do not prove that there is no noise"
     decision = decide_from(whole)
-    assert alarms(decision) == ()
+    assert alarms(load_decision(decision)) == ()
     assert not any("itself" in one["text"] for one in decision["cautions"])
 
 
@@ -139,7 +140,7 @@ def test_a_reference_that_strays_more_is_the_first_caution_and_an_alarm() -> Non
         "of 20 answers were scored differently the second time (50.0 %, 95 % interval 29.9 to "
         "70.1 %); on the same items new differs from it on 1 (adjusted p .038), by McNemar's mid-p."
     )
-    assert alarms(decision) == (first["text"],)
+    assert alarms(load_decision(decision)) == (first["text"],)
 
 
 def test_texts_that_stray_are_said_where_scores_do_not() -> None:
@@ -150,7 +151,7 @@ def test_texts_that_stray_are_said_where_scores_do_not() -> None:
 
 def test_one_flip_in_thirty_is_told_as_what_it_is_and_rings_no_alarm() -> None:
     whole = summary(changed(19), {i: RIGHT[i] for i in range(20)} | {3: wrong(3)})
-    assert alarms(decide_from(whole)) == ()
+    assert alarms(load_decision(decide_from(whole))) == ()
     [group] = against_itself("quiz", load_summary(whole).tasks["quiz"])
     # Wilson by hand, 1 of 20, as above
     assert (

@@ -10,7 +10,7 @@ from decision.fabricated import decide_from, make_arm, make_summary, make_task
 from decision.tables import costs_more
 from quantrial.decision import Constraints
 from quantrial.decision.words import said_once
-from quantrial.documents.decision import Missing
+from quantrial.documents.decision import Missing, load_decision
 from quantrial.reporting.glance import _advice
 
 BOTH = {"one": "equivalent", "two": "equivalent"}
@@ -78,7 +78,7 @@ def test_who_is_known_to_cost_more(
 def everything(decision: dict[str, Any]) -> str:
     given = decision["constrained"]
     verdicts = dict.fromkeys(["reasoning"], "equivalent")
-    advice = [_advice(decision, arm, verdicts) for arm in decision["costs"]]
+    advice = [_advice(load_decision(decision), arm, verdicts) for arm in decision["costs"]]
     return " ".join([*advice, given["text"], (given["alternative"] or {"text": ""})["text"]])
 
 

@@ -12,6 +12,7 @@ from analysis.fabricated import QUIZ, make_study, quiz, right_on, scored
 from decision.fabricated import decide_from
 from quantrial.analysis.statements import identical_arms
 from quantrial.decision import Constraints
+from quantrial.documents.decision import load_decision
 from quantrial.reporting.view import alarms
 from summaries import completed, summarise
 
@@ -94,7 +95,7 @@ def test_an_arm_that_answered_as_the_reference_is_not_picked_by_hand(
         assert "one file under two names, a wrong path, or a server" in first
         assert first.endswith("shows nothing of q8_0 as an arm of its own: it is not picked.")
         # that it is said before anything else, and once
-        assert alarms(decision)[0] == first
+        assert alarms(load_decision(decision))[0] == first
         assert sum("same file" in one["text"] for one in decision["cautions"]) <= 1
     limited = decide_from(found, Constraints(max_memory=950))["constrained"]
     assert limited["pick"] is None

@@ -12,6 +12,7 @@ from importers.fabricated import import_reference, outcomes
 from quantrial.analysis import TaskOutcomes
 from quantrial.analysis.speed import speed
 from quantrial.cli import tell
+from quantrial.documents import load_summary
 from quantrial.errors import StudyError
 from quantrial.importers import ImportOptions, ScoreDifference
 from quantrial.records import content_hash
@@ -277,7 +278,7 @@ def test_missing_rows_are_not_called_an_unfinished_run(
     run: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nobody can be asked for the row that q4_K_M lacks: the files have to be imported again."""
-    tell.summary(quantrial.analyze(run.path), run.path)
+    tell.summary(load_summary(quantrial.analyze(run.path)), run.path)
     said = " ".join(capsys.readouterr().out.split())
     assert "Incomplete: 1 row is missing in what was imported" in said
     assert "`quantrial import` into a new folder" in said

@@ -237,7 +237,7 @@ def test_the_frontier_is_a_stair_through_the_arms_on_it(trial: Trial) -> None:
 def test_what_is_dominated_is_said_in_words(trial: Trial) -> None:
     summary = trial.copied()
     timed(summary, SPEEDS)
-    plot = tradeoff_plot(summary, "throughput")
+    plot = tradeoff_plot(load_summary(summary), "throughput")
     assert "q8_0 alone is on the frontier, of 3 arms." in plot.alternative
     # on 24 questions answered alike a loss of 5 pp is not ruled out
     assert "By the estimates alone q8_0 dominates f16" in plot.alternative
@@ -250,8 +250,11 @@ def test_what_is_dominated_is_said_in_words(trial: Trial) -> None:
     ]
     assert "speed phase" in plot.caption
     timed(summary, {})
-    assert "speeds are read off their answers" in tradeoff_plot(summary, "throughput").caption
-    assert "the size of an arm's file" in tradeoff_plot(summary, "memory").caption
+    assert (
+        "speeds are read off their answers"
+        in tradeoff_plot(load_summary(summary), "throughput").caption
+    )
+    assert "the size of an arm's file" in tradeoff_plot(load_summary(summary), "memory").caption
 
 
 LONG = {

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 
 import quantrial
 from command import command
+from quantrial.documents import load_summary
+from quantrial.documents.decision import load_decision
 from quantrial.errors import StudyError
 from quantrial.reporting.exports import COLUMNS, EXPORTS, latex_escape, rows
 from reporting.browser.folders import HOSTILE as HOSTILE_TEXTS
@@ -30,7 +33,8 @@ HOSTILE = (
 
 
 def exported(trial: Trial, form: str) -> str:
-    return EXPORTS[form](trial.study, trial.summary, trial.decision)
+    summary, decision = load_summary(trial.summary), load_decision(trial.decision)
+    return EXPORTS[form](trial.study, summary, decision)
 
 
 def hostile(trial: Trial) -> Trial:
@@ -40,21 +44,21 @@ def hostile(trial: Trial) -> Trial:
 
 
 def test_every_number_of_a_row_is_the_summarys(trial: Trial) -> None:
-    found = list(rows(trial.summary, trial.decision))
+    found = list(rows(load_summary(trial.summary), load_decision(trial.decision)))
     arms, tasks = len(trial.summary["arms"]), trial.summary["tasks"].values()
     assert len(found) == arms * sum(len(task["endpoints"]) for task in tasks)
     for row in found:
-        part = trial.summary["tasks"][row["task"]]["endpoints"][row["endpoint"]]
-        own = part["arms"][row["arm"]]
-        assert (row["estimate"], [row["low"], row["high"]]) == (own["estimate"], own["ci"])
-        assert (row["n"], row["confidence"]) == (own["n"], own["confidence"])
-        assert (row["finding"] is None) == (row["arm"] == "f16")
-        if row["finding"]:
-            (one,) = [c for c in part["contrasts"] if c["id"] == row["finding"]]
-            assert (one["candidate"], one["reference"]) == (row["arm"], "f16")
-            assert row["difference"] == one["estimate"]
-            assert [row["difference_low"], row["difference_high"]] == one["ci"]
-            assert (row["p_adjusted"], row["verdict"]) == (one["p_adjusted"], one["verdict"])
+        part = trial.summary["tasks"][row.task]["endpoints"][row.endpoint]
+        own = part["arms"][row.arm]
+        assert (row.estimate, [row.low, row.high]) == (own["estimate"], own["ci"])
+        assert (row.n, row.confidence) == (own["n"], own["confidence"])
+        assert (row.finding is None) == (row.arm == "f16")
+        if row.finding:
+            (one,) = [c for c in part["contrasts"] if c["id"] == row.finding]
+            assert (one["candidate"], one["reference"]) == (row.arm, "f16")
+            assert row.difference == one["estimate"]
+            assert [row.difference_low, row.difference_high] == one["ci"]
+            assert (row.p_adjusted, row.verdict) == (one["p_adjusted"], one["verdict"])
 
 
 def test_json_and_csv_hold_the_same(trial: Trial) -> None:
@@ -167,8 +171,9 @@ def test_a_paragraph_says_what_is_in_doubt(trial: Trial) -> None:
     def given(*texts: str, because: str | None = None) -> str:
         entry = {"because": [because] if because else [], "evidence": []}
         cautions = [{"text": text, **entry} for text in texts]
-        decision = {**trial.decision, "cautions": cautions}
-        return EXPORTS["paragraph"](trial.study, trial.summary, decision)
+        return exported(
+            replace(trial, decision={**trial.decision, "cautions": cautions}), "paragraph"
+        )
 
     assert "Caution" not in given()
     assert "Caution" not in given("It rests on a finding.", because="sums.accuracy.q4_0.vs.f16")

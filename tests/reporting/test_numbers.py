@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from quantrial.documents import load_summary
 from quantrial.reporting.glance import strips
 from quantrial.words import VERDICT_WORDS
 from reporting.trials import Page, Trial, markdown_tables
@@ -239,7 +240,7 @@ def test_the_drawings_of_the_cards_stand_where_the_intervals_do(trial: Trial) ->
             for one in part["endpoints"][part["primary"]]["contrasts"]
             if one["reference"] == "f16"
         ]
-        drawn = strips(trial.summary)
+        drawn = strips(load_summary(trial.summary))
         for one in contrasts:
             svg = drawn[one["id"]]
             band = re.search(r'class="band" x="([\d.]+)" y="0" width="([\d.]+)"', svg)

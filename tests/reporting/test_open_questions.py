@@ -133,9 +133,9 @@ def test_analyze_prints_what_would_settle_it(
     settled = {"question": "non_inferiority", "items": 700, "further": 200}
     contrast |= {"verdict": "inconclusive", "also": None, "n": 500, "sd_paired": 0.2}
     contrast["settled_by"] = settled
-    tell.summary(summary, tmp_path)
+    tell.summary(load_summary(summary), tmp_path)
     said = capsys.readouterr().out
     assert "q8_0 vs f16 is undecided; a new study of 700 items would show" in " ".join(said.split())
     contrast |= {"verdict": "equivalent", "also": "worse"}
-    tell.summary(summary, tmp_path)
+    tell.summary(load_summary(summary), tmp_path)
     assert "equivalent, also worse" in capsys.readouterr().out

@@ -10,6 +10,8 @@ import quantrial
 from benches import Hall, Room
 from quantrial.commands.verification import verify_run
 from quantrial.decision import decide_from
+from quantrial.documents import load_summary
+from quantrial.documents.decision import load_decision
 from quantrial.reporting import render_documents
 from quantrial.runfolder import RunFolder
 from reporting.trials import Trial, markdown_tables
@@ -17,8 +19,16 @@ from reporting.trials import Trial, markdown_tables
 
 def documents(hall: Hall) -> dict[str, str]:
     summary = quantrial.analyze(hall.run)
-    manifest = RunFolder(hall.run).read_manifest()
-    return render_documents(hall.study, summary, decide_from(summary), manifest)
+    return rendered(hall, summary)
+
+
+def rendered(hall: Hall, summary: dict[str, Any]) -> dict[str, str]:
+    return render_documents(
+        hall.study,
+        load_summary(summary),
+        load_decision(decide_from(summary)),
+        RunFolder(hall.run).read_manifest(),
+    )
 
 
 @pytest.fixture
@@ -82,8 +92,7 @@ def test_every_mark_has_its_sentence(hall: Hall) -> None:
     }
     assert every.keys() == _MARKS.keys()
     summary["speed_phase"]["marks"] = [{"mark": mark, **more} for mark, more in every.items()]
-    manifest = RunFolder(hall.run).read_manifest()
-    text = render_documents(hall.study, summary, decide_from(summary), manifest)["report.md"]
+    text = rendered(hall, summary)["report.md"]
     section = text.split("What to know of these figures")[1].split("\n#")[0]
     assert section.count("\n- ") == len(every)
     assert "{" not in section

@@ -14,6 +14,8 @@ import quantrial
 from quantrial.analysis import TaskOutcomes
 from quantrial.commands.derived import score_run
 from quantrial.decision import decide_from
+from quantrial.documents import load_summary
+from quantrial.documents.decision import load_decision
 from quantrial.records import Manifest, manifest_from_json
 from quantrial.reporting import ReportFiles, render_documents, write_report
 from quantrial.study import Study, load_study
@@ -36,8 +38,8 @@ class Trial:
     def render(self) -> dict[str, str]:
         return render_documents(
             self.study,
-            self.summary,
-            self.decision,
+            load_summary(self.summary),
+            load_decision(self.decision),
             self.manifest,
             outcomes=self.outcomes,
         )
@@ -141,8 +143,8 @@ def written(trial: Trial, folder: Path) -> ReportFiles:
     return write_report(
         folder,
         trial.study,
-        trial.summary,
-        trial.decision,
+        load_summary(trial.summary),
+        load_decision(trial.decision),
         trial.manifest,
         outcomes=trial.outcomes,
     )

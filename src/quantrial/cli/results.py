@@ -33,9 +33,13 @@ def analyze(
     """
     from quantrial.cli import show, tell
     from quantrial.commands import results
+    from quantrial.documents import load_summary
 
     summary = results.analyze(run, methods=methods)
-    show.document(summary) if as_json else tell.summary(summary, run, primary_only=not everything)
+    if as_json:
+        show.document(summary)
+    else:
+        tell.summary(load_summary(summary), run, primary_only=not everything)
 
 
 def decide(  # noqa: PLR0913 - each parameter is an option of the command
@@ -95,6 +99,7 @@ def decide(  # noqa: PLR0913 - each parameter is an option of the command
     from quantrial.cli import show, tell
     from quantrial.commands import results
     from quantrial.decision import Constraints
+    from quantrial.documents.decision import load_decision
 
     common, by_task = units.parse_named(tolerate or (), "--tolerate", units.parse_fraction)
     hour, by_arm = units.parse_named(cost_per_hour or (), "--cost-per-hour", units.parse_price)
@@ -116,7 +121,7 @@ def decide(  # noqa: PLR0913 - each parameter is an option of the command
     if as_json:
         show.document(decision)
     else:
-        tell.decision(decision)
+        tell.decision(load_decision(decision))
         tell.constraints(before, results.stated_options(run), run)
     if require_pick and not _has_pick(decision):
         sys.exit(1)
@@ -154,7 +159,7 @@ def report(
     from quantrial.commands import outputs, results
 
     if terminal and not as_json:
-        _, summary, decision = results.load_decision(run)
+        _, summary, decision = results.load_results(run)
         tell.report(summary, decision)
         return
     if form is not None:

@@ -12,6 +12,7 @@ import orjson
 from quantrial.cli import tell
 from quantrial.cli.quantities import duration, ended, size, sizes
 from quantrial.cli.terminal import line, paragraph, table, text
+from quantrial.documents.decision import load_decision
 from quantrial.inert import in_json
 
 if TYPE_CHECKING:
@@ -318,7 +319,7 @@ def conclusion(
 ) -> None:
     """Print the recommendation, its constraints, and where everything is."""
     line()
-    tell.decision(decision)
+    tell.decision(load_decision(decision))
     line()
     report(files, constraints)
     line(f"\nCheck it: quantrial verify {folder}")

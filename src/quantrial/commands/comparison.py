@@ -6,19 +6,23 @@ statistics that compare arms within a run: the runs take the place of the arms.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.commands.derived import score_run
-from quantrial.commands.results import load_decision
+from quantrial.commands.results import load_results
+from quantrial.documents import to_dict
 from quantrial.errors import StudyError
 from quantrial.runfolder import RunFolder
 from quantrial.words import listed, plural, points, times, times_interval, verdict_word
 
 if TYPE_CHECKING:
     from quantrial.analysis import Sums, TaskOutcomes
+    from quantrial.documents import Contrast, Estimate, Summary, TaskSummary
+    from quantrial.documents.decision import Decision
     from quantrial.records import Manifest, Response, SpeedRecord
     from quantrial.study import Study
 
@@ -38,11 +42,26 @@ _SHOWN = {
 class _Run:
     label: str
     study: Study
-    summary: Mapping[str, Any]
-    decision: Mapping[str, Any]
+    summary: Summary
+    decision: Decision
     manifest: Manifest
     outcomes: Mapping[str, TaskOutcomes]
     timed: _Timed
+
+
+@dataclass(frozen=True, slots=True)
+class _TaskComparison:
+    """One arm on one task: the runs in place of arms, on the items that they share.
+
+    `results` is what a summary says of the runs; by run, `left_out` counts the items that others
+    do not share, `same_texts` those that it answered in the very words of the first run.
+    """
+
+    items: int
+    left_out: dict[str, int]
+    results: TaskSummary
+    same_texts: dict[str, int]
+    answer_speed: dict[str, _SpeedRatio | None]
 
 
 def compare(*runs: Path | str, methods: str | None = None) -> dict[str, Any]:
@@ -69,7 +88,7 @@ def compare(*runs: Path | str, methods: str | None = None) -> dict[str, Any]:
     arms = {
         arm: found
         for arm in first.study.arms
-        if (found := _arm(arm, opened, methods or str(first.summary["methods"])))
+        if (found := _arm(arm, opened, methods or first.summary.methods))
     }
     if not arms:
         raise StudyError(
@@ -83,12 +102,15 @@ def compare(*runs: Path | str, methods: str | None = None) -> dict[str, Any]:
     return {
         "schema": COMPARISON_SCHEMA,
         "reference": first.label,
-        "methods": methods or first.summary["methods"],
+        "methods": methods or first.summary.methods,
         "runs": {run.label: _standing(run) for run in opened},
         "differ": [said for run in opened[1:] for said in _differ(first, run)],
         "changes": list(_changes(opened, arms, speeds)),
-        "arms": arms,
-        "speeds": speeds,
+        "arms": {arm: _documents(tasks) for arm, tasks in arms.items()},
+        "speeds": {
+            arm: {label: one.document() for label, one in runs.items()}
+            for arm, runs in speeds.items()
+        },
         "rows": list(_rows(opened)),
     }
 
@@ -106,33 +128,45 @@ def _labelled(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
 
 
 def _open(label: str, path: Path) -> _Run:
-    study, summary, decision = load_decision(path)
+    study, summary, decision = load_results(path)
     folder = RunFolder(path)
-    timed = _Timed(label, study, folder.read_speed(arms=study.timed_arms))
-    return _Run(label, study, summary, decision, folder.read_manifest(), score_run(path), timed)
+    return _Run(
+        label,
+        study,
+        summary,
+        decision,
+        folder.read_manifest(),
+        score_run(path),
+        _Timed(label, study, folder.read_speed(arms=study.timed_arms)),
+    )
 
 
 def _standing(run: _Run) -> dict[str, Any]:
-    given = run.decision.get("constrained")
+    given, default = run.decision.constrained, run.decision.default
     return {
-        "study": run.summary["study"],
+        "study": to_dict(run.summary.study),
         "reference": run.study.reference,
-        "pick": given["pick"] if given else run.decision["default"]["arm"],
+        "pick": _pick(run),
         "constrained": bool(given),
-        "text": (given or run.decision["default"])["text"],
+        "text": given.text if given else default.text,
     }
 
 
-def _arm(arm: str, opened: Sequence[_Run], methods: str) -> dict[str, Any] | None:
+def _pick(run: _Run) -> str | None:
+    given = run.decision.constrained
+    return given.pick if given else run.decision.default.arm
+
+
+def _arm(arm: str, opened: Sequence[_Run], methods: str) -> dict[str, _TaskComparison]:
     """Compare one arm over the runs that have it; the runs take the place of arms."""
     from quantrial.analysis import score_task, summarise
-    from quantrial.documents import to_dict
 
     first = opened[0]
     having = [run for run in opened if arm in run.study.arms]
     if len(having) < 2:
-        return None
-    outcomes, shared = {}, {}
+        return {}
+    outcomes: dict[str, TaskOutcomes] = {}
+    left_out: dict[str, dict[str, int]] = {}
     for task, own in first.outcomes.items():
         runs = [run for run in having if _same_task(first, run, task)]
         ids = set.intersection(*(_answered(run, task, arm) for run in runs))
@@ -152,12 +186,9 @@ def _arm(arm: str, opened: Sequence[_Run], methods: str) -> dict[str, Any] | Non
             equal_items=spec.equal_items,
             opened={run.label: run.outcomes[task].opened.get(arm) for run in runs},
         )
-        shared[task] = {
-            "items": len(ids),
-            "left_out": {run.label: len(run.outcomes[task].items) - len(ids) for run in runs},
-        }
+        left_out[task] = {run.label: len(run.outcomes[task].items) - len(ids) for run in runs}
     if not outcomes:
-        return None
+        return {}
     of_runs = {run.label: run for run in having}
     study = first.study.model_copy(
         update={
@@ -168,21 +199,39 @@ def _arm(arm: str, opened: Sequence[_Run], methods: str) -> dict[str, Any] | Non
         }
     )
     records = {name: run.manifest.arms[arm] for name, run in of_runs.items()}
-    summary = to_dict(summarise(study, outcomes, arms=records, methods=methods))
+    summary = summarise(study, outcomes, arms=records, methods=methods)
     return {
-        task: {
-            **shared[task],
-            "workload": part["workload"],
-            "primary": part["primary"],
-            "endpoints": part["endpoints"],
-            "flips": part["flips"],
-            "same_texts": _same_texts(outcomes[task]),
-            "answer_speed": _answer_speeds(
+        task: _TaskComparison(
+            items=len(outcomes[task].items),
+            left_out=left_out[task],
+            results=part,
+            same_texts=_same_texts(outcomes[task]),
+            answer_speed=_answer_speeds(
                 {name: outcomes[task].responses[name] for name in outcomes[task].arms},
                 alpha=study.alpha,
             ),
+        )
+        for task, part in summary.tasks.items()
+    }
+
+
+def _documents(tasks: Mapping[str, _TaskComparison]) -> dict[str, Any]:
+    """Write an arm's comparison for JSON."""
+    return {
+        task: {
+            "items": one.items,
+            "left_out": one.left_out,
+            "workload": one.results.workload,
+            "primary": one.results.primary,
+            "endpoints": {name: to_dict(own) for name, own in one.results.endpoints.items()},
+            "flips": [to_dict(flips) for flips in one.results.flips],
+            "same_texts": one.same_texts,
+            "answer_speed": {
+                label: None if speed is None else speed.document()
+                for label, speed in one.answer_speed.items()
+            },
         }
-        for task, part in summary["tasks"].items()
+        for task, one in tasks.items()
     }
 
 
@@ -219,7 +268,7 @@ def _other_words(runs: Sequence[_Run], task: str, arm: str, ids: set[str]) -> se
 def _differ(first: _Run, run: _Run) -> Iterator[str]:
     """Say what differs between two runs besides what is compared."""
     both = f"{run.label} and {first.label}"
-    if run.summary["methods"] != first.summary["methods"]:
+    if run.summary.methods != first.summary.methods:
         yield f"{both} were analysed by different sets of methods."
     if run.study.reference != first.study.reference:
         yield f"{both} have different references: {run.study.reference}, {first.study.reference}."
@@ -261,70 +310,80 @@ def _differ(first: _Run, run: _Run) -> Iterator[str]:
 
 
 def _changes(
-    opened: Sequence[_Run], arms: Mapping[str, Any], speeds: Mapping[str, Any]
+    opened: Sequence[_Run],
+    arms: Mapping[str, Mapping[str, _TaskComparison]],
+    speeds: Mapping[str, Mapping[str, _PhaseSpeeds]],
 ) -> Iterator[dict[str, Any]]:
-    standings = {run.label: _standing(run)["pick"] for run in opened}
-    if len(set(standings.values())) == 1:
-        text = f"The pick is the same in every run: {next(iter(standings.values())) or 'none'}."
+    picks = {run.label: _pick(run) or "none" for run in opened}
+    if len(set(picks.values())) == 1:
+        text = f"The pick is the same in every run: {next(iter(picks.values()))}."
     else:
-        told = listed(f"{pick or 'none'} in {label}" for label, pick in standings.items())
-        text = f"The pick is not the same in every run: {told}."
+        each = listed(f"{pick} in {label}" for label, pick in picks.items())
+        text = f"The pick is not the same in every run: {each}."
     yield {"kind": "pick", "text": text}
     first = opened[0]
     for arm, tasks in arms.items():
         for task, part in tasks.items():
-            contrasts = part["endpoints"][part["primary"]]["contrasts"]
-            for one in contrasts:
-                if one["reference"] == first.label:
-                    phased = one["candidate"] in speeds.get(arm, {})
-                    yield _contrast_change(arm, task, part, one, phased=phased)
+            for one in part.results.main.contrasts:
+                if one.reference == first.label:
+                    phased = one.candidate in speeds.get(arm, {})
+                    text = _contrast_change(arm, part, one, phased=phased)
+                    yield {
+                        "kind": "contrast",
+                        "arm": arm,
+                        "task": task,
+                        "id": one.id,
+                        "text": text,
+                    }
     yield from _speed_changes(first.timed, speeds)
     for run in opened[1:]:
         yield from _verdicts(first, run)
 
 
-def _contrast_change(
-    arm: str, task: str, part: Mapping[str, Any], one: Mapping[str, Any], *, phased: bool
-) -> dict[str, Any]:
+def _contrast_change(arm: str, part: _TaskComparison, one: Contrast, *, phased: bool) -> str:
     """Say what changed in an arm; its speed where no speed phases tell of it (`phased`)."""
-    low, high = one["ci"]
+    low, high = one.ci
     interval = "no interval" if low is None else f"{points(low, unit='')} to {points(high)}"
     flips = next(
-        f for f in part["flips"]
-        if (f["reference"], f["candidate"]) == (one["reference"], one["candidate"])
-    )  # fmt: skip
-    text = f"{arm} on {part['workload']}: {one['candidate']} against {one['reference']} "
-    if part["same_texts"][one["candidate"]] == one["n"]:
-        text += f"gave the same {plural(one['n'], 'answer')}, word for word"
+        found
+        for found in part.results.flips
+        if (found.reference, found.candidate) == (one.reference, one.candidate)
+    )
+    text = f"{arm} on {part.results.workload}: {one.candidate} against {one.reference} "
+    if part.same_texts[one.candidate] == one.n:
+        text += f"gave the same {plural(one.n, 'answer')}, word for word"
     else:
         text += (
-            f"{points(one['estimate'])} ({interval}) on {plural(one['n'], 'item')}: "
-            f"{verdict_word(one['verdict'] or 'unknown')}; {flips['harmful']} answers newly "
-            f"wrong, {flips['beneficial']} newly right"
+            f"{points(one.estimate)} ({interval}) on {plural(one.n, 'item')}: "
+            f"{verdict_word(one.verdict or 'unknown')}; {flips.harmful} answers newly "
+            f"wrong, {flips.beneficial} newly right"
         )
-    speed = None if phased else part["answer_speed"].get(one["candidate"])
+    speed = None if phased else part.answer_speed.get(one.candidate)
     if speed is not None:
-        text += f"; {_times_with_interval(speed)} the decoding speed, of its answers"
-    return {"kind": "contrast", "arm": arm, "task": task, "id": one["id"], "text": f"{text}."}
+        text += f"; {speed} the decoding speed, of its answers"
+    return f"{text}."
 
 
 def _verdicts(first: _Run, run: _Run) -> Iterator[dict[str, Any]]:
     """Say where a candidate stands otherwise against the reference of its own run."""
-    for task, part in first.decision["picker"]["tasks"].items():
-        for arm, row in part["arms"].items():
-            other = run.decision["picker"]["tasks"].get(task, {}).get("arms", {}).get(arm)
-            if other is None or not (row["finding"] and other["finding"]):
-                continue
-            verdicts = [
-                verdict_word(one.decision["findings"][found["finding"]]["verdict"])
-                for one, found in ((first, row), (run, other))
-            ]
-            if verdicts[0] != verdicts[1]:
+    for task, part in first.decision.picker.tasks.items():
+        for arm in part.arms:
+            verdict, other = _verdict_of(first, task, arm), _verdict_of(run, task, arm)
+            if verdict and other and verdict != other:
                 text = (
-                    f"Against the reference of its own run, {arm} on {part['workload']} is "
-                    f"{verdicts[0]} in {first.label} and {verdicts[1]} in {run.label}."
+                    f"Against the reference of its own run, {arm} on {part.workload} is "
+                    f"{verdict} in {first.label} and {other} in {run.label}."
                 )
                 yield {"kind": "verdict", "arm": arm, "task": task, "text": text}
+
+
+def _verdict_of(run: _Run, task: str, arm: str) -> str | None:
+    """Name an arm's verdict against its own reference; None where it was not compared."""
+    part = run.decision.picker.tasks.get(task)
+    row = None if part is None else part.arms.get(arm)
+    if row is None or not row.finding:
+        return None
+    return verdict_word(run.decision.findings[row.finding].verdict)
 
 
 def _rows(opened: Sequence[_Run]) -> Iterator[dict[str, Any]]:
@@ -332,7 +391,7 @@ def _rows(opened: Sequence[_Run]) -> Iterator[dict[str, Any]]:
 
     for run in opened:
         for row in rows(run.summary, run.decision):
-            yield {"run": run.label, **row}
+            yield {"run": run.label, **asdict(row)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,31 +413,72 @@ class _Timed:
         return decode_sums(self.study, self.records, arms)
 
 
-def _phase_speeds(arm: str, first: _Timed, later: Sequence[_Timed]) -> dict[str, Any]:
-    """Compare the decoding speed of an arm in later runs with that in the first, by speed phases.
+@dataclass(frozen=True, slots=True)
+class _SpeedRatio:
+    """The ratio of two speeds; `unit` is what its `n` are."""
 
-    Returns:
-        By run `rate`, the ratio of its speeds (later over first), and `lead`, the ratio of its
-        ratios to the reference's; each None where it is not known: without a speed phase of the
-        same lengths in both runs, for an engine that does not time decoding, or, of `lead`, for
-        the reference itself and where the runs have different references.
+    value: Estimate
+    unit: str
+
+    def document(self) -> dict[str, Any]:
+        """Return the ratio as it stands in JSON."""
+        return to_dict(self.value) | {"unit": self.unit}
+
+    def __str__(self) -> str:
+        low, high = self.value.ci
+        reach = "no interval" if low is None or high is None else times_interval((low, high))
+        return f"{times(self.value.estimate or math.nan)} ({reach})"
+
+    @property
+    def change(self) -> str:
+        """What is shown of a lead that changed by this ratio."""
+        low, high = self.value.ci
+        if low is None or high is None or low <= 1.0 <= high:
+            return "no change is shown"
+        return "it gained" if low > 1.0 else "it lost"
+
+
+@dataclass(frozen=True, slots=True)
+class _PhaseSpeeds:
+    """How an arm's decoding speed compares with that in the first run, by speed phases.
+
+    `rate` is the ratio of its speeds (later over first), `lead` the ratio of its ratios to the
+    reference's; that is None of the reference itself and where runs have different references.
+    """
+
+    rate: _SpeedRatio
+    lead: _SpeedRatio | None
+
+    def document(self) -> dict[str, Any]:
+        """Return both as they stand in JSON."""
+        lead = None if self.lead is None else self.lead.document()
+        return {"rate": self.rate.document(), "lead": lead}
+
+
+def _phase_speeds(arm: str, first: _Timed, later: Sequence[_Timed]) -> dict[str, _PhaseSpeeds]:
+    """Compare an arm's decoding speed in later runs with that in the first.
+
+    Runs are left out that have no speed phase of the same lengths, or whose engine does not time
+    decoding.
     """
     found = {}
     for run in later:
         if not first.lengths() or run.lengths() != first.lengths():
             continue
         reference = first.study.reference
-        same = run.study.reference == reference != arm
         rate = _between(first.sums(arm), run.sums(arm), first.study.alpha)
-        lead = _between(first.sums(reference, arm), run.sums(reference, arm), first.study.alpha)
-        if rate is not None:
-            found[run.label] = {"rate": rate, "lead": lead if same else None}
+        if rate is None:
+            continue
+        lead = None
+        if run.study.reference == reference != arm:
+            lead = _between(first.sums(reference, arm), run.sums(reference, arm), first.study.alpha)
+        found[run.label] = _PhaseSpeeds(rate, lead)
     return found
 
 
 def _answer_speeds(
     responses: Mapping[str, Sequence[Response | None]], *, alpha: float
-) -> dict[str, Any]:
+) -> dict[str, _SpeedRatio | None]:
     """Compare the decoding speed of the answers in later runs with that in the first."""
     from quantrial.analysis import answer_sums
 
@@ -389,9 +489,8 @@ def _answer_speeds(
     }
 
 
-def _between(first: Sums | None, second: Sums | None, alpha: float) -> dict[str, Any] | None:
+def _between(first: Sums | None, second: Sums | None, alpha: float) -> _SpeedRatio | None:
     from quantrial.analysis.values import estimate_of
-    from quantrial.documents import to_dict
     from quantrial.stats import ratio_between
 
     if first is None or second is None:
@@ -400,35 +499,22 @@ def _between(first: Sums | None, second: Sums | None, alpha: float) -> dict[str,
         (first.amounts, first.seconds), (second.amounts, second.seconds), confidence=1.0 - alpha
     )
     units = dict.fromkeys((first.unit, second.unit))
-    return to_dict(estimate_of(found)) | {"unit": " and ".join(units)}
-
-
-def _times_with_interval(one: Mapping[str, Any]) -> str:
-    """Write a ratio with its interval: `1.30 times (1.25 to 1.36)`."""
-    reach = "no interval" if None in one["ci"] else times_interval(one["ci"])
-    return f"{times(one['estimate'])} ({reach})"
+    return _SpeedRatio(estimate_of(found), " and ".join(units))
 
 
 def _speed_changes(
-    first: _Timed, speeds: Mapping[str, Mapping[str, Any]]
+    first: _Timed, speeds: Mapping[str, Mapping[str, _PhaseSpeeds]]
 ) -> Iterator[dict[str, Any]]:
     """Say how fast each arm decodes in other runs, and whether its lead changed."""
     for arm, runs in speeds.items():
         for label, one in runs.items():
             text = (
-                f"{arm} in {label} decodes at {_times_with_interval(one['rate'])} its speed in "
-                f"{first.label}, by their speed phases"
+                f"{arm} in {label} decodes at {one.rate} its speed in {first.label}, by their "
+                "speed phases"
             )
-            if (lead := one["lead"]) is not None:
+            if (lead := one.lead) is not None:
                 text += (
-                    f"; its speed relative to {first.study.reference} is "
-                    f"{_times_with_interval(lead)} what it was: {_verdict(lead)}"
+                    f"; its speed relative to {first.study.reference} is {lead} what it was: "
+                    f"{lead.change}"
                 )
             yield {"kind": "speed", "arm": arm, "run": label, "text": f"{text}."}
-
-
-def _verdict(lead: Mapping[str, Any]) -> str:
-    low, high = lead["ci"]
-    if low is None or low <= 1.0 <= high:
-        return "no change is shown"
-    return "it gained" if low > 1.0 else "it lost"

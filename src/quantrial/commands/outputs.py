@@ -36,7 +36,7 @@ def export(run: Path | str, form: str) -> str:
         files = results.report(run)
         path = files.markdown if form == "md" else files.html
         return paths.read_text(path)
-    return EXPORTS[form](*results.load_decision(Path(run)))
+    return EXPORTS[form](*results.load_results(Path(run)))
 
 
 def verify_document(

@@ -18,6 +18,8 @@ from quantrial.errors import RecordError, RecordWarning, RunFolderError
 if TYPE_CHECKING:
     from quantrial.commands.verification import Verification
     from quantrial.decision import Constraints
+    from quantrial.documents import Summary
+    from quantrial.documents.decision import Decision
     from quantrial.reporting import ReportFiles
     from quantrial.runfolder import RunFolder
     from quantrial.study import Study
@@ -96,34 +98,36 @@ def stated_options(run: Path) -> str:
 
     Empty without constraints, or without a decision that can be read.
     """
+    from quantrial.decision import load_constraints
     from quantrial.reporting.sentences import flags
     from quantrial.runfolder import DECISION, RunFolder
 
     try:
         decision: Any = RunFolder(run).read_document(DECISION, command="decide")
-        options = flags(decision.get("constrained"))
+        options = flags(load_constraints(decision))
     except (RecordError, RunFolderError, AttributeError, KeyError, TypeError):
         return ""
     return options.strip()
 
 
-def load_decision(run: Path) -> tuple[Study, Mapping[str, Any], dict[str, Any]]:
+def load_results(run: Path) -> tuple[Study, Summary, Decision]:
     """Return study, summary and decision of a run; constraints of an earlier decision are kept."""
     from quantrial.decision import decide as decide_by_rules
     from quantrial.decision import load_constraints
     from quantrial.documents import load_summary
-    from quantrial.documents.decision import to_dict
+    from quantrial.documents.decision import load_decision, to_dict
     from quantrial.runfolder import DECISION, SUMMARY, RunFolder
 
     folder = RunFolder(run)
-    summary, of_study = _summary(folder), _of_study(run)
+    of_study = _of_study(run)
+    summary = load_summary(_summary(folder), path=run / SUMMARY)
     if (run / DECISION).is_file():
         constraints = load_constraints(folder.read_document(DECISION, command="decide"))
     else:
         constraints = of_study
-    typed = load_summary(summary, path=run / SUMMARY)
-    decision = to_dict(decide_by_rules(typed, constraints, of_study=of_study))
-    return load_run_study(run)[0], summary, as_recorded(_before(folder, DECISION), decision)
+    decided = to_dict(decide_by_rules(summary, constraints, of_study=of_study))
+    decision = load_decision(as_recorded(_before(folder, DECISION), decided))
+    return load_run_study(run)[0], summary, decision
 
 
 def report(run: Path | str) -> ReportFiles:
@@ -132,12 +136,13 @@ def report(run: Path | str) -> ReportFiles:
     What is missing of the two, or out of date, is derived first; constraints of an earlier decision
     are kept.
     """
+    from quantrial.documents.decision import to_dict
     from quantrial.reporting import write_report
     from quantrial.runfolder import DECISION, RunFolder
 
     folder = RunFolder(Path(run))
-    study, summary, decision = load_decision(folder.path)
-    folder.write_document(DECISION, decision)
+    study, summary, decision = load_results(folder.path)
+    folder.write_document(DECISION, to_dict(decision))
     manifest = folder.read_manifest()
     return write_report(
         folder.path,

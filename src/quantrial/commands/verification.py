@@ -15,6 +15,8 @@ from quantrial.commands.drifts import Drift, document_drifts, line_end_notes, mi
 from quantrial.commands.verification_report import ReportCheck, older_report_drifts, report_files
 from quantrial.commands.versions import made_by_other_methods, only_words
 from quantrial.decision import Constraints, decide_from, load_constraints
+from quantrial.documents import load_summary
+from quantrial.documents.decision import load_decision
 from quantrial.errors import (
     QuantrialError,
     RecordError,
@@ -305,7 +307,13 @@ class _Check:
             return
         found, decided = self._settled(DECISION, decision, decided)
         yield from found
-        report = ReportCheck(self._run, self._study, summary, decided, outcomes=self._outcomes)
+        report = ReportCheck(
+            self._run,
+            self._study,
+            load_summary(summary),
+            load_decision(decided),
+            outcomes=self._outcomes,
+        )
         yield from report.drifts(options)
         self._notes += report.notes
         self._made = report.made
@@ -352,7 +360,7 @@ def _options(decision: Mapping[str, Any]) -> str | Drift:
     from quantrial.reporting.sentences import flags
 
     try:
-        return flags(decision["constrained"]) if load_constraints(decision) else ""
+        return flags(load_constraints(decision))
     except _UNREADABLE as exc:
         return _not_written(decision, exc)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from quantrial import paths
 from quantrial.commands.drifts import REPORT_AGAIN, Drift, missing, short, text_drift
@@ -16,10 +16,10 @@ from quantrial.runfolder import DECISION
 
 if TYPE_CHECKING:
     from quantrial.analysis import TaskOutcomes
+    from quantrial.documents import Summary
+    from quantrial.documents.decision import Decision
     from quantrial.runfolder import RunFolder, RunSnapshot
     from quantrial.study import Study
-
-Document = Mapping[str, Any]
 
 REPORT = "report.md"
 PAGE = "report.html"
@@ -33,8 +33,8 @@ class ReportCheck:
         self,
         run: RunSnapshot,
         study: Study,
-        summary: Document,
-        decision: Document,
+        summary: Summary,
+        decision: Decision,
         *,
         outcomes: Mapping[str, TaskOutcomes],
     ) -> None:

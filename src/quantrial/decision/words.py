@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypedDict, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Protocol, TypedDict, TypeVar
 
-from quantrial.documents.decision import Finding, Pace
+from quantrial.documents.decision import Finding, Pace, PickerRow
 from quantrial.words import (
     listed,
     margin,
@@ -97,10 +97,10 @@ def undecided(missing: int) -> str:
     return f"undecided: {plural(missing, 'answer')} missing"
 
 
-def left_open(row: Mapping[str, Any]) -> str:
+def left_open(row: PickerRow) -> str:
     """Say of a row of the picker's table that missing answers alone leave it open; else nothing."""
-    kept = (row.get("answered") or {"holds": False})["holds"]
-    return undecided(row["missing"]) if kept and not row["holds"] else ""
+    kept = row.answered is not None and row.answered.holds
+    return undecided(row.missing) if kept and not row.holds else ""
 
 
 _W = TypeVar("_W", bound=_Worded)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import quantrial
 from quantrial.agreement import fingerprint
-from quantrial.documents import load_summary
+from quantrial.documents import to_dict as part_to_dict
+from quantrial.documents.decision import to_dict
 from quantrial.inert import clean
 from quantrial.reporting import charts
 from quantrial.reporting.answers import DATA_FILE, Outcomes, answers, inert_json
@@ -23,6 +24,8 @@ from quantrial.reporting.view import build_view, contrast_headings
 if TYPE_CHECKING:
     import jinja2
 
+    from quantrial.documents import Summary
+    from quantrial.documents.decision import Decision
     from quantrial.records import Manifest
     from quantrial.study import Study
 
@@ -40,8 +43,8 @@ SCRIPTS = (
 
 def render_documents(
     study: Study,
-    summary: Mapping[str, Any],
-    decision: Mapping[str, Any],
+    summary: Summary,
+    decision: Decision,
     manifest: Manifest,
     *,
     outcomes: Outcomes | None = None,
@@ -50,8 +53,8 @@ def render_documents(
 
     Args:
         study: the study of the run.
-        summary: `quantrial.summary/1`.
-        decision: `quantrial.decision/1`.
+        summary: what its answers show.
+        decision: what follows from that.
         manifest: what ran.
         outcomes: the scored answers, which the page lets its reader look through.
 
@@ -59,15 +62,15 @@ def render_documents(
         The texts of `report.md` and `report.html`; where there are too many answers for one page,
         that of `report-data.js` too.
     """
-    plots = charts.draw(load_summary(summary))
+    plots = charts.draw(summary)
     return render_with(plots, study, summary, decision, manifest, outcomes=outcomes)
 
 
 def render_with(
     plots: Mapping[str, str],
     study: Study,
-    summary: Mapping[str, Any],
-    decision: Mapping[str, Any],
+    summary: Summary,
+    decision: Decision,
     manifest: Manifest,
     *,
     outcomes: Outcomes | None = None,
@@ -76,14 +79,15 @@ def render_with(
     from markupsafe import Markup
 
     view = build_view(study, summary, decision, manifest, drawn=tuple(plots))
-    headings = {one: slug(title) for one, title in contrast_headings(load_summary(summary)).items()}
+    headings = {one: slug(title) for one, title in contrast_headings(summary).items()}
     inline = {name: Markup(inlined(svg)) for name, svg in plots.items()}
     small = {name: Markup(svg) for name, svg in strips(summary).items()}
     script = page_script()
-    said = answers(outcomes, summary["reference"]) if outcomes else None
+    said = answers(outcomes, summary.reference) if outcomes else None
     apart = said is not None and said.apart
     markdown, html = _environments()
     origin = str(made_of(decision))
+    stated = decision.constrained.constraints.document() if decision.constrained else {}
     text = markdown.get_template(f"{REPORT_MD}.j2").render(
         view=view, headings=headings, origin=origin
     )
@@ -94,8 +98,8 @@ def render_with(
         strips=small,
         script=Markup(script),
         policy=policy(script, apart=apart),
-        picker_table=Markup(inert_json(decision["picker"])) if "picker" in decision else "",
-        picker_stated=Markup(inert_json(decision.get("constrained", {}).get("constraints", {}))),
+        picker_table=Markup(inert_json(part_to_dict(decision.picker))),
+        picker_stated=Markup(inert_json(stated)),
         answers=said,
         answers_file=DATA_FILE,
         answers_about=Markup(said.about) if said else "",
@@ -116,9 +120,9 @@ class Origin:
         return f"quantrial {self.version}, decision {self.decision}"
 
 
-def made_of(decision: Mapping[str, Any]) -> Origin:
+def made_of(decision: Decision) -> Origin:
     """Say what a report of a decision is made of."""
-    return Origin(quantrial.__version__, fingerprint(decision))
+    return Origin(quantrial.__version__, fingerprint(to_dict(decision)))
 
 
 def named_origin(text: str) -> Origin | None:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
 
+from quantrial.documents import (
+    BlockSpeed,
+    Dominated,
+    Equivalence,
+    SpanFailures,
+    Summary,
+    TaskSummary,
+    Tradeoff,
+    Window,
+)
 from quantrial.findings import adjusted_p
 from quantrial.reporting.blocks import Column, Plot, Row, Table, cells
 from quantrial.reporting.charts.tradeoff import range_text, value_text
 from quantrial.words import (
     NONE,
     UNKNOWN,
-    VERDICT_WORDS,
     count,
     endpoint,
     error_class,
@@ -23,18 +31,17 @@ from quantrial.words import (
     points,
     points_interval,
     ratio,
+    verdict_word,
 )
 
-Document = Mapping[str, Any]
 
-
-def figures(summary: Document, drawn: Collection[str]) -> tuple[Plot, ...]:
+def figures(summary: Summary, drawn: Collection[str]) -> tuple[Plot, ...]:
     """Describe the plots that were drawn, each with what it shows in words."""
     return tuple(plot for plot in _all(summary) if plot.name in drawn)
 
 
-def _all(summary: Document) -> tuple[Plot, ...]:
-    reference = summary["reference"]
+def _all(summary: Summary) -> tuple[Plot, ...]:
+    reference = summary.reference
     return (
         tradeoff_plot(summary, "throughput"),
         tradeoff_plot(summary, "memory"),
@@ -91,109 +98,111 @@ def _all(summary: Document) -> tuple[Plot, ...]:
     )
 
 
-def _forest_words(summary: Document) -> list[str]:
+def _forest_words(summary: Summary) -> list[str]:
     said = []
-    for part in summary["tasks"].values():
+    for part in summary.tasks.values():
         found = [
-            f"{one['candidate']} {points(one['estimate'])}, interval {points_interval(one['ci'])}, "
-            + VERDICT_WORDS.get(one["verdict"], one["verdict"])
-            for one in part["endpoints"][part["primary"]]["contrasts"]
-            if one["reference"] == summary["reference"]
+            f"{one.candidate} {points(one.estimate)}, interval {points_interval(one.ci)}, "
+            + verdict_word(one.verdict or "")
+            for one in part.main.contrasts
+            if one.reference == summary.reference
         ]
-        said.append(f"{part['workload']}: " + "; ".join(found) + ".")
+        said.append(f"{part.workload}: " + "; ".join(found) + ".")
     return said
 
 
-def _equivalence_words(summary: Document) -> list[str]:
+def _equivalence_words(summary: Summary) -> list[str]:
     return [
-        f"{part['workload']}: "
+        f"{part.workload}: "
         + "; ".join(
-            f"{one['candidate']} {_shown(one)} (interval {points_interval(one['ci'])})"
-            for one in part["endpoints"][part["primary"]]["equivalence"]
-            if one["reference"] == summary["reference"]
+            f"{one.candidate} {_shown(test)} (interval {points_interval(test.ci)})"
+            for one in part.main.contrasts
+            if one.reference == summary.reference and (test := one.equivalence)
         )
         + "."
-        for part in summary["tasks"].values()
+        for part in summary.tasks.values()
     ]
 
 
-def _shown(test: Document) -> str:
-    if test["equivalent"]:
+def _shown(test: Equivalence) -> str:
+    if test.equivalent:
         return "is shown to be the same"
-    return "is shown to lose less" if test["non_inferior"] else "is not shown to lose less"
+    return "is shown to lose less" if test.non_inferior else "is not shown to lose less"
 
 
-def _flip_words(summary: Document) -> list[str]:
+def _flip_words(summary: Summary) -> list[str]:
     return [
-        f"{part['workload']}: "
+        f"{part.workload}: "
         + "; ".join(
-            f"{one['candidate']} against {one['reference']}, {count(one['harmful'])} right to "
-            f"wrong and {count(one['beneficial'])} wrong to right of {plural(one['n'], 'item')}"
-            for one in part["flips"]
-            if one["reference"] == summary["reference"]
+            f"{one.candidate} against {one.reference}, {count(one.harmful)} right to "
+            f"wrong and {count(one.beneficial)} wrong to right of {plural(one.n, 'item')}"
+            for one in part.flips
+            if one.reference == summary.reference
         )
         + "."
-        for part in summary["tasks"].values()
+        for part in summary.tasks.values()
     ]
 
 
-def _strata_words(summary: Document) -> list[str]:
+def _strata_words(summary: Summary) -> list[str]:
     said = []
-    for task, part in summary["tasks"].items():
-        for key in part["strata"]:
-            tests = [one for one in part.get("heterogeneity") or () if one["key"] == key]
-            words = [f"{one['candidate']} p {p_value(adjusted_p(one))}" for one in tests]
+    for task, part in summary.tasks.items():
+        for key in part.strata:
+            tests = [one for one in part.heterogeneity if one.key == key]
+            words = [f"{one.candidate} p {p_value(adjusted_p(one))}" for one in tests]
             tested = f"; tests of whether it varies: {', '.join(words)}" if words else ""
             said.append(f"{task}, difference by {key}{tested}. The numbers stand under Strata.")
     return said
 
 
-def _error_words(summary: Document) -> list[str]:
+def _error_words(summary: Summary) -> list[str]:
     return [
         f"{arm}, {task}: "
         + ", ".join(
-            f"{count(found['errors'])} {error_class(kind)}"
-            for kind, found in one["errors"]["classes"].items()
+            f"{count(found.errors)} {error_class(kind)}"
+            for kind, found in one.errors.classes.items()
         )
         + "."
-        for task, part in summary["tasks"].items()
-        for arm, one in part["failure_modes"].items()
-        if one.get("errors")
+        for task, part in summary.tasks.items()
+        for arm, one in part.failure_modes.items()
+        if isinstance(one, SpanFailures)
     ]
 
 
-def _timeline_words(summary: Document) -> str:
-    told = summary.get("timeline") or {"calls": 0, "windows": []}
-    blocks = (summary.get("speed_phase") or {}).get("blocks_in_turn") or []
-    number = len({one["block"] for one in blocks})
-    parts = (
-        (f"Answers: {plural(told['calls'], 'call')}", "stretch", told["windows"]),
+def _timeline_words(summary: Summary) -> str:
+    run, blocks = (
+        summary.timeline,
+        summary.speed_phase.blocks_in_turn if summary.speed_phase else (),
+    )
+    number = len({one.block for one in blocks})
+    parts: tuple[tuple[str, str, Sequence[Window | BlockSpeed]], ...] = (
+        (f"Answers: {plural(run.calls, 'call')}", "stretch", run.windows),
         (f"Speed phase: {plural(number, 'block')}", "block", blocks),
     )
     return " ".join(_extremes(*part) for part in parts if part[2])
 
 
-def _extremes(what: str, unit: str, paces: Sequence[Document]) -> str:
-    known = [one for one in paces if one["pace"] is not None]
+def _extremes(what: str, unit: str, paces: Sequence[Window | BlockSpeed]) -> str:
+    known = [(one.pace, one.arm) for one in paces if one.pace is not None]
     if not known:
         return f"{what}."
-    fast, slow = max(known, key=_pace), min(known, key=_pace)
+    (fast, fast_arm), (slow, slow_arm) = max(known, key=_pace), min(known, key=_pace)
     return (
-        f"{what}; the fastest {unit} was {ratio(fast['pace'])} the mean speed of {fast['arm']}, "
-        f"the slowest {ratio(slow['pace'])} that of {slow['arm']}."
+        f"{what}; the fastest {unit} was {ratio(fast)} the mean speed of {fast_arm}, "
+        f"the slowest {ratio(slow)} that of {slow_arm}."
     )
 
 
-def _pace(window: Document) -> float:
-    return float(window["pace"])
+def _pace(of_arm: tuple[float, str]) -> float:
+    return of_arm[0]
 
 
-def _flow_words(summary: Document) -> list[str]:
+def _flow_words(summary: Summary) -> list[str]:
     return [
-        f"{task}: {plural(flow['planned'], 'call')} planned, {count(flow['answered'])} answered, "
-        f"{count(flow['faulted'])} ended in a fault, {count(flow['missing'])} not asked; "
-        f"{plural(flow['analysed_items'], 'item')} answered by every arm."
-        for task, flow in ((task, part["flow"]) for task, part in summary["tasks"].items())
+        f"{task}: {plural(flow.planned, 'call')} planned, {count(flow.answered)} answered, "
+        f"{count(flow.faulted)} ended in a fault, {count(flow.missing)} not asked; "
+        f"{plural(flow.analysed_items, 'item')} answered by every arm."
+        for task, flow in ((task, part.flow) for task, part in summary.tasks.items())
     ]
 
 
@@ -223,11 +232,11 @@ _NAMES = {"throughput": "pareto", "memory": "pareto-memory"}
 _BETTER = {"throughput": "faster", "memory": "smaller"}
 
 
-def tradeoff_plot(summary: Document, cost: str) -> Plot:
+def tradeoff_plot(summary: Summary, cost: str) -> Plot:
     """Describe the plot of quality against a cost."""
-    axis = summary["tradeoffs"][cost]
-    direction = "left is faster" if axis["unit"] == "seconds" else "right is faster"
-    caption = _CAPTIONS.get((cost, axis["source"]), "").replace("right is faster", direction)
+    axis = summary.tradeoffs[cost]
+    direction = "left is faster" if axis.unit == "seconds" else "right is faster"
+    caption = _CAPTIONS.get((cost, axis.source or ""), "").replace("right is faster", direction)
     return Plot(
         _NAMES[cost],
         _TITLES[cost],
@@ -237,66 +246,60 @@ def tradeoff_plot(summary: Document, cost: str) -> Plot:
     )
 
 
-def _words(summary: Document, cost: str) -> Iterator[str]:
-    axis = summary["tradeoffs"][cost]
-    for task, part in summary["tasks"].items():
-        found = axis["tasks"][task]
-        named = f"{part['workload']} ({task})"
-        if not found["arms"]:
+def _words(summary: Summary, cost: str) -> Iterator[str]:
+    axis = summary.tradeoffs[cost]
+    for task, part in summary.tasks.items():
+        found = axis.tasks[task]
+        named = f"{part.workload} ({task})"
+        if not found.arms:
             yield f"{named}: nothing was measured."
             continue
-        best, alone = listed(found["frontier"]), len(found["frontier"]) == 1
+        best, alone = listed(found.frontier), len(found.frontier) == 1
         of = "alone is" if alone else "are"
-        yield f"{named}: {best} {of} on the frontier, of {plural(len(found['arms']), 'arm')}."
-        for one in found["dominated"]:
-            yield _dominated(part, axis, one, _BETTER[cost])
+        yield f"{named}: {best} {of} on the frontier, of {plural(len(found.arms), 'arm')}."
+        for one in found.dominated:
+            yield _dominated(part, one, _BETTER[cost])
 
 
-def _dominated(part: Document, axis: Document, one: Document, better: str) -> str:
+def _dominated(part: TaskSummary, one: Dominated, better: str) -> str:
     """Say which arm beats another, and how much of that is shown."""
-    results = part["endpoints"][part["primary"]]["arms"]
-    by, arm = one["by"], one["arm"]
+    arms = part.main.arms
     quality = (
-        f"{endpoint(part['primary'])} {percent(results[by]['estimate'])} against "
-        f"{percent(results[arm]['estimate'])}"
+        f"{endpoint(part.primary)} {percent(arms[one.by].estimate)} against "
+        f"{percent(arms[one.arm].estimate)}"
     )
-    if one["cheaper"] and one["kept"]:
-        return f"{by} dominates {arm}: {better}, and a loss that matters is ruled out ({quality})."
+    if one.cheaper and one.kept:
+        return (
+            f"{one.by} dominates {one.arm}: {better}, and a loss that matters is ruled out "
+            f"({quality})."
+        )
     open_ = []
-    if not one["cheaper"]:
+    if not one.cheaper:
         open_.append(f"that it is {better} is not shown")
-    if not one["kept"]:
+    if not one.kept:
         open_.append("a loss that matters is not ruled out")
-    return f"By the estimates alone {by} dominates {arm} ({quality}); {listed(open_)}."
+    return f"By the estimates alone {one.by} dominates {one.arm} ({quality}); {listed(open_)}."
 
 
-def _table(summary: Document, cost: str) -> Table:
-    axis = summary["tradeoffs"][cost]
-    unit = axis["unit"]
+def _table(summary: Summary, cost: str) -> Table:
+    axis = summary.tradeoffs[cost]
     rows = []
-    for task, part in summary["tasks"].items():
-        found = axis["tasks"][task]
-        beaten = {one["arm"]: one["by"] for one in found["dominated"]}
-        for arm, own in part["endpoints"][part["primary"]]["arms"].items():
-            one = found["arms"].get(arm)
-            control = summary["arms"][arm].get("control")
+    for task, part in summary.tasks.items():
+        found = axis.tasks[task]
+        beaten = {one.arm: one.by for one in found.dominated}
+        for arm, own in part.main.arms.items():
+            one = found.arms.get(arm)
+            control = summary.arms[arm].control
             standing = "control, no choice" if control else "" if one is None else "on the frontier"
             if arm in beaten:
                 standing = f"beaten by {beaten[arm]}"
-            rows.append(
-                Row(
-                    cells(
-                        arm,
-                        task,
-                        percent(own["estimate"]),
-                        percent_interval(own["ci"]),
-                        _bare(unit, value_text(unit, one["estimate"])) if one else UNKNOWN,
-                        _bare(unit, range_text(unit, one["ci"])) if one and one["ci"] else NONE,
-                        standing,
-                    )
-                )
-            )
-    named = {"bytes": "memory", "seconds": "a call"}.get(unit, "tokens/s")
+            value, reach = UNKNOWN, NONE
+            if one is not None and one.estimate is not None:
+                value = _bare(axis, value_text(axis.unit, one.estimate))
+                reach = _bare(axis, range_text(axis.unit, one.ci))
+            quality = percent(own.estimate), percent_interval(own.ci)
+            rows.append(Row(cells(arm, task, *quality, value, reach, standing)))
+    named = {"bytes": "memory", "seconds": "a call"}.get(axis.unit, "tokens/s")
     columns = (
         Column("arm", numeric=False),
         Column("task", numeric=False),
@@ -309,6 +312,6 @@ def _table(summary: Document, cost: str) -> Table:
     return Table(_TITLES[cost].lower(), columns, tuple(rows))
 
 
-def _bare(unit: str, text: str) -> str:
+def _bare(axis: Tradeoff, text: str) -> str:
     """Leave out the unit that stands in the head of the column."""
-    return (text.removesuffix(" tokens/s") if unit == "tokens_per_second" else text) or NONE
+    return (text.removesuffix(" tokens/s") if axis.unit == "tokens_per_second" else text) or NONE

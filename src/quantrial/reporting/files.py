@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from quantrial.documents import load_summary
 from quantrial.paths import refuse_link
 from quantrial.reporting import charts, pictures
 from quantrial.reporting.answers import DATA_FILE, Outcomes
@@ -17,6 +15,8 @@ from quantrial.reporting.pictures import PLOTS, SUMS
 from quantrial.runfolder import write_atomically
 
 if TYPE_CHECKING:
+    from quantrial.documents import Summary
+    from quantrial.documents.decision import Decision
     from quantrial.records import Manifest
     from quantrial.study import Study
 
@@ -31,15 +31,15 @@ class ReportFiles:
     images: tuple[Path, ...]
 
 
-def render_plots(summary: Mapping[str, Any]) -> dict[str, str]:
+def render_plots(summary: Summary) -> dict[str, str]:
     """Draw every plot; SVG texts by their path in the run folder, the same for the same summary."""
-    return {f"{PLOTS}/{name}.svg": svg for name, svg in charts.draw(load_summary(summary)).items()}
+    return {f"{PLOTS}/{name}.svg": svg for name, svg in charts.draw(summary).items()}
 
 
 def render_all(
     study: Study,
-    summary: Mapping[str, Any],
-    decision: Mapping[str, Any],
+    summary: Summary,
+    decision: Decision,
     manifest: Manifest,
     *,
     outcomes: Outcomes | None = None,
@@ -48,12 +48,12 @@ def render_all(
 
     Args:
         study: the study of the run.
-        summary: `quantrial.summary/1`.
-        decision: `quantrial.decision/1`.
+        summary: what its answers show.
+        decision: what follows from that.
         manifest: what ran.
         outcomes: the scored answers, which the page lets its reader look through.
     """
-    plots = charts.draw(load_summary(summary))
+    plots = charts.draw(summary)
     documents = render_with(plots, study, summary, decision, manifest, outcomes=outcomes)
     return documents, {f"{PLOTS}/{name}.svg": svg for name, svg in plots.items()}
 
@@ -61,8 +61,8 @@ def render_all(
 def write_report(
     folder: Path,
     study: Study,
-    summary: Mapping[str, Any],
-    decision: Mapping[str, Any],
+    summary: Summary,
+    decision: Decision,
     manifest: Manifest,
     *,
     outcomes: Outcomes | None = None,
@@ -72,8 +72,8 @@ def write_report(
     Args:
         folder: the run folder.
         study: the study of the run.
-        summary: `quantrial.summary/1`.
-        decision: `quantrial.decision/1`.
+        summary: what its answers show.
+        decision: what follows from that.
         manifest: what ran.
         outcomes: the scored answers, which the page lets its reader look through.
 
@@ -81,7 +81,7 @@ def write_report(
         PathError: the folder of plots is a link.
         RunFolderError: the folder is read-only or full; each file there is the old or the new one.
     """
-    plots = charts.draw(load_summary(summary))
+    plots = charts.draw(summary)
     documents = render_with(plots, study, summary, decision, manifest, outcomes=outcomes)
     images = {}
     for name, svg in plots.items():

@@ -6,12 +6,14 @@ With the small drawings of its card: where a difference may lie, beside the marg
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import NamedTuple
 
 from quantrial.agreement import fixed
 from quantrial.decision.pick import costs_more
 from quantrial.decision.words import left_open
-from quantrial.documents.decision import Constraints, load_constraints, load_picker
+from quantrial.documents import Contrast, Interval, Summary, to_dict
+from quantrial.documents.decision import Constraints, Decision
 from quantrial.precision import stated_size, weights_in_words
 from quantrial.reporting.blocks import (
     Card,
@@ -40,38 +42,36 @@ from quantrial.words import (
     span_in_words,
 )
 
-Document = Mapping[str, Any]
-
 KEPT = ("equivalent", "non_inferior", "better")  # verdicts of arms that keep the margin
 _OPEN, _MISSING = "better, margin open", "answers missing"
 
 
-def cards(summary: Document, decision: Document) -> tuple[Card, ...]:
+def cards(summary: Summary, decision: Decision) -> tuple[Card, ...]:
     """Describe every arm, in the study's order."""
-    return tuple(_card(summary, decision, arm) for arm in summary["arms"])
+    return tuple(_card(summary, decision, arm) for arm in summary.arms)
 
 
-def _card(summary: Document, decision: Document, arm: str) -> Card:
-    record, reference = summary["arms"][arm], summary["reference"]
-    cost = decision["costs"].get(arm, {})
-    given = decision.get("constrained")
-    chosen = arm == (given["pick"] if given else decision["default"]["arm"])
+def _card(summary: Summary, decision: Decision, arm: str) -> Card:
+    own, reference = summary.arms[arm], summary.reference
+    record, cost = to_dict(own), decision.costs.get(arm)
+    given = decision.constrained
+    chosen = arm == (given.pick if given else decision.default.arm)
     badges = []
     if chosen:
         badges.append("recommended")
     if arm == reference:
         badges.append("reference")
-    if record.get("control"):
+    if own.control:
         badges.append("positive control")
-    standings = tuple(_standing(summary, decision, task, arm) for task in summary["tasks"])
+    standings = tuple(_standing(summary, decision, task, arm) for task in summary.tasks)
     facts = [
-        Fact("weights", stated_size(record, file_size(record["memory_bytes"]))),
-        Fact("memory", _share(cost.get("memory_ratio"), reference, _how_known(decision))),
-        Fact("speed", _speed(cost.get("speedup"), reference)),
+        Fact("weights", stated_size(record, file_size(own.memory_bytes))),
     ]
-    if arm == reference or arm not in decision["costs"]:
-        facts = facts[:1]
-    before = record.get("quantized_before")
+    if arm != reference and cost is not None:
+        facts += [
+            Fact("memory", _share(cost.memory_ratio, reference, _how_known(decision))),
+            Fact("speed", _speed(cost.speedup, reference)),
+        ]
     weights = weights_in_words(record)
     return Card(
         arm=arm,
@@ -81,47 +81,45 @@ def _card(summary: Document, decision: Document, arm: str) -> Card:
         standings=standings,
         chosen=chosen,
         advice=_advice(decision, arm, _kinds(summary, decision, arm, standings)),
-        origin=f"{weights}: its weights had been quantized before." if before else "",
+        origin=f"{weights}: its weights had been quantized before." if own.quantized_before else "",
     )
 
 
-def _advice(decision: Document, arm: str, verdicts: Mapping[str, str]) -> str:
+def _advice(decision: Decision, arm: str, verdicts: Mapping[str, str]) -> str:
     """Say in a few words what to do with an arm: what the sections below say at length."""
-    default, given = decision["default"], decision.get("constrained")
-    reference = decision["reference"]
-    if arm not in decision["costs"]:
+    default, given = decision.default, decision.constrained
+    reference = decision.reference
+    if arm not in decision.costs:
         return "Damaged on purpose, to see whether this trial finds harm. Not for shipping."
-    own = decision["picker"]["arms"][arm]
-    if own.get("twin") is not None or own.get("other_prompts"):
-        twin = own.get("twin") is not None
-        why = "Nothing tells it from another arm" if twin else "Was shown other prompts"
+    own = decision.picker.arms[arm]
+    if own.twin is not None or own.other_prompts:
+        why = "Nothing tells it from another arm" if own.twin else "Was shown other prompts"
         return f"{why}: not picked."
-    if given and given["pick"] != arm:
-        broken = {one["arm"] for one in given["rejected"]}
-        if arm in broken:
+    if given and given.pick != arm:
+        if any(one.arm == arm for one in given.rejected):
             return "Breaks your constraints."
-        return f"Keeps your constraints{_and_costs_more(decision, arm, given['pick'])}."
-    if arm == (given["pick"] if given else default["arm"]):
+        return f"Keeps your constraints{_and_costs_more(decision, arm, given.pick)}."
+    if arm == (given.pick if given else default.arm):
         return "Stay with this one." if arm == reference else "Ship this one."
-    if not default["conclusive"]:
+    if not default.conclusive:
         return "This trial cannot tell."
     if arm == reference:
-        more = "Costs more; better" if _costs_more(decision, arm, default["arm"]) else "Better"
+        more = "Costs more; better" if _costs_more(decision, arm, default.arm) else "Better"
         return f"{more} by less than the margin, if at all."
     return _shown_of(decision, arm, verdicts)
 
 
-def _costs_more(decision: Document, arm: str, than: str | None) -> bool:
+def _costs_more(decision: Decision, arm: str, than: str | None) -> bool:
     """Whether an arm is known to cost more than another."""
-    settings = load_constraints(decision) or Constraints()
-    return than is not None and costs_more(load_picker(decision["picker"]), settings, arm, than)
+    settings = decision.constrained.constraints if decision.constrained else Constraints()
+    return than is not None and costs_more(decision.picker, settings, arm, than)
 
 
-def _and_costs_more(decision: Document, arm: str, than: str | None) -> str:
+def _and_costs_more(decision: Decision, arm: str, than: str | None) -> str:
     return ", costs more" if _costs_more(decision, arm, than) else ""
 
 
-def _shown_of(decision: Document, arm: str, verdicts: Mapping[str, str]) -> str:
+def _shown_of(decision: Decision, arm: str, verdicts: Mapping[str, str]) -> str:
     """Say on which workloads an arm is fine that is not recommended."""
     by = {
         words: [work for work, verdict in verdicts.items() if (verdict or "inconclusive") in kinds]
@@ -134,47 +132,54 @@ def _shown_of(decision: Document, arm: str, verdicts: Mapping[str, str]) -> str:
         )
     }
     if by["Fine for"] == list(verdicts):
-        if any(one["arm"] == arm and not one["shown"] for one in decision.get("ship", ())):
+        if any(one.arm == arm and not one.shown for one in decision.ship):
             return "Keeps the margin by itself; not shown to as one of several candidates."
-        return f"Keeps the margin too{_and_costs_more(decision, arm, decision['default']['arm'])}."
+        return f"Keeps the margin too{_and_costs_more(decision, arm, decision.default.arm)}."
     return " ".join(f"{words} {listed(works)}." for words, works in by.items() if works)
 
 
 def _kinds(
-    summary: Document, decision: Document, arm: str, standings: Sequence[Standing]
+    summary: Summary, decision: Decision, arm: str, standings: Sequence[Standing]
 ) -> dict[str, str]:
     """Name what is shown of an arm by workload.
 
     Apart: `better` that may yet lose the margin, and what missing answers could turn.
     """
     found = {}
-    for task, one in zip(summary["tasks"], standings, strict=True):
-        row = decision["picker"]["tasks"][task]["arms"].get(arm)
+    for task, one in zip(summary.tasks, standings, strict=True):
+        row = decision.picker.tasks[task].arms.get(arm)
         found[one.workload] = one.tone
         if row is not None and left_open(row):
             found[one.workload] = _MISSING
-        elif one.tone == "better" and row is not None and not row["holds"]:
+        elif one.tone == "better" and row is not None and not row.holds:
             found[one.workload] = _OPEN
     return found
 
 
-def verdict_interval(one: Document, equivalence: Sequence[Document]) -> tuple[Any, float]:
-    """Return the interval that a contrast's verdict rests on, and its level.
+class VerdictInterval(NamedTuple):
+    """The interval that a verdict rests on, and its level."""
+
+    ci: Interval
+    confidence: float | None
+
+
+def verdict_interval(one: Contrast) -> VerdictInterval:
+    """Return the interval that a contrast's verdict rests on.
 
     Equivalence and non-inferiority are shown by tests whose interval is the narrower one.
     """
-    for test in equivalence if one["verdict"] in KEPT[:2] else ():
-        if (test["reference"], test["candidate"]) == (one["reference"], one["candidate"]):
-            return test["ci"], test["confidence"]
-    return one["ci"], one["confidence"]
+    if one.equivalence is not None and one.verdict in KEPT[:2]:
+        return VerdictInterval(one.equivalence.ci, one.equivalence.confidence)
+    return VerdictInterval(one.ci, one.confidence)
 
 
-def _meters(summary: Document, decision: Document, arm: str) -> Iterator[Meter]:
+def _meters(summary: Summary, decision: Decision, arm: str) -> Iterator[Meter]:
     """Show what an arm costs as shares of the largest, so that arms can be compared by eye."""
-    reference, peak = summary["reference"], decision["picker"].get("memory_source") == "peak"
-    own = {name: one["memory"] for name, one in decision["picker"]["arms"].items()}
+    reference, peak = summary.reference, decision.picker.memory_source == "peak"
+    own = {name: one.memory for name, one in decision.picker.arms.items()}
     memory, sizes = own.get(arm), [one or 0 for one in own.values()]
-    ratio_of = decision["costs"].get(arm, {}).get("memory_ratio")
+    cost = decision.costs.get(arm)
+    ratio_of = None if cost is None else cost.memory_ratio
     yield Meter(
         "Peak memory" if peak else "Memory",
         file_size(memory, sizes),
@@ -182,68 +187,67 @@ def _meters(summary: Document, decision: Document, arm: str) -> Iterator[Meter]:
         share(memory, max(sizes)),
         "peak" if peak else "weights",
     )
-    speedup = decision["costs"].get(arm, {}).get("speedup")
-    speedups = [one["speedup"] or 0.0 for one in decision["costs"].values()]
-    if arm in decision["costs"]:
-        value = UNKNOWN if speedup is None else ratio(speedup)
-        note = "" if arm == reference or speedup is None else f"{reference}'s"
-        yield Meter("Speed", value, note, share(speedup, max(speedups)), "speedup")
+    if cost is not None:
+        fastest = max(one.speedup or 0.0 for one in decision.costs.values())
+        note = "" if arm == reference or cost.speedup is None else f"{reference}'s"
+        yield Meter("Speed", ratio(cost.speedup), note, share(cost.speedup, fastest), "speedup")
 
 
-def _how_known(decision: Document) -> str:
+def _how_known(decision: Decision) -> str:
     """Return what to say beside memory that was measured or stated; nothing beside files."""
-    source = decision["picker"].get("memory_source")
+    source = decision.picker.memory_source or ""
     return {"peak": ", at the peak", "stated": ", as stated"}.get(source, "")
 
 
 def _share(value: float | None, reference: str, how: str) -> str:
-    return "unknown" if value is None else f"{percent(value, 0)} of {reference}{how}"
+    return UNKNOWN if value is None else f"{percent(value, 0)} of {reference}{how}"
 
 
 def _speed(value: float | None, reference: str) -> str:
-    return "unknown" if value is None else f"{ratio(value)} {reference}"
+    return UNKNOWN if value is None else f"{ratio(value)} {reference}"
 
 
-def _standing(summary: Document, decision: Document, task: str, arm: str) -> Standing:
-    part, reference = summary["tasks"][task], summary["reference"]
-    workload = part["workload"]
-    if sum(other["workload"] == workload for other in summary["tasks"].values()) > 1:
+def _standing(summary: Summary, decision: Decision, task: str, arm: str) -> Standing:
+    part, reference = summary.tasks[task], summary.reference
+    workload = part.workload
+    if sum(other.workload == workload for other in summary.tasks.values()) > 1:
         workload = f"{workload} ({task})"
-    results = part["endpoints"][part["primary"]]
-    own = results["arms"].get(arm)
-    measure = endpoint(part["primary"])
-    common = {
-        "workload": workload,
-        "quality": percent(own["estimate"] if own else None),
-        "measure": (Part(measure, term=part["primary"] if part["primary"] in KEYS else ""),),
-    }
-    against = [
-        one
-        for one in results["contrasts"]
-        if one["candidate"] == arm and one["reference"] == reference
-    ]
-    if not against:
-        word = "reference" if arm == reference else "not compared"
-        term = "reference" if arm == reference else ""
-        return Standing(
-            **common, tone="", sign="", verdict=word, term=term, difference="", range="", target=""
-        )
-    one = against[0]
-    row = decision["picker"]["tasks"][task]["arms"].get(arm)
+    own = part.main.arms.get(arm)
+    measure = endpoint(part.primary)
+    is_reference = arm == reference
+    alone = Standing(
+        workload=workload,
+        quality=percent(own.estimate if own else None),
+        measure=(Part(measure, term=part.primary if part.primary in KEYS else ""),),
+        tone="",
+        sign="",
+        verdict="reference" if is_reference else "not compared",
+        term="reference" if is_reference else "",
+        difference="",
+        range="",
+        target="",
+    )
+    contrast = next(
+        (one for one in part.main.contrasts if (one.reference, one.candidate) == (reference, arm)),
+        None,
+    )
+    if contrast is None:
+        return alone
+    row = decision.picker.tasks[task].arms.get(arm)
     unanswered = "" if row is None else left_open(row)
-    said = "inconclusive" if unanswered else one["verdict"]
-    ends, confidence = verdict_interval(one, results["equivalence"])
-    return Standing(
-        **common,
-        tone=said,
-        sign=VERDICT_SIGNS.get(said, "?"),
-        verdict=unanswered or VERDICT_WORDS.get(said, said),
-        term=said,
-        difference=points(one["estimate"]),
-        range=span_in_words(ends),
-        level="" if None in ends else percent(confidence, 0),
-        target=one["id"],
-        strip="" if one["estimate"] is None else one["id"],
+    verdict = "inconclusive" if unanswered or contrast.verdict is None else contrast.verdict
+    interval = verdict_interval(contrast)
+    return replace(
+        alone,
+        tone=verdict,
+        sign=VERDICT_SIGNS[verdict],
+        verdict=unanswered or VERDICT_WORDS[verdict],
+        term=verdict,
+        difference=points(contrast.estimate),
+        range=span_in_words(interval.ci),
+        level="" if None in interval.ci else percent(interval.confidence, 0),
+        target=contrast.id,
+        strip="" if contrast.estimate is None else contrast.id,
     )
 
 
@@ -302,36 +306,32 @@ _WIDTH, _HEIGHT = 240.0, 18.0
 _EDGE = 6.0
 
 
-def strips(summary: Document) -> dict[str, str]:
+def strips(summary: Summary) -> dict[str, str]:
     """Draw the interval of each primary contrast with the reference; SVG texts by finding.
 
     All arms of a task share one scale, so that strips on neighbouring cards can be compared.
     """
     drawn = {}
-    for part in summary["tasks"].values():
+    for part in summary.tasks.values():
         contrasts = [
-            one
-            for one in part["endpoints"][part["primary"]]["contrasts"]
-            if one["reference"] == summary["reference"] and one["estimate"] is not None
+            (one.id, one.estimate, verdict_interval(one).ci)
+            for one in part.main.contrasts
+            if one.reference == summary.reference and one.estimate is not None
         ]
-        margin = part["margin"]
-        tests = part["endpoints"][part["primary"]]["equivalence"]
-        spans = {one["id"]: verdict_interval(one, tests)[0] for one in contrasts}
         ends = [
             value
-            for one in contrasts
-            for value in (*spans[one["id"]], one["estimate"])
+            for _, estimate, span in contrasts
+            for value in (*span, estimate)
             if value is not None
         ]
+        margin = part.margin
         low, high = min([-1.5 * margin, *ends]), max([1.5 * margin, *ends])
-        for one in contrasts:
-            drawn[one["id"]] = _strip(one["estimate"], spans[one["id"]], margin, low, high)
+        for identity, estimate, span in contrasts:
+            drawn[identity] = _strip(estimate, span, margin, low, high)
     return drawn
 
 
-def _strip(
-    estimate: float, span: Sequence[float | None], margin: float, low: float, high: float
-) -> str:
+def _strip(estimate: float, span: Interval, margin: float, low: float, high: float) -> str:
     def at(value: float) -> float:
         return _EDGE + (_WIDTH - 2 * _EDGE) * (value - low) / (high - low)
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from quantrial.documents import Summary, load_summary
-from quantrial.documents.decision import load_decision
+from quantrial.documents.decision import (
+    AvoidFor,
+    Caution,
+    Change,
+    Control,
+    Decision,
+    Default,
+    PickWhen,
+    Risk,
+    StayWhen,
+)
 from quantrial.inert import clean
 from quantrial.reporting import contrasts, glance, sentences
 from quantrial.reporting.blocks import Advice, View
@@ -22,7 +31,6 @@ from quantrial.reporting.sections import (
     speed,
     strata,
 )
-from quantrial.reporting.sentences import claim, evidence, shortened
 from quantrial.words import (
     listed,
     plural,
@@ -30,47 +38,44 @@ from quantrial.words import (
 )
 
 if TYPE_CHECKING:
+    from quantrial.documents import Summary
     from quantrial.records import Manifest
     from quantrial.study import Study
-
-Document = Mapping[str, Any]
 
 
 def build_view(
     study: Study,
-    summary: Document,
-    decision: Document,
+    summary: Summary,
+    decision: Decision,
     manifest: Manifest,
     *,
     drawn: Collection[str] = (),
 ) -> View:
     """Put everything the report says into words and tables; `drawn` are the plots there are."""
-    findings = decision["findings"]
-    default, given = decision["default"], decision.get("constrained")
-    reference = summary["reference"]
-    headline = _headline(default, reference)
-    said = shortened(claim(default, findings), headline)
+    links = sentences.Links(decision)
+    default, given = decision.default, decision.constrained
+    headline = _headline(default, summary.reference)
+    said = sentences.shortened(links.claim(default), headline)
     if given:
-        headline = sentences.headline(given, reference)
-        said = sentences.answer(given, findings)
-    whole, decided = load_summary(summary), load_decision(decision)
+        headline = sentences.headline(given, summary.reference)
+        said = sentences.answer(given, links)
     sections = [
-        quality.arms_section(whole),
-        quality.contrasts_section(whole),
-        quality.equivalence_section(whole),
-        failures.failures_section(whole),
-        strata.strata_section(whole),
-        flips.flips_section(whole),
-        speed.speed_section(whole),
-        flow.power_section(whole),
-        flow.flow_section(whole),
-        methodology.methods_section(whole),
-        flips.fidelity_section(whole),
-        methodology.assay_section(whole),
-        methodology.checks_section(whole, decided),
+        quality.arms_section(summary),
+        quality.contrasts_section(summary),
+        quality.equivalence_section(summary),
+        failures.failures_section(summary),
+        strata.strata_section(summary),
+        flips.flips_section(summary),
+        speed.speed_section(summary),
+        flow.power_section(summary),
+        flow.flow_section(summary),
+        methodology.methods_section(summary),
+        flips.fidelity_section(summary),
+        methodology.assay_section(summary),
+        methodology.checks_section(summary, decision),
         provenance.provenance_section(manifest),
-        provenance.limits_section(study, whole, manifest),
-        provenance.reproduce_section(study, whole, decided, manifest.software.get("quantrial")),
+        provenance.limits_section(study, summary, manifest),
+        provenance.reproduce_section(study, summary, decision, manifest.software.get("quantrial")),
     ]
     cards, seen = glance.cards(summary, decision), set[str]()
     return View(
@@ -79,14 +84,14 @@ def build_view(
         alarms=alarms(decision),
         headline=headline,
         summary=explained(said, seen),
-        constraints=sentences.in_words(decision) if given else (),
-        unconstrained=sentences.unconstrained(default, findings) if given else (),
-        rejected=sentences.rejected(given, findings) if given else None,
-        advice=tuple(_advice(decision, seen)),
-        evidence=evidence(_entries(decision), findings),
+        constraints=sentences.constraints_in_words(given, decision) if given else (),
+        unconstrained=sentences.unconstrained(default, links) if given else (),
+        rejected=sentences.rejected(given, links) if given else None,
+        advice=tuple(_advice(decision, links, seen)),
+        evidence=links.evidence(_evidence(decision)),
         cards=cards,
         costs=glance.costs(cards),
-        standings=glance.standings(cards, reference),
+        standings=glance.standings(cards, summary.reference),
         plots=figures(summary, drawn),
         sections=tuple(section for section in sections if section is not None),
         words=WORDS,
@@ -104,66 +109,60 @@ def contrast_headings(summary: Summary) -> dict[str, str]:
     } | speed.speed_headings(summary)
 
 
-def alarms(decision: Document) -> tuple[str, ...]:
+def alarms(decision: Decision) -> tuple[str, ...]:
     """List what must be known before anything else is read: the trial itself is in doubt."""
-    return tuple(clean(one["text"]) for one in decision.get("cautions") or () if one.get("kind"))
+    return tuple(clean(one.text) for one in decision.cautions if one.kind)
 
 
-def _headline(default: Document, reference: str) -> str:
-    arm = default["arm"]
-    if not default.get("conclusive", True):
-        return f"Not enough evidence: stay with {arm}"
-    return f"Stay with {arm}" if arm == reference else f"Ship {arm}"
+def _headline(default: Default, reference: str) -> str:
+    if not default.conclusive:
+        return f"Not enough evidence: stay with {default.arm}"
+    return f"Stay with {default.arm}" if default.arm == reference else f"Ship {default.arm}"
 
 
-def _subtitle(summary: Document) -> str:
-    tasks = summary["tasks"].values()
+def _subtitle(summary: Summary) -> str:
+    tasks = summary.tasks.values()
     items = " and ".join(
-        f"{plural(part['flow']['analysed_items'], 'item')} of {part['workload']}" for part in tasks
+        f"{plural(part.flow.analysed_items, 'item')} of {part.workload}" for part in tasks
     )
-    margins = listed([size_of_points(part["margin"]) for part in tasks])
+    margins = listed(size_of_points(part.margin) for part in tasks)
     return (
-        f"{plural(len(summary['arms']), 'arm')}, compared on the same {items}; reference "
-        f"{summary['reference']}; margin {margins}; {summary['methods']} methods"
+        f"{plural(len(summary.arms), 'arm')}, compared on the same {items}; reference "
+        f"{summary.reference}; margin {margins}; {summary.methods} methods"
     )
 
 
-_ADVICE = (
-    ("pick_when", "pick-when", "Pick only when"),
-    ("avoid_for", "avoid-for", "Avoid for"),
-    ("stay_when", "stay-when", "Stay when"),
-    ("cautions", "cautions", "Cautions"),
-    ("risk", "risk", "What to expect"),
-    ("sensitivity", "sensitivity", "What would change this"),
-    ("controls", "controls", "Could this trial see harm?"),
-)
+Claimed = PickWhen | AvoidFor | StayWhen | Caution | Risk | Change | Control
 
 
-def _entries(decision: Document) -> list[Document]:
-    """List every entry of the decision that makes a claim."""
-    given = decision.get("constrained")
-    claims = [given] if given else []
-    claims += [broken for one in (given or {}).get("rejected", ()) for broken in one["breaks"]]
-    claims.append(decision["default"])
-    for key, _, _ in _ADVICE:
-        claims += _said(decision, key)
-    return claims
+def _claims(decision: Decision) -> Iterator[tuple[str, str, Sequence[Claimed]]]:
+    """Yield the parts of the decision by anchor and title, with what each claims."""
+    yield "pick-when", "Pick only when", decision.pick_when
+    yield "avoid-for", "Avoid for", decision.avoid_for
+    yield "stay-when", "Stay when", decision.stay_when
+    yield "cautions", "Cautions", decision.cautions
+    # of the risks, those that concern a candidate
+    controls = {one.arm for one in decision.controls}
+    risks = [one for one in decision.risk if one.arm not in controls]
+    yield "risk", "What to expect", risks
+    yield "sensitivity", "What would change this", decision.sensitivity.changes
+    yield "controls", "Could this trial see harm?", decision.controls
 
 
-def _said(decision: Document, key: str) -> list[Document]:
-    """List what the decision says under a key; of the risks, those that concern a candidate."""
-    found = decision.get(key) or ()
-    if key == "sensitivity":
-        return list(found["changes"]) if found else []
-    controls = {one["arm"] for one in decision.get("controls") or ()}
-    return [one for one in found if key != "risk" or one["arm"] not in controls]
+def _evidence(decision: Decision) -> Iterator[str]:
+    """Yield the lines of evidence of everything that the decision claims."""
+    if given := decision.constrained:
+        yield from given.evidence
+        for arm in given.rejected:
+            for broken in arm.breaks:
+                yield from broken.evidence
+    yield from decision.default.evidence
+    for _, _, claims in _claims(decision):
+        for one in claims:
+            yield from one.evidence
 
 
-def _advice(decision: Document, seen: set[str]) -> list[Advice]:
-    findings = decision["findings"]
-    found = []
-    for key, anchor, title in _ADVICE:
-        claims = tuple(explained(claim(entry, findings), seen) for entry in _said(decision, key))
+def _advice(decision: Decision, links: sentences.Links, seen: set[str]) -> Iterator[Advice]:
+    for anchor, title, claims in _claims(decision):
         if claims:
-            found.append(Advice(anchor, title, claims))
-    return found
+            yield Advice(anchor, title, tuple(explained(links.claim(one), seen) for one in claims))

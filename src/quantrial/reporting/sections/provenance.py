@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from quantrial.documents.decision import to_dict
 from quantrial.precision import stated_size, weights_in_words
 from quantrial.reporting.blocks import Fact, Group, Section
 from quantrial.reporting.sentences import flags
@@ -221,10 +220,11 @@ def reproduce_section(
     """The commands that give this report again."""
     imported = any(task.source.type == "imported" for task in study.tasks.values())
     run = "quantrial import reference DIR -o RUN" if imported else "quantrial run study.yaml"
+    given = decision.constrained
     commands = (
         run,
         f"quantrial analyze RUN --methods {summary.methods}",
-        f"quantrial decide RUN{flags(to_dict(decision).get('constrained'))}",
+        f"quantrial decide RUN{flags(given.constraints if given else None)}",
         "quantrial report RUN",
         "quantrial verify RUN",
     )
