@@ -185,7 +185,7 @@ OPENING = {
     "engines/llamacpp_template.py": "a folder made for it",
     "engines/mixing_worker.py": "the file to make",
     "engines/quantizing.py": "the file to make",
-    "engines/rendering.py": "the user's cache",
+    "engines/templates.py": "the user's cache",
     "engines/requantize.py": "the user's cache, and the file to make",
     "paths.py": "the door",
     "reporting/documents.py": "the package's own",

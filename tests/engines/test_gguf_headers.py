@@ -13,9 +13,8 @@ from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
 from cpu import within_a_second
 from quantrial.cli import main
 from quantrial.engines.gguf_file import encode_header, encode_u32, read_header
-from quantrial.engines.kv_cache import kv_cache_bytes
-from quantrial.engines.levels import levels_of
-from quantrial.engines.model_files import describe_file
+from quantrial.engines.model_files import describe_file, kv_cache_bytes
+from quantrial.engines.origin import levels_of
 from quantrial.engines.requantize import write_requantized
 from quantrial.engines.structure import structure_of
 from quantrial.errors import ModelFileError

@@ -13,8 +13,8 @@ import yaml
 
 from command import command
 from quantrial.cli import consent
-from quantrial.engines import hub_files
-from quantrial.engines.fetching import Fetching
+from quantrial.engines import model_files
+from quantrial.engines.abilities import Fetching
 from quantrial.engines.llamacpp import LlamaCppEngine
 from quantrial.errors import ConsentError, ModelFileError
 from servers.hub import COMMIT, HubServer
@@ -133,8 +133,8 @@ def test_the_embedded_engine_never_fetches_by_itself(monkeypatch: pytest.MonkeyP
 
 
 def test_a_no_on_the_terminal_is_a_no(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_files.HubFile, "cached", lambda _: None)
-    monkeypatch.setattr(hub_files.HubFile, "bytes", lambda _: 3_000_000_000)
+    monkeypatch.setattr(model_files.HubFile, "cached", lambda _: None)
+    monkeypatch.setattr(model_files.HubFile, "bytes", lambda _: 3_000_000_000)
     asked = []
 
     def say_no(question: str, *, refused: str) -> None:

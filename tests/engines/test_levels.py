@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from quantrial.cli import main
 from quantrial.commands import provision
 from quantrial.engines.gguf_file import read_header
-from quantrial.engines.levels import levels_of
 from quantrial.engines.llamacpp import LlamaCppEngine
 from quantrial.engines.model_files import describe_file
+from quantrial.engines.origin import levels_of
 from quantrial.engines.requantize import made_file
 from quantrial.errors import QuantrialWarning
 

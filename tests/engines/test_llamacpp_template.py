@@ -22,8 +22,7 @@ from engines.chat_templates import (
 )
 from quantrial.engines import Message, Request
 from quantrial.engines.llamacpp import LlamaCppEngine
-from quantrial.engines.rendering import Rendered, rendered
-from quantrial.engines.templates import holds_day
+from quantrial.engines.templates import Rendered, holds_day, rendered
 from quantrial.errors import EngineError, StudyError
 from quantrial.thought_tags import opening_tag_at_end
 

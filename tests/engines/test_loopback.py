@@ -2,7 +2,7 @@
 
 import pytest
 
-from quantrial.engines.loopback import is_loopback
+from quantrial.engines.keys import is_loopback
 from quantrial.engines.ollama import OllamaEngine
 from quantrial.engines.openai import OpenAIEngine
 

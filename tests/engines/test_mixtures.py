@@ -13,7 +13,7 @@ import pytest
 from gguf import GGMLQuantizationType as Kind
 from gguf.quants import dequantize, quantize
 
-from quantrial.engines import ggml
+from quantrial.engines import mixtures
 from quantrial.engines.gguf_file import Field, Header, Tensor, read_header
 from quantrial.engines.mixtures import MIXED, mixed_types
 from quantrial.engines.quantizing import quantize_model
@@ -177,7 +177,7 @@ def rows(seed: int = 0) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
 
 @pytest.mark.parametrize("kind", [Kind.Q4_0, Kind.Q4_1, Kind.Q5_0, Kind.Q5_1, Kind.Q8_0])
 def test_bytes_are_those_of_the_gguf_package(kind: Kind) -> None:
-    assert (ggml.quantize_rows(rows(), kind) == quantize(rows(), kind)).all()
+    assert (mixtures.quantize_rows(rows(), kind) == quantize(rows(), kind)).all()
 
 
 @pytest.mark.parametrize(
@@ -188,16 +188,16 @@ def test_bytes_are_those_of_the_gguf_package(kind: Kind) -> None:
     ],
 )  # fmt: skip
 def test_k_quants_are_read_back_by_the_gguf_package(kind: Kind, step: float) -> None:
-    again = dequantize(ggml.quantize_rows(rows(), kind), kind)
+    again = dequantize(mixtures.quantize_rows(rows(), kind), kind)
     error = float(np.sqrt(((again - rows()) ** 2).mean()))
     assert step / 4 < error < step
 
 
 def test_a_row_does_not_depend_on_its_neighbours() -> None:
-    whole = ggml.quantize_rows(rows(), Kind.Q4_K)
+    whole = mixtures.quantize_rows(rows(), Kind.Q4_K)
     for i in (0, 17, 36):
-        assert (ggml.quantize_rows(rows()[i : i + 1], Kind.Q4_K) == whole[i]).all()
-    assert ggml.quantize_rows(rows()[:0], Kind.Q4_K).shape == (0, 288)
+        assert (mixtures.quantize_rows(rows()[i : i + 1], Kind.Q4_K) == whole[i]).all()
+    assert mixtures.quantize_rows(rows()[:0], Kind.Q4_K).shape == (0, 288)
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf])
@@ -205,22 +205,22 @@ def test_weights_that_are_not_finite_are_refused(number: float) -> None:
     weights = rows()
     weights[3, 4] = number
     with pytest.raises(ModelFileError, match="not finite"):
-        ggml.quantize_rows(weights, Kind.Q4_K)
+        mixtures.quantize_rows(weights, Kind.Q4_K)
 
 
 def test_without_the_library_the_way_out_is_named(
     tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch, source: Path
 ) -> None:
-    monkeypatch.setattr(ggml, "_PACKAGE", "no_such_package")
+    monkeypatch.setattr(mixtures, "_PACKAGE", "no_such_package")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setitem(sys.modules, "llama_cpp", None)
-    ggml._quantize_chunk.cache_clear()
+    mixtures._quantize_chunk.cache_clear()
     try:
-        assert not ggml.available()
+        assert not mixtures.available()
         with pytest.raises(ModelFileError, match=r"Q4_K_M is written by `llama-quantize`"):
             quantize_model(source, "Q4_K_M", tmp_path / "out")
     finally:
-        ggml._quantize_chunk.cache_clear()
+        mixtures._quantize_chunk.cache_clear()
 
 
 @pytest.fixture

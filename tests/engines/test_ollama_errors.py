@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from quantrial.engines.ollama_errors import FOREIGN, translated
-from quantrial.engines.ollama_http import ServerSaidError, UnreadableError
+from quantrial.engines.ollama_http import FOREIGN, ServerSaidError, UnreadableError, translated
 from quantrial.errors import (
     ContextOverflowError,
     EngineCrashedError,

@@ -13,8 +13,7 @@ from engines.chat_templates import DEEPSEEK_R1, GRANITE, LLAMA_31, LLAMA_32, REF
 from engines.made_openai import made
 from quantrial.engines import Message, Request
 from quantrial.engines.openai import OpenAIEngine
-from quantrial.engines.rendering import render
-from quantrial.engines.templates import holds_day
+from quantrial.engines.templates import holds_day, render
 from quantrial.errors import EngineError
 from servers.faulty import faulty_server
 from servers.llama_server import llama_server

@@ -13,8 +13,8 @@ import pytest
 import quantrial
 from engines.made_openai import made
 from quantrial.engines import Engine, Reply, Request
+from quantrial.engines.artifact import Sampling
 from quantrial.engines.openai import OpenAIEngine
-from quantrial.engines.sampling import Sampling
 from quantrial.engines.scripted import ScriptedEngine, prompt_of
 from quantrial.errors import EngineCrashedError, EngineError
 from quantrial.runfolder import RunFolder

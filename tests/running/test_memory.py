@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from quantrial.engines.kv_cache import kv_cache_bytes
+from quantrial.engines.model_files import kv_cache_bytes
 from quantrial.running.ordering import memory_of
 
 LLAMA_3_1_8B: dict[str, Any] = {

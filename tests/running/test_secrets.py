@@ -333,7 +333,7 @@ def test_the_worker_of_the_embedded_engine_gets_its_key_by_no_command_line(
 def test_a_token_of_the_hub_is_in_no_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
 
-    from quantrial.engines.hub_files import HubFile
+    from quantrial.engines.model_files import HubFile
     from quantrial.tasks.sources import _hub
 
     token = "hf_qWzKvBnMxLpTyRjGhFdS"

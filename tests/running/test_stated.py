@@ -13,7 +13,7 @@ import pytest
 import quantrial
 from quantrial.decision import Constraints
 from quantrial.engines.artifact import Artifact
-from quantrial.engines.asked import plain_url
+from quantrial.engines.identity import plain_url
 from quantrial.errors import StudyError
 from quantrial.precision import types_disagree
 from quantrial.running.arms import with_stated

@@ -126,7 +126,7 @@ class _Applied:
 def _applied(study: Study, arm: str, requests: Sequence[Request], base: Path) -> _Applied:
     """Ask an arm's engine what its template makes of chats; texts are shown as they are."""
     from quantrial.engines import make_engine
-    from quantrial.engines.rendering import render
+    from quantrial.engines.templates import render
 
     chats = [request for request in requests if request.text is None]
     if not chats:

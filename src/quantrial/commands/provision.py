@@ -67,7 +67,7 @@ def fetch(
 
 def missing_file(model: str) -> tuple[Missing, ...]:
     """List the model file that a reference names, if it would have to be fetched."""
-    from quantrial.engines.hub_files import PREFIX, HubFile
+    from quantrial.engines.model_files import PREFIX, HubFile
     from quantrial.running.fetch import Missing
 
     if not model.startswith(PREFIX) or (file := HubFile.named(model)).cached() is not None:
@@ -81,7 +81,7 @@ def fetch_file(model: str, *, listener: FetchListener | None = None) -> None:
     Raises:
         ModelFileError: the hub did not give it.
     """
-    from quantrial.engines.hub_files import HubFile
+    from quantrial.engines.model_files import HubFile
     from quantrial.running.fetch import Fetched
 
     for phase, done, total in HubFile.named(model).fetch():
@@ -124,9 +124,8 @@ def quantize(
     """
     from quantrial.engines.cache import file_sha256
     from quantrial.engines.gguf_file import read_header
-    from quantrial.engines.made_record import made_from
     from quantrial.engines.model_files import resolve
-    from quantrial.engines.origin import after, before_in_words, origin_of
+    from quantrial.engines.origin import after, before_in_words, made_from, origin_of
     from quantrial.engines.quantizing import quantize_model
 
     source = resolve(model, Path(base))

@@ -1,14 +1,48 @@
-"""What a request asks for beyond plain text, held against what an engine can do."""
+"""What an engine can do beyond answering plain text; a request that asks for more is refused."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from quantrial.errors import EngineError
 
 if TYPE_CHECKING:
     from quantrial.engines.base import Engine, Request
+
+
+@runtime_checkable
+class Fetching(Protocol):
+    """An engine whose model can be missing where it runs, and fetched from elsewhere."""
+
+    model: str  # as a study writes it
+
+    def missing(self) -> bool:
+        """Whether the model would have to be fetched."""
+        ...
+
+    def fetch_bytes(self) -> int | None:
+        """Say how much that is; None where it cannot be found out. Fetches nothing."""
+        ...
+
+    def pull(self) -> Iterator[tuple[str, int, int]]:
+        """Fetch it; yields what is being done, bytes done and bytes in all (0 while unknown)."""
+        ...
+
+
+@runtime_checkable
+class Sharing(Protocol):
+    """An engine that can ask its server whether the model is in memory, and have it loaded anew."""
+
+    def in_memory(self) -> bool:
+        """Whether the model is in memory now; loads nothing."""
+        ...
+
+    def reload(self) -> float:
+        """Have the model unloaded and loaded again; return the seconds that loading took."""
+        ...
+
 
 _ASKED = {
     "grammar": "decode under a grammar",

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from quantrial.errors import StudyError
 from quantrial.redaction import LEAST, hide, is_stand_in, key_among
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL leads to this machine: `localhost`, 127.0.0.0/8, ::1."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
 
 _SHOWN = 60  # characters of a wrong address
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

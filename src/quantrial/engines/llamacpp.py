@@ -34,16 +34,16 @@ from quantrial.engines.abilities import refusal, refuse_unable, refuse_unheld
 from quantrial.engines.artifact import Artifact
 from quantrial.engines.base import Reply, Request
 from quantrial.engines.gguf_file import read_header
-from quantrial.engines.hub_files import PREFIX, HubFile
-from quantrial.engines.kv_cache import bytes_each
 from quantrial.engines.llamacpp_prefix import Prefixes
 from quantrial.engines.llamacpp_process import (
     Worker,
+    call_of,
+    read_reply,
+    server_error,
     worker_versions,
 )
 from quantrial.engines.llamacpp_template import TEMPLATE, render_key, render_without_weights
-from quantrial.engines.llamacpp_wire import call_of, read_reply, server_error
-from quantrial.engines.model_files import describe_file, resolve
+from quantrial.engines.model_files import PREFIX, HubFile, bytes_each, describe_file, resolve
 from quantrial.engines.options import Option, read_options
 from quantrial.engines.origin import after
 from quantrial.engines.requantize import made_file

@@ -20,8 +20,7 @@ import httpx
 from gguf.constants import GGMLQuantizationType, GGUFValueType
 
 from quantrial.engines.gguf_file import encode_header, encode_u32
-from quantrial.engines.llamacpp_process import Worker
-from quantrial.engines.llamacpp_wire import server_error
+from quantrial.engines.llamacpp_process import Worker, server_error
 from quantrial.errors import EngineError, EngineStartError
 
 if TYPE_CHECKING:

@@ -1,17 +1,109 @@
 """What one message of a server says: its text, and what comes apart from it, piece by piece.
 
 Servers that take a model's thoughts out of its text hand them over in a field of their own, under
-one of several names; Mistral's as a part of the content.
+one of several names; Mistral's as a part of the content. Probabilities of tokens are brought to the
+one form that a reply has, and a text that only repeats itself is ended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from quantrial.engines.repeat_limit import Repeats, ends_in_repeats
+from quantrial.probabilities import known_logprob, ranked
 from quantrial.redaction import excerpt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+Tokens = tuple["Mapping[str, Any]", ...]
+
+
+def read_logprobs(said: Any) -> Tokens:
+    """Read the tokens of an answer: `{"token", "logprob", "top": [[token, logprob], ...]}` each.
+
+    `said` is a list in the form of OpenAI's chat API (and of llama.cpp), an object that holds it
+    under `content`, or the parallel lists of the older completion API, whose alternatives may be
+    missing. A logarithm that is null or not finite is None; an alternative with such a one is left
+    out. Raises KeyError, TypeError or ValueError for anything else.
+    """
+    if isinstance(said, list):
+        return tuple(
+            _token(
+                token["token"],
+                token.get("logprob"),
+                [(t["token"], t.get("logprob")) for t in token.get("top_logprobs") or ()],
+            )
+            for token in said
+        )
+    if isinstance(said.get("content"), list):
+        return read_logprobs(said["content"])
+    tokens, logprobs = said["tokens"], said["token_logprobs"]
+    tops = said.get("top_logprobs") or [None] * len(tokens)
+    return tuple(
+        _token(token, logprob, (top or {}).items())
+        for token, logprob, top in zip(tokens, logprobs, tops, strict=True)
+    )
+
+
+def _token(token: Any, logprob: Any, top: Iterable[tuple[Any, Any]]) -> Mapping[str, Any]:
+    return {
+        "token": str(token),
+        "logprob": known_logprob(_number(logprob)),
+        "top": ranked([(str(other), _number(value)) for other, value in top]),
+    }
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return None if value is None else float(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        return None
+
+
+REPEAT_LIMIT = "repeat_limit"  # the finish reason of such an answer
+# Equal pieces in a row. A piece and its 30 repeats are 31; white space at the very start of an
+# answer counts as a repeat of nothing, so that there 30 are all that comes.
+_LEAST = 30
+_LONGEST = 256  # characters of a piece, without white space; no token is longer
+
+
+@dataclass(slots=True)
+class Repeats:
+    """Counts, over the pieces of a stream, how often the last one came in a row."""
+
+    pieces: int = 0  # that had any text
+    _last: str = ""
+    _count: int = 0
+
+    def add(self, piece: str) -> None:
+        """Take the next piece; one without any text is no piece."""
+        if not piece:
+            return
+        self.pieces += 1
+        bare = piece.strip()
+        self._count = self._count + 1 if self._count and bare == self._last else 1
+        self._last = bare
+
+    @property
+    def reached(self) -> bool:
+        """Whether the stream ends in as many repeats as end an answer."""
+        return self._count >= _LEAST
+
+
+def ends_in_repeats(text: str) -> bool:
+    """Whether a whole text ends in as many repeats of one piece as end an answer.
+
+    White space is left out, since pieces are compared without it; a text that ends in nothing but
+    white space repeats that.
+    """
+    if len(text) - len(text.rstrip()) >= _LEAST:
+        return True
+    bare = "".join(text.split())
+    longest = min(len(bare) // _LEAST, _LONGEST)
+    return any(bare.endswith(bare[-size:] * _LEAST) for size in range(1, longest + 1))
+
 
 # by how common they are; vLLM says the same under two of them
 _THOUGHTS = (

@@ -3,19 +3,190 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeGuard
+
+from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
 from quantrial.engines.artifact import Artifact
 from quantrial.engines.cache import file_sha256
 from quantrial.engines.gguf_file import read_header
-from quantrial.engines.hub_files import PREFIX, HubFile
-from quantrial.engines.kv_cache import kv_cache_bytes
-from quantrial.engines.made_record import made_from
-from quantrial.engines.origin import origin_of
+from quantrial.engines.origin import made_from, origin_of
 from quantrial.engines.structure import structure_of
-from quantrial.errors import ModelFileError, PathError
-from quantrial.paths import expanded, is_file, is_folder, is_there, parts_within
+from quantrial.errors import MissingExtraError, ModelFileError, PathError
+from quantrial.paths import expanded, is_file, is_folder, is_there, parts_within, refuse_impossible
+from quantrial.redaction import blot_error, hide, hide_proxies
+
+_MOST = 2**63  # bytes; beyond it is no memory, nor a number that JSON keeps
+_F16 = 2.0  # bytes; llama.cpp's default for keys and values
+
+
+def kv_cache_bytes(
+    value: Callable[[str], Any], cells: int, *, bytes_each: float = _F16
+) -> int | None:
+    """Compute the size of the KV cache; None where the model does not say its shape.
+
+    A layer holds for every token one key and one value a KV head. Layers that look back over a
+    window only, or keep a state instead, need less: the figure is then an upper bound.
+
+    Args:
+        value: looks up a key of the model's GGUF metadata; None where there is none.
+        cells: how many tokens the context holds, over all slots.
+        bytes_each: bytes of one number in the cache.
+    """
+    name = value("general.architecture")
+    layers = value(f"{name}.block_count")
+    heads = value(f"{name}.attention.head_count")
+    heads_kv = value(f"{name}.attention.head_count_kv")
+    width = value(f"{name}.embedding_length")
+    # a list of heads by layer in some models; the widest counts for all
+    heads, heads_kv = _widest(heads), _widest(heads_kv if heads_kv is not None else heads)
+    if not (_is_count(layers) and heads and heads_kv):
+        return None
+    each = width // heads if _is_count(width) else None
+    keys = value(f"{name}.attention.key_length") or each
+    values = value(f"{name}.attention.value_length") or each
+    if not (_is_count(keys) and _is_count(values)):
+        return None
+    size = int(layers * heads_kv * (keys + values) * cells * bytes_each)
+    return size if size < _MOST else None
+
+
+def bytes_each(keys: str | None, values: str | None) -> float:
+    """Average the bytes of a number of both sides, from the types they are stored in (`q8_0`)."""
+    sizes = [GGML_QUANT_SIZES[GGMLQuantizationType[(t or "f16").upper()]] for t in (keys, values)]
+    return sum(size / count for count, size in sizes) / 2
+
+
+def _widest(heads: Any) -> int | None:
+    if isinstance(heads, Sequence) and not isinstance(heads, str):
+        heads = max(filter(_is_count, heads), default=None)
+    return heads if _is_count(heads) else None
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    return type(value) is int and 0 < value < 2**32  # as wide as llama.cpp has them
+
+
+PREFIX = "hf://"
+_FORM = re.compile(
+    r"hf://(?P<repo>[^/@\s]+/[^/@\s]+)(?:@(?P<early>[^/\s]+))?/(?P<file>[^@\s]+?)(?:@(?P<late>\S+))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HubFile:
+    """One file of a repository; `reference` is how a study names it."""
+
+    reference: str
+    repo: str
+    file: str
+    revision: str | None
+
+    @classmethod
+    def named(cls, reference: str) -> HubFile:
+        """Read a reference.
+
+        Raises:
+            ModelFileError: it is not of the form there is.
+            MissingExtraError: the hub's package is not installed.
+        """
+        match = _FORM.fullmatch(reference)
+        if match is None or (match["early"] and match["late"]):
+            raise ModelFileError(
+                f"{reference!r:.200}: expected hf://org/repo/file.gguf or "
+                "hf://org/repo/file.gguf@revision"
+            )
+        try:
+            import huggingface_hub  # noqa: F401 - whether it is there
+        except ImportError as exc:
+            raise MissingExtraError(reference, package="huggingface_hub", extra="hub") from exc
+        named = cls(reference, match["repo"], match["file"], match["early"] or match["late"])
+        named._refuse_strange_names()
+        return named
+
+    def _refuse_strange_names(self) -> None:
+        """Refuse what is no name on the hub; the hub's package makes paths in its cache of each."""
+        from huggingface_hub.errors import HFValidationError
+        from huggingface_hub.utils._validators import validate_repo_id
+
+        try:
+            validate_repo_id(self.repo)
+            for name in (self.repo, self.file, *([self.revision] if self.revision else [])):
+                refuse_impossible(name)
+                if parts_within(name) is None:
+                    raise ModelFileError(
+                        f"{self.reference!r:.200}: {name!r:.100} is no name on the hub; it has "
+                        "parts between slashes, and none of them is `..`"
+                    )
+        except (HFValidationError, PathError) as exc:
+            said = exc.problem if isinstance(exc, PathError) else str(exc).partition(":")[0]
+            raise ModelFileError(
+                f"{self.reference!r:.200}: no name on the hub ({said:.200}); expected "
+                "hf://org/repo/file.gguf"
+            ) from exc
+
+    def cached(self) -> Path | None:
+        """Return where it lies in the hub's cache; None where it is not there.
+
+        What is there is used as it is: offline, at once, and the same file every time.
+        """
+        from huggingface_hub import try_to_load_from_cache
+
+        found = try_to_load_from_cache(self.repo, self.file, revision=self.revision)
+        return Path(found) if isinstance(found, str) else None
+
+    def path(self) -> Path:
+        """Return where it lies in the hub's cache; nothing is fetched.
+
+        Raises:
+            ModelFileError: it is not there.
+        """
+        found = self.cached()
+        if found is None:
+            raise ModelFileError(
+                f"{self.reference}: not in the hub's cache on this machine; `quantrial plan` "
+                "offers to fetch it"
+            )
+        return found
+
+    def bytes(self) -> int | None:
+        """Ask the hub how large it is; None where that cannot be found out."""
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+        try:
+            url = hf_hub_url(self.repo, self.file, revision=self.revision)
+            return get_hf_file_metadata(url, timeout=30.0).size
+        except Exception:  # the hub raises many kinds, of several libraries; `fetch` says which
+            return None
+
+    def fetch(self) -> Iterator[tuple[str, int, int]]:
+        """Download it into the cache; yields what is being done, bytes done and bytes in all.
+
+        Raises:
+            ModelFileError: the hub did not give it.
+        """
+        from huggingface_hub import get_token, hf_hub_download
+
+        hide(get_token())
+        hide_proxies(os.environ)
+        total = self.bytes() or 0
+        yield "fetching", 0, total
+        try:
+            path = Path(hf_hub_download(self.repo, self.file, revision=self.revision))
+        except Exception as exc:  # as above
+            blot_error(exc)
+            said = str(exc).strip().splitlines()
+            raise ModelFileError(
+                f"{self.reference}: the hub did not give it: {said[0] if said else type(exc)}"
+            ) from exc
+        size = path.stat().st_size
+        yield "fetched", size, size
+
 
 _PACKAGE = re.compile(r"package://(?P<package>[A-Za-z_]\w*(?:\.\w+)*)/(?P<file>\S.*)")
 

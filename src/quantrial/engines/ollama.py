@@ -29,16 +29,13 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from quantrial.engines.abilities import refusal, refuse_unable
-from quantrial.engines.asked import AskedAs
 from quantrial.engines.base import Reply, Request, Timing
 from quantrial.engines.gguf_file import control_tokens
-from quantrial.engines.identity import REMEDY
-from quantrial.engines.ollama_answer import Ending, Heard
-from quantrial.engines.ollama_errors import FOREIGN, translated
-from quantrial.engines.ollama_model import artifact_of, plain_name
-from quantrial.engines.ollama_registry import registry_bytes
+from quantrial.engines.identity import REMEDY, AskedAs
+from quantrial.engines.ollama_answer import Ending, Heard, Whole
+from quantrial.engines.ollama_http import FOREIGN, translated
+from quantrial.engines.ollama_model import artifact_of, plain_name, registry_bytes
 from quantrial.engines.ollama_server import Server, address_of
-from quantrial.engines.ollama_whole import Whole
 from quantrial.engines.options import Option, read_options
 from quantrial.errors import (
     ContextOverflowError,

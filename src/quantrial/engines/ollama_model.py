@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from quantrial.engines.artifact import Artifact
 from quantrial.engines.gguf_file import Header, read_header
-from quantrial.engines.kv_cache import kv_cache_bytes
+from quantrial.engines.model_files import kv_cache_bytes
 from quantrial.engines.origin import origin_of
 from quantrial.engines.settled import count_of
 from quantrial.engines.structure import structure_of, structure_told
@@ -188,3 +190,28 @@ def _without_paths(modelfile: str) -> str:
 
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+REGISTRY = "https://registry.ollama.ai"
+_LIMIT = 10.0  # seconds
+_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+
+
+def registry_bytes(model: str) -> int | None:
+    """Add up the parts of a model; None where the registry is out of reach or does not know it.
+
+    `model` is `[host/][namespace/]name[:tag]`; a host of its own is asked instead of Ollama's.
+    """
+    name = Name.of(model)
+    registry = REGISTRY if name.host.casefold() == DEFAULT_HOST else f"https://{name.host}"
+    try:
+        response = httpx.get(
+            f"{registry}/v2/{name.path}/manifests/{name.tag}",
+            headers={"Accept": _MANIFEST},
+            timeout=_LIMIT,
+            follow_redirects=True,
+        )
+        said = response.raise_for_status().json()
+        return sum(int(layer["size"]) for layer in [*said["layers"], said["config"]])
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError):
+        return None

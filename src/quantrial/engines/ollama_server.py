@@ -11,10 +11,15 @@ from urllib.parse import urlsplit
 import httpx
 
 from quantrial.engines.identity import REMEDY
-from quantrial.engines.keys import key_in, shown_url, sound_key
-from quantrial.engines.loopback import is_loopback
-from quantrial.engines.ollama_errors import FOREIGN, translated
-from quantrial.engines.ollama_http import KEY, Connection, ServerSaidError, UnreadableError
+from quantrial.engines.keys import is_loopback, key_in, shown_url, sound_key
+from quantrial.engines.ollama_http import (
+    FOREIGN,
+    KEY,
+    Connection,
+    ServerSaidError,
+    UnreadableError,
+    translated,
+)
 from quantrial.engines.ollama_model import Name, entries, plain_name
 from quantrial.engines.settled import count_of
 from quantrial.errors import EngineError, EngineStartError, ModelChangedError, StudyError

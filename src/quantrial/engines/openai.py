@@ -24,20 +24,22 @@ from urllib.parse import urlsplit
 
 from quantrial import redaction
 from quantrial.engines.abilities import refuse_unable, refuse_unheld
-from quantrial.engines.asked import AskedAs
 from quantrial.engines.base import Reply, Request
-from quantrial.engines.identity import REMEDY, Fingerprints
-from quantrial.engines.keys import secret_of
-from quantrial.engines.loopback import is_loopback
-from quantrial.engines.openai_places import urls_of
-from quantrial.engines.openai_served import Served, artifact_of, look_up, software_of
-from quantrial.engines.openai_software import (
+from quantrial.engines.identity import REMEDY, AskedAs, Fingerprints
+from quantrial.engines.keys import is_loopback, secret_of
+from quantrial.engines.openai_served import (
     OLLAMA,
     OLLAMA_FINGERPRINT,
+    Served,
     Software,
+    artifact_of,
+    date_record,
+    look_up,
+    render,
     sampling_of,
+    software_of,
+    told_day,
 )
-from quantrial.engines.openai_template import date_record, render, told_day
 from quantrial.engines.openai_wire import (
     SERVERS,
     Dialect,
@@ -45,6 +47,7 @@ from quantrial.engines.openai_wire import (
     call_of,
     salted,
     unknown_form,
+    urls_of,
 )
 from quantrial.engines.options import Option, read_options
 from quantrial.engines.templates import day_option
@@ -62,9 +65,8 @@ if TYPE_CHECKING:
 
     from openai import OpenAI
 
-    from quantrial.engines.artifact import Artifact
+    from quantrial.engines.artifact import Artifact, Sampling
     from quantrial.engines.openai_http import BoundedClient
-    from quantrial.engines.sampling import Sampling
 
 _OPTIONS = {
     "base_url": Option(str),  # such as http://127.0.0.1:8080/v1

@@ -7,15 +7,16 @@ import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quantrial.engines.artifact import Artifact
+from quantrial.engines.artifact import Artifact, Sampling
 from quantrial.engines.identity import without_folder
-from quantrial.engines.loopback import is_loopback
-from quantrial.engines.openai_software import Software, recognize
+from quantrial.engines.keys import is_loopback
+from quantrial.engines.openai_wire import SAMPLING, call_of
 from quantrial.engines.settled import count_of
-from quantrial.engines.templates import SUPPLIED, dates_in
+from quantrial.engines.templates import SUPPLIED, arguments_for, as_string, dates_in, holds_day
 from quantrial.errors import (
     EngineCrashedError,
     EngineError,
@@ -29,9 +30,108 @@ from quantrial.redaction import blot_all, excerpt
 from quantrial.registry import models_shown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import date
+
     from openai import OpenAI
 
+    from quantrial.engines.base import Request
     from quantrial.engines.openai_wire import Dialect
+
+OLLAMA = "Ollama"
+OLLAMA_FINGERPRINT = "fp_ollama"
+_LM_STUDIO = "LM Studio"
+_LITELLM = "LiteLLM"
+
+
+@dataclass(frozen=True, slots=True)
+class Software:
+    """What answers; `server` is the option's value for it, where there is one."""
+
+    name: str
+    server: str | None = None
+    version: str | None = None
+
+    @property
+    def shown(self) -> str:
+        """Name and version."""
+        return f"{self.name} {self.version}" if self.version else self.name
+
+
+# `owned_by` in the list of models, as the servers' sources have it
+_OWNERS = {
+    "library": Software(OLLAMA),
+    "vllm": Software("vLLM", "vllm"),
+    "sglang": Software("SGLang", "sglang"),
+    "llamacpp": Software("llama-server", "llama.cpp"),
+    "me": Software("llama-cpp-python's server", "llama-cpp-python"),
+    "organization_owner": Software(_LM_STUDIO),
+    "koboldcpp": Software("KoboldCpp"),
+    "tabbyapi": Software("TabbyAPI"),
+    "lmdeploy": Software("LMDeploy"),
+    "tensorrt_llm": Software("TensorRT-LLM"),
+    "docker": Software("Docker Model Runner"),
+    "localai": Software("LocalAI"),
+}
+_OPENAI = "openai"  # LiteLLM says so of whatever it passes on, all made at one moment
+_LITELLM_CREATED = 1677610602
+_ADVICE = {
+    OLLAMA: "the engine `ollama` asks the same model with all sampling stated",
+    _LM_STUDIO: "the option `extra_body: {repeat_penalty: 1, top_k: 40, min_p: 0.05}` states some",
+    _LITELLM: "it passes calls on; the server behind it may be asked itself, and told more",
+}
+_PENALTY = {OLLAMA: "a `repeat_penalty` of 1.1"}
+
+# a parameter of sampling and the names that servers have for it
+_PARAMETERS: Mapping[str, tuple[str, ...]] = {
+    "repeat_penalty": ("repeat_penalty", "repetition_penalty"),
+    "presence_penalty": ("presence_penalty",),
+    "frequency_penalty": ("frequency_penalty",),
+    "top_k": ("top_k",),
+    "top_p": ("top_p",),
+    "min_p": ("min_p",),
+}
+
+
+def recognize(
+    owner: str | None,
+    created: int | None,
+    url: str,
+    get: Callable[[str], Mapping[str, Any] | None],
+) -> Software | None:
+    """Say which software serves a model; None where it does not tell.
+
+    Args:
+        owner: of the model, in the list of models.
+        created: when it was made, there.
+        url: the base URL.
+        get: asks for the JSON at an address; None where there is none.
+    """
+    owner = (owner or "").lower()
+    if owner == _OPENAI and created == _LITELLM_CREATED and "openai.com" not in url:
+        return Software(_LITELLM)
+    known = _OWNERS.get(owner)
+    if known is not None and known.name != OLLAMA:
+        return known
+    # a model of a user's own on Ollama has the user as its owner, and this address all the same
+    version = (get(f"{url.removesuffix('/v1')}/api/version") or {}).get("version")
+    if isinstance(version, str) and version:
+        return Software(OLLAMA, version=version[:40])
+    return known
+
+
+def sampling_of(dialect: Dialect, software: Software | None) -> Sampling:
+    """Say what the calls of a dialect leave to the server, and what the software is known to do."""
+    stated = {**SAMPLING[dialect.server], **dialect.extra_body}
+    said = {name for name, value in stated.items() if value is not None}
+    unstated = tuple(name for name, names in _PARAMETERS.items() if not said.intersection(names))
+    if software is None:
+        return Sampling(unstated=unstated)
+    penalty, advice = _PENALTY.get(software.name), _ADVICE.get(software.name)
+    if software.server is not None and software.server != dialect.server and unstated:
+        advice = f"the option `server: {software.server}` states them in every call"
+    return Sampling(software.shown, unstated, penalty, advice)
+
 
 _LIMIT = 30.0  # seconds for a list of models
 _VERSIONED = ("generic", "vllm", "sglang")  # those that may have `/version`
@@ -293,3 +393,70 @@ def _text(value: Any) -> str | None:
 
 def _number(value: Any) -> int | None:
     return count_of(value) or None if isinstance(value, int) else None
+
+
+_ARGUMENTS = "chat_template_kwargs"
+
+
+def told_day(dialect: Dialect, served: Served | None, day: date) -> Dialect:
+    """Return the dialect that tells the server's template a day, where it asks for one by name.
+
+    What the study's `extra_body` tells the template goes before it.
+    """
+    ours = arguments_for(served.dates or (), day) if served is not None else {}
+    said = dialect.extra_body.get(_ARGUMENTS)
+    if not ours or not (said is None or isinstance(said, dict)):
+        return dialect
+    return replace(dialect, extra_body={**dialect.extra_body, _ARGUMENTS: ours | (said or {})})
+
+
+def render(client: OpenAI, url: str, dialect: Dialect, requests: Sequence[Request]) -> list[str]:
+    """Return what the server's template makes of each request; a text stays as it is.
+
+    Raises:
+        EngineError: it refuses the messages, cannot be reached, or is too old to say.
+    """
+    return [
+        _applied(client, url, call_of(request, dialect)[1])
+        if request.text is None
+        else request.text
+        for request in requests
+    ]
+
+
+def date_record(
+    client: OpenAI, url: str, dialect: Dialect, served: Served, day: date
+) -> dict[str, Any] | None:
+    """Say by which names the template asks for the date, and which day it is told.
+
+    Args:
+        client: of the server at `url`.
+        url: where it is.
+        dialect: with what the template is told, see `told_day`.
+        served: what the server said of its template.
+        day: that it should be told.
+
+    Returns:
+        As `Artifact.template_date`: `held` is None where today is written all the same.
+    """
+    if not served.dates:
+        return None if served.dates is None else {}
+    told = dialect.extra_body.get(_ARGUMENTS) or {}
+    known = [str(told[name]) for name in served.dates if name in told]
+    held: str | None = None
+    if known:
+        held = day.isoformat() if told.get("date_string") == as_string(day) else known[0]
+        body = {"messages": [{"role": "user", "content": "x"}], _ARGUMENTS: dict(told)}
+        try:
+            if holds_day(_applied(client, url, body), datetime.now(UTC).astimezone().date()):
+                held = None
+        except EngineError:
+            held = None
+    return {"by": list(served.dates), "held": held}
+
+
+def _applied(client: OpenAI, url: str, body: Mapping[str, Any]) -> str:
+    said = ask_beside(client, url, f"{url.removesuffix('/v1')}/apply-template", body=body)
+    if said is None or not isinstance(said.get("prompt"), str):
+        raise EngineError(f"{url} does not say what its chat template makes of messages")
+    return str(said["prompt"])

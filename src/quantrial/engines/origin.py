@@ -1,16 +1,197 @@
-"""What the weights of a file were before: known by its record, or by their values."""
+"""What a model file was made of: told by its values, or by the record of whoever made it here.
+
+Values of a quantized row fall on few levels; a file made of one shows them still.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections import Counter
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import orjson
+from gguf.constants import GGMLQuantizationType
+from gguf.quants import dequantize
 
 from quantrial.engines.artifact import QuantizedBefore
-from quantrial.engines.cache import file_sha256
+from quantrial.engines.cache import file_sha256, replace_atomically
 from quantrial.engines.gguf_file import Header, read_header
-from quantrial.engines.levels import levels_of
-from quantrial.engines.made_record import Made, made_from
+from quantrial.paths import read_bytes
 from quantrial.precision import bits_of, bits_of_levels, is_quantized, type_before
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from quantrial.engines.gguf_file import Header, Tensor
+
+# Types that keep the levels of what was quantized before, with how far from a value they store it,
+# relative to the largest one near: half a unit in the last place; of Q8_0 half a step of its block.
+_ERRORS = {
+    GGMLQuantizationType.F32: 2.0**-24,
+    GGMLQuantizationType.F16: 2.0**-11,
+    GGMLQuantizationType.BF16: 2.0**-8,
+    GGMLQuantizationType.Q8_0: 1 / 254,
+}
+_TENSORS, _PLACES, _WEIGHTS = 8, 4, 1024  # looked at: of a file, of a tensor, at a place
+_BLOCK = 32
+_TOLERANCE = 0.15  # of a step; by chance a value is that near to a level in 3 of 10
+_SURE = 0.9  # of the blocks have to be on levels
+_FEWEST = 4  # blocks that tell something
+# what is looked for, in turn: steps between the levels at most, and weights of a block
+_LATTICES = ((15, _BLOCK), (31, _BLOCK), (63, _BLOCK // 2))
+_FEW = 16  # values of a block that are few, equally spaced or not (as IQ4_NL's and NF4's)
+_Q8_STEPS, _Q8_NEAR = 127, 32  # of Q8_0, whose largest weight is 127 steps; those looked at
+
+
+def levels_of(path: Path, header: Header) -> QuantizedBefore | None:
+    """Say on how many levels most tensors of a file lie; None where they do not, or none tells.
+
+    Args:
+        path: the file.
+        header: what stands before its weights.
+    """
+    stored = [tensor for tensor in header.tensors if tensor.type in _ERRORS and _in_blocks(tensor)]
+    if 2 * sum(tensor.elements for tensor in stored) < header.parameters:
+        return None  # that most weights are quantized is seen by their type
+    data = np.memmap(path, mode="r")
+    chosen = np.linspace(0, len(stored) - 1, min(_TENSORS, len(stored))).round().astype(int)
+    looked_at = [(stored[i].type, _blocks(data, stored[i])) for i in chosen]
+    telling = [(kind, blocks) for kind, blocks in looked_at if _tell(blocks).sum() >= _FEWEST]
+    found = [one for kind, blocks in telling if (one := _levels(blocks, kind)) is not None]
+    if 2 * len(found) <= len(telling):
+        return None
+    return Counter(found).most_common(1)[0][0]
+
+
+def _in_blocks(tensor: Tensor) -> bool:
+    return len(tensor.shape) >= 2 and tensor.shape[0] % _BLOCK == 0 and tensor.elements > 0
+
+
+def _blocks(data: NDArray[np.uint8], tensor: Tensor) -> NDArray[np.float64]:
+    """Read blocks of weights from a few places of a tensor; those of whole numbers only."""
+    with np.errstate(invalid="ignore", over="ignore"):  # what is no number is left out below
+        values = np.concatenate(list(_places(data, tensor)))
+        blocks = values.reshape(-1, _BLOCK).astype(np.float64)
+    return blocks[np.isfinite(blocks).all(axis=1)]
+
+
+def _places(data: NDArray[np.uint8], tensor: Tensor) -> Iterator[NDArray[np.float32]]:
+    count = min(_WEIGHTS, tensor.elements)
+    last = (tensor.elements - count) // _BLOCK
+    each = tensor.size // (tensor.elements // _BLOCK)  # bytes of a block's weights
+    for first in sorted({last * place // (_PLACES - 1) for place in range(_PLACES)}):
+        start = tensor.start + first * each
+        raw = np.array(data[start : start + count // _BLOCK * each])
+        if tensor.type is GGMLQuantizationType.F32:
+            yield raw.view(np.float32)
+        elif tensor.type is GGMLQuantizationType.F16:
+            yield raw.view(np.float16).astype(np.float32)
+        else:
+            yield dequantize(raw.reshape(1, -1), tensor.type).reshape(-1)
+
+
+def _tell(blocks: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Say which blocks tell anything: not those of zeros, nor of three values or fewer."""
+    several = np.count_nonzero(np.diff(np.sort(blocks, axis=1), axis=1), axis=1) >= 3
+    filled = 2 * np.count_nonzero(blocks, axis=1) >= blocks.shape[1]
+    told: NDArray[np.bool_] = several & filled
+    return told
+
+
+def _levels(blocks: NDArray[np.float64], kind: GGMLQuantizationType) -> QuantizedBefore | None:
+    """Say on how many levels the blocks of a tensor lie."""
+    for steps, width in _LATTICES:
+        if _on_lattice(blocks.reshape(-1, width), _ERRORS[kind], steps):
+            return QuantizedBefore("values", levels=steps + 1, block=width)
+    if _few_values(blocks):
+        return QuantizedBefore("values", levels=_FEW, block=_BLOCK, even=False)
+    if kind is not GGMLQuantizationType.Q8_0 and _as_of_q8_0(blocks):
+        return QuantizedBefore("values", levels=2 * _Q8_STEPS + 1, block=_BLOCK)
+    return None
+
+
+def _on_lattice(blocks: NDArray[np.float64], error: float, steps: int) -> bool:
+    """Whether each block lies on equally spaced levels, `steps` apart at most from end to end."""
+    blocks = blocks[_tell(blocks)]
+    if len(blocks) < _FEWEST:
+        return False
+    low = blocks.min(axis=1, keepdims=True)
+    spread = blocks.max(axis=1, keepdims=True) - low
+    places = (blocks - low) / spread
+    largest = np.abs(blocks).max(axis=1) / spread[:, 0]
+    fits = np.zeros(len(blocks), dtype=bool)
+    for count in range(3, steps + 1):
+        # a value and the end it is measured from may each be stored that far off its level
+        blurred = 2 * error * count * largest
+        off = np.abs(places * count - np.round(places * count)).max(axis=1)
+        fits |= (off <= np.clip(1.5 * blurred, 0.02, _TOLERANCE)) & (blurred < _TOLERANCE)
+    return bool(fits.mean() >= _SURE)
+
+
+def _few_values(blocks: NDArray[np.float64]) -> bool:
+    """Whether hardly a block has more than 16 values: levels that need not be equally spaced."""
+    full = blocks[4 * np.count_nonzero(blocks, axis=1) >= 3 * blocks.shape[1]]
+    values = 1 + np.count_nonzero(np.diff(np.sort(full, axis=1), axis=1), axis=1)
+    return len(full) >= _FEWEST and bool(((values > 3) & (values <= _FEW)).mean() >= _SURE)
+
+
+def _as_of_q8_0(blocks: NDArray[np.float64]) -> bool:
+    """Whether weights are whole steps, of which the largest one of their block is 127."""
+    largest = np.abs(blocks).max(axis=1, keepdims=True)
+    places = blocks[largest[:, 0] > 0] / largest[largest[:, 0] > 0] * _Q8_STEPS
+    near = places[(np.abs(places) <= _Q8_NEAR) & (places != 0)]
+    return near.size >= _FEWEST * _BLOCK // 4 and bool(
+        (np.abs(near - np.round(near)) <= _TOLERANCE).mean() >= _SURE
+    )
+
+
+SCHEMA = "quantrial.made/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A file made from another one: its type, what made it, and the hashes of both.
+
+    `quantized_before` is of the source's weights, by the source's own record or by its values.
+    """
+
+    path: str  # the file's own name, beside this record
+    sha256: str
+    quantization: str
+    by: str
+    source: str  # the file's name
+    source_sha256: str
+    source_quantization: str
+    quantized_before: QuantizedBefore | None = None
+
+
+def made_from(path: Path) -> Made | None:
+    """Read the record beside a file; None where there is none, or the file is another one now."""
+    try:
+        said = orjson.loads(read_bytes(record_path(path)))
+        if said.pop("schema") != SCHEMA:
+            return None
+        if (before := said.pop("quantized_before", None)) is not None:
+            said["quantized_before"] = QuantizedBefore(**before)
+        made = Made(**said)
+        return made if made.sha256 == file_sha256(path) else None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def write_record(path: Path, made: Made) -> None:
+    """Write beside a file what it was made of."""
+    replace_atomically(record_path(path), orjson.dumps({"schema": SCHEMA, **asdict(made)}))
+
+
+def record_path(path: Path) -> Path:
+    """Say where the record of a file stands."""
+    return path.with_name(f"{path.name}.json")
 
 
 def origin_of(path: Path, header: Header, made: Made | None) -> QuantizedBefore | None:

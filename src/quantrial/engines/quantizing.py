@@ -13,11 +13,9 @@ from pathlib import Path
 from gguf.constants import LlamaFileType
 
 from quantrial.engines.cache import file_sha256
-from quantrial.engines.ggml import available
 from quantrial.engines.gguf_file import Header, read_header
-from quantrial.engines.made_record import made_from, write_record
-from quantrial.engines.mixtures import MIXED
-from quantrial.engines.origin import made_of
+from quantrial.engines.mixtures import MIXED, available
+from quantrial.engines.origin import made_from, made_of, write_record
 from quantrial.engines.requantize import UNIFORM, last_words, made_by, write_made
 from quantrial.errors import ModelFileError
 

@@ -27,11 +27,9 @@ from gguf.constants import (
 from gguf.quants import dequantize, quantize
 
 from quantrial.engines.cache import cache_dir, file_sha256, replace_atomically
-from quantrial.engines.ggml import quantize_rows
 from quantrial.engines.gguf_file import Header, Tensor, encode_header, encode_u32, read_header
-from quantrial.engines.made_record import write_record
-from quantrial.engines.mixtures import MIXED, mixed_types
-from quantrial.engines.origin import made_of
+from quantrial.engines.mixtures import MIXED, mixed_types, quantize_rows
+from quantrial.engines.origin import made_of, write_record
 from quantrial.errors import ModelFileError, QuantrialWarning
 from quantrial.system import file_lock
 

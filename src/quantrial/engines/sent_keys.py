@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from quantrial.engines.keys import key_in
-from quantrial.engines.loopback import is_loopback
+from quantrial.engines.keys import is_loopback, key_in
 from quantrial.engines.ollama_http import KEY
 from quantrial.engines.ollama_server import address_of
 

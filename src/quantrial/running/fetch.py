@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from quantrial.engines.fetching import Fetching
+from quantrial.engines.abilities import Fetching
 from quantrial.errors import DataError, ModelFileError
 
 if TYPE_CHECKING:

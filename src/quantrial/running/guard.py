@@ -6,8 +6,7 @@ import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from quantrial.engines.asked import Asking
-from quantrial.engines.identity import REMEDY, differences
+from quantrial.engines.identity import REMEDY, Asking, differences
 from quantrial.errors import RunChangedError, RunFolderError, StudyError
 from quantrial.running.prepare import APPLIED, writes_todays_date
 from quantrial.study import code_in, load_study

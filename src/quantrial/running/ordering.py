@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from quantrial.design.schedule import Order, calls_of, decide
-from quantrial.engines.sharing import Sharing
+from quantrial.engines.abilities import Sharing
 from quantrial.errors import EngineError, EngineStartError, RecordError
 from quantrial.running.arms import naming
 from quantrial.running.asking import answer, request_for

@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+from quantrial.engines.artifact import SamplingTold
 from quantrial.engines.base import Message, Reply, Request
-from quantrial.engines.sampling import SamplingTold
 from quantrial.errors import EngineError
 from quantrial.running.asking import answer
 from quantrial.sampling_checks import NONE, SEEN, UNKNOWN, penalty_text

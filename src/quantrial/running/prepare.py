@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.design.sampling import draw
-from quantrial.engines.rendering import rendered
+from quantrial.engines.templates import rendered
 from quantrial.errors import DataError, DataWarning, QuantrialError
 from quantrial.running.asking import request_for
 from quantrial.tasks import Task, make_task
