@@ -21,6 +21,7 @@ from studies import allowed
 
 _PARENT = r"""
 import atexit, gc, importlib, json, os, pkgutil, sys
+from pathlib import Path
 import altair, filelock, gguf, httpx, jinja2, numpy, orjson, rich.table, scipy.optimize, scipy.stats
 import vl_convert, yaml
 import quantrial.cli
@@ -28,6 +29,10 @@ for module in pkgutil.walk_packages(quantrial.__path__, "quantrial."):
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
 
+sys.path.insert(0, sys.argv[1])
+from drawings import FOLDER, share_drawings
+if FOLDER in os.environ:
+    share_drawings(Path(os.environ[FOLDER]))
 gc.collect()
 gc.freeze()  # a child's collections leave the memory that it shares alone
 answer = os.fdopen(os.dup(1), "w")
@@ -106,7 +111,10 @@ def _ask(order: str) -> str:
 def _parent() -> subprocess.Popen[str]:
     """The process that is forked; it goes when this one does."""
     process = subprocess.Popen(
-        [sys.executable, "-c", _PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _PARENT, str(Path(__file__).parent)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     atexit.register(process.communicate)
     return process

@@ -1,7 +1,24 @@
 """What holds for every test."""
 
+import os
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+from drawings import FOLDER, share_drawings
 
 # a slow machine is no failure: timings stand in benchmarks/
 settings.register_profile("quantrial", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("quantrial")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _drawings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Draw each summary once, for all workers of pytest-xdist."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    folder /= "drawings"
+    folder.mkdir(exist_ok=True)
+    os.environ[FOLDER] = str(folder)  # for commands in processes of their own
+    share_drawings(folder)

@@ -1,24 +1,53 @@
-"""Plots drawn once in a process: the same summary gives the same drawing, and drawing is slow."""
+"""Plots drawn once in a whole test run: what is drawn depends on the summary alone, and is slow.
+
+Tests of the drawing itself call `draw_anew`.
+"""
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
 import msgspec
-import pytest
 
 from quantrial.documents import Summary
 from quantrial.reporting import charts
-from quantrial.reporting.charts import draw
 
-_DRAWN: dict[bytes, dict[str, str]] = {}
+FOLDER = "QUANTRIAL_TEST_DRAWINGS"  # tells processes of their own where drawings are shared
+
+draw_anew = charts.draw
 
 
-def draw_once(patched: pytest.MonkeyPatch) -> None:
-    """Let every report and verification of one summary share its drawings."""
+def share_drawings(folder: Path) -> None:
+    """Let every report and verification of this process find drawings in a folder, or put them."""
 
-    def remembered(summary: Summary) -> dict[str, str]:
+    def draw(summary: Summary) -> dict[str, str]:
         key = msgspec.json.encode(summary)
-        if key not in _DRAWN:
-            _DRAWN[key] = draw(summary)
-        return dict(_DRAWN[key])
+        drawn = _once(folder, key, lambda: json.dumps(draw_anew(summary)).encode())
+        return dict(json.loads(drawn))
 
-    patched.setattr(charts, "draw", remembered)
+    png = charts.to_png
+
+    def to_png(svg: str) -> bytes:
+        return _once(folder, svg.encode(), lambda: png(svg))
+
+    charts.draw = functools.wraps(draw_anew)(draw)
+    charts.to_png = functools.wraps(png)(to_png)
+
+
+def _once(folder: Path, key: bytes, make: Callable[[], bytes]) -> bytes:
+    """Read what was made from a key before, or make it; other processes do the same."""
+    path = folder / hashlib.sha256(key).hexdigest()
+    if path.exists():
+        return path.read_bytes()
+    made = make()
+    number, name = tempfile.mkstemp(dir=folder)
+    with os.fdopen(number, "wb") as file:
+        file.write(made)
+    Path(name).replace(path)
+    return made

@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 
 import quantrial
-from drawings import draw_once
 from quantrial import paths
 from quantrial.cli import main
 from quantrial.errors import QuantrialError, RecordError
@@ -43,11 +42,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = quantrial.run(write_study(folder), out=folder / "run").folder
     quantrial.report(run)
     return run
-
-
-@pytest.fixture(autouse=True)
-def _drawings(monkeypatch: pytest.MonkeyPatch) -> None:
-    draw_once(monkeypatch)
 
 
 @pytest.fixture

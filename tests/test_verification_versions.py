@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 import quantrial
-from drawings import draw_once
 from quantrial.analysis.versions import CHANGES, METHODS_VERSION
 from quantrial.errors import QuantrialError, RecordWarning
 from studies import write_study
@@ -23,11 +22,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = quantrial.run(write_study(folder), out=folder / "run").folder
     quantrial.report(run)
     return run
-
-
-@pytest.fixture(autouse=True)
-def _drawings(monkeypatch: pytest.MonkeyPatch) -> None:
-    draw_once(monkeypatch)
 
 
 @pytest.fixture
