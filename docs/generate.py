@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from quantrial import study
-from quantrial.documents import decision
+from quantrial.documents import ChoiceFailures, FailureModes, SpanFailures, Summary, decision
 from quantrial.study import constraints, design, sources, speed, tasks
 from quantrial.study import model as whole
 
@@ -173,6 +173,27 @@ def decision_schema() -> str:
     return json.dumps(document, indent=2) + "\n"
 
 
+def summary_schema() -> str:
+    """Return docs/summary.schema.json: of the types, and of the file where the two differ."""
+    kinds = (ChoiceFailures, SpanFailures, FailureModes)
+    refs, parts = msgspec.json.schema_components((Summary, *kinds), ref_template="#/$defs/{name}")
+    for part in parts.values():  # a later version may write more
+        part.pop("additionalProperties", None)
+    beside = {"type": "array", "items": {"$ref": "#/$defs/Equivalence"}}
+    for name in ("EndpointSummary", "StratumSummary"):
+        parts[name]["properties"]["equivalence"] = beside
+        parts[name]["required"].append("equivalence")
+    del parts["Contrast"]["properties"]["equivalence"]
+    disagreement = parts["Disagreement"]["properties"]
+    verdict = disagreement.pop("verdicts")["additionalProperties"]
+    disagreement |= {"calibrated": verdict, "classic": verdict}
+    parts["Disagreement"]["required"].remove("verdicts")
+    parts["Disagreement"]["required"] += ["calibrated", "classic"]
+    modes = parts["TaskSummary"]["properties"]["failure_modes"]
+    modes["additionalProperties"] = {"anyOf": list(refs[1:])}
+    return json.dumps({**refs[0], "$defs": parts}, indent=2) + "\n"
+
+
 def described(struct: type, module: types.ModuleType) -> dict[str, Any]:
     """Return the schema of a document's type, with the text below each field as its description."""
     document = msgspec.json.schema(struct)
@@ -218,6 +239,7 @@ def documents() -> dict[Path, str]:
         DOCS / "study-file.md": study_file(),
         DOCS / "study.schema.json": schema(),
         DOCS / "decision.schema.json": decision_schema(),
+        DOCS / "summary.schema.json": summary_schema(),
         DOCS / "command-line.md": command_line(),
     }
 

@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import msgspec
 import numpy as np
 import pytest
 
+from decision.test_schema import closed
 from quantrial.documents import (
     ChoiceFailures,
     Estimate,
@@ -25,7 +27,8 @@ from quantrial.errors import RecordError
 from quantrial.findings import adjusted_p
 from summaries import completed, make, round_trip
 
-DEMO = Path(__file__).parents[1] / "examples" / "demo" / "summary.json"
+ROOT = Path(__file__).parents[1]
+DEMO = ROOT / "examples" / "demo" / "summary.json"
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +78,20 @@ def test_the_p_of_a_claim_is_the_same_by_type_and_by_key(demo: dict[str, Any]) -
                 if written.get("p_alarm", 0) is None:
                     del written["p_alarm"]
                 assert adjusted_p(entry) == adjusted_p(written)
+
+
+def test_the_published_schema_names_every_key_of_the_example(demo: dict[str, Any]) -> None:
+    published = json.loads((ROOT / "docs" / "summary.schema.json").read_text(encoding="utf-8"))
+    for schema in (published, closed(published)):
+        jsonschema.Draft202012Validator.check_schema(schema)
+        found = jsonschema.Draft202012Validator(schema).iter_errors(demo)
+        assert [f"{error.json_path}: {error.message:.200}" for error in found] == []
+    later = copy.deepcopy(demo)
+    _first(later)["more"] = 1
+    assert jsonschema.Draft202012Validator(published).is_valid(later)
+    assert not jsonschema.Draft202012Validator(closed(published)).is_valid(later)
+    del _first(later)["p_adjusted"]
+    assert not jsonschema.Draft202012Validator(published).is_valid(later)
 
 
 CHANGES: Mapping[str, Callable[[dict[str, Any]], Any]] = {
