@@ -55,6 +55,10 @@ def test_a_run_beside_its_twin_shows_no_difference(first: Path, tmp_path: Path) 
         for part in tasks.values():
             (one,) = part["endpoints"][part["primary"]]["contrasts"]
             assert (one["reference"], one["candidate"], one["estimate"]) == ("one", "two", 0)
+            for name, results in part["endpoints"].items():
+                # a primary endpoint is a family of its own, as in a summary
+                alone = name == part["primary"]
+                assert all(("p_alarm" in each) is not alone for each in results["contrasts"])
             (flips,) = part["flips"]
             assert (flips["harmful"], flips["beneficial"], flips["churn"]) == (0, 0, 0)
             assert part["same_texts"] == {"two": part["items"]}

@@ -5,7 +5,7 @@ from quantrial.analysis.methods import VERDICTS, Contrast, Methods, verdict
 from quantrial.analysis.outcomes import Flow, Panel, TaskOutcomes, score_task
 from quantrial.analysis.speed import Sums, answer_sums
 from quantrial.analysis.speed_phase import Standing, decode_sums, speed_phase, standing
-from quantrial.analysis.summary import SUMMARY_SCHEMA, summarise
+from quantrial.analysis.summary import SUMMARY_SCHEMA, TaskContrasts, contrasts_of, summarise
 
 __all__ = [
     "SUMMARY_SCHEMA",
@@ -16,8 +16,10 @@ __all__ = [
     "Panel",
     "Standing",
     "Sums",
+    "TaskContrasts",
     "TaskOutcomes",
     "answer_sums",
+    "contrasts_of",
     "decode_sums",
     "pairs_of",
     "score_task",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -55,15 +56,8 @@ def summarise(
     Raises:
         StudyError: there is no such set.
     """
-    if methods not in METHODS:
-        raise StudyError(
-            f"there is no set of methods {methods!r}; there is {', '.join(METHODS)}", key="methods"
-        )
     family = AlarmFamily(study.alpha, study.reference)
-    parts = {
-        name: TaskAnalysis(study, name, scored, methods, family)
-        for name, scored in outcomes.items()
-    }
+    parts = _analysed(study, outcomes, methods, family)
     phase = measure_phase(study, speed_records, family)
     alarms = family.close()
     others: dict[str, float] = {}
@@ -105,6 +99,51 @@ def summarise(
     )
     # as it is when read back: plain numbers, None where there is none
     return documents.load_summary(documents.to_dict(summary))
+
+
+@dataclass(frozen=True, slots=True)
+class TaskContrasts:
+    """How the arms compare on one task: the part of its summary that asks for nothing else."""
+
+    workload: str
+    primary: str
+    endpoints: Mapping[str, documents.EndpointSummary]
+    flips: tuple[documents.Flips, ...]
+
+
+def contrasts_of(
+    study: Study, outcomes: Mapping[str, TaskOutcomes], *, methods: str
+) -> dict[str, TaskContrasts]:
+    """Compare all pairs of arms on every endpoint of scored tasks, as `summarise` does.
+
+    Raises:
+        StudyError: there is no such set of methods.
+    """
+    family = AlarmFamily(study.alpha, study.reference)
+    parts = _analysed(study, outcomes, methods, family)
+    family.close()
+    return {
+        name: TaskContrasts(
+            workload=study.tasks[name].workload,
+            primary=part.primary,
+            endpoints=part.endpoints(max(1, family.size)),
+            flips=part.flips(),
+        )
+        for name, part in parts.items()
+    }
+
+
+def _analysed(
+    study: Study, outcomes: Mapping[str, TaskOutcomes], methods: str, family: AlarmFamily
+) -> dict[str, TaskAnalysis]:
+    if methods not in METHODS:
+        raise StudyError(
+            f"there is no set of methods {methods!r}; there is {', '.join(METHODS)}", key="methods"
+        )
+    return {
+        name: TaskAnalysis(study, name, scored, methods, family)
+        for name, scored in outcomes.items()
+    }
 
 
 def _arm(study: Study, name: str, arm: Mapping[str, Any], *, other: bool) -> documents.ArmSummary:

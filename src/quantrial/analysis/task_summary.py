@@ -107,10 +107,25 @@ class TaskAnalysis:
             self.scored, self.study.reference, name=self.name, family=self.family
         )
         self._interactions = self._heterogeneity(methods.panel)
+        self._chance = self.scored.task.chance(self.scored.items)
+        self._read = self._reading(self._endpoints[self.primary].arms, self._chance)
+        self._starved = {arm for arm, one in self._read.items() if one.starved}
+        self._judged: dict[str, tuple[Judgement, float]] = {}
 
     def other_p_values(self) -> dict[str, float]:
         """Return what the other set of methods finds of what is no primary endpoint, by id."""
         return self._other.p_values()
+
+    def endpoints(self, size: int) -> dict[str, documents.EndpointSummary]:
+        """Write arms and contrasts of each endpoint, once the one family is closed at a `size`."""
+        return {
+            name: documents.EndpointSummary(arms=one.arms, contrasts=self._contrasts(one, size))
+            for name, one in self._endpoints.items()
+        }
+
+    def flips(self) -> tuple[documents.Flips, ...]:
+        """Write which answers turned, of each pair of arms."""
+        return tuple(flips(self.scored, r, c, self.spec.stratify) for r, c in self.pairs)
 
     def summary(self, size: int, other_adjusted: Mapping[str, float]) -> documents.TaskSummary:
         """Write everything about the task, once the report's one family is closed.
@@ -120,14 +135,7 @@ class TaskAnalysis:
             other_adjusted: `other_p_values`, adjusted in place of the set's own.
         """
         scored, key = self.scored, self.spec.stratify
-        guess = scored.task.chance(scored.items)
-        read = self._reading(self._endpoints[self.primary].arms, guess)
-        self._starved = {arm for arm, one in read.items() if one.starved}
-        self._judged: dict[str, tuple[Judgement, float]] = {}
-        endpoints = {}
-        for name, one in self._endpoints.items():
-            found = self._contrasts(one, size)
-            endpoints[name] = documents.EndpointSummary(arms=one.arms, contrasts=found)
+        endpoints = self.endpoints(size)
         strata = {
             value: documents.StratumSummary(
                 n=one.n, arms=one.arms, contrasts=self._contrasts(one, size, within=True)
@@ -139,11 +147,11 @@ class TaskAnalysis:
             workload=self.spec.workload,
             primary=self.primary,
             margin=self.study.margin_of(self.name),
-            chance=guess,
+            chance=self._chance,
             always_empty=scored.task.always_empty(scored.items),
             flow=msgspec.convert(asdict(scored.flow), documents.Flow),
             endpoints=endpoints,
-            flips=tuple(flips(scored, r, c, key) for r, c in self.pairs),
+            flips=self.flips(),
             repeats=None if self._repeats is None else self._repeats.written(),
             failure_modes={arm: self._failure_modes(arm) for arm in scored.arms},
             error_loss=self._error_loss(),
@@ -158,7 +166,7 @@ class TaskAnalysis:
             warnings=tuple(self.notes.sentences()),
             fidelity=self._fidelity(),
             alike=self._alike(),
-            reading=read,
+            reading=self._read,
         )
 
     def _reading(self, arms: Arms, guess: float | None) -> dict[str, documents.Reading]:

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.commands.derived import score_run
 from quantrial.commands.results import load_results
-from quantrial.documents import to_dict
+from quantrial.documents import endpoints_to_dict, to_dict
 from quantrial.errors import StudyError
 from quantrial.runfolder import RunFolder
 from quantrial.words import listed, plural, points, times, times_interval, verdict_word
 
 if TYPE_CHECKING:
-    from quantrial.analysis import Sums, TaskOutcomes
-    from quantrial.documents import Contrast, Estimate, Summary, TaskSummary
+    from quantrial.analysis import Sums, TaskContrasts, TaskOutcomes
+    from quantrial.documents import Contrast, Estimate, Summary
     from quantrial.documents.decision import Decision
     from quantrial.records import Manifest, Response, SpeedRecord
     from quantrial.study import Study
@@ -53,13 +53,13 @@ class _Run:
 class _TaskComparison:
     """One arm on one task: the runs in place of arms, on the items that they share.
 
-    `results` is what a summary says of the runs; by run, `left_out` counts the items that others
+    By run, `left_out` counts the items that others
     do not share, `same_texts` those that it answered in the very words of the first run.
     """
 
     items: int
     left_out: dict[str, int]
-    results: TaskSummary
+    results: TaskContrasts
     same_texts: dict[str, int]
     answer_speed: dict[str, _SpeedRatio | None]
 
@@ -159,7 +159,7 @@ def _pick(run: _Run) -> str | None:
 
 def _arm(arm: str, opened: Sequence[_Run], methods: str) -> dict[str, _TaskComparison]:
     """Compare one arm over the runs that have it; the runs take the place of arms."""
-    from quantrial.analysis import score_task, summarise
+    from quantrial.analysis import contrasts_of, score_task
 
     first = opened[0]
     having = [run for run in opened if arm in run.study.arms]
@@ -198,8 +198,6 @@ def _arm(arm: str, opened: Sequence[_Run], methods: str) -> dict[str, _TaskCompa
             "tasks": {task: first.study.tasks[task] for task in outcomes},
         }
     )
-    records = {name: run.manifest.arms[arm] for name, run in of_runs.items()}
-    summary = summarise(study, outcomes, arms=records, methods=methods)
     return {
         task: _TaskComparison(
             items=len(outcomes[task].items),
@@ -211,7 +209,7 @@ def _arm(arm: str, opened: Sequence[_Run], methods: str) -> dict[str, _TaskCompa
                 alpha=study.alpha,
             ),
         )
-        for task, part in summary.tasks.items()
+        for task, part in contrasts_of(study, outcomes, methods=methods).items()
     }
 
 
@@ -223,7 +221,7 @@ def _documents(tasks: Mapping[str, _TaskComparison]) -> dict[str, Any]:
             "left_out": one.left_out,
             "workload": one.results.workload,
             "primary": one.results.primary,
-            "endpoints": {name: to_dict(own) for name, own in one.results.endpoints.items()},
+            "endpoints": endpoints_to_dict(one.results.endpoints, one.results.primary),
             "flips": [to_dict(flips) for flips in one.results.flips],
             "same_texts": one.same_texts,
             "answer_speed": {
@@ -324,7 +322,7 @@ def _changes(
     first = opened[0]
     for arm, tasks in arms.items():
         for task, part in tasks.items():
-            for one in part.results.main.contrasts:
+            for one in part.results.endpoints[part.results.primary].contrasts:
                 if one.reference == first.label:
                     phased = one.candidate in speeds.get(arm, {})
                     text = _contrast_change(arm, part, one, phased=phased)

@@ -12,7 +12,7 @@ read. To convert what reads a summary as a dict:
 """
 
 from quantrial.documents.base import Estimate, Interval, Number, Part
-from quantrial.documents.codec import load_failures, load_summary, to_dict
+from quantrial.documents.codec import endpoints_to_dict, load_failures, load_summary, to_dict
 from quantrial.documents.contrasts import (
     Contrast,
     Disagreement,
@@ -181,6 +181,7 @@ __all__ = [
     "WeightsBefore",
     "Window",
     "WorstCase",
+    "endpoints_to_dict",
     "load_failures",
     "load_summary",
     "to_dict",

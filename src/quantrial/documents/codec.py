@@ -214,9 +214,19 @@ def _stratum(part: StratumSummary, found: Object) -> Object:
     return _results(part, found)
 
 
+def endpoints_to_dict(endpoints: Mapping[str, EndpointSummary], primary: str) -> Object:
+    """Turn a task's endpoints into what JSON can say; the primary one is a family of its own."""
+    return _without_alarms(_plain(endpoints), primary)
+
+
+def _without_alarms(endpoints: Object, primary: str) -> Object:
+    for one in endpoints[primary]["contrasts"]:
+        one.pop("p_alarm")
+    return endpoints
+
+
 def _task(part: TaskSummary, found: Object) -> Object:
-    for one in found["endpoints"][part.primary]["contrasts"]:
-        one.pop("p_alarm")  # a family of its own
+    _without_alarms(found["endpoints"], part.primary)
     return found
 
 
