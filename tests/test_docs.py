@@ -5,10 +5,14 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+import doc_commands
 import quantrial
 from quantrial.cli import app
 from quantrial.study import parse_study
@@ -73,22 +77,81 @@ def test_the_example_in_the_package_docstring_runs(
     exec(compile(code, "__init__.py", "exec"), {})
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
-def test_commands_in_the_docs_are_commands(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
-    lines = re.findall(r"^ {4}(?:\.venv/bin/)?quantrial (.*)$", text, re.MULTILINE)
-    assert lines
+def _check_quantrial(command: doc_commands.Command) -> None:
+    """Hold a command of quantrial, and its options, against those that there are."""
     from typer.main import get_command
 
-    root = get_command(app)
-    for line in lines:
-        words = shlex.split(line, comments=True)
-        command = root
-        while words and hasattr(command, "commands") and words[0] in command.commands:
-            command = command.commands[words.pop(0)]
-        assert command is not root, line
-        known = {option for parameter in command.params for option in parameter.opts}
-        assert {word for word in words if word.startswith("-")} <= known, line
+    found: Any
+    found = root = get_command(app)
+    words = shlex.split(command.arguments, comments=True)
+    while words and words[0] in getattr(found, "commands", ()):
+        found = found.commands[words.pop(0)]
+    assert found is not root, str(command)
+    known = {option for parameter in found.params for option in parameter.opts}
+    assert {word for word in words if word.startswith("-")} <= known, str(command)
+
+
+def _check_make(command: doc_commands.Command) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.search(rf"^{command.arguments.split()[0]}:", makefile, re.MULTILINE), str(command)
+
+
+def _check_pip(command: doc_commands.Command) -> None:
+    _, *words = shlex.split(command.arguments)
+    name = words[-1]
+    assert command.arguments.startswith("install "), str(command)
+    if extra := re.fullmatch(r"\.\[(\w+)\]", name):
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+        assert extra[1] in project["project"]["optional-dependencies"], str(command)
+    else:
+        assert (ROOT / name / "pyproject.toml").is_file(), str(command)
+
+
+def _check_python(command: doc_commands.Command) -> None:
+    name, *words = shlex.split(command.arguments)
+    if name == "-m":
+        return  # a package of others; its block says what it needs
+    code = (ROOT / name).read_text(encoding="utf-8")
+    for option in (word for word in words if word.startswith("-")):
+        assert f'"{option}"' in code, f"{command} has no {option}"
+
+
+_CHECKS = {
+    "quantrial": _check_quantrial,
+    "make": _check_make,
+    "pip": _check_pip,
+    "python": _check_python,
+}
+
+
+@pytest.mark.parametrize("page", doc_commands.PAGES, ids=lambda p: p.name)
+def test_commands_in_the_docs_are_commands(page: Path) -> None:
+    for command in [*doc_commands.commands(page), *doc_commands.inline(page)]:
+        assert set(command.needs) <= doc_commands.NEEDS, str(command)
+        if command.program in _CHECKS:
+            _CHECKS[command.program](command)
+        else:
+            assert "server" in command.needs, f"{command}: a program of others"
+
+
+def test_commands_are_found_with_what_they_need() -> None:
+    found = [one for page in doc_commands.PAGES for one in doc_commands.commands(page)]
+    assert sum(one.program == "quantrial" for one in found) > 30
+    assert {need for one in found for need in one.needs} == {"hub", "server"}
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name)
+def test_keys_in_the_docs_are_keys(page: Path) -> None:
+    whole = {
+        "study": "a",
+        "seed": 1,
+        "tasks": {"t": {"kind": "choice", "workload": "w", "source": {"type": "bundled"}}},
+    }
+    other = {"other": {"model": "a.gguf"}}
+    for block in re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        study = whole | yaml.safe_load(block)
+        study = {"reference": "other"} | study | {"arms": other | study["arms"]}
+        parse_study(yaml.safe_dump(study, sort_keys=False))
 
 
 def test_every_test_that_the_page_of_faults_names_is_there() -> None:

