@@ -72,6 +72,12 @@ def bca_ratios(
            Statistical Association 82, 171-185.
         .. [2] DiCiccio, T. J., Efron, B. (1996). Bootstrap confidence intervals. Statistical
            Science 11, 189-228.
+
+    Example:
+        >>> right = [[1, 1], [1, 0], [0, 0], [1, 1], [0, 1], [1, 0]]
+        >>> found = bca_ratios(right, [[1, 1]] * 6, rng=np.random.default_rng(1))
+        >>> round(found.estimate, 3)
+        -0.167
     """
     level = checked_level(confidence, "confidence")
     top, bottom = checked_pair(numerators, denominators)

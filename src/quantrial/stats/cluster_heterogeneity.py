@@ -88,6 +88,13 @@ def cluster_interaction(
            Business & Economic Statistics 36, 672-683.
         .. [2] Bell, R. M., McCaffrey, D. F. (2002). Bias reduction in standard errors for
            linear regression with multi-stage samples. Survey Methodology 28, 169-181.
+
+    Example:
+        >>> right = [[1, 0]] * 12 + [[1, 1]] * 24 + [[0, 1]] * 12
+        >>> clusters = [number // 2 for number in range(48)]
+        >>> found = cluster_interaction(right, [[1, 1]] * 48, ["a"] * 24 + ["b"] * 24, clusters)
+        >>> found.p_value < 0.05
+        True
     """
     top, bottom = checked_pair(numerators, denominators)
     n = top.shape[0]

@@ -59,6 +59,14 @@ def clusters_for_score(
     References:
         .. [1] Donner, A., Klar, N. (1996). Statistical considerations in the design and analysis
            of community intervention trials. Journal of Clinical Epidemiology 49, 435-439.
+
+    Example:
+        >>> from quantrial.stats import score_ratios
+        >>> clusters = [number // 2 for number in range(48)]
+        >>> right = [[1, 1], [1, 0], [0, 0], [1, 1], [0, 1], [1, 0]] * 8
+        >>> found = score_ratios(right, [[1, 1]] * 48, clusters=clusters)
+        >>> clusters_for_score(found, question="difference")
+        75
     """
     target = checked_level(power, "power")
     chance = _chance(score, margin, question, alpha)
@@ -92,6 +100,14 @@ def score_power_over_clusters(
         StatisticsError: as for `clusters_for_score`.
 
     Reference as for `clusters_for_score`.
+
+    Example:
+        >>> from quantrial.stats import score_ratios
+        >>> clusters = [number // 2 for number in range(48)]
+        >>> right = [[1, 1], [1, 0], [0, 0], [1, 1], [0, 1], [1, 0]] * 8
+        >>> found = score_ratios(right, [[1, 1]] * 48, clusters=clusters)
+        >>> round(score_power_over_clusters(found, 60, question="difference"), 2)
+        0.7
     """
     chance = _chance(score, margin, question, alpha)
     if chance is None:
@@ -124,6 +140,13 @@ def in_clusters(score: PairedScore, icc: float, sizes: ArrayLike) -> PairedScore
     References:
         .. [1] Donner, A., Klar, N. (1996). Statistical considerations in the design and analysis
            of community intervention trials. Journal of Clinical Epidemiology 49, 435-439.
+
+    Example:
+        >>> from quantrial.stats import score_flips
+        >>> alone = score_flips(9, 1, n=100).interval()
+        >>> grouped = in_clusters(score_flips(9, 1, n=100), 0.1, [5] * 20).interval()
+        >>> grouped.low < alone.low
+        True
     """
     rho = checked_float(icc, "icc")
     if not 0.0 <= rho < 1.0:
@@ -246,6 +269,10 @@ def cluster_power(
         StatisticsError: for a spread, margin or alpha out of range, or fewer than 2 clusters.
 
     Reference as for `clusters_for_score`.
+
+    Example:
+        >>> round(cluster_power(0.3, 0.2, 20, question="difference"), 2)
+        0.81
     """
     if not (math.isfinite(sd) and sd > 0.0 and clusters >= _LEAST):
         raise StatisticsError(f"sd is {sd!r} over {clusters!r} clusters; above 0, at least 2")
@@ -294,6 +321,10 @@ def clusters_for_spread(
         StatisticsError: for a spread, margin, power or alpha out of range.
 
     Reference as for `clusters_for_score`.
+
+    Example:
+        >>> clusters_for_spread(0.3, 0.2, question="difference")
+        20
     """
     target = checked_level(power, "power")
     if question != "difference":
@@ -328,6 +359,10 @@ def detectable_over_clusters(
         StatisticsError: for a spread, power or alpha out of range, or fewer than 2 clusters.
 
     Reference as for `clusters_for_score`.
+
+    Example:
+        >>> round(detectable_over_clusters(0.3, 20), 2)
+        0.2
     """
     target = checked_level(power, "power")
     low, high = 0.0, sd

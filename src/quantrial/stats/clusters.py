@@ -85,6 +85,12 @@ def cluster_variance(
            Business & Economic Statistics 36, 672-683.
         .. [3] Liang, K.-Y., Zeger, S. L. (1986). Longitudinal data analysis using generalized
            linear models. Biometrika 73, 13-22.
+
+    Example:
+        >>> clusters = [number // 2 for number in range(48)]
+        >>> found = cluster_variance([1, 1, 0, 0, 1, 0] * 8, clusters)
+        >>> found.mean, found.clusters
+        (0.5, 24)
     """
     if method not in get_args(ClusterMethod):
         raise StatisticsError(f"method is {method!r}; choose one of cr2, cr1")
@@ -159,6 +165,12 @@ def wild_clusters(
     References:
         .. [1] Cameron, A. C., Gelbach, J. B., Miller, D. L. (2008). Bootstrap-based improvements
            for inference with clustered errors. Review of Economics and Statistics 90, 414-427.
+
+    Example:
+        >>> clusters = [number // 2 for number in range(48)]
+        >>> found = wild_clusters([1, 1, 0, 0, 1, 1] * 8, clusters, rng=np.random.default_rng(1))
+        >>> found.p_value < 0.05
+        True
     """
     array, codes, sizes = _checked_clusters(values, clusters)
     draws = checked_draws(resamples)

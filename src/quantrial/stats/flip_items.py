@@ -67,6 +67,10 @@ def items_for_flips(
         StatisticsError: for rates, margin, power or alpha out of range.
 
     References as for `flip_power`.
+
+    Example:
+        >>> items_for_flips(0.02, 0.02, question="non_inferior", margin=0.03)
+        329
     """
     harm, gain = checked_rates(harmful_rate, beneficial_rate)
     bound = checked_question(question, margin, alpha)

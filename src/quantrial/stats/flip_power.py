@@ -99,6 +99,11 @@ def flip_power(
            matched-pairs data. BMC Medical Research Methodology 13, 91.
         .. [2] Tango, T. (1998). Equivalence test and confidence interval for the difference in
            proportions for the paired-sample design. Statistics in Medicine 17, 891-908.
+
+    Example:
+        >>> found = flip_power(0.08, 0.02, 200, question="difference")
+        >>> round(found.power, 2), found.method
+        (0.79, 'exact')
     """
     total = checked_n(n, 1, "power")
     harm, gain = checked_rates(harmful_rate, beneficial_rate)
@@ -210,6 +215,10 @@ def least_items(margin: float, *, alpha: float = 0.05, clusters: int | None = No
     Raises:
         StatisticsError: for a margin or alpha out of range.
         InsufficientDataError: for fewer than 5 clusters: nothing is claimed over so few.
+
+    Example:
+        >>> least_items(0.03)
+        98
     """
     bound = checked_level(checked_margin(margin), "the margin")
     level = 1.0 - checked_alpha(alpha)

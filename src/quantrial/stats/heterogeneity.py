@@ -117,6 +117,13 @@ def interaction(
            Statistical Applications in Genetics and Molecular Biology 9, article 39.
         .. [7] Efron, B. (1981). Nonparametric standard errors and confidence intervals. Canadian
            Journal of Statistics 9, 139-172 (section 11, exponential tilting).
+
+    Example:
+        >>> right = [[1, 0]] * 4 + [[1, 1]] * 8 + [[0, 1]] * 4
+        >>> strata = ["a"] * 8 + ["b"] * 8
+        >>> found = interaction(right, [[1, 1]] * 16, strata, rng=np.random.default_rng(1))
+        >>> found.p_value < 0.05
+        True
     """
     top, bottom = checked_pair(numerators, denominators)
     draws = checked_draws(resamples)

@@ -67,6 +67,11 @@ def stuart_maxwell(table: ArrayLike) -> HomogeneityResult:
            classification. Biometrika 42, 412-416.
         .. [2] Maxwell, A. E. (1970). Comparing the classification of subjects by two independent
            judges. British Journal of Psychiatry 116, 651-655.
+
+    Example:
+        >>> found = stuart_maxwell([[20, 5], [15, 60]])
+        >>> round(found.p_value, 4), found.shift
+        (0.0414, (10, -10))
     """
     counts = _checked_tables(table, 2, "(categories, categories)")
     n, moved = int(counts.sum()), counts - np.diag(np.diag(counts))
@@ -130,6 +135,12 @@ def stuart_maxwell_clusters(
            edition, section 3.6. Springer.
         .. [2] Phipson, B., Smyth, G. K. (2010). Permutation p-values should never be zero.
            Statistical Applications in Genetics and Molecular Biology 9, article 39.
+
+    Example:
+        >>> tables = [[[4, 1], [0, 3]]] * 20
+        >>> found = stuart_maxwell_clusters(tables, rng=np.random.default_rng(1))
+        >>> found.p_value < 0.05, found.shift
+        (True, (-20, 20))
     """
     counts = _checked_tables(tables, 3, "(clusters, categories, categories)")
     level, draws = checked_level(alpha, "alpha"), checked_draws(resamples)

@@ -52,6 +52,12 @@ def intraclass(values: ArrayLike, clusters: ArrayLike, *, confidence: float = 0.
            67-82.
         .. [2] Donner, A., Wells, G. (1986). A comparison of confidence interval methods for the
            intraclass correlation coefficient. Biometrics 42, 401-412.
+
+    Example:
+        >>> clusters = [number // 2 for number in range(48)]
+        >>> found = intraclass([1, 1, 0, 0, 1, 0] * 8, clusters)
+        >>> round(found.estimate, 2)
+        0.35
     """
     level = checked_level(confidence, "confidence")
     array, codes, sizes = _checked_clusters(values, clusters)

@@ -52,6 +52,11 @@ def jackknife_ratios(
     References:
         .. [1] Efron, B., Tibshirani, R. J. (1993). An Introduction to the Bootstrap, chapter 11.
            Chapman & Hall.
+
+    Example:
+        >>> right = [[1, 1], [1, 0], [0, 0], [1, 1], [0, 1], [1, 0]]
+        >>> round(jackknife_ratios(right, [[1, 1]] * 6).estimate, 3)
+        -0.167
     """
     level = checked_level(confidence, "confidence")
     top, bottom = checked_pair(numerators, denominators)

@@ -133,6 +133,12 @@ def score_ratios(
            Statistical Society B 16, 175-185.
         .. [5] Hall, P. (1992). On the removal of skewness by transformation. Journal of the
            Royal Statistical Society B 54, 221-228.
+
+    Example:
+        >>> right = [[1, 1], [1, 0], [0, 0], [1, 1], [0, 1], [1, 0]]
+        >>> found = score_ratios(right, [[1, 1]] * 6)
+        >>> round(found.estimate, 3), found.changed
+        (-0.167, 3)
     """
     top, bottom = checked_pair(numerators, denominators)
     if strata is not None and clusters is not None:

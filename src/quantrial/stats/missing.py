@@ -61,6 +61,10 @@ def worst_case(reference: ArrayLike, candidate: ArrayLike) -> WorstCase:
         .. [1] Horowitz, J. L., Manski, C. F. (2000). Nonparametric analysis of randomized
            experiments with missing covariate and outcome data. Journal of the American
            Statistical Association 95, 77-84.
+
+    Example:
+        >>> worst_case([1, 1, 0, 1], [1, float("nan"), 0, 1]).bound  # as if it were wrong
+        -0.25
     """
     before, after = _checked_scores(reference, "reference"), _checked_scores(candidate, "candidate")
     if before.shape != after.shape:

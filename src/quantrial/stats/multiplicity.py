@@ -40,6 +40,10 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     References:
         .. [1] Holm, S. (1979). A simple sequentially rejective multiple test procedure.
            Scandinavian Journal of Statistics 6, 65-70.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03]).tolist()
+        [0.03, 0.06, 0.06]
     """
     p = _checked_p_values(p_values)
     adjusted = np.full(p.shape, np.nan)
@@ -100,6 +104,11 @@ def holm_in_units(units: Sequence[FamilyUnit]) -> list[AdjustedUnit]:
            in Medicine 22, 2387-2400.
         .. [2] Bretz, F., Maurer, W., Brannath, W., Posch, M. (2009). A graphical approach to
            sequentially rejective multiple test procedures. Statistics in Medicine 28, 586-604.
+
+    Example:
+        >>> units = [FamilyUnit((0.01, 0.02)), FamilyUnit((0.03,))]
+        >>> [one.p_values.tolist() for one in holm_in_units(units)]
+        [[0.04, 0.04], [0.04]]
     """
     within = [_within(unit) for unit in units]
     last = [_largest(one) for one in within]  # the share of alpha at which a unit is done with
@@ -158,6 +167,10 @@ def hochberg(p_values: ArrayLike) -> NDArray[np.float64]:
     References:
         .. [1] Hochberg, Y. (1988). A sharper Bonferroni procedure for multiple tests of
            significance. Biometrika 75, 800-802.
+
+    Example:
+        >>> hochberg([0.01, 0.04, 0.03]).tolist()
+        [0.03, 0.04, 0.04]
     """
     p = _checked_p_values(p_values)
     adjusted = np.full(p.shape, np.nan)
@@ -187,6 +200,10 @@ def fixed_sequence(p_values: ArrayLike) -> NDArray[np.float64]:
         .. [1] Maurer, W., Hothorn, L. A., Lehmacher, W. (1995). Multiple comparisons in drug
            clinical trials and preclinical assays: a-priori ordered hypotheses. In: Biometrie in
            der chemisch-pharmazeutischen Industrie 6, 3-18. Fischer.
+
+    Example:
+        >>> fixed_sequence([0.01, 0.04, 0.02]).tolist()
+        [0.01, 0.04, 0.04]
     """
     return np.maximum.accumulate(_checked_p_values(p_values))
 
@@ -207,6 +224,10 @@ def intersection_union(p_values: ArrayLike) -> float:
     References:
         .. [1] Berger, R. L. (1982). Multiparameter hypothesis testing and acceptance sampling.
            Technometrics 24, 295-300.
+
+    Example:
+        >>> intersection_union([0.01, 0.04, 0.03])
+        0.04
     """
     p = _checked_p_values(p_values)
     if p.size == 0:
@@ -239,6 +260,10 @@ def worse_on_any(p_values: ArrayLike) -> float:
            Statistical Association 56, 52-64.
         .. [2] Holm, S. (1979). A simple sequentially rejective multiple test procedure.
            Scandinavian Journal of Statistics 6, 65-70.
+
+    Example:
+        >>> worse_on_any([0.01, 0.04, 0.03])
+        0.03
     """
     p = _checked_p_values(p_values)
     if p.size == 0:

@@ -56,6 +56,13 @@ def common_drift(calls: Calls, *, confidence: float = 0.95) -> Estimate:
     References:
         .. [1] Liang, K.-Y., Zeger, S. L. (1986). Longitudinal data analysis using generalized
            linear models. Biometrika 73.
+
+    Example:
+        >>> seconds = [1.0, 1.1, 1.0, 1.1, 1.2, 1.1, 1.2, 1.3]
+        >>> when = [0, 0.1, 0.3, 0.4, 0.6, 0.7, 0.9, 1]
+        >>> calls = Calls([9] * 8, seconds, when, [0, 1] * 4, [0, 0, 1, 1, 2, 2, 3, 3])
+        >>> round(common_drift(calls).estimate, 2)
+        0.21
     """
     level = checked_level(confidence, "confidence")
     amounts, seconds = _positive(calls)
@@ -102,6 +109,11 @@ def block_paces(amounts: ArrayLike, seconds: ArrayLike) -> tuple[Floats, Floats]
     References:
         .. [1] Bishop, Y. M. M., Fienberg, S. E., Holland, P. W. (1975). Discrete Multivariate
            Analysis, 3.5. MIT Press.
+
+    Example:
+        >>> rates, paces = block_paces([[10, 20], [10, 20]], [[1, 1], [2, 2]])
+        >>> bool(rates[1] / rates[0] < 1), paces.round(2).tolist()
+        (True, [0.67, 1.33])
     """
     done, took = np.asarray(amounts, np.float64), np.asarray(seconds, np.float64)
     if done.ndim != 2 or done.shape != took.shape or (done < 0).any() or (took < 0).any():

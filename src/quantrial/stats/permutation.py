@@ -71,6 +71,11 @@ def sign_flip(
            populations. Journal of the American Statistical Association 73, 536-544.
         .. [3] Phipson, B., Smyth, G. K. (2010). Permutation p-values should never be zero.
            Statistical Applications in Genetics and Molecular Biology 9, article 39.
+
+    Example:
+        >>> right = [[1, 0]] * 5 + [[1, 1]] * 5
+        >>> sign_flip(right, [[1, 1]] * 10, rng=np.random.default_rng(1)).p_value  # 2 / 2**5
+        0.0625
     """
     top, bottom = checked_pair(numerators, denominators)
     draws = checked_draws(resamples)

@@ -43,6 +43,11 @@ def wilson(successes: SupportsIndex, n: SupportsIndex, *, confidence: float = 0.
     References:
         .. [1] Wilson, E. B. (1927). Probable inference, the law of succession, and statistical
            inference. Journal of the American Statistical Association 22, 209-212.
+
+    Example:
+        >>> found = wilson(8, 10).interval
+        >>> round(found.low, 3), round(found.high, 3)
+        (0.49, 0.943)
     """
     level = checked_level(confidence, "confidence")
     total = checked_n(n, 1, "a proportion")
@@ -78,6 +83,10 @@ def clopper_pearson(
     References:
         .. [1] Clopper, C. J., Pearson, E. S. (1934). The use of confidence or fiducial limits
            illustrated in the case of the binomial. Biometrika 26, 404-413.
+
+    Example:
+        >>> round(clopper_pearson(0, 10).interval.high, 4)  # 1 - 0.025 ** (1 / 10)
+        0.3085
     """
     level = checked_level(confidence, "confidence")
     total = checked_n(n, 1, "a proportion")
@@ -107,6 +116,11 @@ def jeffreys(successes: SupportsIndex, n: SupportsIndex, *, confidence: float = 
     References:
         .. [1] Brown, L. D., Cai, T. T., DasGupta, A. (2001). Interval estimation for a binomial
            proportion. Statistical Science 16, 101-133.
+
+    Example:
+        >>> found = jeffreys(8, 10).interval
+        >>> round(found.low, 3), round(found.high, 3)
+        (0.497, 0.956)
     """
     level = checked_level(confidence, "confidence")
     total = checked_n(n, 1, "a proportion")
@@ -167,6 +181,10 @@ def mcnemar(
         .. [2] Fagerland, M. W., Lydersen, S., Laake, P. (2013). The McNemar test for binary
            matched-pairs data: mid-p and asymptotic are better than exact conditional. BMC
            Medical Research Methodology 13, 91.
+
+    Example:
+        >>> mcnemar(8, 0, n=100, method="exact").p_value  # 2 / 2**8
+        0.0078125
     """
     if method not in get_args(McNemarMethod):
         choices = ", ".join(get_args(McNemarMethod))

@@ -34,6 +34,10 @@ def pooled_rate(amounts: ArrayLike, divisors: ArrayLike, *, confidence: float = 
 
     References:
         .. [1] Cochran, W. G. (1977). Sampling Techniques, 3rd ed., chapter 6. Wiley.
+
+    Example:
+        >>> round(pooled_rate([10, 21, 29], [1, 2, 3]).estimate, 2)
+        10.0
     """
     top, bottom = _checked(amounts, divisors, columns=1)
     return _estimate(top, bottom, np.array([1.0]), confidence)
@@ -65,6 +69,10 @@ def rate_ratio(amounts: ArrayLike, divisors: ArrayLike, *, confidence: float = 0
 
     References:
         .. [1] Cochran, W. G. (1977). Sampling Techniques, 3rd ed., chapter 6. Wiley.
+
+    Example:
+        >>> round(rate_ratio([[10, 20], [11, 22.5], [12, 23.5]], [[1, 1]] * 3).estimate, 2)
+        2.0
     """
     top, bottom = _checked(amounts, divisors, columns=2)
     return _estimate(top, bottom, np.array([-1.0, 1.0]), confidence)
@@ -99,6 +107,12 @@ def ratio_between(
     References:
         .. [1] Welch, B. L. (1947). The generalization of 'Student's' problem when several different
            population variances are involved. Biometrika 34.
+
+    Example:
+        >>> slow = ([10, 11, 9], [1, 1, 1])
+        >>> fast = ([20, 21, 19], [1, 1, 1])
+        >>> round(ratio_between(slow, fast).estimate, 2)
+        2.0
     """
     level = checked_level(confidence, "confidence")
     parts = []
@@ -134,6 +148,10 @@ def drift(values: ArrayLike, *, confidence: float = 0.95) -> Estimate:
 
     References:
         .. [1] Draper, N. R., Smith, H. (1998). Applied Regression Analysis, 3rd ed., chapter 1.
+
+    Example:
+        >>> round(drift([10.0, 11.0, 12.0, 13.0, 14.1]).estimate, 2)
+        4.08
     """
     y = checked_vector(values, "values")
     level = checked_level(confidence, "confidence")

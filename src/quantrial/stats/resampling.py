@@ -262,6 +262,12 @@ def bootstrap_ratios(
            Hall.
         .. [2] Davison, A. C., Hinkley, D. V. (1997). Bootstrap Methods and their Application,
            section 3.8. Cambridge University Press.
+
+    Example:
+        >>> right = [[1, 1], [1, 0], [0, 0], [1, 1]]
+        >>> drawn = bootstrap_ratios(right, [[1, 1]] * 4, rng=np.random.default_rng(1))
+        >>> drawn.observed.tolist()
+        [0.75, 0.5]
     """
     top, bottom = checked_sums(numerators, denominators)
     draws = checked_draws(resamples)

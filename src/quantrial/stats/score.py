@@ -307,6 +307,11 @@ def score_flips(
     References:
         .. [1] Tango, T. (1998). Equivalence test and confidence interval for the difference in
            proportions for the paired-sample design. Statistics in Medicine 17, 891-908.
+
+    Example:
+        >>> found = score_flips(9, 1, n=100)
+        >>> found.estimate, found.interval().high < 0
+        (-0.08, True)
     """
     total = checked_n(n, 1, "a paired difference")
     losses = checked_count(harmful, "harmful")

@@ -53,6 +53,11 @@ def items_for_score(
            in Clinical Research, 3rd edition, section 3.1. CRC Press.
         .. [2] Tango, T. (1998). Equivalence test and confidence interval for the difference in
            proportions for the paired-sample design. Statistics in Medicine 17, 891-908.
+
+    Example:
+        >>> from quantrial.stats import score_flips
+        >>> items_for_score(score_flips(4, 4, n=100), 0.03, question="non_inferior")
+        598
     """
     target, bound = checked_level(power, "power"), checked_margin(margin)
     chance = _power_by_items(score, bound, question, alpha)
@@ -88,6 +93,12 @@ def score_power(
         InsufficientDataError: for n = 0.
 
     References as for `items_for_score`.
+
+    Example:
+        >>> from quantrial.stats import score_flips
+        >>> found = score_power(score_flips(4, 4, n=100), 598, 0.03, question="non_inferior")
+        >>> round(found, 2)
+        0.8
     """
     chance = _power_by_items(score, checked_margin(margin), question, alpha)
     items = checked_n(n, 1, "power")

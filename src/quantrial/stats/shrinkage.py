@@ -88,6 +88,11 @@ def shrunken(
            of Research of the National Bureau of Standards 87, 377-385.
         .. [3] DerSimonian, R., Kacker, R. (2007). Random-effects model for meta-analysis of
            clinical trials: an update. Contemporary Clinical Trials 28, 105-114.
+
+    Example:
+        >>> found = shrunken([-0.10, 0.02, -0.01], [0.01, 0.01, 0.01])
+        >>> round(found.mean, 2), found.variance_between
+        (-0.03, 0.0)
     """
     raw = checked_vector(estimates, "estimates")
     given = checked_vector(variances, "variances")
@@ -167,6 +172,12 @@ def shrunken_ratios(
 
     References:
         .. [1] Cochran, W. G. (1977). Sampling Techniques, 3rd edition, section 6.4. Wiley.
+
+    Example:
+        >>> right = [[1, 1], [1, 0], [0, 0], [1, 1], [0, 1], [1, 0], [1, 1], [0, 0]]
+        >>> found = shrunken_ratios(right, [[1, 1]] * 8, ["a"] * 4 + ["b"] * 4)
+        >>> found.raw.tolist()
+        [-0.25, 0.0]
     """
     top, bottom = checked_pair(numerators, denominators)
     codes = checked_codes(strata, top.shape[0], "strata")

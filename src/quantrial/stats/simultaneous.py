@@ -78,6 +78,13 @@ def holm_intervals(
         .. [3] Guilbaud, O. (2008). Simultaneous confidence regions corresponding to Holm's
            step-down procedure and other closed-testing procedures. Biometrical Journal 50,
            678-692.
+
+    Example:
+        >>> from quantrial.stats import score_flips
+        >>> scores = [score_flips(9, 1, n=100), score_flips(4, 3, n=100)]
+        >>> p_values = [one.test().p_value for one in scores]
+        >>> [one.high < 0 for one in holm_intervals(scores, p_values)]
+        [True, False]
     """
     level = checked_level(alpha, "alpha")
     within = holm(p_values)

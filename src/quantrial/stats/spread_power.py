@@ -66,6 +66,10 @@ def detectable_difference(
     References:
         .. [1] Chow, S.-C., Shao, J., Wang, H., Lokhnygina, Y. (2017). Sample Size Calculations
            in Clinical Research, 3rd edition, section 3.1. CRC Press.
+
+    Example:
+        >>> round(detectable_difference(0.3, 400), 3)  # 0.3 * (1.96 + 0.842) / 20
+        0.042
     """
     total = checked_n(n, 2, "a detectable difference")
     reach = normal_quantile(1.0 - checked_level(alpha, "alpha") / 2.0)
@@ -97,6 +101,10 @@ def items_for_difference(
         StatisticsWarning: where sd is 0.
 
     Inverts `detectable_difference`; same reference.
+
+    Example:
+        >>> items_for_difference(0.3, 0.05)  # (0.3 / 0.05 * (1.96 + 0.842)) ** 2
+        283
     """
     size = abs(_checked_estimate(difference, "difference"))
     reach = normal_quantile(1.0 - checked_level(alpha, "alpha") / 2.0)
@@ -135,6 +143,10 @@ def items_for_non_inferiority(
     References:
         .. [1] Chow, S.-C., Shao, J., Wang, H., Lokhnygina, Y. (2017). Sample Size Calculations
            in Clinical Research, 3rd edition, section 3.1. CRC Press.
+
+    Example:
+        >>> items_for_non_inferiority(0.3, 0.0, 0.05)  # (0.3 / 0.05 * (1.645 + 0.842)) ** 2
+        223
     """
     distance = _checked_estimate(estimate, "estimate") + checked_margin(margin)
     reach = normal_quantile(1.0 - checked_level(alpha, "alpha"))
@@ -190,6 +202,10 @@ def items_for_equivalence(
     References:
         .. [1] Chow, S.-C., Shao, J., Wang, H., Lokhnygina, Y. (2017). Sample Size Calculations
            in Clinical Research, 3rd edition, section 3.1. CRC Press.
+
+    Example:
+        >>> items_for_equivalence(0.3, 0.0, 0.05)  # (0.3 / 0.05 * (1.645 + 1.282)) ** 2
+        309
     """
     true = _checked_estimate(estimate, "estimate")
     bound = checked_margin(margin)
