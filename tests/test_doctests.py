@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import doctest
-import shutil
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +25,7 @@ def functions(module: types.ModuleType) -> dict[str, Callable[..., Any]]:
 def run_example(function: Callable[..., Any], **names: object) -> None:
     """Run the example of one function; a difference is printed."""
     where = {**vars(__import__(function.__module__, fromlist=["_"])), **names}
-    found = [one for one in doctest.DocTestFinder(recurse=False).find(function, globs=where)]
+    found = doctest.DocTestFinder(recurse=False).find(function, globs=where)
     assert sum(len(one.examples) for one in found) > 0, f"{function.__name__} shows no example"
     runner = doctest.DocTestRunner(verbose=False)
     for one in found:
@@ -64,8 +63,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "published").mkdir()
     for name, rows in answers().items():
         write_rows(made / "published" / f"{name}.jsonl", rows)
-    shutil.copy(made / "study.yaml", made / "again.yaml")
-    (made / "README.md").write_text("No numbers yet.\n", encoding="utf-8")
+    mark = "<!-- q: tasks.sums.endpoints.accuracy.arms.f16.n | int -->0<!-- /q --> sums\n"
+    (made / "README.md").write_text(mark, encoding="utf-8")
+    quantrial.verify_document(made / "README.md", run=made / "runs" / "mine", write=True)
     return made
 
 

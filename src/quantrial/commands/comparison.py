@@ -80,6 +80,11 @@ def compare(*runs: Path | str, methods: str | None = None) -> dict[str, Any]:
 
     Raises:
         StudyError: fewer than two runs, or they share no arm, task or item.
+
+    Example:
+        >>> found = quantrial.compare("runs/mine", "runs/other")
+        >>> len(found["runs"]), found["reference"]
+        (2, 'mine')
     """
     if len(runs) < 2:
         raise StudyError("two run folders or more are needed", key="RUN")

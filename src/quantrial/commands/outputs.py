@@ -26,6 +26,10 @@ def export(run: Path | str, form: str) -> str:
 
     Raises:
         StudyError: there is no such form.
+
+    Example:
+        >>> quantrial.export("runs/mine", "csv").splitlines()[0].split(",")[:3]
+        ['study', 'task', 'workload']
     """
     if form not in FORMS:
         raise StudyError(f"there is no form {form!r}; there are {', '.join(FORMS)}", key="--format")
@@ -51,6 +55,10 @@ def verify_document(
 
     Raises:
         DocumentError: the file cannot be read or written, or holds no mark.
+
+    Example:
+        >>> quantrial.verify_document("README.md", run="runs/mine").ok
+        True
     """
     from quantrial.marking import check_document
 

@@ -75,6 +75,12 @@ def power(
     Raises:
         StudyError: assumptions that are missing, contradict each other or are out of range.
         RunFolderError, RecordError: the run folder or its summary cannot be used.
+
+    Example:
+        >>> given = quantrial.Assumptions(harmful=0.02, beneficial=0.02)
+        >>> found = quantrial.power(given, n=500, margin=0.03).scenarios[0].forecast
+        >>> [(answer.question, answer.items) for answer in found.answers][1]
+        ('non_inferior', 329)
     """
     if not isinstance(assumed, Assumptions):
         assumed = Assumptions(run=assumed)

@@ -67,6 +67,11 @@ def prompts(
     Raises:
         StudyError: the study has no such task, arm or item.
         DataError: its items cannot be read.
+
+    Example:
+        >>> first = quantrial.prompts("study.yaml")[0]
+        >>> first.task, first.arms
+        ('sums', ('f16', 'q8_0', 'q4_0'))
     """
     folder = Path(study) if isinstance(study, (str, Path)) and paths.is_folder(study) else None
     study, _, where = open_study(study, Path(base))

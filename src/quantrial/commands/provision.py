@@ -55,6 +55,9 @@ def fetch(
 
     Raises:
         EngineError, ModelFileError, DataError: one could not be fetched.
+
+    Example:
+        >>> quantrial.fetch("study.yaml")  # all that it names is here
     """
     from quantrial.running.arms import opened_engines
     from quantrial.running.fetch import fetch_data, fetch_models

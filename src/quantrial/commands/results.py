@@ -37,6 +37,11 @@ def analyze(run: Path | str, *, methods: str | None = None) -> dict[str, Any]:
 
     Warns:
         RecordWarning: another version of the methods had analysed it; says what changed.
+
+    Example:
+        >>> summary = quantrial.analyze("runs/mine")
+        >>> sorted(summary["tasks"])
+        ['names', 'sums']
     """
     from quantrial.analysis.versions import METHODS_VERSION, methods_version
     from quantrial.commands.versions import derived_anew
@@ -68,6 +73,11 @@ def decide(run: Path | str, constraints: Constraints | None = None) -> dict[str,
         run: the run folder; analysed first when its summary is missing or older than its responses.
         constraints: what the user cannot give up; what they do not state is taken from the part
             `decision:` of the study file.
+
+    Example:
+        >>> mine = quantrial.Constraints(tolerate=0.02)
+        >>> quantrial.decide("runs/mine", mine)["constrained"]["text"].partition(",")[0]
+        'Under your constraints'
     """
     from quantrial.decision import Constraints
     from quantrial.decision import decide as decide_by_rules
@@ -135,6 +145,10 @@ def report(run: Path | str) -> ReportFiles:
 
     What is missing of the two, or out of date, is derived first; constraints of an earlier decision
     are kept.
+
+    Example:
+        >>> quantrial.report("runs/mine").markdown.name
+        'report.md'
     """
     from quantrial.documents.decision import to_dict
     from quantrial.reporting import write_report
@@ -155,7 +169,12 @@ def report(run: Path | str) -> ReportFiles:
 
 
 def verify(run: Path | str) -> Verification:
-    """Derive everything again from the responses and name each place that differs."""
+    """Derive everything again from the responses and name each place that differs.
+
+    Example:
+        >>> quantrial.verify("runs/mine").ok
+        True
+    """
     from quantrial.commands.verification import verify_run
 
     return verify_run(Path(run))

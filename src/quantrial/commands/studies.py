@@ -38,6 +38,10 @@ def init(path: Path | str = "study.yaml", *, preset: str = "embedded") -> Path:
 
     Raises:
         StudyError: the file exists already, cannot be written, or there is no such preset.
+
+    Example:
+        >>> quantrial.init("first.yaml").name
+        'first.yaml'
     """
     path = Path(path)
     text = preset_text(preset)
@@ -79,6 +83,11 @@ def plan(
         tell: told in a few words what takes a while.
         before_code: called with the study before a probe runs code that the study names; raises to
             refuse it. Without one it is run: calling this is to agree.
+
+    Example:
+        >>> plan = quantrial.plan("study.yaml")
+        >>> plan.calls, plan.fits
+        (108, True)
     """
     from quantrial.running.planning import plan_study
 
@@ -151,6 +160,11 @@ def run(
         RunChangedError: the folder holds a run of something else.
         RunFolderError: the folder is in use or cannot be written.
         EngineError: an engine cannot be started, or an arm keeps failing.
+
+    Example:
+        >>> result = quantrial.run("study.yaml", out="runs/new")
+        >>> result.recorded, result.faulted
+        (108, 0)
     """
     from quantrial.running.runner import run_study
 
@@ -208,7 +222,12 @@ def conclude(run: Path | str) -> Conclusion:
 
 
 def demo(out: Path | str = "runs/demo", *, listener: Listener | None = None) -> DemoResult:
-    """Run, analyse, decide and report the `embedded` preset."""
+    """Run, analyse, decide and report the `embedded` preset.
+
+    Example:
+        >>> quantrial.demo("runs/demo").run.recorded  # doctest: +SKIP
+        1560
+    """
     text = preset_text("embedded")
     from quantrial.running.runner import run_study
 
@@ -237,6 +256,10 @@ def import_reference(
     Raises:
         DataError: a malformed line, with its file and number.
         RunFolderError: `out` exists already.
+
+    Example:
+        >>> quantrial.import_reference("published", "runs/published").arms
+        ('fp16', 'q8_0', 'q4_K_M')
     """
     from quantrial import importers
 

@@ -25,6 +25,11 @@ def load_study(path: Path | str) -> Study:
     Raises:
         StudyError: the file is missing, unreadable, not YAML, or a key or value in it is wrong; the
             message names the key and, for a misspelt one, the nearest valid key.
+
+    Example:
+        >>> study = quantrial.load_study("study.yaml")
+        >>> study.reference, list(study.arms)
+        ('f16', ['f16', 'q8_0', 'q4_0'])
     """
     path = Path(path)
     return parse_study(read_study_text(path), path=path)
