@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from quantrial.commands.power_assumptions import (
     ALPHA,
@@ -21,7 +21,8 @@ from quantrial.commands.power_assumptions import (
     split,
     stated,
 )
-from quantrial.errors import RecordError, StudyError
+from quantrial.documents import Contrast, Summary, TaskSummary, load_summary
+from quantrial.errors import StudyError
 
 if TYPE_CHECKING:
     from quantrial.analysis import TaskOutcomes
@@ -125,52 +126,41 @@ def _from_run(
 
     folder = RunFolder(run)
     folder.require()
-    summary: Mapping[str, Any] = folder.read_document(SUMMARY, command="analyze")
+    summary = load_summary(folder.read_document(SUMMARY, command="analyze"), path=run / SUMMARY)
     scenarios, notes = [], []
     scored = _Scored(run)
-    try:
-        tasks = _chosen("task", given.task, list(summary["tasks"]))
-        for task, contrast in _contrasts(summary, tasks, _candidates(summary, given.candidate)):
-            part, candidate = summary["tasks"][task], contrast["candidate"]
-            reference, observed = contrast["reference"], int(contrast["n"])
-            seen = (
-                seen_over_clusters(scored.panel(task), reference, candidate, given)
-                if _is_clustered(contrast)
-                else _observed(part, contrast, given.difference)
+    tasks = _chosen("task", given.task, list(summary.tasks))
+    for task, contrast in _contrasts(summary, tasks, _candidates(summary, given.candidate)):
+        part, candidate = summary.tasks[task], contrast.candidate
+        reference, observed = contrast.reference, contrast.n
+        seen = (
+            seen_over_clusters(scored.panel(task), reference, candidate, given)
+            if _is_clustered(contrast)
+            else _observed(part, contrast, given.difference)
+        )
+        if isinstance(seen, str):
+            notes.append(f"{task}, {candidate}: {seen}")
+            continue
+        clusters, items = placed(given, n, seen=seen.clusters, observed=max(2, observed))
+        asked = Ask(items, power, part.margin if margin is None else margin, alpha or summary.alpha)
+        kind, said, teller = seen.kind, seen.notes, None
+        if clusters is not None:
+            teller = _over_clusters(seen.assumed, asked, clusters, seen)
+        elif kind == "scores":
+            seed = summary.study.seed
+            teller = _drawn(scored.panel(task), reference, candidate, seed, seen, asked)
+            said = (*said, _STUDIES)
+        scenarios.append(
+            Scenario(
+                f"{task}, {candidate} against {reference} ({kind} of {run})",
+                task,
+                candidate,
+                part.primary,
+                observed,
+                forecast(seen.assumed, asked, teller),
+                said,
             )
-            if isinstance(seen, str):
-                notes.append(f"{task}, {candidate}: {seen}")
-                continue
-            clusters, items = placed(given, n, seen=seen.clusters, observed=max(2, observed))
-            asked = Ask(
-                items,
-                power,
-                part["margin"] if margin is None else margin,
-                alpha or summary["alpha"],
-            )
-            kind, said, teller = seen.kind, seen.notes, None
-            if clusters is not None:
-                teller = _over_clusters(seen.assumed, asked, clusters, seen)
-            elif kind == "scores":
-                seed = summary["study"]["seed"]
-                teller = _drawn(scored.panel(task), reference, candidate, seed, seen, asked)
-                said = (*said, _STUDIES)
-            scenarios.append(
-                Scenario(
-                    f"{task}, {candidate} against {reference} ({kind} of {run})",
-                    task,
-                    candidate,
-                    part["primary"],
-                    observed,
-                    forecast(seen.assumed, asked, teller),
-                    said,
-                )
-            )
-    except (KeyError, TypeError, AttributeError) as exc:
-        raise RecordError(
-            f"not a summary as `quantrial analyze` writes it ({type(exc).__name__}: {exc})",
-            path=run / SUMMARY,
-        ) from exc
+        )
     if not scenarios:
         raise StudyError("; ".join(notes) or "no contrast to plan from", path=run)
     return PowerStudy(tuple(scenarios), tuple(notes))
@@ -205,17 +195,17 @@ def _drawn(
     return Drawn(Pilot(top, bottom, support, seed), seen.assumed, asked)
 
 
-def _is_clustered(contrast: Mapping[str, Any]) -> bool:
+def _is_clustered(contrast: Contrast) -> bool:
     """Whether a run asked about random clusters; it is refused over them alone."""
-    return contrast["ci_method"] == "refused" or "cluster" in contrast["ci_method"]
+    return contrast.ci_method == "refused" or "cluster" in contrast.ci_method
 
 
-def _candidates(summary: Mapping[str, Any], chosen: str | None) -> Sequence[str]:
+def _candidates(summary: Summary, chosen: str | None) -> Sequence[str]:
     """Return the chosen arm, or every candidate; a control is one only when it is asked for."""
-    arms = [arm for arm in summary["arms"] if arm != summary["reference"]]
+    arms = [arm for arm in summary.arms if arm != summary.reference]
     if chosen is not None:
         return _chosen("candidate", chosen, arms)
-    return [arm for arm in arms if not summary["arms"][arm].get("control")]
+    return [arm for arm in arms if not summary.arms[arm].control]
 
 
 def _chosen(key: str, chosen: str | None, there: Sequence[str]) -> Sequence[str]:
@@ -227,21 +217,15 @@ def _chosen(key: str, chosen: str | None, there: Sequence[str]) -> Sequence[str]
 
 
 def _contrasts(
-    summary: Mapping[str, Any], tasks: Sequence[str], candidates: Sequence[str]
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    summary: Summary, tasks: Sequence[str], candidates: Sequence[str]
+) -> Iterator[tuple[str, Contrast]]:
     for task in tasks:
-        part = summary["tasks"][task]
-        for contrast in part["endpoints"][part["primary"]]["contrasts"]:
-            if (
-                contrast["reference"] == summary["reference"]
-                and contrast["candidate"] in candidates
-            ):
+        for contrast in summary.tasks[task].main.contrasts:
+            if contrast.reference == summary.reference and contrast.candidate in candidates:
                 yield task, contrast
 
 
-def _observed(
-    part: Mapping[str, Any], contrast: Mapping[str, Any], difference: float | None
-) -> Seen | str:
+def _observed(part: TaskSummary, contrast: Contrast, difference: float | None) -> Seen | str:
     """Return what a run observed of a contrast of independent items; a reason where nothing.
 
     Flips tell everything of a proportion, whose arms have a Wilson interval; of other scores the
@@ -249,9 +233,8 @@ def _observed(
     """
     from quantrial.design.forecast import Rates, Spread
 
-    arms = part["endpoints"][part["primary"]]["arms"]
-    if arms[contrast["candidate"]]["method"] != "wilson":
-        sd, estimate = contrast["sd_paired"], contrast["estimate"]
+    if part.main.arms[contrast.candidate].method != "wilson":
+        sd, estimate = contrast.sd_paired, contrast.estimate
         if estimate is None:
             return "the run has no value of this difference (a ratio of nothing); state --sd"
         if sd is None or not sd > 0.0:
@@ -259,9 +242,9 @@ def _observed(
         if difference is not None:
             return Seen("spread", Spread(sd, checked_difference(difference)))
         return Seen("scores", Spread(sd, estimate))
-    pair = (contrast["reference"], contrast["candidate"])
-    flips = next(f for f in part["flips"] if (f["reference"], f["candidate"]) == pair)
-    harmful, beneficial, n = (int(flips[key]) for key in ("harmful", "beneficial", "n"))
+    pair = (contrast.reference, contrast.candidate)
+    flips = next(f for f in part.flips if (f.reference, f.candidate) == pair)
+    harmful, beneficial, n = flips.harmful, flips.beneficial, flips.n
     if n == 0:
         return "no item was answered by both"
     rates = Rates(harmful / n, beneficial / n)
