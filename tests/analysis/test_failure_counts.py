@@ -22,7 +22,7 @@ from analysis.fabricated import (
 )
 from quantrial.analysis import TaskOutcomes
 from quantrial.analysis.calibrated import Calibrated
-from quantrial.analysis.failure_counts import (
+from quantrial.analysis.failures import (
     count_panels,
     length_panel,
     spurious_per_sentence,

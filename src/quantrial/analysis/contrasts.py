@@ -19,8 +19,8 @@ from quantrial.stats import fixed_sequence, holm
 
 if TYPE_CHECKING:
     from quantrial.analysis.bounds import Bounds
+    from quantrial.analysis.comparison import Notes
     from quantrial.analysis.methods import Contrast, Methods
-    from quantrial.analysis.notes import Notes
     from quantrial.stats import EquivalenceResult, Interval
 
 

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from quantrial import documents
-from quantrial.analysis.comparison import METHODS, TaskComparison
+from quantrial.analysis.comparison import METHODS, Notes, TaskComparison
 from quantrial.analysis.contrasts import Judgement, judge, write
-from quantrial.analysis.notes import Notes
 from quantrial.analysis.values import nan, number
 
 if TYPE_CHECKING:

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from quantrial.analysis.prompt_tokens import Ceiling, Mismatch
+from quantrial.analysis.prompt_consistency import (
+    Ceiling,
+    Mismatch,
+    leave_out_unlike,
+    leave_out_unlike_tokens,
+)
 from quantrial.analysis.reading import Given, opens_thought, read_all, read_response
-from quantrial.analysis.shown import leave_out_unlike, leave_out_unlike_tokens
 from quantrial.design.grouping import content_key, repeated
 from quantrial.errors import DataError
 from quantrial.tasks.sources import texts_of

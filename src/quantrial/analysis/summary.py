@@ -12,13 +12,11 @@ import quantrial
 from quantrial import documents
 from quantrial.analysis.alarms import AlarmFamily
 from quantrial.analysis.comparison import METHODS
-from quantrial.analysis.drift import drift
 from quantrial.analysis.outcomes import TaskOutcomes
-from quantrial.analysis.speed import speed
+from quantrial.analysis.speed import drift, speed, timeline
 from quantrial.analysis.speed_phase import measure_phase
 from quantrial.analysis.statements import identical_arms, statements, unpicked
 from quantrial.analysis.task_summary import TaskAnalysis
-from quantrial.analysis.timeline import timeline
 from quantrial.analysis.tradeoffs import tradeoffs
 from quantrial.analysis.versions import METHODS_VERSION
 from quantrial.assay import Check, arm_checks, data_checks, outcome_checks

@@ -12,19 +12,20 @@ import msgspec
 from quantrial import documents
 from quantrial.analysis.alarms import unit_of_strata
 from quantrial.analysis.bounds import Bounds
-from quantrial.analysis.comparison import TaskComparison
+from quantrial.analysis.comparison import Notes, TaskComparison
 from quantrial.analysis.contrasts import Judgement, judge, simultaneous_intervals, write
 from quantrial.analysis.disagreements import OtherSet
 from quantrial.analysis.error_classes import error_table, f1_loss
-from quantrial.analysis.failure_contrasts import failure_contrasts
-from quantrial.analysis.failure_counts import spurious_per_sentence, unread
-from quantrial.analysis.failure_modes import failure_modes
+from quantrial.analysis.failures import (
+    failure_contrasts,
+    failure_modes,
+    spurious_per_sentence,
+    unread,
+)
 from quantrial.analysis.fidelity import fidelity
-from quantrial.analysis.flips import flips
+from quantrial.analysis.flips import accuracy_by_letter, flips, letter_shifts
 from quantrial.analysis.heterogeneity import heterogeneity
-from quantrial.analysis.letters import accuracy_by_letter, letter_shifts
 from quantrial.analysis.methods import POWER
-from quantrial.analysis.notes import Notes
 from quantrial.analysis.outcomes import Panel, TaskOutcomes, labels
 from quantrial.analysis.reading import reading
 from quantrial.analysis.repeats import repeats

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quantrial.analysis.influences import influences
+from quantrial.analysis.calibrated import influences
 from quantrial.commands.power_assumptions import Seen, checked_difference, split
 from quantrial.design.forecast import Clusters, Rates, Spread
 from quantrial.errors import InsufficientDataError, StatisticsWarning

@@ -1,0 +1,260 @@
+"""How an arm fails, not just whether: described by kind of task, and tested as contrasts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from quantrial import documents
+from quantrial.analysis.error_classes import spurious_counts
+from quantrial.analysis.outcomes import Panel
+from quantrial.analysis.text_signs import is_truncated, panel_without, sign_panels
+from quantrial.stats import wilson
+from quantrial.tasks import Endpoint
+
+if TYPE_CHECKING:
+    from quantrial.analysis.alarms import AlarmFamily, Asked
+    from quantrial.analysis.bounds import Bounds
+    from quantrial.analysis.comparison import TaskComparison
+    from quantrial.analysis.contrasts import Draft
+    from quantrial.analysis.outcomes import TaskOutcomes
+    from quantrial.tasks import FailureMode
+
+
+def failure_modes(outcomes: TaskOutcomes, arm: str, *, alpha: float) -> dict[str, Any]:
+    """Describe one arm's failures on one task, on the items it answered."""
+
+    def rate(successes: int, n: int) -> dict[str, Any]:
+        if not n:
+            return {"rate": None, "ci": None}
+        found = wilson(successes, n, confidence=1.0 - alpha)
+        return {"rate": found.estimate, "ci": [found.interval.low, found.interval.high]}
+
+    pairs = [
+        (item, outcome)
+        for item, outcome in zip(outcomes.items, outcomes.outcomes[arm], strict=True)
+        if outcome is not None
+    ]
+    cut = sum(one is not None and bool(is_truncated(one)) for one in outcomes.given(arm))
+    return outcomes.task.failures(pairs, rate) | {"truncated": cut}
+
+
+def failure_panels(outcomes: TaskOutcomes) -> list[Panel]:
+    """Score the failure modes that are no endpoint of the task, one panel of one endpoint each.
+
+    Those of the kind of task, then the signs of `sign_panels` on all items, and `answered`: the
+    share of calls without a fault. Every endpoint is a share of items that are well, so that
+    negative is a loss; one that nothing can be said of is left out, and so is an item whose answer
+    does not tell. Panels keep the clusters and strata of the task.
+    """
+    panels = [_mode(outcomes, mode) for mode in outcomes.task.failure_modes]
+    panels += [*sign_panels(outcomes), _answered(outcomes)]
+    return [panel for panel in panels if panel is not None]
+
+
+def _answered(outcomes: TaskOutcomes) -> Panel | None:
+    """Score the share of calls that were answered, of those that were made and recorded.
+
+    None where no call ended in a fault.
+    """
+    if not any(outcomes.faults.values()):
+        return None
+    lost = [
+        [
+            False if response is not None else True if item.id in outcomes.faults[arm] else None
+            for item, response in zip(outcomes.items, outcomes.responses[arm], strict=True)
+        ]
+        for arm in outcomes.arms
+    ]
+    panel = panel_without(outcomes, "answered", lost)
+    # no outcome is missing here: where no call was made, or none is known, there is nothing to tell
+    return None if panel is None else replace(panel, untold=~panel.answered)
+
+
+def _mode(outcomes: TaskOutcomes, mode: FailureMode) -> Panel | None:
+    """Score one failure mode of the kind of task."""
+    shown = [
+        [
+            None if outcome is None else mode.shows(outcomes.task, item, outcome)
+            for item, outcome in zip(outcomes.items, outcomes.outcomes[arm], strict=True)
+        ]
+        for arm in outcomes.arms
+    ]
+    if mode.applies is None:
+        return panel_without(outcomes, mode.name, shown)
+    mask = np.array([mode.applies(item) for item in outcomes.items], dtype=np.bool_)
+    if not mask.any():
+        return None
+    panel = outcomes.panel.subset(mask)
+    rows = [[row[i] is False for row in shown] for i in np.flatnonzero(mask)]
+    return replace(
+        panel,
+        endpoints=(Endpoint(mode.name, "proportion", {"correct": 1.0}),),
+        numerators=np.array(rows, dtype=np.float64)[:, :, None],
+        denominators=panel.answered.astype(np.float64)[:, :, None],
+    )
+
+
+SPURIOUS, LENGTH = "spurious_per_sentence", "output_length"
+
+
+def spurious_per_sentence(outcomes: TaskOutcomes, arm: str) -> dict[str, Any]:
+    """Count the entities an arm invents (they overlap no gold), in answers that could be read."""
+    counts = [count for count in spurious_counts(outcomes, arm) if count is not None]
+    n, total = len(counts), sum(counts)
+    return {"n": n, "spurious": total, "per_sentence": total / n if n else None}
+
+
+def unread(outcomes: TaskOutcomes) -> Iterator[tuple[str, str]]:
+    """Say of each arm with answers that could not be read that what these invent is not known."""
+    if not outcomes.task.error_classes:
+        return
+    for arm in outcomes.arms:
+        given = [one for one in outcomes.outcomes[arm] if one is not None]
+        lost = sum(not one.parsed for one in given)
+        if lost:
+            yield (
+                arm,
+                f"{lost} of {len(given)} answers could not be read; what they invent is not known, "
+                f"so no_spurious and {SPURIOUS} compare the other items only",
+            )
+
+
+def count_panels(outcomes: TaskOutcomes) -> Iterator[tuple[Panel, str]]:
+    """Score what answers of this kind of task have too much of, each counted as -1, and its unit.
+
+    Negative is then a loss: at -0.5 a candidate invents one entity more than the reference in every
+    second sentence. An answer that does not tell (a malformed one) is left out. There is none of
+    what no arm shows.
+    """
+    for mode in outcomes.task.counts:
+        counts = [
+            [
+                None if outcome is None else mode.of(outcomes.task, item, outcome)
+                for item, outcome in zip(outcomes.items, outcomes.outcomes[arm], strict=True)
+            ]
+            for arm in outcomes.arms
+        ]
+        if any(any(row) for row in counts):
+            yield _panel(outcomes, mode.name, counts, sign=-1.0), mode.unit
+
+
+def length_panel(outcomes: TaskOutcomes) -> tuple[Panel, str] | None:
+    """Score the length of each answer, and say in what; a longer one is neither better nor worse.
+
+    In tokens where the engines tell them of every answer, else in characters. None where nothing
+    was answered.
+    """
+    if not outcomes.panel.answered.any():
+        return None
+    tokens = [
+        [None if r is None else r.completion_tokens for r in outcomes.responses[arm]]
+        for arm in outcomes.arms
+    ]
+    known = np.array([[count is not None for count in row] for row in tokens]).T
+    if (known == outcomes.panel.answered).all():
+        return _panel(outcomes, LENGTH, tokens), "tokens"
+    characters = [
+        [None if r is None else len(r.output) for r in outcomes.responses[arm]]
+        for arm in outcomes.arms
+    ]
+    return _panel(outcomes, LENGTH, characters), "characters"
+
+
+def _panel(
+    outcomes: TaskOutcomes, name: str, counts: Sequence[Sequence[int | None]], *, sign: float = 1.0
+) -> Panel:
+    """Take counts by arm and item as a mean over items; items of None are left out."""
+    answered = np.array([[count is not None for count in row] for row in counts]).T
+    values = np.array([[float(count or 0) for count in row] for row in counts]).T
+    return Panel(
+        outcomes.arms,
+        # no count is known to be the largest: the statistics of a ratio assume none
+        (Endpoint(name, "ratio", {name: 1.0}),),
+        (sign * values)[:, :, None],
+        answered.astype(np.float64)[:, :, None],
+        answered,
+        outcomes.panel.clusters,
+        outcomes.panel.strata,
+        outcomes.panel.untold_where(~answered),
+        outcomes.panel.by_content,
+        outcomes.panel.asked,
+    )
+
+
+_KIND = "failure mode"
+_LENGTH_DRAWS = 2_000  # at first: lengths take many values, and each draw deals with all of them
+
+
+@dataclass(frozen=True, slots=True)
+class FailureDrafts:
+    """The contrasts of one failure mode and what was asked of each; counted in a `unit`, or None.
+
+    `declared`: the study named it beforehand; `directed`: one side of it is better.
+    """
+
+    name: str
+    drafts: list[Draft]
+    asked: list[Asked]
+    declared: bool
+    unit: str | None = None
+
+    @property
+    def directed(self) -> bool:
+        """Whether one side is better; else what is shown stands in place of a verdict."""
+        return self.name != LENGTH
+
+    def written(
+        self, contrast: documents.Contrast, asked: Asked, alpha: float
+    ) -> documents.FailureContrast:
+        """Say of a contrast which failure mode it is of."""
+        shown = None
+        if not self.directed and asked.p_alarm < alpha:
+            shown = "longer" if (contrast.estimate or 0.0) > 0 else "shorter"
+        return documents.FailureContrast(
+            **msgspec.structs.asdict(contrast),
+            endpoint=self.name,
+            declared=self.declared,
+            unit=self.unit,
+            shown=shown,
+        )
+
+
+def failure_contrasts(
+    compared: TaskComparison, bounds: Bounds, family: AlarmFamily
+) -> Iterator[FailureDrafts]:
+    """Test the failure modes that are no endpoint of the task.
+
+    Args:
+        compared: the task, by a set of methods that knows failure modes.
+        bounds: of the task's items; panels of some are shares, whose bound needs no gold.
+        family: is asked of each.
+    """
+    declared = compared.study.analysis.declared_failure_modes
+    for panel in map(compared.grouped, failure_panels(compared.scored)):
+        name = panel.endpoints[0].name
+        label = f"{compared.name}.{name}"
+        measured = compared.measure(compared.bound(panel, label), name, label)
+        drafts = compared.drafts(measured, label, bounds=bounds)
+        asked = family.ask_contrasts(_KIND, drafts, task=compared.name)
+        yield FailureDrafts(name, drafts, asked, name in declared)
+    # what is counted: for a difference only, in its own unit, with no margin
+    counts = [
+        (panel, unit, compared.study.analysis.resamples)
+        for panel, unit in count_panels(compared.scored)
+    ]
+    length = length_panel(compared.scored)
+    if length is not None:
+        panel, unit = length
+        counts.append((panel, f"{unit} an answer", _LENGTH_DRAWS))
+    for panel, unit, draws in counts:
+        name = panel.endpoints[0].name
+        label = f"{compared.name}.{name}"
+        methods = compared.bound(compared.grouped(panel), label, most=draws)
+        drafts = compared.drafts(compared.measure(methods, name, label, margin=None), label)
+        asked = family.ask_contrasts(_KIND, drafts, task=compared.name)
+        yield FailureDrafts(name, drafts, asked, name in declared, unit)
