@@ -51,6 +51,12 @@ def quantized_before(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return told
 
 
+def stored_mostly(record: Mapping[str, Any]) -> str | None:
+    """Say what most weights of an arm's record are stored as, where that is not its type."""
+    known: str | None = record.get("stored_mostly")
+    return known or fallen_back(record.get("quantization"), record.get("stored_as") or {})
+
+
 def type_in_words(kind: str | None, before: Mapping[str, Any] | None) -> str:
     """Name the type of an arm's weights, and that they were quantized before: `F16 from Q4_1`."""
     shown = kind or "unknown"
@@ -65,6 +71,9 @@ def stated_of(record: Mapping[str, Any]) -> tuple[str, ...]:
 def weights_in_words(record: Mapping[str, Any]) -> str:
     """Name the type of the weights of an arm's record, what they were before, who says so."""
     shown = type_in_words(record.get("quantization"), quantized_before(record))
+    if most := stored_mostly(record):
+        share, kind = most.rsplit(" ", 1)
+        shown = f"{shown}, of which {share} is {kind}"
     return f"{shown} (stated)" if "type" in stated_of(record) else shown
 
 

@@ -22,7 +22,7 @@ from quantrial.analysis.versions import METHODS_VERSION
 from quantrial.assay import Check, arm_checks, data_checks, outcome_checks
 from quantrial.cache_checks import Caches, cache_findings
 from quantrial.errors import StudyError
-from quantrial.precision import quantized_before, stated_of
+from quantrial.precision import quantized_before, stated_of, stored_mostly
 from quantrial.prompt_checks import other_counts, other_templates
 
 if TYPE_CHECKING:
@@ -154,6 +154,7 @@ def _arm(study: Study, name: str, arm: Mapping[str, Any], *, other: bool) -> doc
         control=study.arms[name].control,
         weights_stated=stated_of(arm),
         other_template=other,
+        stored_mostly=stored_mostly(arm),
     )
 
 

@@ -194,7 +194,11 @@ class WeightsBefore(Part, frozen=True, kw_only=True):
 
 
 class ArmSummary(Part, frozen=True, kw_only=True):
-    """What of an arm's weights is decided on. `weights_stated`: what the study alone says."""
+    """What of an arm's weights is decided on.
+
+    `weights_stated`: what the study alone says. `stored_mostly`: share and type of most weights,
+    such as `58 % Q5_0`, where a file's rows do not divide by the blocks of its own type.
+    """
 
     memory_bytes: int | None
     artifact_sha256: str | None
@@ -203,6 +207,7 @@ class ArmSummary(Part, frozen=True, kw_only=True):
     control: str | None
     weights_stated: tuple[str, ...] = ()
     other_template: bool = False
+    stored_mostly: str | None = None
 
 
 class AssayCheck(Part, frozen=True, kw_only=True):
