@@ -188,7 +188,7 @@ OPENING = {
     "engines/templates.py": "the user's cache",
     "engines/requantize.py": "the user's cache, and the file to make",
     "paths.py": "the door",
-    "reporting/documents.py": "the package's own",
+    "reporting/rendering.py": "the package's own",
     "running/machine.py": "the system's own",
     "system.py": "the system's own",
     "tasks/sources/_jsonl.py": "the package's own",

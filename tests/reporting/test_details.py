@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from quantrial.errors import RecordError
-from quantrial.reporting.documents import anchor
+from quantrial.reporting.rendering import anchor
 from quantrial.words import points
 from reporting.test_numbers import number, same
 from reporting.trials import Trial, markdown_tables

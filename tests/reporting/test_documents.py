@@ -13,7 +13,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from quantrial.decision import Constraints, decide_from
-from quantrial.reporting import documents as module
+from quantrial.reporting import rendering as module
 from quantrial.reporting.markdown import slug
 from quantrial.units import parse_bytes, parse_fraction
 from reporting.trials import Page, Trial, markdown_tables, run_trial

@@ -12,7 +12,7 @@ from quantrial.commands.verification import verify_run
 from quantrial.decision import decide_from
 from quantrial.documents import load_summary
 from quantrial.documents.decision import load_decision
-from quantrial.reporting import render_documents
+from quantrial.reporting import Results, render
 from quantrial.runfolder import RunFolder
 from reporting.trials import Trial, markdown_tables
 
@@ -23,12 +23,13 @@ def documents(hall: Hall) -> dict[str, str]:
 
 
 def rendered(hall: Hall, summary: dict[str, Any]) -> dict[str, str]:
-    return render_documents(
+    results = Results(
         hall.study,
         load_summary(summary),
         load_decision(decide_from(summary)),
         RunFolder(hall.run).read_manifest(),
     )
+    return render(results).documents
 
 
 @pytest.fixture

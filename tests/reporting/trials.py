@@ -17,7 +17,7 @@ from quantrial.decision import decide_from
 from quantrial.documents import load_summary
 from quantrial.documents.decision import load_decision
 from quantrial.records import Manifest, manifest_from_json
-from quantrial.reporting import ReportFiles, render_documents, write_report
+from quantrial.reporting import ReportFiles, Results, render, write_report
 from quantrial.study import Study, load_study
 from studies import write_study
 from summaries import tradeoffs_of
@@ -35,14 +35,17 @@ class Trial:
     manifest: Manifest
     outcomes: Mapping[str, TaskOutcomes] | None = None
 
-    def render(self) -> dict[str, str]:
-        return render_documents(
+    def results(self) -> Results:
+        return Results(
             self.study,
             load_summary(self.summary),
             load_decision(self.decision),
             self.manifest,
-            outcomes=self.outcomes,
+            self.outcomes,
         )
+
+    def render(self) -> dict[str, str]:
+        return render(self.results()).documents
 
     def with_summary(self, summary: dict[str, Any]) -> Trial:
         """Replace the summary, and the trade-offs and the decision that follow from it."""
@@ -140,11 +143,4 @@ class Page(HTMLParser):
 
 def written(trial: Trial, folder: Path) -> ReportFiles:
     """Write the report of a trial into a folder."""
-    return write_report(
-        folder,
-        trial.study,
-        load_summary(trial.summary),
-        load_decision(trial.decision),
-        trial.manifest,
-        outcomes=trial.outcomes,
-    )
+    return write_report(folder, trial.results())

@@ -151,21 +151,15 @@ def report(run: Path | str) -> ReportFiles:
         'report.md'
     """
     from quantrial.documents.decision import to_dict
-    from quantrial.reporting import write_report
+    from quantrial.reporting import Results, write_report
     from quantrial.runfolder import DECISION, RunFolder
 
     folder = RunFolder(Path(run))
     study, summary, decision = load_results(folder.path)
     folder.write_document(DECISION, to_dict(decision))
-    manifest = folder.read_manifest()
-    return write_report(
-        folder.path,
-        study,
-        summary,
-        decision,
-        manifest,
-        outcomes=score_run(folder.path),
-    )
+    outcomes = score_run(folder.path)
+    results = Results(study, summary, decision, folder.read_manifest(), outcomes)
+    return write_report(folder.path, results)
 
 
 def verify(run: Path | str) -> Verification:

@@ -297,6 +297,8 @@ class _Check:
             since = f"summary.json was made by {summary['methods']} since"
             yield self._stale("methods", decision.get("methods"), since, options)
             return
+        from quantrial.reporting import Results
+
         decided = self._decided(decision, summary)
         if isinstance(decided, Drift):
             yield decided
@@ -307,13 +309,14 @@ class _Check:
             return
         found, decided = self._settled(DECISION, decision, decided)
         yield from found
-        report = ReportCheck(
-            self._run,
+        results = Results(
             self._study,
             load_summary(summary),
             load_decision(decided),
-            outcomes=self._outcomes,
+            self._run.read_manifest(),
+            self._outcomes,
         )
+        report = ReportCheck(self._run, results)
         yield from report.drifts(options)
         self._notes += report.notes
         self._made = report.made

@@ -15,11 +15,8 @@ from quantrial.commands.drifts import REPORT_AGAIN, Drift, missing, short, text_
 from quantrial.runfolder import DECISION
 
 if TYPE_CHECKING:
-    from quantrial.analysis import TaskOutcomes
-    from quantrial.documents import Summary
-    from quantrial.documents.decision import Decision
+    from quantrial.reporting import Results
     from quantrial.runfolder import RunFolder, RunSnapshot
-    from quantrial.study import Study
 
 REPORT = "report.md"
 PAGE = "report.html"
@@ -29,22 +26,13 @@ DATA = "report-data.js"
 class ReportCheck:
     """Checks the report of a run; `notes` says what could not be checked, `made` which files."""
 
-    def __init__(
-        self,
-        run: RunSnapshot,
-        study: Study,
-        summary: Summary,
-        decision: Decision,
-        *,
-        outcomes: Mapping[str, TaskOutcomes],
-    ) -> None:
-        from quantrial.reporting import made_of, render_all
+    def __init__(self, run: RunSnapshot, results: Results) -> None:
+        from quantrial.reporting import made_of, render
 
         self._run = run
-        self._origin = made_of(decision)
-        self._documents, self._drawn = render_all(
-            study, summary, decision, run.read_manifest(), outcomes=outcomes
-        )
+        self._origin = made_of(results.decision)
+        rendered = render(results)
+        self._documents, self._drawn = rendered.documents, rendered.drawings
         self.notes: list[str] = []
 
     @property

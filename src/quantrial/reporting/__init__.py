@@ -4,17 +4,24 @@ summary, decision, manifest ── view ──▶ text ── templates ──�
                        └──── charts ──▶ plots/*.svg, plots/*.png
 """
 
-from quantrial.reporting.documents import made_of, named_origin, render_documents
-from quantrial.reporting.files import ReportFiles, render_all, render_plots, write_report
 from quantrial.reporting.pictures import SUMS
+from quantrial.reporting.rendering import (
+    Rendered,
+    ReportFiles,
+    Results,
+    made_of,
+    named_origin,
+    render,
+    write_report,
+)
 
 __all__ = [
     "SUMS",
+    "Rendered",
     "ReportFiles",
+    "Results",
     "made_of",
     "named_origin",
-    "render_all",
-    "render_documents",
-    "render_plots",
+    "render",
     "write_report",
 ]

@@ -1,13 +1,15 @@
-"""The view put into templates: Markdown and one self-contained HTML file."""
+"""A report rendered, as Markdown and as one self-contained HTML page, and written to disk."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import quantrial
@@ -15,11 +17,14 @@ from quantrial.agreement import fingerprint
 from quantrial.documents import to_dict as part_to_dict
 from quantrial.documents.decision import to_dict
 from quantrial.inert import clean
-from quantrial.reporting import charts
+from quantrial.paths import refuse_link
+from quantrial.reporting import charts, pictures
 from quantrial.reporting.answers import DATA_FILE, Outcomes, answers, inert_json
 from quantrial.reporting.glance import strips
 from quantrial.reporting.markdown import Markdown, code, escape, slug, table
+from quantrial.reporting.pictures import PLOTS, SUMS
 from quantrial.reporting.view import build_view, contrast_headings
+from quantrial.runfolder import write_atomically
 
 if TYPE_CHECKING:
     import jinja2
@@ -41,61 +46,56 @@ SCRIPTS = (
 )
 
 
-def render_documents(
-    study: Study,
-    summary: Summary,
-    decision: Decision,
-    manifest: Manifest,
-    *,
-    outcomes: Outcomes | None = None,
-) -> dict[str, str]:
-    """Render the report; the same input gives the same text, wherever and whenever.
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What a report is made of; `outcomes` are the scored answers, which its page lets look up."""
 
-    Args:
-        study: the study of the run.
-        summary: what its answers show.
-        decision: what follows from that.
-        manifest: what ran.
-        outcomes: the scored answers, which the page lets its reader look through.
+    study: Study
+    summary: Summary
+    decision: Decision
+    manifest: Manifest
+    outcomes: Outcomes | None = None
 
-    Returns:
-        The texts of `report.md` and `report.html`; where there are too many answers for one page,
-        that of `report-data.js` too.
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A report in memory: its texts and its drawings (SVG), by their path in the run folder.
+
+    The texts are `report.md` and `report.html`; where there are too many answers for one page,
+    `report-data.js` too.
     """
-    plots = charts.draw(summary)
-    return render_with(plots, study, summary, decision, manifest, outcomes=outcomes)
+
+    documents: dict[str, str]
+    drawings: dict[str, str]
 
 
-def render_with(
-    plots: Mapping[str, str],
-    study: Study,
-    summary: Summary,
-    decision: Decision,
-    manifest: Manifest,
-    *,
-    outcomes: Outcomes | None = None,
-) -> dict[str, str]:
-    """Render the report around plots that are drawn already."""
+def render(results: Results) -> Rendered:
+    """Render a report; the same results give the same text, wherever and whenever."""
+    drawn = charts.draw(results.summary)
+    drawings = {f"{PLOTS}/{name}.svg": svg for name, svg in drawn.items()}
+    return Rendered(_documents(results, drawn), drawings)
+
+
+def _documents(results: Results, drawn: Mapping[str, str]) -> dict[str, str]:
     from markupsafe import Markup
 
-    view = build_view(study, summary, decision, manifest, drawn=tuple(plots))
+    summary, decision, outcomes = results.summary, results.decision, results.outcomes
+    view = build_view(results.study, summary, decision, results.manifest, drawn=tuple(drawn))
     headings = {one: slug(title) for one, title in contrast_headings(summary).items()}
-    inline = {name: Markup(inlined(svg)) for name, svg in plots.items()}
-    small = {name: Markup(svg) for name, svg in strips(summary).items()}
-    script = page_script()
     said = answers(outcomes, summary.reference) if outcomes else None
     apart = said is not None and said.apart
     markdown, html = _environments()
     origin = str(made_of(decision))
-    stated = decision.constrained.constraints.document() if decision.constrained else {}
     text = markdown.get_template(f"{REPORT_MD}.j2").render(
         view=view, headings=headings, origin=origin
     )
+    script = page_script()
+    stated = decision.constrained.constraints.document() if decision.constrained else {}
     page = html.get_template(f"{REPORT_HTML}.j2").render(
         view=view,
         origin=origin,
-        plots=inline,
-        strips=small,
+        plots={name: Markup(inlined(svg)) for name, svg in drawn.items()},
+        strips={name: Markup(svg) for name, svg in strips(summary).items()},
         script=Markup(script),
         policy=policy(script, apart=apart),
         picker_table=Markup(inert_json(part_to_dict(decision.picker))),
@@ -107,6 +107,51 @@ def render_with(
     )
     documents = {REPORT_MD: re.sub(r"\n{3,}", "\n\n", text), REPORT_HTML: page}
     return documents | ({DATA_FILE: said.file()} if said is not None and apart else {})
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFiles:
+    """Where the parts of a report lie. `images` holds each plot as SVG and as PNG."""
+
+    markdown: Path
+    html: Path
+    plots: Path
+    images: tuple[Path, ...]
+
+
+def write_report(folder: Path, results: Results) -> ReportFiles:
+    """Write `report.md`, `report.html` and `plots/` into a run folder.
+
+    Raises:
+        PathError: the folder of plots is a link.
+        RunFolderError: the folder is read-only or full; each file there is the old or the new one.
+    """
+    rendered = render(results)
+    images = {}
+    for name, svg in rendered.drawings.items():
+        images[name], images[_png(name)] = svg.encode(), pictures.draw_png(svg)
+    digests = {Path(name).name: pictures.sha256(data) for name, data in images.items()}
+    refuse_link(folder / PLOTS)
+    for name, data in images.items():
+        write_atomically(folder / name, data, durable=False)
+    sums = pictures.sums(digests, pictures.fonts_here(rendered.drawings.values()))
+    write_atomically(folder / SUMS, sums.encode(), durable=False)
+    for name, text in rendered.documents.items():
+        write_atomically(folder / name, text.encode(), durable=False)
+    if DATA_FILE not in rendered.documents:
+        # an earlier report of more answers left one; this page does not read it
+        with contextlib.suppress(OSError):
+            (folder / DATA_FILE).unlink(missing_ok=True)
+    return ReportFiles(
+        markdown=folder / REPORT_MD,
+        html=folder / REPORT_HTML,
+        plots=folder / PLOTS,
+        images=tuple(folder / name for name in images),
+    )
+
+
+def _png(drawing: str) -> str:
+    return drawing.removesuffix(".svg") + ".png"
 
 
 @dataclass(frozen=True, slots=True)
