@@ -31,7 +31,7 @@ from typing import Any
 
 import yaml
 
-from quantrial.records import Item, Manifest, Response, content_hash
+from quantrial.records import ArmRecord, Item, Manifest, Response, content_hash
 from quantrial.runfolder import ITEMS, MANIFEST, RESPONSES
 from quantrial.study import parse_study
 
@@ -172,7 +172,10 @@ def make_run(folder: Path) -> None:
             path.write_bytes(b"\n".join(lines) + b"\n")
     manifest = Manifest(
         study={"name": study.study, "hash": study.hash, "seed": study.seed, "base": "."},
-        arms={arm: {"bytes_on_disk": 10**9, "sha256": None, "quantization": arm} for arm in ARMS},
+        arms={
+            arm: ArmRecord.from_json({"bytes_on_disk": 10**9, "sha256": None, "quantization": arm})
+            for arm in ARMS
+        },
         tasks={},
         software={},
         host={},

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import quantrial
+from quantrial.engines.artifact import Artifact
 from quantrial.errors import RecordError
-from quantrial.records import Response, response_from_json
+from quantrial.records import ArmRecord, Response, manifest_from_json, response_from_json
+from quantrial.running.provenance import arm_record
 from studies import QUESTIONS, read_lines, write_study
 
 # as versions with `response/1` wrote it, whatever today's class looks like
@@ -125,3 +128,24 @@ def test_a_run_that_began_under_the_first_schema_goes_on_and_gives_the_same_numb
     quantrial.decide(older)
     quantrial.report(older)
     assert quantrial.verify(older).ok
+
+
+def test_the_record_of_an_arm_is_written_as_it_was_read() -> None:
+    path = Path(__file__).parents[1] / "examples" / "demo" / "manifest.json"
+    manifest = manifest_from_json(path.read_bytes(), path=path)
+    assert manifest.to_json() == path.read_bytes()
+    arm = manifest.arms["q8_0"]
+    assert arm.sha256 == arm["sha256"]
+    assert "identity_probe" not in arm
+    odd = ArmRecord.from_json({"bytes_on_disk": 5, "of_tomorrow": [1], "engine": "x"})
+    changed = replace(odd, engine="y", template_changed=True)
+    assert list(changed.items()) == [
+        *(("bytes_on_disk", 5), ("of_tomorrow", [1]), ("engine", "y")),
+        ("template_changed", True),
+    ]
+
+
+def test_the_record_of_an_arm_has_a_field_for_all_that_an_artifact_says() -> None:
+    record = arm_record("llamacpp", Artifact("m"), {})
+    assert not record.more
+    assert {one.name for one in fields(Artifact)} < set(record)

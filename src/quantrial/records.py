@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -176,6 +176,93 @@ class SpeedRecord:
         return orjson.dumps(record)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ArmRecord(Mapping[str, Any]):
+    """What the manifest holds of one arm: its engine, the software that answers, its artifact.
+
+    Most fields are those of `quantrial.engines.artifact.Artifact`, which says what they mean.
+    `template_applied_sha256` and `template_opens_thought` tell what the chat template made of the
+    first item, `template_changed` that it made something else of it later. `identity_probe` holds
+    the answers to a fixed prompt that a silent server is known by, `doubtful_answers` the (order,
+    attempt) of those that are to be asked again.
+
+    As a mapping it is its JSON: the keys that were read (`names`), in their order, then what was
+    set since; keys of other versions (`more`) are kept.
+    """
+
+    engine: str | None = None
+    versions: Mapping[str, Any] = field(default_factory=dict)
+    model: str | None = None
+    sha256: str | None = None
+    bytes_on_disk: int | None = None
+    quantization: str | None = None
+    parameters: int | None = None
+    architecture: str | None = None
+    context: int | None = None
+    tokenizer_sha256: str | None = None
+    template_sha256: str | None = None
+    template_default: str | None = None
+    template_date: Mapping[str, Any] | None = None
+    derived_from: str | None = None
+    source_sha256: str | None = None
+    source_quantization: str | None = None
+    quantized_before: Mapping[str, Any] | None = None
+    structure: Mapping[str, Any] | None = None
+    stored_as: Mapping[str, float] = field(default_factory=dict)
+    weights_stated: Sequence[str] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    kv_bytes: int | None = None
+    one_at_a_time: bool | None = False
+    resident: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict)
+    identity: Mapping[str, str] = field(default_factory=dict)
+    sampling: Mapping[str, Any] | None = None
+    sampling_probe: Mapping[str, Any] | None = None
+    template_applied_sha256: str | None = None
+    template_opens_thought: str | None = None
+    identity_probe: Mapping[str, Any] | None = None
+    doubtful_answers: Sequence[Sequence[int]] | None = None
+    template_changed: bool = False
+    names: tuple[str, ...] = ()
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> ArmRecord:
+        """Read an arm's record from its JSON, of any version."""
+        known = {name: value for name, value in record.items() if name in _OF_ARM}
+        more = {name: value for name, value in record.items() if name not in _OF_ARM}
+        return cls(**known, names=tuple(record), more=more)
+
+    def with_template(self, applied_sha256: str | None, opens_thought: str | None) -> ArmRecord:
+        """Return the record with what the chat template made of the first item, known or not."""
+        two = ("template_applied_sha256", "template_opens_thought")
+        return replace(
+            self,
+            template_applied_sha256=applied_sha256,
+            template_opens_thought=opens_thought,
+            names=tuple(dict.fromkeys((*self.names, *two))),
+        )
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self.names or self._is_set(name):
+            return getattr(self, name) if name in _OF_ARM else self.more[name]
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.names
+        yield from (n for n in _OF_ARM if n not in self.names and self._is_set(n))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _is_set(self, name: str) -> bool:
+        return name in _OF_ARM and getattr(self, name) != getattr(_UNKNOWN_ARM, name)
+
+
+_OF_ARM = dict.fromkeys(one.name for one in fields(ArmRecord) if one.name not in ("names", "more"))
+_UNKNOWN_ARM = ArmRecord()
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """What ran: artifacts, versions, host, options, data and times.
@@ -185,7 +272,7 @@ class Manifest:
     """
 
     study: Mapping[str, Any]
-    arms: Mapping[str, Any]
+    arms: Mapping[str, ArmRecord]
     tasks: Mapping[str, Any]
     software: Mapping[str, Any]
     host: Mapping[str, Any]
@@ -197,7 +284,8 @@ class Manifest:
 
     def to_json(self) -> bytes:
         """Encode as an indented document."""
-        record = asdict(self)
+        record = asdict(replace(self, arms={}))
+        record["arms"] = {name: dict(arm) for name, arm in self.arms.items()}
         for name in ("design", "code"):
             if not record[name]:
                 del record[name]
@@ -277,6 +365,11 @@ def _scores(scores: Mapping[str, Any], *, path: Path | str, line: int | None) ->
 def manifest_from_json(data: bytes, *, path: Path | str) -> Manifest:
     """Read manifest.json."""
     record = decode(data, MANIFEST_SCHEMA, path=path)
+    if isinstance(record["arms"], dict):  # else an edited file, which its readers name
+        record["arms"] = {
+            name: ArmRecord.from_json(arm) if isinstance(arm, dict) else arm
+            for name, arm in record["arms"].items()
+        }
     record["sessions"] = tuple(record["sessions"])
     record["notes"] = tuple(record["notes"])
     return Manifest(**record)

@@ -356,7 +356,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, trial: Trial) -> Trial:
         bad.manifest,
         notes=(HOSTILE,),
         arms={
-            k: v | {"model": HOSTILE, "options": {"o": HOSTILE}}
+            k: replace(v, model=HOSTILE, options={"o": HOSTILE})
             for k, v in bad.manifest.arms.items()
         },
     )

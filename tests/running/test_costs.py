@@ -13,6 +13,7 @@ from quantrial.cli import consent
 from quantrial.design.plan import Plan, Tokens
 from quantrial.design.schedule import Call
 from quantrial.errors import ConsentError, StudyError
+from quantrial.records import ArmRecord
 from quantrial.running.planning import (
     disk_bytes,
     loads_of,
@@ -40,22 +41,19 @@ def test_loads_are_counted_where_one_arm_is_held_at_a_time() -> None:
 
 
 def test_a_file_that_two_arms_share_lies_on_the_disk_once() -> None:
-    arms: dict[str, Any] = {
-        "a": {"sha256": "x", "bytes_on_disk": 5},
-        "b": {"sha256": "x", "bytes_on_disk": 5},
-        "c": {"sha256": "y", "bytes_on_disk": 3},
+    arms = {
+        "a": ArmRecord(sha256="x", bytes_on_disk=5),
+        "b": ArmRecord(sha256="x", bytes_on_disk=5),
+        "c": ArmRecord(sha256="y", bytes_on_disk=3),
     }
     assert disk_bytes(arms) == 8
-    assert disk_bytes({**arms, "d": {"sha256": None, "bytes_on_disk": None}}) is None
+    assert disk_bytes({**arms, "d": ArmRecord()}) is None
 
 
 def test_an_arm_that_does_not_fit_is_refused_with_the_numbers() -> None:
-    large = {
-        "engine": "llamacpp",
-        "bytes_on_disk": 16_000_000_000,
-        "kv_bytes": 1_000_000_000,
-        "context": 8192,
-    }
+    large = ArmRecord(
+        engine="llamacpp", bytes_on_disk=16_000_000_000, kv_bytes=1_000_000_000, context=8192
+    )
     refuse_too_large({"f16": large}, 17_000_000_000)
     refuse_too_large({"f16": large}, None)
     with pytest.raises(
@@ -65,7 +63,7 @@ def test_an_arm_that_does_not_fit_is_refused_with_the_numbers() -> None:
     ):
         refuse_too_large({"f16": large}, 16_990_000_000)
     # a server may be another machine, and answers for its own memory
-    elsewhere = {"f16": {**large, "engine": "ollama"}}
+    elsewhere = {"f16": replace(large, engine="ollama")}
     refuse_too_large(elsewhere, 1)
     assert memory_here(elsewhere, 1).too_large == ()
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from quantrial.engines.model_files import kv_cache_bytes
+from quantrial.records import ArmRecord
 from quantrial.running.ordering import memory_of
 
 LLAMA_3_1_8B: dict[str, Any] = {
@@ -43,18 +45,18 @@ def test_an_unknown_shape_is_unknown(missing: str) -> None:
 
 
 def test_arms_fit_together_or_one_at_a_time_or_not_at_all() -> None:
-    arms = {"a": {"bytes_on_disk": 16, "kv_bytes": 1}, "b": {"bytes_on_disk": 8}}
+    arms = {"a": ArmRecord(bytes_on_disk=16, kv_bytes=1), "b": ArmRecord(bytes_on_disk=8)}
     assert memory_of(arms, 25).together is True
     assert memory_of(arms, 24).together is False
     assert memory_of(arms, 24).too_large == ()
     assert memory_of(arms, 16).too_large == ("a",)
     assert memory_of(arms, None).together is None
-    held = {"a": arms["a"], "b": {**arms["b"], "one_at_a_time": True}}
+    held = {"a": arms["a"], "b": replace(arms["b"], one_at_a_time=True)}
     assert memory_of(held, 100).together is False
     assert memory_of(held, 100).needed == 17
-    served = {"a": {**arms["a"], "resident": True}, "b": arms["b"]}
+    served = {"a": replace(arms["a"], resident=True), "b": arms["b"]}
     assert memory_of(served, 8).together is True
     assert memory_of(served, 7).too_large == ("b",)
-    unknown = memory_of({"a": arms["a"], "b": {"bytes_on_disk": None}}, 100)
+    unknown = memory_of({"a": arms["a"], "b": ArmRecord()}, 100)
     assert unknown.needed is None
     assert unknown.together is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ import quantrial
 from quantrial.cli import main
 from quantrial.engines import Reply, Request
 from quantrial.errors import EngineError
+from quantrial.records import ArmRecord
 from quantrial.running import ordering
 from quantrial.running.ordering import affordable, probe
 from quantrial.running.prepare import prepare
@@ -90,12 +92,12 @@ def test_a_probe_that_costs_money_or_long_loads_is_not_made_unasked() -> None:
     near: Any = SimpleNamespace(local=True)
     far: Any = SimpleNamespace(local=False)
     unknown: Any = SimpleNamespace()
-    small, large = {"bytes_on_disk": 2 * 10**9}, {"bytes_on_disk": 3 * 10**9}
+    small, large = (ArmRecord(bytes_on_disk=size * 10**9) for size in (2, 3))
     assert affordable({"a": near, "b": near}, {"a": small, "b": small})
     assert not affordable({"a": near, "b": near}, {"a": small, "b": large}), "5 GB in all"
     assert not affordable({"a": near, "b": far}, {"a": small, "b": small})
     assert not affordable({"a": near, "b": unknown}, {"a": small, "b": small})
-    held = {**large, "resident": True}
+    held = replace(large, resident=True)
     assert affordable({"a": near, "b": near}, {"a": held, "b": held}), "loaded already"
 
 

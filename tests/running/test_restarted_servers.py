@@ -20,7 +20,7 @@ from quantrial.running import asking, watch
 from quantrial.running.progress import Progress
 from quantrial.running.runner import RunResult, run_study
 from quantrial.running.waiting import Clock
-from quantrial.running.watch import DOUBTFUL, Watch
+from quantrial.running.watch import Watch
 from quantrial.study import parse_study
 from running.test_swapped_weights import Model, Ollama, outputs, over_ollama
 from servers.faulty import FaultyServer
@@ -188,7 +188,7 @@ def test_a_server_that_comes_back_with_other_weights_answers_nothing(
         )
     # one that was under way when the server went may meet the other model: it is asked again
     record = json.loads((folder / "manifest.json").read_text())["arms"]["q8_0"]
-    doubtful = {tuple(one) for one in record.get(DOUBTFUL) or ()}
+    doubtful = {tuple(one) for one in record.get("doubtful_answers") or ()}
     answers = read_lines(folder / "responses" / "sums.q8_0.jsonl")
     of_the_other = [one for one in answers if one["output"] == "B" and one["status"] == "ok"]
     assert len(of_the_other) < slots

@@ -168,7 +168,7 @@ def test_a_changed_artifact_is_refused_naming_the_arm(tmp_path: Path) -> None:
     quantrial.run(study, out=tmp_path / "run")
     folder = RunFolder(tmp_path / "run")
     manifest = folder.read_manifest()
-    arms = {**manifest.arms, "q8_0": {**manifest.arms["q8_0"], "quantization": "Q6_K"}}
+    arms = {**manifest.arms, "q8_0": replace(manifest.arms["q8_0"], quantization="Q6_K")}
     folder.write_manifest(
         type(manifest)(manifest.study, arms, manifest.tasks, manifest.software, manifest.host)
     )

@@ -17,7 +17,7 @@ from quantrial.errors import ModelChangedError, RunChangedError
 from quantrial.running.progress import Progress
 from quantrial.running.runner import RunResult, run_study
 from quantrial.running.waiting import Clock
-from quantrial.running.watch import DOUBTFUL, EVERY, PROBE
+from quantrial.running.watch import EVERY
 from quantrial.study import parse_study
 from servers.faulty import Answer, Call, FaultyServer, Say, openai_answer
 from studies import QUESTIONS, read_lines, write_study
@@ -215,10 +215,10 @@ def test_a_silent_swap_is_found_and_what_may_be_of_the_other_model_is_asked_agai
     wrong = outputs(folder).count("B")
     assert wrong < 10 if every else QUESTIONS - 5 - slots < wrong <= QUESTIONS - 5
     arm = json.loads((folder / "manifest.json").read_text())["arms"]["q8_0"]
-    assert len(arm[DOUBTFUL]) >= wrong
+    assert len(arm["doubtful_answers"]) >= wrong
     # a look at it as it is says so first
     cautions = [one["text"] for one in quantrial.decide(folder)["cautions"]]
-    assert any("may be another model's" in one for one in cautions) == bool(arm[DOUBTFUL])
+    assert any("may be another model's" in one for one in cautions) == bool(arm["doubtful_answers"])
     # the other model is refused again, and nothing of it recorded
     lines = len(outputs(folder))
     with pytest.raises(ModelChangedError, match="otherwise than before"):
@@ -230,7 +230,9 @@ def test_a_silent_swap_is_found_and_what_may_be_of_the_other_model_is_asked_agai
     assert outputs(folder)[lines:] == ["A"] * (len(outputs(folder)) - lines)
     found = quantrial.analyze(folder)
     assert found["tasks"]["sums"]["endpoints"]["accuracy"]["arms"]["q8_0"]["estimate"] == 1.0
-    assert json.loads((folder / "manifest.json").read_text())["arms"]["q8_0"][DOUBTFUL] == []
+    assert (
+        json.loads((folder / "manifest.json").read_text())["arms"]["q8_0"]["doubtful_answers"] == []
+    )
     assert not [one for one in quantrial.decide(folder)["cautions"] if "another model" in str(one)]
 
 
@@ -331,7 +333,10 @@ def test_a_server_that_names_its_weights_is_asked_no_fixed_prompt(
     run(study_over(tmp_path, servers), folder, Ticking(EVERY / 100))
     assert (behind(servers[0]).probed, behind(servers[1]).probed > 3) == (0, True)
     arms = json.loads((folder / "manifest.json").read_text())["arms"]
-    assert [arms[name][PROBE]["checked"] > 0 for name in ("f16", "q8_0")] == [False, True]
+    assert [arms[name]["identity_probe"]["checked"] > 0 for name in ("f16", "q8_0")] == [
+        False,
+        True,
+    ]
 
 
 def test_a_fixed_prompt_that_fails_says_nothing(

@@ -13,6 +13,7 @@ from quantrial.study import Study, load_study, parse_study, read_study_text
 
 if TYPE_CHECKING:
     from quantrial.analysis import TaskOutcomes
+    from quantrial.records import ArmRecord
     from quantrial.runfolder import RunFolder
 
 
@@ -103,7 +104,7 @@ def score_run(run: Path | RunFolder) -> dict[str, TaskOutcomes]:
 
 def _opened(
     study: Study,
-    arms: Mapping[str, Mapping[str, Any]],
+    arms: Mapping[str, ArmRecord],
     seen: Mapping[tuple[str, str], bool | None],
 ) -> dict[str, dict[str, bool | None]]:
     """Say by task and arm whether the template opens a thought.
@@ -119,8 +120,8 @@ def _opened(
         told[name] = {}
         for arm in study.arms:
             known = None
-            if spec.prompt_format == "chat" and arms[arm].get("template_applied_sha256"):
-                known = arms[arm].get("template_opens_thought") is not None
+            if spec.prompt_format == "chat" and arms[arm].template_applied_sha256:
+                known = arms[arm].template_opens_thought is not None
             told[name][arm] = together([known, *(seen[one, arm] for one in alike)])
     return told
 

@@ -20,6 +20,7 @@ from quantrial.running.provenance import arm_record
 if TYPE_CHECKING:
     from quantrial.engines.artifact import Artifact
     from quantrial.engines.base import Engine
+    from quantrial.records import ArmRecord
     from quantrial.runfolder import RunFolder
     from quantrial.study import Arm, Study
 
@@ -172,7 +173,7 @@ def _with_slots(arm: Arm, slots: int) -> Arm:
 
 def arm_records(
     study: Study, engines: Mapping[str, Engine], tell: Callable[[str], None] | None = None
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, ArmRecord]:
     """Describe every arm for the manifest, making the files that arms are made of.
 
     Args:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.engines.identity import REMEDY, Asking, differences
 from quantrial.errors import RunChangedError, RunFolderError, StudyError
-from quantrial.running.prepare import APPLIED, writes_todays_date
+from quantrial.running.prepare import writes_todays_date
 from quantrial.study import code_in, load_study
 
 if TYPE_CHECKING:
     from quantrial.engines.base import Engine
-    from quantrial.records import Manifest
+    from quantrial.records import ArmRecord, Manifest
     from quantrial.runfolder import RunFolder
     from quantrial.running.prepare import Prepared
     from quantrial.study import Study
@@ -138,7 +138,7 @@ def refuse_changed(
     run: RunFolder,
     manifest: Manifest,
     prepared: Prepared,
-    arms: Mapping[str, Mapping[str, Any]],
+    arms: Mapping[str, ArmRecord],
 ) -> None:
     """Refuse to go on with other items or other artifacts than the run began with."""
     recorded = run.read_items()
@@ -155,23 +155,20 @@ def refuse_changed(
     refuse_changed_arms(run, manifest, arms)
 
 
-def refuse_changed_arms(
-    run: RunFolder, manifest: Manifest, arms: Mapping[str, Mapping[str, Any]]
-) -> None:
+def refuse_changed_arms(run: RunFolder, manifest: Manifest, arms: Mapping[str, ArmRecord]) -> None:
     """Refuse to go on with other artifacts than the run began with."""
     for name, arm in arms.items():
         _refuse_other_template(run, name, manifest.arms[name], arm)
         for key in ("sha256", "quantization", "template_sha256", "options", "details"):
             # what an older manifest does not hold is as good as empty
-            if (manifest.arms[name].get(key) or None) != (_jsonable(arm.get(key)) or None):
+            if (manifest.arms[name].get(key) or None) != (arm.get(key) or None):
                 raise RunChangedError(
                     f"the artifact of arm {name!r} changed since this run began: {key} was "
                     f"{manifest.arms[name].get(key)!r:.30}, is {arm.get(key)!r:.30}. Restore it, "
                     "or name another folder for a new run",
                     path=run.path,
                 )
-        then, now = (one.get("identity") or {} for one in (manifest.arms[name], arm))
-        if said := differences(then, now):
+        if said := differences(manifest.arms[name].identity or {}, arm.identity):
             raise RunChangedError(
                 f"the server of arm {name!r} is another one than when this run began: {said}. "
                 f"{REMEDY}",
@@ -191,14 +188,12 @@ def refuse_changed_code(run: RunFolder, manifest: Manifest, study: Study) -> Non
             )
 
 
-def _refuse_other_template(
-    run: RunFolder, name: str, then: Mapping[str, Any], now: Mapping[str, Any]
-) -> None:
+def _refuse_other_template(run: RunFolder, name: str, then: ArmRecord, now: ArmRecord) -> None:
     """Refuse another day in the template, and a template that makes another prompt of an item.
 
     One that writes each day's date does the latter overnight; that it does is said of the run.
     """
-    days = [(one.get("template_date") or {}).get("held") for one in (then, now)]
+    days = [(one.template_date or {}).get("held") for one in (then, now)]
     if days[0] != days[1]:
         raise RunChangedError(
             f"the day that the chat template of arm {name!r} writes changed since this run began: "
@@ -206,7 +201,7 @@ def _refuse_other_template(
             "the same in the option `date`, or name another folder for a new run",
             path=run.path,
         )
-    known = then.get(APPLIED), now.get(APPLIED)
+    known = then.template_applied_sha256, now.template_applied_sha256
     overnight = writes_todays_date(then) or writes_todays_date(now)
     if None not in known and known[0] != known[1] and not overnight:
         raise RunChangedError(
@@ -215,7 +210,3 @@ def _refuse_other_template(
             "template, or name another folder for a new run",
             path=run.path,
         )
-
-
-def _jsonable(value: Any) -> Any:
-    return dict(value) if isinstance(value, Mapping) else value

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from quantrial.design.schedule import Call
     from quantrial.engines.base import Engine, Request
-    from quantrial.records import Item, Manifest
+    from quantrial.records import ArmRecord, Item, Manifest
     from quantrial.running.prepare import Prepared
     from quantrial.study import Study
 
@@ -66,7 +66,7 @@ class Memory:
         )
 
 
-def memory_of(arms: Mapping[str, Mapping[str, Any]], available: int | None) -> Memory:
+def memory_of(arms: Mapping[str, ArmRecord], available: int | None) -> Memory:
     """Add up what arms take in memory.
 
     Args:
@@ -76,15 +76,14 @@ def memory_of(arms: Mapping[str, Mapping[str, Any]], available: int | None) -> M
     return Memory(
         each={name: _bytes(arm) for name, arm in arms.items()},
         available=available,
-        one_at_a_time=any(arm.get("one_at_a_time") for arm in arms.values()),
+        one_at_a_time=any(arm.one_at_a_time for arm in arms.values()),
     )
 
 
-def _bytes(arm: Mapping[str, Any]) -> int | None:
-    if arm.get("resident"):
+def _bytes(arm: ArmRecord) -> int | None:
+    if arm.resident:
         return 0
-    weights = arm.get("bytes_on_disk")
-    return None if weights is None else int(weights) + int(arm.get("kv_bytes") or 0)
+    return None if arm.bytes_on_disk is None else arm.bytes_on_disk + (arm.kv_bytes or 0)
 
 
 PROBE_ITEMS = 3
@@ -108,7 +107,7 @@ class Probe:
     was_loaded: bool = False
 
 
-def affordable(engines: Mapping[str, Engine], records: Mapping[str, Mapping[str, Any]]) -> bool:
+def affordable(engines: Mapping[str, Engine], records: Mapping[str, ArmRecord]) -> bool:
     """Whether a probe costs nobody money, and little time: all arms near, and not large.
 
     Args:
@@ -116,8 +115,8 @@ def affordable(engines: Mapping[str, Engine], records: Mapping[str, Mapping[str,
         records: the manifest's record of each arm.
     """
     near = all(getattr(engine, "local", False) for engine in engines.values())
-    loading = [one for one in records.values() if not one.get("resident")]
-    return near and sum(one.get("bytes_on_disk") or 0 for one in loading) <= AFFORDABLE
+    loading = [one for one in records.values() if not one.resident]
+    return near and sum(one.bytes_on_disk or 0 for one in loading) <= AFFORDABLE
 
 
 _ON_SERVERS = ("ollama", "openai")  # engines whose models are loaded elsewhere
@@ -209,26 +208,27 @@ def _at_once(engine: Engine, calls: Sequence[Request], slots: int) -> float:
 USABLE = 0.9
 
 
-def fit_together(records: Mapping[str, Mapping[str, Any]]) -> bool:
+def fit_together(records: Mapping[str, ArmRecord]) -> bool:
     """Say whether all arms can be held in memory at once; true where nothing speaks against it.
 
     An arm that does not say how large it is, such as one on another machine, takes nothing here.
     Where a server decides it (`server_decides`), it is not known, and taken as no.
     """
     free = available_memory()
-    said = {name: one for name, one in records.items() if one.get("bytes_on_disk") is not None}
+    said = {name: one for name, one in records.items() if one.bytes_on_disk is not None}
     usable = None if free is None else int(free * USABLE)
-    own = any(one.get("one_at_a_time", False) is not False for one in records.values())
+    own = any(one.one_at_a_time is not False for one in records.values())
     return not own and memory_of(said, usable).together is not False
 
 
-def server_decides(records: Mapping[str, Mapping[str, Any]]) -> bool:
+def server_decides(records: Mapping[str, ArmRecord]) -> bool:
     """Whether it is for a server to say if all arms stay in memory: nothing else is against it."""
-    unsaid = [name for name, one in records.items() if one.get("one_at_a_time", False) is None]
-    theirs = {"one_at_a_time": False, "resident": True}
-    return bool(unsaid) and fit_together(
-        {name: {**one, **theirs} if name in unsaid else one for name, one in records.items()}
-    )
+    unsaid = {
+        name: dataclasses.replace(one, one_at_a_time=False, resident=True)
+        for name, one in records.items()
+        if one.one_at_a_time is None
+    }
+    return bool(unsaid) and fit_together({**records, **unsaid})
 
 
 def all_stayed(engines: Mapping[str, Engine]) -> bool:
@@ -266,7 +266,7 @@ def settle_order(
     study: Study,
     prepared: Prepared,
     engines: Mapping[str, Engine],
-    records: Mapping[str, Mapping[str, Any]],
+    records: Mapping[str, ArmRecord],
 ) -> Order:
     """Decide on the order of a new run.
 

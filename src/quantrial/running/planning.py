@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,13 +49,14 @@ from quantrial.running.prepare import (
     with_templates,
     without_template,
 )
-from quantrial.sampling_checks import PROBED, unstated_parameters
+from quantrial.sampling_checks import unstated_parameters
 from quantrial.study import code_in
 from quantrial.system import available_memory
 
 if TYPE_CHECKING:
     from quantrial.design.schedule import Call
     from quantrial.engines.base import Engine
+    from quantrial.records import ArmRecord
     from quantrial.running.prepare import Prepared
     from quantrial.study import Study
     from quantrial.study.code import BeforeCode
@@ -83,7 +84,7 @@ def tokens_of(calls: Sequence[Call], prepared: Prepared) -> Tokens:
     return Tokens(prompt, answer)
 
 
-def tight_contexts(prepared: Prepared, arms: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def tight_contexts(prepared: Prepared, arms: Mapping[str, ArmRecord]) -> Iterator[str]:
     """Say where the longest prompt and its answer may not fit into an arm's context."""
     for name, task in prepared.tasks.items():
         needed = max(
@@ -94,7 +95,7 @@ def tight_contexts(prepared: Prepared, arms: Mapping[str, Mapping[str, Any]]) ->
             default=0,
         )
         for arm, record in arms.items():
-            context = record.get("context")
+            context = record.context
             if context is not None and needed > context:
                 yield (
                     f"{name}: the longest prompt and its answer take about {needed:,} tokens, and "
@@ -124,21 +125,19 @@ def loads_of(calls: Sequence[Call], arms: Sequence[str], *, together: bool) -> d
     return {arm: turns[arm] for arm in arms}
 
 
-def disk_bytes(arms: Mapping[str, Mapping[str, Any]]) -> int | None:
+def disk_bytes(arms: Mapping[str, ArmRecord]) -> int | None:
     """Add up the files of the arms, each once; None where some arm does not say."""
-    files = {arm.get("sha256") or name: arm.get("bytes_on_disk") for name, arm in arms.items()}
+    files = {arm.sha256 or name: arm.bytes_on_disk for name, arm in arms.items()}
     sizes = list(files.values())
-    return None if None in sizes else sum(int(size) for size in sizes if size is not None)
+    return None if None in sizes else sum(size for size in sizes if size is not None)
 
 
-def memory_here(arms: Mapping[str, Mapping[str, Any]], available: int | None) -> Memory:
+def memory_here(arms: Mapping[str, ArmRecord], available: int | None) -> Memory:
     """Add up the memory of the arms that this machine itself has to hold."""
-    return memory_of(
-        {name: arm for name, arm in arms.items() if arm.get("engine") in _HERE}, available
-    )
+    return memory_of({name: arm for name, arm in arms.items() if arm.engine in _HERE}, available)
 
 
-def refuse_too_large(arms: Mapping[str, Mapping[str, Any]], available: int | None) -> None:
+def refuse_too_large(arms: Mapping[str, ArmRecord], available: int | None) -> None:
     """Refuse an arm that would not fit in memory, rather than have it killed by the system.
 
     Raises:
@@ -149,12 +148,12 @@ def refuse_too_large(arms: Mapping[str, Mapping[str, Any]], available: int | Non
         raise StudyError(too_large_text(arms[name], available), key=f"arms.{name}")
 
 
-def too_large_text(arm: Mapping[str, Any], available: int | None) -> str:
+def too_large_text(arm: ArmRecord, available: int | None) -> str:
     """Say in numbers why an arm does not fit."""
-    weights, cache = arm.get("bytes_on_disk") or 0, arm.get("kv_bytes") or 0
+    weights, cache = arm.bytes_on_disk or 0, arm.kv_bytes or 0
     return (
         f"does not fit in memory: {weights / 1e9:.2f} GB of weights and {cache / 1e9:.2f} GB for a "
-        f"context of {arm.get('context'):,} tokens, and {(available or 0) / 1e9:.2f} GB are free; "
+        f"context of {arm.context:,} tokens, and {(available or 0) / 1e9:.2f} GB are free; "
         "take a smaller file or context, or end other programs"
     )
 
@@ -210,12 +209,12 @@ def plan_study(
     arms = tuple(
         ArmPlan(
             name=name,
-            model=record["model"],
-            quantization=record["quantization"],
+            model=record.model or "",
+            quantization=record.quantization,
             weights=weights_in_words(record),
             stated=stated_of(record),
-            bytes_on_disk=record["bytes_on_disk"],
-            kv_bytes=record["kv_bytes"],
+            bytes_on_disk=record.bytes_on_disk,
+            kv_bytes=record.kv_bytes,
             loads=loads[name],
             **_times(probes.get(name), prepared, loads[name]),
         )
@@ -260,7 +259,7 @@ def plan_study(
 
 def _to_probe(
     engines: Mapping[str, Engine],
-    records: Mapping[str, dict[str, Any]],
+    records: dict[str, ArmRecord],
     available: int | None,
     *,
     probe: bool | None,
@@ -285,7 +284,7 @@ def _probed(
     study: Study,
     prepared: Prepared,
     engines: Mapping[str, Engine],
-    records: Mapping[str, dict[str, Any]],
+    records: dict[str, ArmRecord],
     *,
     asked: bool | None,
     tell: Callable[[str], None] | None,
@@ -309,7 +308,7 @@ def _probed(
         try:
             with naming(name, engine):
                 for arm, found in probed_sampling({name: engine}).items():
-                    records[arm][PROBED] = asdict(found)
+                    records[arm] = replace(records[arm], sampling_probe=asdict(found))
                 probes[name] = timed(study, prepared, engine, alone=not together, tell=told)
         except EngineError as exc:
             passes = exc.retryable or exc.of_prompt or isinstance(exc, EngineTimeoutError)
@@ -330,8 +329,8 @@ def _of_arm(tell: Callable[[str], None] | None, doing: str) -> Callable[[str], N
     return told
 
 
-def _undecided(records: Mapping[str, Mapping[str, Any]]) -> str:
-    unsaid = [name for name, one in records.items() if one.get("one_at_a_time", False) is None]
+def _undecided(records: Mapping[str, ArmRecord]) -> str:
+    unsaid = [name for name, one in records.items() if one.one_at_a_time is None]
     return (
         f"whether the server holds {', '.join(unsaid)} in memory at once is not known: it is asked "
         "by `plan --probe`, and before a run begins; one at a time is assumed here"

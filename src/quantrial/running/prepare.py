@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +24,10 @@ from quantrial.thought_tags import opening_tag_at_end
 
 if TYPE_CHECKING:
     from quantrial.engines.base import Engine, Request
-    from quantrial.records import Item
+    from quantrial.records import ArmRecord, Item
     from quantrial.study import Study
+
+    Records = Mapping[str, ArmRecord]
 
 
 _LISTED = 20  # places that a manifest keeps
@@ -55,7 +57,7 @@ class Held:
 def held_control_tokens(
     prepared: Prepared,
     engines: Mapping[str, Engine],
-    records: Mapping[str, Mapping[str, Any]],
+    records: Records,
 ) -> Iterator[Held]:
     """Find items that hold a control token of a model's own vocabulary, where it is known.
 
@@ -68,7 +70,7 @@ def held_control_tokens(
     """
     looked_at: set[str | None] = set()  # vocabularies by their hash, and what was looked for
     for arm, engine in engines.items():
-        vocabulary = records[arm].get("tokenizer_sha256")
+        vocabulary = records[arm].tokenizer_sha256
         if vocabulary is not None and vocabulary in looked_at:
             continue
         pattern = _pattern(engine)
@@ -89,7 +91,7 @@ def held_control_tokens(
 def control_token_warnings(
     prepared: Prepared,
     engines: Mapping[str, Engine],
-    records: Mapping[str, Mapping[str, Any]],
+    records: Records,
 ) -> Iterator[str]:
     """Say what `held_control_tokens` finds."""
     yield from map(str, held_control_tokens(prepared, engines, records))
@@ -98,7 +100,7 @@ def control_token_warnings(
 def warn_of_control_tokens(
     prepared: Prepared,
     engines: Mapping[str, Engine],
-    records: Mapping[str, Mapping[str, Any]],
+    records: Records,
 ) -> dict[str, dict[str, list[list[str]]]]:
     """Warn of what `held_control_tokens` finds; return it as a manifest keeps it, by task and arm.
 
@@ -128,9 +130,6 @@ def _first(pattern: re.Pattern[str], item: Item) -> re.Match[str] | None:
     return next(filter(None, map(pattern.search, texts_of(item.content))), None)
 
 
-Records = Mapping[str, Mapping[str, Any]]
-APPLIED = "template_applied_sha256"
-CHANGED = "template_changed"
 _DEFAULTS = {"chatml": "ChatML (<|im_start|>role ... <|im_end|>)"}
 
 
@@ -147,8 +146,11 @@ def first_request(study: Study, prepared: Prepared) -> Request | None:
 
 
 def with_templates(
-    study: Study, prepared: Prepared, engines: Mapping[str, Engine], records: Records
-) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    study: Study,
+    prepared: Prepared,
+    engines: Mapping[str, Engine],
+    records: Records,
+) -> tuple[dict[str, ArmRecord], list[str]]:
     """Add to each arm's record what its template makes of the first item, where that can be known.
 
     Returns:
@@ -158,9 +160,10 @@ def with_templates(
     """
     request = first_request(study, prepared)
     tags = [pair for task in prepared.tasks.values() for pair in task.thought_tags]
-    found, failed = {}, []
+    found: dict[str, ArmRecord] = {}
+    failed = []
     for arm, record in records.items():
-        dated = record.get("template_date")
+        dated = record.template_date
         try:
             shown = request and rendered(
                 engines[arm], request, held=dated.get("held") if dated else None
@@ -168,49 +171,52 @@ def with_templates(
         except (QuantrialError, ValueError) as exc:
             shown = None
             failed.append(f"what {arm} makes of a prompt is not known: {exc}")
-        found[arm] = {
-            **record,
-            APPLIED: shown.sha256 if shown else None,
-            "template_opens_thought": opening_tag_at_end(shown.ending, tags) if shown else None,
-        }
+        opens = opening_tag_at_end(shown.ending, tags) if shown else None
+        found[arm] = record.with_template(shown.sha256 if shown else None, opens)
         if dated and dated["by"] and shown:
-            found[arm]["template_date"] = {**dated, "written": shown.day_written}
+            written = {**dated, "written": shown.day_written}
+            found[arm] = replace(found[arm], template_date=written)
     return found, failed
 
 
-def resumed(recorded: Records, now: Records) -> dict[str, dict[str, Any]]:
+def resumed(recorded: Records, now: Records) -> dict[str, ArmRecord]:
     """Return the arms as they were recorded, with what was not known then and what has changed."""
-    return {
-        arm: {
-            **{key: now[arm][key] for key in (APPLIED, "template_opens_thought")},
-            **record,
-            **({CHANGED: True} if _other(record, now[arm]) else {}),
-        }
-        for arm, record in recorded.items()
-    }
+    found = {}
+    for arm, record in recorded.items():
+        # a version that did not look at templates yet wrote neither
+        applied = record if "template_applied_sha256" in record else now[arm]
+        opens = record if "template_opens_thought" in record else now[arm]
+        found[arm] = replace(
+            record.with_template(applied.template_applied_sha256, opens.template_opens_thought),
+            template_changed=record.template_changed or _other(record, now[arm]),
+        )
+    return found
 
 
 def changed_since(
-    study: Study, prepared: Prepared, engines: Mapping[str, Engine], records: Records
+    study: Study,
+    prepared: Prepared,
+    engines: Mapping[str, Engine],
+    records: Records,
 ) -> list[str]:
     """Name the arms whose template makes something else of the first item now than was recorded.
 
     Asked of engines that answer with what they have at this moment alone.
     """
     open_ones = {arm: one for arm, one in engines.items() if not hasattr(one, "render_key")}
-    known = {arm: records[arm] for arm in open_ones if records[arm].get(APPLIED)}
+    known = {arm: records[arm] for arm in open_ones if records[arm].template_applied_sha256}
     now, _ = with_templates(study, prepared, open_ones, known)
     return [arm for arm, record in known.items() if _other(record, now[arm])]
 
 
-def _other(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    digests = {one[APPLIED] for one in (then, now) if one.get(APPLIED)}
+def _other(then: ArmRecord, now: ArmRecord) -> bool:
+    digests = {then.template_applied_sha256, now.template_applied_sha256} - {None}
     return len(digests) > 1
 
 
-def writes_todays_date(record: Mapping[str, Any]) -> bool:
+def writes_todays_date(record: ArmRecord) -> bool:
     """Whether an arm's template writes a date that nobody holds: another one every day."""
-    dated = record.get("template_date") or {}
+    dated = record.template_date or {}
     return bool(dated.get("by")) and not dated.get("held") and dated.get("written") is not False
 
 
@@ -218,7 +224,7 @@ def without_template(study: Study, prepared: Prepared, records: Records) -> Iter
     """Say which model files hold no chat template though their tasks are chats."""
     request = first_request(study, prepared)
     for default, words in _DEFAULTS.items():
-        arms = [arm for arm, one in records.items() if one.get("template_default") == default]
+        arms = [arm for arm, one in records.items() if one.template_default == default]
         if arms and request is not None and request.messages:
             files = "file holds" if len(arms) == 1 else "files hold"
             yield (

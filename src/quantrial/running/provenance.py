@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import quantrial
 from quantrial.engines.settled import count_of
 from quantrial.recordable import recordable
+from quantrial.records import ArmRecord
 from quantrial.redaction import blot_all
 from quantrial.system import cpu_model, memory_bytes
 
@@ -136,7 +137,7 @@ def host() -> dict[str, Any]:
     }
 
 
-def arm_record(engine: str, artifact: Artifact, versions: Mapping[str, str]) -> dict[str, Any]:
+def arm_record(engine: str, artifact: Artifact, versions: Mapping[str, str]) -> ArmRecord:
     """Write down one arm: its engine, the software that answers, its artifact.
 
     No key is in it, and it can be written as JSON whatever a server said; what should be a text or
@@ -148,4 +149,4 @@ def arm_record(engine: str, artifact: Artifact, versions: Mapping[str, str]) -> 
         record[name] = record[name] if isinstance(record[name], str) else None
     for name in _COUNTS:
         record[name] = count_of(record[name])
-    return {"engine": engine, **record}
+    return ArmRecord.from_json({"engine": engine, **record})

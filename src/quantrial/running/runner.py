@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.errors import RecordWarning, RunFolderError
-from quantrial.records import Manifest
+from quantrial.records import ArmRecord, Manifest
 from quantrial.redaction import public
 from quantrial.runfolder import ResponseWriter, RunFolder
 from quantrial.running.arms import (
@@ -39,7 +39,6 @@ from quantrial.running.ordering import (
 from quantrial.running.penalty import probed_sampling
 from quantrial.running.planning import refuse_too_large
 from quantrial.running.prepare import (
-    CHANGED,
     Prepared,
     changed_since,
     prepare,
@@ -188,9 +187,8 @@ def _answer(
         notes=(*manifest.notes, *equipment.writer.repairs),
     )
 
-    def watched() -> dict[str, Any]:
-        found = equipment.watch.records() if equipment.watch is not None else {}
-        return {arm: {**one, **found.get(arm, {})} for arm, one in opened.arms.items()}
+    def watched() -> Mapping[str, ArmRecord]:
+        return opened.arms if equipment.watch is None else equipment.watch.noted(opened.arms)
 
     def close(changed: Sequence[str] = ()) -> None:
         record.update(
@@ -201,7 +199,8 @@ def _answer(
             load_seconds=dict(pool.seconds),
         )
         arms = {
-            arm: {**one, CHANGED: True} if arm in changed else one for arm, one in watched().items()
+            arm: dataclasses.replace(one, template_changed=one.template_changed or arm in changed)
+            for arm, one in watched().items()
         }
         said = [note for note in (session.doubts, session.broken_off, *session.mended) if note]
         notes = (*opened.notes, *session.notes, *session.outages, *said)
@@ -242,7 +241,7 @@ def _looked_at(equipment: Equipment, arms: Iterable[str]) -> set[str]:
 
 
 def _checked(
-    run: RunFolder, study: Study, prepared: Prepared, arms: Mapping[str, Mapping[str, Any]]
+    run: RunFolder, study: Study, prepared: Prepared, arms: Mapping[str, ArmRecord]
 ) -> Manifest:
     """Check that a run is still about the same."""
     manifest = run.read_manifest()
@@ -256,7 +255,7 @@ def _begun(
     study: Study,
     prepared: Prepared,
     engines: Mapping[str, Engine],
-    arms: Mapping[str, Mapping[str, Any]],
+    arms: Mapping[str, ArmRecord],
     *,
     text: str,
     base: Path,

@@ -36,7 +36,7 @@ from quantrial.system import available_memory
 if TYPE_CHECKING:
     from quantrial.analysis.speed_phase import Standing
     from quantrial.engines.base import Engine, Reply
-    from quantrial.records import Manifest
+    from quantrial.records import ArmRecord, Manifest
     from quantrial.study import Speed, Study
     from quantrial.study.code import BeforeCode
 
@@ -109,11 +109,11 @@ def measure_speed(
             return _result(standing, study.speed, asked=phase.asked)
 
 
-def _together(timed: Mapping[str, Mapping[str, Any]], manifest: Manifest) -> bool:
+def _together(timed: Mapping[str, ArmRecord], manifest: Manifest) -> bool:
     """Say whether arms take turns at each length; where a server decides, as it was found to."""
     if server_decides(timed):
         return bool(manifest.design.get("together", False))
-    own = any(one.get("one_at_a_time", False) is not False for one in timed.values())
+    own = any(one.one_at_a_time is not False for one in timed.values())
     return not own and memory_of(timed, available_memory()).together is not False
 
 

@@ -20,14 +20,13 @@ from quantrial.running.asking import answer as ask_once
 
 if TYPE_CHECKING:
     from quantrial.engines.base import Engine, Reply
+    from quantrial.records import ArmRecord
     from quantrial.running.waiting import Clock
 
 EVERY = 300.0  # seconds between two looks at one arm
 FIRST = 2  # times that the prompt is asked at first: the second answer may come from a cache
 MORE = 3  # times that it is asked again after another answer
 TOLERANCE = 0.02  # nats between the probabilities of one token by rounding alone
-PROBE = "identity_probe"  # where an arm's record holds the answers
-DOUBTFUL = "doubtful_answers"  # and the (order, attempt) of those that are to be asked again
 
 _STORY = (
     "Go on with this story: The lighthouse keeper of the northern isle counted seven ships at "
@@ -58,28 +57,28 @@ class Watch:
     """Looks at every arm whose server does not name its weights; other arms cost nothing."""
 
     def __init__(
-        self, engines: Mapping[str, Engine], clock: Clock, records: Mapping[str, Mapping[str, Any]]
+        self, engines: Mapping[str, Engine], clock: Clock, records: Mapping[str, ArmRecord]
     ):
         """Begin with what the manifest holds of earlier sessions (`records`, by arm)."""
         self._engines = engines
         self._clock = clock
         self._arms: dict[str, _Watched] = {}
         self._doubtful = {
-            arm: {(order, attempt) for order, attempt in record.get(DOUBTFUL) or ()}
+            arm: {(order, attempt) for order, attempt in record.doubtful_answers or ()}
             for arm, record in records.items()
-            if DOUBTFUL in record
+            if record.doubtful_answers is not None
         }
         for arm, record in records.items():
-            known = record.get(PROBE)
+            known = record.identity_probe or {}
             if known or isinstance(engines.get(arm), Watchable):
                 engine = engines.get(arm)
                 if isinstance(engine, Watchable):
-                    engine.remember((known or {}).get("fingerprints") or ())
+                    engine.remember(known.get("fingerprints") or ())
                 self._arms[arm] = _Watched(
-                    answers=list((known or {}).get("answers") or ()),
-                    checked=(known or {}).get("checked") or 0,
-                    varied=(known or {}).get("varied") or 0,
-                    checked_at=(known or {}).get("checked_at") or "",
+                    answers=list(known.get("answers") or ()),
+                    checked=known.get("checked") or 0,
+                    varied=known.get("varied") or 0,
+                    checked_at=known.get("checked_at") or "",
                 )
 
     def recall(self, arm: str, order: int, attempt: int, started_at: str) -> bool:
@@ -112,24 +111,23 @@ class Watch:
             if watched.unsure:
                 self.look(arm)
 
-    def records(self) -> dict[str, dict[str, Any]]:
-        """Return what the manifest is to hold, by arm."""
-        found: dict[str, dict[str, Any]] = {}
+    def noted(self, arms: Mapping[str, ArmRecord]) -> dict[str, ArmRecord]:
+        """Return the arms' records with what the manifest is to hold of their servers."""
+        found = dict(arms)
         for arm, one in self._arms.items():
             engine = self._engines.get(arm)
             said: list[str] = list(engine.fingerprints()) if isinstance(engine, Watchable) else []
             if one.answers or said:
-                found[arm] = {
-                    PROBE: {
-                        "answers": one.answers,
-                        "checked": one.checked,
-                        "varied": one.varied,
-                        "checked_at": one.checked_at,
-                        "fingerprints": said,
-                    }
+                probe = {
+                    "answers": one.answers,
+                    "checked": one.checked,
+                    "varied": one.varied,
+                    "checked_at": one.checked_at,
+                    "fingerprints": said,
                 }
+                found[arm] = replace(found[arm], identity_probe=probe)
         for arm, doubtful in self._doubtful.items():
-            found.setdefault(arm, {})[DOUBTFUL] = sorted(map(list, doubtful))
+            found[arm] = replace(found[arm], doubtful_answers=sorted(map(list, doubtful)))
         return found
 
     def look(self, arm: str) -> bool:
