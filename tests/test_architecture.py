@@ -208,6 +208,46 @@ def test_every_file_of_others_is_opened_through_one_door() -> None:
     assert found <= OPENING.keys(), "read it through quantrial.paths: it may be a pipe"
 
 
+# what names a summary, a decision or a part of one, and the files that read their JSON as it is
+DERIVED = {"summary", "decision", "contrast", "finding", "part", "trial", "results", "equivalence"}
+READ_AS_JSON = {
+    "analysis/versions.py": "the version of a summary, before it can be loaded",
+    "commands/results.py": "what tells whether a summary is of this version",
+    "commands/verification.py": "documents of any version, place by place",
+    "commands/versions.py": "summaries of two versions",
+    "documents/codec.py": "the summary's",
+    "documents/decision.py": "the decision's",
+}
+
+
+def test_no_key_of_a_derived_document_is_text() -> None:
+    for place in ("analysis", "decision", "reporting", "commands", "cli"):
+        for path in files(place):
+            if path.relative_to(SOURCE).as_posix() in READ_AS_JSON:
+                continue
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                match node:
+                    case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(str(key))):
+                        pass
+                    case ast.Call(
+                        func=ast.Attribute(value=ast.Name(id=name), attr="get"),
+                        args=[ast.Constant(str(key)), *_],
+                    ):
+                        pass
+                    case _:
+                        continue
+                assert name not in DERIVED, f"{path}: {name}[{key!r}]; take its type"
+
+
+def test_a_decision_is_made_without_a_key_as_text() -> None:
+    for path in files("decision"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+                text = isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str)
+                types = ast.unparse(node.value) in ("Literal", "dict", "list", "tuple")
+                assert types or not text, f"{path}: {ast.unparse(node)}"
+
+
 def test_no_global_randomness() -> None:
     for path in SOURCE.rglob("*.py"):
         found = imports(path)

@@ -42,6 +42,18 @@ RENAMED = {
         "shipped=documents.ShipClaim(",
         "analysis/statements.py",
     ),
+    "the verdict of a finding": (
+        "decision/evidence.py",
+        "        verdict=contrast.verdict,",
+        "        said=contrast.verdict,",
+        "decision/evidence.py",
+    ),
+    "a key of a finding, at its readers": (
+        "documents/decision.py",
+        "    non_inferiority_p: float | None\n",
+        "    p_non_inferior: float | None\n",
+        "decision/words.py",
+    ),
     "a key of the type itself, at its readers": (
         "documents/summary.py",
         "    always_empty: Number | None\n",

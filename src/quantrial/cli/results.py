@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -117,21 +116,15 @@ def decide(  # noqa: PLR0913 - each parameter is an option of the command
         error_cost=None if error_cost is None else units.parse_price(error_cost, "--error-cost"),
     )
     before = results.stated_options(run)
-    decision = results.decide(run, constraints)
+    document = results.decide(run, constraints)
+    decision = load_decision(document)
     if as_json:
-        show.document(decision)
+        show.document(document)
     else:
-        tell.decision(load_decision(decision))
+        tell.decision(decision)
         tell.constraints(before, results.stated_options(run), run)
-    if require_pick and not _has_pick(decision):
+    if require_pick and not decision.has_pick:
         sys.exit(1)
-
-
-def _has_pick(decision: Mapping[str, Any]) -> bool:
-    """Whether the decision names an arm to ship: one that keeps the constraints, where stated."""
-    if "constrained" in decision:
-        return decision["constrained"]["pick"] is not None
-    return bool(decision["default"]["conclusive"])
 
 
 def report(

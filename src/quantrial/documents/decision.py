@@ -483,6 +483,13 @@ class Decision(Struct, frozen=True, kw_only=True):
     findings: dict[str, Finding]
     paces: dict[str, Pace]
 
+    @property
+    def has_pick(self) -> bool:
+        """Whether it names an arm to ship: one that keeps the constraints, where stated."""
+        if self.constrained is not UNSET:
+            return self.constrained.pick is not None
+        return self.default.conclusive
+
     def cited(self, identity: str) -> Finding | Pace:
         """Return a finding of either kind by its id.
 
