@@ -253,3 +253,20 @@ def test_no_global_randomness() -> None:
         found = imports(path)
         assert "random" not in found, path
         assert "np.random.seed" not in path.read_text(encoding="utf-8"), path
+
+
+# what the published layout calls its tasks; a constraint of the decision is called `choice` too
+NAMING_KINDS = {"tasks", "study", "importers", "registry.py"}
+
+
+def test_what_differs_by_kind_of_task_lies_with_the_kind() -> None:
+    for path in SOURCE.rglob("*.py"):
+        inside = path.relative_to(SOURCE)
+        if inside.parts[0] in NAMING_KINDS:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant):
+                assert node.value != "spans", f"{inside}:{node.lineno} names a kind of task"
+            if isinstance(node, ast.Compare):
+                about = ast.unparse(node)
+                assert "choice" not in about or ".kind" not in about, f"{inside}:{node.lineno}"

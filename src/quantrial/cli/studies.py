@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from quantrial.cli.consent import AllowCode, Yes, agree_to_keys, code_gate
 from quantrial.cli.options import Json, StudyFile, examples
@@ -196,8 +198,36 @@ def demo(
         show.conclusion(result.decision, result.files, result.run.folder)
 
 
+_ANY = "any-format"
+
+
+class _Importers(TyperGroup):
+    """The formats of this package, and those that installed packages add."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Name every format."""
+        from quantrial.registry import IMPORTERS
+
+        own = super().list_commands(ctx)
+        return [*own, *(name for name in IMPORTERS.names() if name not in own)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Find the command of a format; one of another package takes what every format takes."""
+        from quantrial.registry import IMPORTERS
+
+        if cmd_name in super().list_commands(ctx) or cmd_name not in IMPORTERS.names():
+            return super().get_command(ctx, cmd_name)
+        command = copy.copy(super().get_command(ctx, _ANY))
+        if command is not None:
+            command.name, command.hidden = cmd_name, False
+        return command
+
+
 importer = typer.Typer(
-    help="Read answers that another program collected.", no_args_is_help=True, rich_markup_mode=None
+    cls=_Importers,
+    help="Read answers that another program collected.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
@@ -250,6 +280,32 @@ def import_reference(  # noqa: PLR0913, PLR0917 - each parameter is an option of
             named=tuple(map(parse_named_task, name_task or ())),
         ),
     )
+    show.document(found) if as_json else show.imported(found)
+
+
+@importer.command(_ANY, hidden=True)
+def import_any(
+    ctx: typer.Context,
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="What the other program wrote.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder to make.")],
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting of the importer's own."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Read answers by the importer of an installed package."""
+    from quantrial.cli import show
+    from quantrial.errors import StudyError
+    from quantrial.importers import import_answers
+
+    settings = {}
+    for text in setting or ():
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise StudyError(f"expected NAME=VALUE, got {text!r:.60}", key="--set")
+        settings[name] = value
+    found = import_answers(str(ctx.info_name), path, out, **settings)
     show.document(found) if as_json else show.imported(found)
 
 

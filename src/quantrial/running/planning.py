@@ -158,9 +158,6 @@ def too_large_text(arm: ArmRecord, available: int | None) -> str:
     )
 
 
-_FREE = ("entity_free_correct",)  # measured on the items without gold alone
-
-
 def plan_study(
     study: Study,
     *,
@@ -405,12 +402,15 @@ def _endpoint_margins(
     study: Study, prepared: Prepared, name: str, clusters: int | None
 ) -> Iterator[EndpointMargin]:
     """List the margins that are stated for other endpoints than the primary one."""
-    primary, *others = prepared.tasks[name].endpoints
+    task = prepared.tasks[name]
+    primary, *others = task.endpoints
+    applies = {mode.name: mode.applies for mode in task.failure_modes}  # to some items alone
     scores = {endpoint.name for endpoint in others if endpoint.type != "proportion"}
     for endpoint, margin in study.tasks[name].margins.items():
         if endpoint == primary.name:
             continue
-        items = [item for item in prepared.items[name] if endpoint not in _FREE or not item.gold]
+        on = applies.get(endpoint)
+        items = [item for item in prepared.items[name] if on is None or on(item)]
         least = least_for_margin(
             margin, alpha=study.alpha, proportion=endpoint not in scores, clusters=clusters
         )

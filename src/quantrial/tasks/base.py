@@ -7,10 +7,11 @@ declaration.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+from quantrial.records import canonical_json
 from quantrial.tasks.rows import Row, Where
 
 if TYPE_CHECKING:
@@ -153,6 +154,21 @@ class Task:
             raise where.error(f"the key 'gold' is missing; keys there: {', '.join(record):.80}")
         content = {key: value for key, value in record.items() if key != "gold"}
         return Row(content, record["gold"], {}, where)
+
+    @classmethod
+    def asked(cls, row: Row) -> Hashable:
+        """Return what a row asks: rows that ask the same have one right answer."""
+        return canonical_json(row.content)
+
+    @classmethod
+    def answer(cls, row: Row) -> Hashable:
+        """Return a row's right answer, the same however it is written."""
+        return canonical_json(row.gold)
+
+    @classmethod
+    def shown(cls, row: Row) -> str:
+        """Write a row's right answer for a message."""
+        return f"{row.gold!r:.40}"
 
     @classmethod
     def chosen(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from quantrial.study import ChoiceTask
@@ -11,7 +11,7 @@ from quantrial.tasks.answer import as_answer
 from quantrial.tasks.base import Endpoint, Outcome, Prompt, Rate, Task
 from quantrial.tasks.choice_rows import choice_record, repeated_option
 from quantrial.tasks.letters import LETTERS, answer_letter, first_letter, stated_letter
-from quantrial.tasks.rows import KEYS, Row, Where
+from quantrial.tasks.rows import KEYS, Row, Where, plain
 from quantrial.tasks.shots import shots_for
 
 if TYPE_CHECKING:
@@ -121,6 +121,21 @@ class Choice(Task):
         if (repeated := repeated_option(row)) is not None:
             raise where.error(f"the option {repeated!r:.60} is there twice")
         return row
+
+    @classmethod
+    def asked(cls, row: Row) -> Hashable:
+        """Return the question with its options, in whatever order."""
+        return plain(row.content["question"]), frozenset(map(plain, row.content["options"]))
+
+    @classmethod
+    def answer(cls, row: Row) -> Hashable:
+        """Return the text of the right option."""
+        return plain(row.content["options"][LETTERS.index(row.gold)])
+
+    @classmethod
+    def shown(cls, row: Row) -> str:
+        """Write the letter of the right option and its text."""
+        return f"{row.gold} ({row.content['options'][LETTERS.index(row.gold)]!r:.40})"
 
     def chance(self, items: Sequence[Item]) -> float | None:
         """Accuracy of guessing blindly, over the items."""

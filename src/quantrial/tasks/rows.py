@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -179,3 +180,8 @@ def metadata_of(
         elif form.nested == "refuse":
             raise where.error(f"{name!r} is {value!r:.40}; metadata is a text or a number")
     return metadata
+
+
+def plain(text: str) -> str:
+    """Bring a text to a form in which two that read the same are one."""
+    return " ".join(unicodedata.normalize("NFC", text).split())

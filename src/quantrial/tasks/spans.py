@@ -6,7 +6,7 @@ import functools
 import json
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,7 +14,7 @@ from quantrial.errors import DataWarning, StudyError
 from quantrial.study import SpansTask
 from quantrial.tasks.answer import as_answer
 from quantrial.tasks.base import Endpoint, FailureCount, FailureMode, Outcome, Prompt, Rate, Task
-from quantrial.tasks.rows import KEYS, Row, Where, find, metadata_of
+from quantrial.tasks.rows import KEYS, Row, Where, find, metadata_of, plain
 from quantrial.tasks.shots import shots_for
 from quantrial.tasks.span_errors import NO_ERRORS, SpanErrors, classify
 from quantrial.tasks.span_reader import Span, compared, composed, read_spans
@@ -157,6 +157,21 @@ class Spans(Task):
         entities = record[find(record, ("entities",), where, KEYS)]
         metadata = metadata_of(record, {"text", "entities"}, where, KEYS)
         return entity_row(text, entities, metadata, where)
+
+    @classmethod
+    def asked(cls, row: Row) -> Hashable:
+        """Return the text that spans are looked for in."""
+        return plain(row.content["text"])
+
+    @classmethod
+    def answer(cls, row: Row) -> Hashable:
+        """Return the entities that there are to find."""
+        return frozenset((plain(text), label.upper()) for text, label in row.gold)
+
+    @classmethod
+    def shown(cls, row: Row) -> str:
+        """Count the entities that there are to find."""
+        return f"{len(row.gold)} {'entity' if len(row.gold) == 1 else 'entities'}"
 
     @classmethod
     def chosen(

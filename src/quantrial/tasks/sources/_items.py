@@ -13,6 +13,7 @@ from quantrial.errors import DataError, DataWarning, StudyError
 from quantrial.records import Item, content_hash, sha256_of
 from quantrial.registry import SOURCES, TASKS
 from quantrial.study import ImportedSource, TaskPart
+from quantrial.tasks.base import Task
 from quantrial.tasks.rows import OF_CONTENT, Asked, Reading, Row, Source
 from quantrial.tasks.shots import shots_for
 from quantrial.tasks.sources._oddities import oddities
@@ -55,12 +56,13 @@ def load_items(task: str, spec: TaskPart, *, base: Path) -> LoadedItems:
     rows, shot_rows = list(reading.rows), list(reading.shots)
     if not rows:
         raise DataError("the source holds no items", path=reading.id)
-    rows, shot_rows = TASKS.load(spec.kind).chosen(spec, rows, shot_rows, key)
+    kind: type[Task] = TASKS.load(spec.kind)
+    rows, shot_rows = kind.chosen(spec, rows, shot_rows, key)
     items, duplicates = _items(task, rows)
     shots, _ = _items(task, shot_rows)
     _check_shots(spec, source, items, shots, key)
     _warn_of_copies(task, duplicates)
-    odd = oddities(task, rows, shot_rows)
+    odd = oddities(task, kind, rows, shot_rows)
     hashes = [[item.content_sha256 for item in group] for group in (items, shots)]
     provenance = {
         "type": spec.source.type,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 import warnings
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 from quantrial.errors import DataWarning
-from quantrial.tasks.choice import LETTERS
+from quantrial.tasks.base import Task
 from quantrial.tasks.choice_rows import repeated_option
 from quantrial.tasks.rows import Row
 
@@ -40,7 +39,9 @@ def texts_of(content: Mapping[str, Any]) -> Iterator[str]:
             yield from (one for one in value if isinstance(one, str))
 
 
-def oddities(task: str, rows: Sequence[Row], shots: Sequence[Row]) -> dict[str, list[list[str]]]:
+def oddities(
+    task: str, kind: type[Task], rows: Sequence[Row], shots: Sequence[Row]
+) -> dict[str, list[list[str]]]:
     """Warn of what deserves a look, and list where it stands; a kind that is not there is left out.
 
     `contradictions` holds pairs of places, `control_tokens` a place and the token.
@@ -50,7 +51,7 @@ def oddities(task: str, rows: Sequence[Row], shots: Sequence[Row]) -> dict[str, 
     """
     every = [*rows, *shots]
     found = {
-        "contradictions": list(_contradictions(task, every)),
+        "contradictions": list(_contradictions(task, kind, every)),
         "control_tokens": list(_control_tokens(task, every)),
     }
     _warn_of_repeated_options(task, rows)
@@ -66,12 +67,12 @@ def _warn_of_repeated_options(task: str, rows: Sequence[Row]) -> None:
         )
 
 
-def _contradictions(task: str, rows: Sequence[Row]) -> Iterator[list[str]]:
+def _contradictions(task: str, kind: type[Task], rows: Sequence[Row]) -> Iterator[list[str]]:
     """Find rows that ask the same and have another answer: one of the two has to be wrong."""
     first: dict[Hashable, tuple[Hashable, Row]] = {}
     pairs = []
     for row in rows:
-        asked, answer = _asked(row), _answer(row)
+        asked, answer = kind.asked(row), kind.answer(row)
         known, earlier = first.setdefault(asked, (answer, row))
         if known != answer:
             pairs.append((earlier, row))
@@ -81,7 +82,7 @@ def _contradictions(task: str, rows: Sequence[Row]) -> Iterator[list[str]]:
         _warn(
             f"tasks.{task}: {len(pairs)} row{'s ask' if many else ' asks'} what an earlier one "
             f"asks and {'have' if many else 'has'} another answer, so one of the two is wrong "
-            f"(first: {one.where} says {_shown(one)}, {other.where} says {_shown(other)})"
+            f"(first: {one.where} says {kind.shown(one)}, {other.where} says {kind.shown(other)})"
         )
     yield from ([str(one.where), str(other.where)] for one, other in pairs)
 
@@ -101,27 +102,6 @@ def _control_tokens(task: str, rows: Sequence[Row]) -> Iterator[list[str]]:
             f"{row.where}, {token!r}); take it out, or write it otherwise"
         )
     yield from ([str(row.where), token] for row, token in found)
-
-
-def _asked(row: Row) -> Hashable:
-    options = frozenset(map(_plain, row.content.get("options", ())))
-    return _plain(row.content.get("question", row.content.get("text", ""))), options
-
-
-def _answer(row: Row) -> Hashable:
-    if "options" in row.content:
-        return _plain(row.content["options"][LETTERS.index(row.gold)])
-    return frozenset((_plain(text), label.upper()) for text, label in row.gold)
-
-
-def _shown(row: Row) -> str:
-    if "options" in row.content:
-        return f"{row.gold} ({row.content['options'][LETTERS.index(row.gold)]!r:.40})"
-    return f"{len(row.gold)} {'entity' if len(row.gold) == 1 else 'entities'}"
-
-
-def _plain(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def _warn(message: str) -> None:
