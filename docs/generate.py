@@ -23,8 +23,8 @@ from pydantic.fields import FieldInfo
 
 from quantrial import study
 from quantrial.documents import ChoiceFailures, FailureModes, SpanFailures, Summary, decision
-from quantrial.study import constraints, design, sources, speed, tasks
 from quantrial.study import model as whole
+from quantrial.study import parts, sources, tasks
 
 DOCS = Path(__file__).parent
 PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -94,7 +94,7 @@ def explained(*modules: types.ModuleType) -> None:
         model.model_rebuild(force=True)
 
 
-explained(constraints, design, speed, sources, tasks, whole)
+explained(parts, sources, tasks, whole)
 
 
 def study_file() -> str:

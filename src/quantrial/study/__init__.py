@@ -7,10 +7,8 @@ generated from them, so the help an editor gives is the help you read here.
 """
 
 from quantrial.study.code import Code, code_in
-from quantrial.study.constraints import DecisionPart
-from quantrial.study.design import Design
 from quantrial.study.model import Analysis, Arm, Study, Weights
-from quantrial.study.part import Part
+from quantrial.study.parts import DecisionPart, Design, Part, Speed
 from quantrial.study.reading import load_study, parse_study, read_study_text
 from quantrial.study.sources import (
     BundledSource,
@@ -22,7 +20,6 @@ from quantrial.study.sources import (
     Source,
     SourcePart,
 )
-from quantrial.study.speed import Speed
 from quantrial.study.tasks import ChoiceTask, SpansTask, Task, TaskPart
 
 __all__ = [

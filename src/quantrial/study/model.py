@@ -8,12 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from quantrial.records import sha256_of
 from quantrial.registry import TASKS
-from quantrial.study.constraints import DecisionPart
-from quantrial.study.design import Design
 from quantrial.study.names import Name, check_apart
-from quantrial.study.part import Part
-from quantrial.study.quantities import Loss, Memory
-from quantrial.study.speed import Speed
+from quantrial.study.parts import DecisionPart, Design, Loss, Memory, Part, Speed
 from quantrial.study.tasks import Task, check_failure_modes
 
 Quantization = Literal[

@@ -3,20 +3,120 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from quantrial import paths
 from quantrial.errors import StudyError
-from quantrial.registry import SOURCES, TASKS
+from quantrial.inert import clean
+from quantrial.registry import SOURCES, TASKS, Registry, hint_of, nearest
 from quantrial.strict_yaml import MOST_BYTES, parse_yaml, too_large
-from quantrial.study.constraints import DecisionPart
-from quantrial.study.design import Design
 from quantrial.study.model import Analysis, Arm, Study, Weights
-from quantrial.study.problems import explain_all
-from quantrial.study.speed import Speed
+from quantrial.study.parts import DecisionPart, Design, Speed
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+_MOST_TOLD = 20
+_LONGEST = 300  # characters of a problem, and of a key
+# pydantic's words for what a YAML file calls otherwise
+_SHOULD_BE = {
+    "dict_type": "should be a mapping of keys",
+    "model_type": "should be a mapping of keys",
+    "model_attributes_type": "should be a mapping of keys",
+    "string_type": "should be a text; put it in quotes",
+    "tuple_type": "should be a list",
+    "string_pattern_mismatch": "should be of letters, digits, - and _, a letter or digit first",
+}
+
+
+def explain_all(
+    errors: Sequence[ErrorDetails], valid_keys: Callable[[list[str]], list[str]]
+) -> list[tuple[str, str]]:
+    """Turn all validation errors into keys and what is wrong with them.
+
+    A misspelt key is two errors where it is needed: "unknown", which comes first, explains that the
+    key it was meant to be is "missing".
+    """
+    unknown = [error for error in errors if error["type"] == "extra_forbidden"]
+    meant = {
+        (*location[:-1], nearest(location[-1], valid_keys(location)))
+        for location in map(_location, unknown[:_MOST_TOLD])
+    }
+    others = [
+        error
+        for error in errors
+        if error["type"] != "extra_forbidden"
+        and not (error["type"] == "missing" and tuple(_location(error)) in meant)
+    ]
+    problems = [*unknown, *others]
+    told = [_short(*explain(error, valid_keys)) for error in problems[:_MOST_TOLD]]
+    if more := len(problems) - len(told):
+        told.append(("and", f"{more:,} more problems"))
+    return told
+
+
+def _short(key: str, message: str) -> tuple[str, str]:
+    """Cut what a stranger's file made long."""
+    key, message = (
+        text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..." for text in (key, message)
+    )
+    return key, message
+
+
+def explain(error: ErrorDetails, valid_keys: Callable[[list[str]], list[str]]) -> tuple[str, str]:
+    """Turn a validation error into the key it is about and what is wrong with it.
+
+    Args:
+        error: as pydantic reports it.
+        valid_keys: names the keys that may stand where the last part of a location stands.
+    """
+    location = _location(error)
+    kind, given = error["type"], error.get("input")
+    # a discriminated union puts its tag into the location; the file has no such key
+    shown = [part for i, part in enumerate(location) if not _is_tag(location, i)]
+    key = ".".join(shown)
+    context = error.get("ctx", {})
+    if kind == "extra_forbidden":
+        hint = hint_of(location[-1], valid_keys(location), "valid keys here: ")
+        return key, f"unknown key; {hint}"
+    if kind == "missing":
+        return key, "is missing"
+    if kind == "value_error":
+        return key, str(context.get("error", error["msg"]))
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        tag = str(context.get("discriminator", "kind")).strip("'")
+        leaves = TASKS if tag == "kind" else SOURCES
+        expected = context.get("expected_tags") or ", ".join(map(repr, leaves.names()))
+        got = context.get("tag")
+        if got in leaves.names():  # a package that is broken
+            return f"{key}.{tag}", _why_broken(leaves, str(got))
+        said = f"is {got!r}" if got else "is missing"
+        return f"{key}.{tag}", f"{said}; expected one of {expected}"
+    message = _SHOULD_BE.get(kind) or error["msg"].replace("Input should", "should", 1)
+    return key, f"{message}; got {given!r:.60}"
+
+
+def _location(error: ErrorDetails) -> list[str]:
+    # a key is as the file has it, of several lines perhaps; a problem is told in one
+    return [clean(str(part)) for part in error["loc"] if part != "[key]"]
+
+
+def _why_broken(leaves: Registry, name: str) -> str:
+    try:
+        leaves.load(name)
+    except StudyError as exc:
+        return str(exc)
+    return f"the {leaves.noun} {name!r} says by no `part` what stands in a study"
+
+
+def _is_tag(location: list[str], index: int) -> bool:
+    if index == 2 and location[0] == "tasks":
+        return True
+    return index > 2 and location[index - 1] == "source"
 
 
 def load_study(path: Path | str) -> Study:

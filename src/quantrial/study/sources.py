@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from quantrial.registry import SOURCES
-from quantrial.study.part import OneOf, Part
+from quantrial.study.parts import OneOf, Part
 
 
 class SourcePart(Part):

@@ -9,8 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from quantrial.registry import TASKS, hint_of
 from quantrial.study.names import Words
-from quantrial.study.part import OneOf, Part
-from quantrial.study.quantities import Loss
+from quantrial.study.parts import Loss, OneOf, Part
 from quantrial.study.sources import Source
 
 

@@ -10,8 +10,14 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from quantrial.tasks.letter_corrections import corrections
-from quantrial.tasks.letter_languages import CLOSE, QUOTES, WORD, Language, languages_of
+from quantrial.tasks.letter_languages import (
+    CLOSE,
+    QUOTES,
+    WORD,
+    Language,
+    corrections,
+    languages_of,
+)
 
 
 def read(text: str, letters: str) -> str | None:

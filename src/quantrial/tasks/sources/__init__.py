@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from quantrial.tasks.shots import shots_for
 from quantrial.tasks.sources._hub import is_there, to_fetch
-from quantrial.tasks.sources._items import LoadedItems, load_items
-from quantrial.tasks.sources._oddities import is_known_control_token, texts_of
+from quantrial.tasks.sources._items import LoadedItems, is_known_control_token, load_items, texts_of
 
 __all__ = [
     "LoadedItems",

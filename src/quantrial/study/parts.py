@@ -1,0 +1,192 @@
+"""Parts of a study file: quantities, the order of calls, the speed phase, what cannot be given up.
+
+A part whose keys a leaf decides (a task, a source) says so by `OneOf`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    field_validator,
+    model_validator,
+)
+
+from quantrial.errors import StudyError
+from quantrial.registry import Registry
+from quantrial.units import parse_bytes, parse_fraction, parse_price, parse_seconds
+
+if TYPE_CHECKING:
+    from pydantic_core import CoreSchema
+
+
+class Part(BaseModel):
+    """A mapping of known keys: it cannot be changed, and refuses what it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """A part of which one key, the `tag`, names the leaf that decides on the others.
+
+    The leaves are those of the registry when the first study is read; each says by `part` which
+    model its part of the study has.
+    """
+
+    registry: Registry
+    tag: str
+
+    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return the union of what all leaves take, without those that cannot be imported."""
+        parts = []
+        for name in self.registry.names():
+            with contextlib.suppress(StudyError):  # is said to who names it
+                parts.append(self.registry.load(name).part)
+        every = functools.reduce(operator.or_, parts)
+        return handler.generate_schema(Annotated[every, Field(discriminator=self.tag)])
+
+
+def _written(parse: Callable[[str, str], float]) -> Callable[[Any], Any]:
+    """Read a quantity written as text; numbers stay as they are."""
+    return lambda value: parse(value, "") if isinstance(value, str) else value
+
+
+def _quantity(parse: Callable[[str, str], float], kind: Any = float) -> BeforeValidator:
+    return BeforeValidator(_written(parse), json_schema_input_type=kind | str)
+
+
+def _loss(value: Any) -> Any:
+    """Read a loss; a number of 1 or more was meant in points, and is read as nothing else."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 1:
+        return parse_fraction(str(value), "")
+    return _written(parse_fraction)(value)
+
+
+Loss = Annotated[
+    float, BeforeValidator(_loss, json_schema_input_type=float | str), Field(gt=0, lt=1)
+]
+Price = Annotated[float, _quantity(parse_price), Field(ge=0)]
+Memory = Annotated[int, _quantity(parse_bytes, int), Field(gt=0, lt=2**63)]
+Time = Annotated[float, _quantity(parse_seconds), Field(gt=0)]
+
+
+class DecisionPart(Part):
+    """What you cannot give up, and what things cost; `quantrial decide` takes the same as options.
+
+    Prices are in any one currency.
+    """
+
+    max_memory: Memory | None = None
+    """Most memory an arm may take: `8GB`, `500MiB`, or a number of bytes. Its measured peak counts
+    where the speed phase knows that of all arms, else the size of its weights."""
+    min_speedup: float | None = Field(default=None, gt=0)
+    """Least decoding speed, as a ratio to the reference's."""
+    max_latency: Time | None = None
+    """Most time an answer may take on average, on every workload that matters: `2s`, `300ms`."""
+    tolerate: Loss | None = None
+    """Largest loss you accept, in place of the margin: `2pp`, or `0.02`."""
+    tolerate_by: dict[str, Loss] = Field(default_factory=dict)
+    """The same for a task or a workload, by its name."""
+    workloads: tuple[str, ...] = ()
+    """The workloads that matter; all by default."""
+    cost_per_hour: Price | None = None
+    """What an hour of the machine costs; arms are then ordered by what a request costs."""
+    cost_per_hour_by: dict[str, Price] = Field(default_factory=dict)
+    """The same for an arm, which may run on another machine, by its name."""
+    error_cost: Price | None = None
+    """What one wrong answer costs."""
+
+
+class Design(Part):
+    """The order of calls."""
+
+    schedule: Literal["auto", "blocked", "round_robin", "sequential"] = "auto"
+    """`auto`: blocks of one item where all arms fit in memory together, else few large blocks.
+
+    `blocked`: in each block every arm answers the block's items, one arm after another, the orders
+    of arms balanced over blocks. `round_robin`: blocks of one item, the arm order rotated.
+    `sequential`: one arm after the other.
+    """
+    blocks: int | None = Field(default=None, ge=1)
+    """How many blocks (`auto`, `blocked`). By default 8, or more where loading models allows."""
+    repeat_reference: int = Field(default=30, ge=0)
+    """How many items of each task the reference answers twice: how far an arm strays from itself.
+
+    All of them where a task has fewer; 0 for none.
+    """
+    slots: int = Field(default=1, ge=1, le=256)
+    """How many calls an arm answers at once, the same for every arm.
+
+    Above 1 the answers of most engines depend on which calls happened to run together.
+    """
+    logprobs: int = Field(default=0, ge=0, le=20)
+    """How many alternatives of each token are recorded with their probabilities; 0 for none.
+
+    The report then says how close each arm's probabilities are to the reference's.
+    """
+    attempts: int = Field(default=3, ge=1, le=10)
+    """How often a call is tried before its fault is recorded for good."""
+    restart_timeout: float = Field(default=120, ge=0, le=86_400)
+    """How many seconds a server that is gone is waited for before the run stops; 0 for not at all.
+
+    Nothing listens, or a proxy answers 502 or 503: it may be started anew. What fails so does not
+    count against `attempts`.
+    """
+
+    @model_validator(mode="after")
+    def _blocks_are_of_use(self) -> Design:
+        if self.blocks is not None and self.schedule in ("round_robin", "sequential"):
+            raise ValueError(f"`blocks` says nothing under the schedule {self.schedule!r}")
+        return self
+
+
+Length = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class Speed(Part):
+    """The speed phase: fixed prompts, one call at a time, arms in turn, block after block.
+
+    Left out, speed is read off the timings of the answers, and the report says so.
+    """
+
+    prompt_tokens: tuple[Length, ...] = (128, 512)
+    """Lengths of the prompts, about; what counts is what the engine says."""
+    output_tokens: tuple[Length, ...] = (32, 128)
+    """Lengths of the answers, each after each prompt; exact where the engine can do that."""
+    precision: float = Field(default=0.03, gt=0, lt=1)
+    """It ends when every ratio's interval is at most this wide to either side, relative."""
+    blocks: int = Field(default=8, ge=2, le=1000)
+    """Fewest blocks, each arm at each length once a block; below 8, intervals promise too much."""
+    time_limit: float = Field(default=1800.0, gt=0)
+    """Most seconds of measuring, loads and pauses included; it ends then, narrow or not."""
+    busy_share: float = Field(default=0.1, gt=0, le=1)
+    """Share of the machine's CPU time that other processes may take before it counts as busy."""
+    pause: float = Field(default=60.0, ge=0)
+    """Most seconds in all to wait for a busy machine; figures are marked when that is over."""
+    timeout: float = Field(default=600.0, gt=0)
+    """Seconds after which a call counts as a fault."""
+
+    @field_validator("prompt_tokens", "output_tokens")
+    @classmethod
+    def _some_lengths(cls, lengths: tuple[int, ...]) -> tuple[int, ...]:
+        if not lengths:
+            raise ValueError("at least one length is needed")
+        if len(set(lengths)) < len(lengths):
+            raise ValueError("a length stands twice")
+        return lengths
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """Every prompt length with every output length."""
+        return tuple((prompt, out) for prompt in self.prompt_tokens for out in self.output_tokens)
