@@ -125,6 +125,11 @@ def margin(value: float) -> str:
     return f"{100 * value:g} pp"
 
 
+def level(confidence: float) -> str:
+    """Write the level of an interval: `95 %`, `97.5 %`."""
+    return f"{round(100 * confidence, 1):g} %"
+
+
 def percent_interval(bounds: Bounds) -> str:
     """Write the interval of a fraction: `51.6 to 65.1 %`."""
     known = _known(bounds)
@@ -195,6 +200,20 @@ def file_size(value: float | None, beside: Sequence[float | None] = ()) -> str:
     return f"{fixed(value, 0)} B"
 
 
+def terminal_size(value: float | None) -> str:
+    """Write bytes on the terminal: `145 MB`, `16.1 GB`."""
+    if value is None:
+        return UNKNOWN
+    return f"{value / 1e9:.1f} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"
+
+
+def terminal_sizes(*values: float | None) -> list[str]:
+    """Write sizes that are read beside each other, all in the largest one's unit."""
+    if max((value for value in values if value is not None), default=0) < 1e9:
+        return [terminal_size(value) for value in values]
+    return [UNKNOWN if value is None else f"{value / 1e9:.2f} GB" for value in values]
+
+
 def ratio(value: float | None) -> str:
     """Write a ratio: `1.42×`."""
     return UNKNOWN if value is None else f"{fixed(value, 2)}\N{MULTIPLICATION SIGN}"
@@ -232,6 +251,15 @@ def seconds(value: float | None) -> str:
         if value >= unit:
             return f"{fixed(value / unit, 2)} {name}"
     return f"{fixed(value / 1e-6, 1)} µs"
+
+
+def duration(seconds: float | None) -> str:
+    """Write how long something takes as a person would say it: `40 s`, `12 min`, `1.5 h`."""
+    if seconds is None:
+        return "not probed"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def short_seconds(value: float) -> str:

@@ -143,11 +143,11 @@ def _telling() -> FetchListener:
 
 
 def _offer(missing: Sequence[Missing]) -> str:
-    from quantrial.cli.quantities import size
+    from quantrial.words import terminal_size
 
-    models = ", ".join(f"{one.model} ({size(one.bytes)})" for one in missing)
+    models = ", ".join(f"{one.model} ({terminal_size(one.bytes)})" for one in missing)
     known = [one.bytes for one in missing if one.bytes is not None]
-    total = f", {size(sum(known))} in all" if len(known) == len(missing) > 1 else ""
+    total = f", {terminal_size(sum(known))} in all" if len(known) == len(missing) > 1 else ""
     return f"Not there yet: {models}{total}. Fetch {'them' if len(missing) > 1 else 'it'}?"
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from quantrial.cli import tell
-from quantrial.cli.quantities import duration, ended, size, sizes
 from quantrial.cli.terminal import line, paragraph, table, text
 from quantrial.documents.decision import load_decision
 from quantrial.inert import in_json
+from quantrial.words import duration, terminal_size, terminal_sizes
 
 if TYPE_CHECKING:
     from quantrial.commands.verification import Verification
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from quantrial.importers import ImportReport
     from quantrial.marking import DocumentCheck
     from quantrial.reporting import ReportFiles
+    from quantrial.running.progress import SpeedResult
     from quantrial.running.runner import RunResult
 
 
@@ -46,7 +47,7 @@ def plan(found: Plan) -> None:
     line(
         f"{found.study}: {found.calls} calls, {len(found.arms)} arms, reference {found.reference}\n"
     )
-    held = sizes(*(one for arm in found.arms for one in (arm.bytes_on_disk, arm.kv_bytes)))
+    held = terminal_sizes(*(one for arm in found.arms for one in (arm.bytes_on_disk, arm.kv_bytes)))
     table(
         ("arm", "model type", "size", "context", "loads", "a call", "a load", "in all"),
         [
@@ -86,7 +87,7 @@ def plan(found: Plan) -> None:
             )
         _prospects(task)
     line(f"\n{_memory(found)}")
-    line(f"Disk: {size(found.disk_bytes)} of weights")
+    line(f"Disk: {terminal_size(found.disk_bytes)} of weights")
     if found.order is not None and found.fits:
         items = sum(task.items for task in found.tasks)
         single = found.order.blocks == items
@@ -137,7 +138,7 @@ def _memory(found: Plan) -> str:
     """Say what weights and contexts take, beside what is free."""
     if found.memory_needed == 0:
         return "Memory: needs nothing here, the servers hold the models"
-    needed, free = sizes(found.memory_needed, found.memory_available)
+    needed, free = terminal_sizes(found.memory_needed, found.memory_available)
     of = "all arms at once" if found.together else "the largest arm (one is held at a time)"
     return f"Memory: needs {needed} for weights and contexts of {of}; {free} are free"
 
@@ -222,7 +223,27 @@ def run(result: RunResult) -> None:
             f"not asked again unless told to: quantrial run {result.folder} --retry-faults"
         )
     if result.speed is not None:
-        line(ended(result.speed, duration(result.speed.seconds)))
+        line(_ended(result.speed, duration(result.speed.seconds)))
+
+
+_ENDINGS = {
+    "narrow": "every ratio is within ±{aim:g} %",
+    "time_limit": "time was up before every ratio was within ±{aim:g} %",
+    "no_length": "no length of prompt and answer fits the context of every arm",
+    "unfinished": "not finished",
+}
+
+
+def _ended(result: SpeedResult, took: str) -> str:
+    """Say how the phase ended; `took` is its time in words."""
+    ending = _ENDINGS[result.status].format(aim=100 * result.precision)
+    at = "" if result.widest is None else f"; the widest is ±{100 * result.widest:.1f} %"
+    if result.widest is not None and result.widest >= 1:
+        at = (
+            f"; {result.blocks} are too few to tell any ratio"  # beyond ±100 % a width says nothing
+        )
+    blocks = f"{result.blocks} block{'' if result.blocks == 1 else 's'}"
+    return f"Speed: {blocks} measured in {took}: {ending}{at}"
 
 
 def unanswered(result: RunResult) -> None:

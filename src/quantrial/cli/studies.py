@@ -15,9 +15,9 @@ from typer.core import TyperGroup
 
 from quantrial.cli.consent import AllowCode, Yes, agree_to_keys, code_gate
 from quantrial.cli.options import Json, StudyFile, examples
-from quantrial.cli.quantities import size
 from quantrial.cli.terminal import heading, line, paragraph
 from quantrial.paths import is_folder
+from quantrial.words import terminal_size
 
 if TYPE_CHECKING:
     from quantrial.commands.prompts import ShownPrompt
@@ -357,7 +357,7 @@ def quantize(
         )
         line(
             f"  {one.quantization.lower()}: {{model: {one.path}}}  "
-            f"# {size(one.bytes)}: {kinds}{before}"
+            f"# {terminal_size(one.bytes)}: {kinds}{before}"
         )
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from quantrial.agreement import fixed
-from quantrial.cli.quantities import sizes
 from quantrial.cli.terminal import Interval, forest, heading, line, paragraph, table
 from quantrial.decision.disagreements import SETS, parted
 from quantrial.decision.words import left_open
@@ -34,6 +33,7 @@ from quantrial.words import (
     percent,
     plural,
     points_on_terminal,
+    terminal_sizes,
     times,
     verdict_word,
 )
@@ -245,7 +245,7 @@ def _at_a_glance(found: Decision) -> None:
     """Print what each arm costs and how it stands, and draw the differences."""
     tasks = found.picker.tasks
     rows, drawn = [], []
-    weighed = sizes(*(cost.memory_bytes for cost in found.costs.values()))
+    weighed = terminal_sizes(*(cost.memory_bytes for cost in found.costs.values()))
     for (arm, cost), weights in zip(found.costs.items(), weighed, strict=True):
         standings = []
         for task in tasks.values():

@@ -13,7 +13,7 @@ from quantrial.decision.open_questions import not_counted
 from quantrial.decision.words import cited
 from quantrial.documents.decision import Amount, Constraints, Finding, Guard, Money, Risk
 from quantrial.registry import TASKS
-from quantrial.words import size
+from quantrial.words import level, size
 
 _MILLION = 1_000_000
 
@@ -93,11 +93,11 @@ def _errors(evidence: Evidence, task: str, arm: str, extra: Amount, finding: Fin
     said = f"{count} {'fewer' if fewer else 'more'} wrong answers than {evidence.reference}"
     if extra.estimate == 0:
         said = f"as many wrong answers as {evidence.reference}"
-    level = f"{round(100 * finding.confidence, 1):g} %"
+    at = level(finding.confidence)
     if extra.low is None or extra.high is None:
-        interval = f"no {level} interval: too little differs"
+        interval = f"no {at} interval: too little differs"
     else:
-        interval = f"{level} interval: {_span(extra.low, extra.high)}"
+        interval = f"{at} interval: {_span(extra.low, extra.high)}"
     what = "" if finding.kind == "primary" else " (not wholly right)"
     expected = f"expect {said}{what} from {arm} ({interval})."
     return f"In 1,000 requests of {evidence.named(task)}, {expected}{not_counted(finding)}"

@@ -7,6 +7,7 @@ from typing import Protocol, TypedDict, TypeVar
 
 from quantrial.documents.decision import Finding, Pace, PickerRow
 from quantrial.words import (
+    level,
     listed,
     margin,
     p_value_in_sentence,
@@ -55,11 +56,11 @@ def evidence_line(finding: Finding | Pace, *, tolerated: float | None = None) ->
     (low, high), confidence = finding.ci, finding.confidence
     if finding.verdict in ("equivalent", "non_inferior") or tolerated is not None:
         (low, high), confidence = finding.equivalence_ci, finding.equivalence_confidence
-    level = f"{round(100 * confidence, 1):g} %"
+    at = level(confidence)
     interval = (
-        f"no {level} interval (too little differs)"
+        f"no {at} interval (too little differs)"
         if low is None or high is None
-        else f"{level} interval {points(low, unit='')} to {points(high)}"
+        else f"{at} interval {points(low, unit='')} to {points(high)}"
     )
     tests = f"difference p {_equals(finding.p_adjusted)} adjusted"
     if not other:

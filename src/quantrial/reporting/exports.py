@@ -24,6 +24,7 @@ from quantrial.strict_yaml import write_yaml
 from quantrial.words import (
     VERDICT_WORDS,
     endpoint,
+    level,
     listed,
     memory_noun,
     p_value_in_sentence,
@@ -194,13 +195,13 @@ def latex(study: Study, summary: Summary, decision: Decision) -> str:
 def _latex_table(summary: Summary, decision: Decision, task: str) -> Iterator[str]:
     part = summary.tasks[task]
     found = [row for row in rows(summary, decision) if row.task == task]
-    reference, level = latex_escape(summary.reference), _level(found[0].confidence)
+    reference, at = latex_escape(summary.reference), _latex_level(found[0].confidence)
     yield "\\begin{table}"
     yield "  \\centering"
     yield (
         f"  \\caption{{{latex_escape(part.workload)} ({latex_escape(task)}): "
         f"{part.flow.analysed_items} items; differences from {reference}, paired by item, "
-        f"negative is a loss; {level} intervals; $p$ adjusted by Holm; margin "
+        f"negative is a loss; {at} intervals; $p$ adjusted by Holm; margin "
         f"{_latex_points(part.margin, signed=False)} pp; {latex_escape(summary.methods)} "
         "methods.}"
     )
@@ -210,7 +211,7 @@ def _latex_table(summary: Summary, decision: Decision, task: str) -> Iterator[st
     yield "  \\footnotesize\\setlength{\\tabcolsep}{4pt}"
     yield "  \\begin{tabular}{@{}llrrrrl@{}}"
     yield "    \\toprule"
-    yield (f"    endpoint & arm & \\% & {level} & difference (pp) & $p$ & verdict \\\\")
+    yield (f"    endpoint & arm & \\% & {at} & difference (pp) & $p$ & verdict \\\\")
     last = None
     for row in found:
         if row.endpoint != last:
@@ -251,8 +252,8 @@ def _latex_p(value: float | None) -> str:
     return "--" if value is None else p_value_in_sentence(value).replace("<", "$<$")
 
 
-def _level(confidence: float | None) -> str:
-    return "--" if confidence is None else f"{round(100 * confidence, 1):g}\\,\\%"
+def _latex_level(confidence: float | None) -> str:
+    return "--" if confidence is None else level(confidence).replace(" %", "\\,\\%")
 
 
 def _latex_label(text: str) -> str:
@@ -414,7 +415,7 @@ def _standings(summary: Summary, decision: Decision, arm: str) -> Iterator[str]:
             ends, confidence = finding.equivalence_ci, finding.equivalence_confidence
         yield (
             f"is {escape(word)} on {escape(part.workload)} "
-            f"({points(finding.estimate)}, {round(100 * confidence, 1):g} % interval "
+            f"({points(finding.estimate)}, {level(confidence)} interval "
             f"{points_interval(ends)})"
         )
 
