@@ -6,9 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
+from quantrial.documents import OtherFailures, load_summary
 from quantrial.errors import RecordError
 from quantrial.reporting.rendering import anchor
+from quantrial.reporting.sections.failures import failures_section
 from quantrial.words import points
 from reporting.test_numbers import number, same
 from reporting.trials import Trial, markdown_tables
@@ -254,3 +257,18 @@ def test_a_summary_that_lacks_what_is_reported_says_what_writes_it_again(
 
     with pytest.raises(RecordError, match=f"{key}.*quantrial analyze"):
         replace(trial, summary=without(trial.copied())).render()
+
+
+def test_what_a_kind_from_outside_could_not_read_is_told(trial: Trial) -> None:
+    summary = load_summary(trial.summary)
+    part = summary.tasks["sums"]
+    modes = {
+        arm: OtherFailures(
+            n=24, truncated=1, texts=one.texts, more={"unparsed": 6, "unparsed_rate": 0.25}
+        )
+        for arm, one in part.failure_modes.items()
+    }
+    other = structs.replace(part, failure_modes=modes)
+    section = failures_section(structs.replace(summary, tasks={"sums": other}))
+    (table,) = section.groups[0].tables
+    assert [cell.text for cell in table.rows[0].cells] == ["f16", "24", "6", "25.0 %", "1"]

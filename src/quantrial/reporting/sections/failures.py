@@ -11,6 +11,7 @@ from quantrial.documents import (
     FailureContrast,
     FailureModes,
     LetterCount,
+    OtherFailures,
     Sign,
     SpanFailures,
     Summary,
@@ -84,7 +85,7 @@ def failures_section(summary: Summary) -> Section:
         modes = part.failure_modes
         spans = {arm: one for arm, one in modes.items() if isinstance(one, SpanFailures)}
         choice = {arm: one for arm, one in modes.items() if isinstance(one, ChoiceFailures)}
-        tables = _spans(task, spans) if spans else _choice(task, choice)
+        tables = _spans(task, spans) if spans else (*_unread(task, modes), *_letters(task, choice))
         groups.append(Group(f"Failures: {task}", tables=tuple(tables)))
         groups += _tested(summary, task)
         groups += [*_errors(task, part, spans), *_confusions(task, spans)]
@@ -326,7 +327,7 @@ def _sign(one: Sign) -> str:
     return UNKNOWN if one.n == 0 else out_of(one.count, one.n)
 
 
-def _choice(task: str, modes: Mapping[str, ChoiceFailures]) -> Iterator[Table]:
+def _unread(task: str, modes: Mapping[str, FailureModes]) -> Iterator[Table]:
     yield by_name(
         f"answers on {task} that could not be read",
         _ARM,
@@ -334,17 +335,25 @@ def _choice(task: str, modes: Mapping[str, ChoiceFailures]) -> Iterator[Table]:
         _ANSWERS,
         (
             Column("unparsed", hint="no answer could be read; scored wrong"),
-            lambda one: count(one.unparsed),
+            lambda one: count(_unparsed(one)[0]),
         ),
-        (Column("unparsed rate"), lambda one: percent(one.unparsed_rate)),
+        (Column("unparsed rate"), lambda one: percent(_unparsed(one)[1])),
         _CUT_SHORT,
     )
+
+
+def _unparsed(one: FailureModes) -> tuple[int | None, float | None]:
+    """Return how many answers could not be read, and their share, where the kind of task says."""
+    if isinstance(one, ChoiceFailures):
+        return one.unparsed, one.unparsed_rate
+    own = one.more if isinstance(one, OtherFailures) else {}
+    return own.get("unparsed"), own.get("unparsed_rate")
+
+
+def _letters(task: str, modes: Mapping[str, ChoiceFailures]) -> Iterator[Table]:
     letters = sorted({x for one in modes.values() for x in (*one.letters, *one.gold_letters)})
-    if letters:
-        yield _letters(task, modes, letters)
-
-
-def _letters(task: str, modes: Mapping[str, ChoiceFailures], letters: list[str]) -> Table:
+    if not letters:
+        return
     golds = [one.gold_letters for one in modes.values()]
     shared = all(gold == golds[0] for gold in golds)
     heads: list[str] = ["gold"] if shared else []
@@ -352,7 +361,7 @@ def _letters(task: str, modes: Mapping[str, ChoiceFailures], letters: list[str])
     for arm, one in modes.items():
         heads += [arm] if shared else [arm, f"gold of {arm}"]
         columns += [one.letters] if shared else [one.letters, one.gold_letters]
-    return Table(
+    yield Table(
         f"letters answered on {task}, beside the letters of the gold answers",
         (Column("letter", numeric=False), *(Column(head) for head in heads)),
         tuple(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from quantrial.records import Manifest
     from quantrial.study import Study
 
-Document = Mapping[str, Any]
+Record = Mapping[str, Any]  # of the manifest
 
 
 def provenance_section(manifest: Manifest) -> Section:
@@ -37,7 +37,7 @@ def provenance_section(manifest: Manifest) -> Section:
     return Section("provenance", "Provenance", lead, tuple(groups))
 
 
-def _arm(record: Document) -> Iterator[Fact]:
+def _arm(record: Record) -> Iterator[Fact]:
     versions = record.get("versions") or {}
     engine = ", ".join(f"{name} {version}" for name, version in versions.items())
     yield Fact("model", _text(record.get("model")), code=True)
@@ -62,7 +62,7 @@ def _arm(record: Document) -> Iterator[Fact]:
         yield Fact("options", _text(record["options"]), code=True)
 
 
-def _task(record: Document) -> Iterator[Fact]:
+def _task(record: Record) -> Iterator[Fact]:
     source = record.get("source") or {}
     yield Fact("source", _text(source.get("id")), code=True)
     if source.get("revision"):
@@ -110,7 +110,7 @@ def _machine(manifest: Manifest) -> Iterator[Fact]:
     yield Fact("memory", file_size(host.get("memory_bytes")))
 
 
-def _session(record: Document) -> str:
+def _session(record: Record) -> str:
     asked = record.get("asked")
     calls = plural(asked, "call") if isinstance(asked, int) else "calls unknown"
     return f"{moment(record.get('started_at'))} to {moment(record.get('ended_at'))}: {calls}"
