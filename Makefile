@@ -40,7 +40,7 @@ test: dev
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --durations 10
 
 soak: dev
-	$(BIN)/python -m pytest -m soak -s tests/soak tests/fuzz
+	$(BIN)/python -m pytest -m soak -s
 
 soak-servers: dev
 	$(BIN)/python -m pytest -m soak_servers -s tests/soak

@@ -5,7 +5,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-from drawings import FOLDER, share_drawings
+from drawings import FOLDER, draw_nothing, share_drawings
 
 # a slow machine is no failure: timings stand in benchmarks/
 settings.register_profile("quantrial", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -22,3 +22,9 @@ def _drawings(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder.mkdir(exist_ok=True)
     os.environ[FOLDER] = str(folder)  # for commands in processes of their own
     share_drawings(folder)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare the drawing where a test reads nothing but the words of a report."""
+    draw_nothing(monkeypatch)

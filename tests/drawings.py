@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from quantrial.documents import Summary
 from quantrial.reporting import charts
@@ -38,6 +39,12 @@ def share_drawings(folder: Path) -> None:
 
     charts.draw = functools.wraps(draw_anew)(draw)
     charts.to_png = functools.wraps(png)(to_png)
+
+
+def draw_nothing(patched: pytest.MonkeyPatch) -> None:
+    """Put an empty plot in the place of all plots."""
+    empty = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"></svg>'
+    patched.setattr(charts, "draw", lambda summary: {"forest": empty})
 
 
 def _once(folder: Path, key: bytes, make: Callable[[], bytes]) -> bytes:

@@ -15,6 +15,8 @@ from quantrial.cli import main
 from quantrial.precision import quantized_before, type_in_words
 from studies import write_study
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 METADATA = {"rope.freq_base": 500000.0, "attention.head_count": 32, "embedding_length": 4096}
 STRUCTURE: dict[str, Any] = {
     "metadata": METADATA,

@@ -80,6 +80,16 @@ def without_results(run: Path) -> None:
     shutil.rmtree(run / "plots")
 
 
+@pytest.fixture(scope="module")
+def elsewhere(example: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The committed example, derived from its answers on another processor."""
+    run = tmp_path_factory.mktemp("elsewhere") / "demo"
+    shutil.copytree(example, run)
+    without_results(run)
+    on("Nehalem", DERIVE, run)
+    return run
+
+
 @pytest.mark.parametrize("machine", MACHINES)
 def test_it_holds_on_other_processors_and_a_change_in_the_ninth_digit_does_not(
     machine: str, example: Path, tmp_path: Path
@@ -111,25 +121,17 @@ def test_analysed_again_on_another_processor_it_is_the_same_to_the_byte(
 
 
 def test_derived_anew_on_another_processor_report_and_plots_are_the_same_to_the_byte(
-    example: Path, tmp_path: Path
+    example: Path, elsewhere: Path
 ) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(example, run)
-    without_results(run)
-    on("Nehalem", DERIVE, run)
-    there, here = everything(run), everything(example)
+    there, here = everything(elsewhere), everything(example)
     assert there.keys() == here.keys()
     # documents hold every digit; what people read is rounded where it is written
     different = {name for name in here if there[name] != here[name]}
     assert different <= {"summary.json", "decision.json"}
-    assert quantrial.verify(run).drifts == ()
+    assert quantrial.verify(elsewhere).drifts == ()
 
 
-def test_runs_analysed_on_two_processors_are_compared(example: Path, tmp_path: Path) -> None:
-    run = tmp_path / "elsewhere"
-    shutil.copytree(example, run)
-    without_results(run)
-    on("Nehalem", DERIVE, run)
-    found = quantrial.compare(example, run)
+def test_runs_analysed_on_two_processors_are_compared(example: Path, elsewhere: Path) -> None:
+    found = quantrial.compare(example, elsewhere)
     assert found["differ"] == []
     assert [one["text"] for one in found["changes"] if one["kind"] == "verdict"] == []

@@ -158,9 +158,14 @@ def test_any_single_edited_number_is_named_by_its_key(run: Path, name: str) -> N
     recorded = json.loads((run / name).read_text())
     summary = derive_summary(run)
     derived = summary if name == "summary.json" else decide_from(summary)
-    paths = list(numbers(recorded))
-    assert len(paths) > 100
-    for path in paths:
+    # one of each kind: other arms, tasks and places of a list are walked alike
+    named = {"f16", "q8_0", "q4_0", "sums", "names"}
+    kinds = {
+        tuple(0 if isinstance(step, int) or step in named else step for step in path): path
+        for path in numbers(recorded)
+    }
+    assert len(kinds) > 60
+    for path in kinds.values():
         changed = json.loads(json.dumps(recorded))
         holder = changed
         for step in path[:-1]:

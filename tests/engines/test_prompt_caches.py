@@ -17,6 +17,8 @@ from quantrial.engines.openai_wire import cached_tokens
 from servers.faulty import Answer, Call, FaultyServer, Say, faulty_server, openai_answer
 from studies import QUESTIONS, write_study
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture
 def server() -> Iterator[FaultyServer]:

@@ -23,6 +23,8 @@ from servers.faulty import Answer, Call, FaultyServer, Say, faulty_server, opena
 from servers.ollama import Model, OllamaServer
 from studies import write_study
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 ALL = ("repeat_penalty", "presence_penalty", "frequency_penalty", "top_k", "top_p", "min_p")
 
 

@@ -22,7 +22,7 @@ from running.forks import wait_until
 from servers.llama_server import LlamaServer, llama_server
 from servers.ollama import Model, OllamaServer
 
-pytestmark = pytest.mark.model
+pytestmark = [pytest.mark.model, pytest.mark.usefixtures("undrawn")]
 
 KEY = "sk-test-0123456789abcdef"
 
@@ -31,7 +31,7 @@ TASKS = {
         "kind": "choice",
         "workload": "reasoning",
         "source": {"type": "bundled"},
-        "sample": 12,
+        "sample": 6,
         "prompt_format": "completion",
         "max_tokens": 4,
     },
@@ -40,7 +40,7 @@ TASKS = {
         "workload": "extraction",
         "source": {"type": "bundled"},
         "types": ["PER"],
-        "sample": 6,
+        "sample": 3,
         "shots": 2,
         "max_tokens": 24,
     },
@@ -97,12 +97,10 @@ def over_http(servers: Mapping[str, LlamaServer], **options: Any) -> dict[str, A
     }
 
 
-@pytest.fixture
-def llama_servers(
-    demo: str, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[dict[str, LlamaServer]]:
-    monkeypatch.setenv("QUANTRIAL_TEST_KEY", KEY)
-    with contextlib.ExitStack() as stack:
+@pytest.fixture(scope="module")
+def llama_servers(demo: str, shared_cache: Path) -> Iterator[dict[str, LlamaServer]]:
+    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
+        patch.setenv("QUANTRIAL_TEST_KEY", KEY)
         yield {
             kind.lower(): stack.enter_context(
                 llama_server(
@@ -153,7 +151,7 @@ def test_the_same_weights_score_the_same_over_llamacpp_and_ollama(
         result = quantrial.run(study, out=tmp_path / "served")
         # one model at a time: an order of calls that knows it would load far less often
         assert set(server.loads) == set(models)
-    assert plan.calls == result.recorded == 36
+    assert plan.calls == result.recorded == 18
     assert answers(tmp_path / "embedded") == answers(tmp_path / "served")
     over = [quantrial.analyze(tmp_path / name) for name in ("embedded", "served")]
     assert scored(over[0]) == scored(over[1])
@@ -169,7 +167,7 @@ def test_the_same_weights_score_the_same_over_llamacpp_and_openai(
     plan = quantrial.plan(study, probe=True)
     assert all(arm.seconds_per_call and arm.load_seconds is None for arm in plan.arms)
     result = quantrial.run(study, out=tmp_path / "served")
-    assert plan.calls == result.recorded == 36
+    assert plan.calls == result.recorded == 18
     assert answers(tmp_path / "embedded") == answers(tmp_path / "served")
     over = [quantrial.analyze(tmp_path / name) for name in ("embedded", "served")]
     assert scored(over[0]) == scored(over[1])

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Self
 
 _PARENT = r"""
-import encodings.utf_8_sig, json, os, signal, sys, traceback
+import encodings.utf_8_sig, gc, json, os, signal, sys, traceback
 import quantrial, numpy, openai, httpx
 import quantrial.running.runner, quantrial.engines.scripted, quantrial.engines.llamacpp
 import quantrial.tasks.sources, quantrial.tasks.spans, quantrial.tasks.choice, quantrial.study
@@ -43,6 +43,8 @@ def child(order):
         code = 3
     os._exit(code)
 
+gc.collect()
+gc.freeze()  # a child's collections leave the memory that it shares alone
 answer = os.fdopen(os.dup(1), "w")
 for line in sys.stdin:
     order = json.loads(line)

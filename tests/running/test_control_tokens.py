@@ -18,6 +18,8 @@ from quantrial.engines.scripted import ScriptedEngine
 from quantrial.errors import DataWarning
 from studies import write_study
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 TOKENS = ["<unk>", "<|im_end|>", "@@turn@@", "</fim>", "ab", "word"]
 KINDS = [
     TokenType.UNKNOWN,

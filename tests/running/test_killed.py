@@ -105,21 +105,25 @@ def same_numbers(run: Path, peace: Path) -> None:
     assert numbers[0] == numbers[1]
 
 
-def test_killed_a_hundred_times_at_random_moments(forks: Forks, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [30, pytest.param(100, marks=pytest.mark.soak)])
+def test_killed_at_random_moments(forks: Forks, tmp_path: Path, kills: int) -> None:
     """Moments from the first line of the session on: settling, recalling, warming up, answering."""
     slow = {name: arm(name, 1, ["A", "B", "C"], delay=0.008) for name in ("f16", "q8_0", "q4_0")}
     study = write_study(tmp_path, arms=slow, design={"repeat_reference": 6})
     quantrial.run(study, out=tmp_path / "peace")
-    killed = kill_until_done(forks, study, tmp_path / "run", kills=100, longest=0.09, seed=5)
+    killed = kill_until_done(forks, study, tmp_path / "run", kills=kills, longest=0.09, seed=5)
     for run in killed.runs:
         same_numbers(run, tmp_path / "peace")
 
 
-def test_killed_with_slots_and_one_arm_in_memory_at_a_time(forks: Forks, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [10, pytest.param(20, marks=pytest.mark.soak)])
+def test_killed_with_slots_and_one_arm_in_memory_at_a_time(
+    forks: Forks, tmp_path: Path, kills: int
+) -> None:
     arms = {n: arm(n, 10**15, ["A", "B"], delay=0.008, load=0.005) for n in ("f16", "q8_0")}
     study = write_study(tmp_path, arms=arms, design={"repeat_reference": 6, "slots": 3})
     quantrial.run(study, out=tmp_path / "peace")
-    killed = kill_until_done(forks, study, tmp_path / "run", kills=20, longest=0.12, seed=6)
+    killed = kill_until_done(forks, study, tmp_path / "run", kills=kills, longest=0.12, seed=6)
     for run in killed.runs:
         same_numbers(run, tmp_path / "peace")
 
@@ -137,7 +141,7 @@ def test_killed_over_http(forks: Forks, tmp_path: Path) -> None:
         }
         study = write_study(tmp_path, arms=arms, design={"repeat_reference": 4})
         quantrial.run(study, out=tmp_path / "peace")
-        killed = kill_until_done(forks, study, tmp_path / "run", kills=15, longest=0.3, seed=7)
+        killed = kill_until_done(forks, study, tmp_path / "run", kills=8, longest=0.3, seed=7)
     for run in killed.runs:
         same_numbers(run, tmp_path / "peace")
 
@@ -147,7 +151,7 @@ def test_killed_with_the_embedded_engine(forks: Forks, tmp_path: Path) -> None:
     """The worker goes with its parent, and the next one answers the same."""
     study = embedded_study(tmp_path)
     quantrial.run(study, out=tmp_path / "peace")
-    killed = kill_until_done(forks, study, tmp_path / "run", kills=4, longest=2.5, seed=8)
+    killed = kill_until_done(forks, study, tmp_path / "run", kills=3, longest=2.5, seed=8)
     for run in killed.runs:
         same_numbers(run, tmp_path / "peace")
 

@@ -16,6 +16,8 @@ from quantrial.running.arms import ModelPool
 from quantrial.running.ordering import Probe
 from studies import QUESTIONS, SENTENCES, arm, read_lines, write_study
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 ITEMS = QUESTIONS + SENTENCES
 TOO_LARGE = 10**15  # bytes; no machine holds it
 REPLIES = ["A", "B"]

@@ -21,6 +21,8 @@ from quantrial.study import parse_study
 from servers.faulty import FaultyServer, faulty_server
 from studies import QUESTIONS, answered, read_lines, write_study
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 KEY = "sk-test-0123456789abcdef"
 # those that asking again can help; each is sound at the next attempt
 PASSING = [

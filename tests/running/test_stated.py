@@ -21,6 +21,8 @@ from quantrial.study import Arm, Weights, parse_study
 from servers.faulty import FaultyServer
 from studies import arm, write_study
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 ONE_TASK = {
     "sums": {
         "kind": "choice",

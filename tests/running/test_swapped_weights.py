@@ -22,6 +22,8 @@ from quantrial.study import parse_study
 from servers.faulty import Answer, Call, FaultyServer, Say, openai_answer
 from studies import QUESTIONS, read_lines, write_study
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 PROMPT = "lighthouse keeper"
 
 
