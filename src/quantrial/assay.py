@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from quantrial.agreement import fixed
 from quantrial.assay_model import (
@@ -20,15 +20,10 @@ from quantrial.assay_model import (
     tensors_check,
 )
 from quantrial.assay_setup import Question, setup_finding, weights_finding
-from quantrial.data_checks import data_findings
-from quantrial.documents import Alike, TaskSummary
-from quantrial.identity_checks import identity_findings
-from quantrial.precision import bits_of, fallen_back, stated_of, weights_type
+from quantrial.documents import Alike, Status, TaskSummary
+from quantrial.precision import ArmRecord, bits_of, fallen_back, stated_of, weights_type
 from quantrial.prompt_checks import date_finding, template_finding, token_findings
-from quantrial.sampling_checks import sampling_finding
-
-Status = Literal["pass", "warn", "fail", "unknown"]
-Document = Mapping[str, Any]
+from quantrial.record_checks import data_findings, identity_findings, sampling_finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +36,7 @@ class Check:
 
 
 def arm_checks(
-    arms: Mapping[str, Document],
+    arms: Mapping[str, ArmRecord],
     reference: str,
     controls: Sequence[str] = (),
     question: Question = "precision",
@@ -108,7 +103,7 @@ def alike_checks(task: str, alike: Alike | None) -> Iterator[Check]:
         yield Check(f"groups.{task}.{key}", "warn", said)
 
 
-def data_checks(sources: Mapping[str, Document]) -> Iterator[Check]:
+def data_checks(sources: Mapping[str, Mapping[str, Any]]) -> Iterator[Check]:
     """Check the items themselves; nothing odd, no check.
 
     Args:
@@ -118,7 +113,7 @@ def data_checks(sources: Mapping[str, Document]) -> Iterator[Check]:
         yield Check(f"data.{name}", "warn", text)
 
 
-def _precision(arms: Mapping[str, Document]) -> Check:
+def _precision(arms: Mapping[str, ArmRecord]) -> Check:
     wrong, unknown = [], []
     for name, arm in arms.items():
         kind = arm.get("quantization")
@@ -139,7 +134,7 @@ def _precision(arms: Mapping[str, Document]) -> Check:
     return Check("precision", "pass", f"the types of the files are those of the arms: {kinds}")
 
 
-def _sizes(arms: Mapping[str, Document], controls: Sequence[str]) -> Check:
+def _sizes(arms: Mapping[str, ArmRecord], controls: Sequence[str]) -> Check:
     known = {
         name: (bits, arm["bytes_on_disk"])
         for name, arm in arms.items()
@@ -159,7 +154,7 @@ def _sizes(arms: Mapping[str, Document], controls: Sequence[str]) -> Check:
     return Check("sizes", "pass", "fewer bits a weight go with smaller files")
 
 
-def _source(arms: Mapping[str, Document]) -> Check:
+def _source(arms: Mapping[str, ArmRecord]) -> Check:
     # an arm that was made says of what; one that was not may be what others were made of
     made = {arm.get("source_sha256") for arm in arms.values()} - {None}
     told = {arm.get("source_sha256") or arm.get("sha256") for arm in arms.values()}
@@ -171,7 +166,7 @@ def _source(arms: Mapping[str, Document]) -> Check:
 
 
 def _model(
-    arms: Mapping[str, Document], reference: str, controls: Sequence[str]
+    arms: Mapping[str, ArmRecord], reference: str, controls: Sequence[str]
 ) -> Iterator[Check]:
     """Check that the arms are one model; what older versions did not record is not asked."""
     recorded = any("structure" in arm for arm in arms.values())
@@ -184,7 +179,7 @@ def _model(
             yield Check(identity, status, text)
 
 
-def _tokenizer(arms: Mapping[str, Document], reference: str) -> Check:
+def _tokenizer(arms: Mapping[str, ArmRecord], reference: str) -> Check:
     """Compare a hash with the reference's; hashes of two kinds cannot be compared."""
     key, base = "tokenizer_sha256", arms[reference]
     kind = _tokenizer_kind(base)
@@ -202,12 +197,12 @@ def _tokenizer(arms: Mapping[str, Document], reference: str) -> Check:
     return Check("tokenizer", "pass", "all arms have the same tokenizer")
 
 
-def _tokenizer_kind(arm: Document) -> str:
+def _tokenizer_kind(arm: ArmRecord) -> str:
     digest = str(arm.get("tokenizer_sha256") or "")
     return digest.rpartition(":")[0]  # how it was hashed, where that is not the usual way
 
 
-def _sampling(arms: Mapping[str, Document]) -> Iterator[Check]:
+def _sampling(arms: Mapping[str, ArmRecord]) -> Iterator[Check]:
     """Check that no server punishes repetition unasked, where one has sampling of its own."""
     found = sampling_finding(arms)
     if found is not None:

@@ -11,12 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from quantrial.precision import FULL, bits_of, bits_of_levels, quantized_before
+from quantrial.documents import Status
+from quantrial.precision import FULL, ArmRecord, bits_of, bits_of_levels, quantized_before
 
-Document = Mapping[str, Any]
-Answer = tuple[Literal["pass", "warn", "fail", "unknown"], str]
+Structure = Mapping[str, Any]  # of a model: what `engines.Structure` holds, and parts of it
+Answer = tuple[Status, str]
 
 _SHOWN = 4  # differences that are named
 _LONGEST = 40  # characters of a value that are shown
@@ -40,7 +41,7 @@ class _Difference:
         return f"{self.key} ({self.own} against {self.base})"
 
 
-def metadata_check(arms: Mapping[str, Document], reference: str) -> Answer:
+def metadata_check(arms: Mapping[str, ArmRecord], reference: str) -> Answer:
     """Compare what the files say under `<architecture>.` with what the reference's says."""
     known = {n: arm["metadata"] for n, arm in _structures(arms).items() if arm.get("metadata")}
     found = {
@@ -66,7 +67,7 @@ def metadata_check(arms: Mapping[str, Document], reference: str) -> Answer:
     return "pass", "all files say the same of their model: RoPE settings, heads, widths, layers"
 
 
-def tensors_check(arms: Mapping[str, Document], reference: str) -> Answer:
+def tensors_check(arms: Mapping[str, ArmRecord], reference: str) -> Answer:
     """Compare names and shapes of tensors with the reference's, and values that all share."""
     known = {n: s for n, s in _structures(arms).items() if s.get("tensors_sha256")}
     wrong: list[str] = []
@@ -93,7 +94,7 @@ def tensors_check(arms: Mapping[str, Document], reference: str) -> Answer:
     return "pass", "all files hold the same tensors, with the same norms"
 
 
-def origin_check(arms: Mapping[str, Document], controls: Sequence[str] = ()) -> Answer:
+def origin_check(arms: Mapping[str, ArmRecord], controls: Sequence[str] = ()) -> Answer:
     """Say which arms were made of weights that had been quantized already."""
     own = {name: arm for name, arm in arms.items() if name not in controls}
     found: dict[str, list[str]] = {}
@@ -122,7 +123,7 @@ def origin_check(arms: Mapping[str, Document], controls: Sequence[str] = ()) -> 
     return "pass", "nothing shows that an arm was made of weights that were quantized already"
 
 
-def same_tensors_known(arm: Document, base: Document) -> bool:
+def same_tensors_known(arm: ArmRecord, base: ArmRecord) -> bool:
     """Whether the tensors of two arms are known and compared: then their number is no news."""
     return all((one.get("structure") or {}).get("tensors_sha256") for one in (arm, base))
 
@@ -132,11 +133,11 @@ def _unlike(own: str | None, base: str | None) -> bool:
     return None not in (own, base) and own != base
 
 
-def _structures(arms: Mapping[str, Document]) -> dict[str, Document]:
+def _structures(arms: Mapping[str, ArmRecord]) -> dict[str, Structure]:
     return {name: arm["structure"] for name, arm in arms.items() if arm.get("structure")}
 
 
-def _origin(before: Document) -> str:
+def _origin(before: Structure) -> str:
     if before.get("type"):
         return f"an already quantized file ({before['type']})"
     evenly = "equally spaced " if before.get("even", True) else ""
@@ -146,7 +147,7 @@ def _origin(before: Document) -> str:
     )
 
 
-def _is_full(arm: Document) -> bool:
+def _is_full(arm: ArmRecord) -> bool:
     bits = bits_of(arm.get("quantization"))
     return bits is not None and bits >= FULL
 
@@ -155,7 +156,7 @@ def _named(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
 
 
-def _other_tensors(own: Document, base: Document) -> str:
+def _other_tensors(own: Structure, base: Structure) -> str:
     """Say how the tensors of two arms differ; empty where they do not."""
     if own["tensors_sha256"] == base["tensors_sha256"]:
         return ""
@@ -173,7 +174,7 @@ def _other_tensors(own: Document, base: Document) -> str:
     )
 
 
-def _differences(own: Document, base: Document) -> Iterator[_Difference]:
+def _differences(own: Structure, base: Structure) -> Iterator[_Difference]:
     keys = sorted(own.keys() | base.keys(), key=lambda key: (not key.startswith("rope."), key))
     for key in keys:
         if key.startswith(_ELSEWHERE):
@@ -186,7 +187,7 @@ def _differences(own: Document, base: Document) -> Iterator[_Difference]:
         yield _Difference(key, _shown(own, key), _shown(base, key), surely)
 
 
-def _meant(metadata: Document, key: str) -> Any:
+def _meant(metadata: Structure, key: str) -> Any:
     """Return a value, or what llama.cpp takes where a file leaves it out; None: not known.
 
     Defaults: `load_hparams` in https://github.com/ggml-org/llama.cpp/blob/master/src/llama-model.cpp
@@ -231,7 +232,7 @@ def _listed(parts: Any) -> str:
     return ", ".join(found[:_SHOWN]) + more
 
 
-def _shown(metadata: Document, key: str) -> str:
+def _shown(metadata: Structure, key: str) -> str:
     """Write the value of a key; what is meant where the file leaves it out."""
     value, meant = metadata.get(key), _meant(metadata, key)
     if value is None and meant is None:

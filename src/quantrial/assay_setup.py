@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from quantrial.assay_model import same_tensors_known
+from quantrial.documents import Status
+from quantrial.precision import ArmRecord
 
-Document = Mapping[str, Any]
 Question = Literal["precision", "engines"]
-Answer = tuple[Literal["pass", "warn", "fail", "unknown"], str]
+Answer = tuple[Status, str]
 
 # What makes up an engine as it was used.
 _OF_ENGINE = ("engine", "versions", "options")
@@ -31,7 +32,7 @@ _LONGEST = 40  # characters of a value that are shown
 
 
 def weights_finding(
-    arms: Mapping[str, Document], reference: str, controls: Sequence[str], question: Question
+    arms: Mapping[str, ArmRecord], reference: str, controls: Sequence[str], question: Question
 ) -> Answer:
     """Say whether every arm has weights of its own; or, where engines are compared, the same."""
     hashes = {name: arm.get("sha256") for name, arm in arms.items()}
@@ -69,12 +70,12 @@ def weights_finding(
     return "pass", "every arm has weights of its own, by their hashes"
 
 
-def run_otherwise(one: Document, other: Document) -> bool:
+def run_otherwise(one: ArmRecord, other: ArmRecord) -> bool:
     """Whether two arms are run by other engines, or by one of another version or other options."""
     return any((one.get(key) or None) != (other.get(key) or None) for key in _OF_ENGINE)
 
 
-def setup_finding(arms: Mapping[str, Document], reference: str, question: Question) -> Answer:
+def setup_finding(arms: Mapping[str, ArmRecord], reference: str, question: Question) -> Answer:
     """Say how arms run otherwise than the reference.
 
     Of two engines no option is compared: they share none, and that they are two says it all.
@@ -111,7 +112,7 @@ def setup_finding(arms: Mapping[str, Document], reference: str, question: Questi
     return "pass", "engine, version, architecture and options are the same"
 
 
-def _engines(arms: Mapping[str, Document], apart: Sequence[str], reference: str) -> Iterator[str]:
+def _engines(arms: Mapping[str, ArmRecord], apart: Sequence[str], reference: str) -> Iterator[str]:
     """Say of each engine that is not the reference's which arms it runs."""
     by_engine: dict[str, list[str]] = {}
     for name in apart:
@@ -121,7 +122,7 @@ def _engines(arms: Mapping[str, Document], apart: Sequence[str], reference: str)
         yield f"{' and '.join(names)} {runs} in {engine}, {reference} in {_engine(arms[reference])}"
 
 
-def _engine(arm: Document) -> str:
+def _engine(arm: ArmRecord) -> str:
     """Name an engine with the versions that it tells: `ollama 0.22.1`."""
     name = str(arm.get("engine") or "an unknown engine")
     versions = {str(k): _cut(v, "") for k, v in (arm.get("versions") or {}).items()}
@@ -130,12 +131,12 @@ def _engine(arm: Document) -> str:
     return (f"{name} {own}" if own else name) + (f" ({more})" if more else "")
 
 
-def _ways(arm: Document, base: Document) -> Iterator[str]:
+def _ways(arm: ArmRecord, base: ArmRecord) -> Iterator[str]:
     for key in ("versions", "options"):
         yield from _parts(key, arm.get(key) or {}, base.get(key) or {}, ())
 
 
-def _unlike(arm: Document, base: Document, *, engine: bool) -> Iterator[str]:
+def _unlike(arm: ArmRecord, base: ArmRecord, *, engine: bool) -> Iterator[str]:
     """Name what two arms should share and do not, with both values; of many in one, those alone.
 
     What an option sets and the engine then tells (the context) is named once. `engine`: whether
@@ -154,7 +155,9 @@ def _unlike(arm: Document, base: Document, *, engine: bool) -> Iterator[str]:
             yield f"{shown} ({_cut(one, other)} against {_cut(other, one)})"
 
 
-def _parts(key: str, ours: Document, theirs: Document, told: Any) -> Iterator[str]:
+def _parts(
+    key: str, ours: Mapping[str, Any], theirs: Mapping[str, Any], told: Any
+) -> Iterator[str]:
     for part in sorted((ours.keys() | theirs.keys()) - set(told)):
         one, other = ours.get(part, "not set"), theirs.get(part, "not set")
         if one != other:

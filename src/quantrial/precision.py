@@ -8,6 +8,9 @@ from typing import Any
 
 from quantrial.agreement import fixed
 
+ArmRecord = Mapping[str, Any]
+"""What a manifest holds of an arm: its model file, its engine, what was asked of it."""
+
 # The number of bits in the name of a type: Q4_K_M, IQ3_XS, BF16, FP8, INT8, 4-bit; not 3.1 or 8B.
 _BITS = re.compile(
     r"(?<![a-z])(?:iq|tq|q|bf|fp|f|mxfp|nvfp|nf|int|w)_?(?P<a>\d+)|(?P<b>\d+)[ _-]?bit"

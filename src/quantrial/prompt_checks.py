@@ -7,12 +7,11 @@ is a status of a check (`Finding`) and its words.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
 
-from quantrial.documents import TaskSummary, TokenCeiling, TokenMismatch
+from quantrial.documents import Status, TaskSummary, TokenCeiling, TokenMismatch
+from quantrial.precision import ArmRecord
 
-Document = Mapping[str, Any]
-Finding = tuple[Literal["pass", "warn", "fail", "unknown"], str]
+Finding = tuple[Status, str]
 _APPLIED = "template_applied_sha256"  # of what a template makes of the first item
 
 
@@ -77,7 +76,7 @@ def other_counts(tasks: Mapping[str, TaskSummary]) -> dict[str, list[str]]:
     return found
 
 
-def other_templates(arms: Mapping[str, Document], reference: str) -> list[str]:
+def other_templates(arms: Mapping[str, ArmRecord], reference: str) -> list[str]:
     """Name the arms whose template makes another prompt of the first item than the reference's.
 
     Only of one engine: another one may leave the token that a text begins with to the model.
@@ -90,7 +89,7 @@ def other_templates(arms: Mapping[str, Document], reference: str) -> list[str]:
     ]
 
 
-def template_finding(arms: Mapping[str, Document], reference: str) -> Finding:
+def template_finding(arms: Mapping[str, ArmRecord], reference: str) -> Finding:
     """Compare what the templates make of the first item; where that is not known, their texts."""
     base = arms[reference]
     others = {name: arm for name, arm in arms.items() if name != reference}
@@ -132,7 +131,7 @@ def template_finding(arms: Mapping[str, Document], reference: str) -> Finding:
     return "pass", "all arms have the same chat template"
 
 
-def date_finding(arms: Mapping[str, Document]) -> Finding:
+def date_finding(arms: Mapping[str, ArmRecord]) -> Finding:
     """Say whether a template writes the day's date, and whether that day is held.
 
     A date changes the prompt overnight while every hash of files stays.
@@ -170,7 +169,7 @@ def date_finding(arms: Mapping[str, Document]) -> Finding:
     return "pass", "no chat template asks for the day's date"
 
 
-def _compared(arm: Document, base: Document, key: str) -> bool | None:
+def _compared(arm: ArmRecord, base: ArmRecord, key: str) -> bool | None:
     """Whether two arms have the same under a key; None where one of them does not say."""
     if not arm.get(key) or not base.get(key):
         return None

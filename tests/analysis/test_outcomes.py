@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from analysis.fabricated import (
     FAULT,
@@ -17,10 +17,12 @@ from analysis.fabricated import (
     scored,
     summary_of,
 )
-from quantrial.analysis import Flow, TaskOutcomes, score_task
+from quantrial.analysis import TaskOutcomes, score_task
+from quantrial.documents import Flow
 from quantrial.errors import DataError
 from quantrial.records import Response
 from quantrial.tasks import Task, make_task
+from summaries import make
 
 
 @pytest.fixture
@@ -30,7 +32,21 @@ def task() -> Task:
 
 def flow(found: TaskOutcomes) -> Flow:
     """Return what became of the calls, without what is counted by arm."""
-    return replace(found.flow, retries={}, faults={})
+    return structs.replace(found.flow, retries={}, faults={})
+
+
+def calls(
+    planned: int, answered: int, faulted: int, missing: int, duplicates: int, analysed_items: int
+) -> Flow:
+    return make(
+        Flow,
+        planned=planned,
+        answered=answered,
+        faulted=faulted,
+        missing=missing,
+        duplicates=duplicates,
+        analysed_items=analysed_items,
+    )
 
 
 def test_a_second_answer_enters_no_comparison_and_is_no_duplicate(task: Task) -> None:
@@ -42,7 +58,7 @@ def test_a_second_answer_enters_no_comparison_and_is_no_duplicate(task: Task) ->
         make_response(items[1], "ref", "B", replicate=1, attempt=2),
     ]
     found = score_task(task, items, {"ref": given})
-    assert flow(found) == Flow(2, 1, faulted=1, missing=0, duplicates=0, analysed_items=1)
+    assert flow(found) == calls(2, 1, faulted=1, missing=0, duplicates=0, analysed_items=1)
     assert found.flow.retries == {"ref": 0}
     assert [r and r.output for r in found.responses["ref"]] == ["A", None]
     assert {at: r.output for at, (r, _) in found.again["ref"].items()} == {0: "D", 1: "B"}
@@ -110,7 +126,7 @@ def test_last_answer_wins_and_duplicates_are_counted(task: Task) -> None:
         make_response(first, "new", "A"),
     ]
     found = score_task(task, items, {"new": given})
-    assert flow(found) == Flow(2, 2, 0, 0, duplicates=2, analysed_items=2)
+    assert flow(found) == calls(2, 2, 0, 0, duplicates=2, analysed_items=2)
     assert [r.output for r in found.responses["new"] if r] == ["A", "B"]
     assert found.panel.numerators[:, 0, 0].tolist() == [1, 1]
 
@@ -119,7 +135,7 @@ def test_last_answer_wins_and_duplicates_are_counted(task: Task) -> None:
 def test_an_answer_among_faults_is_the_answer(task: Task, outputs: list[str]) -> None:
     items = quiz(1)
     given = [make_response(items[0], "new", output) for output in outputs]
-    assert flow(score_task(task, items, {"new": given})) == Flow(1, 1, 0, 0, 0, 1)
+    assert flow(score_task(task, items, {"new": given})) == calls(1, 1, 0, 0, 0, 1)
 
 
 @pytest.mark.parametrize("status", ["engine_error", "timeout", "context_overflow"])
@@ -128,7 +144,7 @@ def test_every_fault_counts_once_a_call(task: Task, status: str) -> None:
     given = [make_response(items[0], "new", FAULT, status=status, attempt=k) for k in (1, 2, 3)]
     found = score_task(task, items, {"new": [*given, make_response(items[1], "new", "B")]})
     # the third item was never asked
-    assert flow(found) == Flow(3, 1, faulted=1, missing=1, duplicates=0, analysed_items=1)
+    assert flow(found) == calls(3, 1, faulted=1, missing=1, duplicates=0, analysed_items=1)
     assert (found.flow.retries, found.flow.faults) == ({"new": 2}, {"new": 1})
     assert found.outcomes["new"][0] is None
     assert found.outcomes["new"][2] is None
@@ -171,8 +187,8 @@ def test_answered_by(task: Task) -> None:
 
 def test_no_responses_at_all(task: Task) -> None:
     empty: dict[str, list[Response]] = {"ref": [], "new": []}
-    assert flow(score_task(task, quiz(3), empty)) == Flow(6, 0, 0, 6, 0, 0)
-    assert flow(score_task(task, [], empty)) == Flow(0, 0, 0, 0, 0, 0)
+    assert flow(score_task(task, quiz(3), empty)) == calls(6, 0, 0, 6, 0, 0)
+    assert flow(score_task(task, [], empty)) == calls(0, 0, 0, 0, 0, 0)
 
 
 def test_right_on_is_what_it_says() -> None:

@@ -11,9 +11,9 @@ import pytest
 
 import quantrial
 from engines.made_openai import CHAT, TEXT, close_made, made
-from quantrial.cache_checks import Caches, cache_findings
 from quantrial.engines import Request
 from quantrial.engines.openai_wire import cached_tokens
+from quantrial.record_checks import Caches, cache_findings
 from servers.faulty import Answer, Call, FaultyServer, Say, faulty_server, openai_answer
 from studies import QUESTIONS, write_study
 

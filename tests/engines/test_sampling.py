@@ -370,7 +370,7 @@ def test_a_penalty_that_a_probe_shows_is_said_at_plan_and_where_the_decision_is_
 
 
 def test_a_probe_that_once_showed_a_penalty_is_not_forgotten() -> None:
-    from quantrial.sampling_checks import sampling_finding, with_probes
+    from quantrial.record_checks import sampling_finding, with_probes
 
     seen, none = Finding("seen", "it departs"), Finding("none", "it repeats")
     sessions = [

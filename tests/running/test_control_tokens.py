@@ -10,12 +10,12 @@ import yaml
 from gguf import GGUFWriter, TokenType
 
 import quantrial
-from quantrial.data_checks import data_findings
 from quantrial.engines.gguf_file import read_header
 from quantrial.engines.ollama import OllamaEngine
 from quantrial.engines.ollama_server import Server
 from quantrial.engines.scripted import ScriptedEngine
 from quantrial.errors import DataWarning
+from quantrial.record_checks import data_findings
 from studies import write_study
 
 pytestmark = pytest.mark.usefixtures("undrawn")

@@ -2,7 +2,7 @@
 
 from quantrial.analysis.comparison import pairs_of
 from quantrial.analysis.methods import VERDICTS, Contrast, Methods, verdict
-from quantrial.analysis.outcomes import Flow, Panel, TaskOutcomes, score_task
+from quantrial.analysis.outcomes import Panel, TaskOutcomes, score_task
 from quantrial.analysis.speed import Sums, answer_sums
 from quantrial.analysis.speed_phase import Standing, decode_sums, speed_phase, standing
 from quantrial.analysis.summary import SUMMARY_SCHEMA, TaskContrasts, contrasts_of, summarise
@@ -11,7 +11,6 @@ __all__ = [
     "SUMMARY_SCHEMA",
     "VERDICTS",
     "Contrast",
-    "Flow",
     "Methods",
     "Panel",
     "Standing",

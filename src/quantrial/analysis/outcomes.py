@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from quantrial import documents
 from quantrial.analysis.prompt_consistency import (
-    Ceiling,
-    Mismatch,
     leave_out_unlike,
     leave_out_unlike_tokens,
 )
@@ -113,37 +112,6 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
-    """What became of the planned calls; `analysed_items` were answered by every arm.
-
-    By arm: `retries` is how often a call was asked again after a fault, `faults` how many calls got
-    no answer in the end. The second answers of the reference are not among any of these.
-    `unlike_items` were not shown to all arms as the same bytes, and are left out of everything that
-    is compared; of `unhashed_items` it is not known. Of the others, arms read another number of
-    tokens than the reference on `unlike_tokens` (their answers to these are left out; see
-    `token_mismatches`), and on `uncounted_items` some arm does not say what it read. `unsteady`
-    arms counted one prompt in two ways: the smaller and the larger count of such a prompt. The
-    counts of arms with `ceilings` do not grow with the prompts' length.
-    """
-
-    planned: int
-    answered: int
-    faulted: int
-    missing: int
-    duplicates: int
-    analysed_items: int
-    retries: Mapping[str, int] = field(default_factory=dict)
-    faults: Mapping[str, int] = field(default_factory=dict)
-    unlike_items: int = 0
-    unhashed_items: int = 0
-    unlike_tokens: int = 0
-    uncounted_items: int = 0
-    token_mismatches: tuple[Mismatch, ...] = ()
-    unsteady: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    ceilings: Mapping[str, Ceiling] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class TaskOutcomes:
     """One task's responses beside what scoring makes of them, by arm and in the order of `items`.
 
@@ -158,7 +126,7 @@ class TaskOutcomes:
     responses: Mapping[str, tuple[Response | None, ...]]
     answers: Mapping[str, tuple[Answer | None, ...]]
     outcomes: Mapping[str, tuple[Outcome | None, ...]]
-    flow: Flow
+    flow: documents.Flow
     panel: Panel
     again: Mapping[str, Mapping[int, tuple[Response, Outcome]]] = field(default_factory=dict)
     faults: Mapping[str, Mapping[str, Response]] = field(default_factory=dict)
@@ -262,7 +230,7 @@ def score_task(  # noqa: PLR0913 - each keyword is one fact of how the task was 
         panel = replace(panel, strata=labels(items, stratum))
     planned = len(items) * len(responses)
     faulted = sum(map(len, faults.values()))
-    flow = Flow(
+    flow = documents.Flow(
         planned=planned,
         answered=answered,
         faulted=faulted,

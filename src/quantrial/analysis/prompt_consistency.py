@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
+from quantrial.documents import TokenCeiling, TokenMismatch
+
 if TYPE_CHECKING:
     from quantrial.records import Response
     from quantrial.tasks import Outcome
@@ -26,41 +28,6 @@ _Counts = Sequence[int | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Mismatch:
-    """Items on which an arm read another number of prompt tokens than the arm it is held `against`.
-
-    `kind` is `offset` (the same difference on every item: another template or system prompt),
-    `window` (`limited`, one of the two, never reads more than `ceiling` tokens, and the other does:
-    longer prompts are cut) or `other`. `items` of the `counted` ones differ, by `least` to `most`
-    tokens (positive: the arm read more).
-    """
-
-    arm: str
-    against: str
-    kind: Literal["offset", "window", "other"]
-    items: int
-    counted: int
-    least: int
-    most: int
-    limited: str | None = None
-    ceiling: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Ceiling:
-    """Items on which an arm read the same number of `tokens`, its largest, whatever their length.
-
-    So it was on `items` of the `counted` ones, whose texts have `shortest` to `longest` bytes.
-    """
-
-    tokens: int
-    items: int
-    counted: int
-    shortest: int
-    longest: int
-
-
-@dataclass(frozen=True, slots=True)
 class TokenCheck:
     """What the counts of one task say: `left_out` are the items of each arm that differ.
 
@@ -70,14 +37,14 @@ class TokenCheck:
     arms whose counts do not grow with the length of what they are sent.
     """
 
-    mismatches: tuple[Mismatch, ...] = ()
+    mismatches: tuple[TokenMismatch, ...] = ()
     left_out: Mapping[str, frozenset[int]] = field(default_factory=dict)
     unsteady: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     uncounted: int = 0
-    ceilings: Mapping[str, Ceiling] = field(default_factory=dict)
+    ceilings: Mapping[str, TokenCeiling] = field(default_factory=dict)
 
 
-def ceilings(rows: Rows, length: Callable[[int], tuple[int, int]]) -> dict[str, Ceiling]:
+def ceilings(rows: Rows, length: Callable[[int], tuple[int, int]]) -> dict[str, TokenCeiling]:
     """Find arms whose counts of tokens pile up at one number, though the texts' lengths differ.
 
     A window that is smaller than the prompts shows so where all arms have it.
@@ -96,7 +63,7 @@ def ceilings(rows: Rows, length: Callable[[int], tuple[int, int]]) -> dict[str, 
     return found
 
 
-def _ceiling(counts: _Counts, length: Callable[[int], tuple[int, int]]) -> Ceiling | None:
+def _ceiling(counts: _Counts, length: Callable[[int], tuple[int, int]]) -> TokenCeiling | None:
     most = max(filter(None, counts), default=0)
     places = [i for i, count in enumerate(counts) if count and count == most]
     if len(places) < _FEW:
@@ -106,7 +73,9 @@ def _ceiling(counts: _Counts, length: Callable[[int], tuple[int, int]]) -> Ceili
         return None
     whole = [texts for _, texts in at]
     known = sum(count is not None for count in counts)
-    return Ceiling(most, len(at), known, min(whole), max(whole))
+    return TokenCeiling(
+        tokens=most, items=len(at), counted=known, shortest=min(whole), longest=max(whole)
+    )
 
 
 def _differ(lengths: Sequence[int]) -> bool:
@@ -144,7 +113,7 @@ def check_tokens(rows: Rows, again: Again, reference: str | None) -> TokenCheck:
         return TokenCheck(unsteady=unsteady, uncounted=uncounted)
     counting = [arm for arm, known in steady.items() if any(known[0])]
     base = reference if reference in counting else next(iter(counting), None)
-    mismatches: list[Mismatch] = []
+    mismatches: list[TokenMismatch] = []
     left_out: dict[str, frozenset[int]] = {}
     for arm in counting:
         if base is None or arm == base:
@@ -220,7 +189,7 @@ def _differing(ours: _Counts, theirs: _Counts) -> frozenset[int]:
     )
 
 
-def _mismatch(arm: str, against: str, ours: _Counts, theirs: _Counts) -> Mismatch:
+def _mismatch(arm: str, against: str, ours: _Counts, theirs: _Counts) -> TokenMismatch:
     both = [
         (one, other)
         for one, other in zip(ours, theirs, strict=True)
@@ -235,8 +204,16 @@ def _mismatch(arm: str, against: str, ours: _Counts, theirs: _Counts) -> Mismatc
         kind, limited, ceiling = "window", arm, max(one for one, _ in both)
     elif _is_window([(other, one) for one, other in both]):
         kind, limited, ceiling = "window", against, max(other for _, other in both)
-    return Mismatch(
-        arm, against, kind, len(steps), len(both), min(steps), max(steps), limited, ceiling
+    return TokenMismatch(
+        arm=arm,
+        against=against,
+        kind=kind,
+        items=len(steps),
+        counted=len(both),
+        least=min(steps),
+        most=max(steps),
+        limited=limited,
+        ceiling=ceiling,
     )
 
 

@@ -20,10 +20,10 @@ from quantrial.analysis.task_summary import TaskAnalysis
 from quantrial.analysis.tradeoffs import tradeoffs
 from quantrial.analysis.versions import METHODS_VERSION
 from quantrial.assay import Check, arm_checks, data_checks, outcome_checks
-from quantrial.cache_checks import Caches, cache_findings
 from quantrial.errors import StudyError
 from quantrial.precision import quantized_before, stated_of, stored_mostly
 from quantrial.prompt_checks import other_counts, other_templates
+from quantrial.record_checks import Caches, cache_findings
 
 if TYPE_CHECKING:
     from quantrial.records import SpeedRecord

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from quantrial import documents
 from quantrial.analysis.alarms import unit_of_strata
@@ -150,7 +148,7 @@ class TaskAnalysis:
             margin=self.study.margin_of(self.name),
             chance=self._chance,
             always_empty=scored.task.always_empty(scored.items),
-            flow=msgspec.convert(asdict(scored.flow), documents.Flow),
+            flow=scored.flow,
             endpoints=endpoints,
             flips=self.flips(),
             repeats=None if self._repeats is None else self._repeats.written(),

@@ -152,8 +152,8 @@ def derive_summary(
     """
     from quantrial.analysis import summarise
     from quantrial.documents import to_dict
+    from quantrial.record_checks import with_probes
     from quantrial.runfolder import RunFolder, RunSnapshot
-    from quantrial.sampling_checks import with_probes
 
     folder = run if isinstance(run, RunFolder) else RunSnapshot(run)
     if outcomes is None:

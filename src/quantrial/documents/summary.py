@@ -23,7 +23,10 @@ from quantrial.documents.speed import AnswerSpeed, SpeedPhase, Timeline, Tradeof
 class TokenMismatch(Part, frozen=True, kw_only=True):
     """Items on which an arm read another number of prompt tokens than the one it is held `against`.
 
-    `kind` is `offset`, `window` (`limited` never reads more than `ceiling`) or `other`.
+    `kind` is `offset` (the same difference on every item: another template or system prompt),
+    `window` (`limited`, one of the two, never reads more than `ceiling` tokens, and the other does:
+    longer prompts are cut) or `other`. `items` of the `counted` ones differ, by `least` to `most`
+    tokens (positive: the arm read more).
     """
 
     arm: str
@@ -38,7 +41,10 @@ class TokenMismatch(Part, frozen=True, kw_only=True):
 
 
 class TokenCeiling(Part, frozen=True, kw_only=True):
-    """Items on which an arm read as many `tokens`, its most, whatever their length in bytes."""
+    """Items on which an arm read the same number of `tokens`, its largest, whatever their length.
+
+    So it was on `items` of the `counted` ones, whose texts have `shortest` to `longest` bytes.
+    """
 
     tokens: int
     items: int
@@ -48,7 +54,17 @@ class TokenCeiling(Part, frozen=True, kw_only=True):
 
 
 class Flow(Part, frozen=True, kw_only=True):
-    """What became of the planned calls (`quantrial.analysis.outcomes.Flow` explains each)."""
+    """What became of the planned calls; `analysed_items` were answered by every arm.
+
+    By arm: `retries` is how often a call was asked again after a fault, `faults` how many calls got
+    no answer in the end. The second answers of the reference are not among any of these.
+    `unlike_items` were not shown to all arms as the same bytes, and are left out of everything that
+    is compared; of `unhashed_items` it is not known. Of the others, arms read another number of
+    tokens than the reference on `unlike_tokens` (their answers to these are left out; see
+    `token_mismatches`), and on `uncounted_items` some arm does not say what it read. `unsteady`
+    arms counted one prompt in two ways: the smaller and the larger count of such a prompt. The
+    counts of arms with `ceilings` do not grow with the prompts' length.
+    """
 
     planned: int
     answered: int
@@ -210,11 +226,14 @@ class ArmSummary(Part, frozen=True, kw_only=True):
     stored_mostly: str | None = None
 
 
+Status = Literal["pass", "warn", "fail", "unknown"]
+
+
 class AssayCheck(Part, frozen=True, kw_only=True):
     """One answer to whether the study is the experiment it claims to be."""
 
     id: str
-    status: Literal["pass", "warn", "fail", "unknown"]
+    status: Status
     text: str
 
 

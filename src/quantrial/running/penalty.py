@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from quantrial.engines.artifact import SamplingTold
 from quantrial.engines.base import Message, Reply, Request
 from quantrial.errors import EngineError
+from quantrial.record_checks import NONE, SEEN, UNKNOWN, penalty_text
 from quantrial.running.asking import answer
-from quantrial.sampling_checks import NONE, SEEN, UNKNOWN, penalty_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -24,6 +24,7 @@ from quantrial.design.plan import (
 from quantrial.engines.keys import short_keys
 from quantrial.errors import EngineError, EngineTimeoutError, StudyError
 from quantrial.precision import stated_of, weights_in_words
+from quantrial.record_checks import unstated_parameters
 from quantrial.redaction import LEAST
 from quantrial.running.arms import arm_records, naming, opened_engines
 from quantrial.running.fetch import refuse_missing
@@ -49,7 +50,6 @@ from quantrial.running.prepare import (
     with_templates,
     without_template,
 )
-from quantrial.sampling_checks import unstated_parameters
 from quantrial.study import code_in
 from quantrial.system import available_memory
 
