@@ -9,7 +9,7 @@ import pytest
 from decision.fabricated import decide_from, make_arm, make_summary, make_task
 from decision.tables import costs_more
 from quantrial.decision import Constraints
-from quantrial.decision.words import said_once
+from quantrial.decision.words import without_repeats
 from quantrial.documents.decision import Missing, load_decision
 from quantrial.reporting.glance import _advice
 
@@ -132,4 +132,4 @@ def test_what_reads_the_same_is_said_once() -> None:
         Missing(arm=arm, task="mmlu", because="", items_needed=None, text=text)
         for arm, text in (("one", "a"), ("one", "b"), ("two", "a"))
     )
-    assert said_once([first, other, again]) == [first, other]
+    assert without_repeats([first, other, again]) == [first, other]

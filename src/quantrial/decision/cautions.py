@@ -21,9 +21,9 @@ def cautions(evidence: Evidence, guarded: Collection[str] = ()) -> tuple[Caution
     `guarded` are the ids of findings on secondary endpoints that sentences of the decision rest on.
     """
     return (
-        *_twins(evidence),
+        *_identical_arms(evidence),
         *_assay(evidence),
-        *_noise(evidence),
+        *_repeatability(evidence),
         *_reading(evidence),
         *_cautions(evidence),
         *_uneven_faults(evidence),
@@ -46,7 +46,7 @@ _LIKELY = (
 _TELLING = 10_000
 
 
-def _twins(evidence: Evidence) -> Iterator[Caution]:
+def _identical_arms(evidence: Evidence) -> Iterator[Caution]:
     """Say which arms answered as one, and what that may mean."""
     for pair in evidence.summary.twins:
         one, other = sorted(pair.arms, key=lambda arm: arm != evidence.reference)
@@ -148,7 +148,7 @@ def _cautions(evidence: Evidence) -> Iterator[Caution]:
                 f"On {task} there was nothing to find and {evidence.reference} found nothing: its "
                 f"{part.primary.replace('_', '-')} has no value."
             )
-        elif evidence.at_floor(task):
+        elif part.at_floor(evidence.reference):
             said.append(
                 f"On {task} the reference itself is not shown to be above its floor "
                 f"({fixed(100 * floor, 0)} %): a loss could not show there."
@@ -240,7 +240,7 @@ def _disturbed(evidence: Evidence) -> Iterator[Caution]:
         yield Caution(**cited(text, map(evidence.pace, evidence.candidates)))
 
 
-def _noise(evidence: Evidence) -> Iterator[Caution]:
+def _repeatability(evidence: Evidence) -> Iterator[Caution]:
     """Say where the reference is shown to disagree with itself more than a candidate with it."""
     for task, part in evidence.tasks.items():
         found = part.repeats

@@ -9,8 +9,8 @@ from dataclasses import fields
 from quantrial.decision.evidence import Evidence
 from quantrial.decision.open_questions import kept_all_the_same, left_open
 from quantrial.decision.pick import Break, choose, costs_more, tasks_that_matter, tolerance
-from quantrial.decision.risk import guards_of
-from quantrial.decision.shipping import LOSSES, Shown, in_words, not_among, shown
+from quantrial.decision.risk import mitigations
+from quantrial.decision.shipping import LOSSES, ShipTest, in_words, not_among, shown
 from quantrial.decision.words import by_margin, evidence_line
 from quantrial.documents.decision import (
     Alternative,
@@ -35,7 +35,7 @@ def check(constraints: Constraints, evidence: Evidence) -> None:
     Raises:
         StudyError: with the constraint as its key.
     """
-    known = sorted({evidence.workload(task) for task in evidence.tasks})
+    known = sorted({part.workload for part in evidence.tasks.values()})
     for workload in constraints.workloads:
         if workload not in known:
             raise StudyError(
@@ -101,7 +101,7 @@ def constrained(
             kept = by_margin((loss, evidence.named(task)) for task, loss in losses.items())
             p = _p_in_words(evidence, table, losses, ship.get(pick))
             text += f": {evidence.saving(pick)}; shown to lose less than {kept}{p}."
-            guards = tuple(one for one in guards_of(evidence, pick) if one.task in tasks)
+            guards = tuple(one for one in mitigations(evidence, pick) if one.task in tasks)
             more = (guard.text for guard in guards)
             text = " ".join([text, *more, *_reserved(evidence, losses, pick)])
             found += evidence.primaries(pick, tasks)
@@ -160,7 +160,7 @@ def _limit(table: Picker, settings: Constraints, task: str, arm: str) -> float:
 
 
 def _p_in_words(
-    evidence: Evidence, table: Picker, losses: Mapping[str, float], one: Shown | None
+    evidence: Evidence, table: Picker, losses: Mapping[str, float], one: ShipTest | None
 ) -> str:
     """Write the p of the claim; that at another loss than the margin follows from intervals."""
     if one is None or one.p_adjusted is None or one.p_adjusted >= evidence.alpha:
@@ -198,7 +198,7 @@ def _line(table: Picker, settings: Constraints, finding: Finding | Pace) -> str:
 
 
 def _in_words(
-    evidence: Evidence, table: Picker, arm: str, broken: Break, ship: Mapping[str, Shown]
+    evidence: Evidence, table: Picker, arm: str, broken: Break, ship: Mapping[str, ShipTest]
 ) -> Broken:
     """Give a break its sentence and its finding."""
     finding: Finding | Pace | None
@@ -231,7 +231,9 @@ def _cost(evidence: Evidence, arm: str, broken: Break) -> str:
             f"so a loss of {arm} could not show there"
         )
     if name == "identity":
-        return f"nothing tells {arm} from {evidence.twins[arm]}, so this trial shows nothing of it"
+        return (
+            f"nothing tells {arm} from {evidence.identical[arm]}, so this trial shows nothing of it"
+        )
     what = {"max_memory": "memory", "min_speedup": "speed", "max_latency": "latency"}[name]
     where = "" if task is None else f" on {evidence.named(task)}"
     if value is None:
@@ -259,10 +261,10 @@ def _cost(evidence: Evidence, arm: str, broken: Break) -> str:
 
 
 def _loss(
-    evidence: Evidence, arm: str, task: str, row: PickerRow, broken: Break, one: Shown | None
+    evidence: Evidence, arm: str, task: str, row: PickerRow, broken: Break, one: ShipTest | None
 ) -> str:
     work, bound, limit = evidence.named(task), row.bound, broken.limit or 0.0
-    if why := evidence.said_of_prompts(arm):
+    if why := evidence.why_other_prompts(arm):
         return why
     if row.finding is None:
         return f"{arm} shares no answered item with the reference on {work}"

@@ -27,7 +27,7 @@ OrderedBy = Literal["memory", "bits", "speed"]
 class Evidence:
     """A summary with its findings by id and its arms by cost.
 
-    Arms that are controls are kept apart: they are never candidates. `twins` are the arms that
+    Arms that are controls are kept apart: they are never candidates. `identical` are the arms that
     nothing tells from another one, each with that one: what was seen of them is no evidence.
     `other_prompts` are those that were shown other prompts than the reference, with the tasks.
     `memory_source` says what memory goes by, see `_memory`. `ordered_by` names the cost: `memory`;
@@ -50,7 +50,7 @@ class Evidence:
         self.by_cost = sorted(arms, key=lambda arm: (self._rank[arm], arm != self.reference))
         self.candidates = [arm for arm in self.by_cost if arm != self.reference]
         self.cheaper = self.cheaper_than(self.reference)
-        self.twins = dict(_twins(summary))
+        self.identical = dict(_identical_arms(summary))
         self.other_prompts = dict(_other_prompts(summary))
 
     def _ranked(self, arms: Sequence[str]) -> tuple[OrderedBy, dict[str, tuple[float, float]]]:
@@ -160,9 +160,11 @@ class Evidence:
         what is shipped is the arm as it was run.
         """
         finding = self.primary(task, arm)
-        return finding is not None and Held.of(finding).holds and arm not in self.other_prompts
+        return (
+            finding is not None and MarginTest.of(finding).holds and arm not in self.other_prompts
+        )
 
-    def said_of_prompts(self, arm: str) -> str:
+    def why_other_prompts(self, arm: str) -> str:
         """Say why an arm that was shown other prompts is not picked; empty of any other."""
         if arm not in self.other_prompts:
             return ""
@@ -194,13 +196,9 @@ class Evidence:
         said += [
             f"{self.reference} is not shown to be above its floor on {self.named(task)}"
             for task in self.tasks
-            if self.at_floor(task)
+            if self.tasks[task].at_floor(self.reference)
         ]
         return said
-
-    def at_floor(self, task: str) -> bool:
-        """Whether the reference is not shown to be above chance: a loss could not show there."""
-        return self.tasks[task].at_floor(self.reference)
 
     @property
     def saw_no_control(self) -> bool:
@@ -221,21 +219,13 @@ class Evidence:
         found = self.findings.get(identity)
         return self.paces[identity] if found is None else found
 
-    def margin(self, task: str) -> float:
-        """Return the loss that counts as practically the same on a task."""
-        return self.tasks[task].margin
-
-    def workload(self, task: str) -> str:
-        """Return the class of work a task stands for."""
-        return self.tasks[task].workload
-
     def workloads(self, tasks: Sequence[str]) -> tuple[str, ...]:
         """Return the classes of work of several tasks, each once, in the order of their names."""
-        return tuple(sorted({self.workload(task) for task in tasks}))
+        return tuple(sorted({self.tasks[task].workload for task in tasks}))
 
     def named(self, task: str) -> str:
         """Name a task in a sentence: by its workload, and by itself where several share that."""
-        workload = self.workload(task)
+        workload = self.tasks[task].workload
         return workload if self._workloads[workload] == 1 else f"{workload} ({task})"
 
 
@@ -270,7 +260,7 @@ def _other_prompts(summary: Summary) -> Iterator[tuple[str, list[str]]]:
             yield arm, tasks
 
 
-def _twins(summary: Summary) -> Iterator[tuple[str, str]]:
+def _identical_arms(summary: Summary) -> Iterator[tuple[str, str]]:
     """Yield each arm that nothing tells from another one, and that one; never the reference."""
     for pair in summary.twins:
         # files that differ by their hashes are two models, though both may answer alike
@@ -282,7 +272,7 @@ def _twins(summary: Summary) -> Iterator[tuple[str, str]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class MarginTest:
     """An arm held against a loss of the margin, each missing answer counted against it.
 
     `estimate` and `ci` are those of the test, `p` its one-sided p at the margin (None where there
@@ -298,7 +288,7 @@ class Held:
     lower_bounds: tuple[float | None, ...]
 
     @classmethod
-    def of(cls, finding: Finding) -> Held:
+    def of(cls, finding: Finding) -> MarginTest:
         """Read what a finding on a primary endpoint says."""
         worst, kept = finding.worst_case, keeps_margin(finding)
         bounds = finding.lower_bounds or ()

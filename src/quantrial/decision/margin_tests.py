@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
-from quantrial.decision.evidence import Evidence, Held
+from quantrial.decision.evidence import Evidence, MarginTest
 from quantrial.documents import FlipCounts
 from quantrial.documents.decision import Finding
 
@@ -94,17 +94,17 @@ def p_of_less(evidence: Evidence, finding: Finding, loss: float) -> float | None
 
     Each missing answer is held against the candidate.
     """
-    held = Held.of(finding)
+    test = MarginTest.of(finding)
     flips = flips_of(evidence, finding)
-    if held.missing:
+    if test.missing:
         flips = _completed(finding) if flips is not None and len(flips.n) == 1 else None
     if flips is not None:
         p: float = flips.score().test(-loss, "greater").p_value
         return None if math.isnan(p) else p
-    if held.estimate is None:
+    if test.estimate is None:
         return None
-    error = _error(held.estimate, held.ci[0], finding)
-    return None if error is None else _NORMAL.cdf(-(held.estimate + loss) / error)
+    error = _error(test.estimate, test.ci[0], finding)
+    return None if error is None else _NORMAL.cdf(-(test.estimate + loss) / error)
 
 
 def _completed(finding: Finding) -> Flips | None:

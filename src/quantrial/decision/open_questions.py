@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from quantrial.decision.evidence import Evidence, Held, keeps_margin
+from quantrial.decision.evidence import Evidence, MarginTest, keeps_margin
 from quantrial.decision.margin_tests import flips_of, items_to_rule_out
 from quantrial.decision.words import undecided
 from quantrial.documents import WorstCase
@@ -38,7 +38,7 @@ def what_is_missing(
         because = "" if finding is None else finding.id
         return Missing(arm=arm, task=task, because=because, items_needed=items, text=text)
 
-    if why := evidence.said_of_prompts(arm):
+    if why := evidence.why_other_prompts(arm):
         return Missing(arm=arm, task=task, because="", items_needed=None, text=f"{why}.")
     if finding is None:
         return lacks(f"{arm} and {evidence.reference} share no answered item on {work}.")
@@ -100,12 +100,12 @@ def _settled_by(needed: int | None, evidence: Evidence, finding: Finding, what: 
 
 def answers_missing(finding: Finding) -> str:
     """Count what keeps a contrast open: `undecided: 50 answers missing`."""
-    return undecided(Held.of(finding).missing)
+    return undecided(MarginTest.of(finding).missing)
 
 
 def left_open(evidence: Evidence, finding: Finding, loss: float) -> str:
     """Say that missing answers leave open whether so much is lost: a sentence without its end."""
-    worst, least = _worst(finding), Held.of(finding).ci[0]
+    worst, least = _worst(finding), MarginTest.of(finding).ci[0]
     said = f"{answers_missing(finding)} on {evidence.named(finding.task)} ({_whose(finding)})"
     if worst.bound is None:
         return f"{said}; what the difference would be with them is not defined"
@@ -118,13 +118,13 @@ def left_open(evidence: Evidence, finding: Finding, loss: float) -> str:
 
 def _besides(finding: Finding) -> str:
     """Say of a contrast that is open without them that answers are missing too; else nothing."""
-    count = Held.of(finding).missing
+    count = MarginTest.of(finding).missing
     return f" ({plural(count, 'answer')} missing besides: {_whose(finding)})" if count else ""
 
 
 def not_counted(finding: Finding) -> str:
     """Say of an estimate which answers it is not of; else nothing."""
-    count = Held.of(finding).missing
+    count = MarginTest.of(finding).missing
     are = "is" if count == 1 else "are"
     return f" {plural(count, 'answer')} {are} missing and not counted." if count else ""
 
@@ -133,7 +133,7 @@ def kept_all_the_same(evidence: Evidence, losses: Mapping[str, float], arm: str)
     """Say of a pick that its claim holds with missing answers held against it, by task."""
     for task, loss in losses.items():
         finding = evidence.primary(task, arm)
-        if finding is not None and (count := Held.of(finding).missing):
+        if finding is not None and (count := MarginTest.of(finding).missing):
             are = "is" if count == 1 else "are"
             yield (
                 f"On {evidence.named(task)}, {plural(count, 'answer')} {are} missing "

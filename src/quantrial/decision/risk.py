@@ -27,7 +27,7 @@ def risks(evidence: Evidence, settings: Constraints) -> Iterator[Risk]:
     """
     for task, part in evidence.tasks.items():
         for arm in evidence.candidates:
-            if arm in evidence.twins or arm in evidence.other_prompts:
+            if arm in evidence.identical or arm in evidence.other_prompts:
                 continue
             endpoint = TASKS.load(part.kind).right or part.primary
             finding = evidence.of_endpoint(task, endpoint, arm)
@@ -39,7 +39,7 @@ def risks(evidence: Evidence, settings: Constraints) -> Iterator[Risk]:
             yield Risk(
                 arm=arm,
                 task=task,
-                workload=evidence.workload(task),
+                workload=evidence.tasks[task].workload,
                 endpoint=finding.endpoint,
                 confidence=finding.confidence,
                 extra_errors_per_1000=extra,
@@ -137,7 +137,7 @@ def _more(value: float) -> str:
 
 
 # What a fall in a secondary endpoint means, and what catches it.
-_GUARDS = {
+_MITIGATIONS = {
     "precision": "It returns entities that are not there, or mislabels them: schema validation "
     "will not see that; check that every text it returns stands in the input, and sample inputs "
     "without entities.",
@@ -154,11 +154,11 @@ _GUARDS = {
 }
 
 
-def guards_of(evidence: Evidence, arm: str) -> tuple[Guard, ...]:
+def mitigations(evidence: Evidence, arm: str) -> tuple[Guard, ...]:
     """Name the failure modes that are shown for an arm, each with what guards against it."""
     found = []
     for task in evidence.tasks:
-        for endpoint, words in _GUARDS.items():
+        for endpoint, words in _MITIGATIONS.items():
             finding = evidence.of_endpoint(task, endpoint, arm)
             if not finding or finding.estimate is None:
                 continue

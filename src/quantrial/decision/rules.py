@@ -13,11 +13,11 @@ from msgspec import UNSET
 from quantrial.agreement import fingerprint
 from quantrial.decision.cautions import cautions
 from quantrial.decision.constrained import check, constrained
-from quantrial.decision.evidence import Evidence, Held, keeps_margin
+from quantrial.decision.evidence import Evidence, MarginTest, keeps_margin
 from quantrial.decision.open_questions import answers_missing, kept_all_the_same, what_is_missing
-from quantrial.decision.risk import guards_of, risks
+from quantrial.decision.risk import mitigations, risks
 from quantrial.decision.sensitivity import sensitivity
-from quantrial.decision.shipping import Shipping, Shown, in_words, not_among
+from quantrial.decision.shipping import Shipping, ShipTest, in_words, not_among
 from quantrial.decision.table import picker
 from quantrial.decision.words import by_margin, cited
 from quantrial.documents import Summary, load_summary
@@ -76,7 +76,7 @@ def decide(
     table = picker(evidence)
     ship = Shipping.of(evidence, table, Constraints())
     default = _default(evidence, ship)
-    guarded = {guard.because for arm in evidence.candidates for guard in guards_of(evidence, arm)}
+    guarded = {guard.because for arm in evidence.candidates for guard in mitigations(evidence, arm)}
     return Decision(
         schema=DECISION_SCHEMA,
         study=summary.study,
@@ -87,7 +87,7 @@ def decide(
         pick_when=tuple(
             _pick_when(evidence, arm, ship)
             for arm in evidence.cheaper_than(default.arm)
-            if arm not in evidence.twins and arm not in evidence.other_prompts
+            if arm not in evidence.identical and arm not in evidence.other_prompts
         ),
         avoid_for=tuple(_avoid_for(evidence)),
         stay_when=tuple(_stay_when(evidence, constraints, ship)),
@@ -125,7 +125,7 @@ def _default(evidence: Evidence, ship: Shipping) -> Default:
     """
     reference, tasks = evidence.reference, evidence.tasks
     blind = evidence.blindness()
-    known = [arm for arm in evidence.cheaper if arm not in evidence.twins]
+    known = [arm for arm in evidence.cheaper if arm not in evidence.identical]
     if known and all(arm in evidence.other_prompts for arm in known):
         blind = [*blind, f"no cheaper arm was shown the prompts that {reference} was"]
     if ship.pick in known:
@@ -144,7 +144,7 @@ def _default(evidence: Evidence, ship: Shipping) -> Default:
     elif not known:
         why = f"nothing tells {listed(evidence.cheaper)} from another arm"
     else:
-        kept = by_margin((evidence.margin(task), evidence.named(task)) for task in tasks)
+        kept = by_margin((part.margin, evidence.named(task)) for task, part in tasks.items())
         if len(tasks) > 1:
             kept = f"the margin on every workload ({kept})"
         left_out = len(known) < len(evidence.cheaper)
@@ -161,12 +161,12 @@ def _default(evidence: Evidence, ship: Shipping) -> Default:
     )
 
 
-def _ship(evidence: Evidence, arm: str, one: Shown | None) -> Default:
+def _ship(evidence: Evidence, arm: str, one: ShipTest | None) -> Default:
     found = evidence.primaries(arm)
     kept = by_margin(
         (f.margin, f"{evidence.named(f.task)} ({verdict_word(f.verdict)})") for f in found
     )
-    guards = guards_of(evidence, arm)
+    guards = mitigations(evidence, arm)
     text = " ".join(
         [
             f"Ship {arm}: {evidence.saving(arm)}; shown to lose less than {kept}{in_words(one)}.",
@@ -185,9 +185,9 @@ def _ship(evidence: Evidence, arm: str, one: Shown | None) -> Default:
     )
 
 
-def _alone(evidence: Evidence, one: Shown) -> Missing:
+def _alone(evidence: Evidence, one: ShipTest) -> Missing:
     """Say what an arm lacks that passes by itself and not as one of several."""
-    weakest = max(evidence.primaries(one.arm), key=lambda f: Held.of(f).p or 0.0)
+    weakest = max(evidence.primaries(one.arm), key=lambda f: MarginTest.of(f).p or 0.0)
     return Missing(
         arm=one.arm,
         task=weakest.task,
@@ -225,7 +225,7 @@ def _pick_when(evidence: Evidence, arm: str, ship: Shipping) -> PickWhen:
         conditions.append(f"you accept that it keeps the margin {not_among(ship.shown[arm])}")
     if evidence.blindness():
         conditions.append("you accept that this trial could not have seen a loss")
-    guards = guards_of(evidence, arm)
+    guards = mitigations(evidence, arm)
     text = " ".join(
         [
             f"Pick {arm} ({evidence.saving(arm)}) only when {', and '.join(conditions)}.",
@@ -244,7 +244,7 @@ def _pick_when(evidence: Evidence, arm: str, ship: Shipping) -> PickWhen:
 
 def _open_loss(evidence: Evidence, task: str, arm: str) -> str:
     finding, work = evidence.primary(task, arm), evidence.named(task)
-    floor = Held.of(finding).ci[0] if finding else None
+    floor = MarginTest.of(finding).ci[0] if finding else None
     if finding is None or floor is None:
         return f"a loss of unknown size on {work}"
     gaps = f" ({answers_missing(finding)})" if keeps_margin(finding) else ""
@@ -261,10 +261,10 @@ def _avoid_for(evidence: Evidence) -> Iterator[AvoidFor]:
                 f"Avoid {arm} for {evidence.named(task)}: it is worse there, by an estimated "
                 f"{size(finding.estimate or 0.0)}."
             )
-            guards = [guard for guard in guards_of(evidence, arm) if guard.task == task]
+            guards = [guard for guard in mitigations(evidence, arm) if guard.task == task]
             found = [finding, *(evidence.findings[guard.because] for guard in guards)]
             yield AvoidFor(
-                arm=arm, workload=evidence.workload(task), task=task, **cited(text, found)
+                arm=arm, workload=evidence.tasks[task].workload, task=task, **cited(text, found)
             )
 
 
@@ -280,7 +280,7 @@ _SHORT = {
 
 def _short(finding: Finding, ship: Shipping) -> str:
     """Say how a finding stands: its verdict, unless something keeps that from being enough."""
-    if keeps_margin(finding) and not Held.of(finding).holds:
+    if keeps_margin(finding) and not MarginTest.of(finding).holds:
         return "missing"
     return "choice" if finding.candidate in ship.alone else finding.verdict
 

@@ -26,7 +26,7 @@ from quantrial.decision.pick import (
     tolerance,
 )
 from quantrial.decision.shipping import LOSSES
-from quantrial.decision.words import cited, said_once
+from quantrial.decision.words import cited, without_repeats
 from quantrial.documents import Number
 from quantrial.documents.decision import (
     Change,
@@ -52,14 +52,14 @@ _EQUAL = 1e-12  # differences of sums of the same decimals
 def sensitivity(evidence: Evidence, table: Picker, settings: Constraints) -> Sensitivity:
     """Say what would change the pick, and which open questions more items would settle."""
     answer = choose(table, settings)
-    changes = said_once(
+    changes = without_repeats(
         [
             *_constraints(evidence, table, settings),
             *_estimates(evidence, table, settings),
             *_paces(evidence, table, settings),
         ]
     )
-    settle = said_once(list(_settle(evidence, table, settings, answer)))
+    settle = without_repeats(list(_settle(evidence, table, settings, answer)))
     return Sensitivity(pick=answer.pick, changes=_smallest_marked(changes), settle=tuple(settle))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from quantrial.decision.evidence import Evidence, Held
+from quantrial.decision.evidence import Evidence, MarginTest
 from quantrial.decision.margin_tests import p_of_less
 from quantrial.decision.pick import candidates, choose, tasks_that_matter, tolerance
 from quantrial.documents.decision import Constraints, Finding, Picker, Ship
@@ -16,7 +16,7 @@ LOSSES = frozenset({"quality", "tolerate", "missing"})
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShipTest:
     """How surely an arm loses less than is tolerated, on all tasks that matter.
 
     `p` is its own: the largest of the tasks', with missing answers held against it. `p_adjusted` is
@@ -41,7 +41,7 @@ class Shipping:
     pick: str | None
     alone: frozenset[str]
     open_: frozenset[str]
-    shown: Mapping[str, Shown]
+    shown: Mapping[str, ShipTest]
 
     @classmethod
     def of(cls, evidence: Evidence, table: Picker, settings: Constraints) -> Shipping:
@@ -64,13 +64,13 @@ class Shipping:
                 p_adjusted=one.p_adjusted,
                 among=one.among,
                 shown=one.arm not in self.alone | self.open_,
-                missing=sum(Held.of(f).missing for f in evidence.primaries(one.arm)),
+                missing=sum(MarginTest.of(f).missing for f in evidence.primaries(one.arm)),
             )
             for one in self.shown.values()
         )
 
 
-def shown(evidence: Evidence, table: Picker, settings: Constraints) -> dict[str, Shown]:
+def shown(evidence: Evidence, table: Picker, settings: Constraints) -> dict[str, ShipTest]:
     """Say of each candidate how surely it loses less than these settings ask for."""
     arms = candidates(table)
     own = {arm: _own_p(evidence, table, settings, arm) for arm in arms}
@@ -81,7 +81,7 @@ def shown(evidence: Evidence, table: Picker, settings: Constraints) -> dict[str,
         largest = max(largest, min(1.0, known[arm] * (len(arms) - place)))
         adjusted[arm] = largest
     return {
-        arm: Shown(arm, p, None if p is None else adjusted[arm], len(arms))
+        arm: ShipTest(arm, p, None if p is None else adjusted[arm], len(arms))
         for arm, p in own.items()
     }
 
@@ -105,10 +105,12 @@ def p_at(evidence: Evidence, finding: Finding, loss: float) -> float | None:
 
     At the margin that of the test itself; else see `margin_tests`.
     """
-    return Held.of(finding).p if loss == finding.margin else p_of_less(evidence, finding, loss)
+    return (
+        MarginTest.of(finding).p if loss == finding.margin else p_of_less(evidence, finding, loss)
+    )
 
 
-def in_words(one: Shown | None, *, about: bool = False) -> str:
+def in_words(one: ShipTest | None, *, about: bool = False) -> str:
     """Write the p of the sentence, to stand after its claim: `, p = .012 among 3 candidates`."""
     if one is None or one.p_adjusted is None:
         return ""
@@ -118,7 +120,7 @@ def in_words(one: Shown | None, *, about: bool = False) -> str:
     return f", p {sign}{p}{among}"
 
 
-def not_among(one: Shown) -> str:
+def not_among(one: ShipTest) -> str:
     """Say that an arm is shown to lose less by a test of its own, and not once it is chosen."""
     return (
         f"by a test of its own (p = {p_value_in_sentence(one.p)}), not with the choice among "

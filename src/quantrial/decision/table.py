@@ -7,7 +7,7 @@ from statistics import NormalDist
 from msgspec.structs import replace
 
 from quantrial.agreement import TABLE_DIGITS, rounded
-from quantrial.decision.evidence import Evidence, Held, keeps_margin
+from quantrial.decision.evidence import Evidence, MarginTest, keeps_margin
 from quantrial.documents.decision import (
     Finding,
     Picker,
@@ -39,19 +39,19 @@ def picker(evidence: Evidence) -> Picker:
                 control=arm in evidence.controls,
                 memory=evidence.memory(arm),
                 speedup=_rounded(evidence.speedup(arm)),
-                twin=evidence.twins.get(arm),
+                twin=evidence.identical.get(arm),
                 other_prompts=arm in evidence.other_prompts,
             )
             for rank, arm in enumerate(arms)
         },
         tasks={
             task: PickerTask(
-                workload=evidence.workload(task),
-                margin=rounded(evidence.margin(task), TABLE_DIGITS),
-                at_floor=evidence.at_floor(task),
+                workload=part.workload,
+                margin=rounded(part.margin, TABLE_DIGITS),
+                at_floor=part.at_floor(evidence.reference),
                 arms={arm: _row(evidence, task, arm) for arm in arms},
             )
-            for task in evidence.tasks
+            for task, part in evidence.tasks.items()
         },
     )
 
@@ -70,18 +70,18 @@ def _row(evidence: Evidence, task: str, arm: str) -> PickerRow:
             finding=None,
             estimate=none,
             bound=none,
-            margin=rounded(evidence.margin(task), TABLE_DIGITS),
+            margin=rounded(evidence.tasks[task].margin, TABLE_DIGITS),
             holds=arm == evidence.reference,
             worse=False,
             latency=latency,
         )
-    held = Held.of(finding)
+    test = MarginTest.of(finding)
     row = PickerRow(
         finding=finding.id,
         estimate=_rounded(finding.estimate),
         # the lower end of the interval that belongs to the one-sided test; none bounds what an arm
         # loses that was shown other prompts
-        bound=None if arm in evidence.other_prompts else _rounded(held.ci[0]),
+        bound=None if arm in evidence.other_prompts else _rounded(test.ci[0]),
         margin=rounded(finding.margin, TABLE_DIGITS),
         holds=evidence.holds(task, arm),
         worse=finding.verdict == "worse",
@@ -89,32 +89,32 @@ def _row(evidence: Evidence, task: str, arm: str) -> PickerRow:
     )
     if arm in evidence.other_prompts:
         return row
-    if held.missing:
+    if test.missing:
         bound = _rounded(finding.equivalence_ci[0])
         answered = PickerLevel(bound=bound, holds=keeps_margin(finding))
-        row = replace(row, missing=held.missing, answered=answered)
+        row = replace(row, missing=test.missing, answered=answered)
     if arm in evidence.candidates:
         levels = range(2, len(evidence.candidates) + 1)
         row = replace(
-            row, among=tuple(_at_level(evidence, finding, held, among) for among in levels)
+            row, among=tuple(_at_level(evidence, finding, test, among) for among in levels)
         )
     return row
 
 
-def _at_level(evidence: Evidence, finding: Finding, held: Held, among: int) -> PickerLevel:
+def _at_level(evidence: Evidence, finding: Finding, test: MarginTest, among: int) -> PickerLevel:
     """Write what is ruled out where the arm is one of so many candidates."""
     level = evidence.alpha / among
-    if len(held.lower_bounds) >= among:
-        bound = held.lower_bounds[among - 1]
+    if len(test.lower_bounds) >= among:
+        bound = test.lower_bounds[among - 1]
     else:  # a summary of an earlier version: by the normal approximation
-        bound = _further(held, finding.equivalence_confidence, level)
-    below = held.p is not None and held.p < level
-    return PickerLevel(bound=_rounded(bound), holds=held.holds and below)
+        bound = _further(test, finding.equivalence_confidence, level)
+    below = test.p is not None and test.p < level
+    return PickerLevel(bound=_rounded(bound), holds=test.holds and below)
 
 
-def _further(held: Held, confidence: float, level: float) -> float | None:
+def _further(test: MarginTest, confidence: float, level: float) -> float | None:
     """Return the bound at a stricter level, in proportion to the one that is known."""
-    estimate, bound = held.estimate, held.ci[0]
+    estimate, bound = test.estimate, test.ci[0]
     if estimate is None or bound is None:
         return None
     reach = _NORMAL.inv_cdf(1.0 - level) / _NORMAL.inv_cdf((1.0 + confidence) / 2.0)

@@ -107,7 +107,7 @@ def left_open(row: PickerRow) -> str:
 _W = TypeVar("_W", bound=_Worded)
 
 
-def said_once(entries: Sequence[_W]) -> list[_W]:
+def without_repeats(entries: Sequence[_W]) -> list[_W]:
     """Leave out what reads the same as an entry before it: figures that round alike are one."""
     found: dict[str, _W] = {}
     for one in entries:
