@@ -46,15 +46,31 @@ class _Run:
     decision: Decision
     manifest: Manifest
     outcomes: Mapping[str, TaskOutcomes]
-    timed: _Timed
+    speed_records: Sequence[SpeedRecord]
+
+    @property
+    def pick(self) -> str | None:
+        """The arm that its decision names, under constraints where some were stated."""
+        given = self.decision.constrained
+        return given.pick if given else self.decision.default.arm
+
+    def lengths(self) -> tuple[tuple[int, int], ...]:
+        """Return the lengths that its speed phase asked for; none without one."""
+        return () if self.study.speed is None else self.study.speed.shapes
+
+    def sums(self, *arms: str) -> Sums | None:
+        """Return decoded tokens and seconds by block, in a column for each arm."""
+        from quantrial.analysis import decode_sums
+
+        return decode_sums(self.study, self.speed_records, arms)
 
 
 @dataclass(frozen=True, slots=True)
 class _TaskComparison:
     """One arm on one task: the runs in place of arms, on the items that they share.
 
-    By run, `left_out` counts the items that others
-    do not share, `same_texts` those that it answered in the very words of the first run.
+    By run, `left_out` counts the items that others do not share, `same_texts` those that it
+    answered in the very words of the first run.
     """
 
     items: int
@@ -101,8 +117,7 @@ def compare(*runs: Path | str, methods: str | None = None) -> dict[str, Any]:
             f"{listed((run.label for run in opened[1:]), 'or')}",
             key="RUN",
         )
-    later = [run.timed for run in opened[1:]]
-    measured = {arm: _phase_speeds(arm, first.timed, later) for arm in arms}
+    measured = {arm: _phase_speeds(arm, first, opened[1:]) for arm in arms}
     speeds = {arm: found for arm, found in measured.items() if found}
     return {
         "schema": COMPARISON_SCHEMA,
@@ -142,7 +157,7 @@ def _open(label: str, path: Path) -> _Run:
         decision,
         folder.read_manifest(),
         score_run(path),
-        _Timed(label, study, folder.read_speed(arms=study.timed_arms)),
+        folder.read_speed(arms=study.timed_arms),
     )
 
 
@@ -151,15 +166,10 @@ def _standing(run: _Run) -> dict[str, Any]:
     return {
         "study": to_dict(run.summary.study),
         "reference": run.study.reference,
-        "pick": _pick(run),
+        "pick": run.pick,
         "constrained": bool(given),
         "text": given.text if given else default.text,
     }
-
-
-def _pick(run: _Run) -> str | None:
-    given = run.decision.constrained
-    return given.pick if given else run.decision.default.arm
 
 
 def _arm(arm: str, opened: Sequence[_Run], methods: str) -> dict[str, _TaskComparison]:
@@ -301,7 +311,7 @@ def _differ(first: _Run, run: _Run) -> Iterator[str]:
         digests = [one.manifest.arms[arm].get("sha256") for one in (first, run)]
         if digests[0] != digests[1]:
             yield f"The file of {arm} is not the same in {both}."
-    if run.timed.lengths() != first.timed.lengths():
+    if run.lengths() != first.lengths():
         yield f"{both} have no speed phase of the same lengths; speeds are those of the answers."
     hosts = first.manifest.host, run.manifest.host
     changed = [words for key, words in _SHOWN.items() if hosts[0].get(key) != hosts[1].get(key)]
@@ -317,7 +327,7 @@ def _changes(
     arms: Mapping[str, Mapping[str, _TaskComparison]],
     speeds: Mapping[str, Mapping[str, _PhaseSpeeds]],
 ) -> Iterator[dict[str, Any]]:
-    picks = {run.label: _pick(run) or "none" for run in opened}
+    picks = {run.label: run.pick or "none" for run in opened}
     if len(set(picks.values())) == 1:
         text = f"The pick is the same in every run: {next(iter(picks.values()))}."
     else:
@@ -338,7 +348,7 @@ def _changes(
                         "id": one.id,
                         "text": text,
                     }
-    yield from _speed_changes(first.timed, speeds)
+    yield from _speed_changes(first, speeds)
     for run in opened[1:]:
         yield from _verdicts(first, run)
 
@@ -398,25 +408,6 @@ def _rows(opened: Sequence[_Run]) -> Iterator[dict[str, Any]]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Timed:
-    """A run's calls of the speed phase, and the study that asked for them."""
-
-    label: str
-    study: Study
-    records: Sequence[SpeedRecord]
-
-    def lengths(self) -> tuple[tuple[int, int], ...]:
-        """Return the lengths that were asked for; none without a speed phase."""
-        return () if self.study.speed is None else self.study.speed.shapes
-
-    def sums(self, *arms: str) -> Sums | None:
-        """Return decoded tokens and seconds by block, in a column for each arm."""
-        from quantrial.analysis import decode_sums
-
-        return decode_sums(self.study, self.records, arms)
-
-
-@dataclass(frozen=True, slots=True)
 class _SpeedRatio:
     """The ratio of two speeds; `unit` is what its `n` are."""
 
@@ -458,7 +449,7 @@ class _PhaseSpeeds:
         return {"rate": self.rate.document(), "lead": lead}
 
 
-def _phase_speeds(arm: str, first: _Timed, later: Sequence[_Timed]) -> dict[str, _PhaseSpeeds]:
+def _phase_speeds(arm: str, first: _Run, later: Sequence[_Run]) -> dict[str, _PhaseSpeeds]:
     """Compare an arm's decoding speed in later runs with that in the first.
 
     Runs are left out that have no speed phase of the same lengths, or whose engine does not time
@@ -506,7 +497,7 @@ def _between(first: Sums | None, second: Sums | None, alpha: float) -> _SpeedRat
 
 
 def _speed_changes(
-    first: _Timed, speeds: Mapping[str, Mapping[str, _PhaseSpeeds]]
+    first: _Run, speeds: Mapping[str, Mapping[str, _PhaseSpeeds]]
 ) -> Iterator[dict[str, Any]]:
     """Say how fast each arm decodes in other runs, and whether its lead changed."""
     for arm, runs in speeds.items():

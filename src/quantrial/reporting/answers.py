@@ -180,11 +180,11 @@ class _Task:
 
 def _score(outcome: Outcome) -> str:
     """Write an outcome's values; equal scores are equal texts."""
-    return _told(tuple(outcome.values.items()))
+    return _written(tuple(outcome.values.items()))
 
 
 @functools.lru_cache(maxsize=1024)  # thousands of answers have a few scores
-def _told(values: tuple[tuple[str, float], ...]) -> str:
+def _written(values: tuple[tuple[str, float], ...]) -> str:
     return ", ".join(f"{_VALUES.get(name, endpoint(name))} {value:.3g}" for name, value in values)
 
 

@@ -82,8 +82,8 @@ def _documents(results: Results, drawn: Mapping[str, str]) -> dict[str, str]:
     summary, decision, outcomes = results.summary, results.decision, results.outcomes
     view = build_view(results.study, summary, decision, results.manifest, drawn=tuple(drawn))
     headings = {one: slug(title) for one, title in contrast_headings(summary).items()}
-    said = answers(outcomes, summary.reference) if outcomes else None
-    apart = said is not None and said.apart
+    explorer = answers(outcomes, summary.reference) if outcomes else None
+    apart = explorer is not None and explorer.apart
     markdown, html = _environments()
     origin = str(made_of(decision))
     text = markdown.get_template(f"{REPORT_MD}.j2").render(
@@ -100,13 +100,15 @@ def _documents(results: Results, drawn: Mapping[str, str]) -> dict[str, str]:
         policy=policy(script, apart=apart),
         picker_table=Markup(inert_json(part_to_dict(decision.picker))),
         picker_stated=Markup(inert_json(stated)),
-        answers=said,
+        answers=explorer,
         answers_file=DATA_FILE,
-        answers_about=Markup(said.about) if said else "",
-        answers_chunks=[Markup(chunk) for chunk in said.chunks] if said and not apart else (),
+        answers_about=Markup(explorer.about) if explorer else "",
+        answers_chunks=[Markup(chunk) for chunk in explorer.chunks]
+        if explorer and not apart
+        else (),
     )
     documents = {REPORT_MD: re.sub(r"\n{3,}", "\n\n", text), REPORT_HTML: page}
-    return documents | ({DATA_FILE: said.file()} if said is not None and apart else {})
+    return documents | ({DATA_FILE: explorer.file()} if explorer is not None and apart else {})
 
 
 @dataclass(frozen=True, slots=True)
