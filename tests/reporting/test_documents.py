@@ -13,6 +13,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from quantrial.decision import Constraints, decide_from
+from quantrial.records import ArmRecord
 from quantrial.reporting import rendering as module
 from quantrial.reporting.markdown import slug
 from quantrial.units import parse_bytes, parse_fraction
@@ -313,7 +314,7 @@ def test_a_task_without_answers_or_strata_is_reported(trial: Trial) -> None:
 
 
 def test_a_bare_manifest_is_reported(trial: Trial) -> None:
-    arms: dict[str, Any] = {arm: {} for arm in trial.manifest.arms}
+    arms = {arm: ArmRecord() for arm in trial.manifest.arms}
     tasks: dict[str, Any] = {task: {} for task in trial.manifest.tasks}
     bare = replace(
         trial.manifest, arms=arms, tasks=tasks, study={}, software={}, host={}, sessions=()

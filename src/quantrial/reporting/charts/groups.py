@@ -54,8 +54,8 @@ def _heat(
     tests = [one for one in part.heterogeneity if one.key == key]
     lines = [f"{task}, by {key}: {endpoint(part.primary)}, difference from {reference} in pp"]
     if tests:
-        said = [f"{one.candidate} {_p(adjusted_p(one))}" for one in tests]
-        lines += _wrapped([f"vary over {key}? {said[0]}", *said[1:]])
+        first, *others = [f"{one.candidate} {_p(adjusted_p(one))}" for one in tests]
+        lines += _wrapped([f"vary over {key}? {first}", *others])
     title = alt.TitleParams(clean(part.workload), subtitle=[clean(one) for one in lines])
     if not cells:
         return empty(title, "No difference can be told.")

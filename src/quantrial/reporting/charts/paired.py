@@ -198,11 +198,11 @@ def _intervals(
     marks = base.mark_point(
         aria=True, filled=True, opacity=1, size=150, stroke=PAPER, strokeWidth=1
     ).encode(x=x, y=y, color=tone, shape=shape, description="said:N")
-    said = base.mark_text(align="left", dx=WIDTH + 10, dy=-7, fontSize=12, fontWeight="bold")
-    said = said.encode(x=alt.value(0), y=y, text="verdict:N", color=tone)
+    verdicts = base.mark_text(align="left", dx=WIDTH + 10, dy=-7, fontSize=12, fontWeight="bold")
+    verdicts = verdicts.encode(x=alt.value(0), y=y, text="verdict:N", color=tone)
     numbers = base.mark_text(align="left", dx=WIDTH + 10, dy=8, fontSize=12, color=INK)
     numbers = numbers.encode(x=alt.value(0), y=y, text="numbers:N")
-    return alt.layer(*layers, marks, said, numbers).properties(
+    return alt.layer(*layers, marks, verdicts, numbers).properties(
         width=WIDTH, height=height, title=title
     )
 

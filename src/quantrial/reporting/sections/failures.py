@@ -240,14 +240,14 @@ def _confusions(task: str, modes: Mapping[str, SpanFailures]) -> Iterator[Group]
 
 
 def _by_letter(task: str, modes: Mapping[str, ChoiceFailures]) -> Iterator[Group]:
-    told = {arm: one.by_letter for arm, one in modes.items() if one.by_letter}
-    letters = sorted({letter for one in told.values() for letter in one})
+    counts = {arm: one.by_letter for arm, one in modes.items() if one.by_letter}
+    letters = sorted({letter for one in counts.values() for letter in one})
     if letters:
         table = Table(
             f"right answers on {task}, by the letter of the gold answer",
-            (Column("gold letter", numeric=False), *(Column(arm) for arm in told)),
+            (Column("gold letter", numeric=False), *(Column(arm) for arm in counts)),
             tuple(
-                Row(cells(letter, *(_share(one.get(letter)) for one in told.values())))
+                Row(cells(letter, *(_share(one.get(letter)) for one in counts.values())))
                 for letter in letters
             ),
         )
@@ -291,13 +291,13 @@ def _letter_shifts(task: str, part: TaskSummary, alpha: float) -> Iterator[Group
 
 
 def _texts(task: str, modes: Mapping[str, FailureModes]) -> Iterator[Group]:
-    told = {arm: one.texts for arm, one in modes.items()}
-    if not told:
+    texts = {arm: one.texts for arm, one in modes.items()}
+    if not texts:
         return
     lengths = by_name(
         f"length of the answers on {task}",
         _ARM,
-        told,
+        texts,
         (Column("texts"), lambda one: count(one.n)),
         (Column("characters", hint="mean"), lambda one: rate(one.characters.mean)),
         (Column("median characters"), lambda one: rate(one.characters.median)),
@@ -307,7 +307,7 @@ def _texts(task: str, modes: Mapping[str, FailureModes]) -> Iterator[Group]:
     signs = by_name(
         f"answers on {task} that show signs of trouble",
         _ARM,
-        told,
+        texts,
         (
             Column("cut short", hint="the limit of tokens ended the text"),
             lambda one: _sign(one.truncated),

@@ -42,10 +42,11 @@ def flow_section(summary: Summary) -> Section:
     )
     groups = [Group("From planned to analysed", tables=(table,)), *_asked_again(summary)]
     for task, part in summary.tasks.items():
-        said = tuple(clean(one) for one in part.warnings)
-        if said:
-            title = f"What the statistics could not say: {task} ({plural(len(said), 'remark')})"
-            groups.append(Group(title, items=said, folded=True))
+        warnings = tuple(clean(one) for one in part.warnings)
+        if warnings:
+            number = plural(len(warnings), "remark")
+            title = f"What the statistics could not say: {task} ({number})"
+            groups.append(Group(title, items=warnings, folded=True))
     return Section("flow", "Flow", "What became of each planned call.", tuple(groups))
 
 

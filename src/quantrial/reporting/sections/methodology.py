@@ -196,11 +196,11 @@ def assay_section(summary: Summary) -> Section:
     """List the checks by what they found, those that do not hold first."""
     groups = []
     for status, title in _STATUS.items():
-        said = tuple(
+        checks = tuple(
             f"{clean(one.id)}: {clean(one.text)}" for one in summary.assay if one.status == status
         )
-        if said:
-            groups.append(Group(title, items=said, folded=status == "pass"))
+        if checks:
+            groups.append(Group(title, items=checks, folded=status == "pass"))
     return Section("assay", "Validity checks", _ASSAY, tuple(groups))
 
 
@@ -217,16 +217,16 @@ def checks_section(summary: Summary, decision: Decision) -> Section:
 
 
 def _controls(summary: Summary, decision: Decision) -> Group:
-    said = [clean(one.text) for one in decision.controls]
-    if not said:
-        said = ["There is no arm damaged on purpose: nothing shows that harm would be found."]
+    controls = [clean(one.text) for one in decision.controls]
+    if not controls:
+        controls = ["There is no arm damaged on purpose: nothing shows that harm would be found."]
     floors = [
         f"{part.workload}: the reference reaches "
         f"{percent(_own(part, summary.reference))}, blind guessing {percent(part.chance)}."
         for part in summary.tasks.values()
         if part.chance is not None
     ]
-    return Group("Positive control and floor", items=(*said, *map(clean, floors)))
+    return Group("Positive control and floor", items=(*controls, *map(clean, floors)))
 
 
 def _shown(summary: Summary) -> Iterator[Group]:
@@ -258,28 +258,14 @@ def _own(part: TaskSummary, arm: str) -> float | None:
 
 
 def _missing(summary: Summary) -> Group:
-    rows, assumed = [], False
-    for task, part in summary.tasks.items():
-        for name, results in part.endpoints.items():
-            for one in results.contrasts:
-                worst = one.worst_case
-                if worst:
-                    assumed |= worst.taken_to_invent is not None
-                    rows.append(
-                        Row(
-                            (
-                                Cell(pair(one), target=one.id),
-                                Cell(f"{task}, {endpoint(name)}"),
-                                Cell(count(worst.missing_candidate)),
-                                Cell(count(worst.missing_reference)),
-                                Cell(points(one.estimate)),
-                                Cell(points(worst.bound)),
-                                Cell(p_value(worst.p_non_inferior)),
-                                Cell(_invented(worst.taken_to_invent)),
-                            )
-                        )
-                    )
-    if not rows:
+    found = [
+        (f"{task}, {endpoint(name)}", one, one.worst_case)
+        for task, part in summary.tasks.items()
+        for name, results in part.endpoints.items()
+        for one in results.contrasts
+        if one.worst_case
+    ]
+    if not found:
         flows = [part.flow for part in summary.tasks.values()]
         lost = sum(flow.faulted + flow.missing for flow in flows)
         words = (
@@ -300,8 +286,25 @@ def _missing(summary: Summary) -> Group:
             Column("p (kept)", hint="of “loses less than the margin”"),
             Column("assuming", numeric=False, hint="entities that each missing answer invents"),
         ),
-        tuple(rows),
+        tuple(
+            Row(
+                (
+                    Cell(pair(one), target=one.id),
+                    *cells(
+                        where,
+                        count(worst.missing_candidate),
+                        count(worst.missing_reference),
+                        points(one.estimate),
+                        points(worst.bound),
+                        p_value(worst.p_non_inferior),
+                        _invented(worst.taken_to_invent),
+                    ),
+                )
+            )
+            for where, one, worst in found
+        ),
     )
+    assumed = any(worst.taken_to_invent is not None for _, _, worst in found)
     return Group("Missing answers", notes=(_NO_BOUND,) if assumed else (), tables=(table,))
 
 

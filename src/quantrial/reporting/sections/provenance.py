@@ -14,7 +14,7 @@ from quantrial.words import UNKNOWN, count, file_size, listed, moment, plural, s
 if TYPE_CHECKING:
     from quantrial.documents import Summary
     from quantrial.documents.decision import Decision
-    from quantrial.records import Manifest
+    from quantrial.records import ArmRecord, Manifest
     from quantrial.study import Study
 
 Record = Mapping[str, Any]  # of the manifest
@@ -37,29 +37,28 @@ def provenance_section(manifest: Manifest) -> Section:
     return Section("provenance", "Provenance", lead, tuple(groups))
 
 
-def _arm(record: Record) -> Iterator[Fact]:
-    versions = record.get("versions") or {}
-    engine = ", ".join(f"{name} {version}" for name, version in versions.items())
-    yield Fact("model", _text(record.get("model")), code=True)
-    name = _text(record.get("engine"))
+def _arm(record: ArmRecord) -> Iterator[Fact]:
+    engine = ", ".join(f"{name} {version}" for name, version in (record.versions or {}).items())
+    yield Fact("model", _text(record.model), code=True)
+    name = _text(record.engine)
     yield Fact("engine", f"{name} ({engine})" if engine else name)
     yield Fact("type", weights_in_words(record))
-    yield Fact("weights", stated_size(record, file_size(record.get("bytes_on_disk"))))
-    if record.get("architecture"):
-        yield Fact("architecture", _text(record["architecture"]))
-    if record.get("parameters"):
-        yield Fact("parameters", count(record["parameters"]))
-    if record.get("context"):
-        yield Fact("context", plural(record["context"], "token"))
-    yield _hash("sha256", record.get("sha256"))
-    yield _hash("tokenizer", record.get("tokenizer_sha256"))
-    yield _hash("chat template", record.get("template_sha256"))
-    if record.get("derived_from"):
-        yield Fact("made from", _text(record["derived_from"]), code=True)
-        yield Fact("source type", _text(record.get("source_quantization")))
-        yield _hash("source sha256", record.get("source_sha256"))
-    if record.get("options"):
-        yield Fact("options", _text(record["options"]), code=True)
+    yield Fact("weights", stated_size(record, file_size(record.bytes_on_disk)))
+    if record.architecture:
+        yield Fact("architecture", _text(record.architecture))
+    if record.parameters:
+        yield Fact("parameters", count(record.parameters))
+    if record.context:
+        yield Fact("context", plural(record.context, "token"))
+    yield _hash("sha256", record.sha256)
+    yield _hash("tokenizer", record.tokenizer_sha256)
+    yield _hash("chat template", record.template_sha256)
+    if record.derived_from:
+        yield Fact("made from", _text(record.derived_from), code=True)
+        yield Fact("source type", _text(record.source_quantization))
+        yield _hash("source sha256", record.source_sha256)
+    if record.options:
+        yield Fact("options", _text(record.options), code=True)
 
 
 def _task(record: Record) -> Iterator[Fact]:
