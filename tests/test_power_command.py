@@ -17,8 +17,7 @@ import pytest
 import yaml
 
 from quantrial.cli.power import curve_lines, show_power
-from quantrial.commands.power_assumptions import Assumptions
-from quantrial.commands.power_clusters import _seen_correlation
+from quantrial.commands.power_assumptions import Assumptions, _seen_correlation
 from quantrial.commands.power_study import PowerStudy, power
 from quantrial.design.forecast import Ask, Clusters, Forecast, Rates, Spread, forecast
 from quantrial.errors import RecordError, RunFolderError, StatisticsWarning, StudyError

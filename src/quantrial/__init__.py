@@ -27,12 +27,11 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from quantrial.commands.comparison import compare
-    from quantrial.commands.outputs import export, verify_document
     from quantrial.commands.power_assumptions import Assumptions
     from quantrial.commands.power_study import power
     from quantrial.commands.prompts import prompts
     from quantrial.commands.provision import fetch
-    from quantrial.commands.results import analyze, decide, report, verify
+    from quantrial.commands.results import analyze, decide, export, report, verify, verify_document
     from quantrial.commands.studies import demo, import_reference, init, plan, run
     from quantrial.decision import Constraints
     from quantrial.errors import QuantrialError, QuantrialWarning
@@ -66,12 +65,11 @@ __all__ = [
 # Loaded on first use, so that `import quantrial` costs nothing.
 _HOMES: dict[str, tuple[str, ...]] = {
     "commands.comparison": ("compare",),
-    "commands.outputs": ("export", "verify_document"),
     "commands.power_assumptions": ("Assumptions",),
     "commands.power_study": ("power",),
     "commands.prompts": ("prompts",),
     "commands.provision": ("fetch",),
-    "commands.results": ("analyze", "decide", "report", "verify"),
+    "commands.results": ("analyze", "decide", "export", "report", "verify", "verify_document"),
     "commands.studies": ("demo", "import_reference", "init", "plan", "run"),
     "decision": ("Constraints",),
     "errors": ("QuantrialError", "QuantrialWarning"),

@@ -20,7 +20,6 @@ import orjson
 
 from quantrial import paths
 from quantrial.errors import RecordError, RecordWarning, RunFolderError
-from quantrial.recordable import recordable
 from quantrial.records import (
     Item,
     Manifest,
@@ -32,7 +31,7 @@ from quantrial.records import (
     speed_from_json,
 )
 from quantrial.redaction import blot_all
-from quantrial.strict_json import parse_json
+from quantrial.strict_json import parse_json, recordable
 from quantrial.system import file_lock
 
 STUDY = "study.yaml"

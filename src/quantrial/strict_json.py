@@ -1,15 +1,103 @@
-"""JSON of a file, read strictly: UTF-8, and no key twice, whose first value would be lost."""
+"""JSON read strictly, and values of foreign programs as JSON that every reader can read.
+
+A file is UTF-8 and holds no key twice, whose first value would be lost. What came over a wire can
+hold halves of pairs of UTF-16, numbers that no JSON reader has, or objects of a program: each
+becomes the nearest value that can be written down, and a number that is not finite is missing.
+"""
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from quantrial.errors import RecordError
-from quantrial.not_finite import read_with_nulls
+
+_DIGITS = 20  # of the largest whole number of 64 bits, or of the smallest with its sign
+
+
+def read_with_nulls(data: bytes, said: Exception) -> Any:
+    """Read what strict JSON refused for a number that is not finite alone, each such as null.
+
+    NaN, Infinity, and numbers beyond the largest float. None where the data are no JSON even so.
+
+    Args:
+        data: one JSON text.
+        said: why it was refused.
+    """
+    if b"NaN" not in data and b"Infinity" not in data and "infinity" not in str(said):
+        return None
+    try:
+        return json.loads(data, parse_constant=_finite, parse_float=_finite, parse_int=whole_number)
+    except (ValueError, RecursionError):
+        return None
+
+
+def whole_number(number: str) -> int | float | None:
+    """Read a whole number of JSON so that it can be written again.
+
+    Beyond 64 bits it is the nearest float, beyond the largest float None. To be handed to
+    `json.loads` as `parse_int`: of a million digits Python makes no number, or takes an hour for
+    it.
+    """
+    if len(number) <= _DIGITS and -(2**63) <= (value := int(number)) < 2**64:
+        return value
+    return _finite(number)
+
+
+def _finite(number: str) -> float | None:
+    value = float(number)
+    return value if math.isfinite(value) else None
+
+
+_DEEPEST = 100  # levels; orjson writes no more than 254, and a record has some of its own
+_LARGEST = 2**63  # the first whole number that some readers of JSON do not have
+_MOST_BITS = 10_000  # of a whole number that is written out
+
+
+def readable(text: str) -> str:
+    """Replace what cannot be written as UTF-8 (halves of pairs) by question marks."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def recordable(value: Any, *, _depth: int = 0) -> Any:
+    """Return a value of JSON that can be written down and read again; the same where it is one.
+
+    Halves of pairs become `?`, a number that is not finite null, a whole number beyond 64 bits and
+    anything else its text, and what is nested over 100 levels deep a note of that.
+    """
+    if value is None or isinstance(value, bool | str | int | float):
+        return _plain(value)
+    if _depth >= _DEEPEST:
+        return "nested too deeply to be kept"
+    if isinstance(value, Mapping):
+        return {
+            readable(str(name)): recordable(one, _depth=_depth + 1) for name, one in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [recordable(one, _depth=_depth + 1) for one in value]
+    if isinstance(value, bytes | bytearray):
+        return bytes(value).decode("utf-8", "replace")
+    return readable(str(value))
+
+
+def _plain(value: bool | str | float | None) -> bool | str | float | None:
+    if isinstance(value, str):
+        return readable(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if value is None or isinstance(value, bool):
+        return value
+    return int(value) if -_LARGEST <= value < _LARGEST else _large(value)
+
+
+def _large(number: int) -> str:
+    bits = number.bit_length()
+    return str(number) if bits <= _MOST_BITS else f"a whole number of {bits:,} bits"
 
 
 def parse_json(

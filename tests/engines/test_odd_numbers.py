@@ -11,7 +11,7 @@ import pytest
 from cpu import within_a_second
 from fuzz.replies import exchanges
 from quantrial.errors import EngineError, QuantrialError
-from quantrial.not_finite import read_with_nulls, whole_number
+from quantrial.strict_json import read_with_nulls, whole_number
 from strategies import attempt
 
 Ask = Callable[[bytes], None]

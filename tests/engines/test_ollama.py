@@ -23,7 +23,7 @@ from quantrial.errors import (
     ModelChangedError,
     ModelFileError,
 )
-from quantrial.running.speed_prompts import Prompted, speed_request
+from quantrial.running.speed_phase import Prompted, speed_request
 from quantrial.study import Arm
 from servers.ollama import Model, OllamaServer
 

@@ -149,14 +149,14 @@ def report(
 ) -> None:
     """Write report.md, report.html and plots."""
     from quantrial.cli import show, tell
-    from quantrial.commands import outputs, results
+    from quantrial.commands import results
 
     if terminal and not as_json:
         _, summary, decision = results.load_results(run)
         tell.report(summary, decision)
         return
     if form is not None:
-        text = outputs.export(run, "json" if as_json else form)
+        text = results.export(run, "json" if as_json else form)
         put(text) if out is None else write_text(out, text)
         return
     if out is not None:
@@ -216,11 +216,11 @@ def verify(
     numbers marked in Markdown files are checked instead; exit 1 names line and key.
     """
     from quantrial.cli import show
-    from quantrial.commands import outputs, results
+    from quantrial.commands import results
 
     if document:
         checks = [
-            outputs.verify_document(path, run=run_option or run, write=write) for path in document
+            results.verify_document(path, run=run_option or run, write=write) for path in document
         ]
         show.document(checks) if as_json else show.documents(checks)
         if not all(check.ok for check in checks):

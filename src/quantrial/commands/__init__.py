@@ -1,11 +1,11 @@
 """One public function a command: the command line parses, calls one of these, and prints.
 
-- `studies`: `init`, `plan`, `run`, `demo`, `import_reference`; `timing`: the speed phase of a run
-- `results`: `analyze`, `decide`, `report`, `verify`; `verification`: how `verify` goes about it
+- `studies`: `init`, `plan`, `run`, `demo`, `import_reference`
+- `results`: `analyze`, `decide`, `report`, `export`, `verify`, `verify_document`
+- `verification`, `verification_report`: how `verify` goes about it
 - `derived`: what follows from a run folder; everything below reads it there
 - `comparison`: `compare`, several runs beside each other
-- `power_study`: `power`; `power_assumptions`, `power_clusters`: what it plans from
-- `outputs`: `export`, `verify_document`
+- `power_study`: `power`; `power_assumptions`: what it plans from
 - `provision`: models to fetch, `quantize`
 
 `quantrial` exports them. Here is the only place where the folders of the package meet.

@@ -120,7 +120,7 @@ def _from_run(
     margin: float | None,
     alpha: float | None,
 ) -> PowerStudy:
-    from quantrial.commands.power_clusters import seen_over_clusters
+    from quantrial.commands.power_assumptions import seen_over_clusters
     from quantrial.design.forecast import Ask, forecast
     from quantrial.runfolder import SUMMARY, RunFolder
 

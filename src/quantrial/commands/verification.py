@@ -11,8 +11,16 @@ import quantrial
 from quantrial.agreement import as_recorded
 from quantrial.analysis.versions import METHODS_VERSION, methods_version
 from quantrial.commands.derived import derive_summary, score_run
-from quantrial.commands.drifts import Drift, document_drifts, line_end_notes, missing, short
-from quantrial.commands.verification_report import ReportCheck, older_report_drifts, report_files
+from quantrial.commands.verification_report import (
+    Drift,
+    ReportCheck,
+    document_drifts,
+    line_end_notes,
+    missing,
+    older_report_drifts,
+    report_files,
+    short,
+)
 from quantrial.commands.versions import made_by_other_methods, only_words
 from quantrial.decision import Constraints, decide_from, load_constraints
 from quantrial.documents import load_summary
@@ -40,7 +48,7 @@ from quantrial.runfolder import (
     RunSnapshot,
 )
 from quantrial.running.ordering import planned_calls, recorded_order
-from quantrial.running.speed_prompts import Prompted, prompt_hash, speed_request
+from quantrial.running.speed_phase import Prompted, prompt_hash, speed_request
 from quantrial.study import load_study
 
 if TYPE_CHECKING:

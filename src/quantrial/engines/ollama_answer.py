@@ -15,8 +15,8 @@ from quantrial.engines.message import REPEAT_LIMIT, Message, read_logprobs
 from quantrial.engines.ollama_http import UnreadableError
 from quantrial.engines.settled import count_of, seconds_of
 from quantrial.errors import ContextOverflowError, EngineError, EngineTimeoutError
-from quantrial.recordable import readable
 from quantrial.redaction import excerpt
+from quantrial.strict_json import readable
 
 _MOST_TEXT = 16 * 2**20  # characters; no answer within any `max_tokens` is longer
 _NOT_ASKED = ("load", "unload")  # how a call without a prompt ends

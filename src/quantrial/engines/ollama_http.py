@@ -24,9 +24,8 @@ from quantrial.errors import (
     EngineStartError,
     EngineTimeoutError,
 )
-from quantrial.not_finite import whole_number
-from quantrial.recordable import recordable
 from quantrial.redaction import blot, blot_all, blot_error, excerpt, guard_logs, hide, hide_proxies
+from quantrial.strict_json import recordable, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

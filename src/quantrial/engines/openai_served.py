@@ -25,9 +25,9 @@ from quantrial.errors import (
     ModelChangedError,
     ModelFileError,
 )
-from quantrial.recordable import recordable
 from quantrial.redaction import blot_all, excerpt
 from quantrial.registry import models_shown
+from quantrial.strict_json import recordable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -19,8 +19,8 @@ from quantrial.engines.keys import refuse_keys, shown_url
 from quantrial.engines.message import REPEAT_LIMIT, Message, read_logprobs
 from quantrial.engines.settled import count_of, seconds_of, settled
 from quantrial.errors import EngineCrashedError, EngineError, StudyError
-from quantrial.recordable import readable
 from quantrial.redaction import blot, excerpt
+from quantrial.strict_json import readable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

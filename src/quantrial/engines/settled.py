@@ -18,7 +18,7 @@ from quantrial import redaction
 from quantrial.engines.abilities import refusal
 from quantrial.engines.base import Reply, Timing
 from quantrial.probabilities import known_tokens
-from quantrial.recordable import recordable
+from quantrial.strict_json import recordable
 
 if TYPE_CHECKING:
     from quantrial.engines.base import Request

@@ -16,9 +16,9 @@ from quantrial.errors import (
     EngineTimeoutError,
     ModelChangedError,
 )
-from quantrial.recordable import readable
 from quantrial.records import Response, sha256_of
 from quantrial.redaction import blot, blot_error
+from quantrial.strict_json import readable
 
 if TYPE_CHECKING:
     from quantrial.design.schedule import Call

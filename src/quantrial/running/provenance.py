@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import quantrial
 from quantrial.engines.settled import count_of
-from quantrial.recordable import recordable
 from quantrial.records import ArmRecord
 from quantrial.redaction import blot_all
+from quantrial.strict_json import recordable
 from quantrial.system import cpu_model, memory_bytes
 
 if TYPE_CHECKING:
