@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import os
 import struct
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -42,8 +43,15 @@ def _close_made() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One cache folder for all engine tests: files are made once, and never in the user's."""
-    folder = tmp_path_factory.mktemp("cache")
+    """One cache folder for all engine tests: files are made once, and never in the user's.
+
+    Workers of pytest-xdist have it in common; what makes a file locks it.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    folder /= "cache"
+    folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QUANTRIAL_CACHE", str(folder))
         yield folder
