@@ -7,9 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from characteristics.resampled import (
+    _acceleration,
+    _bias_correction,
+    _corrected,
+    bca_ratios,
+    without_each,
+)
 from quantrial.errors import InsufficientDataError, StatisticsError, StatisticsWarning
-from quantrial.stats import bca_ratios, bootstrap_ratios
-from quantrial.stats.bca import _acceleration, _bias_correction, _corrected, without_each
+from quantrial.stats import bootstrap_ratios
 from stats.corpora import f1_columns
 
 Array = NDArray[np.float64]

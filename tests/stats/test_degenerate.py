@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from characteristics.resampled import bca_ratios, jackknife_ratios
 from quantrial.errors import InsufficientDataError, StatisticsWarning
 from quantrial.stats import (
-    bca_ratios,
     bootstrap_ratios,
     clopper_pearson,
     cluster_variance,
     flip_power,
     interaction,
-    jackknife_ratios,
     jeffreys,
     mcnemar,
     score_flips,

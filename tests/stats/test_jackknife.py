@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from characteristics.resampled import jackknife_ratios
 from quantrial.errors import InsufficientDataError, StatisticsError, StatisticsWarning
-from quantrial.stats import jackknife_ratios
 
 Array = NDArray[np.float64]
 

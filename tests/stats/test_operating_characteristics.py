@@ -20,13 +20,12 @@ from characteristics.interaction import rare_losses
 from characteristics.packages import ASKED, installed
 from characteristics.pooled import claims, hall, jackknife, nulls, shares
 from characteristics.proportions import ENDS, newcombe
+from characteristics.resampled import bca_ratios, jackknife_ratios
 from characteristics.tables import MARKS, f1_limit, summed_up, verdicts, write_into
 from operating_characteristics import measure, recorded
 from quantrial.stats import (
-    bca_ratios,
     bootstrap_ratios,
     intraclass,
-    jackknife_ratios,
     score_ratios,
 )
 

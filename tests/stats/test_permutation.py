@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from quantrial.errors import InsufficientDataError, StatisticsError
 from quantrial.stats import TestResult, mcnemar, sign_flip
-from quantrial.stats._draws import share_reached
+from quantrial.stats.permutation import share_reached
 from stats.corpora import f1_columns
 
 Array = NDArray[np.float64]

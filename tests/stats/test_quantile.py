@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantrial.stats._quantile import quantiles
+from quantrial.stats.resampling import quantiles
 
 
 def test_quantiles_by_hand() -> None:

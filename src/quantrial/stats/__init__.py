@@ -11,7 +11,6 @@ columns are given, the first is the reference.
 - `clusters`: cluster-robust variance (CR2, Satterthwaite); CR1, wild bootstrap for comparison
 - `intraclass`: how alike values of one cluster are
 - `resampling`: the paired bootstrap of ratios of sums, as published studies use it
-- `bca`, `jackknife`: intervals of a difference of two ratios, for comparison
 - `multiplicity`: Holm, also over units with gates; Hochberg, fixed sequence, "on every task", "on
   some task"
 - `simultaneous`: intervals that match Holm's decisions
@@ -27,7 +26,6 @@ columns are given, the first is the reference.
 - `cluster_power`: clusters needed
 """
 
-from quantrial.stats.bca import bca_ratios
 from quantrial.stats.cluster_heterogeneity import cluster_interaction
 from quantrial.stats.cluster_power import (
     cluster_power,
@@ -52,7 +50,6 @@ from quantrial.stats.homogeneity import (
     stuart_maxwell_clusters,
 )
 from quantrial.stats.intraclass import intraclass
-from quantrial.stats.jackknife import jackknife_ratios
 from quantrial.stats.linearised import score_ratios
 from quantrial.stats.missing import WorstCase, worst_case
 from quantrial.stats.multiplicity import (
@@ -115,7 +112,6 @@ __all__ = [
     "ShrunkenResult",
     "TestResult",
     "WorstCase",
-    "bca_ratios",
     "block_paces",
     "bootstrap_ratios",
     "clopper_pearson",
@@ -143,7 +139,6 @@ __all__ = [
     "items_for_flips",
     "items_for_non_inferiority",
     "items_for_score",
-    "jackknife_ratios",
     "jeffreys",
     "least_items",
     "mcnemar",

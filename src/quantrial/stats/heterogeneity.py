@@ -13,7 +13,6 @@ from quantrial.stats._checks import (
     checked_draws,
     checked_pair,
 )
-from quantrial.stats._draws import share_reached
 from quantrial.stats._null_variance import cell_variance
 from quantrial.stats._pooled_changes import pooled_null
 from quantrial.stats._strata_changes import (
@@ -25,6 +24,7 @@ from quantrial.stats._strata_changes import (
     right_or_wrong,
     sums_of,
 )
+from quantrial.stats.permutation import share_reached
 from quantrial.stats.results import TestResult
 
 Floats = NDArray[np.float64]

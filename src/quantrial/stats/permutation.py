@@ -1,7 +1,7 @@
 """The sign-flip permutation test: if the arms did not differ, their labels could be swapped."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +12,6 @@ from quantrial.stats._checks import (
     checked_float,
     checked_pair,
 )
-from quantrial.stats._draws import share_reached
 from quantrial.stats._resample import grid_parts, product
 from quantrial.stats.results import TestResult
 
@@ -145,3 +144,27 @@ def _drawn_outcomes(
         heads = rng.binomial(counts, 0.5, size=(rows, counts.size))
         signs = (2 * heads - counts).astype(np.float64)
         yield np.sum([product(signs, part) for part in parts], axis=0)
+
+
+_FEW = 10  # of the first draws; from fewer, a p that has to survive an adjustment is not known
+
+
+def share_reached(reached: Sequence[Callable[[int], int]], draws: int, most: int) -> float:
+    """Return (k + 1) / (draws + 1), the largest over several ways of drawing.
+
+    Args:
+        reached: one a way: given a number of draws, makes them and counts those at least as extreme
+            as what was observed.
+        draws: the first ones.
+        most: draws in all where every way has fewer than ten that are as extreme; no more than
+            `draws` asks for none more.
+
+    A p of at most t is, for t below the p of ten in the first draws, one of all draws; for larger t
+    it is no larger than that of the first draws. Either has a chance of at most t under the null.
+    """
+    counts = [count(draws) for count in reached]
+    total = draws
+    if most > draws and max(counts) < _FEW:
+        total = most
+        counts = [first + count(most - draws) for first, count in zip(counts, reached, strict=True)]
+    return (max(counts) + 1) / (total + 1)
