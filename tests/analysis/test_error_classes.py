@@ -21,6 +21,7 @@ from analysis.fabricated import (
 )
 from quantrial.analysis import TaskOutcomes
 from quantrial.analysis.error_classes import error_table, f1_loss, span_errors
+from quantrial.documents import to_dict
 from quantrial.errors import DataError
 from quantrial.tasks.span_errors import ERROR_CLASSES
 from strategies import FEW_WORDS, SPANS
@@ -53,7 +54,7 @@ NEW = [[("smith", "per")], [("oxford", "ORG")], [("here", "LOC")], [("York", "LO
 
 
 def test_error_table_by_hand() -> None:
-    found = error_table(outcomes_of(ROWS, ref=REF, new=NEW), "new")
+    found = to_dict(error_table(outcomes_of(ROWS, ref=REF, new=NEW), "new"))
     assert (found["n"], found["fp"], found["fn"]) == (4, 3, 3)
     rows = {k: (v["errors"], v["fp"], v["fn"], v["items"]) for k, v in found["classes"].items()}
     assert rows == {
@@ -67,7 +68,7 @@ def test_error_table_by_hand() -> None:
     assert tuple(rows) == ERROR_CLASSES
     assert found["classes"]["spurious"]["examples"] == ["i2"]
     assert found["confusions"] == [{"gold": "LOC", "found": "ORG", "n": 1}]
-    ref = error_table(outcomes_of(ROWS, ref=REF, new=NEW), "ref")["classes"]
+    ref = to_dict(error_table(outcomes_of(ROWS, ref=REF, new=NEW), "ref"))["classes"]
     assert ref["malformed"]["fn"] == ref["malformed"]["errors"] == 1
     assert ref["missed"]["examples"] == ["i3"]
 
@@ -104,7 +105,7 @@ def test_an_arm_that_never_parses_by_hand() -> None:
     outcomes = outcomes_of(rows, ref=[[("x", "PER"), ("y", "PER")], []], new=["?", "?"])
     # from 1 to 0, by nothing else
     assert f1_loss(outcomes, "ref", "new") == dict.fromkeys(ERROR_CLASSES, 0.0) | {"malformed": -1}
-    assert error_table(outcomes, "new")["classes"]["malformed"]["examples"] == ["i0"]
+    assert error_table(outcomes, "new").classes["malformed"].examples == ("i0",)
 
 
 def test_only_spans_have_classes() -> None:
@@ -124,7 +125,7 @@ def test_classes_sum_to_fp_and_fn_property(rows: list[tuple[str, Spans, Any, Any
     )
     for arm in outcomes.arms:
         answers = [o for o in outcomes.outcomes[arm] if o is not None]
-        table = error_table(outcomes, arm)
+        table = to_dict(error_table(outcomes, arm))
         assert table["n"] == len(answers)
         for name in ("fp", "fn"):
             total = sum(o.values[name] for o in answers)

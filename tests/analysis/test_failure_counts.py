@@ -27,6 +27,7 @@ from quantrial.analysis.failures import (
     length_panel,
     spurious_per_sentence,
 )
+from quantrial.documents import Spurious
 from quantrial.errors import StatisticsWarning
 
 
@@ -47,14 +48,10 @@ def test_spurious_per_sentence_by_hand() -> None:
             "new": [said(ADA, ROME), said(ROME, BO), said(("Bo", "ORG")), FAULT],
         },
     )
-    assert spurious_per_sentence(outcomes, "new") == {
-        "n": 3,
-        "spurious": 3,
-        "per_sentence": 1.0,
-    }
-    assert spurious_per_sentence(outcomes, "ref")["per_sentence"] == 0
+    assert spurious_per_sentence(outcomes, "new") == Spurious(n=3, spurious=3, per_sentence=1.0)
+    assert spurious_per_sentence(outcomes, "ref").per_sentence == 0
     empty = named([[ADA]], {"ref": [said(ADA)], "new": [FAULT]})
-    assert spurious_per_sentence(empty, "new")["per_sentence"] is None
+    assert spurious_per_sentence(empty, "new").per_sentence is None
 
 
 def contrast(outcomes: TaskOutcomes, old: str = "ref", new: str = "new", **groups: Any) -> Any:

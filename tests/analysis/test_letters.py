@@ -9,6 +9,7 @@ import pytest
 
 from analysis.fabricated import FAULT, QUIZ, make_study, quiz, quizzed, scored
 from quantrial.analysis.flips import LetterTest, accuracy_by_letter, letter_shift
+from quantrial.documents import LetterCount
 from summaries import summarise
 
 
@@ -17,9 +18,9 @@ def test_accuracy_by_letter_by_hand() -> None:
         {"ref": ["B", "B", "C", "D", "A", "B"], "new": ["A", "A", "", FAULT, "A", "B"]}
     )
     assert accuracy_by_letter(outcomes, "new") == {
-        "A": {"n": 2, "correct": 2},
-        "B": {"n": 2, "correct": 1},
-        "C": {"n": 1, "correct": 0},
+        "A": LetterCount(n=2, correct=2),
+        "B": LetterCount(n=2, correct=1),
+        "C": LetterCount(n=1, correct=0),
     }
 
 

@@ -28,6 +28,7 @@ from quantrial.analysis.text_signs import (
     sign_panels,
     text_signs,
 )
+from quantrial.documents import to_dict
 from quantrial.records import Response
 from quantrial.tasks import make_task
 
@@ -176,7 +177,7 @@ def test_other_signs_by_hand() -> None:
 
 
 def test_text_signs_by_hand() -> None:
-    found = text_signs(
+    signs = text_signs(
         [
             text("A", completion_tokens=1),
             text("", completion_tokens=0, finish_reason=None),
@@ -185,7 +186,7 @@ def test_text_signs_by_hand() -> None:
             text("I can't help.", completion_tokens=5),
         ]
     )
-    assert found == {
+    assert to_dict(signs) == {
         "n": 4,
         "characters": {"n": 4, "mean": (1 + 0 + 61 + 13) / 4, "median": 7.0},
         "completion_tokens": {"n": 3, "mean": 2.0, "median": 1.0},
@@ -198,7 +199,7 @@ def test_text_signs_by_hand() -> None:
 
 @pytest.mark.parametrize("responses", [[], [None, None]])
 def test_nothing_is_said_of_no_texts(responses: list[None]) -> None:
-    found = text_signs(responses)
+    found = to_dict(text_signs(responses))
     nothing = {"n": 0, "mean": None, "median": None}
     assert found["characters"] == found["completion_tokens"] == nothing
     assert found["empty"] == found["truncated"] == {"n": 0, "count": 0, "rate": None}

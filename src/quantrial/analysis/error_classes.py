@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from quantrial import documents
 from quantrial.errors import DataError
 from quantrial.tasks.span_errors import ERROR_CLASSES, SpanErrors
 
@@ -48,15 +49,13 @@ def spurious_counts(outcomes: TaskOutcomes, arm: str) -> list[int | None]:
     ]
 
 
-def error_table(outcomes: TaskOutcomes, arm: str) -> dict[str, Any]:
+def error_table(outcomes: TaskOutcomes, arm: str) -> documents.SpanErrors:
     """Count one arm's errors by class, on the items it answered.
 
-    `classes` has, for each class, its `errors` (a pair is one), the `fp` and `fn` they are made of,
-    the number of `items` that show it and the ids of the first five. fp and fn sum to those of the
-    arm. `confusions` counts, in `wrong_type` and `both` pairs, which type was taken for which.
+    fp and fn sum to those of the arm. `confusions` are of `wrong_type` and `both` pairs.
 
     Raises:
-        DataError: the task is none of spans.
+        DataError: the errors of this kind of task have no classes.
     """
     answered = [
         (item, errors)
@@ -65,33 +64,33 @@ def error_table(outcomes: TaskOutcomes, arm: str) -> dict[str, Any]:
     ]
     rows = [(item, found) for item, found in answered if found.errors]
     counts = _counts(found for _, found in rows)
-    classes: dict[str, Any] = {}
+    classes = {}
     for kind in ERROR_CLASSES:
         ids = [item.id for item, found in rows if any(e.kind == kind for e in found.errors)]
         fp, fn = counts[kind]
-        classes[kind] = {
-            "errors": sum(e.kind == kind for _, found in rows for e in found.errors),
-            "fp": fp,
-            "fn": fn,
-            "items": len(ids),
-            "examples": ids[:_EXAMPLES],
-        }
+        classes[kind] = documents.ErrorClass(
+            errors=sum(e.kind == kind for _, found in rows for e in found.errors),
+            fp=fp,
+            fn=fn,
+            items=len(ids),
+            examples=tuple(ids[:_EXAMPLES]),
+        )
     taken = Counter(
         (e.gold[1], e.found[1])
         for _, found in rows
         for e in found.errors
         if e.gold and e.found and e.gold[1] != e.found[1]
     )
-    return {
-        "n": len(answered),
-        "fp": sum(fp for fp, _ in counts.values()),
-        "fn": sum(fn for _, fn in counts.values()),
-        "classes": classes,
-        "confusions": [
-            {"gold": gold, "found": found, "n": n}
+    return documents.SpanErrors(
+        n=len(answered),
+        fp=sum(fp for fp, _ in counts.values()),
+        fn=sum(fn for _, fn in counts.values()),
+        classes=classes,
+        confusions=tuple(
+            documents.Confusion(gold=gold, found=found, n=n)
             for (gold, found), n in sorted(taken.items(), key=lambda one: (-one[1], one[0]))
-        ],
-    }
+        ),
+    )
 
 
 def _counts(rows: Iterable[SpanErrors]) -> dict[str, tuple[int, int]]:

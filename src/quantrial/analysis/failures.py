@@ -102,11 +102,11 @@ def _mode(outcomes: TaskOutcomes, mode: FailureMode) -> Panel | None:
 SPURIOUS, LENGTH = "spurious_per_sentence", "output_length"
 
 
-def spurious_per_sentence(outcomes: TaskOutcomes, arm: str) -> dict[str, Any]:
+def spurious_per_sentence(outcomes: TaskOutcomes, arm: str) -> documents.Spurious:
     """Count the entities an arm invents (they overlap no gold), in answers that could be read."""
     counts = [count for count in spurious_counts(outcomes, arm) if count is not None]
     n, total = len(counts), sum(counts)
-    return {"n": n, "spurious": total, "per_sentence": total / n if n else None}
+    return documents.Spurious(n=n, spurious=total, per_sentence=total / n if n else None)
 
 
 def unread(outcomes: TaskOutcomes) -> Iterator[tuple[str, str]]:

@@ -98,16 +98,18 @@ def _turns(outcomes: TaskOutcomes, reference: str, candidate: str) -> Iterator[T
         yield item.id, turned, old.output != new.output and before.values == after.values
 
 
-def accuracy_by_letter(outcomes: TaskOutcomes, arm: str) -> dict[str, dict[str, int]]:
+def accuracy_by_letter(outcomes: TaskOutcomes, arm: str) -> dict[str, documents.LetterCount]:
     """Count one arm's right answers by the letter of the right option, on items it answered."""
-    table: dict[str, dict[str, int]] = {}
+    seen, correct = Counter[str](), Counter[str]()
     for i, item in enumerate(outcomes.items):
         is_right = right(outcomes, arm, i)
         if is_right is not None:
-            row = table.setdefault(str(item.gold), {"n": 0, "correct": 0})
-            row["n"] += 1
-            row["correct"] += is_right
-    return dict(sorted(table.items()))
+            seen[str(item.gold)] += 1
+            correct[str(item.gold)] += is_right
+    return {
+        letter: documents.LetterCount(n=seen[letter], correct=correct[letter])
+        for letter in sorted(seen)
+    }
 
 
 @dataclass(frozen=True, slots=True)

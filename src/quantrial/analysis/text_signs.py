@@ -6,10 +6,11 @@ import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from statistics import fmean, median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from quantrial import documents
 from quantrial.analysis.outcomes import Panel
 from quantrial.analysis.reading import Given, ended_at_limit, given, why_ended
 from quantrial.tasks import Endpoint
@@ -179,35 +180,32 @@ SIGNS: Mapping[str, Callable[[Given], bool | None]] = {
 }
 
 
-def text_signs(responses: Iterable[Given | Response | None]) -> dict[str, Any]:
-    """Describe one arm's texts on one task; faults and missing answers (None) are left out.
-
-    `characters` and `completion_tokens` are lengths: their number, mean and median. Each sign has
-    the `n` texts of which it is known, its `count` and its `rate`. What is not known is None.
-    """
+def text_signs(responses: Iterable[Given | Response | None]) -> documents.TextSigns:
+    """Describe one arm's texts on one task; faults and missing answers (None) are left out."""
     said = [given(one) for one in responses if one is not None]
     texts = [one.response for one in said]
     tokens = [r.completion_tokens for r in texts if r.completion_tokens is not None]
-    found: dict[str, Any] = {
-        "n": len(said),
-        "characters": _lengths([len(r.output) for r in texts]),
-        "completion_tokens": _lengths(tokens),
-    }
-    for name, sign in SIGNS.items():
-        known = [shown for one in said if (shown := sign(one)) is not None]
-        count = sum(known)
-        found[name] = {
-            "n": len(known),
-            "count": count,
-            "rate": count / len(known) if known else None,
-        }
-    return found
+    return documents.TextSigns(
+        n=len(said),
+        characters=_lengths([len(r.output) for r in texts]),
+        completion_tokens=_lengths(tokens),
+        truncated=_sign(said, is_truncated),
+        refused=_sign(said, is_refused),
+        repeating=_sign(said, is_repeating),
+        empty=_sign(said, is_empty),
+    )
 
 
-def _lengths(values: list[int]) -> dict[str, Any]:
+def _sign(said: Iterable[Given], sign: Callable[[Given], bool | None]) -> documents.Sign:
+    known = [shown for one in said if (shown := sign(one)) is not None]
+    count = sum(known)
+    return documents.Sign(n=len(known), count=count, rate=count / len(known) if known else None)
+
+
+def _lengths(values: list[int]) -> documents.Lengths:
     if not values:
-        return {"n": 0, "mean": None, "median": None}
-    return {"n": len(values), "mean": fmean(values), "median": float(median(values))}
+        return documents.Lengths(n=0, mean=None, median=None)
+    return documents.Lengths(n=len(values), mean=fmean(values), median=float(median(values)))
 
 
 def sign_panels(outcomes: TaskOutcomes) -> list[Panel]:
