@@ -187,7 +187,6 @@ OPENING = {
     "engines/cache.py": "the user's cache",
     "engines/llamacpp_template.py": "a folder made for it",
     "engines/mixing_worker.py": "the file to make",
-    "engines/quantizing.py": "the file to make",
     "engines/templates.py": "the user's cache",
     "engines/requantize.py": "the user's cache, and the file to make",
     "paths.py": "the door",

@@ -20,8 +20,7 @@ from quantrial.engines import mixtures
 from quantrial.engines.gguf_file import Field, Header, Tensor, read_header
 from quantrial.engines.mixtures import MIXED, mixed_types
 from quantrial.engines.model_files import resolve
-from quantrial.engines.quantizing import quantize_model
-from quantrial.engines.requantize import UNIFORM, made_file
+from quantrial.engines.requantize import UNIFORM, made_file, quantize_model
 from quantrial.errors import ModelFileError
 from quantrial.study.model import Quantization
 

@@ -17,8 +17,7 @@ from quantrial.errors import DataError, DataWarning, StudyError
 from quantrial.records import Item
 from quantrial.tasks.sources import LoadedItems, load_items
 from quantrial.tasks.sources._conll import conll_rows
-from quantrial.tasks.span_rows import spans_from_tags
-from quantrial.tasks.spans import Spans
+from quantrial.tasks.spans import Spans, spans_from_tags
 from strategies import BIO_TAGS, attempt
 from tasks.specs import Write, choice, spans
 

@@ -16,7 +16,7 @@ from seqeval.scheme import BILOU, IOBES, Entities
 
 from quantrial.errors import DataError, DataWarning
 from quantrial.tasks.sources import LoadedItems, load_items
-from quantrial.tasks.span_rows import spans_from_tags
+from quantrial.tasks.spans import spans_from_tags
 from tasks.specs import Write, choice, spans
 
 Rows = list[dict[str, Any]]

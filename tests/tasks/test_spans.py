@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from quantrial.records import Item
 from quantrial.tasks import make_task
-from quantrial.tasks.span_rows import spans_from_tags
-from quantrial.tasks.spans import Spans, gold_spans, normalize, parse_spans
+from quantrial.tasks.spans import Spans, gold_spans, normalize, parse_spans, spans_from_tags
 from strategies import make_item, spans_items
 from tasks.specs import spans
 

@@ -129,7 +129,7 @@ def quantize(
     from quantrial.engines.gguf_file import read_header
     from quantrial.engines.model_files import resolve
     from quantrial.engines.origin import after, before_in_words, made_from, origin_of
-    from quantrial.engines.quantizing import quantize_model
+    from quantrial.engines.requantize import quantize_model
 
     source = resolve(model, Path(base))
     header = read_header(source)

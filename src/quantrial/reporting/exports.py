@@ -278,10 +278,6 @@ def _latex_character(character: str) -> str:
     return f"\\quantrialletter{{{ord(character):04X}}}{{{character}}}"
 
 
-# The hub's own names of metrics.
-_METRICS = {"micro_f1": "f1", "accuracy": "accuracy", "precision": "precision", "recall": "recall"}
-
-
 def model_card(study: Study, summary: Summary, decision: Decision) -> str:
     """Write a model card's front matter (`model-index` of the hub): every arm but controls.
 
@@ -305,8 +301,9 @@ def _result(
     study: Study, summary: Summary, task: str, arm: str, found: list[Row]
 ) -> dict[str, Any]:
     part = summary.tasks[task]
+    names = {one.name: one.hub_metric for one in TASKS.load(part.kind).endpoints}
     metrics = [
-        _metric(row, summary.arms[arm])
+        _metric(row, summary.arms[arm], names.get(row.endpoint) or row.endpoint)
         for row in found
         if (row.arm, row.task) == (arm, task) and row.estimate is not None
     ]
@@ -335,7 +332,7 @@ def _dataset(study: Study, task: str) -> Iterator[tuple[str, str]]:
             yield key, clean(str(source[key]))
 
 
-def _metric(row: Row, arm: ArmSummary) -> dict[str, Any]:
+def _metric(row: Row, arm: ArmSummary, name: str) -> dict[str, Any]:
     args: dict[str, Any] = {"n": row.n, "interval": [row.low, row.high]}
     args["confidence"] = row.confidence
     if arm.quantized_before or "type" in arm.weights_stated:
@@ -349,7 +346,7 @@ def _metric(row: Row, arm: ArmSummary) -> dict[str, Any]:
             "verdict": row.verdict,
         }
     return {
-        "type": _METRICS.get(row.endpoint, row.endpoint),
+        "type": name,
         "name": row.endpoint,
         "value": row.estimate,
         "args": args,

@@ -19,6 +19,21 @@ if TYPE_CHECKING:
     from quantrial.study import TaskPart
     from quantrial.tasks.answer import Answer
 
+
+def shots_for(item: Item, shots: Sequence[Item], k: int) -> tuple[Item, ...]:
+    """Choose the `k` examples of an item: the first of its own subject, as MMLU is published.
+
+    Where the item has no `subject`, or fewer than `k` examples share it, the first `k` of all.
+    Every arm therefore sees the same examples in the same order.
+    """
+    subject = item.metadata.get("subject")
+    if subject is not None:
+        own = [shot for shot in shots if shot.metadata.get("subject") == subject][:k]
+        if len(own) == k:
+            return tuple(own)
+    return tuple(shots[:k])
+
+
 Rate = Callable[[int, int], dict[str, Any]]
 
 # signs of trouble that any answer may show
@@ -86,6 +101,7 @@ class Endpoint:
     type: Literal["proportion", "mean", "ratio"]
     numerator: Mapping[str, float]
     denominator: Mapping[str, float] = field(default_factory=dict)
+    hub_metric: str | None = None  # the Hugging Face hub's own name; `name` by default
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,24 +1,181 @@
-"""Multiple choice: prompts, readers of answers, scoring."""
+"""Multiple choice: prompts, readers of answers, scoring, and the rules of a row.
+
+A row has a question, 2 to 10 choices and the right one, the same for every source. Choices are a
+list of texts, or labelled: `{text: [...], label: [...]}`, `[{text, label}, ...]`, or
+`{A: ..., B: ...}`. The right one is an index from 0 or a letter (`answer`), or a label
+(`answerKey`, as ARC has it).
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from quantrial.study import ChoiceTask
 from quantrial.tasks.answer import as_answer
-from quantrial.tasks.base import Endpoint, Outcome, Prompt, Rate, Task
-from quantrial.tasks.choice_rows import choice_record, repeated_option
+from quantrial.tasks.base import Endpoint, Outcome, Prompt, Rate, Task, shots_for
 from quantrial.tasks.letters import LETTERS, answer_letter, first_letter, stated_letter
-from quantrial.tasks.rows import KEYS, Row, Where, plain
-from quantrial.tasks.shots import shots_for
+from quantrial.tasks.rows import KEYS, Form, Row, Where, find, metadata_of, plain
 
 if TYPE_CHECKING:
     from quantrial.records import Item
     from quantrial.tasks.answer import Answer
 
 __all__ = ["LETTERS", "READERS", "Choice", "answer_letter", "first_letter", "option_grammar"]
+
+_QUESTION = ("question", "question_stem")
+_STEM = "stem"  # of a question that is a record of its own, as in ARC's own files
+_LABELLED = {"text", "label"}
+_KEY = "answerKey"
+
+
+@dataclass(frozen=True, slots=True)
+class _Choices:
+    """The choices of a row as they stand there; `labels` is None where they have none."""
+
+    texts: Sequence[Any]
+    labels: tuple[str, ...] | None = None
+
+
+def choice_record(record: Mapping[str, Any], where: Where, form: Form) -> Row:
+    """Read a multiple-choice item from a record; whatever else stands there is its metadata.
+
+    Raises:
+        DataError: a part is missing, null or of a wrong type; a label stands twice or is none of
+            the row's; the answer names no choice.
+    """
+    lifted = _lifted(record)
+    choices_key = find(lifted, form.choices, where, form)
+    question_key = find(lifted, _QUESTION, where, form)
+    choices = _choices(lifted[choices_key], choices_key, where)
+    names = (_KEY, "answer") if choices.labels is not None else ("answer", _KEY)
+    answer_key = find(lifted, names, where, form)
+    question = lifted[question_key]
+    if not isinstance(question, str):
+        raise where.error(f"{question_key!r} is {question!r:.40}; expected {form.text}")
+    for letter, text in zip(LETTERS, choices.texts, strict=False):
+        if not isinstance(text, str):
+            raise where.error(f"option {letter} is {text!r:.40}; expected {form.text}")
+    index = _index(lifted[answer_key], answer_key, choices, where)
+    metadata = metadata_of(lifted, {choices_key, question_key, answer_key}, where, form)
+    return choice_row(question, [str(text) for text in choices.texts], index, metadata, where)
+
+
+def choice_row(
+    question: str, options: Sequence[str], answer: int, metadata: Mapping[str, str], where: Where
+) -> Row:
+    """Check the parts of a multiple-choice item and make its row; `answer` is an index from 0."""
+    if not question.strip():
+        raise where.error("the question is empty")
+    if not 2 <= len(options) <= len(LETTERS):
+        raise where.error(f"{len(options)} options; 2 to {len(LETTERS)} are needed")
+    if empty := [
+        letter for letter, text in zip(LETTERS, options, strict=False) if not text.strip()
+    ]:
+        raise where.error(f"option {empty[0]} is empty")
+    if not 0 <= answer < len(options):
+        unpublished = " (-1 often stands for an answer that is not published)"
+        raise where.error(
+            f"the answer is index {answer}, but there are {len(options)} options: "
+            f"0 to {len(options) - 1} is possible{unpublished if answer == -1 else ''}"
+        )
+    content = {"question": question, "options": list(options)}
+    return Row(content, LETTERS[answer], metadata, where)
+
+
+def letter_index(letter: str, options: int, where: Where) -> int:
+    """Turn an answer's letter into its index, checking that there is such an option."""
+    index = LETTERS.find(letter.strip().upper()) if len(letter.strip()) == 1 else -1
+    if not 0 <= index < options:
+        raise where.error(
+            f"the answer is {letter!r:.40}; with {options} options it is a letter from A to "
+            f"{LETTERS[max(options, 1) - 1 : options] or LETTERS[-1]}"
+        )
+    return index
+
+
+def repeated_option(row: Row) -> str | None:
+    """Return the first option text that an item lists twice."""
+    seen: set[str] = set()
+    for option in row.content.get("options", ()):
+        if (bare := option.strip()) in seen:
+            return str(bare)
+        seen.add(bare)
+    return None
+
+
+def _lifted(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Lift the parts of a question that is a record of its own: `{stem, choices}`."""
+    inner = record.get("question")
+    if not isinstance(inner, Mapping) or _STEM not in inner:
+        return record
+    beside = {name: value for name, value in inner.items() if name != _STEM}
+    return {**record, **beside, "question": inner[_STEM]}
+
+
+def _choices(value: Any, key: str, where: Where) -> _Choices:
+    texts: Any = value
+    labels: Any = ...
+    if isinstance(value, Mapping) and value.keys() >= _LABELLED:
+        texts, labels = value["text"], value["label"]
+    elif isinstance(value, Mapping) and value and all(len(str(name)) == 1 for name in value):
+        texts, labels = list(value.values()), list(value)
+    elif isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
+        if lacking := [one for one in value if not one.keys() >= _LABELLED]:
+            raise where.error(f"the choice {lacking[0]!r:.60} lacks a text or a label")
+        texts, labels = [one["text"] for one in value], [one["label"] for one in value]
+    if not isinstance(texts, list):
+        raise where.error(f"{key!r} is {texts!r:.40}; expected a list of texts")
+    return _Choices(texts, None if labels is ... else _labels(labels, len(texts), where))
+
+
+def _labels(labels: Any, choices: int, where: Where) -> tuple[str, ...]:
+    if not isinstance(labels, list) or len(labels) != choices:
+        raise where.error(f"{choices} choices and the labels {labels!r:.40}; each needs one")
+    for label in labels:
+        whole = isinstance(label, int) and not isinstance(label, bool)
+        if not whole and not (isinstance(label, str) and label.strip()):
+            raise where.error(f"the label {label!r:.40} is neither a text nor a whole number")
+    bare = tuple(str(label).strip() for label in labels)
+    folded = Counter(label.casefold() for label in bare)
+    if twice := [label for label in bare if folded[label.casefold()] > 1]:
+        raise where.error(f"the label {twice[0]!r:.40} stands twice")
+    return bare
+
+
+def _index(answer: Any, key: str, choices: _Choices, where: Where) -> int:
+    """Return the index of the right choice, from 0."""
+    labels, count = choices.labels, len(choices.texts)
+    whole = isinstance(answer, int) and not isinstance(answer, bool)
+    if labels is not None and (isinstance(answer, str) or (whole and key == _KEY)):
+        return _labelled(str(answer), key, labels, where)
+    if labels is not None and whole and any(label.isdigit() for label in labels):
+        raise where.error(
+            f"{key!r} is {answer}, an index from 0 or the label {str(answer)!r}: write "
+            f"`{_KEY}: {str(answer)!r}` if it is the label"
+        )
+    if key == _KEY and not isinstance(answer, str):
+        expected = "a label" if labels is not None else "a letter, or a digit from '1'"
+        raise where.error(f"{key!r} is {answer!r:.40}; expected {expected}")
+    if isinstance(answer, str):
+        bare = answer.strip()
+        if key == _KEY and bare.isascii() and bare.isdigit():
+            # the labels of ARC count from 1, and so does a key that has no labels beside it
+            return _labelled(bare, key, [str(n + 1) for n in range(count)], where)
+        return letter_index(answer, count, where)
+    if not whole:
+        raise where.error(f"{key!r} is {answer!r:.40}; expected an index from 0, or a letter")
+    return int(answer)
+
+
+def _labelled(answer: str, key: str, labels: Sequence[str], where: Where) -> int:
+    folded = [label.casefold() for label in labels]
+    if (bare := answer.strip().casefold()) not in folded:
+        raise where.error(f"{key!r} is {answer!r:.40}; the labels are {', '.join(labels):.80}")
+    return folded.index(bare)
+
 
 SYSTEM = "You answer multiple-choice questions. Reply with the letter of the right option only."
 

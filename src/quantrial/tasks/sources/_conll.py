@@ -9,7 +9,7 @@ from pathlib import Path
 from quantrial.errors import DataError
 from quantrial.study import ConllSource
 from quantrial.tasks.rows import Asked, Reading, Row, Source, Where, read_text
-from quantrial.tasks.span_rows import check_tag, check_token, tagged_row
+from quantrial.tasks.spans import check_tag, check_token, tagged_row
 
 _WIDTHS = (2, 3, 4)
 

@@ -18,7 +18,7 @@ from quantrial.paths import expanded, is_folder, open_file, parts_within
 from quantrial.redaction import blot_error, excerpt, hide, hide_proxies
 from quantrial.registry import TASKS
 from quantrial.study import HubSource
-from quantrial.tasks.choice_rows import choice_record
+from quantrial.tasks.choice import choice_record
 from quantrial.tasks.rows import (
     COLUMNS,
     OF_CONTENT,
@@ -30,7 +30,7 @@ from quantrial.tasks.rows import (
     find,
     metadata_of,
 )
-from quantrial.tasks.span_rows import named_tags, tagged_row
+from quantrial.tasks.spans import named_tags, tagged_row
 
 _ANSWERS = ("answer", "answerKey")
 _COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from quantrial.errors import DataError, StudyError
 from quantrial.paths import is_folder, is_there, parts_within
 from quantrial.study import MmluSource
-from quantrial.tasks.choice_rows import choice_row, letter_index
+from quantrial.tasks.choice import choice_row, letter_index
 from quantrial.tasks.rows import Asked, Reading, Row, Source, Where, read_text
 
 _LONGEST = 100  # characters of a split
