@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 # and no count of threads; the user's own setting goes before it.
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from quantrial.commands.comparison import compare
