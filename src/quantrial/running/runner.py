@@ -147,8 +147,8 @@ def run_study(
         )
         calls = planned_calls(order, prepared.ids, study)
         session = Session(study, prepared, calls, equipment)
-        session.recall(run, streams)
-        pending = session.forgive() if retry_faults else session.pending()
+        session.restore(run, streams)
+        pending = session.reset_faults() if retry_faults else session.pending()
         if pending:
             if before_code is not None:
                 before_code(study)

@@ -107,7 +107,7 @@ class Session:
         self._total = Counter(call.arm for call in calls)
         self._done: Counter[str] = Counter()
 
-    def recall(self, run: RunFolder, streams: Sequence[tuple[str, str]]) -> None:
+    def restore(self, run: RunFolder, streams: Sequence[tuple[str, str]]) -> None:
         """Take stock of what earlier sessions recorded."""
         places = {(c.task, c.item, c.arm, c.replicate): c.order for c in self.calls}
         for task, arm in streams:
@@ -118,22 +118,22 @@ class Session:
                     self._attempts[at] = max(self._attempts[at], response.attempt)
                     if response.uncounted:
                         self._allowed[at] = self._allowed_at(at) + 1
-                    if response.status == "ok" and self._recalled_as_doubtful(response, at):
+                    if response.status == "ok" and self._restored_as_doubtful(response, at):
                         continue
                     if response.final:
                         self._allowed[at] = self._attempts[at]
-                    self._endings.recall(at, response.status, response.error)
+                    self._endings.restore(at, response.status, response.error)
                     self._note(self.calls[at], response.status, response.error)
 
-    def _recalled_as_doubtful(self, response: Response, at: int) -> bool:
+    def _restored_as_doubtful(self, response: Response, at: int) -> bool:
         """Whether an answer may be another model's: it is asked again as if it were new."""
         watch = self._with.watch
-        if watch is None or watch.recall(response.arm, at, response.attempt, response.started_at):
+        if watch is None or watch.restore(response.arm, at, response.attempt, response.started_at):
             return False
         self._allowed[at] = self._attempts[at] + self.study.design.attempts
         return True
 
-    def forgive(self) -> list[Call]:
+    def reset_faults(self) -> list[Call]:
         """Take back every final fault, and list those calls: they get as many attempts again."""
         forgiven = [call for call in self.calls if self._state[call.order] == _FAULTED]
         for call in forgiven:

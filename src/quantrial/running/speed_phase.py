@@ -218,7 +218,7 @@ def measure_speed(
             timed = {name: arms[name] for name in study.timed_arms}
             together = _together(timed, run.read_manifest())
             phase = _Phase(study, study.speed, engines, append, bench or Bench())
-            phase.recall(records)
+            phase.restore(records)
             standing = phase.go(judge, listener, together=together)
             return _result(standing, study.speed, asked=phase.asked)
 
@@ -281,7 +281,7 @@ class _Phase:
         self.failed_in_a_row: Counter[str] = Counter()
         self.around: dict[str, float | None] = {"others_before": None, "paused_seconds": 0.0}
 
-    def recall(self, records: Sequence[SpeedRecord]) -> None:
+    def restore(self, records: Sequence[SpeedRecord]) -> None:
         """Take stock of what earlier sessions recorded."""
         for record in records:
             self._note(record)

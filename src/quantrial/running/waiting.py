@@ -165,7 +165,7 @@ class Endings:
     def __init__(self) -> None:
         self._seen: defaultdict[int, list[_Ending]] = defaultdict(list)
 
-    def recall(self, at: int, status: str, error: str | None) -> None:
+    def restore(self, at: int, status: str, error: str | None) -> None:
         """Take note of an attempt of an earlier session, of which only the error was recorded."""
         if status == "engine_error":
             self._seen[at].append(_Ending(error))

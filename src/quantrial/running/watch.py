@@ -48,7 +48,6 @@ class _Watched:
     looked: float = 0.0  # by the steady clock
     suspect: bool = True
     mute: bool = False  # it refuses the prompt in every form
-    changed: str | None = None  # what was found where another model answers
     fingerprints: int = 0
     unsure: set[tuple[int, int]] = field(default_factory=set)  # (order, attempt)
 
@@ -81,7 +80,7 @@ class Watch:
                     checked_at=known.get("checked_at") or "",
                 )
 
-    def recall(self, arm: str, order: int, attempt: int, started_at: str) -> bool:
+    def restore(self, arm: str, order: int, attempt: int, started_at: str) -> bool:
         """Take note of an answer of an earlier session; False where it is to be asked again."""
         watched = self._arms.get(arm)
         if watched is not None and watched.answers and started_at > watched.checked_at:
@@ -174,9 +173,9 @@ class Watch:
         more = [one for _ in range(MORE) if (one := self._answer(arm)) is not None]
         if len(more) == MORE and not any(_known(one, watched.answers) for one in more):
             self._doubtful.setdefault(arm, set()).update(watched.unsure)
-            watched.changed = _changed_text(arm, watched, answer)
+            said = _changed_text(arm, watched, answer)
             watched.unsure.clear()
-            raise ModelChangedError(watched.changed)
+            raise ModelChangedError(said)
         watched.varied += 1
         watched.answers = _different([*watched.answers, answer, *more])
 
