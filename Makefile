@@ -37,7 +37,7 @@ demo: setup
 
 # A file of tests runs in one process, so that what its tests share is made once.
 test: dev
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --durations 10
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --durations 10
 
 soak: dev
 	$(BIN)/python -m pytest -m soak -s
