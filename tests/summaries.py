@@ -58,6 +58,20 @@ def _empty(kind: type[Made]) -> Made:
     return msgspec.convert(nothing, kind)
 
 
+def adjusted_p(entry: Mapping[str, Any]) -> float | None:
+    """Return the p of a claim about an entry of the JSON: `quantrial.findings`, written anew."""
+    published = entry.get("family", "alarms") != "alarms"
+    key = "p_alarm" if "p_alarm" in entry and (published or "p_adjusted" not in entry) else None
+    p: float | None = entry.get(key or "p_adjusted")
+    return p
+
+
+def is_finding(entry: Mapping[str, Any], alpha: float) -> bool:
+    """Whether an entry of the JSON is shown."""
+    p = adjusted_p(entry)
+    return p is not None and p < alpha
+
+
 def tradeoffs_of(document: Mapping[str, Any]) -> dict[str, Any]:
     """Set quality against costs again, after a change of either in a summary's JSON."""
     summary = load_summary({**document, "tradeoffs": {}})

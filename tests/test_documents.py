@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from decision.test_schema import closed
+from quantrial import findings
 from quantrial.documents import (
     ChoiceFailures,
     Estimate,
@@ -24,8 +25,7 @@ from quantrial.documents import (
     to_dict,
 )
 from quantrial.errors import RecordError
-from quantrial.findings import adjusted_p
-from summaries import completed, make, round_trip
+from summaries import adjusted_p, completed, make, round_trip
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "examples" / "demo" / "summary.json"
@@ -77,7 +77,7 @@ def test_the_p_of_a_claim_is_the_same_by_type_and_by_key(demo: dict[str, Any]) -
                 written = to_dict(entry)
                 if written.get("p_alarm", 0) is None:
                     del written["p_alarm"]
-                assert adjusted_p(entry) == adjusted_p(written)
+                assert findings.adjusted_p(entry) == adjusted_p(written)
 
 
 def test_the_published_schema_names_every_key_of_the_example(demo: dict[str, Any]) -> None:

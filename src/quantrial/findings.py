@@ -8,32 +8,24 @@ a finding may be cited in a sentence or marked; the rest is an estimate with its
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from quantrial.documents.base import Part
 
 FAMILY = "alarms"  # as contrasts that belong to it state it
 
 
-def adjusted_p(entry: Part | Mapping[str, Any]) -> float | None:
+def adjusted_p(entry: Part) -> float | None:
     """Return the p that a claim about an entry of a summary rests on; None where there is none.
 
     That is `p_adjusted`; but `p_alarm` where an entry has nothing else, or where its `p_adjusted`
     is of a family of its own, as published practice (`classic`) has them.
     """
-    if isinstance(entry, Part):
-        alarm: float | None = getattr(entry, "p_alarm", None)
-        adjusted: float | None = getattr(entry, "p_adjusted", alarm)
-        published = getattr(entry, "family", FAMILY) != FAMILY
-        return alarm if published and alarm is not None else adjusted
-    published = entry.get("family", FAMILY) != FAMILY
-    key = "p_alarm" if "p_alarm" in entry and (published or "p_adjusted" not in entry) else None
-    p: float | None = entry.get(key or "p_adjusted")
-    return p
+    adjusted: float | None = getattr(entry, "p_adjusted", None)
+    alarm: float | None = getattr(entry, "p_alarm", None)
+    published = getattr(entry, "family", FAMILY) != FAMILY
+    return adjusted if alarm is None or (adjusted is not None and not published) else alarm
 
 
-def is_finding(entry: Part | Mapping[str, Any], alpha: float) -> bool:
+def is_finding(entry: Part, alpha: float) -> bool:
     """Whether what an entry of a summary tests is shown, after adjustment."""
     p = adjusted_p(entry)
     return p is not None and p < alpha

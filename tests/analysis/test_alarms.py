@@ -22,14 +22,15 @@ from analysis.fabricated import (
     scored,
     sentences,
 )
+from quantrial import findings
 from quantrial.analysis import score_task
 from quantrial.analysis.alarms import AlarmFamily
 from quantrial.decision import decide_from
-from quantrial.findings import adjusted_p, is_finding
+from quantrial.documents import Contrast, Part, RepeatTest
 from quantrial.records import Response
 from quantrial.stats import FamilyUnit, holm, holm_in_units
 from quantrial.tasks import make_task
-from summaries import summarise
+from summaries import is_finding, make, summarise
 
 
 def summary_of(study: Any, data: Any, *, methods: str = "calibrated") -> dict[str, Any]:
@@ -77,15 +78,20 @@ def test_strata_take_one_share_behind_their_gate_by_hand() -> None:
 
 
 def test_the_predicate_follows_the_family_an_entry_is_of() -> None:
-    assert adjusted_p({"p_adjusted": 0.2, "family": "quiz.accuracy"}) == 0.2  # primary
-    assert adjusted_p({"p_adjusted": 0.2, "p_alarm": 0.2, "family": "alarms"}) == 0.2
-    published = {"p_adjusted": 0.01, "p_alarm": 0.4, "family": "names.recall"}  # classic
-    assert adjusted_p(published) == 0.4
-    assert adjusted_p({"p_alarm": 0.3, "p_less": 0.01}) == 0.3
-    assert adjusted_p({}) is None
-    assert is_finding({"p_adjusted": 0.049}, 0.05)
-    assert not is_finding({"p_adjusted": 0.05}, 0.05)
-    assert not is_finding({"p_alarm": None}, 0.05)
+    def contrast(p: float | None, family: str, alarm: float | None = None) -> Contrast:
+        return make(Contrast, p_adjusted=p, family=family, p_alarm=alarm)
+
+    def found(entry: Part) -> float | None:
+        assert findings.is_finding(entry, 0.05) == ((findings.adjusted_p(entry) or 1.0) < 0.05)
+        return findings.adjusted_p(entry)
+
+    assert found(contrast(0.2, "quiz.accuracy")) == 0.2  # primary
+    assert found(contrast(0.2, "alarms", 0.2)) == 0.2
+    assert found(contrast(0.01, "names.recall", 0.4)) == 0.4  # classic
+    assert found(make(RepeatTest, p_alarm=0.3, p_less=0.01)) == 0.3
+    assert found(make(RepeatTest)) is None
+    assert findings.is_finding(contrast(0.049, "quiz.accuracy"), 0.05)
+    assert not findings.is_finding(contrast(0.05, "quiz.accuracy"), 0.05)
 
 
 # --- whole summaries -----------------------------------------------------------------------------

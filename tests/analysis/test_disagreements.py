@@ -14,9 +14,8 @@ from quantrial.analysis.disagreements import surely_open
 from quantrial.decision import decide_from
 from quantrial.decision.disagreements import parted
 from quantrial.documents import load_summary
-from quantrial.findings import adjusted_p
 from quantrial.study import Study
-from summaries import completed, summarise
+from summaries import adjusted_p, completed, summarise
 
 SETS = ("calibrated", "classic")
 

@@ -11,12 +11,12 @@ from analysis.test_alarms import asked, trial
 from quantrial.decision import decide_from
 from quantrial.documents import load_summary
 from quantrial.documents.decision import load_decision
-from quantrial.findings import is_finding
 from quantrial.reporting.blocks import Cell, Section, Table
 from quantrial.reporting.sections.failures import failures_section
 from quantrial.reporting.sections.methodology import checks_section, methods_section
 from quantrial.reporting.sections.quality import contrasts_section
 from quantrial.reporting.sections.strata import strata_section
+from summaries import is_finding
 
 
 @pytest.fixture(scope="module", params=[7, 40])
