@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import yaml
 
-import quantrial
 from quantrial.errors import ConsentError, DataError, MissingExtraError, StudyError
 from quantrial.study import HubSource
 from quantrial.tasks import sources
@@ -424,6 +423,8 @@ def test_what_reading_would_download_is_known_before(
 def test_a_data_set_is_fetched_after_a_question_or_a_call_never_by_itself(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    # loaded first: what is loaded below would keep what stands in the place of `load_items`
+    import quantrial.running.prepare
     from quantrial.cli import consent
 
     study = write_study(tmp_path)
