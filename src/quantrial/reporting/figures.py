@@ -219,7 +219,8 @@ _CAPTIONS = {
     + "Bars are intervals.",
     ("memory", "peak"): "Up is better, left is smaller: the most that an arm's process held, the "
     "pages of its file included. It is no sample and has no interval; bars across reach from the "
-    "least to the most over its starts. Recommendations and limits go by the size of the file. "
+    "least to the most over its starts. Recommendations and limits go by this peak where it is "
+    "known of every arm, else by the size of the file. "
     + _FRONTIER
     + "Upright bars are intervals.",
     ("memory", "file"): "Up is better, left is smaller: the size of an arm's file, without what it "
