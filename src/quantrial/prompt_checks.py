@@ -140,11 +140,11 @@ def date_finding(arms: Mapping[str, ArmRecord]) -> Finding:
     held: dict[str, list[str]] = {}
     free, asked = list[str](), list[str]()
     for name, one in dated.items():
-        if not one or not one["by"]:
+        if not one or not one.get("by"):
             continue
         if one.get("written") is False:
             asked.append(name)  # for tools, or without a system message: not in these prompts
-        elif one["held"]:
+        elif one.get("held"):
             held.setdefault(one["held"], []).append(name)
         else:
             free.append(name)

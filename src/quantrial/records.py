@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
+import msgspec
 import orjson
 
 from quantrial.errors import RecordError
@@ -365,14 +367,36 @@ def _scores(scores: Mapping[str, Any], *, path: Path | str, line: int | None) ->
 def manifest_from_json(data: bytes, *, path: Path | str) -> Manifest:
     """Read manifest.json."""
     record = decode(data, MANIFEST_SCHEMA, path=path)
-    if isinstance(record["arms"], dict):  # else an edited file, which its readers name
-        record["arms"] = {
-            name: ArmRecord.from_json(arm) if isinstance(arm, dict) else arm
-            for name, arm in record["arms"].items()
-        }
+    for key in ("name", "hash"):
+        _typed(record["study"].get(key), str, f"study.{key}", path)
+    for key in ("tasks", "arms"):
+        for name, one in record[key].items():
+            _typed(one, dict[str, Any], f"{key}.{name}", path)
+    for key in ("sessions", "code"):
+        for number, one in enumerate(record.get(key, ())):
+            _typed(one, dict[str, Any], f"{key}[{number}]", path)
+    for name, arm in record["arms"].items():
+        for key in _OF_ARM.keys() & arm.keys():
+            _typed(arm[key], _arm_types()[key], f"arms.{name}.{key}", path)
+    record["arms"] = {name: ArmRecord.from_json(arm) for name, arm in record["arms"].items()}
     record["sessions"] = tuple(record["sessions"])
     record["notes"] = tuple(record["notes"])
     return Manifest(**record)
+
+
+def _typed(value: Any, wanted: Any, key: str, path: Path | str) -> None:
+    """Refuse a value of another type than a part of the manifest has."""
+    try:
+        msgspec.convert(value, wanted)
+    except msgspec.ValidationError as exc:
+        said = str(exc).replace("`$", f"`{key}")
+        said = said if key in said else f"{said} - at `{key}`"
+        raise RecordError(f"{said}: the file was edited", path=path) from exc
+
+
+@functools.cache
+def _arm_types() -> dict[str, Any]:
+    return get_type_hints(ArmRecord)
 
 
 def content_hash(content: Mapping[str, Any], gold: Any) -> str:

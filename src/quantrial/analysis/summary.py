@@ -20,7 +20,7 @@ from quantrial.analysis.task_summary import TaskAnalysis
 from quantrial.analysis.tradeoffs import tradeoffs
 from quantrial.analysis.versions import METHODS_VERSION
 from quantrial.assay import Check, arm_checks, data_checks, outcome_checks
-from quantrial.errors import StudyError
+from quantrial.errors import RecordError, StudyError
 from quantrial.precision import quantized_before, stated_of, stored_mostly
 from quantrial.prompt_checks import other_counts, other_templates
 from quantrial.record_checks import Caches, cache_findings
@@ -145,12 +145,16 @@ def _analysed(
 
 
 def _arm(study: Study, name: str, arm: Mapping[str, Any], *, other: bool) -> documents.ArmSummary:
-    before = quantized_before(arm)
+    try:
+        before = msgspec.convert(quantized_before(arm), documents.WeightsBefore | None)
+    except msgspec.ValidationError as exc:
+        place = f"arms.{name}.quantized_before"
+        raise RecordError(f"{place}: {exc}: the file was edited", path="manifest.json") from exc
     return documents.ArmSummary(
         memory_bytes=arm.get("bytes_on_disk"),
         artifact_sha256=arm.get("sha256"),
         quantization=arm.get("quantization"),
-        quantized_before=msgspec.convert(before, documents.WeightsBefore | None),
+        quantized_before=before,
         control=study.arms[name].control,
         weights_stated=stated_of(arm),
         other_template=other,

@@ -89,7 +89,12 @@ def power(
     check_asked(n, power, margin, alpha)
     check_clusters(assumed, n)
     if assumed.run is not None:
-        return _from_run(Path(assumed.run), assumed, n, power, margin, alpha)
+        from quantrial.commands.results import sound
+        from quantrial.runfolder import SUMMARY
+
+        run = Path(assumed.run)
+        with sound(run / SUMMARY):
+            return _from_run(run, assumed, n, power, margin, alpha)
     from quantrial.design.forecast import Ask, forecast
 
     truth = stated(assumed)
@@ -120,13 +125,18 @@ def _from_run(
     margin: float | None,
     alpha: float | None,
 ) -> PowerStudy:
+    from quantrial.analysis.versions import METHODS_VERSION, methods_version
+    from quantrial.commands.derived import derive_summary
     from quantrial.commands.power_assumptions import seen_over_clusters
     from quantrial.design.forecast import Ask, forecast
     from quantrial.runfolder import SUMMARY, RunFolder
 
     folder = RunFolder(run)
     folder.require()
-    summary = load_summary(folder.read_document(SUMMARY, command="analyze"), path=run / SUMMARY)
+    document = folder.read_document(SUMMARY, command="analyze")
+    if methods_version(document) != METHODS_VERSION:  # it may lack what is read here
+        document = derive_summary(run, methods=str(document.get("methods")))
+    summary = load_summary(document, path=run / SUMMARY)
     scenarios, notes = [], []
     scored = _Scored(run)
     tasks = _chosen("task", given.task, list(summary.tasks))
@@ -243,7 +253,7 @@ def _observed(part: TaskSummary, contrast: Contrast, difference: float | None) -
             return Seen("spread", Spread(sd, checked_difference(difference)))
         return Seen("scores", Spread(sd, estimate))
     pair = (contrast.reference, contrast.candidate)
-    flips = next(f for f in part.flips if (f.reference, f.candidate) == pair)
+    flips = {(f.reference, f.candidate): f for f in part.flips}[pair]
     harmful, beneficial, n = flips.harmful, flips.beneficial, flips.n
     if n == 0:
         return "no item was answered by both"

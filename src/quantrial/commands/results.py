@@ -6,7 +6,8 @@ responses ── analyze ──▶ summary.json ── decide ──▶ decision
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from warnings import warn
@@ -14,7 +15,13 @@ from warnings import warn
 from quantrial import paths
 from quantrial.agreement import as_recorded
 from quantrial.commands.derived import derive_summary, load_run_study, score_run
-from quantrial.errors import RecordError, RecordWarning, RunFolderError, StudyError
+from quantrial.errors import (
+    QuantrialError,
+    RecordError,
+    RecordWarning,
+    RunFolderError,
+    StudyError,
+)
 
 if TYPE_CHECKING:
     from quantrial.commands.verification import Verification
@@ -159,7 +166,8 @@ def decide(run: Path | str, constraints: Constraints | None = None) -> dict[str,
     of_study = _of_study(folder.path)
     stated = (constraints or Constraints()).over(of_study)
     typed = load_summary(summary, path=folder.path / SUMMARY)
-    decision = to_dict(decide_by_rules(typed, stated, of_study=of_study))
+    with sound(folder.path / SUMMARY):
+        decision = to_dict(decide_by_rules(typed, stated, of_study=of_study))
     kept: dict[str, Any] = as_recorded(_before(folder, DECISION), decision)
     folder.write_document(DECISION, kept)
     return kept
@@ -184,7 +192,7 @@ def stated_options(run: Path) -> str:
     try:
         decision: Any = RunFolder(run).read_document(DECISION, command="decide")
         options = flags(load_constraints(decision))
-    except (RecordError, RunFolderError, AttributeError, KeyError, TypeError):
+    except (RecordError, RunFolderError):
         return ""
     return options.strip()
 
@@ -200,13 +208,42 @@ def load_results(run: Path) -> tuple[Study, Summary, Decision]:
     folder = RunFolder(run)
     of_study = _of_study(run)
     summary = load_summary(_summary(folder), path=run / SUMMARY)
-    if (run / DECISION).is_file():
-        constraints = load_constraints(folder.read_document(DECISION, command="decide"))
-    else:
-        constraints = of_study
-    decided = to_dict(decide_by_rules(summary, constraints, of_study=of_study))
+    constraints: Constraints | None = of_study
+    if there := (run / DECISION).is_file():
+        before = folder.read_document(DECISION, command="decide")
+        constraints = load_constraints(before, path=run / DECISION)
+    try:
+        with sound(run / SUMMARY):
+            decided = to_dict(decide_by_rules(summary, constraints, of_study=of_study))
+    except StudyError as exc:
+        if not there:
+            raise
+        raise RecordError(
+            f"constrained.constraints: {exc}; `quantrial decide` writes it again",
+            path=run / DECISION,
+        ) from exc
     decision = load_decision(as_recorded(_before(folder, DECISION), decided))
     return load_run_study(run)[0], summary, decision
+
+
+@contextlib.contextmanager
+def sound(path: Path) -> Iterator[None]:
+    """Tell of parts of a summary that do not fit together: an arm or an id that is not there.
+
+    Raises:
+        RecordError: such a part, with what to do.
+    """
+    try:
+        yield
+    except QuantrialError:
+        raise
+    except (LookupError, ArithmeticError, ValueError) as exc:
+        said = f"{exc} is missing" if isinstance(exc, KeyError) else str(exc)
+        raise RecordError(
+            f"{said}; another version of quantrial derived it, or it was edited. `quantrial "
+            "analyze` writes it again",
+            path=path,
+        ) from exc
 
 
 def report(run: Path | str) -> ReportFiles:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -18,6 +19,7 @@ from quantrial.documents import codec
 from quantrial.documents.base import Interval, Number
 from quantrial.documents.contrasts import ItemsNeeded, SettledBy, Verdict, WorstCase
 from quantrial.documents.summary import StudyIs
+from quantrial.errors import RecordError
 
 Methods = Literal["calibrated", "classic"]
 ConstraintName = Literal[
@@ -523,15 +525,30 @@ def load_picker(document: Mapping[str, Any]) -> Picker:
     return msgspec.convert(document, Picker)
 
 
-def load_constraints(document: Mapping[str, Any]) -> Constraints | None:
-    """Read the constraints that a decision of any version was made under; None without any."""
+def load_constraints(
+    document: Mapping[str, Any], *, path: Path | str | None = None
+) -> Constraints | None:
+    """Read the constraints that a decision of any version was made under; None without any.
+
+    Raises:
+        RecordError: they are none that `quantrial decide` writes; it names the key, and `path`.
+    """
     given = document.get("constrained")
-    if not given:
+    if given is None:
         return None
+    stated = given.get("constraints") if isinstance(given, Mapping) else None
+    if not isinstance(stated, Mapping):
+        key = "constrained.constraints" if isinstance(given, Mapping) else "constrained"
+        raise RecordError(f"{key} is no object; `quantrial decide` writes it again", path=path)
     known = {f.name for f in fields(Constraints)}
-    stated = {key: value for key, value in given["constraints"].items() if key in known}
-    stated["workloads"] = tuple(stated.get("workloads", ()))
-    return Constraints(**stated)
+    stated = {key: value for key, value in stated.items() if key in known}
+    try:
+        msgspec.convert(stated, Constraints)
+    except msgspec.ValidationError as exc:
+        said = str(exc).replace("`$", "`constrained.constraints")
+        raise RecordError(f"{said}; `quantrial decide` writes it again", path=path) from exc
+    # as they are written: a whole number stays one
+    return Constraints(**{**stated, "workloads": tuple(stated.get("workloads", ()))})
 
 
 def to_dict(decision: Decision) -> dict[str, Any]:

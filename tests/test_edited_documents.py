@@ -1,0 +1,118 @@
+"""A run folder whose documents were edited, or are of another version: one line, no traceback."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import quantrial
+from quantrial.commands.power_assumptions import Assumptions
+from quantrial.commands.power_study import power
+from quantrial.errors import RecordError
+
+EARLY = Path(__file__).parent / "data" / "released" / "0.1.0"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(EARLY, tmp_path / "run"))
+
+
+def edit(path: Path, value: object, *keys: str | int) -> None:
+    document = json.loads(path.read_text(encoding="utf-8"))
+    part = document
+    for key in keys[:-1]:
+        part = part[key]
+    part[keys[-1]] = value
+    path.write_text(json.dumps(document), encoding="utf-8")
+
+
+def plan(run: Path) -> object:
+    return power(Assumptions(run=run))
+
+
+def said_by(command: Callable[[Path], object], run: Path) -> str:
+    with pytest.raises(RecordError) as caught:
+        command(run)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("study", "hash"), 1),
+        (("arms", "f16"), 0.5),
+        (("arms", "q8_0", "quantization"), [1]),
+        (("arms", "q8_0", "bytes_on_disk"), "x"),
+        (("arms", "q4_0", "sampling"), "x"),
+        (("arms", "q4_0", "structure"), [1]),
+        (("arms", "q4_0", "weights_stated"), None),
+        (("arms", "q4_0", "quantized_before"), {"of_tomorrow": 1}),
+        (("tasks", "sums"), True),
+        (("sessions", 0), None),
+    ],
+)
+def test_a_manifest_with_another_type_names_file_and_key(
+    run: Path, keys: tuple[str | int, ...], value: object
+) -> None:
+    edit(run / "manifest.json", value, *keys)
+    said = said_by(quantrial.analyze, run)
+    assert "manifest.json: " in said
+    place = "sessions[0]" if keys[0] == "sessions" else ".".join(map(str, keys))
+    assert place in said
+
+
+@pytest.mark.parametrize(
+    ("command", "keys"),
+    [
+        (quantrial.decide, ("tasks", "sums", "primary")),
+        (quantrial.report, ("tasks", "sums", "primary")),
+        (plan, ("tasks", "sums", "primary")),
+        (quantrial.decide, ("reference",)),
+    ],
+)
+def test_a_summary_that_names_what_is_not_there_is_told(
+    run: Path, command: Callable[[Path], object], keys: tuple[str, ...]
+) -> None:
+    edit(run / "summary.json", "nowhere", *keys)
+    said = said_by(command, run)
+    assert "summary.json: 'nowhere' is missing; " in said
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("constrained",), [1]),
+        (("constrained", "constraints"), None),
+        (("constrained", "constraints", "max_memory"), 0.5),
+        (("constrained", "constraints", "workloads"), None),
+        (("constrained", "constraints", "tolerate_by"), {"sums": "x"}),
+        (("constrained", "constraints", "cost_per_hour"), -1),
+    ],
+)
+def test_constraints_that_are_none_name_file_and_key(
+    run: Path, keys: tuple[str, ...], value: object
+) -> None:
+    quantrial.decide(run, quantrial.Constraints(tolerate=0.05))
+    edit(run / "decision.json", value, *keys)
+    said = said_by(quantrial.report, run)
+    assert "decision.json: " in said
+    assert all(key in said for key in keys)
+    assert quantrial.verify(run).drifts[0].file == "decision.json"
+
+
+def test_power_plans_from_a_run_of_other_methods(run: Path) -> None:
+    planned = plan(run)
+    document: dict[str, Any] = json.loads((run / "summary.json").read_text(encoding="utf-8"))
+    for key in ("methods_version", "quantrial", "statements"):
+        del document[key]
+    early = json.dumps(document)
+    (run / "summary.json").write_text(early, encoding="utf-8")
+    assert plan(run) == planned
+    assert (run / "summary.json").read_text(encoding="utf-8") == early
