@@ -14,6 +14,7 @@ import quantrial
 from quantrial.commands.power_assumptions import Assumptions
 from quantrial.commands.power_study import power
 from quantrial.errors import RecordError
+from studies import write_study
 
 EARLY = Path(__file__).parent / "data" / "released" / "0.1.0"
 
@@ -54,8 +55,14 @@ def said_by(command: Callable[[Path], object], run: Path) -> str:
         (("arms", "q4_0", "structure"), [1]),
         (("arms", "q4_0", "weights_stated"), None),
         (("arms", "q4_0", "quantized_before"), {"of_tomorrow": 1}),
+        (("arms", "q4_0", "doubtful_answers"), [[1]]),
         (("tasks", "sums"), True),
+        (("tasks", "sums", "source", "files"), "x"),
+        (("host", "memory_bytes"), [1]),
+        (("software", "packages"), 1),
         (("sessions", 0), None),
+        (("sessions", 0, "sampling"), [1]),
+        (("code",), [{"key": [1]}]),
     ],
 )
 def test_a_manifest_with_another_type_names_file_and_key(
@@ -64,8 +71,18 @@ def test_a_manifest_with_another_type_names_file_and_key(
     edit(run / "manifest.json", value, *keys)
     said = said_by(quantrial.analyze, run)
     assert "manifest.json: " in said
-    place = "sessions[0]" if keys[0] == "sessions" else ".".join(map(str, keys))
+    place = ".".join(map(str, keys)).replace("sessions.0", "sessions[0]")
     assert place in said
+
+
+def test_an_arm_that_a_manifest_lacks_is_named_before_a_run_goes_on(tmp_path: Path) -> None:
+    study = write_study(tmp_path)
+    run = quantrial.run(study, out=tmp_path / "run").folder
+    document = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    del document["arms"]["q4_0"]
+    (run / "manifest.json").write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(RecordError, match=r"manifest\.json: arm 'q4_0' is missing"):
+        quantrial.run(study, out=run)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, TypedDict, get_type_hints
 
 import msgspec
 import orjson
@@ -369,13 +369,15 @@ def manifest_from_json(data: bytes, *, path: Path | str) -> Manifest:
     record = decode(data, MANIFEST_SCHEMA, path=path)
     for key in ("name", "hash"):
         _typed(record["study"].get(key), str, f"study.{key}", path)
-    for key in ("tasks", "arms"):
-        for name, one in record[key].items():
-            _typed(one, dict[str, Any], f"{key}.{name}", path)
-    for key in ("sessions", "code"):
+    for key, wanted in (("software", _Software), ("host", _Host)):
+        _typed(record[key], wanted, key, path)
+    for name, task in record["tasks"].items():
+        _typed(task, _TaskRecord, f"tasks.{name}", path)
+    for key, each in (("sessions", _SessionRecord), ("code", _CodeRecord)):
         for number, one in enumerate(record.get(key, ())):
-            _typed(one, dict[str, Any], f"{key}[{number}]", path)
+            _typed(one, each, f"{key}[{number}]", path)
     for name, arm in record["arms"].items():
+        _typed(arm, dict[str, Any], f"arms.{name}", path)
         for key in _OF_ARM.keys() & arm.keys():
             _typed(arm[key], _arm_types()[key], f"arms.{name}.{key}", path)
     record["arms"] = {name: ArmRecord.from_json(arm) for name, arm in record["arms"].items()}
@@ -396,7 +398,44 @@ def _typed(value: Any, wanted: Any, key: str, path: Path | str) -> None:
 
 @functools.cache
 def _arm_types() -> dict[str, Any]:
-    return get_type_hints(ArmRecord)
+    return get_type_hints(ArmRecord) | {"doubtful_answers": list[tuple[int, int]] | None}
+
+
+# What is read of the manifest's other parts; they may lack it, and hold more.
+
+
+class _Source(TypedDict, total=False):
+    content_sha256: str | None
+    available: int | None
+    contradictions: list[list[Any]] | None
+    control_tokens: list[list[Any]] | None
+    control_tokens_of: dict[str, list[list[Any]]] | None
+    files: dict[str, str | None] | None
+
+
+class _TaskRecord(TypedDict, total=False):
+    items: int | None
+    source: _Source | None
+
+
+class _Software(TypedDict, total=False):
+    packages: dict[str, Any] | None
+    git: dict[str, Any] | None
+
+
+class _Host(TypedDict, total=False):
+    memory_bytes: int | None
+
+
+class _SessionRecord(TypedDict, total=False):
+    started_at: str | None
+    ended_at: str | None
+    sampling: dict[str, dict[str, Any]] | None
+
+
+class _CodeRecord(TypedDict, total=False):
+    key: str | None
+    sha256: str | None
 
 
 def content_hash(content: Mapping[str, Any], gold: Any) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from quantrial.engines.identity import REMEDY, Asking, differences
-from quantrial.errors import RunChangedError, RunFolderError, StudyError
+from quantrial.errors import RecordError, RunChangedError, RunFolderError, StudyError
+from quantrial.runfolder import MANIFEST
 from quantrial.running.prepare import writes_todays_date
 from quantrial.study import code_in, load_study
 
@@ -157,6 +158,8 @@ def refuse_changed(
 
 def refuse_changed_arms(run: RunFolder, manifest: Manifest, arms: Mapping[str, ArmRecord]) -> None:
     """Refuse to go on with other artifacts than the run began with."""
+    if missing := arms.keys() - manifest.arms.keys():
+        raise RecordError(f"arm {min(missing)!r} is missing", path=run.path / MANIFEST)
     for name, arm in arms.items():
         _refuse_other_template(run, name, manifest.arms[name], arm)
         for key in ("sha256", "quantization", "template_sha256", "options", "details"):
