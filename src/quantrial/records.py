@@ -367,8 +367,8 @@ def _scores(scores: Mapping[str, Any], *, path: Path | str, line: int | None) ->
 def manifest_from_json(data: bytes, *, path: Path | str) -> Manifest:
     """Read manifest.json."""
     record = decode(data, MANIFEST_SCHEMA, path=path)
-    for key in ("name", "hash"):
-        _typed(record["study"].get(key), str, f"study.{key}", path)
+    for key in record["study"].keys() & {"name", "hash"}:
+        _typed(record["study"][key], str, f"study.{key}", path)
     for key, wanted in (("software", _Software), ("host", _Host)):
         _typed(record[key], wanted, key, path)
     for name, task in record["tasks"].items():
@@ -398,7 +398,10 @@ def _typed(value: Any, wanted: Any, key: str, path: Path | str) -> None:
 
 @functools.cache
 def _arm_types() -> dict[str, Any]:
-    return get_type_hints(ArmRecord) | {"doubtful_answers": list[tuple[int, int]] | None}
+    # what engines of other packages say of these is written down whatever it is
+    anything = dict.fromkeys(("versions", "details", "options", "stored_as"), Any)
+    more = {"doubtful_answers": list[tuple[int, int]] | None}
+    return get_type_hints(ArmRecord) | anything | more
 
 
 # What is read of the manifest's other parts; they may lack it, and hold more.

@@ -61,6 +61,8 @@ def score_run(run: Path | RunFolder) -> dict[str, TaskOutcomes]:
     folder.require()
     study, _, _ = load_run_study(folder)
     manifest = folder.read_manifest()
+    if "hash" not in manifest.study:
+        raise RecordError("study.hash is missing", path=folder.path / MANIFEST)
     if not study.is_of(manifest.study["hash"], early=not manifest.design):
         raise RunChangedError(
             "study.yaml was edited after the run began; restore it", path=folder.study_path
