@@ -75,13 +75,19 @@ def test_a_manifest_with_another_type_names_file_and_key(
     assert place in said
 
 
-def test_an_arm_that_a_manifest_lacks_is_named_before_a_run_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [(("arms", "q4_0"), "arm 'q4_0' is missing"), (("study", "hash"), "study.hash is missing")],
+)
+def test_what_a_manifest_lacks_is_named_before_a_run_goes_on(
+    tmp_path: Path, keys: tuple[str, str], said: str
+) -> None:
     study = write_study(tmp_path)
     run = quantrial.run(study, out=tmp_path / "run").folder
     document = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
-    del document["arms"]["q4_0"]
+    del document[keys[0]][keys[1]]
     (run / "manifest.json").write_text(json.dumps(document), encoding="utf-8")
-    with pytest.raises(RecordError, match=r"manifest\.json: arm 'q4_0' is missing"):
+    with pytest.raises(RecordError, match=rf"manifest\.json: {said}"):
         quantrial.run(study, out=run)
 
 

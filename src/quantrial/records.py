@@ -399,7 +399,8 @@ def _typed(value: Any, wanted: Any, key: str, path: Path | str) -> None:
 @functools.cache
 def _arm_types() -> dict[str, Any]:
     # what engines of other packages say of these is written down whatever it is
-    anything = dict.fromkeys(("versions", "details", "options", "stored_as"), Any)
+    free = ("model", "versions", "details", "options", "stored_as", "one_at_a_time", "resident")
+    anything = dict.fromkeys(free, Any)
     more = {"doubtful_answers": list[tuple[int, int]] | None}
     return get_type_hints(ArmRecord) | anything | more
 

@@ -108,6 +108,8 @@ def refuse_foreign(study: Study, run: RunFolder) -> None:
             )
         return
     manifest = run.read_manifest()
+    if missing := {"hash", "name"} - manifest.study.keys():
+        raise RecordError(f"study.{min(missing)} is missing", path=run.path / MANIFEST)
     if study.is_of(manifest.study["hash"], early=not manifest.design):
         return
     if manifest.study["name"] != study.study:
