@@ -19,10 +19,10 @@ def adjusted_p(entry: Part) -> float | None:
     That is `p_adjusted`; but `p_alarm` where an entry has nothing else, or where its `p_adjusted`
     is of a family of its own, as published practice (`classic`) has them.
     """
-    adjusted: float | None = getattr(entry, "p_adjusted", None)
     alarm: float | None = getattr(entry, "p_alarm", None)
+    adjusted: float | None = getattr(entry, "p_adjusted", alarm)
     published = getattr(entry, "family", FAMILY) != FAMILY
-    return adjusted if alarm is None or (adjusted is not None and not published) else alarm
+    return alarm if published and alarm is not None else adjusted
 
 
 def is_finding(entry: Part, alpha: float) -> bool:

@@ -32,12 +32,12 @@ def file_lock(path: Path) -> BaseFileLock:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # it warns where the next line refuses
-        import filelock
+        from filelock import FileLock, SoftFileLock
 
-    if issubclass(filelock.FileLock, filelock.SoftFileLock):
+    if issubclass(FileLock, SoftFileLock):
         # one that is only a file: it would outlive a killed run, and keep its folder for ever
         raise PlatformError("a run locks its folder, and this system has no lock that ends with it")
-    return filelock.FileLock(path)
+    return FileLock(path)
 
 
 def own_process_group() -> int | None:

@@ -110,7 +110,7 @@ def test_the_hub_is_read_offline_from_its_cache(tmp_path: Path) -> None:
 
 def test_without_the_hub_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(MissingExtraError, match=r"quantrial\[hub\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install -e '\.\[hub\]'"):
         resolve("hf://org/repo/m.gguf", Path())
 
 
