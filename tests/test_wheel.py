@@ -76,6 +76,8 @@ def test_the_demo_starts_and_a_small_one_ends_in_a_report(installed: Installed) 
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
+        # a shell that starts this in the background has it ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     answers = installed.folder / "runs" / "demo" / "responses" / "quiz.f16.jsonl"
     until = time.monotonic() + 300
