@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from quantrial.design.draws import Draws
+from quantrial.design.orders import Draws
 from quantrial.design.schedule import Call, calls_of, decide
 from quantrial.study import Design
 

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 import quantrial
-from quantrial.commands.power_assumptions import Assumptions
-from quantrial.commands.power_study import power
+from quantrial.commands.power import Assumptions, power
 from quantrial.errors import RecordError
 from studies import write_study
 

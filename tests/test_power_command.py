@@ -17,9 +17,8 @@ import pytest
 import yaml
 
 from quantrial.cli.power import curve_lines, show_power
-from quantrial.commands.power_assumptions import Assumptions, _seen_correlation
-from quantrial.commands.power_study import PowerStudy, power
-from quantrial.design.forecast import Ask, Clusters, Forecast, Rates, Spread, forecast
+from quantrial.commands.power import Assumptions, PowerStudy, _seen_correlation, power
+from quantrial.design.forecast import Clusters, Forecast, PowerQuery, Rates, Spread, forecast
 from quantrial.errors import RecordError, RunFolderError, StatisticsWarning, StudyError
 from quantrial.stats import intraclass, items_for_flips
 from studies import write_study
@@ -107,7 +106,9 @@ def test_flips_of_a_proportion_and_the_spread_of_another_score(run: Path) -> Non
     sums = power(of(run=run, task="sums", candidate="q4_0")).scenarios[0]
     assert sums.forecast.assumed == Rates(flips["harmful"] / 24, flips["beneficial"] / 24)
     assert sums.forecast.difference == pytest.approx(contrast["estimate"])
-    assert sums.forecast.asked == Ask(24, 0.8, 0.05, 0.05), "the run's margin and number of items"
+    assert sums.forecast.asked == PowerQuery(24, 0.8, 0.05, 0.05), (
+        "the run's margin and number of items"
+    )
     contrast, _ = contrast_of(run, "names", "q4_0")
     names = power(of(run=run, task="names", candidate="q4_0")).scenarios[0]
     assert names.forecast.assumed == Spread(contrast["sd_paired"], contrast["estimate"])
@@ -429,7 +430,7 @@ def test_a_task_or_arm_that_the_run_has_not(run: Path) -> None:
 @pytest.mark.parametrize("assumed", [Rates(0.02, 0.01), Rates(0.0, 0.0), Spread(1e-4), Spread(9.0)])
 @pytest.mark.parametrize("n", [None, 2, 10**7])
 def test_the_curve_is_plain_and_fits_80_columns(assumed: Rates | Spread, n: int | None) -> None:
-    found = forecast(assumed, Ask(n, 0.8, 0.01, 0.05))
+    found = forecast(assumed, PowerQuery(n, 0.8, 0.01, 0.05))
     lines = curve_lines(found.curve, 0.8)
     assert all(len(line) <= 80 for line in lines)
     assert all(line.isascii() for line in lines)
@@ -444,7 +445,7 @@ def test_the_curve_is_plain_and_fits_80_columns(assumed: Rates | Spread, n: int 
 
 
 def test_by_hand_the_curve_crosses_its_target_at_the_items() -> None:
-    found = forecast(Spread(0.2, -0.02), Ask(None, 0.8, 0.01, 0.05))
+    found = forecast(Spread(0.2, -0.02), PowerQuery(None, 0.8, 0.01, 0.05))
     items = next(a.items for a in found.answers if a.question == "difference")
     assert items is not None
     lines = curve_lines(found.curve, 0.8)

@@ -27,8 +27,7 @@ __version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from quantrial.commands.comparison import compare
-    from quantrial.commands.power_assumptions import Assumptions
-    from quantrial.commands.power_study import power
+    from quantrial.commands.power import Assumptions, power
     from quantrial.commands.prompts import prompts
     from quantrial.commands.provision import fetch
     from quantrial.commands.results import analyze, decide, export, report, verify, verify_document
@@ -65,8 +64,7 @@ __all__ = [
 # Loaded on first use, so that `import quantrial` costs nothing.
 _HOMES: dict[str, tuple[str, ...]] = {
     "commands.comparison": ("compare",),
-    "commands.power_assumptions": ("Assumptions",),
-    "commands.power_study": ("power",),
+    "commands.power": ("Assumptions", "power"),
     "commands.prompts": ("prompts",),
     "commands.provision": ("fetch",),
     "commands.results": ("analyze", "decide", "export", "report", "verify", "verify_document"),

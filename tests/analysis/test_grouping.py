@@ -13,7 +13,7 @@ from analysis.fabricated import QUIZ, answered, make_study, quiz
 from quantrial.analysis import score_task
 from quantrial.assay import alike_checks
 from quantrial.decision import decide_from
-from quantrial.design.grouping import repeated, undeclared_groups
+from quantrial.design.sampling import repeated, undeclared_groups
 from quantrial.records import Item
 from quantrial.tasks import make_task
 from summaries import summarise

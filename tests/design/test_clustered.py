@@ -9,11 +9,11 @@ from scipy import stats
 
 from quantrial.design.clustered import (
     CORRELATIONS,
-    OverClusters,
+    ClusterModel,
     cluster_prospects,
     cluster_warning,
 )
-from quantrial.design.forecast import Ask, Clusters, Rates
+from quantrial.design.forecast import Clusters, PowerQuery, Rates
 from quantrial.stats import Question
 
 
@@ -69,9 +69,9 @@ def test_by_hand_clusters_of_unequal_size_cost_more() -> None:
     assert Clusters(20.0, 0.05, 20.0).effect == pytest.approx(1.95)
     assert Clusters(20.0, 0.05, 31.25).effect == pytest.approx(1 + 30.25 * 0.05)
     assert Clusters(20.0, 0.05, 20.0).holding(61) == 3
-    asked = Ask(400, 0.8, 0.08, 0.05)
-    equal = OverClusters(Rates(0.05, 0.05), asked, Clusters(20.0, 0.05, 20.0))
-    unequal = OverClusters(
+    asked = PowerQuery(400, 0.8, 0.08, 0.05)
+    equal = ClusterModel(Rates(0.05, 0.05), asked, Clusters(20.0, 0.05, 20.0))
+    unequal = ClusterModel(
         Rates(0.05, 0.05), asked, Clusters(20.0, 0.05, 31.25), sizes=[5.0, 35.0] * 10
     )
     assert unequal.at("equivalent", 400)[0] < equal.at("equivalent", 400)[0]
@@ -83,12 +83,12 @@ def test_by_hand_clusters_of_unequal_size_cost_more() -> None:
     # fewer than five clusters show nothing, and nothing is found where nothing changes
     assert equal.at("non_inferior", 80) == (0.0, "noncentral-t")
     assert equal.detectable(80) is None
-    assert OverClusters(Rates(0.0, 0.0), asked, Clusters(20.0, 0.0, 20.0)).detectable(400) is None
+    assert ClusterModel(Rates(0.0, 0.0), asked, Clusters(20.0, 0.0, 20.0)).detectable(400) is None
 
 
-def over(harmful: float, beneficial: float, n: int, size: float, margin: float) -> OverClusters:
-    return OverClusters(
-        Rates(harmful, beneficial), Ask(n, 0.8, margin, 0.05), Clusters(size, 0.1, size)
+def over(harmful: float, beneficial: float, n: int, size: float, margin: float) -> ClusterModel:
+    return ClusterModel(
+        Rates(harmful, beneficial), PowerQuery(n, 0.8, margin, 0.05), Clusters(size, 0.1, size)
     )
 
 
@@ -134,7 +134,7 @@ def test_many_flips_are_told_alike_by_drawn_studies_and_the_noncentral_t(
 
 
 def test_drawn_studies_have_the_clusters_that_are_stated() -> None:
-    asked, within = Ask(400, 0.8, 0.08, 0.05), Clusters(20.0, 0.05, 31.25)
-    told = OverClusters(Rates(0.01, 0.01), asked, within, sizes=[5.0, 35.0] * 10)
+    asked, within = PowerQuery(400, 0.8, 0.08, 0.05), Clusters(20.0, 0.05, 31.25)
+    told = ClusterModel(Rates(0.01, 0.01), asked, within, sizes=[5.0, 35.0] * 10)
     assert told._studies(Rates(0.01, 0.01), 800).n == 800
     assert over(0.01, 0.01, 333, 10.0, 0.05)._studies(Rates(0.01, 0.01), 333).n == 333

@@ -12,9 +12,9 @@ from statsmodels.stats.power import NormalIndPower, TTestPower
 
 from quantrial.design.forecast import (
     QUESTIONS,
-    Answer,
-    Ask,
     Forecast,
+    PowerQuery,
+    QuestionResult,
     Rates,
     Spread,
     detectable_by_flips,
@@ -24,11 +24,11 @@ from quantrial.design.forecast import (
 from quantrial.stats import flip_power, least_items, score_flips
 
 
-def ask(n: int | None = None, *, power: float = 0.8, margin: float = 0.05) -> Ask:
-    return Ask(n, power, margin, 0.05)
+def ask(n: int | None = None, *, power: float = 0.8, margin: float = 0.05) -> PowerQuery:
+    return PowerQuery(n, power, margin, 0.05)
 
 
-def answers(found: Forecast) -> dict[str, Answer]:
+def answers(found: Forecast) -> dict[str, QuestionResult]:
     return {one.question: one for one in found.answers}
 
 

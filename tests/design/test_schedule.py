@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantrial.design.draws import Draws
+from quantrial.design.orders import Draws
 from quantrial.design.plan import DISCORDANCES, prospects
 from quantrial.design.schedule import Call, Order, Schedule, calls_of, decide, loads
 from quantrial.study import Design

@@ -70,7 +70,7 @@ def test_a_prompt_is_what_it_was() -> None:
 
 
 def expected(count: int) -> list[str]:
-    """The words by SHA-256, written out once more from the description in `design.draws`."""
+    """The words by SHA-256, written out once more from the description in `design.orders`."""
     import hashlib
 
     from quantrial.design.speed_blocks import _WORDS

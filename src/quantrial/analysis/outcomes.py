@@ -15,7 +15,7 @@ from quantrial.analysis.prompt_consistency import (
     leave_out_unlike_tokens,
 )
 from quantrial.analysis.reading import Given, opens_thought, read_all, read_response
-from quantrial.design.grouping import content_key, repeated
+from quantrial.design.sampling import content_key, repeated
 from quantrial.errors import DataError
 from quantrial.tasks.sources import texts_of
 

@@ -29,7 +29,7 @@ from quantrial.analysis.reading import reading
 from quantrial.analysis.repeats import repeats
 from quantrial.analysis.text_signs import text_signs
 from quantrial.analysis.values import estimate_of, number
-from quantrial.design.grouping import repeated, undeclared_groups
+from quantrial.design.sampling import repeated, undeclared_groups
 from quantrial.findings import FAMILY
 from quantrial.stats import detectable_difference
 

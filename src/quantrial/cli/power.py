@@ -14,8 +14,8 @@ from quantrial.cli.terminal import line, paragraph, table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from quantrial.commands.power_study import PowerStudy, Scenario
-    from quantrial.design.forecast import Answer, Clusters, CurvePoint, Forecast
+    from quantrial.commands.power import PowerStudy, Scenario
+    from quantrial.design.forecast import Clusters, CurvePoint, Forecast, QuestionResult
 
 _QUESTIONS = {
     "difference": "a difference",
@@ -110,14 +110,13 @@ def power(  # noqa: PLR0913 - each parameter is an option of the command
     run does; then clusters are counted.
     """
     from quantrial.cli import show
-    from quantrial.commands import power_study
-    from quantrial.commands.power_assumptions import Assumptions
+    from quantrial.commands import power as command
     from quantrial.reporting.charts.power import check_plot, write_power_chart
     from quantrial.units import parse_fraction
 
     if plot is not None:
         check_plot(plot)
-    assumed = Assumptions(
+    assumed = command.Assumptions(
         harmful,
         beneficial,
         discordance,
@@ -131,7 +130,7 @@ def power(  # noqa: PLR0913 - each parameter is an option of the command
         cluster_size,
     )
     loss = None if margin is None else parse_fraction(margin, "margin")
-    found = power_study.power(assumed, n=n, power=power, margin=loss, alpha=alpha)
+    found = command.power(assumed, n=n, power=power, margin=loss, alpha=alpha)
     if plot is not None:
         write_power_chart(found, plot)
     if as_json:
@@ -374,7 +373,7 @@ def _ticks(low: int, high: int) -> list[int]:
     return [m * 10**d for d in decades for m in (1, 2, 5) if low <= m * 10**d <= high]
 
 
-def _items(answer: Answer) -> str:
+def _items(answer: QuestionResult) -> str:
     if answer.items is None:
         return "no number"
     if answer.items > _MANY:

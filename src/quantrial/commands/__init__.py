@@ -5,7 +5,7 @@
 - `verification`, `verification_report`: how `verify` goes about it
 - `derived`: what follows from a run folder; everything below reads it there
 - `comparison`: `compare`, several runs beside each other
-- `power_study`: `power`; `power_assumptions`: what it plans from
+- `power`: how many items a study needs, and what it would show
 - `provision`: models to fetch, `quantize`
 
 `quantrial` exports them. Here is the only place where the folders of the package meet.

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quantrial.design.forecast import Ask, Clusters, Method, Rates, Spread, Teller
-from quantrial.design.plan import DISCORDANCES, POWER, Prospect
+from quantrial.design.forecast import Clusters, Method, PowerModel, PowerQuery, Rates, Spread
+from quantrial.design.plan import DISCORDANCES, POWER, Prospect, prospect
 from quantrial.stats import (
     Question,
     cluster_power,
@@ -40,8 +40,8 @@ _LIKE_THESE = 1_000_000  # items that rates are taken from: enough for any rate 
 _ALL_OF = 1_000  # clusters of one size that stand for any number of them
 
 
-class OverClusters:
-    """Answers over clusters; nothing is shown over fewer than five.
+class ClusterModel(PowerModel):
+    """Power over clusters; nothing is shown over fewer than five.
 
     Of rates by simulated studies where the flips that are expected are worth fewer than `FEW_FLIPS`
     independent ones; else, and of other scores, by the noncentral t.
@@ -50,7 +50,7 @@ class OverClusters:
     def __init__(
         self,
         assumed: Rates | Spread,
-        asked: Ask,
+        asked: PowerQuery,
         clusters: Clusters,
         *,
         pilot: PairedScore | None = None,
@@ -66,8 +66,7 @@ class OverClusters:
             sizes: the pilot's own clusters, where a study's will be like them; else of one size.
         """
         self.asked, self._within = asked, clusters
-        self.clusters: Clusters | None = clusters
-        self.least_items: int | None = None
+        self.clusters = clusters
         self._rates = assumed if isinstance(assumed, Rates) else None
         self._sizes = sorted(sizes)
         self._known: dict[int, FlipStudies] = {}
@@ -103,8 +102,7 @@ class OverClusters:
     def at(self, question: Question, n: int) -> tuple[float, str]:
         """Give the chance that as many clusters as hold n items show it."""
         groups = n / self._within.size
-        margin = None if question == "difference" else self.asked.margin
-        alpha = self.asked.alpha
+        margin, alpha = self.margin_for(question), self.asked.alpha
         if groups < FEWEST_CLUSTERS:
             return 0.0, METHOD
         if self._rates is not None and self._few(n):
@@ -121,10 +119,6 @@ class OverClusters:
             )
         return (0.0 if math.isnan(found) else found), METHOD
 
-    def rough(self, question: Question, n: int) -> tuple[float, str]:
-        """Give what `at` gives: it is fast."""
-        return self.at(question, n)
-
     def items(self, question: Question) -> int | None:
         """Count the items of the clusters for the asked power.
 
@@ -134,8 +128,7 @@ class OverClusters:
         size = self._within.size
         if self.difference == 0.0 and self.sd == 0.0:
             return None if question == "difference" else self.least_items
-        margin = None if question == "difference" else self.asked.margin
-        power, alpha = self.asked.power, self.asked.alpha
+        margin, power, alpha = self.margin_for(question), self.asked.power, self.asked.alpha
         if self._score is None:
             groups = clusters_for_spread(
                 self._sd, self.difference, margin, question=question, power=power, alpha=alpha
@@ -228,31 +221,15 @@ def cluster_prospects(
     if clusters < FEWEST_CLUSTERS:
         return ()
     size = n / clusters
-    asked = Ask(n, POWER, margin, alpha)
+    asked = PowerQuery(n, POWER, margin, alpha)
 
-    def prospect(share: float, correlation: float) -> Prospect:
+    def prospect_at(share: float, icc: float) -> Prospect:
         assumed = Rates(share / 2.0, share / 2.0) if proportion else Spread(math.sqrt(share))
-        within = Clusters(size, correlation, size)
-        teller: Teller = OverClusters(assumed, asked, within)
-        needed = teller.items("equivalent")
-        kept = teller.items("non_inferior")
-        shown, method = teller.at("equivalent", n)
-        return Prospect(
-            discordance=share,
-            detectable=teller.detectable(n),
-            items_for_margin=needed,
-            power_non_inferior=teller.at("non_inferior", n)[0],
-            power_equivalent=shown,
-            method=method,
-            items_method=method if needed is None else teller.at("equivalent", needed)[1],
-            icc=correlation,
-            clusters_for_margin=within.holding(needed),
-            items_for_no_loss=kept,
-            clusters_for_no_loss=within.holding(kept),
-        )
+        model = ClusterModel(assumed, asked, Clusters(size, icc, size))
+        return prospect(model, n, share, icc)
 
     correlations = CORRELATIONS if icc is None else (icc,)
-    return tuple(prospect(share, one) for share in DISCORDANCES for one in correlations)
+    return tuple(prospect_at(share, one) for share in DISCORDANCES for one in correlations)
 
 
 def cluster_warning(task: str, key: str, clusters: int) -> str | None:

@@ -3,18 +3,22 @@
 Of paired right-or-wrong answers everything is enumerated while that is possible; of other scores
 studies are drawn from an earlier run, where there is one (`simulation`); else, and of very many
 items, the normal approximation is given; over clusters, studies are drawn where few items flip,
-else the noncentral t is given (`clustered`). Each figure says which it is.
+else the noncentral t is given (`ClusterModel`). Each figure says which it is.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
+import numpy as np
+
+from quantrial.errors import StatisticsWarning
 from quantrial.stats import (
-    PowerResult,
     Question,
     detectable_difference,
     flip_power,
@@ -22,8 +26,15 @@ from quantrial.stats import (
     items_for_equivalence,
     items_for_flips,
     items_for_non_inferiority,
+    items_for_score,
     least_items,
+    score_power,
+    score_ratios,
+    sign_flip,
 )
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Method = Literal["exact", "simulation", "normal-approximation", "noncentral-t"]
 
@@ -36,8 +47,8 @@ _WIDEST = 1000  # a curve over more than three decades shows nothing
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """What is wanted: the power of `n` items (or None), the items for `power`.
+class PowerQuery:
+    """What is asked: the power of `n` items (or None), the items for `power`.
 
     `margin` and `alpha` are those of the tests: two-sided for a difference, one-sided for the
     margin.
@@ -89,7 +100,7 @@ class Clusters:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class QuestionResult:
     """One question: the chance of a yes with the asked n, and the items for the asked power.
 
     Over clusters, whole ones are counted, and `items` are theirs.
@@ -128,10 +139,10 @@ class Forecast:
     """
 
     assumed: Rates | Spread
-    asked: Ask
+    asked: PowerQuery
     difference: float
     sd: float
-    answers: tuple[Answer, ...]
+    answers: tuple[QuestionResult, ...]
     detectable: float | None
     detectable_method: str | None
     least_items: int | None
@@ -139,13 +150,15 @@ class Forecast:
     clusters: Clusters | None = None
 
 
-def forecast(assumed: Rates | Spread, asked: Ask, teller: Teller | None = None) -> Forecast:
+def forecast(
+    assumed: Rates | Spread, asked: PowerQuery, model: PowerModel | None = None
+) -> Forecast:
     """Answer what is asked, if the truth is as assumed.
 
     Args:
         assumed: rates of flips (a proportion), or a spread above 0 (any other score).
         asked: items, power, margin, alpha.
-        teller: who answers; by default enumeration for rates, approximation for a spread.
+        model: of what studies show; by default enumeration for rates, approximation for a spread.
 
     Returns:
         Power, items, detectable difference and a curve, for one contrast at a time: an adjustment
@@ -154,73 +167,79 @@ def forecast(assumed: Rates | Spread, asked: Ask, teller: Teller | None = None) 
     Raises:
         StatisticsError: a rate, spread, margin or level out of range.
     """
-    if teller is None:
-        teller = Flips(assumed, asked) if isinstance(assumed, Rates) else Spreads(assumed, asked)
-    answers = tuple(_answer(teller, question, asked.n) for question in QUESTIONS)
-    detectable = None if asked.n is None else teller.detectable(asked.n)
+    if model is None:
+        model = (
+            FlipModel(assumed, asked) if isinstance(assumed, Rates) else SpreadModel(assumed, asked)
+        )
+    answers = tuple(_answer(model, question, asked.n) for question in QUESTIONS)
+    detectable = None if asked.n is None else model.detectable(asked.n)
     return Forecast(
         assumed=assumed,
         asked=asked,
-        difference=teller.difference,
-        sd=teller.sd,
+        difference=model.difference,
+        sd=model.sd,
         answers=answers,
         detectable=detectable,
         detectable_method=(
-            None
-            if asked.n is None or detectable is None
-            else teller.rough("difference", asked.n)[1]
+            None if asked.n is None or detectable is None else model.rough("difference", asked.n)[1]
         ),
-        least_items=teller.least_items,
-        curve=_curve(teller, answers, asked.n),
-        clusters=teller.clusters,
+        least_items=model.least_items,
+        curve=_curve(model, answers, asked.n),
+        clusters=model.clusters,
     )
 
 
-class Teller(Protocol):
-    """Who answers: `at` as exactly as it can, `rough` fast enough for a curve."""
+class PowerModel(ABC):
+    """A model of what studies show: `at` as exactly as it can, `rough` fast enough for a curve."""
 
+    asked: PowerQuery
     difference: float
     sd: float
-    least_items: int | None
-    clusters: Clusters | None  # that its items come in
+    least_items: int | None = None
+    clusters: Clusters | None = None  # that its items come in
 
+    @abstractmethod
     def at(self, question: Question, n: int) -> tuple[float, str]:
         """Give the power of n items, and the method that found it."""
-        ...
 
     def rough(self, question: Question, n: int) -> tuple[float, str]:
-        """Give the power of n items by a fast method, and its name."""
-        ...
+        """Give the power of n items by a fast method, and its name; what `at` gives by default."""
+        return self.at(question, n)
 
+    @abstractmethod
     def items(self, question: Question) -> int | None:
         """Count the items for the asked power; None where no number will do."""
-        ...
 
+    @abstractmethod
     def detectable(self, n: int) -> float | None:
         """Give the smallest difference that n items find with the asked power."""
-        ...
+
+    def margin_for(self, question: Question) -> float | None:
+        """Return the margin of a test; None of a test for a difference."""
+        return None if question == "difference" else self.asked.margin
 
 
-class Flips:
-    """Answers from rates of flips: by enumeration, beyond a million outcomes by approximation."""
+class FlipModel(PowerModel):
+    """Power from rates of flips: by enumeration, beyond a million outcomes by approximation."""
 
-    clusters: Clusters | None = None
-
-    def __init__(self, rates: Rates, asked: Ask):
+    def __init__(self, rates: Rates, asked: PowerQuery):
         self.rates, self.asked = rates, asked
         self.difference = rates.beneficial - rates.harmful
         self.discordance = rates.beneficial + rates.harmful
         self.sd = math.sqrt(max(0.0, self.discordance - self.difference**2))
-        self.least_items: int | None = least_items(asked.margin, alpha=asked.alpha)
+        self.least_items = least_items(asked.margin, alpha=asked.alpha)
 
     def at(self, question: Question, n: int) -> tuple[float, str]:
-        """Enumerate, or approximate where there is too much to."""
-        found = self._power(self.rates.harmful, self.rates.beneficial, n, question)
+        """Enumerate, or approximate where there are too many outcomes."""
+        found = flip_power(
+            self.rates.harmful,
+            self.rates.beneficial,
+            n,
+            question=question,
+            margin=self.asked.margin,
+            alpha=self.asked.alpha,
+        )
         return found.power, found.method
-
-    def rough(self, question: Question, n: int) -> tuple[float, str]:
-        """Give what `at` gives: it is fast."""
-        return self.at(question, n)
 
     def items(self, question: Question) -> int | None:
         """Count the items for the asked power."""
@@ -239,31 +258,19 @@ class Flips:
             self.discordance, n, power=self.asked.power, alpha=self.asked.alpha
         )
 
-    def _power(self, harm: float, gain: float, n: int, question: Question) -> PowerResult:
-        return flip_power(
-            harm, gain, n, question=question, margin=self.asked.margin, alpha=self.asked.alpha
-        )
 
+class SpreadModel(PowerModel):
+    """Power from the spread of a paired difference: normal approximations all."""
 
-class Spreads:
-    """Answers from the spread of a paired difference: normal approximations all."""
-
-    least_items: int | None = None
-    clusters: Clusters | None = None
-
-    def __init__(self, spread: Spread, asked: Ask):
+    def __init__(self, spread: Spread, asked: PowerQuery):
         self.asked = asked
         self.sd, self.difference = spread.sd, spread.difference
 
     def at(self, question: Question, n: int) -> tuple[float, str]:
         """Approximate by the normal distribution."""
-        margin = None if question == "difference" else self.asked.margin
+        margin = self.margin_for(question)
         power = spread_power(self.sd, self.difference, n, question, margin, alpha=self.asked.alpha)
         return power, APPROXIMATE
-
-    def rough(self, question: Question, n: int) -> tuple[float, str]:
-        """Give what `at` gives: it is fast."""
-        return self.at(question, n)
 
     def items(self, question: Question) -> int | None:
         """Count the items for the asked power."""
@@ -276,6 +283,102 @@ class Spreads:
     def detectable(self, n: int) -> float | None:
         """Give the smallest difference that n items find with the asked power."""
         return detectable_difference(self.sd, n, power=self.asked.power, alpha=self.asked.alpha)
+
+
+STUDIES = 400  # the error of a power near 80 % is then 2 points
+_SWAPS = 499  # of each drawn study's difference test
+_MOST_ITEMS = 20_000  # larger studies take too long to draw; there the approximation is good
+_ROUNDS = 4
+_NEAR = 0.02  # of the asked power: as near as so many studies can tell
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pilot:
+    """Scores of an earlier run on the items both arms answered; studies are drawn of them.
+
+    Shape (items, 2), reference and candidate: micro-F1, for one, is a ratio of their sums.
+    `support` is the largest size of one item's difference, None where none is known.
+    """
+
+    numerators: NDArray[np.float64]
+    denominators: NDArray[np.float64]
+    support: float | None
+    seed: int
+
+
+class PilotModel(SpreadModel):
+    """Power by simulation: each study draws its items from a pilot and runs the tests."""
+
+    def __init__(self, pilot: Pilot, spread: Spread, asked: PowerQuery):
+        super().__init__(spread, asked)
+        self.pilot = pilot
+        self.score = score_ratios(
+            pilot.numerators, pilot.denominators, support=pilot.support, empty=math.nan
+        )
+        self._known: dict[int, dict[Question, float]] = {}
+
+    def at(self, question: Question, n: int) -> tuple[float, str]:
+        """Give the share of drawn studies of n items that show it."""
+        if n > _MOST_ITEMS:
+            return self.rough(question, n)
+        if n not in self._known:
+            self._known[n] = self._draw(n)
+        return self._known[n][question], "simulation"
+
+    def rough(self, question: Question, n: int) -> tuple[float, str]:
+        """Approximate: by the variance and correction that the tests themselves would have."""
+        if question == "difference":
+            return super().at(question, n)
+        power = score_power(
+            self.score, n, self.asked.margin, question=question, alpha=self.asked.alpha
+        )
+        return (0.0 if math.isnan(power) else power), APPROXIMATE
+
+    def items(self, question: Question) -> int | None:
+        """Start at the approximation and go where the drawn studies show what is asked."""
+        n = self._start(question)
+        if n is None or n > _MOST_ITEMS:
+            return n
+        normal, asked = NormalDist(), self.asked
+        critical = normal.inv_cdf(1.0 - asked.alpha / (2.0 if question == "difference" else 1.0))
+        for _ in range(_ROUNDS):
+            power, _ = self.at(question, n)
+            if n > _MOST_ITEMS or abs(power - asked.power) <= _NEAR:
+                break
+            # an estimate's distance from what is tested grows with the root of n
+            reach = critical + normal.inv_cdf(min(max(power, 0.1), 0.98))
+            factor = ((critical + normal.inv_cdf(asked.power)) / max(reach, 0.1)) ** 2
+            n = max(2, round(n * min(max(factor, 1 / 3), 3.0)))
+        return n
+
+    def _start(self, question: Question) -> int | None:
+        if question == "difference":
+            return super().items(question)
+        asked = self.asked
+        return items_for_score(
+            self.score, asked.margin, question=question, power=asked.power, alpha=asked.alpha
+        )
+
+    def _draw(self, n: int) -> dict[Question, float]:
+        rng = np.random.default_rng([self.pilot.seed, n])
+        shown: dict[Question, int] = {"difference": 0, "non_inferior": 0, "equivalent": 0}
+        top, bottom, alpha = self.pilot.numerators, self.pilot.denominators, self.asked.alpha
+        with warnings.catch_warnings():
+            # what a study of so few items cannot say counts as not shown
+            warnings.simplefilter("ignore", StatisticsWarning)
+            for _ in range(STUDIES):
+                drawn = rng.integers(0, len(top), n)
+                one, other = top[drawn], bottom[drawn]
+                score = score_ratios(one, other, support=self.pilot.support, empty=math.nan)
+                if math.isnan(score.estimate):
+                    continue
+                lower = score.test(-self.asked.margin, "greater").p_value < alpha
+                upper = score.test(self.asked.margin, "less").p_value < alpha
+                differ = sign_flip(one, other, rng=rng, resamples=_SWAPS)
+                shown["non_inferior"] += lower
+                shown["equivalent"] += lower and upper
+                shown["difference"] += differ.p_value < alpha
+        return {question: count / STUDIES for question, count in shown.items()}
 
 
 def detectable_by_flips(discordance: float, n: int, *, power: float, alpha: float) -> float | None:
@@ -336,24 +439,26 @@ def spread_power(
     return max(0.0, no_loss + no_gain - 1.0)
 
 
-def _answer(teller: Teller, question: Question, n: int | None) -> Answer:
-    items = teller.items(question)
-    power, method = (None, None) if n is None else teller.at(question, n)
-    return Answer(
+def _answer(model: PowerModel, question: Question, n: int | None) -> QuestionResult:
+    items = model.items(question)
+    power, method = (None, None) if n is None else model.at(question, n)
+    return QuestionResult(
         question=question,
         power=power,
         power_method=method,
         items=items,
-        items_method=None if items is None else teller.at(question, items)[1],
-        clusters=None if teller.clusters is None else teller.clusters.holding(items),
+        items_method=None if items is None else model.at(question, items)[1],
+        clusters=None if model.clusters is None else model.clusters.holding(items),
     )
 
 
-def _curve(teller: Teller, answers: tuple[Answer, ...], n: int | None) -> tuple[CurvePoint, ...]:
+def _curve(
+    model: PowerModel, answers: tuple[QuestionResult, ...], n: int | None
+) -> tuple[CurvePoint, ...]:
     """Follow each question over the numbers of items where its answer turns."""
     sizes = _sizes([a.items for a in answers if a.items is not None], n)
     return tuple(
-        CurvePoint(question, size, *teller.rough(question, size))
+        CurvePoint(question, size, *model.rough(question, size))
         for question in QUESTIONS
         for size in sizes
     )

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from quantrial.assay import Check
-from quantrial.design.forecast import APPROXIMATE, detectable_by_flips, spread_power
-from quantrial.design.schedule import Order
-from quantrial.stats import (
-    detectable_difference,
-    flip_power,
-    items_for_equivalence,
-    items_for_flips,
-    items_for_non_inferiority,
-    least_items,
+from quantrial.design.forecast import (
+    FlipModel,
+    PowerModel,
+    PowerQuery,
+    Rates,
+    Spread,
+    SpreadModel,
 )
+from quantrial.design.schedule import Order
+from quantrial.stats import least_items
 from quantrial.stats.clusters import FEWEST_CLUSTERS
 
 if TYPE_CHECKING:
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 
 # Shares of items on which two precisions of one model typically disagree: near, middling, far.
 DISCORDANCES = (0.01, 0.05, 0.15)
-TYPICAL = 0.05  # what is planned for where no run has told
-
-
+TYPICAL = 0.05  # what is planned for where no earlier run is given
 POWER = 0.8
 
 
@@ -291,42 +289,41 @@ def prospects(
     """
     if n < 2:
         return ()
-    prospect = _of_proportion if proportion else _of_spread
-    return tuple(prospect(share, n, margin, alpha) for share in DISCORDANCES)
+    asked = PowerQuery(n, POWER, margin, alpha)
+    return tuple(
+        prospect(
+            FlipModel(Rates(share / 2.0, share / 2.0), asked)
+            if proportion
+            else SpreadModel(Spread(math.sqrt(share)), asked),
+            n,
+            share,
+        )
+        for share in DISCORDANCES
+    )
 
 
-def _of_proportion(share: float, n: int, margin: float, alpha: float) -> Prospect:
-    half = share / 2.0
-    items = items_for_flips(
-        half, half, question="equivalent", margin=margin, power=POWER, alpha=alpha
-    )
-    no_loss = flip_power(half, half, n, question="non_inferior", margin=margin, alpha=alpha)
-    same = flip_power(half, half, n, question="equivalent", margin=margin, alpha=alpha)
-    kept = items_for_flips(
-        half, half, question="non_inferior", margin=margin, power=POWER, alpha=alpha
-    )
-    at_items = same if items is None else flip_power(half, half, items, question="difference")
+def prospect(model: PowerModel, n: int, share: float, icc: float | None = None) -> Prospect:
+    """Say what `n` items show by one model, which takes arms to disagree on a `share` of items.
+
+    Args:
+        model: of what studies show; its clusters, where it has some, are counted too.
+        n: items.
+        share: the discordance that it assumes.
+        icc: the intraclass correlation that it assumes, over clusters.
+    """
+    same, kept = model.items("equivalent"), model.items("non_inferior")
+    shown, method = model.at("equivalent", n)
+    clusters = model.clusters
     return Prospect(
         discordance=share,
-        detectable=detectable_by_flips(share, n, power=POWER, alpha=alpha),
-        items_for_margin=items,
-        power_non_inferior=no_loss.power,
-        power_equivalent=same.power,
-        method=same.method,
-        items_method=at_items.method,
+        detectable=model.detectable(n),
+        items_for_margin=same,
+        power_non_inferior=model.at("non_inferior", n)[0],
+        power_equivalent=shown,
+        method=method,
+        items_method=method if same is None else model.at("equivalent", same)[1],
+        icc=icc,
+        clusters_for_margin=None if clusters is None else clusters.holding(same),
         items_for_no_loss=kept,
-    )
-
-
-def _of_spread(share: float, n: int, margin: float, alpha: float) -> Prospect:
-    sd = math.sqrt(share)
-    return Prospect(
-        discordance=share,
-        detectable=detectable_difference(sd, n, alpha=alpha),
-        items_for_margin=items_for_equivalence(sd, 0.0, margin, alpha=alpha),
-        power_non_inferior=spread_power(sd, 0.0, n, "non_inferior", margin, alpha=alpha),
-        power_equivalent=spread_power(sd, 0.0, n, "equivalent", margin, alpha=alpha),
-        method=APPROXIMATE,
-        items_method=APPROXIMATE,
-        items_for_no_loss=items_for_non_inferiority(sd, 0.0, margin, alpha=alpha),
+        clusters_for_no_loss=None if clusters is None else clusters.holding(kept),
     )

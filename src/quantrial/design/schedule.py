@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from quantrial.design.draws import Draws
-from quantrial.design.orders import balanced_orders
+from quantrial.design.orders import Draws, balanced_orders
 
 if TYPE_CHECKING:
     from quantrial.study import Design

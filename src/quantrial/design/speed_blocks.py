@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from quantrial.design.draws import Draws
-from quantrial.design.orders import balanced_orders
+from quantrial.design.orders import Draws, balanced_orders
 
 Shape = tuple[int, int]  # tokens of prompt and of answer
 

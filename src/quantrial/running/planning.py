@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.assay import arm_checks
 from quantrial.design.clustered import cluster_prospects, cluster_warning
-from quantrial.design.grouping import content_key, repeated, undeclared_groups
 from quantrial.design.plan import (
     ArmPlan,
     EndpointMargin,
@@ -21,6 +20,7 @@ from quantrial.design.plan import (
     least_for_margin,
     prospects,
 )
+from quantrial.design.sampling import content_key, repeated, undeclared_groups
 from quantrial.engines.keys import short_keys
 from quantrial.errors import EngineError, EngineTimeoutError, StudyError
 from quantrial.precision import stated_of, weights_in_words

@@ -11,7 +11,7 @@ from quantrial.reporting.charts.style import INK, MUTED, TONES, to_png, to_svg
 from quantrial.words import percent, plural
 
 if TYPE_CHECKING:
-    from quantrial.commands.power_study import PowerStudy, Scenario
+    from quantrial.commands.power import PowerStudy, Scenario
 
 SUFFIXES = (".svg", ".png")
 _WIDTH, _HEIGHT = 420, 230
