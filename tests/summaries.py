@@ -25,6 +25,7 @@ from quantrial.documents import (
     load_summary,
     to_dict,
 )
+from quantrial.records import ArmRecord
 
 Made = TypeVar("Made", bound=msgspec.Struct)
 
@@ -36,8 +37,15 @@ def round_trip(document: Mapping[str, Any]) -> Summary:
     return summary
 
 
+def arm_records(arms: Mapping[str, Any]) -> dict[str, ArmRecord]:
+    """Read the records of arms that a test wrote as a manifest has them."""
+    return {name: ArmRecord.from_json(record) for name, record in arms.items()}
+
+
 def summarise(*args: Any, **options: Any) -> dict[str, Any]:
     """Derive a summary, and return its JSON: what is loaded from it is what was derived."""
+    if "arms" in options:
+        options["arms"] = arm_records(options["arms"])
     summary = analysis.summarise(*args, **options)
     document = to_dict(summary)
     assert round_trip(document) == summary

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from quantrial import assay
 from quantrial.analysis.statements import identical_arms
-from quantrial.assay import Check, arm_checks, outcome_checks
+from quantrial.assay import Check, outcome_checks
 from quantrial.documents import TaskSummary
 from quantrial.prompt_checks import other_templates
-from summaries import completed
+from summaries import arm_records, completed
 
 SHARED = {
     "engine": "llamacpp",
@@ -44,6 +45,10 @@ def found(checks: tuple[Check, ...]) -> dict[str, str]:
 
 def changed(name: str, **changes: Any) -> dict[str, Any]:
     return {**ARMS, name: {**ARMS[name], **changes}}
+
+
+def arm_checks(arms: Mapping[str, Any], *args: Any, **options: Any) -> tuple[Check, ...]:
+    return assay.arm_checks(arm_records(arms), *args, **options)
 
 
 def text(checks: tuple[Check, ...], identity: str) -> str:
@@ -162,7 +167,7 @@ def test_templates_are_compared_by_what_they_make_of_the_first_item(
     assert found(checks)["template"] == status
     assert said in text(checks, "template")
     other = changes.get("template_applied_sha256") == "o" * 64 and "engine" not in changes
-    assert other_templates(arms, "f16") == (["q8_0"] if other else [])
+    assert other_templates(arm_records(arms), "f16") == (["q8_0"] if other else [])
 
 
 @pytest.mark.parametrize(
@@ -374,7 +379,9 @@ def test_engines_that_answer_alike_are_no_identical_arms() -> None:
     flips = [{"reference": "ours", "candidate": "theirs", "n": 9, "harmful": 0, "beneficial": 0}]
     tasks = {"sums": {"flips": [{**flips[0], "churn": 0}]}}
     parts = typed(tasks)
-    assert list(identical_arms(by_engine(), parts, engines=True)) == []
-    assert [pair.arms for pair in identical_arms(by_engine(), parts)] == [("ours", "theirs")]
+    assert list(identical_arms(arm_records(by_engine()), parts, engines=True)) == []
+    assert [pair.arms for pair in identical_arms(arm_records(by_engine()), parts)] == [
+        ("ours", "theirs")
+    ]
     same = by_engine(**{key: SHARED[key] for key in ("engine", "versions", "options")})
-    assert len(list(identical_arms(same, parts, engines=True))) == 1
+    assert len(list(identical_arms(arm_records(same), parts, engines=True))) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 import yaml
 
 import quantrial
-from quantrial.assay import arm_checks
+from quantrial import assay
 from quantrial.cli import main
-from quantrial.precision import quantized_before, type_in_words
+from quantrial.precision import weights_in_words
+from quantrial.records import ArmRecord
 from studies import write_study
+from summaries import arm_records
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -43,6 +46,10 @@ def arms(**changes: Any) -> dict[str, Any]:
             "structure": {**STRUCTURE, **changes},
         },
     }
+
+
+def arm_checks(arms: Mapping[str, Any], *args: Any) -> tuple[assay.Check, ...]:
+    return assay.arm_checks(arm_records(arms), *args)
 
 
 def status(records: dict[str, Any], identity: str, controls: tuple[str, ...] = ()) -> str:
@@ -152,7 +159,7 @@ def test_a_candidate_quantized_twice_is_said_to_be_one() -> None:
     ],
 )
 def test_the_type_of_an_arm_in_words(record: dict[str, Any], expected: str) -> None:
-    assert type_in_words("F16", quantized_before(record)) == expected
+    assert weights_in_words(ArmRecord.from_json({"quantization": "F16", **record})) == expected
 
 
 def run_with(tmp_path: Path, **changed: dict[str, Any]) -> Path:

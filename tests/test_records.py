@@ -12,7 +12,7 @@ import pytest
 import quantrial
 from quantrial.engines.artifact import Artifact
 from quantrial.errors import RecordError
-from quantrial.records import ArmRecord, Response, manifest_from_json, response_from_json
+from quantrial.records import ArmRecord, Manifest, Response, manifest_from_json, response_from_json
 from quantrial.running.provenance import arm_record
 from studies import QUESTIONS, read_lines, write_study
 
@@ -149,3 +149,21 @@ def test_the_record_of_an_arm_has_a_field_for_all_that_an_artifact_says() -> Non
     record = arm_record("llamacpp", Artifact("m"), {})
     assert not record.more
     assert {one.name for one in fields(Artifact)} < set(record)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("options", [1], r"Expected `object`, got `array` - at `arms\.a\.options`"),
+        ("stored_as", {"Q4_K": "most"}, r"Expected `float`, got `str` - at `arms\.a\.stored_as"),
+        ("resident", "no", r"Expected `bool`, got `str` - at `arms\.a\.resident`"),
+        ("model", 5, r"Expected `str \| null`, got `int` - at `arms\.a\.model`"),
+    ],
+)
+def test_an_arm_of_another_type_is_refused_where_the_manifest_is_read(
+    name: str, value: Any, said: str
+) -> None:
+    manifest = Manifest(study={}, arms={}, tasks={}, software={}, host={})
+    edited = json.loads(manifest.to_json()) | {"arms": {"a": {"engine": "x", name: value}}}
+    with pytest.raises(RecordError, match=said):
+        manifest_from_json(json.dumps(edited).encode(), path="manifest.json")

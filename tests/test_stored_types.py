@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from quantrial.documents import to_dict
 from quantrial.documents.summary import ArmSummary
 from quantrial.precision import weights_in_words
+from quantrial.records import ArmRecord
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from quantrial.precision import weights_in_words
 def test_by_hand_the_type_that_most_weights_are_stored_in(
     kind: str | None, stored: dict[str, float], said: str
 ) -> None:
-    assert weights_in_words({"quantization": kind, "stored_as": stored}) == said
+    assert weights_in_words(ArmRecord(quantization=kind, stored_as=stored)) == said
 
 
 def test_the_card_says_it_from_the_summary() -> None:
@@ -35,4 +35,4 @@ def test_the_card_says_it_from_the_summary() -> None:
         control=None,
         stored_mostly="58 % Q5_0",
     )
-    assert weights_in_words(to_dict(arm)) == "Q4_K_M, of which 58 % is Q5_0"
+    assert weights_in_words(arm) == "Q4_K_M, of which 58 % is Q5_0"

@@ -17,7 +17,7 @@ from quantrial.analysis import score_task, summarise
 from quantrial.decision import decide_from
 from quantrial.documents import to_dict
 from quantrial.findings import is_finding
-from quantrial.records import Item, Response, content_hash
+from quantrial.records import ArmRecord, Item, Response, content_hash
 from quantrial.study import Study
 from quantrial.tasks import make_task
 
@@ -149,7 +149,7 @@ def _summary(study: Study, cell: Cell, rng: np.random.Generator) -> dict[str, An
         ]
         outcomes[name] = score_task(make_task(name, spec), items, responses, stratum=spec.stratify)
     records = {
-        arm: {"bytes_on_disk": size, "sha256": arm, "quantization": arm}
+        arm: ArmRecord(bytes_on_disk=size, sha256=arm, quantization=arm)
         for size, arm in zip((4000, 2000, 1000), study.arms, strict=False)
     }
     return to_dict(summarise(study, outcomes, arms=records, methods="calibrated"))

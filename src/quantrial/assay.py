@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quantrial.agreement import fixed
 from quantrial.assay_model import (
@@ -21,9 +21,12 @@ from quantrial.assay_model import (
 )
 from quantrial.assay_setup import Question, setup_finding, weights_finding
 from quantrial.documents import Alike, Status, TaskSummary
-from quantrial.precision import ArmRecord, bits_of, fallen_back, stated_of, weights_type
+from quantrial.precision import bits_of, weights_type
 from quantrial.prompt_checks import date_finding, template_finding, token_findings
 from quantrial.record_checks import data_findings, identity_findings, sampling_finding
+
+if TYPE_CHECKING:
+    from quantrial.records import ArmRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +119,14 @@ def data_checks(sources: Mapping[str, Mapping[str, Any]]) -> Iterator[Check]:
 def _precision(arms: Mapping[str, ArmRecord]) -> Check:
     wrong, unknown = [], []
     for name, arm in arms.items():
-        kind = arm.get("quantization")
+        kind = arm.quantization
         claimed, found = bits_of(name), bits_of(kind)
         if kind is None:
             unknown.append(name)
         elif claimed is not None and found is not None and claimed != found:
-            runs = "is stated to have weights" if "type" in stated_of(arm) else "runs a file"
+            runs = "is stated to have weights" if "type" in arm.weights_stated else "runs a file"
             wrong.append(f"{name} {runs} of type {kind}")
-        elif stored := fallen_back(kind, arm.get("stored_as") or {}):
+        elif stored := arm.stored_mostly:
             wrong.append(f"{name} runs a file of type {kind} whose weights are {stored}")
     if wrong:
         return Check("precision", "warn", f"a name and its file disagree: {'; '.join(wrong)}")
@@ -136,11 +139,11 @@ def _precision(arms: Mapping[str, ArmRecord]) -> Check:
 
 def _sizes(arms: Mapping[str, ArmRecord], controls: Sequence[str]) -> Check:
     known = {
-        name: (bits, arm["bytes_on_disk"])
+        name: (bits, arm.bytes_on_disk)
         for name, arm in arms.items()
         if name not in controls
-        and (bits := bits_of(arm.get("quantization")) or bits_of(name)) is not None
-        and arm.get("bytes_on_disk")
+        and (bits := bits_of(arm.quantization) or bits_of(name)) is not None
+        and arm.bytes_on_disk
     }
     if len(known) < len(arms.keys() - set(controls)):
         return Check("sizes", "unknown", "not every arm tells its type and its size")
@@ -156,8 +159,8 @@ def _sizes(arms: Mapping[str, ArmRecord], controls: Sequence[str]) -> Check:
 
 def _source(arms: Mapping[str, ArmRecord]) -> Check:
     # an arm that was made says of what; one that was not may be what others were made of
-    made = {arm.get("source_sha256") for arm in arms.values()} - {None}
-    told = {arm.get("source_sha256") or arm.get("sha256") for arm in arms.values()}
+    made = {arm.source_sha256 for arm in arms.values()} - {None}
+    told = {arm.source_sha256 or arm.sha256 for arm in arms.values()}
     if not made:
         return Check("source", "unknown", "the arms do not say which file they were made of")
     if len(told) == 1:
@@ -181,24 +184,28 @@ def _model(
 
 def _tokenizer(arms: Mapping[str, ArmRecord], reference: str) -> Check:
     """Compare a hash with the reference's; hashes of two kinds cannot be compared."""
-    key, base = "tokenizer_sha256", arms[reference]
+    base = arms[reference]
     kind = _tokenizer_kind(base)
     comparable = {
-        name: arm for name, arm in arms.items() if _tokenizer_kind(arm) == kind and arm.get(key)
+        name: arm
+        for name, arm in arms.items()
+        if _tokenizer_kind(arm) == kind and arm.tokenizer_sha256
     }
-    other = [name for name, arm in comparable.items() if arm[key] != base.get(key)]
-    if base.get(key) and other:
+    other = [
+        name for name, arm in comparable.items() if arm.tokenizer_sha256 != base.tokenizer_sha256
+    ]
+    if base.tokenizer_sha256 and other:
         said = f"{', '.join(other)} and {reference} differ in their tokenizer: they saw other bytes"
         return Check("tokenizer", "fail", said)
     rest = [name for name in arms if name not in comparable]
-    if not base.get(key) or rest:
+    if not base.tokenizer_sha256 or rest:
         said = f"the tokenizer of {', '.join(rest or arms)} cannot be compared with {reference}'s"
         return Check("tokenizer", "unknown", said)
     return Check("tokenizer", "pass", "all arms have the same tokenizer")
 
 
 def _tokenizer_kind(arm: ArmRecord) -> str:
-    digest = str(arm.get("tokenizer_sha256") or "")
+    digest = arm.tokenizer_sha256 or ""
     return digest.rpartition(":")[0]  # how it was hashed, where that is not the usual way
 
 

@@ -11,10 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quantrial.documents import Status
-from quantrial.precision import FULL, ArmRecord, bits_of, bits_of_levels, quantized_before
+from quantrial.precision import FULL, bits_of, bits_of_levels, quantized_before
+
+if TYPE_CHECKING:
+    from quantrial.records import ArmRecord
 
 Structure = Mapping[str, Any]  # of a model: what `engines.Structure` holds, and parts of it
 Answer = tuple[Status, str]
@@ -113,7 +116,7 @@ def origin_check(arms: Mapping[str, ArmRecord], controls: Sequence[str] = ()) ->
     unread = [
         name
         for name, arm in own.items()
-        if not (arm.get("structure") or {}).get("tensors_sha256")  # its file was not there to read
+        if not (arm.structure or {}).get("tensors_sha256")  # its file was not there to read
     ]
     if unread:
         return "unknown", (
@@ -125,7 +128,7 @@ def origin_check(arms: Mapping[str, ArmRecord], controls: Sequence[str] = ()) ->
 
 def same_tensors_known(arm: ArmRecord, base: ArmRecord) -> bool:
     """Whether the tensors of two arms are known and compared: then their number is no news."""
-    return all((one.get("structure") or {}).get("tensors_sha256") for one in (arm, base))
+    return all((one.structure or {}).get("tensors_sha256") for one in (arm, base))
 
 
 def _unlike(own: str | None, base: str | None) -> bool:
@@ -134,7 +137,7 @@ def _unlike(own: str | None, base: str | None) -> bool:
 
 
 def _structures(arms: Mapping[str, ArmRecord]) -> dict[str, Structure]:
-    return {name: arm["structure"] for name, arm in arms.items() if arm.get("structure")}
+    return {name: arm.structure for name, arm in arms.items() if arm.structure}
 
 
 def _origin(before: Structure) -> str:
@@ -148,7 +151,7 @@ def _origin(before: Structure) -> str:
 
 
 def _is_full(arm: ArmRecord) -> bool:
-    bits = bits_of(arm.get("quantization"))
+    bits = bits_of(arm.quantization)
     return bits is not None and bits >= FULL
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from quantrial.assay_model import same_tensors_known
 from quantrial.documents import Status
-from quantrial.precision import ArmRecord
+
+if TYPE_CHECKING:
+    from quantrial.records import ArmRecord
 
 Question = Literal["precision", "engines"]
 Answer = tuple[Status, str]
@@ -35,7 +37,7 @@ def weights_finding(
     arms: Mapping[str, ArmRecord], reference: str, controls: Sequence[str], question: Question
 ) -> Answer:
     """Say whether every arm has weights of its own; or, where engines are compared, the same."""
-    hashes = {name: arm.get("sha256") for name, arm in arms.items()}
+    hashes = {name: arm.sha256 for name, arm in arms.items()}
     alike = [
         f"{one} and {other}"
         for one, other in itertools.combinations(arms, 2)
@@ -72,7 +74,7 @@ def weights_finding(
 
 def run_otherwise(one: ArmRecord, other: ArmRecord) -> bool:
     """Whether two arms are run by other engines, or by one of another version or other options."""
-    return any((one.get(key) or None) != (other.get(key) or None) for key in _OF_ENGINE)
+    return any((getattr(one, key) or None) != (getattr(other, key) or None) for key in _OF_ENGINE)
 
 
 def setup_finding(arms: Mapping[str, ArmRecord], reference: str, question: Question) -> Answer:
@@ -82,7 +84,7 @@ def setup_finding(arms: Mapping[str, ArmRecord], reference: str, question: Quest
     """
     base = arms[reference]
     asked = question == "engines"
-    apart = [name for name, arm in arms.items() if arm.get("engine") != base.get("engine")]
+    apart = [name for name, arm in arms.items() if arm.engine != base.engine]
     engines = "; ".join(_engines(arms, apart, reference))
     differing = [
         f"{name} and {reference} differ in their {' and '.join(unlike)}"
@@ -124,8 +126,8 @@ def _engines(arms: Mapping[str, ArmRecord], apart: Sequence[str], reference: str
 
 def _engine(arm: ArmRecord) -> str:
     """Name an engine with the versions that it tells: `ollama 0.22.1`."""
-    name = str(arm.get("engine") or "an unknown engine")
-    versions = {str(k): _cut(v, "") for k, v in (arm.get("versions") or {}).items()}
+    name = arm.engine or "an unknown engine"
+    versions = {str(k): _cut(v, "") for k, v in arm.versions.items()}
     own = versions.pop(name, None)
     more = ", ".join(f"{key} {value}" for key, value in versions.items())
     return (f"{name} {own}" if own else name) + (f" ({more})" if more else "")
@@ -133,7 +135,7 @@ def _engine(arm: ArmRecord) -> str:
 
 def _ways(arm: ArmRecord, base: ArmRecord) -> Iterator[str]:
     for key in ("versions", "options"):
-        yield from _parts(key, arm.get(key) or {}, base.get(key) or {}, ())
+        yield from _parts(key, getattr(arm, key), getattr(base, key), ())
 
 
 def _unlike(arm: ArmRecord, base: ArmRecord, *, engine: bool) -> Iterator[str]:
@@ -144,7 +146,7 @@ def _unlike(arm: ArmRecord, base: ArmRecord, *, engine: bool) -> Iterator[str]:
     """
     told = set()
     for key, shown in _SHARED.items():
-        one, other = arm.get(key) or None, base.get(key) or None
+        one, other = getattr(arm, key) or None, getattr(base, key) or None
         skipped = not engine and key in _OF_ENGINE
         if one == other or skipped or (key == "parameters" and same_tensors_known(arm, base)):
             continue

@@ -1,15 +1,64 @@
-"""How many bits a weight has, read off the name of its type."""
+"""What is known of an arm's weights, and how it is named; bits are read off the name of a type."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from quantrial.agreement import fixed
 
-ArmRecord = Mapping[str, Any]
-"""What a manifest holds of an arm: its model file, its engine, what was asked of it."""
+if TYPE_CHECKING:
+    from quantrial.documents import ArmSummary
+    from quantrial.records import ArmRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """What an arm runs on; None where the engine cannot tell. `context`: prompt and answer.
+
+    `stored_as` is the share of the weights in each type of tensor, the largest first: a file of one
+    type holds tensors of several. `weights_stated` names what of the weights the study states and
+    the engine does not tell: `type`, `bytes`. `kv_bytes` is what the keys and values of a full
+    context take in memory, over all slots. `one_at_a_time` says that the engine holds one such
+    model in memory: asking another arm of it unloads this one (None: its server is to be asked once
+    all were loaded); `resident` that the model is in memory already, or on another machine, and
+    takes none of what is free here. `details` is what else the engine reports of its model; no
+    path, no secret. `identity` is what tells its server from another one of the same name.
+    `template_default` names the template that stands in for one that the model file does not have.
+    `template_date` says by which names (`by`) the template asks for the day's date and which day it
+    is told (`held`; None: each day another); empty where it asks for none, None where the template
+    is not known. `quantized_before`, `structure` and `sampling` have types of their own in
+    `quantrial.engines.artifact`.
+    """
+
+    model: str | None = None
+    sha256: str | None = None
+    bytes_on_disk: int | None = None
+    quantization: str | None = None
+    parameters: int | None = None
+    architecture: str | None = None
+    context: int | None = None
+    tokenizer_sha256: str | None = None
+    template_sha256: str | None = None
+    template_default: str | None = None
+    template_date: Mapping[str, Any] | None = None
+    derived_from: str | None = None
+    source_sha256: str | None = None
+    source_quantization: str | None = None
+    quantized_before: Any = None
+    structure: Any = None
+    stored_as: Mapping[str, float] = field(default_factory=dict)
+    weights_stated: Sequence[str] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    kv_bytes: int | None = None
+    one_at_a_time: bool | None = False
+    resident: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict)
+    identity: Mapping[str, str] = field(default_factory=dict)
+    sampling: Any = None
+
 
 # The number of bits in the name of a type: Q4_K_M, IQ3_XS, BF16, FP8, INT8, 4-bit; not 3.1 or 8B.
 _BITS = re.compile(
@@ -42,58 +91,42 @@ def is_quantized(kind: str | None) -> bool:
     return bits is not None and bits < FULL
 
 
-def quantized_before(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def quantized_before(record: ArmRecord) -> Mapping[str, Any] | None:
     """Return what an arm's record says of its weights before they were stored in its type.
 
     None where nothing shows that they were quantized. Records of older runs tell the type of the
     file that an arm was made of.
     """
-    told: Mapping[str, Any] | None = record.get("quantized_before")
-    if told is None and is_quantized(source := record.get("source_quantization")):
-        return {"known_by": "record", "type": source}
-    return told
+    if record.quantized_before is None and is_quantized(record.source_quantization):
+        return {"known_by": "record", "type": record.source_quantization}
+    return record.quantized_before
 
 
-def stored_mostly(record: Mapping[str, Any]) -> str | None:
-    """Say what most weights of an arm's record are stored as, where that is not its type."""
-    known: str | None = record.get("stored_mostly")
-    return known or fallen_back(record.get("quantization"), record.get("stored_as") or {})
-
-
-def type_in_words(kind: str | None, before: Mapping[str, Any] | None) -> str:
-    """Name the type of an arm's weights, and that they were quantized before: `F16 from Q4_1`."""
-    shown = kind or "unknown"
-    return f"{shown} from {type_before(before)}" if before else shown
-
-
-def stated_of(record: Mapping[str, Any]) -> tuple[str, ...]:
-    """Name what of an arm's weights the study states and no engine told: `type`, `bytes`."""
-    return tuple(record.get("weights_stated") or ())
-
-
-def weights_in_words(record: Mapping[str, Any]) -> str:
-    """Name the type of the weights of an arm's record, what they were before, who says so."""
-    shown = type_in_words(record.get("quantization"), quantized_before(record))
-    if most := stored_mostly(record):
-        share, kind = most.rsplit(" ", 1)
-        shown = f"{shown}, of which {share} is {kind}"
-    return f"{shown} (stated)" if "type" in stated_of(record) else shown
-
-
-def weights_type(record: Mapping[str, Any]) -> str:
-    """Name the type of an arm's weights as it is recorded, marked where the study states it."""
-    kind = record.get("quantization") or "unknown"
-    return f"{kind} (stated)" if "type" in stated_of(record) else kind
-
-
-def stated_size(record: Mapping[str, Any], size: str) -> str:
-    """Mark the size of an arm's weights, as written, where the study states it."""
-    return f"{size} (stated)" if "bytes" in stated_of(record) else size
-
-
-def type_before(before: Mapping[str, Any]) -> str:
+def type_before(kind: str | None, levels: int | None) -> str:
     """Name what weights were before: `Q4_1`, or `4-bit values`."""
-    return str(before.get("type") or f"{bits_of_levels(before['levels'])}-bit values")
+    return str(kind or f"{bits_of_levels(levels or 0)}-bit values")
+
+
+def weights_in_words(arm: ArmRecord | ArmSummary) -> str:
+    """Name the type of an arm's weights, what they were before, who says so: `F16 from Q4_1`."""
+    shown = arm.quantization or "unknown"
+    if arm.type_before:
+        shown = f"{shown} from {arm.type_before}"
+    if arm.stored_mostly:
+        share, kind = arm.stored_mostly.rsplit(" ", 1)
+        shown = f"{shown}, of which {share} is {kind}"
+    return f"{shown} (stated)" if "type" in arm.weights_stated else shown
+
+
+def weights_type(arm: ArmRecord | ArmSummary) -> str:
+    """Name the type of an arm's weights as it is recorded, marked where the study states it."""
+    kind = arm.quantization or "unknown"
+    return f"{kind} (stated)" if "type" in arm.weights_stated else kind
+
+
+def stated_size(arm: ArmRecord | ArmSummary, size: str) -> str:
+    """Mark the size of an arm's weights, as written, where the study states it."""
+    return f"{size} (stated)" if "bytes" in arm.weights_stated else size
 
 
 # A type as llama.cpp's files have it: only of these is it known that two names are two types.

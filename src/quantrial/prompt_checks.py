@@ -7,9 +7,12 @@ is a status of a check (`Finding`) and its words.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from quantrial.documents import Status, TaskSummary, TokenCeiling, TokenMismatch
-from quantrial.precision import ArmRecord
+
+if TYPE_CHECKING:
+    from quantrial.records import ArmRecord
 
 Finding = tuple[Status, str]
 _APPLIED = "template_applied_sha256"  # of what a template makes of the first item
@@ -85,7 +88,7 @@ def other_templates(arms: Mapping[str, ArmRecord], reference: str) -> list[str]:
     return [
         name
         for name, arm in arms.items()
-        if arm.get("engine") == base.get("engine") and _compared(arm, base, _APPLIED) is False
+        if arm.engine == base.engine and _compared(arm, base, _APPLIED) is False
     ]
 
 
@@ -96,7 +99,7 @@ def template_finding(arms: Mapping[str, ArmRecord], reference: str) -> Finding:
     shown = other_templates(arms, reference)
     apart, texts, elsewhere, unknown = list[str](), list[str](), list[str](), list[str]()
     for name, arm in others.items():
-        same_engine = arm.get("engine") == base.get("engine")
+        same_engine = arm.engine == base.engine
         applied = _compared(arm, base, _APPLIED)
         text = _compared(arm, base, "template_sha256") if same_engine else None
         if applied is None and text is False:
@@ -118,7 +121,7 @@ def template_finding(arms: Mapping[str, ArmRecord], reference: str) -> Finding:
         for names, words, status in said
         if names
     ]
-    if changed := [name for name, arm in arms.items() if arm.get("template_changed")]:
+    if changed := [name for name, arm in arms.items() if arm.template_changed]:
         words = "made another prompt of the first item later in the run"
         found.append(("warn", f"the chat template of {', '.join(changed)} {words}"))
     if found:
@@ -136,7 +139,7 @@ def date_finding(arms: Mapping[str, ArmRecord]) -> Finding:
 
     A date changes the prompt overnight while every hash of files stays.
     """
-    dated = {name: arm.get("template_date") for name, arm in arms.items()}
+    dated = {name: arm.template_date for name, arm in arms.items()}
     held: dict[str, list[str]] = {}
     free, asked = list[str](), list[str]()
     for name, one in dated.items():
@@ -171,9 +174,8 @@ def date_finding(arms: Mapping[str, ArmRecord]) -> Finding:
 
 def _compared(arm: ArmRecord, base: ArmRecord, key: str) -> bool | None:
     """Whether two arms have the same under a key; None where one of them does not say."""
-    if not arm.get(key) or not base.get(key):
-        return None
-    return bool(arm[key] == base[key])
+    own, other = getattr(arm, key), getattr(base, key)
+    return own == other if own and other else None
 
 
 def _by_fact(tasks: Mapping[str, TaskSummary]) -> Iterator[str]:

@@ -14,12 +14,14 @@ Pure: everything is read from the manifest and from counts of the answers.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from quantrial.agreement import fixed
 from quantrial.documents import Status
-from quantrial.precision import ArmRecord
+
+if TYPE_CHECKING:
+    from quantrial.records import ArmRecord
 
 _LISTED = 20  # places of one kind that a manifest keeps; so many may be more
 
@@ -107,9 +109,7 @@ class Caches:
         )
 
 
-def cache_findings(
-    caches: Mapping[str, Caches], arms: Mapping[str, Mapping[str, Any]]
-) -> Iterator[str]:
+def cache_findings(caches: Mapping[str, Caches], arms: Mapping[str, ArmRecord]) -> Iterator[str]:
     """Say in numbers where a server reused what it read of earlier prompts, and nobody asked it to.
 
     Args:
@@ -118,9 +118,8 @@ def cache_findings(
     """
     found = []
     for name, one in caches.items():
-        arm = arms.get(name) or {}
-        wanted = (arm.get("options") or {}).get("prompt_cache")
-        if one.reused and not wanted and arm.get("engine") not in _EXACT:
+        arm = arms[name]
+        if one.reused and not arm.options.get("prompt_cache") and arm.engine not in _EXACT:
             share = fixed(100 * one.cached / one.tokens, 0)
             found.append(
                 f"{name} in {one.reused:,} of {one.answers:,} answers ({one.cached:,} of their "
@@ -136,11 +135,10 @@ def cache_findings(
 
 # what a probe found: a penalty, none, or nothing that tells
 SEEN, NONE, UNKNOWN = "seen", "none", "unknown"
-PROBED = "sampling_probe"  # where an arm's record holds it
 
 
 def with_probes(
-    arms: Mapping[str, ArmRecord], sessions: Iterable[ArmRecord]
+    arms: Mapping[str, ArmRecord], sessions: Iterable[Mapping[str, Any]]
 ) -> dict[str, ArmRecord]:
     """Add to each arm's record what the sessions of a run found out about its sampling."""
     found: dict[str, Mapping[str, Any]] = {}
@@ -149,13 +147,14 @@ def with_probes(
             worse = found.get(name, {}).get("penalty") == SEEN
             found[name] = found[name] if worse else one
     return {
-        name: {**arm, PROBED: found[name]} if name in found else arm for name, arm in arms.items()
+        name: replace(arm, sampling_probe=found.get(name, arm.sampling_probe))
+        for name, arm in arms.items()
     }
 
 
 def sampling_finding(arms: Mapping[str, ArmRecord]) -> tuple[Status, str] | None:
     """Say whether a penalty is in force; None where every engine states all sampling."""
-    doubtful = {n: arm for n, arm in arms.items() if arm.get("sampling") or arm.get(PROBED)}
+    doubtful = {n: arm for n, arm in arms.items() if arm.sampling or arm.sampling_probe}
     if not doubtful:
         return None
     held = {name: why for name, arm in doubtful.items() if (why := _penalty(arm)) is not None}
@@ -184,7 +183,7 @@ def unstated_parameters(arms: Mapping[str, ArmRecord]) -> Iterator[str]:
     """
     groups: dict[tuple[str, ...], list[str]] = {}
     for name, arm in arms.items():
-        told = arm.get("sampling") or {}
+        told = arm.sampling or {}
         if told.get("unstated") and not told.get("penalty"):
             served, advice = told.get("served_by") or "", told.get("advice") or ""
             groups.setdefault((served, advice, *told["unstated"]), []).append(name)
@@ -205,15 +204,15 @@ def penalty_text(sampling: Mapping[str, Any]) -> str:
 
 def _penalty(arm: ArmRecord) -> str | None:
     """Say why a penalty is known to be in force; None where none is."""
-    told, probe = arm.get("sampling") or {}, arm.get(PROBED) or {}
+    told, probe = arm.sampling or {}, arm.sampling_probe or {}
     if told.get("penalty"):
         return penalty_text(told)
     return str(probe.get("text")) if probe.get("penalty") == SEEN else None
 
 
 def _cleared(arm: ArmRecord) -> bool:
-    unstated = (arm.get("sampling") or {}).get("unstated") or ()
-    probed = (arm.get(PROBED) or {}).get("penalty", UNKNOWN)
+    unstated = (arm.sampling or {}).get("unstated") or ()
+    probed = (arm.sampling_probe or {}).get("penalty", UNKNOWN)
     return probed == NONE or (bool(unstated) and not any("penalty" in name for name in unstated))
 
 
@@ -233,8 +232,8 @@ def _listed(names: Iterable[str]) -> str:
 def identity_findings(arms: Mapping[str, ArmRecord]) -> Iterator[tuple[Status, str]]:
     """Say of each arm where its answers may be of two models, or vary with their company."""
     for name, arm in arms.items():
-        probe = arm.get("identity_probe") or {}
-        if count := len(arm.get("doubtful_answers") or ()):
+        probe = arm.identity_probe or {}
+        if count := len(arm.doubtful_answers or ()):
             many = count > 1
             yield (
                 "fail",

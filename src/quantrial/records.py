@@ -13,6 +13,7 @@ import msgspec
 import orjson
 
 from quantrial.errors import RecordError
+from quantrial.precision import ModelFacts, fallen_back, quantized_before, type_before
 from quantrial.probabilities import known_tokens
 from quantrial.schemas import (
     ITEM_SCHEMA,
@@ -179,10 +180,9 @@ class SpeedRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ArmRecord(Mapping[str, Any]):
+class ArmRecord(ModelFacts, Mapping[str, Any]):
     """What the manifest holds of one arm: its engine, the software that answers, its artifact.
 
-    Most fields are those of `quantrial.engines.artifact.Artifact`, which says what they mean.
     `template_applied_sha256` and `template_opens_thought` tell what the chat template made of the
     first item, `template_changed` that it made something else of it later. `identity_probe` holds
     the answers to a fixed prompt that a silent server is known by, `doubtful_answers` the (order,
@@ -192,41 +192,30 @@ class ArmRecord(Mapping[str, Any]):
     set since; keys of other versions (`more`) are kept.
     """
 
-    engine: str | None = None
-    versions: Mapping[str, Any] = field(default_factory=dict)
-    model: str | None = None
-    sha256: str | None = None
-    bytes_on_disk: int | None = None
-    quantization: str | None = None
-    parameters: int | None = None
-    architecture: str | None = None
-    context: int | None = None
-    tokenizer_sha256: str | None = None
-    template_sha256: str | None = None
-    template_default: str | None = None
-    template_date: Mapping[str, Any] | None = None
-    derived_from: str | None = None
-    source_sha256: str | None = None
-    source_quantization: str | None = None
     quantized_before: Mapping[str, Any] | None = None
     structure: Mapping[str, Any] | None = None
-    stored_as: Mapping[str, float] = field(default_factory=dict)
-    weights_stated: Sequence[str] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
-    kv_bytes: int | None = None
-    one_at_a_time: bool | None = False
-    resident: bool = False
-    details: Mapping[str, Any] = field(default_factory=dict)
-    identity: Mapping[str, str] = field(default_factory=dict)
     sampling: Mapping[str, Any] | None = None
+    engine: str | None = None
+    versions: Mapping[str, Any] = field(default_factory=dict)
     sampling_probe: Mapping[str, Any] | None = None
     template_applied_sha256: str | None = None
     template_opens_thought: str | None = None
     identity_probe: Mapping[str, Any] | None = None
-    doubtful_answers: Sequence[Sequence[int]] | None = None
+    doubtful_answers: Sequence[tuple[int, int]] | None = None
     template_changed: bool = False
     names: tuple[str, ...] = ()
     more: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def stored_mostly(self) -> str | None:
+        """What most weights are stored as, where that has other bits than their type."""
+        return fallen_back(self.quantization, self.stored_as)
+
+    @property
+    def type_before(self) -> str | None:
+        """What the weights were before they were stored in their type; None: nothing shows it."""
+        before = quantized_before(self)
+        return type_before(before.get("type"), before.get("levels")) if before else None
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> ArmRecord:
@@ -396,13 +385,18 @@ def _typed(value: Any, wanted: Any, key: str, path: Path | str) -> None:
         raise RecordError(f"{said}: the file was edited", path=path) from exc
 
 
+def value_of_arm(name: str, value: Any) -> Any:
+    """Return what is recorded of an arm under a name: the default where it has another type."""
+    try:
+        msgspec.convert(value, _arm_types()[name])
+    except msgspec.ValidationError:
+        return getattr(_UNKNOWN_ARM, name)
+    return value
+
+
 @functools.cache
 def _arm_types() -> dict[str, Any]:
-    # what engines of other packages say of these is written down whatever it is
-    free = ("model", "versions", "details", "options", "stored_as", "one_at_a_time", "resident")
-    anything = dict.fromkeys(free, Any)
-    more = {"doubtful_answers": list[tuple[int, int]] | None}
-    return get_type_hints(ArmRecord) | anything | more
+    return get_type_hints(ArmRecord) | {"doubtful_answers": list[tuple[int, int]] | None}
 
 
 # What is read of the manifest's other parts; they may lack it, and hold more.

@@ -13,6 +13,7 @@ from decision.fabricated import decide_from
 from quantrial.analysis.statements import identical_arms
 from quantrial.decision import Constraints
 from quantrial.documents.decision import load_decision
+from quantrial.records import ArmRecord
 from quantrial.reporting.view import alarms
 from summaries import completed, summarise
 
@@ -194,7 +195,7 @@ def test_words_that_change_or_one_task_that_differs_make_no_twin_by_hand() -> No
     def typed(parts: Any) -> Any:
         return completed({"tasks": parts}).tasks
 
-    arms = {"f16": {"sha256": None}, "q8_0": {"sha256": None}}
+    arms = {"f16": ArmRecord(), "q8_0": ArmRecord()}
     quiet, loud = {"flips": [row(40, 0)]}, {"flips": [row(40, 1)]}
     assert list(identical_arms(arms, typed({"quiz": quiet, "people": loud}))) == []
     assert [one.items for one in identical_arms(arms, typed({"quiz": quiet, "people": quiet}))] == [

@@ -172,7 +172,11 @@ def test_a_time_to_wait_that_is_none_is_passed_over(wait: Any) -> None:
 
 @pytest.mark.parametrize("value", ODD, ids=lambda value: repr(value)[:20])
 @pytest.mark.parametrize(
-    "name", ["quantization", "bytes_on_disk", "parameters", "details", "options", "stored_as"]
+    "name",
+    [
+        *("quantization", "bytes_on_disk", "parameters", "details", "options", "stored_as"),
+        *("one_at_a_time", "resident", "structure", "template_date", "sampling", "identity"),
+    ],
 )
 def test_what_an_engine_says_of_its_model_can_be_written_down(name: str, value: Any) -> None:
     study = Study.model_construct(

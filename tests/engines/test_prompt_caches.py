@@ -14,6 +14,7 @@ from engines.made_openai import CHAT, TEXT, close_made, made
 from quantrial.engines import Request
 from quantrial.engines.openai_wire import cached_tokens
 from quantrial.record_checks import Caches, cache_findings
+from quantrial.records import ArmRecord
 from servers.faulty import Answer, Call, FaultyServer, Say, faulty_server, openai_answer
 from studies import QUESTIONS, write_study
 
@@ -57,11 +58,11 @@ def test_a_count_that_is_none_is_left_out(server: FaultyServer, stream: bool, co
 def test_by_hand_counts_are_added_up() -> None:
     both = Caches.of([(63, 62), (63, 0), (63, None), (None, None)]) + Caches.of([(10, 40)])
     assert both == Caches(answers=5, reused=2, cached=102, tokens=103)
-    arms: dict[str, Any] = {
-        "a": {"engine": "openai", "options": {}},
-        "b": {"engine": "openai", "options": {"prompt_cache": True}},
-        "c": {"engine": "llamacpp", "options": {}},
-        "d": {"engine": "openai", "options": {}},
+    arms = {
+        "a": ArmRecord(engine="openai"),
+        "b": ArmRecord(engine="openai", options={"prompt_cache": True}),
+        "c": ArmRecord(engine="llamacpp"),
+        "d": ArmRecord(engine="openai"),
     }
     (said,) = cache_findings({"a": both, "b": both, "c": both, "d": Caches(answers=5)}, arms)
     assert "earlier prompts: a in 2 of 5 answers (102 of their 103 prompt tokens, 99 %)." in said

@@ -23,6 +23,7 @@ from quantrial.engines.llamacpp import LlamaCppEngine
 from quantrial.engines.model_files import describe_file, resolve
 from quantrial.engines.requantize import made_file
 from quantrial.errors import ModelFileError, QuantrialWarning
+from summaries import arm_records
 
 WriteGguf = Callable[..., Path]
 
@@ -51,7 +52,7 @@ def test_each_type_is_a_file_that_names_its_source(source: Path, tmp_path: Path)
     sizes = [one.bytes for one in made]
     assert sizes == sorted(sizes, reverse=True)
     arms = {one.quantization.lower(): vars_of(one.path) for one in made}
-    checks = {one.id: one.status for one in arm_checks(arms, "f16")}
+    checks = {one.id: one.status for one in arm_checks(arm_records(arms), "f16")}
     assert {checks[name] for name in ("weights", "precision", "sizes", "source")} == {"pass"}
 
 

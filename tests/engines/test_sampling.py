@@ -17,6 +17,7 @@ from quantrial.engines.artifact import Sampling
 from quantrial.engines.openai import OpenAIEngine
 from quantrial.engines.scripted import ScriptedEngine, prompt_of
 from quantrial.errors import EngineCrashedError, EngineError
+from quantrial.records import ArmRecord
 from quantrial.runfolder import RunFolder
 from quantrial.running.penalty import Finding, find_penalty, probed_sampling
 from servers.faulty import Answer, Call, FaultyServer, Say, faulty_server, openai_answer
@@ -376,13 +377,13 @@ def test_a_probe_that_once_showed_a_penalty_is_not_forgotten() -> None:
     sessions = [
         {"sampling": {"q4": {"penalty": one.penalty, "text": one.text}}} for one in (seen, none)
     ]
-    arms: dict[str, Any] = {"f16": {"sampling": None}, "q4": {"sampling": {"unstated": ["top_k"]}}}
+    arms = {"f16": ArmRecord(), "q4": ArmRecord(sampling={"unstated": ["top_k"]})}
     for order in (sessions, sessions[::-1]):
         found = sampling_finding(with_probes(arms, [{}, *order, {"sampling": None}]))
         assert found is not None
         assert found[0] == "fail"
         assert "of q4 and not in those of f16: it departs" in found[1]
-    assert sampling_finding({"f16": {"sampling": None}, "q4": {}}) is None
+    assert sampling_finding({"f16": ArmRecord(), "q4": ArmRecord()}) is None
 
 
 def test_an_arm_over_the_v1_of_ollama_is_not_compared_with_one_over_its_own_in_silence(

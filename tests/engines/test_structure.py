@@ -20,6 +20,7 @@ from quantrial.cli import main
 from quantrial.engines.model_files import describe_file
 from quantrial.engines.ollama_model import artifact_of
 from quantrial.engines.structure import structure_told
+from summaries import arm_records
 
 Array = NDArray[np.float32]
 RNG = np.random.default_rng(7)
@@ -95,7 +96,7 @@ def checks(**files: Path) -> dict[str, Check]:
         name: {"engine": "llamacpp", "versions": {}, **dataclasses.asdict(describe_file(path))}
         for name, path in files.items()
     }
-    return {check.id: check for check in arm_checks(arms, next(iter(files)))}
+    return {check.id: check for check in arm_checks(arm_records(arms), next(iter(files)))}
 
 
 def compared(tmp_path: Path, **changes: Any) -> dict[str, Check]:

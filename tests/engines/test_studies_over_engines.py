@@ -21,6 +21,7 @@ from quantrial.running.progress import Progress
 from running.forks import wait_until
 from servers.llama_server import LlamaServer, llama_server
 from servers.ollama import Model, OllamaServer
+from summaries import arm_records
 
 pytestmark = [pytest.mark.model, pytest.mark.usefixtures("undrawn")]
 
@@ -180,7 +181,7 @@ def test_the_same_weights_score_the_same_over_llamacpp_and_openai(
     assert {r["timing"]["load"] for r in records(tmp_path / "served")} == {None}
     [session] = json.loads((tmp_path / "embedded" / "manifest.json").read_text())["sessions"]
     assert session["loads"] == {"q8_0": 1, "q4_0": 1}
-    checks = arm_checks(manifest["arms"], "q8_0")
+    checks = arm_checks(arm_records(manifest["arms"]), "q8_0")
     # both were made of a file that was quantized before, and that is said
     odd = [one.id for one in checks if one.status in ("warn", "fail")]
     assert odd == ["origin"]

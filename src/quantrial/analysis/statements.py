@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from quantrial import documents
 from quantrial.analysis.values import nan, number
@@ -14,6 +14,7 @@ from quantrial.assay_setup import run_otherwise
 from quantrial.stats import holm, intersection_union, worse_on_any
 
 if TYPE_CHECKING:
+    from quantrial.records import ArmRecord
     from quantrial.study import Study
 
 Task = documents.TaskSummary
@@ -126,7 +127,7 @@ def _p_of_a_loss(estimate: float, p_adjusted: float) -> float:
 
 
 def identical_arms(
-    arms: Mapping[str, Mapping[str, Any]], tasks: Mapping[str, Task], *, engines: bool = False
+    arms: Mapping[str, ArmRecord], tasks: Mapping[str, Task], *, engines: bool = False
 ) -> Iterator[documents.IdenticalArms]:
     """Name each pair of arms that is one file asked in one way, or that gave the same answers.
 
@@ -143,7 +144,7 @@ def identical_arms(
     for one, other in itertools.combinations(arms, 2):
         if engines and run_otherwise(arms[one], arms[other]):
             continue
-        hashes = [arms[arm].get("sha256") for arm in (one, other)]
+        hashes = [arms[arm].sha256 for arm in (one, other)]
         weights = "unknown" if None in hashes else "same" if hashes[0] == hashes[1] else "other"
         rows = [row for part in tasks.values() for row in part.flips]
         told = [row for row in rows if {row.reference, row.candidate} == {one, other}]
@@ -151,7 +152,7 @@ def identical_arms(
         changed = sum(row.harmful + row.beneficial + row.churn for row in told)
         answers = items > 0 and changed == 0
         # one file asked in two ways (another cache of keys, say) may well be worth comparing
-        alike = weights == "same" and arms[one].get("options") == arms[other].get("options")
+        alike = weights == "same" and arms[one].options == arms[other].options
         if answers or alike:
             yield documents.IdenticalArms(
                 arms=(one, other), weights=weights, answers=answers, items=items

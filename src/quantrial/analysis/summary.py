@@ -21,12 +21,12 @@ from quantrial.analysis.tradeoffs import tradeoffs
 from quantrial.analysis.versions import METHODS_VERSION
 from quantrial.assay import Check, arm_checks, data_checks, outcome_checks
 from quantrial.errors import RecordError, StudyError
-from quantrial.precision import quantized_before, stated_of, stored_mostly
+from quantrial.precision import quantized_before
 from quantrial.prompt_checks import other_counts, other_templates
 from quantrial.record_checks import Caches, cache_findings
 
 if TYPE_CHECKING:
-    from quantrial.records import SpeedRecord
+    from quantrial.records import ArmRecord, SpeedRecord
     from quantrial.study import Study
 
 SUMMARY_SCHEMA = "quantrial.summary/1"
@@ -36,7 +36,7 @@ def summarise(
     study: Study,
     outcomes: Mapping[str, TaskOutcomes],
     *,
-    arms: Mapping[str, Mapping[str, Any]],
+    arms: Mapping[str, ArmRecord],
     methods: str,
     speed_records: Sequence[SpeedRecord] = (),
     sources: Mapping[str, Mapping[str, Any]] | None = None,
@@ -144,27 +144,27 @@ def _analysed(
     }
 
 
-def _arm(study: Study, name: str, arm: Mapping[str, Any], *, other: bool) -> documents.ArmSummary:
+def _arm(study: Study, name: str, arm: ArmRecord, *, other: bool) -> documents.ArmSummary:
     try:
         before = msgspec.convert(quantized_before(arm), documents.WeightsBefore | None)
     except msgspec.ValidationError as exc:
         place = f"arms.{name}.quantized_before"
         raise RecordError(f"{place}: {exc}: the file was edited", path="manifest.json") from exc
     return documents.ArmSummary(
-        memory_bytes=arm.get("bytes_on_disk"),
-        artifact_sha256=arm.get("sha256"),
-        quantization=arm.get("quantization"),
+        memory_bytes=arm.bytes_on_disk,
+        artifact_sha256=arm.sha256,
+        quantization=arm.quantization,
         quantized_before=before,
         control=study.arms[name].control,
-        weights_stated=stated_of(arm),
+        weights_stated=tuple(arm.weights_stated),
         other_template=other,
-        stored_mostly=stored_mostly(arm),
+        stored_mostly=arm.stored_mostly,
     )
 
 
 def _checks(
     study: Study,
-    arms: Mapping[str, Mapping[str, Any]],
+    arms: Mapping[str, ArmRecord],
     tasks: Mapping[str, documents.TaskSummary],
     sources: Mapping[str, Mapping[str, Any]],
     outcomes: Mapping[str, TaskOutcomes],

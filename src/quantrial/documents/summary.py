@@ -18,6 +18,7 @@ from quantrial.documents.contrasts import (
 )
 from quantrial.documents.failures import ErrorLoss, FailureModes
 from quantrial.documents.speed import AnswerSpeed, SpeedPhase, Timeline, Tradeoff
+from quantrial.precision import type_before
 
 
 class TokenMismatch(Part, frozen=True, kw_only=True):
@@ -224,6 +225,12 @@ class ArmSummary(Part, frozen=True, kw_only=True):
     weights_stated: tuple[str, ...] = ()
     other_template: bool = False
     stored_mostly: str | None = None
+
+    @property
+    def type_before(self) -> str | None:
+        """What the weights were before they were stored in their type; None: nothing shows it."""
+        before = self.quantized_before
+        return None if before is None else type_before(before.type, before.levels)
 
 
 Status = Literal["pass", "warn", "fail", "unknown"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from quantrial.precision import ModelFacts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,45 +78,11 @@ class Structure:
 
 
 @dataclass(frozen=True, slots=True)
-class Artifact:
-    """What an arm runs on; None where the engine cannot tell. `context`: prompt and answer.
-
-    `stored_as` is the share of the weights in each type of tensor, the largest first: a file of one
-    type holds tensors of several. `weights_stated` names what of the weights the study states and
-    the engine does not tell: `type`, `bytes`. `kv_bytes` is what the keys and values of a full
-    context take in memory, over all slots. `one_at_a_time` says that the engine holds one such
-    model in memory: asking another arm of it unloads this one (None: its server is to be asked once
-    all were loaded); `resident` that the model is in memory already, or on another machine, and
-    takes none of what is free here. `details` is what else the engine reports of its model; no
-    path, no secret. `identity` is what tells its server from another one of the same name.
-    `template_default` names the template that stands in for one that the model file does not have.
-    `template_date` says by which names (`by`) the template asks for the day's date and which day it
-    is told (`held`; None: each day another); empty where it asks for none, None where the template
-    is not known.
-    """
+class Artifact(ModelFacts):
+    """What an engine tells of the model that an arm runs on."""
 
     model: str
-    sha256: str | None = None
-    bytes_on_disk: int | None = None
-    quantization: str | None = None
-    parameters: int | None = None
-    architecture: str | None = None
-    context: int | None = None
-    tokenizer_sha256: str | None = None
-    template_sha256: str | None = None
-    template_default: str | None = None
-    template_date: Mapping[str, Any] | None = None
-    derived_from: str | None = None
-    source_sha256: str | None = None
-    source_quantization: str | None = None
     quantized_before: QuantizedBefore | None = None
     structure: Structure | None = None
-    stored_as: Mapping[str, float] = field(default_factory=dict)
     weights_stated: tuple[str, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
-    kv_bytes: int | None = None
-    one_at_a_time: bool | None = False
-    resident: bool = False
-    details: Mapping[str, Any] = field(default_factory=dict)
-    identity: Mapping[str, str] = field(default_factory=dict)
     sampling: Sampling | None = None

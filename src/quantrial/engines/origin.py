@@ -224,7 +224,7 @@ def after(source: str | None, before: QuantizedBefore | None) -> QuantizedBefore
 
 def before_in_words(before: QuantizedBefore | None) -> str | None:
     """Name what weights were before: `Q4_1`, or `4-bit values`."""
-    return None if before is None else type_before(asdict(before))
+    return None if before is None else type_before(before.type, before.levels)
 
 
 def _bits(before: QuantizedBefore) -> float | None:

@@ -13,7 +13,7 @@ import orjson
 
 from quantrial.agreement import fixed
 from quantrial.decision.words import left_open
-from quantrial.documents import ArmSummary, Contrast, Summary, to_dict
+from quantrial.documents import ArmSummary, Contrast, Summary
 from quantrial.documents.decision import Decision
 from quantrial.findings import adjusted_p
 from quantrial.inert import clean
@@ -336,7 +336,7 @@ def _metric(row: Row, arm: ArmSummary, name: str) -> dict[str, Any]:
     args: dict[str, Any] = {"n": row.n, "interval": [row.low, row.high]}
     args["confidence"] = row.confidence
     if arm.quantized_before or "type" in arm.weights_stated:
-        args["weights"] = weights_in_words(to_dict(arm))
+        args["weights"] = weights_in_words(arm)
     if row.finding is not None:
         args |= {
             "reference": clean(row.reference),

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from quantrial.agreement import fixed
 from quantrial.decision.pick import costs_more
 from quantrial.decision.words import left_open
-from quantrial.documents import Contrast, Interval, Summary, to_dict
+from quantrial.documents import Contrast, Interval, Summary
 from quantrial.documents.decision import Constraints, Decision
 from quantrial.precision import stated_size, weights_in_words
 from quantrial.reporting.blocks import (
@@ -53,7 +53,7 @@ def cards(summary: Summary, decision: Decision) -> tuple[Card, ...]:
 
 def _card(summary: Summary, decision: Decision, arm: str) -> Card:
     own, reference = summary.arms[arm], summary.reference
-    record, cost = to_dict(own), decision.costs.get(arm)
+    cost = decision.costs.get(arm)
     given = decision.constrained
     chosen = arm == (given.pick if given else decision.default.arm)
     badges = []
@@ -65,14 +65,14 @@ def _card(summary: Summary, decision: Decision, arm: str) -> Card:
         badges.append("positive control")
     standings = tuple(_standing(summary, decision, task, arm) for task in summary.tasks)
     facts = [
-        Fact("weights", stated_size(record, file_size(own.memory_bytes))),
+        Fact("weights", stated_size(own, file_size(own.memory_bytes))),
     ]
     if arm != reference and cost is not None:
         facts += [
             Fact("memory", _share(cost.memory_ratio, reference, _how_known(decision))),
             Fact("speed", _speed(cost.speedup, reference)),
         ]
-    weights = weights_in_words(record)
+    weights = weights_in_words(own)
     return Card(
         arm=arm,
         badges=tuple(badges),

@@ -23,7 +23,7 @@ from quantrial.design.plan import (
 from quantrial.design.sampling import content_key, repeated, undeclared_groups
 from quantrial.engines.keys import short_keys
 from quantrial.errors import EngineError, EngineTimeoutError, StudyError
-from quantrial.precision import stated_of, weights_in_words
+from quantrial.precision import weights_in_words
 from quantrial.record_checks import unstated_parameters
 from quantrial.redaction import LEAST
 from quantrial.running.arms import arm_records, naming, opened_engines
@@ -209,7 +209,7 @@ def plan_study(
             model=record.model or "",
             quantization=record.quantization,
             weights=weights_in_words(record),
-            stated=stated_of(record),
+            stated=tuple(record.weights_stated),
             bytes_on_disk=record.bytes_on_disk,
             kv_bytes=record.kv_bytes,
             loads=loads[name],

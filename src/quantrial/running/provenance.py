@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import quantrial
 from quantrial.engines.settled import count_of
-from quantrial.records import ArmRecord
+from quantrial.records import ArmRecord, value_of_arm
 from quantrial.redaction import blot_all
 from quantrial.strict_json import recordable
 from quantrial.system import cpu_model, memory_bytes
@@ -99,11 +99,6 @@ def _git(
     return done.stdout if fine else None
 
 
-# what an artifact says in a text, and in a whole number; `model` is the study's own
-_TEXTS = (
-    *("sha256", "quantization", "architecture", "tokenizer_sha256", "template_sha256"),
-    *("template_default", "derived_from", "source_sha256", "source_quantization"),
-)
 _COUNTS = ("bytes_on_disk", "parameters", "context", "kv_bytes")
 _PACKAGES = ("numpy", "scipy", "pydantic", "orjson", "gguf", "xllamacpp", "datasets")
 
@@ -140,13 +135,11 @@ def host() -> dict[str, Any]:
 def arm_record(engine: str, artifact: Artifact, versions: Mapping[str, str]) -> ArmRecord:
     """Write down one arm: its engine, the software that answers, its artifact.
 
-    No key is in it, and it can be written as JSON whatever a server said; what should be a text or
-    a count of bytes and is none is as good as not told.
+    No key is in it, and it can be written as JSON whatever a server said; what is of another type
+    than it should be is as good as not told.
     """
-    told = {"versions": dict(versions), **asdict(artifact)}
+    told = {"versions": versions, **asdict(artifact)}
     record: dict[str, Any] = recordable(blot_all(told))
-    for name in _TEXTS:
-        record[name] = record[name] if isinstance(record[name], str) else None
-    for name in _COUNTS:
-        record[name] = count_of(record[name])
+    for name, value in record.items():
+        record[name] = count_of(value) if name in _COUNTS else value_of_arm(name, value)
     return ArmRecord.from_json({"engine": engine, **record})

@@ -126,7 +126,7 @@ class Watch:
                 }
                 found[arm] = replace(found[arm], identity_probe=probe)
         for arm, doubtful in self._doubtful.items():
-            found[arm] = replace(found[arm], doubtful_answers=sorted(map(list, doubtful)))
+            found[arm] = replace(found[arm], doubtful_answers=sorted(doubtful))
         return found
 
     def look(self, arm: str) -> bool:

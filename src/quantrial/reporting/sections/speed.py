@@ -11,7 +11,6 @@ from quantrial.documents import (
     SpeedMark,
     SpeedPhase,
     Summary,
-    to_dict,
 )
 from quantrial.precision import stated_size, weights_in_words
 from quantrial.reporting.blocks import (
@@ -106,9 +105,9 @@ def speed_section(summary: Summary) -> Section:
         summary.arms,
         (
             Column("weights", hint="size of the weight file"),
-            lambda one: stated_size(to_dict(one), file_size(one.memory_bytes, sizes)),
+            lambda one: stated_size(one, file_size(one.memory_bytes, sizes)),
         ),
-        (Column("type", numeric=False), lambda one: weights_in_words(to_dict(one))),
+        (Column("type", numeric=False), weights_in_words),
     )
     groups = [*_phase_groups(summary), Group("Memory", tables=(memory,))]
     for task, arms in summary.speed.items():
