@@ -46,14 +46,14 @@ def test_a_small_study_and_its_defaults() -> None:
 
 def test_a_margin_may_be_written_in_points_and_is_the_same_study() -> None:
     fractions, points = parse_study(GOOD), parse_study(changed("margin: 0.05", "margin: 5pp"))
-    assert points.margin_of("names") == 0.05
+    assert points.primary_margin("names") == 0.05
     assert points.hash == fractions.hash
 
 
 def test_a_margin_of_its_own_goes_before_the_studys() -> None:
     study = parse_study(GOOD)
-    assert study.margin_of("quiz") == 0.01
-    assert study.margin_of("names") == 0.05
+    assert study.primary_margin("quiz") == 0.01
+    assert study.primary_margin("names") == 0.05
 
 
 def test_how_alike_clusters_are_needs_clusters_and_changes_no_study_that_is_silent() -> None:
@@ -75,7 +75,7 @@ def test_an_endpoints_own_margin_goes_before_the_tasks() -> None:
     ]  # fmt: skip
     # without an endpoint the primary one is meant
     study = parse_study(changed("kind: choice", "kind: choice, margins: {accuracy: 0.02}"))
-    assert study.margin_of("quiz") == study.margin_of("quiz", "accuracy") == 0.02
+    assert study.primary_margin("quiz") == study.margin_of("quiz", "accuracy") == 0.02
     assert study.margin_of("quiz", "parse_rate") == 0.01
     assert parse_study(GOOD).hash != study.hash
 

@@ -19,6 +19,7 @@ _BYTES = {
 }
 _SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0}
 _QUANTITY = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([a-zA-Z%]*)\s*")
+_AMOUNT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*(\D*?)\s*")
 _LONGEST = 40  # no quantity is written in more characters
 
 
@@ -60,6 +61,23 @@ def parse_fraction(text: str, option: str) -> float:
         way_out = "write less than 100pp" if unit else f"did you mean {number}pp?"
         raise StudyError(f"{text!r} is a loss of everything; {way_out}", key=option)
     return value
+
+
+def parse_amount(text: str, unit: str) -> float:
+    """Read an amount of something with a unit of its own: `2 edits`, or a bare number of them.
+
+    Raises:
+        StudyError: it is none, or is one of something else.
+    """
+    number, said = _AMOUNT.fullmatch(text[:_LONGEST]), f"{_shown(text)} is no amount of {unit}"
+    if number is None or len(text) > _LONGEST:
+        raise StudyError(f"{said}; write it like `2 {unit}`")
+    other = " ".join(number[2].split())
+    if other in ("%", "pp"):
+        raise StudyError(f"{_shown(text)} is a share, and this is counted in {unit}: `2 {unit}`")
+    if other.casefold() not in ("", unit.casefold(), unit.casefold().removesuffix("s")):
+        raise StudyError(f"{said}: {other!r} is another unit; write it like `2 {unit}`")
+    return float(number[1])
 
 
 def parse_seconds(text: str, option: str) -> float:

@@ -198,7 +198,7 @@ def test_intervals_stay_within_what_two_ratios_can_have() -> None:
         assert methods.equivalence("ref", "new", "precision", 0.01).interval.low >= -1.0
     assert methods.simultaneous([one], "precision")[0].low == -1.0
     # a mean of counts has no such bound
-    counts = Endpoint("spurious", "ratio", {"spurious": 1.0})
+    counts = Endpoint("spurious", "mean", {"spurious": 1.0}, unit="entities", low=None, high=None)
     invented = [[0.0] * 20, [-3.0, -1.0] * 10]
     low = calibrated(panel(invented, endpoint=counts)).contrast("ref", "new", "spurious")
     assert low.interval.low < -2.0

@@ -55,8 +55,8 @@ def test_spurious_per_sentence_by_hand() -> None:
 
 
 def contrast(outcomes: TaskOutcomes, old: str = "ref", new: str = "new", **groups: Any) -> Any:
-    ((panel, unit),) = count_panels(outcomes)
-    assert unit == "entities a sentence"
+    (panel,) = count_panels(outcomes)
+    assert panel.endpoints[0].unit == "entities a sentence"
     methods = Calibrated(replace(panel, **groups), seed=5, label="t", resamples=10_000, alpha=0.05)
     return methods.contrast(old, new, "spurious_per_sentence")
 
@@ -109,18 +109,18 @@ def test_spurious_contrast_of_nothing_makes_no_number_up() -> None:
 
 def test_lengths_are_tokens_where_all_are_told_by_hand() -> None:
     outcomes = quizzed({"ref": ["A", "B", None], "new": ["(A)", FAULT, "C"]})
-    found = length_panel(outcomes)
-    assert found is not None
-    panel, unit = found
-    assert unit == "tokens"  # 4 of each answer, as `make_response` says
+    panel = length_panel(outcomes)
+    assert panel is not None
+    assert (
+        panel.endpoints[0].unit == "tokens an answer"
+    )  # 4 of each answer, as `make_response` says
     assert panel.numerators[:, :, 0].tolist() == [[4, 4], [4, 0], [0, 4]]
     assert panel.answered.tolist() == [[True, True], [True, False], [False, True]]
     first = outcomes.responses["ref"][0]
     assert first is not None
     untold = {"ref": (replace(first, completion_tokens=None), *outcomes.responses["ref"][1:])}
-    found = length_panel(replace(outcomes, responses={**outcomes.responses, **untold}))
-    assert found is not None
-    panel, unit = found
-    assert unit == "characters"
+    panel = length_panel(replace(outcomes, responses={**outcomes.responses, **untold}))
+    assert panel is not None
+    assert panel.endpoints[0].unit == "characters an answer"
     assert panel.numerators[:, :, 0].tolist() == [[1, 3], [1, 0], [0, 1]]
     assert length_panel(quizzed({"ref": [None], "new": [FAULT]})) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,7 +13,6 @@ from quantrial import documents
 from quantrial.analysis.outcomes import Panel
 from quantrial.analysis.values import ends, number
 from quantrial.errors import StatisticsWarning
-from quantrial.stats import worst_case
 from quantrial.tasks.spans import PRECISION
 
 if TYPE_CHECKING:
@@ -31,13 +31,15 @@ if TYPE_CHECKING:
 class Completed:
     """Two arms' scores of one endpoint with every missing answer filled in against the candidate.
 
-    `panel` holds the two arms, reference first, on the items that were asked of either. Of those,
+    `panel` holds the two arms, reference first, on the `n` items that were asked of either; None
+    where nothing limits what a missing answer could have scored. Of the items,
     `missing_reference` and `missing_candidate` answers were not there. `taken_to_invent`: how many
     entities each that is missing on the candidate's side is assumed to invent; None where nothing
     is assumed, and the difference is a bound.
     """
 
-    panel: Panel
+    panel: Panel | None
+    n: int
     missing_reference: int
     missing_candidate: int
     taken_to_invent: int | None
@@ -60,13 +62,15 @@ class Tested:
 class Bounds:
     """Bounds of a task's contrasts; `gold` counts each item's gold spans, None where it has none.
 
-    A mean or share counts a missing candidate's answer as 0 and a missing reference's as 1; recall
-    takes a missing candidate's answer as one that finds nothing, a missing reference's as perfect.
-    These hold whatever the answers would have been. Where inventions count (micro-F1, precision)
-    there is no such bound, for an answer may invent any number of entities: the figure is of an
-    assumption, that each missing answer of the candidate invents as many as the longest answer of
-    any arm to this task names (`longest`), and it says so (`taken_to_invent`). An answer that both
-    arms lack counts against the candidate twice: as right there, as wrong here.
+    A mean or share counts a missing candidate's answer as the worst value that there is (0 of a
+    share) and a missing reference's as the best; where there is no such value, and of a ratio
+    without `gold`, nothing is known. Recall takes a missing candidate's answer as one that finds
+    nothing, a missing reference's as perfect. These hold whatever the answers would have been.
+    Where inventions count (micro-F1, precision) there is no such bound, for an answer may invent
+    any number of entities: the figure is of an assumption, that each missing answer of the
+    candidate invents as many as the longest answer of any arm to this task names (`longest`), and
+    it says so (`taken_to_invent`). An answer that both arms lack counts against the candidate
+    twice: as right there, as wrong here.
     """
 
     gold: NDArray[np.float64] | None
@@ -89,7 +93,7 @@ class Bounds:
         return self if self.gold is None else Bounds(self.gold[mask], self.longest)
 
     def completed(self, panel: Panel, one: Contrast, endpoint: str) -> Completed | None:
-        """Fill in what is missing; None where nothing is, or a ratio's gold is not known.
+        """Fill in what is missing; None where nothing is.
 
         Args:
             panel: the scores, of the items whose `gold` this has.
@@ -102,20 +106,24 @@ class Bounds:
         missing = ~panel.answered[kept][:, arms]
         if not missing.any():
             return None
-        of_ratio = panel.endpoints[e].type == "ratio"
-        if of_ratio and self.gold is None:
-            return None
+        measure, (here, there) = panel.endpoints[e], (int(n) for n in missing.sum(axis=0))
+        of_ratio = measure.type == "ratio"
+        best, worst = measure.best, measure.worst
+        if (of_ratio and (self.gold is None or "tp" not in measure.numerator)) or (
+            not of_ratio and ((here and best is None) or (there and worst is None))
+        ):
+            return Completed(None, len(missing), here, there, None)
         top, bottom = panel.scores(kept, arms, e)
         top, bottom = top.copy(), bottom.copy()
         if of_ratio:
             gold = np.zeros(len(kept)) if self.gold is None else self.gold
-            self._fill_ratio(panel.endpoints[e], (top, bottom), missing, gold[kept])
+            self._fill_ratio(measure, (top, bottom), missing, gold[kept])
         else:
-            top[missing[:, 0], 0], top[missing[:, 1], 1] = 1.0, 0.0
+            top[missing[:, 0], 0], top[missing[:, 1], 1] = best or 0.0, worst or 0.0
             bottom[missing] = 1.0
         filled = Panel(
             (one.reference, one.candidate),
-            (panel.endpoints[e],),
+            (measure,),
             top[:, :, None],
             bottom[:, :, None],
             np.ones_like(missing),
@@ -123,13 +131,8 @@ class Bounds:
             None if panel.strata is None else panel.strata[kept],
             by_content=panel.by_content,
         )
-        invents = "fp" in panel.endpoints[e].denominator and bool(missing[:, 1].any())
-        return Completed(
-            filled,
-            int(missing[:, 0].sum()),
-            int(missing[:, 1].sum()),
-            self.longest if invents else None,
-        )
+        invents = "fp" in measure.denominator and there > 0
+        return Completed(filled, len(missing), here, there, self.longest if invents else None)
 
     def of(self, panel: Panel, one: Contrast, endpoint: str) -> documents.WorstCase | None:
         """Bound a contrast on all its items, untested; None where nothing is missing."""
@@ -146,7 +149,8 @@ class Bounds:
             among: how many candidates a choice is made from; 0 where none is.
         """
         filled = self.completed(each.methods.panel, each.one, each.endpoint)
-        methods = each.methods if filled is None else each.methods.over(filled.panel)
+        panel = None if filled is None else filled.panel
+        methods = each.methods if panel is None else each.methods.over(panel)
         pair = each.one.reference, each.one.candidate, each.endpoint
         found = None
         with warnings.catch_warnings():
@@ -156,7 +160,12 @@ class Bounds:
                 found = _described(filled, None)
                 if each.test is not None and found.bound is not None:
                     found = _described(filled, methods.equivalence(*pair, each.test.margin))
-            lower = [methods.lower_bound(*pair, among=k) for k in range(1, among + 1)]
+            # of answers that could have scored anything no loss is ruled out
+            known = filled is None or panel is not None
+            lower = [
+                methods.lower_bound(*pair, among=k) if known else math.nan
+                for k in range(1, among + 1)
+            ]
         return Tested(found, lower)
 
     def _fill_ratio(
@@ -189,18 +198,14 @@ def _compared(panel: Panel, arms: list[int]) -> NDArray[np.bool_]:
 
 def _described(filled: Completed, test: EquivalenceResult | None) -> documents.WorstCase:
     """Describe completed scores, with the test of the margin on them if there is one."""
-    top, bottom = filled.panel.numerators[:, :, 0], filled.panel.denominators[:, :, 0]
-    if filled.panel.endpoints[0].type == "ratio":
-        sums = bottom.sum(axis=0)
-        before, after = np.divide(top.sum(axis=0), sums, out=np.full(2, np.nan), where=sums != 0.0)
-        bound = number(float(after - before))
-    else:
-        bound = worst_case(top[:, 0], top[:, 1]).bound
-    harmful, beneficial = (None, None) if test is None else _flips(filled.panel)
+    bound = None if filled.panel is None else _bound(filled.panel)
+    harmful, beneficial = None, None
+    if test is not None and filled.panel is not None:
+        harmful, beneficial = _flips(filled.panel)
     return documents.WorstCase(
         bound=bound,
         taken_to_invent=filled.taken_to_invent,
-        n=len(top),
+        n=filled.n,
         missing_reference=filled.missing_reference,
         missing_candidate=filled.missing_candidate,
         margin=None if test is None else test.margin,
@@ -215,10 +220,24 @@ def _described(filled: Completed, test: EquivalenceResult | None) -> documents.W
     )
 
 
+def _bound(panel: Panel) -> float | None:
+    """Return the difference of two arms on completed scores, a gain where positive."""
+    top, bottom = _pair(panel)
+    if panel.endpoints[0].type != "ratio":
+        return float((top[:, 1] - top[:, 0]).mean())
+    sums = bottom.sum(axis=0)
+    before, after = np.divide(top.sum(axis=0), sums, out=np.full(2, np.nan), where=sums != 0.0)
+    return number(float(after - before))
+
+
+def _pair(panel: Panel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return panel.pair(np.ones(len(panel.answered), dtype=np.bool_), (0, 1), 0)
+
+
 def _flips(panel: Panel) -> tuple[int | None, int | None]:
     """Count harmful and beneficial flips, where scores are 0 or 1."""
-    right = panel.numerators[:, :, 0]
-    if panel.endpoints[0].type == "ratio" or not np.isin(right, (0.0, 1.0)).all():
+    right, _ = _pair(panel)
+    if panel.endpoints[0].span != 1.0 or not np.isin(right, (0.0, 1.0)).all():
         return None, None
     before, after = right.T > 0.5
     return int((before & ~after).sum()), int((after & ~before).sum())
@@ -226,7 +245,10 @@ def _flips(panel: Panel) -> tuple[int | None, int | None]:
 
 def _longest(panel: Panel, controls: Collection[str]) -> int:
     """Count the entities that the longest answer of any arm names, right or wrong."""
-    named = [known.name for known in panel.endpoints].index(PRECISION.name)
+    names = [known.name for known in panel.endpoints]
+    if PRECISION.name not in names:
+        return 0
+    named = names.index(PRECISION.name)
     arms = [a for a, arm in enumerate(panel.arms) if arm not in controls]
     counts, answered = panel.denominators[:, arms, named], panel.answered[:, arms]
     return int(counts[answered].max(initial=0.0))

@@ -103,36 +103,38 @@ class Calibrated:
         mask, (a,), e = self.panel.locate((arm,), endpoint)
         n, confidence = int(mask.sum()), 1.0 - self.alpha
         top, bottom = (sums[:, 0] for sums in self.panel.scores(mask, (a,), e))
-        kind = self.panel.endpoints[e].type
-        clusters = self.panel.clusters
-        if kind == "proportion" and clusters is None:
+        measure, clusters = self.panel.endpoints[e], self.panel.clusters
+        if measure.type == "proportion" and clusters is None:
             return wilson(round(float(top.sum())), n, confidence=confidence)
         if bottom.sum() == 0.0:
             return Estimate(math.nan, Interval(math.nan, math.nan, confidence, "score"), n)
-        # a ratio is its difference from an arm that never scores
-        nothing, one = np.zeros(n), np.ones(n)
+        # a ratio is its difference from an arm that always has the least value, or nothing
+        least, nothing, one = measure.low or 0.0, np.zeros(n), np.ones(n)
         ask = functools.partial(
             score_ratios,
-            np.stack([nothing, top]).T,
+            np.stack([nothing, top - least * bottom]).T,
             np.stack([one, bottom]).T,
-            support=None if kind == "ratio" else 1.0,
+            support=measure.span,
         )
         try:
             score = ask() if clusters is None else ask(clusters=clusters[mask])
         except InsufficientDataError as exc:
             warnings.warn(f"{exc}; no interval is given", StatisticsWarning, stacklevel=2)
             nowhere = Interval(math.nan, math.nan, confidence, _REFUSED)
-            return Estimate(ask().estimate, nowhere, n)
+            return Estimate(ask().estimate + least, nowhere, n)
         interval = score.interval(confidence)
-        low, high = max(interval.low, 0.0), min(interval.high, 1.0)  # NaN stays NaN: it comes first
-        return Estimate(score.estimate, Interval(low, high, confidence, score.method), n)
+        low, high = interval.low + least, interval.high + least
+        # NaN stays NaN: it comes first
+        low = low if measure.low is None else max(low, measure.low)
+        high = high if measure.high is None else min(high, measure.high)
+        return Estimate(score.estimate + least, Interval(low, high, confidence, score.method), n)
 
     def contrast(
         self, reference: str, candidate: str, endpoint: str, *, brief: bool = False
     ) -> Contrast:
-        """Estimate candidate minus reference on the items both answered."""
+        """Estimate candidate minus reference on the items both answered; positive is a gain."""
         mask, (r, c), e = self.panel.locate((reference, candidate), endpoint)
-        top, bottom = self.panel.scores(mask, (r, c), e)
+        top, bottom = self.panel.pair(mask, (r, c), e)
         score = self._scores[r, c, e] = self._grouped(mask, top, bottom, e)
         refused = score.method == _REFUSED
         nan, level = math.nan, 1.0 - self.alpha
@@ -188,15 +190,13 @@ class Calibrated:
         """Return the evidence on a contrast, made once, and the endpoint's column."""
         mask, (r, c), e = self.panel.locate((reference, candidate), endpoint)
         if (r, c, e) not in self._scores:
-            self._scores[r, c, e] = self._grouped(mask, *self.panel.scores(mask, (r, c), e), e)
+            self._scores[r, c, e] = self._grouped(mask, *self.panel.pair(mask, (r, c), e), e)
         return self._scores[r, c, e], e
 
     def _possible(self, interval: Interval, endpoint: int) -> Interval:
-        """Cut an interval to the differences that two shares or ratios can have; NaN stays NaN."""
-        kind = self.panel.endpoints[endpoint]
-        if kind.type == "ratio" and not kind.denominator:  # a mean of counts has no such bound
-            return interval
-        low, high = max(interval.low, -1.0), min(interval.high, 1.0)
+        """Cut an interval to the differences that two arms can have; NaN stays NaN."""
+        widest = self.panel.endpoints[endpoint].widest
+        low, high = max(interval.low, -widest), min(interval.high, widest)
         return dataclasses.replace(interval, low=low, high=high)
 
     def simultaneous(
@@ -265,9 +265,9 @@ class Calibrated:
             return self._items_of_clusters(
                 self._scores[r, c, e], margin, (at_margin, at_margin, difference)
             )
-        top, bottom = self.panel.scores(mask, (r, c), e)
+        top, bottom = self.panel.pair(mask, (r, c), e)
         # a mean of scores that are all 0 or 1 is a proportion, whatever its name
-        binary = self.panel.endpoints[e].type != "ratio" and bool(
+        binary = self.panel.endpoints[e].span == 1.0 and bool(
             np.isin(top, (0.0, 1.0)).all() and (bottom == 1.0).all()
         )
         if margin is None or not binary:
@@ -345,8 +345,7 @@ class Calibrated:
     ) -> PairedScore:
         """Score with clusters or strata; a warning where clusters are too few."""
         panel = self.panel
-        # one item moves a proportion or a mean by at most 1; a pooled ratio has no such bound
-        support = None if panel.endpoints[endpoint].type == "ratio" else 1.0
+        support = panel.endpoints[endpoint].span
         score = functools.partial(score_ratios, top, bottom, support=support, empty=math.nan)
         strata = None if panel.strata is None else panel.strata[mask]
         if panel.clusters is not None:

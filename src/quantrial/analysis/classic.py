@@ -74,7 +74,7 @@ class Classic:
     def contrast(
         self, reference: str, candidate: str, endpoint: str, *, brief: bool = False
     ) -> Contrast:
-        """Estimate candidate minus reference on the items both answered."""
+        """Estimate candidate minus reference on the items both answered; positive is a gain."""
         mask, (r, c), e = self.panel.locate((reference, candidate), endpoint)
         difference = self._difference(mask, r, c, e)
         confidence = 1.0 - self.alpha
@@ -90,7 +90,7 @@ class Classic:
                 stacklevel=2,
             )
         if self.panel.endpoints[e].type == "proportion":
-            top, _ = self.panel.scores(mask, (r, c), e)
+            top, _ = self.panel.pair(mask, (r, c), e)
             right_r, right_c = (top > 0.5).T
             test = mcnemar(
                 int((right_r & ~right_c).sum()), int((right_c & ~right_r).sum()), n=len(top)
@@ -184,6 +184,8 @@ class Classic:
     def _difference(
         self, mask: NDArray[np.bool_], reference: int, candidate: int, endpoint: int
     ) -> PairedBootstrap:
+        if self.panel.endpoints[endpoint].direction == "lower":  # so that positive is a gain
+            reference, candidate = candidate, reference
         drawn, arms = self._bootstrap(mask, clustered=self.panel.clusters is not None)
         return drawn.difference(
             candidate=self._column(arms, candidate, endpoint),

@@ -109,7 +109,7 @@ class TaskComparison:
     def measure(
         self, methods: Methods, endpoint: str, label: str, **changes: Any
     ) -> list[ContrastResult]:
-        """Estimate and test every pair of arms, at the margin of the endpoint."""
+        """Estimate and test every pair of arms, at the margin of the endpoint where it has one."""
         margin = self.study.margin_of(self.name, endpoint)
         asked = {"margin": margin, "brief": self.brief, **changes}
         return measure(

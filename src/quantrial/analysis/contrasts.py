@@ -22,17 +22,27 @@ if TYPE_CHECKING:
     from quantrial.analysis.comparison import Notes
     from quantrial.analysis.methods import Contrast, Methods
     from quantrial.stats import EquivalenceResult, Interval
+    from quantrial.tasks import Endpoint
 
 
 @dataclass(frozen=True, slots=True)
 class ContrastResult:
-    """One contrast with its tests, not adjusted yet; `test` is None where no margin makes sense."""
+    """One contrast with its tests, not adjusted yet; `test` is None where no margin makes sense.
+
+    Here a positive difference is a gain, whichever values are better; `write` turns it where lower
+    ones are, so that documents hold candidate minus reference.
+    """
 
     identity: str
     endpoint: str
     methods: Methods
     one: Contrast
     test: EquivalenceResult | None
+
+    @property
+    def measure(self) -> Endpoint:
+        """The endpoint, with its unit and which of its values are better."""
+        return next(one for one in self.methods.panel.endpoints if one.name == self.endpoint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +196,8 @@ def write(
     simultaneous: documents.Simultaneous | None = None,
 ) -> documents.Contrast:
     """Write a contrast, once everything about it is known."""
-    one = each.result.one
-    return documents.Contrast(
+    one, measure = each.result.one, each.result.measure
+    written = documents.Contrast(
         id=each.id,
         reference=one.reference,
         candidate=one.candidate,
@@ -210,7 +220,9 @@ def write(
         equivalence=each.equivalence,
         p_alarm=number(p_alarm),
         simultaneous=simultaneous,
+        unit=measure.unit,
     )
+    return written.turned(direction="lower") if measure.direction == "lower" else written
 
 
 def _claiming(each: ContrastResult, test: documents.Equivalence | None) -> ContrastResult:

@@ -137,7 +137,7 @@ def surely_open(contrasts: Iterable[documents.Contrast], alpha: float) -> bool:
     """Say whether `classic` must find every contrast inconclusive too, without resampling.
 
     Args:
-        contrasts: by `calibrated`, of shares over independent items.
+        contrasts: by `calibrated`, of shares over independent items; negative is a loss.
         alpha: the level.
 
     McNemar's p, exact or with Yates's correction, is never below the mid-p, so it shows no
@@ -178,4 +178,4 @@ def _answers(
 
 
 def _undecided(each: Draft) -> documents.Contrast:
-    return write(each, Judgement(), p_adjusted=each.p_adjusted, family=each.family)
+    return write(each, Judgement(), p_adjusted=each.p_adjusted, family=each.family).gain

@@ -124,8 +124,8 @@ def unread(outcomes: TaskOutcomes) -> Iterator[tuple[str, str]]:
             )
 
 
-def count_panels(outcomes: TaskOutcomes) -> Iterator[tuple[Panel, str]]:
-    """Score what answers of this kind of task have too much of, each counted as -1, and its unit.
+def count_panels(outcomes: TaskOutcomes) -> Iterator[Panel]:
+    """Score what answers of this kind of task have too much of, each counted as -1.
 
     Negative is then a loss: at -0.5 a candidate invents one entity more than the reference in every
     second sentence. An answer that does not tell (a malformed one) is left out. There is none of
@@ -140,11 +140,11 @@ def count_panels(outcomes: TaskOutcomes) -> Iterator[tuple[Panel, str]]:
             for arm in outcomes.arms
         ]
         if any(any(row) for row in counts):
-            yield _panel(outcomes, mode.name, counts, sign=-1.0), mode.unit
+            yield _panel(outcomes, mode.name, counts, mode.unit, sign=-1.0)
 
 
-def length_panel(outcomes: TaskOutcomes) -> tuple[Panel, str] | None:
-    """Score the length of each answer, and say in what; a longer one is neither better nor worse.
+def length_panel(outcomes: TaskOutcomes) -> Panel | None:
+    """Score the length of each answer; a longer one is neither better nor worse.
 
     In tokens where the engines tell them of every answer, else in characters. None where nothing
     was answered.
@@ -157,24 +157,29 @@ def length_panel(outcomes: TaskOutcomes) -> tuple[Panel, str] | None:
     ]
     known = np.array([[count is not None for count in row] for row in tokens]).T
     if (known == outcomes.panel.answered).all():
-        return _panel(outcomes, LENGTH, tokens), "tokens"
+        return _panel(outcomes, LENGTH, tokens, "tokens an answer")
     characters = [
         [None if r is None else len(r.output) for r in outcomes.responses[arm]]
         for arm in outcomes.arms
     ]
-    return _panel(outcomes, LENGTH, characters), "characters"
+    return _panel(outcomes, LENGTH, characters, "characters an answer")
 
 
 def _panel(
-    outcomes: TaskOutcomes, name: str, counts: Sequence[Sequence[int | None]], *, sign: float = 1.0
+    outcomes: TaskOutcomes,
+    name: str,
+    counts: Sequence[Sequence[int | None]],
+    unit: str,
+    *,
+    sign: float = 1.0,
 ) -> Panel:
     """Take counts by arm and item as a mean over items; items of None are left out."""
     answered = np.array([[count is not None for count in row] for row in counts]).T
     values = np.array([[float(count or 0) for count in row] for row in counts]).T
     return Panel(
         outcomes.arms,
-        # no count is known to be the largest: the statistics of a ratio assume none
-        (Endpoint(name, "ratio", {name: 1.0}),),
+        # no count is known to be the largest
+        (Endpoint(name, "mean", {name: 1.0}, unit=unit, low=None, high=None),),
         (sign * values)[:, :, None],
         answered.astype(np.float64)[:, :, None],
         answered,
@@ -192,7 +197,7 @@ _LENGTH_DRAWS = 2_000  # at first: lengths take many values, and each draw deals
 
 @dataclass(frozen=True, slots=True)
 class FailureDrafts:
-    """The contrasts of one failure mode and what was asked of each; counted in a `unit`, or None.
+    """The contrasts of one failure mode and what was asked of each.
 
     `declared`: the study named it beforehand; `directed`: one side of it is better.
     """
@@ -201,7 +206,6 @@ class FailureDrafts:
     drafts: list[Draft]
     asked: list[Asked]
     declared: bool
-    unit: str | None = None
 
     @property
     def directed(self) -> bool:
@@ -219,7 +223,6 @@ class FailureDrafts:
             **msgspec.structs.asdict(contrast),
             endpoint=self.name,
             declared=self.declared,
-            unit=self.unit,
             shown=shown,
         )
 
@@ -243,18 +246,13 @@ def failure_contrasts(
         asked = family.ask_contrasts(_KIND, drafts, task=compared.name)
         yield FailureDrafts(name, drafts, asked, name in declared)
     # what is counted: for a difference only, in its own unit, with no margin
-    counts = [
-        (panel, unit, compared.study.analysis.resamples)
-        for panel, unit in count_panels(compared.scored)
-    ]
-    length = length_panel(compared.scored)
-    if length is not None:
-        panel, unit = length
-        counts.append((panel, f"{unit} an answer", _LENGTH_DRAWS))
-    for panel, unit, draws in counts:
+    counts = [(panel, compared.study.analysis.resamples) for panel in count_panels(compared.scored)]
+    if (length := length_panel(compared.scored)) is not None:
+        counts.append((length, _LENGTH_DRAWS))
+    for panel, draws in counts:
         name = panel.endpoints[0].name
         label = f"{compared.name}.{name}"
         methods = compared.bound(compared.grouped(panel), label, most=draws)
         drafts = compared.drafts(compared.measure(methods, name, label, margin=None), label)
         asked = family.ask_contrasts(_KIND, drafts, task=compared.name)
-        yield FailureDrafts(name, drafts, asked, name in declared, unit)
+        yield FailureDrafts(name, drafts, asked, name in declared)

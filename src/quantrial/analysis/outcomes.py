@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -96,6 +97,16 @@ class Panel:
             for sums in (self.numerators, self.denominators)
         )
         return top, bottom
+
+    def pair(
+        self, mask: NDArray[np.bool_], arms: Sequence[int], endpoint: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the `scores` of two arms so that second minus first is a gain where positive.
+
+        The arms are reference and candidate; where lower values are better they change places.
+        """
+        lower = self.endpoints[endpoint].direction == "lower"
+        return self.scores(mask, [*arms][::-1] if lower else arms, endpoint)
 
     def arms_with_answers(self) -> list[str]:
         """Name the arms that answered at least one item."""
@@ -315,7 +326,26 @@ def _panel(
                 if endpoint.denominator
                 else answered[:, a]
             )
+            if not endpoint.denominator:
+                _check_values(task, endpoint, numerators[answered[:, a], a, e])
     return Panel(arms, endpoints, numerators, denominators, answered)
+
+
+def _check_values(task: Task, endpoint: Endpoint, values: NDArray[np.float64]) -> None:
+    """Refuse what the endpoint says no item can have: its statistics would be wrong."""
+    low, high = (
+        math.inf * sign if end is None else end
+        for end, sign in ((endpoint.low, -1), (endpoint.high, 1))
+    )
+    wrong = ~((values >= low) & (values <= high) & np.isfinite(values))
+    if endpoint.type == "proportion":
+        wrong |= ~np.isin(values, (0.0, 1.0))
+    if wrong.any():
+        needed = f"{low:g} to {high:g}" if endpoint.type != "proportion" else "0 or 1"
+        raise DataError(
+            f"an answer to {task.name!r} scores {values[wrong][0]:g} on {endpoint.name!r}, which "
+            f"its kind of task ({task.kind}) says is {needed}"
+        )
 
 
 def labels(items: Sequence[Item], key: str) -> NDArray[np.str_]:

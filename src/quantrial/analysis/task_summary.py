@@ -118,9 +118,17 @@ class TaskAnalysis:
     def endpoints(self, size: int) -> dict[str, documents.EndpointSummary]:
         """Write arms and contrasts of each endpoint, once the one family is closed at a `size`."""
         return {
-            name: documents.EndpointSummary(arms=one.arms, contrasts=self._contrasts(one, size))
+            name: documents.EndpointSummary(
+                arms=one.arms, contrasts=self._contrasts(one, size), **self._measure_of(name)
+            )
             for name, one in self._endpoints.items()
         }
+
+    def _measure_of(self, endpoint: str) -> dict[str, Any]:
+        """Return what is said of the values of an endpoint: unit, direction, range."""
+        found = next(one for one in self.scored.task.endpoints if one.name == endpoint)
+        names = ("unit", "direction", "low", "high")
+        return {name: getattr(found, name) for name in names}
 
     def flips(self) -> tuple[documents.Flips, ...]:
         """Write which answers turned, of each pair of arms."""
@@ -137,7 +145,10 @@ class TaskAnalysis:
         endpoints = self.endpoints(size)
         strata = {
             value: documents.StratumSummary(
-                n=one.n, arms=one.arms, contrasts=self._contrasts(one, size, within=True)
+                n=one.n,
+                arms=one.arms,
+                contrasts=self._contrasts(one, size, within=True),
+                **self._measure_of(self.primary),
             )
             for value, one in self._strata.items()
         }
@@ -145,7 +156,7 @@ class TaskAnalysis:
             kind=scored.task.kind,
             workload=self.spec.workload,
             primary=self.primary,
-            margin=self.study.margin_of(self.name),
+            margin=self.study.primary_margin(self.name),
             chance=self._chance,
             always_empty=scored.task.always_empty(scored.items),
             flow=scored.flow,
@@ -169,9 +180,10 @@ class TaskAnalysis:
         )
 
     def _reading(self, arms: Arms, guess: float | None) -> dict[str, documents.Reading]:
-        found = {}
+        found, measure = {}, self.scored.task.endpoints[0]
         for arm in self.scored.arms:
-            floor = arm in arms and arms[arm].at_floor(guess)
+            least = measure.floor(guess)
+            floor = arm in arms and arms[arm].at_floor(least, measure.direction)
             if (one := reading(self.scored, arm, floor=floor)) is not None:
                 found[arm] = one
         return found

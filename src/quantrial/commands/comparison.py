@@ -286,7 +286,9 @@ def _differ(first: _Run, run: _Run) -> Iterator[str]:
     if run.study.reference != first.study.reference:
         yield f"{both} have different references: {run.study.reference}, {first.study.reference}."
     for task in first.study.tasks:
-        if task in run.study.tasks and run.study.margin_of(task) != first.study.margin_of(task):
+        if task not in run.study.tasks:
+            continue
+        if run.study.primary_margin(task) != first.study.primary_margin(task):
             yield f"{both} have different margins on {task}; {first.label}'s is used here."
     for task in first.study.tasks:
         if not _same_task(first, run, task):

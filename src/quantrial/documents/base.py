@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 Number = int | float
@@ -9,6 +11,20 @@ Number = int | float
 
 Interval = tuple[Number | None, Number | None]
 """Lower and upper end; None where there is none."""
+
+
+Direction = Literal["higher", "lower"]
+"""Which values are better."""
+
+
+def turned(value: Number | None) -> Number | None:
+    """Return a difference with the other sign."""
+    return None if value is None else 0 - value
+
+
+def turned_ends(ends: Interval) -> Interval:
+    """Return an interval of the difference with the other sign."""
+    return turned(ends[1]), turned(ends[0])
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,7 +45,12 @@ class Estimate(Part, frozen=True, kw_only=True):
         known = None if self.estimate is None else self.ci[end]
         return self.estimate if known is None else known
 
-    def at_floor(self, chance: float | None) -> bool:
-        """Whether this is not shown to be above chance: a loss against it could not show."""
-        least = self.limit(0)
-        return least is not None and least <= (chance or 0.0)
+    def at_floor(self, floor: float | None, direction: Direction = "higher") -> bool:
+        """Whether this is not shown to be better than the floor: a loss could not show there.
+
+        `floor` is what takes no skill; None where even the worst value has one beyond it.
+        """
+        end = self.limit(1 if direction == "lower" else 0)
+        if end is None or floor is None:
+            return False
+        return end >= floor if direction == "lower" else end <= floor

@@ -187,7 +187,7 @@ _COMMON = tuple(field.encode_name for field in msgspec.structs.fields(Contrast) 
 def _contrast(part: Contrast, found: Object) -> Object:
     return _ordered(
         found,
-        (*_COMMON, "lower_bounds", "equivalence", "p_alarm", "simultaneous"),
+        (*_COMMON, "lower_bounds", "equivalence", "p_alarm", "simultaneous", "unit", "direction"),
         p_alarm=None,
         simultaneous=None,
     )
@@ -205,7 +205,10 @@ def _failure_contrast(part: FailureContrast, found: Object) -> Object:
 def _results(part: EndpointSummary, found: Object) -> Object:
     """Take the tests of equivalence out of their contrasts, into a list beside them."""
     tests = [test for one in found["contrasts"] if (test := one.pop("equivalence", None))]
-    return _ordered({**found, "equivalence": tests}, ("n", "arms", "contrasts", "equivalence"))
+    measure = ("unit", "direction", "low", "high")
+    return _ordered(
+        {**found, "equivalence": tests}, ("n", "arms", "contrasts", "equivalence", *measure)
+    )
 
 
 def _stratum(part: StratumSummary, found: Object) -> Object:

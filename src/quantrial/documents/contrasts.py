@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
-from quantrial.documents.base import Interval, Number, Part
+from msgspec.structs import replace
+
+from quantrial.documents.base import Direction, Interval, Number, Part, turned, turned_ends
 
 Verdict = Literal["equivalent", "non_inferior", "worse", "better", "inconclusive"]
 
@@ -32,13 +34,18 @@ class Equivalence(Part, frozen=True, kw_only=True):
     non_inferior: bool
     approximate: bool
 
+    def turned(self) -> Equivalence:
+        """Return it with the other sign."""
+        return replace(self, estimate=turned(self.estimate), ci=turned_ends(self.ci))
+
 
 class WorstCase(Part, frozen=True, kw_only=True):
     """A contrast with every missing answer held against the candidate.
 
-    `bound` is None where it would be 0/0. `taken_to_invent`: how many entities each missing answer
-    of the candidate is assumed to invent; None where nothing is assumed, and the figure is a bound.
-    What follows is the test of the margin on the completed scores, all None where there is none.
+    `bound` is None where none is known: it would be 0/0, or nothing limits what an answer scores.
+    `taken_to_invent`: how many entities each missing answer of the candidate is assumed to invent;
+    None where nothing is assumed, and the figure is a bound. What follows is the test of the margin
+    on the completed scores, all None where there is none.
     """
 
     bound: Number | None
@@ -55,6 +62,11 @@ class WorstCase(Part, frozen=True, kw_only=True):
     approximate: bool | None = None
     harmful: int | None = None
     beneficial: int | None = None
+
+    def turned(self) -> WorstCase:
+        """Return it with the other sign."""
+        ci = None if self.ci is None else turned_ends(self.ci)
+        return replace(self, bound=turned(self.bound), ci=ci)
 
 
 class ItemsNeeded(Part, frozen=True, kw_only=True):
@@ -91,11 +103,14 @@ class Simultaneous(Part, frozen=True, kw_only=True):
 class Contrast(Part, frozen=True, kw_only=True):
     """Candidate minus reference on one endpoint, its equivalence inside.
 
+    Negative is a loss where higher values are better (`direction`). Without a `unit` differences
+    are of shares, as fractions; `margin` and the worst case are in the same unit.
     `verdict` is None where neither side is better (lengths of answers). `equivalence` is None where
     no margin makes sense. `p_alarm` is p adjusted over all that can raise an alarm in the report;
     None on primary endpoints, which are families of their own (`findings.adjusted_p` says which p a
     claim rests on). `lower_bounds[k]`, of what a choice is made on, is the lower end of a one-sided
-    test at alpha / (k + 1). `simultaneous` is None within strata, and by methods that have none.
+    test at alpha / (k + 1), the upper one where lower values are better. `simultaneous` is None
+    within strata, and by methods that have none.
     """
 
     id: str
@@ -120,18 +135,39 @@ class Contrast(Part, frozen=True, kw_only=True):
     equivalence: Equivalence | None = None
     p_alarm: Number | None = None
     simultaneous: Simultaneous | None = None
+    unit: str | None = None
+    direction: Direction = "higher"
+
+    def turned(self, direction: Direction) -> Self:
+        """Return it with the other sign throughout: reference minus candidate."""
+        test, worst, wide = self.equivalence, self.worst_case, self.simultaneous
+        bounds = self.lower_bounds
+        return replace(
+            self,
+            estimate=turned(self.estimate),
+            ci=turned_ends(self.ci),
+            worst_case=None if worst is None else worst.turned(),
+            lower_bounds=None if bounds is None else tuple(map(turned, bounds)),
+            equivalence=None if test is None else test.turned(),
+            simultaneous=None if wide is None else replace(wide, ci=turned_ends(wide.ci)),
+            direction=direction,
+        )
+
+    @property
+    def gain(self) -> Self:
+        """The contrast with its signs so that negative is a loss, whichever values are better."""
+        return self.turned("higher") if self.direction == "lower" else self
 
 
 class FailureContrast(Contrast, frozen=True, kw_only=True):
     """A failure mode compared; negative is a loss, but of the length of answers.
 
-    `declared` says whether the study named it beforehand, `unit` what is counted (None: a share).
+    `declared` says whether the study named it beforehand.
     `shown` stands in place of a verdict for lengths: `longer`, `shorter`, None where neither is.
     """
 
     endpoint: str
     declared: bool
-    unit: str | None = None
     shown: str | None = None
 
 

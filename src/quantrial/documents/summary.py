@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from quantrial.documents.base import Estimate, Number, Part
+from quantrial.documents.base import Direction, Estimate, Number, Part
 from quantrial.documents.contrasts import (
     Contrast,
     Disagreement,
@@ -120,10 +120,28 @@ class Power(Part, frozen=True, kw_only=True):
 
 
 class EndpointSummary(Part, frozen=True, kw_only=True):
-    """One endpoint: the estimate of each arm that answered, and the contrasts of all pairs."""
+    """One endpoint: the estimate of each arm that answered, and the contrasts of all pairs.
+
+    Without a `unit` it is a share, a fraction. `direction` says which values are better, `low` and
+    `high` between which they lie (None: there is no such end).
+    """
 
     arms: Mapping[str, Estimate]
     contrasts: tuple[Contrast, ...]
+    unit: str | None = None
+    direction: Direction = "higher"
+    low: Number | None = 0.0
+    high: Number | None = 1.0
+
+    def floor(self, chance: Number | None) -> Number | None:
+        """Return the value that takes no skill: that of guessing, else the worst there is."""
+        worst = self.high if self.direction == "lower" else self.low
+        return worst if chance is None else chance
+
+    @property
+    def span(self) -> float | None:
+        """How far its values lie apart at the most; None where that is not limited."""
+        return None if self.low is None or self.high is None else self.high - self.low
 
 
 class StratumSummary(EndpointSummary, frozen=True, kw_only=True):
@@ -165,8 +183,8 @@ class TaskSummary(Part, frozen=True, kw_only=True):
 
     def at_floor(self, arm: str) -> bool:
         """Whether an arm is not shown to be above chance: a loss against it could not show."""
-        own = self.main.arms.get(arm)
-        return own is not None and own.at_floor(self.chance)
+        own, main = self.main.arms.get(arm), self.main
+        return own is not None and own.at_floor(main.floor(self.chance), main.direction)
 
     def read_other_prompts(self) -> list[str]:
         """List the arms that read other prompts than the reference, by their counts of tokens.
@@ -174,10 +192,12 @@ class TaskSummary(Part, frozen=True, kw_only=True):
         That is by a rule (an offset, a window), or on as large a share of the items as the margin:
         so many could make a loss of the margin.
         """
+        # where one answer can differ by any amount, one of them could be a loss of the margin
+        share = 0.0 if self.main.span is None else self.margin / self.main.span
         found = (
             one.arm
             for one in self.flow.token_mismatches
-            if one.kind != "other" or one.items >= self.margin * one.counted
+            if one.kind != "other" or one.items >= share * one.counted
         )
         return list(dict.fromkeys(found))
 

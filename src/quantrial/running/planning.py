@@ -359,7 +359,7 @@ def task_plans(study: Study, prepared: Prepared) -> tuple[TaskPlan, ...]:
 
 def _task_plan(study: Study, prepared: Prepared, name: str) -> TaskPlan:
     spec, items = study.tasks[name], prepared.items[name]
-    margin = study.margin_of(name)
+    margin = study.primary_margin(name)
     proportion = prepared.tasks[name].endpoints[0].type == "proportion"
     # a key that is a stratum too is taken as strata
     key = None if spec.cluster == spec.stratify else spec.cluster

@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from quantrial.errors import StudyError
 from quantrial.records import sha256_of
 from quantrial.registry import TASKS
 from quantrial.study.names import Name, check_apart
 from quantrial.study.parts import DecisionPart, Design, Loss, Memory, Part, Speed
-from quantrial.study.tasks import Task, check_failure_modes
+from quantrial.study.tasks import Task, check_failure_modes, no_margin
 
 Quantization = Literal[
     "F16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q5_1", "Q5_0", "Q4_K_M", "Q4_K_S", "Q4_1", "Q4_0",
@@ -134,15 +135,29 @@ class Study(Part):
         arms = [self.reference, *(name for name in self.arms if name != self.reference)]
         return tuple(name for name in arms if not self.arms[name].control)
 
-    def margin_of(self, task: str, endpoint: str | None = None) -> float:
-        """Return the margin that holds for an endpoint of a task, by default its primary one.
+    def primary_margin(self, task: str) -> float:
+        """Return the margin of a task's primary endpoint, in the endpoint's unit."""
+        primary = TASKS.load(self.tasks[task].kind).endpoints[0]
+        found = self.margin_of(task, primary.name)
+        if found is None:
+            raise StudyError(no_margin(primary.name, primary.unit), key=f"tasks.{task}.margin")
+        return found
 
-        The endpoint's own, or the task's, or the study's.
+    def margin_of(self, task: str, endpoint: str) -> float | None:
+        """Return the margin of an endpoint or failure mode of a task, in its own unit.
+
+        Its own, or the task's, or the study's. That of the task is in the unit of its primary
+        endpoint and that of the study is of shares: they hold where the unit is the same. None
+        where none does, and only a difference is asked about.
         """
         spec = self.tasks[task]
-        primary = TASKS.load(spec.kind).endpoints[0].name
-        own = spec.margins.get(endpoint or primary, spec.margin)
-        return self.margin if own is None else own
+        units = {one.name: one.unit for one in TASKS.load(spec.kind).endpoints}
+        primary, unit = next(iter(units.values())), units.get(endpoint)
+        if endpoint in spec.margins:
+            return spec.margins[endpoint]
+        if spec.margin is not None and unit == primary:
+            return spec.margin
+        return self.margin if unit is None else None
 
     def canonical(self) -> dict[str, Any]:
         """Return what the study says as plain JSON values, without what is the default anyway.

@@ -66,7 +66,7 @@ def _quantity(parse: Callable[[str, str], float], kind: Any = float) -> BeforeVa
     return BeforeValidator(_written(parse), json_schema_input_type=kind | str)
 
 
-def _loss(value: Any) -> Any:
+def read_loss(value: Any) -> Any:
     """Read a loss; a number of 1 or more was meant in points, and is read as nothing else."""
     if isinstance(value, int | float) and not isinstance(value, bool) and value >= 1:
         return parse_fraction(str(value), "")
@@ -74,7 +74,21 @@ def _loss(value: Any) -> Any:
 
 
 Loss = Annotated[
-    float, BeforeValidator(_loss, json_schema_input_type=float | str), Field(gt=0, lt=1)
+    float, BeforeValidator(read_loss, json_schema_input_type=float | str), Field(gt=0, lt=1)
+]
+
+
+class Counted(float):
+    """An amount in a unit of its own, which is no share and may well be 1 or more."""
+
+
+Margin = Annotated[
+    float,
+    BeforeValidator(
+        lambda value: value if isinstance(value, Counted) else read_loss(value),
+        json_schema_input_type=float | str,
+    ),
+    Field(gt=0),
 ]
 Price = Annotated[float, _quantity(parse_price), Field(ge=0)]
 Memory = Annotated[int, _quantity(parse_bytes, int), Field(gt=0, lt=2**63)]

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
+from quantrial.errors import StudyError
 from quantrial.registry import TASKS, hint_of
 from quantrial.study.names import Words
-from quantrial.study.parts import Loss, OneOf, Part
+from quantrial.study.parts import Counted, Margin, OneOf, Part
 from quantrial.study.sources import Source
+from quantrial.units import parse_amount
+
+if TYPE_CHECKING:
+    from quantrial.tasks import Endpoint
 
 
 class TaskPart(Part):
@@ -36,9 +41,10 @@ class TaskPart(Part):
     `independent` takes each as a draw of its own."""
     ungrouped: tuple[str, ...] = ()
     """Metadata keys whose values are no groups of alike items, so that `plan` does not ask."""
-    margin: Loss | None = None
-    """The largest loss that still counts as practically the same; the study's by default."""
-    margins: dict[str, Loss] = Field(default_factory=dict)
+    margin: Margin | None = None
+    """The largest loss that still counts as practically the same; the study's by default. Of an
+    endpoint with a unit of its own in that unit, such as `2 edits`."""
+    margins: dict[str, Margin] = Field(default_factory=dict)
     """Margins of single endpoints or failure modes, such as `{recall: 0.03}`, before `margin`."""
     shots: int = Field(default=0, ge=0, le=32)
     """How many solved examples stand before each item."""
@@ -57,14 +63,33 @@ class TaskPart(Part):
     max_tokens: int = Field(default=64, ge=1)
     """Longest answer."""
 
-    @field_validator("margins")
     @classmethod
-    def _of_known_endpoints(cls, margins: dict[str, float]) -> dict[str, float]:
-        kind = get_args(cls.model_fields["kind"].annotation)[0]
-        measured = TASKS.load(kind)
-        shares = (*(one.name for one in measured.endpoints), *measured.failure_shares())
-        _check_names(margins, shares, f"a {kind} task has no endpoint")
-        return margins
+    def _kind(cls) -> Any:
+        """Return the kind of task; each model of a part names one."""
+        return TASKS.load(get_args(cls.model_fields["kind"].annotation)[0])
+
+    @field_validator("margin", mode="before")
+    @classmethod
+    def _in_the_primary_unit(cls, margin: Any) -> Any:
+        return margin if margin is None else _amount(margin, cls._kind().endpoints[0])
+
+    @field_validator("margins", mode="before")
+    @classmethod
+    def _of_known_endpoints(cls, margins: Any) -> Any:
+        if not isinstance(margins, dict):
+            return margins
+        measured = cls._kind()
+        known = {one.name: one for one in measured.endpoints}
+        shares = (*known, *measured.failure_shares())
+        _check_names(map(str, margins), shares, f"a {measured.kind} task has no endpoint")
+        return {name: _amount(value, known.get(name)) for name, value in margins.items()}
+
+    @model_validator(mode="after")
+    def _primary_has_a_margin(self) -> Self:
+        primary = self._kind().endpoints[0]
+        if primary.unit and self.margin is None and primary.name not in self.margins:
+            raise ValueError(no_margin(primary.name, primary.unit))
+        return self
 
     @field_validator("thought_tags", mode="before")
     @classmethod
@@ -127,6 +152,28 @@ class SpansTask(TaskPart):
 
 
 Task = Annotated[TaskPart, OneOf(TASKS, "kind")]
+
+
+def no_margin(endpoint: str, unit: str | None) -> str:
+    """Say that an endpoint with a unit of its own needs a margin in it."""
+    return (
+        f"{endpoint} is counted in {unit}, so the study's margin, a share, does not hold for it; "
+        f"state the largest difference that still counts as the same: `margin: 2 {unit}`"
+    )
+
+
+def _amount(value: Any, endpoint: Endpoint | None) -> Any:
+    """Read a margin in the unit of its endpoint; of shares, as failure modes are, leave it."""
+    if endpoint is None or endpoint.unit is None:
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return Counted(value)
+    if not isinstance(value, str):
+        return value
+    try:
+        return Counted(parse_amount(value, endpoint.unit))
+    except StudyError as exc:
+        raise ValueError(f"{endpoint.name}: {exc}") from exc
 
 
 def check_failure_modes(names: Iterable[str]) -> None:

@@ -7,9 +7,11 @@ declaration.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
 from quantrial.records import canonical_json
 from quantrial.tasks.rows import Row, Where
@@ -35,6 +37,7 @@ def shots_for(item: Item, shots: Sequence[Item], k: int) -> tuple[Item, ...]:
 
 
 Rate = Callable[[int, int], dict[str, Any]]
+Direction = Literal["higher", "lower"]
 
 # signs of trouble that any answer may show
 _OF_ANY_TASK = ("not_truncated", "not_refused", "not_repeating", "not_empty", "answered")
@@ -91,17 +94,86 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An estimand: a ratio of sums over items, between 0 and 1, where more is better.
+    """An estimand: a ratio of sums over items, and all that is said of it.
 
-    `numerator` and `denominator` weigh columns of the outcomes; an empty denominator counts items.
-    `type` says which statistics fit: `proportion` (0 or 1 an item), `mean`, or pooled `ratio`.
+    Without a `unit` it is a share: it lies between 0 and 1 and is written in percent, differences
+    in percentage points. What is counted or measured has a `unit`, and so have its margins.
+
+    Attributes:
+        name: the key of its figures, of letters, digits and `_`.
+        type: which statistics fit: `proportion` (0 or 1 an item), `mean`, or pooled `ratio`.
+        numerator: weighs columns of the outcomes.
+        denominator: the same of what they are divided by; items are counted where it is empty.
+        hub_metric: the Hugging Face hub's own name; `name` by default.
+        direction: which values are better, `higher` or `lower`.
+        unit: what values are counted in, such as `edits` or `s`; None for a share.
+        low: the least value that an item can have; None where there is none.
+        high: the largest one.
+        label: its name in reports; by default `name` without its underscores.
+        meaning: a sentence for the report's glossary.
+        mitigation: sentences on what a loss means in production and what catches it, for an
+            endpoint beside the primary one. They begin with "It".
+
+    Raises:
+        ValueError: these do not fit together; see the message.
     """
 
     name: str
     type: Literal["proportion", "mean", "ratio"]
     numerator: Mapping[str, float]
     denominator: Mapping[str, float] = field(default_factory=dict)
-    hub_metric: str | None = None  # the Hugging Face hub's own name; `name` by default
+    hub_metric: str | None = None
+    direction: Direction = "higher"
+    unit: str | None = None
+    low: float | None = 0.0
+    high: float | None = 1.0
+    label: str | None = None
+    meaning: str | None = None
+    mitigation: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no statistic here could be right for."""
+        said = f"the endpoint {self.name!r}"
+        share = (self.low, self.high) == (0.0, 1.0)
+        if self.direction not in get_args(Direction):
+            raise ValueError(f"{said}: direction is {self.direction!r}, not `higher` or `lower`")
+        if self.unit is not None and not re.fullmatch(r"[^\W\d_][^\d%]*", self.unit):
+            raise ValueError(
+                f"{said}: the unit is {self.unit!r}; needed are words, such as `edits`"
+            )
+        if self.unit is None and not share:
+            raise ValueError(f"{said} is no share of 0 to 1: say its `unit`, such as `edits`")
+        if self.type == "proportion" and not (share and self.unit is None):
+            raise ValueError(f"{said} is a proportion: it has no unit, and lies between 0 and 1")
+        if self.low is not None and self.high is not None and not self.low < self.high:
+            raise ValueError(f"{said}: `low` ({self.low:g}) is not below `high` ({self.high:g})")
+
+    @property
+    def span(self) -> float | None:
+        """The most that one item can change a mean's item by; None where there is no most."""
+        if self.type == "ratio" or self.low is None or self.high is None:
+            return None
+        return self.high - self.low
+
+    @property
+    def widest(self) -> float:
+        """The largest size that a difference of two arms can have."""
+        ends = self.low, self.high
+        return math.inf if None in ends else (self.high or 0.0) - (self.low or 0.0)
+
+    @property
+    def best(self) -> float | None:
+        """The best value that an item can have; None where there is none."""
+        return self.low if self.direction == "lower" else self.high
+
+    @property
+    def worst(self) -> float | None:
+        """The worst value that an item can have; None where there is none."""
+        return self.high if self.direction == "lower" else self.low
+
+    def floor(self, chance: float | None = None) -> float | None:
+        """Return the value that takes no skill: that of guessing, else the worst there is."""
+        return self.worst if chance is None else chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +205,8 @@ class Task:
     """One kind of work, made from its part of a study: a kind is a class derived from this one.
 
     It is an entry point of the group `quantrial.tasks`, and says by `part` which model its part of
-    the study file has. `endpoints[0]` is primary. What is here is enough for a kind whose outcomes
-    have a column `correct`; the rest says more of how it fails.
+    the study file has. `endpoints[0]` is primary. What is here is enough for most kinds; the rest
+    says more of how one fails.
     """
 
     kind: ClassVar[str]
@@ -217,8 +289,12 @@ class Task:
         raise NotImplementedError
 
     def is_right(self, outcome: Outcome) -> bool:
-        """Whether an answer is wholly right."""
-        return outcome.values["correct"] == 1.0
+        """Whether an answer is wholly right: the column `correct`, else the best value there is."""
+        if "correct" in outcome.values:
+            return outcome.values["correct"] == 1.0
+        primary = self.endpoints[0]
+        value = sum(weight * outcome.values[key] for key, weight in primary.numerator.items())
+        return not primary.denominator and value == primary.best
 
     def chance(self, items: Sequence[Item]) -> float | None:
         """Accuracy of guessing blindly; None where nothing is guessed."""
