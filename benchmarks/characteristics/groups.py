@@ -8,14 +8,13 @@ from numpy.typing import NDArray
 from scipy import special
 
 from characteristics.cells import Cell, Measured
+from characteristics.comparators import cr1_variance, wild_clusters
 from characteristics.generators import draw
 from quantrial.stats import (
     bootstrap_ratios,
-    cluster_variance,
     holm,
     mcnemar,
     score_ratios,
-    wild_clusters,
 )
 
 Array = NDArray[np.float64]
@@ -201,7 +200,7 @@ def clusters(cell: Cell) -> Measured:
         found = {}
         change = top[:, 1] - top[:, 0]
         if replication % 4 == 0 and change.any():
-            crude = cluster_variance(change, labels, method="cr1")
+            crude = cr1_variance(change, labels)
             t = abs(crude.mean) / math.sqrt(crude.variance) if crude.variance > 0.0 else 0.0
             found["CR1 coverage"] = 2.0 * float(special.stdtr(crude.df, -t)) >= 0.05
             wild = wild_clusters(change, labels, rng=rng, resamples=399)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from characteristics.cells import Cell, Measured
 from quantrial.stats import Question, bootstrap_ratios, flip_power, mcnemar, score_flips
 from quantrial.stats._null_variance import cell_variance
-from quantrial.stats._outcomes import likely_outcomes
+from quantrial.stats._numerics import likely_outcomes
 from quantrial.stats.score import CORRECTION
 
 Array = NDArray[np.float64]

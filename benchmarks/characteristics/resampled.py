@@ -15,7 +15,7 @@ from quantrial.stats._checks import (
     checked_level,
     checked_pair,
 )
-from quantrial.stats._normal import normal_cdf, normal_quantile, special
+from quantrial.stats._numerics import normal_cdf, normal_quantile, special
 from quantrial.stats.resampling import bootstrap_ratios, quantiles
 from quantrial.stats.results import Estimate, Interval
 

@@ -9,11 +9,10 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantrial.stats._binomial import half_tail, remainder
-from quantrial.stats._outcomes import likely_outcomes
-from quantrial.stats._resample import collapse, product
-from quantrial.stats.flip_power import most_fewer
+from quantrial.stats._numerics import half_tail, likely_outcomes, remainder
+from quantrial.stats.power.flips import most_fewer
 from quantrial.stats.proportions import mcnemar
+from quantrial.stats.resampling import collapse, product
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from scipy import stats
 
 from quantrial.errors import InsufficientDataError, StatisticsError, StatisticsWarning
 from quantrial.stats import cluster_interaction
-from quantrial.stats.cluster_heterogeneity import _freedom, _jackknife, _Parts, _wald
+from quantrial.stats.strata.interaction import _freedom, _jackknife, _Parts, _wald
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]

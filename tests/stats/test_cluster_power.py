@@ -21,7 +21,7 @@ from quantrial.stats import (
     score_power_over_clusters,
     score_ratios,
 )
-from quantrial.stats.flip_power import Question
+from quantrial.stats.power.flips import Question
 
 
 def score_of(differences: NDArray[np.float64], labels: NDArray[np.int64]) -> PairedScore:

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from characteristics.comparators import cr1_variance, wild_clusters
 from quantrial.errors import InsufficientDataError, StatisticsError
-from quantrial.stats import cluster_variance, score_ratios, wild_clusters
+from quantrial.stats import cluster_variance, score_ratios
 
 
 def by_matrices(values: list[float], labels: list[int]) -> tuple[float, float]:
@@ -56,7 +57,7 @@ def test_cluster_variance_against_reference_clubsandwich(
     assert ours.mean == pytest.approx(one["mean"], abs=1e-12)
     assert ours.variance == pytest.approx(one["cr2"], rel=1e-10)
     assert ours.df == pytest.approx(one["df"], rel=1e-10)
-    crude = cluster_variance(one["values"], one["clusters"], method="cr1")
+    crude = cr1_variance(one["values"], one["clusters"])
     assert crude.variance == pytest.approx(one["cr1"], rel=1e-10)
 
 
@@ -87,7 +88,7 @@ def test_cluster_variance_against_reference_statsmodels_weighted_cluster_means()
     assert math.sqrt(ours.variance) == pytest.approx(float(fit.bse[0]), rel=1e-12)
 
 
-def test_cluster_variance_against_reference_statsmodels_cr1_exactly() -> None:
+def test_cr1_variance_against_reference_statsmodels() -> None:
     import statsmodels.api as sm
 
     labels = np.repeat(np.arange(7), [3, 1, 4, 1, 5, 9, 2])
@@ -95,7 +96,7 @@ def test_cluster_variance_against_reference_statsmodels_cr1_exactly() -> None:
     fit = sm.OLS(values, np.ones(labels.size)).fit(
         cov_type="cluster", cov_kwds={"groups": labels, "df_correction": True}
     )
-    crude = cluster_variance(values, labels, method="cr1")
+    crude = cr1_variance(values, labels)
     n = labels.size
     # statsmodels multiplies by (n - 1) / (n - k) too, which is 1 for a mean
     assert math.sqrt(crude.variance) == pytest.approx(float(fit.bse[0]) * math.sqrt(1), rel=1e-9)
@@ -135,8 +136,6 @@ def test_cluster_variance_refuses_what_it_cannot_answer() -> None:
         cluster_variance([1.0, math.nan], [0, 1])
     with pytest.raises(StatisticsError, match="one label an item"):
         cluster_variance([1.0, 2.0], [0])
-    with pytest.raises(StatisticsError, match="choose one of cr2, cr1"):
-        cluster_variance([1.0, 2.0], [0, 1], method="cr3")  # type: ignore[arg-type]
 
 
 def test_cluster_variance_of_equal_values_is_zero_and_claims_nothing() -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from characteristics.comparators import jeffreys, wild_clusters
 from characteristics.resampled import bca_ratios, jackknife_ratios
 from quantrial.errors import InsufficientDataError, StatisticsWarning
 from quantrial.stats import (
@@ -20,12 +21,10 @@ from quantrial.stats import (
     cluster_variance,
     flip_power,
     interaction,
-    jeffreys,
     mcnemar,
     score_flips,
     score_ratios,
     sign_flip,
-    wild_clusters,
     wilson,
     worst_case,
 )

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from quantrial.errors import StatisticsError, StatisticsWarning
 from quantrial.stats import PairedScore, cluster_variance, least_items, score_ratios
-from quantrial.stats.flip_clusters import _tested, flip_studies
-from quantrial.stats.flip_power import Question
+from quantrial.stats.power.flip_clusters import _tested, flip_studies
+from quantrial.stats.power.flips import Question
 
 QUESTIONS: tuple[Question, ...] = ("difference", "non_inferior", "equivalent")
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from quantrial.errors import StatisticsError
 from quantrial.stats import flip_power, items_for_flips, mcnemar, score_flips
-from quantrial.stats._flip_curve import FlipCurve
+from quantrial.stats.power.flip_items import FlipCurve
 
 QUESTIONS = ["difference", "non_inferior", "equivalent"]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from quantrial.errors import InsufficientDataError, StatisticsError, StatisticsWarning
 from quantrial.stats import flip_power, least_items, mcnemar, score_flips, score_ratios
-from quantrial.stats.flip_power import normal_power
+from quantrial.stats.power.flips import normal_power
 from stats.tango import z_of
 
 QUESTIONS = ["difference", "non_inferior", "equivalent"]

@@ -16,7 +16,7 @@ KINDS = ("by_hand", "against_reference", "against_simulation", "property")
 
 # one test for several functions that answer one question alike
 TOGETHER = {
-    "proportion_intervals": ("clopper_pearson", "jeffreys", "wilson"),
+    "proportion_intervals": ("clopper_pearson", "wilson"),
     "cluster_plans": ("cluster_power", "clusters_for_spread", "detectable_over_clusters"),
     "planned_items": (
         "items_for_difference",

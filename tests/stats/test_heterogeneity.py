@@ -10,9 +10,16 @@ from numpy.typing import NDArray
 
 from quantrial.errors import InsufficientDataError, StatisticsError, StatisticsWarning
 from quantrial.stats import interaction, score_flips
-from quantrial.stats._pooled_changes import pooled_null, pooled_variance, tilted
-from quantrial.stats._strata_changes import Counted, changes_of, right_or_wrong, sums_of
-from quantrial.stats.heterogeneity import _permuted, _statistic, _under_null
+from quantrial.stats.strata._changes import (
+    Counted,
+    changes_of,
+    pooled_null,
+    pooled_variance,
+    right_or_wrong,
+    sums_of,
+    tilted,
+)
+from quantrial.stats.strata.interaction import _permuted, _statistic, _under_null
 
 Array = NDArray[np.float64]
 

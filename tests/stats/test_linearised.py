@@ -11,8 +11,8 @@ from scipy import stats
 
 from quantrial.errors import InsufficientDataError, StatisticsError, StatisticsWarning
 from quantrial.stats import bootstrap_ratios, score_flips, score_ratios
-from quantrial.stats._influences import influences
 from quantrial.stats._null_variance import Null, value_moments
+from quantrial.stats.linearised import influences
 from stats.tango import z_of
 
 Array = NDArray[np.float64]

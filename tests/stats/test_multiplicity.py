@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from characteristics.comparators import hochberg
 from quantrial.errors import StatisticsError
 from quantrial.stats import (
     FamilyUnit,
     fixed_sequence,
-    hochberg,
     holm,
     holm_in_units,
     intersection_union,

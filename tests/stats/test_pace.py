@@ -11,7 +11,7 @@ from scipy import stats as scipy_stats
 
 from quantrial.errors import InsufficientDataError, StatisticsError
 from quantrial.stats import Calls, block_paces, common_drift
-from quantrial.stats.pace import _student
+from quantrial.stats.rates import _student
 
 
 def test_common_drift_by_hand_a_line_through_two_arms() -> None:

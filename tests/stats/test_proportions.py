@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from characteristics.comparators import jeffreys
 from quantrial.errors import InsufficientDataError, StatisticsError
-from quantrial.stats import TestResult, clopper_pearson, jeffreys, mcnemar, wilson
+from quantrial.stats import TestResult, clopper_pearson, mcnemar, wilson
 
 
 def test_wilson_by_hand() -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from quantrial.errors import InsufficientDataError, StatisticsError, StatisticsWarning
 from quantrial.stats import PairedBootstrap, bootstrap_ratios
-from quantrial.stats._resample import collapse, grid_parts, resampled_sums
+from quantrial.stats.resampling import collapse, grid_parts, resampled_sums
 from stats.corpora import f1_columns
 
 Array = NDArray[np.float64]

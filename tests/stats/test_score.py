@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from quantrial.errors import InsufficientDataError, StatisticsError
 from quantrial.stats import flip_power, mcnemar, score_flips
 from quantrial.stats._null_variance import cell_variance, flip_variance
-from quantrial.stats._outcomes import likely_outcomes
+from quantrial.stats._numerics import likely_outcomes
 from quantrial.stats.score import CORRECTION
 from stats.tango import z_of
 

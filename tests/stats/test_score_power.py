@@ -16,7 +16,7 @@ from quantrial.stats import (
     score_power,
     score_ratios,
 )
-from quantrial.stats.score_power import MarginQuestion
+from quantrial.stats.power.items import MarginQuestion
 
 
 @pytest.mark.parametrize("question", ["non_inferior", "equivalent"])

@@ -45,8 +45,8 @@ from quantrial.stats import (
     sign_flip,
     wilson,
 )
-from quantrial.stats.flip_items import planning_rates
-from quantrial.stats.simultaneous import excludes_zero, split_of, without_level
+from quantrial.stats.multiplicity import excludes_zero, split_of, without_level
+from quantrial.stats.power.flip_items import planning_rates
 
 if TYPE_CHECKING:
     import numpy as np

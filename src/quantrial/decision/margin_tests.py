@@ -126,7 +126,7 @@ def items_to_rule_out(evidence: Evidence, finding: Finding, loss: float) -> int 
     if flips is None:
         return _from_the_bound(finding, finding.estimate + loss)
     from quantrial.stats import items_for_flips
-    from quantrial.stats.flip_items import planning_rates
+    from quantrial.stats.power.flip_items import planning_rates
 
     rates = planning_rates(sum(flips.harmful), sum(flips.beneficial), sum(flips.n))
     alpha = evidence.alpha

@@ -21,7 +21,7 @@ from quantrial.stats import (
     score_power_over_clusters,
 )
 from quantrial.stats.clusters import FEW_CLUSTERS, FEWEST_CLUSTERS
-from quantrial.stats.flip_clusters import FlipStudies, flip_studies
+from quantrial.stats.power.flip_clusters import FlipStudies, flip_studies
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

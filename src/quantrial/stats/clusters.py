@@ -1,24 +1,21 @@
 """The cluster-robust variance of a mean, with degrees of freedom that fit few clusters."""
 
 import math
+import warnings
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from quantrial.errors import InsufficientDataError, StatisticsError
-from quantrial.stats._checks import checked_codes, checked_draws, checked_vector
-from quantrial.stats.results import TestResult
+from quantrial.errors import InsufficientDataError, StatisticsWarning
+from quantrial.stats._checks import checked_codes, checked_level, checked_vector
+from quantrial.stats._numerics import special
+from quantrial.stats.results import Estimate, Interval
 
 Floats = NDArray[np.float64]
-ClusterMethod = Literal["cr2", "cr1"]
 
 FEWEST_CLUSTERS = 5  # fewer cannot speak for others
 FEW_CLUSTERS = 20  # below, intervals and claims over them are rough
-_ENUMERATE_UP_TO = 12  # clusters; 2^12 signs cost less than the usual 10,000 draws
-_TIE = 1e-9  # rounding must not break ties between equal statistics
-_BLOCK_CELLS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +35,7 @@ class ClusterVariance:
     method: str
 
 
-def _checked_clusters(
+def checked_clusters(
     values: ArrayLike, clusters: ArrayLike
 ) -> tuple[Floats, NDArray[np.intp], Floats]:
     """Return values, the code of each one's cluster, and the clusters' sizes."""
@@ -54,27 +51,21 @@ def _checked_clusters(
     return array, codes, sizes
 
 
-def cluster_variance(
-    values: ArrayLike, clusters: ArrayLike, *, method: ClusterMethod = "cr2"
-) -> ClusterVariance:
+def cluster_variance(values: ArrayLike, clusters: ArrayLike) -> ClusterVariance:
     """Estimate the variance of the mean of clustered values (CR2, Satterthwaite).
 
     Args:
         values: shape (items,), finite; influences or differences, any unit.
         clusters: shape (items,), the cluster of each item. Clusters are taken as a random
             sample of many, items within one as dependent in any way.
-        method: `cr2`, the bias-reduced variance; or, for comparison and not as a default, `cr1`,
-            the usual sandwich times G / (G - 1) with df = G - 1 [3]_, which holds for clusters
-            of equal size only.
 
     Returns:
         The bias-reduced variance of the mean [1]_ and Satterthwaite degrees of freedom, both
         under the working model of independent items [2]_. With equal clusters df is their
-        number less one, and both methods agree.
+        number less one.
 
     Raises:
-        StatisticsError: for values that are not finite, labels of another length, or an unknown
-            method.
+        StatisticsError: for values that are not finite, or labels of another length.
         InsufficientDataError: for fewer than 5 clusters: so few cannot speak for others.
 
     References:
@@ -83,8 +74,6 @@ def cluster_variance(
         .. [2] Pustejovsky, J. E., Tipton, E. (2018). Small-sample methods for cluster-robust
            variance estimation and hypothesis testing in fixed effects models. Journal of
            Business & Economic Statistics 36, 672-683.
-        .. [3] Liang, K.-Y., Zeger, S. L. (1986). Longitudinal data analysis using generalized
-           linear models. Biometrika 73, 13-22.
 
     Example:
         >>> clusters = [number // 2 for number in range(48)]
@@ -92,31 +81,21 @@ def cluster_variance(
         >>> found.mean, found.clusters
         (0.5, 24)
     """
-    if method not in get_args(ClusterMethod):
-        raise StatisticsError(f"method is {method!r}; choose one of cr2, cr1")
-    array, codes, sizes = _checked_clusters(values, clusters)
+    array, codes, sizes = checked_clusters(values, clusters)
     n = array.size
     mean = float(array.mean())
     centred = array - mean
     totals = np.bincount(codes, weights=centred)
-    name = f"{method}-satterthwaite"
-    if method == "cr1":
-        df = float(sizes.size - 1)
-        variance = float((totals**2).sum()) * sizes.size / df / n**2
-        name = "cr1"
-    else:
-        # a cluster of n_g items pulls the mean towards itself by n_g / n; CR2 undoes that
-        relief = 1.0 / (1.0 - sizes / n)
-        variance = float((totals**2 * relief).sum()) / n**2
-        df = freedom_of_sizes(sizes)
+    # a cluster of n_g items pulls the mean towards itself by n_g / n; CR2 undoes that
+    relief = 1.0 / (1.0 - sizes / n)
     return ClusterVariance(
         mean=mean,
-        variance=variance,
+        variance=float((totals**2 * relief).sum()) / n**2,
         item_level=float((centred**2).sum()) / (n * (n - 1)),
-        df=df,
+        df=freedom_of_sizes(sizes),
         n=n,
         clusters=sizes.size,
-        method=name,
+        method="cr2-satterthwaite",
     )
 
 
@@ -131,79 +110,93 @@ def freedom_of_sizes(sizes: Floats) -> float:
     return n**2 / (float((sizes**2).sum()) + cross)
 
 
-def wild_clusters(
-    values: ArrayLike,
-    clusters: ArrayLike,
-    *,
-    rng: np.random.Generator,
-    null: float = 0.0,
-    resamples: int = 10_000,
-) -> TestResult:
-    """Test the mean of clustered values against `null` by the wild cluster bootstrap.
+_METHOD = "anova"
+_NOTHING = 1e-12  # of the values' sum of squares: what rounding leaves of values that do not vary
 
-    For comparison, not a default: with five clusters it covers about 88 % at a nominal 95 %.
-    Each cluster's departures from `null` keep or change their sign together, at random; p is
-    the share of such draws whose t (by `cr1`) lies at least as far out as the observed one [1]_.
+
+def intraclass(values: ArrayLike, clusters: ArrayLike, *, confidence: float = 0.95) -> Estimate:
+    """Estimate the intraclass correlation of values in clusters: of paired differences, for one.
+
+    The share of their variance that lies between clusters: 0 where items of one cluster are no
+    more alike than others, 1 where they are the same. By the analysis of variance for clusters of
+    any size [1]_, so it can fall below 0 by chance, and does in about half of samples without a
+    correlation.
 
     Args:
-        values: shape (items,), finite; influences or differences, any unit.
-        clusters: shape (items,), the cluster of each item.
-        rng: the only source of randomness; not used for 12 clusters or fewer, where every
-            combination of signs is counted.
-        null: the hypothesised mean.
-        resamples: signs to draw, at least 1; the observed ones count as one more.
+        values: shape (items,), finite; differences or influences, any unit.
+        clusters: shape (items,), the cluster of each item. Clusters are taken as a random sample.
+        confidence: level of the interval, in (0, 1).
 
     Returns:
-        The two-sided p; the statistic is the observed t, NaN where no cluster departs from the
-        mean. Where all values equal `null`, p is 1.
+        The estimate; and the interval of the F ratio [2]_, in which the mean size of clusters
+        enters as it does in the estimate. It is exact for normal values in clusters of one size.
+        In 240 simulated situations (differences of -1, 0 and 1, and normal values; 5 to 57
+        clusters, equal and unequal; correlations of 0 to .3; 1,000 samples each) it covered 92.4 %
+        or more of 95 %, and up to 100 %, where changed items were at least as many as clusters;
+        where they were fewer, as little as 80 %.
 
     Raises:
-        StatisticsError: for values that are not finite, labels of another length, no resamples,
-            or a null that is not finite.
-        InsufficientDataError: for fewer than 5 clusters.
+        StatisticsError: for values that are not finite, labels of another length, or a confidence
+            out of range.
+        InsufficientDataError: for fewer than 5 clusters, and where each holds one item.
+
+    Warns:
+        StatisticsWarning: where nothing varies (all NaN), where nothing varies within clusters or
+            between them (the interval is NaN), and where the interval may cover too little.
 
     References:
-        .. [1] Cameron, A. C., Gelbach, J. B., Miller, D. L. (2008). Bootstrap-based improvements
-           for inference with clustered errors. Review of Economics and Statistics 90, 414-427.
+        .. [1] Donner, A. (1986). A review of inference procedures for the intraclass correlation
+           coefficient in the one-way random effects model. International Statistical Review 54,
+           67-82.
+        .. [2] Donner, A., Wells, G. (1986). A comparison of confidence interval methods for the
+           intraclass correlation coefficient. Biometrics 42, 401-412.
 
     Example:
         >>> clusters = [number // 2 for number in range(48)]
-        >>> found = wild_clusters([1, 1, 0, 0, 1, 1] * 8, clusters, rng=np.random.default_rng(1))
-        >>> found.p_value < 0.05
-        True
+        >>> found = intraclass([1, 1, 0, 0, 1, 0] * 8, clusters)
+        >>> round(found.estimate, 2)
+        0.35
     """
-    array, codes, sizes = _checked_clusters(values, clusters)
-    draws = checked_draws(resamples)
-    if not math.isfinite(null):
-        raise StatisticsError(f"null is {null!r}; a finite mean is needed")
-    groups = sizes.size
-    totals = np.bincount(codes, weights=array - null).astype(np.float64)
-    observed = float(_t_of_signs(np.ones((1, groups)), totals, sizes)[0])
-    least = abs(observed) * (1.0 - _TIE) if math.isfinite(observed) else math.inf
-    if not totals.any():
-        return TestResult(1.0, math.nan, "two-sided", "wild-cluster", array.size, groups)
-    if groups <= _ENUMERATE_UP_TO:
-        flipped = (np.arange(2**groups)[:, None] >> np.arange(groups)) & 1
-        signs = 1.0 - 2.0 * flipped.astype(np.float64)
-        p = float(np.mean(np.abs(_t_of_signs(signs, totals, sizes)) >= least))
-        method = "wild-cluster-exact"
-    else:
-        count, step = 1, max(1, _BLOCK_CELLS // groups)
-        for start in range(0, draws, step):
-            rows = min(step, draws - start)
-            signs = 2.0 * rng.integers(0, 2, size=(rows, groups)).astype(np.float64) - 1.0
-            count += int((np.abs(_t_of_signs(signs, totals, sizes)) >= least).sum())
-        p, method = count / (draws + 1), "wild-cluster"
-    return TestResult(p, observed, "two-sided", method, array.size, groups)
+    level = checked_level(confidence, "confidence")
+    array, codes, sizes = checked_clusters(values, clusters)
+    n, groups = array.size, sizes.size
+    if n == groups:
+        raise InsufficientDataError(
+            f"{n} items came in as many clusters; how alike items of one cluster are shows only "
+            "where a cluster holds two"
+        )
+    centred = array - array.mean()
+    totals = np.bincount(codes, weights=centred)
+    all_of = float((centred**2).sum())
+    between = float((totals**2 / sizes).sum())
+    nothing = _NOTHING * float((array**2).sum())
+    size = (n - float((sizes**2).sum()) / n) / (groups - 1)  # the mean size, as unequal ones count
+    nowhere = Interval(math.nan, math.nan, level, _METHOD)
+    if all_of <= nothing:
+        _warn("all values are equal, so how alike those of one cluster are is not known")
+        return Estimate(math.nan, nowhere, n, groups)
+    if all_of - between <= nothing:
+        _warn("values vary between clusters only; no interval of their correlation is known")
+        return Estimate(1.0, nowhere, n, groups)
+    if between <= nothing:
+        _warn("values vary within clusters only; no interval of their correlation is known")
+        return Estimate(-1.0 / (size - 1.0), nowhere, n, groups)
+    effective = float((array**2).sum()) ** 2 / float((array**4).sum())
+    if effective < groups:
+        _warn(
+            f"{groups} clusters hold as much as {effective:.0f} equal changes; the interval of the "
+            "intraclass correlation covers too little where changes are fewer than clusters"
+        )
+    ratio = (between / (groups - 1)) / ((all_of - between) / (n - groups))
+
+    def correlation(f: float) -> float:
+        return (f - 1.0) / (f + size - 1.0)
+
+    tail = (1.0 - level) / 2.0
+    upper, lower = (float(special().fdtri(groups - 1, n - groups, p)) for p in (1.0 - tail, tail))
+    interval = Interval(correlation(ratio / upper), correlation(ratio / lower), level, _METHOD)
+    return Estimate(correlation(ratio), interval, n, groups)
 
 
-def _t_of_signs(signs: Floats, totals: Floats, sizes: Floats) -> Floats:
-    """Return t by CR1 for each row of signs, infinite where clusters do not depart at all."""
-    n, groups = float(sizes.sum()), sizes.size
-    flipped = signs * totals
-    mean = flipped.sum(axis=1) / n
-    left = flipped - mean[:, None] * sizes
-    error = np.sqrt((left**2).sum(axis=1) * groups / (groups - 1)) / n
-    t: Floats = np.full(mean.shape, math.inf)
-    np.divide(mean, error, out=t, where=error > _TIE * np.abs(mean))
-    return t
+def _warn(message: str) -> None:
+    warnings.warn(message, StatisticsWarning, stacklevel=3)

@@ -12,7 +12,7 @@ from quantrial.stats._checks import (
     checked_float,
     checked_pair,
 )
-from quantrial.stats._resample import grid_parts, product
+from quantrial.stats.resampling import grid_parts, product
 from quantrial.stats.results import TestResult
 
 Floats = NDArray[np.float64]

@@ -16,9 +16,8 @@ from quantrial.stats._checks import (
     checked_margin,
     checked_n,
 )
-from quantrial.stats._normal import normal_cdf, normal_quantile, special
 from quantrial.stats._null_variance import Null, flip_variance
-from quantrial.stats._roots import bracketed_root
+from quantrial.stats._numerics import bracketed_root, normal_cdf, normal_quantile, special
 from quantrial.stats.results import Alternative, EquivalenceResult, Interval, TestResult
 
 # Of one changed pair: the smallest continuity correction, in steps of 0.05, that keeps the errors

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from quantrial.errors import InsufficientDataError, StatisticsError, StatisticsWarning
 from quantrial.stats._checks import checked_codes, checked_pair, checked_vector
-from quantrial.stats._influences import influences
-from quantrial.stats._roots import bracketed_root
+from quantrial.stats._numerics import bracketed_root
+from quantrial.stats.linearised import influences
 
 Floats = NDArray[np.float64]
 

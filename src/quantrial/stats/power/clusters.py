@@ -15,12 +15,12 @@ from quantrial.stats._checks import (
     checked_margin,
     checked_vector,
 )
-from quantrial.stats._normal import special
 from quantrial.stats._null_variance import Null
+from quantrial.stats._numerics import special
 from quantrial.stats.clusters import FEWEST_CLUSTERS, freedom_of_sizes
-from quantrial.stats.flip_power import Question
+from quantrial.stats.power.flips import Question
+from quantrial.stats.power.items import smallest_count
 from quantrial.stats.score import PairedScore
-from quantrial.stats.spread_power import smallest_count
 
 
 def clusters_for_score(

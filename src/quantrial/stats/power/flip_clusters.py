@@ -8,10 +8,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from quantrial.errors import StatisticsError
 from quantrial.stats._checks import checked_alpha, checked_float, checked_margin, checked_vector
-from quantrial.stats._normal import special
 from quantrial.stats._null_variance import cell_variance
+from quantrial.stats._numerics import special
 from quantrial.stats.clusters import FEWEST_CLUSTERS, freedom_of_sizes
-from quantrial.stats.flip_power import Question
+from quantrial.stats.power.flips import Question
 from quantrial.stats.score import CORRECTION
 
 Floats = NDArray[np.float64]

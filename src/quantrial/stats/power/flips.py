@@ -9,11 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantrial.errors import InsufficientDataError, StatisticsError
-from quantrial.stats._binomial import half_tail
 from quantrial.stats._checks import checked_alpha, checked_level, checked_margin, checked_n
-from quantrial.stats._normal import normal_cdf, normal_quantile, special
 from quantrial.stats._null_variance import cell_variance
-from quantrial.stats._outcomes import likely_outcomes
+from quantrial.stats._numerics import (
+    half_tail,
+    likely_outcomes,
+    normal_cdf,
+    normal_quantile,
+    special,
+)
 from quantrial.stats.clusters import FEWEST_CLUSTERS
 from quantrial.stats.score import CORRECTION
 
