@@ -31,7 +31,7 @@ def test_a_study_from_plan_to_verify(tmp_path: Path) -> None:
     assert "108 calls, 3 arms, reference f16" in ok("plan", study)
     assert "108 of 108 calls recorded" in ok("run", study, "-o", tmp_path / "run")
     run = tmp_path / "run"
-    assert "sums (reasoning), accuracy, 24 items analysed" in ok("analyze", run)
+    assert "Contrasts: sums, accuracy" in ok("analyze", run)
     said = ok("decide", run)
     assert "f16" in said
     assert "sums.accuracy.q4_0.vs.f16" in said

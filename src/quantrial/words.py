@@ -93,11 +93,6 @@ def points(value: float | None, *, unit: str = " pp") -> str:
     return UNKNOWN if value is None else _signed(value) + unit
 
 
-def points_on_terminal(value: float | None) -> str:
-    """Write a difference in percentage points for the terminal, its minus a hyphen: `-2.6 pp`."""
-    return points(value).replace(_MINUS, "-")
-
-
 def signed_percent(value: float | None) -> str:
     """Write a relative change in percent, with its sign: `−4.1 %`."""
     return UNKNOWN if value is None else f"{_signed(value)} %"
@@ -142,13 +137,6 @@ def points_interval(bounds: Bounds) -> str:
     return NONE if known is None else f"{_signed(known[0])} to {_signed(known[1])} pp"
 
 
-def interval_on_terminal(bounds: Bounds, *, sign: bool) -> str:
-    """Write an interval of fractions for the terminal, without its unit: `-21.9 to -5.2`."""
-    known = _known(bounds)
-    shown = "+.1f" if sign else ".1f"
-    return NONE if known is None else " to ".join(f"{100 * end:{shown}}" for end in known)
-
-
 def span_in_words(bounds: Bounds) -> str:
     """Say in plain words how large a difference may be: `5.8 to 18.6 pp worse`."""
     known = _known(bounds)
@@ -177,13 +165,6 @@ def p_value(value: float | None) -> str:
 def p_value_in_sentence(value: float | None) -> str:
     """Write a p-value in a sentence or a mark, where one is a whole number: `.013`, `1`."""
     return "1" if value is not None and value >= 0.9995 else p_value(value)
-
-
-def p_value_on_terminal(value: float | None) -> str:
-    """Write a p-value in the terminal's table, with four decimals: `0.0133`, `<0.0001`."""
-    if value is None:
-        return UNKNOWN
-    return "<0.0001" if value < 0.0001 else fixed(value, 4)
 
 
 def file_size(value: float | None, beside: Sequence[float | None] = ()) -> str:

@@ -281,7 +281,7 @@ def test_missing_rows_are_not_called_an_unfinished_run(
     tell.summary(load_summary(quantrial.analyze(run.path)), run.path)
     said = " ".join(capsys.readouterr().out.split())
     assert "Incomplete: 1 row is missing in what was imported" in said
-    assert "`quantrial import` into a new folder" in said
+    assert "quantrial import into a new folder" in said
     assert "quantrial run" not in said
     texts = [one["text"] for one in quantrial.decide(run.path)["cautions"]]
     missing = "1 of 90 planned calls on extraction is missing in what was imported"

@@ -138,4 +138,4 @@ def test_analyze_prints_what_would_settle_it(
     assert "q8_0 vs f16 is undecided; a new study of 700 items would show" in " ".join(said.split())
     contrast |= {"verdict": "equivalent", "also": "worse"}
     tell.summary(load_summary(summary), tmp_path)
-    assert "equivalent, also worse" in capsys.readouterr().out
+    assert "equivalent, and worse" in capsys.readouterr().out

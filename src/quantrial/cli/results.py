@@ -117,13 +117,13 @@ def decide(  # noqa: PLR0913 - each parameter is an option of the command
     )
     before = results.stated_options(run)
     document = results.decide(run, constraints)
-    decision = load_decision(document)
     if as_json:
         show.document(document)
     else:
-        tell.decision(decision)
+        _, summary, decision = results.load_results(run)
+        tell.decision(summary, decision)
         tell.constraints(before, results.stated_options(run), run)
-    if require_pick and not decision.has_pick:
+    if require_pick and not load_decision(document).has_pick:
         sys.exit(1)
 
 

@@ -11,7 +11,6 @@ import orjson
 
 from quantrial.cli import tell
 from quantrial.cli.terminal import line, paragraph, table, text
-from quantrial.documents.decision import load_decision
 from quantrial.inert import in_json
 from quantrial.words import duration, terminal_size, terminal_sizes
 
@@ -335,12 +334,13 @@ def demo_opening(folder: Path) -> None:
     )
 
 
-def conclusion(
-    decision: Mapping[str, Any], files: ReportFiles, folder: Path, constraints: str = ""
-) -> None:
+def conclusion(files: ReportFiles, folder: Path, constraints: str = "") -> None:
     """Print the recommendation, its constraints, and where everything is."""
+    from quantrial.commands.results import load_results
+
     line()
-    tell.decision(load_decision(decision))
+    _, summary, decision = load_results(folder)
+    tell.decision(summary, decision)
     line()
     report(files, constraints)
     line(f"\nCheck it: quantrial verify {folder}")

@@ -171,9 +171,7 @@ def run(  # noqa: PLR0913 - each parameter is an option of the command
             {**dataclasses.asdict(result), "decision": found.decision, "report": found.files}
         )
     else:
-        show.conclusion(
-            found.decision, found.files, result.folder, results.stated_options(result.folder)
-        )
+        show.conclusion(found.files, result.folder, results.stated_options(result.folder))
 
 
 def demo(
@@ -195,7 +193,7 @@ def demo(
     if as_json:
         show.document(result)
     else:
-        show.conclusion(result.decision, result.files, result.run.folder)
+        show.conclusion(result.files, result.run.folder)
 
 
 _ANY = "any-format"

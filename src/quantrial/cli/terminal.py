@@ -83,18 +83,23 @@ def heading(text: str) -> None:
         _put(_painted(part, "bold"), sys.stdout)
 
 
-def paragraph(text: str, *, indent: str = "") -> None:
-    """Print a paragraph, wrapped, its ids and numbers unbroken."""
+def paragraph(text: str, *, indent: str = "", first: str | None = None) -> None:
+    """Print a paragraph, wrapped, ids and numbers unbroken; `first` indents its first line."""
     line(
         textwrap.fill(
             clean(text),
             width(),
-            initial_indent=indent,
+            initial_indent=indent if first is None else first,
             subsequent_indent=indent,
             break_long_words=False,
             break_on_hyphens=False,
         )
     )
+
+
+def item(text: str, *, indent: str = "") -> None:
+    """Print an entry of a list, wrapped like a paragraph."""
+    paragraph(text, indent=f"{indent}  ", first=f"{indent}- ")
 
 
 def text(written: str) -> None:

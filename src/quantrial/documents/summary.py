@@ -341,3 +341,9 @@ class Summary(Part, frozen=True, kw_only=True):
     speed_phase: SpeedPhase | None
     tradeoffs: Mapping[str, Tradeoff]
     inputs: Mapping[str, str] = {}
+
+    def named(self, task: str) -> str:
+        """Name a task by its workload; where two tasks share that, by its own name too."""
+        workload = self.tasks[task].workload
+        alone = sum(part.workload == workload for part in self.tasks.values()) == 1
+        return workload if alone else f"{workload} ({task})"

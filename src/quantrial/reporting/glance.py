@@ -208,10 +208,7 @@ def _speed(value: float | None, reference: str) -> str:
 
 
 def _standing(summary: Summary, decision: Decision, task: str, arm: str) -> Standing:
-    part, reference = summary.tasks[task], summary.reference
-    workload = part.workload
-    if sum(other.workload == workload for other in summary.tasks.values()) > 1:
-        workload = f"{workload} ({task})"
+    part, reference, workload = summary.tasks[task], summary.reference, summary.named(task)
     own = part.main.arms.get(arm)
     measure = endpoint(part.primary)
     is_reference = arm == reference

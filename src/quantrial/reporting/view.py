@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from quantrial.documents.decision import (
@@ -43,6 +44,36 @@ if TYPE_CHECKING:
     from quantrial.study import Study
 
 
+def opening(summary: Summary, decision: Decision) -> View:
+    """Put what a report says before its plots into words and tables: all that a terminal shows."""
+    links = sentences.Links(decision)
+    default, given = decision.default, decision.constrained
+    headline = _headline(default, summary.reference)
+    said = sentences.shortened(links.claim(default), headline)
+    if given:
+        headline = sentences.headline(given, summary.reference)
+        said = sentences.answer(given, links)
+    cards, seen = glance.cards(summary, decision), set[str]()
+    return View(
+        title=summary.study.name,
+        subtitle=_subtitle(summary),
+        alarms=alarms(decision),
+        headline=headline,
+        summary=explained(said, seen),
+        constraints=sentences.constraints_in_words(given, decision) if given else (),
+        unconstrained=sentences.unconstrained(default, links) if given else (),
+        rejected=sentences.rejected(given, links) if given else None,
+        advice=tuple(_advice(decision, links, seen)),
+        evidence=links.evidence(_evidence(decision)),
+        cards=cards,
+        costs=glance.costs(cards),
+        standings=glance.standings(cards, summary.reference),
+        plots=(),
+        sections=(),
+        words=WORDS,
+    )
+
+
 def build_view(
     study: Study,
     summary: Summary,
@@ -52,13 +83,6 @@ def build_view(
     drawn: Collection[str] = (),
 ) -> View:
     """Put everything the report says into words and tables; `drawn` are the plots there are."""
-    links = sentences.Links(decision)
-    default, given = decision.default, decision.constrained
-    headline = _headline(default, summary.reference)
-    said = sentences.shortened(links.claim(default), headline)
-    if given:
-        headline = sentences.headline(given, summary.reference)
-        said = sentences.answer(given, links)
     sections = [
         quality.arms_section(summary),
         quality.contrasts_section(summary),
@@ -77,24 +101,11 @@ def build_view(
         provenance.limits_section(study, summary, manifest),
         provenance.reproduce_section(study, summary, decision, manifest.software.get("quantrial")),
     ]
-    cards, seen = glance.cards(summary, decision), set[str]()
-    return View(
+    return replace(
+        opening(summary, decision),
         title=study.study,
-        subtitle=_subtitle(summary),
-        alarms=alarms(decision),
-        headline=headline,
-        summary=explained(said, seen),
-        constraints=sentences.constraints_in_words(given, decision) if given else (),
-        unconstrained=sentences.unconstrained(default, links) if given else (),
-        rejected=sentences.rejected(given, links) if given else None,
-        advice=tuple(_advice(decision, links, seen)),
-        evidence=links.evidence(_evidence(decision)),
-        cards=cards,
-        costs=glance.costs(cards),
-        standings=glance.standings(cards, summary.reference),
         plots=figures(summary, drawn),
         sections=tuple(section for section in sections if section is not None),
-        words=WORDS,
     )
 
 
@@ -121,11 +132,12 @@ def _headline(default: Default, reference: str) -> str:
 
 
 def _subtitle(summary: Summary) -> str:
-    tasks = summary.tasks.values()
-    items = " and ".join(
-        f"{plural(part.flow.analysed_items, 'item')} of {part.workload}" for part in tasks
+    tasks = summary.tasks.items()
+    items = listed(
+        f"{plural(part.flow.analysed_items, 'item')} of {summary.named(task)}"
+        for task, part in tasks
     )
-    margins = listed(size_of_points(part.margin) for part in tasks)
+    margins = listed(size_of_points(part.margin) for _, part in tasks)
     return (
         f"{plural(len(summary.arms), 'arm')}, compared on the same {items}; reference "
         f"{summary.reference}; margin {margins}; {summary.methods} methods"

@@ -210,7 +210,7 @@ def checks_section(summary: Summary, decision: Decision) -> Section:
         _controls(summary, decision),
         *_shown(summary),
         _missing(summary),
-        *_disagreements(summary, decision),
+        *disagreements(summary),
     ]
     lead = "Could this study have seen harm, and does its answer hang on a choice?"
     return Section("checks", "Checks", lead, tuple(groups))
@@ -312,12 +312,13 @@ def _invented(entities: int | None) -> str:
     return "nothing" if entities is None else f"{count(entities)} invented"
 
 
-def _disagreements(summary: Summary, decision: Decision) -> Iterator[Group]:
+def disagreements(summary: Summary) -> Iterator[Group]:
+    """Show where the other set of methods comes to another verdict."""
     title, found = "Classic against calibrated", parted(summary)
     if not found:
         words = "Both sets of methods come to the same verdict on every contrast that both answer."
         yield Group(title, notes=(words,))
-    rows = [_parted(one, decision) for one in found if not one.strata]
+    rows = [_parted(one) for one in found if not one.strata]
     if rows:
         table = Table(
             "contrasts on which the two sets of methods come to different verdicts",
@@ -335,10 +336,10 @@ def _disagreements(summary: Summary, decision: Decision) -> Iterator[Group]:
         yield Group(f"{title}, within strata", notes=(_STRATA,), items=inside, folded=True)
 
 
-def _parted(one: Parted, decision: Decision) -> Row:
+def _parted(one: Parted) -> Row:
     return Row(
         (
-            Cell(one.pair, target=one.id if one.id in decision.findings else ""),
+            Cell(one.pair, target=one.id),
             Cell(f"{one.task}, {endpoint(one.endpoint)}"),
             Cell(one.test),
             *(Cell(f"{_verdict(one.verdicts[name])} {one.p[name]}") for name in SETS),

@@ -77,7 +77,7 @@ def arms_section(summary: Summary) -> Section:
 
 def contrasts_section(summary: Summary) -> Section:
     """Every pair of arms, compared on the items both answered."""
-    groups = _over_all_tasks(summary)
+    groups = []
     for task, part, name, contrasts, primary in _compared(summary):
         caption = f"{endpoint_word(name)} on {task}"
         table = _contrast_table(caption, contrasts, _ADJUSTED if primary else _WITH_ALL)
@@ -92,7 +92,7 @@ def contrasts_section(summary: Summary) -> Section:
             *_worst_cases(contrasts),
         )
         groups.append(_group("Contrasts", task, name, table, primary=primary, notes=notes))
-    groups += _simultaneous(summary)
+    groups += [*_over_all_tasks(summary), *_simultaneous(summary)]
     lead = (
         "Every pair of arms, compared on the items both answered. A difference is candidate minus "
         "reference: negative is a loss. Primary endpoints first; decisions rest on them."
