@@ -20,7 +20,7 @@ from engines.made_openai import close_made
 from quantrial.engines import Engine, make_engine
 from quantrial.engines.gguf_file import Field, read_header
 from quantrial.engines.llamacpp import LlamaCppEngine
-from quantrial.engines.llamacpp_template import TEMPLATE, tiny_model
+from quantrial.engines.llamacpp_wire import TEMPLATE, tiny_model
 from quantrial.engines.model_files import resolve
 from quantrial.engines.ollama import OllamaEngine
 from quantrial.engines.openai import OpenAIEngine

@@ -10,7 +10,7 @@ import yaml
 
 from quantrial.cli import main
 from quantrial.commands import provision
-from quantrial.engines.ollama_model import registry_bytes
+from quantrial.engines.ollama_server import registry_bytes
 from servers.ollama import Model, OllamaServer
 
 pytestmark = pytest.mark.model
@@ -23,7 +23,7 @@ def server(
     """A server that has one model and could pull another one; it is the registry, too."""
     here = {"demo:q8_0": ollama_model("Q8_0")}
     with OllamaServer(here, remote={"demo:q4_0": ollama_model("Q4_0")}) as own:
-        monkeypatch.setattr("quantrial.engines.ollama_model.REGISTRY", own.address)
+        monkeypatch.setattr("quantrial.engines.ollama_server.REGISTRY", own.address)
         yield own
 
 
@@ -73,7 +73,7 @@ def test_sizes_that_cannot_be_found_out_are_unknown(
     server: OllamaServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert registry_bytes("nobody:knows") is None
-    monkeypatch.setattr("quantrial.engines.ollama_model.REGISTRY", "http://127.0.0.1:9")
+    monkeypatch.setattr("quantrial.engines.ollama_server.REGISTRY", "http://127.0.0.1:9")
     assert registry_bytes("demo:q4_0") is None
 
 

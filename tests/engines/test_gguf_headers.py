@@ -14,9 +14,8 @@ from cpu import within_a_second
 from quantrial.cli import main
 from quantrial.engines.gguf_file import encode_header, encode_u32, read_header
 from quantrial.engines.model_files import describe_file, kv_cache_bytes
-from quantrial.engines.origin import levels_of
 from quantrial.engines.requantize import write_requantized
-from quantrial.engines.structure import structure_of
+from quantrial.engines.weights import levels_of, structure_of
 from quantrial.errors import ModelFileError
 
 U8, I32, F32, BOOL, STRING, ARRAY, F64 = 0, 5, 6, 7, 8, 9, 12

@@ -17,8 +17,8 @@ from quantrial.commands import provision
 from quantrial.engines.gguf_file import read_header
 from quantrial.engines.llamacpp import LlamaCppEngine
 from quantrial.engines.model_files import describe_file
-from quantrial.engines.origin import levels_of
 from quantrial.engines.requantize import made_file
+from quantrial.engines.weights import levels_of
 from quantrial.errors import QuantrialWarning
 
 WriteGguf = Callable[..., Path]

@@ -15,7 +15,7 @@ import pytest
 from quantrial.engines import Message, Request
 from quantrial.engines.abilities import refuse_unheld
 from quantrial.engines.llamacpp import LlamaCppEngine
-from quantrial.engines.message import read_logprobs
+from quantrial.engines.replies import read_logprobs
 from quantrial.errors import EngineError, StudyError
 
 PARIS = "Question: What is the capital of France?\nAnswer:"

@@ -13,7 +13,7 @@ import pytest
 
 from quantrial.engines import Request
 from quantrial.engines.llamacpp import TRANSPORT_ERRORS, LlamaCppEngine
-from quantrial.engines.llamacpp_process import SERVER_ERRORS, server_error
+from quantrial.engines.llamacpp_wire import SERVER_ERRORS, server_error
 from quantrial.errors import EngineCrashedError, EngineError, EngineTimeoutError
 
 SHORT = Request(text="Question: What is the capital of France?\nAnswer:", max_tokens=3)

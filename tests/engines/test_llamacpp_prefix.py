@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from quantrial.engines import Message, Request
-from quantrial.engines import llamacpp_prefix as prefix
+from quantrial.engines import llamacpp_process as prefix
 from quantrial.engines.llamacpp import LlamaCppEngine
-from quantrial.engines.llamacpp_prefix import Prefixes
+from quantrial.engines.llamacpp_process import Prefixes
 
 Answer = tuple[str, object]
 SHOTS = "".join(
@@ -136,7 +136,7 @@ def test_a_beginning_that_is_too_long_is_told_by_the_call(
 
 def test_folders_of_killed_programs_are_removed_and_others_kept(own_cache: Path) -> None:
     code = (
-        "from quantrial.engines.llamacpp_prefix import Prefixes; p = Prefixes(1);"
+        "from quantrial.engines.llamacpp_process import Prefixes; p = Prefixes(1);"
         "(p.folder / 'state').write_text('x'); print(p.folder, flush=True); input()"
     )
     with subprocess.Popen(

@@ -2,9 +2,9 @@
 
 import pytest
 
-from quantrial.engines.keys import is_loopback
 from quantrial.engines.ollama import OllamaEngine
 from quantrial.engines.openai import OpenAIEngine
+from quantrial.engines.options import is_loopback
 
 HERE = ["127.0.0.1", "127.0.1.1", "127.255.255.254", "localhost", "LOCALHOST", "[::1]"]
 ELSEWHERE = [

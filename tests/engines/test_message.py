@@ -12,9 +12,9 @@ import pytest
 
 from engines.made_openai import CHAT, TEXT, made
 from quantrial.engines import Reply, Request
-from quantrial.engines.llamacpp_prefix import Began
-from quantrial.engines.llamacpp_process import read_reply
-from quantrial.engines.message import Message
+from quantrial.engines.llamacpp_process import Began
+from quantrial.engines.llamacpp_wire import read_reply
+from quantrial.engines.replies import Message
 from quantrial.errors import EngineError
 from servers.faulty import Answer, Call, FaultyServer, Say, faulty_server
 

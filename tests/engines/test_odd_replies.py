@@ -19,7 +19,7 @@ import pytest
 
 from quantrial.engines import Message, Reply, Request, make_engine
 from quantrial.engines.artifact import Artifact
-from quantrial.engines.message import read_logprobs
+from quantrial.engines.replies import read_logprobs
 from quantrial.engines.scripted import ScriptedEngine
 from quantrial.errors import EngineError, QuantrialError
 from quantrial.records import Manifest, Response, manifest_from_json, response_from_json

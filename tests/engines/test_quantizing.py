@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -152,7 +153,7 @@ def package(tmp_path: Path, write_gguf: WriteGguf, monkeypatch: pytest.MonkeyPat
     folder.mkdir()
     (folder / "llama_cpp.py").write_text(PACKAGE.replace("ANSWER", repr(str(answer))))
     monkeypatch.syspath_prepend(folder)
-    monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delitem(sys.modules, "llama_cpp", raising=False)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quantrial.engines.message import Repeats, ends_in_repeats
+from quantrial.engines.replies import Repeats, ends_in_repeats
 
 
 def after(*pieces: str) -> bool:

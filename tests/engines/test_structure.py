@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from quantrial.assay import Check, arm_checks
 from quantrial.cli import main
 from quantrial.engines.model_files import describe_file
-from quantrial.engines.ollama_model import artifact_of
-from quantrial.engines.structure import structure_told
+from quantrial.engines.ollama_server import artifact_of
+from quantrial.engines.weights import structure_told
 from summaries import arm_records
 
 Array = NDArray[np.float32]

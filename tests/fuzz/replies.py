@@ -19,8 +19,8 @@ import httpx
 import httpx2
 
 from quantrial.engines.base import Message, Request
-from quantrial.engines.llamacpp_prefix import Began
-from quantrial.engines.llamacpp_process import read_reply, server_error
+from quantrial.engines.llamacpp_process import Began
+from quantrial.engines.llamacpp_wire import read_reply, server_error
 from quantrial.engines.ollama import OllamaEngine
 from quantrial.engines.openai import OpenAIEngine
 

@@ -29,8 +29,7 @@ from fuzz.samples import (
 from fuzz.texts import read_text
 from quantrial.engines.gguf_file import read_header
 from quantrial.engines.model_files import kv_cache_bytes
-from quantrial.engines.origin import levels_of
-from quantrial.engines.structure import structure_of
+from quantrial.engines.weights import levels_of, structure_of
 from quantrial.strict_yaml import write_yaml
 from quantrial.study import load_study, parse_study
 

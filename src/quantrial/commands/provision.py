@@ -128,8 +128,8 @@ def quantize(
     from quantrial.engines.cache import file_sha256
     from quantrial.engines.gguf_file import read_header
     from quantrial.engines.model_files import resolve
-    from quantrial.engines.origin import after, before_in_words, made_from, origin_of
     from quantrial.engines.requantize import quantize_model
+    from quantrial.engines.weights import after, before_in_words, made_from, origin_of
 
     source = resolve(model, Path(base))
     header = read_header(source)

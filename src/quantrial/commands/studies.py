@@ -18,7 +18,7 @@ from quantrial.study import Study, parse_study
 
 if TYPE_CHECKING:
     from quantrial.design.plan import Plan
-    from quantrial.engines.sent_keys import KeySent
+    from quantrial.engines.options import KeySent
     from quantrial.importers import ImportOptions, ImportReport
     from quantrial.reporting import ReportFiles
     from quantrial.running.progress import Listener
@@ -125,7 +125,7 @@ def calls(study: Path) -> int:
 
 def keys_sent(study: Path) -> list[KeySent]:
     """List the keys that the arms of a study file or run folder send to other machines."""
-    from quantrial.engines.sent_keys import keys_sent as of_arms
+    from quantrial.engines.options import keys_sent as of_arms
 
     return of_arms(open_study(study, Path())[0].arms)
 

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 from quantrial.engines.abilities import refuse_unable
 from quantrial.engines.artifact import Artifact
 from quantrial.engines.base import Engine, Message, Reply, Request, Timing
-from quantrial.engines.keys import hide_named, refuse_keys
-from quantrial.engines.options import Option, read_options
+from quantrial.engines.options import Option, hide_named, read_options, refuse_keys
 from quantrial.errors import QuantrialError, StudyError
 from quantrial.registry import ENGINES
 

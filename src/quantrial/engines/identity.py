@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from quantrial.errors import ModelChangedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 _PORTS = {"http": 80, "https": 443}
 _HERE = "127.0.0.1"

@@ -11,7 +11,7 @@ no). Temperature 0 is greedy; above it, llama.cpp's own top-k 40, top-p 0.95 and
 An answer follows from its request alone, whatever was asked before and however often the worker was
 started. llama.cpp's own prompt cache breaks that: the batch a token is evaluated in depends on the
 call before, and so do the last bits of its logits. With `prompt_cache`, the beginning that a task's
-prompts share is read once, and restored exactly before each call (`llamacpp_prefix`); the rest is
+prompts share is read once, and restored exactly before each call (`Prefixes`); the rest is
 always evaluated. With `slots` above 1 several threads may ask at once, and the batch depends on who
 else is asking.
 
@@ -34,20 +34,20 @@ from quantrial.engines.abilities import refusal, refuse_unable, refuse_unheld
 from quantrial.engines.artifact import Artifact
 from quantrial.engines.base import Reply, Request
 from quantrial.engines.gguf_file import read_header
-from quantrial.engines.llamacpp_prefix import Prefixes
-from quantrial.engines.llamacpp_process import (
-    Worker,
+from quantrial.engines.llamacpp_process import Prefixes, Worker, worker_versions
+from quantrial.engines.llamacpp_wire import (
+    TEMPLATE,
     call_of,
     read_reply,
+    render_key,
+    render_without_weights,
     server_error,
-    worker_versions,
 )
-from quantrial.engines.llamacpp_template import TEMPLATE, render_key, render_without_weights
 from quantrial.engines.model_files import PREFIX, HubFile, bytes_each, describe_file, resolve
 from quantrial.engines.options import Option, read_options
-from quantrial.engines.origin import after
 from quantrial.engines.requantize import made_file
 from quantrial.engines.templates import SUPPLIED, dates_in, day_option, with_day
+from quantrial.engines.weights import after
 from quantrial.errors import (
     EngineCrashedError,
     EngineError,

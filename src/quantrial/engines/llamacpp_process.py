@@ -1,37 +1,45 @@
-"""The embedded engine's server in a process of its own, and what goes to it and comes back."""
+"""The embedded engine's server in a process of its own, and what it keeps between two calls.
+
+The few-shot examples of a task stand in front of every one of its items. llama.cpp's own cache
+keeps whatever the call before left behind, so what is read anew, and with it the last bits of an
+answer, depends on the order of calls. Here the state after the shared beginning is saved to a file
+as soon as it is read, and restored before each call: the rest of a prompt then meets the same
+bytes, whatever was asked before and however often the worker was started.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import json
 import os
 import queue
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from quantrial.engines.abilities import refusal
-from quantrial.engines.base import Reply, Request, Timing
-from quantrial.engines.message import Message, read_logprobs
-from quantrial.engines.settled import count_of, seconds_of, settled
-from quantrial.errors import ContextOverflowError, EngineError, EngineStartError
-from quantrial.redaction import blot, excerpt, hide
-from quantrial.system import own_process_group
+from quantrial.engines.base import Request
+from quantrial.engines.cache import cache_dir
+from quantrial.errors import EngineStartError
+from quantrial.redaction import blot, hide
+from quantrial.system import file_lock, own_process_group
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     import httpx
 
-    from quantrial.engines.llamacpp_prefix import Began
-
-_COMMAND = (sys.executable, "-P", "-m", "quantrial.engines.llamacpp_worker")
+_COMMAND = (sys.executable, "-P", "-m", "quantrial.engines.worker")
 _START_LIMIT = 900.0  # seconds; a large model from a slow disk
 _END_LIMIT = 2.0
 # GNU OpenMP has threads spin at every barrier, and llama.cpp has hundreds a token: on two cores
@@ -52,7 +60,7 @@ class Worker:
         started = time.perf_counter()
         try:
             self._process = subprocess.Popen(
-                _COMMAND,
+                (*_COMMAND, "serve"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._log,
@@ -163,7 +171,7 @@ class Worker:
 @functools.cache
 def worker_versions() -> Mapping[str, str]:
     """Ask a worker for the versions in it: the native library is not loaded into this process."""
-    done = _asked("--versions")
+    done = _asked("versions")
     if done.returncode:
         raise EngineStartError(f"xllamacpp cannot be loaded: {_last_line(done.stderr)}")
     versions: dict[str, str] = json.loads(done.stdout)
@@ -173,7 +181,7 @@ def worker_versions() -> Mapping[str, str]:
 @functools.lru_cache(maxsize=256)
 def grammar_of(schema: str) -> str:
     """Have llama.cpp make a grammar of a JSON schema; the order of its keys is that of answers."""
-    done = _asked("--grammar", schema.encode())
+    done = _asked("grammar", schema.encode())
     if done.returncode:
         raise refusal(f"llama.cpp cannot hold an answer to this schema: {_last_line(done.stderr)}")
     grammar: str = json.loads(done.stdout)
@@ -194,139 +202,126 @@ def _last_line(text: bytes) -> str:
     return "".join(text.decode("utf-8", "replace").strip().splitlines()[-1:])
 
 
-_RANDOM_SEED = 2**32 - 1  # llama.cpp takes this seed to mean "any"
-
-# The error types of llama.cpp's server (tools/server/server-common.cpp), and whether asking again
-# can help.
-SERVER_ERRORS: dict[str, tuple[type[EngineError], bool]] = {
-    "exceed_context_size_error": (ContextOverflowError, False),
-    "invalid_request_error": (EngineError, False),
-    "authentication_error": (EngineError, False),
-    "permission_error": (EngineError, False),
-    "not_found_error": (EngineError, False),
-    "not_supported_error": (EngineError, False),
-    "unavailable_error": (EngineError, True),
-    "server_error": (EngineError, True),
-}
-_MILLI = 1000  # to a second
-# what reading an answer of another form ends in; recursion, where it is nested without end
-_UNKNOWN_FORM = (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)
-_FINISH = {"eos": "stop", "word": "stop", "limit": "length", "stop": "stop", "length": "length"}
+_BUDGET = 2 * 1024**3  # bytes of saved states a worker may keep; the one unused longest goes first
+_LOCK = ".lock"
 
 
-def call_of(request: Request) -> tuple[str, dict[str, Any]]:
-    """Return the path and body of a request."""
-    body: dict[str, Any] = {
-        "temperature": request.temperature,
-        "seed": request.seed % _RANDOM_SEED,
-        "ignore_eos": request.exact_length,
-        "stop": list(request.stop),
-    }
-    if request.grammar is not None:
-        body["grammar"] = request.grammar
-    if request.schema is not None:
-        # the server would do it too, but not in a chat whose raw text it is told to leave alone
-        body["grammar"] = grammar_of(json.dumps(request.schema))
-    if request.messages:
-        if request.logprobs:
-            body |= {"logprobs": True, "top_logprobs": request.logprobs}
-        messages = [{"role": m.role, "content": m.content} for m in request.messages]
-        return "/v1/chat/completions", {
-            **body,
-            "messages": messages,
-            "max_tokens": request.max_tokens,
-        }
-    if request.logprobs:
-        body["n_probs"] = request.logprobs
-    return "/completion", {
-        **body,
-        "prompt": request.text,
-        "n_predict": request.max_tokens,  # unbounded where it is not said
-        "response_fields": [
-            "content",
-            "stop_type",
-            "tokens_evaluated",
-            "tokens_predicted",
-            "timings",
-            "completion_probabilities",
-        ],
-    }
+@dataclass(frozen=True, slots=True)
+class Began:
+    """How a call began: in which slot, and what it cost to read the shared part just now."""
+
+    slot: int
+    shared: bool
+    read_tokens: int = 0
+    read_seconds: float = 0.0
 
 
-def read_reply(
-    response: httpx.Response, request: Request, begun: Began, *, load: float | None, wall: float
-) -> Reply:
-    """Read the server's answer to a request.
+class Prefixes:
+    """The saved states of one worker, and its slots, each of which one call has at a time."""
 
-    Args:
-        response: with status 200.
-        request: what was asked.
-        begun: what was read of the prompt before the call.
-        load: seconds that the model took to load, where this call waited for it.
-        wall: seconds of the call.
+    def __init__(self, slots: int, *, keep: bool = True):
+        """Make a folder of its own, and do away with those whose program has ended."""
+        root = cache_dir() / "prefixes"
+        root.mkdir(parents=True, exist_ok=True)
+        _sweep(root)
+        self.folder = root / secrets.token_hex(8)
+        self._lock = file_lock(_lock_of(self.folder))
+        self._lock.acquire()  # before there is a folder that others could take for an orphan
+        self.folder.mkdir()
+        self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for slot in range(slots):
+            self._free.put(slot)
+        self._keep = keep
+        self._saved: dict[str, int] = {}  # name of a state -> bytes, the last used last
 
-    Raises:
-        EngineError: the answer has another form than llama.cpp's.
+    def close(self) -> None:
+        """Remove what was saved."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        _lock_of(self.folder).unlink(missing_ok=True)
+        self._lock.release()
+
+    @contextlib.contextmanager
+    def begun(self, client: httpx.Client, request: Request) -> Iterator[Began]:
+        """Hold a slot that has read what the request shares with others, and nothing else."""
+        slot = self._free.get()
+        try:
+            yield self._begin(client, request, slot)
+        finally:
+            self._free.put(slot)
+
+    def _begin(self, client: httpx.Client, request: Request, slot: int) -> Began:
+        if not (self._keep and request.shared) or request.fresh:
+            return Began(slot, shared=False)
+        name = _name(request)
+        if name in self._saved and _move(client, slot, "restore", name, request.timeout):
+            self._saved[name] = self._saved.pop(name)
+            return Began(slot, shared=True)
+        text = _beginning(client, request)
+        if not text:
+            return Began(slot, shared=False)
+        read = client.post(
+            "/completion",
+            json={"prompt": text, "n_predict": 0, "cache_prompt": False, "id_slot": slot},
+            timeout=request.timeout,
+        )
+        if read.status_code != 200:  # too long for the context, say: the call itself will tell
+            return Began(slot, shared=False)
+        # where it cannot be saved it is read again each time, and the answers stay the same
+        saved = _move(client, slot, "save", name, request.timeout)
+        if saved:
+            self._saved[name] = saved
+            self._make_room()
+        timings = read.json()["timings"]
+        return Began(slot, True, timings["prompt_n"], timings["prompt_ms"] / 1000)
+
+    def _make_room(self) -> None:
+        for name in list(self._saved)[:-1]:
+            if sum(self._saved.values()) <= _BUDGET:
+                return
+            del self._saved[name]
+            (self.folder / name).unlink(missing_ok=True)
+
+
+def _beginning(client: httpx.Client, request: Request) -> str:
+    """Return the text of what is shared; up to where an item's own text goes into its message.
+
+    The message of the item stays, empty, because some templates refuse a conversation without it.
+    What they put behind it does no harm: llama.cpp drops whatever a prompt does not begin with.
     """
-    try:
-        said = response.json()
-        timings, message = said["timings"], Message()
-        made = count_of(timings["predicted_n"])
-        # the first token comes out of the prompt's batch, before the clock of decoding starts
-        steps = None if made is None else max(made - 1, 0)
-        decode = seconds_of(timings["predicted_ms"], per=_MILLI) if steps else None
-        read = seconds_of(timings["prompt_ms"], per=_MILLI)
-        cached = count_of(timings["cache_n"])
-        if request.messages:
-            choice, usage = said["choices"][0], said["usage"]
-            message.add(choice["message"])
-            ending, probabilities = choice["finish_reason"], choice.get("logprobs")
-            prompt_tokens, completion_tokens = usage["prompt_tokens"], usage["completion_tokens"]
-        else:
-            message.add({"content": said["content"]})
-            ending, probabilities = said["stop_type"], said.get("completion_probabilities")
-            prompt_tokens, completion_tokens = said["tokens_evaluated"], said["tokens_predicted"]
-        reply = Reply(
-            output="".join(message.texts),
-            finish_reason=_FINISH.get(ending, ending),
-            prompt_tokens=prompt_tokens,
-            cached_tokens=None if cached is None else max(cached - begun.read_tokens, 0),
-            completion_tokens=completion_tokens,
-            decoded_tokens=steps,
-            logprobs=read_logprobs(probabilities or []) if request.logprobs else None,
-            timing=Timing(
-                load=load,
-                prompt=None if read is None else read + begun.read_seconds,
-                first_token=wall - (decode or 0.0) if made else None,
-                decode=decode,
-                wall=wall,
-            ),
-            thought="".join(message.thoughts) or None,
-            tool_calls=tuple(message.calls.values()) or None,
-        )
-        return settled(reply, request)
-    except _UNKNOWN_FORM as exc:
-        raise EngineError(
-            f"llama.cpp sent an answer of an unknown form ({type(exc).__name__}: {exc}): "
-            f"{excerpt(repr(response.text), 200)}"
-        ) from exc
+    if request.text is not None:
+        return request.text[: request.shared]
+    kept = [{"role": m.role, "content": m.content} for m in request.messages[: request.shared]]
+    own = [{"role": m.role, "content": ""} for m in request.messages[request.shared :]]
+    said = client.post("/apply-template", json={"messages": kept + own}, timeout=request.timeout)
+    return str(said.json()["prompt"]) if said.status_code == 200 else ""
 
 
-def server_error(response: httpx.Response) -> EngineError:
-    """Translate an error that llama.cpp's server reports."""
-    try:
-        error = response.json()["error"]
-        kind, message = str(error["type"]), str(error["message"])
-    except _UNKNOWN_FORM:
-        return EngineError(
-            f"llama.cpp answered {response.status_code}: {excerpt(repr(response.text), 200)}"
-        )
-    if kind == "exceed_context_size_error":
-        asked, there = error.get("n_prompt_tokens"), error.get("n_ctx")
-        return ContextOverflowError(
-            f"the prompt has {asked} tokens and the context {there}; the option is `context`"
-        )
-    cls, retryable = SERVER_ERRORS.get(kind, (EngineError, True))
-    translated = cls(f"llama.cpp: {message} ({kind}, {response.status_code})")
-    translated.retryable = retryable
-    return translated
+def _name(request: Request) -> str:
+    if request.text is not None:
+        begins: Any = request.text[: request.shared]
+    else:
+        begins = [(m.role, m.content) for m in request.messages[: request.shared]]
+        begins.append([m.role for m in request.messages[request.shared :]])
+    return hashlib.sha256(json.dumps(begins).encode()).hexdigest()[:32]
+
+
+def _move(client: httpx.Client, slot: int, action: str, name: str, timeout: float) -> int:
+    """Save or restore a slot; returns the bytes moved, 0 where that failed."""
+    said = client.post(
+        f"/slots/{slot}", params={"action": action}, json={"filename": name}, timeout=timeout
+    )
+    if said.status_code != 200:
+        return 0
+    return int(said.json()["n_written" if action == "save" else "n_read"])
+
+
+def _sweep(root: Path) -> None:
+    """Remove the folders that a killed program left behind: nobody holds their locks."""
+    for path in root.glob(f"*{_LOCK}"):
+        with contextlib.suppress(OSError), file_lock(path).acquire(timeout=0):
+            shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+            path.unlink(missing_ok=True)
+
+
+def _lock_of(folder: Path) -> Path:
+    return folder.with_suffix(_LOCK)

@@ -26,9 +26,6 @@ from gguf.constants import GGMLQuantizationType as Kind
 from quantrial.errors import ModelFileError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from gguf.constants import GGMLQuantizationType
     from numpy.typing import NDArray
 
     from quantrial.engines.gguf_file import Header, Tensor
@@ -45,7 +42,7 @@ def available() -> bool:
     return True
 
 
-def quantize_rows(rows: NDArray[np.float32], kind: GGMLQuantizationType) -> NDArray[np.uint8]:
+def quantize_rows(rows: NDArray[np.float32], kind: Kind) -> NDArray[np.uint8]:
     """Quantize rows, on all cores; each row is quantized for itself.
 
     Args:

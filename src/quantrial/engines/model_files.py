@@ -15,8 +15,7 @@ from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 from quantrial.engines.artifact import Artifact
 from quantrial.engines.cache import file_sha256
 from quantrial.engines.gguf_file import read_header
-from quantrial.engines.origin import made_from, origin_of
-from quantrial.engines.structure import structure_of
+from quantrial.engines.weights import made_from, origin_of, structure_of
 from quantrial.errors import MissingExtraError, ModelFileError, PathError
 from quantrial.paths import expanded, is_file, is_folder, is_there, parts_within, refuse_impossible
 from quantrial.redaction import blot_error, hide, hide_proxies

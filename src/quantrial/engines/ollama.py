@@ -33,9 +33,14 @@ from quantrial.engines.base import Reply, Request, Timing
 from quantrial.engines.gguf_file import control_tokens
 from quantrial.engines.identity import REMEDY, AskedAs
 from quantrial.engines.ollama_answer import Ending, Heard, Whole
-from quantrial.engines.ollama_http import FOREIGN, translated
-from quantrial.engines.ollama_model import artifact_of, plain_name, registry_bytes
-from quantrial.engines.ollama_server import Server, address_of
+from quantrial.engines.ollama_http import FOREIGN, KEY, translated
+from quantrial.engines.ollama_server import (
+    Server,
+    address_of,
+    artifact_of,
+    plain_name,
+    registry_bytes,
+)
 from quantrial.engines.options import Option, read_options
 from quantrial.errors import (
     ContextOverflowError,
@@ -116,6 +121,11 @@ class OllamaEngine:
     def address(self) -> str:
         """Where the server is."""
         return self._server.address
+
+    @staticmethod
+    def sends_key(options: Mapping[str, Any], *, key: str) -> tuple[str, list[str]]:
+        """Say which variable's key goes to which addresses."""
+        return KEY, [address_of(options.get("host"), key=f"{key}.host")]
 
     def asked_as(self) -> AskedAs:
         """Say what is asked, where and in which way: two arms of one of it are one arm."""

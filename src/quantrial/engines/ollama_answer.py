@@ -11,9 +11,8 @@ from typing import Any
 from quantrial.engines.abilities import refusal
 from quantrial.engines.base import Message as Turn
 from quantrial.engines.base import Reply, Request
-from quantrial.engines.message import REPEAT_LIMIT, Message, read_logprobs
 from quantrial.engines.ollama_http import UnreadableError
-from quantrial.engines.settled import count_of, seconds_of
+from quantrial.engines.replies import REPEAT_LIMIT, Message, count_of, read_logprobs, seconds_of
 from quantrial.errors import ContextOverflowError, EngineError, EngineTimeoutError
 from quantrial.redaction import excerpt
 from quantrial.strict_json import readable

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from quantrial.engines.keys import key_in
+from quantrial.engines.options import key_in
 from quantrial.errors import (
     ContextOverflowError,
     EngineCrashedError,

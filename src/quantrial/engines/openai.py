@@ -26,7 +26,6 @@ from quantrial import redaction
 from quantrial.engines.abilities import refuse_unable, refuse_unheld
 from quantrial.engines.base import Reply, Request
 from quantrial.engines.identity import REMEDY, AskedAs, Fingerprints
-from quantrial.engines.keys import is_loopback, secret_of
 from quantrial.engines.openai_served import (
     OLLAMA,
     OLLAMA_FINGERPRINT,
@@ -49,7 +48,7 @@ from quantrial.engines.openai_wire import (
     unknown_form,
     urls_of,
 )
-from quantrial.engines.options import Option, read_options
+from quantrial.engines.options import Option, is_loopback, read_options, secret_of
 from quantrial.engines.templates import day_option
 from quantrial.errors import (
     EngineCrashedError,
@@ -144,6 +143,13 @@ class OpenAIEngine:
     def local(self) -> bool:
         """Whether all its servers are on this machine."""
         return all(is_loopback(replica.url) for replica in self._replicas)
+
+    @staticmethod
+    def sends_key(options: Mapping[str, Any], *, key: str) -> tuple[Any, list[Any]]:
+        """Say which variable's key goes to which addresses; as written, whatever stands there."""
+        replicas = options.get("replicas")
+        urls = [options.get("base_url"), *(replicas if isinstance(replicas, list) else ())]
+        return options.get("api_key_env"), urls
 
     def asked_as(self) -> AskedAs:
         """Say what is asked, where and in which way: two arms of one of it are one arm."""

@@ -20,7 +20,7 @@ import httpx2
 import openai
 
 from quantrial.engines.abilities import refusal
-from quantrial.engines.keys import is_loopback
+from quantrial.engines.options import is_loopback
 from quantrial.errors import (
     ContextOverflowError,
     EngineCrashedError,

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.engines.artifact import Artifact, Sampling
 from quantrial.engines.identity import without_folder
-from quantrial.engines.keys import is_loopback
 from quantrial.engines.openai_wire import SAMPLING, call_of
-from quantrial.engines.settled import count_of
+from quantrial.engines.options import is_loopback
+from quantrial.engines.replies import count_of
 from quantrial.engines.templates import SUPPLIED, arguments_for, as_string, dates_in, holds_day
 from quantrial.errors import (
     EngineCrashedError,
@@ -30,7 +30,7 @@ from quantrial.registry import models_shown
 from quantrial.strict_json import recordable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import date
 
     from openai import OpenAI

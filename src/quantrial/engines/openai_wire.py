@@ -15,9 +15,15 @@ from urllib.parse import urlsplit
 
 from quantrial.engines.abilities import refusal
 from quantrial.engines.base import Reply, Request, Timing
-from quantrial.engines.keys import refuse_keys, shown_url
-from quantrial.engines.message import REPEAT_LIMIT, Message, read_logprobs
-from quantrial.engines.settled import count_of, seconds_of, settled
+from quantrial.engines.options import refuse_keys, shown_url
+from quantrial.engines.replies import (
+    REPEAT_LIMIT,
+    Message,
+    count_of,
+    read_logprobs,
+    seconds_of,
+    settled,
+)
 from quantrial.errors import EngineCrashedError, EngineError, StudyError
 from quantrial.redaction import blot, excerpt
 from quantrial.strict_json import readable

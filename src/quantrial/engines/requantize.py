@@ -33,13 +33,12 @@ from gguf.quants import dequantize, quantize
 from quantrial.engines.cache import cache_dir, file_sha256, replace_atomically
 from quantrial.engines.gguf_file import Header, Tensor, encode_header, encode_u32, read_header
 from quantrial.engines.mixtures import MIXED, available, mixed_types, quantize_rows
-from quantrial.engines.origin import made_from, made_of, write_record
+from quantrial.engines.weights import made_from, made_of, write_record
 from quantrial.errors import ModelFileError, QuantrialWarning
 from quantrial.system import file_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -48,8 +47,8 @@ _QUANTIZATION_VERSION = 2  # GGML_QNT_VERSION in ggml.h
 _CHUNK = 4_000_000  # weights in memory at once
 _BLOCK = 32
 UNIFORM = ("F16", "Q8_0", "Q5_0", "Q4_0")
-# a process of its own: native code may abort
-_WORKER = (sys.executable, "-P", "-m", "quantrial.engines.mixing_worker")
+# a process of its own: native code writes thousands of lines to stderr, and may abort
+_WORKER = (sys.executable, "-P", "-m", "quantrial.engines.worker")
 _KEPT = 300  # characters of a writer's last words
 _REPLACED = ("general.file_type", "general.quantization_version")
 
@@ -148,7 +147,7 @@ def write_made(source: Path, target: Path, kind: str, degrade: str | None = None
         pass  # what cannot be written says so here, and not in the words of a worker
     words = [str(source), str(target), kind, *([degrade] if degrade else [])]
     done = subprocess.run(
-        [*_WORKER, *words], stdin=subprocess.DEVNULL, capture_output=True, check=False
+        [*_WORKER, "mix", *words], stdin=subprocess.DEVNULL, capture_output=True, check=False
     )
     if done.returncode:
         how = f"stopped by signal {-done.returncode}" if done.returncode < 0 else "failed"
@@ -291,8 +290,6 @@ def _round_3bit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 TOOL = "llama-quantize"
 PACKAGE = "llama-cpp-python"
-# a process of its own: native code writes thousands of lines to stderr, and may abort
-_LLAMA_WORKER = (sys.executable, "-P", "-m", "quantrial.engines.quantizing_worker")
 
 
 def quantize_model(source: Path, kind: str, folder: Path) -> Path:
@@ -358,24 +355,21 @@ def _stem(source: Path, quantization: str) -> str:
     return stem
 
 
-def _writer(kind: str) -> tuple[str, Callable[[Path, Path], None]]:
+def _writer(kind: str) -> tuple[str, Callable[[Path, Path], object]]:
     if kind in UNIFORM or (kind in MIXED and available()):
-        return made_by(kind), lambda source, target: _write_own(source, target, kind)
+        return made_by(kind), lambda source, target: write_made(source, target, kind)
     if (tool := shutil.which(TOOL)) is not None:
-        command = (tool, "--allow-requantize")
-        return TOOL, lambda source, target: _run(command, TOOL, source, target, kind)
-    if importlib.util.find_spec("llama_cpp") is None:
+        by, command = TOOL, [tool, "--allow-requantize"]
+    elif importlib.util.find_spec("llama_cpp") is not None:
+        by, command = PACKAGE, [*_WORKER, "quantize"]
+    else:
         there = (*UNIFORM, *(MIXED if available() else ()))
         raise ModelFileError(
             f"{kind} is written by `{TOOL}`, which is not on the PATH (it comes with llama.cpp), "
             "or by the package llama-cpp-python (from a clone: `.venv/bin/pip install -e "
             f"'.[quantize]'`); without them there is {', '.join(there)}"
         )
-    return PACKAGE, lambda source, target: _run(_LLAMA_WORKER, PACKAGE, source, target, kind)
-
-
-def _write_own(source: Path, target: Path, kind: str) -> None:
-    write_made(source, target, kind)
+    return by, lambda source, target: _run(command, by, source, target, kind)
 
 
 def _run(command: Sequence[str], by: str, source: Path, target: Path, kind: str) -> None:

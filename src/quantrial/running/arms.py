@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.engines import make_engine
-from quantrial.engines.settled import seconds_of
+from quantrial.engines.replies import seconds_of
 from quantrial.errors import EngineError, QuantrialError, StudyError
 from quantrial.precision import bits_of, types_disagree
 from quantrial.redaction import blot_error, holds_whole, public

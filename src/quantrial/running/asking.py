@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from quantrial.engines.abilities import refusal
 from quantrial.engines.base import Message, Reply, Request
-from quantrial.engines.settled import seconds_of, settled
+from quantrial.engines.replies import seconds_of, settled
 from quantrial.errors import (
     ContextOverflowError,
     EngineError,

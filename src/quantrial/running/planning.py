@@ -21,7 +21,7 @@ from quantrial.design.plan import (
     prospects,
 )
 from quantrial.design.sampling import content_key, repeated, undeclared_groups
-from quantrial.engines.keys import short_keys
+from quantrial.engines.options import short_keys
 from quantrial.errors import EngineError, EngineTimeoutError, StudyError
 from quantrial.precision import weights_in_words
 from quantrial.record_checks import unstated_parameters

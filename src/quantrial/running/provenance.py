@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import quantrial
-from quantrial.engines.settled import count_of
+from quantrial.engines.replies import count_of
 from quantrial.records import ArmRecord, value_of_arm
 from quantrial.redaction import blot_all
 from quantrial.strict_json import recordable

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from quantrial.engines.message import REPEAT_LIMIT, ends_in_repeats
+from quantrial.engines.replies import REPEAT_LIMIT, ends_in_repeats
 from quantrial.errors import EngineError
 
 if TYPE_CHECKING:
