@@ -14,13 +14,12 @@ from quantrial.engines.artifact import Artifact
 from quantrial.engines.base import Reply, Request, Timing
 from quantrial.engines.scripted import ScriptedEngine
 from quantrial.errors import EngineTimeoutError
-from quantrial.running import speed_phase
+from quantrial.running import SpeedResult, speed_phase
 from quantrial.running.arms import opened_engines
-from quantrial.running.machine import Machine, Reading
-from quantrial.running.progress import SpeedResult
 from quantrial.running.speed_phase import Bench
 from quantrial.running.waiting import Clock
 from quantrial.study import Study, load_study
+from quantrial.system import Machine, Reading
 from studies import write_study
 
 PACE = {"f16": 50.0, "q8_0": 80.0, "q4_0": 100.0}  # tokens a second; prompts go 10 times as fast

@@ -191,7 +191,6 @@ OPENING = {
     "engines/worker.py": "the file to make",
     "paths.py": "the door",
     "reporting/rendering.py": "the package's own",
-    "running/machine.py": "the system's own",
     "system.py": "the system's own",
     "tasks/sources/_jsonl.py": "the package's own",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from quantrial.cli import progress
-from quantrial.running.progress import Progress
+from quantrial.running import Progress
 
 
 class Hand:

@@ -37,7 +37,7 @@ from quantrial.commands.verification import Drift, Verification
 from quantrial.inert import clean, harmless, in_json
 from quantrial.records import Response
 from quantrial.reporting.view import opening
-from quantrial.running.progress import Progress
+from quantrial.running import Progress
 from quantrial.words import verdict
 from studies import read_lines, write_study
 

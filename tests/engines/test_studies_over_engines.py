@@ -17,7 +17,7 @@ from quantrial.assay import arm_checks
 from quantrial.engines.model_files import resolve
 from quantrial.engines.requantize import made_file
 from quantrial.errors import ModelChangedError, StudyError
-from quantrial.running.progress import Progress
+from quantrial.running import Progress
 from running.forks import wait_until
 from servers.llama_server import LlamaServer, llama_server
 from servers.ollama import Model, OllamaServer

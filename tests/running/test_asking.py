@@ -12,7 +12,7 @@ import pytest
 from quantrial.engines import Reply, Request, Timing
 from quantrial.engines.scripted import ScriptedEngine
 from quantrial.errors import EngineError
-from quantrial.running.asking import Attempt, asked_sha256, attempt
+from quantrial.running.asking import Attempt, attempt, prompt_hash
 from quantrial.tasks import Prompt
 
 PROMPT = Prompt(messages=(("system", "Be brief."), ("user", "Hello.")), stop=("\n",))
@@ -33,12 +33,12 @@ REQUEST = Request(text="x")
     ],
 )
 def test_whatever_an_arm_is_shown_changes_the_hash(change: dict[str, Any]) -> None:
-    assert asked_sha256(replace(PROMPT, **change), REQUEST) != asked_sha256(PROMPT, REQUEST)
+    assert prompt_hash(replace(PROMPT, **change), REQUEST) != prompt_hash(PROMPT, REQUEST)
 
 
 def test_sampling_counts_where_there_is_any() -> None:
     def asked(**sampling: Any) -> str:
-        return asked_sha256(PROMPT, replace(REQUEST, **sampling))
+        return prompt_hash(PROMPT, replace(REQUEST, **sampling))
 
     assert asked(seed=1) == asked(seed=2), "a greedy answer does not depend on the seed"
     drawn = {asked(temperature=0.5, seed=1), asked(temperature=0.5, seed=2), asked(temperature=0.6)}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import wait
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,9 @@ import pytest
 
 import quantrial
 from quantrial.engines.base import Engine
-from quantrial.running import session
-from quantrial.running.executors import Executor, Job, SerialExecutor, TimedAttempt, timed_attempt
+from quantrial.running import executors, session
+from quantrial.running.asking import Executor, Job, TimedAttempt, attempt, timed_attempt
+from quantrial.running.executors import SerialExecutor
 from quantrial.running.waiting import Clock
 from studies import arm, read_lines, write_study
 
@@ -84,3 +87,29 @@ def test_another_executor_asks_faults_again_and_loses_nothing(
     assert [r["status"] for r in found].count("engine_error") == 3
     answered = [r["order"] for r in found if r["status"] == "ok"]
     assert answered == list(range(result.planned))
+
+
+def test_an_interrupt_loses_no_answer_that_is_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def waiting(futures: Any, timeout: float | None = None, **options: Any) -> Any:
+        waits.append(timeout)
+        if len(waits) == 3:
+            raise KeyboardInterrupt
+        return wait(futures, timeout, **options)
+
+    def attempting(*args: Any) -> Any:
+        asked.append(1)
+        time.sleep(0.05)
+        return attempt(*args)
+
+    waits: list[float | None] = []
+    asked: list[int] = []
+    monkeypatch.setattr(executors, "wait", waiting)
+    monkeypatch.setattr("quantrial.running.asking.attempt", attempting)
+    arms = {name: arm(name, 1, REPLIES) for name in ("f16", "q8_0")}
+    study = write_study(tmp_path, arms=arms, design={"slots": 4})
+    with pytest.raises(KeyboardInterrupt):
+        quantrial.run(study, out=tmp_path / "run")
+    assert waits[3] == executors.GRACE
+    assert len(records(tmp_path / "run")) == len(asked) >= 4

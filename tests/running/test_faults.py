@@ -17,7 +17,7 @@ import pytest
 
 import quantrial
 from quantrial.errors import RunFolderError
-from quantrial.running.progress import Progress
+from quantrial.running import Progress
 from running.forks import Forks, wait_until
 from running.test_killed import embedded_study, same_numbers
 from servers.faulty import Answer, Call, FaultyServer, Say, openai_answer

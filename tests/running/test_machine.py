@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from quantrial.running.machine import Machine, between, share_of_others
+from quantrial.system import Machine, between, share_of_others
 
 TICK = 1.0 / os.sysconf("SC_CLK_TCK")
 

@@ -16,8 +16,7 @@ from quantrial.cli.progress import listening
 from quantrial.errors import EngineError, ModelChangedError, StudyError
 from quantrial.records import Response
 from quantrial.runfolder import ResponseWriter
-from quantrial.running import asking, watch
-from quantrial.running.progress import Progress
+from quantrial.running import Progress, asking, watch
 from quantrial.running.runner import RunResult, run_study
 from quantrial.running.waiting import Clock
 from quantrial.running.watch import Watch
@@ -228,7 +227,7 @@ def test_a_server_is_not_looked_at_before_an_answer_of_it_is_recorded(
         looks.append(arm)
         return look(self, arm)
 
-    monkeypatch.setattr("quantrial.running.executors.base.attempt", attempting)
+    monkeypatch.setattr("quantrial.running.asking.attempt", attempting)
     monkeypatch.setattr(ResponseWriter, "append", appending)
     monkeypatch.setattr(Watch, "look", looking)
     monkeypatch.setattr(watch, "EVERY", 0.0)  # it is due before every call

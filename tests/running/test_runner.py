@@ -23,8 +23,8 @@ from quantrial.errors import (
     StudyError,
 )
 from quantrial.runfolder import RunFolder
+from quantrial.running import Progress
 from quantrial.running.prepare import prepare
-from quantrial.running.progress import Progress
 from studies import QUESTIONS, SENTENCES, allowed, answered, arm, read_lines, write_study
 
 CALLS = 3 * (QUESTIONS + SENTENCES)

@@ -14,7 +14,7 @@ import quantrial
 from quantrial.cli import show
 from quantrial.errors import EngineError, ModelChangedError, RecordWarning
 from quantrial.runfolder import RunFolder
-from quantrial.running.progress import Listener, Progress
+from quantrial.running import Listener, Progress
 from quantrial.running.runner import RunResult, run_study
 from quantrial.running.waiting import Clock
 from quantrial.study import parse_study

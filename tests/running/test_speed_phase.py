@@ -28,7 +28,7 @@ from quantrial.errors import (
     RunChangedError,
 )
 from quantrial.runfolder import RunFolder
-from quantrial.running.progress import Progress
+from quantrial.running import Progress
 from studies import allowed, arm, read_lines, write_study
 
 SHAPES = 4

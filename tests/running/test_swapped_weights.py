@@ -14,7 +14,7 @@ import pytest
 import quantrial
 from quantrial.engines.identity import differences, without_folder
 from quantrial.errors import ModelChangedError, RunChangedError
-from quantrial.running.progress import Progress
+from quantrial.running import Progress
 from quantrial.running.runner import RunResult, run_study
 from quantrial.running.waiting import Clock
 from quantrial.running.watch import EVERY

@@ -18,7 +18,7 @@ from quantrial.engines.artifact import Artifact
 from quantrial.engines.base import Request
 from quantrial.engines.scripted import ScriptedEngine
 from quantrial.errors import EngineError, RunChangedError
-from quantrial.running.progress import Progress
+from quantrial.running import Progress
 from quantrial.thought_tags import opening_tag_at_end
 from studies import arm, write_study
 

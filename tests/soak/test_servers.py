@@ -25,7 +25,7 @@ import quantrial
 from quantrial.engines.model_files import resolve
 from quantrial.engines.requantize import made_file
 from quantrial.errors import QuantrialError
-from quantrial.running.progress import Progress
+from quantrial.running import Progress
 from quantrial.running.runner import run_study
 from quantrial.study import parse_study
 from servers.installed import (

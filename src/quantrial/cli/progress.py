@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rich.status import Status
 
     from quantrial.records import Item, Response
-    from quantrial.running.progress import Listener, Progress
+    from quantrial.running import Listener, Progress
     from quantrial.tasks import Task
 
 MOST = 30.0  # seconds between two lines where there is no terminal

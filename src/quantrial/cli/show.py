@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from quantrial.importers import ImportReport
     from quantrial.marking import DocumentCheck
     from quantrial.reporting import ReportFiles
-    from quantrial.running.progress import SpeedResult
+    from quantrial.running import SpeedResult
     from quantrial.running.runner import RunResult
 
 

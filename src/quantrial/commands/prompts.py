@@ -103,7 +103,7 @@ class _Asked:
 def _asked(
     study: Study, prepared: Prepared, tasks: Sequence[str], item: str | None, *, everything: bool
 ) -> Iterator[_Asked]:
-    from quantrial.running.asking import asked_sha256, request_for
+    from quantrial.running.asking import prompt_hash, request_for
 
     for name in tasks:
         items = prepared.items.get(name, ())
@@ -116,7 +116,7 @@ def _asked(
             prompt = prepared.tasks[name].prompt(one)
             request = request_for(prompt, study, name)
             tags = prepared.tasks[name].thought_tags
-            yield _Asked(name, one.id, request, asked_sha256(prompt, request), tags)
+            yield _Asked(name, one.id, request, prompt_hash(prompt, request), tags)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from quantrial.engines.options import KeySent
     from quantrial.importers import ImportOptions, ImportReport
     from quantrial.reporting import ReportFiles
-    from quantrial.running.progress import Listener
+    from quantrial.running import Listener
     from quantrial.running.runner import RunResult
     from quantrial.study.code import BeforeCode
 

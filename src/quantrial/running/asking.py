@@ -1,10 +1,16 @@
-"""Asking once: from a prompt to a request, from what an engine does to a reply and its record."""
+"""Asking once, from a prompt to a request and to what came of it; the contract of an executor.
+
+Nothing is recorded here: the driver (`quantrial.running.session`) hands out jobs and takes their
+attempts back, in its own thread. It alone writes the run folder, counts faults and says what is
+asked again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from quantrial.engines.abilities import refusal
 from quantrial.engines.base import Message, Reply, Request
@@ -16,60 +22,16 @@ from quantrial.errors import (
     EngineTimeoutError,
     ModelChangedError,
 )
-from quantrial.records import Response, sha256_of
+from quantrial.records import sha256_of
 from quantrial.redaction import blot, blot_error
 from quantrial.strict_json import readable
 
 if TYPE_CHECKING:
     from quantrial.design.schedule import Call
     from quantrial.engines.base import Engine
+    from quantrial.running.waiting import Clock
     from quantrial.study import Study
     from quantrial.tasks import Prompt
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What is recorded of a question beside its call: the study, which attempt, what, when."""
-
-    study: str
-    attempt: int
-    prompt_sha256: str
-    started_at: str
-
-
-def response_of(
-    call: Call, found: Attempt, asked: Asked, timing: Mapping[str, float | None]
-) -> Response:
-    """Return the record of one attempt; `timing` is in seconds."""
-    reply = found.reply
-    return Response(
-        study=asked.study,
-        task=call.task,
-        arm=call.arm,
-        item=call.item,
-        replicate=call.replicate,
-        attempt=asked.attempt,
-        order=call.order,
-        block=call.block,
-        status=found.status,
-        error=found.error,
-        output=reply.output,
-        finish_reason=reply.finish_reason,
-        prompt_tokens=reply.prompt_tokens,
-        cached_tokens=reply.cached_tokens,
-        completion_tokens=reply.completion_tokens,
-        decoded_tokens=reply.decoded_tokens,
-        logprobs=None if reply.logprobs is None else [dict(one) for one in reply.logprobs],
-        timing=timing,
-        started_at=asked.started_at,
-        prompt_sha256=asked.prompt_sha256,
-        final=found.final and found.status != "ok",
-        thought=reply.thought,
-        tool_calls=None if reply.tool_calls is None else [dict(one) for one in reply.tool_calls],
-        host=reply.host,
-        at_limit=reply.at_limit,
-        uncounted=found.uncounted,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +68,7 @@ def request_for(prompt: Prompt, study: Study, task: str) -> Request:
     )
 
 
-def asked_sha256(prompt: Prompt, request: Request) -> str:
+def prompt_hash(prompt: Prompt, request: Request) -> str:
     """Hash what an arm is asked: all that decides its answer beside its weights and its options.
 
     That is messages (with the system's) or text, longest answer, stop texts, grammar and schema;
@@ -174,3 +136,65 @@ def _kept(partial: Reply | None, request: Request) -> Reply | None:
         return None if partial is None else settled(partial, request)
     except EngineError:
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One call to carry out: ask it, or, where `rest` is not 0, wait so many seconds in its place.
+
+    A call that failed keeps its slot while it rests, so that fewer calls meet a server in trouble.
+    `waited` is how many seconds it has waited for a server that is gone, `gone` how many times in a
+    row it met nobody.
+    """
+
+    call: Call
+    request: Request
+    prompt_hash: str
+    rest: float = 0.0
+    gone: int = 0
+    waited: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TimedAttempt:
+    """What came of asking once, and when.
+
+    `started` is the time of day; `took` is in seconds by the steady clock; `jumped` is how many
+    seconds the time of day went on by itself meanwhile.
+    """
+
+    attempt: Attempt
+    started: str
+    took: float
+    jumped: float
+
+
+def timed_attempt(engine: Engine, request: Request, clock: Clock) -> TimedAttempt:
+    """Ask once, and take the time.
+
+    Raises:
+        ModelChangedError: another model stands behind the arm than before.
+    """
+    started, wall, steady = clock.stamp(), clock.wall(), clock.steady()
+    found = attempt(engine, request)
+    took = clock.steady() - steady
+    return TimedAttempt(found, started, took, clock.wall() - wall - took)
+
+
+class Executor(AbstractContextManager["Executor"], Protocol):
+    """Carries out the jobs of one arm at a time; leaving it ends what is under way."""
+
+    def run(
+        self, arm: str, jobs: Iterator[Job | None]
+    ) -> Iterator[tuple[Job, TimedAttempt | None]]:
+        """Yield each job with what came of it, None for one that rested.
+
+        Args:
+            arm: the arm.
+            jobs: what to carry out. It depends on what was yielded before, so it is asked only for
+                what can begin at once. None says that nothing can, before another job has come
+                back; with none under way it is the end.
+
+        Raises:
+            ModelChangedError: another model stands behind the arm than before.
+        """

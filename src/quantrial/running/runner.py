@@ -56,7 +56,7 @@ from quantrial.system import available_memory
 if TYPE_CHECKING:
     from quantrial.design.schedule import Call
     from quantrial.engines.base import Engine
-    from quantrial.running.progress import Listener, SpeedResult
+    from quantrial.running import Listener, SpeedResult
     from quantrial.study import Study
     from quantrial.study.code import BeforeCode
 

@@ -11,23 +11,19 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from quantrial.errors import EngineError
+from quantrial.records import Response
+from quantrial.running import Listener, Progress
 from quantrial.running.asking import (
-    Asked,
     Attempt,
-    answer,
-    asked_sha256,
-    request_for,
-    response_of,
-    said_by,
-)
-from quantrial.running.executors import (
     Executor,
     Job,
-    SerialExecutor,
-    ThreadExecutor,
     TimedAttempt,
+    answer,
+    prompt_hash,
+    request_for,
+    said_by,
 )
-from quantrial.running.progress import Listener, Progress
+from quantrial.running.executors import SerialExecutor, ThreadExecutor
 from quantrial.running.waiting import (
     BROKEN_OFF,
     JUMP,
@@ -42,7 +38,6 @@ from quantrial.running.waiting import (
 if TYPE_CHECKING:
     from quantrial.design.schedule import Call
     from quantrial.engines.base import Engine, Reply
-    from quantrial.records import Response
     from quantrial.runfolder import ResponseWriter, RunFolder
     from quantrial.running.arms import ModelPool
     from quantrial.running.prepare import Prepared
@@ -240,7 +235,7 @@ class Session:
     def _job(self, call: Call) -> Job:
         prompt = self._prompt(call)
         request = request_for(prompt, self.study, call.task)
-        return Job(call, request, asked_sha256(prompt, request))
+        return Job(call, request, prompt_hash(prompt, request))
 
     def _settle(self, job: Job, timed: TimedAttempt) -> Job | None:
         """Record an attempt; return the call again, to rest first, where it is not settled yet."""
@@ -325,9 +320,35 @@ class Session:
         if timing["wall"] is None:
             timing["wall"] = timed.took
         timing["load"] = self._with.pool.told(call.arm, timing["load"])
-        attempts = self._attempts[call.order]
-        made = Asked(self.study.study, attempts, job.prompt_hash, timed.started)
-        return response_of(call, found, made, timing)
+        reply = found.reply
+        return Response(
+            study=self.study.study,
+            task=call.task,
+            arm=call.arm,
+            item=call.item,
+            replicate=call.replicate,
+            attempt=self._attempts[call.order],
+            order=call.order,
+            block=call.block,
+            status=found.status,
+            error=found.error,
+            output=reply.output,
+            finish_reason=reply.finish_reason,
+            prompt_tokens=reply.prompt_tokens,
+            cached_tokens=reply.cached_tokens,
+            completion_tokens=reply.completion_tokens,
+            decoded_tokens=reply.decoded_tokens,
+            logprobs=None if reply.logprobs is None else [dict(one) for one in reply.logprobs],
+            timing=timing,
+            started_at=timed.started,
+            prompt_sha256=job.prompt_hash,
+            final=found.final and found.status != "ok",
+            thought=reply.thought,
+            tool_calls=None if reply.tool_calls is None else [dict(c) for c in reply.tool_calls],
+            host=reply.host,
+            at_limit=reply.at_limit,
+            uncounted=found.uncounted,
+        )
 
     def _note(self, call: Call, status: str, error: str | None) -> None:
         at = call.order

@@ -30,14 +30,13 @@ from quantrial.engines.base import Message, Request
 from quantrial.errors import EngineError
 from quantrial.records import CUT_SHORT, SpeedRecord, sha256_of
 from quantrial.runfolder import RunFolder, speed_writer
+from quantrial.running import Listener, Progress, SpeedResult
 from quantrial.running.arms import arm_records, log_into, naming, opened_engines
 from quantrial.running.asking import Attempt, attempt
 from quantrial.running.guard import refuse_changed_arms, refuse_foreign
-from quantrial.running.machine import Machine, between, share_of_others
 from quantrial.running.ordering import all_stayed, memory_of, server_decides
-from quantrial.running.progress import Listener, Progress, SpeedResult
 from quantrial.running.waiting import Clock
-from quantrial.system import available_memory
+from quantrial.system import Machine, available_memory, between, share_of_others
 
 if TYPE_CHECKING:
     from quantrial.analysis.speed_phase import Standing
