@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quantrial.analysis import Panel, pairs_of, verdict
-from quantrial.analysis.calibrated import Calibrated
-from quantrial.analysis.classic import Classic
+from quantrial.analysis.methods.calibrated import Calibrated
+from quantrial.analysis.methods.classic import Classic
 from quantrial.errors import StatisticsWarning
 from quantrial.stats import holm
 from quantrial.tasks.choice import Choice

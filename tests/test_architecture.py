@@ -212,7 +212,6 @@ def test_every_file_of_others_is_opened_through_one_door() -> None:
 # what names a summary, a decision or a part of one, and the files that read their JSON as it is
 DERIVED = {"summary", "decision", "contrast", "finding", "part", "trial", "results", "equivalence"}
 READ_AS_JSON = {
-    "analysis/versions.py": "the version of a summary, before it can be loaded",
     "commands/results.py": "what tells whether a summary is of this version",
     "commands/verification.py": "documents of any version, place by place",
     "commands/versions.py": "summaries of two versions",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import quantrial
-from quantrial.analysis.versions import METHODS_VERSION
+from quantrial.documents.codec import METHODS_VERSION
 
 ROOT = Path(__file__).parents[1]
 RELEASED = sorted((Path(__file__).parent / "data" / "released").iterdir())

@@ -31,10 +31,10 @@ RENAMED = {
         "analysis/contrasts.py",
     ),
     "the marks of the speed phase": (
-        "analysis/speed_phase.py",
+        "analysis/speed/phase.py",
         "            marks=(",
         "            remarks=(",
-        "analysis/speed_phase.py",
+        "analysis/speed/phase.py",
     ),
     "a claim over all tasks": (
         "analysis/statements.py",

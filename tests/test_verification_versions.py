@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import quantrial
-from quantrial.analysis.versions import CHANGES, METHODS_VERSION
+from quantrial.documents.codec import CHANGES, METHODS_VERSION
 from quantrial.errors import QuantrialError, RecordWarning
 from studies import write_study
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quantrial.analysis.calibrated import Calibrated
-from quantrial.analysis.heterogeneity import heterogeneity
+from quantrial.analysis.comparison import heterogeneity
 from quantrial.analysis.methods import settled_by
+from quantrial.analysis.methods.calibrated import Calibrated
 from quantrial.analysis.outcomes import Panel
-from quantrial.analysis.values import nan
+from quantrial.documents.codec import nan
 from quantrial.errors import StatisticsWarning
 from quantrial.stats import Question, flip_power, least_items, mcnemar, score_flips
 from quantrial.tasks import Endpoint

@@ -25,7 +25,7 @@ from analysis.fabricated import (
     sentences,
     summary_of,
 )
-from quantrial.analysis.classic import Classic
+from quantrial.analysis.methods.classic import Classic
 
 Z = NormalDist().inv_cdf
 

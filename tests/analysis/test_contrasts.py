@@ -27,8 +27,8 @@ from analysis.fabricated import (
     sentences,
 )
 from quantrial.analysis import score_task
-from quantrial.analysis.calibrated import Calibrated
 from quantrial.analysis.methods import settled_by, verdict
+from quantrial.analysis.methods.calibrated import Calibrated
 from quantrial.analysis.outcomes import Panel
 from quantrial.documents import SettledBy
 from quantrial.stats import flip_power, holm, score_flips

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from analysis.fabricated import NAMES, QUIZ, make_study, quiz, right_on, said, scored, sentences
-from quantrial.analysis.disagreements import surely_open
+from quantrial.analysis.methods.disagreements import surely_open
 from quantrial.decision import decide_from
 from quantrial.decision.disagreements import parted
 from quantrial.documents import load_summary

@@ -9,7 +9,7 @@ import pytest
 
 from analysis.fabricated import make_response, make_study, quiz
 from quantrial.analysis import score_task
-from quantrial.analysis.speed import drift
+from quantrial.analysis.speed.timings import drift
 from quantrial.design.schedule import Order, calls_of
 from quantrial.documents import to_dict
 from quantrial.tasks import make_task

@@ -20,7 +20,7 @@ from analysis.fabricated import (
     scored,
 )
 from quantrial.analysis import TaskOutcomes
-from quantrial.analysis.error_classes import error_table, f1_loss, span_errors
+from quantrial.analysis.answers.failures import error_table, f1_loss, span_errors
 from quantrial.documents import to_dict
 from quantrial.errors import DataError
 from quantrial.tasks.span_errors import ERROR_CLASSES

@@ -21,12 +21,12 @@ from analysis.fabricated import (
     said,
 )
 from quantrial.analysis import TaskOutcomes
-from quantrial.analysis.calibrated import Calibrated
-from quantrial.analysis.failures import (
+from quantrial.analysis.answers.failures import (
     count_panels,
     length_panel,
     spurious_per_sentence,
 )
+from quantrial.analysis.methods.calibrated import Calibrated
 from quantrial.documents import Spurious
 from quantrial.errors import StatisticsWarning
 

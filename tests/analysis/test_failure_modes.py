@@ -23,7 +23,7 @@ from analysis.fabricated import (
     summary_of,
 )
 from quantrial.analysis import score_task
-from quantrial.analysis.failures import failure_modes, failure_panels
+from quantrial.analysis.answers.failures import failure_modes, failure_panels
 from quantrial.tasks import make_task
 
 

@@ -23,7 +23,7 @@ from analysis.fabricated import (
     summary_of,
 )
 from quantrial.analysis import score_task
-from quantrial.analysis.flips import flips, right
+from quantrial.analysis.answers.changes import flips, right
 from quantrial.documents import to_dict
 from quantrial.errors import DataError
 from quantrial.tasks import make_task

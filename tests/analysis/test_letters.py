@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analysis.fabricated import FAULT, QUIZ, make_study, quiz, quizzed, scored
-from quantrial.analysis.flips import LetterTest, accuracy_by_letter, letter_shift
+from quantrial.analysis.answers.changes import LetterTest, accuracy_by_letter, letter_shift
 from quantrial.documents import LetterCount
 from summaries import summarise
 

@@ -10,7 +10,7 @@ import pytest
 
 from analysis.fabricated import NAMES, QUIZ, make_response, make_study, quiz, said, sentences
 from quantrial.analysis import TaskOutcomes, score_task
-from quantrial.analysis.text_signs import is_truncated
+from quantrial.analysis.answers.text_signs import is_truncated
 from quantrial.decision import decide_from
 from quantrial.records import Response, response_from_json
 from quantrial.tasks import make_task

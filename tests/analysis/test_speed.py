@@ -11,7 +11,7 @@ from analysis.fabricated import (
     make_response,
     quiz,
 )
-from quantrial.analysis.speed import speed
+from quantrial.analysis.speed.timings import speed
 
 
 def timed(tokens: int | None, decode: float | None, **timing: float | None) -> Any:

@@ -22,7 +22,7 @@ from analysis.fabricated import (
     summary_of,
 )
 from quantrial.analysis import pairs_of, score_task
-from quantrial.analysis.classic import Classic
+from quantrial.analysis.methods.classic import Classic
 from quantrial.errors import StudyError
 from quantrial.tasks import make_task
 from summaries import summarise

@@ -19,7 +19,7 @@ from analysis.fabricated import (
     sentences,
 )
 from quantrial.analysis import TaskOutcomes, score_task
-from quantrial.analysis.text_signs import (
+from quantrial.analysis.answers.text_signs import (
     is_empty,
     is_refused,
     is_repeating,

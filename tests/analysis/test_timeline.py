@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from quantrial.analysis.speed import timeline
+from quantrial.analysis.speed.timings import timeline
 from quantrial.documents import to_dict
 from quantrial.records import Response
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantrial.analysis.speed import speed
+from quantrial.analysis.speed.timings import speed
 from quantrial.records import Response
 from summaries import completed_dict, tradeoffs_of
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from quantrial.analysis.reading import Given, why_ended
-from quantrial.analysis.text_signs import is_empty, is_refused, is_repeating, is_truncated
+from quantrial.analysis.answers.reading import Given, why_ended
+from quantrial.analysis.answers.text_signs import is_empty, is_refused, is_repeating, is_truncated
 from quantrial.engines.replies import ends_in_repeats
 from quantrial.inert import clean, harmless, in_json
 from quantrial.records import Response

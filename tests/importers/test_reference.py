@@ -10,7 +10,7 @@ import pytest
 import quantrial
 from importers.fabricated import import_reference, outcomes
 from quantrial.analysis import TaskOutcomes
-from quantrial.analysis.speed import speed
+from quantrial.analysis.speed.timings import speed
 from quantrial.cli import tell
 from quantrial.documents import load_summary
 from quantrial.errors import StudyError

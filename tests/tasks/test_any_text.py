@@ -10,8 +10,8 @@ import pytest
 
 from cpu import within_a_second
 from fuzz.texts import GOLD, SENTENCE, response_of
-from quantrial.analysis.reading import Given
-from quantrial.analysis.text_signs import is_empty, is_refused, is_repeating, is_truncated
+from quantrial.analysis.answers.reading import Given
+from quantrial.analysis.answers.text_signs import is_empty, is_refused, is_repeating, is_truncated
 from quantrial.engines.replies import ends_in_repeats
 from quantrial.tasks.answer import read_answer, starts_in_thought
 from quantrial.tasks.letters import first_letter, stated_letter

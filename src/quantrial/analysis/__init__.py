@@ -3,8 +3,8 @@
 from quantrial.analysis.comparison import pairs_of
 from quantrial.analysis.methods import VERDICTS, Contrast, Methods, verdict
 from quantrial.analysis.outcomes import Panel, TaskOutcomes, score_task
-from quantrial.analysis.speed import Sums, answer_sums
-from quantrial.analysis.speed_phase import Standing, decode_sums, speed_phase, standing
+from quantrial.analysis.speed.phase import Standing, decode_sums, speed_phase, standing
+from quantrial.analysis.speed.timings import Sums, answer_sums
 from quantrial.analysis.summary import SUMMARY_SCHEMA, TaskContrasts, contrasts_of, summarise
 
 __all__ = [

@@ -11,7 +11,7 @@ import numpy as np
 
 from quantrial import documents
 from quantrial.analysis.outcomes import Panel
-from quantrial.analysis.values import ends, number
+from quantrial.documents.codec import ends, number
 from quantrial.errors import StatisticsWarning
 from quantrial.tasks.spans import PRECISION
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from quantrial import documents
 from quantrial.analysis.methods import also, settled_by, verdict
-from quantrial.analysis.values import ends, number
+from quantrial.documents.codec import ends, number
 from quantrial.findings import FAMILY
 from quantrial.stats import fixed_sequence, holm
 

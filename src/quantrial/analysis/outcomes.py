@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantrial import documents
-from quantrial.analysis.prompt_consistency import (
+from quantrial.analysis.answers.prompt_consistency import (
     leave_out_unlike,
     leave_out_unlike_tokens,
 )
-from quantrial.analysis.reading import Given, opens_thought, read_all, read_response
+from quantrial.analysis.answers.reading import Given, opens_thought, read_all, read_response
 from quantrial.design.sampling import content_key, repeated
 from quantrial.errors import DataError
 from quantrial.tasks.sources import texts_of

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from quantrial import documents
-from quantrial.analysis.values import nan, number
 from quantrial.assay_setup import run_otherwise
+from quantrial.documents.codec import nan, number
 from quantrial.stats import holm, intersection_union, worse_on_any
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ from quantrial import documents
 from quantrial.analysis.alarms import AlarmFamily
 from quantrial.analysis.comparison import METHODS
 from quantrial.analysis.outcomes import TaskOutcomes
-from quantrial.analysis.speed import drift, speed, timeline
-from quantrial.analysis.speed_phase import measure_phase
+from quantrial.analysis.speed.phase import measure_phase
+from quantrial.analysis.speed.timings import drift, speed, timeline
 from quantrial.analysis.statements import identical_arms, statements, unpicked
 from quantrial.analysis.task_summary import TaskAnalysis
 from quantrial.analysis.tradeoffs import tradeoffs
-from quantrial.analysis.versions import METHODS_VERSION
 from quantrial.assay import Check, arm_checks, data_checks, outcome_checks
+from quantrial.documents.codec import METHODS_VERSION
 from quantrial.errors import RecordError, StudyError
 from quantrial.precision import quantized_before
 from quantrial.prompt_checks import other_counts, other_templates

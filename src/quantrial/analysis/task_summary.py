@@ -9,27 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial import documents
 from quantrial.analysis.alarms import unit_of_strata
-from quantrial.analysis.bounds import Bounds
-from quantrial.analysis.comparison import Notes, TaskComparison
-from quantrial.analysis.contrasts import Judgement, judge, simultaneous_intervals, write
-from quantrial.analysis.disagreements import OtherSet
-from quantrial.analysis.error_classes import error_table, f1_loss
-from quantrial.analysis.failures import (
+from quantrial.analysis.answers.changes import accuracy_by_letter, flips, letter_shifts, repeats
+from quantrial.analysis.answers.failures import (
+    error_table,
+    f1_loss,
     failure_contrasts,
     failure_modes,
     spurious_per_sentence,
     unread,
 )
-from quantrial.analysis.fidelity import fidelity
-from quantrial.analysis.flips import accuracy_by_letter, flips, letter_shifts
-from quantrial.analysis.heterogeneity import heterogeneity
+from quantrial.analysis.answers.fidelity import fidelity
+from quantrial.analysis.answers.reading import reading
+from quantrial.analysis.answers.text_signs import text_signs
+from quantrial.analysis.bounds import Bounds
+from quantrial.analysis.comparison import Notes, TaskComparison, heterogeneity
+from quantrial.analysis.contrasts import Judgement, judge, simultaneous_intervals, write
 from quantrial.analysis.methods import POWER
+from quantrial.analysis.methods.disagreements import OtherSet
 from quantrial.analysis.outcomes import Panel, TaskOutcomes, labels
-from quantrial.analysis.reading import reading
-from quantrial.analysis.repeats import repeats
-from quantrial.analysis.text_signs import text_signs
-from quantrial.analysis.values import estimate_of, number
 from quantrial.design.sampling import repeated, undeclared_groups
+from quantrial.documents.codec import estimate_of, number
 from quantrial.findings import FAMILY
 from quantrial.stats import detectable_difference
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from quantrial import documents
-from quantrial.analysis.values import nan
+from quantrial.documents.codec import nan
 
 Value = documents.CostValue
 Task = documents.TaskSummary

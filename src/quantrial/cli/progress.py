@@ -321,7 +321,7 @@ class InterimScores:
                         self._count(response)
 
     def _count(self, response: Response) -> None:
-        from quantrial.analysis.reading import read_response
+        from quantrial.analysis.answers.reading import read_response
 
         key = (response.task, response.item, response.arm)
         if response.replicate or key in self._counted:

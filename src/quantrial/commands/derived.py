@@ -53,7 +53,7 @@ def _parsed(text: str, path: Path) -> Study:
 def score_run(run: Path | RunFolder) -> dict[str, TaskOutcomes]:
     """Score every response of a run folder, task by task."""
     from quantrial.analysis import score_task
-    from quantrial.analysis.reading import opens_thought
+    from quantrial.analysis.answers.reading import opens_thought
     from quantrial.runfolder import ITEMS, MANIFEST, RunFolder
     from quantrial.tasks import make_task
 
@@ -114,7 +114,7 @@ def _opened(
     A template does the same to every chat of its arm: what it made of the first item is recorded
     where an engine could tell, and the answers `seen` to any task tell of the others.
     """
-    from quantrial.analysis.reading import together
+    from quantrial.analysis.answers.reading import together
 
     told: dict[str, dict[str, bool | None]] = {}
     for name, spec in study.tasks.items():

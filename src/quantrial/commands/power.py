@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quantrial.analysis.versions import METHODS_VERSION, methods_version
 from quantrial.commands.derived import derive_summary, score_run
 from quantrial.commands.results import sound
 from quantrial.design.clustered import ClusterModel
@@ -32,6 +31,7 @@ from quantrial.design.forecast import (
 )
 from quantrial.design.plan import DISCORDANCES, TYPICAL
 from quantrial.documents import Contrast, Summary, TaskSummary, load_summary
+from quantrial.documents.codec import METHODS_VERSION, methods_version
 from quantrial.errors import InsufficientDataError, StatisticsWarning, StudyError
 from quantrial.runfolder import SUMMARY, RunFolder
 from quantrial.stats import clopper_pearson, intraclass, score_ratios
@@ -339,7 +339,7 @@ def seen_over_clusters(
         candidate: the arm compared.
         given: a difference and a correlation that are stated go before those that were seen.
     """
-    from quantrial.analysis.calibrated import influences
+    from quantrial.analysis.methods.calibrated import influences
 
     endpoint = panel.endpoints[0]
     mask, arms, e = panel.locate((reference, candidate), endpoint.name)

@@ -119,8 +119,8 @@ def analyze(run: Path | str, *, methods: str | None = None) -> dict[str, Any]:
         >>> sorted(summary["tasks"])
         ['names', 'sums']
     """
-    from quantrial.analysis.versions import METHODS_VERSION, methods_version
     from quantrial.commands.versions import derived_anew
+    from quantrial.documents.codec import METHODS_VERSION, methods_version
     from quantrial.runfolder import SUMMARY, RunFolder
 
     folder = RunFolder(Path(run))
@@ -282,7 +282,7 @@ def verify(run: Path | str) -> Verification:
 
 def _summary(folder: RunFolder) -> Mapping[str, Any]:
     """Return the summary; derived again when it is missing or older than what it derives from."""
-    from quantrial.analysis.versions import METHODS_VERSION, methods_version
+    from quantrial.documents.codec import METHODS_VERSION, methods_version
     from quantrial.runfolder import SUMMARY
 
     folder.require()

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import quantrial
 from quantrial.agreement import as_recorded
-from quantrial.analysis.versions import METHODS_VERSION, methods_version
 from quantrial.commands.derived import derive_summary, score_run
 from quantrial.commands.verification_report import (
     Drift,
@@ -24,6 +23,7 @@ from quantrial.commands.verification_report import (
 from quantrial.commands.versions import made_by_other_methods, only_words
 from quantrial.decision import Constraints, decide_from, load_constraints
 from quantrial.documents import load_summary
+from quantrial.documents.codec import METHODS_VERSION, methods_version
 from quantrial.documents.decision import load_decision
 from quantrial.errors import (
     QuantrialError,

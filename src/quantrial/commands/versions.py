@@ -9,7 +9,7 @@ from typing import Any
 
 import quantrial
 from quantrial.agreement import Difference, differences
-from quantrial.analysis.versions import METHODS_VERSION, changes_since, methods_version
+from quantrial.documents.codec import METHODS_VERSION, changes_since, methods_version
 from quantrial.words import listed, verdict_word
 
 Document = Mapping[str, Any]

@@ -13,10 +13,11 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from quantrial.documents.base import Estimate, Interval
 from quantrial.documents.contrasts import (
     Contrast,
     Disagreement,
@@ -29,15 +30,45 @@ from quantrial.documents.speed import SpeedMark, SpeedRatio
 from quantrial.documents.summary import EndpointSummary, StratumSummary, Summary, TaskSummary
 from quantrial.errors import RecordError
 
+# Raise it by one, and say in CHANGES what changed, whenever the same run folder may give another
+# number or another verdict than before: a rule of reading or scoring answers, a test, an interval,
+# an adjustment, a rule of the decision. Once is enough between two releases. A run folder that
+# another version analysed is then told from one that was edited.
+METHODS_VERSION = 2
+
+# what changed with each version, as people read it: "since then ..."
+CHANGES: Mapping[int, str] = {
+    2: "what of a text counts as its answer is decided in one place, missing answers are tested "
+    "against the candidate, and alarms besides the primary endpoints are one family",
+}
+
 Object = dict[str, Any]
 _Part = TypeVar("_Part")
 
 _GAP = re.compile(r"Object missing required field `(?P<key>\w+)`(?: - at `(?P<at>[^`]*)`)?")
 
+if TYPE_CHECKING:
+    from quantrial import stats
+
 _SETS = ("calibrated", "classic")
 _REMEDY = (
     "another version of quantrial derived it, or it was edited. `quantrial analyze` writes it again"
 )
+
+
+def methods_version(summary: Mapping[str, Any]) -> int:
+    """Return the version of the methods that made a summary; 1 before it was written.
+
+    What is no version counts as this one's, so that it is found where the two are compared.
+    """
+    found = summary.get("methods_version", 1)
+    sound = isinstance(found, int) and not isinstance(found, bool) and found >= 1
+    return found if sound else METHODS_VERSION
+
+
+def changes_since(version: int) -> list[str]:
+    """List what changed after a version of the methods."""
+    return [said for number, said in sorted(CHANGES.items()) if number > version]
 
 
 def load_summary(document: Mapping[str, Any], *, path: Path | str | None = None) -> Summary:
@@ -313,3 +344,29 @@ _FINISH: Mapping[type, Callable[[Any, Object], Object]] = {
     SpeedMark: _mark,
     Summary: _summary,
 }
+
+
+def number(value: float | None) -> float | None:
+    """Return a number, None where it is NaN."""
+    return None if value is None or math.isnan(value) else value
+
+
+def nan(value: float | None) -> float:
+    """Return a number, NaN where it is None: as statistics take what is not known."""
+    return math.nan if value is None else value
+
+
+def ends(interval: stats.Interval) -> Interval:
+    """Return both ends of an interval."""
+    return number(interval.low), number(interval.high)
+
+
+def estimate_of(one: stats.Estimate) -> Estimate:
+    """Turn an estimate into the document's, with its interval and the items it is from."""
+    return Estimate(
+        estimate=number(one.estimate),
+        ci=ends(one.interval),
+        confidence=number(one.interval.confidence),
+        method=one.interval.method,
+        n=one.n,
+    )

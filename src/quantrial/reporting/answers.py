@@ -18,7 +18,7 @@ from quantrial.words import endpoint, error_class
 
 if TYPE_CHECKING:
     from quantrial.analysis import TaskOutcomes
-    from quantrial.analysis.reading import Given
+    from quantrial.analysis.answers.reading import Given
     from quantrial.records import Item
     from quantrial.tasks import Outcome
     from quantrial.tasks.span_errors import SpanErrors
@@ -145,7 +145,7 @@ class _Task:
         ]
 
     def _answer(self, arm: str, i: int) -> list[Any] | None:
-        from quantrial.analysis.flips import right
+        from quantrial.analysis.answers.changes import right
 
         response, outcome = self.scored.responses[arm][i], self.scored.outcomes[arm][i]
         given = self._given[arm][i]
@@ -189,7 +189,7 @@ def _written(values: tuple[tuple[str, float], ...]) -> str:
 
 
 def _errors(scored: TaskOutcomes) -> dict[str, list[SpanErrors | None]] | None:
-    from quantrial.analysis.error_classes import span_errors
+    from quantrial.analysis.answers.failures import span_errors
 
     if not scored.task.error_classes:
         return None
@@ -204,7 +204,12 @@ def _error(error: Any) -> list[str]:
 
 
 def _signs(given: Given, outcome: Outcome) -> Iterator[str]:
-    from quantrial.analysis.text_signs import is_empty, is_refused, is_repeating, is_truncated
+    from quantrial.analysis.answers.text_signs import (
+        is_empty,
+        is_refused,
+        is_repeating,
+        is_truncated,
+    )
 
     shown = (
         not outcome.parsed,

@@ -39,7 +39,7 @@ from quantrial.running.waiting import Clock
 from quantrial.system import Machine, available_memory, between, share_of_others
 
 if TYPE_CHECKING:
-    from quantrial.analysis.speed_phase import Standing
+    from quantrial.analysis.speed.phase import Standing
     from quantrial.engines.base import Engine, Reply
     from quantrial.records import ArmRecord, Manifest, SpeedRecord
     from quantrial.study import Speed, Study

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from quantrial import documents
-from quantrial.analysis.speed import Sums
-from quantrial.analysis.speed_conditions import arm_marks, conditions, length_marks, machine_marks
-from quantrial.analysis.values import ends, estimate_of, number
+from quantrial.analysis.speed.conditions import arm_marks, conditions, length_marks, machine_marks
+from quantrial.analysis.speed.timings import Sums
+from quantrial.documents.codec import ends, estimate_of, number
 from quantrial.stats import drift, pooled_rate, rate_ratio
 from quantrial.stats.rates import p_of_none
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from quantrial import documents
 from quantrial.analysis.comparison import METHODS, Notes, TaskComparison
 from quantrial.analysis.contrasts import Judgement, judge, write
-from quantrial.analysis.values import nan, number
+from quantrial.documents.codec import nan, number
 
 if TYPE_CHECKING:
     from quantrial.analysis.contrasts import Draft

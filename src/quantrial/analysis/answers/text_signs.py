@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quantrial import documents
+from quantrial.analysis.answers.reading import Given, ended_at_limit, given, why_ended
 from quantrial.analysis.outcomes import Panel
-from quantrial.analysis.reading import Given, ended_at_limit, given, why_ended
 from quantrial.tasks import Endpoint
 from quantrial.tasks.answer import was_cut
 

@@ -1,0 +1,1 @@
+"""How fast arms are: by the timings of their answers, and by the speed phase."""
