@@ -38,7 +38,7 @@ def test_each_arm_is_seen_at_a_glance(trial: Trial, documents: dict[str, str]) -
     costs, standings = markdown_tables(documents["report.md"])["At a glance"]
     assert [row["arm"] for row in costs] == [row["arm"] for row in standings]
     assert [row["arm"] for row in costs] == list(trial.summary["arms"])
-    assert costs[0][""] == "recommended, reference"
+    assert costs[0][""] == "reference", "not enough evidence recommends nothing"
     assert costs[1]["weights"] == "200 B"
     assert costs[1]["memory"] == "50 % of f16"
     speedup = trial.decision["costs"]["q8_0"]["speedup"]
@@ -183,6 +183,58 @@ def test_each_card_says_what_to_do_with_its_arm(trial: Trial) -> None:
         "Costs more; better by less than the margin, if at all.",
         "Ship this one.",
     ]
+
+
+def cards_of(page: str) -> dict[str, str]:
+    """Return the words of each card, by its arm."""
+    cards = [one.split("</article>")[0] for one in page.split('<article class="card')[1:]]
+    words = [" ".join(re.sub(r"<[^>]+>", " ", one.partition(">")[2]).split()) for one in cards]
+    return {one.split()[0]: one for one in words}
+
+
+def test_a_card_says_the_worst_of_its_arm_even_where_it_is_a_failure_mode(trial: Trial) -> None:
+    summary = trial.copied()
+    names = summary["tasks"]["names"]["failure_modes"]
+    for arm, cut in {"f16": 1, "q8_0": 0, "q4_0": 9}.items():
+        names[arm]["texts"]["truncated"] = {"n": 12, "count": cut, "rate": cut / 12}
+    for part in summary["tasks"].values():
+        for one in (*part["failure_contrasts"], *part["endpoints"][part["primary"]]["contrasts"]):
+            one["verdict"] = None if one.get("unit") else "inconclusive"
+    documents = trial.with_summary(summary).render()
+    cards = cards_of(documents["report.html"])
+    said = "9 of 12 answers on extraction hit the token limit (f16: 1 of 12)."
+    assert f"Worst {said}" in cards["q4_0"]
+    assert f"- Worst of q4_0: {said}\n" in documents["report.md"]
+    assert "token limit" not in cards["q8_0"]
+    # a loss that is shown, and larger, is worse than that
+    (one,) = [
+        one
+        for one in summary["tasks"]["sums"]["endpoints"]["accuracy"]["contrasts"]
+        if (one["reference"], one["candidate"]) == ("f16", "q4_0")
+    ]
+    one |= {"verdict": "worse", "estimate": -0.9}
+    cards = cards_of(trial.with_summary(summary).render()["report.html"])
+    assert "Worst −90.0 pp in accuracy on reasoning." in cards["q4_0"]
+
+
+def test_a_small_loss_is_said_beside_equivalence(trial: Trial) -> None:
+    summary = trial.copied()
+    for one in summary["tasks"]["sums"]["endpoints"]["accuracy"]["contrasts"]:
+        one |= {"verdict": "non_inferior", "also": "worse", "estimate": -0.012}
+    documents = trial.with_summary(summary).render()
+    assert "◆ −1.2 pp non-inferior, small loss" in cards_of(documents["report.html"])["q8_0"]
+    standings = markdown_tables(documents["report.md"])["At a glance"][1]
+    assert standings[1]["reasoning"] == "◆ non-inferior, small loss −1.2 pp"
+
+
+def test_an_undecided_arm_breaks_no_constraints(trial: Trial) -> None:
+    decision = decide_from(trial.summary, Constraints(tolerate=0.01))
+    cards = cards_of(replace(trial, decision=decision).render()["report.html"])
+    assert "Not shown to keep your constraints." in cards["q8_0"]
+    assert "Breaks your constraints." in cards["q4_0"]
+    decision = decide_from(trial.summary, Constraints(max_memory=150))
+    cards = cards_of(replace(trial, decision=decision).render()["report.html"])
+    assert "Breaks your constraints." in cards["q8_0"]
 
 
 def test_constraints_that_no_arm_keeps_recommend_none(trial: Trial) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+
 from quantrial.documents import load_summary
-from quantrial.reporting.glance import strips
+from quantrial.reporting.glance import Scale, scale, strips
 from quantrial.words import VERDICT_WORDS
 from reporting.trials import Page, Trial, markdown_tables
 
@@ -209,10 +211,9 @@ def test_the_cards_are_the_summarys(trial: Trial, documents: dict[str, str]) -> 
 
 
 def rests_on(one: dict[str, Any], tests: list[dict[str, Any]]) -> tuple[list[float | None], float]:
-    """Return the interval that a verdict is read from: that of its own test."""
+    """Return the interval that cards show: that of the test against the margin."""
     (test,) = [t for t in tests if all(t[side] == one[side] for side in ("reference", "candidate"))]
-    own = test if one["verdict"] in ("equivalent", "non_inferior") else one
-    return own["ci"], own["confidence"]
+    return test["ci"], test["confidence"]
 
 
 def same_range(shown: str, ci: list[float | None]) -> bool:
@@ -231,6 +232,28 @@ def same_range(shown: str, ci: list[float | None]) -> bool:
         for end, value in zip((low, high), ci, strict=True)
         if value is not None
     )
+
+
+def test_the_ticks_of_the_cards_stand_on_the_one_scale(trial: Trial) -> None:
+    summary = load_summary(trial.summary)
+    common, drawn = scale(summary), strips(summary)
+    places = [re.findall(r'class="tick" x1="([\d.]+)"', svg) for svg in drawn.values()]
+    assert len({tuple(one) for one in places}) == 1, "one scale for all tasks and arms"
+    labels = common.labels()
+    assert "0 pp" in [text for _, text in labels]
+    assert 3 <= len(labels) <= 7
+    for at, (left, text), one in zip(places[0], labels, common.ticks, strict=True):
+        assert common.low <= one <= common.high
+        assert abs(float(text.removesuffix(" pp").replace("−", "-")) / 100 - one) < 0.0005
+        assert abs(float(at) / 2.4 - float(left.removesuffix("%"))) < 0.1
+    page = trial.render()["report.html"]
+    for left, text in labels:
+        assert f'<span style="left:{left}">{text}</span>' in page
+
+
+def test_ticks_by_hand() -> None:
+    assert Scale(-0.62, 0.09).ticks == pytest.approx((-0.6, -0.4, -0.2, 0.0))
+    assert Scale(-0.015, 0.015).ticks == pytest.approx((-0.01, 0.0, 0.01))
 
 
 def test_the_drawings_of_the_cards_stand_where_the_intervals_do(trial: Trial) -> None:

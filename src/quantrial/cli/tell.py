@@ -98,6 +98,11 @@ def _glance(view: View) -> None:
     for block in (view.costs, view.standings):
         _table(block)
         line()
+    worst = [(card.arm, card.worst) for card in view.cards if card.worst]
+    for arm, said in worst:
+        item(f"Worst of {arm}: {said}")
+    if worst:
+        line()
 
 
 def _claim(claim: Claim, *, listed: bool = False) -> None:

@@ -160,7 +160,7 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One arm at a glance; `advice` says in a few words what to do with it.
+    """One arm at a glance; `advice` says what to do with it, `worst` the worst that is known of it.
 
     `origin` says that its weights had been quantized before, and as what; else it is empty.
     """
@@ -173,6 +173,12 @@ class Card:
     standings: tuple[Standing, ...]
     chosen: bool
     origin: str = ""
+    worst: str = ""
+
+    @property
+    def drawn(self) -> bool:
+        """Whether a drawing stands on it, above the ticks of the scale."""
+        return any(one.strip for one in self.standings)
 
 
 @dataclass(frozen=True, slots=True)

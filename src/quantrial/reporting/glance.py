@@ -5,15 +5,23 @@ With the small drawings of its card: where a difference may lie, beside the marg
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from quantrial.agreement import fixed
 from quantrial.decision.pick import costs_more
 from quantrial.decision.words import left_open
-from quantrial.documents import Contrast, Interval, Summary
-from quantrial.documents.decision import Constraints, Decision
+from quantrial.documents import (
+    ChoiceFailures,
+    Contrast,
+    FailureModes,
+    Interval,
+    SpanFailures,
+    Summary,
+)
+from quantrial.documents.decision import Broken, Constraints, Decision
 from quantrial.precision import stated_size, weights_in_words
 from quantrial.reporting.blocks import (
     Card,
@@ -27,6 +35,7 @@ from quantrial.reporting.blocks import (
     Table,
     cells,
 )
+from quantrial.reporting.contrasts import by_endpoint, unit_of
 from quantrial.reporting.glossary import KEYS
 from quantrial.words import (
     UNKNOWN,
@@ -35,6 +44,7 @@ from quantrial.words import (
     endpoint,
     file_size,
     listed,
+    out_of,
     percent,
     points,
     ratio,
@@ -44,6 +54,9 @@ from quantrial.words import (
 
 KEPT = ("equivalent", "non_inferior", "better")  # verdicts of arms that keep the margin
 _OPEN, _MISSING = "better, margin open", "answers missing"
+_COSTS = ("max_memory", "min_speedup", "max_latency")
+_UNREAD = "could not be read"
+_SMALL = {"worse": ", small loss", "better": ", small gain"}  # shown beside a margin that is kept
 
 
 def cards(summary: Summary, decision: Decision) -> tuple[Card, ...]:
@@ -57,7 +70,7 @@ def _card(summary: Summary, decision: Decision, arm: str) -> Card:
     given = decision.constrained
     chosen = arm == (given.pick if given else decision.default.arm)
     badges = []
-    if chosen:
+    if chosen and (given or decision.default.conclusive):  # else nothing was shown to recommend it
         badges.append("recommended")
     if arm == reference:
         badges.append("reference")
@@ -81,6 +94,7 @@ def _card(summary: Summary, decision: Decision, arm: str) -> Card:
         standings=standings,
         chosen=chosen,
         advice=_advice(decision, arm, _kinds(summary, decision, arm, standings)),
+        worst=worst(summary, arm),
         origin=f"{weights}: its weights had been quantized before." if own.quantized_before else "",
     )
 
@@ -96,8 +110,9 @@ def _advice(decision: Decision, arm: str, verdicts: Mapping[str, str]) -> str:
         why = "Nothing tells it from another arm" if own.twin else "Was shown other prompts"
         return f"{why}: not picked."
     if given and given.pick != arm:
-        if any(one.arm == arm for one in given.rejected):
-            return "Breaks your constraints."
+        breaks = [one.breaks for one in given.rejected if one.arm == arm]
+        if breaks:
+            return _breaks(decision, arm, breaks[0])
         return f"Keeps your constraints{_and_costs_more(decision, arm, given.pick)}."
     if arm == (given.pick if given else default.arm):
         return "Stay with this one." if arm == reference else "Ship this one."
@@ -107,6 +122,16 @@ def _advice(decision: Decision, arm: str, verdicts: Mapping[str, str]) -> str:
         more = "Costs more; better" if _costs_more(decision, arm, default.arm) else "Better"
         return f"{more} by less than the margin, if at all."
     return _shown_of(decision, arm, verdicts)
+
+
+def _breaks(decision: Decision, arm: str, breaks: Sequence[Broken]) -> str:
+    """Say whether an arm breaks the constraints, or is only not shown to keep them."""
+    for one in breaks:
+        row = None if one.task is None else decision.picker.tasks[one.task].arms.get(arm)
+        finding = decision.findings.get(row.finding or "") if row is not None else None
+        if one.constraint in _COSTS or (finding is not None and finding.verdict == "worse"):
+            return "Breaks your constraints."
+    return "Not shown to keep your constraints."
 
 
 def _costs_more(decision: Decision, arm: str, than: str | None) -> bool:
@@ -156,21 +181,81 @@ def _kinds(
     return found
 
 
-class VerdictInterval(NamedTuple):
-    """The interval that a verdict rests on, and its level."""
+class CardInterval(NamedTuple):
+    """The interval that a card shows, and its level."""
 
     ci: Interval
     confidence: float | None
 
 
-def verdict_interval(one: Contrast) -> VerdictInterval:
-    """Return the interval that a contrast's verdict rests on.
+def card_interval(one: Contrast) -> CardInterval:
+    """Return the interval of the test against the margin: one level on every card.
 
-    Equivalence and non-inferiority are shown by tests whose interval is the narrower one.
+    It is the narrower one, and no verdict contradicts it: it lies within the margins where an arm
+    is equivalent, and leaves out zero where a difference is shown.
     """
-    if one.equivalence is not None and one.verdict in KEPT[:2]:
-        return VerdictInterval(one.equivalence.ci, one.equivalence.confidence)
-    return VerdictInterval(one.ci, one.confidence)
+    test = one.equivalence or one
+    return CardInterval(test.ci, test.confidence)
+
+
+# how an answer can be spoilt: the count of an arm's answers, and what is said of them
+_SIGNS = (
+    ("truncated", "hit the token limit"),
+    ("refused", "are refusals"),
+    ("repeating", "repeat themselves"),
+    ("empty", "are empty"),
+)
+_MANY = 0.1  # share of answers, above the reference's, that is said of an arm without a test
+
+
+def worst(summary: Summary, arm: str) -> str:
+    """Say the worst that is known of an arm, of any endpoint or way to fail; empty for nothing.
+
+    Against the reference it is the largest loss that is shown, or the largest surplus of answers
+    that are spoilt; of the reference the latter alone.
+    """
+    facts = [
+        fact
+        for task in summary.tasks
+        for found in (_losses(summary, task, arm), _spoilt(summary, task, arm))
+        for fact in found
+    ]
+    return max(facts, default=(0.0, ""), key=_badness)[1]
+
+
+def _badness(fact: tuple[float, str]) -> float:
+    return fact[0]
+
+
+def _losses(summary: Summary, task: str, arm: str) -> Iterator[tuple[float, str]]:
+    for name, contrasts in by_endpoint(summary.tasks[task]):
+        for one in contrasts:
+            against = (one.reference, one.candidate) == (summary.reference, arm)
+            if against and one.verdict == "worse" and one.estimate is not None and not unit_of(one):
+                said = f"{endpoint(name)} on {summary.named(task)}"
+                yield -one.estimate, f"{points(one.estimate)} in {said}."
+
+
+def _spoilt(summary: Summary, task: str, arm: str) -> Iterator[tuple[float, str]]:
+    """Yield what spoils many more of an arm's answers than of the reference's."""
+    counts = {one: _counts(modes) for one, modes in summary.tasks[task].failure_modes.items()}
+    usual = {} if arm == summary.reference else counts.get(summary.reference, {})
+    for said, (count, of) in counts.get(arm, {}).items():
+        before, before_of = usual.get(said, (0, 0))
+        surplus = count / of - (before / before_of if before_of else 0.0)
+        if surplus >= _MANY:
+            beside = f" ({summary.reference}: {out_of(before, before_of)})" if before_of else ""
+            yield surplus, f"{out_of(count, of)} answers on {summary.named(task)} {said}{beside}."
+
+
+def _counts(modes: FailureModes) -> dict[str, tuple[int, int]]:
+    """Count an arm's spoilt answers by what is said of them, each with how many tell."""
+    signs = ((said, getattr(modes.texts, name)) for name, said in _SIGNS)
+    found = {said: (sign.count, sign.n) for said, sign in signs if sign.n}
+    unread = modes.n - modes.parsed if isinstance(modes, SpanFailures) else None
+    if isinstance(modes, ChoiceFailures):
+        unread = modes.unparsed
+    return found if unread is None or not modes.n else {_UNREAD: (unread, modes.n), **found}
 
 
 def _meters(summary: Summary, decision: Decision, arm: str) -> Iterator[Meter]:
@@ -233,12 +318,13 @@ def _standing(summary: Summary, decision: Decision, task: str, arm: str) -> Stan
     row = decision.picker.tasks[task].arms.get(arm)
     unanswered = "" if row is None else left_open(row)
     verdict = "inconclusive" if unanswered or contrast.verdict is None else contrast.verdict
-    interval = verdict_interval(contrast)
+    interval = card_interval(contrast)
+    small = _SMALL.get(contrast.also or "", "")
     return replace(
         alone,
         tone=verdict,
         sign=VERDICT_SIGNS[verdict],
-        verdict=unanswered or VERDICT_WORDS[verdict],
+        verdict=unanswered or f"{VERDICT_WORDS[verdict]}{small}",
         term=verdict,
         difference=points(contrast.estimate),
         range=span_in_words(interval.ci),
@@ -301,57 +387,92 @@ def standings(cards: Sequence[Card], reference: str) -> Table:
 # hand-written SVG without colours of its own: the page's style gives them, in light and dark
 _WIDTH, _HEIGHT = 240.0, 18.0
 _EDGE = 6.0
+_TICKS = 6  # at most so many beside the first
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The one scale of all drawings on cards: from `low` to `high`, with round `ticks`."""
+
+    low: float
+    high: float
+
+    def at(self, value: float) -> float:
+        """Return where a difference lies, in pixels of the drawing."""
+        return _EDGE + (_WIDTH - 2 * _EDGE) * (value - self.low) / (self.high - self.low)
+
+    @property
+    def ticks(self) -> tuple[float, ...]:
+        """Round differences along the scale, zero among them."""
+        exact = (self.high - self.low) / _TICKS
+        decade = 10.0 ** math.floor(math.log10(exact))
+        step = next(k * decade for k in (1, 2, 5, 10) if k * decade >= exact)
+        first, last = math.ceil(self.low / step), math.floor(self.high / step)
+        return tuple(step * i for i in range(first, last + 1))
+
+    def labels(self) -> tuple[tuple[str, str], ...]:
+        """Return each tick's place in percent of the width, and its text; zero names the unit."""
+        return tuple(
+            (
+                f"{fixed(100 * self.at(one) / _WIDTH, 1)}%",
+                points(one, unit="").removesuffix(".0") if one else "0 pp",
+            )
+            for one in self.ticks
+        )
+
+
+def _compared(summary: Summary) -> Iterator[tuple[Contrast, float, float]]:
+    """Walk over what cards draw: primary contrasts with the reference, estimate and margin."""
+    for part in summary.tasks.values():
+        for one in part.main.contrasts:
+            if one.reference == summary.reference and one.estimate is not None:
+                yield one, one.estimate, part.margin
+
+
+def scale(summary: Summary, unit: str | None = None) -> Scale:
+    """Return the scale that has room for every interval and margin in a unit; None: shares."""
+    values = [
+        value
+        for one, estimate, margin in _compared(summary)
+        for value in (*card_interval(one).ci, estimate, -1.5 * margin, 1.5 * margin)
+        if value is not None and one.unit == unit
+    ]
+    return Scale(min(values, default=-1.0), max(values, default=1.0))
 
 
 def strips(summary: Summary) -> dict[str, str]:
-    """Draw the interval of each primary contrast with the reference; SVG texts by finding.
-
-    All arms of a task share one scale, so that strips on neighbouring cards can be compared.
-    """
-    drawn = {}
-    for part in summary.tasks.values():
-        contrasts = [
-            (one.id, one.estimate, verdict_interval(one).ci)
-            for one in part.main.contrasts
-            if one.reference == summary.reference and one.estimate is not None
-        ]
-        ends = [
-            value
-            for _, estimate, span in contrasts
-            for value in (*span, estimate)
-            if value is not None
-        ]
-        margin = part.margin
-        low, high = min([-1.5 * margin, *ends]), max([1.5 * margin, *ends])
-        for identity, estimate, span in contrasts:
-            drawn[identity] = _strip(estimate, span, margin, low, high)
-    return drawn
+    """Draw the interval of each primary contrast with the reference; SVG texts by finding."""
+    scales = {one.unit: scale(summary, one.unit) for one, _, _ in _compared(summary)}
+    return {
+        one.id: _strip(estimate, card_interval(one).ci, margin, scales[one.unit])
+        for one, estimate, margin in _compared(summary)
+    }
 
 
-def _strip(estimate: float, span: Interval, margin: float, low: float, high: float) -> str:
-    def at(value: float) -> float:
-        return _EDGE + (_WIDTH - 2 * _EDGE) * (value - low) / (high - low)
-
+def _strip(estimate: float, span: Interval, margin: float, common: Scale) -> str:
     def x(value: float) -> str:
-        return fixed(at(value), 1)
+        return fixed(common.at(value), 1)
 
-    middle = _HEIGHT / 2
+    def line(name: str, left: float, right: float) -> str:
+        middle = f"{_HEIGHT / 2:.0f}"
+        return f'<line class="{name}" x1="{x(left)}" x2="{x(right)}" y1="{middle}" y2="{middle}"/>'
+
     parts = [
         f'<rect class="band" x="{x(-margin)}" y="0" '
-        f'width="{fixed(at(margin) - at(-margin), 1)}" height="{_HEIGHT:.0f}" rx="2"/>',
-        f'<line class="axis" x1="0" x2="{_WIDTH:.0f}" y1="{middle:.0f}" y2="{middle:.0f}"/>',
+        f'width="{fixed(common.at(margin) - common.at(-margin), 1)}" height="{_HEIGHT:.0f}"/>',
+        line("axis", common.low, common.high),
         f'<line class="zero" x1="{x(0)}" x2="{x(0)}" y1="0" y2="{_HEIGHT:.0f}"/>',
+        *(
+            f'<line class="tick" x1="{x(one)}" x2="{x(one)}" y1="{_HEIGHT - 5:.0f}" '
+            f'y2="{_HEIGHT:.0f}"/>'
+            for one in common.ticks
+        ),
     ]
     left, right = span
     if left is not None and right is not None:
-        parts.append(
-            f'<line class="span" x1="{x(left)}" x2="{x(right)}" '
-            f'y1="{middle:.0f}" y2="{middle:.0f}"/>'
-        )
-    parts.append(  # a line of no length with round ends: a circle would be stretched with the card
-        f'<line class="dot" x1="{x(estimate)}" x2="{x(estimate)}" '
-        f'y1="{middle:.0f}" y2="{middle:.0f}"/>'
-    )
+        parts.append(line("span", left, right))
+    # a line of no length with round ends: a circle would be stretched with the card
+    parts.append(line("dot", estimate, estimate))
     return (
         f'<svg class="strip" viewBox="0 0 {_WIDTH:.0f} {_HEIGHT:.0f}" aria-hidden="true" '
         f'preserveAspectRatio="none">{"".join(parts)}</svg>'

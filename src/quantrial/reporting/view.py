@@ -152,7 +152,7 @@ def _claims(decision: Decision) -> Iterator[tuple[str, str, Sequence[Claimed]]]:
     yield "pick-when", "Pick only when", decision.pick_when
     yield "avoid-for", "Avoid for", decision.avoid_for
     yield "stay-when", "Stay when", decision.stay_when
-    yield "cautions", "Cautions", decision.cautions
+    yield "cautions", "Cautions", [one for one in decision.cautions if not one.kind]  # else alarms
     # of the risks, those that concern a candidate
     controls = {one.arm for one in decision.controls}
     risks = [one for one in decision.risk if one.arm not in controls]
