@@ -18,12 +18,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from quantrial._version import __version__
+
 # When numpy is loaded, OpenBLAS starts a thread for every further core and lets it spin, which
 # costs a third of an analysis. Told so before, idle threads sleep at once. It changes no number
 # and no count of threads; the user's own setting goes before it.
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
-
-__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from quantrial.commands.comparison import compare

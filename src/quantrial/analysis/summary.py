@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-import quantrial
 from quantrial import documents
+from quantrial._version import __version__
 from quantrial.analysis.alarms import AlarmFamily
 from quantrial.analysis.comparison import METHODS
 from quantrial.analysis.outcomes import TaskOutcomes
@@ -81,7 +81,7 @@ def summarise(
         ),
         methods=methods,
         methods_version=METHODS_VERSION,
-        quantrial=quantrial.__version__,
+        quantrial=__version__,
         reference=study.reference,
         alpha=study.alpha,
         arms=records,

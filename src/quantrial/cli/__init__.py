@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from quantrial import __version__
+from quantrial._version import __version__
 from quantrial.cli import results, studies, terminal
 from quantrial.cli.options import examples
 from quantrial.cli.power import power

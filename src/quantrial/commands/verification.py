@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import quantrial
+from quantrial._version import __version__
 from quantrial.agreement import as_recorded
 from quantrial.commands.derived import derive_summary, score_run
 from quantrial.commands.verification_report import (
@@ -248,10 +248,8 @@ class _Check:
             drifts += older_report_drifts(run)
         warnings = [one["text"] for one in derived["assay"] if one["status"] in ("warn", "fail")]
         version = run.read_manifest().software.get("quantrial")
-        if version not in (None, quantrial.__version__):
-            warnings.append(
-                f"the run was made by quantrial {version}; this is {quantrial.__version__}"
-            )
+        if version not in (None, __version__):
+            warnings.append(f"the run was made by quantrial {version}; this is {__version__}")
         return self._found(drifts, warnings, derived=current)
 
     def _found(self, drifts: list[Drift], warnings: Any, *, derived: bool = True) -> Verification:
@@ -343,9 +341,9 @@ class _Check:
         ]
         drifts = document_drifts(file, *pair)
         maker = self._recorded.get("quantrial")
-        if drifts and maker != quantrial.__version__ and only_words(*pair):
+        if drifts and maker != __version__ and only_words(*pair):
             self._notes.append(
-                f"{file} was written by quantrial {maker}; this is {quantrial.__version__}, which "
+                f"{file} was written by quantrial {maker}; this is {__version__}, which "
                 "derives the same numbers and words some sentences otherwise"
             )
             return [], recorded

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import quantrial
+from quantrial._version import __version__
 from quantrial.agreement import Difference, differences
 from quantrial.documents.codec import METHODS_VERSION, changes_since, methods_version
 from quantrial.words import listed, verdict_word
@@ -24,7 +24,7 @@ def made_by_other_methods(run: Path, recorded: Document, derived: Document) -> s
     """Say who made a summary, what this version derives otherwise, and what was not compared."""
     by = _maker(recorded)
     parts = changed_parts(recorded, derived)
-    here = f"quantrial {quantrial.__version__} here goes by version {METHODS_VERSION}"
+    here = f"quantrial {__version__} here goes by version {METHODS_VERSION}"
     if methods_version(recorded) < METHODS_VERSION:
         since = "; ".join(changes_since(methods_version(recorded)))
         here += f" (since then: {since})"

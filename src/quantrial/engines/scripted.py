@@ -159,7 +159,7 @@ class ScriptedEngine:
 
     def versions(self) -> Mapping[str, str]:
         """Name quantrial's own version."""
-        from quantrial import __version__
+        from quantrial._version import __version__
 
         return {"scripted": __version__}
 

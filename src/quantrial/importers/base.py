@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import quantrial
+from quantrial._version import __version__
 from quantrial.engines.artifact import Artifact
 from quantrial.errors import RunFolderError
 from quantrial.records import Item, Manifest, Response, sha256_of
@@ -129,7 +129,7 @@ def _manifest(study: Study, found: Imported) -> Manifest:
             for name, arm in study.arms.items()
         },
         tasks=tasks,
-        software={"quantrial": quantrial.__version__},
+        software={"quantrial": __version__},
         host={},
         notes=found.notes,
     )

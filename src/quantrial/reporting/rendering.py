@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import quantrial
+from quantrial._version import __version__
 from quantrial.agreement import fingerprint
 from quantrial.documents import to_dict as part_to_dict
 from quantrial.documents.decision import to_dict
@@ -170,7 +170,7 @@ class Origin:
 
 def made_of(decision: Decision) -> Origin:
     """Say what a report of a decision is made of."""
-    return Origin(quantrial.__version__, fingerprint(to_dict(decision)))
+    return Origin(__version__, fingerprint(to_dict(decision)))
 
 
 def named_origin(text: str) -> Origin | None:

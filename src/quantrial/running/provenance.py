@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import quantrial
+from quantrial._version import __version__
 from quantrial.engines.replies import count_of
 from quantrial.records import ArmRecord, value_of_arm
 from quantrial.redaction import blot_all
@@ -112,7 +112,7 @@ def software(directory: Path) -> dict[str, Any]:
         except metadata.PackageNotFoundError:
             continue
     return {
-        "quantrial": quantrial.__version__,
+        "quantrial": __version__,
         "python": platform.python_version(),
         "packages": versions,
         "git": git_state(directory),
