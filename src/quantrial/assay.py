@@ -267,11 +267,15 @@ def _floor(task: str, part: TaskSummary, reference: str) -> Check:
 def _ceiling(task: str, part: TaskSummary, reference: str) -> Check:
     identity = f"ceiling.{task}"
     own = part.main.arms.get(reference)
-    most = None if own is None else own.limit(1)
+    lower, best = part.main.direction == "lower", part.main.best
+    most = None if own is None else own.limit(0 if lower else 1)
+    if best is None:
+        said = f"on {task} no value is the best there is: nothing is too good to show more"
+        return Check(identity, "pass", said)
     if most is None:
         said = f"on {task} there is no estimate of {reference} to hold against a ceiling"
         return Check(identity, "unknown", said)
-    if most > 1 - part.margin:
+    if (most < best + part.margin) if lower else (most > best - part.margin):
         said = (
             f"on {task}, {reference} is not shown to be a margin below perfect: the task may be "
             "too easy to show what harder work would"

@@ -6,6 +6,7 @@ own here, so that it is seen.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
@@ -88,9 +89,9 @@ def percent(value: float | None, digits: int = 1, *, none: str = UNKNOWN) -> str
     return none if value is None else f"{fixed(100 * value, digits)} %"
 
 
-def points(value: float | None, *, unit: str = " pp") -> str:
+def points(value: float | None) -> str:
     """Write a difference of fractions in percentage points, with its sign: `−2.6 pp`."""
-    return UNKNOWN if value is None else _signed(value) + unit
+    return UNKNOWN if value is None else f"{_signed(value)} pp"
 
 
 def signed_percent(value: float | None) -> str:
@@ -104,20 +105,69 @@ def signed_percent_interval(bounds: Bounds) -> str:
     return NONE if known is None else f"{_signed(known[0])} to {_signed(known[1])} %"
 
 
-def size_of_points(value: float | None) -> str:
-    """Write a difference that has no direction (a margin, say) in percentage points."""
-    return UNKNOWN if value is None else f"{fixed(100 * abs(value), 1)} pp"
+def size_of_points(value: float | None, unit: str | None = None) -> str:
+    """Write a difference that has no direction (a margin, say): `3.0 pp`, `2 edits`."""
+    if value is None:
+        return UNKNOWN
+    return f"{fixed(100 * abs(value), 1)} pp" if unit is None else amount(abs(value), unit)
 
 
-def size(value: float) -> str:
+def size(value: float, unit: str | None = None) -> str:
     """Write how large a difference is in a sentence, whichever its direction: `3.1 pp`."""
+    if unit is not None:
+        return amount(abs(value), unit)
     shown = fixed(100 * abs(value), 1)
     return "less than 0.1 pp" if float(shown) == 0 else f"{shown} pp"
 
 
-def margin(value: float) -> str:
-    """Write a margin with the digits that it was stated with: `3 pp`."""
-    return f"{100 * value:g} pp"
+def margin(value: float, unit: str | None = None) -> str:
+    """Write a margin with the digits that it was stated with: `3 pp`, `2 edits`."""
+    return f"{100 * value:g} pp" if unit is None else f"{value:,g} {unit}"
+
+
+def amount(value: float | None, unit: str | None) -> str:
+    """Write a value of an endpoint: of a share in percent, else in its unit: `4.5 edits`."""
+    if unit is None or value is None:
+        return percent(value)
+    return f"{_three_digits(value)} {unit}"
+
+
+def amount_interval(bounds: Bounds, unit: str | None) -> str:
+    """Write the interval of a value of an endpoint: `51.6 to 65.1 %`, `3.9 to 5.2 edits`."""
+    known = _known(bounds)
+    if unit is None or known is None:
+        return percent_interval(bounds)
+    return f"{_three_digits(known[0])} to {_three_digits(known[1])} {unit}"
+
+
+def difference(value: float | None, unit: str | None) -> str:
+    """Write a difference of two values of an endpoint: `−2.6 pp`, `+3.2 edits`."""
+    if unit is None or value is None:
+        return points(value)
+    return f"{_three_digits(value, sign=True)} {unit}"
+
+
+def difference_interval(bounds: Bounds, unit: str | None) -> str:
+    """Write the interval of such a difference: `−21.9 to −5.2 pp`."""
+    known = _known(bounds)
+    if known is None:
+        return NONE
+    if unit is None:
+        low, high = map(_signed, known)
+    else:
+        low, high = (_three_digits(end, sign=True) for end in known)
+    return f"{low} to {high} {unit or 'pp'}"
+
+
+def _three_digits(value: float, *, sign: bool = False) -> str:
+    """Write a number with three digits that count, or all before its point."""
+    places = 2 - math.floor(math.log10(abs(value))) if value else 0
+    text = fixed(value, max(0, places), ",")
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    if text.lstrip("-") == "0":
+        return "0"
+    text = text.replace("-", _MINUS)
+    return f"+{text}" if sign and value > 0 else text
 
 
 def level(confidence: float) -> str:
@@ -131,23 +181,24 @@ def percent_interval(bounds: Bounds) -> str:
     return NONE if known is None else f"{fixed(100 * known[0], 1)} to {fixed(100 * known[1], 1)} %"
 
 
-def points_interval(bounds: Bounds) -> str:
-    """Write the interval of a difference: `−21.9 to −5.2 pp`."""
-    known = _known(bounds)
-    return NONE if known is None else f"{_signed(known[0])} to {_signed(known[1])} pp"
+def span_in_words(bounds: Bounds, unit: str | None = None) -> str:
+    """Say in plain words how large a difference may be: `5.8 to 18.6 pp worse`.
 
-
-def span_in_words(bounds: Bounds) -> str:
-    """Say in plain words how large a difference may be: `5.8 to 18.6 pp worse`."""
+    Negative is worse in these bounds.
+    """
     known = _known(bounds)
     if known is None:
         return "how much is not known"
     low, high = known
+    worse, better = (
+        fixed(100 * abs(end), 1) if unit is None else _three_digits(abs(end)) for end in known
+    )
+    named = unit or "pp"
     if high <= 0:
-        return f"{fixed(100 * -high, 1)} to {fixed(100 * -low, 1)} pp worse"
+        return f"{better} to {worse} {named} worse"
     if low >= 0:
-        return f"{fixed(100 * low, 1)} to {fixed(100 * high, 1)} pp better"
-    return f"{fixed(100 * -low, 1)} pp worse to {fixed(100 * high, 1)} better"
+        return f"{worse} to {better} {named} better"
+    return f"{worse} {named} worse to {better} better"
 
 
 def share(value: float | None, most: float) -> str:

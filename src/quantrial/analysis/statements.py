@@ -107,7 +107,7 @@ def _tested(reference: str, candidate: str, tasks: Mapping[str, Task]) -> _Teste
                 worst = one.worst_case
                 no_loss = nan(one.equivalence.p_non_inferior)
                 kept.append(no_loss)
-                lost.append(_p_of_a_loss(nan(one.estimate), nan(one.p_adjusted)))
+                lost.append(_p_of_a_loss(nan(one.gain.estimate), nan(one.p_adjusted)))
                 # missing answers are held against the candidate
                 held.append(no_loss if worst is None else nan(worst.p_non_inferior))
                 if worst is not None:

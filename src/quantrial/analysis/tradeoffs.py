@@ -169,8 +169,9 @@ def _memory(
 
 def _task(axis: Axis, task: str, part: Task) -> documents.TaskTradeoff:
     values = axis.values.get(task, {})
+    better = -1.0 if part.main.direction == "lower" else 1.0
     quality = {
-        arm: one.estimate
+        arm: better * one.estimate
         for arm, one in part.main.arms.items()
         if arm in values and one.estimate is not None
     }

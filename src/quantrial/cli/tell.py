@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 from quantrial.agreement import fixed
 from quantrial.cli.terminal import Interval, forest, heading, item, line, paragraph, table
 from quantrial.paths import is_file
-from quantrial.words import VERDICT_SIGNS, percent, plural, points, points_interval, verdict_word
+from quantrial.words import (
+    VERDICT_SIGNS,
+    amount,
+    difference,
+    difference_interval,
+    plural,
+    verdict_word,
+)
 
 if TYPE_CHECKING:
     from quantrial.documents import Summary
@@ -146,11 +153,15 @@ def _forest(found: Summary, *, primary_only: bool) -> None:
                 if one.reference == found.reference and one.equivalence is not None:
                     sign = VERDICT_SIGNS.get(one.verdict or "", "?")
                     label, margin = f"{one.candidate}, {where}{after}", one.equivalence.margin
-                    rows.append(Interval(label, one.estimate, *one.ci, margin, sign))
+                    gain, lower = one.gain, one.direction == "lower"
+                    row = Interval(label, gain.estimate, *gain.ci, margin, sign, one.unit, lower)
+                    rows.append(row)
     if not rows:
         return
     heading(f"Differences from {found.reference}: left of zero is a loss, ┊ the margin")
-    forest(rows)
+    # what is measured otherwise has an axis of its own
+    for kind in dict.fromkeys((row.unit, row.lower) for row in rows):
+        forest([row for row in rows if (row.unit, row.lower) == kind])
     signs = {row.sign for row in rows}
     used = [f"{sign} {verdict_word(name)}" for name, sign in VERDICT_SIGNS.items() if sign in signs]
     paragraph(", ".join(used), indent="  ")
@@ -180,7 +191,7 @@ def comparison(found: Mapping[str, Any]) -> None:
                 row["run"],
                 row["task"],
                 row["arm"],
-                percent(row["estimate"]),
+                amount(row["estimate"], row["unit"]),
                 *_against_reference(row),
                 "" if row["speedup"] is None else f"{fixed(row['speedup'], 2)}x",
             )
@@ -200,8 +211,9 @@ def comparison(found: Mapping[str, Any]) -> None:
 def _against_reference(row: Mapping[str, Any]) -> tuple[str, str, str]:
     if row["finding"] is None:
         return "", "", "reference"
-    ends = (row["difference_low"], row["difference_high"])
-    return points(row["difference"]), points_interval(ends), verdict_word(row["verdict"])
+    ends, unit = (row["difference_low"], row["difference_high"]), row["unit"]
+    shown = difference(row["difference"], unit), difference_interval(ends, unit)
+    return (*shown, verdict_word(row["verdict"]))
 
 
 def _listed(title: str, texts: Iterable[str]) -> None:

@@ -23,6 +23,7 @@ from quantrial.agreement import fixed
 from quantrial.errors import StudyError
 from quantrial.inert import clean, harmless
 from quantrial.redaction import blot
+from quantrial.words import difference
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -208,7 +209,11 @@ def _put(text: str, stream: TextIO, end: str = "\n") -> None:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A row of a forest plot: fractions; `low` and `high` are None where there is no interval."""
+    """A row of a forest plot; `low` and `high` are None where there is no interval.
+
+    Negative is a loss; where `lower` values are better the axis names these differences with the
+    other sign, as they are. Without a `unit` they are fractions.
+    """
 
     label: str
     estimate: float | None
@@ -216,6 +221,8 @@ class Interval:
     high: float | None
     margin: float
     sign: str
+    unit: str | None = None
+    lower: bool = False
 
 
 def forest(rows: Sequence[Interval]) -> None:
@@ -256,13 +263,20 @@ def forest_lines(rows: Sequence[Interval], columns: int) -> Iterator[str]:
         label = clean(row.label)
         label = label if len(label) <= left else label[: left - 1] + "~"
         yield f"  {label.ljust(left)}  {''.join(cells).rstrip()}"
-    yield _axis(low, high, room, place(0.0), left)
+    yield _axis(known[0], (low, high), room, place(0.0), left)
 
 
-def _axis(low: float, high: float, room: int, zero: int, left: int) -> str:
-    """Write the ends and zero under the axis, in percentage points."""
+def _axis(row: Interval, ends: tuple[float, float], room: int, zero: int, left: int) -> str:
+    """Write the ends and zero under the axis, in percentage points or the unit of the rows."""
     cells = [" "] * room
-    first, last = fixed(100 * low, 0, "+"), f"{fixed(100 * high, 0, '+')} pp"
+    if row.unit is None:
+        first, last = (fixed((-100 if row.lower else 100) * end, 0, "+") for end in ends)
+    else:
+        first, last = (
+            difference(-end if row.lower else end, row.unit).removesuffix(f" {row.unit}")
+            for end in ends
+        )
+    last = f"{last} {row.unit or 'pp'}"
     marks = [(0, first), (room - len(last), last), (zero, "0")]
     for at, text in marks:
         taken = cells[max(0, at - 1) : at + len(text) + 1]

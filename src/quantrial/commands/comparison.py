@@ -17,7 +17,15 @@ from quantrial.commands.results import load_results
 from quantrial.documents import endpoints_to_dict, to_dict
 from quantrial.errors import StudyError
 from quantrial.runfolder import RunFolder
-from quantrial.words import listed, plural, points, times, times_interval, verdict_word
+from quantrial.words import (
+    difference,
+    difference_interval,
+    listed,
+    plural,
+    times,
+    times_interval,
+    verdict_word,
+)
 
 if TYPE_CHECKING:
     from quantrial.analysis import Sums, TaskContrasts, TaskOutcomes
@@ -357,8 +365,7 @@ def _changes(
 
 def _contrast_change(arm: str, part: _TaskComparison, one: Contrast, *, phased: bool) -> str:
     """Say what changed in an arm; its speed where no speed phases tell of it (`phased`)."""
-    low, high = one.ci
-    interval = "no interval" if low is None else f"{points(low, unit='')} to {points(high)}"
+    interval = "no interval" if None in one.ci else difference_interval(one.ci, one.unit)
     flips = next(
         found
         for found in part.results.flips
@@ -369,7 +376,7 @@ def _contrast_change(arm: str, part: _TaskComparison, one: Contrast, *, phased: 
         text += f"gave the same {plural(one.n, 'answer')}, word for word"
     else:
         text += (
-            f"{points(one.estimate)} ({interval}) on {plural(one.n, 'item')}: "
+            f"{difference(one.estimate, one.unit)} ({interval}) on {plural(one.n, 'item')}: "
             f"{verdict_word(one.verdict or 'unknown')}; {flips.harmful} answers newly "
             f"wrong, {flips.beneficial} newly right"
         )

@@ -11,7 +11,7 @@ from quantrial.decision.open_questions import kept_all_the_same, left_open
 from quantrial.decision.pick import Break, choose, costs_more, tasks_that_matter, tolerance
 from quantrial.decision.risk import mitigations
 from quantrial.decision.shipping import LOSSES, ShipTest, in_words, not_among, shown
-from quantrial.decision.words import by_margin, evidence_line
+from quantrial.decision.words import by_margin, evidence_line, seen
 from quantrial.documents.decision import (
     Alternative,
     Broken,
@@ -26,7 +26,7 @@ from quantrial.documents.decision import (
     Rejected,
 )
 from quantrial.errors import StudyError
-from quantrial.words import listed, margin, points, short_seconds, size, times
+from quantrial.words import listed, margin, short_seconds, size, times
 
 
 def check(constraints: Constraints, evidence: Evidence) -> None:
@@ -48,6 +48,15 @@ def check(constraints: Constraints, evidence: Evidence) -> None:
         if name not in named:
             raise StudyError(
                 f"this study has no task or workload {name!r}; it has {', '.join(named)}",
+                key="tolerate",
+            )
+        about = {
+            part.main.unit for task, part in evidence.tasks.items() if name in (task, part.workload)
+        }
+        if None not in about:
+            raise StudyError(
+                f"what is tolerated is a share, and {name} is measured in "
+                f"{listed(map(str, about))}; its margin in the study file says how much is",
                 key="tolerate",
             )
     for arm in constraints.cost_per_hour_by:
@@ -98,7 +107,10 @@ def constrained(
             text += ", the reference."
         else:
             losses = {task: _limit(table, settings, task, pick) for task in tasks}
-            kept = by_margin((loss, evidence.named(task)) for task, loss in losses.items())
+            kept = by_margin(
+                (margin(loss, table.tasks[task].unit), evidence.named(task))
+                for task, loss in losses.items()
+            )
             p = _p_in_words(evidence, table, losses, ship.get(pick))
             text += f": {evidence.saving(pick)}; shown to lose less than {kept}{p}."
             guards = tuple(one for one in mitigations(evidence, pick) if one.task in tasks)
@@ -264,6 +276,8 @@ def _loss(
     evidence: Evidence, arm: str, task: str, row: PickerRow, broken: Break, one: ShipTest | None
 ) -> str:
     work, bound, limit = evidence.named(task), row.bound, broken.limit or 0.0
+    unit = evidence.tasks[task].main.unit
+    most = margin(limit, unit)
     if why := evidence.why_other_prompts(arm):
         return why
     if row.finding is None:
@@ -271,10 +285,10 @@ def _loss(
     if broken.constraint == "missing":
         return f"{arm} is {left_open(evidence, evidence.findings[row.finding], limit)}"
     if broken.constraint == "choice" and one is not None:
-        return f"{arm} is shown to lose less than {margin(limit)} on {work} {not_among(one)}"
+        return f"{arm} is shown to lose less than {most} on {work} {not_among(one)}"
     within = broken.constraint == "tolerate" and bound is not None and bound > -limit
     if row.worse and not within:
-        return f"{arm} is worse on {work} ({points(row.estimate)})"
+        return f"{arm} is worse on {work} ({seen(evidence.findings[row.finding])})"
     if broken.constraint == "quality" or bound is None or bound > -limit:
-        return f"{arm} is not shown to lose less than {margin(limit)} on {work}"
-    return f"{arm} may lose up to {size(bound)} on {work}, less than {margin(limit)} is tolerated"
+        return f"{arm} is not shown to lose less than {most} on {work}"
+    return f"{arm} may lose up to {size(bound, unit)} on {work}, less than {most} is tolerated"

@@ -275,6 +275,7 @@ def _identical_arms(summary: Summary) -> Iterator[tuple[str, str]]:
 class MarginTest:
     """An arm held against a loss of the margin, each missing answer counted against it.
 
+    Negative is a loss, whichever values of the endpoint are better.
     `estimate` and `ci` are those of the test, `p` its one-sided p at the margin (None where there
     is none); `missing` counts the answers of the two arms that are not there. `lower_bounds`: the
     k-th is what is ruled out where the arm is one of k candidates.
@@ -290,6 +291,7 @@ class MarginTest:
     @classmethod
     def of(cls, finding: Finding) -> MarginTest:
         """Read what a finding on a primary endpoint says."""
+        finding = finding.gain
         worst, kept = finding.worst_case, keeps_margin(finding)
         bounds = finding.lower_bounds or ()
         if not worst:
@@ -379,6 +381,8 @@ def _finding(
         lower_bounds=contrast.lower_bounds,
         items_needed=contrast.items_needed,
         settled_by=contrast.settled_by,
+        unit=contrast.unit,
+        direction=contrast.direction,
     )
 
 

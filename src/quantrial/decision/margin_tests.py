@@ -67,6 +67,7 @@ def flips_of(evidence: Evidence, finding: Finding) -> Flips | None:
 
     That is: of a ratio or a mean, over clusters, or on an endpoint that is not the task's primary.
     """
+    finding = finding.gain
     if finding.kind != "primary" or finding.over_clusters or finding.estimate is None:
         return None
     if not finding.p_method.startswith("mcnemar"):
@@ -120,6 +121,7 @@ def items_to_rule_out(evidence: Evidence, finding: Finding, loss: float) -> int 
 
     Were the truth as seen; None where no number of items would.
     """
+    finding = finding.gain
     if finding.estimate is None or finding.estimate <= -loss:
         return None
     flips = flips_of(evidence, finding)

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 
 from quantrial.decision.evidence import Evidence, MarginTest, keeps_margin
 from quantrial.decision.margin_tests import flips_of, items_to_rule_out
-from quantrial.decision.words import undecided
+from quantrial.decision.words import seen, undecided
 from quantrial.documents import WorstCase
 from quantrial.documents.decision import Finding, Missing
-from quantrial.words import listed, margin, plural, points, size
+from quantrial.words import listed, margin, plural, size
 
 
 def what_is_missing(
@@ -47,7 +47,7 @@ def what_is_missing(
         why = f"one of the two has no {name}: nothing to find, or nothing found"
         return lacks(f"{arm} cannot be compared with {evidence.reference} on {work}: {why}.")
     if finding.verdict == "worse" and tolerated is None:
-        return lacks(f"{arm} is worse on {work} ({points(finding.estimate)}).")
+        return lacks(f"{arm} is worse on {work} ({seen(finding)}).")
     if starved := evidence.starved(task, arm):
         whose = listed(f"{name}'s" for name in starved)
         why = f"many of {whose} answers are empty for want of tokens, and no items make up for that"
@@ -55,7 +55,7 @@ def what_is_missing(
     bar = finding.margin if tolerated is None else tolerated
     if unanswered if unanswered is not None else keeps_margin(finding):
         return lacks(f"{arm} is {left_open(evidence, finding, bar)}.")
-    beyond = finding.estimate <= -bar
+    beyond = (finding.gain.estimate or 0.0) <= -bar
     if tolerated is None or tolerated == finding.margin:
         items, needed = None, finding.items_needed
         if needed is not None:
@@ -64,15 +64,15 @@ def what_is_missing(
         bar_words = "the margin"
     else:
         items = items_to_rule_out(evidence, finding, bar)
-        bar_words = f"the {margin(bar)} tolerated"
+        bar_words = f"the {margin(bar, finding.unit)} tolerated"
     what = "show it worse" if beyond else f"rule out a loss of {bar_words}"
     settle = _settled_by(items, evidence, finding, what)
     if beyond:
-        seen = f"the loss seen ({points(finding.estimate)}) is itself not below {bar_words}"
-        settle = f"{seen}; {settle}" if settle else seen
+        loss = f"the loss seen ({seen(finding)}) is itself not below {bar_words}"
+        settle = f"{loss}; {settle}" if settle else loss
     verdict = "undecided"
     if finding.verdict == "better":
-        verdict = f"better, but a loss of {margin(finding.margin)} is not ruled out"
+        verdict = f"better, but a loss of {margin(finding.margin, finding.unit)} is not ruled out"
     settle = settle or f"what was seen does not tell how many items would {what}"
     return lacks(f"{arm} is {verdict} on {work}{_besides(finding)}: {settle}.", items)
 
@@ -110,10 +110,12 @@ def left_open(evidence: Evidence, finding: Finding, loss: float) -> str:
     if worst.bound is None:
         return f"{said}; what the difference would be with them is not defined"
     if worst.bound <= -loss:
-        return f"{said}; {_held_against(finding)}, the loss would be {size(worst.bound)}"
+        return (
+            f"{said}; {_held_against(finding)}, the loss would be {size(worst.bound, finding.unit)}"
+        )
     if least is None:
         return f"{said}; {_held_against(finding)}, nothing tells what it could lose"
-    return f"{said}; {_held_against(finding)}, it could lose as much as {size(least)}"
+    return f"{said}; {_held_against(finding)}, it could lose as much as {size(least, finding.unit)}"
 
 
 def _besides(finding: Finding) -> str:
@@ -137,8 +139,8 @@ def kept_all_the_same(evidence: Evidence, losses: Mapping[str, float], arm: str)
             are = "is" if count == 1 else "are"
             yield (
                 f"On {evidence.named(task)}, {plural(count, 'answer')} {are} missing "
-                f"({_whose(finding)}): {_held_against(finding)}, a loss of {margin(loss)} is still "
-                "ruled out."
+                f"({_whose(finding)}): {_held_against(finding)}, a loss of "
+                f"{margin(loss, finding.unit)} is still ruled out."
             )
 
 
@@ -166,5 +168,6 @@ def _held_against(finding: Finding) -> str:
 
 def _worst(finding: Finding) -> WorstCase:
     """Return the worst case of a finding of which answers are missing."""
-    assert finding.worst_case is not None
-    return finding.worst_case
+    worst = finding.gain.worst_case
+    assert worst is not None
+    return worst

@@ -111,7 +111,12 @@ def costs_more(table: Picker, settings: Constraints, arm: str, than: str) -> boo
 
 
 def tolerance(table: Picker, settings: Constraints, task: str) -> float | None:
-    """Return the loss tolerated on a task: its own, its workload's, the common one; else None."""
+    """Return the loss tolerated on a task: its own, its workload's, the common one; else None.
+
+    It is a share, and says nothing of a task whose endpoint has a unit of its own.
+    """
+    if table.tasks[task].unit is not None:
+        return None
     by = settings.tolerate_by
     return by.get(task, by.get(table.tasks[task].workload, settings.tolerate))
 

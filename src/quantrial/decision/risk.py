@@ -31,8 +31,8 @@ def risks(evidence: Evidence, settings: Constraints) -> Iterator[Risk]:
                 continue
             endpoint = TASKS.load(part.kind).right or part.primary
             finding = evidence.of_endpoint(task, endpoint, arm)
-            if finding is None or finding.estimate is None:
-                continue
+            if finding is None or finding.estimate is None or finding.unit is not None:
+                continue  # what is no share counts no wrong answers
             extra = _more_errors(finding, 1000)
             money = _money(evidence, settings, task, arm, finding)
             text = " ".join([_errors(evidence, task, arm, extra, finding), *_priced(money)])
@@ -49,7 +49,8 @@ def risks(evidence: Evidence, settings: Constraints) -> Iterator[Risk]:
 
 
 def _more_errors(finding: Finding, factor: float) -> Amount:
-    """Turn a difference, where negative is a loss, into so many more errors."""
+    """Turn a difference into so many more errors."""
+    finding = finding.gain
     low, high = finding.ci
     return Amount(
         estimate=0.0 - factor * (finding.estimate or 0.0),
@@ -164,10 +165,11 @@ def mitigations(evidence: Evidence, arm: str) -> tuple[Guard, ...]:
                 continue
             if finding.verdict == "worse" and evidence.is_shown(finding):
                 name = endpoint.replace("_", "-")
+                turned = "rises" if finding.direction == "lower" else "falls"
                 hint = "" if finding.declared else " (exploratory: not declared beforehand)"
                 text = (
-                    f"On {evidence.named(task)}, {name} falls by an estimated "
-                    f"{size(finding.estimate)}{hint}: {words[0].lower()}{words[1:]}"
+                    f"On {evidence.named(task)}, {name} {turned} by an estimated "
+                    f"{size(finding.estimate, finding.unit)}{hint}: {words[0].lower()}{words[1:]}"
                 )
                 found.append(Guard(task=task, endpoint=endpoint, because=finding.id, text=text))
     return tuple(found)

@@ -144,7 +144,10 @@ def _default(evidence: Evidence, ship: Shipping) -> Default:
     elif not known:
         why = f"nothing tells {listed(evidence.cheaper)} from another arm"
     else:
-        kept = by_margin((part.margin, evidence.named(task)) for task, part in tasks.items())
+        kept = by_margin(
+            (margin(part.margin, part.main.unit), evidence.named(task))
+            for task, part in tasks.items()
+        )
         if len(tasks) > 1:
             kept = f"the margin on every workload ({kept})"
         left_out = len(known) < len(evidence.cheaper)
@@ -164,7 +167,8 @@ def _default(evidence: Evidence, ship: Shipping) -> Default:
 def _ship(evidence: Evidence, arm: str, one: ShipTest | None) -> Default:
     found = evidence.primaries(arm)
     kept = by_margin(
-        (f.margin, f"{evidence.named(f.task)} ({verdict_word(f.verdict)})") for f in found
+        (margin(f.margin, f.unit), f"{evidence.named(f.task)} ({verdict_word(f.verdict)})")
+        for f in found
     )
     guards = mitigations(evidence, arm)
     text = " ".join(
@@ -209,7 +213,7 @@ def _pick_when(evidence: Evidence, arm: str, ship: Shipping) -> PickWhen:
             conditions.append(f"the work is not {listed(where, 'or')}, where it is worse")
         else:
             losses = [
-                f"{size(f.estimate or 0.0)} on {evidence.named(f.task)}"
+                f"{size(f.estimate or 0.0, f.unit)} on {evidence.named(f.task)}"
                 for f in evidence.primaries(arm, worse)
             ]
             conditions.append(f"you accept a loss (it is worse by an estimated {listed(losses)})")
@@ -249,8 +253,8 @@ def _open_loss(evidence: Evidence, task: str, arm: str) -> str:
         return f"a loss of unknown size on {work}"
     gaps = f" ({answers_missing(finding)})" if keeps_margin(finding) else ""
     if floor > -finding.margin:
-        return f"a loss of {margin(finding.margin)} on {work}{gaps}"
-    return f"a loss of up to {size(floor)} on {work}{gaps}"
+        return f"a loss of {margin(finding.margin, finding.unit)} on {work}{gaps}"
+    return f"a loss of up to {size(floor, finding.unit)} on {work}{gaps}"
 
 
 def _avoid_for(evidence: Evidence) -> Iterator[AvoidFor]:
@@ -259,7 +263,7 @@ def _avoid_for(evidence: Evidence) -> Iterator[AvoidFor]:
             task = finding.task
             text = (
                 f"Avoid {arm} for {evidence.named(task)}: it is worse there, by an estimated "
-                f"{size(finding.estimate or 0.0)}."
+                f"{size(finding.estimate or 0.0, finding.unit)}."
             )
             guards = [guard for guard in mitigations(evidence, arm) if guard.task == task]
             found = [finding, *(evidence.findings[guard.because] for guard in guards)]

@@ -41,7 +41,7 @@ from quantrial.documents.decision import (
     PickerRow,
     Sensitivity,
 )
-from quantrial.words import listed, margin, points, short_seconds, times
+from quantrial.words import difference, listed, margin, short_seconds, times
 from quantrial.words import size as size_of
 
 # Constraints are stepped in units a person would type: 1 MB, 0.01 times, 1 ms, 0.1 points.
@@ -178,7 +178,8 @@ def _scales(table: Picker, settings: Constraints) -> Iterator[_Scale]:
 
 def _tolerances(evidence: Evidence, table: Picker, settings: Constraints) -> Iterator[Change]:
     """Change the loss tolerated on one task; on all at once where that alone gives an arm."""
-    tasks = tasks_that_matter(table, settings)
+    # what is tolerated is a share
+    tasks = [one for one in tasks_that_matter(table, settings) if table.tasks[one].unit is None]
     seen = set[str | None]()
     for some in [*([task] for task in tasks), *([tasks] if len(tasks) > 1 else [])]:
         where = listed(map(evidence.named, some))
@@ -257,7 +258,12 @@ def _estimates(evidence: Evidence, table: Picker, settings: Constraints) -> Iter
             if row.finding is None or row.estimate is None or table.arms[arm].control:
                 continue
             finding = evidence.findings[row.finding]
-            low, high = finding.ci
+            unit, (low, high) = finding.unit, finding.gain.ci
+
+            def shown(value: float, finding: Finding = finding) -> str:
+                lower = finding.direction == "lower"
+                return difference(-value if lower else value, finding.unit)
+
             for by in _shifts(row, tolerance(table, settings, task)):
                 to = row.estimate + by
                 if low is None or high is None or not low <= to <= high:
@@ -266,13 +272,15 @@ def _estimates(evidence: Evidence, table: Picker, settings: Constraints) -> Iter
                 other = choose(changed, settings).pick
                 if other == pick:
                     continue
-                seen, work = points(row.estimate), evidence.named(task)
-                text = f"If the difference of {arm} on {work} were {points(to)} in place of {seen}"
-                if points(to) == seen:
+                seen, work = shown(row.estimate), evidence.named(task)
+                text = f"If the difference of {arm} on {work} were {shown(to)} in place of {seen}"
+                if shown(to) == seen:
                     side = "better" if by > 0 else "worse"
-                    text = f"If {arm} did {size_of(by)} {side} on {work} than seen ({seen})"
+                    text = f"If {arm} did {size_of(by, unit)} {side} on {work} than seen ({seen})"
                 text += f", which is within its interval, {_answer(other)}."
-                change = _change("estimate", task, to, other, text, [finding], size=abs(by))
+                # changes in different units are not held against each other
+                size = abs(by) if unit is None else None
+                change = _change("estimate", task, to, other, text, [finding], size=size)
                 yield with_fields(change, arm=arm)
                 break
 

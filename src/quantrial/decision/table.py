@@ -50,6 +50,7 @@ def picker(evidence: Evidence) -> Picker:
                 margin=rounded(part.margin, TABLE_DIGITS),
                 at_floor=part.at_floor(evidence.reference),
                 arms={arm: _row(evidence, task, arm) for arm in arms},
+                unit=part.main.unit,
             )
             for task, part in evidence.tasks.items()
         },
@@ -64,6 +65,7 @@ def _row(evidence: Evidence, task: str, arm: str) -> PickerRow:
     """Write what is known of an arm on a task; the reference loses nothing against itself."""
     latency = _rounded(evidence.latency(task, arm))
     finding = None if arm == evidence.reference else evidence.primary(task, arm)
+    finding = None if finding is None else finding.gain
     if finding is None:
         none = 0.0 if arm == evidence.reference else None
         return PickerRow(

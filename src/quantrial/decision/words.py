@@ -7,12 +7,13 @@ from typing import Protocol, TypedDict, TypeVar
 
 from quantrial.documents.decision import Finding, Pace, PickerRow
 from quantrial.words import (
+    difference,
+    difference_interval,
     level,
     listed,
     margin,
     p_value_in_sentence,
     plural,
-    points,
     times,
     times_interval,
     verdict_word,
@@ -60,7 +61,7 @@ def evidence_line(finding: Finding | Pace, *, tolerated: float | None = None) ->
     interval = (
         f"no {at} interval (too little differs)"
         if low is None or high is None
-        else f"{at} interval {points(low, unit='')} to {points(high)}"
+        else f"{at} interval {difference_interval((low, high), finding.unit)}"
     )
     tests = f"difference p {_equals(finding.p_adjusted)} adjusted"
     if not other:
@@ -73,11 +74,16 @@ def evidence_line(finding: Finding | Pace, *, tolerated: float | None = None) ->
     if finding.also:
         verdict += f", and {verdict_word(finding.also)}"
     if other:
-        verdict += f" at the margin of {margin(finding.margin)}"
+        verdict += f" at the margin of {margin(finding.margin, finding.unit)}"
     return (
         f"{finding.workload}, {finding.endpoint.replace('_', '-')}: "
-        f"{points(finding.estimate)}, {interval}, {tests}: {verdict} [{finding.id}]"
+        f"{seen(finding)}, {interval}, {tests}: {verdict} [{finding.id}]"
     )
+
+
+def seen(finding: Finding) -> str:
+    """Write the difference that was seen: `−2.6 pp`, `+3.2 edits`."""
+    return difference(finding.estimate, finding.unit)
 
 
 def _equals(value: float | None) -> str:
@@ -85,12 +91,12 @@ def _equals(value: float | None) -> str:
     return shown if shown.startswith(("<", "u")) else f"= {shown}"
 
 
-def by_margin(kept: Iterable[tuple[float, str]]) -> str:
-    """Say which margin holds where: `1 pp on a and b and 3 pp on c`."""
-    where: dict[float, list[str]] = {}
+def by_margin(kept: Iterable[tuple[str, str]]) -> str:
+    """Say which margin, in words, holds where: `1 pp on a and b and 3 pp on c`."""
+    where: dict[str, list[str]] = {}
     for bound, what in kept:
         where.setdefault(bound, []).append(what)
-    return listed(f"{margin(bound)} on {listed(what)}" for bound, what in where.items())
+    return listed(f"{bound} on {listed(what)}" for bound, what in where.items())
 
 
 def undecided(missing: int) -> str:

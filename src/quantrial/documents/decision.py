@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
 from quantrial.documents import codec
-from quantrial.documents.base import Interval, Number
+from quantrial.documents.base import Direction, Interval, Number, turned, turned_ends
 from quantrial.documents.contrasts import ItemsNeeded, SettledBy, Verdict, WorstCase
 from quantrial.documents.summary import StudyIs
 from quantrial.errors import RecordError
@@ -356,7 +357,7 @@ class PickerLevel(Struct, frozen=True, kw_only=True):
 
 
 class PickerRow(Struct, frozen=True, kw_only=True):
-    """An arm on a task, as the rules of the pick see it."""
+    """An arm on a task, as the rules of the pick see it. Negative is a loss."""
 
     finding: str | None
     estimate: float | None
@@ -381,6 +382,9 @@ class PickerTask(Struct, frozen=True, kw_only=True):
     margin: float
     at_floor: bool
     arms: dict[str, PickerRow]
+    unit: str | None = None
+    """What margin, estimates and bounds are counted in; they are shares where it is null. Only a
+    loss of shares is tolerated in place of the margin."""
 
 
 class Picker(Struct, frozen=True, kw_only=True):
@@ -396,7 +400,10 @@ class Picker(Struct, frozen=True, kw_only=True):
 
 
 class Finding(Struct, frozen=True, kw_only=True):
-    """A contrast, candidate minus reference, with its tests and verdict. Negative is a loss."""
+    """A contrast, candidate minus reference, with its tests and verdict.
+
+    Negative is a loss where higher values are better (`direction`).
+    """
 
     id: str
     kind: Literal["primary", "secondary", "failure_mode"]
@@ -437,6 +444,25 @@ class Finding(Struct, frozen=True, kw_only=True):
     items_needed: ItemsNeeded | None
     """In all, by question."""
     settled_by: SettledBy | None
+    unit: str | None = None
+    """What values, differences and margin are counted in; they are shares where it is null."""
+    direction: Direction = "higher"
+
+    @property
+    def gain(self) -> Finding:
+        """The finding with its signs so that negative is a loss, whichever values are better."""
+        if self.direction == "higher":
+            return self
+        worst, bounds = self.worst_case, self.lower_bounds
+        return replace(
+            self,
+            estimate=turned(self.estimate),
+            ci=turned_ends(self.ci),
+            equivalence_ci=turned_ends(self.equivalence_ci),
+            worst_case=None if worst is None else worst.turned(),
+            lower_bounds=None if bounds is None else tuple(map(turned, bounds)),
+            direction="higher",
+        )
 
 
 class Pace(Struct, frozen=True, kw_only=True):

@@ -139,6 +139,11 @@ class EndpointSummary(Part, frozen=True, kw_only=True):
         return worst if chance is None else chance
 
     @property
+    def best(self) -> Number | None:
+        """The best value that there is; None where there is none."""
+        return self.low if self.direction == "lower" else self.high
+
+    @property
     def span(self) -> float | None:
         """How far its values lie apart at the most; None where that is not limited."""
         return None if self.low is None or self.high is None else self.high - self.low
@@ -347,3 +352,8 @@ class Summary(Part, frozen=True, kw_only=True):
         workload = self.tasks[task].workload
         alone = sum(part.workload == workload for part in self.tasks.values()) == 1
         return workload if alone else f"{workload} ({task})"
+
+    def endpoints(self) -> Iterator[EndpointSummary]:
+        """Yield every endpoint of every task."""
+        for task in self.tasks.values():
+            yield from task.endpoints.values()

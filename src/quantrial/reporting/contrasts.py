@@ -10,9 +10,9 @@ from quantrial.words import (
     UNKNOWN,
     VERDICT_WORDS,
     count,
+    difference,
+    difference_interval,
     listed,
-    points,
-    points_interval,
     signed,
     signed_interval,
     verdict,
@@ -102,29 +102,42 @@ def open_questions(contrasts: Sequence[Contrast]) -> Iterator[str]:
         )
 
 
-def unit_of(one: Contrast) -> str | None:
-    """Name what is counted; None of a share."""
-    return one.unit if isinstance(one, FailureContrast) else None
-
-
 def units(contrasts: Sequence[Contrast]) -> tuple[str, ...]:
-    """Say in what a difference is that is no share."""
-    unit = unit_of(contrasts[0]) if contrasts else None
+    """Say in what a difference is that is no share, and which side of it is a loss."""
+    if not contrasts:
+        return ()
+    one, unit = contrasts[0], contrasts[0].unit
+    if not isinstance(one, FailureContrast):
+        return (*_lower_is_better(one), *_without_margin(one))
     if unit is None:
         return ()
-    if contrasts[0].verdict is None:
+    if one.verdict is None:
         return (f"In {unit}. Longer is neither better nor worse: no margin, no verdict.",)
     return (f"In {unit}, fewer being better: negative is a loss. Tested without a margin.",)
 
 
+def _lower_is_better(one: Contrast) -> Iterator[str]:
+    if one.direction == "lower":
+        yield "Lower values are better: a positive difference is a loss."
+
+
+def _without_margin(one: Contrast) -> Iterator[str]:
+    if one.equivalence is None and one.unit is not None:
+        yield f"The study states no margin in {one.unit}: tested for a difference alone."
+
+
 def estimate(one: Contrast) -> str:
     """Write a difference in points, or in a unit of its own."""
-    return signed(one.estimate) if unit_of(one) else points(one.estimate)
+    if isinstance(one, FailureContrast) and one.unit:  # which stands in a note
+        return signed(one.estimate)
+    return difference(one.estimate, one.unit)
 
 
 def interval(one: Contrast, ends: Interval) -> str:
     """Write an interval of a difference in the unit of the difference."""
-    return signed_interval(ends) if unit_of(one) else points_interval(ends)
+    if isinstance(one, FailureContrast) and one.unit:
+        return signed_interval(ends)
+    return difference_interval(ends, one.unit)
 
 
 def pair(one: TwoArms) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,14 +23,15 @@ from quantrial.reporting.markdown import code, escape
 from quantrial.strict_yaml import write_yaml
 from quantrial.words import (
     VERDICT_WORDS,
+    amount,
+    difference,
+    difference_interval,
     endpoint,
     level,
     listed,
     memory_noun,
     p_value_in_sentence,
     plural,
-    points,
-    points_interval,
     ratio,
     verdict_word,
 )
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
 class Row:
     """One arm on one endpoint, beside its contrast with the reference.
 
-    Fractions; None where something is not known or does not apply.
+    Fractions, or in `unit`; None where something is not known or does not apply. `better` says
+    which values are, `higher` or `lower`.
     """
 
     study: str
@@ -73,6 +75,8 @@ class Row:
     memory_bytes: int | None
     speedup: float | None
     finding: str | None = None
+    unit: str | None = None
+    better: str = "higher"
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
@@ -105,6 +109,8 @@ def rows(summary: Summary, decision: Decision) -> Iterator[Row]:
                     confidence=own.confidence,
                     memory_bytes=summary.arms[arm].memory_bytes,
                     speedup=None if cost is None else cost.speedup,
+                    unit=results.unit,
+                    better=results.direction,
                 )
                 contrast = against.get(arm)
                 yield row if contrast is None else _compared(row, contrast)
@@ -194,6 +200,7 @@ def latex(study: Study, summary: Summary, decision: Decision) -> str:
 
 def _latex_table(summary: Summary, decision: Decision, task: str) -> Iterator[str]:
     part = summary.tasks[task]
+    main = part.main
     found = [row for row in rows(summary, decision) if row.task == task]
     reference, at = latex_escape(summary.reference), _latex_level(found[0].confidence)
     yield "\\begin{table}"
@@ -201,9 +208,9 @@ def _latex_table(summary: Summary, decision: Decision, task: str) -> Iterator[st
     yield (
         f"  \\caption{{{latex_escape(part.workload)} ({latex_escape(task)}): "
         f"{part.flow.analysed_items} items; differences from {reference}, paired by item, "
-        f"negative is a loss; {at} intervals; $p$ adjusted by Holm; margin "
-        f"{_latex_points(part.margin, signed=False)} pp; {latex_escape(summary.methods)} "
-        "methods.}"
+        f"{_latex_losses(found)}; {at} intervals; $p$ adjusted by Holm; margin "
+        f"{_latex_number(part.margin, main.unit, signed=False)} {latex_escape(main.unit or 'pp')}; "
+        f"{latex_escape(summary.methods)} methods.}}"
     )
     yield f"  \\label{{tab:{_latex_label(summary.study.name)}-{_latex_label(task)}}}"
     # classes set a caption for below a table; and seven columns have to fit one of text
@@ -211,12 +218,15 @@ def _latex_table(summary: Summary, decision: Decision, task: str) -> Iterator[st
     yield "  \\footnotesize\\setlength{\\tabcolsep}{4pt}"
     yield "  \\begin{tabular}{@{}llrrrrl@{}}"
     yield "    \\toprule"
-    yield (f"    endpoint & arm & \\% & {at} & difference (pp) & $p$ & verdict \\\\")
+    shares = all(row.unit is None for row in found)
+    heads = ("\\%", "difference (pp)") if shares else ("value", "difference")
+    yield f"    endpoint & arm & {heads[0]} & {at} & {heads[1]} & $p$ & verdict \\\\"
     last = None
     for row in found:
         if row.endpoint != last:
             yield "    \\midrule"
-        name = endpoint(row.endpoint) if row.endpoint != last else ""
+        named = endpoint(row.endpoint) if shares else _with_unit(row)
+        name = named if row.endpoint != last else ""
         last = row.endpoint
         yield f"    {' & '.join([latex_escape(name), *_latex_cells(row)])} \\\\"
     yield "    \\bottomrule"
@@ -224,26 +234,47 @@ def _latex_table(summary: Summary, decision: Decision, task: str) -> Iterator[st
     yield "\\end{table}"
 
 
+def _with_unit(row: Row) -> str:
+    return f"{endpoint(row.endpoint)} ({row.unit or '%'})"
+
+
+def _latex_losses(found: Sequence[Row]) -> str:
+    """Say which differences are a loss."""
+    lower = list(dict.fromkeys(endpoint(row.endpoint) for row in found if row.better == "lower"))
+    if not lower:
+        return "negative is a loss"
+    return f"negative is a loss, but of {latex_escape(listed(lower))} positive is"
+
+
 def _latex_cells(row: Row) -> Iterator[str]:
     yield latex_escape(row.arm)
-    yield "--" if row.estimate is None else fixed(100 * row.estimate, 1)
-    yield _latex_interval(row.low, row.high, signed=False)
+    yield "--" if row.estimate is None else _latex_number(row.estimate, row.unit, signed=False)
+    yield _latex_interval(row.low, row.high, row.unit, signed=False)
     if row.finding is None:
         yield from ("reference", "", "")
         return
-    interval = _latex_interval(row.difference_low, row.difference_high, signed=True)
-    yield "--" if row.difference is None else f"{_latex_points(row.difference)} ({interval})"
+    interval = _latex_interval(row.difference_low, row.difference_high, row.unit, signed=True)
+    if row.difference is None:
+        yield "--"
+    else:
+        yield f"{_latex_number(row.difference, row.unit, signed=True)} ({interval})"
     yield _latex_p(row.p_adjusted)
     yield latex_escape(verdict_word(row.verdict or ""))
 
 
-def _latex_interval(low: float | None, high: float | None, *, signed: bool) -> str:
+def _latex_interval(
+    low: float | None, high: float | None, unit: str | None, *, signed: bool
+) -> str:
     if low is None or high is None:
         return "--"
-    return f"{_latex_points(low, signed=signed)} to {_latex_points(high, signed=signed)}"
+    return " to ".join(_latex_number(end, unit, signed=signed) for end in (low, high))
 
 
-def _latex_points(value: float, *, signed: bool = True) -> str:
+def _latex_number(value: float, unit: str | None, *, signed: bool) -> str:
+    """Write a number without its unit; of a share in percent, or points."""
+    if unit is not None:
+        text = difference(value, unit) if signed else amount(value, unit)
+        return text.removesuffix(f" {unit}").replace("\N{MINUS SIGN}", "$-$")
     shown = fixed(100 * value, 1, "+") if signed else fixed(100 * value, 1)
     return shown.lstrip("+-") if float(shown) == 0 else shown.replace("-", "$-$")
 
@@ -345,6 +376,8 @@ def _metric(row: Row, arm: ArmSummary, name: str) -> dict[str, Any]:
             "margin": row.margin,
             "verdict": row.verdict,
         }
+    if row.unit is not None or row.better != "higher":
+        args |= {"unit": row.unit or "fraction", "better": row.better}
     return {
         "type": name,
         "name": row.endpoint,
@@ -412,8 +445,8 @@ def _standings(summary: Summary, decision: Decision, arm: str) -> Iterator[str]:
             ends, confidence = finding.equivalence_ci, finding.equivalence_confidence
         yield (
             f"is {escape(word)} on {escape(part.workload)} "
-            f"({points(finding.estimate)}, {level(confidence)} interval "
-            f"{points_interval(ends)})"
+            f"({difference(finding.estimate, finding.unit)}, {level(confidence)} interval "
+            f"{difference_interval(ends, finding.unit)})"
         )
 
 

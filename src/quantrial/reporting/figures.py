@@ -20,16 +20,16 @@ from quantrial.reporting.charts.tradeoff import range_text, value_text
 from quantrial.words import (
     NONE,
     UNKNOWN,
+    amount,
+    amount_interval,
     count,
+    difference,
+    difference_interval,
     endpoint,
     error_class,
     listed,
     p_value,
-    percent,
-    percent_interval,
     plural,
-    points,
-    points_interval,
     ratio,
     verdict_word,
 )
@@ -102,8 +102,8 @@ def _forest_words(summary: Summary) -> list[str]:
     said = []
     for part in summary.tasks.values():
         found = [
-            f"{one.candidate} {points(one.estimate)}, interval {points_interval(one.ci)}, "
-            + verdict_word(one.verdict or "")
+            f"{one.candidate} {difference(one.estimate, one.unit)}, interval "
+            f"{difference_interval(one.ci, one.unit)}, " + verdict_word(one.verdict or "")
             for one in part.main.contrasts
             if one.reference == summary.reference
         ]
@@ -115,7 +115,7 @@ def _equivalence_words(summary: Summary) -> list[str]:
     return [
         f"{part.workload}: "
         + "; ".join(
-            f"{one.candidate} {_shown(test)} (interval {points_interval(test.ci)})"
+            f"{one.candidate} {_shown(test)} (interval {difference_interval(test.ci, one.unit)})"
             for one in part.main.contrasts
             if one.reference == summary.reference and (test := one.equivalence)
         )
@@ -265,9 +265,10 @@ def _words(summary: Summary, cost: str) -> Iterator[str]:
 def _dominated(part: TaskSummary, one: Dominated, better: str) -> str:
     """Say which arm beats another, and how much of that is shown."""
     arms = part.main.arms
+    unit = part.main.unit
     quality = (
-        f"{endpoint(part.primary)} {percent(arms[one.by].estimate)} against "
-        f"{percent(arms[one.arm].estimate)}"
+        f"{endpoint(part.primary)} {amount(arms[one.by].estimate, unit)} against "
+        f"{amount(arms[one.arm].estimate, unit)}"
     )
     if one.cheaper and one.kept:
         return (
@@ -298,7 +299,8 @@ def _table(summary: Summary, cost: str) -> Table:
             if one is not None and one.estimate is not None:
                 value = _bare(axis, value_text(axis.unit, one.estimate))
                 reach = _bare(axis, range_text(axis.unit, one.ci))
-            quality = percent(own.estimate), percent_interval(own.ci)
+            unit = part.main.unit
+            quality = amount(own.estimate, unit), amount_interval(own.ci, unit)
             rows.append(Row(cells(arm, task, *quality, value, reach, standing)))
     named = {"bytes": "memory", "seconds": "a call"}.get(axis.unit, "tokens/s")
     columns = (

@@ -35,12 +35,14 @@ from quantrial.reporting.blocks import (
     Table,
     cells,
 )
-from quantrial.reporting.contrasts import by_endpoint, unit_of
+from quantrial.reporting.contrasts import by_endpoint
 from quantrial.reporting.glossary import KEYS
 from quantrial.words import (
     UNKNOWN,
     VERDICT_SIGNS,
     VERDICT_WORDS,
+    amount,
+    difference,
     endpoint,
     file_size,
     listed,
@@ -231,9 +233,13 @@ def _losses(summary: Summary, task: str, arm: str) -> Iterator[tuple[float, str]
     for name, contrasts in by_endpoint(summary.tasks[task]):
         for one in contrasts:
             against = (one.reference, one.candidate) == (summary.reference, arm)
-            if against and one.verdict == "worse" and one.estimate is not None and not unit_of(one):
-                said = f"{endpoint(name)} on {summary.named(task)}"
-                yield -one.estimate, f"{points(one.estimate)} in {said}."
+            loss, test = one.gain.estimate, one.equivalence
+            if not against or one.verdict != "worse" or loss is None or test is None:
+                continue
+            said = f"{endpoint(name)} on {summary.named(task)}"
+            # in a unit of its own, a loss of the margin counts as much as a point
+            size = -loss if one.unit is None else -loss / test.margin * 0.01
+            yield size, f"{difference(one.estimate, one.unit)} in {said}."
 
 
 def _spoilt(summary: Summary, task: str, arm: str) -> Iterator[tuple[float, str]]:
@@ -299,7 +305,7 @@ def _standing(summary: Summary, decision: Decision, task: str, arm: str) -> Stan
     is_reference = arm == reference
     alone = Standing(
         workload=workload,
-        quality=percent(own.estimate if own else None),
+        quality=amount(own.estimate if own else None, part.main.unit),
         measure=(Part(measure, term=part.primary if part.primary in KEYS else ""),),
         tone="",
         sign="",
@@ -326,8 +332,8 @@ def _standing(summary: Summary, decision: Decision, task: str, arm: str) -> Stan
         sign=VERDICT_SIGNS[verdict],
         verdict=unanswered or f"{VERDICT_WORDS[verdict]}{small}",
         term=verdict,
-        difference=points(contrast.estimate),
-        range=span_in_words(interval.ci),
+        difference=difference(contrast.estimate, contrast.unit),
+        range=span_in_words(card_interval(contrast.gain).ci, contrast.unit),
         level="" if None in interval.ci else percent(interval.confidence, 0),
         target=contrast.id,
         strip="" if contrast.estimate is None else contrast.id,
@@ -415,16 +421,19 @@ class Scale:
         return tuple(
             (
                 f"{fixed(100 * self.at(one) / _WIDTH, 1)}%",
-                points(one, unit="").removesuffix(".0") if one else "0 pp",
+                points(one).removesuffix(" pp").removesuffix(".0") if one else "0 pp",
             )
             for one in self.ticks
         )
 
 
 def _compared(summary: Summary) -> Iterator[tuple[Contrast, float, float]]:
-    """Walk over what cards draw: primary contrasts with the reference, estimate and margin."""
+    """Walk over what cards draw: primary contrasts with the reference, estimate and margin.
+
+    A loss is on the left of each, whichever values are better.
+    """
     for part in summary.tasks.values():
-        for one in part.main.contrasts:
+        for one in (each.gain for each in part.main.contrasts):
             if one.reference == summary.reference and one.estimate is not None:
                 yield one, one.estimate, part.margin
 

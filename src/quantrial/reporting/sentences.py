@@ -26,13 +26,13 @@ from quantrial.reporting.blocks import Advice, Claim, Part, Sentence
 from quantrial.words import (
     VERDICT_SIGNS,
     VERDICT_WORDS,
+    difference,
+    difference_interval,
     endpoint,
     file_size,
     listed,
     p_value,
     plain_number,
-    points,
-    points_interval,
     ratio,
     ratio_interval,
     size_of_points,
@@ -116,9 +116,9 @@ class Links:
             target=identity,
             label=f"{finding.candidate} {about} {VERDICT_SIGNS[finding.verdict]}".strip(),
             title=(
-                f"{identity}: {name} {points(finding.estimate)}, interval "
-                f"{points_interval(finding.ci)}, adjusted p {p_value(finding.p_adjusted)}: "
-                f"{VERDICT_WORDS[finding.verdict]}"
+                f"{identity}: {name} {difference(finding.estimate, finding.unit)}, interval "
+                f"{difference_interval(finding.ci, finding.unit)}, adjusted p "
+                f"{p_value(finding.p_adjusted)}: {VERDICT_WORDS[finding.verdict]}"
             ),
             tone=finding.verdict,
         )

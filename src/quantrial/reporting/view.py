@@ -116,7 +116,7 @@ def contrast_headings(summary: Summary) -> dict[str, str]:
         for task, part in summary.tasks.items()
         for name, found in contrasts.by_endpoint(part)
         for one in found
-        if contrasts.unit_of(one) is None  # what is counted is no finding of the decision
+        if one.equivalence is not None  # without a margin it is no finding of the decision
     } | speed.speed_headings(summary)
 
 
@@ -137,7 +137,7 @@ def _subtitle(summary: Summary) -> str:
         f"{plural(part.flow.analysed_items, 'item')} of {summary.named(task)}"
         for task, part in tasks
     )
-    margins = listed(size_of_points(part.margin) for _, part in tasks)
+    margins = listed(size_of_points(part.margin, part.main.unit) for _, part in tasks)
     return (
         f"{plural(len(summary.arms), 'arm')}, compared on the same {items}; reference "
         f"{summary.reference}; margin {margins}; {summary.methods} methods"

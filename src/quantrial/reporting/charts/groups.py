@@ -10,7 +10,14 @@ from quantrial.findings import adjusted_p
 from quantrial.inert import clean
 from quantrial.reporting.charts.paired import CELL_INK
 from quantrial.reporting.charts.style import GRID, INK, MUTED, empty, text_width, top_axis
-from quantrial.words import count, endpoint, error_class, p_value, points, points_interval
+from quantrial.words import (
+    count,
+    difference,
+    difference_interval,
+    endpoint,
+    error_class,
+    p_value,
+)
 
 # a loss is orange and a gain blue; the number in each cell carries the sign
 _SCALE = ["#e8865a", "#ffffff", "#7fb3dc"]
@@ -38,28 +45,32 @@ def _heat(
     import altair as alt
 
     part, reference = summary.tasks[task], summary.reference
+    unit, scale = part.main.unit, 100 if part.main.unit is None else 1
     cells: list[dict[str, Any]] = [
         {
             "value": clean(value),
             "arm": one.candidate,
-            "difference": 100 * one.estimate,
-            "text": points(one.estimate).removesuffix(" pp"),
-            "said": f"{one.candidate}, {clean(value)}: {points(one.estimate)}, interval "
-            f"{points_interval(one.ci)}",
+            "difference": scale * one.estimate,
+            "text": difference(one.estimate, unit).removesuffix(f" {unit or 'pp'}"),
+            "said": f"{one.candidate}, {clean(value)}: {difference(one.estimate, unit)}, interval "
+            f"{difference_interval(one.ci, unit)}",
         }
         for value, stratum in table.items()
         for one in stratum.contrasts
         if one.reference == reference and one.estimate is not None
     ]
     tests = [one for one in part.heterogeneity if one.key == key]
-    lines = [f"{task}, by {key}: {endpoint(part.primary)}, difference from {reference} in pp"]
+    lines = [
+        f"{task}, by {key}: {endpoint(part.primary)}, difference from {reference} in {unit or 'pp'}"
+    ]
     if tests:
         first, *others = [f"{one.candidate} {_p(adjusted_p(one))}" for one in tests]
         lines += _wrapped([f"vary over {key}? {first}", *others])
     title = alt.TitleParams(clean(part.workload), subtitle=[clean(one) for one in lines])
     if not cells:
         return empty(title, "No difference can be told.")
-    most = max(10.0, *(abs(cell["difference"]) for cell in cells))
+    least = 10.0 if unit is None else scale * part.margin
+    most = max(least, *(abs(cell["difference"]) for cell in cells))
     arms = [arm for arm in summary.arms if any(cell["arm"] == arm for cell in cells)]
     side = min(84, int(300 / len(arms)))
     base = alt.Chart(alt.InlineData(values=cells))
@@ -77,9 +88,10 @@ def _heat(
             domain=False, ticks=False, labelLimit=_LABEL, labelPadding=8, minExtent=extent + 8
         ),
     )
-    scale = alt.Scale(domain=[-most, 0, most], range=_SCALE, interpolate="rgb")
+    ends = [most, 0, -most] if part.main.direction == "lower" else [-most, 0, most]
+    colors = alt.Scale(domain=ends, range=_SCALE, interpolate="rgb")
     boxes = base.mark_rect(aria=True, stroke=GRID).encode(
-        x=x, y=y, color=alt.Color("difference:Q", scale=scale, legend=None), description="said:N"
+        x=x, y=y, color=alt.Color("difference:Q", scale=colors, legend=None), description="said:N"
     )
     texts = base.mark_text(fontSize=12, color=CELL_INK).encode(x=x, y=y, text="text:N")
     rows = len({cell["value"] for cell in cells})

@@ -20,10 +20,10 @@ from quantrial.reporting.charts.style import (
     top_axis,
 )
 from quantrial.words import (
+    difference,
+    difference_interval,
     endpoint,
     p_value,
-    points,
-    points_interval,
     size_of_points,
     verdict_word,
 )
@@ -48,26 +48,30 @@ def forest(summary: Summary, task: str) -> Any:
     rows = _differences(part, reference)
     if not rows:
         return empty(title, _NO_PAIR)
-    margin = 100 * part.margin
+    margin, main = _scale(part) * part.margin, part.main
     seen = [v for row in rows for v in (row["low"], row["high"], row["value"])]
     left, right = min(-1.6 * margin, *seen), max(1.6 * margin, *seen)
     room = 0.06 * (right - left)
-    x = _axis("difference, percentage points", left - room, right + room, ticks=5)
+    words = f"difference, {main.unit or 'percentage points'}"
+    x = _axis(words, left - room, right + room, ticks=5, lower=main.direction == "lower")
     rows_apart = alt.Scale(paddingInner=0.2, paddingOuter=0.2)
     return _intervals(rows, title, x, margin, rows_apart)
 
 
+def _scale(part: TaskSummary) -> float:
+    """Return by how much values are multiplied: shares are drawn in points."""
+    return 100.0 if part.main.unit is None else 1.0
+
+
 def _differences(part: TaskSummary, reference: str) -> list[dict[str, Any]]:
-    rows = []
+    rows, scale, unit = [], _scale(part), part.main.unit
     for one in part.main.contrasts:
         if one.reference != reference or one.estimate is None or one.equivalence is None:
             continue
-        value = 100 * one.estimate
-        low, high = _ends(value, one.ci)
-        low90, high90 = _ends(value, one.equivalence.ci)
-        numbers = points(one.estimate)
-        if None in one.ci:
-            numbers += ", no interval"
+        value = scale * one.estimate
+        low, high = _ends(value, one.ci, scale)
+        low90, high90 = _ends(value, one.equivalence.ci, scale)
+        numbers = difference(one.estimate, unit)
         verdict = verdict_word(one.verdict or "")
         rows.append(
             {
@@ -78,11 +82,11 @@ def _differences(part: TaskSummary, reference: str) -> list[dict[str, Any]]:
                 "thick_low": low90,
                 "thick_high": high90,
                 "verdict": verdict,
-                "numbers": numbers,
+                "numbers": numbers + (", no interval" if None in one.ci else ""),
                 "tone": TONES.get(one.verdict or "", MUTED),
                 "shape": SHAPES.get(one.verdict or "", "cross"),
-                "said": f"{one.candidate}: {points(one.estimate)}, interval "
-                f"{points_interval(one.ci)}: {verdict}",
+                "said": f"{one.candidate}: {numbers}, interval "
+                f"{difference_interval(one.ci, unit)}: {verdict}",
             }
         )
     return rows
@@ -98,7 +102,7 @@ def equivalence(summary: Summary, task: str) -> Any:
         subtitle=f"{task}: {endpoint(part.primary)}, is a loss of the margin ruled out?",
     )
     rows = [
-        _tested(one.equivalence, one.equivalence.estimate, one.verdict or "")
+        _tested(part, one.equivalence, one.equivalence.estimate, one.verdict or "")
         for one in part.main.contrasts
         if one.reference == reference
         and one.equivalence is not None
@@ -106,22 +110,25 @@ def equivalence(summary: Summary, task: str) -> Any:
     ]
     if not rows:
         return empty(title, _NO_PAIR)
-    margin = 100 * part.margin
+    margin, main = _scale(part) * part.margin, part.main
     reach = _REACH * margin
-    words = f"difference, percentage points (margin {size_of_points(part.margin)})"
-    return _intervals(rows, title, _axis(words, -reach, reach, ticks=7), margin, alt.Undefined)
+    named = f"{main.unit or 'percentage points'} (margin {size_of_points(part.margin, main.unit)})"
+    lower = main.direction == "lower"
+    x = _axis(f"difference, {named}", -reach, reach, ticks=7, lower=lower)
+    return _intervals(rows, title, x, margin, alt.Undefined)
 
 
-def _ends(value: float, ci: Interval) -> tuple[float, float]:
-    """Return the ends of an interval in points; the value where there is none."""
-    low, high = (value if end is None else 100 * end for end in ci)
+def _ends(value: float, ci: Interval, scale: float) -> tuple[float, float]:
+    """Return the ends of an interval as they are drawn; the value where there is none."""
+    low, high = (value if end is None else scale * end for end in ci)
     return low, high
 
 
-def _tested(test: Equivalence, estimate: float, verdict: str) -> dict[str, Any]:
-    reach = 100 * _REACH * test.margin
-    value = 100 * estimate
-    low, high = _ends(value, test.ci)
+def _tested(part: TaskSummary, test: Equivalence, estimate: float, verdict: str) -> dict[str, Any]:
+    scale, lower = _scale(part), part.main.direction == "lower"
+    reach = scale * _REACH * test.margin
+    value = scale * estimate
+    low, high = _ends(value, test.ci, scale)
     within = -reach <= value <= reach
     if test.equivalent:
         says, p = "the same", test.p_value
@@ -143,9 +150,10 @@ def _tested(test: Equivalence, estimate: float, verdict: str) -> dict[str, Any]:
         "shape": SHAPES.get(tone, "cross")
         if within
         else "triangle-left"
-        if value < 0
+        if (value > 0 if lower else value < 0)
         else "triangle-right",
-        "said": f"{test.candidate}: {points_interval(test.ci)}; {says}, p {_equals(p)}",
+        "said": f"{test.candidate}: {difference_interval(test.ci, part.main.unit)}; "
+        f"{says}, p {_equals(p)}",
     }
 
 
@@ -154,14 +162,14 @@ def _equals(p: float | None) -> str:
     return text if text.startswith("<") else f"= {text}"
 
 
-def _axis(title: str, left: float, right: float, *, ticks: int) -> Any:
-    """Make the axis of differences; a gain carries its plus."""
+def _axis(title: str, left: float, right: float, *, ticks: int, lower: bool) -> Any:
+    """Make the axis of differences; a loss is on its left, also where `lower` values are better."""
     import altair as alt
 
     return alt.X(
         "value:Q",
         title=title,
-        scale=alt.Scale(domain=[left, right], nice=False),
+        scale=alt.Scale(domain=[right, left] if lower else [left, right], nice=False),
         axis=alt.Axis(
             tickCount=ticks,
             grid=False,

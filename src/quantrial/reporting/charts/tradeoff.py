@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from quantrial.documents import Interval, Summary, Tradeoff
+from quantrial.documents import Interval, Summary, TaskSummary, Tradeoff
 from quantrial.inert import clean
 from quantrial.reporting.charts.style import HEIGHT, INK, MUTED, PAPER, WIDTH, empty
-from quantrial.words import endpoint, file_size, percent, percent_interval, rate, seconds
+from quantrial.words import amount, amount_interval, endpoint, file_size, rate, seconds
 
 _BLUE = "#0b6bb3"
 _NOTHING = {
@@ -41,7 +41,10 @@ def tradeoff(summary: Summary, task: str, cost: str) -> Any:
         for key in ("at", "left", "right"):
             dot[key] /= scale
     low, high = _limits([v for d in dots for v in (d["low"], d["high"], d["quality"])], 6.0)
-    low, high = max(low, -4.0), min(high, 104.0)
+    unit_of, better = part.main.unit, _better(part)
+    if unit_of is None:
+        least, most = (-4.0, 104.0) if better > 0 else (-104.0, 4.0)
+        low, high = max(low, least), min(high, most)
     ends = _limits([v for d in dots for v in (d["left"], d["right"], d["at"])], None)
     _place_labels(dots, low, high)
     x = alt.X(
@@ -52,9 +55,9 @@ def tradeoff(summary: Summary, task: str, cost: str) -> Any:
     )
     y = alt.Y(
         "quality:Q",
-        title=f"{name}, %",
+        title=f"{name}, {unit_of or '%'}",
         scale=alt.Scale(domain=[low, high], nice=False, zero=False),
-        axis=alt.Axis(tickCount=5, minExtent=28, maxExtent=28),
+        axis=alt.Axis(tickCount=5, minExtent=28, maxExtent=28, **_turned(better)),
     )
     base = alt.Chart(alt.InlineData(values=dots))
     corners = _corners(dots, axis.higher_is_better, ends, low)
@@ -105,6 +108,16 @@ def range_text(unit: str, ends: Interval) -> str:
     return f"{number} to {texts[1]}" if texts[1].endswith(f" {name}") else " to ".join(texts)
 
 
+def _better(part: TaskSummary) -> int:
+    """Return the sign that puts what is better on top."""
+    return -1 if part.main.direction == "lower" else 1
+
+
+def _turned(better: int) -> dict[str, Any]:
+    """Label an axis of values that were turned with the values as they are."""
+    return {} if better > 0 else {"labelExpr": "format(-datum.value, '~g')"}
+
+
 def _dots(summary: Summary, task: str, axis: Tradeoff) -> list[dict[str, Any]]:
     part, reference = summary.tasks[task], summary.reference
     found = axis.tasks.get(task)
@@ -115,8 +128,9 @@ def _dots(summary: Summary, task: str, axis: Tradeoff) -> list[dict[str, Any]]:
         own = part.main.arms.get(arm)
         if own is None or own.estimate is None or one.estimate is None:
             continue
-        quality, at = 100 * own.estimate, one.estimate
-        low, high = (quality if v is None else 100 * v for v in own.ci)
+        scale = _better(part) * (100 if part.main.unit is None else 1)
+        quality, at = scale * own.estimate, one.estimate
+        low, high = sorted(quality if v is None else scale * v for v in own.ci)
         left, right = (at if v is None else v for v in one.ci)
         tone, best = INK if arm == reference else _BLUE, arm in found.frontier
         reach = range_text(axis.unit, one.ci)
@@ -135,8 +149,8 @@ def _dots(summary: Summary, task: str, axis: Tradeoff) -> list[dict[str, Any]]:
                 "tone": tone,
                 "fill": tone if best else PAPER,
                 "shape": "square" if arm == reference else "circle",
-                "said": f"{arm}: {percent(own.estimate)}, interval "
-                f"{percent_interval(own.ci)}; {value_text(axis.unit, at)}"
+                "said": f"{arm}: {amount(own.estimate, part.main.unit)}, interval "
+                f"{amount_interval(own.ci, part.main.unit)}; {value_text(axis.unit, at)}"
                 + (f", {reach}" if reach else "")
                 + ("; on the frontier" if best else ""),
             }

@@ -90,7 +90,7 @@ def power_section(summary: Summary) -> Section:
                 cells(
                     task,
                     power.candidate,
-                    size_of_points(power.detectable_difference),
+                    size_of_points(power.detectable_difference, part.main.unit),
                     percent(power.power, 0),
                     count(power.n),
                     decimal(power.sd_paired),

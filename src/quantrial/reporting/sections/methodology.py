@@ -12,13 +12,14 @@ from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table,
 from quantrial.reporting.contrasts import pair
 from quantrial.words import (
     VERDICT_WORDS,
+    amount,
     count,
+    difference,
     endpoint,
     method,
     p_value,
     percent,
     plural,
-    points,
     verdict,
 )
 
@@ -222,7 +223,8 @@ def _controls(summary: Summary, decision: Decision) -> Group:
         controls = ["There is no arm damaged on purpose: nothing shows that harm would be found."]
     floors = [
         f"{part.workload}: the reference reaches "
-        f"{percent(_own(part, summary.reference))}, blind guessing {percent(part.chance)}."
+        f"{amount(_own(part, summary.reference), part.main.unit)}, blind guessing "
+        f"{amount(part.chance, part.main.unit)}."
         for part in summary.tasks.values()
         if part.chance is not None
     ]
@@ -294,8 +296,8 @@ def _missing(summary: Summary) -> Group:
                         where,
                         count(worst.missing_candidate),
                         count(worst.missing_reference),
-                        points(one.estimate),
-                        points(worst.bound),
+                        difference(one.estimate, one.unit),
+                        difference(worst.bound, one.unit),
                         p_value(worst.p_non_inferior),
                         _invented(worst.taken_to_invent),
                     ),

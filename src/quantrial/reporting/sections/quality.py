@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 from quantrial.documents import (
     Contrast,
@@ -28,20 +29,20 @@ from quantrial.reporting.contrasts import (
     of_what_was_read,
     open_questions,
     pair,
-    unit_of,
     units,
 )
 from quantrial.words import (
     NONE,
+    amount,
+    amount_interval,
     count,
+    difference,
+    difference_interval,
     listed,
     method,
     p_value,
     percent,
-    percent_interval,
     plural,
-    points,
-    points_interval,
     size_of_points,
 )
 from quantrial.words import endpoint as endpoint_word
@@ -63,16 +64,26 @@ def arms_section(summary: Summary) -> Section:
             f"{endpoint_word(name)} of each arm on {task}",
             Column("arm", numeric=False),
             own,
-            (Column(endpoint_word(name)), lambda one: percent(one.estimate)),
-            (Column(level(own.values())), lambda one: percent_interval(one.ci)),
+            (Column(endpoint_word(name)), partial(_value, results)),
+            (Column(level(own.values())), partial(_values, results)),
             (Column("items"), lambda one: count(one.n)),
             (Column("method", numeric=False), lambda one: method(one.method)),
         )
         notes: tuple[str, ...] = ()
         if primary and part.chance is not None:
-            notes = (f"Guessing blindly would reach {percent(part.chance)}.",)
+            notes = (f"Guessing blindly would reach {amount(part.chance, results.unit)}.",)
+        if results.direction == "lower":
+            notes += ("Lower values are better.",)
         groups.append(_group("Estimates", task, name, table, primary=primary, notes=notes))
     return Section("arms", "Arms", "Each arm on its own.", tuple(groups))
+
+
+def _value(results: EndpointSummary, one: Estimate) -> str:
+    return amount(one.estimate, results.unit)
+
+
+def _values(results: EndpointSummary, one: Estimate) -> str:
+    return amount_interval(one.ci, results.unit)
 
 
 def contrasts_section(summary: Summary) -> Section:
@@ -97,6 +108,8 @@ def contrasts_section(summary: Summary) -> Section:
         "Every pair of arms, compared on the items both answered. A difference is candidate minus "
         "reference: negative is a loss. Primary endpoints first; decisions rest on them."
     )
+    if any(one.direction == "lower" for one in summary.endpoints()):
+        lead += " Where lower values are better, positive is a loss."
     return Section("contrasts", "Contrasts", lead, tuple(groups))
 
 
@@ -181,7 +194,7 @@ def _worst_cases(contrasts: Sequence[Contrast]) -> Iterator[str]:
         if worst.bound is None:
             yield (
                 f"{pair(one)}: {there} answers are missing there and {here} on {one.reference}; "
-                "what the difference could be with them is not defined (0/0)."
+                f"what the difference could be with them is not {_why_unknown(one)}."
             )
         elif invented is not None:
             yield (
@@ -190,26 +203,32 @@ def _worst_cases(contrasts: Sequence[Contrast]) -> Iterator[str]:
                 f"number of entities. Taking each that is missing on {one.candidate} to find "
                 f"nothing and to invent {count(invented)} (as many as the longest answer of any "
                 f"arm names), and each on {one.reference} to be perfect, the difference would "
-                f"be {points(worst.bound)}{_tested(worst)}."
+                f"be {difference(worst.bound, one.unit)}{_tested(worst, one.unit)}."
             )
         else:
             yield (
                 f"{pair(one)}: with every missing answer held against {one.candidate} (of "
                 f"{plural(worst.n, 'item')}, {there} missing there "
                 f"and {here} on {one.reference}), the difference "
-                f"is {points(worst.bound)}{_tested(worst)}."
+                f"is {difference(worst.bound, one.unit)}{_tested(worst, one.unit)}."
             )
 
 
-def _tested(worst: WorstCase) -> str:
+def _why_unknown(one: Contrast) -> str:
+    if one.unit is None:
+        return "defined (0/0)"
+    return "known: nothing limits what a missing answer would have scored"
+
+
+def _tested(worst: WorstCase, unit: str | None) -> str:
     """Say what the test of the margin on these makes of it, where there is one."""
     if worst.p_non_inferior is None:
         return ""
     kept = "is" if worst.non_inferior else "is not"
     p = p_value(worst.p_non_inferior)
     return (
-        f" ({percent(worst.confidence, 0)} interval {points_interval(worst.ci)}); a loss of "
-        f"the margin {kept} ruled out then, p {p}"
+        f" ({percent(worst.confidence, 0)} interval {difference_interval(worst.ci, unit)}); a loss "
+        f"of the margin {kept} ruled out then, p {p}"
     )
 
 
@@ -224,9 +243,10 @@ def equivalence_section(summary: Summary) -> Section:
     for task, part, name, contrasts, primary in _compared(summary):
         tests = [one.equivalence for one in contrasts if one.equivalence]
         if len(tests) < len(contrasts):
-            continue  # what is counted has no margin
-        tables = _equivalence_tables(f"{endpoint_word(name)} on {task}", tests)
-        margin = listed([size_of_points(test.margin) for test in tests])
+            continue  # what is counted has a margin only where the study states one
+        unit = contrasts[0].unit if contrasts else None
+        tables = _equivalence_tables(f"{endpoint_word(name)} on {task}", tests, unit)
+        margin = listed([size_of_points(test.margin, unit) for test in tests])
         methods = listed([method(test.method) for test in tests])
         notes = [f"Margin {margin or size_of_points(part.margin)}. {_opening(methods)}".strip()]
         notes += approximate(contrasts)
@@ -244,7 +264,9 @@ def equivalence_section(summary: Summary) -> Section:
     return Section("equivalence", "Equivalence", lead, tuple(groups))
 
 
-def _equivalence_tables(what: str, tests: Sequence[Equivalence]) -> tuple[Table, Table]:
+def _equivalence_tables(
+    what: str, tests: Sequence[Equivalence], unit: str | None
+) -> tuple[Table, Table]:
     return (
         Table(
             f"equivalence of {what}",
@@ -259,7 +281,7 @@ def _equivalence_tables(what: str, tests: Sequence[Equivalence]) -> tuple[Table,
                 Row(
                     (
                         Cell(pair(test), title=test.id),
-                        Cell(points_interval(test.ci)),
+                        Cell(difference_interval(test.ci, unit)),
                         Cell(p_value(test.p_value)),
                         Cell(p_value(test.p_adjusted)),
                         Cell(_yes(test.equivalent)),
@@ -322,7 +344,7 @@ def _contrast_table(caption: str, contrasts: Sequence[Contrast], adjusted: Colum
                     Cell(
                         judged(one),
                         tone=one.verdict or "",
-                        target="" if unit_of(one) else f"{one.id}.equivalence",
+                        target=f"{one.id}.equivalence" if one.equivalence else "",
                     ),
                 ),
                 finding=one.id,

@@ -9,7 +9,7 @@ from quantrial.findings import adjusted_p, is_finding
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells, tabulate
 from quantrial.reporting.contrasts import WITH_ALL, judged, pair
 from quantrial.reporting.sections.quality import DIFFERENCE, VERDICT, level
-from quantrial.words import count, p_value, percent, percent_interval, points, points_interval
+from quantrial.words import amount, amount_interval, count, difference, difference_interval, p_value
 from quantrial.words import endpoint as endpoint_word
 
 _ADJUSTED = Column("adj. p", hint=WITH_ALL)
@@ -92,7 +92,12 @@ def _varies(one: Heterogeneity, key: str, alpha: float) -> str:
     return f"varies over {key}" if shown else f"is not shown to vary over {key}"
 
 
+def _unit(table: Mapping[str, StratumSummary]) -> str | None:
+    return next((one.unit for one in table.values()), None)
+
+
 def _strata_arms(task: str, key: str, name: str, table: Mapping[str, StratumSummary]) -> Table:
+    unit = _unit(table)
     found = [one for stratum in table.values() for one in stratum.arms.values()]
     return Table(
         f"{name} of each arm on {task}, by {key}",
@@ -104,7 +109,15 @@ def _strata_arms(task: str, key: str, name: str, table: Mapping[str, StratumSumm
             Column("items"),
         ),
         tuple(
-            Row(cells(value, arm, percent(one.estimate), percent_interval(one.ci), count(one.n)))
+            Row(
+                cells(
+                    value,
+                    arm,
+                    amount(one.estimate, unit),
+                    amount_interval(one.ci, unit),
+                    count(one.n),
+                )
+            )
             for value, stratum in table.items()
             for arm, one in stratum.arms.items()
         ),
@@ -118,6 +131,7 @@ def _strata_contrasts(
     table: Mapping[str, StratumSummary],
     tests: Sequence[Heterogeneity],
 ) -> Table:
+    unit = _unit(table)
     chosen = [
         (value, one)
         for value, stratum in table.items()
@@ -143,9 +157,13 @@ def _strata_contrasts(
                 (
                     Cell(value),
                     Cell(one.candidate, title=one.id),
-                    Cell(points(one.estimate)),
-                    *((Cell(points(shrunken.get((one.candidate, value)))),) if tests else ()),
-                    Cell(points_interval(one.ci)),
+                    Cell(difference(one.estimate, unit)),
+                    *(
+                        (Cell(difference(shrunken.get((one.candidate, value)), unit)),)
+                        if tests
+                        else ()
+                    ),
+                    Cell(difference_interval(one.ci, unit)),
                     Cell(p_value(adjusted_p(one))),
                     Cell(judged(one), tone=one.verdict or ""),
                 ),

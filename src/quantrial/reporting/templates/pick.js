@@ -46,8 +46,9 @@ function costsMore(table, settings, arm, than) {
   return own !== null && other !== null && own > other;
 }
 
-/** The loss tolerated on a task: its own, its workload's, the common one; else null. */
+/** The loss tolerated on a task: its own, its workload's, the common one; else null. A share. */
 function tolerance(table, settings, task) {
+  if (table.tasks[task].unit) return null;
   const by = settings.tolerate_by ?? {};
   const { workload } = table.tasks[task];
   if (Object.hasOwn(by, task)) return by[task];

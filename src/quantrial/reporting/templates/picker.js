@@ -3,7 +3,7 @@
 const LEAST_LOSS = 0.001;
 const STEPS = 200;
 
-const asPoints = (value) => `${(100 * value).toFixed(1)} pp`;
+const asPoints = (value, unit) => (unit ? `${Number(value.toPrecision(3))} ${unit}` : `${(100 * value).toFixed(1)} pp`);
 const asRatio = (value) => `${value.toFixed(2)}×`;
 function asSize(value) {
   for (const [unit, name] of [[1e9, "GB"], [1e6, "MB"], [1e3, "kB"]]) if (value >= unit) return `${(value / unit).toFixed(1)} ${name}`;
@@ -67,6 +67,7 @@ class Picker {
 
   losses() {
     for (const [name, task] of Object.entries(this.table.tasks)) {
+      if (task.unit) continue; // what is tolerated is a share
       const rows = this.arms.flatMap((arm) => [task.arms[arm], ...(task.arms[arm].among ?? [])]);
       const bounds = rows.map((one) => one.bound).filter((one) => one !== null);
       // in tenths of a point, far enough to accept every arm
@@ -206,7 +207,7 @@ class Picker {
     if (own.speedup !== null) parts.push(`${asRatio(own.speedup)} the decoding speed`);
     const kept = matter(this.table, settings).map((task) => {
       const row = this.table.tasks[task].arms[arm];
-      return this.finding(row, `${asPoints(tolerance(this.table, settings, task) ?? row.margin)} on ${this.named(task)}`);
+      return this.finding(row, `${asPoints(tolerance(this.table, settings, task) ?? row.margin, this.table.tasks[task].unit)} on ${this.named(task)}`);
     });
     const costs = parts.length ? [`${parts.join(" and ")} of ${this.table.reference}; `] : [];
     const missing = matter(this.table, settings).reduce((sum, task) => sum + (this.table.tasks[task].arms[arm].missing ?? 0), 0);
@@ -244,6 +245,7 @@ class Picker {
     if (!list.length) return [`keeps your limits${dearer}.`];
     const words = list.map((one) => {
       const work = one.task === null ? "" : this.named(one.task);
+      const { unit } = one.task === null ? {} : this.table.tasks[one.task];
       const row = one.task === null ? null : this.table.tasks[one.task].arms[arm];
       if (one.constraint === "evidence") {
         return one.task === null ? "this trial could not have seen harm" : `on ${work} the reference is at its floor, so no loss could show`;
@@ -253,13 +255,13 @@ class Picker {
       if (one.constraint === "missing") return this.finding(row, `undecided: ${row.missing.toLocaleString("en")} ${row.missing === 1 ? "answer" : "answers"} missing on ${work}`);
       if (one.constraint === "choice") {
         const among = candidates(this.table).length;
-        return this.finding(row, `shown to lose less than ${asPoints(one.limit)} on ${work} by a test of its own, not as one of ${among} candidates`);
+        return this.finding(row, `shown to lose less than ${asPoints(one.limit, unit)} on ${work} by a test of its own, not as one of ${among} candidates`);
       }
       if (one.constraint === "max_latency") return one.value === null ? `how long it takes on ${work} is not known` : `takes ${asSeconds(one.value)} an answer on ${work}`;
       if (one.value === null) return one.task === null ? `its ${one.constraint === "max_memory" ? "memory" : "speed"} is not known` : `how much it loses on ${work} is not known`;
       if (one.constraint === "max_memory") return this.peak ? `holds ${asSize(one.value)} at its peak` : `needs ${asSize(one.value)} for its weights`;
       if (one.constraint === "min_speedup") return `decodes at ${asRatio(one.value)} ${this.table.reference}'s speed`;
-      const said = one.value < -one.limit ? `may lose up to ${asPoints(-one.value)} on ${work}` : `is not shown to lose less than ${asPoints(one.limit)} on ${work}`;
+      const said = one.value < -one.limit ? `may lose up to ${asPoints(-one.value, unit)} on ${work}` : `is not shown to lose less than ${asPoints(one.limit, unit)} on ${work}`;
       return this.finding(row, said);
     });
     return [...words.flatMap((one, i) => (i ? ["; ", one] : [one])), "."];
