@@ -206,7 +206,7 @@ def test_other_words_are_not_compared_silently(first: Path, tmp_path: Path) -> N
 def test_what_cannot_be_compared(first: Path, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="two run folders or more are needed"):
         quantrial.compare(first)
-    with pytest.raises(StudyError, match="the same run folder stands twice"):
+    with pytest.raises(StudyError, match="the same run folder is given twice"):
         quantrial.compare(first, first / ".." / first.name)
     arms = {"a": other_arms()["f16"], "b": other_arms()["q8_0"]}
     strange = answered(tmp_path, "strange", arms=arms, reference="a")

@@ -147,7 +147,7 @@ def test_names_that_a_disk_may_not_tell_apart_are_refused(
     for old, new in zip(named, (one, other), strict=True):
         study[what][new] = study[what].pop(old)
     path.write_text(json.dumps(study, ensure_ascii=False), encoding="utf-8")
-    with pytest.raises(StudyError, match="differ by capitals alone"):
+    with pytest.raises(StudyError, match="differ only in capital letters"):
         load_study(path)
 
 
@@ -157,9 +157,9 @@ def test_names_that_a_disk_may_not_tell_apart_are_refused(
         ("", "words without blanks"),
         ("  ", "words without blanks"),
         ("a ", "words without blanks"),
-        ("a\nb", "signs that can be seen"),
+        ("a\nb", "visible characters"),
         ("a\x00b", "NUL"),
-        ("\u202egnp", "signs that can be seen"),
+        ("\u202egnp", "visible characters"),
         ("x" * 201, "at most 200"),
         (None, "should be a text"),
         ("e\u0301 \U0001d4b6 <b>|`_", None),

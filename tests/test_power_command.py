@@ -38,21 +38,21 @@ def test_rates_of_flips_on_the_command_line() -> None:
     assert cells["equivalence"] == ["0.8 %", "exact", "1,868", "exact"]
     assert cells["a difference"] == ["4.1 %", "exact", "no number"]
     assert "500 items detect a difference of 1.66 pp with 80 % power (exact)." in said
-    assert "There is no difference to find" in said
+    assert "The assumed difference is 0" in said
 
 
 def test_a_spread_says_that_it_approximates() -> None:
     said = ok("power", "--sd", "0.2", "--difference", "-0.005", "--power", "0.9")
     assert "Paired SD 0.2, true difference -0.5 pp" in said
     assert "items for 90 % power" in said
-    assert "approx.: normal approximation, too hopeful where fewer than ten items" in said
+    assert "approx.: normal approximation, too hopeful if fewer than ten items" in said
     assert "exact" not in said
 
 
 def test_too_few_items_for_the_margin_are_said() -> None:
     said = ok("power", "--discordance", "0.02", "--n", "120")
-    assert "Equivalence within 1 pp cannot be shown with fewer than 298 items" in said
-    assert "120 items detect no difference" in said
+    assert "Showing equivalence within 1 pp takes at least 298 items" in said
+    assert "120 items cannot detect a difference" in said
 
 
 def test_json_has_every_figure_and_how_it_was_found() -> None:
@@ -149,7 +149,7 @@ def test_scores_that_never_differ_cannot_be_planned_from(run: Path, tmp_path: Pa
     assert found.notes == (f"names, q8_0: {reason}",)
     assert f"not planned: names, q8_0: {reason}" in ok("power", "--from", copy)
     silent = next(s for s in found.scenarios if s.candidate == "q8_0")
-    assert silent.notes[0].startswith("0 of 24 answers changed; a discordance from 0.0 to 14.2 %")
+    assert silent.notes[0].startswith("0 of 24 answers changed. A discordance from 0.0 to 14.2 %")
     with pytest.raises(StudyError, match="the scores do not differ"):
         power(of(run=copy, task="names", candidate="q8_0"))
 
@@ -247,9 +247,9 @@ def test_a_run_over_clusters_tells_how_alike_they_are(over_clusters: Path) -> No
             assert answer.items == 3 * answer.clusters
     said = ok("power", "--from", over_clusters, "--task", "sums", "--candidate", "q4_0")
     assert "24 items in 8 clusters of 3 items" in said
-    assert "simulated: studies in clusters whose rates of flips scatter" in said
+    assert "simulated: where few flips are expected, studies in clusters are drawn" in said
     said = ok("power", "--sd", "0.3", "--icc", "0.1", "--cluster-size", "10", "--n", "400")
-    assert "noncentral t: approximate; whole clusters are counted" in said
+    assert "noncentral t: an approximation. It counts whole clusters" in said
 
 
 def test_what_is_stated_of_clusters_goes_before_what_a_run_shows(over_clusters: Path) -> None:
@@ -357,7 +357,7 @@ def test_where_nothing_is_known_a_typical_discordance_is_taken(
     stated = power(Assumptions(discordance=0.05), n=60, margin=0.02)
     assert found.scenarios[0].forecast == stated.scenarios[0].forecast
     (note,) = found.scenarios[0].notes
-    assert "5 % is taken" in note
+    assert "so 5 % is assumed" in note
     assert stated.scenarios[0].notes == ()
     show_power(found)
     assert " ".join(capsys.readouterr().out.split()).endswith(
@@ -369,40 +369,46 @@ def test_where_nothing_is_known_a_typical_discordance_is_taken(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--harmful", "0.01"], "beneficial: missing beside harmful"),
-        (["--beneficial", "0.01"], "harmful: missing beside beneficial"),
+        (["--harmful", "0.01"], "beneficial: needed with harmful"),
+        (["--beneficial", "0.01"], "harmful: needed with beneficial"),
         (["--harmful", "0.7", "--beneficial", "0.4"], "add up to more than 1"),
-        (["--harmful", "2", "--beneficial", "0"], "harmful: 2 is no share of items"),
-        (["--harmful", "0", "--beneficial", "nan"], "beneficial: nan is no share of items"),
+        (["--harmful", "2", "--beneficial", "0"], "harmful: 2 is out of range; a share"),
+        (
+            ["--harmful", "0", "--beneficial", "nan"],
+            "beneficial: nan is out of range; a share",
+        ),
         (["--discordance", "0.02", "--sd", "0.2"], "discordance and sd contradict each other"),
-        (["--discordance", "-0.02"], "discordance: -0.02 is no share of items"),
+        (["--discordance", "-0.02"], "discordance: -0.02 is out of range; a share"),
         (["--discordance", "0.02", "--difference", "-0.03"], "at most every flip goes one way"),
-        (["--discordance", "0.02", "--difference", "-3"], "difference: -3 is no difference"),
+        (
+            ["--discordance", "0.02", "--difference", "-3"],
+            "difference: -3 is out of range; a difference",
+        ),
         (
             ["--harmful", "0.01", "--beneficial", "0.01", "--difference", "0"],
             "difference: follows from harmful and beneficial",
         ),
-        (["--sd", "0"], "sd: 0 is no spread"),
-        (["--sd", "nan"], "sd: nan is no spread"),
-        (["--sd", "0.2", "--task", "quiz"], "task: chooses from an earlier run"),
-        (["--sd", "0.2", "--candidate", "q4"], "candidate: chooses from an earlier run"),
-        (["--sd", "0.2", "--n", "1"], "n: 1 is no study"),
+        (["--sd", "0"], "sd: 0 is out of range"),
+        (["--sd", "nan"], "sd: nan is out of range"),
+        (["--sd", "0.2", "--task", "quiz"], "task: needs an earlier run"),
+        (["--sd", "0.2", "--candidate", "q4"], "candidate: needs an earlier run"),
+        (["--sd", "0.2", "--n", "1"], "n: 1 is too few"),
         (["--sd", "0.2", "--power", "1"], "power: 1 is out of range"),
         (["--sd", "0.2", "--margin", "0"], "margin: 0 is out of range"),
         (["--sd", "0.2", "--alpha", "0.5"], "alpha: 0.5 is out of range"),
         (["--sd", "0.2", "--plot", "curve.pdf"], "plot: 'curve.pdf' is neither an .svg nor a .png"),
         (["--sd", "0.2", "--plot", "no/such/folder.svg"], "no/such/folder.svg: cannot be written"),
-        (["--sd", "0.2", "--clusters", "30"], "icc: missing beside clusters"),
-        (["--sd", "0.2", "--cluster-size", "9"], "icc: missing beside cluster_size"),
-        (["--sd", "0.2", "--icc", "0.1"], "cluster_size: missing beside icc"),
-        (["--sd", "0.2", "--icc", "1"], "icc: 1 is no correlation to plan with"),
-        (["--sd", "0.2", "--icc", "nan", "--cluster-size", "9"], "icc: nan is no correlation"),
-        (["--sd", "0.2", "--icc", "0", "--clusters", "4"], "nothing is claimed over fewer than 5"),
+        (["--sd", "0.2", "--clusters", "30"], "icc: needed with clusters"),
+        (["--sd", "0.2", "--cluster-size", "9"], "icc: needed with cluster_size"),
+        (["--sd", "0.2", "--icc", "0.1"], "cluster_size: needed with icc"),
+        (["--sd", "0.2", "--icc", "1"], "icc: 1 is out of range; an intraclass correlation"),
+        (["--sd", "0.2", "--icc", "nan", "--cluster-size", "9"], "icc: nan is out of range"),
+        (["--sd", "0.2", "--icc", "0", "--clusters", "4"], "a claim needs at least 5"),
         (["--sd", "0.2", "--icc", "0", "--cluster-size", "0.5"], "at least 1 item"),
         (["--sd", "0.2", "--icc", "0", "--clusters", "9", "--n", "8"], "more than there are items"),
         (
             ["--sd", "0.2", "--icc", "0", "--clusters", "9", "--n", "90", "--cluster-size", "10"],
-            "one follows from the others",
+            "one follows from the other two",
         ),
         (["--from", "nowhere"], "nowhere: no such run folder"),
         (["--from", "nowhere", "--sd", "0.2"], "sd and from (a run) contradict each other"),
@@ -465,8 +471,8 @@ def test_plan_warns_of_a_margin_out_of_reach_before_anything_is_spent(tmp_path: 
     study = write_study(tmp_path, margin=0.02)
     said = ok("plan", study)
     warning = (
-        "sums: equivalence within a margin of 2 pp cannot be shown with fewer than 148 items, "
-        "whatever they answer; this task has 24"
+        "sums: showing equivalence within 2 pp takes at least 148 items, even if no answer "
+        "changes; this task has 24"
     )
     assert said.count(warning) == 1
     assert f"warning: {warning}\n" in said
@@ -505,14 +511,14 @@ def test_plan_warns_of_an_endpoints_own_margin_too(tmp_path: Path) -> None:
     # are entity-free; of recall, a ratio, nothing is known before
     for name, items in (("parse_rate", 12), ("entity_free_correct", 6)):
         assert f"  margin of {name}: 20 pp, on {items} items\n" in said
-        warning = f"warning: names, {name}: equivalence within a margin of 20 pp cannot be shown"
-        assert f"{warning} with fewer than 13 items" in said
+        warning = f"warning: names, {name}: showing equivalence within 20 pp takes"
+        assert f"{warning} at least 13 items" in said
     assert "margin of recall: 1 pp" in said
     assert "names, recall" not in said
 
 
-def test_rare_flips_are_told_with_digits_enough_and_the_teeth_of_power_are_said() -> None:
+def test_rare_flips_are_told_with_digits_enough_and_the_teeth_of_power_are_named() -> None:
     said = ok("power", "--harmful", "0.0007", "--beneficial", "0", "--margin", "0.01", "--n", "298")
     assert "Flips: 0.07 % harmful, 0 % beneficial (discordance 0.07 %)" in said
     assert "true difference -0.07 pp" in said
-    assert "From the items given on it stays at or above what is asked" in " ".join(said.split())
+    assert "From the number of items given on, it stays at the target" in " ".join(said.split())

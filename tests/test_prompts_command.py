@@ -140,7 +140,7 @@ def test_a_text_is_shown_as_it_is(tmp_path: Path) -> None:
     assert one.messages == ()
     assert one.text is not None
     assert "What is" in one.text
-    assert "a text to be continued, without a template" in printed(study)[1]
+    assert "plain text to continue, without a template" in printed(study)[1]
 
 
 def hostile(folder: Path) -> Path:
@@ -186,7 +186,7 @@ def test_a_run_folder_has_its_own_items_and_what_was_counted(tmp_path: Path) -> 
     words = sum(len(content.split()) for _, content in first.messages)
     assert first.tokens == dict.fromkeys(("f16", "q8_0", "q4_0"), words)
     out = printed(run, "--task", "sums")[1]
-    assert f"Tokens counted when it was asked: f16 {words}, q8_0 {words}, q4_0 {words}." in out
+    assert f"Prompt tokens in the run: f16 {words}, q8_0 {words}, q4_0 {words}." in out
     # without its source the messages are still those of the items that the folder holds
     (tmp_path / "questions.jsonl").unlink()
     assert quantrial.prompts(run, task="sums")[0].messages == first.messages
@@ -208,7 +208,7 @@ def test_solved_examples_that_are_gone_are_not_made_up(tmp_path: Path) -> None:
     # other examples now: these are not the messages that were sent
     (tmp_path / "dev.jsonl").write_text("\n".join(rows[::-1]) + "\n")
     assert quantrial.prompts(run, task="sums")[0].as_asked is False
-    assert "the messages were others" in printed(run, "--task", "sums")[1]
+    assert "The run asked other messages" in printed(run, "--task", "sums")[1]
     (tmp_path / "dev.jsonl").unlink()
     with pytest.raises(DataError, match=r"dev\.jsonl"):
         quantrial.prompts(run)

@@ -40,4 +40,4 @@ def test_a_wrong_key_says_which_and_what_would_be_right(tmp_path: Path) -> None:
     assert said.returncode == 2
     assert "speed.prompt_token: unknown key; did you mean 'prompt_tokens'?" in said.stderr
     study = write_study(tmp_path, speed={"output_tokens": [5, 5]})
-    assert "a length stands twice" in quantrial_("plan", study).stderr
+    assert "a length occurs twice" in quantrial_("plan", study).stderr

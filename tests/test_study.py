@@ -169,10 +169,10 @@ YAML_ERRORS = [
     (GOOD + "notes: " + "[" * 3000, "not valid YAML at line 10, column 39: nested too deeply"),
     (
         changed("  q8:", "  fp16:"),
-        "not valid YAML at line 6, column 3: the key 'fp16' stands twice",
+        "not valid YAML at line 6, column 3: the key 'fp16' occurs twice",
     ),
-    (GOOD + "study: two\n", "not valid YAML at line 10, column 1: the key 'study' stands twice"),
-    (changed("quantize: Q8_0", "model: b"), "the key 'model' stands twice"),
+    (GOOD + "study: two\n", "not valid YAML at line 10, column 1: the key 'study' occurs twice"),
+    (changed("quantize: Q8_0", "model: b"), "the key 'model' occurs twice"),
 ]
 
 

@@ -283,7 +283,7 @@ def first_line(path: Path, change: Callable[[bytes], bytes]) -> None:
 )
 def test_a_key_that_stands_twice_is_named(run: Path, name: str, double: bytes) -> None:
     first_line(run / name, lambda line: b"{" + double + line.removeprefix(b"{"))
-    with pytest.raises(RecordError, match=r"the key '\w+' stands twice"):
+    with pytest.raises(RecordError, match=r"the key '\w+' occurs twice"):
         quantrial.verify(run)
     done = verify(run)
     assert done.returncode == 1
@@ -292,7 +292,7 @@ def test_a_key_that_stands_twice_is_named(run: Path, name: str, double: bytes) -
 
 def test_a_key_that_stands_twice_deep_in_a_document_is_named(run: Path) -> None:
     put(run / "summary.json", b'"estimate":', b'"estimate": 0.5, "estimate":')
-    with pytest.raises(RecordError, match=r"summary\.json: the key 'estimate' stands twice"):
+    with pytest.raises(RecordError, match=r"summary\.json: the key 'estimate' occurs twice"):
         quantrial.verify(run)
 
 

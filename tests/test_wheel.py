@@ -87,7 +87,7 @@ def test_the_demo_starts_and_a_small_one_ends_in_a_report(installed: Installed) 
     demo.send_signal(signal.SIGINT)
     _, printed = demo.communicate(timeout=120)
     assert demo.returncode == 130, printed
-    assert "what is recorded is kept, the same command goes on" in printed
+    assert "What is recorded is kept; the same command goes on" in printed
 
     installed.ask("init small.yaml")
     shrink(installed.folder / "small.yaml")

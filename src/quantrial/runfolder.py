@@ -130,7 +130,7 @@ class RunFolder:
         """Read items.jsonl: the items of each task in the order they are asked.
 
         Raises:
-            RecordError: a malformed line, an edited item, an id that stands twice in one task.
+            RecordError: a malformed line, an edited item, an id that occurs twice in one task.
         """
         path = self.path / ITEMS
         items: dict[str, list[Item]] = {}
@@ -138,7 +138,7 @@ class RunFolder:
         for number, line in self._lines(path):
             item = item_from_json(line, path=path, line=number)
             if (item.task, item.id) in seen:
-                raise RecordError(f"item {item.id!r} stands twice", path=path, line=number)
+                raise RecordError(f"item {item.id!r} occurs twice", path=path, line=number)
             seen.add((item.task, item.id))
             items.setdefault(item.task, []).append(item)
         return items
@@ -198,7 +198,7 @@ class RunFolder:
             response = response_from_json(line, path=path, line=number)
             if (response.task, response.arm) != (task, arm):
                 raise RecordError(
-                    f"a response of task {response.task!r}, arm {response.arm!r} stands here",
+                    f"holds a response of task {response.task!r}, arm {response.arm!r}",
                     path=path,
                     line=number,
                 )

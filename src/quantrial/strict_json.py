@@ -144,7 +144,7 @@ def _refuse_doubles(data: bytes, path: Path | str, line: int | None) -> None:
         seen = set[str]()
         for key, _ in found:
             if key in seen:
-                raise RecordError(f"the key {key!r:.60} stands twice", path=path, line=line)
+                raise RecordError(f"the key {key!r:.60} occurs twice", path=path, line=line)
             seen.add(key)
 
     try:

@@ -346,7 +346,7 @@ class _Builder:
             key = self._key(inner, keys, depth)
             name: str = key.value
             if name in seen:
-                self._malformed(inner, f"the key {shown(name)!r} stands twice")
+                self._malformed(inner, f"the key {shown(name)!r} occurs twice")
             seen.add(name)
             event_of_value = next(self._events)
             value = self._node(event_of_value, (*keys, name), depth)

@@ -21,10 +21,10 @@ def test_fewer_than_five_clusters_promise_nothing_and_say_so() -> None:
     assert cluster_prospects(250, 3, 0.05, alpha=0.05) == ()
     said = cluster_warning("sums", "subject", 3)
     assert said is not None
-    assert "3 clusters (subject), and nothing is claimed over fewer than 5" in said
+    assert "3 clusters (subject); an interval or a test needs at least 5" in said
     few = cluster_warning("sums", "subject", 12)
     assert few is not None
-    assert "below 20" in few
+    assert "with fewer than 20" in few
     assert cluster_warning("sums", "subject", 20) is None
 
 

@@ -227,7 +227,7 @@ def test_what_the_study_says_holds_whether_arms_fit_or_not(
 
 
 def test_blocks_without_a_schedule_that_has_any_are_refused() -> None:
-    with pytest.raises(ValueError, match="`blocks` says nothing under the schedule 'sequential'"):
+    with pytest.raises(ValueError, match="`blocks` has no effect under the schedule 'sequential'"):
         Design(schedule="sequential", blocks=3)
 
 

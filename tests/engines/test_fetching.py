@@ -87,7 +87,7 @@ def test_without_a_terminal_and_without_yes_nothing_is_fetched(
 ) -> None:
     assert status(monkeypatch, command, study) == 2
     said = capsys.readouterr().err
-    assert "Not there yet: demo:q4_0 (" in said
+    assert "Not on this machine: demo:q4_0 (" in said
     assert "MB). Fetch it? There is no terminal to ask on: nothing was fetched. --yes" in said
     assert "demo:q4_0" not in server.models
 

@@ -77,7 +77,7 @@ def test_no_command_downloads_without_being_told(
 ) -> None:
     done = quantrial(hub, tmp_path, *command)
     assert done.returncode == 2, done.stderr
-    assert f"Not there yet: {REFERENCE} (2 MB). Fetch it?" in done.stderr
+    assert f"Not on this machine: {REFERENCE} (2 MB). Fetch it?" in done.stderr
     assert "There is no terminal to ask on: nothing was fetched. --yes agrees" in done.stderr
     assert hub.fetched == []
     assert not (tmp_path / "runs").exists()
@@ -105,7 +105,7 @@ def test_what_the_hub_does_not_have_is_said_in_a_line(
     [*_, line] = done.stderr.splitlines()
     assert line.startswith(f"error: {REFERENCE}: the hub did not give it: ")
     unsized = quantrial(hub, tmp_path, "plan", study)
-    assert f"Not there yet: {REFERENCE} (unknown). Fetch it?" in unsized.stderr
+    assert f"Not on this machine: {REFERENCE} (unknown). Fetch it?" in unsized.stderr
 
 
 def test_the_embedded_engine_never_fetches_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,4 +144,4 @@ def test_a_no_on_the_terminal_is_a_no(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consent, "ask", say_no)
     with pytest.raises(ConsentError, match="nothing was fetched"):
         consent.fetch_missing_file(REFERENCE, yes=False)
-    assert asked == [f"Not there yet: {REFERENCE} (3.0 GB). Fetch it?"]
+    assert asked == [f"Not on this machine: {REFERENCE} (3.0 GB). Fetch it?"]

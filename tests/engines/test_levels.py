@@ -243,7 +243,9 @@ def source(tmp_path: Path, write_gguf: WriteGguf, own_cache: Path) -> Path:
 
 
 def test_a_file_made_of_a_quantized_one_says_so_by_its_record(source: Path, tmp_path: Path) -> None:
-    with pytest.warns(QuantrialWarning, match=r"tiny\.Q4_1\.gguf holds already quantized.*Q4_1"):
+    with pytest.warns(
+        QuantrialWarning, match=r"tiny\.Q4_1\.gguf holds weights that were quantized before.*Q4_1"
+    ):
         full, half = provision.quantize(str(source), ["F16", "Q8_0"], out=tmp_path / "out")
     assert full.quantized_before == half.quantized_before == "Q4_1"
     for one in (full, half):
@@ -251,7 +253,9 @@ def test_a_file_made_of_a_quantized_one_says_so_by_its_record(source: Path, tmp_
         assert before is not None
         assert (before.known_by, before.type) == ("record", "Q4_1")
     # and what is made of the made one says it too
-    with pytest.warns(QuantrialWarning, match=r"tiny\.F16\.gguf holds already quantized.*Q4_1"):
+    with pytest.warns(
+        QuantrialWarning, match=r"tiny\.F16\.gguf holds weights that were quantized before.*Q4_1"
+    ):
         [third] = provision.quantize(str(full.path), ["Q4_0"], out=tmp_path / "out")
     before = describe_file(third.path).quantized_before
     assert before is not None
@@ -265,7 +269,9 @@ def test_without_its_record_the_values_say_so(source: Path, tmp_path: Path) -> N
     before = describe_file(bare).quantized_before
     assert before is not None
     assert (before.known_by, before.type, before.levels) == ("values", None, 16)
-    with pytest.warns(QuantrialWarning, match=r"bare\.gguf holds already quantized.*4-bit values"):
+    with pytest.warns(
+        QuantrialWarning, match=r"bare\.gguf holds weights that were quantized before.*4-bit values"
+    ):
         [again] = provision.quantize(str(bare), ["Q8_0"], out=tmp_path / "out")
     assert again.quantized_before == "4-bit values"
 
@@ -333,4 +339,4 @@ def test_the_command_says_so_beside_each_file(
         main()
     out, err = capsys.readouterr()
     assert "100 % F16; quantized before: Q4_1" in out
-    assert "already quantized weights (Q4_1)" in err
+    assert "quantized before (Q4_1)" in err

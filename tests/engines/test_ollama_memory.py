@@ -116,5 +116,5 @@ def test_a_plan_that_asks_nothing_says_what_it_assumes(
     with OllamaServer(models, holds=2) as server:
         plan = quantrial.plan(study_on(server, tmp_path), probe=False)
         assert not plan.together
-        assert "whether the server holds q8_0, q4_0 in memory" in "\n".join(plan.warnings)
+        assert "the server may hold q8_0, q4_0 in memory" in "\n".join(plan.warnings)
         assert not server.loads

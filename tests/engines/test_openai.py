@@ -59,7 +59,7 @@ def server() -> Iterator[FaultyServer]:
         ({"base_url": "ftp://x/v1"}, "expected a URL"),
         ({"base_url": "http://x:port/v1"}, "expected a URL"),
         ({"base_url": URL, "replicas": [3]}, r"replicas\.0: expected a URL"),
-        ({"base_url": URL, "replicas": [URL]}, "stands twice"),
+        ({"base_url": URL, "replicas": [URL]}, "occurs twice"),
         ({"base_url": "http://x/v1?api-key=abc"}, "a key does not stand in a URL"),
         ({"base_url": "http://me:secret@x/v1"}, "a key does not stand in a URL"),
         ({"base_url": URL, "api_key_env": "QUANTRIAL_NOT_SET"}, "QUANTRIAL_NOT_SET is not set"),

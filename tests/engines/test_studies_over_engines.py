@@ -375,9 +375,9 @@ def test_speed_over_a_server_that_is_only_openai_compatible_says_what_it_could_n
     assert {"call", "first_token"} <= {one["measure"] for one in found["ratios"]}
     said = quantrial.plan(tmp_path / "study.yaml").warnings
     for arm in ("q8_0", "q4_0"):
-        [line] = [one for one in said if one.startswith(f"speed phase: {arm} cannot be asked for")]
-        assert "an exact number of tokens" in line
-        assert "a prompt that is read from no cache" in line
+        [line] = [one for one in said if one.startswith(f"speed phase: the engine of {arm} cannot")]
+        assert "cannot fix the number of answer tokens" in line
+        assert "it cannot skip its prompt cache" in line
 
 
 def test_speed_over_ollama_times_loads_by_what_the_server_says(

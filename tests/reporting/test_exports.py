@@ -208,7 +208,9 @@ def test_md_and_html_are_the_reports_own(tmp_path: Path) -> None:
 
 
 def test_an_unknown_form_is_refused() -> None:
-    with pytest.raises(StudyError, match="no form 'docx'; there are md, html, json, csv, latex"):
+    with pytest.raises(
+        StudyError, match="'docx' is no format; there are md, html, json, csv, latex"
+    ):
         quantrial.export(EXAMPLE, "docx")
 
 
@@ -225,7 +227,7 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     assert out.read_text(encoding="utf-8") == quantrial.export(EXAMPLE, "latex")
     wrong = cli("report", EXAMPLE, "--format", "docx")
     assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert "there is no form 'docx'" in wrong.stderr
+    assert "'docx' is no format" in wrong.stderr
     nowhere = cli("report", EXAMPLE, "--format", "csv", "-o", tmp_path / "no" / "t.csv")
     assert nowhere.returncode == 2
     assert "cannot be written" in nowhere.stderr

@@ -113,7 +113,7 @@ def test_a_run_of_over_an_hour_is_asked_about_before_the_first_answer(
     study, plan = unattended(tmp_path, seconds)
     monkeypatch.setattr("quantrial.cli.consent._FEW", 0)
     monkeypatch.setattr("quantrial.commands.studies.plan", lambda *_, **__: plan)
-    with pytest.raises(ConsentError, match=r"108 calls, which take about 1\.[02] h\. Go on\?"):
+    with pytest.raises(ConsentError, match=r"108 calls take about 1\.[02] h\. Go on\?"):
         consent.agree_to_hours(study, tmp_path / "run", yes=False)
     rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert rows[1] == "f16 36 2.78 s 2 min"  # 100 s of 36 calls

@@ -162,7 +162,7 @@ def test_the_embedded_engine_reads_its_weights_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("weights", "said"),
     [
-        ("{}", "says nothing"),
+        ("{}", "is empty"),
         ("{bytes: 4.9}", "weights.bytes"),
         ("{bytes: much}", "no amount of memory"),
         ("{bytes: 999999999999 GB}", "weights.bytes"),
@@ -204,10 +204,10 @@ def test_two_arms_of_one_server_and_name_are_one_arm(
         "int8": served(spelled.format(port=port), weights={"type": "int8"}),
     }
     for command in (quantrial.plan, quantrial.run):
-        with pytest.raises(StudyError, match="one arm asked twice") as caught:
+        with pytest.raises(StudyError, match="that is one arm twice") as caught:
             command(study_of(tmp_path, **arms))
         assert caught.value.key == "arms.int8.model"
-        assert "int8 asks 'm'" in str(caught.value)
+        assert "fp32 and int8 ask the same server for 'm'" in str(caught.value)
         assert "fp32" in str(caught.value)
     assert not servers[0].asked
 
@@ -217,7 +217,7 @@ def test_a_replica_that_is_another_arms_server_is_the_same_place(
 ) -> None:
     first, second = (one.url for one in servers)
     twice = served(first, options={"replicas": [second]})
-    with pytest.raises(StudyError, match="one arm asked twice"):
+    with pytest.raises(StudyError, match="that is one arm twice"):
         quantrial.plan(study_of(tmp_path, a=twice, b=served(f"{second}/")))
 
 

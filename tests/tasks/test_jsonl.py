@@ -214,7 +214,7 @@ def test_examples(write: Write) -> None:
 def test_imported_answers_have_no_source() -> None:
     spec = choice({"type": "imported"})
     with pytest.raises(
-        StudyError, match="the answers were imported, there is no source to ask again"
+        StudyError, match="the answers were imported, so there is no source of items"
     ):
         load_items("mine", spec, base=Path())
 

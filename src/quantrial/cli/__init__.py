@@ -57,7 +57,7 @@ def main() -> None:
             fail(exc, 1)
         what = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
         terminal.line(
-            f"internal error: {what}\nA defect of quantrial; QUANTRIAL_DEBUG=1 shows where.",
+            f"internal error: {what}\nThis is a bug in quantrial; QUANTRIAL_DEBUG=1 shows where.",
             error=True,
         )
         sys.exit(1)

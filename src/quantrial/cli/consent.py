@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 
 Yes = Annotated[
     bool,
-    typer.Option(
-        "--yes", "-y", help="Agree to downloads, to hours of calls, to keys that are sent away."
-    ),
+    typer.Option("--yes", "-y", help="Agree to downloads, to runs of hours and to keys sent away."),
 ]
 AllowCode = Annotated[
     bool,
@@ -66,8 +64,8 @@ def code_gate(command: Command, *, allowed: bool) -> BeforeCode:
         lines = "".join(f"\n  {one}" for one in listed(codes))
         instead = "; --no-probe plans without it" if command == "plan" else ""
         raise CodeNotAllowedError(
-            f"the study names code, and nothing of it was run:{lines}\n"
-            f"Where you trust who wrote it, {FLAG} lets it run{instead}."
+            f"the study names code; none of it was run:{lines}\n"
+            f"If you trust its author, {FLAG} lets it run{instead}."
         )
 
     return gate
@@ -91,8 +89,11 @@ def agree_to_keys(study: Path, *, yes: bool) -> None:
     if not new:
         return
     if not yes:
-        told = "; ".join(f"{one.arm}: the key in {one.variable} to {one.place}" for one in new)
-        ask(f"The study sends keys to other machines. {told}. Send?", refused="no key was sent")
+        sent_to = "; ".join(f"{one.arm}: the key in {one.variable} to {one.place}" for one in new)
+        ask(
+            f"The study sends keys to other machines. {sent_to}. Send them?",
+            refused="no key was sent",
+        )
     remember_keys(known | {(one.variable, one.place) for one in new})
 
 
@@ -148,7 +149,7 @@ def _offer(missing: Sequence[Missing]) -> str:
     models = ", ".join(f"{one.model} ({terminal_size(one.bytes)})" for one in missing)
     known = [one.bytes for one in missing if one.bytes is not None]
     total = f", {terminal_size(sum(known))} in all" if len(known) == len(missing) > 1 else ""
-    return f"Not there yet: {models}{total}. Fetch {'them' if len(missing) > 1 else 'it'}?"
+    return f"Not on this machine: {models}{total}. Fetch {'them' if len(missing) > 1 else 'it'}?"
 
 
 def agree_to_hours(
@@ -180,7 +181,7 @@ def agree_to_hours(
 
     show.arms_left({arm.name: (found.calls // len(found.arms), arm.seconds) for arm in found.arms})
     ask(
-        f"{found.calls:,} calls, which take about {found.seconds / 3600:.1f} h. Go on?",
+        f"{found.calls:,} calls take about {found.seconds / 3600:.1f} h. Go on?",
         refused="nothing was asked",
     )
 

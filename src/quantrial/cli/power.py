@@ -29,7 +29,15 @@ _METHODS = {
     "normal-approximation": "approx.",
     "noncentral-t": "noncentral t",
 }
-_SMALL = 0.01  # below, a rate is told by digits of its own
+_METHOD_NOTES = {
+    "exact": "exact: computed over every possible outcome of the test.",
+    "noncentral-t": "noncentral t: an approximation. It counts whole clusters, estimates the "
+    "variance between them from that many, and shows nothing over fewer than five.",
+    "simulation": "simulated: where few flips are expected, studies in clusters are drawn and "
+    "tested; the power is accurate to about 2 points.",
+    "normal-approximation": "approx.: normal approximation.",
+}
+_SMALL = 0.01  # below, a rate is written with digits of its own
 _MANY = 10**9  # more items than anyone can run
 _LEVELS = 10  # rows of the curve above its axis
 _COLUMNS = 66
@@ -51,12 +59,12 @@ def power(  # noqa: PLR0913 - each parameter is an option of the command
     difference: Annotated[
         float | None,
         typer.Option(
-            help="True difference, candidate minus reference: -0.005 loses half a point.",
+            help="Assumed difference, candidate minus reference: -0.005 loses half a point.",
             show_default="0, or as observed",
         ),
     ] = None,
     sd: Annotated[
-        float | None, typer.Option(help="Standard deviation of a paired difference, of any score.")
+        float | None, typer.Option(help="Standard deviation of the paired differences of a score.")
     ] = None,
     run: Annotated[
         Path | None, typer.Option("--from", metavar="RUN", help="Plan from an earlier run folder.")
@@ -70,22 +78,24 @@ def power(  # noqa: PLR0913 - each parameter is an option of the command
     icc: Annotated[
         float | None,
         typer.Option(
-            help="How alike differences within a random cluster are: intraclass correlation.",
+            help="How alike differences within a random cluster are (intraclass correlation).",
             show_default="the run's, or items are independent",
         ),
     ] = None,
     cluster_size: Annotated[
-        float | None, typer.Option(help="Items a cluster.", show_default="the run's")
+        float | None, typer.Option(help="Items per cluster.", show_default="the run's")
     ] = None,
     clusters: Annotated[
         int | None,
-        typer.Option(help="Clusters to give the power of, in place of --n or --cluster-size."),
+        typer.Option(help="Number of clusters, in place of --n or --cluster-size."),
     ] = None,
     n: Annotated[
         int | None,
-        typer.Option("--n", help="Items to give the power of.", show_default="the run's"),
+        typer.Option("--n", help="Number of items.", show_default="the run's"),
     ] = None,
-    power: Annotated[float, typer.Option(help="Chance of a yes to count the items for.")] = 0.8,
+    power: Annotated[
+        float, typer.Option(help="Power to aim for: the chance that the study shows it.")
+    ] = 0.8,
     margin: Annotated[
         str | None,
         typer.Option(
@@ -104,10 +114,10 @@ def power(  # noqa: PLR0913 - each parameter is an option of the command
 ) -> None:
     """Say how many items a study needs.
 
-    And what a number of items would show: from rates of flips (--harmful with --beneficial, or
-    --discordance), a paired spread (--sd), or an earlier run (--from); without any of them, from a
-    typical discordance. Of items in random clusters --icc and --cluster-size say so, or the earlier
-    run does; then clusters are counted.
+    Also says what a number of items can show. Give the rates of flips (--harmful with --beneficial,
+    or --discordance), the spread of a score (--sd), or an earlier run (--from); otherwise a typical
+    discordance is assumed. If items come in random clusters, give --icc and --cluster-size too; an
+    earlier run over clusters brings its own.
     """
     from quantrial.cli import show
     from quantrial.commands import power as command
@@ -244,49 +254,39 @@ def _assumed(found: Forecast) -> str:
 
 
 def _remarks(found: Forecast) -> list[str]:
-    """Say what the table cannot: the detectable difference, and when a margin is out of reach."""
-    asked, lines = found.asked, []
+    """Say what the table cannot: the detectable difference, and how sure its figures are."""
+    asked, lines, clustered = found.asked, [], found.clusters is not None
     if asked.n is not None:
         lines.append(_detects(found, asked.n))
     if found.least_items is not None and asked.n is not None and asked.n < found.least_items:
         lines.append(
-            f"Equivalence within {_points(asked.margin)} cannot be shown with fewer than "
-            f"{found.least_items:,} items, whatever they answer."
+            f"Showing equivalence within {_points(asked.margin)} takes at least "
+            f"{found.least_items:,} items, even if no answer changes."
         )
-    if found.clusters is None and found.least_items is not None:
+    if not clustered and found.least_items is not None:
         lines.append(
-            "Power rises with the number of items in teeth. From the items given on it stays at or "
-            "above what is asked; some fewer may reach it too, and lose it again a few items later."
+            "Power does not rise evenly: a few items more can lower it a little. From the number "
+            "of items given on, it stays at the target or above."
         )
-    if found.clusters is None:
+    if not clustered:
         lines.append(
-            "Items count as independent; in random clusters they are worth less (--icc, "
-            "--cluster-size)."
+            "Items count as independent. Items in random clusters are worth less: see --icc and "
+            "--cluster-size."
         )
     if found.difference == 0.0:
-        lines.append("There is no difference to find: its power is the rate of false alarms.")
+        lines.append("The assumed difference is 0: the power to find one is the false alarm rate.")
+    if clustered:
+        lines.append(
+            "Every cluster is taken to lose a little. If a few clusters carry most of a loss, "
+            "equivalence is shown less often than the table says."
+        )
     methods = {point.method for point in found.curve} | {a.items_method for a in found.answers}
-    if "exact" in methods:
-        lines.append("exact: every outcome of the test was enumerated.")
-    if "noncentral-t" in methods:
-        lines.append(
-            "noncentral t: approximate; whole clusters are counted, the variance between them is "
-            "taken as estimated from so many, and nothing is shown over fewer than five."
-        )
-    if found.clusters is not None:
-        lines.append(
-            "Where a few clusters carry most of a loss, equivalence is shown less often than this "
-            "table says: it takes every cluster to lose a little."
-        )
-    if found.clusters is not None and "simulation" in methods:
-        lines.append(
-            "simulated: studies in clusters whose rates of flips scatter by that correlation are "
-            "drawn and tested, where few flips are expected; known to about 2 points."
-        )
-    if "normal-approximation" in methods:
-        # of flips it is taken only where more of them happen than can be enumerated
-        hopeful = ", too hopeful where fewer than ten items change"
-        lines.append(f"approx.: normal approximation{'' if found.least_items else hopeful}.")
+    if not clustered:
+        methods.discard("simulation")  # a note of its scenario tells of it
+    lines += [words for method, words in _METHOD_NOTES.items() if method in methods]
+    if "normal-approximation" in methods and not found.least_items:
+        # of flips it is used only where too many change to enumerate them
+        lines[-1] = "approx.: normal approximation, too hopeful if fewer than ten items change."
     return lines
 
 
@@ -297,7 +297,7 @@ def _clusters(within: Clusters, n: int | None) -> str:
         f"{groups} of {within.size:.4g} items"
         + (unequal if within.typical > within.size * _ROUNDING else "")
         + f", intraclass correlation {within.icc:.3g}: {within.effect:.3g} items are worth one "
-        "independent one"
+        "independent item"
     )
 
 
@@ -311,13 +311,12 @@ def _detects(found: Forecast, n: int) -> str:
             f"{n:,} items detect a difference of {100 * found.detectable:.2f} pp {power} "
             f"({_method(found.detectable_method)})."
         )
-    few = found.clusters is not None and n / found.clusters.size < FEWEST_CLUSTERS
-    why = (
-        f"nothing is claimed over fewer than {FEWEST_CLUSTERS} clusters"
-        if few
-        else "at this discordance, not even if every flip goes one way"
+    if found.clusters is not None and n / found.clusters.size < FEWEST_CLUSTERS:
+        return f"{n:,} items are too few: a claim needs at least {FEWEST_CLUSTERS} clusters."
+    return (
+        f"{n:,} items cannot detect a difference {power} at this discordance, even if every flip "
+        "goes one way."
     )
-    return f"{n:,} items detect no difference {power}{': ' if few else ' '}{why}."
 
 
 def curve_lines(curve: Sequence[CurvePoint], target: float) -> list[str]:

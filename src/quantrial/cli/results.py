@@ -18,17 +18,21 @@ def analyze(
     run: RunFolder,
     methods: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="The set of statistics.", show_default="the study's"),
+        typer.Option(
+            metavar="NAME",
+            help="The statistics: calibrated or classic.",
+            show_default="the study's",
+        ),
     ] = None,
     *,
     everything: Annotated[
-        bool, typer.Option("--all", help="Print and draw secondary endpoints, too.")
+        bool, typer.Option("--all", help="Print and draw secondary endpoints too.")
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Derive summary.json from the responses.
 
-    Estimates, contrasts, equivalence, failure modes, speed.
+    Computes estimates, differences between arms, equivalence, failure modes and speed.
     """
     from quantrial.cli import show, tell
     from quantrial.commands import results
@@ -48,17 +52,17 @@ def decide(  # noqa: PLR0913 - each parameter is an option of the command
         str | None,
         typer.Option(
             metavar="SIZE",
-            help="Most memory an arm may take, such as 8GB or 500MiB: its measured peak where that "
-            "is known of all arms, else its weights.",
+            help="Most memory an arm may use, such as 8GB or 500MiB. Compares measured peaks if "
+            "every arm has one, else sizes of weights.",
         ),
     ] = None,
     min_speedup: Annotated[
         float | None,
-        typer.Option(metavar="RATIO", help="Least decoding speed, as a ratio to the reference's."),
+        typer.Option(metavar="RATIO", help="Lowest decoding speed, as a ratio to the reference's."),
     ] = None,
     max_latency: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Most time an answer may take on average: 2s or 300ms."),
+        typer.Option(metavar="TIME", help="Longest average time of an answer: 2s or 300ms."),
     ] = None,
     tolerate: Annotated[
         list[str] | None,
@@ -69,11 +73,11 @@ def decide(  # noqa: PLR0913 - each parameter is an option of the command
     ] = None,
     workloads: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAMES", help="The workloads that matter, apart by commas."),
+        typer.Option(metavar="NAMES", help="The workloads that matter, separated by commas."),
     ] = None,
     workload: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A workload that matters; may be repeated."),
+        typer.Option(metavar="NAME", help="One workload that matters; may be repeated."),
     ] = None,
     cost_per_hour: Annotated[
         list[str] | None,
@@ -91,8 +95,8 @@ def decide(  # noqa: PLR0913 - each parameter is an option of the command
 ) -> None:
     """Turn the summary into a decision.
 
-    Under your own constraints, if you state any here or in the study file. Writes decision.json;
-    every sentence names its findings.
+    Under your own constraints, if you give any here or in the study file. Writes decision.json, in
+    which every sentence names its findings.
     """
     from quantrial import units
     from quantrial.cli import show, tell
@@ -160,7 +164,7 @@ def report(
         put(text) if out is None else write_text(out, text)
         return
     if out is not None:
-        raise typer.BadParameter("--out: for --format")
+        raise typer.BadParameter("--out needs --format")
     files = results.report(run)
     show.document(files) if as_json else show.report(files, results.stated_options(run))
 
@@ -170,14 +174,18 @@ def compare(
     *,
     methods: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="The set of statistics.", show_default="the first run's"),
+        typer.Option(
+            metavar="NAME",
+            help="The statistics: calibrated or classic.",
+            show_default="the first run's",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Compare runs of one study: another machine, another model.
 
-    Each arm with itself, run by run, on the items that the runs share, by the same statistics; and
-    the results of all runs in one table.
+    Compares each arm with itself across the runs, on the items that they share, by the same
+    statistics. Prints the results of all runs in one table.
     """
     import quantrial
     from quantrial.cli import show, tell
@@ -201,19 +209,19 @@ def verify(
     run_option: Annotated[
         Path | None,
         typer.Option(
-            "--run", help="The run of the documents.", show_default="the one that they name"
+            "--run", help="The run that the documents are about.", show_default="the one they name"
         ),
     ] = None,
     write: Annotated[
-        bool, typer.Option("--write", help="Refresh the marked numbers that differ.")
+        bool, typer.Option("--write", help="Correct the marked numbers that differ.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Derive everything again and compare.
+    """Derive everything again and compare it with what is recorded.
 
-    From the responses to the report; exit 1 names the file and key of each drift, and what is
-    missing. Line ends of Windows and files that belong to nobody are noted. With --document,
-    numbers marked in Markdown files are checked instead; exit 1 names line and key.
+    From the responses to the report. Exit 1 when something differs or is missing; each place is
+    named by file and key. Windows line ends and unknown files are only noted. With --document it
+    checks the marked numbers of Markdown files instead, and names line and key.
     """
     from quantrial.cli import show
     from quantrial.commands import results
@@ -227,7 +235,9 @@ def verify(
             sys.exit(1)
         return
     if run is None or write or run_option is not None:
-        needed = "RUN: a run folder is needed" if run is None else "--run, --write: for --document"
+        needed = (
+            "RUN: a run folder is needed" if run is None else "--run and --write need --document"
+        )
         raise typer.BadParameter(needed)
     try:
         found = results.verify(run)

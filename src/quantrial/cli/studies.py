@@ -29,7 +29,7 @@ def _resumable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        line("\nstopped; what is recorded is kept, the same command goes on", error=True)
+        line("\nstopped. What is recorded is kept; the same command goes on", error=True)
         raise typer.Exit(130) from None
 
 
@@ -59,7 +59,7 @@ def plan(
         typer.Option(
             "--probe/--no-probe",
             help="Load the arms and time a few calls.",
-            show_default="where all arms are on this machine, and small",
+            show_default="if all arms are small and on this machine",
         ),
     ] = None,
     yes: Yes = False,
@@ -68,9 +68,9 @@ def plan(
 ) -> None:
     """Say what a study costs and can detect.
 
-    Items, calls, tokens, loads, model sizes, memory, time (from a few timed calls), detectable
-    difference: before anything is spent. Offers to fetch models that are not there. Exit 1 when an
-    arm does not fit in memory, or refuses what the study asks.
+    Before anything is spent: items, calls, tokens, model sizes, memory, time (from a few timed
+    calls), and how many items a decision needs. Offers to fetch missing models. Exit 1 when an arm
+    does not fit in memory, or refuses what the study asks.
     """
     from quantrial.cli import show
     from quantrial.cli.consent import agree_to_keys, fetch_missing
@@ -95,14 +95,14 @@ def run(  # noqa: PLR0913 - each parameter is an option of the command
     ] = None,
     retry_faults: Annotated[
         bool,
-        typer.Option("--retry-faults", help="Ask again what ended in a fault, and nothing else."),
+        typer.Option("--retry-faults", help="Ask only the calls again that ended in a fault."),
     ] = False,
     no_speed: Annotated[
-        bool, typer.Option("--no-speed", help="Leave the speed phase for another time.")
+        bool, typer.Option("--no-speed", help="Skip the speed phase for now.")
     ] = False,
     only_answers: Annotated[
         bool,
-        typer.Option("--only-answers", help="Stop before the analysis, once all answers are in."),
+        typer.Option("--only-answers", help="Stop once all answers are in, before the analysis."),
     ] = False,
     yes: Yes = False,
     allow_code: AllowCode = False,
@@ -110,18 +110,17 @@ def run(  # noqa: PLR0913 - each parameter is an option of the command
         bool,
         typer.Option(
             "--show-scores",
-            help="Show interim scores. To stop when they please is to fool oneself.",
+            help="Show interim scores. A run that is stopped because of them proves nothing.",
         ),
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Ask every item of every arm, then print the decision.
 
-    Measures speed where the study has a speed phase. Once all answers are in, it goes on to what
-    `analyze`, `decide` and `report` do. Safe to kill and start again: the same command, or the run
-    folder as its argument, goes on where it stopped. Asks before it downloads a model; and once,
-    before the first answer, where a few timed calls say that it will take over an hour. Exit 1
-    where an arm answered nothing.
+    Measures speed if the study has a speed phase. Once all answers are in, it does what `analyze`,
+    `decide` and `report` do. You can stop it at any time: the same command, or `run` with the run
+    folder, goes on from there. Asks before it downloads a model, and before a run that will take
+    over an hour. Exit 1 when an arm answered nothing.
     """
     from quantrial.cli import consent, show
     from quantrial.cli.progress import InterimScores, listening, telling
@@ -180,7 +179,7 @@ def demo(
 ) -> None:
     """Run a whole study on a small real model.
 
-    No server, no account; a few minutes.
+    Needs no server and no account; takes a few minutes.
     """
     from quantrial.cli import show
     from quantrial.cli.progress import listening
@@ -323,10 +322,10 @@ def quantize(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Make arms from one model file, so that nothing but precision differs.
+    """Make arms from one model file, so that they differ only in precision.
 
-    Prints the lines for the study file. F16, Q8_0 and the types from Q6_K down to Q2_K are written
-    here (docs/engines.md has the list), others by llama-quantize on the PATH or by the extra
+    Prints the lines for the study file. quantrial itself writes F16, Q8_0 and the types from Q6_K
+    down to Q2_K (docs/engines.md lists them). Others need llama-quantize on the PATH, or the extra
     `quantize`.
     """
     from quantrial.cli import show
@@ -380,11 +379,11 @@ def prompts(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Print what an arm is really shown, item by item.
+    """Print the exact prompt of each arm, item by item.
 
-    The chat template is applied where that can be known (the embedded engine, llama-server); no
-    model is loaded for it. Elsewhere the messages are printed. Arms that are shown the same stand
-    together. In a run folder the tokens that each arm counted stand beside.
+    With the chat template applied if the engine can do that (the embedded one, llama-server); no
+    model is loaded. Other engines: the messages that are sent. Arms with the same prompt are listed
+    together. Of a run folder, it also prints the tokens that each arm counted.
     """
     from quantrial.cli import show
     from quantrial.commands import prompts as command
@@ -407,13 +406,13 @@ def _print(found: Sequence[ShownPrompt]) -> None:
 def _one(one: ShownPrompt) -> None:
     """Print one prompt; a bar in front of its lines keeps it apart from what is said of it."""
     if one.text is not None:
-        how = "template applied" if one.messages else "a text to be continued, without a template"
+        how = "template applied" if one.messages else "plain text to continue, without a template"
         paragraph(f"{', '.join(one.arms)}: {how}", indent="  ")
         _quoted(one.text)
     else:
         paragraph(
-            f"{', '.join(one.arms)}: these messages are sent. What the model reads of them is not "
-            f"known: {one.unknown}",
+            f"{', '.join(one.arms)}: these messages are sent. What the model reads is not known: "
+            f"{one.unknown}",
             indent="  ",
         )
         for role, content in one.messages:
@@ -432,16 +431,16 @@ def _facts(one: ShownPrompt) -> list[str]:
     """List what is known of a prompt beside its text."""
     said = list(one.remarks)
     if one.opens_thought is not None:
-        said.append(f"It ends in {one.opens_thought}: the answer begins inside a thought.")
+        said.append(f"The prompt ends in {one.opens_thought}, so the answer begins as a thought.")
     answer = f"The answer has at most {one.max_tokens:,} tokens"
     if one.stop:
         answer += f", ends at {', '.join(map(repr, one.stop))}"
     if one.held_to is not None:
-        answer += f", is held to {one.held_to}"
+        answer += f", must follow {one.held_to}"
     said.append(f"{answer}.")
     if one.tokens:
         counts = ", ".join(f"{arm} {tokens:,}" for arm, tokens in one.tokens.items())
-        said.append(f"Tokens counted when it was asked: {counts}.")
+        said.append(f"Prompt tokens in the run: {counts}.")
     if one.as_asked is False:
-        said.append("When it was asked the messages were others: the study's data have changed.")
+        said.append("The run asked other messages: the study's data changed since.")
     return said

@@ -147,7 +147,7 @@ def _labelled(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
     """Name each run by as much of its path as tells it from the others."""
     resolved = [path.resolve() for path in paths]
     if len(set(resolved)) < len(resolved):
-        raise StudyError("the same run folder stands twice", key="RUN")
+        raise StudyError("the same run folder is given twice", key="RUN")
     depth = 1
     while len({path.parts[-depth:] for path in resolved}) < len(resolved):
         depth += 1

@@ -45,13 +45,13 @@ if TYPE_CHECKING:
 
 MARGIN, ALPHA = 0.01, 0.05
 ASSUMED = (
-    f"nothing is stated or seen of how often answers flip: {100 * TYPICAL:g} % is taken. Two "
-    f"precisions of one model disagree on {100 * DISCORDANCES[0]:g} to {100 * DISCORDANCES[-1]:g} %"
-    " of items; --discordance states it, --from RUN takes it from a small run"
+    f"no rate of flips is given, so {100 * TYPICAL:g} % is assumed. Two precisions of one model "
+    f"disagree on {100 * DISCORDANCES[0]:g} to {100 * DISCORDANCES[-1]:g} % of items. "
+    "--discordance gives another rate; --from RUN takes it from an earlier run"
 )
 _SIMULATED = (
-    "simulated: 400 studies are drawn from the run's own items and tested; a power near 80 % is "
-    "known to about 4 points, and the curve is an approximation"
+    "simulated: 400 studies are drawn from the run's own items and tested. A power near 80 % is "
+    "accurate to about 4 points. The curve is an approximation"
 )
 
 
@@ -172,7 +172,7 @@ def _check_source(given: Assumptions) -> None:
         raise StudyError(f"{' and '.join(named)} contradict each other; plan from one of them")
     if given.run is None and (given.task or given.candidate):
         key = "task" if given.task else "candidate"
-        raise StudyError("chooses from an earlier run; name its folder with --from RUN", key=key)
+        raise StudyError("needs an earlier run; name its folder with --from RUN", key=key)
     if not rates:
         return
     if given.difference is not None:
@@ -185,13 +185,13 @@ def _check_source(given: Assumptions) -> None:
         ("beneficial", given.beneficial, "harmful"),
     ):
         if value is None:
-            raise StudyError(f"missing beside {other}; state both (0 if there are none)", key=key)
+            raise StudyError(f"needed with {other}; give both (0 if there are none)", key=key)
 
 
 def _check_query(n: int | None, power: float, margin: float | None, alpha: float | None) -> None:
     """Refuse numbers that no study and no test can have."""
     if n is not None and n < 2:
-        raise StudyError(f"{n} is no study; at least 2 items are needed", key="n")
+        raise StudyError(f"{n} is too few; a study needs at least 2 items", key="n")
     _inside("power", power, 1.0)
     _inside("margin", MARGIN if margin is None else margin, 1.0)
     _inside("alpha", ALPHA if alpha is None else alpha, 0.5)
@@ -206,19 +206,23 @@ def _check_clusters(given: Assumptions, n: int | None) -> None:
     """Refuse clusters that cannot be, and more of them than the items settle."""
     if given.icc is not None and not 0.0 <= given.icc < 1.0:
         raise StudyError(
-            f"{given.icc:g} is no correlation to plan with; it lies from 0 (none) to below 1",
+            f"{given.icc:g} is out of range; an intraclass correlation is at least 0 and below 1",
             key="icc",
         )
     if given.clusters is not None and given.clusters < FEWEST_CLUSTERS:
         raise StudyError(
-            f"{given.clusters} are too few: nothing is claimed over fewer than {FEWEST_CLUSTERS}",
+            f"{given.clusters} are too few; a claim needs at least {FEWEST_CLUSTERS}",
             key="clusters",
         )
     size = given.cluster_size
     if size is not None and not (math.isfinite(size) and size >= 1.0):
-        raise StudyError(f"{size:g} is no size of a cluster; at least 1 item", key="cluster_size")
+        raise StudyError(
+            f"{size:g} is too small; a cluster holds at least 1 item", key="cluster_size"
+        )
     if None not in (n, given.clusters, size):
-        raise StudyError("n, clusters and cluster_size: one follows from the others; leave it out")
+        raise StudyError(
+            "n, clusters and cluster_size: one follows from the other two; leave one out"
+        )
 
 
 def _placed(
@@ -239,8 +243,8 @@ def _placed(
     if icc is None:
         key = "clusters" if size is None else "cluster_size"
         raise StudyError(
-            f"missing beside {key}: how alike differences within a cluster are; 0 is not at all, "
-            "an earlier run over clusters tells it (--from RUN)",
+            f"needed with {key}: how alike differences within a cluster are, from 0 (not at all) "
+            "to below 1. An earlier run over clusters can give it (--from RUN)",
             key="icc",
         )
     typical = size
@@ -250,7 +254,7 @@ def _placed(
         size, typical = seen.size, seen.typical
     if size is None or typical is None:
         raise StudyError(
-            "missing beside icc: the items in a cluster; or state both clusters and n",
+            "needed with icc: the items per cluster; or give both clusters and n",
             key="cluster_size",
         )
     if size < 1.0:
@@ -264,7 +268,9 @@ def _stated(given: Assumptions) -> Rates | Spread:
     """Turn stated assumptions into rates or a spread."""
     if given.sd is not None:
         if not (math.isfinite(given.sd) and given.sd > 0.0):
-            raise StudyError(f"{given.sd:g} is no spread to plan from; it is above 0", key="sd")
+            raise StudyError(
+                f"{given.sd:g} is out of range; a standard deviation is above 0", key="sd"
+            )
         return Spread(given.sd, _difference(given.difference))
     if given.discordance is not None:
         _share("discordance", given.discordance)
@@ -284,7 +290,9 @@ def _stated(given: Assumptions) -> Rates | Spread:
 
 def _share(key: str, value: float) -> None:
     if not 0.0 <= value <= 1.0:
-        raise StudyError(f"{value:g} is no share of items; 1 % is 0.01", key=key)
+        raise StudyError(
+            f"{value:g} is out of range; a share of items is 0 to 1 (1 % is 0.01)", key=key
+        )
 
 
 def _difference(value: float | None) -> float:
@@ -293,7 +301,8 @@ def _difference(value: float | None) -> float:
         return 0.0
     if not -1.0 <= value <= 1.0:
         raise StudyError(
-            f"{value:g} is no difference; half a point lost is -0.005", key="difference"
+            f"{value:g} is out of range; a difference is -1 to 1 (half a point lost is -0.005)",
+            key="difference",
         )
     return value
 
@@ -524,6 +533,6 @@ def _trust(changed: int, n: int) -> str:
     """Say what discordance a pilot's flips leave open."""
     ends = clopper_pearson(changed, n).interval
     return (
-        f"{changed} of {n} answers changed; a discordance from {100 * ends.low:.1f} to "
-        f"{100 * ends.high:.1f} % would fit (95 %), so try --discordance {ends.high:.3f} too"
+        f"{changed} of {n} answers changed. A discordance from {100 * ends.low:.1f} to "
+        f"{100 * ends.high:.1f} % fits that (95 %); try --discordance {ends.high:.3f} too"
     )

@@ -160,9 +160,9 @@ def _remarks(engine: Engine) -> Iterator[str]:
         yield "The model file holds no chat template: this is ChatML, llama.cpp's default."
     dated = facts.get("template_date") or {}
     if dated.get("held"):
-        yield f"The template asks for the day's date and is told {dated['held']}."
+        yield f"The template asks for the date; it gets {dated['held']}."
     elif dated.get("by"):
-        yield "The template asks for the day's date, and cannot be told another day."
+        yield "The template asks for the date; it always gets today's."
 
 
 @dataclass(frozen=True, slots=True)

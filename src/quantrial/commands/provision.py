@@ -138,9 +138,9 @@ def quantize(
     )
     if before is not None:
         warnings.warn(
-            f"{source.name} holds already quantized weights ({before}): no file made of it is the "
-            "model as it was published, in whatever type, and a trial of such files does not show "
-            "what was lost by that",
+            f"{source.name} holds weights that were quantized before ({before}). No file made of "
+            "it equals the published model. A comparison of such files does not show what that "
+            "first step lost",
             QuantrialWarning,
             stacklevel=2,
         )
@@ -150,8 +150,8 @@ def quantize(
         stored_as = read_header(path).stored_as
         if stored := fallen_back(kind, stored_as):
             warnings.warn(
-                f"{path.name} was written as {kind}, and its weights are {stored}: tensors whose "
-                "rows do not divide by the blocks of a type are stored in another one",
+                f"{path.name} was written as {kind}, but its weights are {stored}: a tensor gets "
+                f"another type where its rows do not divide into the blocks of {kind}",
                 QuantrialWarning,
                 stacklevel=2,
             )

@@ -54,7 +54,7 @@ def export(run: Path | str, form: str) -> str:
         ['study', 'task', 'workload']
     """
     if form not in FORMS:
-        raise StudyError(f"there is no form {form!r}; there are {', '.join(FORMS)}", key="--format")
+        raise StudyError(f"{form!r} is no format; there are {', '.join(FORMS)}", key="--format")
     from quantrial.reporting.exports import EXPORTS
 
     if form in ("md", "html"):

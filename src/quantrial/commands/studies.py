@@ -58,7 +58,7 @@ def init(path: Path | str = "study.yaml", *, preset: str = "embedded") -> Path:
 def preset_text(preset: str) -> str:
     """Return the text of a preset study file."""
     if preset not in PRESETS:
-        raise StudyError(f"there is no preset {preset!r}; there are {', '.join(PRESETS)}")
+        raise StudyError(f"{preset!r} is no preset; there are {', '.join(PRESETS)}")
     import importlib.resources
 
     source = importlib.resources.files("quantrial.presets") / f"{preset}.yaml"

@@ -71,7 +71,7 @@ def require_run(run: RunFolder) -> None:
     missing = [name for name in _NEEDED if not is_file(run.path / name)]
     if begun and missing:
         raise RecordError(
-            "missing; every run has it from its beginning on, so it was removed",
+            "missing; every run has this file from the start, so it was removed",
             path=run.path / missing[0],
         )
     run.require()
@@ -263,7 +263,7 @@ class _Check:
         methods = self._recorded.get("methods")
         if methods not in ("calibrated", "classic"):
             raise RecordError(
-                f"methods is {methods!r:.60}, which is no set of statistics",
+                f"methods is {methods!r:.60}; expected calibrated or classic",
                 path=self._run.path / SUMMARY,
             )
         try:

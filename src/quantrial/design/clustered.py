@@ -237,9 +237,9 @@ def cluster_warning(task: str, key: str, clusters: int) -> str | None:
     what = f"{task}: its items come in {clusters} cluster{'' if clusters == 1 else 's'} ({key})"
     if clusters < FEWEST_CLUSTERS:
         return (
-            f"{what}, and nothing is claimed over fewer than {FEWEST_CLUSTERS}: `analyze` will "
-            "give no interval and no test; sample more, or ask about these only (`stratify`)"
+            f"{what}; an interval or a test needs at least {FEWEST_CLUSTERS}. Sample more "
+            "clusters, or ask about these only (`stratify`)"
         )
     if clusters < FEW_CLUSTERS:
-        return f"{what}; below {FEW_CLUSTERS}, intervals and claims over them are rough"
+        return f"{what}; with fewer than {FEW_CLUSTERS}, intervals and tests are approximate"
     return None

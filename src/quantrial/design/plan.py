@@ -179,8 +179,8 @@ def _out_of_reach(what: str, margin: float, items: int, least: int | None) -> st
     if least is None or items >= least:
         return None
     return (
-        f"{what}: equivalence within a margin of {100 * margin:.4g} pp cannot be shown with fewer "
-        f"than {least:,} items, whatever they answer; this task has {items:,}"
+        f"{what}: showing equivalence within {100 * margin:.4g} pp takes at least {least:,} items, "
+        f"even if no answer changes; this task has {items:,}"
     )
 
 

@@ -55,7 +55,7 @@ def make_engine(name: str, arm: Arm, *, base: Path, seed: int) -> Engine:
     key = f"arms.{name}"
     if arm.engine == _IMPORTED and _IMPORTED not in ENGINES.names():
         raise StudyError(
-            "its answers were imported, so nobody is there to ask; `quantrial analyze` reads them, "
+            "its answers were imported, so no engine can be asked; `quantrial analyze` reads them, "
             "and `quantrial import` reads more of them into a new folder",
             key=key,
         )

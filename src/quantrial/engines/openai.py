@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 _OPTIONS = {
     "base_url": Option(str),  # such as http://127.0.0.1:8080/v1
     "replicas": Option(list, []),  # further base URLs that serve the same model
-    "api_key_env": Option(str),  # the variable of the environment that holds the key
+    "api_key_env": Option(str),  # the environment variable that holds the key
     "server": Option(str, "generic", choices=tuple(SERVERS)),
     "stream": Option(bool, True),  # needed for the time to the first token
     "prompt_cache": Option(bool, False),  # llama.cpp only: elsewhere the server decides

@@ -224,7 +224,7 @@ def _status_error(exc: openai.APIStatusError, url: str, *, retryable: bool) -> E
     if codes & _OVERFLOW_CODES or (status in (400, 413, 422) and _OVERFLOW.search(said)):
         return ContextOverflowError(message)
     if status in (401, 403):
-        message += "; the option `api_key_env` names the variable of the environment with the key"
+        message += "; the option `api_key_env` names the environment variable with the key"
     if status == 408:
         error: EngineError = EngineTimeoutError(message)
     else:

@@ -36,7 +36,7 @@ def urls_of(said: Mapping[str, Any], *, key: str) -> list[str]:
     """Return the base URLs that the options name, and see that the rest of them can be sent.
 
     Raises:
-        StudyError: one is missing, no URL, stands twice or holds a key.
+        StudyError: one is missing, no URL, occurs twice or holds a key.
     """
     if said["base_url"] is None:
         raise StudyError(
@@ -64,7 +64,7 @@ def urls_of(said: Mapping[str, Any], *, key: str) -> list[str]:
                 key=where,
             )
     if len(set(urls)) < len(urls):
-        raise StudyError("the same URL stands twice", key=f"{key}.replicas")
+        raise StudyError("the same URL occurs twice", key=f"{key}.replicas")
     refuse_keys(said["extra_body"], key=f"{key}.extra_body")
     try:
         json.dumps(said["extra_body"])

@@ -99,12 +99,12 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def key_in(variable: str) -> str:
-    """Return the key that a variable of the environment holds; empty where it holds none."""
+    """Return the key that an environment variable holds; empty where it holds none."""
     return (os.environ.get(variable) or "").strip()
 
 
 def secret_of(variable: str | None, *, owner: object, key: str) -> str | None:
-    """Read the key out of a variable of the environment; None where no variable is named.
+    """Read the key out of an environment variable; None where no variable is named.
 
     It is hidden from all that is written while `owner` is there.
 
@@ -116,7 +116,7 @@ def secret_of(variable: str | None, *, owner: object, key: str) -> str | None:
         return None
     if not _VARIABLE.fullmatch(variable):
         # it may be the key itself, which is not to be repeated
-        raise StudyError("expected the name of a variable of the environment", key=key)
+        raise StudyError("expected the name of an environment variable", key=key)
     value = key_in(variable)
     if not value:
         raise StudyError(f"the variable {variable} is not set; export the key in it", key=key)

@@ -160,7 +160,7 @@ def refuse_whole_keys(texts: Iterable[str]) -> None:
     if any(map(holds_whole, texts)):
         raise StudyError(
             "the study file holds the key of a server, and is copied into the run folder: take it "
-            "out, and name the variable of the environment that holds it (`api_key_env`)"
+            "out, and name the environment variable that holds it (`api_key_env`)"
         )
 
 

@@ -39,7 +39,7 @@ def refuse_unable(study: Study, prepared: Prepared, engines: Mapping[str, Engine
     if study.design.slots > 1 and serial:
         raise StudyError(
             f"the engine of {', '.join(serial)} answers one call at a time; slots are the same for "
-            "every arm, so 1 is right here",
+            "every arm, so set it to 1",
             key="design.slots",
         )
     mute = [arm for arm, engine in engines.items() if "logprobs" not in engine.abilities]
@@ -71,9 +71,9 @@ def _refuse_asked_twice(study: Study, engines: Mapping[str, Engine]) -> None:
     for (one, ours), (other, theirs) in itertools.combinations(asked.items(), 2):
         if ours[0] == theirs[0] and ours[1].is_also(theirs[1]):
             raise StudyError(
-                f"{other} asks {study.arms[other].model!r} of the server that {one} asks for it, "
-                "in the same way: that is one arm asked twice. Correct the server or the name; "
-                "`design.repeat_reference` has the reference answer twice",
+                f"{one} and {other} ask the same server for {study.arms[other].model!r} in the "
+                "same way: that is one arm twice. Correct the server or the model. To ask the "
+                "reference twice, set `design.repeat_reference`",
                 key=f"arms.{other}.model",
             )
 

@@ -104,8 +104,8 @@ def tight_contexts(prepared: Prepared, arms: Mapping[str, ArmRecord]) -> Iterato
 
 
 _OF_SPEED = {
-    "exact_length": "an exact number of tokens: prompts are tried out whose answers reach it",
-    "fresh": "a prompt that is read from no cache: what it kept of others may shorten reading",
+    "exact_length": "fix the number of answer tokens, so it tries prompts with long answers",
+    "fresh": "skip its prompt cache, so reading a prompt may look faster than it is",
 }
 
 
@@ -114,7 +114,7 @@ def speed_limits(study: Study, engines: Mapping[str, Engine]) -> Iterator[str]:
     for arm in study.timed_arms if study.speed else ():
         unable = [said for able, said in _OF_SPEED.items() if able not in engines[arm].abilities]
         if unable:
-            yield f"speed phase: {arm} cannot be asked for {'; nor for '.join(unable)}"
+            yield f"speed phase: the engine of {arm} cannot {'; it cannot '.join(unable)}"
 
 
 def loads_of(calls: Sequence[Call], arms: Sequence[str], *, together: bool) -> dict[str, int]:
@@ -272,8 +272,8 @@ def _short_keys(study: Study) -> Iterator[str]:
         v for arm in study.arms.values() for v in short_keys(arm.options)
     ):
         yield (
-            f"the key in {variable} has fewer than {LEAST} characters: words hold such, so it is "
-            "not looked for in what its server says; take care whom you give the run folder to"
+            f"the key in {variable} has fewer than {LEAST} characters, so it is not removed from "
+            "what its server writes; check the run folder before you share it"
         )
 
 
@@ -329,8 +329,9 @@ def _of_arm(tell: Callable[[str], None] | None, doing: str) -> Callable[[str], N
 def _undecided(records: Mapping[str, ArmRecord]) -> str:
     unsaid = [name for name, one in records.items() if one.one_at_a_time is None]
     return (
-        f"whether the server holds {', '.join(unsaid)} in memory at once is not known: it is asked "
-        "by `plan --probe`, and before a run begins; one at a time is assumed here"
+        f"the server may hold {', '.join(unsaid)} in memory at once or one at a time. "
+        "`plan --probe` finds out, and so does `run` before it begins; this plan assumes one at a "
+        "time"
     )
 
 

@@ -31,7 +31,7 @@ class Weights(Part):
     @model_validator(mode="after")
     def _says_something(self) -> Weights:
         if self.type is None and self.bytes is None:
-            raise ValueError("says nothing: state `type`, `bytes` or both, or leave it out")
+            raise ValueError("is empty: give `type`, `bytes` or both, or leave it out")
         return self
 
 

@@ -28,7 +28,7 @@ def check_name(name: str) -> str:
     """
     if _is_device(name):
         raise ValueError(
-            f"{name!r} is the name of a device on Windows, where no file can be called so; "
+            f"{name!r} is reserved for a device on Windows, so no file can have that name; "
             "take another name"
         )
     return name
@@ -59,8 +59,8 @@ def check_words(text: str) -> str:
         raise ValueError(f"should be words without blanks around them; got {text!r:.60}")
     if not text.isprintable():
         raise ValueError(
-            f"should be one line of signs that can be seen; got {text!r:.60}, with a line end or a "
-            "sign that acts and is not shown"
+            f"should be one line of visible characters; got {text!r:.60}, with a line end or an "
+            "invisible character"
         )
     if len(text) > LONGEST_WORDS:
         raise ValueError(f"should have at most {LONGEST_WORDS} characters; got {len(text):,}")
@@ -78,8 +78,8 @@ def check_apart(names: Iterable[str], what: str) -> None:
         other = seen.setdefault(name.lower(), name)
         if other != name:
             raise ValueError(
-                f"{what} {other!r} and {name!r} differ by capitals alone, and files are called "
-                "after them, which some disks cannot tell apart; rename one"
+                f"{what} {other!r} and {name!r} differ only in capital letters. Files are named "
+                "after them, and some disks cannot tell these apart; rename one"
             )
 
 

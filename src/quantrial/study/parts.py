@@ -161,7 +161,7 @@ class Design(Part):
     @model_validator(mode="after")
     def _blocks_are_of_use(self) -> Design:
         if self.blocks is not None and self.schedule in ("round_robin", "sequential"):
-            raise ValueError(f"`blocks` says nothing under the schedule {self.schedule!r}")
+            raise ValueError(f"`blocks` has no effect under the schedule {self.schedule!r}")
         return self
 
 
@@ -197,7 +197,7 @@ class Speed(Part):
         if not lengths:
             raise ValueError("at least one length is needed")
         if len(set(lengths)) < len(lengths):
-            raise ValueError("a length stands twice")
+            raise ValueError("a length occurs twice")
         return lengths
 
     @property

@@ -43,7 +43,7 @@ def choice_record(record: Mapping[str, Any], where: Where, form: Form) -> Row:
     """Read a multiple-choice item from a record; whatever else stands there is its metadata.
 
     Raises:
-        DataError: a part is missing, null or of a wrong type; a label stands twice or is none of
+        DataError: a part is missing, null or of a wrong type; a label occurs twice or is none of
             the row's; the answer names no choice.
     """
     lifted = _lifted(record)
@@ -141,7 +141,7 @@ def _labels(labels: Any, choices: int, where: Where) -> tuple[str, ...]:
     bare = tuple(str(label).strip() for label in labels)
     folded = Counter(label.casefold() for label in bare)
     if twice := [label for label in bare if folded[label.casefold()] > 1]:
-        raise where.error(f"the label {twice[0]!r:.40} stands twice")
+        raise where.error(f"the label {twice[0]!r:.40} occurs twice")
     return bare
 
 

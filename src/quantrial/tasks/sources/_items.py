@@ -187,7 +187,7 @@ def _read(spec: TaskPart, source: Source, base: Path, key: str) -> Reading:
 
 def _read_imported(source: ImportedSource, asked: Asked) -> Reading:
     raise StudyError(
-        "the answers were imported, there is no source to ask again; `analyze`, `decide`, "
+        "the answers were imported, so there is no source of items; `analyze`, `decide`, "
         "`report` and `verify` work on such a run",
         key=f"{asked.key}.type",
     )

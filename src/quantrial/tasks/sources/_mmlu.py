@@ -26,7 +26,7 @@ def read_mmlu(source: MmluSource, asked: Asked) -> Reading:
     within = parts_within(source.split)
     if within is None or len(within) > 1 or len(source.split) > _LONGEST:
         raise StudyError(
-            f"{source.split!r:.60} is no part of a file's name, such as test", key=f"{key}.split"
+            f"{source.split!r:.60} cannot be part of a file name, as test can", key=f"{key}.split"
         )
     folder, present = _present((path, path / source.split), source.split)
     if not present:
@@ -149,7 +149,7 @@ def _answer(cell: str, options: int, header: bool, where: Where) -> int:
     bare = cell.strip()
     if bare.isascii() and bare.isdigit():
         if header and len(bare) > _LONGEST_INDEX:
-            raise where.error(f"the answer is {bare:.40}, which is the index of no option")
+            raise where.error(f"the answer is {bare:.40}, which is not the index of an option")
         if header:
             return int(bare)
         raise where.error(
