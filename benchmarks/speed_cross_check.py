@@ -39,7 +39,7 @@ from typing import Any
 from unittest import mock
 
 import quantrial
-from quantrial.analysis import standing
+from quantrial.analysis import question_of, standing
 from quantrial.engines.base import Engine, Reply, Request
 from quantrial.engines.model_files import resolve
 from quantrial.engines.requantize import made_file
@@ -186,8 +186,10 @@ def measure(folder: Path, options: argparse.Namespace) -> tuple[dict[str, Any], 
             yield paired
 
     with mock.patch.object(speed_phase, "opened_engines", beside):
+        question = question_of(study).speed
+        assert question is not None
         speed_phase.measure_speed(
-            study, base=folder, folder=run, judge=lambda records: standing(study, records)
+            study, base=folder, folder=run, judge=lambda records: standing(question, records)
         )
     records = [json.loads(line) for line in (run / "speed.jsonl").read_text().splitlines()]
     together = defaultdict(list)

@@ -153,13 +153,16 @@ class Hall:
             yield self.engines
 
     def measure(self, **more: Any) -> SpeedResult:
-        from quantrial.analysis import standing
+        from quantrial.analysis import question_of, standing
+
+        question = question_of(self.study).speed
+        assert question is not None
 
         found = speed_phase.measure_speed(
             self.study,
             base=self.base,
             folder=self.run,
-            judge=lambda records: standing(self.study, records),
+            judge=lambda records: standing(question, records),
             bench=Bench(self.clock, self.machine),
             **more,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc
+import dataclasses
 import functools
 import json
 import types
@@ -46,7 +47,11 @@ def summarise(*args: Any, **options: Any) -> dict[str, Any]:
     """Derive a summary, and return its JSON: what is loaded from it is what was derived."""
     if "arms" in options:
         options["arms"] = arm_records(options["arms"])
-    summary = analysis.summarise(*args, **options)
+    study, *rest = args
+    question = analysis.question_of(study)
+    if "methods" in options:
+        question = dataclasses.replace(question, methods=options.pop("methods"))
+    summary = analysis.summarise(question, *rest, **options)
     document = to_dict(summary)
     assert round_trip(document) == summary
     return document

@@ -48,7 +48,9 @@ NEVER = {
         *("quantrial.design", "quantrial.running", "quantrial.analysis", "quantrial.decision"),
         *("quantrial.reporting", "logging", "pathlib", "io"),
     },
-    "analysis": {"quantrial.engines", "quantrial.running", "quantrial.reporting"},
+    "analysis": {
+        *("quantrial.engines", "quantrial.running", "quantrial.reporting", "quantrial.study"),
+    },
     "decision": {
         *("quantrial.records", "quantrial.tasks", "quantrial.engines", "quantrial.design"),
         *("quantrial.running", "quantrial.analysis", "quantrial.reporting"),
@@ -291,6 +293,12 @@ def test_no_global_randomness() -> None:
         found = imports(path)
         assert "random" not in found, path
         assert "np.random.seed" not in path.read_text(encoding="utf-8"), path
+
+
+def test_the_analysis_takes_a_question_and_no_study() -> None:
+    for path in files("analysis"):
+        named = "quantrial.study" in path.read_text(encoding="utf-8")
+        assert not named or path.name == "question.py", f"{path} names the study"
 
 
 # what the published layout calls its tasks; a constraint of the decision is called `choice` too

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from characteristics.cells import Cell, Measured
-from quantrial.analysis import score_task, summarise
+from quantrial.analysis import question_of, score_task, summarise
 from quantrial.decision import decide_from
 from quantrial.documents import to_dict
 from quantrial.findings import is_finding
@@ -152,7 +152,7 @@ def _summary(study: Study, cell: Cell, rng: np.random.Generator) -> dict[str, An
         arm: ArmRecord(bytes_on_disk=size, sha256=arm, quantization=arm)
         for size, arm in zip((4000, 2000, 1000), study.arms, strict=False)
     }
-    return to_dict(summarise(study, outcomes, arms=records, methods="calibrated"))
+    return to_dict(summarise(question_of(study), outcomes, arms=records))
 
 
 Draw = list[Said]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from quantrial.assay import alike_checks
 from quantrial.decision import decide_from
 from quantrial.design.sampling import repeated, undeclared_groups
 from quantrial.records import Item
+from quantrial.study import Task
 from quantrial.tasks import make_task
 from summaries import summarise
 
@@ -158,6 +159,10 @@ GROUPED = quiz(
 )
 
 
+def undeclared(items: Sequence[Item], spec: Task) -> Mapping[str, int]:
+    return undeclared_groups(items, {spec.stratify, spec.cluster, *spec.ungrouped})
+
+
 @pytest.mark.parametrize(
     ("task", "asked"),
     [
@@ -173,21 +178,21 @@ def test_metadata_that_look_like_groups_are_asked_about(
 ) -> None:
     # two values are categories; 61 of 120 items, or one an item, are no groups of two
     spec = make_study(tasks={"quiz": QUIZ | task}).tasks["quiz"]
-    assert undeclared_groups(GROUPED, spec) == asked
+    assert undeclared(GROUPED, spec) == asked
 
 
 @pytest.mark.parametrize(("without", "asked"), [(0, True), (1, True), (60, True), (61, False)])
 def test_a_key_that_half_of_the_items_lack_is_no_group(without: int, asked: bool) -> None:
     bare = [replace(one, metadata={"row": f"{i}"}) for i, one in enumerate(GROUPED[:without])]
-    found = undeclared_groups([*bare, *GROUPED[without:]], make_study().tasks["quiz"])
+    found = undeclared([*bare, *GROUPED[without:]], make_study().tasks["quiz"])
     assert found.get("subject") == (6 if asked else None)
-    assert undeclared_groups([], make_study().tasks["quiz"]) == {}
+    assert undeclared([], make_study().tasks["quiz"]) == {}
 
 
 @pytest.mark.parametrize("values", [4, 5, 200, 201])
 def test_the_number_of_groups_has_limits(values: int) -> None:
     items = quiz(500, subject=[f"s{i % values}" for i in range(500)])
-    found = undeclared_groups(items, make_study().tasks["quiz"])
+    found = undeclared(items, make_study().tasks["quiz"])
     assert found == ({"subject": values} if 5 <= values <= 200 else {})
 
 

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from quantrial.analysis import speed_phase, standing
+from quantrial import analysis
+from quantrial.analysis import Standing
+from quantrial.analysis.question import SpeedQuestion
+from quantrial.analysis.speed.phase import measure_phase
 from quantrial.documents import to_dict
 from quantrial.records import SpeedRecord
 from quantrial.study import Study, load_study
@@ -68,10 +71,18 @@ def study(tmp_path: Path) -> Study:
     return loaded.model_copy(update={"arms": two})
 
 
+def question_of(study: Study) -> SpeedQuestion:
+    question = analysis.question_of(study).speed
+    assert question is not None
+    return question
+
+
+def standing(study: Study, records: list[SpeedRecord]) -> Standing:
+    return analysis.standing(question_of(study), records)
+
+
 def told(study: Study, records: list[SpeedRecord]) -> dict[str, Any]:
-    found = speed_phase(study, records)
-    assert found is not None
-    return to_dict(found)
+    return to_dict(measure_phase(question_of(study), records).written())
 
 
 def ratio(found: dict[str, Any], measure: str) -> dict[str, Any]:
@@ -269,7 +280,7 @@ def test_when_it_is_enough(study: Study) -> None:
 
 
 def test_no_phase_without_a_section(study: Study) -> None:
-    assert speed_phase(study.model_copy(update={"speed": None}), []) is None
+    assert analysis.question_of(study.model_copy(update={"speed": None})).speed is None
     empty = told(study, [])
     assert (empty["calls"], empty["status"]) == (0, "unfinished")
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from analysis.fabricated import QUIZ, make_study, quiz, right_on, scored
+from quantrial.analysis import question_of
 from quantrial.analysis.statements import statements
 from quantrial.documents import Claim, Contrast, EndpointSummary, Equivalence, TaskSummary
 from quantrial.stats import holm
@@ -41,7 +42,7 @@ def test_statements_by_hand() -> None:
         "one": task_of([("ref", "new", -0.02, 0.02, 0.01), ("ref", "old", 0.03, 0.001, 0.001)]),
         "two": task_of([("ref", "new", -0.01, 0.03, 0.04), ("ref", "old", -0.01, 0.4, 0.2)]),
     }
-    new, old = statements(study, tasks)
+    new, old = statements(question_of(study), tasks)
     assert (new.candidate, new.tasks) == ("new", 2)
     # the smaller of two adjusted p-values, paid for twice; the larger p at the margin as it is
     assert new.loss_on_any == Claim(p_value=0.04, holds=True)
@@ -55,17 +56,19 @@ def test_statements_by_hand() -> None:
 def test_statements_by_hand_of_what_could_not_be_tested() -> None:
     study = make_study(tasks={"one": QUIZ, "two": QUIZ})
     one = task_of([("ref", "new", -0.02, 0.02, 0.01)])
-    (said,) = statements(study, {"one": one, "two": task_of([("ref", "new", NAN, NAN, NAN)])})
+    (said,) = statements(
+        question_of(study), {"one": one, "two": task_of([("ref", "new", NAN, NAN, NAN)])}
+    )
     # the task that tells nothing does not count towards a loss, and rules none out
     assert said.loss_on_any == Claim(p_value=0.02, holds=True)
     assert said.margin_kept_on_all.holds is False
     # a task that has no contrast of a candidate is not counted, and rules no loss out
-    (said,) = statements(study, {"one": one, "two": task_of([])})
+    (said,) = statements(question_of(study), {"one": one, "two": task_of([])})
     assert said.tasks == 1
     assert said.loss_on_any == Claim(p_value=0.02, holds=True)
     assert said.margin_kept_on_all == Claim(p_value=None, holds=False, p_adjusted=None)
     # of a candidate that no task has a contrast of nothing is said
-    assert list(statements(study, {"one": task_of([]), "two": task_of([])})) == []
+    assert list(statements(question_of(study), {"one": task_of([]), "two": task_of([])})) == []
 
 
 def test_a_task_that_shares_no_item_hides_no_loss_on_another() -> None:
@@ -148,5 +151,5 @@ def test_statements_against_simulation_err_in_five_percent_over_all_candidates(
             found[name] = task_of(
                 [(arms[r], arms[c], z[i], p[i], 0.5) for i, (r, c) in enumerate(pairs)]
             )
-        wrong += any(one.loss_on_any.holds for one in statements(study, found))
+        wrong += any(one.loss_on_any.holds for one in statements(question_of(study), found))
     assert wrong / studies < 0.05 + 3 * np.sqrt(0.05 * 0.95 / studies)

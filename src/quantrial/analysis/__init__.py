@@ -3,7 +3,8 @@
 from quantrial.analysis.comparison import pairs_of
 from quantrial.analysis.methods import VERDICTS, Contrast, Methods, verdict
 from quantrial.analysis.outcomes import Panel, TaskOutcomes, score_task
-from quantrial.analysis.speed.phase import Standing, decode_sums, speed_phase, standing
+from quantrial.analysis.question import Question, question_of
+from quantrial.analysis.speed.phase import Standing, decode_sums, standing
 from quantrial.analysis.speed.timings import Sums, answer_sums
 from quantrial.analysis.summary import SUMMARY_SCHEMA, TaskContrasts, contrasts_of, summarise
 
@@ -13,6 +14,7 @@ __all__ = [
     "Contrast",
     "Methods",
     "Panel",
+    "Question",
     "Standing",
     "Sums",
     "TaskContrasts",
@@ -21,8 +23,8 @@ __all__ = [
     "contrasts_of",
     "decode_sums",
     "pairs_of",
+    "question_of",
     "score_task",
-    "speed_phase",
     "standing",
     "summarise",
     "verdict",

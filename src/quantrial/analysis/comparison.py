@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from quantrial.analysis.bounds import Bounds
     from quantrial.analysis.methods import Methods
     from quantrial.analysis.outcomes import Panel
-    from quantrial.study import Study, Task
+    from quantrial.analysis.question import Question, TaskQuestion
 
 
 EQUAL = "items of equal content"
@@ -69,7 +69,7 @@ class TaskComparison:
 
     def __init__(
         self,
-        study: Study,
+        question: Question,
         name: str,
         scored: TaskOutcomes,
         methods: str,
@@ -77,18 +77,17 @@ class TaskComparison:
         *,
         brief: bool = False,
     ):
-        self.study = study
+        self.question = question
         self.name = name
-        self.spec = study.tasks[name]
+        self.spec = question.tasks[name]
         self.scored = scored
         self.make = METHODS[methods]
         self.notes = notes
-        self.pairs = pairs_of(scored.arms, study.reference)
+        self.pairs = pairs_of(scored.arms, question.reference)
         self.brief = brief
-        candidates = [
-            arm for arm in scored.arms if arm != study.reference and study.arms[arm].control is None
-        ]
-        self.choice = Choice(study.reference, tuple(candidates))
+        never = {question.reference, *question.controls}
+        candidates = tuple(arm for arm in scored.arms if arm not in never)
+        self.choice = Choice(question.reference, candidates)
 
     @property
     def classic(self) -> bool:
@@ -103,13 +102,13 @@ class TaskComparison:
         self, panel: Panel, label: str, *, most: int | None = None, primary: str | None = None
     ) -> Methods:
         """Bind the set to scores; `most` resamples at first, where fewer do."""
-        draws = self.study.analysis.resamples
+        draws = self.question.resamples
         return self.make(
             panel,
-            seed=self.study.seed,
+            seed=self.question.seed,
             label=label,
             resamples=draws if most is None else min(draws, most),
-            alpha=self.study.alpha,
+            alpha=self.question.alpha,
             primary=primary,
         )
 
@@ -122,7 +121,7 @@ class TaskComparison:
         self, methods: Methods, endpoint: str, label: str, **changes: Any
     ) -> list[ContrastResult]:
         """Estimate and test every pair of arms, at the margin of the endpoint where it has one."""
-        margin = self.study.margin_of(self.name, endpoint)
+        margin = self.spec.margin_of(endpoint)
         asked = {"margin": margin, "brief": self.brief, **changes}
         return measure(
             methods, self.pairs, endpoint=endpoint, label=label, notes=self.notes, **asked
@@ -167,7 +166,7 @@ class TaskComparison:
         else:
             # to name one stratum of many is to have looked at all of them
             families = {label: list(strata)}
-        level = None if self.classic else self.study.alpha
+        level = None if self.classic else self.question.alpha
         drafts: dict[str, list[Draft]] = {}
         for family, inside in families.items():
             together = [one for value in inside for one in strata[value].measured]
@@ -177,7 +176,7 @@ class TaskComparison:
         return drafts
 
 
-def grouped(panel: Panel, spec: Task, methods: str, notes: Notes) -> Panel:
+def grouped(panel: Panel, spec: TaskQuestion, methods: str, notes: Notes) -> Panel:
     """Return the scores of all items with the groups that the set of methods asks about.
 
     `classic` resamples clusters and knows no strata. For `calibrated` a group is fixed or random: a
@@ -209,7 +208,7 @@ def grouped(panel: Panel, spec: Task, methods: str, notes: Notes) -> Panel:
     return dataclasses.replace(panel, strata=None)
 
 
-def inside_stratum(panel: Panel, mask: NDArray[np.bool_], spec: Task) -> Panel:
+def inside_stratum(panel: Panel, mask: NDArray[np.bool_], spec: TaskQuestion) -> Panel:
     """Return the scores of one stratum, over clusters where another key names them."""
     inside = panel.subset(mask)
     if not panel.by_content and (spec.cluster is None or spec.cluster == spec.stratify):

@@ -14,8 +14,8 @@ from quantrial.documents.codec import nan, number
 from quantrial.stats import holm, intersection_union, worse_on_any
 
 if TYPE_CHECKING:
+    from quantrial.analysis.question import Question
     from quantrial.records import ArmRecord
-    from quantrial.study import Study
 
 Task = documents.TaskSummary
 
@@ -33,7 +33,7 @@ class _Tested:
 
 
 def statements(
-    study: Study, tasks: Mapping[str, Task], *, unpicked: Collection[str] = ()
+    question: Question, tasks: Mapping[str, Task], *, unpicked: Collection[str] = ()
 ) -> Iterator[documents.Statement]:
     """Say three things over all tasks about each candidate, on the primary endpoints.
 
@@ -55,19 +55,19 @@ def statements(
     said.
 
     Args:
-        study: says the arms, the reference, the level.
+        question: says the arms, the reference, the level.
         tasks: the summaries of the tasks, by name.
         unpicked: arms that are never chosen: nothing tells them from another one, or they were
             shown other prompts than the reference.
     """
     tested = [
         found
-        for candidate in study.arms
-        if candidate != study.reference
-        and (found := _tested(study.reference, candidate, tasks)) is not None
+        for candidate in question.arms
+        if candidate != question.reference
+        and (found := _tested(question.reference, candidate, tasks)) is not None
     ]
     # controls are never chosen, and have no adjusted p
-    chosen = [one for one in tested if not study.arms[one.candidate].control]
+    chosen = [one for one in tested if one.candidate not in question.controls]
     kept = dict(zip(chosen, holm([one.kept for one in chosen]).tolist(), strict=True))
     # adjusted for the candidates of which one is chosen; one that was not compared counts
     picked = [one for one in chosen if one.candidate not in unpicked]
@@ -80,18 +80,18 @@ def statements(
         p = shipped.get(one, math.nan)
         yield documents.Statement(
             candidate=one.candidate,
-            reference=study.reference,
+            reference=question.reference,
             tasks=one.tasks,
             margin_kept_on_all=documents.Claim(
                 p_value=number(one.kept),
-                holds=one.kept < study.alpha,
+                holds=one.kept < question.alpha,
                 p_adjusted=number(kept.get(one)),
             ),
-            loss_on_any=documents.Claim(p_value=number(one.lost), holds=one.lost < study.alpha),
+            loss_on_any=documents.Claim(p_value=number(one.lost), holds=one.lost < question.alpha),
             ship=documents.ShipClaim(
                 p_adjusted=number(p),
                 among=len(picked),
-                holds=p < study.alpha,
+                holds=p < question.alpha,
                 p_value=number(one.shipped),
                 missing=one.missing,
             ),

@@ -26,70 +26,65 @@ from quantrial.prompt_checks import other_counts, other_templates
 from quantrial.record_checks import Caches, cache_findings
 
 if TYPE_CHECKING:
+    from quantrial.analysis.question import Question
     from quantrial.records import ArmRecord, SpeedRecord
-    from quantrial.study import Study
 
 SUMMARY_SCHEMA = "quantrial.summary/1"
 
 
 def summarise(
-    study: Study,
+    question: Question,
     outcomes: Mapping[str, TaskOutcomes],
     *,
     arms: Mapping[str, ArmRecord],
-    methods: str,
     speed_records: Sequence[SpeedRecord] = (),
     sources: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> documents.Summary:
     """Derive the summary from scored tasks.
 
     Args:
-        study: says the margins, the seed, the level.
+        question: says the margins, the seed, the level, the set of statistics.
         outcomes: scored and aligned, by task.
         arms: the manifest's record of each arm.
-        methods: the set of statistics.
         speed_records: every call of the speed phase.
         sources: the manifest's record of where the items of each task come from.
 
     Raises:
         StudyError: there is no such set.
     """
-    family = AlarmFamily(study.alpha, study.reference)
-    parts = _analysed(study, outcomes, methods, family)
-    phase = measure_phase(study, speed_records, family)
+    family = AlarmFamily(question.alpha, question.reference)
+    parts = _analysed(question, outcomes, family)
+    phase = None
+    if question.speed is not None:
+        phase = measure_phase(question.speed, speed_records, family)
     alarms = family.close()
     others: dict[str, float] = {}
     for part in parts.values():
         others |= part.other_p_values()
     adjusted = family.instead(others)
     tasks = {name: part.summary(max(1, family.size), adjusted) for name, part in parts.items()}
-    own = {name: arms[name] for name in study.arms}
-    unlike = other_templates(own, study.reference)
-    records = {name: _arm(study, name, own[name], other=name in unlike) for name in study.arms}
-    pairs = tuple(identical_arms(own, tasks, engines=study.question == "engines"))
+    own = {name: arms[name] for name in question.arms}
+    unlike = other_templates(own, question.reference)
+    records = {name: _arm(question, name, own[name], other=name in unlike) for name in own}
+    pairs = tuple(identical_arms(own, tasks, engines=question.arms_differ_in == "engines"))
     left = unpicked(pairs) | {*unlike, *other_counts(tasks)}
-    speeds = {name: _speeds(scored, study) for name, scored in outcomes.items()}
+    speeds = {name: _speeds(scored, question) for name, scored in outcomes.items()}
     timed = None if phase is None else phase.written()
-    checks = _checks(study, own, tasks, sources or {}, outcomes)
+    checks = _checks(question, own, tasks, sources or {}, outcomes)
     summary = documents.Summary(
         schema=SUMMARY_SCHEMA,
-        study=documents.StudyIs(
-            name=study.study,
-            hash=study.hash,
-            seed=study.seed,
-            imported=any(task.source.type == "imported" for task in study.tasks.values()),
-        ),
-        methods=methods,
+        study=question.study,
+        methods=question.methods,
         methods_version=METHODS_VERSION,
         quantrial=__version__,
-        reference=study.reference,
-        alpha=study.alpha,
+        reference=question.reference,
+        alpha=question.alpha,
         arms=records,
         assay=tuple(documents.AssayCheck(id=c.id, status=c.status, text=c.text) for c in checks),
         twins=pairs,
         tasks=tasks,
         alarms=alarms,
-        statements=tuple(statements(study, tasks, unpicked=left)),
+        statements=tuple(statements(question, tasks, unpicked=left)),
         speed=speeds,
         timeline=timeline(outcomes),
         speed_phase=timed,
@@ -110,19 +105,19 @@ class TaskContrasts:
 
 
 def contrasts_of(
-    study: Study, outcomes: Mapping[str, TaskOutcomes], *, methods: str
+    question: Question, outcomes: Mapping[str, TaskOutcomes]
 ) -> dict[str, TaskContrasts]:
     """Compare all pairs of arms on every endpoint of scored tasks, as `summarise` does.
 
     Raises:
         StudyError: there is no such set of methods.
     """
-    family = AlarmFamily(study.alpha, study.reference)
-    parts = _analysed(study, outcomes, methods, family)
+    family = AlarmFamily(question.alpha, question.reference)
+    parts = _analysed(question, outcomes, family)
     family.close()
     return {
         name: TaskContrasts(
-            workload=study.tasks[name].workload,
+            workload=question.tasks[name].workload,
             primary=part.primary,
             endpoints=part.endpoints(max(1, family.size)),
             flips=part.flips(),
@@ -132,19 +127,17 @@ def contrasts_of(
 
 
 def _analysed(
-    study: Study, outcomes: Mapping[str, TaskOutcomes], methods: str, family: AlarmFamily
+    question: Question, outcomes: Mapping[str, TaskOutcomes], family: AlarmFamily
 ) -> dict[str, TaskAnalysis]:
-    if methods not in METHODS:
+    if question.methods not in METHODS:
         raise StudyError(
-            f"there is no set of methods {methods!r}; there is {', '.join(METHODS)}", key="methods"
+            f"there is no set of methods {question.methods!r}; there is {', '.join(METHODS)}",
+            key="methods",
         )
-    return {
-        name: TaskAnalysis(study, name, scored, methods, family)
-        for name, scored in outcomes.items()
-    }
+    return {name: TaskAnalysis(question, name, scored, family) for name, scored in outcomes.items()}
 
 
-def _arm(study: Study, name: str, arm: ArmRecord, *, other: bool) -> documents.ArmSummary:
+def _arm(question: Question, name: str, arm: ArmRecord, *, other: bool) -> documents.ArmSummary:
     try:
         before = msgspec.convert(quantized_before(arm), documents.WeightsBefore | None)
     except msgspec.ValidationError as exc:
@@ -155,7 +148,7 @@ def _arm(study: Study, name: str, arm: ArmRecord, *, other: bool) -> documents.A
         artifact_sha256=arm.sha256,
         quantization=arm.quantization,
         quantized_before=before,
-        control=study.arms[name].control,
+        control=question.arms[name],
         weights_stated=tuple(arm.weights_stated),
         other_template=other,
         stored_mostly=arm.stored_mostly,
@@ -163,16 +156,15 @@ def _arm(study: Study, name: str, arm: ArmRecord, *, other: bool) -> documents.A
 
 
 def _checks(
-    study: Study,
+    question: Question,
     arms: Mapping[str, ArmRecord],
     tasks: Mapping[str, documents.TaskSummary],
     sources: Mapping[str, Mapping[str, Any]],
     outcomes: Mapping[str, TaskOutcomes],
 ) -> Iterator[Check]:
     """Check whether the study is the experiment it claims to be."""
-    controls = [name for name, arm in study.arms.items() if arm.control]
-    yield from arm_checks(arms, study.reference, controls, study.question)
-    yield from outcome_checks(tasks, study.reference, controls)
+    yield from arm_checks(arms, question.reference, question.controls, question.arms_differ_in)
+    yield from outcome_checks(tasks, question.reference, question.controls)
     yield from data_checks(sources)
     yield from (Check("cache", "warn", said) for said in cache_findings(caches(outcomes), arms))
 
@@ -188,10 +180,10 @@ def caches(outcomes: Mapping[str, TaskOutcomes]) -> dict[str, Caches]:
     return found
 
 
-def _speeds(scored: TaskOutcomes, study: Study) -> dict[str, documents.AnswerSpeed]:
+def _speeds(scored: TaskOutcomes, question: Question) -> dict[str, documents.AnswerSpeed]:
     """Return the speed of each arm, with what a drift of the machine could do to it."""
-    drifts = drift(scored, study.reference, alpha=study.alpha)
+    drifts = drift(scored, question.reference, alpha=question.alpha)
     return {
-        arm: speed(scored.responses[arm], alpha=study.alpha, drift=drifts.get(arm))
+        arm: speed(scored.responses[arm], alpha=question.alpha, drift=drifts.get(arm))
         for arm in scored.arms
     }

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from quantrial.analysis.alarms import AlarmFamily, Asked
     from quantrial.analysis.contrasts import Draft
     from quantrial.analysis.methods import Methods
-    from quantrial.study import Study
+    from quantrial.analysis.question import Question
 
 Arms = Mapping[str, documents.Estimate]
 
@@ -58,26 +58,22 @@ class TaskAnalysis:
     """Measures one task, and asks of the report's one family; `summary` is made once it is closed.
 
     Args:
-        study: says the margins, the seed, the level.
+        question: says the margins, the seed, the level, the set of statistics.
         name: of the task.
         scored: its answers.
-        methods: the set of statistics.
         family: is asked of all that can raise an alarm.
     """
 
-    def __init__(
-        self, study: Study, name: str, scored: TaskOutcomes, methods: str, family: AlarmFamily
-    ):
-        self.study = study
+    def __init__(self, question: Question, name: str, scored: TaskOutcomes, family: AlarmFamily):
+        self.question = question
         self.name = name
-        self.spec = study.tasks[name]
+        self.spec = question.tasks[name]
         self.scored = scored
         self.family = family
         self.notes = Notes()
-        self.compared = TaskComparison(study, name, scored, methods, self.notes)
+        self.compared = TaskComparison(question, name, scored, question.methods, self.notes)
         self.pairs = self.compared.pairs
-        controls = [arm for arm in scored.arms if study.arms[arm].control is not None]
-        self.bounds = Bounds.of_task(scored, controls)
+        self.bounds = Bounds.of_task(scored, question.controls)
         self.primary = scored.task.endpoints[0].name
         self._measure()
 
@@ -102,7 +98,7 @@ class TaskAnalysis:
             self.primary,
         )
         self._repeats = repeats(
-            self.scored, self.study.reference, name=self.name, family=self.family
+            self.scored, self.question.reference, name=self.name, family=self.family
         )
         self._interactions = self._heterogeneity(methods.panel)
         self._chance = self.scored.task.chance(self.scored.items)
@@ -155,7 +151,7 @@ class TaskAnalysis:
             kind=scored.task.kind,
             workload=self.spec.workload,
             primary=self.primary,
-            margin=self.study.primary_margin(self.name),
+            margin=self.spec.margin,
             chance=self._chance,
             always_empty=scored.task.always_empty(scored.items),
             flow=scored.flow,
@@ -190,7 +186,7 @@ class TaskAnalysis:
     def _alike(self) -> documents.Alike | None:
         """Say which items may be alike beyond what the study declares; None where none."""
         items = self.scored.items
-        count, groups = repeated(items), undeclared_groups(items, self.spec)
+        count, groups = repeated(items), undeclared_groups(items, self.spec.declared_groups)
         if not count and not groups:
             return None
         clustered = self.scored.panel.by_content and not self.compared.classic
@@ -202,8 +198,8 @@ class TaskAnalysis:
 
     def _fidelity(self) -> tuple[documents.Fidelity, ...]:
         """Hold every candidate's probabilities against the reference's, where they are recorded."""
-        pairs = [(r, c) for r, c in self.pairs if r == self.study.reference]
-        found = [fidelity(self.scored, r, c, alpha=self.study.alpha) for r, c in pairs]
+        pairs = [(r, c) for r, c in self.pairs if r == self.question.reference]
+        found = [fidelity(self.scored, r, c, alpha=self.question.alpha) for r, c in pairs]
         return tuple(one for one in found if one is not None)
 
     def _note_unanswered(self) -> None:
@@ -221,7 +217,7 @@ class TaskAnalysis:
 
     def _failure_modes(self, arm: str) -> documents.FailureModes:
         found: dict[str, Any] = {
-            **failure_modes(self.scored, arm, alpha=self.study.alpha),
+            **failure_modes(self.scored, arm, alpha=self.question.alpha),
             "texts": text_signs(self.scored.responses[arm]),
         }
         if self.scored.task.error_classes:
@@ -238,7 +234,7 @@ class TaskAnalysis:
         return tuple(
             documents.ErrorLoss(reference=r, candidate=c, classes=f1_loss(self.scored, r, c))
             for r, c in self.pairs
-            if r == self.study.reference and self.scored.panel.answered_by(r, c).any()
+            if r == self.question.reference and self.scored.panel.answered_by(r, c).any()
         )
 
     def _letter_shifts(self) -> list[tuple[Any, Asked]]:
@@ -247,7 +243,7 @@ class TaskAnalysis:
             return []
         classic = self.compared.classic
         clusters = None if classic else self.compared.grouped(self.scored.panel).clusters
-        found = letter_shifts(self.study, self.scored, self.pairs, clusters)
+        found = letter_shifts(self.question, self.scored, self.pairs, clusters)
         if any(one.method == "refused" for one in found):
             self.notes.add("letters", "too few clusters changed a letter to test for a shift")
         asked = []
@@ -257,7 +253,7 @@ class TaskAnalysis:
         return asked
 
     def _letters_written(self) -> tuple[documents.LetterShift, ...]:
-        declared = "letter_shift" in self.study.analysis.declared_failure_modes
+        declared = "letter_shift" in self.question.declared
         return tuple(one.written(declared=declared, asked=asked) for one, asked in self._letters)
 
     def _endpoint(self, methods: Methods, endpoint: str) -> _Compared:
@@ -302,7 +298,7 @@ class TaskAnalysis:
         self, compared: _Compared, size: int, *, within: bool = False
     ) -> tuple[documents.Contrast, ...]:
         """Write contrasts: of a family of their own, or as the report's one family decided."""
-        drafts, alpha = compared.drafts, self.study.alpha
+        drafts, alpha = compared.drafts, self.question.alpha
         if compared.asked:
             adjusted = [one.p_alarm for one in compared.asked]
         else:
@@ -342,7 +338,7 @@ class TaskAnalysis:
         return judgement
 
     def _failure_contrasts(self, size: int) -> tuple[documents.FailureContrast, ...]:
-        found, alpha = [], self.study.alpha
+        found, alpha = [], self.question.alpha
         for mode in self._failures:
             adjusted = [one.p_alarm for one in mode.asked]
             intervals, said = simultaneous_intervals(
@@ -371,15 +367,15 @@ class TaskAnalysis:
             return []
         found = []
         for r, c in self.pairs:
-            if r != self.study.reference or not panel.answered_by(r, c).any():
+            if r != self.question.reference or not panel.answered_by(r, c).any():
                 continue
             with self.notes.at(f"{primary}, {c} vs {r} over {key}"):
                 tested = heterogeneity(
                     panel,
                     labels(self.scored.items, key),
                     contrast=(r, c, primary),
-                    seed=self.study.seed,
-                    resamples=self.study.analysis.resamples,
+                    seed=self.question.seed,
+                    resamples=self.question.resamples,
                 )
             unit = unit_of_strata(self.name, key, c, r)
             asked = self.family.gate(
@@ -393,15 +389,15 @@ class TaskAnalysis:
         eligible = [
             (sd, one)
             for one in contrasts
-            if one.reference == self.study.reference
-            and self.study.arms[one.candidate].control is None
+            if one.reference == self.question.reference
+            and one.candidate not in self.question.controls
             and (sd := one.sd_paired or 0.0) > 0
             and one.n > 1
         ]
         if not eligible:
             return None
         sd, widest = max(eligible, key=lambda one: one[0])
-        alpha = self.study.alpha
+        alpha = self.question.alpha
         detectable = detectable_difference(sd, widest.n, power=POWER, alpha=alpha)
         return documents.Power(
             candidate=widest.candidate,

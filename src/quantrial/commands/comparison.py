@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,9 +68,10 @@ class _Run:
 
     def sums(self, *arms: str) -> Sums | None:
         """Return decoded tokens and seconds by block, in a column for each arm."""
-        from quantrial.analysis import decode_sums
+        from quantrial.analysis import decode_sums, question_of
 
-        return decode_sums(self.study, self.speed_records, arms)
+        question = question_of(self.study).speed
+        return None if question is None else decode_sums(question, self.speed_records, arms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,7 @@ def _standing(run: _Run) -> dict[str, Any]:
 
 def _arm(arm: str, opened: Sequence[_Run], methods: str) -> dict[str, _TaskComparison]:
     """Compare one arm over the runs that have it; the runs take the place of arms."""
-    from quantrial.analysis import contrasts_of, score_task
+    from quantrial.analysis import contrasts_of, question_of, score_task
 
     first = opened[0]
     having = [run for run in opened if arm in run.study.arms]
@@ -212,14 +213,13 @@ def _arm(arm: str, opened: Sequence[_Run], methods: str) -> dict[str, _TaskCompa
         left_out[task] = {run.label: len(run.outcomes[task].items) - len(ids) for run in runs}
     if not outcomes:
         return {}
-    of_runs = {run.label: run for run in having}
-    study = first.study.model_copy(
-        update={
-            "reference": first.label,
-            "speed": None,  # speed phases are compared apart
-            "arms": {name: run.study.arms[arm] for name, run in of_runs.items()},
-            "tasks": {task: first.study.tasks[task] for task in outcomes},
-        }
+    asked = question_of(first.study)
+    question = replace(
+        asked,
+        reference=first.label,
+        methods=methods,
+        arms={run.label: run.study.arms[arm].control for run in having},
+        tasks={task: asked.tasks[task] for task in outcomes},
     )
     return {
         task: _TaskComparison(
@@ -229,10 +229,10 @@ def _arm(arm: str, opened: Sequence[_Run], methods: str) -> dict[str, _TaskCompa
             same_texts=_same_texts(outcomes[task]),
             answer_speed=_answer_speeds(
                 {name: outcomes[task].responses[name] for name in outcomes[task].arms},
-                alpha=study.alpha,
+                alpha=question.alpha,
             ),
         )
-        for task, part in contrasts_of(study, outcomes, methods=methods).items()
+        for task, part in contrasts_of(question, outcomes).items()
     }
 
 

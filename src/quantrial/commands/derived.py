@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,7 +153,7 @@ def derive_summary(
         methods: the set of statistics; the study's by default.
         outcomes: what `score_run` gives, where that is known already.
     """
-    from quantrial.analysis import summarise
+    from quantrial.analysis import question_of, summarise
     from quantrial.documents import to_dict
     from quantrial.record_checks import with_probes
     from quantrial.runfolder import RunFolder, RunSnapshot
@@ -165,11 +166,13 @@ def derive_summary(
         faulted = sum(scored.flow.faulted for scored in outcomes.values())
         raise RunFolderError(_unanswered(folder.path, study, faulted), path=folder.path)
     manifest = folder.read_manifest()
+    question = question_of(study)
+    if methods is not None:
+        question = replace(question, methods=methods)
     summary = summarise(
-        study,
+        question,
         outcomes,
         arms=with_probes(manifest.arms, manifest.sessions),
-        methods=methods or study.analysis.methods,
         speed_records=folder.read_speed(arms=study.timed_arms),
         sources={name: task.get("source") or {} for name, task in manifest.tasks.items()},
     )

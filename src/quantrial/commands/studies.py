@@ -289,17 +289,18 @@ def _with_speed(
         listener: told of the progress.
         before_code: called with the study before code that it names is run; raises to refuse it.
     """
-    if study.speed is None:
-        return result
     # `running` measures, `analysis` says when it is enough
-    from quantrial.analysis import standing
+    from quantrial.analysis import question_of, standing
     from quantrial.running.speed_phase import measure_speed
 
+    question = question_of(study).speed
+    if question is None:
+        return result
     measured = measure_speed(
         study,
         base=base,
         folder=result.folder,
-        judge=lambda records: standing(study, records),
+        judge=lambda records: standing(question, records),
         listener=listener,
         before_code=before_code,
     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from quantrial.errors import DataError
@@ -20,7 +20,6 @@ from quantrial.records import content_hash
 
 if TYPE_CHECKING:
     from quantrial.records import Item
-    from quantrial.study import Task
 
 
 def draw(
@@ -116,8 +115,8 @@ def repeated(items: Sequence[Item]) -> int:
     return sum(count for count in copies.values() if count > 1)
 
 
-def undeclared_groups(items: Sequence[Item], spec: Task) -> Mapping[str, int]:
-    """Return metadata keys that look like groups and of which the study says nothing.
+def undeclared_groups(items: Sequence[Item], declared: Collection[str | None]) -> Mapping[str, int]:
+    """Return metadata keys that look like groups and are not among those that the study declares.
 
     A key that half of the items have or more, with 5 to 200 values, of two items each on average or
     more.
@@ -125,11 +124,10 @@ def undeclared_groups(items: Sequence[Item], spec: Task) -> Mapping[str, int]:
     Returns:
         How many values each has, in the order in which items first have them.
     """
-    said = {spec.stratify, spec.cluster, *spec.ungrouped}
     counts = dict[str, Counter[str]]()
     for item in items:
         for key, value in item.metadata.items():
-            if key not in said:
+            if key not in declared:
                 counts.setdefault(key, Counter())[value] += 1
     return {
         key: len(values)

@@ -395,7 +395,7 @@ def _task_plan(study: Study, prepared: Prepared, name: str) -> TaskPlan:
         clusters=groups,
         few_clusters=None if key is None else cluster_warning(name, key, groups or 0),
         by_content=by_content,
-        undeclared_groups=undeclared_groups(items, spec),
+        undeclared_groups=undeclared_groups(items, {spec.stratify, spec.cluster, *spec.ungrouped}),
     )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from quantrial.analysis.alarms import AlarmFamily, Asked
     from quantrial.analysis.outcomes import TaskOutcomes
-    from quantrial.study import Study
+    from quantrial.analysis.question import Question
 
 
 Turn = tuple[str, str | None, bool]  # item, how its answer turned, whether it is churn
@@ -149,16 +149,16 @@ class LetterTest:
 
 
 def letter_shifts(
-    study: Study,
+    question: Question,
     scored: TaskOutcomes,
     pairs: Sequence[tuple[str, str]],
     clusters: NDArray[np.str_] | None,
 ) -> list[LetterTest]:
     """Test each candidate's shift in letters against the reference's, over clusters if any."""
     return [
-        letter_shift(scored, r, c, clusters, alpha=study.alpha, seed=study.seed)
+        letter_shift(scored, r, c, clusters, alpha=question.alpha, seed=question.seed)
         for r, c in pairs
-        if r == study.reference and scored.panel.answered_by(r, c).any()
+        if r == question.reference and scored.panel.answered_by(r, c).any()
     ]
 
 

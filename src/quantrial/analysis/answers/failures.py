@@ -240,7 +240,7 @@ def failure_contrasts(
         bounds: of the task's items; panels of some are shares, whose bound needs no gold.
         family: is asked of each.
     """
-    declared = compared.study.analysis.declared_failure_modes
+    declared = compared.question.declared
     for panel in map(compared.grouped, failure_panels(compared.scored)):
         name = panel.endpoints[0].name
         label = f"{compared.name}.{name}"
@@ -249,7 +249,7 @@ def failure_contrasts(
         asked = family.ask_contrasts(_KIND, drafts, task=compared.name)
         yield FailureDrafts(name, drafts, asked, name in declared)
     # what is counted: for a difference only, in its own unit, with no margin
-    counts = [(panel, compared.study.analysis.resamples) for panel in count_panels(compared.scored)]
+    counts = [(panel, compared.question.resamples) for panel in count_panels(compared.scored)]
     if (length := length_panel(compared.scored)) is not None:
         counts.append((length, _LENGTH_DRAWS))
     for panel, draws in counts:

@@ -38,7 +38,7 @@ class OtherSet:
         """
         self._own, self._primary = own, primary
         self._other = TaskComparison(
-            own.study,
+            own.question,
             own.name,
             own.scored,
             next(name for name in METHODS if name != own.make.name),
@@ -55,7 +55,7 @@ class OtherSet:
         idle = {
             value
             for value, mine in strata.items()
-            if self._other.classic and surely_open(map(_undecided, mine), own.study.alpha)
+            if self._other.classic and surely_open(map(_undecided, mine), own.question.alpha)
         }
         measured = self._other.strata(primary, leaving_out=idle)
         inside = self._other.strata_drafts(measured, primary)
@@ -100,7 +100,7 @@ class OtherSet:
             `non_inferiority`) and the p, by set, of its test: as each set's verdict follows it,
             adjusted or not.
         """
-        alpha, found = self._own.study.alpha, []
+        alpha, found = self._own.question.alpha, []
         for endpoint, stratum, own, other in self._pairs:
             with_all = self._adjusted_with_all(endpoint, stratum)
             p = adjusted[other.id] if with_all else other.p_adjusted

@@ -22,9 +22,9 @@ from quantrial.stats.rates import p_of_none
 
 if TYPE_CHECKING:
     from quantrial.analysis.alarms import AlarmFamily, Asked
+    from quantrial.analysis.question import SpeedQuestion
     from quantrial.records import SpeedRecord
     from quantrial.stats import Estimate
-    from quantrial.study import Speed, Study
 
 Cells = dict[str, dict[int, dict[tuple[int, int], "SpeedRecord"]]]  # arm -> block -> shape -> call
 
@@ -108,28 +108,25 @@ class Standing:
     forecast: int
 
 
-def standing(study: Study, records: Sequence[SpeedRecord]) -> Standing:
+def standing(question: SpeedQuestion, records: Sequence[SpeedRecord]) -> Standing:
     """Say how the speed phase stands, and whether it is over.
 
     It is over once there are enough blocks, an even number of them (blocks come in pairs of an
     order of arms and its reverse), and the interval of every ratio of decode and prompt rates is
     narrow enough; or when its time is up.
     """
-    spec = study.speed
-    if spec is None:
-        raise ValueError("the study has no speed phase")
-    phase = Phase(study, spec, records)
+    phase = Phase(question, records)
     widths = [width for one in phase.aims() if (width := half_width(one)) is not None]
-    blocks = len(phase.complete(study.timed_arms))
-    expected = (len(study.timed_arms) - 1) * len(phase.aimed_at)
+    blocks = len(phase.complete(question.arms))
+    expected = (len(question.arms) - 1) * len(phase.aimed_at)
     widest = max(widths) if widths and len(widths) == expected else None
-    narrow = expected == 0 or (widest is not None and widest <= spec.precision)
-    forecast = spec.blocks
+    narrow = expected == 0 or (widest is not None and widest <= question.precision)
+    forecast = question.blocks
     if widest is not None and not narrow:
-        forecast = max(forecast, blocks + 1, math.ceil(blocks * (widest / spec.precision) ** 2))
-    if blocks >= spec.blocks and blocks % 2 == 0 and narrow:
+        forecast = max(forecast, blocks + 1, math.ceil(blocks * (widest / question.precision) ** 2))
+    if blocks >= question.blocks and blocks % 2 == 0 and narrow:
         status = "narrow"
-    elif phase.seconds >= spec.time_limit or phase.cut:
+    elif phase.seconds >= question.time_limit or phase.cut:
         status = "time_limit"
     elif not phase.shapes:
         status = "no_length"
@@ -144,29 +141,18 @@ def half_width(one: Estimate) -> float | None:
     return None if math.isnan(reach) else reach
 
 
-def speed_phase(study: Study, records: Sequence[SpeedRecord]) -> documents.SpeedPhase | None:
-    """Derive the summary of the speed phase by itself; None where the study has none.
-
-    A drift is then shown by its own p, and not within all that a report asks.
-    """
-    found = measure_phase(study, records)
-    return None if found is None else found.written()
-
-
 def measure_phase(
-    study: Study, records: Sequence[SpeedRecord], family: AlarmFamily | None = None
-) -> MeasuredPhase | None:
-    """Measure the speed phase; None where the study has none.
+    question: SpeedQuestion, records: Sequence[SpeedRecord], family: AlarmFamily | None = None
+) -> MeasuredPhase:
+    """Measure the speed phase.
 
     Args:
-        study: says its lengths and the level.
+        question: says its lengths and the level.
         records: every call.
         family: is asked of what can raise an alarm: another speed of decoding, a drift of ratios.
+            Without one a drift is shown by its own p, and not within all that a report asks.
     """
-    spec = study.speed
-    if spec is None:
-        return None
-    phase, candidates = Phase(study, spec, records), study.timed_arms[1:]
+    phase, candidates = Phase(question, records), question.arms[1:]
     ratios = [one for arm in candidates for one in phase.ratios(arm)]
     drifts = {arm: phase.ratio_drift(arm) for arm in candidates}
     asked: dict[str, Asked] = {}
@@ -195,21 +181,21 @@ class MeasuredPhase:
 
     def written(self) -> documents.SpeedPhase:
         """Write the phase, once the family is closed."""
-        phase, study, spec = self.phase, self.phase.study, self.phase.spec
-        records, state = phase.records, standing(study, phase.records)
+        phase, question, records = self.phase, self.phase.question, self.phase.records
+        state = standing(question, records)
         lengths = tuple(phase.length(shape) for shape in phase.shapes)
-        too_long = tuple(shape for shape in spec.shapes if shape in phase.too_long)
-        arms = {arm: phase.arm(arm) for arm in study.timed_arms}
-        seen = conditions(records, busy_share=spec.busy_share)
+        too_long = tuple(shape for shape in question.shapes if shape in phase.too_long)
+        arms = {arm: phase.arm(arm) for arm in question.arms}
+        seen = conditions(records, busy_share=question.busy_share)
         return documents.SpeedPhase(
             status=state.status,
-            precision=spec.precision,
-            time_limit=spec.time_limit,
+            precision=question.precision,
+            time_limit=question.time_limit,
             seconds=phase.seconds,
             blocks=state.blocks,
             calls=sum(r.kind == "measured" and r.status == "ok" for r in records),
             widest=state.widest,
-            reference=study.reference,
+            reference=question.reference,
             measures=UNITS,
             arms=arms,
             ratios=tuple(self._ratio(one) for one in self.ratios),
@@ -217,7 +203,7 @@ class MeasuredPhase:
             too_long=too_long,
             drift=documents.PhaseDrift(
                 measure=phase.aimed_at[0],
-                arms={arm: phase.drift_of(arm) for arm in study.timed_arms},
+                arms={arm: phase.drift_of(arm) for arm in question.arms},
                 ratios={
                     arm: None if one is None else self._change(arm, one)
                     for arm, one in self.drifts.items()
@@ -227,7 +213,7 @@ class MeasuredPhase:
             conditions=seen,
             prompts=phase.form,
             marks=(
-                *machine_marks(seen, spec.busy_share),
+                *machine_marks(seen, question.busy_share),
                 *self._marks(state),
                 *arm_marks(arms),
                 *length_marks(lengths, too_long),
@@ -252,19 +238,21 @@ class MeasuredPhase:
         if state.status != "narrow":
             yield documents.SpeedMark(mark=state.status, widest=state.widest)
         for arm, found in self.drifts.items():
-            if found is None or not abs(found.change.change or 0.0) > self.phase.spec.precision:
+            if found is None or not abs(found.change.change or 0.0) > self.phase.question.precision:
                 continue
             # within a report after adjustment, of a phase alone by its own p
             p = self.asked[arm].p_alarm if arm in self.asked else found.p_value
-            if p < self.phase.study.alpha:
+            if p < self.phase.question.alpha:
                 yield documents.SpeedMark(mark="drift", arm=arm, change=found.change.change)
 
 
-def decode_sums(study: Study, records: Sequence[SpeedRecord], arms: Sequence[str]) -> Sums | None:
+def decode_sums(
+    question: SpeedQuestion, records: Sequence[SpeedRecord], arms: Sequence[str]
+) -> Sums | None:
     """Add up decoded tokens and seconds by block, a column an arm; None where not all is known."""
-    if study.speed is None or not set(arms) <= set(study.timed_arms):
+    if not set(arms) <= set(question.arms):
         return None
-    found = Phase(study, study.speed, records).sums("decode", arms)
+    found = Phase(question, records).sums("decode", arms)
     if found is None:
         return None
     single = len(arms) == 1
@@ -283,10 +271,9 @@ class Drift:
 class Phase:
     """The records, sorted: the last good call of every arm, block and length."""
 
-    def __init__(self, study: Study, spec: Speed, records: Sequence[SpeedRecord]):
-        self.study = study
-        self.spec = spec
-        self.level = 1.0 - study.alpha
+    def __init__(self, question: SpeedQuestion, records: Sequence[SpeedRecord]):
+        self.question = question
+        self.level = 1.0 - question.alpha
         self.records = records
         self.seconds = sum(r.seconds for r in records)
         self.cut = any(r.kind == "cut" for r in records)
@@ -294,8 +281,8 @@ class Phase:
         # of prompts, where it was chosen so that answers reach their length; None: the usual one
         self.form = next((r.form for r in measured if r.form != "words"), None)
         self.too_long = {r.shape for r in measured if r.status == "context_overflow"}
-        self.shapes = [shape for shape in spec.shapes if shape not in self.too_long]
-        self.cells: Cells = {arm: {} for arm in study.timed_arms}
+        self.shapes = [shape for shape in question.shapes if shape not in self.too_long]
+        self.cells: Cells = {arm: {} for arm in question.arms}
         for record in measured:
             if record.status == "ok" and record.shape in self.shapes:
                 self.cells[record.arm].setdefault(record.block, {})[record.shape] = record
@@ -352,15 +339,13 @@ class Phase:
         self, measure: str, arm: str, shape: tuple[int, int] | None = None
     ) -> Estimate | None:
         """Return the ratio of an arm's measure to the reference's."""
-        sums = self.sums(measure, [self.study.reference, arm], shape)
+        sums = self.sums(measure, [self.question.reference, arm], shape)
         return None if sums is None else rate_ratio(*sums, confidence=self.level)
 
     def aims(self) -> list[Estimate]:
         """Return the ratios whose intervals have to be narrow."""
         found = [
-            self.ratio(measure, arm)
-            for measure in self.aimed_at
-            for arm in self.study.timed_arms[1:]
+            self.ratio(measure, arm) for measure in self.aimed_at for arm in self.question.arms[1:]
         ]
         return [one for one in found if one is not None]
 
@@ -420,13 +405,13 @@ class Phase:
             if (one := self.ratio(m.name, arm)) is not None:
                 p = p_of_none(one, df=one.n - 1, ratio=True)
                 yield self._named(m.name, arm, estimate_of(one), p)
-        own, base = self.loads(arm), self.loads(self.study.reference)
+        own, base = self.loads(arm), self.loads(self.question.reference)
         both = min(len(own), len(base))
         if both:
             pairs = list(zip(base[:both], own[:both], strict=True))
             one = rate_ratio(pairs, [[1.0, 1.0]] * both, confidence=self.level)
             yield self._named("load", arm, estimate_of(one))
-        peak, least = self.peak(arm), self.peak(self.study.reference)
+        peak, least = self.peak(arm), self.peak(self.question.reference)
         if peak and least:
             of_peaks = documents.Estimate(
                 estimate=peak / least,
@@ -441,9 +426,9 @@ class Phase:
         self, measure: str, arm: str, one: documents.Estimate, p: float | None = None
     ) -> documents.SpeedRatio:
         return documents.SpeedRatio(
-            id=f"speed.{measure}.{arm}.vs.{self.study.reference}",
+            id=f"speed.{measure}.{arm}.vs.{self.question.reference}",
             measure=measure,
-            reference=self.study.reference,
+            reference=self.question.reference,
             candidate=arm,
             estimate=one.estimate,
             ci=one.ci,
@@ -458,12 +443,12 @@ class Phase:
         return documents.PhaseLength(
             prompt_length=shape[0],
             output_length=shape[1],
-            arms={arm: self._at(arm, shape) for arm in self.study.timed_arms},
+            arms={arm: self._at(arm, shape) for arm in self.question.arms},
         )
 
     def _at(self, arm: str, shape: tuple[int, int]) -> documents.LengthArm:
         calls = [by[shape] for by in self.cells[arm].values() if shape in by]
-        compared = _BY_LENGTH if arm != self.study.reference else ()
+        compared = _BY_LENGTH if arm != self.question.reference else ()
         return documents.LengthArm(
             prompt_tokens=_mean([r.prompt_tokens for r in calls]),
             completion_tokens=_mean([r.completion_tokens for r in calls]),
@@ -493,7 +478,7 @@ class Phase:
         """
         found = []
         measure = BY_NAME[self.aimed_at[0]]
-        for arm in self.study.timed_arms:
+        for arm in self.question.arms:
             sums = self.sums(measure.name, [arm])
             if sums is None:
                 continue
@@ -520,7 +505,7 @@ class Phase:
 
     def ratio_drift(self, arm: str) -> Drift | None:
         """Say by how much the ratio to the reference changed over the blocks, relative."""
-        sums = self.sums(self.aimed_at[0], [self.study.reference, arm])
+        sums = self.sums(self.aimed_at[0], [self.question.reference, arm])
         if sums is None or len(sums[0]) < 3:
             return None
         logs = [
