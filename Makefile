@@ -25,7 +25,7 @@ $(VENV)/.runtime: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime
-	$(PIP) --editable '.[dev,hub,openai]'
+	$(PIP) --editable '.[dev,hub]'
 	touch $@
 
 # Rules of accessibility, for the tests of the report's page; only tests use it.

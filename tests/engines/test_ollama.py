@@ -413,7 +413,7 @@ DONE = '{"model": "demo:q4_0", "response": "", "done": true, "done_reason": "sto
             "requires more system memory",
             False,
         ),
-        (hang_up, "connection to .* broke", True),
+        (hang_up, "broke off while it answered", True),
     ],
 )
 def test_a_faulty_answer_is_a_fault_and_the_next_call_is_answered(

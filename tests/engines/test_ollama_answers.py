@@ -147,7 +147,7 @@ def test_a_connection_that_breaks_in_a_loop_is_a_fault(
         handler.close_connection = True
 
     server.faults.append(cut)
-    with pytest.raises(EngineError, match=r"connection to .* broke"):
+    with pytest.raises(EngineError, match="broke off while it answered after 93 characters"):
         engine.ask(ASKED)
 
 

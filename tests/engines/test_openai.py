@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import logging
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,8 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx2
-import openai
 import pytest
 
 from engines.made_openai import CHAT, TEXT, made
@@ -23,7 +18,6 @@ from quantrial.engines import Message, Request, Timing
 from quantrial.engines.llamacpp import LlamaCppEngine
 from quantrial.engines.model_files import resolve
 from quantrial.engines.openai import OpenAIEngine
-from quantrial.engines.openai_http import ERRORS, connect, retry_after, translate
 from quantrial.engines.openai_wire import Dialect, Gathered
 from quantrial.engines.requantize import made_file
 from quantrial.errors import (
@@ -31,7 +25,6 @@ from quantrial.errors import (
     EngineCrashedError,
     EngineError,
     EngineStartError,
-    EngineTimeoutError,
     ModelChangedError,
     StudyError,
 )
@@ -225,127 +218,6 @@ def test_no_key_of_the_environment_goes_to_a_server_unless_the_study_names_it(
 # --- errors ---------------------------------------------------------------------------------------
 
 
-def kinds_of(error: type[Exception]) -> Iterator[type[Exception]]:
-    for kind in error.__subclasses__():
-        yield kind
-        yield from kinds_of(kind)
-
-
-# raised when the client itself is used wrongly, or for what is not used here; all are private
-UNUSED = {
-    "SubjectTokenProviderError",
-    "StreamAlreadyConsumed",
-    "MutuallyExclusiveAuthError",
-    "APIRemovedInV1",
-    "_AmbiguousModuleClientUsageError",
-}
-
-
-def unmapped() -> list[str]:
-    rows = tuple(row for row in ERRORS if row is not openai.OpenAIError)
-    foreign = [*kinds_of(openai.OpenAIError), *kinds_of(httpx2.HTTPError), httpx2.InvalidURL]
-    foreign += [*kinds_of(httpx2.StreamError), json.JSONDecodeError, UnicodeDecodeError]
-    names = {error.__name__ for error in foreign if not issubclass(error, rows)}
-    return sorted(names - UNUSED)
-
-
-def test_every_error_of_the_client_is_translated_and_a_new_one_is_noticed() -> None:
-    assert unmapped() == []
-
-    class NewError(openai.OpenAIError):
-        pass
-
-    assert unmapped() == ["NewError"]
-
-
-def _response(status: int, body: Any) -> httpx2.Response:
-    return httpx2.Response(status, json=body, request=httpx2.Request("POST", URL))
-
-
-@pytest.mark.parametrize(
-    ("status", "kind", "retryable"),
-    [
-        (400, EngineError, False),
-        (401, EngineError, False),
-        (403, EngineError, False),
-        (404, EngineError, False),
-        (408, EngineTimeoutError, True),
-        (409, EngineError, True),
-        (418, EngineError, False),
-        (422, EngineError, False),
-        (429, EngineError, True),
-        (500, EngineError, True),
-        (502, EngineError, True),
-        (503, EngineError, True),
-        (529, EngineError, True),
-    ],
-)
-def test_every_status_is_translated(status: int, kind: type, retryable: bool) -> None:
-    client, _ = connect(URL, None)
-    body = {"error": {"message": "no luck", "type": "x"}}
-    error = translate(client._make_status_error_from_response(_response(status, body)), URL, 1)
-    assert (type(error), error.retryable) == (kind, retryable)
-    assert f"{URL} answered {status}: no luck" in str(error)
-    client.close()
-
-
-@pytest.mark.parametrize(
-    ("status", "body"),
-    [
-        # llama.cpp
-        (400, {"message": "request (931 tokens) ...", "type": "exceed_context_size_error"}),
-        # OpenAI
-        (400, {"message": "too long", "code": "context_length_exceeded"}),
-        # vLLM
-        (400, {"message": "This model's maximum context length is 4096 tokens. However, you ..."}),
-        # SGLang
-        (400, {"message": "The input (5000 tokens) is longer than the model's context length."}),
-        # TGI
-        (
-            422,
-            {"message": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4"},
-        ),
-        (422, {"message": "Input validation error: `inputs` must have less than 1024 tokens."}),
-    ],
-)
-def test_a_prompt_that_is_too_long_is_an_overflow_whoever_says_so(
-    status: int, body: dict[str, str]
-) -> None:
-    client, _ = connect(URL, None)
-    raised = client._make_status_error_from_response(_response(status, {"error": body}))
-    error = translate(raised, URL, 1)
-    assert type(error) is ContextOverflowError
-    assert not error.retryable
-    client.close()
-
-
-@pytest.mark.parametrize(
-    ("raised", "kind", "retryable"),
-    [
-        (httpx2.ReadTimeout("x"), EngineTimeoutError, True),
-        (httpx2.RemoteProtocolError("x"), EngineCrashedError, True),
-        (httpx2.StreamClosed(), EngineCrashedError, True),
-        (httpx2.InvalidURL("x"), EngineError, False),
-        (json.JSONDecodeError("x", "y", 0), EngineError, True),
-        (RuntimeError("the client has been closed"), EngineCrashedError, True),
-        (openai.WebSocketQueueFullError("x"), EngineError, False),
-    ],
-)
-def test_other_errors_are_translated(raised: Exception, kind: type, retryable: bool) -> None:
-    error = translate(raised, URL, 1)
-    assert (type(error), error.retryable) == (kind, retryable)
-
-
-def test_retry_after_is_read_as_seconds_or_as_a_date_by_hand() -> None:
-    now = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT, the date of RFC 9110
-    assert retry_after("120", now=now) == 120
-    assert retry_after(" 1.5 ", now=now) == 1.5
-    assert retry_after("Sun, 06 Nov 1994 08:50:37 GMT", now=now) == 60
-    assert retry_after("Sun, 06 Nov 1994 08:48:37 GMT", now=now) == 0
-    for nonsense in (None, "", "soon", "-5", "inf", "nan", "9" * 40):
-        assert retry_after(nonsense, now=now) is None
-
-
 def test_a_server_elsewhere_is_not_local() -> None:
     near, far = "http://127.0.0.1:1/v1", "https://api.example.org/v1"
     assert OpenAIEngine("m", {"base_url": near}).local
@@ -353,35 +225,17 @@ def test_a_server_elsewhere_is_not_local() -> None:
     assert not OpenAIEngine("m", {"base_url": near, "replicas": [far]}).local
 
 
-def test_without_its_package_the_extra_is_named() -> None:
-    code = (
-        "import sys; sys.modules['openai'] = None\n"
-        "from quantrial.engines.openai import OpenAIEngine\n"
-        f"engine = OpenAIEngine('m', {{'base_url': '{URL}'}})\n"
-        "try: engine.describe()\n"
-        "except ImportError as exc: print(type(exc).__name__, exc)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "MissingExtraError" in done.stdout
-    assert ".venv/bin/pip install -e '.[openai]'" in done.stdout
-
-
 def test_a_connection_that_is_costly_is_used_again(
-    server: FaultyServer, monkeypatch: pytest.MonkeyPatch
+    server: FaultyServer,
 ) -> None:
     server.keep_alive = True
-    # without TLS in a test: as if the address began with https
-    monkeypatch.setattr(
-        "quantrial.engines.openai_http.httpx2.Limits",
-        lambda **_: httpx2._config.Limits(keepalive_expiry=3.0),
-    )
     for stream in (True, False):
         engine = made("m", {"base_url": server.url, "stream": stream})
+        connection = engine._replicas[0].server
+        connection._reuse = True  # without TLS in a test: as if the address began with https
         for _ in range(3):
             engine.ask(CHAT)
-        http = engine._replicas[0].http
-        assert http is not None
-        assert http.connections == 1
+        assert connection.opened == 1
     # one look at what is served for each engine: its list and its version
     assert len(server.calls) - len(server.asked) == 2 * 2
 
@@ -456,7 +310,7 @@ def test_the_artifact_is_that_of_the_file_which_the_server_has(
     assert set(served.options) == {"server", "stream", "limit_key"}
     assert real_server.url not in repr(served)
     versions = openai_engine.versions()
-    assert versions["openai"] == importlib.metadata.version("openai")
+    assert versions["httpx"] == importlib.metadata.version("httpx")
     assert versions["server"].startswith("b")
 
 

@@ -73,7 +73,7 @@ def test_a_day_that_a_request_can_tell_is_held(
 
 def engine_of(other: OpenAIEngine, **options: Any) -> OpenAIEngine:
     """Make an engine that asks the server of another one."""
-    url = other._replicas[0].url
+    url = other._replicas[0].server.address
     said = {"base_url": url, "server": "llama.cpp", "stream": False}
     return OpenAIEngine("tiny", {**said, "api_key_env": "QUANTRIAL_TEST_KEY", **options})
 

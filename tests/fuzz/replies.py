@@ -16,7 +16,6 @@ from typing import Any
 from unittest import mock
 
 import httpx
-import httpx2
 
 from quantrial.engines.base import Message, Request
 from quantrial.engines.llamacpp_process import Began
@@ -120,7 +119,7 @@ DOCUMENTS: Mapping[bytes, Said] = {
 }  # fmt: skip
 
 
-class _Pieces(httpx.SyncByteStream, httpx2.SyncByteStream):
+class _Pieces(httpx.SyncByteStream):
     def __init__(self, data: bytes):
         self._data = data
 
@@ -131,7 +130,7 @@ class _Pieces(httpx.SyncByteStream, httpx2.SyncByteStream):
 
 @dataclass
 class _Wire:
-    """Answers every call of either client with the documents of one case."""
+    """Answers every call with the documents of one case."""
 
     said: dict[str, tuple[int, str, bytes]] = field(default_factory=dict)
 
@@ -143,15 +142,15 @@ class _Wire:
         path, status, kind, _ = DOCUMENTS[letter]
         self.said[path] = (status, kind, data)
 
-    def answer(self, client: Any, request: Any) -> Any:
+    def answer(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path
         ending = next((end for end in self.said if path.endswith(end)), None)
         # /completions is the end of /chat/completions
         ending = "/chat/completions" if path.endswith("/chat/completions") else ending
         if ending is None:
-            return client.Response(404, stream=_Pieces(b"{}"), request=request)
+            return httpx.Response(404, stream=_Pieces(b"{}"), request=request)
         status, kind, data = self.said[ending]
-        return client.Response(
+        return httpx.Response(
             status, headers={"content-type": kind}, stream=_Pieces(data), request=request
         )
 
@@ -163,15 +162,12 @@ def exchanges() -> Iterator[tuple[list[bytes], Callable[[bytes], None]]]:
     # certificates are read once: that takes longer than a case
     context = functools.cache(ssl.create_default_context)()
 
-    def opens(client: Any) -> Any:
-        return mock.patch.object(
-            client.HTTPTransport, "handle_request", lambda _, request: wire.answer(client, request)
-        )
+    def answer(_: object, request: httpx.Request) -> httpx.Response:
+        return wire.answer(request)
 
     with (
         mock.patch("ssl.create_default_context", return_value=context),
-        opens(httpx),
-        opens(httpx2),
+        mock.patch.object(httpx.HTTPTransport, "handle_request", answer),
     ):
 
         def ask(data: bytes) -> None:

@@ -26,15 +26,14 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from quantrial.engines.abilities import refusal, refuse_unable
 from quantrial.engines.base import Reply, Request, Timing
 from quantrial.engines.gguf_file import control_tokens
+from quantrial.engines.http import FOREIGN, translated
 from quantrial.engines.identity import REMEDY, AskedAs
 from quantrial.engines.ollama_answer import Ending, Heard, Whole
-from quantrial.engines.ollama_http import FOREIGN, KEY, translated
 from quantrial.engines.ollama_server import (
+    KEY,
     Server,
     address_of,
     artifact_of,
@@ -45,7 +44,6 @@ from quantrial.engines.options import Option, read_options
 from quantrial.errors import (
     ContextOverflowError,
     EngineError,
-    EngineTimeoutError,
     ModelChangedError,
     ModelFileError,
 )
@@ -245,26 +243,25 @@ class OllamaEngine:
         path, body = self._call(request)
         limit = request.timeout
         try:
-            for part in self._server.connection.stream(path, body, limit, within=limit):
+            for part in self._server.connection.lines(path, body, silence=limit, within=limit):
                 heard.take(part, where=self._where)
             if not heard.whole:
                 raise EngineError(
-                    f"{self._where} broke off its answer {heard.place}: it never said it was done"
+                    f"{self._where} broke off its answer{heard.place or ' at its beginning'}: "
+                    "it never said it was done"
                 )
         except EngineError as exc:
             exc.partial = heard.partial(request.max_tokens)
             raise
         except FOREIGN as exc:
             if heard.done is None:  # what goes wrong after the last piece takes nothing away
-                error = self._translated(exc, limit)
+                error = self._translated(exc, limit, heard.place)
                 error.partial = heard.partial(request.max_tokens)
                 raise error from exc
         return heard
 
-    def _translated(self, exc: Exception, limit: float) -> EngineError:
-        if isinstance(exc, httpx.TimeoutException | TimeoutError):
-            return EngineTimeoutError(f"no answer within {limit:g} s from {self._where}")
-        error = translated(exc, self._where)
+    def _translated(self, exc: Exception, limit: float, place: str) -> EngineError:
+        error = translated(exc, self._where, seconds=limit, place=place)
         if isinstance(error, ContextOverflowError):
             return ContextOverflowError(
                 f"{error}; it does not fit into the context of {self._options['num_ctx']}, and the "

@@ -11,7 +11,7 @@ from typing import Any
 from quantrial.engines.abilities import refusal
 from quantrial.engines.base import Message as Turn
 from quantrial.engines.base import Reply, Request
-from quantrial.engines.ollama_http import UnreadableError
+from quantrial.engines.http import UnreadableError
 from quantrial.engines.replies import REPEAT_LIMIT, Message, count_of, read_logprobs, seconds_of
 from quantrial.errors import ContextOverflowError, EngineError, EngineTimeoutError
 from quantrial.redaction import excerpt
@@ -101,9 +101,9 @@ class Heard:
 
     @property
     def place(self) -> str:
-        """How far the answer has come, for messages."""
+        """How far the answer has come, to append to a message; empty where nothing has."""
         come = len(self.message.text) + len(self.message.thought or "")
-        return f"after {come:,} characters" if come else "at its beginning"
+        return f" after {come:,} characters" if come else ""
 
     @property
     def reason(self) -> str | None:

@@ -17,16 +17,15 @@ import httpx
 
 from quantrial.engines.artifact import Artifact
 from quantrial.engines.gguf_file import Header, read_header
-from quantrial.engines.identity import REMEDY
-from quantrial.engines.model_files import kv_cache_bytes
-from quantrial.engines.ollama_http import (
+from quantrial.engines.http import (
     FOREIGN,
-    KEY,
     Connection,
     ServerSaidError,
     UnreadableError,
     translated,
 )
+from quantrial.engines.identity import REMEDY
+from quantrial.engines.model_files import kv_cache_bytes
 from quantrial.engines.options import is_loopback, key_in, shown_url, sound_key
 from quantrial.engines.replies import count_of
 from quantrial.engines.templates import dates_in
@@ -238,6 +237,7 @@ def registry_bytes(model: str) -> int | None:
         return None
 
 
+KEY = "OLLAMA_API_KEY"  # what Ollama's own tools read
 LOAD_LIMIT = 900.0  # seconds; a large model from a slow disk
 _ASK_LIMIT = 30.0  # seconds for what needs no model
 _NO_SERVER = "is an Ollama server running there? `ollama serve` starts one; `host` in the options"
@@ -252,9 +252,9 @@ class Server:
         self.address = address
         self.where = where
         self.local = is_loopback(address)
-        if given := key_in(KEY):
-            sound_key(given, KEY, owner=self)
-        self.connection = Connection(address, local=self.local)
+        if key := key_in(KEY):
+            sound_key(key, KEY, owner=self)
+        self.connection = Connection(address, key=key, redirects=True)
         self._version: tuple[int, ...] | None = None
         self._first: str | None = None  # the version that it had when it was first asked
         self._looked_at = 0  # connections that there were when it was last asked
@@ -263,11 +263,12 @@ class Server:
         """Say which one it is."""
         with self.starting():
             try:
-                said = str(self.connection.get("/api/version", _ASK_LIMIT).get("version"))
+                known = self.connection.document("/api/version", within=_ASK_LIMIT)
             except ServerSaidError as exc:
                 raise EngineStartError(
                     f"{self.where} answered {exc.status}; is this an Ollama server?"
                 ) from exc
+        said = str(known.get("version"))
         self._version = tuple(int(part) for part in re.findall(r"\d{1,9}", said)[:3])
         return said
 
@@ -331,7 +332,7 @@ class Server:
 
     def _listed(self, path: str) -> list[tuple[str, Mapping[str, Any]]]:
         with self.starting():
-            said = self.connection.get(path, _ASK_LIMIT).get("models") or []
+            said = self.connection.document(path, within=_ASK_LIMIT).get("models") or []
             if not isinstance(said, list) or not all(isinstance(one, dict) for one in said):
                 raise UnreadableError(f"`models` of {path} is {excerpt(repr(said), 80)}")
         return [(str(one.get("model") or one.get("name")), one) for one in said]
@@ -339,11 +340,11 @@ class Server:
     def show(self, model: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Return what it says of a model, and the metadata of the model's file."""
         with self.starting():
-            shown = self.connection.post("/api/show", {"model": model}, _ASK_LIMIT)
+            shown = self.connection.document("/api/show", {"model": model}, within=_ASK_LIMIT)
             facts = entries(shown.get("model_info"))
             with contextlib.suppress(ServerSaidError):  # the tokenizer comes only when asked for
                 body = {"model": model, "verbose": True}
-                more = self.connection.post("/api/show", body, _ASK_LIMIT)
+                more = self.connection.document("/api/show", body, within=_ASK_LIMIT)
                 facts = {**facts, **entries(more.get("model_info"))}
         return shown, facts
 
@@ -351,7 +352,7 @@ class Server:
         """Have it fetch a model; yields what it does, bytes done and bytes in all."""
         done: dict[str, tuple[int, int]] = {}
         with self.starting():
-            for step in self.connection.stream("/api/pull", {"model": model}, LOAD_LIMIT):
+            for step in self.connection.lines("/api/pull", {"model": model}, silence=LOAD_LIMIT):
                 total = count_of(step.get("total"))
                 if step.get("digest") and total:
                     done[str(step["digest"])] = (count_of(step.get("completed")) or 0, total)
@@ -361,13 +362,13 @@ class Server:
     def load(self, body: Mapping[str, Any]) -> None:
         """Have a model loaded: `body` is a call's without a prompt."""
         with self.starting():
-            self.connection.post("/api/generate", {**body, "stream": False}, LOAD_LIMIT)
+            self.connection.document("/api/generate", {**body, "stream": False}, within=LOAD_LIMIT)
 
     def unload(self, model: str) -> None:
         """Have a model unloaded, whatever comes of it."""
         body = {"model": model, "keep_alive": 0, "stream": False}
         with contextlib.suppress(*FOREIGN):
-            self.connection.post("/api/generate", body, _ASK_LIMIT)
+            self.connection.document("/api/generate", body, within=_ASK_LIMIT)
 
     @contextlib.contextmanager
     def starting(self) -> Iterator[None]:

@@ -6,9 +6,8 @@
         model: llama-3.1-8b-q4_k_m
         options: {base_url: "http://127.0.0.1:8080/v1", server: llama.cpp, api_key_env: MY_KEY}
 
-Keys come from the environment, and go nowhere but to the server. The official client is told not to
-try again by itself: quantrial counts every attempt. An answer is streamed, bounded in bytes and
-time, and refused where it is another model's, is not whole, or is counted wrongly.
+Keys come from the environment, and go nowhere but to the server. An answer is streamed, bounded in
+bytes and time, and refused where it is another model's, is not whole, or is counted wrongly.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from urllib.parse import urlsplit
 from quantrial import redaction
 from quantrial.engines.abilities import refuse_unable, refuse_unheld
 from quantrial.engines.base import Reply, Request
+from quantrial.engines.http import FOREIGN, Connection, translated
 from quantrial.engines.identity import REMEDY, AskedAs, Fingerprints
 from quantrial.engines.openai_served import (
     OLLAMA,
@@ -45,7 +45,6 @@ from quantrial.engines.openai_wire import (
     Gathered,
     call_of,
     salted,
-    unknown_form,
     urls_of,
 )
 from quantrial.engines.options import Option, is_loopback, read_options, secret_of
@@ -55,17 +54,13 @@ from quantrial.errors import (
     EngineError,
     EngineStartError,
     EngineTimeoutError,
-    MissingExtraError,
     ModelChangedError,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from openai import OpenAI
-
     from quantrial.engines.artifact import Artifact, Sampling
-    from quantrial.engines.openai_http import BoundedClient
 
 _OPTIONS = {
     "base_url": Option(str),  # such as http://127.0.0.1:8080/v1
@@ -90,15 +85,13 @@ _AVOIDED = 30.0  # seconds for which a replica that failed is asked only if no o
 
 @dataclass
 class _Replica:
-    url: str
+    server: Connection
     host: str | None = None  # as answers name it, where there are several
-    client: OpenAI | None = None
     in_flight: int = 0
     last: int = 0  # number of the call it got last
     avoided_until: float = 0.0
     known: Served | None = None  # what it was found to serve
     served: Served | None = None  # the same, unless it failed since
-    http: BoundedClient | None = None
     connections: int = 0  # how many there were when it was last looked at
     looked_at: float = 0.0
     look: float = math.inf  # the seconds that the quickest look took
@@ -129,7 +122,14 @@ class OpenAIEngine:
         places = {*_PLACES, "date"}
         self._dialect = Dialect(model, **{k: v for k, v in said.items() if k not in places})
         self.abilities = SERVERS[said["server"]]
-        self._replicas = [_Replica(url, urlsplit(url).netloc if urls[1:] else None) for url in urls]
+        self._replicas = [
+            _Replica(
+                # over TLS a new connection costs much; elsewhere each call has its own
+                Connection(url, key=self._secret, reuse=url.startswith("https:")),
+                urlsplit(url).netloc if urls[1:] else None,
+            )
+            for url in urls
+        ]
         self._lock = threading.Lock()
         self._calls = 0
         self._served: Served | None = None  # what was found first; nothing else is accepted later
@@ -142,7 +142,7 @@ class OpenAIEngine:
     @property
     def local(self) -> bool:
         """Whether all its servers are on this machine."""
-        return all(is_loopback(replica.url) for replica in self._replicas)
+        return all(is_loopback(replica.server.address) for replica in self._replicas)
 
     @staticmethod
     def sends_key(options: Mapping[str, Any], *, key: str) -> tuple[Any, list[Any]]:
@@ -154,22 +154,21 @@ class OpenAIEngine:
     def asked_as(self) -> AskedAs:
         """Say what is asked, where and in which way: two arms of one of it are one arm."""
         ways = {name: self._said.get(name) for name in ("extra_body", "date")}
-        return AskedAs.of([one.url for one in self._replicas], self._dialect.model, ways)
+        return AskedAs.of([one.server.address for one in self._replicas], self._dialect.model, ways)
 
     def describe(self) -> Artifact:
         """Say what the server reports of the model; nothing is loaded for it.
 
         Raises:
             EngineStartError: the server cannot be reached, or does not serve the model.
-            MissingExtraError: the package `openai` is not installed.
         """
         replica = self._replicas[0]
         served = self._look_up(replica)
         if self._software is None:
-            self._software = software_of(self._client(replica), replica.url, served)
+            self._software = software_of(replica.server, served)
         if self._is_vllm():
             self.abilities |= {"fresh"}
-        artifact = artifact_of(served, self._dialect.model, url=replica.url)
+        artifact = artifact_of(served, self._dialect.model, url=replica.server.address)
         told = self.sampling()
         own = told if told.unstated or told.penalty else None
         return replace(artifact, options=self._said, sampling=own, **self.template_facts())
@@ -179,7 +178,7 @@ class OpenAIEngine:
         replica = self._replicas[0]
         served = replica.served or self._look_up(replica)
         told = told_day(self._dialect, served, self._day)
-        dated = date_record(self._client(replica), replica.url, told, served, self._day)
+        dated = date_record(replica.server, told, served, self._day)
         return {"template_date": dated}
 
     def render(self, requests: Sequence[Request]) -> list[str] | None:
@@ -193,7 +192,7 @@ class OpenAIEngine:
         replica = self._replicas[0]
         served = replica.served or self._look_up(replica)
         told = told_day(self._dialect, served, self._day)
-        return render(self._client(replica), replica.url, told, requests)
+        return render(replica.server, told, requests)
 
     def sampling(self) -> Sampling:
         """Say what the server decides of sampling, as far as is known by now."""
@@ -201,7 +200,7 @@ class OpenAIEngine:
 
     def versions(self) -> Mapping[str, str]:
         """Name the versions of the client, and of the server where it says so."""
-        versions = {"openai": metadata.version("openai")}
+        versions = {"httpx": metadata.version("httpx")}
         if self._served is not None and (said := self._served.build or self._served.version):
             versions["server"] = said
         return versions
@@ -264,12 +263,10 @@ class OpenAIEngine:
         """Close all connections."""
         with self._lock:
             self._ready = False
-            clients = [replica.client for replica in self._replicas]
             for replica in self._replicas:
-                replica.client = replica.http = replica.served = None
-        for client in clients:
-            if client is not None:
-                client.close()
+                replica.served = None
+        for replica in self._replicas:
+            replica.server.close()
 
     def _take(self) -> _Replica:
         with self._lock:
@@ -282,23 +279,11 @@ class OpenAIEngine:
             replica.in_flight += 1
             return replica
 
-    def _client(self, replica: _Replica) -> OpenAI:
-        try:
-            from quantrial.engines.openai_http import connect
-        except ImportError as exc:
-            raise MissingExtraError(
-                "the engine 'openai'", package="openai", extra="openai"
-            ) from exc
-        with self._lock:
-            if replica.client is None:
-                replica.client, replica.http = connect(replica.url, self._secret)
-            return replica.client
-
     def _look_up(self, replica: _Replica) -> Served:
         """Find what a replica serves; refuse anything but what was found first."""
         began = time.monotonic()
         try:
-            served = look_up(self._client(replica), replica.url, self._dialect, replica.known)
+            served = look_up(replica.server, self._dialect, replica.known)
         except EngineError as exc:
             redaction.blot_error(exc)
             raise
@@ -306,81 +291,50 @@ class OpenAIEngine:
             known = self._served = self._served or served
             if served != known:
                 raise ModelChangedError(
-                    f"{replica.url} serves another {self._dialect.model!r} than before: "
+                    f"{replica.server.address} serves another {self._dialect.model!r} than before: "
                     f"{served.differences(known)}. {REMEDY}"
                 )
             replica.known = replica.served = served
-            replica.connections = replica.http.connections if replica.http else 0
+            replica.connections = replica.server.opened
             replica.looked_at = time.monotonic()
             replica.look = min(replica.look, replica.looked_at - began)
         return served
 
     def _look_again(self, replica: _Replica) -> None:
         """See that an answer came of what is known: its server may have been started anew."""
-        same = replica.http is None or replica.http.connections == replica.connections
+        same = replica.server.opened == replica.connections
         spared = 0.0 if replica.look <= _QUICK else _SPARING * replica.look
         if not same and time.monotonic() - replica.looked_at > spared:
             self._look_up(replica)
 
     def _ask(self, replica: _Replica, request: Request) -> Reply:
-        from quantrial.engines.openai_http import BOUNDS, FOREIGN, Bounds, translate
-
-        client = self._client(replica)
         path, body = call_of(request, told_day(self._dialect, self._served, self._day))
         body = salted(body, request, self._dialect, vllm=self._is_vllm())
         gathered = Gathered(request, self._dialect)
         # an event of a token takes 300 bytes, and each alternative to it 120
         size = 2**20 + request.max_tokens * (2**11 + 2**8 * request.logprobs)
-        token = BOUNDS.set(Bounds(size=size, seconds=request.timeout))
+        ask = replica.server.events if self._dialect.stream else replica.server.whole
         started = time.perf_counter()
         try:
-            self._receive(client, path, body, gathered, request.timeout)
+            for event in ask(path, body, within=request.timeout, size=size):
+                gathered.add(event, time.perf_counter() - started)
             reply = gathered.reply(time.perf_counter() - started)
         except EngineError as exc:
             exc.partial = gathered.partial(time.perf_counter() - started)
             raise
         except FOREIGN as exc:
-            error = translate(exc, replica.url, request.timeout, gathered.place)
+            where, limit = replica.server.address, request.timeout
+            error = translated(exc, where, seconds=limit, place=gathered.place)
             error.partial = gathered.partial(time.perf_counter() - started)
             raise error from exc
         finally:
-            BOUNDS.reset(token)
             if gathered.fingerprint == OLLAMA_FINGERPRINT and self._software is None:
                 self._software = Software(OLLAMA)
         try:
-            self._fingerprints.check(gathered.fingerprint, replica.url)
+            self._fingerprints.check(gathered.fingerprint, replica.server.address)
         except ModelChangedError:
             replica.served = None
             raise
         self._look_again(replica)
         refuse_unheld(request, reply.output, reply.finish_reason)
         return reply
-
-    def _receive(
-        self, client: OpenAI, path: str, body: dict[str, Any], gathered: Gathered, timeout: float
-    ) -> None:
-        from openai import Stream
-
-        started = time.perf_counter()
-        if not self._dialect.stream:
-            whole = client.post(path, cast_to=object, body=body, options={"timeout": timeout})
-            if not isinstance(whole, dict):
-                raise unknown_form(whole, TypeError("not a JSON object"))
-            gathered.add(whole, time.perf_counter() - started)
-            return
-        stream = client.post(
-            path,
-            cast_to=object,
-            body=body,
-            options={"timeout": timeout},
-            stream=True,
-            stream_cls=Stream[object],
-        )
-        with stream:
-            kind = stream.response.headers.get("content-type", "nothing")
-            if not kind.startswith("text/event-stream"):
-                text = redaction.excerpt(repr(stream.response.read()), 200)
-                raise EngineError(f"the server answered with {kind} and not a stream: {text}")
-            for event in stream:
-                gathered.add(event, time.perf_counter() - started)
-            gathered.ended = getattr(stream.response.stream, "done", False)

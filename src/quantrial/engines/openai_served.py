@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.engines.artifact import Artifact, Sampling
+from quantrial.engines.http import FOREIGN, ServerSaidError, UnreadableError, translated
 from quantrial.engines.identity import without_folder
 from quantrial.engines.openai_wire import SAMPLING, call_of
 from quantrial.engines.options import is_loopback
@@ -25,17 +25,15 @@ from quantrial.errors import (
     ModelChangedError,
     ModelFileError,
 )
-from quantrial.redaction import blot_all, excerpt
+from quantrial.redaction import excerpt
 from quantrial.registry import models_shown
-from quantrial.strict_json import recordable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import date
 
-    from openai import OpenAI
-
     from quantrial.engines.base import Request
+    from quantrial.engines.http import Connection
     from quantrial.engines.openai_wire import Dialect
 
 OLLAMA = "Ollama"
@@ -91,33 +89,6 @@ _PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "top_p": ("top_p",),
     "min_p": ("min_p",),
 }
-
-
-def recognize(
-    owner: str | None,
-    created: int | None,
-    url: str,
-    get: Callable[[str], Mapping[str, Any] | None],
-) -> Software | None:
-    """Say which software serves a model; None where it does not tell.
-
-    Args:
-        owner: of the model, in the list of models.
-        created: when it was made, there.
-        url: the base URL.
-        get: asks for the JSON at an address; None where there is none.
-    """
-    owner = (owner or "").lower()
-    if owner == _OPENAI and created == _LITELLM_CREATED and "openai.com" not in url:
-        return Software(_LITELLM)
-    known = _OWNERS.get(owner)
-    if known is not None and known.name != OLLAMA:
-        return known
-    # a model of a user's own on Ollama has the user as its owner, and this address all the same
-    version = (get(f"{url.removesuffix('/v1')}/api/version") or {}).get("version")
-    if isinstance(version, str) and version:
-        return Software(OLLAMA, version=version[:40])
-    return known
 
 
 def sampling_of(dialect: Dialect, software: Software | None) -> Sampling:
@@ -185,14 +156,14 @@ class Served:
         )
 
 
-def look_up(client: OpenAI, url: str, dialect: Dialect, known: Served | None) -> Served:
+def look_up(server: Connection, dialect: Dialect, known: Served | None) -> Served:
     """Ask a server what it serves under the model's name; `known` is what it did before.
 
     Raises:
         EngineStartError: it cannot be reached, or serves no such model.
         ModelChangedError: it served the model before, and does not any more.
     """
-    listed = _get(client, url, "/models", optional=True)
+    listed = ask_beside(server, "/models")
     try:
         models = [m for m in (listed or {}).get("data") or () if isinstance(m.get("id"), str)]
         names = {dialect.model, dialect.served_as}
@@ -201,34 +172,34 @@ def look_up(client: OpenAI, url: str, dialect: Dialect, known: Served | None) ->
             there = models_shown(dialect.model, [m["id"] for m in models])
             kind = EngineStartError if known is None else ModelChangedError
             now = "" if known is None else " any more"
-            raise kind(f"{url} does not serve {dialect.model!r}{now}; it has {there}")
+            raise kind(f"{server.address} does not serve {dialect.model!r}{now}; it has {there}")
         if entry is None and known is not None and known.listed:
-            raise _not_ready(url)
-        return _served(entry or {}, client, url, dialect, known)
+            raise _not_ready(server)
+        return _served(entry or {}, server, dialect, known)
     except (AttributeError, TypeError, KeyError, ValueError) as exc:
         raise EngineStartError(
-            f"{url}/models lists models in an unknown form ({type(exc).__name__}: {exc})"
+            f"{server.address}/models lists models in an unknown form ({type(exc).__name__}: {exc})"
         ) from exc
 
 
-def _not_ready(url: str) -> EngineStartError:
-    error = EngineStartError(f"{url} lists no model, where it listed one before")
+def _not_ready(server: Connection) -> EngineStartError:
+    error = EngineStartError(f"{server.address} lists no model, where it listed one before")
     error.retryable = error.gone = True
     return error
 
 
 def _served(
-    entry: dict[str, Any], client: OpenAI, url: str, dialect: Dialect, known: Served | None
+    entry: dict[str, Any], server: Connection, dialect: Dialect, known: Served | None
 ) -> Served:
     meta = entry.get("meta") or {}
     props: dict[str, Any] = {}
-    owner, beside = _text(entry.get("owned_by")), url.removesuffix("/v1")
+    owner, beside = _text(entry.get("owned_by")), root_of(server)
     if dialect.server == "llama.cpp":
         # stands beside /v1, and not every installation shows it
-        props = _get(client, url, f"{beside}/props", optional=True) or {}
+        props = ask_beside(server, f"{beside}/props") or {}
     elif owner == "llamacpp":  # the rest is for those who say what answers
         tells = known is None or known.file is not None or known.build is not None
-        found = _beside(client, url, f"{beside}/props", first=known is None) if tells else {}
+        found = _beside(server, f"{beside}/props", first=known is None) if tells else {}
         props = {key: found[key] for key in ("model_path", "build_info") if key in found}
     template = props.get("chat_template")
     settings = props.get("default_generation_settings") or {}
@@ -247,45 +218,48 @@ def _served(
         listed=bool(entry),
         file=_text(props.get("model_path")),
         root=_text(entry.get("root")),
-        version=_version(client, url, dialect, known),
+        version=_version(server, dialect, known),
         dates=None if not template else tuple(n for n in dates_in(template) if n in SUPPLIED),
         chatml="<|im_start|>" in (template or ""),
     )
 
 
-def _version(client: OpenAI, url: str, dialect: Dialect, known: Served | None) -> str | None:
+def _version(server: Connection, dialect: Dialect, known: Served | None) -> str | None:
     """Return the version of the software: vLLM says it beside `/v1`, and so do some others.
 
     A server that did not say it when it was first asked is not asked again.
     """
     if dialect.server not in _VERSIONED or (known is not None and known.version is None):
         return None
-    address = f"{url.removesuffix('/v1')}/version"
-    return _text(_beside(client, url, address, first=known is None).get("version"))
+    address = f"{root_of(server)}/version"
+    return _text(_beside(server, address, first=known is None).get("version"))
 
 
-def _beside(client: OpenAI, url: str, address: str, *, first: bool) -> dict[str, Any]:
+def _beside(server: Connection, address: str, *, first: bool) -> dict[str, Any]:
     """Return what stands beside the API; empty where there is nothing, or `first` fails.
 
     What was there before and fails now is an error: it would look like another server.
     """
     try:
-        return _get(client, url, address, optional=True) or {}
+        return ask_beside(server, address) or {}
     except EngineError:
         if not first:
             raise
         return {}  # most have no such address, and need none
 
 
-def software_of(client: OpenAI, url: str, served: Served) -> Software | None:
+def software_of(server: Connection, served: Served) -> Software | None:
     """Say which software answers, where it tells itself; asks at most one thing more."""
-
-    def get(address: str) -> dict[str, Any] | None:
-        with contextlib.suppress(EngineError):  # most have no such address, and need none
-            return _get(client, url, address, optional=True)
-        return None
-
-    return recognize(served.owner, served.created, url, get)
+    owner = (served.owner or "").lower()
+    proxied = owner == _OPENAI and served.created == _LITELLM_CREATED
+    if proxied and "openai.com" not in server.address:
+        return Software(_LITELLM)
+    known = _OWNERS.get(owner)
+    if known is not None and known.name != OLLAMA:
+        return known
+    # a model of a user's own on Ollama has the user as its owner, and this address all the same
+    said = _beside(server, f"{root_of(server)}/api/version", first=True).get("version")
+    return Software(OLLAMA, version=said[:40]) if isinstance(said, str) and said else known
 
 
 def artifact_of(served: Served, model: str, *, url: str) -> Artifact:
@@ -343,48 +317,29 @@ def _file_facts(path: Path, served: Served) -> Artifact | None:
     return None
 
 
-def _get(client: OpenAI, url: str, path: str, *, optional: bool) -> dict[str, Any] | None:
-    return ask_beside(client, url, path, optional=optional)
-
-
 def ask_beside(
-    client: OpenAI,
-    url: str,
-    path: str,
-    *,
-    optional: bool = True,
-    body: Mapping[str, Any] | None = None,
+    server: Connection, path: str, body: Mapping[str, Any] | None = None
 ) -> dict[str, Any] | None:
-    """Ask something about the model and not of it; None where an optional thing is not there."""
-    import openai
-
-    from quantrial.engines.openai_http import BOUNDS, FOREIGN, Bounds, translate
-
-    token = BOUNDS.set(Bounds(seconds=_LIMIT, since=time.monotonic()))
+    """Ask something about the model and not of it; None where no such thing is there."""
     try:
-        if body is None:
-            said = client.get(path, cast_to=object, options={"timeout": _LIMIT})
-        else:
-            said = client.post(path, cast_to=object, body=body, options={"timeout": _LIMIT})
+        return server.document(path, body, within=_LIMIT)
     except EngineError:
         raise
     except FOREIGN as exc:
-        missing = isinstance(exc, openai.APIStatusError) and exc.status_code in (403, 404, 405, 501)
-        if optional and missing:
+        if isinstance(exc, ServerSaidError) and exc.status in (403, 404, 405, 501):
             return None
-        found = translate(exc, url, _LIMIT)
+        found = translated(exc, server.address, seconds=_LIMIT)
         error = EngineStartError(str(found))
-        error.retryable, error.retry_after = found.retryable, found.retry_after
+        error.retryable = found.retryable and not isinstance(exc, UnreadableError)
+        error.retry_after = found.retry_after
         # who does not even say what it serves is about to stop, or to start
         error.gone = found.gone or isinstance(found, EngineCrashedError | EngineTimeoutError)
         raise error from exc
-    finally:
-        BOUNDS.reset(token)
-    if not isinstance(said, dict):
-        what = excerpt(repr(said), 80)
-        raise EngineStartError(f"{url} answered {path} with {what}, which is no JSON object")
-    known: dict[str, Any] = recordable(blot_all(said))
-    return known
+
+
+def root_of(server: Connection) -> str:
+    """Return the address that the API stands below."""
+    return server.address.removesuffix("/v1")
 
 
 def _text(value: Any) -> str | None:
@@ -410,28 +365,25 @@ def told_day(dialect: Dialect, served: Served | None, day: date) -> Dialect:
     return replace(dialect, extra_body={**dialect.extra_body, _ARGUMENTS: ours | (said or {})})
 
 
-def render(client: OpenAI, url: str, dialect: Dialect, requests: Sequence[Request]) -> list[str]:
+def render(server: Connection, dialect: Dialect, requests: Sequence[Request]) -> list[str]:
     """Return what the server's template makes of each request; a text stays as it is.
 
     Raises:
         EngineError: it refuses the messages, cannot be reached, or is too old to say.
     """
     return [
-        _applied(client, url, call_of(request, dialect)[1])
-        if request.text is None
-        else request.text
+        _applied(server, call_of(request, dialect)[1]) if request.text is None else request.text
         for request in requests
     ]
 
 
 def date_record(
-    client: OpenAI, url: str, dialect: Dialect, served: Served, day: date
+    server: Connection, dialect: Dialect, served: Served, day: date
 ) -> dict[str, Any] | None:
     """Say by which names the template asks for the date, and which day it is told.
 
     Args:
-        client: of the server at `url`.
-        url: where it is.
+        server: that serves it.
         dialect: with what the template is told, see `told_day`.
         served: what the server said of its template.
         day: that it should be told.
@@ -448,15 +400,15 @@ def date_record(
         held = day.isoformat() if told.get("date_string") == as_string(day) else known[0]
         body = {"messages": [{"role": "user", "content": "x"}], _ARGUMENTS: dict(told)}
         try:
-            if holds_day(_applied(client, url, body), datetime.now(UTC).astimezone().date()):
+            if holds_day(_applied(server, body), datetime.now(UTC).astimezone().date()):
                 held = None
         except EngineError:
             held = None
     return {"by": list(served.dates), "held": held}
 
 
-def _applied(client: OpenAI, url: str, body: Mapping[str, Any]) -> str:
-    said = ask_beside(client, url, f"{url.removesuffix('/v1')}/apply-template", body=body)
+def _applied(server: Connection, body: Mapping[str, Any]) -> str:
+    said = ask_beside(server, f"{root_of(server)}/apply-template", body)
     if said is None or not isinstance(said.get("prompt"), str):
-        raise EngineError(f"{url} does not say what its chat template makes of messages")
+        raise EngineError(f"{server.address} does not say what its chat template makes of messages")
     return str(said["prompt"])

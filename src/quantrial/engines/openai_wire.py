@@ -221,16 +221,16 @@ class Gathered:
         self._timings: Any = None
         self._logprobs: list[Mapping[str, Any]] = []
 
-    def add(self, event: Any, at: float) -> None:
-        """Take one event, `at` seconds after the call.
+    def add(self, event: Mapping[str, Any] | None, at: float) -> None:
+        """Take one event, `at` seconds after the call; None is the word that ends a stream.
 
         Raises:
             EngineError: it is not of the form there is, or another model's.
         """
+        if event is None:
+            self.ended = True
+            return
         try:
-            if event.get("error"):
-                said = excerpt(repr(event["error"]), 200)
-                raise EngineError(f"the server reports an error: {said}")
             self._check_model(event.get("model"))
             if said := event.get("system_fingerprint"):
                 # it is recorded, and compared with what is recorded
@@ -240,7 +240,10 @@ class Gathered:
             for choice in event.get("choices") or ():
                 self._add_choice(choice, at)
         except (KeyError, TypeError, AttributeError, ValueError) as exc:
-            raise unknown_form(event, exc) from exc
+            raise EngineError(
+                f"the server sent an answer of an unknown form ({type(exc).__name__}: "
+                f"{excerpt(str(exc), 200)}): {excerpt(repr(event), 200)}"
+            ) from exc
 
     def _check_model(self, model: Any) -> None:
         asked = self._dialect.served_as or self._dialect.model
@@ -353,11 +356,3 @@ class Gathered:
             decoded = counted - 1 if counted else None
             decode = self._last - first if decoded else None
         return decoded, Timing(prompt=prompt, first_token=first, decode=decode, wall=wall)
-
-
-def unknown_form(said: Any, exc: Exception) -> EngineError:
-    """Make the error of an answer that cannot be read."""
-    return EngineError(
-        f"the server sent an answer of an unknown form ({type(exc).__name__}: "
-        f"{excerpt(str(exc), 200)}): {excerpt(repr(said), 200)}"
-    )

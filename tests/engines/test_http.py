@@ -1,13 +1,21 @@
-"""The table of what goes wrong with an Ollama server: complete, and right in every row."""
+"""The table of what goes wrong with a server: complete, and right in every row."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
 
-from quantrial.engines.ollama_http import FOREIGN, ServerSaidError, UnreadableError, translated
+from quantrial.engines.http import (
+    FOREIGN,
+    ServerSaidError,
+    UnreadableError,
+    retry_after,
+    server_said,
+    translated,
+)
 from quantrial.errors import (
     ContextOverflowError,
     EngineCrashedError,
@@ -15,6 +23,8 @@ from quantrial.errors import (
     EngineStartError,
     EngineTimeoutError,
 )
+
+URL = "http://127.0.0.1:1/v1"
 
 
 def kinds_of(error: type[Exception]) -> Iterator[type[Exception]]:
@@ -54,7 +64,8 @@ LLAMA_SERVER = (  # as versions that run llama.cpp's own server hand it on
         (httpx.ReadTimeout("x"), EngineTimeoutError, True),
         (httpx.PoolTimeout("x"), EngineTimeoutError, True),
         (TimeoutError(), EngineTimeoutError, True),
-        (httpx.ConnectError("x"), EngineCrashedError, True),
+        (httpx.ConnectError("x"), EngineStartError, True),
+        (httpx.ProxyError("x"), EngineStartError, True),
         (httpx.ReadError("x"), EngineCrashedError, True),
         (httpx.RemoteProtocolError("x"), EngineCrashedError, True),
         (httpx.StreamClosed(), EngineCrashedError, True),
@@ -90,3 +101,69 @@ def test_an_error_is_translated(raised: Exception, kind: type, retryable: bool) 
     assert type(error) is kind
     assert error.retryable is retryable
     assert "Ollama (m on here)" in str(error)
+
+
+def said(status: int, body: Any) -> EngineError:
+    response = httpx.Response(status, json=body, request=httpx.Request("POST", URL))
+    return translated(server_said(response, response.content), URL)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "retryable"),
+    [
+        (400, EngineError, False),
+        (401, EngineError, False),
+        (403, EngineError, False),
+        (404, EngineError, False),
+        (408, EngineTimeoutError, True),
+        (409, EngineError, True),
+        (418, EngineError, False),
+        (422, EngineError, False),
+        (429, EngineError, True),
+        (500, EngineError, True),
+        (502, EngineError, True),
+        (503, EngineError, True),
+        (529, EngineError, True),
+    ],
+)
+def test_every_status_is_translated(status: int, kind: type, retryable: bool) -> None:
+    error = said(status, {"error": {"message": "no luck", "type": "x"}})
+    assert (type(error), error.retryable) == (kind, retryable)
+    assert f"{URL} answered {status}: no luck" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        # llama.cpp
+        (400, {"message": "request (931 tokens) ...", "type": "exceed_context_size_error"}),
+        # OpenAI
+        (400, {"message": "too long", "code": "context_length_exceeded"}),
+        # vLLM
+        (400, {"message": "This model's maximum context length is 4096 tokens. However, you ..."}),
+        # SGLang
+        (400, {"message": "The input (5000 tokens) is longer than the model's context length."}),
+        # TGI
+        (
+            422,
+            {"message": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4"},
+        ),
+        (422, {"message": "Input validation error: `inputs` must have less than 1024 tokens."}),
+    ],
+)
+def test_a_prompt_that_is_too_long_is_an_overflow_whoever_says_so(
+    status: int, body: dict[str, str]
+) -> None:
+    error = said(status, {"error": body})
+    assert type(error) is ContextOverflowError
+    assert not error.retryable
+
+
+def test_retry_after_is_read_as_seconds_or_as_a_date_by_hand() -> None:
+    now = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT, the date of RFC 9110
+    assert retry_after("120", now=now) == 120
+    assert retry_after(" 1.5 ", now=now) == 1.5
+    assert retry_after("Sun, 06 Nov 1994 08:50:37 GMT", now=now) == 60
+    assert retry_after("Sun, 06 Nov 1994 08:48:37 GMT", now=now) == 0
+    for nonsense in (None, "", "soon", "-5", "inf", "nan", "9" * 40):
+        assert retry_after(nonsense, now=now) is None
