@@ -115,8 +115,7 @@ def test_missing_intervals_and_speeds_break_no_plot(trial: Trial) -> None:
         one["memory_bytes"] = None
     with_tradeoffs(summary)
     plots = draw(summary)
-    assert "No speed was measured for any arm." in texts(plots["pareto"])
-    assert "The memory of no arm is known." in texts(plots["pareto-memory"])
+    assert not {"pareto", "pareto-memory"} & set(plots), "nothing was measured: no plot"
     assert "−41.7 pp, no interval" in texts(plots["forest"])
     assert "NaN" not in plots["forest"]
 
@@ -130,7 +129,28 @@ def test_a_task_without_answers_breaks_no_plot(trial: Trial) -> None:
     }
     with_tradeoffs(summary)
     plots = draw(summary)
-    assert "No pair of arms answered the same item." in texts(plots["forest"])
+    for name in ("forest", "equivalence"):
+        assert "extraction" in texts(plots[name])
+        assert "reasoning" not in texts(plots[name]), "no pair answered the same item"
+
+
+def test_a_plot_of_nothing_is_left_out_with_its_heading(trial: Trial) -> None:
+    summary = trial.copied()
+    for one in summary["tasks"]["names"]["failure_modes"].values():
+        for found in one["errors"]["classes"].values():
+            found["errors"] = 0
+    for part in summary["tasks"].values():
+        part["flips"] = []
+    quiet = trial.with_summary(summary)
+    assert not {"errors", "flips"} & set(draw(summary))
+    for text in quiet.render().values():
+        assert "Which errors" not in text
+        assert "What turned" not in text
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(charts, "draw", lambda summary: {})
+        bare = quiet.render()
+    assert "## Plots" not in bare["report.md"]
+    assert 'href="#plots"' not in bare["report.html"]
 
 
 def labels(svg: str) -> list[str]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import base64
 import hashlib
 import re
@@ -12,13 +13,17 @@ import jinja2
 import pytest
 from markdown_it import MarkdownIt
 
+from quantrial.commands.results import load_results
 from quantrial.decision import Constraints, decide_from
+from quantrial.documents import load_summary
 from quantrial.records import ArmRecord
 from quantrial.reporting import rendering as module
+from quantrial.reporting.glossary import words_of
 from quantrial.reporting.markdown import slug
 from quantrial.units import parse_bytes, parse_fraction
 from reporting.trials import Page, Trial, markdown_tables, run_trial
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "demo"
 TEMPLATES = Path(module.__file__).parent / "templates"
 
 
@@ -136,7 +141,7 @@ def test_the_constrained_answer_is_the_headline(trial: Trial) -> None:
         "- Speed: decoding at least 0.50× as fast as f16.",
         "- Quality: a loss of up to 99.0 pp is tolerated, in place of the margin.",
         "- Workloads that matter: reasoning.",
-        "- Stated as options of `quantrial decide`: run it again with other options to change "
+        "- Stated as options of quantrial decide: run it again with other options to change "
         "them, with none to drop them.",
     ]
     reason = given["text"].split(": ", 1)[1]
@@ -322,6 +327,36 @@ def test_two_tasks_of_one_workload_are_told_apart(trial: Trial) -> None:
     summary["tasks"]["names"]["workload"] = "reasoning"
     heads = markdown_tables(trial.with_summary(summary).render()["report.md"])["At a glance"][1][0]
     assert list(heads) == ["arm", "reasoning (sums)", "reasoning (names)"]
+
+
+def test_twenty_words_are_all_that_a_report_needs(trial: Trial) -> None:
+    for summary in (load_summary(trial.summary), load_results(EXAMPLE)[1]):
+        words = words_of(summary)
+        assert len(words) <= 20
+        for names in ([one.key for one in words], [one.name for one in words]):
+            assert len(names) == len(set(names))
+        for one in words:
+            assert " which " not in one.value
+            assert one.value.endswith(".")
+    page = Page(trial.render()["report.html"])
+    asked = {value for name, value in page.attributes if name == "popovertarget"}
+    assert len(asked) > 5
+    assert asked <= set(page.ids)
+
+
+def test_no_raw_backtick_is_read(trial: Trial) -> None:
+    """What our own sentences mark as code would be seen as it is on page and terminal."""
+    source = Path(module.__file__).parent
+    for path in source.rglob("*.py"):
+        tree = ast.parse(path.read_text("utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr | ast.Call | ast.Tuple | ast.Dict | ast.Return):
+                for one in ast.walk(node):
+                    if isinstance(one, ast.Constant) and isinstance(one.value, str):
+                        assert not re.search(r"`\w[^`]*`", one.value), f"{path.name}: {one.value}"
+    page = (EXAMPLE / "report.html").read_text("utf-8")
+    shown = re.sub(r"<(script|style|code).*?</\1>", "", page, flags=re.DOTALL)
+    assert "`" not in re.sub(r"<[^>]*>", "", shown)
 
 
 # --- nothing known, nothing there --------------------------------------------------------------

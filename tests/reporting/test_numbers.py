@@ -253,7 +253,7 @@ def test_the_ticks_of_the_cards_stand_on_the_one_scale(trial: Trial) -> None:
 
 def test_ticks_by_hand() -> None:
     assert Scale(-0.62, 0.09).ticks == pytest.approx((-0.6, -0.4, -0.2, 0.0))
-    assert Scale(-0.015, 0.015).ticks == pytest.approx((-0.01, 0.0, 0.01))
+    assert Scale(-0.017, 0.017).ticks == pytest.approx((-0.01, 0.0, 0.01))
 
 
 def test_the_drawings_of_the_cards_stand_where_the_intervals_do(trial: Trial) -> None:

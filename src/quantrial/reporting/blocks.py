@@ -149,13 +149,16 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """A cost of an arm: what it is, its value, a note, and the share of the largest in percent."""
+    """A cost of an arm: what it is, its value, a note, and the share of the largest in percent.
+
+    `hint` explains the name.
+    """
 
     name: str
     value: str
     note: str
     share: str
-    term: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

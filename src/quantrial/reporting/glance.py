@@ -36,7 +36,7 @@ from quantrial.reporting.blocks import (
     cells,
 )
 from quantrial.reporting.contrasts import by_endpoint
-from quantrial.reporting.glossary import KEYS
+from quantrial.reporting.glossary import ENDPOINTS
 from quantrial.words import (
     UNKNOWN,
     VERDICT_SIGNS,
@@ -58,6 +58,9 @@ KEPT = ("equivalent", "non_inferior", "better")  # verdicts of arms that keep th
 _OPEN, _MISSING = "better, margin open", "answers missing"
 _COSTS = ("max_memory", "min_speedup", "max_latency")
 _UNREAD = "could not be read"
+_PEAK = "The most memory that the arm's process held, pages of its file included."
+_WEIGHTS = "The model's file: what must fit into memory before anything runs."
+_SPEED = "Tokens written a second, beside the reference's."
 _SMALL = {"worse": ", small loss", "better": ", small gain"}  # shown beside a margin that is kept
 
 
@@ -276,12 +279,12 @@ def _meters(summary: Summary, decision: Decision, arm: str) -> Iterator[Meter]:
         file_size(memory, sizes),
         "" if arm == reference or ratio_of is None else f"{percent(ratio_of, 0)} of {reference}",
         share(memory, max(sizes)),
-        "peak" if peak else "weights",
+        _PEAK if peak else _WEIGHTS,
     )
     if cost is not None:
         fastest = max(one.speedup or 0.0 for one in decision.costs.values())
         note = "" if arm == reference or cost.speedup is None else f"{reference}'s"
-        yield Meter("Speed", ratio(cost.speedup), note, share(cost.speedup, fastest), "speedup")
+        yield Meter("Speed", ratio(cost.speedup), note, share(cost.speedup, fastest), _SPEED)
 
 
 def _how_known(decision: Decision) -> str:
@@ -306,7 +309,7 @@ def _standing(summary: Summary, decision: Decision, task: str, arm: str) -> Stan
     alone = Standing(
         workload=workload,
         quality=amount(own.estimate if own else None, part.main.unit),
-        measure=(Part(measure, term=part.primary if part.primary in KEYS else ""),),
+        measure=(Part(measure, term=part.primary if part.primary in ENDPOINTS else ""),),
         tone="",
         sign="",
         verdict="reference" if is_reference else "not compared",

@@ -180,13 +180,11 @@ def _stated(given: Constrained) -> str:
     of_study = [name for name in stated if name in given.of_study]
     anew = "run it again with other options to change them, with none to drop them"
     if not of_study:
-        return f"Stated as options of `quantrial decide`: {anew}."
+        return f"Stated as options of quantrial decide: {anew}."
     if len(of_study) == len(stated):
-        return "Stated in the study file: options of `quantrial decide` take their place."
+        return "Stated in the study file: options of quantrial decide take their place."
     named = listed([name.removesuffix("_by").replace("_", " ") for name in of_study])
-    return (
-        f"Stated in the study file: {named}. The others are options of `quantrial decide`: {anew}."
-    )
+    return f"Stated in the study file: {named}. The others are options of quantrial decide: {anew}."
 
 
 _HELD = {"peak": "a measured peak", "stated": "weights (as the study states)"}

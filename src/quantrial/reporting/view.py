@@ -21,7 +21,7 @@ from quantrial.inert import clean
 from quantrial.reporting import contrasts, glance, sentences
 from quantrial.reporting.blocks import Advice, View
 from quantrial.reporting.figures import figures
-from quantrial.reporting.glossary import WORDS, explained
+from quantrial.reporting.glossary import explained, unused, words_of
 from quantrial.reporting.sections import (
     failures,
     flips,
@@ -53,7 +53,8 @@ def opening(summary: Summary, decision: Decision) -> View:
     if given:
         headline = sentences.headline(given, summary.reference)
         said = sentences.answer(given, links)
-    cards, seen = glance.cards(summary, decision), set[str]()
+    cards, words = glance.cards(summary, decision), words_of(summary)
+    seen = unused(words)  # what no word explains is not marked in sentences
     return View(
         title=summary.study.name,
         subtitle=_subtitle(summary),
@@ -70,7 +71,7 @@ def opening(summary: Summary, decision: Decision) -> View:
         standings=glance.standings(cards, summary.reference),
         plots=(),
         sections=(),
-        words=WORDS,
+        words=words,
     )
 
 

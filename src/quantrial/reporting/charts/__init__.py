@@ -16,7 +16,8 @@ __all__ = ["draw", "to_png"]
 def draw(summary: Summary) -> dict[str, str]:
     """Draw every plot; returns SVG texts by name, the same for the same summary.
 
-    A plot of something that this study does not have (strata, spans) is left out.
+    What this study does not have (strata, spans, a pair of arms on a task) is left out: its panel,
+    and the whole plot where no panel has anything to show.
     """
     tasks = summary.tasks
     panels = {
@@ -30,4 +31,5 @@ def draw(summary: Summary) -> dict[str, str]:
         "timeline": run.timeline(summary),
         "flow": [run.flow(summary, task) for task in tasks],
     }
-    return {name: to_svg(parts) for name, parts in panels.items() if parts}
+    drawn = {name: [one for one in parts if one is not None] for name, parts in panels.items()}
+    return {name: to_svg(parts) for name, parts in drawn.items() if parts}

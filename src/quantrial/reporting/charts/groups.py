@@ -9,7 +9,7 @@ from quantrial.documents import SpanErrors, SpanFailures, StratumSummary, Summar
 from quantrial.findings import adjusted_p
 from quantrial.inert import clean
 from quantrial.reporting.charts.paired import CELL_INK
-from quantrial.reporting.charts.style import GRID, INK, MUTED, empty, text_width, top_axis
+from quantrial.reporting.charts.style import GRID, INK, MUTED, text_width, top_axis
 from quantrial.words import (
     count,
     difference,
@@ -68,7 +68,7 @@ def _heat(
         lines += _wrapped([f"vary over {key}? {first}", *others])
     title = alt.TitleParams(clean(part.workload), subtitle=[clean(one) for one in lines])
     if not cells:
-        return empty(title, "No difference can be told.")
+        return None
     least = 10.0 if unit is None else scale * part.margin
     most = max(least, *(abs(cell["difference"]) for cell in cells))
     arms = [arm for arm in summary.arms if any(cell["arm"] == arm for cell in cells)]
@@ -124,7 +124,7 @@ def errors(summary: Summary) -> list[Any]:
     for task, part in summary.tasks.items():
         modes = part.failure_modes
         of_arms = {arm: one.errors for arm, one in modes.items() if isinstance(one, SpanFailures)}
-        if of_arms:
+        if any(found.errors for one in of_arms.values() for found in one.classes.values()):
             found.append(_classes(task, part, of_arms))
     return found
 

@@ -16,7 +16,6 @@ from quantrial.reporting.charts.style import (
     SHAPES,
     TONES,
     WIDTH,
-    empty,
     top_axis,
 )
 from quantrial.words import (
@@ -30,7 +29,6 @@ from quantrial.words import (
 
 # so many margins to either side of zero are shown; what lies further is an arrow
 _REACH = 3.0
-_NO_PAIR = "No pair of arms answered the same item."
 # cells of a matrix keep their own ink in the dark: their ground stays light
 CELL_INK = "#14171b"
 _LIGHT, _DARK = "#ffffff", "#f0a37f"
@@ -47,7 +45,7 @@ def forest(summary: Summary, task: str) -> Any:
     )
     rows = _differences(part, reference)
     if not rows:
-        return empty(title, _NO_PAIR)
+        return None
     margin, main = _scale(part) * part.margin, part.main
     seen = [v for row in rows for v in (row["low"], row["high"], row["value"])]
     left, right = min(-1.6 * margin, *seen), max(1.6 * margin, *seen)
@@ -109,7 +107,7 @@ def equivalence(summary: Summary, task: str) -> Any:
         and one.equivalence.estimate is not None
     ]
     if not rows:
-        return empty(title, _NO_PAIR)
+        return None
     margin, main = _scale(part) * part.margin, part.main
     reach = _REACH * margin
     named = f"{main.unit or 'percentage points'} (margin {size_of_points(part.margin, main.unit)})"
@@ -226,7 +224,7 @@ def flips(summary: Summary, task: str) -> Any:
     )
     cells = [cell for one in part.flips for cell in _turned(one)]
     if not cells:
-        return empty(title, _NO_PAIR)
+        return None
     arms = [arm for arm in summary.arms if any(arm in (c["of"], c["to"]) for c in cells)]
     most = max(cell["count"] for cell in cells)
     base = alt.Chart(alt.InlineData(values=cells))

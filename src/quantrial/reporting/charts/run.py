@@ -188,8 +188,8 @@ def flow(summary: Summary, task: str) -> Any:
     items = part.flow.planned // len(arms) if arms else 0
     within = {arm: _within(part, arm, items) for arm in arms}
     side = max(
-        text_width([clean(arm) for arm in arms], bold=True),
-        text_width([line for said in within.values() for line in said]),
+        text_width([clean(arm) for arm in arms], bold=True) + _GAP,
+        text_width([line for said in within.values() for line in said]) + _GAP,
         _LEAST // max(1, len(arms)),
     )
     width = len(arms) * side + (len(arms) - 1) * _GAP

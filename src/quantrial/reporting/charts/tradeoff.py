@@ -7,14 +7,10 @@ from typing import Any
 
 from quantrial.documents import Interval, Summary, TaskSummary, Tradeoff
 from quantrial.inert import clean
-from quantrial.reporting.charts.style import HEIGHT, INK, MUTED, PAPER, WIDTH, empty
+from quantrial.reporting.charts.style import HEIGHT, INK, MUTED, PAPER, WIDTH
 from quantrial.words import amount, amount_interval, endpoint, file_size, rate, seconds
 
 _BLUE = "#0b6bb3"
-_NOTHING = {
-    "throughput": "No speed was measured for any arm.",
-    "memory": "The memory of no arm is known.",
-}
 # what is shown, by cost and source: the subtitle's words, and the title of the axis
 _SHOWN = {
     ("throughput", "speed_phase"): "decoding speed, speed phase",
@@ -35,7 +31,7 @@ def tradeoff(summary: Summary, task: str, cost: str) -> Any:
     shown = _SHOWN.get((cost, axis.source or ""), "speed" if cost == "throughput" else "memory")
     title = alt.TitleParams(clean(part.workload), subtitle=clean(f"{task}: {name} against {shown}"))
     if not dots:
-        return empty(title, _NOTHING[cost])
+        return None
     scale, unit = _unit(axis, dots)
     for dot in dots:
         for key in ("at", "left", "right"):

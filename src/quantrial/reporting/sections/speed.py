@@ -69,7 +69,7 @@ _MARKS = {
     "reaches {widest}.",
     "no_length": "No length of prompt and answer fits the context of every arm: nothing was "
     "measured.",
-    "unfinished": "The phase is not finished: `quantrial run` goes on.",
+    "unfinished": "The phase is not finished: quantrial run goes on.",
     "drift": "The ratio of {arm} changed by {change} over the phase: the arms did not slow down "
     "alike.",
     "own_length": "The engine of {arm} cannot be held to a number of tokens: answers ended early "
@@ -193,10 +193,10 @@ def _phase_groups(summary: Summary) -> list[Group]:
     if phase is None or not phase.calls:
         note = (
             "There was no speed phase: speed is read off the timings of the answers below, and "
-            "answers differ in length from arm to arm. `speed:` in the study file asks for one."
+            "answers differ in length from arm to arm. “speed:” in the study file asks for one."
         )
         if phase is not None:
-            note = "The speed phase was not run yet: `quantrial run` runs it."
+            note = "The speed phase was not run yet: quantrial run runs it."
         return [Group("Speed phase", notes=(note,))]
     groups = [_against(phase), _absolute(phase), *_lengths(phase), _phase_drift(phase), _how(phase)]
     if said := tuple(_sentence(one, phase) for one in phase.marks):
