@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from analysis.fabricated import FAULT, QUIZ, make_study, quiz, quizzed, scored
-from quantrial.analysis.answers.changes import LetterTest, accuracy_by_letter, letter_shift
-from quantrial.documents import LetterCount
+from quantrial.analysis.answers.changes import accuracy_by_letter, letter_shift
+from quantrial.documents import LetterCount, LetterShift
 from summaries import summarise
 
 
@@ -24,7 +24,7 @@ def test_accuracy_by_letter_by_hand() -> None:
     }
 
 
-def shifted(pairs: Sequence[tuple[str, str]]) -> LetterTest:
+def shifted(pairs: Sequence[tuple[str, str]]) -> LetterShift:
     old, new = zip(*pairs, strict=True)
     return letter_shift(quizzed({"ref": old, "new": new}), "ref", "new")
 
@@ -32,7 +32,7 @@ def shifted(pairs: Sequence[tuple[str, str]]) -> LetterTest:
 def test_letter_shift_by_hand() -> None:
     # three letters on a ring would shift nothing; here C goes to A four times and back once
     found = shifted([("C", "A")] * 4 + [("A", "C"), ("B", "B"), ("D", "oh"), ("A", "A")])
-    assert found == LetterTest(
+    assert found == LetterShift(
         reference="ref",
         candidate="new",
         n=7,
@@ -42,6 +42,9 @@ def test_letter_shift_by_hand() -> None:
         p_value=found.p_value,
         method="stuart-maxwell-exact",
         df=1,
+        declared=False,
+        p_adjusted=None,
+        p_alarm=None,
     )
     assert found.statistic == pytest.approx((4 - 1) ** 2 / 5)
     assert found.p_value == pytest.approx(2 * (1 + 5) / 2**5)
@@ -57,7 +60,7 @@ def test_no_letter_shift_where_nothing_changed(outputs: list[str]) -> None:
     assert (found.changed, found.df) == (0, 0)
 
 
-def booked(answers: list[str], books: list[str]) -> LetterTest:
+def booked(answers: list[str], books: list[str]) -> LetterShift:
     outcomes = quizzed({"ref": ["A"] * len(answers), "new": answers})
     return letter_shift(outcomes, "ref", "new", np.array(books), alpha=0.05, seed=1)
 

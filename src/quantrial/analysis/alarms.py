@@ -12,15 +12,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from quantrial import documents
+from quantrial.documents.codec import number
 from quantrial.stats import FamilyUnit, holm_in_units
 
 if TYPE_CHECKING:
     from quantrial.analysis.contrasts import Draft
 
 METHOD = "holm-in-units"
+_Part = TypeVar("_Part", documents.Heterogeneity, documents.LetterShift)
 _NOTHING_CHANGED = 0.0  # spread of the differences within items
 
 
@@ -52,6 +56,12 @@ class _Unit:
         """Return the questions that count with the p of each, some of them replaced."""
         known = [(one, instead.get(one.id, one.p_value)) for one in self.members]
         return [(one, p) for one, p in known if one.counts and not math.isnan(p)]
+
+
+def adjusted(part: _Part, asked: Asked) -> _Part:
+    """Return a part of the summary with the p of its question, once the family is closed."""
+    p = number(asked.p_alarm)
+    return msgspec.structs.replace(part, p_adjusted=p, p_alarm=p)
 
 
 class AlarmFamily:

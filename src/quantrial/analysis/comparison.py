@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from quantrial.analysis.alarms import Asked
     from quantrial.analysis.bounds import Bounds
     from quantrial.analysis.methods import Methods
     from quantrial.analysis.outcomes import Panel
@@ -40,10 +39,7 @@ if TYPE_CHECKING:
 
 EQUAL = "items of equal content"
 
-METHODS: dict[str, type[Calibrated] | type[Classic]] = {
-    Calibrated.name: Calibrated,
-    Classic.name: Classic,
-}
+METHODS: dict[str, type[Methods]] = {one.name: one for one in (Calibrated, Classic)}
 
 
 def pairs_of(arms: Sequence[str], reference: str) -> list[tuple[str, str]]:
@@ -262,54 +258,29 @@ class Notes:
 _FIRST_DRAWS = 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class Interaction:
-    """A test of arm and stratum, and each stratum's difference drawn to their mean.
-
-    A stratum that has none to speak of is None in `shrunken`.
-    """
-
-    reference: str
-    candidate: str
-    p_value: float
-    method: str
-    n: int
-    shrunken: Mapping[str, float | None]
-
-    def written(self, key: str, asked: Asked) -> documents.Heterogeneity:
-        """Write what the test over a key of the items' metadata says, once its p is adjusted."""
-        return documents.Heterogeneity(
-            key=key,
-            reference=self.reference,
-            candidate=self.candidate,
-            p_value=number(self.p_value),
-            method=self.method,
-            n=self.n,
-            shrunken=self.shrunken,
-            p_adjusted=number(asked.p_alarm),
-            p_alarm=number(asked.p_alarm),
-        )
-
-
 def heterogeneity(
     panel: Panel,
     values: NDArray[np.str_],
     *,
+    key: str,
     contrast: tuple[str, str, str],
     seed: int,
     resamples: int,
-) -> Interaction:
+) -> documents.Heterogeneity:
     """Test the interaction of arm and stratum, and shrink each stratum's difference to their mean.
 
     Args:
         panel: scores of the arms.
         values: shape (items,), the stratum of each item.
+        key: of the items' metadata, that these are of.
         contrast: reference, candidate, endpoint.
         seed: the study's.
         resamples: draws of the test; at most 2,000 are used, and 20,000 where p comes out small.
 
-    Over clusters the test is one of its own, refused with a warning below five of them; and nothing
-    is shrunken, which would take what clusters share for what strata are.
+    Returns:
+        The test, its p not adjusted yet. Over clusters it is one of its own, refused with a warning
+        below five of them; and nothing is shrunken, which would take what clusters share for what
+        strata are.
     """
     reference, candidate, endpoint = contrast
     mask, arms, e = panel.locate((reference, candidate), endpoint)
@@ -317,18 +288,29 @@ def heterogeneity(
     if panel.clusters is not None:
         p, method = _over_clusters(top, bottom, values[mask], panel.clusters[mask])
         shrunken = dict.fromkeys(sorted(set(values[mask].tolist())))
-        return Interaction(reference, candidate, p, method, int(mask.sum()), shrunken)
-    label = hashlib.sha256("\0".join(contrast).encode()).digest()[:8]
-    test = interaction(
-        top,
-        bottom,
-        values[mask],
-        rng=np.random.default_rng([seed, *label]),
-        resamples=min(resamples, _FIRST_DRAWS),
-        most=MOST_DRAWS,
+    else:
+        label = hashlib.sha256("\0".join(contrast).encode()).digest()[:8]
+        test = interaction(
+            top,
+            bottom,
+            values[mask],
+            rng=np.random.default_rng([seed, *label]),
+            resamples=min(resamples, _FIRST_DRAWS),
+            most=MOST_DRAWS,
+        )
+        p, method = test.p_value, test.method
+        shrunken = _shrunken(top, bottom, values[mask])
+    return documents.Heterogeneity(
+        key=key,
+        reference=reference,
+        candidate=candidate,
+        p_value=number(p),
+        method=method,
+        n=int(mask.sum()),
+        shrunken=shrunken,
+        p_adjusted=None,
+        p_alarm=None,
     )
-    shrunk = _shrunken(top, bottom, values[mask])
-    return Interaction(reference, candidate, test.p_value, test.method, test.n, shrunk)
 
 
 def _over_clusters(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from quantrial import documents
-from quantrial.analysis.alarms import unit_of_strata
+from quantrial.analysis.alarms import adjusted, unit_of_strata
 from quantrial.analysis.answers.changes import accuracy_by_letter, flips, letter_shifts, repeats
 from quantrial.analysis.answers.failures import (
     error_table,
@@ -160,13 +160,11 @@ class TaskAnalysis:
             repeats=None if self._repeats is None else self._repeats.written(),
             failure_modes={arm: self._failure_modes(arm) for arm in scored.arms},
             error_loss=self._error_loss(),
-            letter_shifts=self._letters_written(),
+            letter_shifts=tuple(adjusted(*tested) for tested in self._letters),
             failure_contrasts=self._failure_contrasts(size),
             disagreements=self._other.disagreements(self._judged, other_adjusted),
             strata={key: strata} if key else {},
-            heterogeneity=tuple(
-                test.written(key or "", asked) for test, asked in self._interactions
-            ),
+            heterogeneity=tuple(adjusted(*tested) for tested in self._interactions),
             power=self._power(endpoints[self.primary].contrasts),
             warnings=tuple(self.notes.sentences()),
             fidelity=self._fidelity(),
@@ -237,7 +235,7 @@ class TaskAnalysis:
             if r == self.question.reference and self.scored.panel.answered_by(r, c).any()
         )
 
-    def _letter_shifts(self) -> list[tuple[Any, Asked]]:
+    def _letter_shifts(self) -> list[tuple[documents.LetterShift, Asked]]:
         """Test each candidate's shift in answer letters (choice), in the one family."""
         if not self.scored.task.letters:
             return []
@@ -251,10 +249,6 @@ class TaskAnalysis:
             identity = f"{self.name}.letter_shift.{one.candidate}.vs.{one.reference}"
             asked.append((one, self.family.ask("letter shift", identity, one.p_value)))
         return asked
-
-    def _letters_written(self) -> tuple[documents.LetterShift, ...]:
-        declared = "letter_shift" in self.question.declared
-        return tuple(one.written(declared=declared, asked=asked) for one, asked in self._letters)
 
     def _endpoint(self, methods: Methods, endpoint: str) -> _Compared:
         """Compare all pairs of arms: as a family where the endpoint is primary, else in the one."""
@@ -360,7 +354,7 @@ class TaskAnalysis:
                 found.append(mode.written(contrast, asked, alpha))
         return tuple(found)
 
-    def _heterogeneity(self, panel: Panel) -> list[tuple[Any, Asked]]:
+    def _heterogeneity(self, panel: Panel) -> list[tuple[documents.Heterogeneity, Asked]]:
         """Test once whether each candidate's difference is the same in all strata."""
         key, primary = self.spec.stratify, self.primary
         if key is None or self.compared.classic:
@@ -373,6 +367,7 @@ class TaskAnalysis:
                 tested = heterogeneity(
                     panel,
                     labels(self.scored.items, key),
+                    key=key,
                     contrast=(r, c, primary),
                     seed=self.question.seed,
                     resamples=self.question.resamples,

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec.structs import replace
 
 from quantrial import documents
 from quantrial.analysis.outcomes import labels
-from quantrial.documents.codec import ends, number
+from quantrial.documents.codec import ends, nan, number
 from quantrial.errors import InsufficientDataError
 from quantrial.stats import mcnemar, stuart_maxwell, stuart_maxwell_clusters, wilson
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -112,51 +113,23 @@ def accuracy_by_letter(outcomes: TaskOutcomes, arm: str) -> dict[str, documents.
     }
 
 
-@dataclass(frozen=True, slots=True)
-class LetterTest:
-    """A test of whether two arms give each letter equally often, on items read from both.
-
-    Statistic, p and method are None where no letter changed; where too few clusters changed one,
-    the method is `refused`. `shift` is by how many the number of each letter grew.
-    """
-
-    reference: str
-    candidate: str
-    n: int
-    changed: int
-    shift: Mapping[str, int]
-    statistic: float | None = None
-    p_value: float | None = None
-    method: str | None = None
-    df: int = 0
-
-    def written(self, *, declared: bool, asked: Asked) -> documents.LetterShift:
-        """Write the shift, once its p is adjusted."""
-        return documents.LetterShift(
-            reference=self.reference,
-            candidate=self.candidate,
-            statistic=number(self.statistic),
-            p_value=number(self.p_value),
-            method=self.method,
-            n=self.n,
-            changed=self.changed,
-            df=self.df,
-            shift=self.shift,
-            declared=declared,
-            p_adjusted=number(asked.p_alarm),
-            p_alarm=number(asked.p_alarm),
-        )
-
-
 def letter_shifts(
     question: Question,
     scored: TaskOutcomes,
     pairs: Sequence[tuple[str, str]],
     clusters: NDArray[np.str_] | None,
-) -> list[LetterTest]:
+) -> list[documents.LetterShift]:
     """Test each candidate's shift in letters against the reference's, over clusters if any."""
     return [
-        letter_shift(scored, r, c, clusters, alpha=question.alpha, seed=question.seed)
+        letter_shift(
+            scored,
+            r,
+            c,
+            clusters,
+            alpha=question.alpha,
+            seed=question.seed,
+            declared="letter_shift" in question.declared,
+        )
         for r, c in pairs
         if r == question.reference and scored.panel.answered_by(r, c).any()
     ]
@@ -170,7 +143,8 @@ def letter_shift(
     *,
     alpha: float = 0.05,
     seed: int = 0,
-) -> LetterTest:
+    declared: bool = False,
+) -> documents.LetterShift:
     """Test whether a candidate prefers other letters than the reference (position bias).
 
     The question is whether both arms give each letter equally often, on the items where a letter
@@ -183,6 +157,10 @@ def letter_shift(
         clusters: shape (items,), where the items come in random groups.
         alpha: the level at which a test over clusters must be able to reject.
         seed: of the signs that are drawn where clusters are too many to count.
+        declared: whether the study named it beforehand.
+
+    Returns:
+        The test, its p not adjusted yet.
     """
     both = zip(outcomes.outcomes[reference], outcomes.outcomes[candidate], strict=True)
     pairs = [
@@ -196,8 +174,19 @@ def letter_shift(
     table = np.array([[counts[one, other] for other in letters] for one in letters])
     changed = sum(count for (one, other), count in counts.items() if one != other)
     grown = (table.sum(axis=0) - table.sum(axis=1)).tolist() if letters else []
-    found = LetterTest(
-        reference, candidate, counts.total(), changed, dict(zip(letters, grown, strict=True))
+    found = documents.LetterShift(
+        reference=reference,
+        candidate=candidate,
+        statistic=None,
+        p_value=None,
+        method=None,
+        n=counts.total(),
+        changed=changed,
+        df=0,
+        shift=dict(zip(letters, grown, strict=True)),
+        declared=declared,
+        p_adjusted=None,
+        p_alarm=None,
     )
     if not changed:
         return found
@@ -211,7 +200,11 @@ def letter_shift(
     except InsufficientDataError:
         return replace(found, method="refused")
     return replace(
-        found, statistic=test.statistic, p_value=test.p_value, method=test.method, df=test.df
+        found,
+        statistic=number(test.statistic),
+        p_value=number(test.p_value),
+        method=test.method,
+        df=test.df,
     )
 
 
@@ -232,85 +225,42 @@ _Pairs = Sequence[tuple[bool, bool]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Test:
-    """Which of two happens more often: the candidate differs, or the reference strays.
+class _RepeatTest:
+    """A test of whether a candidate differs more often than the reference strays, and its question.
 
-    `p_more`: the candidate differs more often than the reference strays; `p_less`: less often.
+    What the test shows (`told`) follows once the family is closed.
     """
 
-    differ: int
-    strayed: int
-    p_more: float
-    p_less: float
+    test: documents.RepeatTest
     asked: Asked
 
-    def told(self, alpha: float) -> str:
-        """Say what is shown once the family is adjusted: `more`, `less`, or `open`."""
-        if not self.asked.p_alarm < alpha:
-            return "open"
-        return "more" if self.p_more < self.p_less else "less"
-
     def written(self, alpha: float) -> documents.RepeatTest:
-        return documents.RepeatTest(
-            differ=self.differ,
-            strayed=self.strayed,
-            p_more=self.p_more,
-            p_less=self.p_less,
-            told=self.told(alpha),
-            p_alarm=number(self.asked.p_alarm),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    """A candidate's differences from the reference: of so many, in score and in text."""
-
-    name: str
-    n: int
-    score_rate: float
-    text_rate: float
-    both: int
-    score: _Test
-    text: _Test
-
-    def written(self, alpha: float) -> documents.RepeatCandidate:
-        return documents.RepeatCandidate(
-            candidate=self.name,
-            n=self.n,
-            text=self.text_rate,
-            score=self.score_rate,
-            same_items=documents.SameItems(
-                n=self.both, score=self.score.written(alpha), text=self.text.written(alpha)
-            ),
-        )
+        told, p = "open", number(self.asked.p_alarm)
+        if p is not None and p < alpha:
+            told = "more" if nan(self.test.p_more) < nan(self.test.p_less) else "less"
+        return replace(self.test, told=told, p_alarm=p)
 
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """The two answers of the reference to the items it was asked twice: (score, text) of each."""
+    """The reference against itself, with the tests of each candidate's scores and of its texts."""
 
-    arm: str
-    alpha: float
-    own: Mapping[int, tuple[bool, bool]]
-    candidates: tuple[_Candidate, ...]
+    found: documents.Repeats
+    tests: tuple[tuple[_RepeatTest, _RepeatTest], ...]
 
     def written(self) -> documents.Repeats:
         """Write what is shown, once the family that was asked is adjusted."""
-        alpha = self.alpha
-        return documents.Repeats(
-            arm=self.arm,
-            n=len(self.own),
-            alpha=alpha,
-            method="mcnemar-midp",
-            text=_rate([text for _, text in self.own.values()], alpha),
-            score=_rate([score for score, _ in self.own.values()], alpha),
-            candidates=tuple(one.written(alpha) for one in self.candidates),
-            strays_more=tuple(
-                one.name
-                for one in self.candidates
-                if "less" in (one.score.told(alpha), one.text.told(alpha))
-            ),
+        candidates = []
+        for one, tests in zip(self.found.candidates, self.tests, strict=True):
+            score, text = (test.written(self.found.alpha) for test in tests)
+            same = replace(one.same_items, score=score, text=text)
+            candidates.append(replace(one, same_items=same))
+        more = tuple(
+            one.candidate
+            for one in candidates
+            if "less" in (one.same_items.score.told, one.same_items.text.told)
         )
+        return replace(self.found, candidates=tuple(candidates), strays_more=more)
 
 
 def repeats(
@@ -341,25 +291,41 @@ def repeats(
             own[i] = (outcome.values != rescored.values, response.output != second.output)
     if not own:
         return None
-    candidates = []
+    candidates, tests = [], []
     for arm in scored.arms:
         rows = {} if arm == reference else _rows(scored, reference, arm)
-        if rows:
-            both = [(rows[i], mine) for i, mine in own.items() if i in rows]
-            score, text = (
-                _ask(
-                    [(differs[at], strays[at]) for differs, strays in both],
-                    f"{name}.repeats.{kind}.{arm}",
-                    family,
-                )
-                for at, kind in enumerate(("score", "text"))
+        if not rows:
+            continue
+        both = [(rows[i], mine) for i, mine in own.items() if i in rows]
+        score, text = (
+            _ask(
+                [(differs[at], strays[at]) for differs, strays in both],
+                f"{name}.repeats.{kind}.{arm}",
+                family,
             )
-            score_rate, text_rate = (
-                sum(row[at] for row in rows.values()) / len(rows) for at in (0, 1)
+            for at, kind in enumerate(("score", "text"))
+        )
+        tests.append((score, text))
+        candidates.append(
+            documents.RepeatCandidate(
+                candidate=arm,
+                n=len(rows),
+                text=sum(text for _, text in rows.values()) / len(rows),
+                score=sum(score for score, _ in rows.values()) / len(rows),
+                same_items=documents.SameItems(n=len(both), score=score.test, text=text.test),
             )
-            found = _Candidate(arm, len(rows), score_rate, text_rate, len(both), score, text)
-            candidates.append(found)
-    return Repeats(reference, family.alpha, own, tuple(candidates))
+        )
+    found = documents.Repeats(
+        arm=reference,
+        n=len(own),
+        alpha=family.alpha,
+        method="mcnemar-midp",
+        text=_rate([text for _, text in own.values()], family.alpha),
+        score=_rate([score for score, _ in own.values()], family.alpha),
+        candidates=tuple(candidates),
+        strays_more=(),
+    )
+    return Repeats(found, tuple(tests))
 
 
 def _rate(differ: Sequence[bool], alpha: float) -> documents.RepeatRate:
@@ -391,7 +357,7 @@ def _rows(scored: TaskOutcomes, reference: str, arm: str) -> dict[int, tuple[boo
     }
 
 
-def _ask(pairs: _Pairs, identity: str, family: AlarmFamily) -> _Test:
+def _ask(pairs: _Pairs, identity: str, family: AlarmFamily) -> _RepeatTest:
     """Ask of pairs (candidate differs, reference strays) which of the two happens more often."""
     more = sum(differs and not strays for differs, strays in pairs)
     less = sum(strays and not differs for differs, strays in pairs)
@@ -405,4 +371,7 @@ def _ask(pairs: _Pairs, identity: str, family: AlarmFamily) -> _Test:
     asked = family.ask(
         "reference against itself", identity, two_sided, counts=bool(differ or strayed)
     )
-    return _Test(differ, strayed, p_more, p_less, asked)
+    test = documents.RepeatTest(
+        differ=differ, strayed=strayed, p_more=p_more, p_less=p_less, told="open", p_alarm=None
+    )
+    return _RepeatTest(test, asked)

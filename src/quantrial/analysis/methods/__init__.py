@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, get_args
+from typing import TYPE_CHECKING, ClassVar, Self, get_args
 
 from quantrial import documents
 from quantrial.documents import Verdict
@@ -48,16 +50,49 @@ class Contrast:
     clusters: int | None = None
 
 
-class Methods(Protocol):
+class Methods(ABC):
     """One set of statistics, bound to the scores of one task or stratum."""
 
-    name: str
-    panel: Panel
+    name: ClassVar[str]
 
+    def __init__(
+        self,
+        panel: Panel,
+        *,
+        seed: int,
+        label: str,
+        resamples: int,
+        alpha: float,
+        primary: str | None = None,
+    ):
+        """Bind the set to scores.
+
+        Args:
+            panel: the scores.
+            seed: the study's.
+            label: tells these draws from others.
+            resamples: draws; of a permutation more where a small p is adjusted with all else.
+            alpha: the level.
+            primary: the endpoint whose contrasts are a family of their own.
+        """
+        self.panel = panel
+        self.primary = primary
+        self.alpha = alpha
+        self.resamples = resamples
+        self._source = seed, label
+        # the label keeps the draws of one task or stratum the same whatever else is analysed
+        self.seed = [seed, *hashlib.sha256(label.encode()).digest()[:8]]
+
+    def over(self, panel: Panel) -> Self:
+        """Bind the same statistics, seed and level to other scores."""
+        seed, label = self._source
+        return type(self)(panel, seed=seed, label=label, resamples=self.resamples, alpha=self.alpha)
+
+    @abstractmethod
     def arm(self, arm: str, endpoint: str) -> Estimate:
         """Estimate one arm on one endpoint."""
-        ...
 
+    @abstractmethod
     def contrast(
         self, reference: str, candidate: str, endpoint: str, *, brief: bool = False
     ) -> Contrast:
@@ -65,14 +100,14 @@ class Methods(Protocol):
 
         `brief` leaves out what no verdict takes: interval and spread are NaN.
         """
-        ...
 
+    @abstractmethod
     def equivalence(
         self, reference: str, candidate: str, endpoint: str, margin: float
     ) -> EquivalenceResult:
         """Test candidate minus reference against both margins."""
-        ...
 
+    @abstractmethod
     def lower_bound(
         self, reference: str, candidate: str, endpoint: str, *, among: int = 1
     ) -> float:
@@ -81,12 +116,8 @@ class Methods(Protocol):
         A loss beyond it is ruled out although the candidate was chosen among so many. NaN where the
         data carry no interval.
         """
-        ...
 
-    def over(self, panel: Panel) -> Methods:
-        """Bind the same statistics, seed and level to other scores."""
-        ...
-
+    @abstractmethod
     def items_needed(
         self,
         contrast: Contrast,
@@ -103,8 +134,8 @@ class Methods(Protocol):
         of Holm's first step: a difference in a family of so many contrasts, the questions about the
         margin among so many `margins` whose verdicts follow the adjusted p (1: none does).
         """
-        ...
 
+    @abstractmethod
     def simultaneous(
         self,
         contrasts: Sequence[Contrast],
@@ -118,7 +149,6 @@ class Methods(Protocol):
         `adjusted` are their p-values in that family of so many questions; by default the contrasts
         are the family. One a contrast, in order; None where the set has no such method.
         """
-        ...
 
 
 def items_from_spread(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import math
 import warnings
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from quantrial.analysis.methods import (
     POWER,
     QUESTIONS,
     Contrast,
+    Methods,
     items_from_spread,
 )
 from quantrial.errors import InsufficientDataError, StatisticsWarning
@@ -52,14 +52,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from quantrial.analysis.outcomes import Panel
-
 
 _REFUSED = "refused"  # too few clusters to speak for others
 _LEAST_TO_PLAN = 2  # items: one alone says nothing of how they vary
 
 
-class Calibrated:
+class Calibrated(Methods):
     """Score intervals and tests; McNemar's mid-p and the sign-flip test for a difference.
 
     Fixed strata lessen the error ("these subjects"); random clusters raise it ("subjects like
@@ -69,34 +67,9 @@ class Calibrated:
 
     name = "calibrated"
 
-    def __init__(
-        self,
-        panel: Panel,
-        *,
-        seed: int,
-        label: str,
-        resamples: int,
-        alpha: float,
-        primary: str | None = None,
-    ):
-        """Bind the set to scores.
-
-        Args:
-            panel: the scores.
-            seed: the study's.
-            label: tells these draws from others.
-            resamples: draws of a permutation; more where a small p is adjusted with all else.
-            alpha: the level.
-            primary: the endpoint whose contrasts are a family of their own.
-        """
-        self.panel = panel
-        self.primary = primary
-        self.alpha = alpha
-        self.resamples = resamples
-        self._source = seed, label
-        # the label keeps the draws of one task or stratum the same whatever else is analysed
-        self.seed = [seed, *hashlib.sha256(label.encode()).digest()[:8]]
-        self._scores: dict[tuple[int, int, int], PairedScore] = {}
+    @functools.cached_property
+    def _scores(self) -> dict[tuple[int, int, int], PairedScore]:
+        return {}  # by reference, candidate and endpoint
 
     def arm(self, arm: str, endpoint: str) -> Estimate:
         """Estimate one arm on the items it answered; over clusters, of those like these."""
@@ -180,11 +153,6 @@ class Calibrated:
         """Return the lower end of the interval of a one-sided test at alpha / `among`."""
         score, e = self._score(reference, candidate, endpoint)
         return self._possible(score.interval(1.0 - 2.0 * self.alpha / among), e).low
-
-    def over(self, panel: Panel) -> Calibrated:
-        """Bind the same statistics, seed and level to other scores."""
-        seed, label = self._source
-        return Calibrated(panel, seed=seed, label=label, resamples=self.resamples, alpha=self.alpha)
 
     def _score(self, reference: str, candidate: str, endpoint: str) -> tuple[PairedScore, int]:
         """Return the evidence on a contrast, made once, and the endpoint's column."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import math
 import warnings
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quantrial.analysis.methods import Contrast, items_from_spread
+from quantrial.analysis.methods import Contrast, Methods, items_from_spread
 from quantrial.errors import StatisticsWarning
 from quantrial.stats import (
     EquivalenceResult,
@@ -26,13 +26,12 @@ from quantrial.stats import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from quantrial.analysis.outcomes import Panel
 
 _FEW_CLUSTERS = 20  # below, percentile intervals of resampled clusters cover less than they say
 _TIE = 1e-12  # below, resampled differences differ by rounding only
 
 
-class Classic:
+class Classic(Methods):
     """Wilson and percentile bootstrap; McNemar and the centred bootstrap; TOST by the bootstrap.
 
     All arms and endpoints of a panel share their resamples. A panel with clusters resamples
@@ -42,24 +41,9 @@ class Classic:
 
     name = "classic"
 
-    def __init__(
-        self,
-        panel: Panel,
-        *,
-        seed: int,
-        label: str,
-        resamples: int,
-        alpha: float,
-        primary: str | None = None,
-    ):
-        """Bind the set to scores; which endpoint is `primary` makes no difference here."""
-        self.panel = panel
-        self.alpha = alpha
-        self.resamples = resamples
-        self._source = seed, label
-        # the label keeps the draws of one task or stratum the same whatever else is analysed
-        self.seed = [seed, *hashlib.sha256(label.encode()).digest()[:8]]
-        self._drawn: dict[bytes, tuple[RatioBootstrap, NDArray[np.intp]]] = {}
+    @functools.cached_property
+    def _drawn(self) -> dict[bytes, tuple[RatioBootstrap, NDArray[np.intp]]]:
+        return {}  # by the items that are resampled
 
     def arm(self, arm: str, endpoint: str) -> Estimate:
         """Estimate one arm on the items it answered."""
@@ -150,11 +134,6 @@ class Classic:
         mask, (r, c), e = self.panel.locate((reference, candidate), endpoint)
         difference = self._difference(mask, r, c, e)
         return difference.interval(1.0 - 2.0 * self.alpha / among).low
-
-    def over(self, panel: Panel) -> Classic:
-        """Bind the same statistics, seed and level to other scores."""
-        seed, label = self._source
-        return Classic(panel, seed=seed, label=label, resamples=self.resamples, alpha=self.alpha)
 
     def items_needed(
         self,
