@@ -104,7 +104,7 @@ def study_file() -> str:
         "",
         "One YAML file describes one experiment. Paths in it start from the folder it lies in."
         " Unknown keys are refused. Values are those of YAML 1.2, in at most 256 KiB; what YAML 1.1"
-        " reads as another value, such as `1:30`, `010` or `no`, is refused until it stands in"
+        " reads as another value, such as `1:30`, `010` or `no`, is refused without"
         " quotes. `quantrial init` writes one to start from, and editors"
         " that read a JSON"
         " schema find one in [study.schema.json](study.schema.json). This page is generated from"
@@ -130,7 +130,8 @@ def _row(name: str, field: FieldInfo) -> str:
     else:
         value = field.get_default(call_default_factory=True)
         default = "" if isinstance(value, BaseModel) else f"`{json.dumps(value, default=str)}`"
-    meaning = _paragraphs(field.description).replace("|", "\\|")
+    # a blank line would end the table
+    meaning = " ".join(_paragraphs(field.description).split()).replace("|", "\\|")
     return f"| `{name}` | {_type(field.annotation)} | {default} | {meaning} |"
 
 

@@ -56,7 +56,10 @@ def server() -> Iterator[FaultyServer]:
         ({"base_url": "http://x/v1?api-key=abc"}, "a key does not stand in a URL"),
         ({"base_url": "http://me:secret@x/v1"}, "a key does not stand in a URL"),
         ({"base_url": URL, "api_key_env": "QUANTRIAL_NOT_SET"}, "QUANTRIAL_NOT_SET is not set"),
-        ({"base_url": URL, "api_key_env": KEY}, "api_key_env: expected the name of a variable"),
+        (
+            {"base_url": URL, "api_key_env": KEY},
+            "api_key_env: expected the name of an environment",
+        ),
         ({"base_url": URL, "api_key": KEY}, r"api_key: unknown option; did you mean 'api_key_env'"),
         ({"base_url": URL, "server": "llamacpp"}, r"server: .*did you mean 'llama\.cpp'"),
         ({"base_url": URL, "extra_body": {"a": {1}}}, "cannot be sent as JSON"),

@@ -21,12 +21,12 @@ _TYPE = r"^[A-Za-z0-9][A-Za-z0-9_.+ -]*$"
 
 
 class Weights(Part):
-    """What an arm's weights are, where its server does not say so; marked as stated in reports."""
+    """The weights of an arm whose server does not describe them; reports mark them as stated."""
 
     type: Annotated[str, Field(pattern=_TYPE, max_length=40)] | None = None
-    """Their type, such as `Q4_K_M`, `fp32` or `int8`."""
+    """Type of the weights, such as `Q4_K_M`, `fp32` or `int8`."""
     bytes: Memory | None = None
-    """Their size: `4.9 GB`, `500MiB`, or a number of bytes. `--max-memory` then goes by it."""
+    """Size of the weights: `4.9 GB`, `500MiB`, or a number of bytes. `--max-memory` uses it."""
 
     @model_validator(mode="after")
     def _says_something(self) -> Weights:
@@ -36,18 +36,18 @@ class Weights(Part):
 
 
 class Arm(Part):
-    """One artifact under test: an engine, a model reference, options."""
+    """One arm: an engine, a model, options."""
 
     engine: str = "llamacpp"
     """Which engine answers: `llamacpp` (embedded), `openai` (a server), `scripted` (for tests)."""
     model: str
-    """A path, `hf://org/repo/file.gguf`, `package://package/file.gguf`, or one the engine knows."""
+    """A path, `hf://org/repo/file.gguf`, `package://package/file.gguf`, or a name on the server."""
     quantize: Quantization | None = None
     """Make the arm's file from `model`: dequantize it and write this type (embedded engine)."""
     degrade: Literal["round_3bit"] | None = None
     """Damage the weights on purpose before writing them, for a positive control."""
     weights: Weights | None = None
-    """Type and size of the weights, where the server tells neither; a file is read instead."""
+    """Type and size of the weights, if the server does not tell them. Of a file they are read."""
     control: Literal["positive"] | None = None
     """`positive`: this arm shows that the trial can find harm. It is never recommended."""
     options: dict[str, Any] = Field(default_factory=dict)
@@ -58,11 +58,11 @@ class Analysis(Part):
     """How responses become findings."""
 
     methods: Literal["calibrated", "classic"] = "calibrated"
-    """Which set of statistics: `calibrated`, or `classic` to reproduce published practice."""
+    """Set of statistics: `calibrated`, or `classic` to reproduce published studies."""
     resamples: int = Field(default=10_000, ge=100, le=1_000_000)
-    """Bootstrap and permutation draws."""
+    """Number of bootstrap and permutation draws."""
     declared_failure_modes: tuple[str, ...] = ()
-    """Failure modes to be tested from the start; the others are reported as exploratory."""
+    """Failure modes that you declare before the run; the others are reported as exploratory."""
 
     @field_validator("declared_failure_modes")
     @classmethod
@@ -75,32 +75,32 @@ class Study(Part):
     """One experiment: arms, tasks, and what counts as the same."""
 
     study: Name
-    """The study's name; its run folder is called after it."""
+    """Name of the study, and of its run folder."""
     seed: int = Field(default=0, ge=0, lt=2**63)
-    """Everything that is drawn follows from it."""
+    """Seed of everything that is drawn at random."""
     reference: str
     """The arm that the others are compared with."""
     question: Literal["precision", "engines"] = "precision"
-    """What the arms are to differ in: the `precision` of their weights, or, the weights being the
-    same, the `engines` that run them, their versions and options."""
+    """What the arms differ in: the `precision` of their weights, or, with the same weights, the
+    `engines` that run them, with their versions and options."""
     margin: Loss = 0.01
-    """The largest loss that still counts as practically the same, as a fraction."""
+    """Largest loss that you accept as practically the same: a fraction, or `2pp`."""
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
     """The error rate of each test; intervals have confidence 1 - alpha."""
     notes: tuple[str, ...] = ()
     """Sentences about this study that the report prints as they are."""
     arms: dict[Name, Arm]
-    """The artifacts under test, by name."""
+    """The arms that are compared, by name."""
     tasks: dict[Name, Task]
-    """What they are asked, by name."""
+    """What the arms are asked, by name."""
     design: Design = Design.model_construct()
     """The order of calls."""
     analysis: Analysis = Analysis.model_construct()
-    """How responses become findings."""
+    """The statistics."""
     speed: Speed | None = None
-    """The speed phase; left out, speed is read off the timings of the answers."""
+    """The speed phase. Without it, speed is taken from the timings of the answers."""
     decision: DecisionPart = DecisionPart.model_construct()
-    """What you cannot give up, and what things cost."""
+    """Your constraints, and what things cost."""
 
     @field_validator("arms")
     @classmethod

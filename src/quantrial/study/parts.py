@@ -96,28 +96,28 @@ Time = Annotated[float, _quantity(parse_seconds), Field(gt=0)]
 
 
 class DecisionPart(Part):
-    """What you cannot give up, and what things cost; `quantrial decide` takes the same as options.
+    """Your constraints, and what things cost; `quantrial decide` takes the same as options.
 
-    Prices are in any one currency.
+    Give all prices in one currency.
     """
 
     max_memory: Memory | None = None
-    """Most memory an arm may take: `8GB`, `500MiB`, or a number of bytes. Its measured peak counts
-    where the speed phase knows that of all arms, else the size of its weights."""
+    """Most memory an arm may use: `8GB`, `500MiB`, or a number of bytes. Compares measured peaks
+    if the speed phase has one of every arm, else sizes of weights."""
     min_speedup: float | None = Field(default=None, gt=0)
-    """Least decoding speed, as a ratio to the reference's."""
+    """Lowest decoding speed, as a ratio to the reference's."""
     max_latency: Time | None = None
-    """Most time an answer may take on average, on every workload that matters: `2s`, `300ms`."""
+    """Longest average time of an answer, on every workload that matters: `2s`, `300ms`."""
     tolerate: Loss | None = None
     """Largest loss you accept, in place of the margin: `2pp`, or `0.02`."""
     tolerate_by: dict[str, Loss] = Field(default_factory=dict)
-    """The same for a task or a workload, by its name."""
+    """The same for one task or workload, by its name."""
     workloads: tuple[str, ...] = ()
     """The workloads that matter; all by default."""
     cost_per_hour: Price | None = None
     """What an hour of the machine costs; arms are then ordered by what a request costs."""
     cost_per_hour_by: dict[str, Price] = Field(default_factory=dict)
-    """The same for an arm, which may run on another machine, by its name."""
+    """The same for one arm, by its name, if it runs on another machine."""
     error_cost: Price | None = None
     """What one wrong answer costs."""
 
@@ -126,36 +126,36 @@ class Design(Part):
     """The order of calls."""
 
     schedule: Literal["auto", "blocked", "round_robin", "sequential"] = "auto"
-    """`auto`: blocks of one item where all arms fit in memory together, else few large blocks.
+    """`auto`: blocks of one item if all arms fit in memory together, else few large blocks.
 
-    `blocked`: in each block every arm answers the block's items, one arm after another, the orders
-    of arms balanced over blocks. `round_robin`: blocks of one item, the arm order rotated.
+    `blocked`: in each block every arm answers the block's items, one arm after another; the orders
+    of arms are balanced over blocks. `round_robin`: blocks of one item, in rotating order of arms.
     `sequential`: one arm after the other.
     """
     blocks: int | None = Field(default=None, ge=1)
-    """How many blocks (`auto`, `blocked`). By default 8, or more where loading models allows."""
+    """Number of blocks (`auto`, `blocked`). By default 8, or more if loading models is fast."""
     repeat_reference: int = Field(default=30, ge=0)
-    """How many items of each task the reference answers twice: how far an arm strays from itself.
+    """Number of items per task that the reference answers twice, to see how it varies by itself.
 
-    All of them where a task has fewer; 0 for none.
+    If a task has fewer items, all of them; 0 for none.
     """
     slots: int = Field(default=1, ge=1, le=256)
-    """How many calls an arm answers at once, the same for every arm.
+    """Number of calls that an arm answers at once; the same for every arm.
 
-    Above 1 the answers of most engines depend on which calls happened to run together.
+    Above 1, the answers of most engines depend on the calls that run at the same time.
     """
     logprobs: int = Field(default=0, ge=0, le=20)
-    """How many alternatives of each token are recorded with their probabilities; 0 for none.
+    """Number of alternatives recorded for each token, with their probabilities; 0 for none.
 
     The report then says how close each arm's probabilities are to the reference's.
     """
     attempts: int = Field(default=3, ge=1, le=10)
-    """How often a call is tried before its fault is recorded for good."""
+    """Number of attempts before a call counts as a fault."""
     restart_timeout: float = Field(default=120, ge=0, le=86_400)
-    """How many seconds a server that is gone is waited for before the run stops; 0 for not at all.
+    """Seconds to wait for a server that is gone before the run stops; 0 for not at all.
 
-    Nothing listens, or a proxy answers 502 or 503: it may be started anew. What fails so does not
-    count against `attempts`.
+    Gone: nothing listens, or a proxy answers 502 or 503. Such failures do not count against
+    `attempts`.
     """
 
     @model_validator(mode="after")
@@ -169,25 +169,25 @@ Length = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class Speed(Part):
-    """The speed phase: fixed prompts, one call at a time, arms in turn, block after block.
+    """The speed phase: fixed prompts, one call at a time, arms in turn, in blocks.
 
     Left out, speed is read off the timings of the answers, and the report says so.
     """
 
     prompt_tokens: tuple[Length, ...] = (128, 512)
-    """Lengths of the prompts, about; what counts is what the engine says."""
+    """Approximate lengths of the prompts; the engine's own count is used."""
     output_tokens: tuple[Length, ...] = (32, 128)
-    """Lengths of the answers, each after each prompt; exact where the engine can do that."""
+    """Lengths of the answers, each with each prompt length; exact if the engine can do that."""
     precision: float = Field(default=0.03, gt=0, lt=1)
-    """It ends when every ratio's interval is at most this wide to either side, relative."""
+    """The phase ends when every ratio is known within this share to either side."""
     blocks: int = Field(default=8, ge=2, le=1000)
-    """Fewest blocks, each arm at each length once a block; below 8, intervals promise too much."""
+    """Least number of blocks (each arm at each length); below 8, intervals are too narrow."""
     time_limit: float = Field(default=1800.0, gt=0)
-    """Most seconds of measuring, loads and pauses included; it ends then, narrow or not."""
+    """Longest time in seconds, with loads and pauses; the phase ends then in any case."""
     busy_share: float = Field(default=0.1, gt=0, le=1)
-    """Share of the machine's CPU time that other processes may take before it counts as busy."""
+    """Share of CPU time of other processes above which the machine counts as busy."""
     pause: float = Field(default=60.0, ge=0)
-    """Most seconds in all to wait for a busy machine; figures are marked when that is over."""
+    """Longest time in all to wait for a busy machine; after that, results are marked."""
     timeout: float = Field(default=600.0, gt=0)
     """Seconds after which a call counts as a fault."""
 

@@ -33,7 +33,7 @@ class MmluSource(SourcePart):
     subjects: tuple[str, ...] | None = None
     """Which subjects; all of the folder by default."""
     split: str = "test"
-    """Which split is asked."""
+    """The split whose items are asked."""
 
 
 class ConllSource(SourcePart):
@@ -50,7 +50,7 @@ class ConllSource(SourcePart):
 
 
 class JsonlSource(SourcePart):
-    """One's own items, a JSON object a line.
+    """Your own items, one JSON object per line.
 
     choice: `question`, `options` (2 to 10 texts), `answer` (index from 0, or letter); or labelled
     as in ARC: `choices` (`{text: [...], label: [...]}`), `answerKey`. spans: `text`, `entities`
@@ -79,7 +79,7 @@ class HubSource(SourcePart):
     config: str | None = None
     """The configuration, such as `all`."""
     split: str = "test"
-    """Which split is asked."""
+    """The split whose items are asked."""
     dev_split: str | None = None
     """The split that the examples of `shots` are taken from."""
 

@@ -22,40 +22,40 @@ class TaskPart(Part):
     """What a task of any kind says; a kind adds its own keys, and which kind it is."""
 
     workload: Words
-    """The class of work this task stands for, such as `reasoning` or `extraction`."""
+    """The kind of work that this task stands for, such as `reasoning` or `extraction`."""
     source: Source
     """Where the items come from."""
     sample: int | None = Field(default=None, ge=1)
-    """How many items to draw; all by default."""
+    """Number of items to draw; all by default."""
     stratify: str | None = None
-    """Metadata key whose values get equal shares of the sample (`subject`, for one); `calibrated`
-    then speaks of these very groups: the variance between them is no error."""
+    """Metadata key whose values get equal shares of the sample, such as `subject`. Results of
+    `calibrated` hold for exactly these groups; differences between them do not widen intervals."""
     cluster: str | None = None
-    """Metadata key of the random groups that items came from; what is said holds for groups like
-    these: `calibrated` claims nothing below five of them, `classic` resamples whole groups."""
+    """Metadata key of the random groups that items come in. Results hold for groups like these:
+    `calibrated` needs at least five of them, `classic` resamples whole groups."""
     icc: float | None = Field(default=None, ge=0, lt=1)
-    """How alike differences of one cluster are (their intraclass correlation), as `plan` takes it,
-    which by default shows 0, .02 and .1. `quantrial power --from RUN` tells that of a run."""
+    """How alike differences within a cluster are (intraclass correlation), for `plan`, which
+    otherwise shows 0, .02 and .1. `quantrial power --from RUN` prints that of a run."""
     equal_items: Literal["cluster", "independent"] = "cluster"
-    """Items of equal content count as one cluster, where no other `cluster` is named;
-    `independent` takes each as a draw of its own."""
+    """`cluster`: items of equal content count as one cluster, if no `cluster` is named.
+    `independent`: each counts by itself."""
     ungrouped: tuple[str, ...] = ()
-    """Metadata keys whose values are no groups of alike items, so that `plan` does not ask."""
+    """Metadata keys whose values are not groups of alike items; `plan` does not ask about them."""
     margin: Margin | None = None
-    """The largest loss that still counts as practically the same; the study's by default. Of an
-    endpoint with a unit of its own in that unit, such as `2 edits`."""
+    """Largest loss that you accept as practically the same; the study's by default. For an
+    endpoint with its own unit, in that unit, such as `2 edits`."""
     margins: dict[str, Margin] = Field(default_factory=dict)
     """Margins of single endpoints or failure modes, such as `{recall: 0.03}`, before `margin`."""
     shots: int = Field(default=0, ge=0, le=32)
-    """How many solved examples stand before each item."""
+    """Number of solved examples before each item."""
     system: str | None = None
     """The system message (chat) or first line (completion); the task kind's own by default."""
     timeout: float = Field(default=120.0, gt=0)
     """Seconds after which a call counts as a fault."""
 
     thought_tags: tuple[tuple[str, str], ...] = ()
-    """Pairs of tags that a model thinks between, such as `[["<ponder>", "</ponder>"]]`, beside
-    those that are known: what stands there is no part of the answer."""
+    """Further pairs of tags around a model's thoughts, such as `[["<ponder>", "</ponder>"]]`. Text
+    between them is not part of the answer."""
     kind: str
     """Which kind of task it is."""
     prompt_format: Literal["chat", "completion"] = "chat"
@@ -125,7 +125,7 @@ class ChoiceTask(TaskPart):
     """How a letter is read (letter mode): from what the answer states, or, to reproduce published
     studies, as the first of A to D in the whole text."""
     max_tokens: int = Field(default=16, ge=1)
-    """Longest answer. Option mode has room for the longest option whatever is said here."""
+    """Longest answer. Option mode always has room for the longest option."""
 
     @model_validator(mode="after")
     def _option_mode_continues(self) -> ChoiceTask:
