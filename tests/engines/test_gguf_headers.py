@@ -12,7 +12,7 @@ from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
 
 from cpu import within_a_second
 from quantrial.cli import main
-from quantrial.engines.gguf_file import encode_header, encode_u32, read_header
+from quantrial.engines.gguf_file import encode_field, encode_header, read_header
 from quantrial.engines.model_files import describe_file, kv_cache_bytes
 from quantrial.engines.requantize import write_requantized
 from quantrial.engines.weights import levels_of, structure_of
@@ -76,7 +76,7 @@ def test_arrays_nested_without_end_are_named(tmp_path: Path, depth: int) -> None
 
 def test_a_few_arrays_within_arrays_are_stepped_over(tmp_path: Path) -> None:
     path = write(
-        tmp_path / "m.gguf", field("x.deep", ARRAY, nested(4)), encode_u32("llama.block_count", 3)
+        tmp_path / "m.gguf", field("x.deep", ARRAY, nested(4)), encode_field("llama.block_count", 3)
     )
     header = read_header(path)
     assert header.value("llama.block_count") == 3
@@ -259,7 +259,7 @@ def test_a_context_that_no_model_has_is_none(tmp_path: Path) -> None:
 
 
 def test_what_stands_twice_is_named(tmp_path: Path) -> None:
-    twice = [encode_u32("llama.block_count", 3), encode_u32("llama.block_count", 4)]
+    twice = [encode_field("llama.block_count", 3), encode_field("llama.block_count", 4)]
     with pytest.raises(ModelFileError, match=r"holds the key 'llama\.block_count' twice"):
         read_header(write(tmp_path / "m.gguf", *twice))
     with pytest.raises(ModelFileError, match="holds the tensor 'w' twice"):

@@ -36,8 +36,8 @@ SCHEMA = {
 def raw(engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Keep what the server says, beside what the engine makes of it."""
     engine.start()
-    client, said = engine._client, list[dict[str, Any]]()
-    assert client is not None
+    assert engine._worker is not None
+    client, said = engine._worker.client, list[dict[str, Any]]()
     post = client.post
 
     def keep(*args: Any, **kwargs: Any) -> httpx.Response:

@@ -1,10 +1,9 @@
-"""The tables that turn foreign errors into quantrial's: complete, and right in every row."""
+"""What goes wrong with the embedded server, in quantrial's own errors: right in every row."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,35 +11,11 @@ import httpx
 import pytest
 
 from quantrial.engines import Request
-from quantrial.engines.llamacpp import TRANSPORT_ERRORS, LlamaCppEngine
+from quantrial.engines.llamacpp import LlamaCppEngine
 from quantrial.engines.llamacpp_wire import SERVER_ERRORS, server_error
 from quantrial.errors import EngineCrashedError, EngineError, EngineTimeoutError
 
 SHORT = Request(text="Question: What is the capital of France?\nAnswer:", max_tokens=3)
-
-
-def kinds_of(error: type[Exception]) -> Iterator[type[Exception]]:
-    for kind in error.__subclasses__():
-        yield kind
-        yield from kinds_of(kind)
-
-
-def unmapped(errors: Iterator[type[Exception]]) -> list[type[Exception]]:
-    groups = (httpx.TransportError, httpx.RequestError)  # raised only as one of their kinds
-    return [
-        error
-        for error in errors
-        if not issubclass(error, tuple(TRANSPORT_ERRORS)) and error not in groups
-    ]
-
-
-def test_every_error_of_the_http_client_is_translated_and_a_new_one_is_noticed() -> None:
-    assert unmapped(kinds_of(httpx.RequestError)) == []
-
-    class NewError(httpx.TransportError):
-        pass
-
-    assert unmapped(kinds_of(httpx.RequestError)) == [NewError]
 
 
 @pytest.mark.model
@@ -68,7 +43,7 @@ def test_an_error_of_the_http_client_is_translated(
         os.kill(llamacpp.pid, signal.SIGKILL)
         raise raised
 
-    monkeypatch.setattr(llamacpp._client, "post", fail)
+    monkeypatch.setattr(llamacpp._worker.client, "post", fail)
     with pytest.raises(EngineError) as caught:
         llamacpp.ask(SHORT)
     assert type(caught.value) is kind
@@ -104,7 +79,8 @@ def test_an_answer_of_another_form_is_an_engine_error(
     llamacpp: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch, body: bytes
 ) -> None:
     llamacpp.start()
+    assert llamacpp._worker is not None
     answer = httpx.Response(200, content=body)
-    monkeypatch.setattr(llamacpp._client, "post", lambda *_, **__: answer)
+    monkeypatch.setattr(llamacpp._worker.client, "post", lambda *_, **__: answer)
     with pytest.raises(EngineError, match="unknown form"):
         llamacpp.ask(SHORT)

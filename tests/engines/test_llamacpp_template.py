@@ -56,7 +56,7 @@ def shown(engine: LlamaCppEngine, request: Request = CHAT) -> str:
 def read(engine: LlamaCppEngine, request: Request = CHAT) -> tuple[str, int | None]:
     """Return what the worker that answers makes of a request, and how many tokens it read."""
     reply = engine.ask(request)
-    _, client, _ = engine._running()
+    client = engine._running()[0].client
     messages = [{"role": m.role, "content": m.content} for m in request.messages]
     said = client.post("/apply-template", json={"messages": messages}, timeout=30).json()
     return str(said["prompt"]), reply.prompt_tokens
@@ -73,7 +73,7 @@ def test_what_is_shown_without_the_weights_is_what_the_worker_reads(
     assert engine.pid is None, "nothing was loaded for it"
     applied, tokens = read(engine)
     assert text == applied
-    _, client, _ = engine._running()
+    client = engine._running()[0].client
     body = {"content": text, "add_special": False, "parse_special": True}
     assert len(client.post("/tokenize", json=body, timeout=30).json()["tokens"]) == tokens
 

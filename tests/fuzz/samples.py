@@ -10,7 +10,7 @@ from pathlib import Path
 from gguf import GGMLQuantizationType
 
 from importers.fabricated import answers
-from quantrial.engines.gguf_file import encode_header, encode_u32
+from quantrial.engines.gguf_file import encode_field, encode_header
 from quantrial.study import Study
 
 STUDIES: tuple[bytes, ...] = (
@@ -156,11 +156,11 @@ def model_samples(folder: Path) -> list[bytes]:
     tensors += [("blk.0.ffn.weight", (64, 32), f16)]
     fields = [
         _field("general.architecture", 8, _text("llama")),
-        encode_u32("general.alignment", 32),
-        encode_u32("general.file_type", 7),
-        *(encode_u32(f"llama.{key}", 4) for key in ("block_count", "attention.head_count")),
-        encode_u32("llama.embedding_length", 64),
-        encode_u32("llama.context_length", 2048),
+        encode_field("general.alignment", 32),
+        encode_field("general.file_type", 7),
+        *(encode_field(f"llama.{key}", 4) for key in ("block_count", "attention.head_count")),
+        encode_field("llama.embedding_length", 64),
+        encode_field("llama.context_length", 2048),
         _field("llama.rope.freq_base", 6, struct.pack("<f", 1e4)),
         _field("llama.feed_forward_length", 9, struct.pack("<IQ3I", 4, 3, 8, 8, 8)),
         _field("tokenizer.ggml.tokens", 9, struct.pack("<IQ", 8, 2) + _text("a") + _text("<s>")),
@@ -181,9 +181,9 @@ GGUF_TOKENS: tuple[bytes, ...] = (
     struct.pack("<IQ", 9, 1),
     struct.pack("<IQ", 8, 2**62),
     struct.pack("<IQ", 0, 2**64 - 9),
-    encode_u32("general.alignment", 0),
-    encode_u32("general.alignment", 3),
-    encode_u32("split.count", 2),
+    encode_field("general.alignment", 0),
+    encode_field("general.alignment", 3),
+    encode_field("split.count", 2),
     b"GGUF",
 )
 

@@ -9,12 +9,14 @@ Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 from __future__ import annotations
 
 import hashlib
+import math
 import mmap
 import struct
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from gguf.constants import (
     GGML_QUANT_SIZES,
     GGUF_DEFAULT_ALIGNMENT,
@@ -23,6 +25,7 @@ from gguf.constants import (
     LlamaFileType,
     TokenType,
 )
+from gguf.quants import dequantize
 
 from quantrial.errors import ModelFileError
 from quantrial.paths import open_file
@@ -31,21 +34,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-_FORMATS = {
-    GGUFValueType.UINT8: "<B",
-    GGUFValueType.INT8: "<b",
-    GGUFValueType.UINT16: "<H",
-    GGUFValueType.INT16: "<h",
-    GGUFValueType.UINT32: "<I",
-    GGUFValueType.INT32: "<i",
-    GGUFValueType.FLOAT32: "<f",
-    GGUFValueType.BOOL: "<?",
-    GGUFValueType.UINT64: "<Q",
-    GGUFValueType.INT64: "<q",
-    GGUFValueType.FLOAT64: "<d",
-}
+    from numpy.typing import NDArray
+
+_WHOLE = ("UINT8", "INT8", "UINT16", "INT16", "UINT32", "INT32", "UINT64", "INT64")
 STRING, ARRAY = int(GGUFValueType.STRING), int(GGUFValueType.ARRAY)
-SCALARS = {int(kind): struct.Struct(fmt) for kind, fmt in _FORMATS.items()}
+SCALARS = {
+    int(GGUFValueType[name]): struct.Struct(f"<{code}")
+    for name, code in zip((*_WHOLE, "FLOAT32", "FLOAT64", "BOOL"), "BbHhIiQqfd?", strict=True)
+}
 U32, U64 = struct.Struct("<I"), struct.Struct("<Q")
 _GUESSED = 1024  # llama.cpp sets this bit on a file type it inferred
 # A K-quant whose rows do not divide into 256 weights is stored as this type by llama.cpp.
@@ -93,10 +89,7 @@ class Tensor:
     @property
     def elements(self) -> int:
         """How many weights it holds."""
-        count = 1
-        for n in self.shape:
-            count *= n
-        return count
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,22 +177,26 @@ class Header:
         return hashlib.sha256(template.encode()).hexdigest()
 
 
+def weights_of(raw: NDArray[np.uint8], kind: GGMLQuantizationType) -> NDArray[np.float32]:
+    """Read weights as numbers, which need not be finite.
+
+    Args:
+        raw: as stored, shape (rows, bytes a row).
+        kind: the type they are stored in.
+
+    Raises:
+        NotImplementedError: the gguf package cannot dequantize that type.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.asarray(dequantize(raw, kind), dtype=np.float32)
+
+
 def control_tokens(tokens: Sequence[Any] | None, kinds: Sequence[Any] | None) -> frozenset[str]:
     """Return the tokens of a vocabulary whose kind is that of a control token."""
     told = zip(tokens or (), kinds or (), strict=False)
     control = int(TokenType.CONTROL)
     return frozenset(token for token, kind in told if kind == control and isinstance(token, str))
 
-
-__all__ = [
-    "Field",
-    "Header",
-    "Tensor",
-    "control_tokens",
-    "encode_header",
-    "encode_u32",
-    "read_header",
-]
 
 _DEEPEST = 8  # arrays within arrays; llama.cpp reads none
 _DIMENSIONS = 4  # of a tensor, as ggml has
@@ -223,14 +220,19 @@ def read_header(path: Path) -> Header:
             if file.read(4) != b"GGUF":
                 raise ModelFileError("is not a GGUF file (it does not begin with GGUF)", path=path)
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                header = _Scan(data, path).header()
-                size = len(data)
+                header, size = _Scan(data).header(), len(data)
     except FileNotFoundError as exc:
         raise ModelFileError("no such model file", path=path) from exc
     except IsADirectoryError as exc:
         raise ModelFileError("is a folder; name the .gguf file in it", path=path) from exc
     except OSError as exc:
         raise ModelFileError(f"cannot be read ({exc.strerror or exc})", path=path) from exc
+    except (struct.error, IndexError, OverflowError) as exc:
+        raise ModelFileError("is cut short within its header; fetch it again", path=path) from exc
+    except UnicodeDecodeError as exc:
+        raise ModelFileError(f"holds a text that is not UTF-8 ({exc})", path=path) from exc
+    except _NoModelError as exc:
+        raise ModelFileError(str(exc), path=path) from exc
     end = max((tensor.start + tensor.size for tensor in header.tensors), default=0)
     if end > size:
         raise ModelFileError(
@@ -240,62 +242,49 @@ def read_header(path: Path) -> Header:
     return header
 
 
+class _NoModelError(Exception):
+    """What is wrong with a header; the file's name goes before it."""
+
+
 class _Scan:
     """One pass over the bytes of a header."""
 
-    def __init__(self, data: mmap.mmap, path: Path):
+    def __init__(self, data: mmap.mmap):
         self.data = data
-        self.path = path
         self.at = 4
         self.strings = 0
 
     def header(self) -> Header:
-        try:
-            return self._header()
-        except (struct.error, IndexError, OverflowError) as exc:
-            raise ModelFileError(
-                "is cut short within its header; fetch it again", path=self.path
-            ) from exc
-        except UnicodeDecodeError as exc:
-            raise ModelFileError(f"holds a text that is not UTF-8 ({exc})", path=self.path) from exc
-
-    def _header(self) -> Header:
         version = self._number(U32)
         if version not in (2, 3):
             order = " (or big-endian)" if not version & 0xFFFF else ""
-            raise ModelFileError(
-                f"has GGUF version {version}{order}; 2 and 3 are known", path=self.path
-            )
+            raise _NoModelError(f"has GGUF version {version}{order}; 2 and 3 are known")
         tensor_count = self._count("tensor")
         field_count = self._count("field")
         fields: dict[str, Field] = {}
         for _ in range(field_count):
             field = self._field()
             if field.key in fields:
-                raise ModelFileError(f"holds the key {field.key!r:.80} twice", path=self.path)
+                raise _NoModelError(f"holds the key {field.key!r:.80} twice")
             fields[field.key] = field
         if (parts := self._whole(fields, "split.count", default=1)) > 1:
-            raise ModelFileError(
-                f"is one of {parts} parts; join them first (llama-gguf-split --merge)",
-                path=self.path,
+            raise _NoModelError(
+                f"is one of {parts} parts; join them first (llama-gguf-split --merge)"
             )
         infos = [self._tensor() for _ in range(tensor_count)]
         names = Counter(name for name, *_ in infos)
         if twice := [name for name, count in names.items() if count > 1]:
-            raise ModelFileError(f"holds the tensor {twice[0]!r:.80} twice", path=self.path)
+            raise _NoModelError(f"holds the tensor {twice[0]!r:.80} twice")
         alignment = self._whole(fields, "general.alignment", default=GGUF_DEFAULT_ALIGNMENT)
         if not 1 <= alignment <= _COARSEST or alignment & (alignment - 1):
-            raise ModelFileError(
-                f"has an alignment of {alignment}, where a power of two up to {_COARSEST:,} "
-                "belongs",
-                path=self.path,
+            raise _NoModelError(
+                f"has an alignment of {alignment}, where a power of two up to {_COARSEST:,} belongs"
             )
         for name, _, _, offset in infos:
             if offset % alignment:
-                raise ModelFileError(
+                raise _NoModelError(
                     f"has the weights of {name!r:.80} at {offset:,}, no multiple of the alignment, "
-                    f"{alignment}",
-                    path=self.path,
+                    f"{alignment}"
                 )
         start = self.at + -self.at % alignment
         return Header(
@@ -313,18 +302,15 @@ class _Scan:
         value = fields[key].value
         if type(value) is not int:
             said = "a list" if value is None else f"{value!r:.40}"
-            raise ModelFileError(
-                f"has {said} as {key}, where a whole number belongs", path=self.path
-            )
+            raise _NoModelError(f"has {said} as {key}, where a whole number belongs")
         return value
 
     def _count(self, what: str) -> int:
         """Read how many fields or tensors there are, if the file has room for so many."""
         count = self._number(U64)
         if count > _MOST[what]:
-            raise ModelFileError(
-                f"says that it holds {count:,} {what}s; at most {_MOST[what]:,} are read",
-                path=self.path,
+            raise _NoModelError(
+                f"says that it holds {count:,} {what}s; at most {_MOST[what]:,} are read"
             )
         if count * _LEAST[what] > len(self.data):
             raise IndexError
@@ -341,9 +327,7 @@ class _Scan:
         if end > len(self.data):
             raise IndexError
         if length > _LONGEST:
-            raise ModelFileError(
-                f"holds a text of {length:,} bytes; at most {_LONGEST:,} are read", path=self.path
-            )
+            raise _NoModelError(f"holds a text of {length:,} bytes; at most {_LONGEST:,} are read")
         text = self.data[self.at : end].decode("utf-8")
         self.at = end
         return text
@@ -353,9 +337,7 @@ class _Scan:
         key = self._text()
         value = self._value(self._number(U32))
         if self.at > _LARGEST:
-            raise ModelFileError(
-                f"has a header of more than {_LARGEST:,} bytes, which no model has", path=self.path
-            )
+            raise _NoModelError(f"has a header of more than {_LARGEST:,} bytes, which no model has")
         return Field(key, value, self.data[start : self.at])
 
     def _value(self, kind: int, *, depth: int = 0) -> Any:
@@ -363,14 +345,12 @@ class _Scan:
             return self._text()
         if kind == ARRAY:
             if depth >= _DEEPEST:
-                raise ModelFileError(
-                    f"holds arrays within arrays, more than {_DEEPEST} deep", path=self.path
-                )
+                raise _NoModelError(f"holds arrays within arrays, more than {_DEEPEST} deep")
             self._step_over_array(depth + 1)
             return None
         form = SCALARS.get(kind)
         if form is None:
-            raise ModelFileError(f"holds metadata of an unknown type {kind}", path=self.path)
+            raise _NoModelError(f"holds metadata of an unknown type {kind}")
         return self._number(form)
 
     def _step_over_array(self, depth: int) -> None:
@@ -379,10 +359,9 @@ class _Scan:
             raise IndexError
         self.strings += count if kind not in SCALARS else 0
         if count > _MOST["array"] or self.strings > _MOST["string"]:
-            raise ModelFileError(
+            raise _NoModelError(
                 f"holds an array of {count:,} elements; at most {_MOST['array']:,} are read, and "
-                f"{_MOST['string']:,} texts in all",
-                path=self.path,
+                f"{_MOST['string']:,} texts in all"
             )
         if (form := SCALARS.get(kind)) is not None:
             self.at += form.size * count
@@ -401,34 +380,27 @@ class _Scan:
         name = self._text()
         dimensions = self._number(U32)
         if dimensions > _DIMENSIONS:
-            raise ModelFileError(
-                f"holds {name!r:.80}, a tensor of {dimensions:,} dimensions", path=self.path
-            )
+            raise _NoModelError(f"holds {name!r:.80}, a tensor of {dimensions:,} dimensions")
         shape = tuple(self._number(U64) for _ in range(dimensions))
         number = self._number(U32)
         try:
             kind = GGMLQuantizationType(number)
         except ValueError as exc:
-            raise ModelFileError(
+            raise _NoModelError(
                 f"stores {name!r:.80} in type {number}, which the installed gguf package does not "
-                "know",
-                path=self.path,
+                "know"
             ) from exc
         if shape and shape[0] % (block := GGML_QUANT_SIZES[kind][0]):
-            raise ModelFileError(
+            raise _NoModelError(
                 f"stores {name!r:.80} as {kind.name} in rows of {shape[0]:,} weights, which are no "
-                f"whole blocks of {block}",
-                path=self.path,
+                f"whole blocks of {block}"
             )
         return name, shape, kind, self._number(U64)
 
 
 def _size(shape: tuple[int, ...], kind: GGMLQuantizationType) -> int:
     block, size = GGML_QUANT_SIZES[kind]
-    count = 1
-    for n in shape:
-        count *= n
-    return int(count // block * size)
+    return int(math.prod(shape) // block * size)
 
 
 def encode_header(
@@ -441,18 +413,22 @@ def encode_header(
     raw = list(fields)
     infos, offset = [], 0
     for name, shape, kind in tensors:
-        encoded = name.encode()
-        infos.append(
-            struct.pack(f"<Q{len(encoded)}sI", len(encoded), encoded, len(shape))
-            + struct.pack(f"<{len(shape)}QIQ", *shape, int(kind), offset)
-        )
+        where = struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, int(kind), offset)
+        infos.append(_encoded_text(name) + where)
         size = _size(shape, kind)
         offset += size + -size % alignment
     head = b"GGUF" + struct.pack("<IQQ", 3, len(infos), len(raw)) + b"".join([*raw, *infos])
     return head + bytes(-len(head) % alignment)
 
 
-def encode_u32(key: str, value: int) -> bytes:
-    """Encode one metadata field that holds a number."""
-    name = key.encode()
-    return struct.pack(f"<Q{len(name)}sII", len(name), name, int(GGUFValueType.UINT32), value)
+def encode_field(key: str, value: float | str) -> bytes:
+    """Encode one metadata field: a whole number (32 bits), another number (32 bits), or a text."""
+    if isinstance(value, str):
+        return _encoded_text(key) + U32.pack(STRING) + _encoded_text(value)
+    kind = GGUFValueType.UINT32 if isinstance(value, int) else GGUFValueType.FLOAT32
+    return _encoded_text(key) + U32.pack(int(kind)) + SCALARS[int(kind)].pack(value)
+
+
+def _encoded_text(text: str) -> bytes:
+    encoded = text.encode()
+    return U64.pack(len(encoded)) + encoded

@@ -34,6 +34,7 @@ from quantrial.engines.abilities import refusal, refuse_unable, refuse_unheld
 from quantrial.engines.artifact import Artifact
 from quantrial.engines.base import Reply, Request
 from quantrial.engines.gguf_file import read_header
+from quantrial.engines.http import kind_of
 from quantrial.engines.llamacpp_process import Prefixes, Worker, worker_versions
 from quantrial.engines.llamacpp_wire import (
     TEMPLATE,
@@ -79,19 +80,6 @@ _OPTIONS = {
     "date": Option(str, None),  # the day that a template writes which writes the date
 }
 ABILITIES = frozenset({"grammar", "schema", "logprobs", "exact_length", "fresh"})
-
-# What httpx raises, and what it means here; the first that fits decides. After any of these the
-# worker is not to be trusted: it is killed, and started anew by the next call.
-TRANSPORT_ERRORS: dict[type[Exception], type[EngineError]] = {
-    httpx.TimeoutException: EngineTimeoutError,
-    httpx.NetworkError: EngineCrashedError,
-    httpx.ProtocolError: EngineCrashedError,
-    httpx.DecodingError: EngineError,
-    httpx.TooManyRedirects: EngineError,
-    httpx.UnsupportedProtocol: EngineError,
-    httpx.ProxyError: EngineError,
-    RuntimeError: EngineCrashedError,  # another thread closed the client
-}
 
 
 class LlamaCppEngine:
@@ -139,7 +127,6 @@ class LlamaCppEngine:
         self._degrade = degrade
         self._lock = threading.RLock()
         self._worker: Worker | None = None
-        self._client: httpx.Client | None = None
         self._prefixes: Prefixes | None = None
         self._load: float | None = None
         self._stamp: tuple[int, int, int] | None = None
@@ -171,7 +158,7 @@ class LlamaCppEngine:
 
     def template_facts(self) -> dict[str, Any]:
         """Say what stands in for a template that is missing, and which day one is told."""
-        header = read_header(resolve(self.model, self._base))
+        header = self._header()
         default = None if header.template_sha256 else "chatml"
         return {"template_default": default, "template_date": self._dated(header)}
 
@@ -195,17 +182,17 @@ class LlamaCppEngine:
             ModelFileError: there is no usable model file.
             EngineError: llama.cpp cannot apply the template.
         """
-        header = read_header(resolve(self.model, self._base))
+        header = self._header()
         return render_without_weights(header, self._template(header), requests)
 
     def render_key(self, request: Request) -> str:
         """Hash what decides that text: it is the same wherever the key is."""
-        header = read_header(resolve(self.model, self._base))
+        header = self._header()
         return render_key(header, self._template(header), request)
 
     def special_tokens(self) -> frozenset[str]:
         """Name the texts that the model reads as control tokens, wherever they stand."""
-        return read_header(resolve(self.model, self._base)).control_tokens
+        return self._header().control_tokens
 
     def missing(self) -> bool:
         """Whether the model file is one of the hub that is not in its cache."""
@@ -226,6 +213,9 @@ class LlamaCppEngine:
     def versions(self) -> Mapping[str, str]:
         """Name the versions of xllamacpp and its llama.cpp, and what that uses of the CPU."""
         return worker_versions()
+
+    def _header(self) -> Header:
+        return read_header(resolve(self.model, self._base))
 
     @property
     def pid(self) -> int | None:
@@ -253,32 +243,23 @@ class LlamaCppEngine:
             if (template := self._template(header)) is not None:
                 told["template"] = template
             try:
-                worker = Worker(told)
+                self._worker = Worker(told)
             except EngineStartError as exc:
                 self.close()
                 raise EngineStartError(f"{self.model} cannot be loaded: {exc}") from exc
-            self._worker = worker
-            self._client = httpx.Client(
-                base_url=worker.address,
-                headers={"Authorization": f"Bearer {worker.token}"},
-                trust_env=False,
-                # The server drops a connection that was idle for some seconds; one that it drops
-                # while a call sets out on it would look like a crash.
-                limits=httpx.Limits(max_keepalive_connections=0),
-            )
-            self._load = worker.load_seconds
-            return worker.load_seconds
+            self._load = self._worker.load_seconds
+            return self._load
 
     def ask(self, request: Request) -> Reply:
         """Answer one request; a worker that is not there, or died, is started first."""
         refuse_unable(request, self)
-        worker, client, prefixes = self._running()
+        worker, prefixes = self._running()
         path, body = call_of(request)
         mark, started = worker.log_size(), time.perf_counter()
         try:
-            with prefixes.begun(client, request) as begun:
+            with prefixes.begun(worker.client, request) as begun:
                 body |= {"cache_prompt": begun.shared, "id_slot": begun.slot}
-                response = client.post(path, json=body, timeout=request.timeout)
+                response = worker.client.post(path, json=body, timeout=request.timeout)
         except UnicodeEncodeError as exc:
             raise refusal(f"the prompt is not valid text: {exc}") from exc
         except (httpx.HTTPError, RuntimeError) as exc:
@@ -295,16 +276,13 @@ class LlamaCppEngine:
         """End the worker and free its memory."""
         with self._lock:
             worker, self._worker = self._worker, None
-            client, self._client = self._client, None
             prefixes, self._prefixes = self._prefixes, None
-        if client is not None:
-            client.close()
         if worker is not None:
             worker.end()
         if prefixes is not None:
             prefixes.close()
 
-    def _running(self) -> tuple[Worker, httpx.Client, Prefixes]:
+    def _running(self) -> tuple[Worker, Prefixes]:
         with self._lock:
             try:
                 self.start()
@@ -312,9 +290,9 @@ class LlamaCppEngine:
                 raise
             except QuantrialError as exc:  # the model file went away since the first start
                 raise EngineStartError(str(exc)) from exc
-            if not (self._worker and self._client and self._prefixes):  # pragma: no cover
-                raise EngineStartError("there is no worker")  # start sets all three
-            return self._worker, self._client, self._prefixes
+            if not (self._worker and self._prefixes):  # pragma: no cover
+                raise EngineStartError("there is no worker")  # start sets both
+            return self._worker, self._prefixes
 
     def _refuse_another(self, source: Path) -> None:
         """Refuse a file that was replaced since it was first loaded: answers would be mixed."""
@@ -326,7 +304,9 @@ class LlamaCppEngine:
 
     def _lost(self, exc: Exception, worker: Worker, request: Request, mark: int) -> EngineError:
         """Translate a broken call, and do away with the worker it broke on."""
-        kind = next((k for t, k in TRANSPORT_ERRORS.items() if isinstance(exc, t)), EngineError)
+        kind, _ = kind_of(exc)
+        if kind is EngineStartError:  # it was there: nobody else listens for it
+            kind = EngineCrashedError
         if kind is EngineTimeoutError:
             what = f"no answer within {request.timeout:g} s; the worker process was killed"
         elif kind is EngineCrashedError:

@@ -23,8 +23,10 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
+
+import httpx
 
 from quantrial.engines.abilities import refusal
 from quantrial.engines.base import Request
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    import httpx
-
 _COMMAND = (sys.executable, "-P", "-m", "quantrial.engines.worker")
 _START_LIMIT = 900.0  # seconds; a large model from a slow disk
 _END_LIMIT = 2.0
@@ -50,12 +50,19 @@ _TAIL = 2000  # bytes of log that go into a message
 
 
 class Worker:
-    """One running worker: where it listens, what it logged, how it ended."""
+    """One running worker: its `client`, what it logged, how it ended."""
 
     def __init__(self, config: Mapping[str, Any]):
         """Start it and wait until the model is loaded; EngineStartError says why it is not."""
         self.token = secrets.token_urlsafe(24)
         hide(self.token, owner=self)
+        self.client = httpx.Client(
+            headers={"Authorization": f"Bearer {self.token}"},
+            trust_env=False,
+            # The server drops a connection that was idle for some seconds; one that it drops while
+            # a call sets out on it would look like a crash.
+            limits=httpx.Limits(max_keepalive_connections=0),
+        )
         self._log = tempfile.TemporaryFile(prefix="quantrial-")  # noqa: SIM115 - closed by kill
         started = time.perf_counter()
         try:
@@ -68,10 +75,12 @@ class Worker:
                 process_group=own_process_group(),  # Ctrl-C is not for it
             )
         except OSError as exc:
+            self.client.close()
             self._log.close()
             raise EngineStartError(f"the worker process cannot be started: {exc}") from exc
         try:
             self.address = self._address(config)
+            self.client.base_url = self.address
         except BaseException:
             self.kill()
             raise
@@ -159,6 +168,7 @@ class Worker:
 
     def kill(self) -> None:
         """End it at once, by its own process id; safe to call twice."""
+        self.client.close()
         if self.alive():
             self._process.kill()
         self._process.wait()
@@ -290,7 +300,7 @@ def _beginning(client: httpx.Client, request: Request) -> str:
     """
     if request.text is not None:
         return request.text[: request.shared]
-    kept = [{"role": m.role, "content": m.content} for m in request.messages[: request.shared]]
+    kept = [asdict(m) for m in request.messages[: request.shared]]
     own = [{"role": m.role, "content": ""} for m in request.messages[request.shared :]]
     said = client.post("/apply-template", json={"messages": kept + own}, timeout=request.timeout)
     return str(said.json()["prompt"]) if said.status_code == 200 else ""

@@ -12,15 +12,16 @@ import hashlib
 import json
 import struct
 import tempfile
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
-from gguf.constants import GGMLQuantizationType, GGUFValueType
+from gguf.constants import GGMLQuantizationType
 
 from quantrial.engines.base import Reply, Request, Timing
-from quantrial.engines.gguf_file import encode_header, encode_u32
+from quantrial.engines.gguf_file import encode_field, encode_header
 from quantrial.engines.llamacpp_process import Worker, grammar_of
 from quantrial.engines.replies import Message, count_of, read_logprobs, seconds_of, settled
 from quantrial.errors import ContextOverflowError, EngineError, EngineStartError
@@ -68,7 +69,7 @@ def call_of(request: Request) -> tuple[str, dict[str, Any]]:
     if request.messages:
         if request.logprobs:
             body |= {"logprobs": True, "top_logprobs": request.logprobs}
-        messages = [{"role": m.role, "content": m.content} for m in request.messages]
+        messages = [asdict(m) for m in request.messages]
         return "/v1/chat/completions", {
             **body,
             "messages": messages,
@@ -178,29 +179,6 @@ _LIMIT = 60.0  # seconds for a template; those with loops over tools take millis
 _MATRICES = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 
 
-def render_with(client: httpx.Client, requests: Sequence[Request]) -> list[str]:
-    """Return what a running server of llama.cpp makes of requests; a text stays as it is.
-
-    Raises:
-        EngineError: the template refuses the messages, or the server is gone.
-    """
-    texts = []
-    for request in requests:
-        if request.text is not None:
-            texts.append(request.text)
-            continue
-        body = {"messages": [{"role": m.role, "content": m.content} for m in request.messages]}
-        try:
-            said = client.post("/apply-template", json=body, timeout=_LIMIT)
-        except (httpx.HTTPError, RuntimeError, UnicodeEncodeError) as exc:
-            what = f"{type(exc).__name__}: {exc}"
-            raise EngineError(f"the chat template could not be applied ({what})") from exc
-        if said.status_code != 200:
-            raise server_error(said)
-        texts.append(str(said.json()["prompt"]))
-    return texts
-
-
 def render_without_weights(
     header: Header, template: str | None, requests: Sequence[Request]
 ) -> list[str]:
@@ -218,7 +196,22 @@ def render_without_weights(
     if all(request.text is not None for request in requests):
         return [request.text or "" for request in requests]
     with _server(header, template) as client:
-        return render_with(client, requests)
+        return [
+            _applied(client, request) if request.text is None else request.text
+            for request in requests
+        ]
+
+
+def _applied(client: httpx.Client, request: Request) -> str:
+    body = {"messages": [asdict(m) for m in request.messages]}
+    try:
+        said = client.post("/apply-template", json=body, timeout=_LIMIT)
+    except (httpx.HTTPError, RuntimeError, UnicodeEncodeError) as exc:
+        what = f"{type(exc).__name__}: {exc}"
+        raise EngineError(f"the chat template could not be applied ({what})") from exc
+    if said.status_code != 200:
+        raise server_error(said)
+    return str(said.json()["prompt"])
 
 
 def render_key(header: Header, template: str | None, request: Request) -> str:
@@ -247,9 +240,7 @@ def _server(header: Header, template: str | None) -> Iterator[httpx.Client]:
             told["template"] = template
         worker = Worker(told)
         try:
-            headers = {"Authorization": f"Bearer {worker.token}"}
-            with httpx.Client(base_url=worker.address, headers=headers, trust_env=False) as client:
-                yield client
+            yield worker.client
         finally:
             worker.end()
 
@@ -267,14 +258,14 @@ def tiny_model(header: Header) -> bytes:
     tokens = struct.unpack_from("<Q", header.fields[_TOKENS].raw, at)[0]
     fields = [one.raw for key, one in header.fields.items() if key.startswith("tokenizer.")]
     fields += [
-        _text("general.architecture", "llama"),
-        encode_u32("llama.context_length", 2**12),
-        encode_u32("llama.embedding_length", _WIDTH),
-        encode_u32("llama.feed_forward_length", _WIDTH),
-        encode_u32("llama.block_count", 1),
-        encode_u32("llama.attention.head_count", 1),
-        encode_u32("llama.rope.dimension_count", _WIDTH),
-        _float("llama.attention.layer_norm_rms_epsilon", 1e-5),
+        encode_field("general.architecture", "llama"),
+        encode_field("llama.context_length", 2**12),
+        encode_field("llama.embedding_length", _WIDTH),
+        encode_field("llama.feed_forward_length", _WIDTH),
+        encode_field("llama.block_count", 1),
+        encode_field("llama.attention.head_count", 1),
+        encode_field("llama.rope.dimension_count", _WIDTH),
+        encode_field("llama.attention.layer_norm_rms_epsilon", 1e-5),
     ]
     f16, f32 = GGMLQuantizationType.F16, GGMLQuantizationType.F32
     norms = ("output_norm", "blk.0.attn_norm", "blk.0.ffn_norm")
@@ -286,14 +277,3 @@ def tiny_model(header: Header) -> bytes:
     # every size is a multiple of the alignment, 32 bytes: nothing stands between the tensors
     zeros = 2 * _WIDTH * (tokens + len(_MATRICES) * _WIDTH) + 4 * _WIDTH * len(norms)
     return encode_header(fields, tensors) + bytes(zeros)
-
-
-def _text(key: str, value: str) -> bytes:
-    parts = [struct.pack("<Q", len(one.encode())) + one.encode() for one in (key, value)]
-    return parts[0] + struct.pack("<I", int(GGUFValueType.STRING)) + parts[1]
-
-
-def _float(key: str, value: float) -> bytes:
-    name = key.encode()
-    form = f"<Q{len(name)}sIf"
-    return struct.pack(form, len(name), name, int(GGUFValueType.FLOAT32), value)

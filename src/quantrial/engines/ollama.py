@@ -23,7 +23,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from quantrial.engines.abilities import refusal, refuse_unable
@@ -293,7 +293,7 @@ class OllamaEngine:
         if request.logprobs:
             body |= {"logprobs": True, "top_logprobs": request.logprobs}
         if request.messages:
-            messages = [{"role": m.role, "content": m.content} for m in request.messages]
+            messages = [asdict(m) for m in request.messages]
             return "/api/chat", body | {"messages": messages}
         return "/api/generate", body | {"prompt": request.text or "", "raw": True}
 

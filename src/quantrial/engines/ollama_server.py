@@ -108,7 +108,37 @@ def artifact_of(
         EngineStartError: what the server says has another form than documented.
     """
     try:
-        return _artifact_of(model, shown, listed, options=options, facts=facts, alone=alone)
+        modelfile = str(shown.get("modelfile") or "")
+        digest, blob = weights_of(modelfile)
+        details = entries(shown.get("details")) or entries(listed.get("details"))
+        context = int(options["num_ctx"])
+        template = text if isinstance(text := shown.get("template"), str) else None
+        parameters = facts.get("general.parameter_count")
+        header = _read(blob)
+        return Artifact(
+            model=model,
+            sha256=digest,
+            bytes_on_disk=count_of(listed.get("size")),
+            quantization=details.get("quantization_level") or None,
+            parameters=parameters if isinstance(parameters, int) else None,
+            architecture=facts.get("general.architecture") or details.get("family"),
+            context=context,
+            tokenizer_sha256=_tokenizer(facts) if header is None else header.tokenizer_sha256,
+            quantized_before=origin_of(blob, header, None) if blob and header else None,
+            structure=structure_of(blob, header) if blob and header else structure_told(facts),
+            template_sha256=None if template is None else _sha256(template),
+            template_date=None if template is None else _dated(template),
+            options=dict(options),
+            kv_bytes=kv_cache_bytes(facts.get, context),
+            one_at_a_time=alone,
+            details={
+                "digest": listed.get("digest"),
+                "family": details.get("family"),
+                "modelfile": _without_paths(modelfile),
+                "parameters": shown.get("parameters"),
+                "template": template,
+            },
+        )
     except ModelFileError:  # of a file of its, which is here
         raise
     except (TypeError, ValueError, AttributeError) as exc:
@@ -116,48 +146,6 @@ def artifact_of(
         raise EngineStartError(
             f"the server describes the model {model!r} in an unknown form ({said})"
         ) from exc
-
-
-def _artifact_of(
-    model: str,
-    shown: Mapping[str, Any],
-    listed: Mapping[str, Any],
-    *,
-    options: Mapping[str, Any],
-    facts: Mapping[str, Any],
-    alone: bool | None,
-) -> Artifact:
-    modelfile = str(shown.get("modelfile") or "")
-    digest, blob = weights_of(modelfile)
-    details = entries(shown.get("details")) or entries(listed.get("details"))
-    context = int(options["num_ctx"])
-    template = said if isinstance(said := shown.get("template"), str) else None
-    parameters = facts.get("general.parameter_count")
-    header = _read(blob)
-    return Artifact(
-        model=model,
-        sha256=digest,
-        bytes_on_disk=count_of(listed.get("size")),
-        quantization=details.get("quantization_level") or None,
-        parameters=parameters if isinstance(parameters, int) else None,
-        architecture=facts.get("general.architecture") or details.get("family"),
-        context=context,
-        tokenizer_sha256=_tokenizer(facts) if header is None else header.tokenizer_sha256,
-        quantized_before=origin_of(blob, header, None) if blob and header else None,
-        structure=structure_of(blob, header) if blob and header else structure_told(facts),
-        template_sha256=None if template is None else _sha256(template),
-        template_date=None if template is None else _dated(template),
-        options=dict(options),
-        kv_bytes=kv_cache_bytes(facts.get, context),
-        one_at_a_time=alone,
-        details={
-            "digest": listed.get("digest"),
-            "family": details.get("family"),
-            "modelfile": _without_paths(modelfile),
-            "parameters": shown.get("parameters"),
-            "template": template,
-        },
-    )
 
 
 def _dated(template: str) -> dict[str, Any]:

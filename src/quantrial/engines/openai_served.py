@@ -264,43 +264,28 @@ def software_of(server: Connection, served: Served) -> Software | None:
 
 def artifact_of(served: Served, model: str, *, url: str) -> Artifact:
     """Describe what is served; a file that lies on this machine is hashed."""
-    facts = None
-    if served.file and is_loopback(url):
-        facts = _file_facts(Path(served.file), served)
-    details = {
-        name: value
-        for name, value in asdict(served).items()
-        if name in ("owner", "slots", "vocabulary", "weights_bytes") and value is not None
-    }
-    if facts is None:
-        return Artifact(
-            model=model,
-            quantization=served.quantization,
-            bytes_on_disk=served.weights_bytes,
-            parameters=served.parameters,
-            context=served.context,
-            template_sha256=served.template_sha256,
-            resident=True,
-            details=details,
-            identity=served.identity,
-        )
-    return Artifact(
+    told = Artifact(
+        model,
+        quantization=served.quantization,
+        bytes_on_disk=served.weights_bytes,
+        parameters=served.parameters,
+    )
+    of_file = _file_facts(Path(served.file), served) if served.file and is_loopback(url) else None
+    named = asdict(served)
+    details = {name: named[name] for name in ("owner", "slots", "vocabulary", "weights_bytes")}
+    facts = of_file or told
+    own = facts.template_sha256
+    return replace(
+        facts,
         model=model,
-        sha256=facts.sha256,
-        quantization=facts.quantization,
-        bytes_on_disk=facts.bytes_on_disk,
-        parameters=facts.parameters,
-        architecture=facts.architecture,
         context=served.context,
-        tokenizer_sha256=facts.tokenizer_sha256,
-        template_sha256=served.template_sha256 or facts.template_sha256,
-        template_default="chatml" if served.chatml and not facts.template_sha256 else None,
-        quantized_before=facts.quantized_before,
-        structure=facts.structure,
-        stored_as=facts.stored_as,
-        kv_bytes=facts.kv_bytes,
+        template_sha256=served.template_sha256 or own,
+        template_default="chatml" if of_file and served.chatml and not own else None,
+        derived_from=None,  # who serves it says nothing of that
+        source_sha256=None,
+        source_quantization=None,
         resident=True,
-        details=details,
+        details={name: value for name, value in details.items() if value is not None},
         identity=served.identity,
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -136,7 +136,7 @@ def call_of(request: Request, dialect: Dialect) -> tuple[str, dict[str, Any]]:
         body["ignore_eos"] = True
     path = "/chat/completions" if request.messages else "/completions"
     if request.messages:
-        body["messages"] = [{"role": m.role, "content": m.content} for m in request.messages]
+        body["messages"] = [asdict(m) for m in request.messages]
         if request.logprobs:
             body |= {"logprobs": True, "top_logprobs": request.logprobs}
     else:

@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from gguf.constants import (
@@ -28,10 +28,17 @@ from gguf.constants import (
     GGMLQuantizationType,
     LlamaFileType,
 )
-from gguf.quants import dequantize, quantize
+from gguf.quants import quantize
 
 from quantrial.engines.cache import cache_dir, file_sha256, replace_atomically
-from quantrial.engines.gguf_file import Header, Tensor, encode_header, encode_u32, read_header
+from quantrial.engines.gguf_file import (
+    Header,
+    Tensor,
+    encode_field,
+    encode_header,
+    read_header,
+    weights_of,
+)
 from quantrial.engines.mixtures import MIXED, available, mixed_types, quantize_rows
 from quantrial.engines.weights import made_from, made_of, write_record
 from quantrial.errors import ModelFileError, QuantrialWarning
@@ -212,8 +219,8 @@ def _fields(header: Header, target: str) -> list[bytes]:
     kept = [field.raw for key, field in header.fields.items() if key not in _REPLACED]
     return [
         *kept,
-        encode_u32("general.file_type", int(LlamaFileType[f"MOSTLY_{target}"])),
-        encode_u32("general.quantization_version", _QUANTIZATION_VERSION),
+        encode_field("general.file_type", int(LlamaFileType[f"MOSTLY_{target}"])),
+        encode_field("general.quantization_version", _QUANTIZATION_VERSION),
     ]
 
 
@@ -227,27 +234,16 @@ def _weights(
         return
     stored = data[tensor.start : tensor.start + tensor.size].reshape(rows, -1)
     step = max(1, _CHUNK // width)
-    floats: dict[GGMLQuantizationType, Any] = {
-        GGMLQuantizationType.F32: np.float32,
-        GGMLQuantizationType.F16: np.float16,
-    }
     for first in range(0, rows, step):
         chunk = stored[first : first + step]
         try:
-            yield _finite(_numbers(chunk, tensor, floats.get(tensor.type)), tensor, source)
+            yield _finite(weights_of(chunk, tensor.type), tensor, source)
         except NotImplementedError as exc:
             raise ModelFileError(
                 f"stores {tensor.name} as {tensor.type.name}, which the gguf package cannot "
                 "dequantize; start from another file",
                 path=source,
             ) from exc
-
-
-def _numbers(chunk: NDArray[np.uint8], tensor: Tensor, plain: Any) -> NDArray[np.float32]:
-    with np.errstate(invalid="ignore", over="ignore"):  # seen below, with the tensor's name
-        if plain is not None:
-            return np.asarray(chunk.view(plain), dtype=np.float32)
-        return dequantize(chunk, tensor.type).astype(np.float32, copy=False)
 
 
 def _finite(rows: NDArray[np.float32], tensor: Tensor, source: Path) -> NDArray[np.float32]:

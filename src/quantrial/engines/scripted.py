@@ -68,7 +68,7 @@ _LOG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _FAULT = {
     "call": Option(int, low=1),
     "matching": Option(str),
-    "kind": Option(str, "engine_error"),
+    "kind": Option(str, "engine_error", choices=get_args(FaultKind)),
     "times": Option(int, 1, low=1),
     "retry_after": Option(float, 0.0, low=0),
 }
@@ -267,19 +267,15 @@ def scripted_from_options(
             "into `logs` in the run folder",
             key=f"{key}.log",
         )
+    replies = said.pop("replies")
     script = Script(
-        delay=said["delay"],
-        load=said["load"],
-        faults=tuple(_fault(f, f"{key}.faults.{i}") for i, f in enumerate(said["faults"])),
-        log_name=name,
+        faults=tuple(_fault(f, f"{key}.faults.{i}") for i, f in enumerate(said.pop("faults"))),
+        log_name=said.pop("log"),
         remembers=False,  # a run may be long
-        constrains=said["constrains"],
-        parallel=said["parallel"],
-        one_at_a_time=said["one_at_a_time"],
-        quantization=said["quantization"],
-        bytes_on_disk=said["bytes"],
+        bytes_on_disk=said.pop("bytes"),
+        **said,
     )
-    return ScriptedEngine(tuple(said["replies"]), script, model=model, seed=seed)
+    return ScriptedEngine(tuple(replies), script, model=model, seed=seed)
 
 
 def _fault(given: Any, key: str) -> Fault:
@@ -288,9 +284,6 @@ def _fault(given: Any, key: str) -> Fault:
     said = read_options(given, _FAULT, key=key)
     if (said["call"] is None) == (said["matching"] is None):
         raise StudyError("expected either `call` or `matching`", key=key)
-    if said["kind"] not in get_args(FaultKind):
-        kinds = ", ".join(get_args(FaultKind))
-        raise StudyError(f"expected one of {kinds}; got {said['kind']!r}", key=f"{key}.kind")
     return Fault(**said)
 
 

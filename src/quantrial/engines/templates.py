@@ -33,10 +33,8 @@ PINNED = "2024-07-26"
 SUPPLIED = ("date_string", "datetime", "strftime_now")
 
 _DAY = frozenset(
-    (
-        *("date", "datetime", "day", "now", "strftime", "time"),
-        *("today", "todays", "tomorrow", "yesterday"),
-    )
+    {"date", "datetime", "day", "now", "strftime", "time"}
+    | {"today", "todays", "tomorrow", "yesterday"}
 )
 _NO_DAY = frozenset({"cutoff", "knowledge", "training"})
 _MONTHS = (
@@ -56,8 +54,7 @@ def dates_in(template: str) -> tuple[str, ...]:
 
     What it only sets itself, to a fixed day, is none.
     """
-    asked = sorted(_asked_for(template))
-    return tuple(name for name in asked if _names_a_day(name))
+    return tuple(name for name in sorted(_asked_for(template)) if _names_a_day(name))
 
 
 def _asked_for(template: str) -> set[str]:
@@ -70,12 +67,9 @@ def _asked_for(template: str) -> set[str]:
         return set(meta.find_undeclared_variables(environment.parse(template)))
     except (jinja2.TemplateError, RecursionError):
         pass  # Go, or tags that only one server knows: every name in it then
-    tags = (found["shown"] or found["done"] or "" for found in _TAG.finditer(_bare(template)))
+    bare = _COMMENT.sub("", template)
+    tags = (found["shown"] or found["done"] or "" for found in _TAG.finditer(bare))
     return {name for tag in tags for name in _NAME.findall(_LITERAL.sub(" ", tag))}
-
-
-def _bare(template: str) -> str:
-    return _COMMENT.sub("", template)
 
 
 def _names_a_day(name: str) -> bool:
@@ -138,61 +132,34 @@ def holds_day(text: str, day: date) -> bool:
 
 def _codes(day: date) -> Mapping[str, str]:
     """Return what each code of `strftime` stands for on a day, at its beginning, in English."""
-    month, weekday = _MONTHS[day.month - 1], _WEEKDAYS[day.weekday()]
-    number: Mapping[str, Any] = {
-        "%F": f"{day.year:04d}-{day.month:02d}-{day.day:02d}",
-        "%D": f"{day.month:02d}/{day.day:02d}/{day.year % 100:02d}",
-        "%x": f"{day.month:02d}/{day.day:02d}/{day.year % 100:02d}",
-        "%Y": f"{day.year:04d}",
-        "%y": f"{day.year % 100:02d}",
-        "%B": month,
-        "%b": month[:3],
-        "%h": month[:3],
-        "%m": f"{day.month:02d}",
-        "%-m": f"{day.month}",
-        "%A": weekday,
-        "%a": weekday[:3],
-        "%d": f"{day.day:02d}",
-        "%-d": f"{day.day}",
-        "%e": f"{day.day:2d}",
-        "%j": f"{day.timetuple().tm_yday:03d}",
-        "%u": f"{day.isoweekday()}",
-        "%w": f"{day.isoweekday() % 7}",
-        "%T": "00:00:00",
-        "%X": "00:00:00",
-        "%R": "00:00",
-        "%H": "00",
-        "%I": "12",
-        "%M": "00",
-        "%S": "00",
-        "%p": "AM",
-        "%Z": "UTC",
-        "%z": "+0000",
+    year, month, weekday = f"{day.year:04d}", _MONTHS[day.month - 1], _WEEKDAYS[day.weekday()]
+    slashed = f"{day.month:02d}/{day.day:02d}/{year[-2:]}"
+    return {
+        **{"%F": day.isoformat(), "%D": slashed, "%x": slashed, "%Y": year, "%y": year[-2:]},
+        **{"%B": month, "%b": month[:3], "%h": month[:3], "%A": weekday, "%a": weekday[:3]},
+        **{"%m": f"{day.month:02d}", "%-m": f"{day.month}", "%j": f"{day.timetuple().tm_yday:03d}"},
+        **{"%d": f"{day.day:02d}", "%-d": f"{day.day}", "%e": f"{day.day:2d}"},
+        **{"%u": f"{day.isoweekday()}", "%w": f"{day.isoweekday() % 7}"},
+        **{"%T": "00:00:00", "%X": "00:00:00", "%R": "00:00", "%H": "00", "%I": "12", "%M": "00"},
+        **{"%S": "00", "%p": "AM", "%Z": "UTC", "%z": "+0000"},
     }
-    return number
 
 
 def _written(day: date) -> tuple[str, ...]:
     year, month, number = day.year, day.month, day.day
-    figures = f"{month:02d}", f"{number:02d}"
-    names = dict.fromkeys((_MONTHS[month - 1], _MONTHS[month - 1][:3]))
-    numbers = dict.fromkeys((f"{number:02d}", f"{number}"))
+    first, last = [f"{month:02d}", f"{number:02d}"], [f"{number:02d}", f"{month:02d}"]
+    forms = ("{d} {m} {y}", "{d}. {m} {y}", "{d}-{m}-{y}", "{m} {d}, {y}", "{m} {d} {y}")
+    names = (_MONTHS[month - 1], _MONTHS[month - 1][:3])
     return (
-        *(apart.join((f"{year}", *figures)) for apart in ("-", "/", ".", "")),
-        *(apart.join((*figures, f"{year}")) for apart in ("/", "-")),
-        *(apart.join((*figures[::-1], f"{year}")) for apart in ("/", ".", "-")),
+        *(apart.join((f"{year}", *first)) for apart in ("-", "/", ".", "")),
+        *(apart.join((*first, f"{year}")) for apart in ("/", "-")),
+        *(apart.join((*last, f"{year}")) for apart in ("/", ".", "-")),
         f"{number}.{month}.{year}",
         *(
-            written
+            form.format(d=count, m=name, y=year)
             for name in names
-            for count in numbers
-            for written in (
-                f"{count} {name} {year}",
-                f"{count}. {name} {year}",
-                f"{count}-{name}-{year}",
-                f"{name} {count}, {year}",
-                f"{name} {count} {year}",
-            )
+            for count in (f"{number:02d}", f"{number}")
+            for form in forms
         ),
         f"{year}年{month}月{number}日",
         f"{year}年{month:02d}月{number:02d}日",

@@ -20,11 +20,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 from gguf.constants import GGMLQuantizationType
-from gguf.quants import dequantize
 
 from quantrial.engines.artifact import QuantizedBefore, Structure
 from quantrial.engines.cache import file_sha256, replace_atomically
-from quantrial.engines.gguf_file import Header, read_header
+from quantrial.engines.gguf_file import Header, read_header, weights_of
 from quantrial.paths import read_bytes
 from quantrial.precision import bits_of, bits_of_levels, is_quantized, type_before
 
@@ -91,12 +90,7 @@ def _places(data: NDArray[np.uint8], tensor: Tensor) -> Iterator[NDArray[np.floa
     for first in sorted({last * place // (_PLACES - 1) for place in range(_PLACES)}):
         start = tensor.start + first * each
         raw = np.array(data[start : start + count // _BLOCK * each])
-        if tensor.type is GGMLQuantizationType.F32:
-            yield raw.view(np.float32)
-        elif tensor.type is GGMLQuantizationType.F16:
-            yield raw.view(np.float16).astype(np.float32)
-        else:
-            yield dequantize(raw.reshape(1, -1), tensor.type).reshape(-1)
+        yield weights_of(raw.reshape(1, -1), tensor.type).reshape(-1)
 
 
 def _tell(blocks: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -258,10 +252,6 @@ _NORM = re.compile(r"(?:.*\.)?\w*norm\.weight")
 # and factors of RoPE that llama.cpp computes itself. Some quantizers leave them out.
 _UNUSED = re.compile(r"(?:v|mm|a)\..*|.*\.nextn\..*|.*\.attn_rot_embd\..*")
 _LONGEST, _LONGEST_TEXT = 64, 200  # values of a list, and characters of a text, that are kept
-_FLOATS = {
-    GGMLQuantizationType.F32: np.float32,
-    GGMLQuantizationType.F16: np.float16,
-}
 _ROWS = 8  # of output and embedding that are compared
 _NORMS = 8  # that are read
 _ALIKE = 0.8  # cosine: of two quantizations of one row it is above .9, of two rows about 0
@@ -379,11 +369,8 @@ def _rows(
     raw = np.stack(
         [data[start : start + each] for row in rows for start in [tensor.start + row * each]]
     )
-    if (plain := _FLOATS.get(tensor.type)) is not None:
-        return raw.view(plain).astype(np.float32)
     try:
-        with np.errstate(invalid="ignore", over="ignore"):  # a scale need not be a number
-            return np.asarray(dequantize(raw, tensor.type), dtype=np.float32)
+        return weights_of(raw, tensor.type)
     except NotImplementedError:
         return None
 
