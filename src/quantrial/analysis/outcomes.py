@@ -117,6 +117,29 @@ class Panel:
         found: NDArray[np.bool_] = self.answered & unknown
         return found if self.untold is None else found | self.untold
 
+    def of_one(
+        self, endpoint: Endpoint, values: NDArray[np.generic], known: NDArray[np.bool_]
+    ) -> Panel:
+        """Score one other endpoint of the same answers, a mean over those that tell.
+
+        Args:
+            endpoint: what is scored.
+            values: shape (items, arms).
+            known: of the same shape, where there is a value; an answer without one is left out.
+        """
+        return Panel(
+            self.arms,
+            (endpoint,),
+            values.astype(np.float64)[:, :, None],
+            known.astype(np.float64)[:, :, None],
+            known,
+            self.clusters,
+            self.strata,
+            self.untold_where(~known),
+            self.by_content,
+            self.asked,
+        )
+
     def without_groups(self) -> Panel:
         """Take items as independent draws from one group."""
         return replace(self, clusters=None, strata=None)

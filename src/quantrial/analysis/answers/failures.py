@@ -179,19 +179,9 @@ def _panel(
     """Take counts by arm and item as a mean over items; items of None are left out."""
     answered = np.array([[count is not None for count in row] for row in counts]).T
     values = np.array([[float(count or 0) for count in row] for row in counts]).T
-    return Panel(
-        outcomes.arms,
-        # no count is known to be the largest
-        (Endpoint(name, "mean", {name: 1.0}, unit=unit, low=None, high=None),),
-        (sign * values)[:, :, None],
-        answered.astype(np.float64)[:, :, None],
-        answered,
-        outcomes.panel.clusters,
-        outcomes.panel.strata,
-        outcomes.panel.untold_where(~answered),
-        outcomes.panel.by_content,
-        outcomes.panel.asked,
-    )
+    # no count is known to be the largest
+    endpoint = Endpoint(name, "mean", {name: 1.0}, unit=unit, low=None, high=None)
+    return outcomes.panel.of_one(endpoint, sign * values, answered)
 
 
 _KIND = "failure mode"

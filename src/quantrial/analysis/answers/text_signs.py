@@ -17,8 +17,6 @@ from quantrial.tasks import Endpoint
 from quantrial.tasks.answer import was_cut
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from quantrial.analysis.outcomes import TaskOutcomes
     from quantrial.records import Response
 
@@ -241,21 +239,6 @@ def panel_without(
     table = [list(row) for row in shown]
     if not any(any(row) for row in table):
         return None
-    answered = _by_item([[one is not None for one in row] for row in table])
-    without = _by_item([[one is False for one in row] for row in table])
-    return Panel(
-        outcomes.arms,
-        (Endpoint(name, "proportion", {name: 1.0}),),
-        without.astype(np.float64)[:, :, None],
-        answered.astype(np.float64)[:, :, None],
-        answered,
-        outcomes.panel.clusters,
-        outcomes.panel.strata,
-        outcomes.panel.untold_where(~answered),
-        outcomes.panel.by_content,
-        outcomes.panel.asked,
-    )
-
-
-def _by_item(rows: list[list[bool]]) -> NDArray[np.bool_]:
-    return np.array(rows, dtype=np.bool_).T
+    answered = np.array([[one is not None for one in row] for row in table]).T
+    without = np.array([[one is False for one in row] for row in table]).T
+    return outcomes.panel.of_one(Endpoint(name, "proportion", {name: 1.0}), without, answered)

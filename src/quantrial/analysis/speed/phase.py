@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import msgspec
+from msgspec.structs import asdict, replace
 
 from quantrial import documents
 from quantrial.analysis.speed.conditions import arm_marks, conditions, length_marks, machine_marks
@@ -224,7 +224,7 @@ class MeasuredPhase:
         return number(self.asked[key].p_alarm) if key in self.asked else None
 
     def _ratio(self, one: documents.SpeedRatio) -> documents.SpeedRatio:
-        return msgspec.structs.replace(one, p_alarm=self._p_alarm(one.id))
+        return replace(one, p_alarm=self._p_alarm(one.id))
 
     def _change(self, arm: str, one: Drift) -> documents.RatioChange:
         return documents.RatioChange(
@@ -389,11 +389,7 @@ class Phase:
             exact_length=sum(r.completion_tokens == r.output_length for r in answered),
             asked_exact_length=sum("exact_length" in r.asked for r in answered),
             asked_fresh=sum("fresh" in r.asked for r in answered),
-            decode=_estimate(self.rate("decode", arm)),
-            prompt=_estimate(self.rate("prompt", arm)),
-            first_token=_estimate(self.rate("first_token", arm)),
-            call=_estimate(self.rate("call", arm)),
-            energy=_estimate(self.rate("energy", arm)),
+            **{m.name: _estimate(self.rate(m.name, arm)) for m in MEASURES},
             load=_estimate(load),
             memory_peak_bytes=self.peak(arm),
             memory_peaks_bytes=tuple(self.peaks(arm)),
@@ -430,12 +426,8 @@ class Phase:
             measure=measure,
             reference=self.question.reference,
             candidate=arm,
-            estimate=one.estimate,
-            ci=one.ci,
-            confidence=one.confidence,
-            method=one.method,
-            n=one.n,
             p_value=number(p),
+            **asdict(one),
         )
 
     def length(self, shape: tuple[int, int]) -> documents.PhaseLength:
@@ -452,9 +444,7 @@ class Phase:
         return documents.LengthArm(
             prompt_tokens=_mean([r.prompt_tokens for r in calls]),
             completion_tokens=_mean([r.completion_tokens for r in calls]),
-            decode=_estimate(self.rate("decode", arm, shape)),
-            prompt=_estimate(self.rate("prompt", arm, shape)),
-            first_token=_estimate(self.rate("first_token", arm, shape)),
+            **{name: _estimate(self.rate(name, arm, shape)) for name in _BY_LENGTH},
             ratios={name: _estimate(self.ratio(name, arm, shape)) for name in compared},
         )
 

@@ -3,13 +3,11 @@
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import get_args
 
 from numpy.typing import ArrayLike
 
 from quantrial.errors import StatisticsError
 from quantrial.stats._checks import (
-    checked_alpha,
     checked_float,
     checked_level,
     checked_margin,
@@ -18,7 +16,7 @@ from quantrial.stats._checks import (
 from quantrial.stats._null_variance import Null
 from quantrial.stats._numerics import special
 from quantrial.stats.clusters import FEWEST_CLUSTERS, freedom_of_sizes
-from quantrial.stats.power.flips import Question
+from quantrial.stats.power.flips import Question, checked_question
 from quantrial.stats.power.items import smallest_count
 from quantrial.stats.score import PairedScore
 
@@ -197,26 +195,17 @@ def _chance(
     """Return the chance of a yes by the number of clusters; None where there is no test."""
     if score.clusters is None:
         raise StatisticsError("the score knows no clusters; plan items with items_for_score")
-    if question not in get_args(Question):
-        choices = ", ".join(get_args(Question))
-        raise StatisticsError(f"question is {question!r}; choose one of {choices}")
-    true = score.estimate
-    if question == "difference":
-        level = checked_level(alpha, "alpha") / 2.0
-        at_zero = _tail(score, 0.0)
-        if score._null is None:
-            return None
-        return lambda groups: at_zero(groups, true, level) + at_zero(groups, -true, level)
-    if margin is None:
-        raise StatisticsError(f"the question {question!r} needs a margin, and none was given")
-    bound, level = checked_margin(margin), checked_alpha(alpha)
+    bound, true = checked_question(question, margin, alpha), score.estimate
     if score._null is None:
         return None
+    if bound is None:
+        level, at_zero = alpha / 2.0, _tail(score, 0.0)
+        return lambda groups: at_zero(groups, true, level) + at_zero(groups, -true, level)
     below, above = _tail(score, -bound), _tail(score, bound)
     if question == "non_inferior":
-        return lambda groups: below(groups, bound + true, level)
+        return lambda groups: below(groups, bound + true, alpha)
     return lambda groups: (
-        below(groups, bound + true, level) + above(groups, bound - true, level) - 1.0
+        below(groups, bound + true, alpha) + above(groups, bound - true, alpha) - 1.0
     )
 
 
@@ -283,15 +272,12 @@ def cluster_power(
         critical = float(functions.stdtrit(df, 1.0 - level))
         return 1.0 - float(functions.nctdtr(df, distance / error, critical))
 
-    if question == "difference":
-        level = checked_level(alpha, "alpha") / 2.0
-        return beyond(difference, level) + beyond(-difference, level)
-    if margin is None:
-        raise StatisticsError(f"the question {question!r} needs a margin, and none was given")
-    bound, level = checked_margin(margin), checked_alpha(alpha)
-    found = beyond(bound + difference, level)
+    bound = checked_question(question, margin, alpha)
+    if bound is None:
+        return beyond(difference, alpha / 2.0) + beyond(-difference, alpha / 2.0)
+    found = beyond(bound + difference, alpha)
     if question == "equivalent":
-        found += beyond(bound - difference, level) - 1.0
+        found += beyond(bound - difference, alpha) - 1.0
     return max(0.0, found)
 
 

@@ -42,6 +42,16 @@ def _checked_estimate(estimate: float, name: str) -> float:
     return value
 
 
+def _reach(power: float, alpha: float, *, sides: int) -> float:
+    """Return how many standard errors a difference needs to be found with this power."""
+    critical = normal_quantile(1.0 - checked_level(alpha, "alpha") / sides)
+    return critical + normal_quantile(checked_level(power, "power"))
+
+
+def _pairs(reach: float, spread: float, distance: float) -> int:
+    return max(2, math.ceil((max(reach, 0.0) * spread / distance) ** 2))
+
+
 def detectable_difference(
     sd: float, n: SupportsIndex, *, power: float = 0.8, alpha: float = 0.05
 ) -> float:
@@ -74,8 +84,7 @@ def detectable_difference(
         0.042
     """
     total = checked_n(n, 2, "a detectable difference")
-    reach = normal_quantile(1.0 - checked_level(alpha, "alpha") / 2.0)
-    reach += normal_quantile(checked_level(power, "power"))
+    reach = _reach(power, alpha, sides=2)
     spread = _checked_sd(sd)
     return math.nan if spread is None else reach * spread / math.sqrt(total)
 
@@ -109,12 +118,9 @@ def items_for_difference(
         283
     """
     size = abs(_checked_estimate(difference, "difference"))
-    reach = normal_quantile(1.0 - checked_level(alpha, "alpha") / 2.0)
-    reach += normal_quantile(checked_level(power, "power"))
+    reach = _reach(power, alpha, sides=2)
     spread = _checked_sd(sd)
-    if spread is None or size == 0.0:
-        return None
-    return max(2, math.ceil((max(reach, 0.0) * spread / size) ** 2))
+    return None if spread is None or size == 0.0 else _pairs(reach, spread, size)
 
 
 def items_for_non_inferiority(
@@ -151,12 +157,9 @@ def items_for_non_inferiority(
         223
     """
     distance = _checked_estimate(estimate, "estimate") + checked_margin(margin)
-    reach = normal_quantile(1.0 - checked_level(alpha, "alpha"))
-    reach += normal_quantile(checked_level(power, "power"))
+    reach = _reach(power, alpha, sides=1)
     spread = _checked_sd(sd)
-    if spread is None or distance <= 0.0:
-        return None
-    return max(2, math.ceil((max(reach, 0.0) * spread / distance) ** 2))
+    return None if spread is None or distance <= 0.0 else _pairs(reach, spread, distance)
 
 
 def smallest_count(enough: Callable[[int], bool]) -> int | None:

@@ -122,6 +122,15 @@ class Counted:
         variance: Floats = np.maximum(cells, LEAST) * self.size**2 / self.sizes
         return variance
 
+    def under_null(self) -> tuple[Floats, Floats]:
+        """Return each stratum's mean if all have one in common, and the variance of one item.
+
+        Both in units of its changes; with half a pair of losses and of gains added.
+        """
+        share = np.clip(self.common()[1] / self.size, -1.0, 1.0)
+        n = self.sizes + 2.0 * PRIOR
+        return share, cell_variance(self.gains + PRIOR, self.losses + PRIOR, n, share)
+
     def common(self) -> tuple[Floats, Floats]:
         """Return the strata's differences, and a common one: their mean by its own weights."""
         means = (self.gains - self.losses) * self.size / self.sizes

@@ -14,7 +14,6 @@ from quantrial.stats._checks import (
     checked_draws,
     checked_pair,
 )
-from quantrial.stats._null_variance import cell_variance
 from quantrial.stats._numerics import special
 from quantrial.stats.clusters import FEWEST_CLUSTERS
 from quantrial.stats.linearised import influences
@@ -22,7 +21,6 @@ from quantrial.stats.permutation import share_reached
 from quantrial.stats.results import TestResult
 from quantrial.stats.strata._changes import (
     LEAST,
-    PRIOR,
     Counted,
     changed_enough,
     changes_of,
@@ -180,10 +178,7 @@ def _under_null(
 ) -> Iterator[Floats]:
     """Yield sums of changes drawn as if every stratum had the common difference."""
     counted = Counted.of(sums, sizes, unit)
-    share = np.clip(counted.common()[1] / counted.size, -1.0, 1.0)
-    spread = cell_variance(
-        counted.gains + PRIOR, counted.losses + PRIOR, sizes + 2.0 * PRIOR, share
-    )
+    share, spread = counted.under_null()
     # the variance of -1, 0 and 1 is 2 q + mean (1 - mean), with q the chance of a loss
     loss = np.clip((spread - share * (1.0 - share)) / 2.0, 0.0, 1.0)
     gain = np.clip(loss + share, 0.0, 1.0)
@@ -425,9 +420,7 @@ def _least_variance(changes: Floats, codes: Codes) -> Floats:
     sizes = np.bincount(codes)
     unit = float((changes**2).sum() / np.abs(changes).sum())
     counted = Counted.of(sums_of(changes, codes, sizes.size), sizes, unit)
-    share = np.clip(counted.common()[1] / counted.size, -1.0, 1.0)
-    cells = cell_variance(counted.gains + PRIOR, counted.losses + PRIOR, sizes + 2.0 * PRIOR, share)
-    variance: Floats = np.maximum(cells, LEAST) * counted.size**2 / sizes
+    variance: Floats = np.maximum(counted.under_null()[1], LEAST) * counted.size**2 / sizes
     return variance
 
 
