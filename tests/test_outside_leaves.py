@@ -10,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from scipy import stats
 
 # a kind of task with rules, a prompt and a way to fail of its own: an answer is a number
 KIND = '''
@@ -59,6 +61,53 @@ class Number(Task):
         values = {"correct": float(off <= self.tolerance), "near": float(off <= self.tolerance + 1)}
         return Outcome(values, True, int(text))
 '''
+# a kind whose endpoints are no shares: slips, of which fewer are better, and points of 0 to 10
+SLIPS = '''
+from typing import Literal
+
+from quantrial.study import TaskPart
+from quantrial.tasks import Endpoint, Outcome, Prompt, Task
+from quantrial.tasks.answer import as_answer
+
+
+class SlipsPart(TaskPart):
+    """A number answers, and counts by how far it is off."""
+
+    kind: Literal["slips"]
+
+
+class Slips(Task):
+    """How far a number is off."""
+
+    kind = "slips"
+    part = SlipsPart
+    endpoints = (
+        Endpoint(
+            "slips",
+            "mean",
+            {"slips": 1.0},
+            unit="edits",
+            direction="lower",
+            high=None,
+            label="edit distance",
+            meaning="How many edits make an answer right.",
+        ),
+        Endpoint(
+            "points", "mean", {"points": 1.0}, unit="points", high=10.0,
+            mitigation="It gives poor answers: read a sample of them.",
+        ),
+        Endpoint("misses", "proportion", {"missed": 1.0}, direction="lower"),
+    )
+
+    def prompt(self, item):
+        return Prompt.continued([f"{item.content['question']}\\nNumber:"], max_tokens=8)
+
+    def score(self, item, answer):
+        text = as_answer(answer).text.strip()
+        off = abs(int(text) - item.gold) if text.isdigit() else 20
+        values = {"slips": float(off), "points": max(0.0, 10.0 - off), "missed": float(off > 0)}
+        return Outcome(values, text.isdigit(), text)
+'''
 SOURCE = '''
 from typing import Literal
 
@@ -90,7 +139,7 @@ from quantrial.engines import Artifact, Reply, read_options, Option
 
 
 class Adder:
-    """Adds, and is off by one on every `wrong`th sum."""
+    """Adds; off by one on every `wrong`th sum, and by `times` the number modulo `within`."""
 
     name = "adder"
     local = True
@@ -98,7 +147,9 @@ class Adder:
 
     def __init__(self, model, options, *, base, seed):
         self.model = model
-        self.wrong = read_options(options, {"wrong": Option(int, 0)}, key="options")["wrong"]
+        known = {"wrong": Option(int, 0), "times": Option(int, 0), "within": Option(int, 1)}
+        read = read_options(options, known, key="options")
+        self.wrong, self.times, self.within = read["wrong"], read["times"], read["within"]
 
     def describe(self):
         return Artifact(model=self.model, quantization=self.model.upper(), bytes_on_disk=100)
@@ -111,7 +162,7 @@ class Adder:
 
     def ask(self, request):
         one, other = map(int, re.findall(r"[0-9]+", request.text)[-2:])
-        off = bool(self.wrong) and one % self.wrong == 0
+        off = (bool(self.wrong) and one % self.wrong == 0) + self.times * one % self.within
         return Reply(f" {one + other + off}", "stop", 10, completion_tokens=2)
 
     def close(self):
@@ -148,7 +199,7 @@ def read(path, *, reference):
     return Imported("\\n".join(study), items, responses, {}, path.name)
 '''
 POINTS = {
-    "quantrial.tasks": {"number": (KIND, "Number")},
+    "quantrial.tasks": {"number": (KIND, "Number"), "slips": (SLIPS, "Slips")},
     "quantrial.sources": {"doubles": (SOURCE, "DOUBLES")},
     "quantrial.engines": {"adder": (ENGINE, "Adder")},
     "quantrial.importers": {"table": (IMPORTER, "read")},
@@ -241,6 +292,155 @@ def test_an_importer_from_outside_goes_the_whole_way(quantrial: Quantrial, tmp_p
     assert "everything follows" in quantrial("verify", "run")
     task = json.loads((tmp_path / "run" / "summary.json").read_text())["tasks"]["sums"]
     assert task["endpoints"]["hits"]["arms"]["q4"]["estimate"] == pytest.approx(2 / 3)
+
+
+# by how far each arm is off on the sum of i and i
+OFF: dict[str, Callable[[int], int]] = {
+    "exact": lambda i: 7 * i % 3,
+    "hasty": lambda i: 5 * i % 4,
+    "careful": lambda i: 0,
+}
+
+
+def slips_study(tmp_path: Path, **changes: Any) -> Path:
+    arms = {
+        "exact": {"engine": "adder", "model": "f16", "options": {"times": 7, "within": 3}},
+        "hasty": {"engine": "adder", "model": "q4_0", "options": {"times": 5, "within": 4}},
+        "careful": {"engine": "adder", "model": "q8_0"},
+    }
+    items = [{"question": f"What is {i} plus {i}?", "gold": 2 * i} for i in range(1, 81)]
+    (tmp_path / "items.jsonl").write_text("\n".join(map(json.dumps, items)) + "\n")
+    task = {
+        "kind": "slips",
+        "workload": "typing",
+        "source": {"type": "jsonl", "path": "items.jsonl"},
+        "margin": "0.2 edits",
+        "margins": {"points": "0.2 points", "misses": "5pp"},
+    }
+    study = {"study": "typing", "reference": "exact", "arms": arms}
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(study | {"tasks": {"typing": task | changes}}, sort_keys=False))
+    return path
+
+
+@pytest.fixture
+def typed(quantrial: Quantrial, tmp_path: Path) -> dict[str, Any]:
+    """A run of a kind of task whose endpoints are no shares: its summary's task."""
+    slips_study(tmp_path)
+    quantrial("run", "study.yaml", "--out", "run", "--yes")
+    for command in ("analyze", "decide", "report"):
+        quantrial(command, "run")
+    task: dict[str, Any] = json.loads((tmp_path / "run" / "summary.json").read_text())["tasks"]
+    return task["typing"]
+
+
+def off_by() -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+    return {arm: np.array([of(i) for i in range(1, 81)], np.float64) for arm, of in OFF.items()}
+
+
+def against_exact(task: dict[str, Any], endpoint: str) -> dict[str, Any]:
+    found = task["endpoints"][endpoint]["contrasts"]
+    return {one["candidate"]: one for one in found if one["reference"] == "exact"}
+
+
+def test_a_unit_of_which_less_is_better_by_hand_and_against_scipy(typed: dict[str, Any]) -> None:
+    # by hand
+    task, off = typed, off_by()
+    slips = task["endpoints"]["slips"]
+    assert (slips["unit"], slips["direction"], slips["high"]) == ("edits", "lower", None)
+    for arm, values in off.items():
+        assert slips["arms"][arm]["estimate"] == pytest.approx(values.mean(), abs=1e-12)
+    found = against_exact(task, "slips")
+    change = off["hasty"] - off["exact"]
+    hasty, careful = found["hasty"], found["careful"]
+    assert hasty["estimate"] == pytest.approx(change.mean(), abs=1e-12)
+    assert hasty["estimate"] > 0
+    assert (hasty["verdict"], careful["verdict"]) == ("worse", "better")
+    assert hasty["sd_paired"] == pytest.approx(change.std(ddof=1))
+
+    # against scipy: the interval and both tests
+    low, high = stats.t.interval(0.95, 79, change.mean(), stats.sem(change))
+    assert hasty["ci"] == pytest.approx([low, high], abs=0.03)
+    test = stats.permutation_test(
+        (change,), np.mean, permutation_type="samples", n_resamples=50_000, rng=3
+    )
+    assert hasty["p_value"] == pytest.approx(test.pvalue, rel=0.5)
+    margin = next(one for one in slips["equivalence"] if one["id"].startswith(hasty["id"]))
+    less = stats.ttest_1samp(change, 0.2, alternative="less")  # "fewer than 0.2 edits more"
+    assert margin["p_non_inferior"] == pytest.approx(less.pvalue, abs=0.02)
+    assert (margin["margin"], margin["non_inferior"]) == (0.2, False)
+    same = next(one for one in slips["equivalence"] if one["id"].startswith(careful["id"]))
+    assert same["non_inferior"]
+    assert same["ci"][1] < 0
+
+    # higher is better in 0 to 10, and a share of which less is better
+    points = against_exact(task, "points")
+    assert points["hasty"]["estimate"] == pytest.approx(-change.mean())
+    assert points["hasty"]["verdict"] == "worse"
+    misses = against_exact(task, "misses")
+    shares = {arm: (values > 0).mean() for arm, values in off.items()}
+    assert misses["careful"]["estimate"] == pytest.approx(-shares["exact"])
+    assert misses["careful"]["verdict"] == "better"
+    assert misses["hasty"]["estimate"] == pytest.approx(shares["hasty"] - shares["exact"])
+
+
+def test_a_unit_of_which_less_is_better_goes_the_whole_way(
+    quantrial: Quantrial, tmp_path: Path, typed: dict[str, Any]
+) -> None:
+    assert typed["margin"] == 0.2
+    planned = " ".join(quantrial("plan", "study.yaml").split())
+    assert "margin 0.2 edits" in planned
+    assert "quantrial power --from RUN` then tells" in planned
+    assert " pp" not in planned.replace("5 pp", "")  # of the share alone
+    assert "everything follows" in quantrial("verify", "run")
+    powered = quantrial("power", "--from", "run", "--candidate", "hasty")
+    assert "Margin 0.2 edits" in powered
+    assert "true difference +0.4875 edits" in powered
+    # the decision
+    decision = json.loads((tmp_path / "run" / "decision.json").read_text())
+    assert decision["default"]["arm"] == "careful"
+    assert [one["arm"] for one in decision["avoid_for"]] == ["hasty"]
+    assert "it is worse there, by an estimated 0.488 edits" in decision["avoid_for"][0]["text"]
+    assert decision["risk"] == []  # what is no share counts no wrong answers
+    rows = decision["picker"]["tasks"]["typing"]
+    assert (rows["unit"], rows["arms"]["hasty"]["worse"]) == ("edits", True)
+    assert rows["arms"]["hasty"]["estimate"] == pytest.approx(-0.4875)
+
+    # what people read
+    report = (tmp_path / "run" / "report.md").read_text()
+    assert "+0.488 edits" in report
+    assert "Lower values are better: a positive difference is a loss." in report
+    assert "edit distance" in report
+    assert "How many edits make an answer right." in report
+    assert "Margin 0.2 edits." in report
+    assert "poor answers" in report
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "difference, edits" in page
+    shown = quantrial("analyze", "run")
+    assert "+0.488 edits" in shown
+    csv = quantrial("report", "run", "--export", "csv")
+    assert "edits,lower" in csv
+    latex = quantrial("report", "run", "--export", "latex")
+    assert "but of edit distance positive is" in latex
+    said = " ".join(quantrial("decide", "run", "--tolerate", "typing=2pp", code=2).split())
+    assert "what is tolerated is a share, and typing is measured in edits" in said
+
+
+def test_margins_are_in_the_unit_of_their_endpoint(quantrial: Quantrial, tmp_path: Path) -> None:
+    for margin, said in (
+        ("2pp", "slips: '2pp' is a share, and this is counted in edits: `2 edits`"),
+        ("2 %", "slips: '2 %' is a share"),
+        ("2 points", "slips: '2 points' is no amount of edits: 'points' is another unit"),
+        ("many", "slips: 'many' is no amount of edits; write it like `2 edits`"),
+        (-1, "should be greater than 0"),
+        (None, "slips is counted in edits, so the study's margin, a share, does not hold for it"),
+    ):
+        slips_study(tmp_path, margin=margin)
+        assert said in " ".join(quantrial("plan", "study.yaml", code=2).split())
+    slips_study(tmp_path, margins={"points": "1 edit"})
+    assert "points: '1 edit' is no amount of points" in quantrial("plan", "study.yaml", code=2)
+    slips_study(tmp_path, margin=2, margins={"misses": "120pp"})
+    assert "is a loss of everything" in quantrial("plan", "study.yaml", code=2)
 
 
 def test_what_a_study_says_of_outside_leaves_is_checked(

@@ -177,7 +177,7 @@ def _scenario(one: Scenario) -> None:
     line(_assumed(found))
     if found.clusters is not None:
         paragraph(_clusters(found.clusters, asked.n))
-    line(f"Margin {_points(asked.margin)}, alpha {asked.alpha:g}\n")
+    line(f"Margin {_points(asked.margin, asked.unit)}, alpha {asked.alpha:g}\n")
     power = f"for {_percent(asked.power)} power"
     if asked.n is None:
         table(
@@ -224,6 +224,7 @@ def _advice(one: Scenario) -> str:
         clusters=needed.clusters,
         margin=found.asked.margin,
         assumed=_truth(found),
+        unit=found.asked.unit,
     )
 
 
@@ -231,7 +232,10 @@ def _truth(found: Forecast) -> str:
     """Say what is taken as true, as a clause."""
     from quantrial.design.forecast import Rates
 
+    unit = found.asked.unit
     size = f"{100 * abs(found.difference):.2g} pp"
+    if unit is not None:
+        size = f"{abs(found.difference):.2g} {unit}"
     lost = f" and {size} are lost" if found.difference < 0 else ""
     gained = f" and {size} are gained" if found.difference > 0 else ""
     if isinstance(found.assumed, Rates):
@@ -243,7 +247,9 @@ def _truth(found: Forecast) -> str:
 def _assumed(found: Forecast) -> str:
     from quantrial.design.forecast import Rates
 
-    true = f"true difference {_points(found.difference, sign=True)}"
+    asked = found.asked
+    shown = 0.0 - found.difference if asked.lower else found.difference
+    true = f"true difference {_points(shown, asked.unit, sign=True)}"
     if not isinstance(found.assumed, Rates):
         return f"Paired SD {found.sd:.4g}, {true}"
     harmful, beneficial = found.assumed.harmful, found.assumed.beneficial
@@ -260,7 +266,7 @@ def _remarks(found: Forecast) -> list[str]:
         lines.append(_detects(found, asked.n))
     if found.least_items is not None and asked.n is not None and asked.n < found.least_items:
         lines.append(
-            f"Showing equivalence within {_points(asked.margin)} takes at least "
+            f"Showing equivalence within {_points(asked.margin, asked.unit)} takes at least "
             f"{found.least_items:,} items, even if no answer changes."
         )
     if not clustered and found.least_items is not None:
@@ -308,7 +314,7 @@ def _detects(found: Forecast, n: int) -> str:
     power = f"with {_percent(found.asked.power)} power"
     if found.detectable is not None:
         return (
-            f"{n:,} items detect a difference of {100 * found.detectable:.2f} pp {power} "
+            f"{n:,} items detect a difference of {_detected(found)} {power} "
             f"({_method(found.detectable_method)})."
         )
     if found.clusters is not None and n / found.clusters.size < FEWEST_CLUSTERS:
@@ -400,5 +406,12 @@ def _percent(value: float | None) -> str:
     return "> 99.9 %" if text == "100" and value < 1.0 else f"{text} %"
 
 
-def _points(value: float, *, sign: bool = False) -> str:
+def _detected(found: Forecast) -> str:
+    value, unit = found.detectable or 0.0, found.asked.unit
+    return f"{100 * value:.2f} pp" if unit is None else f"{value:.3g} {unit}"
+
+
+def _points(value: float, unit: str | None, *, sign: bool = False) -> str:
+    if unit is not None:
+        return f"{value:+.4g} {unit}" if sign and value else f"{value:.4g} {unit}"
     return f"{100 * value:+.4g} pp" if sign and value else f"{100 * value:.4g} pp"

@@ -12,7 +12,7 @@ import orjson
 from quantrial.cli import tell
 from quantrial.cli.terminal import line, paragraph, table, text
 from quantrial.inert import in_json
-from quantrial.words import duration, terminal_size, terminal_sizes
+from quantrial.words import duration, margin, terminal_size, terminal_sizes
 
 if TYPE_CHECKING:
     from quantrial.commands.verification import Verification
@@ -70,10 +70,12 @@ def plan(found: Plan) -> None:
     for task in found.tasks:
         line(
             f"\n{task.name} ({task.workload}): {task.items} of {task.available} items, "
-            f"{task.calls} calls, margin {100 * task.margin:g} pp"
+            f"{task.calls} calls, margin {margin(task.margin, task.unit)}"
         )
         for one in task.margins:
-            line(f"  margin of {one.endpoint}: {100 * one.margin:g} pp, on {one.items} items")
+            line(
+                f"  margin of {one.endpoint}: {margin(one.margin, one.unit)}, on {one.items} items"
+            )
         if task.duplicates:
             how = "equal items count as one cluster" if task.by_content else "they are kept apart"
             line(f"  {task.duplicates} items are copies of another one; {how}")

@@ -352,7 +352,7 @@ def seen_over_clusters(
 
     endpoint = panel.endpoints[0]
     mask, arms, e = panel.locate((reference, candidate), endpoint.name)
-    top, bottom = panel.scores(mask, arms, e)
+    top, bottom = panel.pair(mask, arms, e)
     shares = influences(top, bottom)
     if shares is None or panel.clusters is None or len(shares) < 2:
         return "too few items were answered by both, or an arm has a ratio of nothing"
@@ -381,8 +381,7 @@ def seen_over_clusters(
     sd = float(shares.std(ddof=1))
     if wanted is not None:
         return Seen("spread", Spread(sd, wanted), said, clusters, None, held)
-    support = 1.0 if endpoint.type == "mean" else None
-    pilot = score_ratios(top, bottom, support=support, empty=math.nan)
+    pilot = score_ratios(top, bottom, support=endpoint.span, empty=math.nan)
     return Seen("scores", Spread(sd, pilot.estimate), said, clusters, pilot, held)
 
 
@@ -446,7 +445,17 @@ def _from_run(
             notes.append(f"{task}, {candidate}: {seen}")
             continue
         clusters, items = _placed(given, n, seen=seen.clusters, observed=max(2, contrast.n))
-        query = PowerQuery(items, power, margin or part.margin, alpha or summary.alpha)
+        unit, own = part.main.unit, part.margin
+        if margin is not None and unit is not None:
+            notes.append(
+                f"{task}: the margin {100 * margin:g} pp is a share, and {part.primary} is "
+                f"measured in {unit}; planned with the run's own instead"
+            )
+        elif margin is not None:
+            own = margin
+        query = PowerQuery(
+            items, power, own, alpha or summary.alpha, unit, lower=part.main.direction == "lower"
+        )
         model: PowerModel | None = None
         if clusters is not None:
             sizes = seen.sizes if clusters == seen.clusters else ()
@@ -474,8 +483,7 @@ def _from_run(
 def _pilot(panel: Panel, reference: str, candidate: str, *, seed: int) -> Pilot:
     """Return the scores of a run's own items, to draw studies from."""
     mask, arms, e = panel.locate((reference, candidate), panel.endpoints[0].name)
-    top, bottom = panel.scores(mask, arms, e)
-    return Pilot(top, bottom, 1.0 if panel.endpoints[0].type == "mean" else None, seed)
+    return Pilot(*panel.pair(mask, arms, e), panel.endpoints[0].span, seed)
 
 
 def _candidates(summary: Summary, chosen: str | None) -> Sequence[str]:
@@ -510,7 +518,7 @@ def _observed(part: TaskSummary, contrast: Contrast, difference: float | None) -
     spread is taken.
     """
     if part.main.arms[contrast.candidate].method != "wilson":
-        sd, estimate = contrast.sd_paired, contrast.estimate
+        sd, estimate = contrast.sd_paired, contrast.gain.estimate
         if estimate is None:
             return "the run has no value of this difference (a ratio of nothing); state --sd"
         if sd is None or not sd > 0.0:

@@ -137,29 +137,11 @@ def _more(value: float) -> str:
     return f"{amount} {'less' if value < 0 else 'more'}"
 
 
-# What a fall in a secondary endpoint means, and what catches it.
-_MITIGATIONS = {
-    "precision": "It returns entities that are not there, or mislabels them: schema validation "
-    "will not see that; check that every text it returns stands in the input, and sample inputs "
-    "without entities.",
-    "entity_free_correct": "It invents entities where there are none: schema validation will not "
-    "see that; sample inputs without entities.",
-    "not_truncated": "It runs into the limit of tokens: raise it, or reject what was cut off.",
-    "not_repeating": "It gets caught in loops: cap the length and reject repeated text.",
-    "not_refused": "It declines to answer: detect refusals and route them to the reference.",
-    "answered": "It leaves calls without an answer (faults, timeouts): retry them, raise the time "
-    "limit, or route them to the reference.",
-    "not_empty": "It answers nothing: reject empty answers and retry.",
-    "recall": "It misses entities: no validator sees what is absent; audit a sample by hand.",
-    "parse_rate": "It breaks the output format: validate it and retry, or constrain decoding.",
-}
-
-
 def mitigations(evidence: Evidence, arm: str) -> tuple[Guard, ...]:
     """Name the failure modes that are shown for an arm, each with what guards against it."""
     found = []
-    for task in evidence.tasks:
-        for endpoint, words in _MITIGATIONS.items():
+    for task, part in evidence.tasks.items():
+        for endpoint, words in TASKS.load(part.kind).mitigations().items():
             finding = evidence.of_endpoint(task, endpoint, arm)
             if not finding or finding.estimate is None:
                 continue

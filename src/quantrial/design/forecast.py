@@ -51,13 +51,16 @@ class PowerQuery:
     """What is asked: the power of `n` items (or None), the items for `power`.
 
     `margin` and `alpha` are those of the tests: two-sided for a difference, one-sided for the
-    margin.
+    margin. Margin and differences are in `unit`, shares without one; a negative difference is a
+    loss, also where `lower` values are better.
     """
 
     n: int | None
     power: float
     margin: float
     alpha: float
+    unit: str | None = None
+    lower: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ class EndpointMargin:
     margin: float
     items: int
     least_items: int | None
+    unit: str | None = None  # of the margin; None of a share
 
     @property
     def out_of_reach(self) -> str | None:
@@ -99,6 +100,7 @@ class TaskPlan:
     few_clusters: str | None = None  # what follows from that, where they are few
     by_content: bool = False  # items of equal content count as one
     undeclared_groups: Mapping[str, int] = field(default_factory=dict)  # values of a key
+    unit: str | None = None  # of the margin; None of a share
 
     @property
     def out_of_reach(self) -> str | None:
@@ -124,6 +126,12 @@ class TaskPlan:
     @property
     def advice(self) -> str | None:
         """Say in a sentence how many items a decision takes, and whether they are there."""
+        if self.unit is not None:
+            return (
+                f"{self.name}: how many items it takes depends on how far {self.unit} differ "
+                "between answers, which is not known before a run. Run some; `quantrial power "
+                "--from RUN` then tells."
+            )
         if (one := self.typical) is None:
             return None
         return advice(
@@ -150,6 +158,7 @@ def advice(
     clusters: int | None,
     margin: float,
     assumed: str,
+    unit: str | None = None,
 ) -> str:
     """Say how many items it takes to show that less than the margin is lost.
 
@@ -160,8 +169,9 @@ def advice(
         clusters: that hold those; None where items are independent.
         margin: the largest loss that counts as the same.
         assumed: of the truth, as a clause.
+        unit: of the margin; None of a share.
     """
-    loss = f"{100 * margin:.4g} pp"
+    loss = f"{100 * margin:.4g} pp" if unit is None else f"{margin:.4g} {unit}"
     start = f"{what}: plan" if what else "Plan"
     if needed is None:
         none = f"{what}: no" if what else "No"

@@ -361,7 +361,8 @@ def task_plans(study: Study, prepared: Prepared) -> tuple[TaskPlan, ...]:
 def _task_plan(study: Study, prepared: Prepared, name: str) -> TaskPlan:
     spec, items = study.tasks[name], prepared.items[name]
     margin = study.primary_margin(name)
-    proportion = prepared.tasks[name].endpoints[0].type == "proportion"
+    primary = prepared.tasks[name].endpoints[0]
+    proportion = primary.type == "proportion"
     # a key that is a stratum too is taken as strata
     key = None if spec.cluster == spec.stratify else spec.cluster
     groups = None if key is None else len({item.metadata.get(key) for item in items})
@@ -376,7 +377,9 @@ def _task_plan(study: Study, prepared: Prepared, name: str) -> TaskPlan:
         calls=len(items) * len(study.arms),
         margin=margin,
         prospects=(
-            prospects(worth, margin, alpha=study.alpha, proportion=proportion)
+            ()  # what spread is typical is known of shares alone
+            if primary.unit is not None
+            else prospects(worth, margin, alpha=study.alpha, proportion=proportion)
             if groups is None
             else cluster_prospects(
                 len(items),
@@ -396,6 +399,7 @@ def _task_plan(study: Study, prepared: Prepared, name: str) -> TaskPlan:
         few_clusters=None if key is None else cluster_warning(name, key, groups or 0),
         by_content=by_content,
         undeclared_groups=undeclared_groups(items, {spec.stratify, spec.cluster, *spec.ungrouped}),
+        unit=primary.unit,
     )
 
 
@@ -415,4 +419,5 @@ def _endpoint_margins(
         least = least_for_margin(
             margin, alpha=study.alpha, proportion=endpoint not in scores, clusters=clusters
         )
-        yield EndpointMargin(endpoint, margin, len(items), least)
+        unit = next((one.unit for one in others if one.name == endpoint), None)
+        yield EndpointMargin(endpoint, margin, len(items), least, unit)

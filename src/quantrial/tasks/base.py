@@ -39,8 +39,18 @@ def shots_for(item: Item, shots: Sequence[Item], k: int) -> tuple[Item, ...]:
 Rate = Callable[[int, int], dict[str, Any]]
 Direction = Literal["higher", "lower"]
 
-# signs of trouble that any answer may show
-_OF_ANY_TASK = ("not_truncated", "not_refused", "not_repeating", "not_empty", "answered")
+# signs of trouble that any answer may show, and what catches each
+_OF_ANY_TASK = {
+    "not_truncated": "It runs into the limit of tokens: raise it, or reject what was cut off.",
+    "not_repeating": "It gets caught in loops: cap the length and reject repeated text.",
+    "not_refused": "It declines to answer: detect refusals and route them to the reference.",
+    "answered": "It leaves calls without an answer (faults, timeouts): retry them, raise the time "
+    "limit, or route them to the reference.",
+    "not_empty": "It answers nothing: reject empty answers and retry.",
+}
+
+
+FORMAT_BROKEN = "It breaks the output format: validate it and retry, or constrain decoding."
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,12 +191,16 @@ class FailureMode:
     """A way to fail that is no endpoint: the share of items without it is tested.
 
     `shows(task, item, outcome)` says whether an answer fails so; None where it does not tell.
-    `applies(item)` restricts it to some items; all by default.
+    `applies(item)` restricts it to some items; all by default. `label`, `meaning` and `mitigation`
+    are those of an `Endpoint`.
     """
 
     name: str
     shows: Callable[[Any, Item, Outcome], bool | None]
     applies: Callable[[Item], bool] | None = None
+    label: str | None = None
+    meaning: str | None = None
+    mitigation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +228,11 @@ class Task:
     endpoints: ClassVar[Sequence[Endpoint]]
     right: ClassVar[str | None] = None  # the endpoint that is the share of answers wholly right
     failure_modes: ClassVar[Sequence[FailureMode]] = (
-        FailureMode("parse_rate", lambda _task, _item, outcome: not outcome.parsed),
+        FailureMode(
+            "parse_rate",
+            lambda _task, _item, outcome: not outcome.parsed,
+            mitigation=FORMAT_BROKEN,
+        ),
     )
     counts: ClassVar[Sequence[FailureCount]] = ()
     letters: ClassVar[bool] = False  # answers are letters of options, and may shift as a whole
@@ -269,6 +287,15 @@ class Task:
     def failure_shares(cls) -> tuple[str, ...]:
         """Name the shares of items that are well: negative is a loss, and a margin makes sense."""
         return (*(mode.name for mode in cls.failure_modes), *_OF_ANY_TASK)
+
+    @classmethod
+    def mitigations(cls) -> dict[str, str]:
+        """Say what a loss means, and what catches it, by secondary endpoint and failure mode."""
+        named = (*cls.endpoints[1:], *cls.failure_modes)
+        own = {one.name: one.mitigation for one in named if one.mitigation}
+        # what is wrong first, then signs of trouble, then what is not there or cannot be read
+        absent = {name: own.pop(name) for name in ("recall", "parse_rate") if name in own}
+        return own | _OF_ANY_TASK | absent
 
     @classmethod
     def failure_counts(cls) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from quantrial.errors import DataWarning, StudyError
 from quantrial.study import SpansTask
 from quantrial.tasks.answer import as_answer
 from quantrial.tasks.base import (
+    FORMAT_BROKEN,
     Endpoint,
     FailureCount,
     FailureMode,
@@ -150,9 +151,23 @@ MICRO_F1 = Endpoint(
     "micro_f1", "ratio", {"tp": 2.0}, {"tp": 2.0, "fp": 1.0, "fn": 1.0}, hub_metric="f1"
 )
 MACRO_F1 = Endpoint("macro_f1", "mean", {"f1": 1.0})
-PRECISION = Endpoint("precision", "ratio", {"tp": 1.0}, {"tp": 1.0, "fp": 1.0})
-RECALL = Endpoint("recall", "ratio", {"tp": 1.0}, {"tp": 1.0, "fn": 1.0})
-PARSE_RATE = Endpoint("parse_rate", "proportion", {"parsed": 1.0})
+PRECISION = Endpoint(
+    "precision",
+    "ratio",
+    {"tp": 1.0},
+    {"tp": 1.0, "fp": 1.0},
+    mitigation="It returns entities that are not there, or mislabels them: schema validation will "
+    "not see that; check that every text it returns stands in the input, and sample inputs without "
+    "entities.",
+)
+RECALL = Endpoint(
+    "recall",
+    "ratio",
+    {"tp": 1.0},
+    {"tp": 1.0, "fn": 1.0},
+    mitigation="It misses entities: no validator sees what is absent; audit a sample by hand.",
+)
+PARSE_RATE = Endpoint("parse_rate", "proportion", {"parsed": 1.0}, mitigation=FORMAT_BROKEN)
 EXACT_MATCH = Endpoint("exact_match", "proportion", {"exact": 1.0})
 
 PERFECT = 1.0  # F1
@@ -359,6 +374,8 @@ class Spans(Task):
             "entity_free_correct",
             lambda task, _item, outcome: not task.is_right(outcome),
             lambda item: not item.gold,
+            mitigation="It invents entities where there are none: schema validation will not see "
+            "that; sample inputs without entities.",
         ),
         FailureMode(
             "no_spurious",

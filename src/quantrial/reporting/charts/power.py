@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from quantrial.errors import StudyError
 from quantrial.inert import clean
 from quantrial.reporting.charts.style import INK, MUTED, TONES, to_png, to_svg
-from quantrial.words import percent, plural
+from quantrial.words import margin, percent, plural
 
 if TYPE_CHECKING:
     from quantrial.commands.power import PowerStudy, Scenario
@@ -56,8 +56,9 @@ def _panel(one: Scenario) -> Any:
     sizes = sorted({point.n for point in found.curve})
     who = f"{one.task}: {one.candidate}" if one.task else "Power against items"
     subtitle = (
-        f"paired SD {found.sd:.3f}, true difference {_points(found.difference)}, "
-        f"margin {100 * asked.margin:.4g} pp"
+        f"paired SD {found.sd:.3f}, true difference "
+        f"{_points(0.0 - found.difference if asked.lower else found.difference, asked.unit)}, "
+        f"margin {margin(asked.margin, asked.unit)}"
     )
     x = alt.X(
         "n:Q",
@@ -119,6 +120,7 @@ def _ticks(low: int, high: int) -> list[int]:
     return [m * 10**d for d in decades for m in (1, 2, 5) if low <= m * 10**d <= high]
 
 
-def _points(value: float) -> str:
-    text = f"{100 * value:+.4g} pp".replace("-", "\N{MINUS SIGN}")
+def _points(value: float, unit: str | None) -> str:
+    said = f"{100 * value:+.4g} pp" if unit is None else f"{value:+.4g} {unit}"
+    text = said.replace("-", "\N{MINUS SIGN}")
     return text if value else "none"
