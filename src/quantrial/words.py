@@ -51,7 +51,6 @@ _METHODS = {
     "mcnemar-exact": "McNemar, exact",
     "mcnemar-yates": "McNemar, Yates",
 }
-_ENDPOINTS = {"micro_f1": "micro-F1", "macro_f1": "macro-F1"}
 
 
 def verdict_word(name: str) -> str:
@@ -71,7 +70,7 @@ def method(name: str) -> str:
 
 def endpoint(name: str) -> str:
     """Write the name of an endpoint in the report: `micro-F1`, `parse rate`."""
-    return _ENDPOINTS.get(name, name.replace("_", " "))
+    return name.replace("_f1", "-F1").replace("_", " ")
 
 
 def error_class(name: str) -> str:

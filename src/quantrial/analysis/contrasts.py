@@ -221,6 +221,7 @@ def write(
         p_alarm=number(p_alarm),
         simultaneous=simultaneous,
         unit=measure.unit,
+        label=measure.label,
     )
     return written.turned(direction="lower") if measure.direction == "lower" else written
 

@@ -122,7 +122,7 @@ class TaskAnalysis:
     def _measure_of(self, endpoint: str) -> dict[str, Any]:
         """Return what is said of the values of an endpoint: unit, direction, range."""
         found = next(one for one in self.scored.task.endpoints if one.name == endpoint)
-        names = ("unit", "direction", "low", "high")
+        names = ("unit", "direction", "low", "high", "label")
         return {name: getattr(found, name) for name in names}
 
     def flips(self) -> tuple[documents.Flips, ...]:

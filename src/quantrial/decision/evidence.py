@@ -383,6 +383,7 @@ def _finding(
         settled_by=contrast.settled_by,
         unit=contrast.unit,
         direction=contrast.direction,
+        label=contrast.label,
     )
 
 

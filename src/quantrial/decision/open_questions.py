@@ -43,7 +43,7 @@ def what_is_missing(
     if finding is None:
         return lacks(f"{arm} and {evidence.reference} share no answered item on {work}.")
     if finding.estimate is None:
-        name = finding.endpoint.replace("_", "-")
+        name = finding.named.replace("_", "-")
         why = f"one of the two has no {name}: nothing to find, or nothing found"
         return lacks(f"{arm} cannot be compared with {evidence.reference} on {work}: {why}.")
     if finding.verdict == "worse" and tolerated is None:

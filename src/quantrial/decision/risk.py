@@ -146,7 +146,7 @@ def mitigations(evidence: Evidence, arm: str) -> tuple[Guard, ...]:
             if not finding or finding.estimate is None:
                 continue
             if finding.verdict == "worse" and evidence.is_shown(finding):
-                name = endpoint.replace("_", "-")
+                name = finding.named.replace("_", "-")
                 turned = "rises" if finding.direction == "lower" else "falls"
                 hint = "" if finding.declared else " (exploratory: not declared beforehand)"
                 text = (

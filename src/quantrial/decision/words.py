@@ -76,7 +76,7 @@ def evidence_line(finding: Finding | Pace, *, tolerated: float | None = None) ->
     if other:
         verdict += f" at the margin of {margin(finding.margin, finding.unit)}"
     return (
-        f"{finding.workload}, {finding.endpoint.replace('_', '-')}: "
+        f"{finding.workload}, {finding.named.replace('_', '-')}: "
         f"{seen(finding)}, {interval}, {tests}: {verdict} [{finding.id}]"
     )
 

@@ -212,13 +212,14 @@ def _every_key(part: msgspec.Struct) -> Object:
     }
 
 
+_MEASURE = ("unit", "direction", "label")
 _COMMON = tuple(field.encode_name for field in msgspec.structs.fields(Contrast) if field.required)
 
 
 def _contrast(part: Contrast, found: Object) -> Object:
     return _ordered(
         found,
-        (*_COMMON, "lower_bounds", "equivalence", "p_alarm", "simultaneous", "unit", "direction"),
+        (*_COMMON, "lower_bounds", "equivalence", "p_alarm", "simultaneous", *_MEASURE),
         p_alarm=None,
         simultaneous=None,
     )
@@ -226,7 +227,16 @@ def _contrast(part: Contrast, found: Object) -> Object:
 
 def _failure_contrast(part: FailureContrast, found: Object) -> Object:
     undirected = {} if part.endpoint != "output_length" else {"shown": part.shown}
-    tail = ("endpoint", "declared", "unit", "equivalence", "p_alarm", "shown", "simultaneous")
+    tail = (
+        "endpoint",
+        "declared",
+        "unit",
+        "equivalence",
+        "p_alarm",
+        "shown",
+        "simultaneous",
+        "label",
+    )
     found.pop("shown", None)
     return _ordered(
         found, (*_COMMON, *tail), equivalence=None, p_alarm=None, simultaneous=None, **undirected
@@ -236,7 +246,7 @@ def _failure_contrast(part: FailureContrast, found: Object) -> Object:
 def _results(part: EndpointSummary, found: Object) -> Object:
     """Take the tests of equivalence out of their contrasts, into a list beside them."""
     tests = [test for one in found["contrasts"] if (test := one.pop("equivalence", None))]
-    measure = ("unit", "direction", "low", "high")
+    measure = ("unit", "direction", "low", "high", "label")
     return _ordered(
         {**found, "equivalence": tests}, ("n", "arms", "contrasts", "equivalence", *measure)
     )

@@ -105,6 +105,7 @@ class Contrast(Part, frozen=True, kw_only=True):
 
     Negative is a loss where higher values are better (`direction`). Without a `unit` differences
     are of shares, as fractions; `margin` and the worst case are in the same unit.
+    `label` is what the endpoint is called where its name does not say it.
     `verdict` is None where neither side is better (lengths of answers). `equivalence` is None where
     no margin makes sense. `p_alarm` is p adjusted over all that can raise an alarm in the report;
     None on primary endpoints, which are families of their own (`findings.adjusted_p` says which p a
@@ -137,6 +138,7 @@ class Contrast(Part, frozen=True, kw_only=True):
     simultaneous: Simultaneous | None = None
     unit: str | None = None
     direction: Direction = "higher"
+    label: str | None = None
 
     def turned(self, direction: Direction) -> Self:
         """Return it with the other sign throughout: reference minus candidate."""

@@ -447,6 +447,13 @@ class Finding(Struct, frozen=True, kw_only=True):
     unit: str | None = None
     """What values, differences and margin are counted in; they are shares where it is null."""
     direction: Direction = "higher"
+    label: str | None = None
+    """What the endpoint is called where its name does not say it."""
+
+    @property
+    def named(self) -> str:
+        """What the endpoint is called: its label, else its name."""
+        return self.label or self.endpoint
 
     @property
     def gain(self) -> Finding:

@@ -123,7 +123,8 @@ class EndpointSummary(Part, frozen=True, kw_only=True):
     """One endpoint: the estimate of each arm that answered, and the contrasts of all pairs.
 
     Without a `unit` it is a share, a fraction. `direction` says which values are better, `low` and
-    `high` between which they lie (None: there is no such end).
+    `high` between which they lie (None: there is no such end). `label` is what it is called where
+    its name does not say it.
     """
 
     arms: Mapping[str, Estimate]
@@ -132,6 +133,7 @@ class EndpointSummary(Part, frozen=True, kw_only=True):
     direction: Direction = "higher"
     low: Number | None = 0.0
     high: Number | None = 1.0
+    label: str | None = None
 
     def floor(self, chance: Number | None) -> Number | None:
         """Return the value that takes no skill: that of guessing, else the worst there is."""
@@ -180,6 +182,12 @@ class TaskSummary(Part, frozen=True, kw_only=True):
     fidelity: tuple[Fidelity, ...] = ()
     alike: Alike | None = None
     reading: Mapping[str, Reading] = {}
+
+    def label(self, name: str) -> str:
+        """Return what an endpoint or failure mode is called: its label, else its name."""
+        own = self.endpoints.get(name)
+        found = (one.label for one in self.failure_contrasts if one.endpoint == name)
+        return (next(found, None) if own is None else own.label) or name
 
     @property
     def main(self) -> EndpointSummary:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import orjson
 
 from quantrial.agreement import fixed
 from quantrial.decision.words import left_open
-from quantrial.documents import ArmSummary, Contrast, Summary
+from quantrial.documents import ArmSummary, Contrast, Summary, TaskSummary
 from quantrial.documents.decision import Decision
 from quantrial.findings import adjusted_p
 from quantrial.inert import clean
@@ -208,7 +208,7 @@ def _latex_table(summary: Summary, decision: Decision, task: str) -> Iterator[st
     yield (
         f"  \\caption{{{latex_escape(part.workload)} ({latex_escape(task)}): "
         f"{part.flow.analysed_items} items; differences from {reference}, paired by item, "
-        f"{_latex_losses(found)}; {at} intervals; $p$ adjusted by Holm; margin "
+        f"{_latex_losses(part)}; {at} intervals; $p$ adjusted by Holm; margin "
         f"{_latex_number(part.margin, main.unit, signed=False)} {latex_escape(main.unit or 'pp')}; "
         f"{latex_escape(summary.methods)} methods.}}"
     )
@@ -225,7 +225,8 @@ def _latex_table(summary: Summary, decision: Decision, task: str) -> Iterator[st
     for row in found:
         if row.endpoint != last:
             yield "    \\midrule"
-        named = endpoint(row.endpoint) if shares else _with_unit(row)
+        called = endpoint(part.label(row.endpoint))
+        named = called if shares else f"{called} ({row.unit or '%'})"
         name = named if row.endpoint != last else ""
         last = row.endpoint
         yield f"    {' & '.join([latex_escape(name), *_latex_cells(row)])} \\\\"
@@ -234,13 +235,10 @@ def _latex_table(summary: Summary, decision: Decision, task: str) -> Iterator[st
     yield "\\end{table}"
 
 
-def _with_unit(row: Row) -> str:
-    return f"{endpoint(row.endpoint)} ({row.unit or '%'})"
-
-
-def _latex_losses(found: Sequence[Row]) -> str:
+def _latex_losses(part: TaskSummary) -> str:
     """Say which differences are a loss."""
-    lower = list(dict.fromkeys(endpoint(row.endpoint) for row in found if row.better == "lower"))
+    found = part.endpoints.items()
+    lower = [endpoint(part.label(name)) for name, one in found if one.direction == "lower"]
     if not lower:
         return "negative is a loss"
     return f"negative is a loss, but of {latex_escape(listed(lower))} positive is"

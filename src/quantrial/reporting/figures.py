@@ -267,7 +267,7 @@ def _dominated(part: TaskSummary, one: Dominated, better: str) -> str:
     arms = part.main.arms
     unit = part.main.unit
     quality = (
-        f"{endpoint(part.primary)} {amount(arms[one.by].estimate, unit)} against "
+        f"{endpoint(part.label(part.primary))} {amount(arms[one.by].estimate, unit)} against "
         f"{amount(arms[one.arm].estimate, unit)}"
     )
     if one.cheaper and one.kept:

@@ -36,7 +36,7 @@ from quantrial.reporting.blocks import (
     cells,
 )
 from quantrial.reporting.contrasts import by_endpoint
-from quantrial.reporting.glossary import ENDPOINTS
+from quantrial.reporting.glossary import meanings
 from quantrial.words import (
     UNKNOWN,
     VERDICT_SIGNS,
@@ -239,7 +239,7 @@ def _losses(summary: Summary, task: str, arm: str) -> Iterator[tuple[float, str]
             loss, test = one.gain.estimate, one.equivalence
             if not against or one.verdict != "worse" or loss is None or test is None:
                 continue
-            said = f"{endpoint(name)} on {summary.named(task)}"
+            said = f"{endpoint(summary.tasks[task].label(name))} on {summary.named(task)}"
             # in a unit of its own, a loss of the margin counts as much as a point
             size = -loss if one.unit is None else -loss / test.margin * 0.01
             yield size, f"{difference(one.estimate, one.unit)} in {said}."
@@ -304,12 +304,12 @@ def _speed(value: float | None, reference: str) -> str:
 def _standing(summary: Summary, decision: Decision, task: str, arm: str) -> Standing:
     part, reference, workload = summary.tasks[task], summary.reference, summary.named(task)
     own = part.main.arms.get(arm)
-    measure = endpoint(part.primary)
+    measure = endpoint(part.label(part.primary))
     is_reference = arm == reference
     alone = Standing(
         workload=workload,
         quality=amount(own.estimate if own else None, part.main.unit),
-        measure=(Part(measure, term=part.primary if part.primary in ENDPOINTS else ""),),
+        measure=(Part(measure, term=part.primary if part.primary in meanings(part) else ""),),
         tone="",
         sign="",
         verdict="reference" if is_reference else "not compared",

@@ -6,8 +6,10 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
-from quantrial.documents import Summary
+from quantrial.documents import Summary, TaskSummary
+from quantrial.registry import TASKS
 from quantrial.reporting.blocks import Claim, Part, Sentence, Word
+from quantrial.words import endpoint
 
 # at most twenty words are all that a report needs; each has one meaning
 _GENERAL = (
@@ -52,30 +54,6 @@ _GENERAL = (
     ),
 )
 # those of the endpoints that a study has
-_OF_ENDPOINTS = (
-    Word("accuracy", "accuracy", "The share of questions answered right."),
-    Word(
-        "micro_f1",
-        "micro-F1",
-        "One score for finding things in text, from 0 to 100 %. It is high only when the arm "
-        "misses little and invents little. All texts count together.",
-    ),
-    Word("macro_f1", "macro-F1", "The same score for each text, then averaged."),
-    Word("precision", "precision", "Of what the arm returned, the share that is right."),
-    Word("recall", "recall", "Of what was there to find, the share that the arm found."),
-    Word(
-        "entity_free_correct",
-        "entity-free-correct",
-        "Of the texts with nothing to find, the share where the arm returned nothing.",
-    ),
-    Word("parse_rate", "parse-rate", "The share of answers in the form that was asked for."),
-    Word(
-        "exact_match",
-        "exact-match",
-        "The share of texts where the arm returned everything there was, and nothing else.",
-    ),
-)
-
 # How each term is written in a sentence.
 _WRITTEN = {
     r"arms?": "arm",
@@ -97,13 +75,24 @@ _WRITTEN = {
 }
 _TERM = re.compile(rf"(?<![\w-])(?:{'|'.join(f'({one})' for one in _WRITTEN)})(?![\w-])")
 _IN_ORDER = tuple(_WRITTEN.values())
-ENDPOINTS = frozenset(word.key for word in _OF_ENDPOINTS)
 
 
 def words_of(summary: Summary) -> tuple[Word, ...]:
     """Return the words that a study's report needs: those of its own endpoints among them."""
-    endpoints = {name for part in summary.tasks.values() for name in part.endpoints}
-    return (*_GENERAL, *(word for word in _OF_ENDPOINTS if word.key in endpoints))
+    own = {key: word for part in summary.tasks.values() for key, word in meanings(part).items()}
+    return (*_GENERAL, *own.values())
+
+
+def meanings(part: TaskSummary) -> dict[str, Word]:
+    """Explain a task's endpoints and failure modes, as far as its kind of task says how."""
+    kind, tested = TASKS.load(part.kind), {one.endpoint for one in part.failure_contrasts}
+    named = [one for one in kind.endpoints if one.name in part.endpoints]
+    named += [one for one in kind.failure_modes if one.name in tested]
+    return {
+        one.name: Word(one.name, one.label or endpoint(one.name).replace(" ", "-"), one.meaning)
+        for one in named
+        if one.meaning
+    }
 
 
 def unused(words: Collection[Word]) -> set[str]:

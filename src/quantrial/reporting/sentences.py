@@ -109,7 +109,7 @@ class Links:
                 label=f"{finding.candidate} {value}",
                 title=f"{identity}: {finding.endpoint} {value}, {ratio_interval(finding.ci)}",
             )
-        name = endpoint(finding.endpoint)
+        name = endpoint(finding.named)
         about = finding.workload if finding.kind == "primary" else name
         return Part(
             text=identity,

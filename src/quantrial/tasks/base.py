@@ -291,7 +291,7 @@ class Task:
     @classmethod
     def mitigations(cls) -> dict[str, str]:
         """Say what a loss means, and what catches it, by secondary endpoint and failure mode."""
-        named = (*cls.endpoints[1:], *cls.failure_modes)
+        named: list[Endpoint | FailureMode] = [*cls.endpoints[1:], *cls.failure_modes]
         own = {one.name: one.mitigation for one in named if one.mitigation}
         # what is wrong first, then signs of trouble, then what is not there or cannot be read
         absent = {name: own.pop(name) for name in ("recall", "parse_rate") if name in own}

@@ -179,7 +179,12 @@ def _labelled(answer: str, key: str, labels: Sequence[str], where: Where) -> int
 
 SYSTEM = "You answer multiple-choice questions. Reply with the letter of the right option only."
 
-ACCURACY = Endpoint("accuracy", "proportion", {"correct": 1.0})
+ACCURACY = Endpoint(
+    "accuracy",
+    "proportion",
+    {"correct": 1.0},
+    meaning="The share of questions answered right.",
+)
 
 # what reads a letter from an answer, by its name in the study
 READERS: Mapping[str, Callable[[Answer, str], str | None]] = {

@@ -148,14 +148,23 @@ def spans_from_tags(tokens: Sequence[str], tags: Sequence[str]) -> list[tuple[st
 
 
 MICRO_F1 = Endpoint(
-    "micro_f1", "ratio", {"tp": 2.0}, {"tp": 2.0, "fp": 1.0, "fn": 1.0}, hub_metric="f1"
+    "micro_f1",
+    "ratio",
+    {"tp": 2.0},
+    {"tp": 2.0, "fp": 1.0, "fn": 1.0},
+    hub_metric="f1",
+    meaning="One score for finding things in text, from 0 to 100 %. It is high only when the arm "
+    "misses little and invents little. All texts count together.",
 )
-MACRO_F1 = Endpoint("macro_f1", "mean", {"f1": 1.0})
+MACRO_F1 = Endpoint(
+    "macro_f1", "mean", {"f1": 1.0}, meaning="The same score for each text, then averaged."
+)
 PRECISION = Endpoint(
     "precision",
     "ratio",
     {"tp": 1.0},
     {"tp": 1.0, "fp": 1.0},
+    meaning="Of what the arm returned, the share that is right.",
     mitigation="It returns entities that are not there, or mislabels them: schema validation will "
     "not see that; check that every text it returns stands in the input, and sample inputs without "
     "entities.",
@@ -165,10 +174,22 @@ RECALL = Endpoint(
     "ratio",
     {"tp": 1.0},
     {"tp": 1.0, "fn": 1.0},
+    meaning="Of what was there to find, the share that the arm found.",
     mitigation="It misses entities: no validator sees what is absent; audit a sample by hand.",
 )
-PARSE_RATE = Endpoint("parse_rate", "proportion", {"parsed": 1.0}, mitigation=FORMAT_BROKEN)
-EXACT_MATCH = Endpoint("exact_match", "proportion", {"exact": 1.0})
+PARSE_RATE = Endpoint(
+    "parse_rate",
+    "proportion",
+    {"parsed": 1.0},
+    meaning="The share of answers in the form that was asked for.",
+    mitigation=FORMAT_BROKEN,
+)
+EXACT_MATCH = Endpoint(
+    "exact_match",
+    "proportion",
+    {"exact": 1.0},
+    meaning="The share of texts where the arm returned everything there was, and nothing else.",
+)
 
 PERFECT = 1.0  # F1
 _REMEMBERED = 4096  # texts and golds: arms say the same, and more than one table asks for them

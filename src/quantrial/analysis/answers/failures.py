@@ -80,6 +80,7 @@ def _answered(outcomes: TaskOutcomes) -> Panel | None:
 
 def _mode(outcomes: TaskOutcomes, mode: FailureMode) -> Panel | None:
     """Score one failure mode of the kind of task."""
+    endpoint = Endpoint(mode.name, "proportion", {"correct": 1.0}, label=mode.label)
     shown = [
         [
             None if outcome is None else mode.shows(outcomes.task, item, outcome)
@@ -88,7 +89,8 @@ def _mode(outcomes: TaskOutcomes, mode: FailureMode) -> Panel | None:
         for arm in outcomes.arms
     ]
     if mode.applies is None:
-        return panel_without(outcomes, mode.name, shown)
+        found = panel_without(outcomes, mode.name, shown)
+        return None if found is None else replace(found, endpoints=(endpoint,))
     mask = np.array([mode.applies(item) for item in outcomes.items], dtype=np.bool_)
     if not mask.any():
         return None
@@ -96,7 +98,7 @@ def _mode(outcomes: TaskOutcomes, mode: FailureMode) -> Panel | None:
     rows = [[row[i] is False for row in shown] for i in np.flatnonzero(mask)]
     return replace(
         panel,
-        endpoints=(Endpoint(mode.name, "proportion", {"correct": 1.0}),),
+        endpoints=(endpoint,),
         numerators=np.array(rows, dtype=np.float64)[:, :, None],
         denominators=panel.answered.astype(np.float64)[:, :, None],
     )

@@ -60,9 +60,8 @@ def _heat(
         if one.reference == reference and one.estimate is not None
     ]
     tests = [one for one in part.heterogeneity if one.key == key]
-    lines = [
-        f"{task}, by {key}: {endpoint(part.primary)}, difference from {reference} in {unit or 'pp'}"
-    ]
+    name = endpoint(part.label(part.primary))
+    lines = [f"{task}, by {key}: {name}, difference from {reference} in {unit or 'pp'}"]
     if tests:
         first, *others = [f"{one.candidate} {_p(adjusted_p(one))}" for one in tests]
         lines += _wrapped([f"vary over {key}? {first}", *others])

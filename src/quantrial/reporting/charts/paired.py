@@ -39,7 +39,7 @@ def forest(summary: Summary, task: str) -> Any:
     import altair as alt
 
     part, reference = summary.tasks[task], summary.reference
-    name = endpoint(part.primary)
+    name = endpoint(part.label(part.primary))
     title = alt.TitleParams(
         clean(part.workload), subtitle=f"{task}: {name}, difference from {reference}"
     )
@@ -95,9 +95,9 @@ def equivalence(summary: Summary, task: str) -> Any:
     import altair as alt
 
     part, reference = summary.tasks[task], summary.reference
+    name = endpoint(part.label(part.primary))
     title = alt.TitleParams(
-        clean(part.workload),
-        subtitle=f"{task}: {endpoint(part.primary)}, is a loss of the margin ruled out?",
+        clean(part.workload), subtitle=f"{task}: {name}, is a loss of the margin ruled out?"
     )
     rows = [
         _tested(part, one.equivalence, one.equivalence.estimate, one.verdict or "")

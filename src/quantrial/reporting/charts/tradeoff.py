@@ -26,7 +26,7 @@ def tradeoff(summary: Summary, task: str, cost: str) -> Any:
     import altair as alt
 
     part, axis = summary.tasks[task], summary.tradeoffs[cost]
-    name = endpoint(part.primary)
+    name = endpoint(part.label(part.primary))
     dots = _dots(summary, task, axis)
     shown = _SHOWN.get((cost, axis.source or ""), "speed" if cost == "throughput" else "memory")
     title = alt.TitleParams(clean(part.workload), subtitle=clean(f"{task}: {name} against {shown}"))

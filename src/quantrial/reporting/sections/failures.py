@@ -403,7 +403,7 @@ def _tested(summary: Summary, task: str) -> Iterator[Group]:
 
 def _cells(name: str, one: Contrast) -> tuple[Cell, ...]:
     return (
-        Cell(endpoint(name), target=one.id),
+        Cell(endpoint(one.label or name), target=one.id),
         Cell(one.candidate),
         Cell(estimate(one)),
         Cell(interval(one, one.ci)),
@@ -413,7 +413,11 @@ def _cells(name: str, one: Contrast) -> tuple[Cell, ...]:
 
 
 def _declared(modes: Mapping[str, Sequence[FailureContrast]]) -> str:
-    named = [endpoint(name) for name, found in modes.items() if any(one.declared for one in found)]
+    named = [
+        endpoint(found[0].label or name)
+        for name, found in modes.items()
+        if any(one.declared for one in found)
+    ]
     if not named:
         return "The study named no failure mode beforehand: read them as hints."
     return f"The study named {listed(named)} beforehand; read the other failure modes as hints."

@@ -133,7 +133,7 @@ def power_section(summary: Summary) -> Section:
 def _primary(summary: Summary) -> Iterator[tuple[str, Contrast]]:
     for task, part in summary.tasks.items():
         for one in part.main.contrasts:
-            yield f"{task}, {endpoint_word(part.primary)}", one
+            yield f"{task}, {endpoint_word(part.label(part.primary))}", one
 
 
 def _others(summary: Summary) -> Iterator[tuple[str, Contrast]]:
@@ -141,7 +141,7 @@ def _others(summary: Summary) -> Iterator[tuple[str, Contrast]]:
     for task, part in summary.tasks.items():
         for name, contrasts in by_endpoint(part):
             for one in contrasts if name != part.primary else ():
-                yield f"{task}, {endpoint_word(name)}", one
+                yield f"{task}, {endpoint_word(part.label(name))}", one
         for key, table in part.strata.items():
             for value, stratum in table.items():
                 for one in stratum.contrasts:

@@ -261,7 +261,7 @@ def _own(part: TaskSummary, arm: str) -> float | None:
 
 def _missing(summary: Summary) -> Group:
     found = [
-        (f"{task}, {endpoint(name)}", one, one.worst_case)
+        (f"{task}, {endpoint(part.label(name))}", one, one.worst_case)
         for task, part in summary.tasks.items()
         for name, results in part.endpoints.items()
         for one in results.contrasts

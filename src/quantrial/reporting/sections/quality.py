@@ -61,10 +61,10 @@ def arms_section(summary: Summary) -> Section:
     for task, part, name, results, primary in _endpoints(summary):
         own = results.arms
         table = by_name(
-            f"{endpoint_word(name)} of each arm on {task}",
+            f"{endpoint_word(part.label(name))} of each arm on {task}",
             Column("arm", numeric=False),
             own,
-            (Column(endpoint_word(name)), partial(_value, results)),
+            (Column(endpoint_word(part.label(name))), partial(_value, results)),
             (Column(level(own.values())), partial(_values, results)),
             (Column("items"), lambda one: count(one.n)),
             (Column("method", numeric=False), lambda one: method(one.method)),
@@ -74,7 +74,9 @@ def arms_section(summary: Summary) -> Section:
             notes = (f"Guessing blindly would reach {amount(part.chance, results.unit)}.",)
         if results.direction == "lower":
             notes += ("Lower values are better.",)
-        groups.append(_group("Estimates", task, name, table, primary=primary, notes=notes))
+        groups.append(
+            _group("Estimates", task, part.label(name), table, primary=primary, notes=notes)
+        )
     return Section("arms", "Arms", "Each arm on its own.", tuple(groups))
 
 
@@ -90,7 +92,7 @@ def contrasts_section(summary: Summary) -> Section:
     """Every pair of arms, compared on the items both answered."""
     groups = []
     for task, part, name, contrasts, primary in _compared(summary):
-        caption = f"{endpoint_word(name)} on {task}"
+        caption = f"{endpoint_word(part.label(name))} on {task}"
         table = _contrast_table(caption, contrasts, _ADJUSTED if primary else _WITH_ALL)
         notes = (
             f"Finding ids begin with {task}.{name}.",
@@ -102,7 +104,9 @@ def contrasts_section(summary: Summary) -> Section:
             *open_questions(contrasts),
             *_worst_cases(contrasts),
         )
-        groups.append(_group("Contrasts", task, name, table, primary=primary, notes=notes))
+        groups.append(
+            _group("Contrasts", task, part.label(name), table, primary=primary, notes=notes)
+        )
     groups += [*_over_all_tasks(summary), *_simultaneous(summary)]
     lead = (
         "Every pair of arms, compared on the items both answered. A difference is candidate minus "
@@ -245,14 +249,14 @@ def equivalence_section(summary: Summary) -> Section:
         if len(tests) < len(contrasts):
             continue  # what is counted has a margin only where the study states one
         unit = contrasts[0].unit if contrasts else None
-        tables = _equivalence_tables(f"{endpoint_word(name)} on {task}", tests, unit)
+        tables = _equivalence_tables(f"{endpoint_word(part.label(name))} on {task}", tests, unit)
         margin = listed([size_of_points(test.margin, unit) for test in tests])
         methods = listed([method(test.method) for test in tests])
         notes = [f"Margin {margin or size_of_points(part.margin)}. {_opening(methods)}".strip()]
         notes += approximate(contrasts)
         if _judged_unadjusted(tests, summary.alpha):
             notes.append("Judged by the p that is not adjusted.")
-        title = f"Equivalence: {task}, {endpoint_word(name)}"
+        title = f"Equivalence: {task}, {endpoint_word(part.label(name))}"
         groups.append(
             Group(title, notes=tuple(notes), tables=tables if tests else (), folded=not primary)
         )
@@ -417,7 +421,7 @@ def _simultaneous(summary: Summary) -> Iterator[Group]:
         rows = [
             Row(
                 (
-                    Cell(endpoint_word(name)),
+                    Cell(endpoint_word(part.label(name))),
                     Cell(pair(one), target=one.id),
                     Cell(interval(one, one.simultaneous.ci)),
                     Cell(_level(one.simultaneous.confidence)),

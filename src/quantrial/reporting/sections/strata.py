@@ -21,7 +21,7 @@ def strata_section(summary: Summary) -> Section | None:
     groups: list[Group] = []
     reference = summary.reference
     for task, part in summary.tasks.items():
-        name = endpoint_word(part.primary)
+        name = endpoint_word(part.label(part.primary))
         for key, table in part.strata.items():
             tests = [one for one in part.heterogeneity if one.key == key]
             if tests:
