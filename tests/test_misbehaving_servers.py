@@ -20,6 +20,7 @@ import yaml
 
 import quantrial
 from quantrial.errors import RecordWarning
+from quantrial.running.prepare import OpenStudy
 from quantrial.running.runner import run_study
 from quantrial.running.waiting import Clock
 from quantrial.study import parse_study
@@ -119,7 +120,7 @@ def decided(folder: Path, truth: str, reference: Way, candidate: Way, **tells: A
             # counts that cannot be true are told once a run, as they should be
             warnings.simplefilter("ignore", RecordWarning)
             run_study(
-                parse_study(text), text=text, base=folder, folder=folder / "run", clock=Sleepless()
+                OpenStudy(parse_study(text), text, folder), folder=folder / "run", clock=Sleepless()
             )
     quantrial.analyze(folder / "run")
     return quantrial.decide(folder / "run")

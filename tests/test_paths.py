@@ -18,6 +18,7 @@ import yaml
 import quantrial
 from quantrial import paths
 from quantrial.commands import studies
+from quantrial.commands.derived import open_study
 from quantrial.engines.model_files import describe_file, resolve
 from quantrial.errors import (
     DataError,
@@ -338,7 +339,7 @@ def test_no_run_is_written_into_a_strange_place(tmp_path: Path, name: str) -> No
     strange = Path(NAMES[name](tmp_path / "strange"))
     with pytest.raises(RunFolderError):
         quantrial.run(study, out=strange)
-    assert not studies.begun(study, strange)
+    assert not studies.begun(open_study(study), strange)
 
 
 def test_a_base_that_is_no_path_is_named(demo: Path) -> None:

@@ -11,8 +11,10 @@ import yaml
 
 from quantrial.cli import main
 from quantrial.cli.consent import agree_to_keys
-from quantrial.commands.studies import keys_sent
+from quantrial.engines.options import KeySent
+from quantrial.engines.options import keys_sent as keys_sent_by
 from quantrial.errors import ConsentError
+from quantrial.study import load_study
 from studies import write_study
 
 SECRET = "k3y-of-another-service-9f2c"  # what a stranger's server would like to read
@@ -38,6 +40,10 @@ def study_of(folder: Path, **arm: Any) -> Path:
 
 def openai(**options: Any) -> dict[str, Any]:
     return {"engine": "openai", "options": {"api_key_env": "SOME_KEY", **options}}
+
+
+def keys_sent(path: Path) -> list[KeySent]:
+    return keys_sent_by(load_study(path).arms)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 
 import quantrial
-from quantrial.cli import consent
+from quantrial.cli import consent, main
 from quantrial.design.plan import Plan, Tokens
 from quantrial.design.schedule import Call
 from quantrial.errors import ConsentError, StudyError
@@ -164,3 +166,28 @@ def test_a_no_and_a_missing_terminal_are_refusals(monkeypatch: pytest.MonkeyPatc
     consent.ask("Go on?", refused="nothing was done")
     with pytest.raises(ConsentError, match=r"^nothing was done$"):
         consent.ask("Go on?", refused="nothing was done")
+
+
+def test_a_run_reads_its_study_and_its_items_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def counting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            read.append(name)
+            return function(*args, **kwargs)
+
+        return call
+
+    for place in ("running.prepare.load_items", "commands.derived.parse_study"):
+        module, _, name = place.rpartition(".")
+        function = getattr(importlib.import_module(f"quantrial.{module}"), name)
+        monkeypatch.setattr(f"quantrial.{place}", counting(name, function))
+    study, out = write_study(tmp_path), tmp_path / "run"
+    words = ["quantrial", "run", str(study), "--out", str(out), "--allow-code", "--only-answers"]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert read == ["parse_study", "load_items", "load_items"]  # one study, two tasks

@@ -13,6 +13,7 @@ import quantrial
 from quantrial.engines import Reply
 from quantrial.runfolder import RunFolder
 from quantrial.running.asking import Attempt
+from quantrial.running.prepare import OpenStudy
 from quantrial.running.runner import run_study
 from quantrial.running.waiting import Endings
 from quantrial.study import parse_study
@@ -103,7 +104,7 @@ def study_over(folder: Path, server: FaultyServer, **design: Any) -> Path:
 def run(study: Path, folder: Path) -> Any:
     text = study.read_text()
     return run_study(
-        parse_study(text), text=text, base=study.parent, folder=folder, clock=Sleepless()
+        OpenStudy(parse_study(text), text, study.parent), folder=folder, clock=Sleepless()
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 
 import quantrial
 from quantrial.errors import QuantrialWarning
+from quantrial.running.prepare import OpenStudy
 from quantrial.running.runner import RunResult, run_study
 from quantrial.study import parse_study
 from running.test_server_faults import Sleepless
@@ -39,7 +40,7 @@ def study_over(folder: Path, servers: Servers) -> Path:
 def run(study: Path, folder: Path) -> RunResult:
     text = study.read_text()
     return run_study(
-        parse_study(text), text=text, base=study.parent, folder=folder, clock=Sleepless()
+        OpenStudy(parse_study(text), text, study.parent), folder=folder, clock=Sleepless()
     )
 
 

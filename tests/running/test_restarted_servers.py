@@ -17,6 +17,7 @@ from quantrial.errors import EngineError, ModelChangedError, StudyError
 from quantrial.records import Response
 from quantrial.runfolder import ResponseWriter
 from quantrial.running import Progress, asking, watch
+from quantrial.running.prepare import OpenStudy
 from quantrial.running.runner import RunResult, run_study
 from quantrial.running.waiting import Clock
 from quantrial.running.watch import Watch
@@ -87,9 +88,7 @@ def study_over(folder: Path, servers: Any, **design: Any) -> Path:
 def run(study: Path, folder: Path, clock: Restarting, listener: Any = None) -> RunResult:
     text = study.read_text()
     return run_study(
-        parse_study(text),
-        text=text,
-        base=study.parent,
+        OpenStudy(parse_study(text), text, study.parent),
         folder=folder,
         clock=clock,
         listener=listener or clock.listen,

@@ -11,6 +11,7 @@ import pytest
 
 import quantrial
 from quantrial.errors import EngineError
+from quantrial.running.prepare import OpenStudy
 from quantrial.running.runner import run_study
 from quantrial.running.waiting import BREAKER, Breaker, Clock, wait_before
 from quantrial.study import parse_study
@@ -38,7 +39,7 @@ class FakeClock(Clock):
 
 def run_with(clock: Clock, study: Path, folder: Path) -> Any:
     text = study.read_text()
-    return run_study(parse_study(text), text=text, base=study.parent, folder=folder, clock=clock)
+    return run_study(OpenStudy(parse_study(text), text, study.parent), folder=folder, clock=clock)
 
 
 def faulty(tmp_path: Path, *faults: dict[str, Any], **design: Any) -> Path:

@@ -17,6 +17,7 @@ import pytest
 from command import command as forked
 from quantrial.engines import Request, make_engine
 from quantrial.errors import EngineError, QuantrialError, QuantrialWarning, StudyError
+from quantrial.running.prepare import OpenStudy
 from quantrial.running.runner import RunResult, run_study
 from quantrial.running.waiting import Clock
 from quantrial.study import Arm, parse_study
@@ -59,7 +60,7 @@ def study_over(
 def run(study: Path, folder: Path) -> RunResult:
     text = study.read_text()
     return run_study(
-        parse_study(text), text=text, base=study.parent, folder=folder, clock=Sleepless()
+        OpenStudy(parse_study(text), text, study.parent), folder=folder, clock=Sleepless()
     )
 
 
@@ -286,7 +287,7 @@ def test_a_plan_says_that_a_key_is_too_short_to_be_hidden(
         study = parse_study(study_over(tmp_path, (one, other)).read_text())
         for key, said in (("abc-77", True), ("EMPTY", False), ("abcdef-77", False)):
             monkeypatch.setenv("THEIR_KEY", key)
-            warnings = plan_study(study, base=tmp_path).warnings
+            warnings = plan_study(OpenStudy(study, "", tmp_path)).warnings
             found = [text for text in warnings if "THEIR_KEY has fewer than 8" in text]
             assert len(found) == said
             assert key not in "".join(warnings).replace("THEIR_KEY", "") or key == "EMPTY"

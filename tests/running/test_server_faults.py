@@ -15,6 +15,7 @@ from quantrial.cli import show
 from quantrial.errors import EngineError, ModelChangedError, RecordWarning
 from quantrial.runfolder import RunFolder
 from quantrial.running import Listener, Progress
+from quantrial.running.prepare import OpenStudy
 from quantrial.running.runner import RunResult, run_study
 from quantrial.running.waiting import Clock
 from quantrial.study import parse_study
@@ -74,9 +75,7 @@ def run(
 ) -> RunResult:
     text = study.read_text()
     return run_study(
-        parse_study(text),
-        text=text,
-        base=study.parent,
+        OpenStudy(parse_study(text), text, study.parent),
         folder=folder,
         clock=clock or Sleepless(),
         listener=listener,
@@ -224,7 +223,7 @@ def test_a_server_that_goes_on_failing_stops_the_run_with_what_it_said(
     servers[1].always = None
     text = study.read_text()
     result = run_study(
-        parse_study(text), text=text, base=tmp_path, folder=tmp_path / "run", retry_faults=True
+        OpenStudy(parse_study(text), text, tmp_path), folder=tmp_path / "run", retry_faults=True
     )
     assert result.recorded < result.planned  # it asks again what failed, and nothing else
     done = run(study, tmp_path / "run")

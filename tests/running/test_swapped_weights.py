@@ -15,6 +15,7 @@ import quantrial
 from quantrial.engines.identity import differences, without_folder
 from quantrial.errors import ModelChangedError, RunChangedError
 from quantrial.running import Progress
+from quantrial.running.prepare import OpenStudy
 from quantrial.running.runner import RunResult, run_study
 from quantrial.running.waiting import Clock
 from quantrial.running.watch import EVERY
@@ -112,9 +113,7 @@ def study_over(folder: Path, servers: Any, slots: int = 1, **options: Any) -> Pa
 def run(study: Path, folder: Path, clock: Clock | None = None, listener: Any = None) -> RunResult:
     text = study.read_text()
     return run_study(
-        parse_study(text),
-        text=text,
-        base=study.parent,
+        OpenStudy(parse_study(text), text, study.parent),
         folder=folder,
         clock=clock or Ticking(),
         listener=listener,

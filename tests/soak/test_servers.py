@@ -26,6 +26,7 @@ from quantrial.engines.model_files import resolve
 from quantrial.engines.requantize import made_file
 from quantrial.errors import QuantrialError
 from quantrial.running import Progress
+from quantrial.running.prepare import OpenStudy
 from quantrial.running.runner import run_study
 from quantrial.study import parse_study
 from servers.installed import (
@@ -305,7 +306,7 @@ def test_other_weights_under_the_same_name_stop_the_run(served: Served, tmp_path
 
     text = path.read_text()
     with pytest.raises(QuantrialError) as caught:
-        run_study(parse_study(text), text=text, base=tmp_path, folder=run, listener=swapping)
+        run_study(OpenStudy(parse_study(text), text, tmp_path), folder=run, listener=swapping)
     say(f"{served.kind}: {caught.value}")
     if served.tells:
         name = next(iter(served.arms))  # the other arm's server is as it was

@@ -17,10 +17,10 @@ from quantrial.cli.terminal import line
 from quantrial.engines.cache import cache_dir, replace_atomically
 from quantrial.errors import CodeNotAllowedError, ConsentError, QuantrialWarning
 from quantrial.inert import harmless
-from quantrial.paths import is_folder
 
 if TYPE_CHECKING:
     from quantrial.running.fetch import Fetched, FetchListener, Missing
+    from quantrial.running.prepare import OpenStudy
     from quantrial.study import Study
     from quantrial.study.code import BeforeCode, Command
 
@@ -71,7 +71,7 @@ def code_gate(command: Command, *, allowed: bool) -> BeforeCode:
     return gate
 
 
-def agree_to_keys(study: Path, *, yes: bool) -> None:
+def agree_to_keys(study: OpenStudy | Path, *, yes: bool) -> None:
     """Ask before a key leaves this machine for a server that it was not sent to before.
 
     The study names both the variable and the server, and may be somebody else's. What was agreed
@@ -80,11 +80,11 @@ def agree_to_keys(study: Path, *, yes: bool) -> None:
     Raises:
         ConsentError: it was not agreed to.
     """
-    from quantrial.cli.consent import agreed_keys, remember_keys
-    from quantrial.commands import studies
+    from quantrial.commands.derived import open_study
+    from quantrial.engines.options import keys_sent
 
     known = agreed_keys()
-    sent = studies.keys_sent(study)
+    sent = keys_sent(open_study(study).study.arms)
     new = [one for one in sent if (one.variable, one.place) not in known]
     if not new:
         return
@@ -97,7 +97,7 @@ def agree_to_keys(study: Path, *, yes: bool) -> None:
     remember_keys(known | {(one.variable, one.place) for one in new})
 
 
-def fetch_missing(study: Path, *, yes: bool) -> None:
+def fetch_missing(study: OpenStudy | Path, *, yes: bool) -> None:
     """Offer to fetch the models and data sets that are not there yet, with their sizes.
 
     Raises:
@@ -153,7 +153,7 @@ def _offer(missing: Sequence[Missing]) -> str:
 
 
 def agree_to_hours(
-    study: Path, out: Path | None, *, yes: bool, before_code: BeforeCode | None = None
+    study: OpenStudy | Path, out: Path | None, *, yes: bool, before_code: BeforeCode | None = None
 ) -> None:
     """Ask once, before the first answer, where a run is known to take over an hour.
 
@@ -166,15 +166,16 @@ def agree_to_hours(
     """
     from quantrial.cli.progress import telling
     from quantrial.commands import studies
+    from quantrial.commands.derived import open_study
 
-    if yes or is_folder(study) or studies.begun(study, out):
+    if yes:
         return
-    with warnings.catch_warnings():
+    opened = open_study(study)
+    if studies.begun(opened, out) or studies.calls(opened) <= _FEW:
+        return
+    with warnings.catch_warnings(), telling() as tell:
         warnings.simplefilter("ignore", QuantrialWarning)  # the run itself says them
-        if studies.calls(study) <= _FEW:
-            return
-        with telling() as tell:
-            found = studies.plan(study, probe=None, tell=tell, before_code=before_code)
+        found = studies.plan(opened, probe=None, tell=tell, before_code=before_code)
     if found.seconds is None or found.seconds <= LIMIT:
         return
     from quantrial.cli import show

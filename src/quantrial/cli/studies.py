@@ -16,7 +16,6 @@ from typer.core import TyperGroup
 from quantrial.cli.consent import AllowCode, Yes, agree_to_keys, code_gate
 from quantrial.cli.options import Json, StudyFile, examples
 from quantrial.cli.terminal import heading, line, paragraph
-from quantrial.paths import is_folder
 from quantrial.words import terminal_size
 
 if TYPE_CHECKING:
@@ -76,12 +75,14 @@ def plan(
     from quantrial.cli.consent import agree_to_keys, fetch_missing
     from quantrial.cli.progress import telling
     from quantrial.commands import studies
+    from quantrial.commands.derived import open_study
 
-    agree_to_keys(study, yes=yes)
-    fetch_missing(study, yes=yes)
+    opened = open_study(study)
+    agree_to_keys(opened, yes=yes)
+    fetch_missing(opened, yes=yes)
     gate = code_gate("plan", allowed=allow_code)
     with telling() as tell:
-        found = studies.plan(study, probe=probe, tell=tell, before_code=gate)
+        found = studies.plan(opened, probe=probe, tell=tell, before_code=gate)
     show.document(found) if as_json else show.plan(found)
     if not found.fits:
         sys.exit(1)
@@ -125,24 +126,24 @@ def run(  # noqa: PLR0913 - each parameter is an option of the command
     from quantrial.cli import consent, show
     from quantrial.cli.progress import InterimScores, listening, telling
     from quantrial.commands import results, studies
-    from quantrial.study import load_study
+    from quantrial.commands.derived import open_study
 
+    opened = open_study(study)
+    new = not studies.begun(opened, out)
     scorer = None
     if show_scores:
-        name = study if is_folder(study) else Path("runs") / load_study(study).study
-        scorer = InterimScores(out or name)
+        scorer = InterimScores(out or opened.folder or Path("runs") / opened.study.study)
     gate = code_gate("run", allowed=allow_code)
-    if not is_folder(study) and not studies.begun(study, out):
-        gate(load_study(study))  # before anything is fetched
-    consent.agree_to_keys(study, yes=yes)
-    consent.fetch_missing(study, yes=yes)
-    consent.agree_to_hours(study, out, yes=yes, before_code=gate)
-    if not is_folder(study) and not studies.begun(study, out):
-        for said in studies.too_small(study):
-            line(f"warning: {said}", error=True)
+    if new:
+        gate(opened.study)  # before anything is fetched
+    consent.agree_to_keys(opened, yes=yes)
+    consent.fetch_missing(opened, yes=yes)
+    consent.agree_to_hours(opened, out, yes=yes, before_code=gate)
+    for advice in studies.too_small(opened) if new else ():
+        line(f"warning: {advice}", error=True)
     with _resumable(), listening(scorer) as listener:
         result = studies.run(
-            study,
+            opened,
             out=out,
             retry_faults=retry_faults,
             speed=not no_speed,
@@ -387,9 +388,11 @@ def prompts(
     """
     from quantrial.cli import show
     from quantrial.commands import prompts as command
+    from quantrial.commands.derived import open_study
 
-    agree_to_keys(study, yes=yes)
-    found = command.prompts(study, task=task, item=item, arm=arm, everything=everything)
+    opened = open_study(study)
+    agree_to_keys(opened, yes=yes)
+    found = command.prompts(opened, task=task, item=item, arm=arm, everything=everything)
     show.document(found) if as_json else _print(found)
 
 

@@ -10,25 +10,30 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial import paths
 from quantrial.errors import RecordError, RunChangedError, RunFolderError
-from quantrial.study import Study, load_study, parse_study, read_study_text
+from quantrial.study import Study, parse_study, read_study_text
 
 if TYPE_CHECKING:
     from quantrial.analysis import TaskOutcomes
     from quantrial.records import ArmRecord
     from quantrial.runfolder import RunFolder
+    from quantrial.running.prepare import OpenStudy
 
 
-def open_study(study: Study | Path | str, base: Path) -> tuple[Study, str, Path]:
-    """Return the study, its text and the folder its relative paths start from."""
+def open_study(study: Study | OpenStudy | Path | str, base: Path | str = ".") -> OpenStudy:
+    """Read a study from its file or its run folder; `base` is for a `Study` object."""
+    from quantrial.running.prepare import OpenStudy
+
+    if isinstance(study, OpenStudy):
+        return study
     if isinstance(study, Study):
         from quantrial.strict_yaml import write_yaml
 
-        return study, write_yaml(study.canonical()), base
+        return OpenStudy(study, write_yaml(study.canonical()), Path(base))
     path = Path(study)
     if paths.is_folder(path):
-        return load_run_study(path)
+        return OpenStudy(*load_run_study(path), path)
     text = read_study_text(path)
-    return load_study(path), text, path.parent
+    return OpenStudy(parse_study(text, path=path), text, path.parent)
 
 
 def load_run_study(run: Path | RunFolder) -> tuple[Study, str, Path]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quantrial import paths
 from quantrial.commands.derived import open_study
 from quantrial.errors import DataError, QuantrialError, StudyError
 from quantrial.registry import hint_of
@@ -16,7 +15,7 @@ from quantrial.registry import hint_of
 if TYPE_CHECKING:
     from quantrial.engines.base import Engine, Request
     from quantrial.records import Item
-    from quantrial.running.prepare import Prepared
+    from quantrial.running.prepare import OpenStudy, Prepared
     from quantrial.study import Study
 
 
@@ -46,7 +45,7 @@ class ShownPrompt:
 
 
 def prompts(
-    study: Study | Path | str,
+    study: Study | OpenStudy | Path | str,
     *,
     task: str | None = None,
     item: str | None = None,
@@ -73,16 +72,18 @@ def prompts(
         >>> first.task, first.arms
         ('sums', ('f16', 'q8_0', 'q4_0'))
     """
-    folder = Path(study) if isinstance(study, (str, Path)) and paths.is_folder(study) else None
-    study, _, where = open_study(study, Path(base))
+    opened = open_study(study, base)
+    study, folder = opened.study, opened.folder
     tasks = list(study.tasks) if task is None else [_named("task", task, study.tasks)]
     arms = list(study.arms) if arm is None else [_named("arm", arm, study.arms)]
-    prepared = _prepared(study, where, folder)
+    prepared = _prepared(opened)
     asked = list(_asked(study, prepared, tasks, item, everything=everything))
     if item is not None and not asked:
         some = ", ".join(one.id for name in tasks for one in prepared.items[name][:3])
         raise StudyError(f"no item begins with {item!r}; there is {some}, ...", key="--item")
-    applied = {name: _applied(study, name, [one.request for one in asked], where) for name in arms}
+    applied = {
+        name: _applied(study, name, [one.request for one in asked], opened.base) for name in arms
+    }
     recorded = {} if folder is None else _recorded(folder, tasks, arms)
     return tuple(
         shown for at, one in enumerate(asked) for shown in _shown(one, at, applied, recorded)
@@ -223,24 +224,22 @@ def _shown(
         )
 
 
-def _prepared(study: Study, base: Path, folder: Path | None) -> Prepared:
+def _prepared(opened: OpenStudy) -> Prepared:
     """Read the items of a study; those of a run are its own, its source has the examples alone."""
     from quantrial.runfolder import RunFolder
-    from quantrial.running.prepare import Prepared, prepare
+    from quantrial.running.prepare import Prepared
     from quantrial.tasks import make_task
 
-    if folder is None:
-        return prepare(study, base=base)
-    items = {name: tuple(read) for name, read in RunFolder(folder).read_items().items()}
+    if opened.folder is None:
+        return opened.prepared
+    items = {name: tuple(read) for name, read in RunFolder(opened.folder).read_items().items()}
+    specs = opened.study.tasks
     try:
-        tasks = prepare(study, base=base).tasks
+        tasks = opened.prepared.tasks
     except DataError:
-        if any(spec.shots for spec in study.tasks.values()):
+        if any(spec.shots for spec in specs.values()):
             raise
-        tasks = {
-            name: make_task(name, spec, items=items.get(name, ()))
-            for name, spec in study.tasks.items()
-        }
+        tasks = {n: make_task(n, spec, items=items.get(n, ())) for n, spec in specs.items()}
     return Prepared(tasks, items, {})
 
 

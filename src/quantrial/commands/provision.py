@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from quantrial.running.fetch import FetchListener, Missing
+    from quantrial.running.prepare import OpenStudy
     from quantrial.study import Study
 
 
-def missing(study: Study | Path | str, *, base: Path | str = ".") -> tuple[Missing, ...]:
+def missing(
+    study: Study | OpenStudy | Path | str, *, base: Path | str = "."
+) -> tuple[Missing, ...]:
     """List the models and data sets that a study needs and that are not there, with their sizes.
 
     Nothing is fetched: `fetch` does that.
@@ -26,9 +29,9 @@ def missing(study: Study | Path | str, *, base: Path | str = ".") -> tuple[Missi
     from quantrial.running.arms import opened_engines
     from quantrial.running.fetch import missing_models
 
-    study, _, where = open_study(study, Path(base))
-    with opened_engines(study, base=where) as engines:
-        return (*missing_models(engines, sizes=True), *_missing_data(study, where))
+    opened = open_study(study, base)
+    with opened_engines(opened.study, base=opened.base) as engines:
+        return (*missing_models(engines, sizes=True), *_missing_data(opened.study, opened.base))
 
 
 def _missing_data(study: Study, base: Path) -> Iterator[Missing]:
@@ -41,7 +44,7 @@ def _missing_data(study: Study, base: Path) -> Iterator[Missing]:
 
 
 def fetch(
-    study: Study | Path | str,
+    study: Study | OpenStudy | Path | str,
     *,
     base: Path | str = ".",
     listener: FetchListener | None = None,
@@ -62,10 +65,10 @@ def fetch(
     from quantrial.running.arms import opened_engines
     from quantrial.running.fetch import fetch_data, fetch_models
 
-    study, _, where = open_study(study, Path(base))
-    with opened_engines(study, base=where) as engines:
+    opened = open_study(study, base)
+    with opened_engines(opened.study, base=opened.base) as engines:
         fetch_models(engines, listener)
-    fetch_data(study, where, listener)
+    fetch_data(opened.study, opened.base, listener)
 
 
 def missing_file(model: str) -> tuple[Missing, ...]:

@@ -10,18 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quantrial import paths
-from quantrial.commands.derived import load_run_study, open_study
+from quantrial.commands.derived import open_study
 from quantrial.commands.results import analyze, report
 from quantrial.errors import StudyError
 from quantrial.study import Study, parse_study
 
 if TYPE_CHECKING:
     from quantrial.design.plan import Plan
-    from quantrial.engines.options import KeySent
     from quantrial.importers import ImportOptions, ImportReport
     from quantrial.reporting import ReportFiles
     from quantrial.running import Listener
+    from quantrial.running.prepare import OpenStudy
     from quantrial.running.runner import RunResult
     from quantrial.study.code import BeforeCode
 
@@ -66,7 +65,7 @@ def preset_text(preset: str) -> str:
 
 
 def plan(
-    study: Study | Path | str,
+    study: Study | OpenStudy | Path | str,
     *,
     base: Path | str = ".",
     probe: bool | None = False,
@@ -91,47 +90,35 @@ def plan(
     """
     from quantrial.running.planning import plan_study
 
-    study, _, where = open_study(study, Path(base))
-    return plan_study(study, base=where, probe=probe, tell=tell, before_code=before_code)
+    opened = open_study(study, base)
+    return plan_study(opened, probe=probe, tell=tell, before_code=before_code)
 
 
-def begun(study: Path, out: Path | None = None) -> bool:
-    """Whether the run folder of a study file holds an answer already."""
+def begun(opened: OpenStudy, out: Path | None = None) -> bool:
+    """Whether a study was read from a run folder, or its run folder holds an answer already."""
     from quantrial.runfolder import RunFolder
 
-    parsed, _, _ = open_study(study, Path())
-    run = RunFolder(out if out is not None else Path("runs") / parsed.study)
+    if opened.folder is not None:
+        return True
+    run = RunFolder(out if out is not None else Path("runs") / opened.study.study)
     return any(path.stat().st_size for path in run.response_files())
 
 
-def too_small(study: Path) -> list[str]:
+def too_small(opened: OpenStudy) -> list[str]:
     """Say of each task whose items are probably too few for a decision how many it takes."""
     from quantrial.running.planning import task_plans
-    from quantrial.running.prepare import prepare
 
-    parsed, _, where = open_study(study, Path())
-    plans = task_plans(parsed, prepare(parsed, base=where))
+    plans = task_plans(opened.study, opened.prepared)
     return [one.advice for one in plans if one.too_small and one.advice is not None]
 
 
-def calls(study: Path) -> int:
-    """Return how many calls a study file asks for in all; it reads its items."""
-    from quantrial.running.prepare import prepare
-
-    parsed, _, where = open_study(study, Path())
-    prepared = prepare(parsed, base=where)
-    return sum(map(len, prepared.items.values())) * len(parsed.arms)
-
-
-def keys_sent(study: Path) -> list[KeySent]:
-    """List the keys that the arms of a study file or run folder send to other machines."""
-    from quantrial.engines.options import keys_sent as of_arms
-
-    return of_arms(open_study(study, Path())[0].arms)
+def calls(opened: OpenStudy) -> int:
+    """Return how many calls a study asks for in all; it loads its items."""
+    return sum(map(len, opened.prepared.items.values())) * len(opened.study.arms)
 
 
 def run(
-    study: Study | Path | str,
+    study: Study | OpenStudy | Path | str,
     *,
     out: Path | str | None = None,
     base: Path | str = ".",
@@ -168,18 +155,14 @@ def run(
     """
     from quantrial.running.runner import run_study
 
-    if not isinstance(study, Study) and paths.is_folder(study):
-        folder = Path(study)
-        if out is not None and Path(out).resolve() != folder.resolve():
-            raise StudyError(f"{folder} is a run folder already; leave out --out to go on with it")
-        study, text, where = load_run_study(folder)
-    else:
-        study, text, where = open_study(study, Path(base))
-        folder = Path(out) if out is not None else Path("runs") / study.study
+    opened = open_study(study, base)
+    folder = opened.folder
+    if folder is None:
+        folder = Path(out) if out is not None else Path("runs") / opened.study.study
+    elif out is not None and Path(out).resolve() != folder.resolve():
+        raise StudyError(f"{folder} is a run folder already; leave out --out to go on with it")
     result = run_study(
-        study,
-        text=text,
-        base=where,
+        opened,
         folder=folder,
         retry_faults=retry_faults,
         listener=listener,
@@ -189,7 +172,7 @@ def run(
     if not speed or retry_faults or result.unanswered:
         return result
 
-    return _with_speed(study, result, base=where, listener=listener, before_code=before_code)
+    return _with_speed(opened, result, listener=listener, before_code=before_code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,12 +211,13 @@ def demo(out: Path | str = "runs/demo", *, listener: Listener | None = None) -> 
         >>> quantrial.demo("runs/demo").run.recorded  # doctest: +SKIP
         1560
     """
-    text = preset_text("embedded")
+    from quantrial.running.prepare import OpenStudy
     from quantrial.running.runner import run_study
 
-    study = parse_study(text)
-    result = run_study(study, text=text, base=Path(), folder=Path(out), listener=listener)
-    result = _with_speed(study, result, base=Path(), listener=listener)
+    text = preset_text("embedded")
+    opened = OpenStudy(parse_study(text), text, Path())
+    result = run_study(opened, folder=Path(out), listener=listener)
+    result = _with_speed(opened, result, listener=listener)
     found = conclude(out)
     return DemoResult(result, found.decision, found.files)
 
@@ -273,32 +257,23 @@ def import_reference(
 
 
 def _with_speed(
-    study: Study,
+    opened: OpenStudy,
     result: RunResult,
     *,
-    base: Path,
     listener: Listener | None,
     before_code: BeforeCode | None = None,
 ) -> RunResult:
-    """Measure speed where the study asks for it, and return the result with what was done.
-
-    Args:
-        study: the study.
-        result: of the quality phase, which has set the run folder up.
-        base: the folder that relative paths in the study start from.
-        listener: told of the progress.
-        before_code: called with the study before code that it names is run; raises to refuse it.
-    """
+    """Measure speed where the study asks for it; return the result with what was measured."""
     # `running` measures, `analysis` says when it is enough
     from quantrial.analysis import question_of, standing
     from quantrial.running.speed_phase import measure_speed
 
-    question = question_of(study).speed
+    question = question_of(opened.study).speed
     if question is None:
         return result
     measured = measure_speed(
-        study,
-        base=base,
+        opened.study,
+        base=opened.base,
         folder=result.folder,
         judge=lambda records: standing(question, records),
         listener=listener,

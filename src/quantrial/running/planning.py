@@ -6,7 +6,6 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.assay import arm_checks
@@ -44,9 +43,9 @@ from quantrial.running.ordering import (
 from quantrial.running.ordering import probe as timed
 from quantrial.running.penalty import probed_sampling
 from quantrial.running.prepare import (
+    OpenStudy,
     Prepared,
     control_token_warnings,
-    prepare,
     with_templates,
     without_template,
 )
@@ -159,9 +158,8 @@ def too_large_text(arm: ArmRecord, available: int | None) -> str:
 
 
 def plan_study(
-    study: Study,
+    opened: OpenStudy,
     *,
-    base: Path,
     probe: bool | None = False,
     tell: Callable[[str], None] | None = None,
     before_code: BeforeCode | None = None,
@@ -169,8 +167,7 @@ def plan_study(
     """Plan a study. Without a probe no model is loaded; files that an arm is made of are made.
 
     Args:
-        study: the study.
-        base: the folder that its relative paths start from.
+        opened: the study.
         probe: load every arm and time a few calls; None where that costs little and no money.
         tell: told in a few words what takes a while.
         before_code: called with the study before code that it names is run; raises to refuse it.
@@ -178,11 +175,12 @@ def plan_study(
     Raises:
         StudyError, DataError, ModelFileError: what is wrong with the study, its items, its models.
     """
+    study, base = opened.study, opened.base
     with opened_engines(study, base=base) as engines:
         refuse_missing(study, engines, base)
         if tell is not None:
             tell("reading the items")
-        prepared = prepare(study, base=base)
+        prepared = opened.prepared
         refuse_unable(study, prepared, engines)
         described = arm_records(study, engines, tell)
         records, untold = with_templates(study, prepared, engines, described)

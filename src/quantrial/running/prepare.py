@@ -7,6 +7,7 @@ after the last one where it could have changed in between.
 
 from __future__ import annotations
 
+import functools
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -245,6 +246,29 @@ class Prepared:
     def ids(self) -> dict[str, list[str]]:
         """The ids of each task's items, in the order they are asked."""
         return {name: [item.id for item in drawn] for name, drawn in self.items.items()}
+
+
+@dataclass(frozen=True)
+class OpenStudy:
+    """A study that was read; its items are loaded once, when they are first asked for.
+
+    `text` is the study file as it was written, `base` the folder that its relative paths start
+    from, `folder` the run folder that it was read from, if it was.
+    """
+
+    study: Study
+    text: str
+    base: Path
+    folder: Path | None = None
+
+    @functools.cached_property
+    def prepared(self) -> Prepared:
+        """Its tasks and the items that are drawn.
+
+        Raises:
+            DataError: a source cannot be read, or holds fewer items than the sample asks for.
+        """
+        return prepare(self.study, base=self.base)
 
 
 def prepare(study: Study, *, base: Path) -> Prepared:

@@ -39,9 +39,9 @@ from quantrial.running.ordering import (
 from quantrial.running.penalty import probed_sampling
 from quantrial.running.planning import refuse_too_large
 from quantrial.running.prepare import (
+    OpenStudy,
     Prepared,
     changed_since,
-    prepare,
     resumed,
     warn_of_control_tokens,
     with_templates,
@@ -82,10 +82,8 @@ class RunResult:
 
 
 def run_study(
-    study: Study,
+    opened: OpenStudy,
     *,
-    text: str,
-    base: Path,
     folder: Path,
     retry_faults: bool = False,
     listener: Listener | None = None,
@@ -95,9 +93,7 @@ def run_study(
     """Answer every scheduled call that is not recorded yet.
 
     Args:
-        study: the study.
-        text: the study file as it was written; frozen in the run folder.
-        base: the folder that relative paths in the study start from.
+        opened: the study; its text is kept in the run folder.
         folder: the run folder; made when it is not there.
         retry_faults: ask the calls that ended in a fault again, and no others.
         listener: told of the progress after every call.
@@ -109,6 +105,7 @@ def run_study(
         RunFolderError: the folder is in use, or cannot be written.
         DataError, ModelFileError, EngineError: as found before the first call.
     """
+    study, text, base = opened.study, opened.text, opened.base
     run = RunFolder(folder)
     refuse_foreign(study, run)
     if before_code is not None and not run.exists():
@@ -118,7 +115,7 @@ def run_study(
         log_into(run, engines)
         refuse_whole_keys([text])
         refuse_missing(study, engines, base)
-        prepared = prepare(study, base=base)
+        prepared = opened.prepared
         stack.enter_context(public(_texts(text, prepared)))
         refuse_unable(study, prepared, engines)
         arms, _ = with_templates(study, prepared, engines, arm_records(study, engines))
