@@ -38,6 +38,8 @@ from quantrial.running.asking import request_for
 from quantrial.running.ordering import planned_calls
 from quantrial.running.prepare import Prepared, prepare
 from quantrial.running.session import Equipment, Session
+from quantrial.running.waiting import Clock
+from quantrial.running.watch import Watch
 from quantrial.study import Study, parse_study
 
 LIMIT = 1.03
@@ -69,9 +71,9 @@ def session_of(
         calls = planned_calls(Order("blocked", blocks), prepared.ids, study)
         writer = ResponseWriter(RunFolder(name), [("people", arm) for arm in study.arms])
         stack.callback(writer.close)
-        session = Session(
-            study, prepared, calls, Equipment(engines, ModelPool(engines, together=True), writer)
-        )
+        pool = ModelPool(engines, together=True)
+        equipment = Equipment(engines, pool, writer, Watch(engines, Clock(), {}))
+        session = Session(study, prepared, calls, equipment)
         session.warm_up(calls)
         yield session, engines, prepared, list(calls)
 

@@ -23,7 +23,6 @@ NEVER = {
     "__init__.py": SLOW,
     "errors.py": {"quantrial"} | SLOW,
     "records.py": {"quantrial.engines", "quantrial.stats", "quantrial.analysis"},
-    "schemas.py": {"quantrial.engines", "quantrial.study", "quantrial.records"} | SLOW,
     "units.py": {"quantrial.study", "quantrial.records", "quantrial.cli"} | SLOW,
     "study": {"quantrial.engines", "quantrial.running", "quantrial.stats"},
     "tasks": {"quantrial.engines", "quantrial.running", "quantrial.stats"},

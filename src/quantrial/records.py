@@ -1,13 +1,18 @@
-"""What goes on disk: items, responses, speed and the manifest, each with its schema version."""
+"""What goes on disk: items, responses, speed and the manifest, each with its schema version.
+
+The fields of a class are its schema. A record is read strictly: the schema first, unknown and
+missing fields refused, types checked; the error names the file, the line and the field.
+"""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, TypedDict, get_type_hints
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, TypedDict, get_args, get_origin, get_type_hints
 
 import msgspec
 import orjson
@@ -15,16 +20,15 @@ import orjson
 from quantrial.errors import RecordError
 from quantrial.precision import ModelFacts, fallen_back, quantized_before, type_before
 from quantrial.probabilities import known_tokens
-from quantrial.schemas import (
-    ITEM_SCHEMA,
-    MANIFEST_SCHEMA,
-    RESPONSE_SCHEMA,
-    SPEED_SCHEMA,
-    decode,
-)
+from quantrial.strict_json import parse_json
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+ITEM_SCHEMA = "quantrial.item/1"
+RESPONSE_SCHEMA = "quantrial.response/2"
+SPEED_SCHEMA = "quantrial.speed/1"
+MANIFEST_SCHEMA = "quantrial.manifest/1"
 
 _COUNTS = ("order", "block", "attempt", "prompt_tokens", "completion_tokens")
 _SPEED_COUNTS = (
@@ -283,9 +287,113 @@ class Manifest:
         return orjson.dumps(record, option=orjson.OPT_INDENT_2) + b"\n"
 
 
+_Upgrade = Callable[[dict[str, Any]], None]
+
+# What makes a record of an older schema one of the next, oldest first. The list is appended to and
+# never edited, so that a run of any age is read; a file holds lines of two schemas where a run was
+# begun under one and continued under the other. What the second one added is not known of a first.
+_UPGRADES: tuple[tuple[str, str, _Upgrade], ...] = (
+    ("quantrial.response/1", "quantrial.response/2", lambda record: None),
+)
+_LATER = {
+    "quantrial.response/1": {
+        *("thought", "tool_calls", "scores", "scored_by", "host", "at_limit", "uncounted"),
+    }
+}
+# Fields with a default that were always written.
+_ALWAYS = {"schema", "metadata", "source", "sessions", "notes"}
+_OF_JSON: dict[Any, type] = {Mapping: dict, Sequence: list, tuple: list}
+_OF_ANY: dict[str, tuple[type, ...]] = {
+    "gold": (str, int, list),
+    "logprobs": (list, dict, type(None)),
+}
+
+# Whether a record is sound follows from its schema, its fields and their types. Lines of one file
+# differ in these hardly ever, so each such shape is checked once.
+_SOUND: set[tuple[str, tuple[str, ...], tuple[type, ...]]] = set()
+_MOST_SHAPES = 1000
+
+
+def decode(data: bytes, kind: type, *, path: Path | str, line: int | None = None) -> dict[str, Any]:
+    """Parse one JSON record and check it against its schema.
+
+    Returns the record as a dict that holds no fields but those of `kind`, whichever earlier schema
+    it was written under.
+
+    Raises:
+        RecordError: not UTF-8 JSON, a key twice, a schema of another kind or of a later version, a
+            missing, unknown or wrongly typed field.
+    """
+    record = parse_json(data, path=path, line=line, nulls=True)
+    if not isinstance(record, dict):
+        raise RecordError("expected a JSON object", path=path, line=line)
+    schema, expected = record.get("schema"), _fields(kind)["schema"].default
+    if not isinstance(schema, str) or (steps := _steps(schema, expected)) is None:
+        raise RecordError(
+            f"schema is {schema!r}; this version of quantrial reads {expected!r}",
+            path=path,
+            line=line,
+        )
+    shape = (schema, tuple(record), tuple(map(type, record.values())))
+    if shape not in _SOUND:
+        if said := _unsound(record, schema, kind):
+            raise RecordError(said, path=path, line=line)
+        if len(_SOUND) < _MOST_SHAPES:
+            _SOUND.add(shape)
+    for later, upgrade in steps:
+        upgrade(record)
+        record["schema"] = later
+    return record
+
+
+@functools.cache
+def _fields(kind: type) -> dict[str, Field[Any]]:
+    return {one.name: one for one in fields(kind)}
+
+
+@functools.cache
+def _steps(schema: str, expected: str) -> tuple[tuple[str, _Upgrade], ...] | None:
+    """List the upgrades from one schema to another, in order; None where there is no such way."""
+    steps: list[tuple[str, _Upgrade]] = []
+    for older, newer, upgrade in _UPGRADES:
+        if schema == older and schema != expected:
+            steps.append((newer, upgrade))
+            schema = newer
+    return tuple(steps) if schema == expected else None
+
+
+def _unsound(record: Mapping[str, Any], schema: str, kind: type) -> str | None:
+    """Say what is wrong with the fields of a record; None where nothing is."""
+    hints, known = get_type_hints(kind), _fields(kind).keys() - _LATER.get(schema, set())
+    if extra := record.keys() - known:
+        return f"unknown field {min(extra)!r}"
+    if missing := {
+        n for n in known - record.keys() if n in _ALWAYS or _is_needed(_fields(kind)[n])
+    }:
+        return f"field {min(missing)!r} is missing"
+    for name, value in record.items():
+        wanted: tuple[type, ...] = _OF_ANY.get(name) or _json_types(hints[name])
+        # bool is an int in Python, and never what a count means
+        if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
+            names = " or ".join(one.__name__ for one in wanted)
+            return f"field {name!r} is {value!r:.60}, expected {names}"
+    return None
+
+
+def _is_needed(one: Field[Any]) -> bool:
+    return one.default is MISSING and one.default_factory is MISSING
+
+
+def _json_types(hint: Any) -> tuple[type, ...]:
+    """Return the types that JSON has for the type of a field."""
+    parts = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    plain: list[type] = [get_origin(part) or part for part in parts]
+    return tuple(_OF_JSON.get(one, one) for one in plain)
+
+
 def item_from_json(data: bytes, *, path: Path | str, line: int | None = None) -> Item:
     """Read one line of items.jsonl, checking that its id and hash follow from its content."""
-    item = Item(**decode(data, ITEM_SCHEMA, path=path, line=line))
+    item = Item(**decode(data, Item, path=path, line=line))
     digest = content_hash(item.content, item.gold)
     if item.content_sha256 != digest:
         raise RecordError(
@@ -299,7 +407,7 @@ def item_from_json(data: bytes, *, path: Path | str, line: int | None = None) ->
 
 def response_from_json(data: bytes, *, path: Path | str, line: int | None = None) -> Response:
     """Read one line of a responses file."""
-    record = decode(data, RESPONSE_SCHEMA, path=path, line=line)
+    record = decode(data, Response, path=path, line=line)
     _one_of("status", record["status"], STATUSES, path=path, line=line)
     _numbers({name: record[name] for name in _COUNTS} | record["timing"], path=path, line=line)
     if record.get("logprobs"):
@@ -311,7 +419,7 @@ def response_from_json(data: bytes, *, path: Path | str, line: int | None = None
 
 def speed_from_json(data: bytes, *, path: Path | str, line: int | None = None) -> SpeedRecord:
     """Read one line of speed.jsonl."""
-    record = decode(data, SPEED_SCHEMA, path=path, line=line)
+    record = decode(data, SpeedRecord, path=path, line=line)
     _one_of("status", record["status"], STATUSES, path=path, line=line)
     _one_of("kind", record["kind"], SPEED_KINDS, path=path, line=line)
     numbers = {name: record[name] for name in _SPEED_COUNTS}
@@ -355,7 +463,7 @@ def _scores(scores: Mapping[str, Any], *, path: Path | str, line: int | None) ->
 
 def manifest_from_json(data: bytes, *, path: Path | str) -> Manifest:
     """Read manifest.json."""
-    record = decode(data, MANIFEST_SCHEMA, path=path)
+    record = decode(data, Manifest, path=path)
     for key in record["study"].keys() & {"name", "hash"}:
         _typed(record["study"][key], str, f"study.{key}", path)
     for key, wanted in (("software", _Software), ("host", _Host)):

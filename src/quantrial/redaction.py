@@ -255,7 +255,7 @@ def _grams_of(secret: str) -> frozenset[str]:
     Without escapes that is as many characters; only such ones, and Base64, have that length.
     """
     grams = set()
-    for form in (_itself, *_ESCAPES):
+    for form in _ESCAPES:
         escaped = [form(character) for character in secret]
         grams |= {"".join(escaped[at : at + LEAST]) for at in range(len(secret) - LEAST + 1)}
     for text in _base64_of(secret.encode("utf-8", "surrogatepass")):
@@ -263,32 +263,14 @@ def _grams_of(secret: str) -> frozenset[str]:
     return frozenset(gram.translate(_SMALL) for gram in grams)
 
 
-def _itself(character: str) -> str:
-    return character
-
-
-def _in_url(character: str) -> str:
-    return quote(character, safe="", errors="replace")
-
-
-def _in_json(character: str) -> str:
-    return json.dumps(character)[1:-1]
-
-
-def _in_ascii(character: str) -> str:
-    return character if character.isalnum() else f"\\u{ord(character):04x}"
-
-
-def _in_python(character: str) -> str:
-    return "\\" + character if character in "'\\" else character
-
-
-def _in_php(character: str) -> str:
-    return "\\/" if character == "/" else character
-
-
 _ESCAPES: tuple[Callable[[str], str], ...] = (
-    *(_in_url, _in_json, _in_ascii, _in_python, _in_php, html.escape),
+    str,  # as it is
+    lambda one: quote(one, safe="", errors="replace"),  # in a URL
+    lambda one: json.dumps(one)[1:-1],
+    lambda one: one if one.isalnum() else f"\\u{ord(one):04x}",
+    lambda one: "\\" + one if one in "'\\" else one,  # in Python
+    lambda one: "\\/" if one == "/" else one,  # in PHP
+    html.escape,
 )
 
 

@@ -187,27 +187,18 @@ class RunFolder:
 
         Raises:
             RecordError: a malformed line that is not the torn last one, a line of another task or
-            arm,
-                a response to an unknown item.
+                arm, a response to an unknown item.
         """
         path = self.responses_path(task, arm)
-        if not paths.is_there(path):
-            return []
         responses = []
-        for number, line in self._lines(path, torn_ok=True):
+        for number, line in self._lines(path, torn_ok=True) if paths.is_there(path) else ():
             response = response_from_json(line, path=path, line=number)
             if (response.task, response.arm) != (task, arm):
-                raise RecordError(
-                    f"holds a response of task {response.task!r}, arm {response.arm!r}",
-                    path=path,
-                    line=number,
-                )
+                said = f"holds a response of task {response.task!r}, arm {response.arm!r}"
+                raise RecordError(said, path=path, line=number)
             if known is not None and response.item not in known:
-                raise RecordError(
-                    f"a response to item {response.item!r}, which items.jsonl does not have",
-                    path=path,
-                    line=number,
-                )
+                said = f"a response to item {response.item!r}, which items.jsonl does not have"
+                raise RecordError(said, path=path, line=number)
             responses.append(response)
         return responses
 
@@ -222,27 +213,19 @@ class RunFolder:
                 a call that was measured twice.
         """
         path = self.path / SPEED
-        if not paths.is_there(path):
-            return []
         records = []
-        seen: set[tuple[str, int, int, int]] = set()
-        for number, line in self._lines(path, torn_ok=True):
+        seen: set[tuple[str, int, tuple[int, int]]] = set()
+        for number, line in self._lines(path, torn_ok=True) if paths.is_there(path) else ():
             record = speed_from_json(line, path=path, line=number)
             if record.arm not in arms:
-                raise RecordError(
-                    f"a call of arm {record.arm!r}, which the study does not have",
-                    path=path,
-                    line=number,
-                )
+                said = f"a call of arm {record.arm!r}, which the study does not have"
+                raise RecordError(said, path=path, line=number)
             if record.kind == "measured" and record.status == "ok":
-                call = (record.arm, record.block, record.prompt_length, record.output_length)
+                call = (record.arm, record.block, record.shape)
                 if call in seen:
-                    raise RecordError(
-                        f"block {record.block} of arm {record.arm!r} was measured twice at "
-                        f"{record.prompt_length} and {record.output_length} tokens",
-                        path=path,
-                        line=number,
-                    )
+                    said = f"block {record.block} of arm {record.arm!r} was measured twice at "
+                    said += f"{record.prompt_length} and {record.output_length} tokens"
+                    raise RecordError(said, path=path, line=number)
                 seen.add(call)
             records.append(record)
         return records
@@ -420,24 +403,20 @@ class ResponseWriter:
             (folder.path / RESPONSES).mkdir(parents=True, exist_ok=True)
             for task, arm in streams:
                 path = folder.responses_path(task, arm)
-                self._repair(path)
+                if note := repair_torn_line(path):
+                    self.repairs.append(note)
+                    warnings.warn(note, RecordWarning, stacklevel=3)
                 self._files[task, arm] = paths.open_to_append(path)
         except OSError as exc:
             self.close()
             raise RunFolderError(f"cannot be written ({exc.strerror})", path=folder.path) from exc
 
-    def _repair(self, path: Path) -> None:
-        if note := repair_torn_line(path):
-            self.repairs.append(note)
-            warnings.warn(note, RecordWarning, stacklevel=4)
-
     def append(self, response: Response) -> None:
         """Record one response.
 
         Raises:
-            RunFolderError: the line could not be written whole (a full disk, for one); what part
-            of it
-                was written is taken back.
+            RunFolderError: the line could not be written whole (a full disk, for one); what part of
+                it was written is taken back.
         """
         append_line(self._files[response.task, response.arm], response.to_json())
 

@@ -166,9 +166,20 @@ def align(named: NamedTask, files: Mapping[str, AnswerFile]) -> TaskAnswers:
     letters = _letters([row.gold for _, row in first.values()]) if named.kind == "choice" else []
     items = {}
     for key, (arm, row) in first.items():
-        own = texts[key].items()
-        content = {n: value for n, value in own if key not in disagreeing.get(n, ())}
-        items[key] = _item(named, row, files[arm], _content(row, content, letters), kept[key])
+        shown = {n: value for n, value in texts[key].items() if key not in disagreeing.get(n, ())}
+        content: dict[str, Any] = {"example_id": key, **shown}
+        if letters and not _are_options(content.get("options"), row.gold):
+            content["options"] = letters
+        digest = content_hash(content, row.gold)
+        items[key] = Item(
+            task=named.name,
+            id=digest[:ID_LENGTH],
+            content=content,
+            gold=row.gold,
+            metadata=kept[key] | {"example_id": key},
+            source=f"{files[arm].path.name}:{row.line}",
+            content_sha256=digest,
+        )
     return TaskAnswers(named, items, files, tuple(sorted(disagreeing)))
 
 
@@ -181,37 +192,10 @@ def _gather(
             disagreeing.setdefault(name, set()).add(key)
 
 
-def _content(row: AnswerRow, texts: dict[str, Any], letters: Sequence[str]) -> dict[str, Any]:
-    """Say what an item is made of: the example's id, its texts, and the letters to choose from."""
-    content = {"example_id": row.example_id, **texts}
-    if letters and not _are_options(content.get("options"), row.gold):
-        content["options"] = list(letters)
-    return content
-
-
 def _are_options(value: Any, gold: Any) -> bool:
     """Whether a log's own options can be chosen from: texts, of which the gold names one."""
     texts = isinstance(value, list) and all(isinstance(one, str) for one in value)
     return texts and LETTERS.index(gold) < len(value) <= len(LETTERS)
-
-
-def _item(
-    named: NamedTask,
-    row: AnswerRow,
-    file: AnswerFile,
-    content: Mapping[str, Any],
-    metadata: dict[str, str],
-) -> Item:
-    digest = content_hash(content, row.gold)
-    return Item(
-        task=named.name,
-        id=digest[:ID_LENGTH],
-        content=content,
-        gold=row.gold,
-        metadata=metadata | {"example_id": row.example_id},
-        source=f"{file.path.name}:{row.line}",
-        content_sha256=digest,
-    )
 
 
 def _letters(golds: Sequence[Any]) -> list[str]:

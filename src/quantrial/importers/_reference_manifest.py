@@ -29,11 +29,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from quantrial.errors import DataError
-from quantrial.importers._reference_rows import decode_utf8, parse_json, read_bytes
+from quantrial.importers._reference_rows import parse_json
 from quantrial.paths import is_file
+from quantrial.tasks.rows import read_text
 
 T = TypeVar("T")
 
@@ -66,21 +67,7 @@ _FLOAT_BITS = {"F32": 32, "BF16": 16, "F16": 16}
 _FAMILIES = ("fp", "q", "int", "iq")
 # From large to small within the same number of bits: llama.cpp's bits per weight.
 _SUFFIXES = (
-    "1",
-    "k_xl",
-    "k_l",
-    "l",
-    "k_m",
-    "k",
-    "m",
-    "nl",
-    "k_s",
-    "s",
-    "k_xs",
-    "xs",
-    "xxs",
-    "0",
-    "",
+    *("1", "k_xl", "k_l", "l", "k_m", "k", "m", "nl", "k_s", "s", "k_xs", "xs", "xxs", "0", ""),
 )
 
 Rank = tuple[int, int, int, int, str]
@@ -105,7 +92,7 @@ def read_experiment(directory: Path) -> dict[str, Any] | None:
     path = directory / EXPERIMENT_MANIFEST
     if not is_file(path):
         return None
-    content, _ = parse_json(decode_utf8(read_bytes(path), path), path)
+    content, _ = parse_json(read_text(path)[0], path)
     if not isinstance(content, dict):
         raise DataError("expected a JSON object", path=path)
     return content
@@ -136,8 +123,7 @@ def facts_of(experiment: Mapping[str, Any], arm: str) -> ArmFacts:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Record:
+class _Record(NamedTuple):
     """What stands beside a name that is the arm's, or (not `exact`) ends in it."""
 
     name: str
@@ -151,22 +137,14 @@ def _records(place: Mapping[str, Any], arm: str) -> Iterator[_Record]:
         if isinstance(found, Mapping):
             pairs = list(found.items())
         elif isinstance(found, list):
-            objects = _objects(found)
-            pairs = [(name, entry) for entry in objects for name in _names(entry)]
+            named = ((entry.get(key), entry) for entry in _objects(found) for key in _NAMES)
+            pairs = [(name, entry) for name, entry in named if isinstance(name, str)]
         else:
             continue
         for name, content in pairs:
             exact = name.casefold() == arm.casefold()
-            if exact or _ends_in(name, arm):
+            if exact or name.casefold().endswith(tuple(m + arm.casefold() for m in ":-_./")):
                 yield _Record(name, exact, content)
-
-
-def _names(entry: Mapping[str, Any]) -> list[str]:
-    return [name for key in _NAMES if isinstance(name := entry.get(key), str)]
-
-
-def _ends_in(name: str, arm: str) -> bool:
-    return name.casefold().endswith(tuple(mark + arm.casefold() for mark in ":-_./"))
 
 
 def _objects(values: Iterable[Any]) -> list[Mapping[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -12,10 +11,10 @@ from typing import Any
 
 import orjson
 
-from quantrial import paths
 from quantrial.errors import DataError
 from quantrial.records import STATUSES
 from quantrial.tasks.choice import LETTERS
+from quantrial.tasks.rows import read_text
 
 # what a row may hold of the item itself, and of what the arm was shown
 ITEM_TEXTS = ("question", "text", "sentence", "input", "context", "options", "choices")
@@ -85,27 +84,6 @@ class AnswerFile:
         return DataError(message, path=self.path, line=row.line)
 
 
-def read_bytes(path: Path) -> bytes:
-    """Read a file whole, saying why when it cannot be."""
-    try:
-        return paths.read_bytes(path)
-    except OSError as exc:
-        raise DataError(f"cannot be read ({exc.strerror})", path=path) from exc
-
-
-def decode_utf8(data: bytes, path: Path) -> str:
-    """Decode a file, naming byte and line where it is not UTF-8, and refusing an empty one."""
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        line = data.count(b"\n", 0, exc.start) + 1
-        message = f"not UTF-8 (byte {exc.start} is 0x{data[exc.start]:02x}): save it as UTF-8"
-        raise DataError(message, path=path, line=line) from exc
-    if not text.strip():
-        raise DataError("the file is empty", path=path)
-    return text
-
-
 def parse_json(text: str, path: Path, line: int | None = None) -> tuple[Any, bool]:
     """Parse one JSON text; NaN and Infinity, which Python writes, are read as null and reported.
 
@@ -139,12 +117,12 @@ def read_answers(path: Path, task: str, arm: str, kind: str) -> AnswerFile:
     Raises:
         DataError: the file or a row of it is not what it should be, with its line.
     """
-    data = read_bytes(path)
+    text, digest = read_text(path)
     rows: dict[str, AnswerRow] = {}
     superseded: list[AnswerRow] = []
     ignored: set[str] = set()
     not_finite: list[int] = []
-    for number, line in enumerate(decode_utf8(data, path).split("\n"), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         record, mended = parse_json(line, path, number)
@@ -161,7 +139,7 @@ def read_answers(path: Path, task: str, arm: str, kind: str) -> AnswerFile:
         path=path,
         task=task,
         arm=arm,
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=digest,
         rows=rows,
         superseded=tuple(superseded),
         ignored=frozenset(ignored),
@@ -211,6 +189,13 @@ class _Reader:
             raise self.fail(f"field {key!r} is missing")
         return self.record[key]
 
+    def _known(self, key: str, wanted: Any, what: str) -> Any:
+        """Return a field of a type; None where it is null or not there."""
+        value = self.record.get(key)
+        if value is not None and not isinstance(value, wanted):
+            raise self.fail(f"{key} is {value!r:.60}; expected {what}")
+        return value
+
     def _example_id(self) -> str:
         value = self._required("example_id")
         if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
@@ -245,35 +230,23 @@ class _Reader:
             raise self.fail(f"gold is {value!r:.60}; expected a list of pairs [text, TYPE]")
         return [list(pair) for pair in value]
 
-    def _output(self, *, required: bool) -> str:
-        value = self._required("output") if required else self.record.get("output")
-        if value is None and not required:
-            return ""
-        if not isinstance(value, str):
-            raise self.fail(f"output is {value!r:.60}; expected the raw text")
+    def _text(self, key: str) -> str | None:
+        value: str | None = self._known(key, str, "a text")
         return value
+
+    def _output(self, *, required: bool) -> str:
+        if required and self._required("output") is None:
+            raise self.fail("output is None; expected the raw text")
+        return self._known("output", str, "the raw text") or ""
 
     def _score(self, *, required: bool) -> float | None:
-        value = self._required("score") if required else self.record.get("score")
-        if value is None:
-            return None
-        if not isinstance(value, (bool, int, float)):
-            raise self.fail(f"score is {value!r:.60}; expected a number")
-        return float(value)
-
-    def _text(self, key: str) -> str | None:
-        value = self.record.get(key)
-        if value is not None and not isinstance(value, str):
-            raise self.fail(f"{key} is {value!r:.60}; expected a text")
-        return value
+        if required:
+            self._required("score")
+        value = self._known("score", (bool, int, float), "a number")
+        return None if value is None else float(value)
 
     def _mapping(self, key: str) -> dict[str, Any]:
-        value = self.record.get(key)
-        if value is None:
-            return {}
-        if not isinstance(value, dict):
-            raise self.fail(f"{key} is {value!r:.60}; expected an object")
-        return value
+        return self._known(key, dict, "an object") or {}
 
     def _number(self, timing: Mapping[str, Any], key: str) -> float | None:
         value = timing.get(key)

@@ -172,7 +172,7 @@ def _with_slots(arm: Arm, slots: int) -> Arm:
 
 
 def arm_records(
-    study: Study, engines: Mapping[str, Engine], tell: Callable[[str], None] | None = None
+    study: Study, engines: Mapping[str, Engine], tell: Callable[[str], None] = lambda _: None
 ) -> dict[str, ArmRecord]:
     """Describe every arm for the manifest, making the files that arms are made of.
 
@@ -188,8 +188,7 @@ def arm_records(
     """
     records = {}
     for name, engine in engines.items():
-        if tell is not None:
-            tell(f"looking at what {name} is")
+        tell(f"looking at what {name} is")
         with naming(name, engine):
             artifact = with_stated(name, study.arms[name], engine.describe())
             versions = engine.versions()

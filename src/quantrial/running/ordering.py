@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from quantrial.design.schedule import Order, calls_of, decide
 from quantrial.engines.abilities import Sharing
@@ -124,13 +124,17 @@ _ON_SERVERS = ("ollama", "openai")  # engines whose models are loaded elsewhere
 Tell = Callable[[str], None]
 
 
+def silently(_: str) -> None:
+    """Tell nobody what is done."""
+
+
 def probe(
     study: Study,
     prepared: Prepared,
     engine: Engine,
     *,
     alone: bool = False,
-    tell: Tell | None = None,
+    tell: Tell = silently,
 ) -> Probe:
     """Time a load and a few calls a task, after one that warms up, scaled to the whole task.
 
@@ -143,7 +147,6 @@ def probe(
         alone: the arm leaves the memory again afterwards.
         tell: told in a few words what is done next.
     """
-    tell = tell or _silently
     tell("loading on the server" if engine.name in _ON_SERVERS else "loading")
     load, slots = engine.start(), study.design.slots
     single, spent = 0.0, {}
@@ -156,22 +159,18 @@ def probe(
                 tell("the first call")
                 answer(engine, calls[0])
             tell(f"{len(calls)} calls of {name}, one at a time")
-            a_call = _one_by_one(engine, calls)
+            a_call = _seconds_a_call(engine, calls, 1)
             single += a_call * len(items)
             if slots > 1:
                 more = [request_for(task.prompt(item), study, name) for item in others]
                 tell(f"{len(more)} calls of {name}, {slots} at once")
-                a_call = _at_once(engine, more, slots)
+                a_call = _seconds_a_call(engine, more, slots)
             spent[name] = a_call * len(items)
     finally:
         if alone:
             engine.close()
     gain = single / sum(spent.values()) if slots > 1 and any(spent.values()) else None
     return Probe(load or None, spent, gain, not load and isinstance(engine, Sharing))
-
-
-def _silently(_: str) -> None:
-    pass
 
 
 def _drawn(items: Sequence[Item], slots: int) -> tuple[list[Item], list[Item]]:
@@ -187,20 +186,16 @@ def _drawn(items: Sequence[Item], slots: int) -> tuple[list[Item], list[Item]]:
     return few, others
 
 
-def _one_by_one(engine: Engine, calls: Sequence[Request]) -> float:
-    """Return seconds a call."""
+def _seconds_a_call(engine: Engine, calls: Sequence[Request], slots: int) -> float:
+    """Return the seconds of all calls together, over how many there were."""
     clock = time.monotonic()
-    for call in calls:
-        answer(engine, call)
-    return (time.monotonic() - clock) / len(calls)
-
-
-def _at_once(engine: Engine, calls: Sequence[Request], slots: int) -> float:
-    """Return seconds a call, several at once: of all together, over how many there were."""
-    clock = time.monotonic()
-    with ThreadPoolExecutor(max_workers=slots) as pool:
-        for answered in [pool.submit(answer, engine, call) for call in calls]:
-            answered.result()
+    if slots == 1:  # in this thread, so that an interrupt reaches the engine
+        for call in calls:
+            answer(engine, call)
+    else:
+        with ThreadPoolExecutor(max_workers=slots) as pool:
+            for answered in [pool.submit(answer, engine, call) for call in calls]:
+                answered.result()
     return (time.monotonic() - clock) / len(calls)
 
 
@@ -279,9 +274,8 @@ def settle_order(
     """
     design, together = study.design, fit_together(records)
     asked = not together and server_decides(records)
-    timed = not together and design.schedule == "auto" and design.blocks is None
     probes: dict[str, Probe] = {}
-    if timed:
+    if not together and design.schedule == "auto" and design.blocks is None:
         probes = _timed(study, prepared, engines, alone=not asked)
     if asked:
         for name, engine in engines.items() if not probes else ():
@@ -323,11 +317,6 @@ def with_loads(engines: Mapping[str, Engine], probes: Mapping[str, Probe]) -> di
                 load = engine.reload()
             found[name] = dataclasses.replace(one, load_seconds=load, was_loaded=False)
     return found
-
-
-def design_record(order: Order, study: Study) -> dict[str, Any]:
-    """Write the order down for the manifest."""
-    return {**dataclasses.asdict(order), "slots": study.design.slots}
 
 
 def recorded_order(manifest: Manifest, items: int, *, path: Path) -> Order:

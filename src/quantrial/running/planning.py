@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ from quantrial.running.guard import refuse_unable
 from quantrial.running.ordering import (
     Memory,
     Probe,
+    Tell,
     affordable,
     all_stayed,
     choose_order,
@@ -38,14 +40,14 @@ from quantrial.running.ordering import (
     memory_of,
     planned_calls,
     server_decides,
+    silently,
     with_loads,
 )
 from quantrial.running.ordering import probe as timed
 from quantrial.running.penalty import probed_sampling
 from quantrial.running.prepare import (
     OpenStudy,
-    Prepared,
-    control_token_warnings,
+    held_control_tokens,
     with_templates,
     without_template,
 )
@@ -161,7 +163,7 @@ def plan_study(
     opened: OpenStudy,
     *,
     probe: bool | None = False,
-    tell: Callable[[str], None] | None = None,
+    tell: Tell | None = None,
     before_code: BeforeCode | None = None,
 ) -> Plan:
     """Plan a study. Without a probe no model is loaded; files that an arm is made of are made.
@@ -175,23 +177,27 @@ def plan_study(
     Raises:
         StudyError, DataError, ModelFileError: what is wrong with the study, its items, its models.
     """
-    study, base = opened.study, opened.base
+    study, base, tell = opened.study, opened.base, tell or silently
     with opened_engines(study, base=base) as engines:
         refuse_missing(study, engines, base)
-        if tell is not None:
-            tell("reading the items")
+        tell("reading the items")
         prepared = opened.prepared
         refuse_unable(study, prepared, engines)
         described = arm_records(study, engines, tell)
         records, untold = with_templates(study, prepared, engines, described)
-        special = tuple(control_token_warnings(prepared, engines, records))
+        special = tuple(map(str, held_control_tokens(prepared, engines, records)))
         available = available_memory()
         probes: dict[str, Probe] = {}
         failed: list[str] = []
-        if _to_probe(engines, records, available, probe=probe):
+        if probe is None:
+            too_large = memory_here(records, available).too_large
+            asked, probe = False, not too_large and affordable(engines, records)
+        else:
+            asked = probe
+        if probe:
             if before_code is not None:
                 before_code(study)
-            probes, failed = _probed(study, prepared, engines, records, asked=probe, tell=tell)
+            probes, failed = _probed(study, prepared, engines, records, asked=asked, tell=tell)
         together = fit_together(records)
         if server_decides(records):
             together = len(probes) == len(engines) and all_stayed(engines)
@@ -226,7 +232,7 @@ def plan_study(
         calls=len(calls),
         tasks=tasks,
         arms=arms,
-        memory_needed=memory.needed if together else _largest(memory),
+        memory_needed=(memory if together else replace(memory, one_at_a_time=True)).needed,
         memory_available=available,
         seconds=sum(arm.seconds or 0.0 for arm in arms) if probes else None,
         warnings=(
@@ -252,19 +258,6 @@ def plan_study(
     )
 
 
-def _to_probe(
-    engines: Mapping[str, Engine],
-    records: dict[str, ArmRecord],
-    available: int | None,
-    *,
-    probe: bool | None,
-) -> bool:
-    """Whether arms are to be timed: where that is asked for, or costs little."""
-    if probe is not None:
-        return probe
-    return not memory_here(records, available).too_large and affordable(engines, records)
-
-
 def _short_keys(study: Study) -> Iterator[str]:
     for variable in dict.fromkeys(
         v for arm in study.arms.values() for v in short_keys(arm.options)
@@ -281,8 +274,8 @@ def _probed(
     engines: Mapping[str, Engine],
     records: dict[str, ArmRecord],
     *,
-    asked: bool | None,
-    tell: Callable[[str], None] | None,
+    asked: bool,
+    tell: Tell,
 ) -> tuple[dict[str, Probe], list[str]]:
     """Time every arm, and say why it could not be done.
 
@@ -298,13 +291,13 @@ def _probed(
     refuse_too_large(records, available_memory())
     together, probes, failed = fit_together(records) or server_decides(records), {}, []
     for name, engine in engines.items():
-        told = _of_arm(tell, f"timing {name}")
-        told("how it draws tokens")
+        of_arm = functools.partial(_of_arm, tell, name)
+        of_arm("how it draws tokens")
         try:
             with naming(name, engine):
                 for arm, found in probed_sampling({name: engine}).items():
                     records[arm] = replace(records[arm], sampling_probe=asdict(found))
-                probes[name] = timed(study, prepared, engine, alone=not together, tell=told)
+                probes[name] = timed(study, prepared, engine, alone=not together, tell=of_arm)
         except EngineError as exc:
             passes = exc.retryable or exc.of_prompt or isinstance(exc, EngineTimeoutError)
             if asked or not passes:
@@ -314,14 +307,8 @@ def _probed(
     return ({}, failed) if failed else (probes, [])
 
 
-def _of_arm(tell: Callable[[str], None] | None, doing: str) -> Callable[[str], None]:
-    """Put what is done to an arm before each of its steps."""
-
-    def told(step: str) -> None:
-        if tell is not None:
-            tell(f"{doing}: {step}")
-
-    return told
+def _of_arm(tell: Tell, arm: str, step: str) -> None:
+    tell(f"timing {arm}: {step}")
 
 
 def _undecided(records: Mapping[str, ArmRecord]) -> str:
@@ -344,11 +331,6 @@ def _times(probed: Probe | None, prepared: Prepared, loads: int) -> dict[str, An
         "slots_gain": probed.gain,
         "was_loaded": probed.was_loaded,
     }
-
-
-def _largest(memory: Memory) -> int | None:
-    sizes = [size for size in memory.each.values() if size is not None]
-    return max(sizes) if len(sizes) == len(memory.each) else None
 
 
 def task_plans(study: Study, prepared: Prepared) -> tuple[TaskPlan, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,9 +56,7 @@ class Held:
 
 
 def held_control_tokens(
-    prepared: Prepared,
-    engines: Mapping[str, Engine],
-    records: Records,
+    prepared: Prepared, engines: Mapping[str, Engine], records: Records
 ) -> Iterator[Held]:
     """Find items that hold a control token of a model's own vocabulary, where it is known.
 
@@ -89,19 +87,8 @@ def held_control_tokens(
                 yield Held(task, arm, places)
 
 
-def control_token_warnings(
-    prepared: Prepared,
-    engines: Mapping[str, Engine],
-    records: Records,
-) -> Iterator[str]:
-    """Say what `held_control_tokens` finds."""
-    yield from map(str, held_control_tokens(prepared, engines, records))
-
-
 def warn_of_control_tokens(
-    prepared: Prepared,
-    engines: Mapping[str, Engine],
-    records: Records,
+    prepared: Prepared, engines: Mapping[str, Engine], records: Records
 ) -> dict[str, dict[str, list[list[str]]]]:
     """Warn of what `held_control_tokens` finds; return it as a manifest keeps it, by task and arm.
 
@@ -117,12 +104,8 @@ def warn_of_control_tokens(
 
 
 def _pattern(engine: Engine) -> re.Pattern[str] | None:
-    told = getattr(engine, "special_tokens", None)
-    tokens = {
-        token
-        for token in (told() if told is not None else ())
-        if len(token) >= _SHORTEST and not is_known_control_token(token)
-    }
+    special: Iterable[str] = getattr(engine, "special_tokens", tuple)()
+    tokens = {one for one in special if len(one) >= _SHORTEST and not is_known_control_token(one)}
     ordered = sorted(tokens, key=lambda token: (-len(token), token))
     return re.compile("|".join(map(re.escape, ordered))) if ordered else None
 
@@ -136,21 +119,16 @@ _DEFAULTS = {"chatml": "ChatML (<|im_start|>role ... <|im_end|>)"}
 
 def first_request(study: Study, prepared: Prepared) -> Request | None:
     """Return what is asked of the first item that has messages; without any, of the first item."""
-    first: Request | None = None
-    for name, task in prepared.tasks.items():
-        for item in prepared.items[name][:1]:
-            request = request_for(task.prompt(item), study, name)
-            if request.messages:
-                return request
-            first = first or request
-    return first
+    first = [
+        request_for(task.prompt(item), study, name)
+        for name, task in prepared.tasks.items()
+        for item in prepared.items[name][:1]
+    ]
+    return next((one for one in first if one.messages), first[0] if first else None)
 
 
 def with_templates(
-    study: Study,
-    prepared: Prepared,
-    engines: Mapping[str, Engine],
-    records: Records,
+    study: Study, prepared: Prepared, engines: Mapping[str, Engine], records: Records
 ) -> tuple[dict[str, ArmRecord], list[str]]:
     """Add to each arm's record what its template makes of the first item, where that can be known.
 
@@ -195,10 +173,7 @@ def resumed(recorded: Records, now: Records) -> dict[str, ArmRecord]:
 
 
 def changed_since(
-    study: Study,
-    prepared: Prepared,
-    engines: Mapping[str, Engine],
-    records: Records,
+    study: Study, prepared: Prepared, engines: Mapping[str, Engine], records: Records
 ) -> list[str]:
     """Name the arms whose template makes something else of the first item now than was recorded.
 

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,6 @@ from quantrial.running.guard import (
     refuse_unable,
 )
 from quantrial.running.ordering import (
-    design_record,
     planned_calls,
     recorded_order,
     settle_order,
@@ -122,11 +121,15 @@ def run_study(
         tokens = warn_of_control_tokens(prepared, engines, arms)
         refuse_too_large(arms, available_memory())
         stack.enter_context(run.locked())
-        manifest = (
-            _checked(run, study, prepared, arms)
-            if run.exists()
-            else _begun(run, study, prepared, engines, arms, text=text, base=base, tokens=tokens)
-        )
+        if run.exists():
+            manifest = run.read_manifest()
+            refuse_changed(run, manifest, prepared, arms)
+            refuse_changed_code(run, manifest, study)
+            manifest = dataclasses.replace(manifest, arms=resumed(manifest.arms, arms))
+        else:
+            manifest = _begun(
+                run, study, prepared, engines, arms, text=text, base=base, tokens=tokens
+            )
         order = recorded_order(
             manifest, sum(map(len, prepared.items.values())), path=run.path / "manifest.json"
         )
@@ -135,12 +138,12 @@ def run_study(
         stack.callback(writer.close)
         clock = clock or Clock()
         equipment = Equipment(
-            watch=Watch(engines, clock, manifest.arms),
-            engines=engines,
-            pool=ModelPool(engines, together=order.together),
-            writer=writer,
-            listener=listener,
-            clock=clock,
+            engines,
+            ModelPool(engines, together=order.together),
+            writer,
+            Watch(engines, clock, manifest.arms),
+            listener,
+            clock,
         )
         calls = planned_calls(order, prepared.ids, study)
         session = Session(study, prepared, calls, equipment)
@@ -176,16 +179,13 @@ def _answer(
     warm: bool,
 ) -> None:
     """Ask what is pending, with a record of the session before and after."""
-    pool, clock = equipment.pool, equipment.clock
+    pool, clock, watch = equipment.pool, equipment.clock, equipment.watch
     record: dict[str, Any] = {"started_at": clock.stamp(), "ended_at": None, "asked": 0}
     opened = dataclasses.replace(
         manifest,
         sessions=(*manifest.sessions, record),
         notes=(*manifest.notes, *equipment.writer.repairs),
     )
-
-    def watched() -> Mapping[str, ArmRecord]:
-        return opened.arms if equipment.watch is None else equipment.watch.noted(opened.arms)
 
     def close(changed: Sequence[str] = ()) -> None:
         record.update(
@@ -197,7 +197,7 @@ def _answer(
         )
         arms = {
             arm: dataclasses.replace(one, template_changed=one.template_changed or arm in changed)
-            for arm, one in watched().items()
+            for arm, one in watch.noted(opened.arms).items()
         }
         said = [note for note in (session.doubts, session.broken_off, *session.mended) if note]
         notes = (*opened.notes, *session.notes, *session.outages, *said)
@@ -209,14 +209,17 @@ def _answer(
         engines = {arm: engine for arm, engine in equipment.engines.items() if arm in left}
         if probed := probed_sampling(engines):
             record["sampling"] = {arm: dataclasses.asdict(one) for arm, one in probed.items()}
-        looked = _looked_at(equipment, engines) if warm else set[str]()
+        looked = set[str]()
+        for arm in engines if warm else ():
+            pool.ready(arm)
+            if watch.look(arm):  # those whose servers do not say what they serve
+                looked.add(arm)
         if looked:
-            run.write_manifest(dataclasses.replace(opened, arms=watched()))
+            run.write_manifest(dataclasses.replace(opened, arms=watch.noted(opened.arms)))
         if warm:
             session.warm_up(pending, asked={*probed, *looked})
         session.answer(pending)
-        if equipment.watch is not None:
-            equipment.watch.finish()
+        watch.finish()
     except BaseException:
         with contextlib.suppress(RunFolderError):  # what went wrong first says more
             close()
@@ -225,26 +228,6 @@ def _answer(
     for said in (session.doubts, *session.mended):
         if said is not None:
             warnings.warn(said, RecordWarning, stacklevel=4)
-
-
-def _looked_at(equipment: Equipment, arms: Iterable[str]) -> set[str]:
-    """Look at the arms whose servers do not say what they serve; name those that answered."""
-    found = set()
-    for arm in arms if equipment.watch is not None else ():
-        equipment.pool.ready(arm)
-        if equipment.watch is not None and equipment.watch.look(arm):
-            found.add(arm)
-    return found
-
-
-def _checked(
-    run: RunFolder, study: Study, prepared: Prepared, arms: Mapping[str, ArmRecord]
-) -> Manifest:
-    """Check that a run is still about the same."""
-    manifest = run.read_manifest()
-    refuse_changed(run, manifest, prepared, arms)
-    refuse_changed_code(run, manifest, study)
-    return dataclasses.replace(manifest, arms=resumed(manifest.arms, arms))
 
 
 def _begun(
@@ -267,7 +250,7 @@ def _begun(
             "name": study.study,
             "hash": study.hash,
             "seed": study.seed,
-            "base": _relative(base, run.path),
+            "base": Path(os.path.relpath(base.resolve(), run.path.resolve())).as_posix(),
         },
         arms=arms,
         tasks={
@@ -284,7 +267,7 @@ def _begun(
         },
         software=software(base),
         host=host(),
-        design=design_record(order, study),
+        design={**dataclasses.asdict(order), "slots": study.design.slots},
         code=[code.recorded() for code in code_in(study)],
     )
     run.write_manifest(manifest)
@@ -297,7 +280,3 @@ def _texts(text: str, prepared: Prepared) -> Iterator[str]:
     for items in prepared.items.values():
         for item in items:
             yield from texts_of([item.content, item.gold, item.metadata])
-
-
-def _relative(base: Path, folder: Path) -> str:
-    return Path(os.path.relpath(base.resolve(), folder.resolve())).as_posix()

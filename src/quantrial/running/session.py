@@ -55,8 +55,8 @@ class Equipment:
     engines: Mapping[str, Engine]
     pool: ModelPool
     writer: ResponseWriter
+    watch: Watch
     listener: Listener | None = None
-    watch: Watch | None = None
     clock: Clock = dataclasses.field(default_factory=Clock)
 
 
@@ -113,20 +113,15 @@ class Session:
                     self._attempts[at] = max(self._attempts[at], response.attempt)
                     if response.uncounted:
                         self._allowed[at] = self._allowed_at(at) + 1
-                    if response.status == "ok" and self._restored_as_doubtful(response, at):
+                    when = response.attempt, response.started_at
+                    if response.status == "ok" and not self._with.watch.restore(arm, at, *when):
+                        # it may be another model's, and is asked again as if it were new
+                        self._allowed[at] = self._attempts[at] + self.study.design.attempts
                         continue
                     if response.final:
                         self._allowed[at] = self._attempts[at]
                     self._endings.restore(at, response.status, response.error)
                     self._note(self.calls[at], response.status, response.error)
-
-    def _restored_as_doubtful(self, response: Response, at: int) -> bool:
-        """Whether an answer may be another model's: it is asked again as if it were new."""
-        watch = self._with.watch
-        if watch is None or watch.restore(response.arm, at, response.attempt, response.started_at):
-            return False
-        self._allowed[at] = self._attempts[at] + self.study.design.attempts
-        return True
 
     def reset_faults(self) -> list[Call]:
         """Take back every final fault, and list those calls: they get as many attempts again."""
@@ -256,8 +251,7 @@ class Session:
         return dataclasses.replace(job, rest=seconds, gone=0, waited=0.0)
 
     def _record(self, job: Job, found: Attempt, timed: TimedAttempt) -> Attempt:
-        call, watch = job.call, self._with.watch
-        at = call.order
+        call, at = job.call, job.call.order
         self._attempts[at] += 1
         found = self._endings.note(at, found, last=self._attempts[at] >= self._allowed_at(at))
         self._last = self._response(job, found, timed)
@@ -265,8 +259,8 @@ class Session:
         if self._last.final:
             self._allowed[at] = self._attempts[at]
         self._note(call, found.status, found.error)
-        if watch is not None and found.status == "ok":
-            watch.answered(call.arm, at, self._attempts[at])
+        if found.status == "ok":
+            self._with.watch.answered(call.arm, at, self._attempts[at])
         self._remark(call.arm, found.reply)
         self.faults += found.status != "ok"
         if abs(timed.jumped) > JUMP:
@@ -285,8 +279,7 @@ class Session:
         if not found.gone:
             self._outages.ends(call.arm)
             return found
-        if self._with.watch is not None:
-            self._with.watch.suspect(call.arm)
+        self._with.watch.suspect(call.arm)
         if said := self._outages.begins(call.arm, found.error):
             self._tell("waiting for a server", said)
         # who does not even take a question ends the run once its time is over
@@ -403,7 +396,7 @@ class _Turn:
     more: by then every answer of it is recorded.
     """
 
-    def __init__(self, arm: str, jobs: Iterator[Job], watch: Watch | None):
+    def __init__(self, arm: str, jobs: Iterator[Job], watch: Watch):
         self._arm = arm
         self._jobs = jobs
         self._fresh: Job | None = None
@@ -426,7 +419,7 @@ class _Turn:
         if job is None:
             return None
         if not job.rest:
-            if self._watch is not None and self._watch.due(self._arm):
+            if self._watch.due(self._arm):
                 if self._under_way:
                     return None
                 self._watch.look(self._arm)

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +90,9 @@ def rehearsed_shapes(spec: Speed) -> list[Shape]:
     return list(dict.fromkeys((n(spec.prompt_tokens), longest) for n in (min, max)))
 
 
+Trial = tuple[str, Shape, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
     """How the choice of a form stands; `arms` are those that cannot be held to a length."""
@@ -98,43 +101,27 @@ class Rehearsal:
     shapes: tuple[Shape, ...]
     attempts: int
 
-    def form(self, records: Iterable[SpeedRecord]) -> Form | None:
-        """Return the form to measure with; None while that is not settled."""
-        known = list(records)
-        measured = next((r.form for r in known if r.kind == "measured"), None)
+    def stands(self, records: Sequence[SpeedRecord]) -> tuple[Form, Trial | None]:
+        """Return the form that has not failed, and what of it is to be tried next.
+
+        The arm, the lengths and the attempt; None where the form is settled.
+        """
+        measured = next((r.form for r in records if r.kind == "measured"), None)
         if measured is not None:
-            return measured  # type: ignore[return-value] # checked as it was read
+            return measured, None  # type: ignore[return-value] # checked as it was read
         for form in TRIED if self.arms else ():
-            tried = [r for r in known if r.kind == "rehearsal" and r.form == form]
+            tried = [r for r in records if r.kind == "rehearsal" and r.form == form]
             if any(self._failed(tried, *cell) for cell in self._cells()):
                 continue
-            return None if list(self._open(tried)) else form
-        return USUAL
-
-    def pending(self, records: Iterable[SpeedRecord]) -> tuple[Form, str, Shape, int] | None:
-        """Return form, arm, lengths and attempt to try next; None where the form is settled."""
-        known = list(records)
-        if self.form(known) is not None:
-            return None
-        for form in TRIED:
-            tried = [r for r in known if r.kind == "rehearsal" and r.form == form]
-            if not any(self._failed(tried, *cell) for cell in self._cells()):
-                for arm, shape in self._open(tried):
-                    return (
-                        form,
-                        arm,
-                        shape,
-                        1 + sum((r.arm, r.shape) == (arm, shape) for r in tried),
-                    )
-        return None
+            done = {(r.arm, r.shape) for r in tried if r.status in ("ok", "context_overflow")}
+            cell = next((one for one in self._cells() if one not in done), None)
+            if cell is None:
+                return form, None
+            return form, (*cell, 1 + sum((r.arm, r.shape) == cell for r in tried))
+        return USUAL, None
 
     def _cells(self) -> Iterator[tuple[str, Shape]]:
         return ((arm, shape) for arm in self.arms for shape in self.shapes)
-
-    def _open(self, tried: Sequence[SpeedRecord]) -> Iterator[tuple[str, Shape]]:
-        """Yield what is still to be tried of a form that has not failed."""
-        done = {(r.arm, r.shape) for r in tried if r.status in ("ok", "context_overflow")}
-        return (cell for cell in self._cells() if cell not in done)
 
     def _failed(self, tried: Sequence[SpeedRecord], arm: str, shape: Shape) -> bool:
         """Whether an arm ended an answer early, or cannot be asked in this form."""
@@ -168,8 +155,8 @@ _LEAST = 1.0  # seconds that a call has at the end of the phase: it may follow a
 class Bench:
     """What the phase measures with: tests put other ones in their place."""
 
-    clock: Clock = dataclasses.field(default_factory=Clock)
-    machine: Machine = dataclasses.field(default_factory=Machine)
+    clock: Clock = field(default_factory=Clock)
+    machine: Machine = field(default_factory=Machine)
 
 
 def measure_speed(
@@ -216,8 +203,10 @@ def measure_speed(
             refuse_changed_arms(run, run.read_manifest(), arms)
             timed = {name: arms[name] for name in study.timed_arms}
             together = _together(timed, run.read_manifest())
-            phase = _Phase(study, study.speed, engines, append, bench or Bench())
-            phase.restore(records)
+            bench = bench or Bench()
+            phase = _Phase(study, study.speed, engines, append, bench.clock, bench.machine)
+            for record in records:
+                phase.note(record)
             standing = phase.go(judge, listener, together=together)
             return _result(standing, study.speed, asked=phase.asked)
 
@@ -241,51 +230,49 @@ def _result(standing: Standing, spec: Speed, *, asked: int) -> SpeedResult:
     )
 
 
-_Key = tuple[str, int, tuple[int, int]]
+_Key = tuple[str, int, Shape]
 
 
+@dataclass(slots=True)
 class _Phase:
     """One session: what is measured, what is loaded, how long was waited."""
 
-    def __init__(
-        self,
-        study: Study,
-        spec: Speed,
-        engines: Mapping[str, Engine],
-        append: Callable[[SpeedRecord], None],
-        bench: Bench,
-    ):
-        self.study = study
-        self.spec = spec
-        self.engines = engines
-        self.append = append
-        self.clock = bench.clock
-        self.machine = bench.machine
-        self.arms = study.timed_arms
-        unheld = (arm for arm in self.arms if "exact_length" not in engines[arm].abilities)
-        self.rehearsal = Rehearsal(
-            tuple(unheld), tuple(rehearsed_shapes(spec)), study.design.attempts
-        )
-        self.cut = False  # whether the limit ended a call
-        self.loaded_in = 0.0  # seconds of a load that no record tells yet
-        self.records: list[SpeedRecord] = []
-        self.attempts: Counter[_Key] = Counter()
-        self.measured: set[_Key] = set()
-        self.given_up: set[_Key] = set()  # what asking again cannot help
-        self.too_long: set[tuple[int, int]] = set()  # what no arm is asked any more
-        self.spent = 0.0
-        self.paused = 0.0
-        self.started: dict[str, int] = {}  # arm -> the block in which it was started
-        self.asked = 0
-        self.failed_in_a_row: Counter[str] = Counter()
-        self.around: dict[str, float | None] = {"others_before": None, "paused_seconds": 0.0}
+    study: Study
+    spec: Speed
+    engines: Mapping[str, Engine]
+    append: Callable[[SpeedRecord], None]
+    clock: Clock
+    machine: Machine
+    cut: bool = False  # whether the limit ended a call
+    loaded_in: float = 0.0  # seconds of a load that no record tells yet
+    records: list[SpeedRecord] = field(default_factory=list)
+    attempts: Counter[_Key] = field(default_factory=Counter)
+    measured: set[_Key] = field(default_factory=set)
+    given_up: set[_Key] = field(default_factory=set)  # what asking again cannot help
+    too_long: set[Shape] = field(default_factory=set)  # what no arm is asked any more
+    spent: float = 0.0
+    paused: float = 0.0
+    started: dict[str, int] = field(default_factory=dict)  # arm -> the block in which it was
+    asked: int = 0
+    failed_in_a_row: Counter[str] = field(default_factory=Counter)
+    around: dict[str, float | None] = field(
+        default_factory=lambda: {"others_before": None, "paused_seconds": 0.0}
+    )
 
-    def restore(self, records: Sequence[SpeedRecord]) -> None:
-        """Take stock of what earlier sessions recorded."""
-        for record in records:
-            self._note(record)
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The arms that are timed."""
+        return self.study.timed_arms
 
-    def _note(self, record: SpeedRecord) -> None:
+    def _stands(self) -> tuple[Form, Trial | None]:
+        """Say how the choice of a form stands, by what is recorded."""
+        unheld = (arm for arm in self.arms if "exact_length" not in self.engines[arm].abilities)
+        attempts = self.study.design.attempts
+        rehearsal = Rehearsal(tuple(unheld), tuple(rehearsed_shapes(self.spec)), attempts)
+        return rehearsal.stands(self.records)
+
+    def note(self, record: SpeedRecord) -> None:
+        """Take stock of a call that was recorded."""
         self.records.append(record)
         self.spent += record.seconds
         self.cut = self.cut or record.kind == "cut"
@@ -334,12 +321,16 @@ class _Phase:
 
     @property
     def _form(self) -> str:
-        return self.rehearsal.form(self.records) or USUAL
+        form, trial = self._stands()
+        return form if trial is None else USUAL
 
     def _rehearse(self, *, together: bool) -> None:
         """Try forms of prompts, until one has answers that reach their limit on every arm."""
-        while not self._is_over and (found := self.rehearsal.pending(self.records)) is not None:
-            form, arm, shape, number = found
+        while not self._is_over:
+            form, trial = self._stands()
+            if trial is None:
+                break
+            arm, shape, number = trial
             self._alone(arm, together=together)
             if arm not in self.started:
                 self._start(arm)
@@ -478,7 +469,7 @@ class _Phase:
         )
         self.append(record)
         self.loaded_in = 0.0
-        self._note(record)
+        self.note(record)
         self.around["paused_seconds"] = 0.0  # the pause belongs to one call only
         return said
 
