@@ -100,31 +100,31 @@ CASES: dict[str, tuple[Sequence[dict[str, Any]], dict[str, list[str]], dict[str,
         questions(1),
         {"f16": ["A"], "q4_0": ["B"]},
         QUIZ,
-        "what was seen does not tell how many items would rule out a loss of the margin",
+        "How many items would rule that out is not known.",
     ),
     "one sentence": (
         sentences(1),
         {"f16": [ADA], "q4_0": ["[]"]},
         NAMES,
-        "q8_0 is undecided on extraction",
+        "q8_0 is undecided: it could lose",
     ),
     "all equal and right": (
         questions(12),
         {"f16": ["A"]},
         QUIZ,
-        "q4_0 is undecided on reasoning",
+        "q4_0 is undecided: it could lose",
     ),
     "all equal and wrong": (
         questions(12),
         {"f16": ["B"]},
         QUIZ,
-        "On task the reference itself is not shown to be above its floor (25 %)",
+        "On reasoning even f16 does no better than guessing (25 %)",
     ),
     "all spans equal": (
         sentences(12),
         {"f16": [ADA]},
         NAMES,
-        "what was seen does not tell how many items would rule out a loss of the margin",
+        "How many items would rule that out is not known.",
     ),
     "one cluster": (
         questions(12),
@@ -142,25 +142,25 @@ CASES: dict[str, tuple[Sequence[dict[str, Any]], dict[str, list[str]], dict[str,
         sentences(12),
         {"f16": [ADA], "q4_0": ["I would rather not."]},
         NAMES,
-        "is worse by the calibrated and undecided by the classic methods",
+        "calibrated says worse, classic says undecided",
     ),
     "an arm without a letter": (
         questions(12),
         {"f16": ["A"], "q4_0": ["I would rather not."]},
         QUIZ,
-        "q4_0 is worse on reasoning (−100.0 pp)",
+        "q4_0 is worse: it lost 100.0 pp on reasoning, more than the margin of 5 pp.",
     ),
     "empty gold": (
         sentences(12, gold=False),
         {"f16": ["[]"], "q4_0": [ADA]},
         NAMES,
-        "q4_0 cannot be compared with f16 on extraction: one of the two has no micro-f1",
+        "q4_0 cannot be compared with f16 on extraction: one of the two has no micro-F1.",
     ),
     "empty gold, all right": (
         sentences(12, gold=False),
         {"f16": ["[]"]},
         NAMES,
-        "On task there was nothing to find and f16 found nothing: its micro-f1 has no value",
+        "there was nothing to find and f16 found nothing, so its micro-F1 has no value.",
     ),
     "empty gold, never parses": (
         sentences(12, gold=False),
@@ -193,7 +193,7 @@ def test_without_a_discordant_pair_enough_silence_is_a_claim(tmp_path: Path) -> 
     assert low < 0 < high
     task, decision, text = told(run, "classic")
     assert decision["default"]["arm"] == "f16"  # a bootstrap that does not vary knows nothing
-    assert "equivalent by the calibrated and undecided by the classic methods" in text
+    assert "calibrated says equivalent, classic says undecided" in text
 
 
 def test_one_cluster_is_refused_and_says_what_to_do(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_one_cluster_is_refused_and_says_what_to_do(tmp_path: Path) -> None:
     for one in found["endpoints"]["accuracy"]["contrasts"]:
         assert (one["ci_method"], one["verdict"]) == ("refused", "inconclusive")
         assert (one["sd_paired"], one["settled_by"]) == (None, None)
-    assert "On task nothing is claimed: its clusters are too few to speak for others" in text
+    assert "On reasoning there are too few clusters to speak for others like them" in text
 
 
 def test_an_arm_with_no_answers_at_all(tmp_path: Path) -> None:
@@ -217,9 +217,9 @@ def test_an_arm_with_no_answers_at_all(tmp_path: Path) -> None:
         task, decision, text = told(run, methods)
         assert "q4_0" not in task["endpoints"]["accuracy"]["arms"]
         assert task["flow"]["faulted"] == 12
-        assert "q4_0 answered nothing on task, so nothing is said of it there." in text
+        assert "q4_0 answered nothing on reasoning, so this study says nothing" in text
         assert decision["default"]["arm"] == "f16"
-        assert "q4_0 and f16 share no answered item on reasoning." in text
+        assert "q4_0 and f16 have no answered item in common on reasoning." in text
 
 
 def test_the_reference_with_no_answers_at_all(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_the_reference_with_no_answers_at_all(tmp_path: Path) -> None:
     for methods in ("classic", "calibrated"):
         _, decision, text = told(run, methods)
         assert decision["default"]["arm"] == "f16"
-        assert "f16 answered nothing on task, so nothing is said of it there." in text
+        assert "f16 answered nothing on reasoning, so this study says nothing" in text
 
 
 def test_no_item_and_no_answer_are_typed_errors(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ RENAMED = {
         "documents/decision.py",
         "    non_inferiority_p: float | None\n",
         "    p_non_inferior: float | None\n",
-        "decision/words.py",
+        "words.py",
     ),
     "a key of the type itself, at its readers": (
         "documents/summary.py",

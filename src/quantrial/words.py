@@ -10,8 +10,12 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from quantrial.agreement import fixed
+
+if TYPE_CHECKING:
+    from quantrial.documents.decision import Finding, Pace, PickerRow
 
 UNKNOWN = "unknown"
 NONE = "none"
@@ -361,6 +365,102 @@ def listed(words: Iterable[str], last: str = "and") -> str:
     if len(unique) < 2:
         return "".join(unique)
     return f"{', '.join(unique[:-1])} {last} {unique[-1]}"
+
+
+def by_margin(kept: Iterable[tuple[str, str]]) -> str:
+    """Say which margin, in words, holds where: `1 pp on a and b and 3 pp on c`."""
+    where: dict[str, list[str]] = {}
+    for bound, what in kept:
+        where.setdefault(bound, []).append(what)
+    return listed(f"{bound} on {listed(what)}" for bound, what in where.items())
+
+
+def undecided(missing: int) -> str:
+    """Say that answers which are missing leave a contrast open: `undecided: 50 answers missing`."""
+    return f"undecided: {plural(missing, 'answer')} missing"
+
+
+def left_open(row: PickerRow) -> str:
+    """Say of a row of the picker's table that missing answers alone leave it open; else nothing."""
+    kept = row.answered is not None and row.answered.holds
+    return undecided(row.missing) if kept and not row.holds else ""
+
+
+def possible_loss(
+    bound: float | None, limit: float, where: str, *, unit: str | None, accepted: bool
+) -> str:
+    """Say how much could be lost beside what is allowed, one number where both round alike.
+
+    Args:
+        bound: the least gain that is not ruled out, in the endpoint's unit; None: not known.
+        limit: the loss that is too large, above 0.
+        where: the workload.
+        unit: of the endpoint; None of a share, whose differences are in points.
+        accepted: whether the user stated the limit; else it is the study's margin.
+    """
+    allowed = margin(limit, unit)
+    if bound is None or bound >= -limit or size(bound, unit) == size(limit, unit):
+        own = "you accept less" if accepted else "that is the margin"
+        return f"could lose {allowed} or more on {where}; {own}"
+    allowed = f"you accept less than {allowed}" if accepted else f"the margin is {allowed}"
+    return f"could lose as much as {size(bound, unit)} on {where}; {allowed}"
+
+
+def seen_loss(loss: float, limit: float, where: str, *, unit: str | None, accepted: bool) -> str:
+    """Say how much was lost, at least the limit; arguments as in `possible_loss`."""
+    allowed, lost = margin(limit, unit), size(loss, unit)
+    if lost == size(limit, unit):
+        side = "slightly more than" if loss > limit else "exactly"
+        return f"lost {side} the {allowed} {'you accept' if accepted else 'margin'} on {where}"
+    allowed = f"{allowed} you accept" if accepted else f"margin of {allowed}"
+    return f"lost {lost} on {where}, more than the {allowed}"
+
+
+def evidence_line(finding: Finding | Pace, *, tolerated: float | None = None) -> str:
+    """Write a finding as one line: estimate, interval, adjusted p of a difference, verdict, id.
+
+    Where equivalence or non-inferiority carries the verdict, its own p stands beside and the
+    interval is the one that belongs to its test. So it is where a loss other than the margin is
+    `tolerated`: its lower end is what that is held against, and the p at the margin says nothing.
+    """
+    if finding.kind == "speed":
+        return (
+            f"{finding.endpoint}: {times(finding.estimate)} {finding.reference}'s, "
+            f"{level(finding.confidence)} interval {times_interval(finding.ci)}, "
+            f"{plural(finding.n, 'block')} [{finding.id}]"
+        )
+    other = tolerated is not None and tolerated != finding.margin
+    (low, high), confidence = finding.ci, finding.confidence
+    if finding.verdict in ("equivalent", "non_inferior") or tolerated is not None:
+        (low, high), confidence = finding.equivalence_ci, finding.equivalence_confidence
+    at = level(confidence)
+    interval = (
+        f"no {at} interval (too little differs)"
+        if low is None or high is None
+        else f"{at} interval {difference_interval((low, high), finding.unit)}"
+    )
+    tests = f"difference p {equals(finding.p_adjusted)} adjusted"
+    if not other:
+        # the test beside the one for a difference that carries the verdict
+        if finding.verdict == "equivalent":
+            tests += f", equivalence p {equals(finding.equivalence_p)}"
+        elif finding.verdict in ("non_inferior", "inconclusive"):
+            tests += f", non-inferiority p {equals(finding.non_inferiority_p)}"
+    said = verdict_word(finding.verdict)
+    if finding.also:
+        said += f", and {verdict_word(finding.also)}"
+    if other:
+        said += f" at the margin of {margin(finding.margin, finding.unit)}"
+    return (
+        f"{finding.workload}, {finding.named.replace('_', '-')}: "
+        f"{difference(finding.estimate, finding.unit)}, {interval}, {tests}: {said} [{finding.id}]"
+    )
+
+
+def equals(value: float | None) -> str:
+    """Write what p is, to stand after `p`: `= .013`, `< .001`."""
+    shown = p_value_in_sentence(value)
+    return shown if shown.startswith(("<", "u")) else f"= {shown}"
 
 
 def _signed(value: float) -> str:

@@ -62,8 +62,8 @@ def test_three_of_499_by_hand() -> None:
             each["text"] for each in decide_from(summary)["cautions"] if "classic" in each["text"]
         ]
         assert caution.startswith(
-            "On reasoning, new is non-inferior by the calibrated and equivalent by the classic "
-            "methods (p of equivalence: ."
+            "On reasoning, the two sets of methods disagree about new: calibrated says "
+            "non-inferior, classic says equivalent (p of equivalence: ."
         )
         assert " by calibrated, not below .05; ." in caution
         assert caution.endswith(" by classic, below it).")
@@ -244,7 +244,7 @@ def test_cautions_are_of_what_the_decision_rests_on() -> None:
     told = {
         identity
         for one in decide_from(summary)["cautions"]
-        if "by the classic methods" in one["text"]
+        if "classic says" in one["text"]
         for identity in one["because"]
     }
     rested_on = {

@@ -63,9 +63,9 @@ def test_a_thought_cut_off_on_a_third_of_the_items_is_no_hundred_percent() -> No
     assert part["reading"]["new"]["unfinished"] == part["reading"]["new"]["spent"] == 20
     decision = decide_from(summary)
     assert decision["default"]["arm"] == "ref"
-    [caution] = [c["text"] for c in decision["cautions"] if "setting, not a quality" in c["text"]]
+    [caution] = [c["text"] for c in decision["cautions"] if "a setting, not quality" in c["text"]]
     assert "20 of 60 answers of new (20 inside a thought)" in caution
-    assert "`max_tokens` (now 16)" in caution
+    assert "Raise max_tokens (now 16)" in caution
 
 
 @pytest.mark.parametrize("opened", [None, {"ref": True, "new": True}])
@@ -110,7 +110,7 @@ def test_an_unknown_tag_is_a_caution_and_a_study_may_name_it() -> None:
     decision = decide_from(summary_of(scored(ref, new)))
     [text] = [c["text"] for c in decision["cautions"] if "<ponder>" in c["text"]]
     assert "6 answers of new" in text
-    assert "`thought_tags`" in text
+    assert "name the pair in thought_tags of the task." in text
     named = scored(ref, new, {**QUIZ, "thought_tags": [["<ponder>", "</ponder>"]]})
     assert all(one and one.values["correct"] for one in named.outcomes["new"])
 
@@ -138,9 +138,9 @@ def test_empty_answers_that_cost_tokens_ask_for_no_more_items_at_the_floor(
     assert one["items_needed"] is None
     assert one["settled_by"] is None
     decision = decide_from(summary)
-    assert "a new study of" not in decision["default"]["text"]
-    assert "for want of tokens" in decision["default"]["text"]
-    assert any("setting, not a quality" in c["text"] for c in decision["cautions"])
+    assert "A new study of" not in decision["default"]["text"]
+    assert "are empty because their tokens ran out." in decision["default"]["text"]
+    assert any("a setting, not quality" in c["text"] for c in decision["cautions"])
 
 
 @pytest.mark.parametrize(

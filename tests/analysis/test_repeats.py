@@ -136,9 +136,9 @@ def test_a_reference_that_strays_more_is_the_first_caution_and_an_alarm() -> Non
     first = decision["cautions"][0]
     assert first["kind"] == "noise"
     assert first["text"].startswith(
-        "ref disagrees with itself more than new disagrees with it on reasoning: asked twice, 10 "
-        "of 20 answers were scored differently the second time (50.0 %, 95 % interval 29.9 to "
-        "70.1 %); on the same items new differs from it on 1 (adjusted p .038), by McNemar's mid-p."
+        "On reasoning, ref disagrees with itself more than with new. Asked twice, 10 of 20 answers "
+        "were scored differently (50.0 %, 95 % interval 29.9 to 70.1 %). new differs from it on 1 "
+        "of the same items (adjusted p = .038)."
     )
     assert alarms(load_decision(decision)) == (first["text"],)
 
@@ -188,5 +188,5 @@ def test_by_hand_arms_that_were_asked_again_unequally_often_are_a_caution() -> N
     whole = summary(changed(), {}, retried)
     assert whole["tasks"]["quiz"]["flow"]["retries"] == {"ref": 0, "new": 1, "old": 0}
     said = [one["text"] for one in decide_from(whole)["cautions"]]
-    expected = "Calls on reasoning were asked again unequally often (ref 0, new 1 and old 0): "
-    assert expected + "the arms did not answer under the same conditions." in said
+    expected = "Calls on reasoning were asked again unequally often (ref 0, new 1 and old 0). "
+    assert expected + "The arms did not answer under the same conditions." in said

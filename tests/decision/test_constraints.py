@@ -21,10 +21,9 @@ from decision.fabricated import (
     make_task,
 )
 from quantrial.decision import Constraints
-from quantrial.decision.words import evidence_line
 from quantrial.documents.decision import load_decision
 from quantrial.errors import StudyError
-from quantrial.words import listed, margin, p_value_in_sentence, points, size
+from quantrial.words import evidence_line, listed, margin, p_value_in_sentence, points, size
 
 
 def two_tasks(reasoning: dict[str, Any], extraction: dict[str, Any]) -> dict[str, Any]:
@@ -61,9 +60,9 @@ def test_memory() -> None:
     assert found["pick"] == "q8_0"
     assert breaks(found) == {"q4_K_M": ["quality"], "fp16": ["max_memory"]}
     assert found["text"] == (
-        "Under your constraints, ship q8_0: 53 % of the memory and 1.60 times the decoding speed "
-        "of fp16; shown to lose less than 1 pp on reasoning and extraction, p = .008 among 2 "
-        "candidates."
+        "Under your constraints, ship q8_0. It needs 53 % of the memory of fp16 and decodes 1.60 "
+        "times as fast. It is shown to lose less than 1 pp on reasoning and extraction, p = .008 "
+        "among 2 candidates."
     )
     assert found["p_value"] == 0.008
     assert found["because"] == ["mmlu.accuracy.q8_0.vs.fp16", "conll.micro_f1.q8_0.vs.fp16"]
@@ -76,20 +75,20 @@ def test_nearest_miss_names_what_it_breaks() -> None:
     # 8.5 GB is 42 % above the limit; a loss that is not ruled out counts as a whole one
     assert (found["pick"], found["nearest"]) == (None, "q8_0")
     assert found["text"] == (
-        "No arm keeps all your constraints. The nearest miss is q8_0: q8_0 needs 8,500 MB for "
-        "its weights, at most 6,000 MB are allowed."
+        "No arm keeps all your constraints. The nearest miss is q8_0. q8_0 needs 8,500 MB for "
+        "its weights; you allow at most 6,000 MB."
     )
     found = constrained(max_memory=4 * GB)
     assert found["nearest"] == "q8_0"  # 4.5 of 4 GB too much, against 1 of 4 and a loss
     assert found["text"].endswith(
-        "q8_0 needs 8,500 MB for its weights, at most 4,000 MB are allowed."
+        "q8_0 needs 8,500 MB for its weights; you allow at most 4,000 MB."
     )
     assert breaks(found)["q4_K_M"] == ["max_memory", "quality"]
 
 
 def test_a_need_just_over_the_limit_does_not_read_as_within() -> None:
     found = constrained(max_memory=8_499_900_000)
-    assert "q8_0 needs 8,500 MB for its weights, at most 8,499 MB are allowed" in str(found)
+    assert "q8_0 needs 8,500 MB for its weights; you allow at most 8,499 MB." in str(found)
 
 
 def test_speed() -> None:
@@ -99,7 +98,7 @@ def test_speed() -> None:
     assert constrained(min_speedup=1.6)["pick"] == "q8_0"
     found = constrained(min_speedup=1.61)
     assert found["pick"] is None
-    assert "at least 1.61 times is asked for" in str(found)
+    assert "you ask for at least 1.61 times." in str(found)
 
 
 def test_workloads_that_matter() -> None:
@@ -145,14 +144,21 @@ def test_tolerated_loss_takes_the_place_of_the_margin() -> None:
     found = constrained(tolerate=0.08)
     assert found["pick"] == "q8_0"
     assert breaks(found) == {"q4_K_M": ["tolerate"]}
-    assert "q4_K_M is worse on extraction (−6.2 pp)" in str(found["rejected"])
+    assert found["rejected"][0]["breaks"][0]["text"] == (
+        "q4_K_M is worse: it could lose as much as 8.5 pp on extraction; you accept less than 8 pp."
+    )
+    (rejected,) = constrained(tolerate=0.06)["rejected"]
+    assert rejected["breaks"][0]["text"] == (
+        "q4_K_M is worse: it lost 6.2 pp on extraction, more than the 6 pp you accept."
+    )
     open_ = two_tasks(
         {"q8_0": "equivalent", "q4_K_M": "inconclusive"},
         {"q8_0": "equivalent", "q4_K_M": "equivalent"},
     )
     (rejected,) = constrained(open_, tolerate=0.02)["rejected"]
     assert rejected["breaks"][0]["text"] == (
-        "q4_K_M may lose up to 2.6 pp on reasoning, less than 2 pp is tolerated"
+        "q4_K_M is undecided: it could lose as much as 2.6 pp on reasoning; you accept less than 2 "
+        "pp."
     )
     assert constrained(open_, tolerate=0.03)["pick"] == "q4_K_M"
 
@@ -166,8 +172,8 @@ def test_a_tolerated_loss_is_held_against_the_choice_among_candidates_by_hand() 
     assert found["pick"] == "fp16"
     assert breaks(found) == {"q4_K_M": ["choice", "choice"], "q8_0": ["choice", "choice"]}
     assert found["rejected"][0]["breaks"][0]["text"] == (
-        "q4_K_M is shown to lose less than 8.6 pp on reasoning by a test of its own (p = .043), "
-        "not with the choice among 2 candidates allowed for (p = .086)"
+        "q4_K_M loses less than 8.6 pp on reasoning when tested alone (p = .043), but not as one "
+        "of 2 candidates (p = .086)."
     )
     # the bounds that the summary holds go before what is made of the interval
     exact = ("worse", {"lower_bounds": [-0.085, -0.0855]})
@@ -182,7 +188,7 @@ def test_a_tolerated_loss_is_held_against_the_choice_among_candidates_by_hand() 
     )
     over = ("worse", {"test_approximate": True, "ci_method": "score-clusters"})
     told = two_tasks({"q8_0": "equivalent", "q4_K_M": "equivalent"}, {"q4_K_M": over})
-    assert "it speaks for clusters like these" in constrained(told, tolerate=0.095)["text"]
+    assert "it speaks for other clusters like these" in constrained(told, tolerate=0.095)["text"]
 
 
 def test_a_pick_tells_what_a_default_must_tell() -> None:
@@ -199,11 +205,10 @@ def test_a_pick_tells_what_a_default_must_tell() -> None:
     found = constrained(make_summary({"conll": task}), max_memory=5 * GB)
     assert found["pick"] == "q4_K_M"
     assert found["text"].endswith(
-        "on extraction, p = .010. On extraction, parse-rate falls by an estimated 6.2 pp: it "
-        "breaks the output format: validate it and retry, or constrain decoding. "
-        "On extraction, 23 answers are missing (20 of q4_K_M and 3 of fp16): held against q4_K_M, "
-        "its own taken to find nothing and to invent 4 entities each, a loss of 1 pp is still "
-        "ruled out."
+        "on extraction, p = .010. On extraction, q4_K_M breaks the output format on 6.2 pp more of "
+        "its answers than fp16. Validate the output and retry, or constrain decoding. "
+        "On extraction, 23 answers are missing (20 of q4_K_M and 3 of fp16). If its own invent 4 "
+        "entities each, and all count against q4_K_M, it still loses less than 1 pp."
     )
     assert "conll.parse_rate.q4_K_M.vs.fp16" in found["because"]
     assert [guard["endpoint"] for guard in found["guards"]] == ["parse_rate"]
@@ -221,15 +226,16 @@ def test_missing_answers_are_held_against_a_tolerated_loss_too() -> None:
     found = constrained(summary, tolerate=0.02)
     assert (found["pick"], breaks(found)) == ("fp16", {"q4_K_M": ["missing"]})
     said = (
-        "q4_K_M is undecided: 25 answers missing on reasoning (25 of q4_K_M); held against q4_K_M"
+        "q4_K_M is undecided on reasoning: 25 answers are missing (25 of q4_K_M). If all count "
+        "against q4_K_M"
     )
-    assert found["rejected"][0]["breaks"][0]["text"] == f"{said}, the loss would be 5.0 pp"
+    assert found["rejected"][0]["breaks"][0]["text"] == f"{said}, it loses 5.0 pp."
     (broken,) = constrained(summary, tolerate=0.06)["rejected"][0]["breaks"]
-    assert broken["text"] == f"{said}, it could lose as much as 7.0 pp"
+    assert broken["text"] == f"{said}, it could lose as much as 7.0 pp."
     # the lower end of the interval with missing answers held against it is -7 pp
     assert constrained(summary, tolerate=0.071)["pick"] == "q4_K_M"
     assert [one["text"] for one in decide_from(summary)["sensitivity"]["settle"]] == [
-        f"{said}, the loss would be 5.0 pp."
+        f"{said}, it loses 5.0 pp."
     ]
 
 
@@ -277,9 +283,9 @@ def test_what_is_not_known_keeps_no_constraint() -> None:
     found = constrained(summary, max_memory=GB, min_speedup=1.1)
     assert found["pick"] is None
     said = str(found["rejected"])
-    assert "the memory of q8_0 is not known" in said
-    assert "the speed of fp16 is not known" in said
-    assert "q4_K_M shares no answered item with the reference on reasoning" in said
+    assert "The memory of q8_0 is not known." in said
+    assert "The speed of fp16 is not known." in said
+    assert "q4_K_M and fp16 have no answered item in common on reasoning." in said
 
 
 # Whatever a summary says, within the ranges its keys have.

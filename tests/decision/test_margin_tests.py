@@ -157,9 +157,10 @@ def test_after_no_flip_half_a_flip_each_way_is_planned_for() -> None:
         "settle"
     ]
     assert one["text"] == (
-        f"q8_0 is undecided on reasoning: a new study of about {needed} items would probably "
-        "(80 %) rule out a loss of the 5 pp tolerated, if one answer in 50 turns, of which none "
-        "did here."
+        "q8_0 is undecided: it could lose as much as 5.3 pp on reasoning; you accept less than 5 "
+        f"pp. A new study of about {needed} items would probably (80 %) rule that out, if one "
+        "answer in 50 changes (none "
+        "did here)."
     )
 
 

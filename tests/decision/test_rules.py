@@ -65,8 +65,8 @@ def test_default_is_the_cheapest_arm_that_holds(q8: str, q4: str) -> None:
     assert decision["default"]["because"] == ["mmlu.accuracy.q4_K_M.vs.fp16"]
     assert decision["pick_when"] == []  # nothing is cheaper
     assert decision["default"]["text"].startswith(
-        "Ship q4_K_M: 31 % of the memory and 2.50 times the decoding speed of fp16; shown to lose "
-        "less than 1 pp on reasoning"
+        "Ship q4_K_M. It needs 31 % of the memory of fp16 and decodes 2.50 times as fast. It is "
+        "shown to lose less than 1 pp on reasoning"
     )
 
 
@@ -75,7 +75,10 @@ def test_better_alone_does_not_rule_a_loss_of_the_margin_out() -> None:
     open_ = ("better", {"test_non_inferior": False, "test_ci": [-0.025, 0.12]})
     decision = decide_from(make_summary({"mmlu": make_task("mmlu", {"q4_K_M": open_})}))
     assert decision["default"]["arm"] == "fp16"
-    assert "better, but a loss of 1 pp is not ruled out" in decision["default"]["text"]
+    assert (
+        "q4_K_M did better than fp16, yet it could lose as much as 2.5 pp on reasoning; the margin "
+        "is 1 pp." in decision["default"]["text"]
+    )
     assert not decision["picker"]["tasks"]["mmlu"]["arms"]["q4_K_M"]["holds"]
     assert choose(decision["picker"], {})["pick"] == "fp16"
 
@@ -105,9 +108,10 @@ def test_default_needs_a_comparison_on_every_task() -> None:
     )
     assert decision["default"]["arm"] == "q8_0"
     text = decision["pick_when"][0]["text"]
-    assert "a loss of unknown size on extraction" in text
+    assert "a possible loss of unknown size on extraction" in text
     assert any(
-        c["text"] == "q4_K_M answered nothing on conll, so nothing is said of it there."
+        c["text"]
+        == "q4_K_M answered nothing on extraction, so this study says nothing about it there."
         for c in decision["cautions"]
     )
 
@@ -121,9 +125,7 @@ def test_an_arm_that_costs_more_is_never_the_default() -> None:
     summary = make_summary({"mmlu": make_task("mmlu", {"fp32": "better"})}, arms=arms)
     decision = decide_from(summary)
     assert decision["default"]["arm"] == "fp16"
-    assert decision["default"]["text"] == (
-        "Stay with fp16: no other arm of this study is known to cost less."
-    )
+    assert decision["default"]["text"] == ("Stay with fp16. No other arm is known to cost less.")
     assert decision["pick_when"] == decision["stay_when"] == []
     assert list(decision["costs"]) == ["fp16", "fp32"]
 
@@ -149,10 +151,11 @@ def test_reference_says_what_is_missing_and_how_many_items() -> None:
     default = decision["default"]
     assert default["arm"] == "fp16"
     assert default["text"] == (
-        "Stay with fp16: no cheaper arm is shown to lose less than 1 pp on reasoning. "
-        "q4_K_M is worse on reasoning (−6.2 pp). "
-        "q8_0 is undecided on reasoning: a new study of about 2,500 items would probably (80 %) "
-        "rule out a loss of the margin, if the truth is as seen."
+        "Stay with fp16. Every cheaper arm could lose 1 pp or more on reasoning. "
+        "q4_K_M is worse: it lost 6.2 pp on reasoning, more than the margin of 1 pp. "
+        "q8_0 is undecided: it could lose as much as 2.6 pp on reasoning; the margin is 1 pp. "
+        "A new study of about 2,500 items would probably (80 %) rule that out, if the true "
+        "difference is what was seen."
     )
     assert [(m["arm"], m["task"], m["items_needed"]) for m in default["missing"]] == [
         ("q4_K_M", "mmlu", None),
@@ -167,28 +170,28 @@ NOTHING = dict.fromkeys(OPEN)
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"n": 2499}, "a new study of about 2,500 items would probably (80 %) rule out a loss of"),
-        ({"n": 2500}, "a new study of the same size would probably (80 %) rule out a loss of the"),
+        ({"n": 2499}, "A new study of about 2,500 items would probably (80 %) rule that out"),
+        ({"n": 2500}, "A new study of the same size would probably (80 %) rule that out"),
         ({"items_needed": OPEN | {"non_inferiority": None}}, "about 3,000 items would"),
         (
             {"items_needed": NOTHING},
-            "what was seen does not tell how many items would rule out a loss of the margin.",
+            "How many items would rule that out is not known.",
         ),
-        ({"items_needed": None}, "what was seen does not tell"),
+        ({"items_needed": None}, "How many items would rule that out is not known."),
         (
             {"estimate": -0.02, "items_needed": NOTHING | {"difference": 1700}},
-            "the loss seen (−2.0 pp) is itself not below the margin; a new study of about 1,700 "
-            "items would probably (80 %) show it worse",
+            "it lost 2.0 pp on reasoning, more than the margin of 1 pp, but that is not proven. A "
+            "new study of about 1,700 items would probably (80 %) prove it",
         ),
         (
             {"estimate": -0.01, "items_needed": NOTHING},
-            "undecided on reasoning: the loss seen (−1.0 pp) is itself not below the margin.",
+            "undecided: it lost exactly the 1 pp margin on reasoning, but that is not proven.",
         ),
         # nothing could be scored on either side
         (
             {"estimate": None, "ci": [None, None], "test_ci": [None, None], "p_value": None,
              "p_adjusted": None, "test_p_non_inferior": None, "items_needed": NOTHING},
-            "cannot be compared with fp16 on reasoning: one of the two has no accuracy",
+            "cannot be compared with fp16 on reasoning: one of the two has no accuracy.",
         ),
     ],
 )  # fmt: skip
@@ -200,7 +203,10 @@ def test_what_would_settle_it(changes: dict[str, Any], said: str) -> None:
 def test_nothing_shared_is_missing_too() -> None:
     tasks = {"mmlu": make_task("mmlu", {"q8_0": "inconclusive"})}
     decision = decide_from(make_summary(tasks))
-    assert "q4_K_M and fp16 share no answered item on reasoning." in decision["default"]["text"]
+    assert (
+        "q4_K_M and fp16 have no answered item in common on reasoning."
+        in decision["default"]["text"]
+    )
     assert decision["default"]["because"] == ["mmlu.accuracy.q8_0.vs.fp16"]
 
 
@@ -222,8 +228,8 @@ def test_margins_are_told_by_task() -> None:
     arms = {name: ARMS[name] for name in ("fp16", "q4_K_M")}
     text = decide_from(make_summary(tasks, arms=arms))["default"]["text"]
     assert text.startswith(
-        "Stay with fp16: no cheaper arm is shown to lose less than the margin on every workload "
-        "(1 pp on reasoning and 3 pp on extraction). q4_K_M is worse on reasoning"
+        "Stay with fp16. The cheaper arm q4_K_M could lose the margin or more on at least one "
+        "workload (1 pp on reasoning and 3 pp on extraction). q4_K_M is worse"
     )
 
 
@@ -239,36 +245,37 @@ def test_pick_when_lists_what_is_worse_what_is_open_and_the_guards() -> None:
         "conll.parse_rate.q4_K_M.vs.fp16",
     ]
     assert entry["text"].startswith(
-        "Pick q4_K_M (31 % of the memory and 2.50 times the decoding speed of fp16) only when "
-        "memory or speed binds, and the work is not extraction, where it is worse, and you accept "
-        "what is not ruled out: a loss of up to 2.6 pp on reasoning."
+        "Pick q4_K_M only when you need to save memory or time. Do not pick it for extraction. "
+        "Then you accept a possible loss of up to 2.6 pp on reasoning. It needs 31 % of the memory "
+        "of fp16 and decodes 2.50 times as fast. On extraction, the precision of q4_K_M"
     )
-    assert "schema validation will not see that" in entry["text"]
-    assert "validate it and retry" in entry["text"]
+    assert "Schema validation does not find these." in entry["text"]
+    assert "Validate the output and retry" in entry["text"]
 
 
 def test_an_arm_worse_everywhere_has_no_workload_to_be_picked_for() -> None:
     entries_ = decide_from(one_task("worse", "worse"))["pick_when"]
     assert [entry["arm"] for entry in entries_] == ["q4_K_M", "q8_0"]
-    assert entries_[0]["text"].endswith(
-        "only when memory or speed binds, and you accept a loss (it is worse by an estimated "
-        "6.2 pp on reasoning)."
+    assert entries_[0]["text"].startswith(
+        "Pick q4_K_M only when you need to save memory or time. Then you accept an estimated loss "
+        "of 6.2 pp on reasoning. It needs"
     )
 
 
 def test_a_slower_arm_is_not_picked_for_speed() -> None:
     summary = one_task("equivalent", "inconclusive", speeds={"fp16": 20.0, "q4_K_M": 15.0})
     decision = decide_from(summary)
-    assert "only when memory binds, and" in decision["pick_when"][0]["text"]
+    assert "only when you need to save memory." in decision["pick_when"][0]["text"]
 
 
 def test_where_an_arm_keeps_the_margin_is_said_beside_what_is_open() -> None:
     decision = decide_from(two_tasks({"q8_0": "equivalent"}, {"q8_0": "inconclusive"}))
     (text,) = [one["text"] for one in decision["pick_when"] if one["arm"] == "q8_0"]
-    assert text.endswith(
-        "only when memory or speed binds, and either the work is reasoning alone, where it keeps "
-        "the margin, or you accept what is not ruled out: a loss of up to 2.6 pp on extraction."
+    assert text.startswith(
+        "Pick q8_0 only when you need to save memory or time. Use it for reasoning alone, or "
+        "accept a possible loss of up to 2.6 pp on extraction."
     )
+    assert text.endswith("It keeps the margin on reasoning.")
 
 
 def test_a_trial_that_is_not_what_it_claims_says_so_first() -> None:
@@ -294,7 +301,7 @@ def test_a_bound_above_the_margin_is_not_told_as_a_small_loss() -> None:
     # the bootstrap's interval and its test may disagree; the sentence follows the verdict
     gain = ("inconclusive", {"test_ci": [0.001, 0.04]})
     text = decide_from(one_task("equivalent", gain))["pick_when"][0]["text"]
-    assert text.endswith("you accept what is not ruled out: a loss of 1 pp on reasoning.")
+    assert "Then you accept a possible loss of 1 pp on reasoning. It needs" in text
 
 
 def test_avoid_for_every_workload_where_it_is_worse() -> None:
@@ -315,14 +322,14 @@ def test_avoid_for_every_workload_where_it_is_worse() -> None:
         ("q8_0", "reasoning", ["mmlu.accuracy.q8_0.vs.fp16"]),
     ]
     assert decision["avoid_for"][0]["text"] == (
-        "Avoid q4_K_M for reasoning: it is worse there, by an estimated 6.2 pp."
+        "Avoid q4_K_M for reasoning: it loses 6.2 pp there (estimated)."
     )
 
 
 def test_a_loss_that_rounds_to_nothing_keeps_its_words() -> None:
     tiny = ("worse", {"estimate": -0.0004})
     decision = decide_from(one_task("equivalent", tiny))
-    assert "by an estimated less than 0.1 pp" in decision["avoid_for"][0]["text"]
+    assert "it loses less than 0.1 pp there (estimated)." in decision["avoid_for"][0]["text"]
 
 
 def test_nothing_undecided_is_called_worse() -> None:
@@ -332,13 +339,13 @@ def test_nothing_undecided_is_called_worse() -> None:
         assert "is worse" not in entry["text"]
 
 
-def test_stay_when_accuracy_binds_and_it_is_not_equivalent() -> None:
+def test_stay_when_quality_matters_and_it_is_not_equivalent() -> None:
     decision = decide_from(TYPICAL)
     told = {entry["instead_of"]: entry for entry in decision["stay_when"]}
     assert told["q4_K_M"]["arm"] == "fp16"
     assert told["q4_K_M"]["text"] == (
-        "Stay with fp16 rather than q4_K_M when accuracy binds: q4_K_M is worse on extraction and "
-        "is not shown to keep the margin on reasoning."
+        "Stay with fp16 instead of q4_K_M when quality matters most: q4_K_M is worse on extraction "
+        "and could lose the margin or more on reasoning."
     )
     assert told["q4_K_M"]["because"] == [
         "conll.micro_f1.q4_K_M.vs.fp16",
@@ -346,8 +353,8 @@ def test_stay_when_accuracy_binds_and_it_is_not_equivalent() -> None:
     ]
     # non-inferior rules out the loss: accuracy does not bind, only sameness does
     assert told["q8_0"]["text"] == (
-        "Stay with fp16 rather than q8_0 when any change of quality matters, even a gain: q8_0 is "
-        "non-inferior, but not shown equivalent, on extraction."
+        "Stay with fp16 instead of q8_0 when any change of quality matters, even a gain: q8_0 "
+        "could gain the margin or more on extraction."
     )
 
 
@@ -361,16 +368,19 @@ def test_stay_when_there_is_no_speed_to_gain() -> None:
     summary = one_task("equivalent", "equivalent", speeds=speeds)
     (entry,) = decide_from(summary)["stay_when"]
     assert entry["text"] == (
-        "Stay with fp16 rather than q8_0 when speed is the reason to change: q8_0 decodes at 0.90 "
-        "times the reference's speed here."
+        "Stay with fp16 instead of q8_0 when speed is the reason to change: q8_0 decodes 0.90 "
+        "times as fast as fp16."
     )
     assert entry["because"] == []
     # a stated bar takes the place of 1
     raised = decide_from(summary, Constraints(min_speedup=1.5))["stay_when"]
     assert [one["instead_of"] for one in raised] == ["q4_K_M", "q8_0"]
     assert raised[0]["text"].endswith(
-        "q4_K_M decodes at 1.20 times the reference's speed here, short of the 1.50 times asked "
-        "for."
+        "q4_K_M decodes 1.20 times as fast as fp16; you ask for 1.50 times."
+    )
+    close = decide_from(summary, Constraints(min_speedup=1.2001))["stay_when"]
+    assert close[0]["text"].endswith(
+        "q4_K_M decodes 1.20 times as fast as fp16, slightly less than you ask for."
     )
 
 
@@ -401,7 +411,7 @@ def test_a_control_found_worse_shows_that_the_trial_can_see() -> None:
     (entry,) = decide_from(with_control("worse"))["controls"]
     assert entry["found_worse"] is True
     assert entry["text"] == (
-        "The trial can see harm: broken, damaged on purpose, is found worse on reasoning."
+        "This study can see harm: broken is damaged on purpose, and was found worse on reasoning."
     )
     assert entry["because"] == ["mmlu.accuracy.broken.vs.fp16"]
 
@@ -410,7 +420,9 @@ def test_a_control_found_worse_shows_that_the_trial_can_see() -> None:
 def test_a_control_not_found_worse_is_a_caution(verdict: str) -> None:
     (entry,) = decide_from(with_control(verdict))["controls"]
     assert entry["found_worse"] is False
-    assert entry["text"].startswith("Caution: broken is damaged on purpose and was found worse on")
+    assert entry["text"].startswith(
+        "This study can miss real harm: broken is damaged on purpose, and was found worse nowhere."
+    )
     assert entry["because"] == ["mmlu.accuracy.broken.vs.fp16"]
 
 
@@ -437,9 +449,9 @@ def test_no_caution_without_cause() -> None:
 def test_caution_of_a_reference_at_its_floor(estimate: float, ci: list[Any], floor: str) -> None:
     task = make_task("mmlu", HELD, chance=None if floor == "0" else 0.25)
     task["endpoints"]["accuracy"]["arms"]["fp16"] |= {"estimate": estimate, "ci": ci}
+    least = "guessing (25 %)" if floor == "25" else "an arm that answers nothing"
     assert cautions(task) == [
-        f"On mmlu the reference itself is not shown to be above its floor ({floor} %): a loss "
-        "could not show there."
+        f"On reasoning even fp16 does no better than {least}, so this test cannot show a loss."
     ]
 
 
@@ -447,20 +459,22 @@ def test_what_may_be_picked_says_that_harm_could_not_have_shown() -> None:
     task = make_task("mmlu", HELD, chance=0.25)
     task["endpoints"]["accuracy"]["arms"]["fp16"] |= {"estimate": 0.26, "ci": [0.22, 0.3]}
     for one in decide_from(make_summary({"mmlu": task}))["pick_when"]:
-        assert one["text"].endswith(
-            "only when memory or speed binds, and you accept that this trial could not have seen "
-            "a loss."
+        assert (
+            "It keeps the margin on reasoning. This study cannot show a loss of it." in one["text"]
         )
 
 
 def test_caution_of_a_reference_without_answers_or_value() -> None:
     task = make_task("mmlu", HELD)
     del task["endpoints"]["accuracy"]["arms"]["fp16"]
-    assert cautions(task) == ["fp16 answered nothing on mmlu, so nothing is said of it there."]
+    assert cautions(task) == [
+        "fp16 answered nothing on reasoning, so this study says nothing about it there."
+    ]
     task = make_task("mmlu", HELD)
     task["endpoints"]["accuracy"]["arms"]["fp16"] |= {"estimate": None, "ci": [None, None]}
     assert cautions(task) == [
-        "On mmlu there was nothing to find and fp16 found nothing: its accuracy has no value."
+        "On reasoning there was nothing to find and fp16 found nothing, so its accuracy has no "
+        "value."
     ]
 
 
@@ -468,16 +482,15 @@ def test_cautions_of_the_flow_count_in_singular_and_plural() -> None:
     task = make_task("mmlu", HELD)
     task["flow"] |= {"faulted": 1, "missing": 1}
     assert cautions(task) == [
-        "1 of 1,500 planned calls on mmlu is not asked yet: this is a look at an unfinished run.",
-        "1 of 1,500 calls on mmlu ended in a fault. Estimates leave these out; where an arm is to "
-        "be shipped, missing answers are held against it.",
+        "On reasoning, 1 of 1,500 planned calls was not asked yet: the run is unfinished.",
+        "On reasoning, 1 of 1,500 calls ended in a fault. Estimates leave these out. The test "
+        "behind shipping counts missing answers against the arm.",
     ]
     task["flow"] |= {"faulted": 7, "missing": 1200}
-    assert [text.split(" on mmlu ")[0] for text in cautions(task)] == [
-        "1,200 of 1,500 planned calls",
-        "7 of 1,500 calls",
+    assert [text.partition(".")[0] for text in cautions(task)] == [
+        "On reasoning, 1,200 of 1,500 planned calls were not asked yet: the run is unfinished",
+        "On reasoning, 7 of 1,500 calls ended in a fault",
     ]
-    assert all(" are " in text for text in cautions(task))
 
 
 def test_an_approximate_claim_about_f1_tells_what_the_bounded_score_shows() -> None:
@@ -488,9 +501,7 @@ def test_an_approximate_claim_about_f1_tells_what_the_bounded_score_shows() -> N
         macro_f1={"q8_0": "inconclusive", "q4_K_M": "worse"},
     )
     (entry,) = [one for one in decide_from(told)["cautions"] if "approximate" in one["text"]]
-    assert entry["text"].endswith(
-        "By the mean F1 of items, whose bounds are known, it is undecided."
-    )
+    assert entry["text"].endswith("By the mean F1 of items, with known bounds, it is undecided.")
     assert entry["because"] == ["conll.micro_f1.q8_0.vs.fp16", "conll.macro_f1.q8_0.vs.fp16"]
 
 
@@ -506,14 +517,16 @@ def test_an_arm_is_shipped_where_holm_shows_it_among_the_candidates_by_hand() ->
     default = decision["default"]
     assert (default["arm"], default["conclusive"]) == ("fp16", True)
     assert default["text"].startswith(
-        "Stay with fp16: no cheaper arm is shown to lose less than 1 pp on reasoning. q4_K_M keeps "
-        "the margin by a test of its own (p = .030), not with the choice among 2 candidates "
-        "allowed for (p = .060): more items, or fewer candidates, would settle it."
+        "Stay with fp16. Every cheaper arm could lose 1 pp or more on reasoning. q4_K_M keeps the "
+        "margin when tested alone (p = .030), but not as one of 2 candidates (p = .060). Use more "
+        "items or fewer candidates."
     )
     assert [one["arm"] for one in default["missing"]] == ["q4_K_M", "q8_0"]
-    assert decision["pick_when"][0]["text"].startswith("Pick q4_K_M (")
-    assert "you accept that it keeps the margin by a test of its own" in str(decision["pick_when"])
-    assert "is not shown to keep the margin, one of several" in decision["stay_when"][0]["text"]
+    assert decision["pick_when"][0]["text"].startswith("Pick q4_K_M only when")
+    assert "It keeps the margin when tested alone (p = .030), but not as one of 2" in str(
+        decision["pick_when"]
+    )
+    assert "keeps the margin only when tested alone on" in decision["stay_when"][0]["text"]
     told = {one["arm"]: (one["p_value"], one["p_adjusted"], one["among"], one["shown"])
             for one in decision["ship"]}  # fmt: skip
     assert told == {"q4_K_M": (0.03, 0.06, 2, False), "q8_0": (0.03, 0.06, 2, False)}
@@ -572,14 +585,14 @@ def test_missing_answers_that_could_turn_the_verdict_leave_an_arm_undecided() ->
     decision = decide_from(one_task("worse", lacking(0.9, -0.12)))
     assert decision["default"]["arm"] == "fp16"
     said = (
-        "q4_K_M is undecided: 40 answers missing on reasoning (40 of q4_K_M); held against q4_K_M, "
-        "the loss would be 8.0 pp."
+        "q4_K_M is undecided on reasoning: 40 answers are missing (40 of q4_K_M). If all count "
+        "against q4_K_M, it loses 8.0 pp."
     )
     assert said in decision["default"]["text"]
-    assert "a loss of up to 12.0 pp on reasoning (undecided: 40 answers missing)" in str(
+    assert "a possible loss of up to 12.0 pp on reasoning (undecided: 40 answers missing)" in str(
         decision["pick_when"]
     )
-    assert "is undecided, for want of answers, on reasoning" in str(decision["stay_when"])
+    assert "lacks too many answers on reasoning" in str(decision["stay_when"])
     row = decision["picker"]["tasks"]["mmlu"]["arms"]["q4_K_M"]
     assert (row["holds"], row["bound"], row["missing"]) == (False, -0.12, 40)
     assert row["answered"] == {"bound": -0.006, "holds": True}
@@ -593,14 +606,17 @@ def test_missing_answers_that_could_turn_the_verdict_leave_an_arm_undecided() ->
     # the point within the margin is not enough: the test has to rule the margin out
     decision = decide_from(one_task("worse", lacking(0.2, -0.018, bound=-0.004)))
     assert decision["default"]["arm"] == "fp16"
-    assert "held against q4_K_M, it could lose as much as 1.8 pp." in decision["default"]["text"]
+    assert (
+        "If all count against q4_K_M, it could lose as much as 1.8 pp."
+        in decision["default"]["text"]
+    )
     # nor does a bound that nobody tested show anything
     untested = {"bound": -0.001, "n": 500, "missing_reference": 0, "missing_candidate": 1}
     decision = decide_from(one_task("worse", ("equivalent", {"worst_case": untested})))
     assert decision["default"]["arm"] == "fp16"
     assert (
-        "undecided: 1 answer missing on reasoning (1 of q4_K_M); held against q4_K_M, nothing "
-        "tells what it could lose." in decision["default"]["text"]
+        "undecided on reasoning: 1 answer is missing (1 of q4_K_M). If all count against q4_K_M, "
+        "nothing tells how much it could lose." in decision["default"]["text"]
     )
 
 
@@ -610,7 +626,7 @@ def test_an_arm_is_never_shipped_without_telling_what_is_missing() -> None:
     assert decision["default"]["arm"] == "q4_K_M"
     assert decision["default"]["text"].endswith(
         "(equivalent), p = .004 among 2 candidates. On reasoning, 3 answers are missing (1 of "
-        "q4_K_M and 2 of fp16): held against q4_K_M, a loss of 1 pp is still ruled out."
+        "q4_K_M and 2 of fp16). If all count against q4_K_M, it still loses less than 1 pp."
     )
     assert decision["ship"][0]["missing"] == 3
 
@@ -619,9 +635,9 @@ def test_more_items_are_not_asked_for_where_answers_are_missing() -> None:
     open_ = ("inconclusive", lacking(0.9, -0.12)[1])
     decision = decide_from(one_task("worse", open_))
     assert decision["default"]["text"].endswith(
-        "q4_K_M is undecided on reasoning (40 answers missing besides: 40 of q4_K_M): a new study "
-        "of about 2,500 items would probably (80 %) rule out a loss of the margin, if the truth is "
-        "as seen. q8_0 is worse on reasoning (−6.2 pp)."
+        "Besides, 40 answers are missing (40 of q4_K_M). A new study of about 2,500 items would "
+        "probably (80 %) rule that out, if the true difference is what was seen. q8_0 is worse: it "
+        "lost 6.2 pp on reasoning, more than the margin of 1 pp."
     )
     (one, _) = decide_from(one_task("worse", lacking(0.9, -0.12)))["default"]["missing"]
     assert one["items_needed"] is None
@@ -635,19 +651,23 @@ def test_the_default_tells_its_own_failure_modes() -> None:
     )
     default = decide_from(told)["default"]
     assert default["arm"] == "q8_0"
-    assert "On extraction, parse-rate falls by an estimated 6.2 pp: it breaks" in default["text"]
+    assert (
+        "On extraction, q8_0 breaks the output format on 6.2 pp more of its answers than fp16. "
+        "Validate the output and retry" in default["text"]
+    )
     assert "conll.parse_rate.q8_0.vs.fp16" in default["because"]
     assert [guard["endpoint"] for guard in default["guards"]] == ["parse_rate"]
 
 
 def test_a_failure_mode_that_was_not_declared_is_called_exploratory() -> None:
-    for declared, hint in ((False, " (exploratory: not declared beforehand)"), (True, "")):
+    for declared, hint in ((False, " (exploratory: not planned before the run)"), (True, "")):
         one, test = contrast("mmlu", "not_empty", "q4_K_M", "worse")
         failing = {**one, "endpoint": "not_empty", "declared": declared, "equivalence": test}
         task = make_task("mmlu", {"q4_K_M": "worse"}, failure_contrasts=[failing])
         (avoid,) = decide_from(make_summary({"mmlu": task}))["avoid_for"]
         (pick,) = decide_from(make_summary({"mmlu": task}))["pick_when"][:1]
-        assert f"not-empty falls by an estimated 6.2 pp{hint}: it answers nothing" in pick["text"]
+        said = f"q4_K_M answers nothing on 6.2 pp more of the requests than fp16{hint}. Reject"
+        assert said in pick["text"]
         assert "mmlu.not_empty.q4_K_M.vs.fp16" in avoid["because"]
 
 
@@ -656,16 +676,16 @@ def test_a_better_arm_whose_margin_is_kept_approximately_says_so() -> None:
     decision = decide_from(one_task("equivalent", shown))
     assert decision["default"]["arm"] == "q4_K_M"
     (entry,) = decision["cautions"]
-    assert "is approximate: a loss of the margin would rest on fewer" in entry["text"]
+    assert "is approximate. Fewer than ten equal changes make" in entry["text"]
 
 
 def test_a_claim_over_clusters_is_called_approximate() -> None:
     shown = ("equivalent", {"test_approximate": True, "ci_method": "score-clusters"})
     (entry,) = decide_from(one_task("equivalent", shown))["cautions"]
     assert entry["text"] == (
-        "That q4_K_M keeps the margin on reasoning is approximate: it speaks for clusters like "
-        "these, whose chances of leaning one way are not known. More clusters, not more items, "
-        "make it surer."
+        "That q4_K_M keeps the margin on reasoning is approximate. It speaks for other clusters "
+        "like these, and how these lean is not known. Sample more clusters; more items in these "
+        "help less."
     )
 
 
@@ -674,7 +694,7 @@ def test_a_margin_kept_by_few_changes_is_called_approximate() -> None:
     decision = decide_from(one_task(("inconclusive", {"test_approximate": True}), few))
     assert decision["default"]["arm"] == "q4_K_M"
     (entry,) = [one for one in decision["cautions"] if "approximate" in one["text"]]
-    assert entry["text"].startswith("That q4_K_M keeps the margin on reasoning is approximate: ")
+    assert entry["text"].startswith("That q4_K_M keeps the margin on reasoning is approximate. ")
     assert entry["because"] == ["mmlu.accuracy.q4_K_M.vs.fp16"]
     assert not any(
         "approx" in c["text"] for c in decide_from(one_task("equivalent", "equivalent"))["cautions"]
@@ -723,7 +743,7 @@ def test_an_unmeasured_saving_is_said_to_be_unmeasured() -> None:
     arms = {name: make_arm(None, ARMS[name]["quantization"]) for name in ARMS}
     decision = decide_from(one_task("equivalent", "inconclusive", arms=arms, speeds={}))
     assert decision["default"]["text"].startswith(
-        "Ship q8_0: fewer bits a weight than fp16, memory and speed not measured; shown to lose"
+        "Ship q8_0. It has fewer bits a weight than fp16; its memory and speed were not measured. "
     )
     assert decision["costs"]["q8_0"] == {
         "memory_bytes": None,
@@ -753,7 +773,7 @@ def test_tasks_of_one_workload_are_told_apart() -> None:
     }
     decision = decide_from(make_summary(tasks))
     assert "Avoid q4_K_M for reasoning (mmlu):" in decision["avoid_for"][0]["text"]
-    assert "the work is not reasoning (mmlu), where" in decision["pick_when"][0]["text"]
+    assert "Do not pick it for reasoning (mmlu)." in decision["pick_when"][0]["text"]
     assert decision["avoid_for"][0]["workload"] == "reasoning"
 
 
@@ -761,7 +781,7 @@ def test_only_a_reference_and_a_control() -> None:
     arms = {"fp16": ARMS["fp16"], "broken": make_arm(1, "Q2_K", "positive")}
     summary = make_summary({"mmlu": make_task("mmlu", {"broken": "worse"})}, arms=arms)
     default = decide_from(summary)["default"]
-    assert default["text"] == "Stay with fp16: this study has no other arm to ship."
+    assert default["text"] == "Stay with fp16. This study has no other arm to ship."
 
 
 def test_same_summary_same_bytes_and_nothing_is_changed_in_it() -> None:

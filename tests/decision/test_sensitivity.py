@@ -76,9 +76,9 @@ def test_an_estimate_within_its_interval_by_hand() -> None:
     assert all(one["to"] == pytest.approx(-0.00166, abs=1e-5) for one in moved)
     # q4_K_M on extraction would have to gain 7.5 pp, to +1.3: beyond its interval, -9 to -3
     assert moved[0]["text"] == (
-        "If the difference of q8_0 on reasoning were −0.2 pp in place of +0.1 pp, which is within "
-        "its interval, the pick would be fp16. Of a loss or an estimate, this is the smallest "
-        "change that does it: 0.3 pp."
+        "If the true difference of q8_0 on reasoning is −0.2 pp, the pick is fp16. Its interval "
+        "includes that; the estimate is +0.1 pp. That is a change of 0.3 pp, the smallest of a "
+        "loss or an estimate."
     )
 
 
@@ -152,8 +152,8 @@ def test_items_for_a_tolerated_loss_by_hand() -> None:
     error = 0.022 / z(0.95)
     expected = math.ceil(500 * ((z(0.95) + z(0.8)) * error / 0.016) ** 2)
     assert one["items_needed"] == expected
-    ruled_out = f"{expected:,} items would probably (80 %) rule out a loss of the 2 pp tolerated"
-    assert ruled_out in one["text"]
+    assert "could lose as much as 2.6 pp on reasoning; you accept less than 2 pp." in one["text"]
+    assert f"{expected:,} items would probably (80 %) rule that out" in one["text"]
     # against the margin the summary's own count holds
     (one,) = decide_from(summary)["sensitivity"]["settle"]
     assert one["items_needed"] == 2500
@@ -182,13 +182,18 @@ def test_extra_errors_by_hand() -> None:
     }
     assert one["per_million"] is None
     assert one["text"] == (
-        "In 1,000 requests of reasoning, expect 12 more wrong answers than fp16 from q8_0 (95 % "
-        "interval: 5.0 fewer to 30 more)."
+        "Of 1,000 requests of reasoning, q8_0 may get up to 30 more or 5.0 fewer wrong than fp16 "
+        "(95 % interval)."
     )
-    assert "20 fewer wrong answers" in priced(0.02, [0.01, 0.03])["text"]
-    assert "interval: 10 to 30 fewer" in priced(0.02, [0.01, 0.03])["text"]
-    assert "as many wrong answers as fp16" in priced(0.0, [-0.01, 0.01])["text"]
-    assert "no 95 % interval: too little differs" in priced(0.0, [None, None])["text"]
+    assert priced(0.02, [0.01, 0.03])["text"] == (
+        "Of 1,000 requests of reasoning, q8_0 gets about 20 fewer wrong than fp16 (95 % interval: "
+        "10 to 30 fewer)."
+    )
+    assert "up to 10 more or fewer wrong than fp16" in priced(0.0, [-0.01, 0.01])["text"]
+    assert priced(0.0, [None, None])["text"] == (
+        "Of 1,000 requests of reasoning, q8_0 gets as many wrong as fp16. Too little differs for "
+        "an interval."
+    )
 
 
 def test_risk_says_which_answers_it_is_not_of() -> None:
@@ -209,14 +214,14 @@ def test_money_by_hand() -> None:
         [350, -500, 1250]
     )
     assert one["text"].endswith(
-        "In a million such requests errors would cost 600 more and the machine 250 less, in all "
-        "350 more (interval: 500 less to 1,250 more)."
+        "A million such requests cost 350 more in all (interval: 500 less to 1,250 more): 600 more "
+        "for wrong answers and 250 less for the machine."
     )
     # the candidate on a machine of 1.25 an hour: 500 less than the reference's 1,250
     cheaper = priced(-0.012, [-0.03, 0.005], cost_per_hour=2.5, cost_per_hour_by={"q8_0": 1.25})
     assert cheaper["per_million"]["machine"] == pytest.approx(-750)
     assert cheaper["per_million"]["errors"] is None
-    assert cheaper["text"].endswith("In a million such requests the machine would cost 750 less.")
+    assert cheaper["text"].endswith("A million such requests cost 750 less for the machine.")
     unknown = priced(-0.012, [-0.03, 0.005], cost_per_hour_by={"q8_0": 1.25})
     assert unknown["per_million"] is None  # the reference's machine has no price
 

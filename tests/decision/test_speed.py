@@ -52,7 +52,7 @@ def test_the_default_rests_on_its_pace_too() -> None:
     decision = decide_from(summary())
     default = decision["default"]
     assert default["arm"] == "q4_K_M"
-    assert "1.40 times the decoding speed" in default["text"]
+    assert "decodes 1.40 times as fast" in default["text"]
     assert Q4 in default["because"]
     line = default["evidence"][default["because"].index(Q4)]
     assert line == (
@@ -97,8 +97,8 @@ def test_a_disturbed_machine_is_a_caution_and_a_wide_interval_is_not() -> None:
     said = [one["text"] for one in decide_from(summary("busy", "swap", "time_limit"))["cautions"]]
     assert said == [
         "While speed was measured, other processes were using the machine and the machine was "
-        "swapping: on a quiet machine the speed-ups may be others. The same study run there "
-        "measures them again."
+        "swapping. Speed-ups may differ on a quiet machine. Run the same study there to measure "
+        "them again."
     ]
     assert decide_from(summary("time_limit"))["cautions"] == []
 
@@ -110,8 +110,8 @@ def test_a_speed_within_its_interval_changes_the_pick_by_hand() -> None:
     assert (moved["arm"], moved["pick"], moved["because"]) == ("q4_K_M", None, [Q4])
     assert moved["size"] == pytest.approx(0.05 / 1.4)
     assert moved["text"].startswith(
-        "If q4_K_M decoded at below 1.35 times the reference's speed in place of 1.40 times, "
-        "which is within its interval, no arm would keep all constraints."
+        "If q4_K_M really decodes less than 1.35 times as fast as fp16, no arm keeps all "
+        "constraints. Its interval includes that; measured was 1.40 times."
     )
     # 1.55 lies beyond its interval
     told = decide_from(summary(), Constraints(min_speedup=1.55))["sensitivity"]["changes"]
@@ -142,10 +142,10 @@ def test_memory_is_the_measured_peak_where_all_arms_have_one_by_hand() -> None:
     assert decision["default"]["arm"] == decision["constrained"]["pick"] == "q8_0"
     assert "50 % of the peak memory" in decision["default"]["text"]
     said = {one["arm"]: one["breaks"][0]["text"] for one in decision["constrained"]["rejected"]}
-    assert said["q4_K_M"] == "q4_K_M holds 11,000 MB at its peak, at most 10,500 MB are allowed"
+    assert said["q4_K_M"] == "q4_K_M holds 11,000 MB at its peak; you allow at most 10,500 MB."
     (other,) = [one for one in decision["sensitivity"]["changes"] if one["kind"] == "max_memory"]
     assert other["to"] == 9_999_000_000
-    assert other["text"].startswith("With at most 9,999 MB allowed at the peak, ")
+    assert other["text"].startswith("If you allow at most 9,999 MB at the peak, ")
 
 
 @pytest.mark.parametrize("peak", [None, 0])

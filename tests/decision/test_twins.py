@@ -55,21 +55,21 @@ def picks(decision: dict[str, Any]) -> str:
 
 def taken(decision: dict[str, Any], arm: str) -> bool:
     """Whether any sentence ships or picks an arm."""
-    words = rf"(?:[Ss]hip|Pick|pick would be) {arm}\b"
+    words = rf"(?:[Ss]hip|Pick|pick is) {arm}\b"
     return bool(re.search(words, picks(decision))) or decision["default"]["arm"] == arm
 
 
 @pytest.mark.parametrize(
     ("hashes", "said"),
     [
-        ({"f16": "a", "q8_0": "a", "q4_0": "c"}, "to the byte, and is the same file. Most likely"),
+        ({"f16": "a", "q8_0": "a", "q4_0": "c"}, "They are the same file. Most likely one model"),
         (
             {"f16": None, "q8_0": None, "q4_0": None},
-            "and nothing tells that it has other weights. Either they are one model",
+            "Nothing shows that their weights differ. Either one model answered for both",
         ),
         (
             {"f16": "a", "q8_0": None, "q4_0": "c"},
-            "and nothing tells that it has other weights. Either they are one model",
+            "Nothing shows that their weights differ. Either one model answered for both",
         ),
     ],
 )
@@ -84,17 +84,17 @@ def test_an_arm_that_answered_as_the_reference_is_not_picked_by_hand(
         decision = decide_from(found, limits)
         assert decision["default"]["arm"] == "f16"
         assert decision["default"]["text"].startswith(
-            "Stay with f16: no cheaper arm that can be told from another is shown to lose less "
-            "than 5 pp on reasoning. "
+            "Stay with f16. Every cheaper arm that differs from the others could lose 5 pp or more "
+            "on reasoning. "
         )
         assert not taken(decision, "q8_0"), picks(decision)
         first = decision["cautions"][0]["text"]
         assert first.startswith(
-            "q8_0 answered exactly as f16 on all 400 items that both answered, to the byte"
+            "q8_0 and f16 gave the same answers, to the byte, on all 400 items that both answered."
         )
         assert said in first
         assert "one file under two names, a wrong path, or a server" in first
-        assert first.endswith("shows nothing of q8_0 as an arm of its own: it is not picked.")
+        assert first.endswith("So this study says nothing about q8_0, and does not pick it.")
         # that it is said before anything else, and once
         assert alarms(load_decision(decision))[0] == first
         assert sum("same file" in one["text"] for one in decision["cautions"]) <= 1
@@ -103,7 +103,7 @@ def test_an_arm_that_answered_as_the_reference_is_not_picked_by_hand(
     (twin,) = [one for one in limited["rejected"] if one["arm"] == "q8_0"]
     assert [one["constraint"] for one in twin["breaks"]] == ["identity"]
     assert twin["breaks"][0]["text"] == (
-        "nothing tells q8_0 from f16, so this trial shows nothing of it"
+        "q8_0 looks identical to f16, so this study says nothing about it."
     )
 
 
@@ -123,16 +123,19 @@ def test_what_equal_answers_mean_depends_on_how_much_was_written_by_hand(
     )
     first = decide_from(found)["cautions"][0]["text"]
     doubtful = digest is None and not text
-    assert ("Most likely they are one model: one file under two names" in first) is not doubtful
+    assert (
+        "Most likely one model answered for both: one file under two names" in first
+    ) is not doubtful
     either = (
-        "or two that agree on answers as short and few as these (400 characters in all). Hashes of "
-        "their files, longer answers or more items would tell. So this trial shows nothing of q8_0"
+        "Or two models agree on answers as short and few as these (400 characters in all). To find "
+        "out, record the hashes of their files, or ask for longer answers or more items. So this "
+        "study says nothing about q8_0"
     )
     assert (either in first) is doubtful
     # of an arm whose failure modes were not counted no length is known
     del found["tasks"]["quiz"]["failure_modes"]["q8_0"]
     first = decide_from(found)["cautions"][0]["text"]
-    assert ("answers as short and few as these. Hashes" in first) is (digest is None)
+    assert ("answers as short and few as these. To find out" in first) is (digest is None)
 
 
 def test_with_other_arms_than_the_twin_the_trial_still_decides_by_hand() -> None:
@@ -149,12 +152,12 @@ def test_two_candidates_that_are_one_file_are_both_left_by_hand() -> None:
     decision = decide_from(found)
     assert decision["default"]["arm"] == "f16"
     assert decision["default"]["text"].startswith(
-        "Stay with f16: nothing tells q4_0 and q8_0 from another arm."
+        "Stay with f16. q4_0 and q8_0 look identical to another arm of this study."
     )
     assert not taken(decision, "q8_0")
     assert not taken(decision, "q4_0")
     assert decision["cautions"][0]["text"].endswith(
-        "So this trial shows nothing of either as an arm of its own: neither is picked."
+        "So this study says nothing about either, and picks neither."
     )
 
 
@@ -162,7 +165,7 @@ def test_one_file_whose_answers_differ_is_noise_by_hand() -> None:
     found = summary({"f16": "a", "q8_0": "a", "q4_0": "c"}, {"q8_0": range(2, 302)})
     decision = decide_from(found)
     assert decision["cautions"][0]["text"].startswith(
-        "q8_0 and f16 are one file, asked in one way. What differs is noise."
+        "q8_0 and f16 are one file, run in one way. Any difference is chance."
     )
     assert not taken(decision, "q8_0")
 
@@ -183,7 +186,7 @@ def test_files_that_differ_may_answer_alike_and_are_picked_by_hand() -> None:
     decision = decide_from(found)
     assert decision["default"]["arm"] == "q8_0"
     (told,) = [one for one in decision["cautions"] if "to the byte" in one["text"]]
-    assert "though their files differ by their hashes" in told["text"]
+    assert "Their files differ." in told["text"]
     assert "kind" not in told
 
 

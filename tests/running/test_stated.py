@@ -77,7 +77,7 @@ def test_what_a_study_states_is_marked_wherever_it_is_shown(
     assert decision["picker"]["memory_source"] == "stated"
     assert "31 % of the stated memory" in json.dumps(decision)
     assert (
-        "int8 needs 4,900 MB for its weights, as the study states, at most 4,000 MB are allowed"
+        "int8 needs 4,900 MB for its weights, as the study states; you allow at most 4,000 MB."
         in json.dumps(decision["constrained"])
     )
     files = quantrial.report(run)

@@ -5,14 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from quantrial.agreement import fixed
 from quantrial.decision.disagreements import SETS, why
-from quantrial.decision.evidence import Evidence, keeps_margin
-from quantrial.decision.words import cited
+from quantrial.decision.evidence import Evidence, cited, keeps_margin
 from quantrial.documents import Reading, Summary
 from quantrial.documents.decision import Caution
 from quantrial.findings import adjusted_p
-from quantrial.words import listed, p_value_in_sentence, plural, verdict_word
+from quantrial.words import (
+    endpoint,
+    equals,
+    level,
+    listed,
+    percent,
+    percent_interval,
+    plural,
+    verdict_word,
+)
 
 
 def cautions(evidence: Evidence, guarded: Collection[str] = ()) -> tuple[Caution, ...]:
@@ -33,14 +40,8 @@ def cautions(evidence: Evidence, guarded: Collection[str] = ()) -> tuple[Caution
     )
 
 
-_ONE_MODEL = (
-    "one file under two names, a wrong path, or a server that answers with one model whatever it "
-    "is asked for"
-)
-_LIKELY = (
-    f"Most likely they are one model: {_ONE_MODEL}; at temperature 0 the same weights give the "
-    "same answers."
-)
+_ONE_MODEL = "one file under two names, a wrong path, or a server that holds one model alone"
+_LIKELY = f"Most likely one model answered for both: {_ONE_MODEL}."
 # Rounded weights turned an answer every 130 characters in the example. Were it one in 2,000 only,
 # two models would still agree on this many in less than 1 % of trials (exp(-5)).
 _TELLING = 10_000
@@ -50,26 +51,30 @@ def _identical_arms(evidence: Evidence) -> Iterator[Caution]:
     """Say which arms answered as one, and what that may mean."""
     for pair in evidence.summary.twins:
         one, other = sorted(pair.arms, key=lambda arm: arm != evidence.reference)
-        everywhere = f"{other} answered exactly as {one} on {_items(pair.items)}, to the byte"
+        everywhere = (
+            f"{other} and {one} gave the same answers, to the byte, on {_items(pair.items)}."
+        )
         if pair.weights == "other":
             text = (
-                f"{everywhere}, though their files differ by their hashes. Answers as short as a "
-                f"letter may well agree; with longer ones, look at what {other} loaded."
+                f"{everywhere} Their files differ. Answers as short as a letter often agree; with "
+                f"longer ones, check what {other} loaded."
             )
             yield Caution(**cited(text))
             continue
         if not pair.answers:
-            said = f"{other} and {one} are one file, asked in one way. What differs is noise."
+            said = f"{other} and {one} are one file, run in one way. Any difference is chance."
         elif pair.weights == "same":
-            said = f"{everywhere}, and is the same file. {_LIKELY}"
+            said = f"{everywhere} They are the same file. {_LIKELY}"
         else:
             meaning = _meaning(_characters(evidence, pair.arms))
-            said = f"{everywhere}, and nothing tells that it has other weights. {meaning}"
-        if one == evidence.reference:
-            so = f"So this trial shows nothing of {other} as an arm of its own: it is not picked."
-        else:
-            so = "So this trial shows nothing of either as an arm of its own: neither is picked."
-        yield Caution(kind="assay", **cited(f"{said} {so}"))
+            said = f"{everywhere} Nothing shows that their weights differ. {meaning}"
+        so = (
+            f"{other}, and does not pick it"
+            if one == evidence.reference
+            else "either, and picks neither"
+        )
+        text = f"{said} So this study says nothing about {so}."
+        yield Caution(kind="assay", **cited(text))
 
 
 def _meaning(characters: float | None) -> str:
@@ -78,8 +83,9 @@ def _meaning(characters: float | None) -> str:
         return _LIKELY
     written = "" if characters is None else f" ({characters:,.0f} characters in all)"
     return (
-        f"Either they are one model ({_ONE_MODEL}), or two that agree on answers as short and few "
-        f"as these{written}. Hashes of their files, longer answers or more items would tell."
+        f"Either one model answered for both: {_ONE_MODEL}. Or two models agree on answers as "
+        f"short and few as these{written}. To find out, record the hashes of their files, or ask "
+        "for longer answers or more items."
     )
 
 
@@ -136,47 +142,38 @@ def sentence_of(text: str, arms: Collection[str]) -> str:
 def _cautions(evidence: Evidence) -> Iterator[Caution]:
     for task, part in evidence.tasks.items():
         answered = part.main.arms
-        own = answered.get(evidence.reference)
-        flow, floor = part.flow, part.chance or 0.0
+        own, flow, work = answered.get(evidence.reference), part.flow, evidence.named(task)
         said = [
-            f"{arm} answered nothing on {task}, so nothing is said of it there."
+            f"{arm} answered nothing on {work}, so this study says nothing about it there."
             for arm in evidence.by_cost
             if arm not in answered and task not in evidence.other_prompts.get(arm, ())
         ]
         if own is not None and own.estimate is None:
             said.append(
-                f"On {task} there was nothing to find and {evidence.reference} found nothing: its "
-                f"{part.primary.replace('_', '-')} has no value."
+                f"On {work} there was nothing to find and {evidence.reference} found nothing, so "
+                f"its {endpoint(part.primary)} has no value."
             )
-        elif part.at_floor(evidence.reference):
-            said.append(
-                f"On {task} the reference itself is not shown to be above its floor "
-                f"({fixed(100 * floor, 0)} %): a loss could not show there."
-            )
+        elif floor := evidence.no_loss_can_show(task):
+            said.append(f"{floor}.")
         if any(one.ci_method == "refused" for one in part.main.contrasts):
             said.append(
-                f"On {task} nothing is claimed: its clusters are too few to speak for others like "
-                "them. Sample more of them, or ask about these alone (`stratify`)."
+                f"On {work} there are too few clusters to speak for others like them, so nothing "
+                "is claimed. Sample more clusters, or ask about these alone with stratify."
             )
         if flow.missing:
-            were = "is" if flow.missing == 1 else "are"
-            imported = evidence.summary.study.imported
-            why = (
-                "missing in what was imported: its pairs are left out"
-                if imported
-                else "not asked yet: this is a look at an unfinished run"
-            )
-            said.append(
-                f"{flow.missing:,} of {plural(flow.planned, 'planned call')} on {task} "
-                f"{were} {why}."
-            )
+            many = f"On {work}, {flow.missing:,} of {plural(flow.planned, 'planned call')}"
+            is_, was = ("is", "was") if flow.missing == 1 else ("are", "were")
+            if evidence.summary.study.imported:
+                said.append(f"{many} {is_} missing in what was imported. Their pairs are left out.")
+            else:
+                said.append(f"{many} {was} not asked yet: the run is unfinished.")
         if flow.faulted:
             by_arm = {arm: lost for arm, lost in flow.faults.items() if lost}
             whose = f" ({listed(f'{lost:,} of {arm}' for arm, lost in by_arm.items())})"
             said.append(
-                f"{flow.faulted:,} of {plural(flow.planned, 'call')} on {task} ended in a "
-                f"fault{whose if by_arm else ''}. Estimates leave these out; where an arm is to be "
-                "shipped, missing answers are held against it."
+                f"On {work}, {flow.faulted:,} of {plural(flow.planned, 'call')} ended in a fault"
+                f"{whose if by_arm else ''}. Estimates leave these out. The test behind shipping "
+                "counts missing answers against the arm."
             )
         for text in said:
             yield Caution(task=task, **cited(text))
@@ -186,18 +183,15 @@ def _disagreements(evidence: Evidence, guarded: Collection[str]) -> Iterator[Cau
     """Say where the other set of methods comes to another verdict that the decision rests on."""
     for task, part in evidence.tasks.items():
         for one in part.disagreements:
-            candidate, endpoint = one.candidate, one.endpoint
-            primary = endpoint == part.primary
+            candidate, primary = one.candidate, one.endpoint == part.primary
             if one.stratum is not None or not (primary or one.id in guarded):
                 continue
             if one.reference != evidence.reference or candidate in evidence.controls:
                 continue
-            said = " and ".join(
-                f"{verdict_word(one.verdicts[name])} by the {name}" for name in SETS
-            )
-            what = candidate if primary else f"{endpoint.replace('_', '-')} of {candidate}"
+            said = ", ".join(f"{name} says {verdict_word(one.verdicts[name])}" for name in SETS)
+            what = candidate if primary else f"the {endpoint(one.endpoint)} of {candidate}"
             text = (
-                f"On {evidence.named(task)}, {what} is {said} methods "
+                f"On {evidence.named(task)}, the two sets of methods disagree about {what}: {said} "
                 f"({why([one], evidence.alpha)})."
             )
             yield Caution(task=task, **cited(text, [evidence.findings[one.id]]))
@@ -210,22 +204,22 @@ def _approximate(evidence: Evidence) -> Iterator[Caution]:
             finding = evidence.primary(task, arm)
             if not (finding and keeps_margin(finding) and finding.approximate):
                 continue
-            text = f"That {arm} keeps the margin on {evidence.named(task)} is approximate: "
+            text = f"That {arm} keeps the margin on {evidence.named(task)} is approximate. "
             shown = [finding]
             if finding.over_clusters:
                 text += (
-                    "it speaks for clusters like these, whose chances of leaning one way are not "
-                    "known. More clusters, not more items, make it surer."
+                    "It speaks for other clusters like these, and how these lean is not known. "
+                    "Sample more clusters; more items in these help less."
                 )
             else:
                 text += (
-                    "a loss of the margin would rest on fewer than ten equal changes, so the "
-                    "chance of a wrong claim may be above 6 %. More items settle it."
+                    "Fewer than ten equal changes make a loss of the margin here, so the chance of "
+                    "a wrong claim may exceed 6 %. Use more items."
                 )
                 bounded = evidence.of_endpoint(task, "macro_f1", arm)
                 if bounded is not None and bounded is not finding:
                     verdict = verdict_word(bounded.verdict)
-                    text += f" By the mean F1 of items, whose bounds are known, it is {verdict}."
+                    text += f" By the mean F1 of items, with known bounds, it is {verdict}."
                     shown.append(bounded)
             yield Caution(task=task, **cited(text, shown))
 
@@ -234,14 +228,14 @@ def _disturbed(evidence: Evidence) -> Iterator[Caution]:
     """Warn of speeds that were not measured on a quiet machine."""
     if found := _disturbances(evidence.summary):
         text = (
-            f"While speed was measured, {listed(found)}: on a quiet machine the speed-ups may be "
-            "others. The same study run there measures them again."
+            f"While speed was measured, {listed(found)}. Speed-ups may differ on a quiet machine. "
+            "Run the same study there to measure them again."
         )
         yield Caution(**cited(text, map(evidence.pace, evidence.candidates)))
 
 
 def _repeatability(evidence: Evidence) -> Iterator[Caution]:
-    """Say where the reference is shown to disagree with itself more than a candidate with it."""
+    """Say where the reference is shown to disagree with itself more than with a candidate."""
     for task, part in evidence.tasks.items():
         found = part.repeats
         if found is None or not found.strays_more:
@@ -249,28 +243,22 @@ def _repeatability(evidence: Evidence) -> Iterator[Caution]:
         same = {one.candidate: one.same_items for one in found.candidates}
         scores = {arm: one.score for arm, one in same.items()}
         texts = {arm: one.text for arm, one in same.items()}
-        for own, tests, changed in (
-            (found.score, scores, "scored differently"),
-            (found.text, texts, "worded differently"),
-        ):
+        for own, tests, scored in ((found.score, scores, "scored"), (found.text, texts, "worded")):
             less = {arm: one for arm, one in tests.items() if one.told == "less"}
-            (low, high), rate = own.ci, own.rate
-            if not less or low is None or high is None or rate is None:
+            if not less or None in own.ci or own.rate is None:
                 continue
-            rates = listed(
-                f"{arm} differs from it on {one.differ:,} "
-                f"(adjusted p {p_value_in_sentence(adjusted_p(one))})"
+            rates = " ".join(
+                f"{arm} differs from it on {one.differ:,} of the same items (adjusted p "
+                f"{equals(adjusted_p(one))})."
                 for arm, one in less.items()
             )
+            at = level(own.confidence or 0.0)
             text = (
-                f"{found.arm} disagrees with itself more than {listed(less)} "
-                f"{'disagrees' if len(less) == 1 else 'disagree'} with it on "
-                f"{evidence.named(task)}: "
-                f"asked twice, {own.differ} of {plural(found.n, 'answer')} "
-                f"{'was' if own.differ == 1 else 'were'} {changed} the second time "
-                f"({_share(rate)}, {_share(own.confidence or 0.0, 0)} interval "
-                f"{fixed(100 * low, 1)} to {_share(high)}); on the same items {rates}, by "
-                "McNemar's mid-p. Differences of this size can be noise of the machinery."
+                f"On {evidence.named(task)}, {found.arm} disagrees with itself more than with "
+                f"{listed(less)}. Asked twice, {own.differ} of {plural(found.n, 'answer')} "
+                f"{'was' if own.differ == 1 else 'were'} {scored} differently "
+                f"({percent(own.rate)}, {at} interval {percent_interval(own.ci)}). {rates} So "
+                "differences of this size can be chance."
             )
             yield Caution(task=task, kind="noise", **cited(text))
             break  # scores say more than texts
@@ -283,14 +271,10 @@ def _uneven_faults(evidence: Evidence) -> Iterator[Caution]:
         if len(set(retries.values())) > 1:
             shown = listed(f"{arm} {n:,}" for arm, n in retries.items())
             text = (
-                f"Calls on {evidence.named(task)} were asked again unequally often ({shown}): the "
+                f"Calls on {evidence.named(task)} were asked again unequally often ({shown}). The "
                 "arms did not answer under the same conditions."
             )
             yield Caution(task=task, **cited(text))
-
-
-def _share(value: float, digits: int = 1) -> str:
-    return f"{fixed(100 * value, digits)} %"
 
 
 def _reading(evidence: Evidence) -> Iterator[Caution]:
@@ -315,8 +299,8 @@ def _spent(work: str, told: Mapping[str, Reading]) -> Iterator[str]:
     limits = {one.max_tokens for one in spent.values()} - {None}
     now = f" (now {limits.pop():,})" if len(limits) == 1 else ""
     yield (
-        f"On {work}, {listed(counts)} end without an answer although tokens were spent: that is a "
-        f"setting, not a quality. Raise `max_tokens`{now} or turn reasoning off, and run again."
+        f"On {work}, {listed(counts)} spent tokens and ended without an answer. That is a setting, "
+        f"not quality. Raise max_tokens{now} or turn reasoning off, and run again."
     )
 
 
@@ -328,9 +312,9 @@ def _doubtful(work: str, told: Mapping[str, Reading]) -> Iterator[str]:
     ]
     if counts:
         yield (
-            f"On {work}, {listed(counts)} end at the limit of tokens without a tag, and whether "
-            "the chat template opens a thought is not known: if it does, what was scored there are "
-            "thoughts. Raise `max_tokens` until answers end by themselves."
+            f"On {work}, {listed(counts)} end at the token limit without a tag. They may be "
+            "thoughts: whether the chat template opens a thought is not known. Raise max_tokens "
+            "until answers end by themselves."
         )
 
 
@@ -341,9 +325,9 @@ def _strange(work: str, told: Mapping[str, Reading]) -> Iterator[str]:
             arms.setdefault(tag, []).append(f"{plural(count, 'answer')} of {arm}")
     for tag, counts in arms.items():
         yield (
-            f"On {work}, {tag} in {listed(counts)} looks like a tag of a thought and is not known "
-            "as one: what stands there was read as part of the answer. If models think there, name "
-            "the pair in the task's `thought_tags`."
+            f"On {work}, {tag} in {listed(counts)} looks like the tag of a thought, but is no "
+            "known one. The text there was read as part of the answer. If models think there, name "
+            "the pair in thought_tags of the task."
         )
 
 

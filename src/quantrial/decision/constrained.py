@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 
 from quantrial.decision.evidence import Evidence
-from quantrial.decision.open_questions import kept_all_the_same, left_open
+from quantrial.decision.open_questions import kept_all_the_same, left_open, loss_in_words
 from quantrial.decision.pick import Break, choose, costs_more, tasks_that_matter, tolerance
 from quantrial.decision.risk import mitigations
 from quantrial.decision.shipping import LOSSES, ShipTest, in_words, not_among, shown
-from quantrial.decision.words import by_margin, evidence_line, seen
 from quantrial.documents.decision import (
     Alternative,
     Broken,
@@ -26,7 +25,14 @@ from quantrial.documents.decision import (
     Rejected,
 )
 from quantrial.errors import StudyError
-from quantrial.words import listed, margin, short_seconds, size, times
+from quantrial.words import (
+    by_margin,
+    evidence_line,
+    listed,
+    margin,
+    short_seconds,
+    times,
+)
 
 
 def check(constraints: Constraints, evidence: Evidence) -> None:
@@ -112,7 +118,7 @@ def constrained(
                 for task, loss in losses.items()
             )
             p = _p_in_words(evidence, table, losses, ship.get(pick))
-            text += f": {evidence.saving(pick)}; shown to lose less than {kept}{p}."
+            text += f". {evidence.cost_in_words(pick)} It is shown to lose less than {kept}{p}."
             guards = tuple(one for one in mitigations(evidence, pick) if one.task in tasks)
             more = (guard.text for guard in guards)
             text = " ".join([text, *more, *_reserved(evidence, losses, pick)])
@@ -123,9 +129,7 @@ def constrained(
         assert other is not None  # the reference could be picked, so it is at least a near miss
         found = [evidence.cited(one.because) for one in breaks[other] if one.because]
         text = (
-            f"No arm keeps all your constraints. The nearest miss is {other}: "
-            + "; ".join(dict.fromkeys(one.text for one in breaks[other]))
-            + "."
+            f"No arm keeps all your constraints. The nearest miss is {other}. {_all(breaks[other])}"
         )
     return Constrained(
         constraints=settings,
@@ -152,17 +156,20 @@ def _alternative(
     breaks: Mapping[str, Sequence[Broken]],
 ) -> Alternative:
     """Say which answer is nearest to this one, and what stands against it."""
-    if not breaks[other]:
-        text = f"The next in line is {other}, which keeps all your constraints too"
-        if pick is not None and costs_more(table, settings, other, pick):
-            text += " and costs more"
-        text += "."
-    else:
-        what = "; ".join(dict.fromkeys(one.text for one in breaks[other]))
+    if breaks[other]:
         kind = "nearest miss" if pick is None else "nearest cheaper arm"
-        text = f"The {kind} is {other}: {what}."
+        text = f"The {kind} is {other}. {_all(breaks[other])}"
+    else:
+        more = pick is not None and costs_more(table, settings, other, pick)
+        text = f"The next in line is {other}. It keeps all your constraints too"
+        text += " and costs more." if more else "."
     names = (BrokenName(constraint=one.constraint, task=one.task) for one in breaks[other])
     return Alternative(arm=other, breaks=tuple(names), text=text)
+
+
+def _all(broken: Sequence[Broken]) -> str:
+    """Say all that an arm breaks, each once."""
+    return " ".join(dict.fromkeys(one.text for one in broken))
 
 
 def _limit(table: Picker, settings: Constraints, task: str, arm: str) -> float:
@@ -198,7 +205,7 @@ def _reserved(evidence: Evidence, losses: Mapping[str, float], arm: str) -> Iter
 # by whether items speak for random clusters
 _ROUGH = {
     False: "it rests on few changes",
-    True: "it speaks for clusters like these, whose chances of leaning one way are not known",
+    True: "it speaks for other clusters like these, and how these lean is not known",
 }
 
 
@@ -237,58 +244,45 @@ def _cost(evidence: Evidence, arm: str, broken: Break) -> str:
     name, task, value, limit = broken.constraint, broken.task, broken.value, broken.limit or 0
     if name == "evidence":
         if task is None:
-            return f"the trial did not see harm done on purpose, so it shows nothing of {arm}"
-        return (
-            f"{evidence.reference} is not shown to be above its floor on {evidence.named(task)}, "
-            f"so a loss of {arm} could not show there"
-        )
+            return f"{evidence.missed_harm()}, so it says nothing about {arm}."
+        return f"{evidence.no_loss_can_show(task)} of {arm}."
     if name == "identity":
-        return (
-            f"nothing tells {arm} from {evidence.identical[arm]}, so this trial shows nothing of it"
-        )
+        twin = evidence.identical[arm]
+        return f"{arm} looks identical to {twin}, so this study says nothing about it."
     what = {"max_memory": "memory", "min_speedup": "speed", "max_latency": "latency"}[name]
     where = "" if task is None else f" on {evidence.named(task)}"
     if value is None:
-        return f"the {what} of {arm}{where} is not known"
+        return f"The {what} of {arm}{where} is not known."
     if name == "max_memory":
         unit, units = (1, "bytes") if min(value, limit) < 1e6 else (1e6, "MB")
-        verb, what = ("needs", "for its weights")
+        held = f"needs {math.ceil(value / unit):,} {units} for its weights"
         if evidence.memory_source == "peak":
-            verb, what = ("holds", "at its peak")
+            held = f"holds {math.ceil(value / unit):,} {units} at its peak"
         elif "bytes" in evidence.summary.arms[arm].weights_stated:
-            what = "for its weights, as the study states"
-        return (
-            f"{arm} {verb} {math.ceil(value / unit):,} {units} {what}, at most "
-            f"{math.floor(limit / unit):,} {units} are allowed"
-        )
+            held += ", as the study states"
+        return f"{arm} {held}; you allow at most {math.floor(limit / unit):,} {units}."
     if name == "min_speedup":
-        return (
-            f"{arm} decodes at {times(value)} the reference's speed, "
-            f"at least {times(limit)} is asked for"
-        )
-    return (
-        f"{arm} takes {short_seconds(value)} an answer{where}, "
-        f"at most {short_seconds(limit)} are allowed"
-    )
+        own, asked = times(value), times(limit)
+        than = f"decodes {own} as fast as {evidence.reference}"
+        asked = "slightly more" if own == asked else f"at least {asked}"
+        return f"{arm} {than}; you ask for {asked}."
+    own, allowed = short_seconds(value), short_seconds(limit)
+    allowed = "slightly less" if own == allowed else f"at most {allowed}"
+    return f"{arm} takes {own} an answer{where}; you allow {allowed}."
 
 
 def _loss(
     evidence: Evidence, arm: str, task: str, row: PickerRow, broken: Break, one: ShipTest | None
 ) -> str:
-    work, bound, limit = evidence.named(task), row.bound, broken.limit or 0.0
-    unit = evidence.tasks[task].main.unit
-    most = margin(limit, unit)
+    work, limit = evidence.named(task), broken.limit or 0.0
     if why := evidence.why_other_prompts(arm):
         return why
     if row.finding is None:
-        return f"{arm} shares no answered item with the reference on {work}"
+        return f"{arm} and {evidence.reference} have no answered item in common on {work}."
     if broken.constraint == "missing":
-        return f"{arm} is {left_open(evidence, evidence.findings[row.finding], limit)}"
+        return left_open(evidence, evidence.findings[row.finding], limit)
     if broken.constraint == "choice" and one is not None:
-        return f"{arm} is shown to lose less than {most} on {work} {not_among(one)}"
-    within = broken.constraint == "tolerate" and bound is not None and bound > -limit
-    if row.worse and not within:
-        return f"{arm} is worse on {work} ({seen(evidence.findings[row.finding])})"
-    if broken.constraint == "quality" or bound is None or bound > -limit:
-        return f"{arm} is not shown to lose less than {most} on {work}"
-    return f"{arm} may lose up to {size(bound, unit)} on {work}, less than {most} is tolerated"
+        least = margin(limit, evidence.tasks[task].main.unit)
+        return f"{arm} loses less than {least} on {work} {not_among(one)}."
+    accepted = broken.constraint == "tolerate"
+    return loss_in_words(evidence, evidence.findings[row.finding], limit, accepted=accepted)

@@ -6,22 +6,36 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypedDict, cast
 
 from msgspec import UNSET
 
-from quantrial.agreement import fixed
 from quantrial.documents import AnswerSpeed, Contrast, Reading, Summary, TaskSummary, Verdict
 from quantrial.documents.decision import Cost, Finding, Pace
 from quantrial.findings import adjusted_p, is_finding
 from quantrial.precision import bits_of
-from quantrial.words import listed, memory_noun, times
+from quantrial.words import evidence_line, listed, memory_noun, percent, times
 
 OVER_CLUSTERS = "score-clusters"  # the method of an interval over random clusters
 
 FindingKind = Literal["primary", "secondary", "failure_mode"]
 MemorySource = Literal["peak", "file", "stated"]
 OrderedBy = Literal["memory", "bits", "speed"]
+
+
+class Cited(TypedDict):
+    """What every entry says: a sentence, the ids of its findings, their numbers."""
+
+    text: str
+    because: tuple[str, ...]
+    evidence: tuple[str, ...]
+
+
+def cited(text: str, findings: Iterable[Finding | Pace | None] = ()) -> Cited:
+    """Put a sentence beside the findings that it rests on, each once."""
+    found = {one.id: one for one in findings if one is not None}
+    lines = tuple(map(evidence_line, found.values()))
+    return {"text": text, "because": tuple(found), "evidence": lines}
 
 
 class Evidence:
@@ -122,19 +136,23 @@ class Evidence:
     def _speed(self, task: str, arm: str) -> AnswerSpeed | None:
         return self.summary.speed.get(task, {}).get(arm)
 
-    def saving(self, arm: str) -> str:
-        """Say in words what an arm costs beside the reference: a noun phrase."""
+    def cost_in_words(self, arm: str) -> str:
+        """Say what an arm costs beside the reference: a sentence."""
         cost, parts = self.cost(arm), []
         if cost.memory_ratio:
             held = memory_noun(self.memory_source)
-            parts.append(f"{fixed(100 * cost.memory_ratio, 0)} % of the {held}")
+            parts.append(f"needs {percent(cost.memory_ratio, 0)} of the {held} of {self.reference}")
         if cost.speedup:
-            parts.append(f"{times(cost.speedup)} the decoding speed")
+            than = "" if parts else f" as {self.reference}"
+            parts.append(f"decodes {times(cost.speedup)} as fast{than}")
         if parts:
-            return f"{' and '.join(parts)} of {self.reference}"
+            return f"It {' and '.join(parts)}."
         if arm in self.cheaper:
-            return f"fewer bits a weight than {self.reference}, memory and speed not measured"
-        return "at a cost that was not measured"
+            return (
+                f"It has fewer bits a weight than {self.reference}; its memory and speed were not "
+                "measured."
+            )
+        return "Its cost was not measured."
 
     def cheaper_than(self, arm: str) -> list[str]:
         """List the candidates that cost less than an arm, the cheapest first."""
@@ -168,14 +186,11 @@ class Evidence:
         """Say why an arm that was shown other prompts is not picked; empty of any other."""
         if arm not in self.other_prompts:
             return ""
-        how = (
-            "by what its chat template makes of them"
-            if self.summary.arms[arm].other_template
-            else "by the counts of their tokens"
-        )
+        own = "its chat template" if self.summary.arms[arm].other_template else "its token counts"
+        shows = "makes others" if self.summary.arms[arm].other_template else "show it"
         return (
-            f"{arm} was shown other prompts than {self.reference}, {how}, so nothing here speaks "
-            "for it"
+            f"{arm} was shown other prompts than {self.reference} ({own} {shows}), so this study "
+            "says nothing about it."
         )
 
     def worse(self, arm: str) -> list[str]:
@@ -187,18 +202,30 @@ class Evidence:
         return finding.p_adjusted is not None and finding.p_adjusted < self.alpha
 
     def blindness(self) -> list[str]:
-        """Say why the trial could not have seen harm; empty where it could."""
-        said = []
-        if self.saw_no_control:
-            said.append(
-                f"{listed(self.controls)}, damaged on purpose, was not found worse on any workload"
-            )
-        said += [
-            f"{self.reference} is not shown to be above its floor on {self.named(task)}"
-            for task in self.tasks
-            if self.tasks[task].at_floor(self.reference)
-        ]
-        return said
+        """Say in sentences why the study could not have seen harm; empty where it could."""
+        floors = [self.no_loss_can_show(task) for task in self.tasks]
+        missed = [f"{self.missed_harm()}."] if self.saw_no_control else []
+        return [*missed, *(f"{one}." for one in floors if one)]
+
+    def missed_harm(self) -> str:
+        """Say that the study did not see the harm of its controls: a sentence without its end."""
+        own = "an arm" if len(self.controls) == 1 else "arms"
+        return f"This study missed the harm in {listed(self.controls)}, {own} damaged on purpose"
+
+    def no_loss_can_show(self, task: str) -> str:
+        """Say that the reference is at its floor on a task, without an end; else nothing."""
+        part = self.tasks[task]
+        if not part.at_floor(self.reference):
+            return ""
+        level = (
+            f"guessing ({percent(part.chance, 0)})"
+            if part.chance
+            else "an arm that answers nothing"
+        )
+        return (
+            f"On {self.named(task)} even {self.reference} does no better than {level}, so this "
+            "test cannot show a loss"
+        )
 
     @property
     def saw_no_control(self) -> bool:

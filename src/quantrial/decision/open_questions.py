@@ -10,10 +10,18 @@ from collections.abc import Iterator, Mapping
 
 from quantrial.decision.evidence import Evidence, MarginTest, keeps_margin
 from quantrial.decision.margin_tests import flips_of, items_to_rule_out
-from quantrial.decision.words import seen, undecided
 from quantrial.documents import WorstCase
 from quantrial.documents.decision import Finding, Missing
-from quantrial.words import listed, margin, plural, size
+from quantrial.words import (
+    endpoint,
+    listed,
+    margin,
+    plural,
+    possible_loss,
+    seen_loss,
+    size,
+    undecided,
+)
 
 
 def what_is_missing(
@@ -39,52 +47,70 @@ def what_is_missing(
         return Missing(arm=arm, task=task, because=because, items_needed=items, text=text)
 
     if why := evidence.why_other_prompts(arm):
-        return Missing(arm=arm, task=task, because="", items_needed=None, text=f"{why}.")
+        return Missing(arm=arm, task=task, because="", items_needed=None, text=why)
     if finding is None:
-        return lacks(f"{arm} and {evidence.reference} share no answered item on {work}.")
+        return lacks(f"{arm} and {evidence.reference} have no answered item in common on {work}.")
     if finding.estimate is None:
-        name = finding.named.replace("_", "-")
-        why = f"one of the two has no {name}: nothing to find, or nothing found"
-        return lacks(f"{arm} cannot be compared with {evidence.reference} on {work}: {why}.")
-    if finding.verdict == "worse" and tolerated is None:
-        return lacks(f"{arm} is worse on {work} ({seen(finding)}).")
+        return lacks(
+            f"{arm} cannot be compared with {evidence.reference} on {work}: one of the two has no "
+            f"{endpoint(finding.named)}. There was nothing to find, or it found nothing."
+        )
+    accepted, bar = tolerated is not None, finding.margin if tolerated is None else tolerated
+    if finding.verdict == "worse" and not accepted:
+        return lacks(loss_in_words(evidence, finding, bar, accepted=False))
     if starved := evidence.starved(task, arm):
-        whose = listed(f"{name}'s" for name in starved)
-        why = f"many of {whose} answers are empty for want of tokens, and no items make up for that"
-        return lacks(f"{arm} is undecided on {work}: {why}.")
-    bar = finding.margin if tolerated is None else tolerated
+        return lacks(
+            f"{arm} is undecided on {work}. Many answers of {listed(starved)} are empty because "
+            "their tokens ran out. More items do not make up for that."
+        )
     if unanswered if unanswered is not None else keeps_margin(finding):
-        return lacks(f"{arm} is {left_open(evidence, finding, bar)}.")
+        return lacks(left_open(evidence, finding, bar))
     beyond = (finding.gain.estimate or 0.0) <= -bar
     if tolerated is None or tolerated == finding.margin:
         items, needed = None, finding.items_needed
         if needed is not None:
             counts = [n for n in (needed.equivalence, needed.non_inferiority) if n]
             items = needed.difference if beyond else min(counts, default=None)
-        bar_words = "the margin"
     else:
         items = items_to_rule_out(evidence, finding, bar)
-        bar_words = f"the {margin(bar, finding.unit)} tolerated"
-    what = "show it worse" if beyond else f"rule out a loss of {bar_words}"
-    settle = _settled_by(items, evidence, finding, what)
-    if beyond:
-        loss = f"the loss seen ({seen(finding)}) is itself not below {bar_words}"
-        settle = f"{loss}; {settle}" if settle else loss
-    verdict = "undecided"
+    said = loss_in_words(evidence, finding, bar, accepted=accepted)
+    more = _items_in_words(items, evidence, finding, "prove it" if beyond else "rule that out")
+    return lacks(f"{said}{_besides(finding)} {more}", items)
+
+
+def loss_in_words(evidence: Evidence, finding: Finding, bar: float, *, accepted: bool) -> str:
+    """Say how much an arm lost or could lose on a task, beside the loss that is too large.
+
+    `accepted`: whether the user stated that loss; else it is the margin.
+    """
+    arm, work, unit = finding.candidate, evidence.named(finding.task), finding.unit
+    seen = finding.gain.estimate or 0.0
+    if seen <= -bar:
+        lost = f"it {seen_loss(-seen, bar, work, unit=unit, accepted=accepted)}"
+        if finding.verdict == "worse":
+            return f"{arm} is worse: {lost}."
+        return f"{arm} is undecided: {lost}, but that is not proven."
+    bound = MarginTest.of(finding).ci[0]
+    open_loss = possible_loss(bound, bar, work, unit=unit, accepted=accepted)
+    if finding.verdict == "worse" and finding.non_inferior and not accepted:
+        return (
+            f"{arm} is worse on {work}: a loss of {size(seen, unit)} is proven, within the margin."
+        )
+    if finding.verdict == "worse":
+        return f"{arm} is worse: it {open_loss}."
     if finding.verdict == "better":
-        verdict = f"better, but a loss of {margin(finding.margin, finding.unit)} is not ruled out"
-    settle = settle or f"what was seen does not tell how many items would {what}"
-    return lacks(f"{arm} is {verdict} on {work}{_besides(finding)}: {settle}.", items)
+        return f"{arm} did better than {evidence.reference}, yet it {open_loss}."
+    return f"{arm} is undecided: it {open_loss}."
 
 
-def _settled_by(needed: int | None, evidence: Evidence, finding: Finding, what: str) -> str:
+def _items_in_words(needed: int | None, evidence: Evidence, finding: Finding, what: str) -> str:
     """Say how large a new study would have to be.
 
     New, since what was seen cannot be added to: to look again and again until a verdict falls is
     another procedure, with another error rate.
     """
     if needed is None:
-        return ""
+        return f"How many items would {what} is not known."
     n = finding.n
     size = "the same size" if needed <= n else f"about {plural(needed, 'item')}"
     counted_so = finding.settled_by
@@ -92,10 +118,10 @@ def _settled_by(needed: int | None, evidence: Evidence, finding: Finding, what: 
         groups = max(1, round(needed * counted_so.clusters / counted_so.items))
         size += f" in {plural(groups, 'cluster')} like these"
     flips = flips_of(evidence, finding)
-    truth = "the truth is as seen"
+    truth = "the true difference is what was seen"
     if flips is not None and not flips.turned:
-        truth = f"one answer in {n:,} turns, of which none did here"
-    return f"a new study of {size} would probably (80 %) {what}, if {truth}"
+        truth = f"one answer in {n:,} changes (none did here)"
+    return f"A new study of {size} would probably (80 %) {what}, if {truth}."
 
 
 def answers_missing(finding: Finding) -> str:
@@ -104,24 +130,29 @@ def answers_missing(finding: Finding) -> str:
 
 
 def left_open(evidence: Evidence, finding: Finding, loss: float) -> str:
-    """Say that missing answers leave open whether so much is lost: a sentence without its end."""
-    worst, least = _worst(finding), MarginTest.of(finding).ci[0]
-    said = f"{answers_missing(finding)} on {evidence.named(finding.task)} ({_whose(finding)})"
+    """Say that missing answers leave open whether so much is lost: sentences."""
+    worst, least, arm = _worst(finding), MarginTest.of(finding).ci[0], finding.candidate
+    count, work = MarginTest.of(finding).missing, evidence.named(finding.task)
     if worst.bound is None:
-        return f"{said}; what the difference would be with them is not defined"
-    if worst.bound <= -loss:
-        return (
-            f"{said}; {_held_against(finding)}, the loss would be {size(worst.bound, finding.unit)}"
-        )
-    if least is None:
-        return f"{said}; {_held_against(finding)}, nothing tells what it could lose"
-    return f"{said}; {_held_against(finding)}, it could lose as much as {size(least, finding.unit)}"
+        then = "With them the difference has no value"
+    elif worst.bound <= -loss:
+        then = f"{_held_against(finding)}, it loses {size(worst.bound, finding.unit)}"
+    elif least is None:
+        then = f"{_held_against(finding)}, nothing tells how much it could lose"
+    else:
+        then = f"{_held_against(finding)}, it could lose as much as {size(least, finding.unit)}"
+    return f"{arm} is undecided on {work}: {_are_missing(count, finding)}. {then}."
+
+
+def _are_missing(count: int, finding: Finding) -> str:
+    are = "is" if count == 1 else "are"
+    return f"{plural(count, 'answer')} {are} missing ({_whose(finding)})"
 
 
 def _besides(finding: Finding) -> str:
     """Say of a contrast that is open without them that answers are missing too; else nothing."""
     count = MarginTest.of(finding).missing
-    return f" ({plural(count, 'answer')} missing besides: {_whose(finding)})" if count else ""
+    return f" Besides, {_are_missing(count, finding)}." if count else ""
 
 
 def not_counted(finding: Finding) -> str:
@@ -136,11 +167,10 @@ def kept_all_the_same(evidence: Evidence, losses: Mapping[str, float], arm: str)
     for task, loss in losses.items():
         finding = evidence.primary(task, arm)
         if finding is not None and (count := MarginTest.of(finding).missing):
-            are = "is" if count == 1 else "are"
             yield (
-                f"On {evidence.named(task)}, {plural(count, 'answer')} {are} missing "
-                f"({_whose(finding)}): {_held_against(finding)}, a loss of "
-                f"{margin(loss, finding.unit)} is still ruled out."
+                f"On {evidence.named(task)}, {_are_missing(count, finding)}. "
+                f"{_held_against(finding)}, it still loses less than "
+                f"{margin(loss, finding.unit)}."
             )
 
 
@@ -158,12 +188,9 @@ def _held_against(finding: Finding) -> str:
     """Say how they are counted, and what is assumed of them where no bound is known."""
     arm, invents = finding.candidate, _worst(finding).taken_to_invent
     if invents is None:
-        return f"held against {arm}"
+        return f"If all count against {arm}"
     entities = "entity" if invents == 1 else "entities"
-    return (
-        f"held against {arm}, its own taken to find nothing and to invent {invents:g} {entities} "
-        "each"
-    )
+    return f"If its own invent {invents:g} {entities} each, and all count against {arm}"
 
 
 def _worst(finding: Finding) -> WorstCase:

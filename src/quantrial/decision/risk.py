@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from quantrial.agreement import fixed
-from quantrial.decision.evidence import Evidence
+from quantrial.decision.evidence import Evidence, cited
 from quantrial.decision.open_questions import not_counted
-from quantrial.decision.words import cited
 from quantrial.documents.decision import Amount, Constraints, Finding, Guard, Money, Risk
 from quantrial.registry import TASKS
-from quantrial.words import level, size
+from quantrial.words import endpoint, level, size
 
 _MILLION = 1_000_000
 
@@ -29,8 +28,8 @@ def risks(evidence: Evidence, settings: Constraints) -> Iterator[Risk]:
         for arm in evidence.candidates:
             if arm in evidence.identical or arm in evidence.other_prompts:
                 continue
-            endpoint = TASKS.load(part.kind).right or part.primary
-            finding = evidence.of_endpoint(task, endpoint, arm)
+            right = TASKS.load(part.kind).right or part.primary
+            finding = evidence.of_endpoint(task, right, arm)
             if finding is None or finding.estimate is None or finding.unit is not None:
                 continue  # what is no share counts no wrong answers
             extra = _more_errors(finding, 1000)
@@ -89,27 +88,27 @@ def _machine(evidence: Evidence, settings: Constraints, task: str, arm: str) -> 
 
 
 def _errors(evidence: Evidence, task: str, arm: str, extra: Amount, finding: Finding) -> str:
-    fewer = extra.estimate < 0
-    count = _count(abs(extra.estimate))
-    said = f"{count} {'fewer' if fewer else 'more'} wrong answers than {evidence.reference}"
+    low, high, at = extra.low, extra.high, level(finding.confidence)
+    wrong = "wrong" if finding.kind == "primary" else "partly or wholly wrong"
+    than, fewer = evidence.reference, extra.estimate < 0
+    many = f"{_count(abs(extra.estimate))} {'fewer' if fewer else 'more'}"
+    seen = f"gets about {many} {wrong} than {than}"
     if extra.estimate == 0:
-        said = f"as many wrong answers as {evidence.reference}"
-    at = level(finding.confidence)
-    if extra.low is None or extra.high is None:
-        interval = f"no {at} interval: too little differs"
+        seen = f"gets as many {wrong} as {than}"
+    if low is None or high is None:
+        said = f"{seen}. Too little differs for an interval"
+    elif low < 0 < high:
+        least, most = _count(-low), _count(high)
+        span = f"{most} more or fewer" if least == most else f"{most} more or {least} fewer"
+        said = f"may get up to {span} {wrong} than {than} ({at} interval)"
     else:
-        interval = f"{at} interval: {_span(extra.low, extra.high)}"
-    what = "" if finding.kind == "primary" else " (not wholly right)"
-    expected = f"expect {said}{what} from {arm} ({interval})."
-    return f"In 1,000 requests of {evidence.named(task)}, {expected}{not_counted(finding)}"
-
-
-def _span(low: float, high: float) -> str:
-    if low >= 0:
-        return f"{_count(low)} to {_count(high)} more"
-    if high <= 0:
-        return f"{_count(-high)} to {_count(-low)} fewer"
-    return f"{_count(-low)} fewer to {_count(high)} more"
+        ends = (
+            f"{_count(low)} to {_count(high)} more"
+            if low >= 0
+            else f"{_count(-high)} to {_count(-low)} fewer"
+        )
+        said = f"{seen} ({at} interval: {ends})"
+    return f"Of 1,000 requests of {evidence.named(task)}, {arm} {said}.{not_counted(finding)}"
 
 
 def _count(value: float) -> str:
@@ -119,17 +118,17 @@ def _count(value: float) -> str:
 def _priced(money: Money | None) -> Iterator[str]:
     if money is None:
         return
-    parts = []
-    if money.errors is not None:
-        parts.append(f"errors would cost {_more(money.errors.estimate)}")
-    if money.machine is not None:
-        parts.append(f"the machine {'' if parts else 'would cost '}{_more(money.machine)}")
-    said, net = f"In a million such requests {' and '.join(parts)}", money.net
-    if len(parts) == 2:
-        said += f", in all {_more(net.estimate)}"
-    if money.errors is not None and net.low is not None and net.high is not None:
+    errors, net = money.errors, money.net
+    parts = {
+        "for wrong answers": None if errors is None else errors.estimate,
+        "for the machine": money.machine,
+    }
+    known = [f"{_more(value)} {what}" for what, value in parts.items() if value is not None]
+    both = len(known) == 2
+    said = f"A million such requests cost {f'{_more(net.estimate)} in all' if both else known[0]}"
+    if errors is not None and net.low is not None and net.high is not None:
         said += f" (interval: {_more(net.low)} to {_more(net.high)})"
-    yield f"{said}."
+    yield f"{said}: {' and '.join(known)}." if both else f"{said}."
 
 
 def _more(value: float) -> str:
@@ -141,17 +140,24 @@ def mitigations(evidence: Evidence, arm: str) -> tuple[Guard, ...]:
     """Name the failure modes that are shown for an arm, each with what guards against it."""
     found = []
     for task, part in evidence.tasks.items():
-        for endpoint, words in TASKS.load(part.kind).mitigations().items():
-            finding = evidence.of_endpoint(task, endpoint, arm)
+        for name, words in TASKS.load(part.kind).mitigations().items():
+            finding = evidence.of_endpoint(task, name, arm)
             if not finding or finding.estimate is None:
                 continue
             if finding.verdict == "worse" and evidence.is_shown(finding):
-                name = finding.named.replace("_", "-")
-                turned = "rises" if finding.direction == "lower" else "falls"
-                hint = "" if finding.declared else " (exploratory: not declared beforehand)"
-                text = (
-                    f"On {evidence.named(task)}, {name} {turned} by an estimated "
-                    f"{size(finding.estimate, finding.unit)}{hint}: {words[0].lower()}{words[1:]}"
-                )
-                found.append(Guard(task=task, endpoint=endpoint, because=finding.id, text=text))
+                text = f"On {evidence.named(task)}, {_fails(finding, words)}"
+                found.append(Guard(task=task, endpoint=name, because=finding.id, text=text))
     return tuple(found)
+
+
+def _fails(finding: Finding, words: str) -> str:
+    """Say how an arm fails, with the size of it, and what guards against that."""
+    loss = size(finding.estimate or 0.0, finding.unit)
+    hint = "" if finding.declared else " (exploratory: not planned before the run)"
+    if "{loss}" not in words:  # they say what it means, and not how much it is
+        turned = "rises" if finding.direction == "lower" else "falls"
+        name = endpoint(finding.named)
+        return f"the {name} of {finding.candidate} {turned} by {loss}{hint}. {words}"
+    words = words.replace("{loss}", loss).replace("{reference}", finding.reference)
+    means, _, remedy = words.removeprefix("It ").partition(". ")
+    return f"{finding.candidate} {means}{hint}. {remedy}"

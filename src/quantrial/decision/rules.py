@@ -5,7 +5,7 @@ Every entry has a `text`, the ids of its findings in `because`, and their number
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
 from msgspec import UNSET
@@ -13,13 +13,12 @@ from msgspec import UNSET
 from quantrial.agreement import fingerprint
 from quantrial.decision.cautions import cautions
 from quantrial.decision.constrained import check, constrained
-from quantrial.decision.evidence import Evidence, MarginTest, keeps_margin
+from quantrial.decision.evidence import Evidence, MarginTest, cited, keeps_margin
 from quantrial.decision.open_questions import answers_missing, kept_all_the_same, what_is_missing
 from quantrial.decision.risk import mitigations, risks
 from quantrial.decision.sensitivity import sensitivity
 from quantrial.decision.shipping import Shipping, ShipTest, in_words, not_among
 from quantrial.decision.table import picker
-from quantrial.decision.words import by_margin, cited
 from quantrial.documents import Summary, load_summary
 from quantrial.documents import to_dict as summary_document
 from quantrial.documents.decision import (
@@ -35,7 +34,7 @@ from quantrial.documents.decision import (
     StayWhen,
     to_dict,
 )
-from quantrial.words import listed, margin, size, times, verdict_word
+from quantrial.words import by_margin, listed, margin, size, times, verdict_word
 
 DECISION_SCHEMA: Final = "quantrial.decision/1"
 
@@ -120,14 +119,14 @@ def _default(evidence: Evidence, ship: Shipping) -> Default:
     """Choose the cheapest arm shown to keep the margin on every task, else the reference.
 
     With missing answers held against it, and the choice among the candidates allowed for.
-    `conclusive` is false where the trial could not have seen harm, or no cheaper arm was shown what
+    `conclusive` is false where the study could not have seen harm, or no cheaper arm was shown what
     the reference was: then nothing cheaper is shipped.
     """
     reference, tasks = evidence.reference, evidence.tasks
     blind = evidence.blindness()
     known = [arm for arm in evidence.cheaper if arm not in evidence.identical]
     if known and all(arm in evidence.other_prompts for arm in known):
-        blind = [*blind, f"no cheaper arm was shown the prompts that {reference} was"]
+        blind = [*blind, f"Every cheaper arm was shown other prompts than {reference}."]
     if ship.pick in known:
         return _ship(evidence, ship.pick, ship.shown.get(ship.pick))
     missing = [
@@ -137,31 +136,40 @@ def _default(evidence: Evidence, ship: Shipping) -> Default:
         if not evidence.holds(task, arm)
     ]
     missing += [_alone(evidence, ship.shown[arm]) for arm in known if arm in ship.alone]
-    if not evidence.candidates:
-        why = "this study has no other arm to ship"
-    elif not evidence.cheaper:
-        why = "no other arm of this study is known to cost less"
-    elif not known:
-        why = f"nothing tells {listed(evidence.cheaper)} from another arm"
-    else:
-        kept = by_margin(
-            (margin(part.margin, part.main.unit), evidence.named(task))
-            for task, part in tasks.items()
-        )
-        if len(tasks) > 1:
-            kept = f"the margin on every workload ({kept})"
-        left_out = len(known) < len(evidence.cheaper)
-        told = " that can be told from another" if left_out else ""
-        why = f"no cheaper arm{told} is shown to lose less than {kept}"
-    if blind:
-        opening = f"Stay with {reference}, for want of evidence: {'; '.join(blind)}."
-    else:
-        opening = f"Stay with {reference}: {why}."
-    text = " ".join([opening, *dict.fromkeys(one.text for one in missing)])
+    why = blind or [_why_stay(evidence, known)]
+    text = " ".join([f"Stay with {reference}.", *why, *dict.fromkeys(one.text for one in missing)])
     found = [evidence.findings[one.because] for one in missing if one.because]
     return Default(
         arm=reference, missing=tuple(missing), conclusive=not blind, **cited(text, found)
     )
+
+
+def _why_stay(evidence: Evidence, known: Sequence[str]) -> str:
+    """Say why no cheaper arm is shipped; `known` are those that differ from the others."""
+    if not evidence.candidates:
+        return "This study has no other arm to ship."
+    if not evidence.cheaper:
+        return "No other arm is known to cost less."
+    if not known:
+        one = len(evidence.cheaper) == 1
+        return (
+            f"{listed(evidence.cheaper)} {'looks' if one else 'look'} identical to another arm of "
+            "this study."
+        )
+    parts = {
+        evidence.named(task): margin(part.margin, part.main.unit)
+        for task, part in evidence.tasks.items()
+    }
+    margins = by_margin((bar, work) for work, bar in parts.items())
+    where = margins.replace(" on ", " or more on ", 1)
+    if len(parts) > 1:
+        same = len(set(parts.values())) == 1
+        lost = f"{next(iter(parts.values()))} or more" if same else "the margin or more"
+        where = f"{lost} on at least one workload{'' if same else f' ({margins})'}"
+    cheaper = f"The cheaper arm {known[0]}" if len(known) == 1 else "Every cheaper arm"
+    if len(known) < len(evidence.cheaper):
+        cheaper = "Every cheaper arm that differs from the others"
+    return f"{cheaper} could lose {where}."
 
 
 def _ship(evidence: Evidence, arm: str, one: ShipTest | None) -> Default:
@@ -173,7 +181,9 @@ def _ship(evidence: Evidence, arm: str, one: ShipTest | None) -> Default:
     guards = mitigations(evidence, arm)
     text = " ".join(
         [
-            f"Ship {arm}: {evidence.saving(arm)}; shown to lose less than {kept}{in_words(one)}.",
+            f"Ship {arm}. {evidence.cost_in_words(arm)}",
+            f"It is shown to lose less than {kept}{in_words(one)}.",
+            *_small_losses(evidence, found),
             *kept_all_the_same(evidence, {f.task: f.margin for f in found}, arm),
             *(guard.text for guard in guards),
         ]
@@ -189,6 +199,16 @@ def _ship(evidence: Evidence, arm: str, one: ShipTest | None) -> Default:
     )
 
 
+def _small_losses(evidence: Evidence, found: Sequence[Finding]) -> Iterator[str]:
+    """Say which losses are proven though they are within the margin."""
+    for one in found:
+        if one.also == "worse" and one.estimate is not None:
+            yield (
+                f"A loss on {evidence.named(one.task)} is proven, but within the margin "
+                f"({size(one.estimate, one.unit)}, estimated)."
+            )
+
+
 def _alone(evidence: Evidence, one: ShipTest) -> Missing:
     """Say what an arm lacks that passes by itself and not as one of several."""
     weakest = max(evidence.primaries(one.arm), key=lambda f: MarginTest.of(f).p or 0.0)
@@ -197,8 +217,7 @@ def _alone(evidence: Evidence, one: ShipTest) -> Missing:
         task=weakest.task,
         because=weakest.id,
         items_needed=None,
-        text=f"{one.arm} keeps the margin {not_among(one)}: more items, or fewer candidates, "
-        "would settle it.",
+        text=f"{one.arm} keeps the margin {not_among(one)}. Use more items or fewer candidates.",
     )
 
 
@@ -206,36 +225,32 @@ def _pick_when(evidence: Evidence, arm: str, ship: Shipping) -> PickWhen:
     worse, undecided = evidence.worse(arm), evidence.undecided(arm)
     speedup = evidence.speedup(arm)
     slower = speedup is not None and speedup <= 1.0
-    conditions = ["memory binds" if slower else "memory or speed binds"]
-    if worse:
-        where = [evidence.named(task) for task in worse]
-        if len(worse) < len(evidence.tasks):
-            conditions.append(f"the work is not {listed(where, 'or')}, where it is worse")
-        else:
-            losses = [
-                f"{size(f.estimate or 0.0, f.unit)} on {evidence.named(f.task)}"
-                for f in evidence.primaries(arm, worse)
-            ]
-            conditions.append(f"you accept a loss (it is worse by an estimated {listed(losses)})")
+    kept = [evidence.named(task) for task in evidence.tasks if evidence.holds(task, arm)]
+    lost = [
+        (size(f.estimate or 0.0, f.unit), evidence.named(f.task))
+        for f in evidence.primaries(arm, worse)
+    ]
+    said = [f"Pick {arm} only when you need to save {'memory' if slower else 'memory or time'}."]
+    if worse and len(worse) < len(evidence.tasks):
+        said.append(f"Do not pick it for {listed((work for _, work in lost), 'or')}.")
+    elif worse:
+        losses = listed(f"{much} on {work}" for much, work in lost)
+        said.append(f"Then you accept an estimated loss of {losses}.")
     if undecided:
-        open_losses = listed(_open_loss(evidence, task, arm) for task in undecided)
-        accepted = f"you accept what is not ruled out: {open_losses}"
-        kept = [evidence.named(task) for task in evidence.tasks if evidence.holds(task, arm)]
-        if kept and not worse:
-            alone = f"the work is {listed(kept, 'or')} alone, where it keeps the margin"
-            accepted = f"either {alone}, or {accepted}"
-        conditions.append(accepted)
+        losses = listed(_open_loss(evidence, task, arm) for task in undecided)
+        alone = f"Use it for {listed(kept, 'or')} alone, or accept"
+        accept = alone if kept and not worse else "Then you accept"
+        said.append(f"{accept} a possible loss of {losses}.")
+    said.append(evidence.cost_in_words(arm))
     if arm in ship.alone:
-        conditions.append(f"you accept that it keeps the margin {not_among(ship.shown[arm])}")
+        said.append(f"It keeps the margin {not_among(ship.shown[arm])}.")
+    elif kept:
+        said.append(f"It keeps the margin on {listed(kept)}.")
     if evidence.blindness():
-        conditions.append("you accept that this trial could not have seen a loss")
+        said.append("This study cannot show a loss of it.")
     guards = mitigations(evidence, arm)
-    text = " ".join(
-        [
-            f"Pick {arm} ({evidence.saving(arm)}) only when {', and '.join(conditions)}.",
-            *(guard.text for guard in guards),
-        ]
-    )
+    small = _small_losses(evidence, evidence.primaries(arm))
+    text = " ".join([*said, *small, *(guard.text for guard in guards)])
     guarded = (evidence.findings[guard.because] for guard in guards)
     return PickWhen(
         arm=arm,
@@ -247,14 +262,16 @@ def _pick_when(evidence: Evidence, arm: str, ship: Shipping) -> PickWhen:
 
 
 def _open_loss(evidence: Evidence, task: str, arm: str) -> str:
+    """Say how much may be lost on a task: `up to 7.9 pp on extraction`."""
     finding, work = evidence.primary(task, arm), evidence.named(task)
     floor = MarginTest.of(finding).ci[0] if finding else None
     if finding is None or floor is None:
-        return f"a loss of unknown size on {work}"
+        return f"unknown size on {work}"
     gaps = f" ({answers_missing(finding)})" if keeps_margin(finding) else ""
-    if floor > -finding.margin:
-        return f"a loss of {margin(finding.margin, finding.unit)} on {work}{gaps}"
-    return f"a loss of up to {size(floor, finding.unit)} on {work}{gaps}"
+    unit = finding.unit
+    small = floor > -finding.margin
+    bar = margin(finding.margin, unit) if small else f"up to {size(floor, unit)}"
+    return f"{bar} on {work}{gaps}"
 
 
 def _avoid_for(evidence: Evidence) -> Iterator[AvoidFor]:
@@ -262,8 +279,8 @@ def _avoid_for(evidence: Evidence) -> Iterator[AvoidFor]:
         for finding in evidence.primaries(arm, evidence.worse(arm)):
             task = finding.task
             text = (
-                f"Avoid {arm} for {evidence.named(task)}: it is worse there, by an estimated "
-                f"{size(finding.estimate or 0.0, finding.unit)}."
+                f"Avoid {arm} for {evidence.named(task)}: it loses "
+                f"{size(finding.estimate or 0.0, finding.unit)} there (estimated)."
             )
             guards = [guard for guard in mitigations(evidence, arm) if guard.task == task]
             found = [finding, *(evidence.findings[guard.because] for guard in guards)]
@@ -275,10 +292,10 @@ def _avoid_for(evidence: Evidence) -> Iterator[AvoidFor]:
 # How a verdict short of equivalence is said of an arm on some workloads.
 _SHORT = {
     "worse": "is worse on {}",
-    "inconclusive": "is not shown to keep the margin on {}",
-    "missing": "is undecided, for want of answers, on {}",
-    "choice": "is not shown to keep the margin, one of several candidates as it is, on {}",
-    "non_inferior": "is non-inferior, but not shown equivalent, on {}",
+    "inconclusive": "could lose the margin or more on {}",
+    "missing": "lacks too many answers on {}",
+    "choice": "keeps the margin only when tested alone on {}",
+    "non_inferior": "could gain the margin or more on {}",
 }
 
 
@@ -304,22 +321,22 @@ def _stay_when(evidence: Evidence, constraints: Constraints, ship: Shipping) -> 
             when = (
                 "any change of quality matters, even a gain"
                 if list(short) == ["non_inferior"]
-                else "accuracy binds"
+                else "quality matters most"
             )
-            text = f"Stay with {reference} rather than {arm} when {when}: {arm} {why}."
+            text = f"Stay with {reference} instead of {arm} when {when}: {arm} {why}."
             found = [finding for part in short.values() for finding in part]
             yield StayWhen(arm=reference, instead_of=arm, **cited(text, found))
         speedup = evidence.speedup(arm)
         if speedup is None:
             continue
-        at = f"{arm} decodes at {times(speedup)} the reference's speed here"
-        stay = f"Stay with {reference} rather than {arm} when speed is the reason to change"
-        if bar is not None and speedup < bar:
-            text = f"{stay}: {at}, short of the {times(bar)} asked for."
-        elif speedup <= 1.0:
-            text = f"{stay}: {at}."
-        else:
+        asked = bar is not None and speedup < bar
+        if not asked and speedup > 1.0:
             continue
+        at = f"{arm} decodes {times(speedup)} as fast as {reference}"
+        if asked and bar is not None:
+            same = times(bar) == times(speedup)
+            at += ", slightly less than you ask for" if same else f"; you ask for {times(bar)}"
+        text = f"Stay with {reference} instead of {arm} when speed is the reason to change: {at}."
         yield StayWhen(arm=reference, instead_of=arm, **cited(text, [evidence.pace(arm)]))
 
 
@@ -327,13 +344,13 @@ def _control(evidence: Evidence, arm: str) -> Control:
     worse = evidence.worse(arm)
     if worse:
         text = (
-            f"The trial can see harm: {arm}, damaged on purpose, is found worse on "
+            f"This study can see harm: {arm} is damaged on purpose, and was found worse on "
             f"{listed(map(evidence.named, worse))}."
         )
     else:
         text = (
-            f"Caution: {arm} is damaged on purpose and was found worse on no workload, so this "
-            "trial could have missed real harm. Use more or harder items before acting on it."
+            f"This study can miss real harm: {arm} is damaged on purpose, and was found worse "
+            "nowhere. Use more or harder items before you act on it."
         )
     found = evidence.primaries(arm, worse or evidence.tasks)
     return Control(arm=arm, found_worse=bool(worse), **cited(text, found))

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec.structs import replace as with_fields
 
 from quantrial.agreement import fixed
-from quantrial.decision.evidence import Evidence
+from quantrial.decision.evidence import Evidence, cited
 from quantrial.decision.open_questions import what_is_missing
 from quantrial.decision.pick import (
     Answer,
@@ -26,7 +26,6 @@ from quantrial.decision.pick import (
     tolerance,
 )
 from quantrial.decision.shipping import LOSSES
-from quantrial.decision.words import cited, without_repeats
 from quantrial.documents import Number
 from quantrial.documents.decision import (
     Change,
@@ -59,8 +58,19 @@ def sensitivity(evidence: Evidence, table: Picker, settings: Constraints) -> Sen
             *_paces(evidence, table, settings),
         ]
     )
-    settle = without_repeats(list(_settle(evidence, table, settings, answer)))
+    settle = without_repeats(_settle(evidence, table, settings, answer))
     return Sensitivity(pick=answer.pick, changes=_smallest_marked(changes), settle=tuple(settle))
+
+
+_Worded = TypeVar("_Worded", Change, Missing)
+
+
+def without_repeats(entries: Iterable[_Worded]) -> list[_Worded]:
+    """Leave out what reads the same as an entry before it: figures that round alike are one."""
+    found: dict[str, _Worded] = {}
+    for one in entries:
+        found.setdefault(one.text, one)
+    return list(found.values())
 
 
 def _constraints(evidence: Evidence, table: Picker, settings: Constraints) -> Iterator[Change]:
@@ -77,7 +87,7 @@ def _constraints(evidence: Evidence, table: Picker, settings: Constraints) -> It
             found = _first(table, settings, scale, [start], changed, looser=looser)
             if found:
                 to, pick = found
-                text = f"With {scale.say(to)}, {_answer(pick)}."
+                text = f"If you {scale.say(to)}, {_answer(pick)}."
                 grounds = _grounds(evidence, table, changed(to))
                 size = None if now is None else abs(to / now - 1.0)
                 yield _change(scale.key, None, to, pick, text, grounds, size=size, unit="share")
@@ -153,13 +163,13 @@ def _scales(table: Picker, settings: Constraints) -> Iterator[_Scale]:
         "max_memory",
         memory,
         unit,
-        lambda to: f"at most {fixed(to / unit, 0, ',')} {name} allowed {held}",
+        lambda to: f"allow at most {fixed(to / unit, 0, ',')} {name} {held}",
     )
     yield _Scale(
         "min_speedup",
         [own.speedup for own in arms if own.speedup is not None],
         _SPEEDUP,
-        lambda to: f"at least {times(to)} the reference's speed asked for",
+        lambda to: f"ask for at least {times(to)} the speed of {table.reference}",
         most=False,
     )
     latencies = [
@@ -172,7 +182,7 @@ def _scales(table: Picker, settings: Constraints) -> Iterator[_Scale]:
         "max_latency",
         latencies,
         _LATENCY,
-        lambda to: f"at most {short_seconds(to)} an answer allowed",
+        lambda to: f"allow at most {short_seconds(to)} an answer",
     )
 
 
@@ -212,7 +222,7 @@ def _tolerances(evidence: Evidence, table: Picker, settings: Constraints) -> Ite
             if found and found[0] < 1 and (len(some) == 1 or found[1] not in seen):
                 to, pick = found
                 of = some[0] if len(some) == 1 else None
-                text = f"With {scale.say(to)}, {_answer(pick)}."
+                text = f"If you {scale.say(to)}, {_answer(pick)}."
                 grounds = _grounds(evidence, table, changed(to))
                 size = max(abs(to - one) for one in now)
                 yield _change("tolerate", of, to, pick, text, grounds, size=size)
@@ -220,7 +230,7 @@ def _tolerances(evidence: Evidence, table: Picker, settings: Constraints) -> Ite
 
 
 def _tolerated(where: str, to: float) -> str:
-    return f"a loss of up to {margin(to)} tolerated on {where}"
+    return f"accept a loss of up to {margin(to)} on {where}"
 
 
 def _bar(table: Picker, settings: Constraints, task: str) -> float:
@@ -241,7 +251,7 @@ def _workloads(evidence: Evidence, table: Picker, settings: Constraints) -> Iter
         changed = replace(settings, workloads=wanted)
         other = choose(table, changed).pick
         if other != pick:
-            said = f"did {'not matter' if dropped else 'matter too'}"
+            said = "does not matter" if dropped else "matters too"
             text = f"If {workload} {said}, {_answer(other)}."
             grounds = _grounds(evidence, table, changed)
             yield _change("workloads", workload, wanted, other, text, grounds)
@@ -273,11 +283,13 @@ def _estimates(evidence: Evidence, table: Picker, settings: Constraints) -> Iter
                 if other == pick:
                     continue
                 seen, work = shown(row.estimate), evidence.named(task)
-                text = f"If the difference of {arm} on {work} were {shown(to)} in place of {seen}"
+                said = f"If the true difference of {arm} on {work} is {shown(to)}"
                 if shown(to) == seen:
                     side = "better" if by > 0 else "worse"
-                    text = f"If {arm} did {size_of(by, unit)} {side} on {work} than seen ({seen})"
-                text += f", which is within its interval, {_answer(other)}."
+                    said = f"If {arm} is {side} on {work} than its estimate by {size_of(by, unit)}"
+                text = (
+                    f"{said}, {_answer(other)}. Its interval includes that; the estimate is {seen}."
+                )
                 # changes in different units are not held against each other
                 size = abs(by) if unit is None else None
                 change = _change("estimate", task, to, other, text, [finding], size=size)
@@ -302,12 +314,12 @@ def _paces(evidence: Evidence, table: Picker, settings: Constraints) -> Iterator
         other = choose(with_fields(table, arms=arms), settings).pick
         if other != pick:
             slower, seen = own.speedup >= least, times(own.speedup)
-            where = f"below {times(least)}" if slower else times(least)
-            text = f"If {arm} decoded at {where} the reference's speed in place of {seen}"
+            where = f"less than {times(least)}" if slower else times(least)
+            said = f"If {arm} really decodes {where} as fast as {table.reference}"
             if times(least) == seen:
                 side = "slower" if slower else "faster"
-                text = f"If {arm} decoded less than 0.01 times {side} than seen ({seen})"
-            text += f", which is within its interval, {_answer(other)}."
+                said = f"If {arm} really is {side} than measured by less than 0.01 times"
+            text = f"{said}, {_answer(other)}. Its interval includes that; measured was {seen}."
             size = abs(to / own.speedup - 1.0)
             change = _change("estimate", None, to, other, text, [found], size=size, unit="share")
             yield with_fields(change, arm=arm)
@@ -358,7 +370,7 @@ def _smallest_marked(changes: Sequence[Change]) -> tuple[Change, ...]:
                 share = one.unit == "share"
                 by = f"{fixed(100 * one.size, 1)} %" if share else size_of(one.size)
                 said = "a limit or a speed" if share else "a loss or an estimate"
-                text += f" Of {said}, this is the smallest change that does it: {by}."
+                text += f" That is a change of {by}, the smallest of {said}."
             one = with_fields(one, smallest=True, text=text)  # noqa: PLW2901
         found.append(one)
     return tuple(found)
@@ -413,7 +425,7 @@ def _change(
 
 
 def _answer(pick: str | None) -> str:
-    return "no arm would keep all constraints" if pick is None else f"the pick would be {pick}"
+    return "no arm keeps all constraints" if pick is None else f"the pick is {pick}"
 
 
 def _settle(

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from quantrial.agreement import fixed
-from quantrial.decision.words import left_open
 from quantrial.documents import ArmSummary, Contrast, Summary, TaskSummary
 from quantrial.documents.decision import Decision
 from quantrial.findings import adjusted_p
@@ -27,6 +26,7 @@ from quantrial.words import (
     difference,
     difference_interval,
     endpoint,
+    left_open,
     level,
     listed,
     memory_noun,

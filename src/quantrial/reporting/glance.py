@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from quantrial.agreement import fixed
 from quantrial.decision.pick import costs_more
-from quantrial.decision.words import left_open
 from quantrial.documents import (
     ChoiceFailures,
     Contrast,
@@ -45,6 +44,7 @@ from quantrial.words import (
     difference,
     endpoint,
     file_size,
+    left_open,
     listed,
     out_of,
     percent,

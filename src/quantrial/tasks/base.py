@@ -41,16 +41,23 @@ Direction = Literal["higher", "lower"]
 
 # signs of trouble that any answer may show, and what catches each
 _OF_ANY_TASK = {
-    "not_truncated": "It runs into the limit of tokens: raise it, or reject what was cut off.",
-    "not_repeating": "It gets caught in loops: cap the length and reject repeated text.",
-    "not_refused": "It declines to answer: detect refusals and route them to the reference.",
-    "answered": "It leaves calls without an answer (faults, timeouts): retry them, raise the time "
-    "limit, or route them to the reference.",
-    "not_empty": "It answers nothing: reject empty answers and retry.",
+    "not_truncated": "It hits the token limit on {loss} more of its answers than {reference}. "
+    "Raise max_tokens, or reject answers that were cut off.",
+    "not_repeating": "It gets caught in a loop on {loss} more of its answers than {reference}. Cap "
+    "the length, and reject repeated text.",
+    "not_refused": "It declines to answer {loss} more of the requests than {reference}. Detect "
+    "refusals, and route them to {reference}.",
+    "answered": "It leaves {loss} more of its calls without an answer than {reference}. Retry "
+    "them, raise the time limit, or route them to {reference}.",
+    "not_empty": "It answers nothing on {loss} more of the requests than {reference}. Reject empty "
+    "answers, and retry.",
 }
 
 
-FORMAT_BROKEN = "It breaks the output format: validate it and retry, or constrain decoding."
+FORMAT_BROKEN = (
+    "It breaks the output format on {loss} more of its answers than {reference}. Validate the "
+    "output and retry, or constrain decoding."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +129,8 @@ class Endpoint:
         label: its name in reports; by default `name` without its underscores.
         meaning: a sentence for the report's glossary.
         mitigation: sentences on what a loss means in production and what catches it, for an
-            endpoint beside the primary one. They begin with "It".
+            endpoint beside the primary one. The first begins with "It"; `{loss}` in it stands for
+            how much was lost, `{reference}` for the reference arm.
 
     Raises:
         ValueError: these do not fit together; see the message.

@@ -165,9 +165,8 @@ PRECISION = Endpoint(
     {"tp": 1.0},
     {"tp": 1.0, "fp": 1.0},
     meaning="Of what the arm returned, the share that is right.",
-    mitigation="It returns entities that are not there, or mislabels them: schema validation will "
-    "not see that; check that every text it returns stands in the input, and sample inputs without "
-    "entities.",
+    mitigation="It returns wrong entities more often. Check that every entity it returns stands in "
+    "the input, and test it on inputs without entities. Schema validation does not find these.",
 )
 RECALL = Endpoint(
     "recall",
@@ -175,7 +174,8 @@ RECALL = Endpoint(
     {"tp": 1.0},
     {"tp": 1.0, "fn": 1.0},
     meaning="Of what was there to find, the share that the arm found.",
-    mitigation="It misses entities: no validator sees what is absent; audit a sample by hand.",
+    mitigation="It misses entities more often. Check a sample by hand. No validator finds what is "
+    "absent.",
 )
 PARSE_RATE = Endpoint(
     "parse_rate",
@@ -395,8 +395,9 @@ class Spans(Task):
             "entity_free_correct",
             lambda task, _item, outcome: not task.is_right(outcome),
             lambda item: not item.gold,
-            mitigation="It invents entities where there are none: schema validation will not see "
-            "that; sample inputs without entities.",
+            mitigation="It invents entities in {loss} more of the inputs without any than "
+            "{reference}. Test it on inputs without entities. Schema validation does not find "
+            "these.",
         ),
         FailureMode(
             "no_spurious",
