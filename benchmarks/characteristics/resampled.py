@@ -16,7 +16,7 @@ from quantrial.stats._checks import (
     checked_pair,
 )
 from quantrial.stats._numerics import normal_cdf, normal_quantile, special
-from quantrial.stats.resampling import bootstrap_ratios, quantiles
+from quantrial.stats.resampling import bootstrap_ratios
 from quantrial.stats.results import Estimate, Interval
 
 Floats = NDArray[np.float64]
@@ -104,7 +104,7 @@ def bca_ratios(
             for tail in ((1.0 - level) / 2.0, (1.0 + level) / 2.0)
         ]
         if not any(math.isnan(tail) for tail in tails):
-            low, high = quantiles(known, tails)
+            low, high = np.quantile(known, tails).tolist()
     if not high - low > _TIE:
         low = high = math.nan
         warnings.warn(

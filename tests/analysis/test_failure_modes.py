@@ -104,8 +104,13 @@ def test_failure_panels_of_spans_by_hand() -> None:
     # a wrong type is not spurious; what a malformed answer invents is not known
     assert spurious.answered.tolist() == [[True, True], [True, True], [True, False], [True, False]]
     assert spurious.numerators[:2, :, 0].tolist() == [[1, 0], [1, 0]]
-    assert spurious.untold is not None
-    assert spurious.untold.tolist() == [[False, False], [False, False], [False, True], [False] * 2]
+    assert spurious.unscorable is not None
+    assert spurious.unscorable.tolist() == [
+        [False, False],
+        [False, False],
+        [False, True],
+        [False] * 2,
+    ]
 
 
 def test_failure_panels_leave_out_what_nobody_shows() -> None:

@@ -187,12 +187,12 @@ class Bounds:
 
 
 def _compared(panel: Panel, arms: list[int]) -> NDArray[np.bool_]:
-    """Return the items that were asked of either arm, and of which nothing is untold."""
+    """Return the items that were asked of either arm, and of which nothing is unscorable."""
     kept = np.ones(len(panel.answered), dtype=np.bool_)
     if panel.asked is not None:
         kept &= panel.asked[:, arms].any(axis=1)
-    if panel.untold is not None:  # an answer that does not tell is not missing
-        kept &= ~panel.untold[:, arms].any(axis=1)
+    if panel.unscorable is not None:  # an answer that does not tell is not missing
+        kept &= ~panel.unscorable[:, arms].any(axis=1)
     return kept
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from quantrial.tasks.answer import Answer
 
 
+_Value = TypeVar("_Value")
+
+
 @dataclass(frozen=True, slots=True)
 class Panel:
     """Scores of every arm on the same items, ready for statistics.
@@ -33,7 +36,7 @@ class Panel:
     `numerators` and `denominators` have shape (items, arms, endpoints): each endpoint is a ratio of
     their sums. `answered` has shape (items, arms); a score where it is false means nothing.
     `clusters` (random groups that items came from) and `strata` (fixed groups that the sample was
-    balanced over) have shape (items,), or are None. `untold`, of the shape of `answered`, says
+    balanced over) have shape (items,), or are None. `unscorable`, of the shape of `answered`, says
     where there is an answer of which what is scored is not known, or that was left out for what its
     arm was shown: no answer is missing there.
     `asked`, of the same shape, says where a missing answer counts as lost (None: everywhere); an
@@ -47,7 +50,7 @@ class Panel:
     answered: NDArray[np.bool_]
     clusters: NDArray[np.str_] | None = None
     strata: NDArray[np.str_] | None = None
-    untold: NDArray[np.bool_] | None = None
+    unscorable: NDArray[np.bool_] | None = None
     by_content: bool = False  # the clusters are items of equal content, whom no key names
     asked: NDArray[np.bool_] | None = None
 
@@ -63,7 +66,7 @@ class Panel:
             self.answered[mask],
             None if self.clusters is None else self.clusters[mask],
             None if self.strata is None else self.strata[mask],
-            None if self.untold is None else self.untold[mask],
+            None if self.unscorable is None else self.unscorable[mask],
             self.by_content,
             None if self.asked is None else self.asked[mask],
         )
@@ -112,10 +115,10 @@ class Panel:
         """Name the arms that answered at least one item."""
         return [arm for arm in self.arms if self.answered_by(arm).any()]
 
-    def untold_where(self, unknown: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def unscorable_where(self, unknown: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Say where an answer does not tell something, in a panel of something else it does not."""
         found: NDArray[np.bool_] = self.answered & unknown
-        return found if self.untold is None else found | self.untold
+        return found if self.unscorable is None else found | self.unscorable
 
     def of_one(
         self, endpoint: Endpoint, values: NDArray[np.generic], known: NDArray[np.bool_]
@@ -135,7 +138,7 @@ class Panel:
             known,
             self.clusters,
             self.strata,
-            self.untold_where(~known),
+            self.unscorable_where(~known),
             self.by_content,
             self.asked,
         )
@@ -174,6 +177,16 @@ class TaskOutcomes:
             if response is None or answer is None or outcome is None
             else Given(response, answer, outcome.parsed, self.task.limit(item))
             for item, response, answer, outcome in zip(self.items, *rows, strict=True)
+        ]
+
+    def by_outcome(self, value: Callable[[Item, Outcome], _Value]) -> list[list[_Value | None]]:
+        """Return a value of each outcome, by arm and item; None without an answer."""
+        return [
+            [
+                None if outcome is None else value(item, outcome)
+                for item, outcome in zip(self.items, self.outcomes[arm], strict=True)
+            ]
+            for arm in self.arms
         ]
 
     @property
@@ -253,7 +266,7 @@ def score_task(  # noqa: PLR0913 - each keyword is one fact of how the task was 
             None if answer is None else task.score(item, answer)
             for item, answer in zip(items, answers[arm], strict=True)
         )
-    panel = replace(_panel(task, items, outcomes), asked=asked, untold=left_out)
+    panel = replace(_panel(task, items, outcomes), asked=asked, unscorable=left_out)
     own = cluster is not None and cluster != stratum
     if equal_items == "cluster" and not own and repeated(items):
         equal = np.array([content_key(item) for item in items], dtype=np.str_)

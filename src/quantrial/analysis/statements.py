@@ -147,9 +147,9 @@ def identical_arms(
         hashes = [arms[arm].sha256 for arm in (one, other)]
         weights = "unknown" if None in hashes else "same" if hashes[0] == hashes[1] else "other"
         rows = [row for part in tasks.values() for row in part.flips]
-        told = [row for row in rows if {row.reference, row.candidate} == {one, other}]
-        items = sum(row.n for row in told)
-        changed = sum(row.harmful + row.beneficial + row.churn for row in told)
+        compared = [row for row in rows if {row.reference, row.candidate} == {one, other}]
+        items = sum(row.n for row in compared)
+        changed = sum(row.harmful + row.beneficial + row.churn for row in compared)
         answers = items > 0 and changed == 0
         # one file asked in two ways (another cache of keys, say) may well be worth comparing
         alike = weights == "same" and arms[one].options == arms[other].options

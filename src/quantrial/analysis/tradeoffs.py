@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from msgspec.structs import asdict
-
 from quantrial import documents
 from quantrial.documents.codec import nan
 
@@ -111,7 +109,9 @@ def _phase(arms: Sequence[str], phase: Phase | None, measure: str) -> dict[str, 
         one = found.get(arm)
         if one is None:
             return {}
-        values[arm] = Value(**asdict(one))
+        values[arm] = Value(
+            estimate=one.estimate, ci=one.ci, confidence=one.confidence, method=one.method, n=one.n
+        )
     return values
 
 
@@ -134,7 +134,14 @@ def _answer_value(one: documents.AnswerSpeed) -> Value:
     own = one.tokens_per_second_interval
     if own is None:
         return Value(estimate=one.tokens_per_second, ci=(None, None), n=None)
-    return Value(estimate=one.tokens_per_second, **asdict(own))
+    return Value(
+        estimate=one.tokens_per_second,
+        ci=own.ci,
+        confidence=own.confidence,
+        method=own.method,
+        n=own.n,
+        unit=own.unit,
+    )
 
 
 def _memory(

@@ -252,9 +252,9 @@ def stuart_maxwell(table: ArrayLike) -> HomogeneityResult:
     n, moved = int(counts.sum()), counts - np.diag(np.diag(counts))
     changed = int(moved.sum())
     shift = _shifts(moved)
-    told = tuple(int(by) for by in shift)
+    shifts = tuple(int(by) for by in shift)
     if changed == 0:
-        return HomogeneityResult(1.0, 0.0, 0, "stuart-maxwell-exact", n, 0, told)
+        return HomogeneityResult(1.0, 0.0, 0, "stuart-maxwell-exact", n, 0, shifts)
     used = (moved + moved.T).any(axis=0)
     moved, shift = moved[used][:, used], shift[used]
     both = moved + moved.T
@@ -272,7 +272,7 @@ def stuart_maxwell(table: ArrayLike) -> HomogeneityResult:
         every, chances = outcomes
         p = min(float(chances[_as_far(every, inverse, statistic)].sum()), 1.0)
         method = "stuart-maxwell-exact"
-    return HomogeneityResult(p, statistic, df, method, n, changed, told)
+    return HomogeneityResult(p, statistic, df, method, n, changed, shifts)
 
 
 def stuart_maxwell_clusters(

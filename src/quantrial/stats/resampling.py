@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import SupportsIndex
 
@@ -43,7 +43,7 @@ def _percentile(replicates: NDArray[np.float64], confidence: float, method: str)
         )
         return Interval(math.nan, math.nan, confidence, method)
     tail = (1.0 - confidence) / 2.0
-    low, high = quantiles(known, [tail, 1.0 - tail])
+    low, high = np.quantile(known, [tail, 1.0 - tail]).tolist()
     return Interval(low, high, confidence, method)
 
 
@@ -302,37 +302,6 @@ def _ratio(sums: NDArray[np.float64], empty: NDArray[np.float64]) -> NDArray[np.
     return ratio
 
 
-def quantiles(values: NDArray[np.float64], shares: Sequence[float]) -> list[float]:
-    """Return the quantiles of a sample, linear between its neighbouring values [1]_.
-
-    Args:
-        values: shape (n,), n at least 1, finite.
-        shares: each in [0, 1].
-
-    Returns:
-        One a share; the same bits as `numpy.quantile`, which imports `numpy.ma`.
-
-    References:
-        .. [1] Hyndman, R. J., Fan, Y. (1996). Sample quantiles in statistical packages. The
-           American Statistician 50, 361-365. Type 7.
-    """
-    last = values.size - 1
-    places = [share * last for share in shares]
-    lower = [min(math.floor(place), last) for place in places]
-    upper = [min(at + 1, last) for at in lower]
-    ordered = np.partition(values, sorted({*lower, *upper}))
-    return [
-        _between(float(ordered[low]), float(ordered[high]), place - low)
-        for low, high, place in zip(lower, upper, places, strict=True)
-    ]
-
-
-def _between(low: float, high: float, share: float) -> float:
-    # from the nearer end, as numpy does: monotone, and exact at both
-    step = high - low
-    return high - step * (1.0 - share) if share >= 0.5 else low + step * share
-
-
 _BLOCK_CELLS = 1 << 20  # counts held at a time: 8 MiB of int64
 _MULTINOMIAL_SAVES = 20  # one binomial draw costs about as much as this many index draws
 _SERIAL_TERMS = 1 << 18  # multiplications up to which OpenBLAS starts no threads
@@ -354,8 +323,7 @@ def collapse(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
         if any(np.array_equal(values, before) for before in seen):
             continue  # the same in all arms, such as a count of what the gold holds
         seen.append(values)
-        # without the counts, numpy.unique imports numpy.ma, which takes longer than the sort
-        levels = np.unique(values, return_counts=True)[0]
+        levels = np.unique(values)
         if levels.size == 1:
             continue
         codes *= levels.size

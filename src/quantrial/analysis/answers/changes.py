@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from quantrial import documents
 from quantrial.analysis.outcomes import labels
@@ -55,8 +55,17 @@ def flips(
         for value, turn in zip(values, turns, strict=True):
             by_value[value].append(turn)
         strata[key] = {value: _counted(inside) for value, inside in by_value.items()}
-    found = asdict(_counted(turns))
-    return documents.Flips(reference=reference, candidate=candidate, strata=strata, **found)
+    found = _counted(turns)
+    return documents.Flips(
+        reference=reference,
+        candidate=candidate,
+        harmful=found.harmful,
+        beneficial=found.beneficial,
+        churn=found.churn,
+        n=found.n,
+        items=found.items,
+        strata=strata,
+    )
 
 
 def _counted(turns: Sequence[Turn | None]) -> documents.FlipCounts:

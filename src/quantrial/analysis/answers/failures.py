@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -75,19 +76,13 @@ def _answered(outcomes: TaskOutcomes) -> Panel | None:
     ]
     panel = panel_without(outcomes, "answered", lost)
     # no outcome is missing here: where no call was made, or none is known, there is nothing to tell
-    return None if panel is None else replace(panel, untold=~panel.answered)
+    return None if panel is None else replace(panel, unscorable=~panel.answered)
 
 
 def _mode(outcomes: TaskOutcomes, mode: FailureMode) -> Panel | None:
     """Score one failure mode of the kind of task."""
     endpoint = Endpoint(mode.name, "proportion", {"correct": 1.0}, label=mode.label)
-    shown = [
-        [
-            None if outcome is None else mode.shows(outcomes.task, item, outcome)
-            for item, outcome in zip(outcomes.items, outcomes.outcomes[arm], strict=True)
-        ]
-        for arm in outcomes.arms
-    ]
+    shown = outcomes.by_outcome(lambda item, outcome: mode.shows(outcomes.task, item, outcome))
     if mode.applies is None:
         found = panel_without(outcomes, mode.name, shown)
         return None if found is None else replace(found, endpoints=(endpoint,))
@@ -137,13 +132,7 @@ def count_panels(outcomes: TaskOutcomes) -> Iterator[Panel]:
     what no arm shows.
     """
     for mode in outcomes.task.counts:
-        counts = [
-            [
-                None if outcome is None else mode.of(outcomes.task, item, outcome)
-                for item, outcome in zip(outcomes.items, outcomes.outcomes[arm], strict=True)
-            ]
-            for arm in outcomes.arms
-        ]
+        counts = outcomes.by_outcome(functools.partial(mode.of, outcomes.task))
         if any(any(row) for row in counts):
             yield _panel(outcomes, mode.name, counts, mode.unit, sign=-1.0)
 

@@ -109,9 +109,9 @@ def opens_thought(
     return False if opens or _MANY * ended > cut else None
 
 
-def together(told: Iterable[bool | None]) -> bool | None:
+def together(known_by_task: Iterable[bool | None]) -> bool | None:
     """Join what several tasks tell of one arm: a thought that was seen to be opened counts."""
-    known = {one for one in told if one is not None}
+    known = {one for one in known_by_task if one is not None}
     return None if not known else True in known
 
 

@@ -196,11 +196,11 @@ class Calibrated(Methods):
             intervals = holm_intervals(
                 scores, p_values, alpha=self.alpha, adjusted=decided, family=size
             )
-        told = [
+        narrowed = [
             self._narrowed(interval, score, size) if p < self.alpha else interval
             for interval, score, p in zip(intervals, scores, decided, strict=True)
         ]
-        return [self._possible(interval, e) for interval in told]
+        return [self._possible(interval, e) for interval in narrowed]
 
     def _narrowed(self, interval: Interval, score: PairedScore, family: int) -> Interval:
         """Return the widest interval that leaves 0 out; as it was where none does."""
@@ -369,8 +369,8 @@ def spread(
 ) -> float:
     """Return the spread of a paired difference: of changes, or of influences on the ratio.
 
-    Over clusters it is the standard error of the estimate, told as if items were independent; NaN
-    where they are too few to know one.
+    Over clusters it is the standard error of the estimate, as if items were independent; NaN where
+    they are too few to know one.
     """
     n = len(top)
     if n < 2:

@@ -106,7 +106,7 @@ class Classic(Methods):
         """Return the spread of a paired difference; NaN from a single item or cluster.
 
         Where a difference is a mean over independent items, their standard deviation; else the
-        standard error of the estimate, told as if it were one.
+        standard error of the estimate, written as if it were one.
         """
         reference, candidate, endpoint = where
         units = difference.n if difference.clusters is None else difference.clusters

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from quantrial import documents
 from quantrial.analysis.speed.conditions import arm_marks, conditions, length_marks, machine_marks
 from quantrial.analysis.speed.timings import Sums
-from quantrial.documents.codec import ends, estimate_of, number
+from quantrial.documents.codec import ends, estimate_of, nan, number
 from quantrial.stats import drift, pooled_rate, rate_ratio
 from quantrial.stats.rates import p_of_none
 
@@ -176,7 +176,7 @@ class MeasuredPhase:
 
     phase: Phase
     ratios: list[documents.SpeedRatio]
-    drifts: Mapping[str, Drift | None]
+    drifts: Mapping[str, documents.RatioChange | None]
     asked: Mapping[str, Asked]
 
     def written(self) -> documents.SpeedPhase:
@@ -198,14 +198,14 @@ class MeasuredPhase:
             reference=question.reference,
             measures=UNITS,
             arms=arms,
-            ratios=tuple(self._ratio(one) for one in self.ratios),
+            ratios=tuple(replace(one, p_alarm=self._p_alarm(one.id)) for one in self.ratios),
             lengths=lengths,
             too_long=too_long,
             drift=documents.PhaseDrift(
                 measure=phase.aimed_at[0],
                 arms={arm: phase.drift_of(arm) for arm in question.arms},
                 ratios={
-                    arm: None if one is None else self._change(arm, one)
+                    arm: None if one is None else replace(one, p_alarm=self._p_alarm(arm))
                     for arm, one in self.drifts.items()
                 },
             ),
@@ -223,27 +223,16 @@ class MeasuredPhase:
     def _p_alarm(self, key: str) -> float | None:
         return number(self.asked[key].p_alarm) if key in self.asked else None
 
-    def _ratio(self, one: documents.SpeedRatio) -> documents.SpeedRatio:
-        return replace(one, p_alarm=self._p_alarm(one.id))
-
-    def _change(self, arm: str, one: Drift) -> documents.RatioChange:
-        return documents.RatioChange(
-            change=one.change.change,
-            ci=one.change.ci,
-            p_value=number(one.p_value),
-            p_alarm=self._p_alarm(arm),
-        )
-
     def _marks(self, state: Standing) -> Iterator[documents.SpeedMark]:
         if state.status != "narrow":
             yield documents.SpeedMark(mark=state.status, widest=state.widest)
         for arm, found in self.drifts.items():
-            if found is None or not abs(found.change.change or 0.0) > self.phase.question.precision:
+            if found is None or not abs(found.change or 0.0) > self.phase.question.precision:
                 continue
             # within a report after adjustment, of a phase alone by its own p
-            p = self.asked[arm].p_alarm if arm in self.asked else found.p_value
+            p = self.asked[arm].p_alarm if arm in self.asked else nan(found.p_value)
             if p < self.phase.question.alpha:
-                yield documents.SpeedMark(mark="drift", arm=arm, change=found.change.change)
+                yield documents.SpeedMark(mark="drift", arm=arm, change=found.change)
 
 
 def decode_sums(
@@ -258,14 +247,6 @@ def decode_sums(
     single = len(arms) == 1
     amounts, seconds = ([row[0] for row in side] if single else side for side in found)
     return Sums(amounts, seconds, "blocks")
-
-
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """By how much the ratio to the reference changed over the blocks, and the p of no change."""
-
-    change: documents.PhaseChange
-    p_value: float
 
 
 class Phase:
@@ -389,7 +370,11 @@ class Phase:
             exact_length=sum(r.completion_tokens == r.output_length for r in answered),
             asked_exact_length=sum("exact_length" in r.asked for r in answered),
             asked_fresh=sum("fresh" in r.asked for r in answered),
-            **{m.name: _estimate(self.rate(m.name, arm)) for m in MEASURES},
+            decode=_estimate(self.rate("decode", arm)),
+            prompt=_estimate(self.rate("prompt", arm)),
+            first_token=_estimate(self.rate("first_token", arm)),
+            call=_estimate(self.rate("call", arm)),
+            energy=_estimate(self.rate("energy", arm)),
             load=_estimate(load),
             memory_peak_bytes=self.peak(arm),
             memory_peaks_bytes=tuple(self.peaks(arm)),
@@ -426,8 +411,12 @@ class Phase:
             measure=measure,
             reference=self.question.reference,
             candidate=arm,
+            estimate=one.estimate,
+            ci=one.ci,
+            confidence=one.confidence,
+            method=one.method,
+            n=one.n,
             p_value=number(p),
-            **asdict(one),
         )
 
     def length(self, shape: tuple[int, int]) -> documents.PhaseLength:
@@ -444,7 +433,9 @@ class Phase:
         return documents.LengthArm(
             prompt_tokens=_mean([r.prompt_tokens for r in calls]),
             completion_tokens=_mean([r.completion_tokens for r in calls]),
-            **{name: _estimate(self.rate(name, arm, shape)) for name in _BY_LENGTH},
+            decode=_estimate(self.rate("decode", arm, shape)),
+            prompt=_estimate(self.rate("prompt", arm, shape)),
+            first_token=_estimate(self.rate("first_token", arm, shape)),
             ratios={name: _estimate(self.ratio(name, arm, shape)) for name in compared},
         )
 
@@ -493,7 +484,7 @@ class Phase:
                 )
         return found
 
-    def ratio_drift(self, arm: str) -> Drift | None:
+    def ratio_drift(self, arm: str) -> documents.RatioChange | None:
         """Say by how much the ratio to the reference changed over the blocks, relative."""
         sums = self.sums(self.aimed_at[0], [self.question.reference, arm])
         if sums is None or len(sums[0]) < 3:
@@ -504,7 +495,10 @@ class Phase:
         ]
         change = drift(logs, confidence=self.level)
         p = p_of_none(change, df=len(logs) - 2, ratio=False)
-        return Drift(_relative(change), p)
+        found = _relative(change)
+        return documents.RatioChange(
+            change=found.change, ci=found.ci, p_value=number(p), p_alarm=None
+        )
 
 
 def _relative(change: Estimate) -> documents.PhaseChange:
