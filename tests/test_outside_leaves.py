@@ -451,6 +451,8 @@ def test_what_a_study_says_of_outside_leaves_is_checked(
     for wrong, said in (
         (study_of(tolerence=1), "tasks.sums.tolerence: unknown key; did you mean 'tolerance'?"),
         (study_of(kind="numbr"), "is 'numbr'; expected one of 'choice', 'spans', 'number'"),
+        (study_of(kind="numbr"), "did you mean 'number'?"),
+        (study_of(source={"type": "double"}), "did you mean 'doubles'?"),
         (study_of(margins={"zzz": 0.1}), "a number task has no endpoint 'zzz'; there are hits, "),
         (study_of(kind="choice", margins={}), "holds items of kind 'number', but the task is 'ch"),
     ):
@@ -465,5 +467,10 @@ def test_a_package_that_is_broken_stops_only_who_names_it(
     (tmp_path / "study.yaml").write_text(study_of())
     said = " ".join(quantrial("plan", "study.yaml", code=2).split())
     assert "tasks.sums.kind: the kind of task 'number' could not be made" in said
-    assert "no_such_module" in said
+    assert "`pip install 'no_such_module'` installs what it lacks" in said
     quantrial("init", "--help")
+    # an entry point may name the extra of its package that it needs
+    points = tmp_path / "site" / "outside_number-1.0.dist-info" / "entry_points.txt"
+    points.write_text(points.read_text().replace(":Number", ":Number [sums]"))
+    said = " ".join(quantrial("plan", "study.yaml", code=2).split())
+    assert "`pip install 'outside-number[sums]'` installs what it lacks" in said

@@ -66,7 +66,7 @@ class Registry:
 
         Raises:
             StudyError: there is none of that name (the nearest is named), or what an installed
-                package says of it cannot be imported.
+                package says of it cannot be imported; of a package that it lacks, what installs it.
         """
         points = self._points()
         if name not in points:
@@ -78,6 +78,8 @@ class Registry:
             if name in OWN[self.group]:
                 raise
             said = f"the {self.noun} {name!r} could not be made ({type(exc).__name__}: {exc})"
+            if isinstance(exc, ModuleNotFoundError):
+                said += _what_installs(points[name], exc.name or "")
             raise StudyError(said, key=key) from exc
 
     def _points(self) -> dict[str, importlib.metadata.EntryPoint]:
@@ -85,6 +87,20 @@ class Registry:
         point = importlib.metadata.EntryPoint
         points = _installed(self.group, tuple(sys.path))
         return points | {name: point(name, where, self.group) for name, where in own.items()}
+
+
+def _what_installs(point: importlib.metadata.EntryPoint, missing: str) -> str:
+    """Say what installs the package that an entry point's module lacks: its extra, where named.
+
+    An entry point names one as `name = module:object [extra]`. Nothing is said where the module
+    itself is missing.
+    """
+    package = missing.partition(".")[0]
+    if not package or package == point.module.partition(".")[0]:
+        return ""
+    own = point.dist.name if point.dist is not None else None
+    wanted = f"{own}[{','.join(point.extras)}]" if own and point.extras else package
+    return f"; `pip install '{wanted}'` installs what it lacks"
 
 
 @functools.cache

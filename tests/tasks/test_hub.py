@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import subprocess
@@ -17,7 +18,8 @@ import yaml
 from quantrial.errors import ConsentError, DataError, MissingExtraError, StudyError
 from quantrial.study import HubSource
 from quantrial.tasks import sources
-from quantrial.tasks.sources import LoadedItems, load_items, shots_for, to_fetch
+from quantrial.tasks.rows import FetchedSource
+from quantrial.tasks.sources import LoadedItems, _hub, load_items, shots_for
 from studies import write_study
 from tasks.specs import Write, choice, spans
 
@@ -255,6 +257,10 @@ def test_a_folder_that_is_not_there(tmp_path: Path, repo: str) -> None:
         load_items("mmlu", choice({"type": "hub", "repo": repo}), base=tmp_path)
 
 
+def _fetched(source: HubSource, base: Path) -> tuple[bool, int | None]:
+    return not _hub.is_there(source, base), _hub.fetch_bytes(source, base)
+
+
 def test_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "mmlu").mkdir()
     with pytest.raises(DataError, match="mmlu: cannot be read"):
@@ -403,21 +409,21 @@ def test_what_reading_would_download_is_known_before(
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
     source = HubSource(type="hub", repo="cais/mmlu", revision=COMMIT)
     sizes = [SimpleNamespace(size=2000), SimpleNamespace(size=500)]
-    assert to_fetch(source, tmp_path) == (True, 2500)
+    assert _fetched(source, tmp_path) == (True, 2500)
     sizes = [SimpleNamespace(size=2000), SimpleNamespace(size=None)]
-    assert to_fetch(source, tmp_path) == (True, None)
+    assert _fetched(source, tmp_path) == (True, None)
     monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", None)  # whatever it raises
-    assert to_fetch(source, tmp_path) == (True, None)
+    assert _fetched(source, tmp_path) == (True, None)
 
     (tmp_path / "own").mkdir()
     local = HubSource(type="hub", repo="own")
-    assert to_fetch(local, tmp_path) == (False, None)
+    assert _hub.is_there(local, tmp_path)
     for kept in ("hub/datasets--cais--mmlu", "datasets/cais___mmlu"):
         (tmp_path / kept).mkdir(parents=True)
-        assert to_fetch(source, tmp_path) == (False, None)
+        assert _hub.is_there(source, tmp_path)
         (tmp_path / kept).rmdir()
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    assert to_fetch(source, tmp_path) == (False, None)
+    assert _hub.is_there(source, tmp_path)
 
 
 def test_a_data_set_is_fetched_after_a_question_or_a_call_never_by_itself(
@@ -433,8 +439,8 @@ def test_a_data_set_is_fetched_after_a_question_or_a_call_never_by_itself(
     study.write_text(yaml.safe_dump(data))
     read: list[str] = []
     monkeypatch.setattr(sources, "load_items", lambda name, *_args, **_kw: read.append(name))
-    monkeypatch.setattr(sources, "is_there", lambda *_: bool(read))
-    monkeypatch.setattr(sources, "to_fetch", lambda *_: (True, 3_000_000))
+    fetching = FetchedSource(lambda part: part.repo, lambda *_: bool(read), lambda *_: 3_000_000)
+    monkeypatch.setattr(_hub, "HUB", dataclasses.replace(_hub.HUB, fetching=fetching))
     with pytest.raises(ConsentError, match=r"the data set cais/mmlu \(3 MB\)\. Fetch it\?"):
         consent.fetch_missing(study, yes=False)
     for command in (quantrial.plan, quantrial.run):

@@ -36,11 +36,9 @@ def missing(
 
 def _missing_data(study: Study, base: Path) -> Iterator[Missing]:
     from quantrial.running.fetch import Missing, missing_data
-    from quantrial.tasks.sources import to_fetch
 
-    for repo, tasks in missing_data(study, base).items():
-        _, size = to_fetch(next(iter(tasks.values())), base)
-        yield Missing(f"the data set {repo}", (), size)
+    for one in missing_data(study, base, sizes=True):
+        yield Missing(f"the data set {one.model}", (), one.bytes)
 
 
 def fetch(

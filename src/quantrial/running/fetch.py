@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING
 
 from quantrial.engines.abilities import Fetching
 from quantrial.errors import DataError, ModelFileError
+from quantrial.registry import SOURCES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from quantrial.engines import Engine
-    from quantrial.study import HubSource, Study
+    from quantrial.study import Study
 
 FetchListener = Callable[["Fetched"], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """What has to be fetched, and the arms that run on it (none on a data set).
+    """What has to be fetched, and the arms that run on it; of a data set the tasks made of it.
 
     `bytes` is None where that is not known.
     """
@@ -62,16 +63,22 @@ def missing_models(engines: Mapping[str, Engine], *, sizes: bool = False) -> tup
     )
 
 
-def missing_data(study: Study, base: Path) -> dict[str, dict[str, HubSource]]:
-    """List data sets that would have to be downloaded: by name, the tasks that are made of them."""
-    from quantrial.study import HubSource
-    from quantrial.tasks.sources import is_there
+def missing_data(study: Study, base: Path, *, sizes: bool = False) -> tuple[Missing, ...]:
+    """List the data sets that would have to be downloaded, each with the tasks made of it.
 
-    missing: dict[str, dict[str, HubSource]] = {}
+    `sizes` finds out how large they are, as for models.
+    """
+    tasks: dict[str, list[str]] = {}
+    size: dict[str, int | None] = {}
     for name, task in study.tasks.items():
-        if isinstance(task.source, HubSource) and not is_there(task.source, base):
-            missing.setdefault(task.source.repo, {})[name] = task.source
-    return missing
+        fetching = SOURCES.load(task.source.type).fetching
+        if fetching is None or fetching.is_there(task.source, base):
+            continue
+        called = fetching.name(task.source)
+        tasks.setdefault(called, []).append(name)
+        if called not in size:
+            size[called] = fetching.fetch_bytes(task.source, base) if sizes else None
+    return tuple(Missing(called, tuple(of), size[called]) for called, of in tasks.items())
 
 
 def refuse_missing(study: Study, engines: Mapping[str, Engine], base: Path) -> None:
@@ -83,7 +90,7 @@ def refuse_missing(study: Study, engines: Mapping[str, Engine], base: Path) -> N
     """
     models, data = missing_models(engines), missing_data(study, base)
     named = [f"{one.model} (arm {', '.join(one.arms)})" for one in models]
-    named += [f"the data set {repo} (task {', '.join(tasks)})" for repo, tasks in data.items()]
+    named += [f"the data set {one.model} (task {', '.join(one.arms)})" for one in data]
     if named:
         them = "them" if len(named) > 1 else "it"
         said = (
@@ -116,10 +123,10 @@ def fetch_data(study: Study, base: Path, listener: FetchListener | None = None) 
 
     from quantrial.tasks.sources import load_items
 
-    for repo, tasks in missing_data(study, base).items():
+    for one in missing_data(study, base):
         if listener is not None:
-            listener(Fetched(f"the data set {repo}", "reading", 0, 0))
+            listener(Fetched(f"the data set {one.model}", "reading", 0, 0))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is to be said of its items is said with the plan
-            for name in tasks:
+            for name in one.arms:
                 load_items(name, study.tasks[name], base=base)

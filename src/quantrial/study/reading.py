@@ -95,7 +95,9 @@ def explain(error: ErrorDetails, valid_keys: Callable[[list[str]], list[str]]) -
         if got in leaves.names():  # a package that is broken
             return f"{key}.{tag}", _why_broken(leaves, str(got))
         said = f"is {got!r}" if got else "is missing"
-        return f"{key}.{tag}", f"{said}; expected one of {expected}"
+        near = nearest(str(got), leaves.names()) if got else None
+        meant = f"; did you mean {near!r}?" if near else ""
+        return f"{key}.{tag}", f"{said}; expected one of {expected}{meant}"
     message = _SHOULD_BE.get(kind) or error["msg"].replace("Input should", "should", 1)
     return key, f"{message}; got {given!r:.60}"
 

@@ -83,13 +83,27 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchedSource:
+    """What reading a source may download.
+
+    `name(part)` is what it is called, `is_there(part, base)` says whether reading would download
+    nothing, `fetch_bytes(part, base)` how many bytes at most (None: not known). `is_there` asks
+    nobody; relative paths start from `base`.
+    """
+
+    name: Callable[[Any], str]
+    is_there: Callable[[Any, Path], bool]
+    fetch_bytes: Callable[[Any, Path], int | None]
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """A source, as an entry point of the group `quantrial.sources`.
 
     `part` is the model of its part of the study file, `read(part, asked)` reads it. `kind` is the
     kind of task its items are of; None where they are what the task asks for. `shots_key` names
     what offers solved examples, and `by_subject` says whether an item takes those of its own
-    subject alone, as MMLU is published.
+    subject alone, as MMLU is published. `fetching` is there where reading may download.
     """
 
     part: type[SourcePart]
@@ -97,6 +111,7 @@ class Source:
     kind: str | None = None
     shots_key: str | None = None
     by_subject: bool = False
+    fetching: FetchedSource | None = None
 
 
 def read_text(path: Path) -> tuple[str, str]:

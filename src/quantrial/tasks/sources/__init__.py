@@ -7,15 +7,12 @@ content, and says what was read.
 from __future__ import annotations
 
 from quantrial.tasks.base import shots_for
-from quantrial.tasks.sources._hub import is_there, to_fetch
 from quantrial.tasks.sources._items import LoadedItems, is_known_control_token, load_items, texts_of
 
 __all__ = [
     "LoadedItems",
     "is_known_control_token",
-    "is_there",
     "load_items",
     "shots_for",
     "texts_of",
-    "to_fetch",
 ]

@@ -23,6 +23,7 @@ from quantrial.tasks.rows import (
     COLUMNS,
     OF_CONTENT,
     Asked,
+    FetchedSource,
     Reading,
     Row,
     Source,
@@ -68,9 +69,6 @@ def read_hub(source: HubSource, asked: Asked) -> Reading:
     return _reading(source, kind, parts, key, revision=commit)
 
 
-HUB = Source(HubSource, read_hub, shots_key="dev_split", by_subject=True)
-
-
 def is_there(source: HubSource, base: Path) -> bool:
     """Say whether reading would download nothing; asks nobody.
 
@@ -93,21 +91,28 @@ def is_there(source: HubSource, base: Path) -> bool:
     return any(folder.exists() for folder in kept)
 
 
-def to_fetch(source: HubSource, base: Path) -> tuple[bool, int | None]:
-    """Say whether reading would download, and how many bytes at most; None where not known.
+def fetch_bytes(source: HubSource, base: Path) -> int | None:
+    """Return how many bytes reading downloads at most; None where that is not known.
 
     At most, because a data set's files may hold other configurations, too.
     """
-    if is_there(source, base):
-        return False, None
     from huggingface_hub import HfApi
 
     try:
         told = HfApi().dataset_info(source.repo, revision=source.revision, files_metadata=True)
     except Exception:  # of whatever transport; reading would say it in words
-        return True, None
+        return None
     sizes = [file.size for file in told.siblings or ()]
-    return True, None if None in sizes or not sizes else sum(size or 0 for size in sizes)
+    return None if None in sizes or not sizes else sum(size or 0 for size in sizes)
+
+
+HUB = Source(
+    HubSource,
+    read_hub,
+    shots_key="dev_split",
+    by_subject=True,
+    fetching=FetchedSource(lambda part: part.repo, is_there, fetch_bytes),
+)
 
 
 def _folder(source: HubSource, base: Path, *, key: str = "source") -> Path:
