@@ -280,6 +280,17 @@ def test_a_kind_a_source_and_an_engine_from_outside_go_the_whole_way(
     decision = json.loads((tmp_path / "run" / "decision.json").read_text())
     assert decision["default"]["arm"] == "exact"
 
+    # another scorer is told from edited answers, where the run says which it was made with
+    scorer = tmp_path / "site" / "outside_number.py"
+    scorer.write_text(scorer.read_text().replace("self.tolerance)", "self.tolerance + 1)"))
+    assert "the code that scores sums changed since the run" in quantrial("verify", "run", code=1)
+    manifest = tmp_path / "run" / "manifest.json"
+    record = json.loads(manifest.read_text())
+    del record["tasks"]["sums"]["scorer"]
+    manifest.write_text(json.dumps(record))
+    said = quantrial("verify", "run", code=1)
+    assert "does not record the code that scored sums: whether it changed" in " ".join(said.split())
+
 
 def test_an_importer_from_outside_goes_the_whole_way(quantrial: Quantrial, tmp_path: Path) -> None:
     lines = ["sum,gold,f16,q4"]

@@ -59,7 +59,8 @@ def test_json_has_every_figure_and_how_it_was_found() -> None:
     found = json.loads(ok("power", "--discordance", "0.02", "--difference", "-0.005", "--json"))
     one = found["scenarios"][0]["forecast"]
     assert one["assumed"] == pytest.approx({"harmful": 0.0125, "beneficial": 0.0075})
-    assert one["asked"] == {"n": None, "power": 0.8, "margin": 0.01, "alpha": 0.05}
+    shares = {"unit": None, "lower": False}
+    assert one["asked"] == {"n": None, "power": 0.8, "margin": 0.01, "alpha": 0.05, **shares}
     expected = items_for_flips(0.0125, 0.0075, question="non_inferior", margin=0.01)
     answer = next(a for a in one["answers"] if a["question"] == "non_inferior")
     assert answer["items"] == expected

@@ -521,6 +521,7 @@ class _Source(TypedDict, total=False):
 
 class _TaskRecord(TypedDict, total=False):
     items: int | None
+    scorer: str | None
     source: _Source | None
 
 

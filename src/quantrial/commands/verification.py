@@ -50,6 +50,7 @@ from quantrial.runfolder import (
 from quantrial.running.ordering import planned_calls, recorded_order
 from quantrial.running.speed_phase import Prompted, prompt_hash, speed_request
 from quantrial.study import load_study
+from quantrial.words import listed
 
 if TYPE_CHECKING:
     from quantrial.analysis import TaskOutcomes
@@ -291,6 +292,8 @@ class _Check:
         recorded = self._recorded
         found, summary = self._settled(SUMMARY, recorded, derived)
         yield from found
+        if found:
+            self._notes += self._scorers()
         if not (self._run.path / DECISION).is_file():
             yield missing(DECISION, "`quantrial decide` makes it")
             return
@@ -348,6 +351,26 @@ class _Check:
             )
             return [], recorded
         return drifts, as_recorded(recorded, derived)
+
+    def _scorers(self) -> Iterator[str]:
+        """Say of which tasks the scorer is another one than when the run was made."""
+        tasks = self._run.read_manifest().tasks
+        recorded = {name: tasks.get(name, {}).get("scorer") for name in self._outcomes}
+        changed = [
+            name
+            for name, scored in self._outcomes.items()
+            if recorded[name] not in (None, scored.task.scorer_id())
+        ]
+        if changed:
+            yield (
+                f"the code that scores {listed(changed)} changed since the run: what differs may "
+                "be its scores, and no answer that was edited"
+            )
+        if unknown := [name for name, scorer in recorded.items() if scorer is None]:
+            yield (
+                f"the run does not record the code that scored {listed(unknown)}: whether it "
+                "changed since is not known"
+            )
 
     def _stale(self, key: str, recorded: Any, since: str, options: str) -> Drift:
         """Say that the decision is merely older than the summary, and what to run."""

@@ -258,6 +258,7 @@ def _begun(
                 "kind": task.kind,
                 "workload": study.tasks[name].workload,
                 "items": len(prepared.items[name]),
+                **({"scorer": scorer} if (scorer := task.scorer_id()) else {}),
                 "source": {
                     **prepared.provenance[name],
                     **({"control_tokens_of": tokens[name]} if name in tokens else {}),

@@ -7,6 +7,8 @@ declaration.
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import math
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -246,6 +248,7 @@ class Task:
     letters: ClassVar[bool] = False  # answers are letters of options, and may shift as a whole
     error_classes: ClassVar[bool] = False  # answers are spans, whose errors have classes
     hub_task: ClassVar[str] = "text-generation"  # the Hugging Face hub's own name
+    scored_by: ClassVar[Sequence[str]] = ()  # modules that `score` needs beside the kind's own
 
     def __init__(self, name: str, spec: TaskPart, shots: Sequence[Item] = ()):
         """Take the task's part of the study, and all solved examples that its source offers."""
@@ -322,6 +325,21 @@ class Task:
     def score(self, item: Item, answer: Answer | str) -> Outcome:
         """Score one answer against the item's gold; a text is read first."""
         raise NotImplementedError
+
+    def scorer_id(self) -> str:
+        """Name the code that scores: a hash of the source of its modules; empty where none is.
+
+        A run records it, so that `verify` can tell a changed scorer from a changed answer.
+        """
+        digest = hashlib.sha256()
+        for name in (type(self).__module__, *self.scored_by):
+            found = importlib.util.find_spec(name)
+            source = getattr(found.loader, "get_source", None) if found is not None else None
+            text = source(name) if source is not None else None
+            if text is None:
+                return ""
+            digest.update(text.encode())
+        return digest.hexdigest()[:16]
 
     def is_right(self, outcome: Outcome) -> bool:
         """Whether an answer is wholly right: the column `correct`, else the best value there is."""

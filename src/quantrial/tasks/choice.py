@@ -226,6 +226,13 @@ class Choice(Task):
     right = ACCURACY.name
     letters = True
     hub_task = "multiple-choice"
+    scored_by = (
+        "quantrial.tasks.letters",
+        "quantrial.tasks.letter_reader",
+        "quantrial.tasks.letter_languages",
+        "quantrial.tasks.answer",
+        "quantrial.thought_tags",
+    )
 
     def __init__(self, name: str, spec: ChoiceTask, shots: Sequence[Item] = ()):
         super().__init__(name, spec, shots)

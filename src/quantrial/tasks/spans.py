@@ -289,6 +289,11 @@ class Spans(Task):
     right = EXACT_MATCH.name
     error_classes = True
     hub_task = "token-classification"
+    scored_by = (
+        "quantrial.tasks.span_reader",
+        "quantrial.tasks.answer",
+        "quantrial.thought_tags",
+    )
 
     def __init__(
         self, name: str, spec: SpansTask, shots: Sequence[Item] = (), types: Sequence[str] = ()
