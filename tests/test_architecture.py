@@ -229,6 +229,7 @@ OPENING = {
     "engines/requantize.py": "the user's cache, and the file to make",
     "engines/worker.py": "the file to make",
     "paths.py": "the door",
+    "reporting/glossary.py": "the package's own",
     "reporting/rendering.py": "the package's own",
     "system.py": "the system's own",
     "tasks/sources/_jsonl.py": "the package's own",

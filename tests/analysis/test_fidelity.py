@@ -86,7 +86,7 @@ def test_the_report_shows_them_beside_the_outcome() -> None:
     summary = summary_of([token("A", A=0.6, B=0.4)], [token("A", A=0.7, B=0.3)])
     section = fidelity_section(load_summary(summary))
     assert section is not None
-    assert "uninformative near the reference" in section.lead
+    assert "say little about arms close to the reference" in section.lead
     cells = [cell.text for cell in section.groups[0].tables[0].rows[0].cells]
     assert cells[0] == "new vs ref"
     assert cells[2] == "1.000"

@@ -212,7 +212,7 @@ def test_what_has_no_bound_is_not_called_one(trial: Trial) -> None:
     ) in text
     (rows,) = markdown_tables(text)["Missing answers"]
     assert (rows[0]["against it"], rows[0]["assuming"]) == ("−6.2 pp", "3 invented")
-    assert "Micro-F1 and precision have none where the candidate's answers are missing" in text
+    assert "Micro-F1 and precision have no bound where the candidate's answers are missing" in text
 
 
 def test_what_is_invented_is_said_to_be_of_what_was_read(documents: dict[str, str]) -> None:

@@ -40,16 +40,16 @@ LENGTH = FailureContrast(
 
 def test_an_open_contrast_says_how_large_a_new_study_settles_it() -> None:
     assert list(open_questions([OPEN])) == [
-        "new vs ref is undecided; a new study of 700 items would show non-inferiority with an "
-        "80 % chance, if the truth is as seen."
+        "new vs ref is undecided. A new study of 700 items would show non-inferiority with an "
+        "80 % chance, if the true difference is the one seen here."
     ]
     (said,) = open_questions([structs.replace(OPEN, sd_paired=0.0)])
-    assert said.endswith("if one answer in 500 turns, of which none did here.")
+    assert said.endswith("if one answer in 500 turns; none did here.")
     again = SettledBy(question="difference", items=480, further=0)
     (said,) = open_questions([structs.replace(OPEN, settled_by=again)])
-    assert "a new study of 500 items would show a difference" in said
+    assert "A new study of 500 items would show a difference" in said
     (said,) = open_questions([structs.replace(OPEN, settled_by=None)])
-    assert "does not tell how many items" in said
+    assert "does not say how many items" in said
     assert list(open_questions([structs.replace(OPEN, verdict="worse")])) == []
 
 
@@ -57,13 +57,13 @@ def test_claims_over_clusters_are_called_approximate() -> None:
     settled = structs.replace(SETTLED, clusters=7, further_clusters=2)
     clustered = structs.replace(OPEN, ci_method="score-clusters", settled_by=settled)
     (said,) = approximate([OPEN, clustered])
-    assert "claims of non-inferiority and equivalence, are approximate" in said
+    assert "claims of non-inferiority and equivalence are approximate" in said
     assert approximate([OPEN]) == ()
     (said,) = open_questions([clustered])
-    assert "a new study of 700 items in 7 clusters like these would show" in said
+    assert "A new study of 700 items in 7 clusters like these would show" in said
     enough = structs.replace(settled, items=500, clusters=5)
     (said,) = open_questions([structs.replace(clustered, settled_by=enough)])
-    assert "a new study of 500 items in 5 clusters like these would show" in said
+    assert "A new study of 500 items in 5 clusters like these would show" in said
 
 
 def test_a_small_yet_certain_loss_is_told_as_both() -> None:
@@ -135,7 +135,7 @@ def test_analyze_prints_what_would_settle_it(
     contrast["settled_by"] = settled
     tell.summary(load_summary(summary), tmp_path)
     said = capsys.readouterr().out
-    assert "q8_0 vs f16 is undecided; a new study of 700 items would show" in " ".join(said.split())
+    assert "q8_0 vs f16 is undecided. A new study of 700 items would show" in " ".join(said.split())
     contrast |= {"verdict": "equivalent", "also": "worse"}
     tell.summary(load_summary(summary), tmp_path)
     assert "equivalent, and worse" in capsys.readouterr().out

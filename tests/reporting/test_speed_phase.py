@@ -70,7 +70,7 @@ def test_marks_are_said_in_words(hall: Hall) -> None:
 
 
 def test_every_mark_has_its_sentence(hall: Hall) -> None:
-    from quantrial.reporting.sections.speed import _MARKS
+    from quantrial.reporting.glossary import prose
 
     hall.measure()
     summary = quantrial.analyze(hall.run)
@@ -91,7 +91,7 @@ def test_every_mark_has_its_sentence(hall: Hall) -> None:
         "tokenizer": {"prompt_length": 20, "tokens": {}},
         "too_long": {"prompt_length": 20, "output_length": 11},
     }
-    assert every.keys() == _MARKS.keys()
+    assert every.keys() == prose("marks").keys()
     summary["speed_phase"]["marks"] = [{"mark": mark, **more} for mark, more in every.items()]
     text = rendered(hall, summary)["report.md"]
     section = text.split("What to know of these figures")[1].split("\n#")[0]

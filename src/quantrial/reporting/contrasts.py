@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from quantrial.documents import Contrast, FailureContrast, Interval, LetterShift, TaskSummary
+from quantrial.reporting.glossary import note
 from quantrial.words import (
     UNKNOWN,
     VERDICT_WORDS,
@@ -76,9 +77,7 @@ def approximate(contrasts: Sequence[Contrast]) -> tuple[str, ...]:
     """Say that claims over clusters are approximate."""
     if not any(one.ci_method == _OVER_CLUSTERS for one in contrasts):
         return ()
-    return (
-        "Over clusters: intervals, and claims of non-inferiority and equivalence, are approximate.",
-    )
+    return (note("over_clusters"),)
 
 
 def open_questions(contrasts: Sequence[Contrast]) -> Iterator[str]:
@@ -88,16 +87,16 @@ def open_questions(contrasts: Sequence[Contrast]) -> Iterator[str]:
             continue
         settled = one.settled_by
         if settled is None:
-            yield f"{pair(one)} is undecided; what was seen does not tell how many items it takes."
+            yield f"{pair(one)} is undecided. What was seen does not say how many items it takes."
             continue
         size = f"{count(max(settled.items, one.n))} items"
         if settled.clusters is not None:
             size += f" in {count(settled.clusters)} clusters like these"
-        truth = "the truth is as seen"
+        truth = "the true difference is the one seen here"
         if one.sd_paired == 0:
-            truth = f"one answer in {count(one.n)} turns, of which none did here"
+            truth = f"one answer in {count(one.n)} turns; none did here"
         yield (
-            f"{pair(one)} is undecided; a new study of {size} would show "
+            f"{pair(one)} is undecided. A new study of {size} would show "
             f"{_QUESTIONS[settled.question]} with an 80 % chance, if {truth}."
         )
 

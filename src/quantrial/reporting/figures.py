@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from quantrial.documents import (
     BlockSpeed,
@@ -17,6 +17,7 @@ from quantrial.documents import (
 from quantrial.findings import adjusted_p
 from quantrial.reporting.blocks import Column, Plot, Row, Table, cells
 from quantrial.reporting.charts.tradeoff import range_text, value_text
+from quantrial.reporting.glossary import prose
 from quantrial.words import (
     NONE,
     UNKNOWN,
@@ -41,59 +42,21 @@ def figures(summary: Summary, drawn: Collection[str]) -> tuple[Plot, ...]:
 
 
 def _all(summary: Summary) -> tuple[Plot, ...]:
-    reference = summary.reference
+    words: dict[str, Iterable[str]] = {
+        "forest": _forest_words(summary),
+        "equivalence": _equivalence_words(summary),
+        "flips": _flip_words(summary),
+        "strata": _strata_words(summary),
+        "errors": _error_words(summary),
+        "timeline": [_timeline_words(summary)],
+        "flow": _flow_words(summary),
+    }
     return (
         tradeoff_plot(summary, "throughput"),
         tradeoff_plot(summary, "memory"),
-        Plot(
-            "forest",
-            f"Differences from {reference}",
-            "Thin bars are the intervals of the difference, thick bars those of the equivalence "
-            "test; the band is the margin. Left of it is a loss that matters.",
-            " ".join(_forest_words(summary)),
-        ),
-        Plot(
-            "equivalence",
-            "Shown to be the same?",
-            "The same, near zero: an arm is practically the same where its whole bar lies in the "
-            "band, and loses less than the margin where the bar begins in it. Arrows lie further "
-            "out.",
-            " ".join(_equivalence_words(summary)),
-        ),
-        Plot(
-            "flips",
-            "What turned",
-            "Two arms with the same score may still answer differently. Each cell counts the items "
-            "that one arm has right and the other wrong.",
-            " ".join(_flip_words(summary)),
-        ),
-        Plot(
-            "strata",
-            "Where a loss sits",
-            "The difference in each group, beside one test for each arm of whether it varies at "
-            "all. Groups hold few items: where that test shows nothing, the pattern may be chance.",
-            " ".join(_strata_words(summary)),
-        ),
-        Plot(
-            "errors",
-            "Which errors",
-            "Spurious: found, overlaps nothing. Missed: not found. Wrong boundary: overlaps, not "
-            "the same text. Malformed: in an answer that could not be read.",
-            " ".join(_error_words(summary)),
-        ),
-        Plot(
-            "timeline",
-            "The run",
-            "Each arm's speed beside its own mean. What moves all arms at once was the machine; "
-            "comparisons of speed take arms at the same places.",
-            _timeline_words(summary),
-        ),
-        Plot(
-            "flow",
-            "What became of the calls",
-            "What became of every planned call. A fault of an engine is never a wrong answer: its "
-            "item is left out of the pairs it would have been in.",
-            " ".join(_flow_words(summary)),
+        *(
+            Plot(name, title.format(reference=summary.reference), caption, " ".join(words[name]))
+            for name, (title, caption) in prose("plots").items()
         ),
     )
 
@@ -206,28 +169,6 @@ def _flow_words(summary: Summary) -> list[str]:
     ]
 
 
-_FRONTIER = (
-    "The dashed stair is the frontier: no arm on it is beaten on both by another; hollow marks are "
-    "beaten, by the estimates. "
-)
-_CAPTIONS = {
-    ("throughput", "speed_phase"): "Up is better, right is faster, at the fixed lengths of the "
-    "speed phase, the same for every task. " + _FRONTIER + "Bars are intervals.",
-    ("throughput", "answers"): "Up is better, right is faster. No speed phase measured these arms: "
-    "speeds are read off their answers, which differ in length. "
-    + _FRONTIER
-    + "Bars are intervals.",
-    ("memory", "peak"): "Up is better, left is smaller: the most that an arm's process held, the "
-    "pages of its file included. It is no sample and has no interval; bars across reach from the "
-    "least to the most over its starts. Recommendations and limits go by this peak where it is "
-    "known of every arm, else by the size of the file. "
-    + _FRONTIER
-    + "Upright bars are intervals.",
-    ("memory", "file"): "Up is better, left is smaller: the size of an arm's file, without what it "
-    "needs beside it. It is known and has no interval. "
-    + _FRONTIER
-    + "Upright bars are intervals.",
-}
 _TITLES = {"throughput": "Quality against speed", "memory": "Quality against memory"}
 _NAMES = {"throughput": "pareto", "memory": "pareto-memory"}
 _BETTER = {"throughput": "faster", "memory": "smaller"}
@@ -236,8 +177,9 @@ _BETTER = {"throughput": "faster", "memory": "smaller"}
 def tradeoff_plot(summary: Summary, cost: str) -> Plot:
     """Describe the plot of quality against a cost."""
     axis = summary.tradeoffs[cost]
-    direction = "left is faster" if axis.unit == "seconds" else "right is faster"
-    caption = _CAPTIONS.get((cost, axis.source or ""), "").replace("right is faster", direction)
+    captions, direction = prose("tradeoffs"), "left" if axis.unit == "seconds" else "right"
+    caption = captions.get(f"{cost} {axis.source}", "")
+    caption = caption.format(direction=direction, frontier=captions["frontier"])
     return Plot(
         _NAMES[cost],
         _TITLES[cost],

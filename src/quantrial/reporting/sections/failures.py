@@ -40,6 +40,7 @@ from quantrial.reporting.contrasts import (
     of_what_was_read,
     pair,
 )
+from quantrial.reporting.glossary import note, section
 from quantrial.words import (
     NONE,
     UNKNOWN,
@@ -91,12 +92,7 @@ def failures_section(summary: Summary) -> Section:
         groups += [*_errors(task, part, spans), *_confusions(task, spans)]
         groups += [*_by_letter(task, choice), *_letter_shifts(task, part, summary.alpha)]
         groups += _texts(task, modes)
-    return Section(
-        "failures",
-        "Failure modes",
-        "How each arm fails, not just whether: what is counted, then what is tested.",
-        tuple(groups),
-    )
+    return section("failures", "Failure modes", groups)
 
 
 def _spans(task: str, modes: Mapping[str, SpanFailures]) -> Iterator[Table]:
@@ -182,17 +178,7 @@ def _errors(task: str, part: TaskSummary, modes: Mapping[str, SpanFailures]) -> 
     if losses:
         tables.append(_error_loss(task, part, losses))
     if tables:
-        notes: tuple[str, ...] = (
-            "Spurious: overlaps nothing in the gold. Missed: gold that no answer overlaps. Wrong "
-            "type: the same text, another type. Wrong boundary: texts that overlap, the same type. "
-            "Both: texts that overlap, another type. Malformed: gold of an answer that could not "
-            "be read. A wrong answer and the gold it is paired with are one error.",
-        )
-        if losses:
-            notes += (
-                "First how many errors each arm makes, then how much of the difference in micro-F1 "
-                "each class carries: the parts sum to the difference, negative is a loss.",
-            )
+        notes = tuple(map(note, ["error_classes", *(["error_loss"] if losses else [])]))
         yield Group(
             f"Classes of errors: {task}", notes=notes, tables=tuple(tables), folded=not losses
         )
@@ -283,8 +269,7 @@ def _letter_shifts(task: str, part: TaskSummary, alpha: float) -> Iterator[Group
         ),
     )
     notes = (
-        "Whether an arm prefers other letters than the reference. p is unknown where no letter "
-        "changed.",
+        note("letters"),
         *declared_note(shifts),
     )
     yield Group(f"Shift of letters: {task}", notes=notes, tables=(table,))

@@ -17,6 +17,7 @@ from quantrial.documents import (
 from quantrial.inert import clean
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells
 from quantrial.reporting.contrasts import pair
+from quantrial.reporting.glossary import note, section
 from quantrial.words import (
     UNKNOWN,
     count,
@@ -48,11 +49,7 @@ def flips_section(summary: Summary) -> Section:
         groups += against_itself(task, part)
         groups += _flips_by_stratum(task, part)
         groups += _flipped_items(task, part, summary.reference)
-    lead = (
-        "Two arms with the same score may still answer differently. An item is right here when all "
-        "of its answer is."
-    )
-    return Section("flips", "Flips", lead, tuple(groups))
+    return section("flips", "Flips", groups)
 
 
 def _flips_by_stratum(task: str, part: TaskSummary) -> Iterator[Group]:
@@ -111,7 +108,7 @@ def _flipped_items(task: str, part: TaskSummary, reference: str) -> Iterator[Gro
             for arm, turned, item in found
         ),
     )
-    notes = ["Question, gold and every arm's answer to an item: search the run folder for its id."]
+    notes = [note("items_to_read")]
     if left_out:
         notes.append(
             f"The first {_MOST_LISTED} of each arm; {count(left_out)} more are in summary.json."
@@ -180,17 +177,10 @@ def against_itself(task: str, part: TaskSummary) -> Iterator[Group]:
         ),
         tuple(rows),
     )
-    own = found.score
-    low, high = (percent(end) for end in own.ci)
-    note = (
-        "Same weights, same prompt, same seed: what differs in the first row is noise of the "
-        "machinery, and the other rows are to be read against it. "
-        f"{own.differ:,} of {found.n:,} scores changed, so the share that changes by itself "
-        f"may be anything from {low} to {high}. Whether a candidate differs more than that is "
-        "tested on the items asked twice (McNemar's mid-p, adjusted with all else in this report "
-        "that is no primary endpoint)."
-    )
-    yield Group(f"The reference against itself: {task}", notes=(note,), tables=(table,))
+    low, high = (percent(end) for end in found.score.ci)
+    counts = {"differ": count(found.score.differ), "n": count(found.n)}
+    said = note("itself", **counts, low=low, high=high)
+    yield Group(f"The reference against itself: {task}", notes=(said,), tables=(table,))
 
 
 def _told_apart(one: RepeatCandidate) -> str:
@@ -200,12 +190,6 @@ def _told_apart(one: RepeatCandidate) -> str:
     if tested.told == "open":
         return f"{counts}: not told apart from noise"
     return f"{counts}: {tested.told} than noise, adjusted p {p_value(tested.p_alarm)}"
-
-
-_FIDELITY = (
-    "Read beside the outcomes, never instead of them: published work finds these measures "
-    "uninformative near the reference. Intervals are clustered by item."
-)
 
 
 def fidelity_section(summary: Summary) -> Section | None:
@@ -235,7 +219,7 @@ def fidelity_section(summary: Summary) -> Section | None:
             groups.append(Group(task, tables=(Table(f"fidelity on {task}", columns, rows),)))
     if not groups:
         return None
-    return Section("fidelity", "Fidelity of probabilities", _FIDELITY, tuple(groups))
+    return section("fidelity", "Fidelity of probabilities", groups)
 
 
 def _fidelity(one: FidelityMean, digits: int, form: str = "") -> str:

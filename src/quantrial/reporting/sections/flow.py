@@ -8,6 +8,7 @@ from quantrial.documents import Contrast, Summary
 from quantrial.inert import clean
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, by_name, cells
 from quantrial.reporting.contrasts import by_endpoint, new_study, pair
+from quantrial.reporting.glossary import note, section
 from quantrial.words import (
     count,
     decimal,
@@ -47,7 +48,7 @@ def flow_section(summary: Summary) -> Section:
             number = plural(len(warnings), "remark")
             title = f"What the statistics could not say: {task} ({number})"
             groups.append(Group(title, items=warnings, folded=True))
-    return Section("flow", "Flow", "What became of each planned call.", tuple(groups))
+    return section("flow", "Flow", groups)
 
 
 def _asked_again(summary: Summary) -> Iterator[Group]:
@@ -112,12 +113,6 @@ def power_section(summary: Summary) -> Section:
     groups = [
         Group("Smallest difference seen", notes=tuple(silent), tables=(table,) if rows else ())
     ]
-    note = (
-        "How many items a new study needs to settle what is undecided with an 80 % chance, if the "
-        "truth is as seen: by the question that takes the fewest, each at the level of Holm's "
-        "first step where its verdict follows the adjusted p. "
-        "“unknown” where what was seen does not tell."
-    )
     for title, found in (
         ("Items that would settle it", _primary(summary)),
         ("Items that would settle the rest", _others(summary)),
@@ -125,9 +120,8 @@ def power_section(summary: Summary) -> Section:
         table = _items_needed(found)
         if table.rows:
             folded = len(groups) > 1
-            groups.append(Group(title, notes=(note,), tables=(table,), folded=folded))
-    lead = "A difference smaller than this could have been missed."
-    return Section("power", "Detectable difference", lead, tuple(groups))
+            groups.append(Group(title, notes=(note("settle"),), tables=(table,), folded=folded))
+    return section("power", "Detectable difference", groups)
 
 
 def _primary(summary: Summary) -> Iterator[tuple[str, Contrast]]:

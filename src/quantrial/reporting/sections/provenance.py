@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.precision import stated_size, weights_in_words
 from quantrial.reporting.blocks import Fact, Group, Section
+from quantrial.reporting.glossary import section
 from quantrial.reporting.sentences import flags
 from quantrial.words import UNKNOWN, count, file_size, listed, moment, plural, short_hash
 
@@ -33,8 +34,7 @@ def provenance_section(manifest: Manifest) -> Section:
         groups.append(Group("Sessions", items=sessions, folded=True))
     if manifest.notes:
         groups.append(Group("Notes of the run", items=tuple(map(str, manifest.notes)), folded=True))
-    lead = "What ran, on what, made of what."
-    return Section("provenance", "Provenance", lead, tuple(groups))
+    return section("provenance", "Provenance", groups)
 
 
 def _arm(record: ArmRecord) -> Iterator[Fact]:
@@ -132,8 +132,7 @@ def limits_section(study: Study, summary: Summary, manifest: Manifest) -> Sectio
     groups = [Group("What this study did not vary", items=tuple(items))]
     if notes:
         groups.append(Group("Notes of the study", items=notes))
-    lead = "What was held fixed in this study is not known to hold elsewhere."
-    return Section("limits", "Limits", lead, tuple(groups))
+    return section("limits", "Limits", groups)
 
 
 def _limits(study: Study, summary: Summary, manifest: Manifest) -> Iterator[str]:
@@ -163,13 +162,13 @@ def _limits(study: Study, summary: Summary, manifest: Manifest) -> Iterator[str]
             )
     if imported:
         yield (
-            "The answers were collected by another program: how they were sampled, in which order "
-            "and on which machine is as its records say, and was not controlled here."
+            "Another program collected the answers. Its records say how they were sampled, in what "
+            "order and on what machine; nothing of it was controlled here."
         )
     else:
         yield (
-            "Temperature 0 and one answer an item: what sampling would change, and how answers "
-            "vary when a question is repeated, was not looked at."
+            "Temperature 0 and one answer an item. This study did not look at sampling, nor at how "
+            "answers vary when a question is repeated."
         )
         yield (
             f"One machine ({_text(manifest.host.get('cpu'))}, {_text(manifest.host.get('cores'))} "
@@ -179,24 +178,24 @@ def _limits(study: Study, summary: Summary, manifest: Manifest) -> Iterator[str]
     phase = summary.speed_phase
     if phase and phase.calls:
         yield (
-            "Speed was measured one call at a time, without caches, at fixed lengths: it says "
+            "Speed was measured one call at a time, without caches, at fixed lengths. It says "
             "nothing about many users at once, nor about prompts that share a beginning."
         )
     else:
         yield (
-            "Speed was not measured in a phase of its own: it is taken from the timings of the "
-            "same answers, one call at a time, and says nothing about many users at once."
+            "Speed was not measured in a phase of its own. It is taken from the timings of the "
+            "same answers, one call at a time. It says nothing about many users at once."
         )
     if summary.methods == "classic":
         yield (
-            "The classic method set claims equivalence too often when few answers change: the "
-            "percentile bootstrap then reports intervals that are too narrow, or none."
+            "The classic method set claims equivalence too often when few answers change. Its "
+            "percentile bootstrap then gives intervals that are too narrow, or none."
         )
     else:
         yield (
-            "The calibrated method set was simulated, not proven: its claims about F1 are rough "
-            "where fewer than about ten answers changed, and its claims over clusters where these "
-            "are few."
+            "The calibrated method set was simulated, not proven. Its claims about F1 are rough "
+            "where fewer than about ten answers changed; its claims over clusters, where these are "
+            "few."
         )
     if not any(arm.control for arm in study.arms.values()):
         yield (
@@ -227,15 +226,11 @@ def reproduce_section(
         "quantrial report RUN",
         "quantrial verify RUN",
     )
-    lead = (
-        "RUN is the folder that holds this report. The last command derives every number here "
-        "again from the recorded answers, in seconds; the first one asks anew."
-    )
     groups = (
         Group("Commands", commands=commands),
         Group("To cite this report", items=(_citation(study, summary, version),)),
     )
-    return Section("reproduce", "How to reproduce", lead, groups)
+    return section("reproduce", "How to reproduce", groups)
 
 
 def _citation(study: Study, summary: Summary, version: str | None) -> str:

@@ -31,6 +31,7 @@ from quantrial.reporting.contrasts import (
     pair,
     units,
 )
+from quantrial.reporting.glossary import note, section
 from quantrial.words import (
     NONE,
     amount,
@@ -77,7 +78,7 @@ def arms_section(summary: Summary) -> Section:
         groups.append(
             _group("Estimates", task, part.label(name), table, primary=primary, notes=notes)
         )
-    return Section("arms", "Arms", "Each arm on its own.", tuple(groups))
+    return section("arms", "Arms", groups)
 
 
 def _value(results: EndpointSummary, one: Estimate) -> str:
@@ -108,13 +109,9 @@ def contrasts_section(summary: Summary) -> Section:
             _group("Contrasts", task, part.label(name), table, primary=primary, notes=notes)
         )
     groups += [*_over_all_tasks(summary), *_simultaneous(summary)]
-    lead = (
-        "Every pair of arms, compared on the items both answered. A difference is candidate minus "
-        "reference: negative is a loss. Primary endpoints first; decisions rest on them."
-    )
-    if any(one.direction == "lower" for one in summary.endpoints()):
-        lead += " Where lower values are better, positive is a loss."
-    return Section("contrasts", "Contrasts", lead, tuple(groups))
+    lower = any(one.direction == "lower" for one in summary.endpoints())
+    more = " Where lower values are better, positive is a loss." if lower else ""
+    return section("contrasts", "Contrasts", groups, more=more)
 
 
 def _over_all_tasks(summary: Summary) -> list[Group]:
@@ -146,16 +143,9 @@ def _over_all_tasks(summary: Summary) -> list[Group]:
             lambda one: p_value(one.loss_on_any.p_value),
         ),
     )
-    note = (
-        f"Against {summary.reference}, on the primary endpoints. Margin kept on all: a loss of "
-        "the margin is ruled out on every task (one-sided; like the verdicts on the margin, not "
-        "adjusted for several arms). A loss on one or more: some loss, of any size, is shown on "
-        "at least one task (the two-sided p of its verdict, adjusted for all pairs of arms, times "
-        "the number of tasks that compare the two). Both may hold. “no” means not shown. A task "
-        "that does not compare the two shows no loss and rules none out."
-    )
+    said = note("over_all_tasks", reference=summary.reference)
     return [
-        Group("Contrasts over all tasks", notes=(note,), tables=(table,)),
+        Group("Contrasts over all tasks", notes=(said,), tables=(table,)),
         *_fit_to_ship(statements),
     ]
 
@@ -180,12 +170,8 @@ def _fit_to_ship(statements: Sequence[Statement]) -> Iterator[Group]:
         ),
         (Column("shown", numeric=False), lambda one: _yes(one.ship.holds)),
     )
-    note = (
-        "What “Ship” rests on: that an arm loses less than the margin on every task, with every "
-        "missing answer held against it, and with the choice of one among "
-        f"{plural(chosen[0].ship.among, 'candidate')} allowed for."
-    )
-    yield Group("Fit to ship", notes=(note,), tables=(table,))
+    said = note("fit_to_ship", among=plural(chosen[0].ship.among, "candidate"))
+    yield Group("Fit to ship", notes=(said,), tables=(table,))
 
 
 def _worst_cases(contrasts: Sequence[Contrast]) -> Iterator[str]:
@@ -260,12 +246,7 @@ def equivalence_section(summary: Summary) -> Section:
         groups.append(
             Group(title, notes=tuple(notes), tables=tables if tests else (), folded=not primary)
         )
-    lead = (
-        "Whether a loss as large as the margin (and, for equivalence, a gain as large) is ruled "
-        "out. A missing interval or p means that the answers hardly changed: the method then knows "
-        "nothing."
-    )
-    return Section("equivalence", "Equivalence", lead, tuple(groups))
+    return section("equivalence", "Equivalence", groups)
 
 
 def _equivalence_tables(
@@ -442,15 +423,9 @@ def _simultaneous(summary: Summary) -> Iterator[Group]:
                 ),
                 tuple(rows),
             )
-            note = (
-                "The intervals above hold for one contrast at a time. These are widened for all "
-                "that is adjusted together (the pairs of arms of the primary endpoint; all else in "
-                "this report), so that one leaves out 0 where the adjusted p shows a difference. "
-                "Those that state a confidence cover all their differences at once. Those without "
-                "were narrowed until they left out 0: they show the direction, and promise nothing "
-                "about the size."
+            yield Group(
+                f"Simultaneous intervals: {task}", (note("simultaneous"),), (table,), folded=True
             )
-            yield Group(f"Simultaneous intervals: {task}", (note,), (table,), folded=True)
 
 
 def _level(confidence: float | None) -> str:

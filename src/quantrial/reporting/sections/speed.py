@@ -24,6 +24,7 @@ from quantrial.reporting.blocks import (
     by_name,
     cells,
 )
+from quantrial.reporting.glossary import note, prose, section
 from quantrial.words import (
     UNKNOWN,
     count,
@@ -47,52 +48,6 @@ _UNITS: dict[str, Callable[[float | None], str]] = {
     "seconds": seconds,
     "joules_per_token": lambda value: UNKNOWN if value is None else f"{decimal(value)} J",
     "bytes": file_size,
-}
-_NAMES = {
-    "decode": ("decoding", "tokens written a second"),
-    "prompt": ("reading a prompt", "tokens of the prompt a second"),
-    "first_token": ("first token", "seconds from the call to the first token, at these lengths"),
-    "call": ("a call", "seconds from the call to the last token, at these lengths"),
-    "energy": ("energy a token", "of the processor's packages, by its own counters"),
-    "load": ("loading", "seconds to start the arm; its file may be in the system's cache"),
-    "memory": ("memory peak", "most bytes the arm's process held, pages of its file included"),
-}
-_MARKS = {
-    "busy": "Other processes took {share} of the CPU time during the measured calls, and {calls} "
-    "were made on a busy machine: figures of a quiet one may be others.",
-    "swap": "The machine was swapping ({pages} pages).",
-    "throttled": "The processor slowed down for heat ({events} times).",
-    "battery": "The machine ran on its battery.",
-    "unwatched": "This system does not say what other processes do, so a busy machine would not "
-    "have been noticed.",
-    "time_limit": "Time was up before every ratio was known within ±{aim}; the widest interval "
-    "reaches {widest}.",
-    "no_length": "No length of prompt and answer fits the context of every arm: nothing was "
-    "measured.",
-    "unfinished": "The phase is not finished: quantrial run goes on.",
-    "drift": "The ratio of {arm} changed by {change} over the phase: the arms did not slow down "
-    "alike.",
-    "own_length": "The engine of {arm} cannot be held to a number of tokens: answers ended early "
-    "in {calls}, and rates over a few tokens are rough.",
-    "other_length": "{arm} did not write the number of tokens it was asked for in {calls}.",
-    "cache": "The engine of {arm} cannot be told to read a prompt without its cache; every block "
-    "has prompts of its own.",
-    "faults": "{calls} of {arm} failed and do not count.",
-    "tokenizer": "The arms read the prompts of {length} tokens as different numbers of tokens: "
-    "prompt speeds do not compare.",
-    "too_long": "Prompts of {length} with answers of {output} tokens do not fit the context of "
-    "every arm and were left out.",
-}
-
-
-# Why the prompts are no mere words, where they were chosen.
-_PROMPTS = {
-    "list": "Not every engine can be held to a number of tokens. So all arms were asked to go on "
-    "with a numbered list: tried out before, every arm's greedy answer reached the length asked "
-    "for, and speeds are compared at equal lengths.",
-    "request": "Not every engine can be held to a number of tokens. So all arms were asked for an "
-    "answer without an end: tried out before, every arm's greedy answer reached the length asked "
-    "for, and speeds are compared at equal lengths.",
 }
 
 
@@ -140,11 +95,7 @@ def speed_section(summary: Summary) -> Section:
         )
         groups.append(Group(f"Speed in the answers: {task}", tables=(table,)))
         groups += _drift(task, arms)
-    lead = (
-        "Tokens a second are pooled (all tokens over all seconds); the mean of per-answer ratios "
-        "stands beside it because others publish that, and it overweighs short answers."
-    )
-    return Section("speed", "Speed and memory", lead, tuple(groups))
+    return section("speed", "Speed and memory", groups)
 
 
 def _drift(task: str, arms: Mapping[str, AnswerSpeed]) -> Iterator[Group]:
@@ -157,7 +108,7 @@ def _drift(task: str, arms: Mapping[str, AnswerSpeed]) -> Iterator[Group]:
     line = found.linear
     change = line.change or 0.0
     direction = "less" if change < 0 else "longer"
-    note = (
+    said = (
         f"A token took {percent(abs(change))} {direction} at the last answer than at the "
         f"first (change {percent_interval(line.ci)}); the slowest of {found.stretches} "
         f"stretches of the run was {percent(found.stretch_range)} slower than the fastest. What "
@@ -180,7 +131,7 @@ def _drift(task: str, arms: Mapping[str, AnswerSpeed]) -> Iterator[Group]:
             lambda one: _bias(one.bias_blocks),
         ),
     )
-    yield Group(f"Drift: {task}", notes=(note,), tables=(table,), folded=True)
+    yield Group(f"Drift: {task}", notes=(said,), tables=(table,), folded=True)
 
 
 def _bias(value: float | None) -> str:
@@ -191,13 +142,8 @@ def _phase_groups(summary: Summary) -> list[Group]:
     """Describe the speed phase; one group that says so where there was none."""
     phase = summary.speed_phase
     if phase is None or not phase.calls:
-        note = (
-            "There was no speed phase: speed is read off the timings of the answers below, and "
-            "answers differ in length from arm to arm. “speed:” in the study file asks for one."
-        )
-        if phase is not None:
-            note = "The speed phase was not run yet: quantrial run runs it."
-        return [Group("Speed phase", notes=(note,))]
+        absent = "no_speed_phase" if phase is None else "speed_not_run"
+        return [Group("Speed phase", notes=(note(absent),))]
     groups = [_against(phase), _absolute(phase), *_lengths(phase), _phase_drift(phase), _how(phase)]
     if said := tuple(_sentence(one, phase) for one in phase.marks):
         groups.insert(1, Group("What to know of these figures", items=said))
@@ -214,7 +160,7 @@ def _against(phase: SpeedPhase) -> Group:
     """Every ratio to the reference with its interval; decoding is what decisions rest on."""
     rows = []
     for one in phase.ratios:
-        name, hint = _NAMES[one.measure]
+        name, hint = prose("measures")[one.measure]
         decode = one.measure == "decode"
         rows.append(
             Row(
@@ -239,12 +185,12 @@ def _against(phase: SpeedPhase) -> Group:
         ),
         tuple(rows),
     )
-    note = (
+    said = (
         f"Measured in {plural(phase.blocks, 'block')} of fixed prompts, one call at a time, the "
         "arms in turn. A ratio is one of sums: all tokens over all seconds, never a mean of ratios."
     )
-    chosen = _PROMPTS.get(phase.prompts or "")
-    return Group(_RATIOS, notes=(note, chosen) if chosen else (note,), tables=(table,))
+    chosen = prose("prompts").get(phase.prompts or "")
+    return Group(_RATIOS, notes=(said, chosen) if chosen else (said,), tables=(table,))
 
 
 def _absolute(phase: SpeedPhase) -> Group:
@@ -264,7 +210,7 @@ def _absolute(phase: SpeedPhase) -> Group:
 
 
 def _head(measure: str) -> Column:
-    name, hint = _NAMES[measure]
+    name, hint = prose("measures")[measure]
     return Column(name, hint=hint)
 
 
@@ -322,17 +268,13 @@ def _phase_drift(phase: SpeedPhase) -> Group:
         Row(cells(f"{arm} against {reference}", *_changed(one)))
         for arm, one in found.ratios.items()
     ]
-    name = _NAMES[found.measure][0]
+    name = prose("measures")[found.measure][0]
     table = Table(
         f"change of {name} from the first block to the last",
         (_ARM, Column("change"), Column("interval", hint="of a straight line over the blocks")),
         tuple(rows),
     )
-    note = (
-        "A machine that warms up slows all arms down; orders of arms are reversed from block to "
-        "block, so that a steady change cancels in the ratios."
-    )
-    return Group("Drift", notes=(note,), tables=(table,), folded=True)
+    return Group("Drift", notes=(note("phase_drift"),), tables=(table,), folded=True)
 
 
 def _changed(one: PhaseChange | None) -> tuple[str, str]:
@@ -363,7 +305,8 @@ def _plus_minus(value: float | None) -> str:
 
 def _sentence(mark: SpeedMark, phase: SpeedPhase) -> str:
     calls, prompt = mark.calls, mark.prompt_length
-    return _MARKS[mark.mark].format(
+    text: str = prose("marks")[mark.mark]
+    return text.format(
         share=percent(mark.others_share),
         calls=UNKNOWN if calls is None else plural(calls, "call"),
         pages=count(mark.pages),

@@ -8,6 +8,7 @@ from quantrial.documents import Heterogeneity, StratumSummary, Summary
 from quantrial.findings import adjusted_p, is_finding
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells, tabulate
 from quantrial.reporting.contrasts import WITH_ALL, judged, pair
+from quantrial.reporting.glossary import section
 from quantrial.reporting.sections.quality import DIFFERENCE, VERDICT, level
 from quantrial.words import amount, amount_interval, count, difference, difference_interval, p_value
 from quantrial.words import endpoint as endpoint_word
@@ -52,11 +53,7 @@ def strata_section(summary: Summary) -> Section | None:
                     folded=True,
                 )
             )
-    lead = (
-        "The same within each stratum. Strata hold few items: what is not called worse or better "
-        "is a hint of where a loss sits, not a finding."
-    )
-    return Section("strata", "Strata", lead, tuple(groups)) if groups else None
+    return section("strata", "Strata", groups) if groups else None
 
 
 def _heterogeneity(task: str, key: str, tests: Sequence[Heterogeneity], alpha: float) -> Group:
