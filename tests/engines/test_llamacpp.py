@@ -250,8 +250,8 @@ def test_special_tokens_in_a_text_are_read_as_such(llamacpp: LlamaCppEngine) -> 
 
 
 @pytest.mark.model
-def test_the_artifact_names_its_source(llamacpp: LlamaCppEngine, demo: str) -> None:
-    made = llamacpp.describe()
+def test_the_artifact_names_its_source(demo: str, shared_cache: Path) -> None:
+    made = LlamaCppEngine(demo, {"threads": 1, "context": 512}, quantize="Q4_0").describe()
     source = LlamaCppEngine(demo).describe()
     assert (made.model, made.derived_from) == (demo, demo)
     assert (made.quantization, made.source_quantization) == ("Q4_0", "Q4_1")

@@ -50,17 +50,19 @@ def raw(engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch) -> list[dict[st
 
 
 @pytest.mark.model
-def test_an_exact_length_goes_on_past_the_end_of_an_answer(llamacpp: LlamaCppEngine) -> None:
+def test_an_exact_length_goes_on_past_the_end_of_an_answer(
+    demo_llamacpp: LlamaCppEngine,
+) -> None:
     sum_ = "What is 2 + 2?"
     for request in (
         Request(messages=(Message("user", sum_),), max_tokens=80),
         Request(text=f"<|im_start|>user\n{sum_}<|im_end|>\n<|im_start|>assistant\n", max_tokens=80),
     ):
-        natural = llamacpp.ask(request)
+        natural = demo_llamacpp.ask(request)
         assert natural.finish_reason == "stop"
         assert natural.completion_tokens is not None
         assert natural.completion_tokens < 80
-        exact = llamacpp.ask(
+        exact = demo_llamacpp.ask(
             Request(messages=request.messages, text=request.text, max_tokens=80, exact_length=True)
         )
         assert (exact.completion_tokens, exact.finish_reason) == (80, "length")
@@ -225,10 +227,10 @@ def test_probabilities_without_alternatives_are_read_and_other_forms_refused() -
 @pytest.mark.model
 @pytest.mark.parametrize("schema", [{"type": "nonsense"}, {"type": "string", "pattern": "("}])
 def test_a_schema_that_llama_cpp_passes_over_is_refused_for_good(
-    llamacpp: LlamaCppEngine, schema: dict[str, Any]
+    demo_llamacpp: LlamaCppEngine, schema: dict[str, Any]
 ) -> None:
     with pytest.raises(EngineError, match="the schema was not held to") as caught:
-        llamacpp.ask(Request(messages=CHAT, schema=schema, max_tokens=100))
+        demo_llamacpp.ask(Request(messages=CHAT, schema=schema, max_tokens=100))
     assert not caught.value.retryable
 
 

@@ -13,6 +13,8 @@ import pytest
 
 from quantrial.engines import Request
 from quantrial.engines.llamacpp import LlamaCppEngine
+from quantrial.engines.model_files import resolve
+from quantrial.engines.requantize import made_file
 from servers.ollama import Model, OllamaServer
 from servers.ollama_rules import Said, caught, rendered
 
@@ -69,12 +71,12 @@ def parts(reply: str | Sequence[str]) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def replayed(ollama_model: Callable[..., Model]) -> dict[str, httpx.Response]:
-    """What the stand-in answers to the recorded requests, asked in their order."""
+def replayed(demo: str, shared_cache: Path) -> dict[str, httpx.Response]:
+    """What the stand-in with the recorded model answers to the requests, asked in their order."""
+    file = made_file(resolve(demo, Path()), "Q4_0")
     packed = {"x": "Q4_0", "q4_K_M": "Q4_K_M", "q4_0": "Q4_0", "q8_0": "Q8_0", "f16": "F16"}
     models = {
-        f"smol:{name}": ollama_model("Q4_0", voice=caught, packed=kind)
-        for name, kind in packed.items()
+        f"smol:{name}": Model(file, voice=caught, packed=kind) for name, kind in packed.items()
     }
     with OllamaServer(models) as server:
         found = {}

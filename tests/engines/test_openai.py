@@ -16,7 +16,6 @@ import pytest
 from engines.made_openai import CHAT, TEXT, made
 from quantrial.engines import Message, Request, Timing
 from quantrial.engines.llamacpp import LlamaCppEngine
-from quantrial.engines.model_files import resolve
 from quantrial.engines.openai import OpenAIEngine
 from quantrial.engines.openai_wire import Dialect, Gathered
 from quantrial.engines.requantize import made_file
@@ -326,7 +325,7 @@ def test_a_file_on_another_machine_is_described_as_the_server_does(
     monkeypatch.setattr(module, "_file_facts", lambda *_: None)
     artifact = new_openai().describe()
     assert (artifact.sha256, artifact.quantization) == (None, "Q4_0")
-    assert artifact.parameters == 134_515_008
+    assert artifact.parameters == 6_373_696
     assert artifact.template_sha256 is not None
 
 
@@ -385,9 +384,9 @@ def test_what_a_request_gets_wrong_is_refused_for_good(openai_engine: OpenAIEngi
 
 @pytest.mark.model
 def test_a_server_killed_in_mid_call_is_a_crash_and_answers_once_it_is_back(
-    demo: str, shared_cache: Path
+    small: str, shared_cache: Path
 ) -> None:
-    model = resolve(demo, Path())
+    model = Path(small)
     slow = Request(text="abc", max_tokens=400, exact_length=True, timeout=60)
     with llama_server(model, name="smol", key="k") as first:
         port = int(first.url.removesuffix("/v1").rpartition(":")[2])

@@ -14,13 +14,16 @@ import quantrial
 from engines.made_openai import made
 from quantrial.engines import Engine, Reply, Request
 from quantrial.engines.artifact import Sampling
+from quantrial.engines.model_files import resolve
 from quantrial.engines.openai import OpenAIEngine
+from quantrial.engines.requantize import made_file
 from quantrial.engines.scripted import ScriptedEngine, prompt_of
 from quantrial.errors import EngineCrashedError, EngineError
 from quantrial.records import ArmRecord
 from quantrial.runfolder import RunFolder
 from quantrial.running.penalty import Finding, find_penalty, probed_sampling
 from servers.faulty import Answer, Call, FaultyServer, Say, faulty_server, openai_answer
+from servers.llama_server import LlamaServer, llama_server
 from servers.ollama import Model, OllamaServer
 from studies import write_study
 
@@ -270,12 +273,25 @@ def test_a_penalty_of_a_real_server_is_seen_and_none_is_made_up(
     assert find_penalty(engine).penalty == penalty
 
 
+@pytest.fixture(scope="module")
+def demo_server(demo: str, shared_cache: Path) -> Iterator[LlamaServer]:
+    """llama.cpp's own server with the demo model, whose texts are no random words."""
+    model = made_file(resolve(demo, Path()), "Q4_0")
+    with llama_server(model, name="smollm2-q4_0", key="sk-test-0123456789") as server:
+        yield server
+
+
 @pytest.mark.model
 @pytest.mark.parametrize(("own", "penalty"), [({}, "none"), ({"repeat_penalty": 1.1}, "seen")])
 def test_a_real_servers_texts_alone_show_a_penalty(
-    new_openai: Callable[..., OpenAIEngine], own: dict[str, float], penalty: str
+    demo_server: LlamaServer,
+    own: dict[str, float],
+    penalty: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    engine = new_openai(server="generic", extra_body=own)
+    monkeypatch.setenv("QUANTRIAL_TEST_KEY", demo_server.key)
+    said = {"base_url": demo_server.url, "server": "generic", "api_key_env": "QUANTRIAL_TEST_KEY"}
+    engine = made(demo_server.name, said | {"extra_body": own})
     engine.abilities -= {"logprobs"}
     assert find_penalty(engine).penalty == penalty
 

@@ -9,6 +9,7 @@ methods by a key of its own, here they are `verdicts`. Which keys a part lacks g
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -180,11 +181,17 @@ def _plain(value: Any) -> Any:
 def _keys(value: msgspec.Struct) -> Object:
     """Return a part's keys, without those that may be left out and say nothing."""
     found = {}
-    for field in msgspec.structs.fields(value):
+    for field in _fields(type(value)):
         own = getattr(value, field.name)
         if field.required or not _is_default(own, field):
             found[field.encode_name] = _plain(own)
     return found
+
+
+@functools.cache
+def _fields(kind: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    # msgspec evaluates every annotation anew each time that it is asked
+    return msgspec.structs.fields(kind)
 
 
 def _is_default(value: Any, field: msgspec.structs.FieldInfo) -> bool:
@@ -206,10 +213,7 @@ def _worst_case(part: WorstCase, found: Object) -> Object:
 
 
 def _every_key(part: msgspec.Struct) -> Object:
-    return {
-        field.encode_name: _plain(getattr(part, field.name))
-        for field in msgspec.structs.fields(part)
-    }
+    return {field.encode_name: _plain(getattr(part, field.name)) for field in _fields(type(part))}
 
 
 _MEASURE = ("unit", "direction", "label")
