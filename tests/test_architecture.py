@@ -254,7 +254,7 @@ DERIVED = {"summary", "decision", "contrast", "finding", "part", "trial", "resul
 READ_AS_JSON = {
     "commands/results.py": "what tells whether a summary is of this version",
     "commands/verification.py": "documents of any version, place by place",
-    "commands/versions.py": "summaries of two versions",
+    "commands/verification_report.py": "summaries of two versions",
     "documents/codec.py": "the summary's",
     "documents/decision.py": "the decision's",
 }

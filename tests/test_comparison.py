@@ -13,7 +13,7 @@ import yaml
 import quantrial
 from analysis.test_speed_phase import call
 from command import command
-from quantrial.errors import StudyError
+from quantrial.errors import RecordError, RecordWarning, RunChangedError, StudyError
 from studies import arm, read_lines, write_study
 
 
@@ -243,3 +243,38 @@ def test_the_example_beside_its_copy(tmp_path: Path) -> None:
         for part in parts.values():
             assert part["same_texts"] == {"copy": part["items"]}
     assert found["speeds"].keys() == {"f16", "q8_0", "q4_0"}
+
+
+def edit(path: Path, *changes: tuple[str, str]) -> None:
+    text = path.read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    path.write_text(text, encoding="utf-8")
+
+
+def test_what_was_edited_in_a_folder_is_found(first: Path, tmp_path: Path) -> None:
+    def copy(name: str) -> Path:
+        return Path(shutil.copytree(first, tmp_path / name))
+
+    quantrial.report(first)
+    older = r"summary\.json was older than the responses"
+    studied = copy("study")
+    edit(studied / "study.yaml", ("seed: 1", "seed: 2"))
+    changed = pytest.raises(RunChangedError, match=r"study\.yaml was edited")
+    with pytest.warns(RecordWarning, match=older), changed:
+        quantrial.compare(first, studied)
+    items = copy("items")
+    edit(items / "items.jsonl", ('"gold":', '"gold": '), ("What is", "What was"))
+    with pytest.warns(RecordWarning, match=older), pytest.raises(RecordError, match="was edited"):
+        quantrial.compare(items, first)
+    listed = copy("manifest")
+    edit(listed / "manifest.json", ('"host": {', '"host": 1, "was": {'))
+    with pytest.raises(RecordError, match=r"manifest\.json"):
+        quantrial.compare(first, listed)
+    # edited answers are analysed again, which a warning says
+    answered = copy("answers")
+    edit(answered / "responses" / "sums.q8_0.jsonl", ('"output":"A"', '"output":"B"'))
+    with pytest.warns(RecordWarning, match=older):
+        found = quantrial.compare(first, answered)
+    assert found["arms"]["q8_0"]["sums"]["same_texts"] == {"answers": 23}

@@ -203,7 +203,7 @@ def test_a_run_without_one_answer_fails_and_says_why_first(
     for _ in range(2):  # the second time nothing is left to be asked
         code, out, err = command(monkeypatch, capsys, "run", study, "--out", folder)
         assert code == 1
-        assert "error: no call has an answer. What was said first: f16: http://" in err
+        assert "error: no call has an answer. First fault: f16: http://" in err
         assert "scripted 404; q8_0: " in err
         assert "quantrial analyze" not in out
         assert "--retry-faults" in out
@@ -228,7 +228,7 @@ def test_an_arm_without_one_answer_fails_a_run(
     run = ("run", study, "--out", tmp_path / "run", "--json")
     code, out, err = command(monkeypatch, capsys, *run)
     assert code == 1
-    assert "error: q8_0 answered nothing. What was said first: q8_0: " in err
+    assert "error: q8_0 answered nothing. First fault: q8_0: " in err
     said = json.loads(out)
     assert list(said["unanswered"]) == ["q8_0"]
     assert said["faults"] == {"q8_0": FEW}

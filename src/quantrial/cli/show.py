@@ -221,7 +221,7 @@ def run(result: RunResult) -> None:
         arms = ", ".join(f"{arm} {count:,}" for arm, count in result.faults.items())
         paragraph(
             f"{result.faulted:,} of them ended in a fault ({arms}): they have no answer, and are "
-            f"not asked again unless told to: quantrial run {result.folder} --retry-faults"
+            f"not asked again. To ask them again: quantrial run {result.folder} --retry-faults"
         )
     if result.speed is not None:
         line(_ended(result.speed, duration(result.speed.seconds)))
@@ -252,7 +252,7 @@ def unanswered(result: RunResult) -> None:
     whole = sum(result.faults.values()) == result.planned
     said = "; ".join(f"{arm}: {why}" for arm, why in result.unanswered.items())
     what = "no call has an answer" if whole else f"{', '.join(result.unanswered)} answered nothing"
-    line(f"error: {what}. What was said first: {said}", error=True)
+    line(f"error: {what}. First fault: {said}", error=True)
 
 
 def report(files: ReportFiles, constraints: str = "") -> None:
@@ -280,8 +280,8 @@ def verification(found: Verification) -> None:
         line(
             f"{found.folder}: everything follows from the responses"
             if found.derived
-            else f"{found.folder}: what was recorded is as it was; what other methods made of it "
-            "was not compared"
+            else f"{found.folder}: the recorded answers are unchanged; results of other methods "
+            "were not compared"
         )
         return
     count = sum(map(len, by_file.values()))
@@ -289,8 +289,8 @@ def verification(found: Verification) -> None:
     # a drift that names its own remedy came of commands in another order, not of an edit
     if all(map(_derived, by_file)) and not all(drift.remedy for drift in found.drifts):
         paragraph(
-            "What was recorded is as it was; what is derived from it was edited. It is derived "
-            f"again by quantrial analyze, decide and report {found.folder}"
+            "The recorded answers are unchanged; what is derived from them was edited. It is "
+            f"derived again by quantrial analyze, decide and report {found.folder}"
         )
 
 

@@ -15,12 +15,13 @@ from quantrial.commands.verification_report import (
     ReportCheck,
     document_drifts,
     line_end_notes,
+    made_by_other_methods,
     missing,
     older_report_drifts,
+    only_words,
     report_files,
     short,
 )
-from quantrial.commands.versions import made_by_other_methods, only_words
 from quantrial.decision import Constraints, decide_from, load_constraints
 from quantrial.documents import load_summary
 from quantrial.documents.codec import METHODS_VERSION, methods_version
