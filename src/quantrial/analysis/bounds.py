@@ -11,7 +11,8 @@ import numpy as np
 
 from quantrial import documents
 from quantrial.analysis.outcomes import Panel
-from quantrial.documents.codec import ends, number
+from quantrial.analysis.values import ends
+from quantrial.documents.codec import number
 from quantrial.errors import StatisticsWarning
 from quantrial.tasks.spans import PRECISION
 
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from quantrial.analysis.contrasts import ContrastResult
-    from quantrial.analysis.methods import Contrast
+    from quantrial.analysis.methods import Contrast, ContrastResult
     from quantrial.analysis.outcomes import TaskOutcomes
     from quantrial.stats import EquivalenceResult
     from quantrial.tasks import Endpoint

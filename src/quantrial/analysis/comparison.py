@@ -6,17 +6,15 @@ import dataclasses
 import hashlib
 import itertools
 import math
-import re
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from quantrial import documents
-from quantrial.analysis.contrasts import Choice, ContrastResult, Draft, draft, measure
+from quantrial.analysis.contrasts import Choice, Draft, Notes, draft, measure
 from quantrial.analysis.methods import MOST_DRAWS
 from quantrial.analysis.methods.calibrated import Calibrated
 from quantrial.analysis.methods.classic import Classic
@@ -26,14 +24,10 @@ from quantrial.errors import InsufficientDataError, StatisticsWarning
 from quantrial.stats import cluster_interaction, interaction, shrunken_ratios
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import numpy as np
     from numpy.typing import NDArray
 
     from quantrial.analysis.bounds import Bounds
-    from quantrial.analysis.methods import Methods
-    from quantrial.analysis.outcomes import Panel
+    from quantrial.analysis.methods import ContrastResult, Methods
     from quantrial.analysis.question import Question, TaskQuestion
 
 
@@ -210,48 +204,6 @@ def inside_stratum(panel: Panel, mask: NDArray[np.bool_], spec: TaskQuestion) ->
     if not panel.by_content and (spec.cluster is None or spec.cluster == spec.stratify):
         return inside.without_groups()
     return dataclasses.replace(inside, strata=None)
-
-
-class Notes:
-    """What statistics warned of, and where: one sentence a warning, with its places before it."""
-
-    def __init__(self) -> None:
-        self._places: dict[str, list[str]] = {}
-        self._strata: dict[str, tuple[str, list[str]]] = {}
-
-    @contextmanager
-    def at(self, place: str, *, stratum: str | None = None) -> Iterator[None]:
-        """Catch the warnings of what is done inside, as notes on a place or a stratum."""
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", StatisticsWarning)
-            yield
-        for one in caught:
-            if not issubclass(one.category, StatisticsWarning):
-                warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-            elif stratum is None:
-                self.add(place, str(one.message))
-            else:
-                # many small strata repeat one sentence with other numbers: the first one stands
-                kind = re.sub(r"\d+(\.\d+)?", "#", str(one.message))
-                _, names = self._strata.setdefault(kind, (str(one.message), []))
-                if stratum not in names:
-                    names.append(stratum)
-
-    def add(self, place: str, message: str) -> None:
-        """Note something about a place."""
-        places = self._places.setdefault(message, [])
-        if place not in places:
-            places.append(place)
-
-    def sentences(self) -> list[str]:
-        """Write the notes, those on strata last."""
-        overall = [f"{'; '.join(places)}: {said}" for said, places in self._places.items()]
-        strata = [
-            f"within {', '.join(sorted(names))}: {said}"
-            + (" (the first of these)" if len(names) > 1 else "")
-            for said, names in self._strata.values()
-        ]
-        return sorted(overall) + sorted(strata)
 
 
 # Enough to tell a p of .05 from one of .04; the cost is items times draws.

@@ -7,42 +7,25 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from quantrial import documents
-from quantrial.analysis.methods import also, settled_by, verdict
-from quantrial.documents.codec import ends, number
+from quantrial.analysis.methods import ContrastResult, also, settled_by, verdict
+from quantrial.analysis.values import ends
+from quantrial.documents.codec import number
+from quantrial.errors import StatisticsWarning
 from quantrial.findings import FAMILY
 from quantrial.stats import fixed_sequence, holm
 
 if TYPE_CHECKING:
     from quantrial.analysis.bounds import Bounds
-    from quantrial.analysis.comparison import Notes
     from quantrial.analysis.methods import Contrast, Methods
     from quantrial.stats import EquivalenceResult, Interval
-    from quantrial.tasks import Endpoint
-
-
-@dataclass(frozen=True, slots=True)
-class ContrastResult:
-    """One contrast with its tests, not adjusted yet; `test` is None where no margin makes sense.
-
-    Here a positive difference is a gain, whichever values are better; `write` turns it where lower
-    ones are, so that documents hold candidate minus reference.
-    """
-
-    identity: str
-    endpoint: str
-    methods: Methods
-    one: Contrast
-    test: EquivalenceResult | None
-
-    @property
-    def measure(self) -> Endpoint:
-        """The endpoint, with its unit and which of its values are better."""
-        return next(one for one in self.methods.panel.endpoints if one.name == self.endpoint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +39,48 @@ class Choice:
         """Count the candidates, where this contrast is of one of them with the reference."""
         asked = one.reference == self.reference and one.candidate in self.candidates
         return len(self.candidates) if asked else 0
+
+
+class Notes:
+    """What statistics warned of, and where: one sentence a warning, with its places before it."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, list[str]] = {}
+        self._strata: dict[str, tuple[str, list[str]]] = {}
+
+    @contextmanager
+    def at(self, place: str, *, stratum: str | None = None) -> Iterator[None]:
+        """Catch the warnings of what is done inside, as notes on a place or a stratum."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", StatisticsWarning)
+            yield
+        for one in caught:
+            if not issubclass(one.category, StatisticsWarning):
+                warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+            elif stratum is None:
+                self.add(place, str(one.message))
+            else:
+                # many small strata repeat one sentence with other numbers: the first one stands
+                kind = re.sub(r"\d+(\.\d+)?", "#", str(one.message))
+                _, names = self._strata.setdefault(kind, (str(one.message), []))
+                if stratum not in names:
+                    names.append(stratum)
+
+    def add(self, place: str, message: str) -> None:
+        """Note something about a place."""
+        places = self._places.setdefault(message, [])
+        if place not in places:
+            places.append(place)
+
+    def sentences(self) -> list[str]:
+        """Write the notes, those on strata last."""
+        overall = [f"{'; '.join(places)}: {said}" for said, places in self._places.items()]
+        strata = [
+            f"within {', '.join(sorted(names))}: {said}"
+            + (" (the first of these)" if len(names) > 1 else "")
+            for said, names in self._strata.values()
+        ]
+        return sorted(overall) + sorted(strata)
 
 
 def measure(

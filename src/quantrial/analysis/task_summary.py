@@ -22,13 +22,14 @@ from quantrial.analysis.answers.fidelity import fidelity
 from quantrial.analysis.answers.reading import reading
 from quantrial.analysis.answers.text_signs import text_signs
 from quantrial.analysis.bounds import Bounds
-from quantrial.analysis.comparison import Notes, TaskComparison, heterogeneity
-from quantrial.analysis.contrasts import Judgement, judge, simultaneous_intervals, write
+from quantrial.analysis.comparison import TaskComparison, heterogeneity
+from quantrial.analysis.contrasts import Judgement, Notes, judge, simultaneous_intervals, write
 from quantrial.analysis.methods import POWER
 from quantrial.analysis.methods.disagreements import OtherSet
 from quantrial.analysis.outcomes import Panel, TaskOutcomes, labels
+from quantrial.analysis.values import estimate_of
 from quantrial.design.sampling import repeated, undeclared_groups
-from quantrial.documents.codec import estimate_of, number
+from quantrial.documents.codec import number
 from quantrial.findings import FAMILY
 from quantrial.stats import detectable_difference
 
@@ -175,9 +176,9 @@ class TaskAnalysis:
     def _reading(self, arms: Arms, guess: float | None) -> dict[str, documents.Reading]:
         found, measure = {}, self.scored.task.endpoints[0]
         for arm in self.scored.arms:
-            least = measure.floor(guess)
+            given, least = self.scored.given(arm), measure.floor(guess)
             floor = arm in arms and arms[arm].at_floor(least, measure.direction)
-            if (one := reading(self.scored, arm, floor=floor)) is not None:
+            if (one := reading(given, self.scored.opened.get(arm), floor=floor)) is not None:
                 found[arm] = one
         return found
 

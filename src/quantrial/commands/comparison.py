@@ -493,7 +493,7 @@ def _answer_speeds(
 
 
 def _between(first: Sums | None, second: Sums | None, alpha: float) -> _SpeedRatio | None:
-    from quantrial.documents.codec import estimate_of
+    from quantrial.analysis.values import estimate_of
     from quantrial.stats import ratio_between
 
     if first is None or second is None:

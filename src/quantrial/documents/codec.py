@@ -14,11 +14,10 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
-from quantrial.documents.base import Estimate, Interval
 from quantrial.documents.contrasts import (
     Contrast,
     Disagreement,
@@ -47,9 +46,6 @@ Object = dict[str, Any]
 _Part = TypeVar("_Part")
 
 _GAP = re.compile(r"Object missing required field `(?P<key>\w+)`(?: - at `(?P<at>[^`]*)`)?")
-
-if TYPE_CHECKING:
-    from quantrial import stats
 
 _SETS = ("calibrated", "classic")
 _REMEDY = (
@@ -368,19 +364,3 @@ def number(value: float | None) -> float | None:
 def nan(value: float | None) -> float:
     """Return a number, NaN where it is None: as statistics take what is not known."""
     return math.nan if value is None else value
-
-
-def ends(interval: stats.Interval) -> Interval:
-    """Return both ends of an interval."""
-    return number(interval.low), number(interval.high)
-
-
-def estimate_of(one: stats.Estimate) -> Estimate:
-    """Turn an estimate into the document's, with its interval and the items it is from."""
-    return Estimate(
-        estimate=number(one.estimate),
-        ci=ends(one.interval),
-        confidence=number(one.interval.confidence),
-        method=one.interval.method,
-        n=one.n,
-    )

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from quantrial import documents
 from quantrial.analysis.outcomes import labels
-from quantrial.documents.codec import ends, nan, number
+from quantrial.analysis.values import ends
+from quantrial.documents.codec import nan, number
 from quantrial.errors import InsufficientDataError
 from quantrial.stats import mcnemar, stuart_maxwell, stuart_maxwell_clusters, wilson
 

@@ -17,7 +17,6 @@ from quantrial.tasks.answer import (
 )
 
 if TYPE_CHECKING:
-    from quantrial.analysis.outcomes import TaskOutcomes
     from quantrial.records import Item, Response
     from quantrial.tasks import Task
 
@@ -115,7 +114,9 @@ def together(known_by_task: Iterable[bool | None]) -> bool | None:
     return None if not known else True in known
 
 
-def reading(outcomes: TaskOutcomes, arm: str, *, floor: bool) -> documents.Reading | None:
+def reading(
+    answers: Iterable[Given | None], opened: bool | None, *, floor: bool
+) -> documents.Reading | None:
     """Count what may be no quality of an arm but a matter of how its answers were asked and read.
 
     `unfinished` answers end inside a thought; `spent` are empty although tokens were spent on them;
@@ -124,9 +125,8 @@ def reading(outcomes: TaskOutcomes, arm: str, *, floor: bool) -> documents.Readi
     says whether the template opens a thought, `max_tokens` the limit. An arm at its `floor` with
     spent answers is `starved`. None where there is nothing to tell.
     """
-    found = [one for one in outcomes.given(arm) if one is not None]
+    found = [one for one in answers if one is not None]
     strange = Counter(tag for one in found if (tag := one.answer.unknown_tag) is not None)
-    opened = outcomes.opened.get(arm)
     unfinished = sum(one.answer.unfinished for one in found)
     spent = sum(map(_spent, found))
     doubtful = sum(map(_doubtful, found)) if opened is None else 0

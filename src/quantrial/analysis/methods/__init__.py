@@ -22,6 +22,7 @@ from quantrial.stats import (
 
 if TYPE_CHECKING:
     from quantrial.analysis.outcomes import Panel
+    from quantrial.tasks import Endpoint
 
 POWER = 0.8
 MOST_ITEMS = 10**9
@@ -149,6 +150,26 @@ class Methods(ABC):
         `adjusted` are their p-values in that family of so many questions; by default the contrasts
         are the family. One a contrast, in order; None where the set has no such method.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class ContrastResult:
+    """One contrast with its tests, not adjusted yet; `test` is None where no margin makes sense.
+
+    Here a positive difference is a gain, whichever values are better; `write` turns it where lower
+    ones are, so that documents hold candidate minus reference.
+    """
+
+    identity: str
+    endpoint: str
+    methods: Methods
+    one: Contrast
+    test: EquivalenceResult | None
+
+    @property
+    def measure(self) -> Endpoint:
+        """The endpoint, with its unit and which of its values are better."""
+        return next(one for one in self.methods.panel.endpoints if one.name == self.endpoint)
 
 
 def items_from_spread(

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from quantrial import documents
-from quantrial.analysis.comparison import METHODS, Notes, TaskComparison
-from quantrial.analysis.contrasts import Judgement, judge, write
+from quantrial.analysis.comparison import METHODS, TaskComparison
+from quantrial.analysis.contrasts import Judgement, Notes, judge, write
 from quantrial.documents.codec import nan, number
 
 if TYPE_CHECKING:

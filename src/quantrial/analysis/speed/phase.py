@@ -16,7 +16,8 @@ from msgspec.structs import replace
 from quantrial import documents
 from quantrial.analysis.speed.conditions import arm_marks, conditions, length_marks, machine_marks
 from quantrial.analysis.speed.timings import Sums
-from quantrial.documents.codec import ends, estimate_of, nan, number
+from quantrial.analysis.values import ends, estimate_of
+from quantrial.documents.codec import nan, number
 from quantrial.stats import drift, pooled_rate, rate_ratio
 from quantrial.stats.rates import p_of_none
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quantrial import documents
-from quantrial.documents.codec import ends, number
+from quantrial.analysis.values import ends
+from quantrial.documents.codec import number
 from quantrial.errors import InsufficientDataError
 from quantrial.stats import Calls, block_paces, common_drift, pooled_rate
 
