@@ -408,42 +408,50 @@ def item_from_json(data: bytes, *, path: Path | str, line: int | None = None) ->
 def response_from_json(data: bytes, *, path: Path | str, line: int | None = None) -> Response:
     """Read one line of a responses file."""
     record = decode(data, Response, path=path, line=line)
-    _one_of("status", record["status"], STATUSES, path=path, line=line)
-    _numbers({name: record[name] for name in _COUNTS} | record["timing"], path=path, line=line)
+    said = (
+        _other_than("status", record["status"], STATUSES)
+        or _no_number({name: record[name] for name in _COUNTS} | record["timing"])
+        or _no_score(record.get("scores") or {})
+    )
+    if said:
+        raise RecordError(said, path=path, line=line)
     if record.get("logprobs"):
         record["logprobs"] = _known(record["logprobs"])
-    if record.get("scores"):
-        _scores(record["scores"], path=path, line=line)
     return Response(**record)
 
 
 def speed_from_json(data: bytes, *, path: Path | str, line: int | None = None) -> SpeedRecord:
     """Read one line of speed.jsonl."""
     record = decode(data, SpeedRecord, path=path, line=line)
-    _one_of("status", record["status"], STATUSES, path=path, line=line)
-    _one_of("kind", record["kind"], SPEED_KINDS, path=path, line=line)
     numbers = {name: record[name] for name in _SPEED_COUNTS}
-    _numbers(numbers | record["timing"] | record["machine"], path=path, line=line)
-    _one_of("form", record.get("form", "words"), FORMS, path=path, line=line)
+    said = (
+        _other_than("status", record["status"], STATUSES)
+        or _other_than("kind", record["kind"], SPEED_KINDS)
+        or _no_number(numbers | record["timing"] | record["machine"])
+        or _other_than("form", record.get("form", "words"), FORMS)
+    )
+    if said:
+        raise RecordError(said, path=path, line=line)
     record["asked"] = tuple(record["asked"])
     return SpeedRecord(**record)
 
 
-def _one_of(
-    name: str, value: str, known: tuple[str, ...], *, path: Path | str, line: int | None
-) -> None:
-    if value not in known:
-        raise RecordError(
-            f"{name} is {value!r}; expected one of {', '.join(known)}", path=path, line=line
-        )
+def _other_than(name: str, value: str, known: Sequence[str]) -> str | None:
+    return None if value in known else f"{name} is {value!r}; expected one of {', '.join(known)}"
 
 
-def _numbers(values: Mapping[str, Any], *, path: Path | str, line: int | None) -> None:
+def _no_number(values: Mapping[str, Any]) -> str | None:
     for name, value in values.items():
         if value is not None and not (isinstance(value, (int, float)) and 0 <= value < math.inf):
-            raise RecordError(
-                f"{name} is {value!r:.40}, expected a number of at least 0", path=path, line=line
-            )
+            return f"{name} is {value!r:.40}, expected a number of at least 0"
+    return None
+
+
+def _no_score(scores: Mapping[str, Any]) -> str | None:
+    for name, value in scores.items():
+        if value is not None and not isinstance(value, (int, float)):
+            return f"score {name!r} is {value!r:.40}, expected a number or null"
+    return None
 
 
 def _known(logprobs: Any) -> Any:
@@ -451,14 +459,6 @@ def _known(logprobs: Any) -> Any:
     tokens = logprobs if isinstance(logprobs, list) else ()
     whole = all(isinstance(token, dict) and "top" in token for token in tokens)
     return known_tokens(tokens) if tokens and whole else logprobs
-
-
-def _scores(scores: Mapping[str, Any], *, path: Path | str, line: int | None) -> None:
-    for name, value in scores.items():
-        if value is not None and not isinstance(value, (int, float)):
-            raise RecordError(
-                f"score {name!r} is {value!r:.40}, expected a number or null", path=path, line=line
-            )
 
 
 def manifest_from_json(data: bytes, *, path: Path | str) -> Manifest:

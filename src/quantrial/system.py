@@ -95,10 +95,10 @@ def cpu_model() -> str | None:
     return _entry("/proc/cpuinfo", "model name") or platform.processor() or None
 
 
-def _entry(path: str, name: str) -> str | None:
+def _entry(path: Path | str, name: str) -> str | None:
     """Return what stands behind a name in one of Linux's lists; None where it is not there."""
     with contextlib.suppress(OSError):
-        for line in Path(path).read_text(encoding="utf-8").splitlines():
+        for line in Path(path).read_text(encoding="utf-8", errors="replace").splitlines():
             key, _, value = line.partition(":")
             if key.strip().lower() == name.lower():
                 return value.strip()
@@ -165,10 +165,8 @@ class Machine:
 
     def peak_memory(self, pid: int | None) -> int | None:
         """Return the most bytes a process ever held in memory, file pages it maps included."""
-        for line in (self._text(self._root / f"proc/{pid}/status") or "").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-        return None
+        found = _entry(self._root / f"proc/{pid}/status", "VmHWM")
+        return None if found is None else int(found.split()[0]) * 1024
 
     def _files(self, pattern: str) -> Iterable[Path]:
         try:

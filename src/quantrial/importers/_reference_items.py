@@ -106,13 +106,11 @@ class TaskAnswers:
         found = []
         for arm, file in self.files.items():
             for row in file.rows.values():
-                if row.status != "ok" or row.score is None:
+                if not row.answered or row.score is None:
                     continue
-                answer = with_thought(
-                    read_answer(row.output, finish_reason=row.finish_reason),
-                    row.thought,
-                    row.finish_reason,
-                )
+                said, finish = row.response, row.response.finish_reason
+                answer = read_answer(said.output, finish_reason=finish)
+                answer = with_thought(answer, said.thought, finish)
                 derived = task.score(self.items[row.example_id], answer).values[score]
                 if not math.isclose(row.score, derived, rel_tol=0, abs_tol=_TOLERANCE):
                     found.append(
@@ -145,8 +143,9 @@ def align(named: NamedTask, files: Mapping[str, AnswerFile]) -> TaskAnswers:
                     f"example {key!r} has gold {row.gold!r:.60}, but {earlier.gold!r:.60} in "
                     f"{files[earlier_arm].path.name}, line {earlier.line}",
                 )
-            shown = {} if row.shown is None else {"prompt": row.shown}
-            _gather(texts.setdefault(key, {}), {**row.texts, **shown}, key, disagreeing)
+            for name, value in row.texts.items():
+                if texts.setdefault(key, {}).setdefault(name, value) != value:
+                    disagreeing.setdefault(name, set()).add(key)
             known = metadata.setdefault(key, {})
             for name, value in row.metadata.items():
                 if known.setdefault(name, value) == value:
@@ -166,7 +165,8 @@ def align(named: NamedTask, files: Mapping[str, AnswerFile]) -> TaskAnswers:
     letters = _letters([row.gold for _, row in first.values()]) if named.kind == "choice" else []
     items = {}
     for key, (arm, row) in first.items():
-        shown = {n: value for n, value in texts[key].items() if key not in disagreeing.get(n, ())}
+        own = texts.get(key, {}).items()
+        shown = {n: value for n, value in own if key not in disagreeing.get(n, ())}
         content: dict[str, Any] = {"example_id": key, **shown}
         if letters and not _are_options(content.get("options"), row.gold):
             content["options"] = letters
@@ -181,15 +181,6 @@ def align(named: NamedTask, files: Mapping[str, AnswerFile]) -> TaskAnswers:
             content_sha256=digest,
         )
     return TaskAnswers(named, items, files, tuple(sorted(disagreeing)))
-
-
-def _gather(
-    known: dict[str, Any], texts: Mapping[str, Any], key: str, disagreeing: dict[str, set[str]]
-) -> None:
-    """Collect the texts of one example; what differs between rows is none of the item's."""
-    for name, value in texts.items():
-        if known.setdefault(name, value) != value:
-            disagreeing.setdefault(name, set()).add(key)
 
 
 def _are_options(value: Any, gold: Any) -> bool:
@@ -236,13 +227,13 @@ def notes_of(answers: TaskAnswers, compared: Sequence[ScoreDifference]) -> Itera
 def _file_notes(file: AnswerFile, examples: int, different: int) -> Iterator[str]:
     if absent := examples - len(file.rows):
         yield f"{absent} of {examples} examples {'has' if absent == 1 else 'have'} no row."
-    yield from _fault_notes([row for row in file.rows.values() if row.status != "ok"])
+    yield from _fault_notes([row for row in file.rows.values() if not row.answered])
     if file.ignored:
         yield f"these keys are not kept: {', '.join(sorted(file.ignored))}."
     if file.not_finite:
         rows = counted(len(file.not_finite), "row", "rows")
         yield f"NaN or Infinity is read as null in {rows}, first in line {file.not_finite[0]}."
-    if unscored := sum(row.status == "ok" and row.score is None for row in file.rows.values()):
+    if unscored := sum(row.answered and row.score is None for row in file.rows.values()):
         rows = counted(unscored, "answer has", "answers have")
         yield f"{rows} no recorded score to compare with."
     if different:
@@ -255,11 +246,10 @@ def _file_notes(file: AnswerFile, examples: int, different: int) -> Iterator[str
 
 def _fault_notes(faults: Sequence[AnswerRow]) -> Iterator[str]:
     # an error's own message may differ from row to row; the status before it says enough
-    statuses = [str(row.error).partition(": ")[0] for row in faults]
+    statuses = [str(row.response.error).partition(": ")[0] for row in faults]
     for status, n in sorted(Counter(statuses).items()):
-        held = sum(
-            bool(row.output) for row, own in zip(faults, statuses, strict=True) if own == status
-        )
+        own = [row for row, said in zip(faults, statuses, strict=True) if said == status]
+        held = sum(bool(row.response.output) for row in own)
         single = n == 1
         said = (
             f"{counted(n, 'answer has', 'answers have')} status {status!r} and "

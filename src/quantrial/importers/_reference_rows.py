@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from quantrial.errors import DataError
-from quantrial.records import STATUSES
+from quantrial.records import STATUSES, Response, sha256_of
 from quantrial.tasks.choice import LETTERS
 from quantrial.tasks.rows import read_text
 
@@ -38,28 +38,24 @@ _MOST_TOKENS = 2**53  # beyond it, JSON numbers of some programs are no whole nu
 
 @dataclass(frozen=True, slots=True)
 class AnswerRow:
-    """One row; `gold` is a letter, or pairs of text and type; `timing` is in seconds.
+    """One row; `gold` is a letter, or pairs of text and type.
 
-    `texts` is what it holds of the item; `shown` the prompt that the arm was given, or None;
-    `thought` what the model thought apart from its answer.
+    `texts` is what it holds of the item, and the prompt that the arm was given. `response` is its
+    answer, of no study, item and place in an order yet.
     """
 
     line: int
     example_id: str
     gold: str | list[list[str]]
-    output: str
     score: float | None
-    status: str
-    error: str | None
     metadata: Mapping[str, str]
-    started_at: str
-    finish_reason: str | None
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    timing: Mapping[str, float | None]
-    texts: Mapping[str, Any] = field(default_factory=dict)
-    shown: Any = None
-    thought: str | None = None
+    texts: Mapping[str, Any]
+    response: Response
+
+    @property
+    def answered(self) -> bool:
+        """Whether the model answered, well or badly."""
+        return self.response.status == "ok"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,23 +161,35 @@ class _Reader:
         status, error = self._status()
         answered = status == "ok"
         timing = self._mapping("timing")
+        shown = next((self.record[key] for key in SHOWN if self.record.get(key)), None)
+        texts = {key: self.record[key] for key in ITEM_TEXTS if self.record.get(key)}
         return AnswerRow(
             line=self.line,
             example_id=example_id,
             gold=self._letter() if kind == "choice" else self._pairs(),
-            output=self._output(required=answered),
             score=self._score(required=answered),
-            status=status,
-            error=error,
             metadata=_scalars(self._mapping("metadata")),
-            started_at=self._text("timestamp") or self._text("started_at") or "",
-            finish_reason=self._text("finish_reason") or self._text("done_reason"),
-            prompt_tokens=self._count(timing, "prompt_eval_count"),
-            completion_tokens=self._count(timing, "eval_count"),
-            timing=self._seconds(timing),
-            texts={key: self.record[key] for key in ITEM_TEXTS if self.record.get(key)},
-            shown=next((self.record[key] for key in SHOWN if self.record.get(key)), None),
-            thought=next(filter(None, _thoughts(self.record).values()), None),
+            texts=texts if shown is None else {**texts, "prompt": shown},
+            response=Response(
+                study="",
+                task=task,
+                arm=arm,
+                item="",
+                replicate=0,
+                attempt=1,
+                order=0,
+                block=0,
+                status=status,
+                error=error,
+                output=self._output(required=answered),
+                finish_reason=self._text("finish_reason") or self._text("done_reason"),
+                prompt_tokens=self._count(timing, "prompt_eval_count"),
+                completion_tokens=self._count(timing, "eval_count"),
+                timing=self._seconds(timing),
+                started_at=self._text("timestamp") or self._text("started_at") or "",
+                prompt_sha256=None if shown is None else sha256_of(shown),
+                thought=next(filter(None, _thoughts(self.record).values()), None),
+            ),
         )
 
     def _required(self, key: str) -> Any:

@@ -17,7 +17,7 @@ kept too.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,10 +42,10 @@ from quantrial.importers._reference_manifest import (
     read_experiment,
     size_rank,
 )
-from quantrial.importers._reference_rows import AnswerFile, AnswerRow, read_answers
+from quantrial.importers._reference_rows import AnswerFile, read_answers
 from quantrial.importers.base import Imported
 from quantrial.paths import is_folder
-from quantrial.records import Item, Response, sha256_of
+from quantrial.records import Response
 from quantrial.redaction import MASK, settings_without_keys, without_keys
 from quantrial.strict_yaml import write_yaml
 from quantrial.study import ChoiceTask, parse_study
@@ -295,7 +295,7 @@ def _other_scoring(
         spec = study.tasks[task]
         if not isinstance(spec, ChoiceTask):
             continue
-        compared = sum(row.status == "ok" and row.score is not None for row in answers.rows)
+        compared = sum(row.answered and row.score is not None for row in answers.rows)
         differ = len(differences[task])
         if differ <= _MANY * compared:
             continue
@@ -387,32 +387,17 @@ def responses_of(
                 file = answers.files.get(arm)
                 row = None if file is None else file.rows.get(example)
                 if row is not None:
-                    at = (block * len(study.arms) + place, block)
-                    response = _response(study.study, arm, item, row, at)
+                    error, order = row.response.error, block * len(study.arms) + place
+                    response = replace(
+                        row.response,
+                        study=study.study,
+                        task=task,
+                        arm=arm,
+                        item=item.id,
+                        order=order,
+                        block=block,
+                        error=None if error is None else without_keys(error),
+                    )
                     found.setdefault((task, arm), []).append(response)
             block += 1
     return found
-
-
-def _response(study: str, arm: str, item: Item, row: AnswerRow, at: tuple[int, int]) -> Response:
-    order, block = at
-    return Response(
-        study=study,
-        task=item.task,
-        arm=arm,
-        item=item.id,
-        replicate=0,
-        attempt=1,
-        order=order,
-        block=block,
-        status=row.status,
-        error=None if row.error is None else without_keys(row.error),
-        output=row.output,
-        finish_reason=row.finish_reason,
-        prompt_tokens=row.prompt_tokens,
-        completion_tokens=row.completion_tokens,
-        timing=row.timing,
-        started_at=row.started_at,
-        prompt_sha256=None if row.shown is None else sha256_of(row.shown),
-        thought=row.thought,
-    )

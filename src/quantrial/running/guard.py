@@ -35,26 +35,27 @@ def refuse_unable(study: Study, prepared: Prepared, engines: Mapping[str, Engine
     """Refuse what an arm's engine cannot do, and arms that are not asked in the same way."""
     _refuse_unequal(study)
     _refuse_asked_twice(study, engines)
-    serial = [arm for arm, engine in engines.items() if "parallel" not in engine.abilities]
-    if study.design.slots > 1 and serial:
+
+    def lacking(ability: str) -> str:
+        return ", ".join(arm for arm, one in engines.items() if ability not in one.abilities)
+
+    if study.design.slots > 1 and (serial := lacking("parallel")):
         raise StudyError(
-            f"the engine of {', '.join(serial)} answers one call at a time; slots are the same for "
+            f"the engine of {serial} answers one call at a time; slots are the same for "
             "every arm, so set it to 1",
             key="design.slots",
         )
-    mute = [arm for arm, engine in engines.items() if "logprobs" not in engine.abilities]
-    if study.design.logprobs and mute:
+    if study.design.logprobs and (mute := lacking("logprobs")):
         raise StudyError(
-            f"the engine of {', '.join(mute)} reports no probabilities of tokens; leave it out",
+            f"the engine of {mute} reports no probabilities of tokens; leave it out",
             key="design.logprobs",
         )
     for name, task in prepared.tasks.items():
         for need in sorted(task.needs):
-            unable = [arm for arm, engine in engines.items() if need not in engine.abilities]
-            if unable:
+            if unable := lacking(need):
                 key, held, way_out = _NEEDS[need]
                 raise StudyError(
-                    f"its answers are held to {held}, which the engine of {', '.join(unable)} "
+                    f"its answers are held to {held}, which the engine of {unable} "
                     f"cannot do; {way_out}, use the engine 'llamacpp', or 'openai' with the option "
                     "`server: llama.cpp`",
                     key=f"tasks.{name}.{key}",
