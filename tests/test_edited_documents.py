@@ -36,7 +36,7 @@ def plan(run: Path) -> object:
     return power(Assumptions(run=run))
 
 
-def said_by(command: Callable[[Path], object], run: Path) -> str:
+def error_text(command: Callable[[Path], object], run: Path) -> str:
     with pytest.raises(RecordError) as caught:
         command(run)
     assert "\n" not in str(caught.value)
@@ -68,7 +68,7 @@ def test_a_manifest_with_another_type_names_file_and_key(
     run: Path, keys: tuple[str | int, ...], value: object
 ) -> None:
     edit(run / "manifest.json", value, *keys)
-    said = said_by(quantrial.analyze, run)
+    said = error_text(quantrial.analyze, run)
     assert "manifest.json: " in said
     place = ".".join(map(str, keys)).replace("sessions.0", "sessions[0]")
     assert place in said
@@ -103,7 +103,7 @@ def test_a_summary_that_names_what_is_not_there_is_told(
     run: Path, command: Callable[[Path], object], keys: tuple[str, ...]
 ) -> None:
     edit(run / "summary.json", "nowhere", *keys)
-    said = said_by(command, run)
+    said = error_text(command, run)
     assert "summary.json: 'nowhere' is missing; " in said
 
 
@@ -123,7 +123,7 @@ def test_constraints_that_are_none_name_file_and_key(
 ) -> None:
     quantrial.decide(run, quantrial.Constraints(tolerate=0.05))
     edit(run / "decision.json", value, *keys)
-    said = said_by(quantrial.report, run)
+    said = error_text(quantrial.report, run)
     assert "decision.json: " in said
     assert all(key in said for key in keys)
     assert quantrial.verify(run).drifts[0].file == "decision.json"

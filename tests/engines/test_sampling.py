@@ -21,7 +21,7 @@ from quantrial.engines.scripted import ScriptedEngine, prompt_of
 from quantrial.errors import EngineCrashedError, EngineError
 from quantrial.records import ArmRecord
 from quantrial.runfolder import RunFolder
-from quantrial.running.penalty import Finding, find_penalty, probed_sampling
+from quantrial.running.penalty import Finding, find_penalty, probe_sampling
 from servers.faulty import Answer, Call, FaultyServer, Say, faulty_server, openai_answer
 from servers.llama_server import LlamaServer, llama_server
 from servers.ollama import Model, OllamaServer
@@ -124,7 +124,7 @@ def test_ollama_is_known_by_the_fingerprint_of_its_answers_alone(server: FaultyS
     server.say = replace(server.say, fingerprint="fp_ollama")
     engine = made("m", {"base_url": server.url})
     assert engine.sampling().doubtful
-    (found,) = probed_sampling({"q4": engine}).values()
+    (found,) = probe_sampling({"q4": engine}).values()
     assert found.penalty == "seen"
     assert "Ollama keeps a `repeat_penalty` of 1.1 and takes no other" in found.text
 
@@ -249,7 +249,7 @@ def test_only_what_may_punish_repetition_is_probed(server: FaultyServer) -> None
         "scripted": ScriptedEngine(lambda _: "A"),
         "open": made("m", {"base_url": server.url}),
     }
-    assert set(probed_sampling(arms)) == {"open"}
+    assert set(probe_sampling(arms)) == {"open"}
     assert len(server.asked) == 1
 
 

@@ -236,8 +236,8 @@ def test_by_hand_one_arm_is_held_at_a_time() -> None:
     assert engines["a"].starts == 2
     assert dict(pool.loads) == {"a": 2, "b": 1}
     # the load is told once, with the first answer after it
-    assert pool.told("a", None) == pytest.approx(0.001, rel=20)
-    assert pool.told("a", None) is None
+    assert pool.load_before("a", None) == pytest.approx(0.001, rel=20)
+    assert pool.load_before("a", None) is None
     # an engine that loads again by itself says so, and that counts too
-    assert pool.told("a", 0.5) == 0.5
+    assert pool.load_before("a", 0.5) == 0.5
     assert pool.loads["a"] == 3

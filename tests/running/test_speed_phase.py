@@ -201,7 +201,7 @@ def test_killed_and_gone_on_it_measures_the_same_calls_once(
 ) -> None:
     peace = Hall(tmp_path / "peace", monkeypatch)
     peace.measure()
-    monkeypatch.setattr("quantrial.running.speed_phase.opened_engines", hall.opened)
+    monkeypatch.setattr("quantrial.running.speed_phase.open_engines", hall.opened)
 
     def interrupt(arm: str, number: int, request: Request) -> None:
         if number % 13 == 0:

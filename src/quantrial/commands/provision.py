@@ -26,11 +26,11 @@ def missing(
 
     Nothing is fetched: `fetch` does that.
     """
-    from quantrial.running.arms import opened_engines
+    from quantrial.running.arms import open_engines
     from quantrial.running.fetch import missing_models
 
     opened = open_study(study, base)
-    with opened_engines(opened.study, base=opened.base) as engines:
+    with open_engines(opened.study, base=opened.base) as engines:
         return (*missing_models(engines, sizes=True), *_missing_data(opened.study, opened.base))
 
 
@@ -60,11 +60,11 @@ def fetch(
     Example:
         >>> quantrial.fetch("study.yaml")  # all that it names is here
     """
-    from quantrial.running.arms import opened_engines
+    from quantrial.running.arms import open_engines
     from quantrial.running.fetch import fetch_data, fetch_models
 
     opened = open_study(study, base)
-    with opened_engines(opened.study, base=opened.base) as engines:
+    with open_engines(opened.study, base=opened.base) as engines:
         fetch_models(engines, listener)
     fetch_data(opened.study, opened.base, listener)
 

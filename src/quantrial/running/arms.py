@@ -94,7 +94,7 @@ class ModelPool:
             self._untold[arm] = seconds
             self._count(arm, seconds)
 
-    def told(self, arm: str, seconds: float | None) -> float | None:
+    def load_before(self, arm: str, seconds: float | None) -> float | None:
         """Return the load that an answer of an arm came after, None where it followed another.
 
         `seconds` is what the engine itself says: it also loads an arm again that died.
@@ -110,7 +110,7 @@ class ModelPool:
 
 
 @contextlib.contextmanager
-def opened_engines(study: Study, *, base: Path) -> Iterator[dict[str, Engine]]:
+def open_engines(study: Study, *, base: Path) -> Iterator[dict[str, Engine]]:
     """Make the engine of every arm; close them all at the end, whatever happened.
 
     Until the engines are closed no key of theirs gets into what is said or written; words of the

@@ -89,7 +89,7 @@ def attempt(engine: Engine, request: Request) -> Attempt:
     try:
         return Attempt(answer(engine, request), "ok", None, final=True)
     except ContextOverflowError as exc:
-        return Attempt(Reply(""), "context_overflow", said_by(exc), final=True)
+        return Attempt(Reply(""), "context_overflow", error_text(exc), final=True)
     except ModelChangedError:
         raise  # every further answer would be another model's: the run stops
     except EngineError as exc:
@@ -99,7 +99,7 @@ def attempt(engine: Engine, request: Request) -> Attempt:
         return Attempt(
             Reply(""),
             status,
-            said_by(exc),
+            error_text(exc),
             final=not exc.retryable,
             retry_after=wait,
             partial=kept,
@@ -125,7 +125,7 @@ def answer(engine: Engine, request: Request) -> Reply:
         raise refusal(f"the engine {engine.name!r} raised {type(exc).__name__}: {exc}") from exc
 
 
-def said_by(exc: BaseException) -> str:
+def error_text(exc: BaseException) -> str:
     """Return what an error says as a text that can be written down, with no key in it."""
     return blot(readable(str(exc)))
 

@@ -42,7 +42,7 @@ class Finding:
     text: str
 
 
-def probed_sampling(engines: Mapping[str, Engine]) -> dict[str, Finding]:
+def probe_sampling(engines: Mapping[str, Engine]) -> dict[str, Finding]:
     """Probe every arm of which it is not known whether a penalty is in force."""
     found = {}
     for name, engine in engines.items():

@@ -26,7 +26,7 @@ from quantrial.errors import EngineError, EngineTimeoutError, StudyError
 from quantrial.precision import weights_in_words
 from quantrial.record_checks import unstated_parameters
 from quantrial.redaction import LEAST
-from quantrial.running.arms import arm_records, naming, opened_engines
+from quantrial.running.arms import arm_records, naming, open_engines
 from quantrial.running.fetch import refuse_missing
 from quantrial.running.guard import refuse_unable
 from quantrial.running.ordering import (
@@ -44,7 +44,7 @@ from quantrial.running.ordering import (
     with_loads,
 )
 from quantrial.running.ordering import probe as timed
-from quantrial.running.penalty import probed_sampling
+from quantrial.running.penalty import probe_sampling
 from quantrial.running.prepare import (
     OpenStudy,
     held_control_tokens,
@@ -178,13 +178,13 @@ def plan_study(
         StudyError, DataError, ModelFileError: what is wrong with the study, its items, its models.
     """
     study, base, tell = opened.study, opened.base, tell or silently
-    with opened_engines(study, base=base) as engines:
+    with open_engines(study, base=base) as engines:
         refuse_missing(study, engines, base)
         tell("reading the items")
         prepared = opened.prepared
         refuse_unable(study, prepared, engines)
         described = arm_records(study, engines, tell)
-        records, untold = with_templates(study, prepared, engines, described)
+        records, unknown = with_templates(study, prepared, engines, described)
         special = tuple(map(str, held_control_tokens(prepared, engines, records)))
         available = available_memory()
         probes: dict[str, Probe] = {}
@@ -240,7 +240,7 @@ def plan_study(
             *special,
             *tight_contexts(prepared, records),
             *without_template(study, prepared, records),
-            *untold,
+            *unknown,
             *(f"{name} {too_large_text(records[name], available)}" for name in here.too_large),
             *failed,
             *speed_limits(study, engines),
@@ -295,7 +295,7 @@ def _probed(
         of_arm("how it draws tokens")
         try:
             with naming(name, engine):
-                for arm, found in probed_sampling({name: engine}).items():
+                for arm, found in probe_sampling({name: engine}).items():
                     records[arm] = replace(records[arm], sampling_probe=asdict(found))
                 probes[name] = timed(study, prepared, engine, alone=not together, tell=of_arm)
         except EngineError as exc:

@@ -19,7 +19,7 @@ from quantrial.running.arms import (
     ModelPool,
     arm_records,
     log_into,
-    opened_engines,
+    open_engines,
     refuse_whole_keys,
     texts_of,
 )
@@ -35,7 +35,7 @@ from quantrial.running.ordering import (
     recorded_order,
     settle_order,
 )
-from quantrial.running.penalty import probed_sampling
+from quantrial.running.penalty import probe_sampling
 from quantrial.running.planning import refuse_too_large
 from quantrial.running.prepare import (
     OpenStudy,
@@ -110,7 +110,7 @@ def run_study(
     if before_code is not None and not run.exists():
         before_code(study)
     with contextlib.ExitStack() as stack:
-        engines = stack.enter_context(opened_engines(study, base=base))
+        engines = stack.enter_context(open_engines(study, base=base))
         log_into(run, engines)
         refuse_whole_keys([text])
         refuse_missing(study, engines, base)
@@ -207,7 +207,7 @@ def _answer(
     try:
         left = {call.arm for call in pending}
         engines = {arm: engine for arm, engine in equipment.engines.items() if arm in left}
-        if probed := probed_sampling(engines):
+        if probed := probe_sampling(engines):
             record["sampling"] = {arm: dataclasses.asdict(one) for arm, one in probed.items()}
         looked = set[str]()
         for arm in engines if warm else ():

@@ -19,9 +19,9 @@ from quantrial.running.asking import (
     Job,
     TimedAttempt,
     answer,
+    error_text,
     prompt_hash,
     request_for,
-    said_by,
 )
 from quantrial.running.executors import SerialExecutor, ThreadExecutor
 from quantrial.running.waiting import (
@@ -204,7 +204,7 @@ class Session:
             self._ready(name)
             with contextlib.suppress(EngineError):  # the recorded call will say what is wrong
                 reply = answer(engine, request_for(self._prompt(first), self.study, first.task))
-                self._with.pool.told(name, reply.timing.load)
+                self._with.pool.load_before(name, reply.timing.load)
         self._began = self._with.clock.steady()
 
     def answer(self, pending: Sequence[Call]) -> None:
@@ -298,7 +298,7 @@ class Session:
             except EngineError as exc:
                 if not (exc.gone and exc.retryable):
                     raise
-                if said := self._outages.begins(arm, said_by(exc)):
+                if said := self._outages.begins(arm, error_text(exc)):
                     self._tell("waiting for a server", said)
                 if not self._outages.lasts(arm, waited):
                     raise
@@ -312,7 +312,7 @@ class Session:
         timing: dict[str, Any] = dataclasses.asdict(found.reply.timing)
         if timing["wall"] is None:
             timing["wall"] = timed.took
-        timing["load"] = self._with.pool.told(call.arm, timing["load"])
+        timing["load"] = self._with.pool.load_before(call.arm, timing["load"])
         reply = found.reply
         return Response(
             study=self.study.study,

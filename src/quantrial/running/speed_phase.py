@@ -31,7 +31,7 @@ from quantrial.errors import EngineError
 from quantrial.records import CUT_SHORT, SpeedRecord, sha256_of
 from quantrial.runfolder import RunFolder, speed_writer
 from quantrial.running import Listener, Progress, SpeedResult
-from quantrial.running.arms import arm_records, log_into, naming, opened_engines
+from quantrial.running.arms import arm_records, log_into, naming, open_engines
 from quantrial.running.asking import Attempt, attempt
 from quantrial.running.guard import refuse_changed_arms, refuse_foreign
 from quantrial.running.ordering import all_stayed, memory_of, server_decides
@@ -197,7 +197,7 @@ def measure_speed(
             return _result(standing, study.speed, asked=0)
         if before_code is not None:
             before_code(study)
-        with opened_engines(study, base=base) as engines, speed_writer(run) as append:
+        with open_engines(study, base=base) as engines, speed_writer(run) as append:
             log_into(run, engines)
             arms = arm_records(study, engines)
             refuse_changed_arms(run, run.read_manifest(), arms)
