@@ -229,7 +229,6 @@ OPENING = {
     "engines/llamacpp_wire.py": "a folder made for it",
     "engines/templates.py": "the user's cache",
     "engines/requantize.py": "the user's cache, and the file to make",
-    "engines/worker.py": "the file to make",
     "paths.py": "the door",
     "reporting/glossary.py": "the package's own",
     "reporting/rendering.py": "the package's own",

@@ -213,8 +213,7 @@ def test_a_tensor_of_nothing_is_read_as_one(
     path = tmp_path / "m.gguf"
     path.write_bytes(encode_header([], [(name, shape, F32_TENSOR) for name in names]) + bytes(256))
     assert describe_file(path, cells=8).parameters == (0 if shape else 4)
-    with (tmp_path / "made").open("wb") as file:
-        assert len(write_requantized(path, file, "F16", None)) == 64
+    assert len(write_requantized(path, tmp_path / "made", "F16", None)) == 64
 
 
 @pytest.mark.parametrize("kind", [F32_TENSOR, GGMLQuantizationType.F16, GGMLQuantizationType.Q8_0])
@@ -227,11 +226,8 @@ def test_weights_that_are_no_numbers_are_named_and_warn_of_nothing(
     header = read_header(path)
     assert structure_of(path, header).weights == 65 * 32
     assert levels_of(path, header) is None
-    with (
-        (tmp_path / "made").open("wb") as file,
-        pytest.raises(ModelFileError, match=r"'token_embd\.weight' that are not finite"),
-    ):
-        write_requantized(path, file, "Q8_0", None)
+    with pytest.raises(ModelFileError, match=r"'token_embd\.weight' that are not finite"):
+        write_requantized(path, tmp_path / "made", "Q8_0", None)
 
 
 SHAPE = {

@@ -283,6 +283,6 @@ def test_a_worker_that_fails_leaves_nothing_and_says_why(
 ) -> None:
     weights = {"blk.0.attn_q.weight": np.full((2, 256), np.nan, np.float32)}
     source = write_gguf(tmp_path / "bad.gguf", weights, llama__block_count=1)  # type: ignore[operator]
-    with pytest.raises(ModelFileError, match=r"writing Q4_K_M failed: .*not finite"):
+    with pytest.raises(ModelFileError, match=r"xllamacpp .* could not write Q4_K_M: .*not finite"):
         made_file(source, "Q4_K_M")
     assert [path.suffix for path in (own_cache / "models").iterdir()] == [".lock"]

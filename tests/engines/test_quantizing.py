@@ -103,7 +103,7 @@ def test_llama_quantize_writes_what_is_not_written_here(
     weights = {"w": np.zeros((1, 256), np.float32)}
     answer = write_gguf(tmp_path / "answer.gguf", weights, general__file_type=30)
     tool(tmp_path, f'echo "$@" > {tmp_path}/asked; cp {answer} "$3"', monkeypatch)
-    with pytest.warns(QuantrialWarning, match="written as IQ4_XS, and its weights are 100 % F32"):
+    with pytest.warns(QuantrialWarning, match="written as IQ4_XS, but its weights are 100 % F32"):
         [one] = provision.quantize(str(source), ["iq4_xs"], out=tmp_path / "out")
     assert one.stored_as == {"F32": 1.0}
     asked = (tmp_path / "asked").read_text().split()
@@ -209,8 +209,8 @@ def test_k_quants_answer_and_say_what_they_are_stored_as(
     with pytest.warns(QuantrialWarning) as caught:
         [one] = provision.quantize(str(f16), [kind], out=tmp_path)
     origin, stored = (str(warning.message) for warning in caught)
-    assert "already quantized weights (Q4_1)" in origin
-    assert f"written as {kind}, and its weights are {mostly}" in stored
+    assert "quantized before (Q4_1)" in origin
+    assert f"written as {kind}, but its weights are {mostly}" in stored
     made = read_header(one.path)
     assert made.quantization == one.quantization == kind
     assert Counter(tensor.type.name for tensor in made.tensors) == counts

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-_COMMAND = (sys.executable, "-P", "-m", "quantrial.engines.worker")
+_WORKER = (sys.executable, "-P", "-m", "quantrial.engines.worker")
 _START_LIMIT = 900.0  # seconds; a large model from a slow disk
 _END_LIMIT = 2.0
 # GNU OpenMP has threads spin at every barrier, and llama.cpp has hundreds a token: on two cores
@@ -67,7 +67,7 @@ class Worker:
         started = time.perf_counter()
         try:
             self._process = subprocess.Popen(
-                (*_COMMAND, "serve"),
+                (*_WORKER, "serve"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._log,
@@ -200,7 +200,7 @@ def grammar_of(schema: str) -> str:
 
 def _asked(what: str, line: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        (*_COMMAND, what),
+        (*_WORKER, what),
         input=line + b"\n",
         capture_output=True,
         timeout=_START_LIMIT,

@@ -31,7 +31,7 @@ from quantrial.engines.base import Reply, Request, Timing
 from quantrial.engines.gguf_file import control_tokens
 from quantrial.engines.http import FOREIGN, translated
 from quantrial.engines.identity import REMEDY, AskedAs
-from quantrial.engines.ollama_answer import Ending, Heard, Whole
+from quantrial.engines.ollama_answer import Heard, Whole
 from quantrial.engines.ollama_server import (
     KEY,
     Server,
@@ -298,64 +298,66 @@ class OllamaEngine:
         return "/api/generate", body | {"prompt": request.text or "", "raw": True}
 
     def _reply(self, request: Request, heard: Heard, wall: float) -> Reply:
-        done = heard.done or Ending()
+        done = heard.done or {}
         if heard.model and plain_name(heard.model) != self._name:
             raise EngineError(f"{self._where} answered with another model, {heard.model!r}")
-        loading = done.load or 0.0
+        loading = heard.seconds("load_duration") or 0.0
         if loading >= _REAL_LOAD:
             self._loaded()  # what was loaded just now may be another model of the same name
         else:
             loading = 0.0
-        finish = self._checked(request, heard.reason, done)
+        finish = self._checked(request, heard)
         if request.logprobs and not heard.logprobs and heard.message.text:
             raise refusal(f"{self._where} reports no probabilities of tokens; newer versions do")
         with self._lock:
             load, self._load = self._load, None
         total = (load or 0.0) + loading
         first = None if heard.first is None else max(heard.first - loading, 0.0)
-        tokens = done.tokens
+        tokens = heard.count("eval_count")
         return Reply(
             output=heard.message.text,
             finish_reason=finish,
-            prompt_tokens=done.read,
-            completion_tokens=done.counted,
+            prompt_tokens=done.get("prompt_eval_count"),
+            completion_tokens=done.get("eval_count"),
             decoded_tokens=None if tokens is None else tokens - 1,
             logprobs=tuple(heard.logprobs) if request.logprobs else None,
             thought=heard.message.thought,
             tool_calls=tuple(heard.message.calls.values()) or None,
             timing=Timing(
                 load=total or None,
-                prompt=done.prompt,
+                prompt=heard.seconds("prompt_eval_duration"),
                 first_token=first,
-                decode=done.decode if tokens is not None and tokens > 1 else None,
+                decode=heard.seconds("eval_duration")
+                if tokens is not None and tokens > 1
+                else None,
                 wall=max(wall - loading, 0.0),
             ),
         )
 
-    def _checked(self, request: Request, reason: str | None, done: Ending) -> str | None:
+    def _checked(self, request: Request, heard: Heard) -> str | None:
         """Return why an answer ended, if its prompt was read whole.
 
         Raises:
             ContextOverflowError: the server cut it.
         """
-        count, window = done.prompt_tokens, self._window()
+        count, window = heard.count("prompt_eval_count"), self._window()
         if not self._server.knows_truncate:
             self._prompts.told(refuses=False)
             if count is None:
                 count = self._count(replace(request, max_tokens=1, logprobs=0))
         if count is None:
-            return reason
+            return heard.reason
         if shown := self._prompts.missing(request, count, window=window, ask=self._count):
             raise ContextOverflowError(
                 f"{self._where} did not read the whole prompt: {shown}; the option is `num_ctx`"
             )
         # what was said after the window was full was said without the question
-        past = done.tokens is not None and count + done.tokens - 1 > window
-        return "length" if past else reason
+        tokens = heard.count("eval_count")
+        past = tokens is not None and count + tokens - 1 > window
+        return "length" if past else heard.reason
 
     def _count(self, request: Request) -> int | None:
-        done = self._hear(request).done
-        return None if done is None else done.prompt_tokens
+        return self._hear(request).count("prompt_eval_count")
 
     def _window(self) -> int:
         """Return the tokens of prompt and answer together: no more than the model was made for."""

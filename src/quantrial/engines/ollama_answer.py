@@ -23,35 +23,9 @@ _LONGEST_TOKEN = 64  # characters; in the mean of a text they are far fewer
 _NANO = 1e9
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """What the last piece says; times in seconds, None where it does not say.
-
-    `read` and `counted` are the counts of tokens in prompt and answer as the server has them, which
-    need not be any.
-    """
-
-    reason: str | None = None
-    read: Any = None
-    counted: Any = None
-    load: float | None = None
-    prompt: float | None = None
-    decode: float | None = None
-
-    @property
-    def prompt_tokens(self) -> int | None:
-        """The count of tokens in the prompt; no prompt has none."""
-        return count_of(self.read) or None
-
-    @property
-    def tokens(self) -> int | None:
-        """The count of tokens in the answer; an answer takes one, if only its end."""
-        return count_of(self.counted) or None
-
-
 @dataclass(slots=True)
 class Heard:
-    """What has come of an answer so far."""
+    """What has come of an answer so far; `done` is its last piece, once that is there."""
 
     began: float
     message: Message = field(default_factory=Message)
@@ -59,7 +33,8 @@ class Heard:
     model: str | None = None
     first: float | None = None
     length: int = 0
-    done: Ending | None = None
+    done: Mapping[str, Any] | None = None
+    ended: str | None = None  # why, as the last piece says
 
     def take(self, part: Mapping[str, Any], *, where: str) -> None:
         """Add a piece; what comes after the last one is passed over.
@@ -84,7 +59,7 @@ class Heard:
                 self.length += len(text)
             self.logprobs += read_logprobs(part.get("logprobs") or [])
             if done:
-                self.done = _ending(part)
+                self.done, self.ended = part, _word(part, "done_reason")
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
             what = excerpt(repr(part), 80)
             raise UnreadableError(f"{type(exc).__name__}: {exc}: {what}") from exc
@@ -109,26 +84,23 @@ class Heard:
     def reason(self) -> str | None:
         """Why the answer ended, as the server says or shows it; None where nothing tells."""
         if self.done is not None:
-            return self.done.reason
+            return self.ended
         return REPEAT_LIMIT if self.message.looped else None
 
     @property
     def whole(self) -> bool:
         """Whether this is all there is: the server said that it is done, or shows why not."""
         if self.done is not None:
-            return self.done.reason not in _NOT_ASKED
+            return self.ended not in _NOT_ASKED
         return self.message.looped
 
+    def count(self, name: str) -> int | None:
+        """Return a count of tokens that the last piece has; no prompt and no answer has none."""
+        return count_of((self.done or {}).get(name)) or None
 
-def _ending(part: Mapping[str, Any]) -> Ending:
-    return Ending(
-        reason=_word(part, "done_reason"),
-        read=part.get("prompt_eval_count"),
-        counted=part.get("eval_count"),
-        load=seconds_of(part.get("load_duration"), per=_NANO),
-        prompt=seconds_of(part.get("prompt_eval_duration"), per=_NANO),
-        decode=seconds_of(part.get("eval_duration"), per=_NANO),
-    )
+    def seconds(self, name: str) -> float | None:
+        """Return a time that the last piece has."""
+        return seconds_of((self.done or {}).get(name), per=_NANO)
 
 
 def _word(part: Mapping[str, Any], name: str) -> str | None:

@@ -174,7 +174,9 @@ def look_up(server: Connection, dialect: Dialect, known: Served | None) -> Serve
             now = "" if known is None else " any more"
             raise kind(f"{server.address} does not serve {dialect.model!r}{now}; it has {there}")
         if entry is None and known is not None and known.listed:
-            raise _not_ready(server)
+            error = EngineStartError(f"{server.address} lists no model, where it listed one before")
+            error.retryable = error.gone = True
+            raise error
         return _served(entry or {}, server, dialect, known)
     except (AttributeError, TypeError, KeyError, ValueError) as exc:
         raise EngineStartError(
@@ -182,25 +184,23 @@ def look_up(server: Connection, dialect: Dialect, known: Served | None) -> Serve
         ) from exc
 
 
-def _not_ready(server: Connection) -> EngineStartError:
-    error = EngineStartError(f"{server.address} lists no model, where it listed one before")
-    error.retryable = error.gone = True
-    return error
-
-
 def _served(
     entry: dict[str, Any], server: Connection, dialect: Dialect, known: Served | None
 ) -> Served:
     meta = entry.get("meta") or {}
     props: dict[str, Any] = {}
-    owner, beside = _text(entry.get("owned_by")), root_of(server)
+    owner, first = _text(entry.get("owned_by")), known is None
     if dialect.server == "llama.cpp":
         # stands beside /v1, and not every installation shows it
-        props = ask_beside(server, f"{beside}/props") or {}
+        props = ask_beside(server, _beside(server, "/props")) or {}
     elif owner == "llamacpp":  # the rest is for those who say what answers
         tells = known is None or known.file is not None or known.build is not None
-        found = _beside(server, f"{beside}/props", first=known is None) if tells else {}
+        found = _told_beside(server, "/props", first=first) if tells else {}
         props = {key: found[key] for key in ("model_path", "build_info") if key in found}
+    version = None
+    # vLLM says it beside `/v1`, and so do some others; one that did not is not asked again
+    if dialect.server in _VERSIONED and (known is None or known.version is not None):
+        version = _text(_told_beside(server, "/version", first=first).get("version"))
     template = props.get("chat_template")
     settings = props.get("default_generation_settings") or {}
     return Served(
@@ -218,30 +218,24 @@ def _served(
         listed=bool(entry),
         file=_text(props.get("model_path")),
         root=_text(entry.get("root")),
-        version=_version(server, dialect, known),
+        version=version,
         dates=None if not template else tuple(n for n in dates_in(template) if n in SUPPLIED),
         chatml="<|im_start|>" in (template or ""),
     )
 
 
-def _version(server: Connection, dialect: Dialect, known: Served | None) -> str | None:
-    """Return the version of the software: vLLM says it beside `/v1`, and so do some others.
-
-    A server that did not say it when it was first asked is not asked again.
-    """
-    if dialect.server not in _VERSIONED or (known is not None and known.version is None):
-        return None
-    address = f"{root_of(server)}/version"
-    return _text(_beside(server, address, first=known is None).get("version"))
+def _beside(server: Connection, path: str) -> str:
+    """Return an address beside the API."""
+    return f"{server.address.removesuffix('/v1')}{path}"
 
 
-def _beside(server: Connection, address: str, *, first: bool) -> dict[str, Any]:
+def _told_beside(server: Connection, path: str, *, first: bool) -> dict[str, Any]:
     """Return what stands beside the API; empty where there is nothing, or `first` fails.
 
     What was there before and fails now is an error: it would look like another server.
     """
     try:
-        return ask_beside(server, address) or {}
+        return ask_beside(server, _beside(server, path)) or {}
     except EngineError:
         if not first:
             raise
@@ -258,7 +252,7 @@ def software_of(server: Connection, served: Served) -> Software | None:
     if known is not None and known.name != OLLAMA:
         return known
     # a model of a user's own on Ollama has the user as its owner, and this address all the same
-    said = _beside(server, f"{root_of(server)}/api/version", first=True).get("version")
+    said = _told_beside(server, "/api/version", first=True).get("version")
     return Software(OLLAMA, version=said[:40]) if isinstance(said, str) and said else known
 
 
@@ -320,11 +314,6 @@ def ask_beside(
         # who does not even say what it serves is about to stop, or to start
         error.gone = found.gone or isinstance(found, EngineCrashedError | EngineTimeoutError)
         raise error from exc
-
-
-def root_of(server: Connection) -> str:
-    """Return the address that the API stands below."""
-    return server.address.removesuffix("/v1")
 
 
 def _text(value: Any) -> str | None:
@@ -393,7 +382,7 @@ def date_record(
 
 
 def _applied(server: Connection, body: Mapping[str, Any]) -> str:
-    said = ask_beside(server, f"{root_of(server)}/apply-template", body)
+    said = ask_beside(server, _beside(server, "/apply-template"), body)
     if said is None or not isinstance(said.get("prompt"), str):
         raise EngineError(f"{server.address} does not say what its chat template makes of messages")
     return str(said["prompt"])

@@ -44,25 +44,7 @@ def urls_of(said: Mapping[str, Any], *, key: str) -> list[str]:
         )
     urls = [said["base_url"], *said["replicas"]]
     for i, url in enumerate(urls):
-        where = f"{key}.base_url" if i == 0 else f"{key}.replicas.{i - 1}"
-        parts = None
-        try:
-            parts = urlsplit(url) if isinstance(url, str) else None
-            sound = parts is not None and parts.scheme in ("http", "https") and parts.hostname
-            _ = parts.port if parts is not None else None
-        except ValueError:
-            sound = None
-        if parts is None or not sound:
-            raise StudyError(
-                f"expected a URL such as http://127.0.0.1:8080/v1, got {shown_url(url)}",
-                key=where,
-            )
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise StudyError(
-                "a key does not stand in a URL; the option `api_key_env` names a variable of the "
-                "environment that holds it",
-                key=where,
-            )
+        _check_url(url, f"{key}.base_url" if i == 0 else f"{key}.replicas.{i - 1}")
     if len(set(urls)) < len(urls):
         raise StudyError("the same URL occurs twice", key=f"{key}.replicas")
     refuse_keys(said["extra_body"], key=f"{key}.extra_body")
@@ -71,6 +53,24 @@ def urls_of(said: Mapping[str, Any], *, key: str) -> list[str]:
     except (TypeError, ValueError) as exc:
         raise StudyError(f"cannot be sent as JSON: {exc}", key=f"{key}.extra_body") from exc
     return [url.rstrip("/") for url in urls]
+
+
+def _check_url(url: Any, key: str) -> None:
+    try:
+        parts = urlsplit(url if isinstance(url, str) else "")
+        sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise StudyError(
+            f"expected a URL such as http://127.0.0.1:8080/v1, got {shown_url(url)}", key=key
+        )
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise StudyError(
+            "a key does not stand in a URL; the option `api_key_env` names a variable of the "
+            "environment that holds it",
+            key=key,
+        )
 
 
 _CORE = frozenset({"schema", "logprobs", "parallel"})

@@ -54,7 +54,6 @@ _QUANTIZATION_VERSION = 2  # GGML_QNT_VERSION in ggml.h
 _CHUNK = 4_000_000  # weights in memory at once
 _BLOCK = 32
 UNIFORM = ("F16", "Q8_0", "Q5_0", "Q4_0")
-# a process of its own: native code writes thousands of lines to stderr, and may abort
 _WORKER = (sys.executable, "-P", "-m", "quantrial.engines.worker")
 _KEPT = 300  # characters of a writer's last words
 _REPLACED = ("general.file_type", "general.quantization_version")
@@ -145,31 +144,38 @@ def write_made(source: Path, target: Path, kind: str, degrade: str | None = None
         OSError: the file cannot be written.
     """
     if kind not in MIXED:
-        with target.open("wb") as file:
-            digest = write_requantized(source, file, kind, degrade)
-            file.flush()
-            os.fsync(file.fileno())
-        return digest
+        return write_requantized(source, target, kind, degrade)
     with target.open("wb"):
         pass  # what cannot be written says so here, and not in the words of a worker
-    words = [str(source), str(target), kind, *([degrade] if degrade else [])]
-    done = subprocess.run(
-        [*_WORKER, "mix", *words], stdin=subprocess.DEVNULL, capture_output=True, check=False
-    )
-    if done.returncode:
-        how = f"stopped by signal {-done.returncode}" if done.returncode < 0 else "failed"
-        raise ModelFileError(f"writing {kind} {how}: {last_words(done)}", path=source)
-    return done.stdout.decode().strip()
+    command = [*_WORKER, "mix"]
+    return _run(command, made_by(kind), source, target, kind, *([degrade] if degrade else []))
 
 
-def last_words(done: subprocess.CompletedProcess[bytes]) -> str:
-    """Return what a process that writes model files said last, as one line."""
-    last = (done.stderr or done.stdout).decode("utf-8", "replace").strip()[-_KEPT:]
-    return " ".join(last.split())
+def _run(command: Sequence[str], by: str, source: Path, target: Path, kind: str, *more: str) -> str:
+    """Have a process of its own write a file, since native code may abort; return what it says."""
+    words = [*command, str(source), str(target), kind, *more]
+    try:
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    except OSError as exc:
+        raise ModelFileError(f"{by} cannot be started ({exc.strerror or exc})") from exc
+    if done.returncode or not target.exists():
+        how = f" (signal {-done.returncode})" if done.returncode < 0 else ""
+        last = (done.stderr or done.stdout).decode("utf-8", "replace").strip()[-_KEPT:]
+        said = " ".join(last.split())
+        raise ModelFileError(f"{by} could not write {kind}{how}: {said}", path=source)
+    return done.stdout.decode("utf-8", "replace").strip()
 
 
-def write_requantized(source: Path, file: IO[bytes], target: str, degrade: str | None) -> str:
-    """Write the made file and return its SHA-256."""
+def write_requantized(source: Path, target: Path, kind: str, degrade: str | None) -> str:
+    """Write the made file to the disk, in this process; return its SHA-256."""
+    with target.open("wb") as file:
+        digest = _write_requantized(source, file, kind, degrade)
+        file.flush()
+        os.fsync(file.fileno())
+    return digest
+
+
+def _write_requantized(source: Path, file: IO[bytes], target: str, degrade: str | None) -> str:
     header = read_header(source)
     mixed = target in MIXED
     if mixed:
@@ -366,18 +372,3 @@ def _writer(kind: str) -> tuple[str, Callable[[Path, Path], object]]:
             f"'.[quantize]'`); without them there is {', '.join(there)}"
         )
     return by, lambda source, target: _run(command, by, source, target, kind)
-
-
-def _run(command: Sequence[str], by: str, source: Path, target: Path, kind: str) -> None:
-    try:
-        done = subprocess.run(
-            [*command, str(source), str(target), kind],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-        )
-    except OSError as exc:
-        raise ModelFileError(f"{by} cannot be started ({exc.strerror or exc})") from exc
-    if done.returncode or not target.exists():
-        how = f" (signal {-done.returncode})" if done.returncode < 0 else ""
-        raise ModelFileError(f"{by} could not write {kind}{how}: {last_words(done)}", path=source)

@@ -118,10 +118,7 @@ def _mix(answer: TextIO, source: str, target: str, kind: str, degrade: str | Non
     from quantrial.errors import ModelFileError
 
     try:
-        with Path(target).open("wb") as file:
-            digest = write_requantized(Path(source), file, kind, degrade)
-            file.flush()
-            os.fsync(file.fileno())
+        digest = write_requantized(Path(source), Path(target), kind, degrade)
     except (ModelFileError, OSError) as exc:
         sys.stderr.write(f"{exc}\n")
         return 1
