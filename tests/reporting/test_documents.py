@@ -144,7 +144,7 @@ def test_the_constrained_answer_is_the_headline(trial: Trial) -> None:
         "- Stated as options of quantrial decide: run it again with other options to change "
         "them, with none to drop them.",
     ]
-    reason = given["text"].split(": ", 1)[1]
+    reason = given["text"].split(". ", 1)[1]
     assert lines[7].startswith(reason[0].upper() + reason[1:])
     assert lines[8].startswith(f"Without these constraints: {decision['default']['text']}")
     costs, _ = markdown_tables(documents["report.md"])["At a glance"]
@@ -174,8 +174,8 @@ def test_each_card_says_what_to_do_with_its_arm(trial: Trial) -> None:
     # this small trial could not have seen a loss in extraction, whatever its verdicts
     assert told_on_cards(unsure.render()["report.html"]) == [
         "Stay with this one.",
-        "This trial cannot tell.",
-        "This trial cannot tell.",
+        "This study cannot tell.",
+        "This study cannot tell.",
     ]
     decision = {**unsure.decision, "default": {**unsure.decision["default"], "conclusive": True}}
     assert told_on_cards(replace(unsure, decision=decision).render()["report.html"]) == [
@@ -220,6 +220,24 @@ def test_a_card_says_the_worst_of_its_arm_even_where_it_is_a_failure_mode(trial:
     one |= {"verdict": "worse", "estimate": -0.9}
     cards = cards_of(trial.with_summary(summary).render()["report.html"])
     assert "Worst −90.0 pp in accuracy on reasoning." in cards["q4_0"]
+
+
+def test_of_two_facts_as_bad_the_count_is_said(trial: Trial) -> None:
+    summary = trial.copied()
+    modes = summary["tasks"]["names"]["failure_modes"]
+    for arm, cut in {"f16": 0, "q8_0": 0, "q4_0": 12}.items():
+        modes[arm]["texts"]["truncated"] = {"n": 12, "count": cut, "rate": cut / 12}
+    for one in summary["tasks"]["names"]["failure_contrasts"]:
+        if one["endpoint"] == "not_truncated" and one["candidate"] == "q4_0":
+            one |= {"verdict": "worse", "estimate": -1.0}
+    card = cards_of(trial.with_summary(summary).render()["report.html"])["q4_0"]
+    assert "Worst 12 of 12 answers on extraction hit the token limit (f16: 0 of 12)." in card
+
+
+def test_not_enough_evidence_is_said_once(documents: dict[str, str]) -> None:
+    text = documents["report.md"]
+    assert "\n## Not enough evidence: stay with f16\n" in text
+    assert "\nStay with f16. " not in text
 
 
 def test_a_small_loss_is_said_beside_equivalence(trial: Trial) -> None:
@@ -325,8 +343,11 @@ def test_a_verdict_that_rests_on_an_unadjusted_p_says_so(trial: Trial) -> None:
 def test_two_tasks_of_one_workload_are_told_apart(trial: Trial) -> None:
     summary = trial.copied()
     summary["tasks"]["names"]["workload"] = "reasoning"
-    heads = markdown_tables(trial.with_summary(summary).render()["report.md"])["At a glance"][1][0]
+    documents = trial.with_summary(summary).render()
+    heads = markdown_tables(documents["report.md"])["At a glance"][1][0]
     assert list(heads) == ["arm", "reasoning (sums)", "reasoning (names)"]
+    labels = re.findall(r'<a class="id tone[^>]*>([^<]*)</a>', documents["report.html"])
+    assert {"q4_0 reasoning (sums) ▼", "q8_0 reasoning (names) ○"} <= set(labels)
 
 
 def test_twenty_words_are_all_that_a_report_needs(trial: Trial) -> None:

@@ -109,7 +109,7 @@ def _advice(decision: Decision, arm: str, verdicts: Mapping[str, str]) -> str:
     default, given = decision.default, decision.constrained
     reference = decision.reference
     if arm not in decision.costs:
-        return "Damaged on purpose, to see whether this trial finds harm. Not for shipping."
+        return "Damaged on purpose, to see whether this study finds harm. Not for shipping."
     own = decision.picker.arms[arm]
     if own.twin is not None or own.other_prompts:
         why = "Nothing tells it from another arm" if own.twin else "Was shown other prompts"
@@ -122,7 +122,7 @@ def _advice(decision: Decision, arm: str, verdicts: Mapping[str, str]) -> str:
     if arm == (given.pick if given else default.arm):
         return "Stay with this one." if arm == reference else "Ship this one."
     if not default.conclusive:
-        return "This trial cannot tell."
+        return "This study cannot tell."
     if arm == reference:
         more = "Costs more; better" if _costs_more(decision, arm, default.arm) else "Better"
         return f"{more} by less than the margin, if at all."
@@ -222,14 +222,14 @@ def worst(summary: Summary, arm: str) -> str:
     facts = [
         fact
         for task in summary.tasks
-        for found in (_losses(summary, task, arm), _spoilt(summary, task, arm))
+        for found in (_spoilt(summary, task, arm), _losses(summary, task, arm))
         for fact in found
     ]
     return max(facts, default=(0.0, ""), key=_badness)[1]
 
 
 def _badness(fact: tuple[float, str]) -> float:
-    return fact[0]
+    return round(fact[0], 3)  # of two that are as bad the first one, a count, is said
 
 
 def _losses(summary: Summary, task: str, arm: str) -> Iterator[tuple[float, str]]:

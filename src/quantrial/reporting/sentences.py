@@ -55,6 +55,7 @@ class Links:
     """Turns the findings of a decision that its sentences name into links."""
 
     def __init__(self, decision: Decision) -> None:
+        self._workloads = [one.workload for one in decision.picker.tasks.values()]
         self._findings: dict[str, Finding | Pace] = {**decision.findings, **decision.paces}
         # the longest first: an id may be the beginning of another
         ids = "|".join(re.escape(one) for one in sorted(self._findings, key=lambda i: (-len(i), i)))
@@ -111,6 +112,8 @@ class Links:
             )
         name = endpoint(finding.named)
         about = finding.workload if finding.kind == "primary" else name
+        if self._workloads.count(finding.workload) > 1:
+            about += f" ({finding.task})"
         return Part(
             text=identity,
             target=identity,
@@ -136,9 +139,12 @@ def _details(entry: Entry) -> tuple[Missing | Guard, ...]:
     return entry.guards if isinstance(entry, (PickWhen, Constrained)) else ()
 
 
-def shortened(said: Claim, opening: str) -> Claim:
+def shortened(said: Claim, *openings: str) -> Claim:
     """Drop the words a claim opens with, where a heading above it says them already."""
-    return Claim(_without_opening(said.words, opening), said.details)
+    words = said.words
+    for opening in openings:
+        words = _without_opening(words, opening)
+    return Claim(words, said.details)
 
 
 def _without_opening(words: Sentence, opening: str) -> Sentence:

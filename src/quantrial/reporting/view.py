@@ -49,7 +49,7 @@ def opening(summary: Summary, decision: Decision) -> View:
     links = sentences.Links(decision)
     default, given = decision.default, decision.constrained
     headline = _headline(default, summary.reference)
-    said = sentences.shortened(links.claim(default), headline)
+    said = sentences.shortened(links.claim(default), headline, f"Stay with {default.arm}")
     if given:
         headline = sentences.headline(given, summary.reference)
         said = sentences.answer(given, links)
@@ -159,7 +159,7 @@ def _claims(decision: Decision) -> Iterator[tuple[str, str, Sequence[Claimed]]]:
     risks = [one for one in decision.risk if one.arm not in controls]
     yield "risk", "What to expect", risks
     yield "sensitivity", "What would change this", decision.sensitivity.changes
-    yield "controls", "Could this trial see harm?", decision.controls
+    yield "controls", "Could this study see harm?", decision.controls
 
 
 def _evidence(decision: Decision) -> Iterator[str]:

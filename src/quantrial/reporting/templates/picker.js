@@ -248,7 +248,7 @@ class Picker {
       const { unit } = one.task === null ? {} : this.table.tasks[one.task];
       const row = one.task === null ? null : this.table.tasks[one.task].arms[arm];
       if (one.constraint === "evidence") {
-        return one.task === null ? "this trial could not have seen harm" : `on ${work} the reference is at its floor, so no loss could show`;
+        return one.task === null ? "this study could not see harm" : `on ${work} even the reference does no better than guessing, so no loss can show`;
       }
       if (one.constraint === "identity") return `nothing tells it from ${visible(this.table.arms[arm].twin)}`;
       if (this.table.arms[arm].other_prompts && ["quality", "tolerate"].includes(one.constraint)) return "was shown other prompts, so nothing here speaks for it";
