@@ -72,7 +72,7 @@ def _empty(kind: type[Made]) -> Made:
 
 
 def adjusted_p(entry: Mapping[str, Any]) -> float | None:
-    """Return the p of a claim about an entry of the JSON: `quantrial.findings`, written anew."""
+    """Return the p of a claim about an entry of the JSON: `documents.contrasts`, written anew."""
     published = entry.get("family", "alarms") != "alarms"
     key = "p_alarm" if "p_alarm" in entry and (published or "p_adjusted" not in entry) else None
     p: float | None = entry.get(key or "p_adjusted")

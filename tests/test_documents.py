@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from decision.test_schema import closed
-from quantrial import findings
 from quantrial.documents import (
     ChoiceFailures,
     Estimate,
     OtherFailures,
     SpanFailures,
+    contrasts,
     load_summary,
     to_dict,
 )
@@ -77,7 +77,7 @@ def test_the_p_of_a_claim_is_the_same_by_type_and_by_key(demo: dict[str, Any]) -
                 written = to_dict(entry)
                 if written.get("p_alarm", 0) is None:
                     del written["p_alarm"]
-                assert findings.adjusted_p(entry) == adjusted_p(written)
+                assert contrasts.adjusted_p(entry) == adjusted_p(written)
 
 
 def test_the_published_schema_names_every_key_of_the_example(demo: dict[str, Any]) -> None:

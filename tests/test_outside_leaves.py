@@ -94,7 +94,7 @@ class Slips(Task):
         ),
         Endpoint(
             "points", "mean", {"points": 1.0}, unit="points", high=10.0,
-            mitigation="It gives poor answers: read a sample of them.",
+            mitigation="It gives poor answers. Read a sample of them.",
         ),
         Endpoint("misses", "proportion", {"missed": 1.0}, direction="lower"),
     )
@@ -413,7 +413,7 @@ def test_a_unit_of_which_less_is_better_goes_the_whole_way(
     decision = json.loads((tmp_path / "run" / "decision.json").read_text())
     assert decision["default"]["arm"] == "careful"
     assert [one["arm"] for one in decision["avoid_for"]] == ["hasty"]
-    assert "it is worse there, by an estimated 0.487 edits" in decision["avoid_for"][0]["text"]
+    assert "it loses 0.487 edits there (estimated)." in decision["avoid_for"][0]["text"]
     assert decision["risk"] == []  # what is no share counts no wrong answers
     rows = decision["picker"]["tasks"]["typing"]
     assert (rows["unit"], rows["arms"]["hasty"]["worse"]) == ("edits", True)

@@ -69,7 +69,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "mypy.ini").write_text(CONFIG, encoding="utf-8")
     for place in ("documents", "analysis", "decision"):
         shutil.copytree(SOURCE / place, folder / "src" / "quantrial" / place)
-    for name in ("assay.py", "findings.py", "prompt_checks.py"):
+    for name in ("assay.py", "prompt_checks.py", "words.py"):
         shutil.copy(SOURCE / name, folder / "src" / "quantrial" / name)
     assert checked(folder) == ""
     return folder

@@ -16,7 +16,7 @@ from characteristics.cells import Cell, Measured
 from quantrial.analysis import question_of, score_task, summarise
 from quantrial.decision import decide_from
 from quantrial.documents import to_dict
-from quantrial.findings import is_finding
+from quantrial.documents.contrasts import is_finding
 from quantrial.records import ArmRecord, Item, Response, content_hash
 from quantrial.study import Study
 from quantrial.tasks import make_task

@@ -22,11 +22,10 @@ from analysis.fabricated import (
     scored,
     sentences,
 )
-from quantrial import findings
 from quantrial.analysis import score_task
 from quantrial.analysis.alarms import AlarmFamily
 from quantrial.decision import decide_from
-from quantrial.documents import Contrast, Part, RepeatTest
+from quantrial.documents import Contrast, Part, RepeatTest, contrasts
 from quantrial.records import Response
 from quantrial.stats import FamilyUnit, holm, holm_in_units
 from quantrial.tasks import make_task
@@ -82,16 +81,16 @@ def test_the_predicate_follows_the_family_an_entry_is_of() -> None:
         return make(Contrast, p_adjusted=p, family=family, p_alarm=alarm)
 
     def found(entry: Part) -> float | None:
-        assert findings.is_finding(entry, 0.05) == ((findings.adjusted_p(entry) or 1.0) < 0.05)
-        return findings.adjusted_p(entry)
+        assert contrasts.is_finding(entry, 0.05) == ((contrasts.adjusted_p(entry) or 1.0) < 0.05)
+        return contrasts.adjusted_p(entry)
 
     assert found(contrast(0.2, "quiz.accuracy")) == 0.2  # primary
     assert found(contrast(0.2, "alarms", 0.2)) == 0.2
     assert found(contrast(0.01, "names.recall", 0.4)) == 0.4  # classic
     assert found(make(RepeatTest, p_alarm=0.3, p_less=0.01)) == 0.3
     assert found(make(RepeatTest)) is None
-    assert findings.is_finding(contrast(0.049, "quiz.accuracy"), 0.05)
-    assert not findings.is_finding(contrast(0.05, "quiz.accuracy"), 0.05)
+    assert contrasts.is_finding(contrast(0.049, "quiz.accuracy"), 0.05)
+    assert not contrasts.is_finding(contrast(0.05, "quiz.accuracy"), 0.05)
 
 
 # --- whole summaries -----------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 from analysis.fabricated import NAMES, QUIZ, make_study, quiz, right_on, said, scored, sentences
 from quantrial.analysis.methods.disagreements import surely_open
 from quantrial.decision import decide_from
-from quantrial.decision.disagreements import parted
+from quantrial.decision.cautions import parted
 from quantrial.documents import load_summary
 from quantrial.study import Study
 from summaries import adjusted_p, completed, summarise

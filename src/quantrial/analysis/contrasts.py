@@ -18,8 +18,8 @@ from quantrial import documents
 from quantrial.analysis.methods import ContrastResult, also, settled_by, verdict
 from quantrial.analysis.values import ends
 from quantrial.documents.codec import number
+from quantrial.documents.contrasts import FAMILY
 from quantrial.errors import StatisticsWarning
-from quantrial.findings import FAMILY
 from quantrial.stats import fixed_sequence, holm
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from quantrial import documents
-from quantrial.assay_setup import run_otherwise
+from quantrial.assay import run_otherwise
 from quantrial.documents.codec import nan, number
 from quantrial.stats import holm, intersection_union, worse_on_any
 

@@ -30,7 +30,7 @@ from quantrial.analysis.outcomes import Panel, TaskOutcomes, labels
 from quantrial.analysis.values import estimate_of
 from quantrial.design.sampling import repeated, undeclared_groups
 from quantrial.documents.codec import number
-from quantrial.findings import FAMILY
+from quantrial.documents.contrasts import FAMILY
 from quantrial.stats import detectable_difference
 
 if TYPE_CHECKING:

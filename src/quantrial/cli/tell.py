@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def summary(found: Summary, folder: Path, *, primary_only: bool = True) -> None:
     """Print the report's tables of arms and contrasts, and draw the contrasts; or all of them."""
-    from quantrial.decision.disagreements import SETS, parted
+    from quantrial.decision.cautions import SETS, parted
 
     _results(found, primary_only=primary_only)
     if primary_only and (differing := parted(found)):

@@ -11,8 +11,8 @@ from typing import Any, Literal, TypedDict, cast
 from msgspec import UNSET
 
 from quantrial.documents import AnswerSpeed, Contrast, Reading, Summary, TaskSummary, Verdict
+from quantrial.documents.contrasts import adjusted_p, is_finding
 from quantrial.documents.decision import Cost, Finding, Pace
-from quantrial.findings import adjusted_p, is_finding
 from quantrial.precision import bits_of
 from quantrial.words import evidence_line, listed, memory_noun, percent, times
 

@@ -9,6 +9,8 @@ from msgspec.structs import replace
 
 from quantrial.documents.base import Direction, Interval, Number, Part, turned, turned_ends
 
+FAMILY = "alarms"  # as contrasts that belong to the report's one family state it
+
 Verdict = Literal["equivalent", "non_inferior", "worse", "better", "inconclusive"]
 
 
@@ -108,7 +110,7 @@ class Contrast(Part, frozen=True, kw_only=True):
     `label` is what the endpoint is called where its name does not say it.
     `verdict` is None where neither side is better (lengths of answers). `equivalence` is None where
     no margin makes sense. `p_alarm` is p adjusted over all that can raise an alarm in the report;
-    None on primary endpoints, which are families of their own (`findings.adjusted_p` says which p a
+    None on primary endpoints, which are families of their own (`adjusted_p` says which p a
     claim rests on). `lower_bounds[k]`, of what a choice is made on, is the lower end of a one-sided
     test at alpha / (k + 1), the upper one where lower values are better. `simultaneous` is None
     within strata, and by methods that have none.
@@ -334,3 +336,22 @@ class Fidelity(Part, frozen=True, kw_only=True):
     kl: FidelityMean
     top_agreement: FidelityMean
     margin: FidelityMean
+
+
+def adjusted_p(entry: Part) -> float | None:
+    """Return the p that a claim about an entry of a summary rests on; None where there is none.
+
+    That is `p_adjusted`, adjusted over the pairs of arms of a task; but `p_alarm`, adjusted over
+    all else that can raise an alarm in the report, where an entry has nothing else, or where its
+    `p_adjusted` is of a family of its own, as published practice (`classic`) has them.
+    """
+    alarm: float | None = getattr(entry, "p_alarm", None)
+    adjusted: float | None = getattr(entry, "p_adjusted", alarm)
+    published = getattr(entry, "family", FAMILY) != FAMILY
+    return alarm if published and alarm is not None else adjusted
+
+
+def is_finding(entry: Part, alpha: float) -> bool:
+    """Whether what an entry tests is shown, after adjustment: only then may a sentence cite it."""
+    p = adjusted_p(entry)
+    return p is not None and p < alpha

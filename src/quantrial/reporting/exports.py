@@ -13,8 +13,8 @@ import orjson
 
 from quantrial.agreement import fixed
 from quantrial.documents import ArmSummary, Contrast, Summary, TaskSummary
+from quantrial.documents.contrasts import adjusted_p
 from quantrial.documents.decision import Decision
-from quantrial.findings import adjusted_p
 from quantrial.inert import clean
 from quantrial.precision import weights_in_words
 from quantrial.registry import TASKS

@@ -14,7 +14,7 @@ from quantrial.documents import (
     Tradeoff,
     Window,
 )
-from quantrial.findings import adjusted_p
+from quantrial.documents.contrasts import adjusted_p
 from quantrial.reporting.blocks import Column, Plot, Row, Table, cells
 from quantrial.reporting.charts.tradeoff import range_text, value_text
 from quantrial.reporting.glossary import prose

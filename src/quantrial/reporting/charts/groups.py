@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quantrial.documents import SpanErrors, SpanFailures, StratumSummary, Summary, TaskSummary
-from quantrial.findings import adjusted_p
+from quantrial.documents.contrasts import adjusted_p
 from quantrial.inert import clean
 from quantrial.reporting.charts.paired import CELL_INK
 from quantrial.reporting.charts.style import GRID, INK, MUTED, text_width, top_axis

@@ -17,7 +17,7 @@ from quantrial.documents import (
     Summary,
     TaskSummary,
 )
-from quantrial.findings import adjusted_p, is_finding
+from quantrial.documents.contrasts import adjusted_p, is_finding
 from quantrial.reporting.blocks import (
     Cell,
     Column,

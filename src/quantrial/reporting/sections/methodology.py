@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from quantrial.decision.disagreements import SETS, Parted, parted
+from quantrial.decision.cautions import SETS, Parted, parted
 from quantrial.documents import Summary, TaskSummary
 from quantrial.documents.decision import Decision
 from quantrial.inert import clean

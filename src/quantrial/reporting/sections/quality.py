@@ -15,7 +15,7 @@ from quantrial.documents import (
     TaskSummary,
     WorstCase,
 )
-from quantrial.findings import adjusted_p
+from quantrial.documents.contrasts import adjusted_p
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, by_name, tabulate
 from quantrial.reporting.contrasts import (
     WITH_ALL,

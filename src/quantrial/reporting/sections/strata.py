@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from quantrial.documents import Heterogeneity, StratumSummary, Summary
-from quantrial.findings import adjusted_p, is_finding
+from quantrial.documents.contrasts import adjusted_p, is_finding
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, cells, tabulate
 from quantrial.reporting.contrasts import WITH_ALL, judged, pair
 from quantrial.reporting.glossary import section
