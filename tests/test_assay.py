@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from analysis.fabricated import ADA, BO, ROME, named, said
 from quantrial import assay
+from quantrial.analysis.answers.changes import flips
 from quantrial.analysis.statements import identical_arms
 from quantrial.assay import Check, outcome_checks
-from quantrial.documents import TaskSummary
+from quantrial.documents import TaskSummary, to_dict
 from quantrial.prompt_checks import other_templates
 from summaries import arm_records, completed
 
@@ -385,3 +387,14 @@ def test_engines_that_answer_alike_are_no_identical_arms() -> None:
     ]
     same = by_engine(**{key: SHARED[key] for key in ("engine", "versions", "options")})
     assert len(list(identical_arms(arm_records(same), parts, engines=True))) == 1
+
+
+def test_arms_that_are_wrong_in_different_words_are_not_identical() -> None:
+    # neither is ever right, so that no answer turns, and their scores differ
+    outcomes = named([[ADA, BO]], {"ours": [said(ADA)], "theirs": [said(ADA, ROME)]})
+    parts = typed({"names": {"flips": [to_dict(flips(outcomes, "ours", "theirs"))]}})
+    arms = arm_records(by_engine())
+    assert len(list(identical_arms(arms, parts))) == 1  # as the counts alone have it
+    assert list(identical_arms(arms, parts, {"names": outcomes})) == []
+    same = named([[ADA, BO]], {"ours": [said(ADA)], "theirs": [said(ADA)]})
+    assert len(list(identical_arms(arms, parts, {"names": same}))) == 1

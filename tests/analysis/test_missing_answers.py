@@ -25,9 +25,14 @@ from analysis.fabricated import (
     sentences,
 )
 from quantrial.analysis import score_task
+from quantrial.analysis.bounds import Bounds
+from quantrial.analysis.contrasts import Judgement, Notes, draft, measure, write
+from quantrial.analysis.methods import ContrastResult
+from quantrial.analysis.methods.calibrated import Calibrated
+from quantrial.analysis.outcomes import Panel
 from quantrial.decision import decide_from
 from quantrial.stats import holm, mcnemar, score_flips
-from quantrial.tasks import make_task
+from quantrial.tasks import Endpoint, make_task
 from summaries import summarise
 
 
@@ -353,3 +358,45 @@ def test_faults_of_spans_and_declared_ones() -> None:
     classic = summary_of(study, {"names": (items, outputs)}, "classic")
     assert classic["tasks"]["names"]["failure_contrasts"] == []
     assert decide_from(classic)["default"]["arm"] == "ref"
+
+
+def _edits(high: float | None) -> ContrastResult:
+    """Compare two arms on eight items; each lacks one answer: the first, or the last."""
+    edits = Endpoint("edits", "mean", {"n": 1.0}, unit="edits", direction="lower", high=high)
+    top = np.array([[0, 1, 2, 1, 0, 3, 2, 1], [1, 1, 2, 2, 0, 3, 2, 0]], dtype=np.float64).T
+    answered = np.ones_like(top, dtype=np.bool_)
+    answered[0, 0] = answered[7, 1] = False
+    scores = top[:, :, None], answered.astype(np.float64)[:, :, None]
+    panel = Panel(("ref", "new"), (edits,), *scores, answered)
+    methods = Calibrated(panel, seed=1, label="t", resamples=500, alpha=0.05)
+    asked: dict[str, Any] = {"endpoint": "edits", "label": "t", "margin": 2.0, "notes": Notes()}
+    (one,) = measure(methods, [("ref", "new")], **asked)
+    return one
+
+
+def test_fewer_is_better_held_against_the_candidate_by_hand() -> None:
+    one = _edits(high=10.0)
+    assert one.one.estimate == pytest.approx(-1 / 6)  # one edit more on one of six: a loss
+    found = Bounds(None).tested(one, among=1)
+    worst = found.worst_case
+    # the reference's missing answer takes no edit, the candidate's all ten
+    assert worst is not None
+    assert worst.bound == pytest.approx(-(1 + 1 + 9) / 8)
+    assert (worst.missing_reference, worst.missing_candidate, worst.n) == (1, 1, 8)
+    assert worst.non_inferior is False
+    assert found.lower_bounds[0] < -2.0
+    written = write(draft([one], family="t", bounds=Bounds(None))[0], Judgement(), p_adjusted=1.0)
+    assert written.estimate == pytest.approx(1 / 6)
+    assert written.direction == "lower"
+    assert written.worst_case is not None
+    assert written.worst_case.bound == pytest.approx(11 / 8)
+    assert written.gain.worst_case == worst
+
+
+def test_what_a_missing_answer_would_have_scored_is_unknown_without_a_largest_value() -> None:
+    one = _edits(high=None)
+    found = Bounds(None).tested(one, among=2)
+    worst = found.worst_case
+    assert worst is not None
+    assert (worst.bound, worst.non_inferior, worst.missing_candidate) == (None, None, 1)
+    assert np.isnan(found.lower_bounds).all()  # so that nothing is ruled out, and nothing shipped

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from quantrial import documents
@@ -14,6 +15,7 @@ from quantrial.documents.codec import nan, number
 from quantrial.stats import holm, intersection_union, worse_on_any
 
 if TYPE_CHECKING:
+    from quantrial.analysis.outcomes import TaskOutcomes
     from quantrial.analysis.question import Question
     from quantrial.records import ArmRecord
 
@@ -127,13 +129,18 @@ def _p_of_a_loss(estimate: float, p_adjusted: float) -> float:
 
 
 def identical_arms(
-    arms: Mapping[str, ArmRecord], tasks: Mapping[str, Task], *, engines: bool = False
+    arms: Mapping[str, ArmRecord],
+    tasks: Mapping[str, Task],
+    outcomes: Mapping[str, TaskOutcomes] = MappingProxyType({}),
+    *,
+    engines: bool = False,
 ) -> Iterator[documents.IdenticalArms]:
     """Name each pair of arms that is one file asked in one way, or that gave the same answers.
 
     Args:
         arms: the manifest's record of each arm, the study's order.
         tasks: the tasks of the summary.
+        outcomes: their answers: two that are wrong in different words are no flip and no churn.
         engines: whether the study compares engines: two of them that answer alike are no pair.
 
     Yields:
@@ -151,12 +158,21 @@ def identical_arms(
         items = sum(row.n for row in compared)
         changed = sum(row.harmful + row.beneficial + row.churn for row in compared)
         answers = items > 0 and changed == 0
+        answers = answers and not any(_differ(scored, one, other) for scored in outcomes.values())
         # one file asked in two ways (another cache of keys, say) may well be worth comparing
         alike = weights == "same" and arms[one].options == arms[other].options
         if answers or alike:
             yield documents.IdenticalArms(
                 arms=(one, other), weights=weights, answers=answers, items=items
             )
+
+
+def _differ(scored: TaskOutcomes, one: str, other: str) -> bool:
+    """Whether two arms gave different texts to an item that both answered."""
+    return any(
+        a is not None and b is not None and a.output != b.output
+        for a, b in zip(scored.responses[one], scored.responses[other], strict=True)
+    )
 
 
 def unpicked(pairs: Iterable[documents.IdenticalArms]) -> set[str]:

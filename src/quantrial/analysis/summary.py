@@ -66,7 +66,9 @@ def summarise(
     own = {name: arms[name] for name in question.arms}
     unlike = other_templates(own, question.reference)
     records = {name: _arm(question, name, own[name], other=name in unlike) for name in own}
-    pairs = tuple(identical_arms(own, tasks, engines=question.arms_differ_in == "engines"))
+    pairs = tuple(
+        identical_arms(own, tasks, outcomes, engines=question.arms_differ_in == "engines")
+    )
     left = unpicked(pairs) | {*unlike, *other_counts(tasks)}
     speeds = {name: _speeds(scored, question) for name, scored in outcomes.items()}
     timed = None if phase is None else phase.written()
