@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from quantrial.design.orders import Draws
 from quantrial.design.plan import DISCORDANCES, prospects
-from quantrial.design.schedule import Call, Order, Schedule, calls_of, decide, loads
+from quantrial.design.schedule import Call, Order, Schedule, calls_of, decide
+from quantrial.running.planning import loads_of
 from quantrial.study import Design
 
 NAMES = st.lists(st.text("abcdefgh", min_size=1), min_size=1, max_size=6, unique=True)
@@ -163,11 +164,13 @@ def test_by_hand_as_many_blocks_as_keep_loading_under_five_percent() -> None:
         Design(), [10_000], {"a": 1.0, "b": 1.0}, seed=3, together=False, answer_seconds=950
     )
     found = calls(order, {"t": 10_000}, arms="ab", seed=3)
-    count = sum(loads(found).values())
+    count = sum(loads_of(found, "ab", together=False).values())
     assert order.load_seconds == count <= 50
     assert order.blocks % 2 == 0
     more = calls(Order("blocked", order.blocks + 2), {"t": 10_000}, arms="ab", seed=3)
-    assert sum(loads(more).values()) > 50, "two more blocks would take too long"
+    assert sum(loads_of(more, "ab", together=False).values()) > 50, (
+        "two more blocks would take too long"
+    )
 
 
 def test_the_published_case_gets_eight_blocks_and_says_what_loading_takes() -> None:
@@ -234,7 +237,7 @@ def test_blocks_without_a_schedule_that_has_any_are_refused() -> None:
 def test_by_hand_loads_are_changes_of_arm() -> None:
     order = ["a", "b", "b", "a", "a", "c"]
     made = [Call(i, 0, "t", str(i), arm) for i, arm in enumerate(order)]
-    assert loads(made) == {"a": 2, "b": 1, "c": 1}
+    assert loads_of(made, "abc", together=False) == {"a": 2, "b": 1, "c": 1}
     assert sum(1 for one, other in pairwise(order) if one != other) + 1 == 4
 
 

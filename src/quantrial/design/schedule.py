@@ -153,17 +153,6 @@ def _loading(
         yield seconds
 
 
-def loads(calls: Sequence[Call]) -> dict[str, int]:
-    """Count how often each arm is loaded when one arm is held at a time."""
-    found: dict[str, int] = {}
-    loaded = None
-    for call in calls:
-        if call.arm != loaded:
-            found[call.arm] = found.get(call.arm, 0) + 1
-        loaded = call.arm
-    return found
-
-
 def calls_of(
     order: Order,
     items: Mapping[str, Sequence[str]],
