@@ -14,6 +14,7 @@ from quantrial.cli.consent import agree_to_keys
 from quantrial.engines.options import KeySent
 from quantrial.engines.options import keys_sent as keys_sent_by
 from quantrial.errors import ConsentError
+from quantrial.registry import OWN
 from quantrial.study import load_study
 from studies import write_study
 
@@ -82,6 +83,22 @@ def test_ollama_sends_its_own_key_to_whatever_host_a_study_names(
         ("OLLAMA_API_KEY", "https://collect.invalid:443")
     ] * 2
     assert keys_sent(study_of(tmp_path / "here", engine="ollama")) == []
+
+
+def test_an_engine_of_another_package_says_where_it_sends_a_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "their_engine.py").write_text(
+        "class Theirs:\n"
+        "    @staticmethod\n"
+        "    def sends_key(options, *, key):\n"
+        "        return options['variable'], ['http://127.0.0.1:9', 'https://theirs.invalid/v2/']\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(OWN["quantrial.engines"], "theirs", "their_engine:Theirs")
+    path = study_of(tmp_path / "study", engine="theirs", options={"variable": "SOME_KEY"})
+    sent = [(one.variable, one.place) for one in keys_sent(path)]
+    assert sent == [("SOME_KEY", "https://theirs.invalid/v2")] * 2
 
 
 @pytest.mark.parametrize("command", ["plan", "run", "prompts"])

@@ -126,7 +126,7 @@ def read_reply(
             ending, probabilities = said["stop_type"], said.get("completion_probabilities")
             prompt_tokens, completion_tokens = said["tokens_evaluated"], said["tokens_predicted"]
         reply = Reply(
-            output="".join(message.texts),
+            output=message.text,
             finish_reason=_FINISH.get(ending, ending),
             prompt_tokens=prompt_tokens,
             cached_tokens=None if cached is None else max(cached - begun.read_tokens, 0),
@@ -140,8 +140,8 @@ def read_reply(
                 decode=decode,
                 wall=wall,
             ),
-            thought="".join(message.thoughts) or None,
-            tool_calls=tuple(message.calls.values()) or None,
+            thought=message.thought,
+            tool_calls=message.tool_calls,
         )
         return settled(reply, request)
     except _UNKNOWN_FORM as exc:

@@ -139,20 +139,6 @@ class HubFile:
         found = try_to_load_from_cache(self.repo, self.file, revision=self.revision)
         return Path(found) if isinstance(found, str) else None
 
-    def path(self) -> Path:
-        """Return where it lies in the hub's cache; nothing is fetched.
-
-        Raises:
-            ModelFileError: it is not there.
-        """
-        found = self.cached()
-        if found is None:
-            raise ModelFileError(
-                f"{self.reference}: not in the hub's cache on this machine; `quantrial plan` "
-                "offers to fetch it"
-            )
-        return found
-
     def bytes(self) -> int | None:
         """Ask the hub how large it is; None where that cannot be found out."""
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
@@ -204,7 +190,12 @@ def resolve(reference: str, base: Path) -> Path:
         MissingExtraError: the hub's package is needed and not installed.
     """
     if reference.startswith(PREFIX):
-        return HubFile.named(reference).path()
+        if (found := HubFile.named(reference).cached()) is None:
+            raise ModelFileError(
+                f"{reference}: not in the hub's cache on this machine; `quantrial plan` offers to "
+                "fetch it"
+            )
+        return found
     if reference.startswith("package://"):
         return _from_package(reference)
     if "://" in reference:

@@ -247,15 +247,15 @@ class OllamaEngine:
                 heard.take(part, where=self._where)
             if not heard.whole:
                 raise EngineError(
-                    f"{self._where} broke off its answer{heard.place or ' at its beginning'}: "
-                    "it never said it was done"
+                    f"{self._where} broke off its answer"
+                    f"{heard.message.place or ' at its beginning'}: it never said it was done"
                 )
         except EngineError as exc:
             exc.partial = heard.partial(request.max_tokens)
             raise
         except FOREIGN as exc:
             if heard.done is None:  # what goes wrong after the last piece takes nothing away
-                error = self._translated(exc, limit, heard.place)
+                error = self._translated(exc, limit, heard.message.place)
                 error.partial = heard.partial(request.max_tokens)
                 raise error from exc
         return heard
@@ -322,7 +322,7 @@ class OllamaEngine:
             decoded_tokens=None if tokens is None else tokens - 1,
             logprobs=tuple(heard.logprobs) if request.logprobs else None,
             thought=heard.message.thought,
-            tool_calls=tuple(heard.message.calls.values()) or None,
+            tool_calls=heard.message.tool_calls,
             timing=Timing(
                 load=total or None,
                 prompt=heard.seconds("prompt_eval_duration"),

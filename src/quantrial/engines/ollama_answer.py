@@ -19,7 +19,6 @@ from quantrial.strict_json import readable
 
 _MOST_TEXT = 16 * 2**20  # characters; no answer within any `max_tokens` is longer
 _NOT_ASKED = ("load", "unload")  # how a call without a prompt ends
-_LONGEST_TOKEN = 64  # characters; in the mean of a text they are far fewer
 _NANO = 1e9
 
 
@@ -32,7 +31,6 @@ class Heard:
     logprobs: list[Mapping[str, Any]] = field(default_factory=list)
     model: str | None = None
     first: float | None = None
-    length: int = 0
     done: Mapping[str, Any] | None = None
     ended: str | None = None  # why, as the last piece says
 
@@ -56,29 +54,21 @@ class Heard:
                 self.first = time.perf_counter() - self.began
             for text in self.message.texts[begun:]:
                 text.encode()  # half of a pair, escaped in JSON, is no text
-                self.length += len(text)
             self.logprobs += read_logprobs(part.get("logprobs") or [])
             if done:
                 self.done, self.ended = part, _word(part, "done_reason")
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
             what = excerpt(repr(part), 80)
             raise UnreadableError(f"{type(exc).__name__}: {exc}: {what}") from exc
-        if self.length > _MOST_TEXT:
+        if self.message.length > _MOST_TEXT:
             raise refusal(f"{where} sends more text than any answer has")
 
     def partial(self, limit: int) -> Reply | None:
         """Return what has come of an answer that broke off; None where no answer is that."""
-        text, thought = readable(self.message.text), self.message.thought
-        come = len(text) + len(thought or "")
-        if not 0 < come <= _LONGEST_TOKEN * limit:
+        if not self.message.could_be_whole(limit):
             return None
-        return Reply(text, thought=thought, tool_calls=tuple(self.message.calls.values()) or None)
-
-    @property
-    def place(self) -> str:
-        """How far the answer has come, to append to a message; empty where nothing has."""
-        come = len(self.message.text) + len(self.message.thought or "")
-        return f" after {come:,} characters" if come else ""
+        text, calls = readable(self.message.text), self.message.tool_calls
+        return Reply(text, thought=self.message.thought, tool_calls=calls)
 
     @property
     def reason(self) -> str | None:

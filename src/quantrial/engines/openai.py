@@ -324,7 +324,7 @@ class OpenAIEngine:
             raise
         except FOREIGN as exc:
             where, limit = replica.server.address, request.timeout
-            error = translated(exc, where, seconds=limit, place=gathered.place)
+            error = translated(exc, where, seconds=limit, place=gathered.message.place)
             error.partial = gathered.partial(time.perf_counter() - started)
             raise error from exc
         finally:

@@ -98,7 +98,6 @@ _FINISH = {
     **dict.fromkeys(("stop", "eos", "eos_token", "stop_sequence", "end_turn"), "stop"),
     **dict.fromkeys(("length", "max_tokens", "max_length", "model_length"), "length"),
 }
-_LONGEST_TOKEN = 64  # characters; in the mean of a text they are far fewer
 _LONGEST_NAME = 200  # characters of a model's name that are shown
 _MILLI = 1000  # to a second
 # an answer that ends so was kept back or given up by the server: whether asking again can help
@@ -213,7 +212,7 @@ class Gathered:
         self.ended = False  # a stream came to the word that ends it, whether or not it said why
         self._request = request
         self._dialect = dialect
-        self._message = Message()
+        self.message = Message()
         self._first: float | None = None
         self._last: float | None = None
         self._finish: str | None = None
@@ -261,11 +260,11 @@ class Gathered:
             said = choice["message"] if whole else choice.get("delta")
         elif whole and "text" not in choice:
             raise KeyError("text")
-        if self._message.add(said or {}, key="content" if chat else "text"):
+        if self.message.add(said or {}, key="content" if chat else "text"):
             self._first = at if self._first is None else self._first
             self._last = at
-        if self._message.texts:
-            self._message.texts[-1].encode()  # half of a pair, escaped in JSON, is no text
+        if self.message.texts:
+            self.message.texts[-1].encode()  # half of a pair, escaped in JSON, is no text
         if self._request.logprobs and choice.get("logprobs"):
             self._logprobs += read_logprobs(choice["logprobs"])
         if ended := choice.get("finish_reason"):
@@ -279,8 +278,8 @@ class Gathered:
         Raises:
             EngineError: the answer is not whole, or was kept back.
         """
-        reply = self._reply("".join(self._message.texts), wall)
-        if reply.finish_reason is None and self._message.looped:
+        reply = self._reply(self.message.text, wall)
+        if reply.finish_reason is None and self.message.looped:
             # the server counts nothing of it, at most says 0
             reply = replace(
                 reply,
@@ -295,7 +294,9 @@ class Gathered:
         counted = reply.completion_tokens is not None
         whole = self.ended if self._dialect.stream else counted
         if reply.finish_reason is None and not (spoken and whole):
-            raise EngineCrashedError(f"the answer broke off{self.place or ' at its beginning'}")
+            raise EngineCrashedError(
+                f"the answer broke off{self.message.place or ' at its beginning'}"
+            )
         if self._finish in _WITHHELD:
             error = EngineError(f"the server kept its answer back: {self._finish}")
             error.retryable = _WITHHELD[self._finish]
@@ -305,20 +306,14 @@ class Gathered:
             raise refusal("the server gave no probabilities of tokens; it may not know `logprobs`")
         return reply
 
-    @property
-    def place(self) -> str:
-        """How far the answer has come, to append to a message; empty where nothing has."""
-        read = sum(map(len, (*self._message.texts, *self._message.thoughts)))
-        return f" after {read:,} characters" if read else ""
-
     def partial(self, wall: float) -> Reply | None:
         """Return what has come of an answer; None where that is nothing, or no answer is so."""
+        if not self.message.could_be_whole(self._request.max_tokens):
+            return None
         try:
-            reply = self._reply(readable("".join(self._message.texts)), wall)
+            return self._reply(readable(self.message.text), wall)
         except EngineError:  # it repeats a key, for one
             return None
-        come = len(reply.output) + len(reply.thought or "")
-        return reply if 0 < come <= _LONGEST_TOKEN * self._request.max_tokens else None
 
     def _reply(self, output: str, wall: float) -> Reply:
         # what is no count is passed on, and is left out with a doubt
@@ -333,8 +328,8 @@ class Gathered:
             decoded_tokens=decoded,
             logprobs=tuple(self._logprobs) if self._request.logprobs else None,
             timing=timing,
-            thought="".join(self._message.thoughts) or None,
-            tool_calls=tuple(self._message.calls.values()) or None,
+            thought=self.message.thought,
+            tool_calls=self.message.tool_calls,
         )
         return settled(reply, self._request)
 
@@ -348,7 +343,7 @@ class Gathered:
             # the first token comes out of the prompt's batch, before the clock starts
             decoded = None if made is None else max(made - 1, 0)
             decode = seconds_of(said.get("predicted_ms"), per=_MILLI) if decoded else None
-            if first is None and (self._message.texts or self._message.thoughts):
+            if first is None and (self.message.texts or self.message.thoughts):
                 first = max(wall - (decode or 0.0), 0.0)
         elif first is not None and self._last is not None and self._last > first:
             # from the first piece to the last one: every token but the first

@@ -126,6 +126,7 @@ _THOUGHTS = (
     *("thought", "thoughts", "reasoning_details"),
 )
 _TEXTS = ("text", "content", "summary", "thinking", "reasoning")  # of a part of a list
+_LONGEST_TOKEN = 64  # characters; in the mean of a text they are far fewer
 _THINKING = ("think", "reason")  # how the type of a part that is a thought begins
 
 
@@ -137,6 +138,7 @@ class Message:
     thoughts: list[str] = field(default_factory=list)
     calls: dict[int, dict[str, Any]] = field(default_factory=dict)
     repeats: Repeats = field(default_factory=Repeats)
+    length: int = 0  # characters that have come, of text and of thought
 
     @property
     def text(self) -> str:
@@ -147,6 +149,20 @@ class Message:
     def thought(self) -> str | None:
         """What was thought apart from the text so far; None where that is nothing."""
         return "".join(self.thoughts) or None
+
+    @property
+    def tool_calls(self) -> tuple[Mapping[str, Any], ...] | None:
+        """The calls of tools so far; None where there is none."""
+        return tuple(self.calls.values()) or None
+
+    @property
+    def place(self) -> str:
+        """How far the answer has come, to append to a message; empty where nothing has."""
+        return f" after {self.length:,} characters" if self.length else ""
+
+    def could_be_whole(self, max_tokens: int) -> bool:
+        """Whether something has come, and no more than an answer of so many tokens has."""
+        return 0 < self.length <= _LONGEST_TOKEN * max_tokens
 
     @property
     def looped(self) -> bool:
@@ -174,6 +190,7 @@ class Message:
         if text:
             self.texts.append(text)
         self.repeats.add(thought + text)
+        self.length += len(thought + text)
         return bool(text or thought)
 
     def _call(self, piece: Mapping[str, Any]) -> None:
