@@ -41,6 +41,7 @@ test: dev
 
 soak: dev
 	$(BIN)/python -m pytest -m soak -s
+	$(BIN)/python -m pytest --hypothesis-profile soak -k property --numprocesses auto
 
 soak-servers: dev
 	$(BIN)/python -m pytest -m soak_servers -s tests/soak

