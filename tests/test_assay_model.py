@@ -106,11 +106,14 @@ VALUES = {"known_by": "values", "type": None, "levels": 16, "block": 32, "even":
 @pytest.mark.parametrize(
     ("before", "said"),
     [
-        (RECORD, "f16 was made of an already quantized file (Q4_1): f16 is not the model as it"),
+        (
+            RECORD,
+            "f16 was made from an already quantized file (Q4_1). So f16 is not the published",
+        ),
         (
             VALUES,
-            "f16 was made of already quantized weights (at most 16 equally spaced levels in blocks "
-            "of 32, as of 4-bit types): f16 is not the model",
+            "f16 was made from already quantized weights (at most 16 equally spaced levels in "
+            "blocks of 32, as of 4-bit types). So f16 is not the published model",
         ),
         (
             {**VALUES, "levels": 255, "even": False},
@@ -133,7 +136,9 @@ def test_arms_of_one_source_are_named_together_and_controls_left_out() -> None:
         record["quantized_before"] = RECORD
     found["bad"] = {**found["f16"], "sha256": "c"}
     said = text(found, "origin", ("bad",))
-    assert said.startswith("f16 and q4 were made of an already quantized file (Q4_1): f16 is not")
+    assert said.startswith(
+        "f16 and q4 were made from an already quantized file (Q4_1). So f16 is not"
+    )
     assert "bad" not in said
 
 
@@ -141,7 +146,9 @@ def test_a_candidate_quantized_twice_is_said_to_be_one() -> None:
     found = arms()
     found["q4"]["quantized_before"] = {**RECORD, "type": "Q8_0"}
     said = text(found, "origin")
-    assert said.startswith("q4 was made of an already quantized file (Q8_0): what was lost")
+    assert said.startswith(
+        "q4 was made from an already quantized file (Q8_0). This study does not show what"
+    )
 
 
 @pytest.mark.parametrize(
@@ -224,7 +231,7 @@ def test_a_reference_made_of_a_quantized_file_is_said_first_and_on_its_card(
     run = run_with(tmp_path, f16=before, q8_0=before, q4_0=before)
     command(capsys, monkeypatch, "analyze", str(run))
     out = command(capsys, monkeypatch, "decide", str(run))
-    said = "were made of an already quantized file (Q4_1): f16 is not the model as it was published"
+    said = "were made from an already quantized file (Q4_1). So f16 is not the published model."
     assert out.index("with f16") < out.index(said) < out.index("speed")  # beside what to do
     quantrial.report(run)
     page = (run / "report.html").read_text(encoding="utf-8")
@@ -234,7 +241,7 @@ def test_a_reference_made_of_a_quantized_file_is_said_first_and_on_its_card(
     assert "F16 from Q4_1" in cards
     report = (run / "report.md").read_text(encoding="utf-8").replace("\\_", "_")
     opening, _, after = report.partition("\n## ")  # of what is recommended
-    assert "f16 is not the model as it was published" in opening
+    assert "f16 is not the published model" in opening
     assert "F16 from Q4_1" in after.split("## Plots")[0]
     card = yaml.safe_load(quantrial.export(run, "model-card").strip("-\n"))
     weights = {

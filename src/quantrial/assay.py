@@ -263,8 +263,8 @@ def _floor(task: str, part: TaskSummary, reference: str) -> Check:
         said = f"on {task} there is no estimate of {reference} to hold against a floor"
         return Check(identity, "unknown", said)
     if part.at_floor(reference):
-        below = "guessing" if guess else "0"
-        said = f"on {task}, {reference} is not shown to be above {below}: no loss could show"
+        least = "guessing" if guess else "an arm that answers nothing"
+        said = f"on {task}, {reference} does no better than {least}, so no loss can show"
         return Check(identity, "fail", said)
     empty, by_item = part.always_empty, part.endpoints.get("macro_f1")
     by_item_own = None if by_item is None else by_item.arms.get(reference)
@@ -293,8 +293,8 @@ def _ceiling(task: str, part: TaskSummary, reference: str) -> Check:
         return Check(identity, "unknown", said)
     if (most < best + part.margin) if lower else (most > best - part.margin):
         said = (
-            f"on {task}, {reference} is not shown to be a margin below perfect: the task may be "
-            "too easy to show what harder work would"
+            f"on {task}, {reference} may be within a margin of perfect: the task may be too easy "
+            "to show what harder work would"
         )
         return Check(identity, "warn", said)
     return Check(identity, "pass", f"on {task}, {reference} is below its ceiling")
@@ -302,7 +302,7 @@ def _ceiling(task: str, part: TaskSummary, reference: str) -> Check:
 
 def _control(tasks: Mapping[str, TaskSummary], reference: str, controls: Sequence[str]) -> Check:
     if not controls:
-        said = "no arm is declared as a positive control: nothing shows that harm would be found"
+        said = "no arm is damaged on purpose, so nothing shows that this study would find harm"
         return Check("control", "unknown", said)
     found = {
         contrast.candidate

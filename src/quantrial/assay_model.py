@@ -106,13 +106,13 @@ def origin_check(arms: Mapping[str, ArmRecord], controls: Sequence[str] = ()) ->
             found.setdefault(_origin(before), []).append(name)
     if found:
         said = "; ".join(
-            f"{_named(names)} {'were' if len(names) > 1 else 'was'} made of {what}"
+            f"{_named(names)} {'were' if len(names) > 1 else 'was'} made from {what}"
             for what, names in found.items()
         )
         full = [n for names in found.values() for n in names if _is_full(own[n])]
-        those = "are not the models as they were" if len(full) > 1 else "is not the model as it was"
-        so = f"{_named(full)} {those} published, and " if full else ""
-        return "warn", f"{said}: {so}what was lost by that does not show here"
+        those = "are not the published models" if len(full) > 1 else "is not the published model"
+        so = f". So {_named(full)} {those}" if full else ""
+        return "warn", f"{said}{so}. This study does not show what that quantization cost"
     unread = [
         name
         for name, arm in own.items()

@@ -337,8 +337,8 @@ def test_plan_says_that_a_file_was_made_of_a_quantized_one(
     out = planned(study(tmp_path, f16=f16, q8_0=q8_0), monkeypatch, capsys)
     assert "F16 from Q4_0" in out
     assert (
-        "warning: f16 and q8_0 were made of an already quantized file (Q4_0): f16 is not the model "
-        "as it was published"
+        "warning: f16 and q8_0 were made from an already quantized file (Q4_0). So f16 is not the "
+        "published model"
     ) in out
 
 
