@@ -103,4 +103,4 @@ def test_with_yes_it_is_fetched_and_planned(
     assert "demo:q4_0: success" in err
     assert "demo:q4_0" in server.models
     assert "one is held at a time" in out
-    assert "of prompts (a token for four bytes)" in out
+    assert "in prompts (4 bytes per token)" in out

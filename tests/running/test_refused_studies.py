@@ -61,7 +61,7 @@ def command(
     ("fault", "said"),
     [
         ("400", "answered 400: scripted 400"),
-        ("401", "answered 401: scripted 401; the option `api_key_env` names"),
+        ("401", "answered 401: scripted 401; a key comes from the environment"),
         ("404", "answered 404: scripted 404"),
         ("429_quota", "answered 429: scripted 429"),
         ("other_model", "say it in the option `served_as` (served_as: another)"),

@@ -96,8 +96,8 @@ def plan(found: Plan) -> None:
         line(f"Order: {found.order.schedule.replace('_', ' ')}, {blocks} ({found.order.because})")
     if found.tokens is not None:
         line(
-            f"Tokens: about {found.tokens.prompt:,} of prompts (a token for four bytes), at most "
-            f"{found.tokens.answer:,} of answers"
+            f"Tokens: about {found.tokens.prompt:,} in prompts (4 bytes per token), at most "
+            f"{found.tokens.answer:,} in answers"
         )
     line(f"Time: {duration(found.seconds)}" + ("" if found.seconds else "; --probe times it"))
     if found.speed_seconds is not None:
