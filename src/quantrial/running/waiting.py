@@ -34,7 +34,7 @@ def wait_for_server(times: int, retry_after: float | None) -> float:
 
 
 class Outages:
-    """Since when the server of each arm is gone. Callers hold the session's lock."""
+    """Since when the server of each arm is gone."""
 
     def __init__(self, timeout: float, clock: Clock):
         """Wait for each server up to `timeout` seconds; 0 to wait for none."""
@@ -59,8 +59,7 @@ class Outages:
         """
         if arm not in self._since:
             return False
-        gone = self._clock.steady() - self._since[arm][0]
-        return max(gone, waited) < self._timeout
+        return max(self._clock.steady() - self._since[arm][0], waited) < self._timeout
 
     def ends(self, arm: str) -> None:
         """Take note that a server answers."""
@@ -186,8 +185,9 @@ class Endings:
         if partial is None:
             return found
         text = (partial.output, partial.thought)
-        earlier = self._seen[at]
-        alike = [one for one in earlier if text == one.text or _said_alike(one, found)]
+        earlier, unknown = self._seen[at], (None, found.error)
+        # one whose text is not known and that failed with the same words, which say the place
+        alike = [one for one in earlier if text == one.text or unknown == (one.text, one.error)]
         astray = [one for one in earlier if one.text not in (None, text)]
         earlier.append(_Ending(found.error, text))
         if not last:
@@ -198,11 +198,6 @@ class Endings:
         why = REPEAT_LIMIT if ends_in_repeats(partial.output) else BROKEN_OFF
         whole = replace(partial, finish_reason=why, at_limit=False)
         return replace(found, reply=whole, status="ok", error=None, final=True, partial=None)
-
-
-def _said_alike(one: _Ending, found: Attempt) -> bool:
-    """Whether an ending whose text is not known has the same words, which say the place."""
-    return one.text is None and one.error == found.error
 
 
 class Breaker:

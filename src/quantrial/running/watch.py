@@ -40,11 +40,11 @@ _TEXT = replace(_REQUEST, messages=(), text=_STORY)  # for servers that have no 
 class _Watched:
     """One arm: the answers that its server is known to give, and what was recorded since a look."""
 
+    answers: list[dict[str, Any]]
+    checked: int
+    varied: int  # looks after which it answered as before, but not at once
+    checked_at: str  # time of day of the last look that held
     request: Request | None = None  # the one that it answers
-    answers: list[dict[str, Any]] = field(default_factory=list)
-    checked: int = 0
-    varied: int = 0  # looks after which it answered as before, but not at once
-    checked_at: str = ""  # time of day of the last look that held
     looked: float = 0.0  # by the steady clock
     suspect: bool = True
     mute: bool = False  # it refuses the prompt in every form
@@ -68,16 +68,15 @@ class Watch:
             if record.doubtful_answers is not None
         }
         for arm, record in records.items():
-            known = record.identity_probe or {}
-            if known or isinstance(engines.get(arm), Watchable):
-                engine = engines.get(arm)
-                if isinstance(engine, Watchable):
-                    engine.remember(known.get("fingerprints") or ())
+            known, engine = record.identity_probe or {}, engines.get(arm)
+            if isinstance(engine, Watchable):
+                engine.remember(known.get("fingerprints") or ())
+            if known or isinstance(engine, Watchable):
                 self._arms[arm] = _Watched(
-                    answers=list(known.get("answers") or ()),
-                    checked=known.get("checked") or 0,
-                    varied=known.get("varied") or 0,
-                    checked_at=known.get("checked_at") or "",
+                    list(known.get("answers") or ()),
+                    known.get("checked") or 0,
+                    known.get("varied") or 0,
+                    known.get("checked_at") or "",
                 )
 
     def restore(self, arm: str, order: int, attempt: int, started_at: str) -> bool:
@@ -117,13 +116,8 @@ class Watch:
             engine = self._engines.get(arm)
             said: list[str] = list(engine.fingerprints()) if isinstance(engine, Watchable) else []
             if one.answers or said:
-                probe = {
-                    "answers": one.answers,
-                    "checked": one.checked,
-                    "varied": one.varied,
-                    "checked_at": one.checked_at,
-                    "fingerprints": said,
-                }
+                held = ("answers", "checked", "varied", "checked_at")
+                probe = {name: getattr(one, name) for name in held} | {"fingerprints": said}
                 found[arm] = replace(found[arm], identity_probe=probe)
         for arm, doubtful in self._doubtful.items():
             found[arm] = replace(found[arm], doubtful_answers=sorted(doubtful))
