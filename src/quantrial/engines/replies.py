@@ -269,10 +269,9 @@ def _written(reply: Reply) -> Reply:
     """Return the reply with texts that can be written down, and no key in them."""
     output = _writable(reply.output)
     finish, host = reply.finish_reason, reply.host
-    if finish is not None and not isinstance(finish, str):
-        raise refusal(f"the finish reason is no text but {redaction.excerpt(repr(finish), 80)}")
-    if host is not None and not isinstance(host, str):
-        raise refusal(f"the host is no text but {redaction.excerpt(repr(host), 80)}")
+    for name, text in (("finish reason", finish), ("host", host)):
+        if text is not None and not isinstance(text, str):
+            raise refusal(f"the {name} is no text but {redaction.excerpt(repr(text), 80)}")
     thought = str(reply.thought) if reply.thought else None
     calls = _tool_calls(reply.tool_calls)
     if any(map(redaction.holds_whole, (output, thought or "", repr(calls)))):
@@ -408,5 +407,4 @@ def _without_keys(tokens: Any) -> Any:
 
 
 def _shown(value: Any) -> str:
-    text = f"{value:,}" if isinstance(value, int) else repr(value)
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+    return redaction.excerpt(f"{value:,}" if isinstance(value, int) else repr(value), _SHOWN)

@@ -70,8 +70,13 @@ def made_file(source: Path, target: str, degrade: str | None = None) -> Path:
     Raises:
         ModelFileError: the source is unusable, or the file cannot be written.
     """
-    digest = _source_sha256(source)
-    recipe = f"{_FORMAT}:{target}:{degrade or ''}{_by_whom(target)}"
+    try:
+        digest = file_sha256(source)
+    except OSError as exc:
+        raise ModelFileError(f"cannot be read ({exc.strerror or exc})", path=source) from exc
+    # llama.cpp may round otherwise one day; what the gguf package writes is counted by _FORMAT
+    by = f":{made_by(target)}" if target in MIXED else ""
+    recipe = f"{_FORMAT}:{target}:{degrade or ''}{by}"
     name = f"{digest}-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}"
     folder = cache_dir() / "models"
     path, recorded = folder / f"{name}.gguf", folder / f"{name}.sha256"
@@ -98,13 +103,6 @@ def made_file(source: Path, target: str, degrade: str | None = None) -> Path:
     return path
 
 
-def _source_sha256(source: Path) -> str:
-    try:
-        return file_sha256(source)
-    except OSError as exc:
-        raise ModelFileError(f"cannot be read ({exc.strerror or exc})", path=source) from exc
-
-
 def _is_whole(path: Path, recorded: Path) -> bool:
     try:
         return file_sha256(path) == recorded.read_text().strip()
@@ -129,11 +127,6 @@ def _make(source: Path, path: Path, recorded: Path, target: str, degrade: str | 
 def made_by(target: str) -> str:
     """Name what writes a type: the `gguf` package, or llama.cpp's code and the version of it."""
     return f"ggml of xllamacpp {version('xllamacpp')}" if target in MIXED else "gguf"
-
-
-def _by_whom(target: str) -> str:
-    # llama.cpp may round otherwise one day; what the gguf package writes is counted by _FORMAT
-    return f":{made_by(target)}" if target in MIXED else ""
 
 
 def write_made(source: Path, target: Path, kind: str, degrade: str | None = None) -> str:
