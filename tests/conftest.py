@@ -38,13 +38,18 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # files of few tests that take long: begun first, so that no worker is left with one at the end
 _LONG = {
-    "test_demo.py",
     "test_studies_over_engines.py",
     "test_other_processors.py",
+    "test_demo.py",
+    "test_faults.py",
+    "test_terminal.py",
+    "test_cli.py",
+    "test_power_command.py",
     "test_degenerate.py",
-    "test_engine_contract.py",
-    "test_killed.py",
+    "test_mixtures.py",
     "test_operating_characteristics.py",
+    "test_ollama_exchanges.py",
+    "test_ollama_studies.py",
 }
 
 

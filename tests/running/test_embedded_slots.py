@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 import quantrial
-from running.test_killed import embedded_study
+from running.test_killed import small_embedded_study
 
 
 @pytest.mark.model
 def test_slots_of_the_design_reach_the_engine(tmp_path: Path) -> None:
-    study = embedded_study(tmp_path, design={"slots": 3, "repeat_reference": 2})
+    study = small_embedded_study(tmp_path, design={"slots": 3, "repeat_reference": 2})
     result = quantrial.run(study, out=tmp_path / "run")
     assert (result.recorded, result.faulted) == (result.planned, 0)
     manifest = json.loads((tmp_path / "run/manifest.json").read_text())

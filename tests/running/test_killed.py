@@ -18,6 +18,7 @@ import quantrial
 from quantrial.commands.studies import preset_text
 from running.forks import Forks, wait_until
 from servers.faulty import Answer, Call, FaultyServer, Say, openai_answer
+from small_model import write_small
 from studies import arm, read_lines, write_study
 
 
@@ -149,11 +150,22 @@ def test_killed_over_http(forks: Forks, tmp_path: Path) -> None:
 @pytest.mark.model
 def test_killed_with_the_embedded_engine(forks: Forks, tmp_path: Path) -> None:
     """The worker goes with its parent, and the next one answers the same."""
-    study = embedded_study(tmp_path)
+    study = small_embedded_study(tmp_path)
     quantrial.run(study, out=tmp_path / "peace")
-    killed = kill_until_done(forks, study, tmp_path / "run", kills=3, longest=2.5, seed=8)
+    killed = kill_until_done(forks, study, tmp_path / "run", kills=3, longest=1.0, seed=8)
     for run in killed.runs:
         same_numbers(run, tmp_path / "peace")
+
+
+def small_embedded_study(folder: Path, **changes: Any) -> Path:
+    """Write the same over a small model, whose answers are nonsense and come at once."""
+    study = embedded_study(folder, **changes)
+    data = yaml.safe_load(study.read_text())
+    model = str(write_small(folder / "small.gguf"))
+    for one in data["arms"].values():
+        one["model"] = model
+    study.write_text(yaml.safe_dump(data, sort_keys=False))
+    return study
 
 
 def embedded_study(folder: Path, **changes: Any) -> Path:
