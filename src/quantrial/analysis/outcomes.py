@@ -58,17 +58,15 @@ class Panel:
         """Keep the items of a mask."""
         if mask.all():
             return self
-        return Panel(
-            self.arms,
-            self.endpoints,
-            self.numerators[mask],
-            self.denominators[mask],
-            self.answered[mask],
-            None if self.clusters is None else self.clusters[mask],
-            None if self.strata is None else self.strata[mask],
-            None if self.unscorable is None else self.unscorable[mask],
-            self.by_content,
-            None if self.asked is None else self.asked[mask],
+        return replace(
+            self,
+            numerators=self.numerators[mask],
+            denominators=self.denominators[mask],
+            answered=self.answered[mask],
+            clusters=None if self.clusters is None else self.clusters[mask],
+            strata=None if self.strata is None else self.strata[mask],
+            unscorable=None if self.unscorable is None else self.unscorable[mask],
+            asked=None if self.asked is None else self.asked[mask],
         )
 
     def answered_by(self, *arms: str) -> NDArray[np.bool_]:

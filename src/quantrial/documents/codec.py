@@ -159,6 +159,8 @@ def to_dict(part: msgspec.Struct) -> Object:
 def _plain(value: Any) -> Any:
     if isinstance(value, msgspec.Struct):
         found = _keys(value)
+        if (first := _FIRST.get(type(value))) is not None:
+            found = _ordered(found, dict.fromkeys((*first, *found)))
         finish = _FINISH.get(type(value))
         return found if finish is None else finish(value, found)
     if isinstance(value, str):
@@ -280,20 +282,6 @@ def _disagreement(part: Disagreement, found: Object) -> Object:
     return _ordered({**found, **verdicts}, at)
 
 
-def _flips(part: Flips, found: Object) -> Object:
-    return _ordered(found, ("reference", "candidate", *found))
-
-
-def _choice(part: ChoiceFailures, found: Object) -> Object:
-    own = ("n", "unparsed", "unparsed_rate", "letters", "gold_letters", "truncated", "texts")
-    return _ordered(found, (*own, "by_letter"))
-
-
-def _spans(part: SpanFailures, found: Object) -> Object:
-    counted = ("n", "tp", "fp", "fn", "precision", "recall", "parsed", "parse_rate", "entity_free")
-    return _ordered(found, (*counted, "truncated", "texts", "errors", "spurious"))
-
-
 def _other(part: OtherFailures, found: Object) -> Object:
     more = found.pop("more")
     return {"n": found.pop("n"), **more, **found}
@@ -338,6 +326,15 @@ def _summary(part: Summary, found: Object) -> Object:
     return found
 
 
+# keys that come before the others, where what a part inherits does not
+_FIRST: Mapping[type, tuple[str, ...]] = {
+    Flips: ("reference", "candidate"),
+    ChoiceFailures: ("n", "unparsed", "unparsed_rate", "letters", "gold_letters"),
+    SpanFailures: (
+        *("n", "tp", "fp", "fn", "precision", "recall", "parsed", "parse_rate", "entity_free"),
+    ),
+}
+
 _FINISH: Mapping[type, Callable[[Any, Object], Object]] = {
     WorstCase: _worst_case,
     Contrast: _contrast,
@@ -346,9 +343,6 @@ _FINISH: Mapping[type, Callable[[Any, Object], Object]] = {
     StratumSummary: _stratum,
     TaskSummary: _task,
     Disagreement: _disagreement,
-    Flips: _flips,
-    ChoiceFailures: _choice,
-    SpanFailures: _spans,
     OtherFailures: _other,
     SpeedRatio: _ratio,
     SpeedMark: _mark,

@@ -103,7 +103,7 @@ def check_tokens(rows: Rows, again: Again, reference: str | None) -> TokenCheck:
         readings = [one for one in _readings(row, seconds) if one.contradiction is None]
         if readings:
             steady[arm] = [one.counts for one in readings]
-        elif (found := _inclusive(row, seconds).contradiction) is not None:
+        elif (found := _reading(row, seconds).contradiction) is not None:
             unsteady[arm] = found
     uncounted = sum(
         any(answer is not None and not answer.prompt_tokens for answer in answers)
@@ -142,18 +142,14 @@ def _readings(row: Sequence[Response | None], seconds: Sequence[Response]) -> li
     cached = any(answer.cached_tokens for answer in answers)
     # more from the cache than in the prompt: the count is of what was read anew
     apart = any((a.cached_tokens or 0) > (a.prompt_tokens or 0) > 0 for a in answers)
-    readings = [] if apart else [_inclusive(row, seconds)]
+    readings = [] if apart else [_reading(row, seconds)]
     if cached:
         readings.append(_reading(row, seconds, with_cached=True))
     return readings
 
 
-def _inclusive(row: Sequence[Response | None], seconds: Sequence[Response]) -> _Reading:
-    return _reading(row, seconds, with_cached=False)
-
-
 def _reading(
-    row: Sequence[Response | None], seconds: Sequence[Response], *, with_cached: bool
+    row: Sequence[Response | None], seconds: Sequence[Response], *, with_cached: bool = False
 ) -> _Reading:
     def count(answer: Response | None) -> int | None:
         if answer is None or not answer.prompt_tokens:
