@@ -20,7 +20,7 @@ KIND = '''
 from typing import Literal
 
 from quantrial.study import TaskPart
-from quantrial.tasks import Endpoint, FailureMode, Outcome, Prompt, Task
+from quantrial.tasks import Endpoint, FailureColumn, FailureMode, Outcome, Prompt, Task
 from quantrial.tasks.answer import as_answer
 
 
@@ -46,9 +46,18 @@ class Number(Task):
         FailureMode("not_negative", lambda task, item, outcome: (outcome.answer or 0) < 0),
     )
 
+    failure_columns = (
+        FailureColumn("short", "short of it", "answers below the sum"),
+        FailureColumn("short_rate", "share", form="share"),
+    )
+
     def __init__(self, name, spec, shots=()):
         super().__init__(name, spec, shots)
         self.tolerance = spec.tolerance
+
+    def failures(self, pairs, rate):
+        off = sum(outcome.parsed and outcome.answer != item.gold for item, outcome in pairs)
+        return super().failures(pairs, rate) | {"short": off, "short_rate": off / len(pairs)}
 
     def prompt(self, item):
         return Prompt.continued([f"{item.content['question']}\\nNumber:"], max_tokens=8)
@@ -276,6 +285,9 @@ def test_a_kind_a_source_and_an_engine_from_outside_go_the_whole_way(
     assert task["letter_shifts"] == task["error_loss"] == []
     report = (tmp_path / "run" / "report.md").read_text()
     assert "letters answered" not in report
+    cells = [[one.strip() for one in line.split("|")[1:-1]] for line in report.splitlines()]
+    assert ["hasty", "80", "20", "25.0 %"] in cells
+    assert "short of it" in report
     assert "hits" in report
     decision = json.loads((tmp_path / "run" / "decision.json").read_text())
     assert decision["default"]["arm"] == "exact"

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from quantrial.records import Item
 from quantrial.tasks import make_task
-from quantrial.tasks.base import shots_for
 from quantrial.tasks.choice import LETTERS, option_grammar
+from quantrial.tasks.rows import shots_for
 from strategies import choice_items, make_item
 from tasks.specs import choice
 

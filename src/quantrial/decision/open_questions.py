@@ -135,6 +135,8 @@ def left_open(evidence: Evidence, finding: Finding, loss: float) -> str:
     count, work = MarginTest.of(finding).missing, evidence.named(finding.task)
     if worst.bound is None:
         then = "With them the difference has no value"
+        if finding.unit is not None:
+            then = "Nothing limits how far they could lie from the others"
     elif worst.bound <= -loss:
         then = f"{_held_against(finding)}, it loses {size(worst.bound, finding.unit)}"
     elif least is None:

@@ -9,13 +9,30 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from quantrial.registry import TASKS
-from quantrial.tasks.base import Endpoint, FailureCount, FailureMode, Outcome, Prompt, Task
+from quantrial.tasks.base import (
+    Endpoint,
+    FailureColumn,
+    FailureCount,
+    FailureMode,
+    Outcome,
+    Prompt,
+    Task,
+)
 
 if TYPE_CHECKING:
     from quantrial.records import Item
     from quantrial.study import TaskPart
 
-__all__ = ["Endpoint", "FailureCount", "FailureMode", "Outcome", "Prompt", "Task", "make_task"]
+__all__ = [
+    "Endpoint",
+    "FailureColumn",
+    "FailureCount",
+    "FailureMode",
+    "Outcome",
+    "Prompt",
+    "Task",
+    "make_task",
+]
 
 
 def make_task(

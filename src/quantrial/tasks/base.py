@@ -24,20 +24,6 @@ if TYPE_CHECKING:
     from quantrial.tasks.answer import Answer
 
 
-def shots_for(item: Item, shots: Sequence[Item], k: int) -> tuple[Item, ...]:
-    """Choose the `k` examples of an item: the first of its own subject, as MMLU is published.
-
-    Where the item has no `subject`, or fewer than `k` examples share it, the first `k` of all.
-    Every arm therefore sees the same examples in the same order.
-    """
-    subject = item.metadata.get("subject")
-    if subject is not None:
-        own = [shot for shot in shots if shot.metadata.get("subject") == subject][:k]
-        if len(own) == k:
-            return tuple(own)
-    return tuple(shots[:k])
-
-
 Rate = Callable[[int, int], dict[str, Any]]
 Direction = Literal["higher", "lower"]
 
@@ -225,6 +211,19 @@ class FailureCount:
     of: Callable[[Any, Item, Outcome], int | None]
 
 
+@dataclass(frozen=True, slots=True)
+class FailureColumn:
+    """A column of a kind's own table of failures, a row an arm: the `key` is one of `failures`.
+
+    `form` is how its value is written: a `count`, or a `share` in percent.
+    """
+
+    key: str
+    head: str
+    hint: str = ""
+    form: Literal["count", "share"] = "count"
+
+
 class Task:
     """One kind of work, made from its part of a study: a kind is a class derived from this one.
 
@@ -245,6 +244,7 @@ class Task:
         ),
     )
     counts: ClassVar[Sequence[FailureCount]] = ()
+    failure_columns: ClassVar[Sequence[FailureColumn]] = ()  # of what else `failures` counts
     letters: ClassVar[bool] = False  # answers are letters of options, and may shift as a whole
     error_classes: ClassVar[bool] = False  # answers are spans, whose errors have classes
     hub_task: ClassVar[str] = "text-generation"  # the Hugging Face hub's own name

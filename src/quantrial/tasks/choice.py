@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.study import ChoiceTask
 from quantrial.tasks.answer import as_answer
-from quantrial.tasks.base import Endpoint, Outcome, Prompt, Rate, Task, shots_for
+from quantrial.tasks.base import Endpoint, Outcome, Prompt, Rate, Task
 from quantrial.tasks.letters import LETTERS, answer_letter, first_letter, stated_letter
-from quantrial.tasks.rows import KEYS, Form, Row, Where, find, metadata_of, plain
+from quantrial.tasks.rows import KEYS, Form, Row, Where, find, metadata_of, plain, shots_for
 
 if TYPE_CHECKING:
     from quantrial.records import Item

@@ -16,6 +16,7 @@ from quantrial.errors import DataError, PathError
 from quantrial.paths import expanded, read_bytes
 
 if TYPE_CHECKING:
+    from quantrial.records import Item
     from quantrial.study import SourcePart
 
 OF_CONTENT = "content"  # the revision of a source that has no other: what it holds
@@ -200,3 +201,17 @@ def metadata_of(
 def plain(text: str) -> str:
     """Bring a text to a form in which two that read the same are one."""
     return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def shots_for(item: Item, shots: Sequence[Item], k: int) -> tuple[Item, ...]:
+    """Choose the `k` examples of an item: the first of its own subject, as MMLU is published.
+
+    Where the item has no `subject`, or fewer than `k` examples share it, the first `k` of all.
+    Every arm therefore sees the same examples in the same order.
+    """
+    subject = item.metadata.get("subject")
+    if subject is not None:
+        own = [shot for shot in shots if shot.metadata.get("subject") == subject][:k]
+        if len(own) == k:
+            return tuple(own)
+    return tuple(shots[:k])

@@ -26,9 +26,8 @@ from quantrial.tasks.base import (
     Prompt,
     Rate,
     Task,
-    shots_for,
 )
-from quantrial.tasks.rows import KEYS, Row, Where, find, metadata_of, plain
+from quantrial.tasks.rows import KEYS, Row, Where, find, metadata_of, plain, shots_for
 from quantrial.tasks.span_errors import NO_ERRORS, SpanErrors, classify
 from quantrial.tasks.span_reader import Span, compared, composed, read_spans
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 from quantrial.documents import (
     ChoiceFailures,
@@ -18,6 +20,7 @@ from quantrial.documents import (
     TaskSummary,
 )
 from quantrial.documents.contrasts import adjusted_p, is_finding
+from quantrial.registry import TASKS
 from quantrial.reporting.blocks import (
     Cell,
     Column,
@@ -58,6 +61,9 @@ from quantrial.words import (
     signed_count,
 )
 
+if TYPE_CHECKING:
+    from quantrial.tasks import FailureColumn
+
 _ARM = Column("arm", numeric=False)
 _CLASS = Column("class", numeric=False)
 _ANSWERS: Shown[FailureModes] = (Column("answers"), lambda one: count(one.n))
@@ -87,6 +93,7 @@ def failures_section(summary: Summary) -> Section:
         spans = {arm: one for arm, one in modes.items() if isinstance(one, SpanFailures)}
         choice = {arm: one for arm, one in modes.items() if isinstance(one, ChoiceFailures)}
         tables = _spans(task, spans) if spans else (*_unread(task, modes), *_letters(task, choice))
+        tables = (*tables, *_of_kind(task, part))
         groups.append(Group(f"Failures: {task}", tables=tuple(tables)))
         groups += _tested(summary, task)
         groups += [*_errors(task, part, spans), *_confusions(task, spans)]
@@ -333,6 +340,20 @@ def _unparsed(one: FailureModes) -> tuple[int | None, float | None]:
         return one.unparsed, one.unparsed_rate
     own = one.more if isinstance(one, OtherFailures) else {}
     return own.get("unparsed"), own.get("unparsed_rate")
+
+
+def _of_kind(task: str, part: TaskSummary) -> Iterator[Table]:
+    """Show what the kind of task itself counts of its failures, in the columns that it names."""
+    columns = TASKS.load(part.kind).failure_columns
+    rows = {arm: one for arm, one in part.failure_modes.items() if isinstance(one, OtherFailures)}
+    if columns and rows:
+        shown = ((Column(one.head, hint=one.hint), partial(_counted, one)) for one in columns)
+        yield by_name(f"failures of each arm on {task}", _ARM, rows, _ANSWERS, *shown)
+
+
+def _counted(column: FailureColumn, one: FailureModes) -> str:
+    value = one.more.get(column.key) if isinstance(one, OtherFailures) else None
+    return percent(value, none=NONE) if column.form == "share" else count(value)
 
 
 def _letters(task: str, modes: Mapping[str, ChoiceFailures]) -> Iterator[Table]:

@@ -6,7 +6,7 @@ content, and says what was read.
 
 from __future__ import annotations
 
-from quantrial.tasks.base import shots_for
+from quantrial.tasks.rows import shots_for
 from quantrial.tasks.sources._items import LoadedItems, is_known_control_token, load_items, texts_of
 
 __all__ = [

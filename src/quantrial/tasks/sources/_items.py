@@ -14,9 +14,9 @@ from quantrial.errors import DataError, DataWarning, StudyError
 from quantrial.records import Item, content_hash, sha256_of
 from quantrial.registry import SOURCES, TASKS
 from quantrial.study import ImportedSource, TaskPart
-from quantrial.tasks.base import Task, shots_for
+from quantrial.tasks.base import Task
 from quantrial.tasks.choice import repeated_option
-from quantrial.tasks.rows import OF_CONTENT, Asked, Reading, Row, Source
+from quantrial.tasks.rows import OF_CONTENT, Asked, Reading, Row, Source, shots_for
 
 _LISTED = 20  # places of one kind that a manifest keeps
 
