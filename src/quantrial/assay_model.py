@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.documents import Status
 from quantrial.precision import FULL, bits_of, bits_of_levels, quantized_before
+from quantrial.words import listed
 
 if TYPE_CHECKING:
     from quantrial.records import ArmRecord
@@ -106,12 +107,12 @@ def origin_check(arms: Mapping[str, ArmRecord], controls: Sequence[str] = ()) ->
             found.setdefault(_origin(before), []).append(name)
     if found:
         said = "; ".join(
-            f"{_named(names)} {'were' if len(names) > 1 else 'was'} made from {what}"
+            f"{listed(names)} {'were' if len(names) > 1 else 'was'} made from {what}"
             for what, names in found.items()
         )
         full = [n for names in found.values() for n in names if _is_full(own[n])]
         those = "are not the published models" if len(full) > 1 else "is not the published model"
-        so = f". So {_named(full)} {those}" if full else ""
+        so = f". So {listed(full)} {those}" if full else ""
         return "warn", f"{said}{so}. This study does not show what that quantization cost"
     unread = [
         name
@@ -120,7 +121,7 @@ def origin_check(arms: Mapping[str, ArmRecord], controls: Sequence[str] = ()) ->
     ]
     if unread:
         return "unknown", (
-            f"whether {_named(unread)} {'were' if len(unread) > 1 else 'was'} made of already "
+            f"whether {listed(unread)} {'were' if len(unread) > 1 else 'was'} made of already "
             "quantized weights cannot be told"
         )
     return "pass", "nothing shows that an arm was made of weights that were quantized already"
@@ -153,10 +154,6 @@ def _origin(before: Structure) -> str:
 def _is_full(arm: ArmRecord) -> bool:
     bits = bits_of(arm.quantization)
     return bits is not None and bits >= FULL
-
-
-def _named(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
 
 
 def _other_tensors(own: Structure, base: Structure) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from quantrial.documents import Status, TaskSummary, TokenCeiling, TokenMismatch
+from quantrial.words import listed
 
 if TYPE_CHECKING:
     from quantrial.records import ArmRecord
@@ -35,7 +36,7 @@ def token_findings(tasks: Mapping[str, TaskSummary]) -> Finding | None:
         said.append(f"{lead}: {'; '.join(unlike)}. The answers to these prompts are left out")
         if barred:
             were = "was" if len(barred) == 1 else "were"
-            said.append(f"{_listed(list(barred))} {were} shown other prompts, and cannot be picked")
+            said.append(f"{listed(list(barred))} {were} shown other prompts, and cannot be picked")
     for arm, (low, high) in unsteady.items():
         said.append(
             f"{arm} counts one and the same prompt as {low:,} and as {high:,} tokens, so its "
@@ -60,7 +61,7 @@ def _flat(tasks: Mapping[str, TaskSummary]) -> Iterator[tuple[bool, str]]:
                 alike.setdefault(ceiling, []).append(arm)
         for one, arms in alike.items():
             lead = (
-                f"{_listed(arms)} {'read' if len(arms) > 1 else 'reads'} {one.tokens:,} tokens on "
+                f"{listed(arms)} {'read' if len(arms) > 1 else 'reads'} {one.tokens:,} tokens on "
                 f"{one.items:,} of {one.counted:,} items of {name}, though their texts have "
                 f"{one.shortest:,} to {one.longest:,} bytes"
             )
@@ -154,18 +155,18 @@ def date_finding(arms: Mapping[str, ArmRecord]) -> Finding:
     said = []
     if free:
         said.append(
-            f"the chat template of {_listed(free)} writes the day's date, and it cannot be told "
+            f"the chat template of {listed(free)} writes the day's date, and it cannot be told "
             "another: what is asked changes overnight. Answer all items within a day"
         )
     said += [
-        f"the chat template of {_listed(names)} writes the day's date; every prompt is told "
+        f"the chat template of {listed(names)} writes the day's date; every prompt is told "
         f"{day} in its place"
         for day, names in held.items()
     ]
     if said:
         return "warn", ". ".join(said)
     if unknown := [name for name, one in dated.items() if one is None]:
-        names = _listed(unknown)
+        names = listed(unknown)
         return "unknown", f"it is not known whether the chat template of {names} writes the date"
     if asked:
         return "pass", "no chat template writes the day's date into these prompts"
@@ -191,7 +192,7 @@ def _by_fact(tasks: Mapping[str, TaskSummary]) -> Iterator[str]:
             amount = (one.items, one.counted, one.least, one.most, one.ceiling)
             alike.setdefault((one.against, one.kind, *amount, whose), []).append(one)
         for same in alike.values():
-            yield _in_words(_listed([one.arm for one in same]), len(same) > 1, same[0], name)
+            yield _in_words(listed([one.arm for one in same]), len(same) > 1, same[0], name)
 
 
 def _in_words(arms: str, several: bool, one: TokenMismatch, task: str) -> str:
@@ -226,8 +227,3 @@ def _tokens(count: int) -> str:
     return (
         f"{abs(count):,} token{'' if abs(count) == 1 else 's'} {'more' if count > 0 else 'fewer'}"
     )
-
-
-def _listed(words: list[str]) -> str:
-    unique = list(dict.fromkeys(words))
-    return " and ".join(filter(None, (", ".join(unique[:-1]), unique[-1])))

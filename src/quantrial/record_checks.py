@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial.agreement import fixed
 from quantrial.documents import Status
+from quantrial.words import listed
 
 if TYPE_CHECKING:
     from quantrial.records import ArmRecord
@@ -164,14 +165,14 @@ def sampling_finding(arms: Mapping[str, ArmRecord]) -> tuple[Status, str] | None
         text = "; ".join(_grouped(held))
         if free:
             said = (
-                f"repetition is punished in the answers of {_listed(held)} and not in those of "
-                f"{_listed(free)}: {text}"
+                f"repetition is punished in the answers of {listed(held)} and not in those of "
+                f"{listed(free)}: {text}"
             )
             return "fail", said
-        said = f"repetition is punished in the answers of {_listed(held)}, so loops do not show"
+        said = f"repetition is punished in the answers of {listed(held)}, so loops do not show"
         return "warn", f"{said}: {text}"
     if open_:
-        names = _listed(open_)
+        names = listed(open_)
         return "unknown", f"whether repetition is punished in the answers of {names} is not known"
     return "pass", "no answer shows that repetition is punished"
 
@@ -190,7 +191,7 @@ def unstated_parameters(arms: Mapping[str, ArmRecord]) -> Iterator[str]:
     for (served, advice, *names), of in groups.items():
         by = f" ({served})" if served else ""
         text = (
-            f"the server of {_listed(of)}{by} is not told {_listed(names)}: its own values hold, "
+            f"the server of {listed(of)}{by} is not told {listed(names)}: its own values hold, "
             "and a penalty changes even greedy answers"
         )
         yield f"{text}; {advice}" if advice else text
@@ -221,12 +222,7 @@ def _grouped(reasons: Mapping[str, str]) -> Iterator[str]:
     texts = list(dict.fromkeys(reasons.values()))
     for text in texts:
         of = [name for name, why in reasons.items() if why == text]
-        yield text if len(texts) == 1 else f"{_listed(of)}: {text}"
-
-
-def _listed(names: Iterable[str]) -> str:
-    *rest, last = names
-    return f"{', '.join(rest)} and {last}" if rest else last
+        yield text if len(texts) == 1 else f"{listed(of)}: {text}"
 
 
 def identity_findings(arms: Mapping[str, ArmRecord]) -> Iterator[tuple[Status, str]]:
