@@ -12,7 +12,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import pytest
 import yaml
 
 import doc_commands
+from command import command
 from importers.fabricated import answers, write_rows
 
 ROOT = Path(__file__).parents[1]
@@ -48,7 +48,7 @@ def commands() -> list[str]:
 class Newcomer:
     """Somebody in a folder that holds the repository's README and example."""
 
-    def __init__(self, folder: Path, program: Sequence[str]):
+    def __init__(self, folder: Path, program: Sequence[str] = ()):
         self.folder = folder
         self.arms: dict[str, object] = {}
         self._program = program
@@ -60,14 +60,18 @@ class Newcomer:
         """Run a command of the program; what it prints."""
         if line.startswith("init"):
             (self.folder / "study.yaml").unlink(missing_ok=True)
-        done = subprocess.run(
-            [*self._program, *shlex.split(line, comments=True)],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        words = shlex.split(line, comments=True)
+        if self._program:
+            done = subprocess.run(
+                [*self._program, *words],
+                cwd=self.folder,
+                env=self.environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        else:
+            done = command(*words, cwd=self.folder, env=self.environment, allow=False)
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
         if line.startswith("init"):
             shrink(self.folder / "study.yaml", self.arms)
@@ -90,8 +94,8 @@ def follow(newcomer: Newcomer) -> None:
 def shrink(path: Path, arms: Mapping[str, object] | None = None) -> None:
     """Let a study of `quantrial init` ask few items, of two arms where those are given."""
     study = yaml.safe_load(path.read_text(encoding="utf-8"))
-    study["tasks"]["quiz"] |= {"sample": 6}
-    study["tasks"]["people"] |= {"sample": 4}
+    study["tasks"]["quiz"] |= {"sample": 3}
+    study["tasks"]["people"] |= {"sample": 2}
     short = {"prompt_tokens": [16], "output_tokens": [8], "blocks": 2, "precision": 0.9}
     study["speed"] |= short | {"pause": 0}
     if arms:
@@ -105,7 +109,7 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Newcomer:
     folder = tmp_path_factory.mktemp("newcomer")
     shutil.copy(ROOT / "README.md", folder)
     shutil.copytree(ROOT / "examples" / "demo", folder / "examples" / "demo")
-    made = Newcomer(folder, [sys.executable, "-m", "quantrial"])
+    made = Newcomer(folder)
     follow(made)
     return made
 
@@ -132,9 +136,9 @@ def test_the_commands_of_the_other_pages_run(newcomer: Newcomer) -> None:
             write_rows(folder / "DIR" / f"tickets_{arm}.jsonl", tickets)
     ran = 0
     for page in doc_commands.PAGES[1:]:
-        for command in doc_commands.commands(page):
-            if command.program == "quantrial" and not command.needs:
-                newcomer.ask(command.arguments.replace("NAME", "demo"))
+        for one in doc_commands.commands(page):
+            if one.program == "quantrial" and not one.needs:
+                newcomer.ask(one.arguments.replace("NAME", "demo"))
                 ran += 1
     assert ran > 15
 
