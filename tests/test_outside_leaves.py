@@ -20,7 +20,8 @@ KIND = '''
 from typing import Literal
 
 from quantrial.study import TaskPart
-from quantrial.tasks import Endpoint, FailureColumn, FailureMode, Outcome, Prompt, Task
+from quantrial.tasks import Endpoint, FailureColumn, FailureMode, FailureTable
+from quantrial.tasks import Outcome, Prompt, Task
 from quantrial.tasks.answer import as_answer
 
 
@@ -46,9 +47,13 @@ class Number(Task):
         FailureMode("not_negative", lambda task, item, outcome: (outcome.answer or 0) < 0),
     )
 
-    failure_columns = (
-        FailureColumn("short", "short of it", "answers below the sum"),
-        FailureColumn("short_rate", "share", form="share"),
+    failure_tables = (
+        *Task.failure_tables,
+        FailureTable("answers on {task} below the sum", (
+            FailureColumn("n", "answers"),
+            FailureColumn("short", "short of it", "answers below the sum"),
+            FailureColumn("short_rate", "share", form="share"),
+        )),
     )
 
     def __init__(self, name, spec, shots=()):
@@ -288,6 +293,7 @@ def test_a_kind_a_source_and_an_engine_from_outside_go_the_whole_way(
     cells = [[one.strip() for one in line.split("|")[1:-1]] for line in report.splitlines()]
     assert ["hasty", "80", "20", "25.0 %"] in cells
     assert "short of it" in report
+    assert ["hasty", "80", "0", "0.0 %", "0"] in cells  # the table that every kind has
     assert "hits" in report
     decision = json.loads((tmp_path / "run" / "decision.json").read_text())
     assert decision["default"]["arm"] == "exact"

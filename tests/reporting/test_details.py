@@ -10,6 +10,7 @@ from msgspec import structs
 
 from quantrial.documents import OtherFailures, load_summary
 from quantrial.errors import RecordError
+from quantrial.registry import TASKS
 from quantrial.reporting.rendering import anchor
 from quantrial.reporting.sections.failures import failures_section
 from quantrial.words import points
@@ -257,6 +258,17 @@ def test_a_summary_that_lacks_what_is_reported_says_what_writes_it_again(
 
     with pytest.raises(RecordError, match=f"{key}.*quantrial analyze"):
         replace(trial, summary=without(trial.copied())).render()
+
+
+def test_the_tables_of_failures_of_a_kind_name_what_the_summary_holds(trial: Trial) -> None:
+    for part in trial.summary["tasks"].values():
+        for table in TASKS.load(part["kind"]).failure_tables:
+            for column in table.columns:
+                for modes in part["failure_modes"].values():
+                    found = modes
+                    for key in column.key.split("."):
+                        assert key in found, column
+                        found = found[key]
 
 
 def test_what_a_kind_from_outside_could_not_read_is_told(trial: Trial) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from quantrial.documents import load_summary
-from quantrial.reporting.glance import Scale, scale, strips
+from quantrial.documents import load_summary, to_dict
+from quantrial.reporting.glance import Scale, scale, strips, tick_labels
 from quantrial.words import VERDICT_WORDS
 from reporting.trials import Page, Trial, markdown_tables
 
@@ -254,6 +256,30 @@ def test_the_ticks_of_the_cards_stand_on_the_one_scale(trial: Trial) -> None:
 def test_ticks_by_hand() -> None:
     assert Scale(-0.62, 0.09).ticks == pytest.approx((-0.6, -0.4, -0.2, 0.0))
     assert Scale(-0.017, 0.017).ticks == pytest.approx((-0.01, 0.0, 0.01))
+    signed, words = (Scale(-0.62, 0.09).labels(signed=one) for one in (True, False))
+    assert [text for _, text in signed] == ["−60", "−40", "−20", "0 pp"]
+    assert [text for _, text in words] == ["60 worse", "40", "20", "0 pp"]
+    assert [place for place, _ in signed] == [place for place, _ in words]
+    words = Scale(-0.017, 0.017).labels(signed=False)
+    assert [text for _, text in words] == ["1 worse", "0 pp", "1 better"]
+
+
+def test_ticks_and_drawings_agree_on_a_loss_where_lower_is_better(trial: Trial) -> None:
+    summary = load_summary(trial.summary)
+    assert not any("worse" in text for _, text in tick_labels(summary))
+    tasks = dict(summary.tasks)
+    for task, part in summary.tasks.items():
+        contrasts = tuple(one.turned("lower") for one in part.main.contrasts)
+        main = structs.replace(part.main, direction="lower", contrasts=contrasts)
+        tasks[task] = structs.replace(part, endpoints={**part.endpoints, part.primary: main})
+    lower = structs.replace(summary, tasks=tasks)
+    assert strips(lower) == strips(summary), "a loss stays on the left"
+    labels = tick_labels(lower)
+    assert labels[0][1].endswith(" worse")
+    assert not any("−" in text for _, text in labels)
+    page = replace(trial, summary=to_dict(lower)).render()["report.html"]
+    for left, text in labels:
+        assert f'<span style="left:{left}">{text}</span>' in page
 
 
 def test_the_drawings_of_the_cards_stand_where_the_intervals_do(trial: Trial) -> None:

@@ -51,6 +51,7 @@ from quantrial.words import (
     points,
     ratio,
     share,
+    size_of_points,
     span_in_words,
 )
 
@@ -419,15 +420,21 @@ class Scale:
         first, last = math.ceil(self.low / step), math.floor(self.high / step)
         return tuple(step * i for i in range(first, last + 1))
 
-    def labels(self) -> tuple[tuple[str, str], ...]:
-        """Return each tick's place in percent of the width, and its text; zero names the unit."""
-        return tuple(
-            (
-                f"{fixed(100 * self.at(one) / _WIDTH, 1)}%",
-                points(one).removesuffix(" pp").removesuffix(".0") if one else "0 pp",
-            )
-            for one in self.ticks
-        )
+    def labels(self, *, signed: bool = True) -> tuple[tuple[str, str], ...]:
+        """Return each tick's place in percent of the width, and its text; zero names the unit.
+
+        Without signs, words at the ends say which side is worse.
+        """
+        write, ticks = points if signed else size_of_points, self.ticks
+        texts = [
+            write(one).removesuffix(" pp").removesuffix(".0") if one else "0 pp" for one in ticks
+        ]
+        if not signed and ticks[0] < 0:
+            texts[0] += " worse"
+        if not signed and ticks[-1] > 0:
+            texts[-1] += " better"
+        places = (f"{fixed(100 * self.at(one) / _WIDTH, 1)}%" for one in ticks)
+        return tuple(zip(places, texts, strict=True))
 
 
 def _compared(summary: Summary) -> Iterator[tuple[Contrast, float, float]]:
@@ -450,6 +457,13 @@ def scale(summary: Summary, unit: str | None = None) -> Scale:
         if value is not None and one.unit == unit
     ]
     return Scale(min(values, default=-1.0), max(values, default=1.0))
+
+
+def tick_labels(summary: Summary) -> tuple[tuple[str, str], ...]:
+    """Label the scale of shares, if any is drawn; without signs where lower is better for one."""
+    shares = [one.main for one in summary.tasks.values() if one.main.unit is None]
+    signed = all(one.direction == "higher" for one in shares)
+    return scale(summary).labels(signed=signed) if shares else ()
 
 
 def strips(summary: Summary) -> dict[str, str]:

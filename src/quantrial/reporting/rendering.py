@@ -20,7 +20,7 @@ from quantrial.inert import clean
 from quantrial.paths import refuse_link
 from quantrial.reporting import charts, pictures
 from quantrial.reporting.answers import DATA_FILE, Outcomes, answers, inert_json
-from quantrial.reporting.glance import scale, strips
+from quantrial.reporting.glance import strips, tick_labels
 from quantrial.reporting.markdown import Markdown, code, escape, slug, table
 from quantrial.reporting.pictures import PLOTS, SUMS
 from quantrial.reporting.view import build_view, contrast_headings
@@ -95,7 +95,7 @@ def _documents(results: Results, drawn: Mapping[str, str]) -> dict[str, str]:
         view=view,
         origin=origin,
         plots={name: Markup(inlined(svg)) for name, svg in drawn.items()},
-        ticks=scale(summary).labels(),
+        ticks=tick_labels(summary),
         strips={name: Markup(svg) for name, svg in strips(summary).items()},
         script=Markup(script),
         policy=policy(script, apart=apart),

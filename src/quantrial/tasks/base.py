@@ -213,15 +213,28 @@ class FailureCount:
 
 @dataclass(frozen=True, slots=True)
 class FailureColumn:
-    """A column of a kind's own table of failures, a row an arm: the `key` is one of `failures`.
+    """A column of a table of failures: the `key` is one of `failures`, `part.key` one of a part.
 
-    `form` is how its value is written: a `count`, or a `share` in percent.
+    `form` is how its value is written: a `count`, a `share` in percent, the `interval` of a share,
+    or another `number`.
     """
 
     key: str
     head: str
     hint: str = ""
-    form: Literal["count", "share"] = "count"
+    form: Literal["count", "share", "interval", "number"] = "count"
+
+
+@dataclass(frozen=True, slots=True)
+class FailureTable:
+    """A table of how each arm fails, a row an arm; `{task}` in its caption is the task's name."""
+
+    caption: str
+    columns: Sequence[FailureColumn]
+
+
+ANSWERS = FailureColumn("n", "answers")
+CUT_SHORT = FailureColumn("truncated", "cut short", "answers that ran into the token limit")
 
 
 class Task:
@@ -244,7 +257,17 @@ class Task:
         ),
     )
     counts: ClassVar[Sequence[FailureCount]] = ()
-    failure_columns: ClassVar[Sequence[FailureColumn]] = ()  # of what else `failures` counts
+    failure_tables: ClassVar[Sequence[FailureTable]] = (
+        FailureTable(
+            "answers on {task} that could not be read",
+            (
+                ANSWERS,
+                FailureColumn("unparsed", "unparsed", "no answer could be read; scored wrong"),
+                FailureColumn("unparsed_rate", "unparsed rate", form="share"),
+                CUT_SHORT,
+            ),
+        ),
+    )
     letters: ClassVar[bool] = False  # answers are letters of options, and may shift as a whole
     error_classes: ClassVar[bool] = False  # answers are spans, whose errors have classes
     hub_task: ClassVar[str] = "text-generation"  # the Hugging Face hub's own name

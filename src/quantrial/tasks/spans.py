@@ -18,10 +18,14 @@ from quantrial.errors import DataWarning, StudyError
 from quantrial.study import SpansTask
 from quantrial.tasks.answer import as_answer
 from quantrial.tasks.base import (
+    ANSWERS,
+    CUT_SHORT,
     FORMAT_BROKEN,
     Endpoint,
+    FailureColumn,
     FailureCount,
     FailureMode,
+    FailureTable,
     Outcome,
     Prompt,
     Rate,
@@ -411,6 +415,58 @@ class Spans(Task):
         ),
     )
     counts = (FailureCount("spurious_per_sentence", "entities a sentence", spurious),)
+    failure_tables = (
+        FailureTable(
+            "entities found and missed on {task}",
+            (
+                FailureColumn("tp", "found", "true positives: text and type both right"),
+                FailureColumn("fp", "invented", "false positives: returned, not in the gold"),
+                FailureColumn("fn", "missed", "false negatives: in the gold, not returned"),
+                FailureColumn(
+                    "precision",
+                    "precision",
+                    "share of the returned entities that are right",
+                    form="share",
+                ),
+                FailureColumn(
+                    "recall",
+                    "recall",
+                    "share of the gold entities that are returned",
+                    form="share",
+                ),
+                FailureColumn(
+                    "spurious.per_sentence",
+                    "spurious a sentence",
+                    "returned entities that overlap nothing in the gold",
+                    form="number",
+                ),
+            ),
+        ),
+        FailureTable(
+            "form of the answers on {task}",
+            (
+                ANSWERS,
+                FailureColumn("parsed", "parsed", "answers that are a JSON array"),
+                FailureColumn("parse_rate", "parse rate", form="share"),
+                CUT_SHORT,
+            ),
+        ),
+        FailureTable(
+            "items of {task} that hold no entity",
+            (
+                FailureColumn(
+                    "entity_free.n", "without entity", "items whose gold holds no entity"
+                ),
+                FailureColumn(
+                    "entity_free.correct",
+                    "left empty",
+                    "answered with an empty array, as is right",
+                ),
+                FailureColumn("entity_free.rate", "rate", form="share"),
+                FailureColumn("entity_free.ci", "interval", form="interval"),
+            ),
+        ),
+    )
 
     def limit(self, item: Item) -> int | None:
         """Return the most tokens that an answer may have; None where it was asked for elsewhere."""

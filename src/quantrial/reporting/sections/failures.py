@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from quantrial.documents import (
     ChoiceFailures,
@@ -13,11 +13,11 @@ from quantrial.documents import (
     FailureContrast,
     FailureModes,
     LetterCount,
-    OtherFailures,
     Sign,
     SpanFailures,
     Summary,
     TaskSummary,
+    to_dict,
 )
 from quantrial.documents.contrasts import adjusted_p, is_finding
 from quantrial.registry import TASKS
@@ -27,7 +27,6 @@ from quantrial.reporting.blocks import (
     Group,
     Row,
     Section,
-    Shown,
     Table,
     by_name,
     cells,
@@ -66,11 +65,12 @@ if TYPE_CHECKING:
 
 _ARM = Column("arm", numeric=False)
 _CLASS = Column("class", numeric=False)
-_ANSWERS: Shown[FailureModes] = (Column("answers"), lambda one: count(one.n))
-_CUT_SHORT: Shown[FailureModes] = (
-    Column("cut short", hint="answers that ran into the token limit"),
-    lambda one: count(one.truncated),
-)
+_FORMS: Mapping[str, Callable[[Any], str]] = {
+    "count": count,
+    "share": partial(percent, none=NONE),
+    "interval": percent_interval,
+    "number": decimal,
+}
 # endpoints that tell how an arm fails, beside the failure modes
 _TELLING = ("precision", "recall", "parse_rate")
 
@@ -92,72 +92,13 @@ def failures_section(summary: Summary) -> Section:
         modes = part.failure_modes
         spans = {arm: one for arm, one in modes.items() if isinstance(one, SpanFailures)}
         choice = {arm: one for arm, one in modes.items() if isinstance(one, ChoiceFailures)}
-        tables = _spans(task, spans) if spans else (*_unread(task, modes), *_letters(task, choice))
-        tables = (*tables, *_of_kind(task, part))
-        groups.append(Group(f"Failures: {task}", tables=tuple(tables)))
+        tables = (*_of_kind(task, part), *_letters(task, choice))
+        groups.append(Group(f"Failures: {task}", tables=tables))
         groups += _tested(summary, task)
         groups += [*_errors(task, part, spans), *_confusions(task, spans)]
         groups += [*_by_letter(task, choice), *_letter_shifts(task, part, summary.alpha)]
         groups += _texts(task, modes)
     return section("failures", "Failure modes", groups)
-
-
-def _spans(task: str, modes: Mapping[str, SpanFailures]) -> Iterator[Table]:
-    yield by_name(
-        f"entities found and missed on {task}",
-        _ARM,
-        modes,
-        (
-            Column("found", hint="true positives: text and type both right"),
-            lambda one: count(one.tp),
-        ),
-        (
-            Column("invented", hint="false positives: returned, not in the gold"),
-            lambda one: count(one.fp),
-        ),
-        (
-            Column("missed", hint="false negatives: in the gold, not returned"),
-            lambda one: count(one.fn),
-        ),
-        (
-            Column("precision", hint="share of the returned entities that are right"),
-            lambda one: percent(one.precision, none=NONE),
-        ),
-        (
-            Column("recall", hint="share of the gold entities that are returned"),
-            lambda one: percent(one.recall, none=NONE),
-        ),
-        (
-            Column(
-                "spurious a sentence", hint="returned entities that overlap nothing in the gold"
-            ),
-            lambda one: decimal(one.spurious.per_sentence),
-        ),
-    )
-    yield by_name(
-        f"form of the answers on {task}",
-        _ARM,
-        modes,
-        _ANSWERS,
-        (Column("parsed", hint="answers that are a JSON array"), lambda one: count(one.parsed)),
-        (Column("parse rate"), lambda one: percent(one.parse_rate)),
-        _CUT_SHORT,
-    )
-    yield by_name(
-        f"items of {task} that hold no entity",
-        _ARM,
-        {arm: one.entity_free for arm, one in modes.items()},
-        (
-            Column("without entity", hint="items whose gold holds no entity"),
-            lambda one: count(one.n),
-        ),
-        (
-            Column("left empty", hint="answered with an empty array, as is right"),
-            lambda one: count(one.correct),
-        ),
-        (Column("rate"), lambda one: percent(one.rate, none=NONE)),
-        (Column("interval"), lambda one: percent_interval(one.ci)),
-    )
 
 
 def _errors(task: str, part: TaskSummary, modes: Mapping[str, SpanFailures]) -> Iterator[Group]:
@@ -319,41 +260,21 @@ def _sign(one: Sign) -> str:
     return UNKNOWN if one.n == 0 else out_of(one.count, one.n)
 
 
-def _unread(task: str, modes: Mapping[str, FailureModes]) -> Iterator[Table]:
-    yield by_name(
-        f"answers on {task} that could not be read",
-        _ARM,
-        modes,
-        _ANSWERS,
-        (
-            Column("unparsed", hint="no answer could be read; scored wrong"),
-            lambda one: count(_unparsed(one)[0]),
-        ),
-        (Column("unparsed rate"), lambda one: percent(_unparsed(one)[1])),
-        _CUT_SHORT,
-    )
-
-
-def _unparsed(one: FailureModes) -> tuple[int | None, float | None]:
-    """Return how many answers could not be read, and their share, where the kind of task says."""
-    if isinstance(one, ChoiceFailures):
-        return one.unparsed, one.unparsed_rate
-    own = one.more if isinstance(one, OtherFailures) else {}
-    return own.get("unparsed"), own.get("unparsed_rate")
-
-
 def _of_kind(task: str, part: TaskSummary) -> Iterator[Table]:
-    """Show what the kind of task itself counts of its failures, in the columns that it names."""
-    columns = TASKS.load(part.kind).failure_columns
-    rows = {arm: one for arm, one in part.failure_modes.items() if isinstance(one, OtherFailures)}
-    if columns and rows:
-        shown = ((Column(one.head, hint=one.hint), partial(_counted, one)) for one in columns)
-        yield by_name(f"failures of each arm on {task}", _ARM, rows, _ANSWERS, *shown)
+    """Show the tables that the kind of task describes."""
+    rows = {arm: to_dict(one) for arm, one in part.failure_modes.items()}
+    for table in TASKS.load(part.kind).failure_tables:
+        shown = ((Column(one.head, hint=one.hint), partial(_value, one)) for one in table.columns)
+        yield by_name(table.caption.replace("{task}", task), _ARM, rows, *shown)
 
 
-def _counted(column: FailureColumn, one: FailureModes) -> str:
-    value = one.more.get(column.key) if isinstance(one, OtherFailures) else None
-    return percent(value, none=NONE) if column.form == "share" else count(value)
+def _value(column: FailureColumn, failures: Mapping[str, Any]) -> str:
+    value: Any = failures
+    for key in column.key.split("."):
+        if key not in value:
+            return UNKNOWN
+        value = value[key]
+    return _FORMS[column.form](value)
 
 
 def _letters(task: str, modes: Mapping[str, ChoiceFailures]) -> Iterator[Table]:
