@@ -18,7 +18,8 @@ from quantrial.decision import Constraints, decide_from
 from quantrial.documents import load_summary
 from quantrial.records import ArmRecord
 from quantrial.reporting import rendering as module
-from quantrial.reporting.glossary import words_of
+from quantrial.reporting.blocks import Claim, Part, Word
+from quantrial.reporting.glossary import Terms, words_of
 from quantrial.reporting.markdown import slug
 from quantrial.units import parse_bytes, parse_fraction
 from reporting.trials import Page, Trial, markdown_tables, run_trial
@@ -363,6 +364,18 @@ def test_twenty_words_are_all_that_a_report_needs(trial: Trial) -> None:
     asked = {value for name, value in page.attributes if name == "popovertarget"}
     assert len(asked) > 5
     assert asked <= set(page.ids)
+
+
+def test_the_first_mention_is_marked_as_its_word_is_written_by_hand() -> None:
+    words = (Word("hits", "hits", "Right.", "hits?"), Word("near", "near hits", "Almost."))
+    terms = Terms(words)
+    claim = terms.explained(Claim((Part("A near hit, 2 hits."),), ((Part("hits"),),)))
+    assert [(one.text, one.term) for one in claim.words] == [
+        ("A near ", ""),
+        ("hit", "hits"),
+        (", 2 hits.", ""),
+    ]
+    assert [one.term for one in claim.details[0]] == [""]
 
 
 def test_no_raw_backtick_is_read(trial: Trial) -> None:

@@ -14,7 +14,6 @@ from quantrial.analysis.outcomes import Panel
 from quantrial.analysis.values import ends
 from quantrial.documents.codec import number
 from quantrial.errors import StatisticsWarning
-from quantrial.tasks.spans import PRECISION
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -86,7 +85,7 @@ class Bounds:
         if not sizes or None in sizes:
             return cls(None)
         gold = np.array(sizes, dtype=np.float64)
-        return cls(gold, _longest(scored.panel, controls))
+        return cls(gold, _longest(scored, controls))
 
     def subset(self, mask: NDArray[np.bool_]) -> Bounds:
         """Keep the items of a mask."""
@@ -243,12 +242,13 @@ def _flips(panel: Panel) -> tuple[int | None, int | None]:
     return int((before & ~after).sum()), int((after & ~before).sum())
 
 
-def _longest(panel: Panel, controls: Collection[str]) -> int:
+def _longest(scored: TaskOutcomes, controls: Collection[str]) -> int:
     """Count the entities that the longest answer of any arm names, right or wrong."""
+    panel, named = scored.panel, scored.task.over_named
     names = [known.name for known in panel.endpoints]
-    if PRECISION.name not in names:
+    if named not in names:
         return 0
-    named = names.index(PRECISION.name)
+    e = names.index(named)
     arms = [a for a, arm in enumerate(panel.arms) if arm not in controls]
-    counts, answered = panel.denominators[:, arms, named], panel.answered[:, arms]
+    counts, answered = panel.denominators[:, arms, e], panel.answered[:, arms]
     return int(counts[answered].max(initial=0.0))

@@ -117,11 +117,15 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A term of the report and what it means. `key` is what a part of a sentence names it by."""
+    """A term of the report and what it means. `key` is what a part of a sentence names it by.
+
+    `written` is a regular expression of how sentences have it; None where none marks it.
+    """
 
     key: str
     name: str
     value: str
+    written: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import tomllib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -39,7 +39,10 @@ def section(anchor: str, title: str, groups: Iterable[Group], **fields: str) -> 
 def words_of(summary: Summary) -> tuple[Word, ...]:
     """Return the words that a study's report needs: those of its own endpoints among them."""
     own = {key: word for part in summary.tasks.values() for key, word in meanings(part).items()}
-    general = (Word(key, name, said) for key, (name, said) in prose("words").items())
+    written = prose("written")
+    general = (
+        Word(key, name, said, written.get(key)) for key, (name, said) in prose("words").items()
+    )
     return (*general, *own.values())
 
 
@@ -48,49 +51,43 @@ def meanings(part: TaskSummary) -> dict[str, Word]:
     kind, tested = TASKS.load(part.kind), {one.endpoint for one in part.failure_contrasts}
     named = [one for one in kind.endpoints if one.name in part.endpoints]
     named += [one for one in kind.failure_modes if one.name in tested]
+    names = ((one, one.label or endpoint(one.name).replace(" ", "-")) for one in named)
     return {
-        one.name: Word(one.name, one.label or endpoint(one.name).replace(" ", "-"), one.meaning)
-        for one in named
+        one.name: Word(one.name, name, one.meaning, one.written)
+        for one, name in names
         if one.meaning
     }
 
 
-def unused(words: Collection[Word]) -> set[str]:
-    """Return the keys of the terms that a report has no word for."""
-    return set(prose("written")) - {word.key for word in words}
+class Terms:
+    """The terms that words explain: finds each in sentences, and marks its first mention."""
 
+    def __init__(self, words: Iterable[Word]):
+        # a group's name must not begin with a digit
+        written = "|".join(f"(?P<_{one.key}>{one.written})" for one in words if one.written)
+        self._term = re.compile(rf"(?<![\w-])(?:{written})(?![\w-])")
+        self._seen: set[str] = set()
 
-@functools.cache
-def _term() -> re.Pattern[str]:
-    """Return what finds every term in a sentence; the number of its group is that of the term."""
-    written = "|".join(f"({one})" for one in prose("written").values())
-    return re.compile(rf"(?<![\w-])(?:{written})(?![\w-])")
+    def explained(self, claim: Claim) -> Claim:
+        """Mark the first mention of each term, so that it can be explained where it stands."""
+        return Claim(self._marked(claim.words), tuple(map(self._marked, claim.details)))
 
+    def _marked(self, sentence: Sentence) -> Sentence:
+        return tuple(piece for part in sentence for piece in self._pieces(part))
 
-def explained(claim: Claim, seen: set[str]) -> Claim:
-    """Mark the first mention of each term, so that it can be explained where it stands."""
-    return Claim(
-        _marked(claim.words, seen), tuple(_marked(detail, seen) for detail in claim.details)
-    )
-
-
-def _marked(sentence: Sentence, seen: set[str]) -> Sentence:
-    return tuple(piece for part in sentence for piece in _pieces(part, seen))
-
-
-def _pieces(part: Part, seen: set[str]) -> Iterator[Part]:
-    if part.target or part.term:
-        yield part
-        return
-    at = 0
-    for match in _term().finditer(part.text):
-        key = list(prose("written"))[(match.lastindex or 1) - 1]
-        if key in seen:
-            continue
-        seen.add(key)
-        if match.start() > at:
-            yield replace(part, text=part.text[at : match.start()])
-        yield replace(part, text=match[0], term=key)
-        at = match.end()
-    if at < len(part.text):
-        yield replace(part, text=part.text[at:])
+    def _pieces(self, part: Part) -> Iterator[Part]:
+        if part.target or part.term:
+            yield part
+            return
+        at = 0
+        for match in self._term.finditer(part.text):
+            key = (match.lastgroup or "")[1:]
+            if key in self._seen:
+                continue
+            self._seen.add(key)
+            if match.start() > at:
+                yield replace(part, text=part.text[at : match.start()])
+            yield replace(part, text=match[0], term=key)
+            at = match.end()
+        if at < len(part.text):
+            yield replace(part, text=part.text[at:])

@@ -21,7 +21,7 @@ from quantrial.inert import clean
 from quantrial.reporting import contrasts, glance, sentences
 from quantrial.reporting.blocks import Advice, View
 from quantrial.reporting.figures import figures
-from quantrial.reporting.glossary import explained, unused, words_of
+from quantrial.reporting.glossary import Terms, words_of
 from quantrial.reporting.sections import (
     failures,
     flips,
@@ -54,17 +54,17 @@ def opening(summary: Summary, decision: Decision) -> View:
         headline = sentences.headline(given, summary.reference)
         said = sentences.answer(given, links)
     cards, words = glance.cards(summary, decision), words_of(summary)
-    seen = unused(words)  # what no word explains is not marked in sentences
+    terms = Terms(words)
     return View(
         title=summary.study.name,
         subtitle=_subtitle(summary),
         alarms=alarms(decision),
         headline=headline,
-        summary=explained(said, seen),
+        summary=terms.explained(said),
         constraints=sentences.constraints_in_words(given, decision) if given else (),
         unconstrained=sentences.unconstrained(default, links) if given else (),
         rejected=sentences.rejected(given, links) if given else None,
-        advice=tuple(_advice(decision, links, seen)),
+        advice=tuple(_advice(decision, links, terms)),
         evidence=links.evidence(_evidence(decision)),
         cards=cards,
         costs=glance.costs(cards),
@@ -175,7 +175,7 @@ def _evidence(decision: Decision) -> Iterator[str]:
             yield from one.evidence
 
 
-def _advice(decision: Decision, links: sentences.Links, seen: set[str]) -> Iterator[Advice]:
+def _advice(decision: Decision, links: sentences.Links, terms: Terms) -> Iterator[Advice]:
     for anchor, title, claims in _claims(decision):
         if claims:
-            yield Advice(anchor, title, tuple(explained(links.claim(one), seen) for one in claims))
+            yield Advice(anchor, title, tuple(terms.explained(links.claim(one)) for one in claims))

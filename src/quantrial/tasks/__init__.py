@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 from quantrial.registry import TASKS
 from quantrial.tasks.base import (
     Endpoint,
-    FailureColumn,
     FailureCount,
     FailureMode,
-    FailureTable,
     Outcome,
     Prompt,
     Task,
 )
+from quantrial.tasks.tables import FailureColumn, FailureTable
 
 if TYPE_CHECKING:
     from quantrial.records import Item

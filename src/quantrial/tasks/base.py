@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
 from quantrial.records import canonical_json
 from quantrial.tasks.rows import Row, Where
+from quantrial.tasks.tables import UNREAD, FailureTable
 
 if TYPE_CHECKING:
     from quantrial.records import Item
@@ -116,6 +117,7 @@ class Endpoint:
         high: the largest one.
         label: its name in reports; by default `name` without its underscores.
         meaning: a sentence for the report's glossary.
+        written: a regular expression of how sentences name it; the glossary explains the first.
         mitigation: sentences on what a loss means in production and what catches it, for an
             endpoint beside the primary one. The first begins with "It"; `{loss}` in it stands for
             how much was lost, `{reference}` for the reference arm.
@@ -136,6 +138,7 @@ class Endpoint:
     label: str | None = None
     meaning: str | None = None
     mitigation: str | None = None
+    written: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no statistic here could be right for."""
@@ -187,8 +190,8 @@ class FailureMode:
     """A way to fail that is no endpoint: the share of items without it is tested.
 
     `shows(task, item, outcome)` says whether an answer fails so; None where it does not tell.
-    `applies(item)` restricts it to some items; all by default. `label`, `meaning` and `mitigation`
-    are those of an `Endpoint`.
+    `applies(item)` restricts it to some items; all by default. `label`, `meaning`, `mitigation` and
+    `written` are those of an `Endpoint`.
     """
 
     name: str
@@ -197,6 +200,7 @@ class FailureMode:
     label: str | None = None
     meaning: str | None = None
     mitigation: str | None = None
+    written: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,32 +215,6 @@ class FailureCount:
     of: Callable[[Any, Item, Outcome], int | None]
 
 
-@dataclass(frozen=True, slots=True)
-class FailureColumn:
-    """A column of a table of failures: the `key` is one of `failures`, `part.key` one of a part.
-
-    `form` is how its value is written: a `count`, a `share` in percent, the `interval` of a share,
-    or another `number`.
-    """
-
-    key: str
-    head: str
-    hint: str = ""
-    form: Literal["count", "share", "interval", "number"] = "count"
-
-
-@dataclass(frozen=True, slots=True)
-class FailureTable:
-    """A table of how each arm fails, a row an arm; `{task}` in its caption is the task's name."""
-
-    caption: str
-    columns: Sequence[FailureColumn]
-
-
-ANSWERS = FailureColumn("n", "answers")
-CUT_SHORT = FailureColumn("truncated", "cut short", "answers that ran into the token limit")
-
-
 class Task:
     """One kind of work, made from its part of a study: a kind is a class derived from this one.
 
@@ -249,6 +227,7 @@ class Task:
     part: ClassVar[type[TaskPart]]
     endpoints: ClassVar[Sequence[Endpoint]]
     right: ClassVar[str | None] = None  # the endpoint that is the share of answers wholly right
+    over_named: ClassVar[str | None] = None  # the ratio to all that an answer names
     failure_modes: ClassVar[Sequence[FailureMode]] = (
         FailureMode(
             "parse_rate",
@@ -257,17 +236,7 @@ class Task:
         ),
     )
     counts: ClassVar[Sequence[FailureCount]] = ()
-    failure_tables: ClassVar[Sequence[FailureTable]] = (
-        FailureTable(
-            "answers on {task} that could not be read",
-            (
-                ANSWERS,
-                FailureColumn("unparsed", "unparsed", "no answer could be read; scored wrong"),
-                FailureColumn("unparsed_rate", "unparsed rate", form="share"),
-                CUT_SHORT,
-            ),
-        ),
-    )
+    failure_tables: ClassVar[Sequence[FailureTable]] = (UNREAD,)
     letters: ClassVar[bool] = False  # answers are letters of options, and may shift as a whole
     error_classes: ClassVar[bool] = False  # answers are spans, whose errors have classes
     hub_task: ClassVar[str] = "text-generation"  # the Hugging Face hub's own name

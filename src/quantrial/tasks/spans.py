@@ -18,14 +18,10 @@ from quantrial.errors import DataWarning, StudyError
 from quantrial.study import SpansTask
 from quantrial.tasks.answer import as_answer
 from quantrial.tasks.base import (
-    ANSWERS,
-    CUT_SHORT,
     FORMAT_BROKEN,
     Endpoint,
-    FailureColumn,
     FailureCount,
     FailureMode,
-    FailureTable,
     Outcome,
     Prompt,
     Rate,
@@ -34,6 +30,7 @@ from quantrial.tasks.base import (
 from quantrial.tasks.rows import KEYS, Row, Where, find, metadata_of, plain, shots_for
 from quantrial.tasks.span_errors import NO_ERRORS, SpanErrors, classify
 from quantrial.tasks.span_reader import Span, compared, composed, read_spans
+from quantrial.tasks.tables import ANSWERS, CUT_SHORT, FailureColumn, FailureTable
 
 if TYPE_CHECKING:
     from quantrial.records import Item
@@ -158,9 +155,14 @@ MICRO_F1 = Endpoint(
     hub_metric="f1",
     meaning="One score for finding things in text, from 0 to 100 %. It is high only when the arm "
     "misses little and invents little. All texts count together.",
+    written="micro-[fF]1",
 )
 MACRO_F1 = Endpoint(
-    "macro_f1", "mean", {"f1": 1.0}, meaning="The same score for each text, then averaged."
+    "macro_f1",
+    "mean",
+    {"f1": 1.0},
+    meaning="The same score for each text, then averaged.",
+    written="macro-[fF]1",
 )
 PRECISION = Endpoint(
     "precision",
@@ -170,6 +172,7 @@ PRECISION = Endpoint(
     meaning="Of what the arm returned, the share that is right.",
     mitigation="It returns wrong entities more often. Check that every entity it returns stands in "
     "the input, and test it on inputs without entities. Schema validation does not find these.",
+    written="precision",
 )
 RECALL = Endpoint(
     "recall",
@@ -179,6 +182,7 @@ RECALL = Endpoint(
     meaning="Of what was there to find, the share that the arm found.",
     mitigation="It misses entities more often. Check a sample by hand. No validator finds what is "
     "absent.",
+    written="recall",
 )
 PARSE_RATE = Endpoint(
     "parse_rate",
@@ -186,12 +190,14 @@ PARSE_RATE = Endpoint(
     {"parsed": 1.0},
     meaning="The share of answers in the form that was asked for.",
     mitigation=FORMAT_BROKEN,
+    written="parse[- ]rate",
 )
 EXACT_MATCH = Endpoint(
     "exact_match",
     "proportion",
     {"exact": 1.0},
     meaning="The share of texts where the arm returned everything there was, and nothing else.",
+    written="exact[- ]match",
 )
 
 PERFECT = 1.0  # F1
@@ -290,6 +296,7 @@ class Spans(Task):
     part = SpansTask
     endpoints = (MICRO_F1, MACRO_F1, PRECISION, RECALL, PARSE_RATE, EXACT_MATCH)
     right = EXACT_MATCH.name
+    over_named = PRECISION.name
     error_classes = True
     hub_task = "token-classification"
     scored_by = (
