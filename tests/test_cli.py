@@ -105,7 +105,9 @@ def test_constraints_on_the_command_line(tmp_path: Path) -> None:
     stated = {key: one for key, one in found["constrained"]["constraints"].items() if one}
     assert stated == {"max_memory": 250, "tolerate": 0.99, "workloads": ["reasoning"]}
     assert found["constrained"]["pick"] in {"q8_0", "q4_0"}
-    assert "400 bytes for its weights, at most 250" in ok("decide", run, "--max-memory", "250B")
+    assert "f16 needs 400 bytes for its weights; you allow at most 250 bytes" in ok(
+        "decide", run, "--max-memory", "250B"
+    )
     more = ["--tolerate", "sums=1.5pp", "--tolerate", "extraction=0.3", "--max-latency", "250ms"]
     more += ["--workloads", "reasoning, extraction", "--cost-per-hour", "2.5"]
     more += ["--cost-per-hour", "q4_0=1.2", "--error-cost", "0.1"]

@@ -155,8 +155,8 @@ def test_one_flip_in_thirty_is_told_as_what_it_is_and_rings_no_alarm() -> None:
     [group] = against_itself("quiz", load_summary(whole).tasks["quiz"])
     # Wilson by hand, 1 of 20, as above
     assert (
-        "1 of 20 scores changed, so the share that changes by itself may be anything from 0.9 % to "
-        "23.6 %." in group.notes[0]
+        "1 of 20 scores changed. So the share that changes by itself lies between 0.9 % and 23.6 %."
+        in group.notes[0]
     )
     [table] = group.tables
     said = {row.cells[0].text: row.cells[-1].text for row in table.rows}

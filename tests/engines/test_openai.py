@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -396,6 +397,7 @@ def test_a_server_killed_in_mid_call_is_a_crash_and_answers_once_it_is_back(
                 "smol", {"base_url": first.url, "server": "llama.cpp", "api_key_env": "MY_KEY"}
             )
         undisturbed = engine.ask(TEXT).output
+        first.process.send_signal(signal.SIGSTOP)  # so that the call cannot have ended before
         threading.Timer(0.3, first.process.kill).start()
         with pytest.raises(EngineCrashedError) as caught:
             engine.ask(slow)

@@ -273,7 +273,7 @@ def test_what_a_log_holds_of_thoughts_is_kept(tickets: Path, tmp_path: Path, key
     assert sum(one.thought is not None for one in responses) == 20
     quantrial.analyze(tmp_path / "run")
     cautions = [one["text"] for one in quantrial.decide(tmp_path / "run")["cautions"]]
-    [said] = [text for text in cautions if "a setting, not a quality" in text]
+    [said] = [text for text in cautions if "That is a setting, not quality." in text]
     assert "20 of 60 answers of q4" in said
 
 

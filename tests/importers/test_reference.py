@@ -284,6 +284,8 @@ def test_missing_rows_are_not_called_an_unfinished_run(
     assert "quantrial import into a new folder" in said
     assert "quantrial run" not in said
     texts = [one["text"] for one in quantrial.decide(run.path)["cautions"]]
-    missing = "1 of 90 planned calls on extraction is missing in what was imported"
-    assert f"{missing}: its pairs are left out." in texts
+    assert (
+        "On extraction, 1 of 90 planned calls is missing in what was imported. "
+        "Its pairs are left out."
+    ) in texts
     assert not any("not asked yet" in text for text in texts)

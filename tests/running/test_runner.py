@@ -101,7 +101,7 @@ def test_interrupted_by_ctrl_c_it_says_that_nothing_is_lost(tmp_path: Path) -> N
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "what is recorded is kept" in said
+    assert "What is recorded is kept" in said
     assert "Traceback" not in said
     recorded = len(all_responses(run))
     assert 0 < recorded < CALLS

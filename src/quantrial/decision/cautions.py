@@ -163,9 +163,13 @@ def _cautions(evidence: Evidence) -> Iterator[Caution]:
             )
         if flow.missing:
             many = f"On {work}, {flow.missing:,} of {plural(flow.planned, 'planned call')}"
-            is_, was = ("is", "was") if flow.missing == 1 else ("are", "were")
+            is_, was, their = (
+                ("is", "was", "Its") if flow.missing == 1 else ("are", "were", "Their")
+            )
             if evidence.summary.study.imported:
-                said.append(f"{many} {is_} missing in what was imported. Their pairs are left out.")
+                said.append(
+                    f"{many} {is_} missing in what was imported. {their} pairs are left out."
+                )
             else:
                 said.append(f"{many} {was} not asked yet: the run is unfinished.")
         if flow.faulted:

@@ -32,14 +32,14 @@ Direction = Literal["higher", "lower"]
 _OF_ANY_TASK = {
     "not_truncated": "It hits the token limit on {loss} more of its answers than {reference}. "
     "Raise max_tokens, or reject answers that were cut off.",
-    "not_repeating": "It gets caught in a loop on {loss} more of its answers than {reference}. Cap "
-    "the length, and reject repeated text.",
     "not_refused": "It declines to answer {loss} more of the requests than {reference}. Detect "
     "refusals, and route them to {reference}.",
-    "answered": "It leaves {loss} more of its calls without an answer than {reference}. Retry "
-    "them, raise the time limit, or route them to {reference}.",
+    "not_repeating": "It gets caught in a loop on {loss} more of its answers than {reference}. Cap "
+    "the length, and reject repeated text.",
     "not_empty": "It answers nothing on {loss} more of the requests than {reference}. Reject empty "
     "answers, and retry.",
+    "answered": "It leaves {loss} more of its calls without an answer than {reference}. Retry "
+    "them, raise the time limit, or route them to {reference}.",
 }
 
 

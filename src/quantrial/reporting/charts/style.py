@@ -131,7 +131,10 @@ _ADVANCES = {
     for bold, widths in ((False, _REGULAR), (True, _BOLD))
 }
 _WIDE = 1000  # of a letter that is not in the table
-_TEXT = re.compile(r"<text ([^>]*)>(.*?)</text>", re.DOTALL)
+# a value of an attribute may hold a ">"
+_ATTRIBUTES = r"""((?:\s+[\w:.-]+=(?:"[^"]*"|'[^']*'))*\s*)"""
+_TEXT = re.compile(rf"<text{_ATTRIBUTES}>(.*?)</text>", re.DOTALL)
+_PIECE = re.compile(rf"<tspan{_ATTRIBUTES}>([^<]*)")
 
 
 def advance(text: str, *, size: float = 12, bold: bool = False) -> float | None:
@@ -166,11 +169,9 @@ def fit_labels(svg: str) -> str:
             return f' textLength="{fixed(width, 1)}" lengthAdjust="spacingAndGlyphs"'
 
         if "<tspan" not in inner:
-            return f"<text {attributes}{length(inner)}>{inner}</text>"
-        pieces = re.sub(
-            r"<tspan([^>]*)>([^<]*)", lambda one: f"<tspan{one[1]}{length(one[2])}>{one[2]}", inner
-        )
-        return f"<text {attributes}>{pieces}</text>"
+            return f"<text{attributes}{length(inner)}>{inner}</text>"
+        pieces = _PIECE.sub(lambda one: f"<tspan{one[1]}{length(one[2])}>{one[2]}", inner)
+        return f"<text{attributes}>{pieces}</text>"
 
     return _TEXT.sub(fitted, svg)
 
