@@ -30,7 +30,8 @@ for module in pkgutil.walk_packages(quantrial.__path__, "quantrial."):
         importlib.import_module(module.name)
 
 sys.path.insert(0, sys.argv[1])
-from drawings import FOLDER, share_drawings
+from quantrial.reporting import charts
+from drawings import EMPTY, FOLDER, share_drawings
 if FOLDER in os.environ:
     share_drawings(Path(os.environ[FOLDER]))
 gc.collect()
@@ -58,6 +59,9 @@ if order is not None:
     os.environ.update(order["env"])
     os.chdir(order["cwd"])
     sys.argv = ["quantrial", *order["words"]]
+    sys.path[:0] = order["site"]
+    if not order["drawn"]:
+        charts.draw = lambda summary: dict(EMPTY)
     code = 0
     try:
         quantrial.cli.main()
@@ -76,11 +80,14 @@ def command(
     env: Mapping[str, str] | None = None,
     allow: bool = True,
     terminal: str | None = None,
+    drawn: bool = True,
+    site: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run `quantrial WORDS`, with this process's environment where none is given.
 
     `plan` and `run` get the flag for code of a study, unless `allow` is False. With `terminal`, the
-    name of one, the streams are that terminal.
+    name of one, the streams are that terminal. Where `drawn` is False, an empty plot stands for all
+    plots, as in the fixture `undrawn`. Packages in the folder `site` are installed for the command.
     """
     given = allowed(words) if allow else [*map(str, words)]
     with tempfile.TemporaryDirectory() as folder:
@@ -91,6 +98,8 @@ def command(
             "words": given,
             "cwd": str(cwd or Path.cwd()),
             "env": dict(os.environ if env is None else env),
+            "drawn": drawn,
+            "site": [str(site)] if site else [],
             "streams": [terminal] * 3 if terminal else [os.devnull, *map(str, streams)],
         }
         code = _ask(json.dumps(order))

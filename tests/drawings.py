@@ -20,6 +20,8 @@ from quantrial.reporting import charts
 
 FOLDER = "QUANTRIAL_TEST_DRAWINGS"  # tells processes of their own where drawings are shared
 
+EMPTY = {"forest": '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"></svg>'}
+
 draw_anew = charts.draw
 
 
@@ -42,8 +44,7 @@ def share_drawings(folder: Path) -> None:
 
 def draw_nothing(patched: pytest.MonkeyPatch) -> None:
     """Put an empty plot in the place of all plots."""
-    empty = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"></svg>'
-    patched.setattr(charts, "draw", lambda summary: {"forest": empty})
+    patched.setattr(charts, "draw", lambda summary: dict(EMPTY))
 
 
 def _once(folder: Path, key: bytes, make: Callable[[], bytes]) -> bytes:

@@ -14,11 +14,14 @@ from typer.main import get_command
 
 import quantrial
 from command import command
+from drawings import draw_nothing
 from quantrial.cli import app
 from quantrial.errors import CodeNotAllowedError, RunChangedError
 from quantrial.study import code_in, load_study
 from quantrial.study.code import FLAG, listed
 from studies import arm, write_study
+
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 ROOT = Path(__file__).parents[1]
 SPEED = {"prompt_tokens": [5], "output_tokens": [2], "blocks": 2, "precision": 0.99, "pause": 0}
@@ -64,9 +67,12 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     faulty = two | {"q4_0": arm("q4_0", 1, ["A"], faults=[{"matching": "5 plus 5", "times": 99}])}
     with_fault = write_study(home / "faulty", arms=faulty, design={"attempts": 1})
     places = {"STUDY": study}
-    for name, of in (("RUN", study), ("OTHER", study), ("FAULTED", with_fault)):
-        places[name] = quantrial.run(of, out=home / name).folder
-        quantrial.report(places[name])
+    with pytest.MonkeyPatch.context() as patched:
+        draw_nothing(patched)
+        for name, of in (("RUN", study), ("FAULTED", with_fault)):
+            places[name] = quantrial.run(of, out=home / name).folder
+            quantrial.report(places[name])
+    places["OTHER"] = shutil.copytree(places["RUN"], home / "OTHER")
     places["BEGUN"] = quantrial.run(study, out=home / "BEGUN", speed=False).folder
     for path in (places["BEGUN"] / "responses").iterdir():
         path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
@@ -77,13 +83,25 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def run_in(folder: Path, words: tuple[str, ...], *, flag: bool) -> Any:
-    done = command(*words, *([FLAG] if flag else []), cwd=folder, allow=False)
+    done = command(*words, *([FLAG] if flag else []), cwd=folder, allow=False, drawn=False)
     assert "Traceback" not in done.stderr
     assert "internal error" not in done.stderr
     return done
 
 
-@pytest.mark.parametrize("words", TABLE, ids=" ".join)
+# nothing but one more option of the same way: `make soak` runs them
+SOAK = {
+    ("run", "STUDY", "--yes"),
+    ("run", "STUDY", "--show-scores"),
+    ("run", "BEGUN", "--no-speed"),
+}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [pytest.param(one, marks=[pytest.mark.soak] if one in SOAK else []) for one in TABLE],
+    ids=" ".join,
+)
 def test_the_table_of_commands(
     tmp_path: Path, places: dict[str, Path], words: tuple[str, ...]
 ) -> None:

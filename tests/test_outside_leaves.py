@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,8 @@ import numpy as np
 import pytest
 import yaml
 from scipy import stats
+
+from command import command
 
 # a kind of task with rules, a prompt and a way to fail of its own: an answer is a number
 KIND = '''
@@ -222,10 +222,9 @@ POINTS = {
 Quantrial = Callable[..., str]
 
 
-@pytest.fixture
-def quantrial(tmp_path: Path) -> Quantrial:
-    """The command line, where packages with these leaves are installed."""
-    site = tmp_path / "site"
+def installed(folder: Path) -> Quantrial:
+    """Install packages with these leaves into a folder; return the command line there."""
+    site = folder / "site"
     for group, leaves in POINTS.items():
         for name, (code, attribute) in leaves.items():
             info = site / f"outside_{name}-1.0.dist-info"
@@ -237,22 +236,19 @@ def quantrial(tmp_path: Path) -> Quantrial:
             (info / "entry_points.txt").write_text(
                 f"[{group}]\n{name} = outside_{name}:{attribute}\n"
             )
-    paths = [str(site), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
     def call(*arguments: object, code: int = 0) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "quantrial", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env=environment,
-            check=False,
-        )
+        done = command(*arguments, cwd=folder, allow=False, site=site)
         assert done.returncode == code, done.stderr
         return done.stdout + done.stderr
 
     return call
+
+
+@pytest.fixture
+def quantrial(tmp_path: Path) -> Quantrial:
+    """The command line, where packages with these leaves are installed."""
+    return installed(tmp_path)
 
 
 def study_of(**changes: Any) -> str:
@@ -276,8 +272,8 @@ def test_a_kind_a_source_and_an_engine_from_outside_go_the_whole_way(
 ) -> None:
     (tmp_path / "study.yaml").write_text(study_of())
     quantrial("run", "study.yaml", "--out", "run", "--yes")
-    for command in ("analyze", "decide", "report"):
-        quantrial(command, "run")
+    for one in ("analyze", "decide", "report"):
+        quantrial(one, "run")
     assert "everything follows" in quantrial("verify", "run")
     task = json.loads((tmp_path / "run" / "summary.json").read_text())["tasks"]["sums"]
     assert (task["kind"], task["primary"]) == ("number", "hits")
@@ -317,8 +313,8 @@ def test_an_importer_from_outside_goes_the_whole_way(quantrial: Quantrial, tmp_p
     assert "table" in quantrial("import", "--help")
     said = quantrial("import", "table", "table.csv", "--out", "run", "--set", "reference=f16")
     assert "180 responses of 2 arms (f16, q4; reference f16) on sums" in said
-    for command in ("analyze", "decide", "report"):
-        quantrial(command, "run")
+    for one in ("analyze", "decide", "report"):
+        quantrial(one, "run")
     assert "everything follows" in quantrial("verify", "run")
     task = json.loads((tmp_path / "run" / "summary.json").read_text())["tasks"]["sums"]
     assert task["endpoints"]["hits"]["arms"]["q4"]["estimate"] == pytest.approx(2 / 3)
@@ -353,14 +349,22 @@ def slips_study(tmp_path: Path, **changes: Any) -> Path:
     return path
 
 
-@pytest.fixture
-def typed(quantrial: Quantrial, tmp_path: Path) -> dict[str, Any]:
-    """A run of a kind of task whose endpoints are no shares: its summary's task."""
-    slips_study(tmp_path)
+@pytest.fixture(scope="module")
+def slips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a study and a run of a kind of task whose endpoints are no shares."""
+    folder = tmp_path_factory.mktemp("slips")
+    quantrial = installed(folder)
+    slips_study(folder)
     quantrial("run", "study.yaml", "--out", "run", "--yes")
-    for command in ("analyze", "decide", "report"):
-        quantrial(command, "run")
-    task: dict[str, Any] = json.loads((tmp_path / "run" / "summary.json").read_text())["tasks"]
+    for one in ("analyze", "decide", "report"):
+        quantrial(one, "run")
+    return folder
+
+
+@pytest.fixture
+def typed(slips: Path) -> dict[str, Any]:
+    """Read the task from the summary of that run."""
+    task: dict[str, Any] = json.loads((slips / "run" / "summary.json").read_text())["tasks"]
     typing: dict[str, Any] = task["typing"]
     return typing
 
@@ -416,8 +420,10 @@ def test_a_unit_of_which_less_is_better_by_hand_and_against_scipy(typed: dict[st
 
 
 def test_a_unit_of_which_less_is_better_goes_the_whole_way(
-    quantrial: Quantrial, tmp_path: Path, typed: dict[str, Any]
+    quantrial: Quantrial, tmp_path: Path, slips: Path, typed: dict[str, Any]
 ) -> None:
+    shutil.copytree(slips / "run", tmp_path / "run")
+    slips_study(tmp_path)
     assert typed["margin"] == 0.2
     planned = " ".join(quantrial("plan", "study.yaml").split())
     assert "margin 0.2 edits" in planned
