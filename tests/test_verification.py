@@ -54,6 +54,7 @@ def test_deriving_again_gives_the_same_bytes(run: Path) -> None:
     assert {p.name: p.read_bytes() for p in run.iterdir() if p.is_file()} == before
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_an_edited_answer_is_named(run: Path) -> None:
     edit(run / "responses/sums.q4_0.jsonl", '"output":"A"', '"output":"B"')
     found = drifts(run)
@@ -61,6 +62,7 @@ def test_an_edited_answer_is_named(run: Path) -> None:
     assert any("tasks.sums.endpoints.accuracy.arms.q4_0.estimate" in d for d in found)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_an_edit_that_changes_no_number_is_still_named(run: Path) -> None:
     edit(run / "responses/sums.q4_0.jsonl", '"output":"A"', '"output":"A "')
     assert any(d.startswith("responses/sums.q4_0.jsonl: sha256") for d in drifts(run))
@@ -117,6 +119,7 @@ def test_an_edited_report_is_still_found_by_its_line(run: Path) -> None:
     assert "constraints" not in found.split(":")[1]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_constraints_of_the_study_file_are_told_apart(tmp_path: Path) -> None:
     study = write_study(tmp_path, decision={"max_memory": "300B", "tolerate": "2pp"})
     run = quantrial.run(study, out=tmp_path / "run").folder
@@ -164,12 +167,13 @@ def test_any_single_edited_number_is_named_by_its_key(run: Path, name: str) -> N
     }
     assert len(kinds) > 60
     for path in kinds.values():
-        changed = json.loads(json.dumps(recorded))
-        holder = changed
+        holder = recorded
         for step in path[:-1]:
             holder = holder[step]
-        holder[path[-1]] += 0.001 if isinstance(holder[path[-1]], float) else 1
-        found = [d.key for d in document_drifts(name, changed, derived)]
+        value = holder[path[-1]]
+        holder[path[-1]] += 0.001 if isinstance(value, float) else 1
+        found = [d.key for d in document_drifts(name, recorded, derived)]
+        holder[path[-1]] = value
         key = ""
         for step in path:
             key += f"[{step}]" if isinstance(step, int) else f".{step}" if key else step
@@ -185,6 +189,7 @@ def nudged(value: object, by: float) -> object:
     return value * (1 + by) if isinstance(value, float) else value
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_documents_of_another_kind_of_processor_follow(run: Path) -> None:
     # linear algebra differs in its last bits; pages were made of what was derived there
     summary = json.loads((run / "summary.json").read_text())
@@ -305,6 +310,7 @@ def test_a_summary_that_lacks_what_a_decision_reads_is_no_internal_error(run: Pa
     quantrial.decide(run)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_report_is_never_older_than_its_summary(run: Path) -> None:
     quantrial.analyze(run, methods="classic")
     quantrial.report(run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from quantrial import paths
 from quantrial.cli import main
 from quantrial.errors import QuantrialError, RecordError
 from quantrial.reporting import pictures
+from repetitions import mostly_repetitions, repetitions
 from studies import write_study
 
 TEXTS = [
@@ -103,8 +105,20 @@ def test_every_file_that_results_derive_from_is_read_once(
     assert found == dict.fromkeys(["items.jsonl", "manifest.json", *answers], 1)
 
 
-@pytest.mark.parametrize("mark", ["\f", "\v", "\t", "\x1c", "\x85", "\u2028", "\u2029", "\r", "\0"])
-@pytest.mark.parametrize("name", ["report.md", "report.html", "plots/forest.svg"])
+MARKS = ["\f", "\v", "\t", "\x1c", "\x85", "\u2028", "\u2029", "\r", "\0"]
+PAGES = ["report.md", "report.html", "plots/forest.svg"]
+
+
+@pytest.mark.parametrize(
+    ("name", "mark"),
+    mostly_repetitions(
+        itertools.product(PAGES, MARKS),
+        [
+            *itertools.product(["report.md"], ["\f", "\x85", "\u2028", "\r"]),
+            *(("report.html", "\u2028"), ("report.html", "\0"), ("plots/forest.svg", "\f")),
+        ],
+    ),
+)
 def test_no_character_that_a_reader_takes_for_a_line_end_hides_anything(
     run: Path, name: str, mark: str
 ) -> None:
@@ -149,7 +163,12 @@ def crlf(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize(
+    "name",
+    mostly_repetitions(
+        TEXTS, ["study.yaml", "items.jsonl", "summary.json", "report.md", "plots/SHA256SUMS"]
+    ),
+)
 def test_line_ends_of_windows_are_told_from_edits(run: Path, name: str) -> None:
     crlf(run / name)
     found = quantrial.verify(run)
@@ -207,14 +226,11 @@ def test_an_older_run_gets_its_gitattributes_with_the_analysis(run: Path) -> Non
     "name",
     [
         "notes.txt",
-        "plots/extra.png",
         "plots/forest (copy).svg",
-        "responses/notes.txt",
         "responses/sums.f16.jsonl.bak",
-        ".DS_Store",
         "old/summary.json",
-        "report-data.js",
         "a\x1b[2Jb",
+        *repetitions("plots/extra.png", "responses/notes.txt", ".DS_Store", "report-data.js"),
     ],
 )
 def test_a_file_that_belongs_to_nobody_is_noted(run: Path, name: str) -> None:
@@ -296,8 +312,13 @@ def test_a_key_that_stands_twice_deep_in_a_document_is_named(run: Path) -> None:
         quantrial.verify(run)
 
 
-@pytest.mark.parametrize("name", TEXTS)
-@pytest.mark.parametrize("byte", [b"\xff", b"\xed\xa0\x80", b"\xc3"])
+@pytest.mark.parametrize(
+    ("name", "byte"),
+    [
+        *((name, b"\xff") for name in TEXTS),
+        *itertools.product(["report.md", "items.jsonl"], [b"\xed\xa0\x80", b"\xc3"]),
+    ],
+)
 def test_bytes_that_are_no_text_are_named(run: Path, name: str, byte: bytes) -> None:
     put(run / name, b"e", b"e" + byte)
     done = verify(run)
@@ -419,10 +440,16 @@ def test_a_manifest_that_was_never_written_is_named(
     assert "manifest.json" in done.said
 
 
+NO_DOCUMENTS = ["[]", "5", "null", "", "{", '{"methods": "guess"}', "[" * 5000, "{}"]
+
+
 @pytest.mark.parametrize(
-    "text", ["[]", "5", "null", "", "{", '{"methods": "guess"}', "[" * 5000, "{}"]
+    ("name", "text"),
+    [
+        *(("summary.json", text) for text in NO_DOCUMENTS),
+        *itertools.product(["decision.json", "manifest.json"], ["[]", "{", "{}"]),
+    ],
 )
-@pytest.mark.parametrize("name", ["summary.json", "decision.json", "manifest.json"])
 def test_no_document_at_all_is_named(run: Path, name: str, text: str) -> None:
     (run / name).write_text(text, encoding="utf-8")
     done = verify(run)
