@@ -74,7 +74,13 @@ def test_arms_that_differ_in_their_weights_alone_pass() -> None:
     ("name", "changes", "check", "status", "said"),
     [
         ("q8_0", {"sha256": "a" * 64}, "weights", "fail", "f16 and q8_0 are the same file"),
-        ("q8_0", {"sha256": None}, "weights", "unknown", "no hash of the weights of q8_0"),
+        (
+            "q8_0",
+            {"sha256": None},
+            "weights",
+            "unknown",
+            "not tell the hash of the weights of q8_0",
+        ),
         ("q8_0", {"quantization": "Q4_0"}, "precision", "warn", "q8_0 runs a file of type Q4_0"),
         ("q8_0", {"quantization": None}, "precision", "unknown", "of q8_0"),
         (
@@ -85,17 +91,17 @@ def test_arms_that_differ_in_their_weights_alone_pass() -> None:
             "q4_K_M runs a file of type Q4_K_M whose weights are 58 % Q5_0",
         ),
         ("q4_K_M", {"bytes_on_disk": 9}, "sizes", "warn", "q4_K_M is not smaller than q8_0"),
-        ("q8_0", {"bytes_on_disk": None}, "sizes", "unknown", "not every arm"),
+        ("q8_0", {"bytes_on_disk": None}, "sizes", "unknown", "of an arm is not known"),
         (
             "q8_0",
             {"tokenizer_sha256": "x"},
             "tokenizer",
             "fail",
-            "q8_0 and f16 differ in their tok",
+            "q8_0 and f16 have different tok",
         ),
         ("q8_0", {"tokenizer_sha256": None}, "tokenizer", "unknown", "tokenizer of q8_0 cannot be"),
         ("q8_0", {"tokenizer_sha256": "json:t"}, "tokenizer", "unknown", "q8_0 cannot be compared"),
-        ("q8_0", {"template_sha256": "x"}, "template", "fail", "they saw other bytes"),
+        ("q8_0", {"template_sha256": "x"}, "template", "fail", "they saw different bytes"),
         (
             "q8_0",
             {"template_sha256": "x", "engine": "ollama"},
@@ -108,8 +114,8 @@ def test_arms_that_differ_in_their_weights_alone_pass() -> None:
             {"engine": "ollama", "versions": {"ollama": "0.22.1"}, "options": {"num_ctx": 4096}},
             "setup",
             "warn",
-            "q8_0 runs in ollama 0.22.1, f16 in llamacpp (llama.cpp 1): a difference between them "
-            "may come of the engine as well as of the weights",
+            "q8_0 runs in ollama 0.22.1, f16 in llamacpp (llama.cpp 1). A difference between them "
+            "may come from the engine as well as the weights.",
         ),
         ("q8_0", {"context": 4096}, "setup", "warn", "context length (4096 against 2048)"),
         (
@@ -149,12 +155,17 @@ SAME, OTHER = {"template_applied_sha256": "s" * 64}, {"template_applied_sha256":
     [
         (SAME, SAME, "pass", "make the same prompt of the first item"),
         # one template file, and another system prompt, day or argument of the template
-        (SAME, OTHER, "fail", "q8_0 and f16 make another prompt of the first item"),
+        (SAME, OTHER, "fail", "q8_0 and f16 make different prompts of the first item"),
         # two files of one template, say a mended one whose change only concerns tools
-        (SAME, {**SAME, "template_sha256": "x"}, "warn", "and make the same of the first item"),
-        (SAME, {**OTHER, "template_sha256": "x"}, "fail", "q8_0 and f16 make another prompt"),
-        (SAME, {"template_sha256": "x"}, "fail", "differ in their chat template"),
-        (SAME, {**OTHER, "engine": "openai"}, "warn", "on other engines"),
+        (
+            SAME,
+            {**SAME, "template_sha256": "x"},
+            "warn",
+            "but make the same prompt of the first item",
+        ),
+        (SAME, {**OTHER, "template_sha256": "x"}, "fail", "q8_0 and f16 make different prompts"),
+        (SAME, {"template_sha256": "x"}, "fail", "have different chat templates"),
+        (SAME, {**OTHER, "engine": "openai"}, "warn", "on different engines"),
         (SAME, {**SAME, "engine": "openai", "template_sha256": None}, "pass", "the same prompt"),
         (SAME, {"engine": "openai"}, "unknown", "cannot be compared with f16's"),
         ({}, SAME, "pass", "the same chat template"),
@@ -176,16 +187,24 @@ def test_templates_are_compared_by_what_they_make_of_the_first_item(
     ("dated", "status", "said"),
     [
         (None, "unknown", "not known whether the chat template of q8_0 writes the date"),
-        ({"by": ["strftime_now"], "held": None}, "warn", "changes overnight"),
-        ({"by": ["strftime_now"], "held": None, "written": True}, "warn", "changes overnight"),
+        ({"by": ["strftime_now"], "held": None}, "warn", "prompts change overnight"),
+        (
+            {"by": ["strftime_now"], "held": None, "written": True},
+            "warn",
+            "prompts change overnight",
+        ),
         ({"by": ["strftime_now"], "held": None, "written": False}, "pass", "into these prompts"),
-        ({"by": ["date_string"], "held": "2024-07-26"}, "warn", "is told 2024-07-26 in its place"),
+        (
+            {"by": ["date_string"], "held": "2024-07-26"},
+            "warn",
+            "Every prompt says 2024-07-26 in its place.",
+        ),
         (
             {"by": ["date_string"], "held": "2024-07-26", "written": True},
             "warn",
-            "the chat template of q8_0 writes the day's date",
+            "The chat template of q8_0 writes the day's date",
         ),
-        ({"by": ["date_string"], "held": "2024-07-26", "written": False}, "pass", "no chat templ"),
+        ({"by": ["date_string"], "held": "2024-07-26", "written": False}, "pass", "No chat templ"),
     ],
 )
 def test_a_template_that_writes_the_date_is_said_whether_or_not_the_day_is_held(
@@ -307,7 +326,7 @@ def test_items_that_were_not_shown_alike_fail_the_study() -> None:
     parts["quiz"]["flow"]["unlike_items"] = 3
     checks = outcome_checks(typed(parts), "f16", [])
     assert found(checks)["prompts"] == "fail"
-    assert "3 of quiz" in text(checks, "prompts")
+    assert "3 items of quiz" in text(checks, "prompts")
     parts = tasks()
     parts["names"]["flow"]["unhashed_items"] = 1
     assert found(outcome_checks(typed(parts), "f16", []))["prompts"] == "unknown"
@@ -317,7 +336,7 @@ def test_another_engine_is_one_sentence_without_a_list_of_options() -> None:
     other = {"engine": "ollama", "versions": {"ollama": "0.22.1"}, "options": {"num_ctx": 4096}}
     arms = {"f16": ARMS["f16"], **{n: {**ARMS[n], **other} for n in ("q8_0", "q4_K_M")}}
     said = text(arm_checks(arms, "f16"), "setup")
-    assert said.startswith("q8_0 and q4_K_M run in ollama 0.22.1, f16 in llamacpp (llama.cpp 1):")
+    assert said.startswith("q8_0 and q4_K_M run in ollama 0.22.1, f16 in llamacpp (llama.cpp 1).")
     assert "not set" not in said
     assert "num_ctx" not in said
     # what is no option of an engine is named all the same
@@ -336,9 +355,9 @@ def by_engine(**changes: Any) -> dict[str, Any]:
 def test_equal_weights_are_the_study_where_engines_are_the_question() -> None:
     asked = arm_checks(by_engine(), "ours", question="engines")
     assert found(asked)["weights"] == found(asked)["setup"] == "pass"
-    assert "all arms run the same weights" in text(asked, "weights")
-    assert "the study compares engines: theirs runs in ollama 0.22.1" in text(asked, "setup")
-    # nobody asked: then there is nothing to compare
+    assert "All arms run the same weights" in text(asked, "weights")
+    assert "The study compares engines: theirs runs in ollama 0.22.1" in text(asked, "setup")
+    # nobody asked: then There is nothing to compare.
     unasked = arm_checks(by_engine(), "ours")
     assert (found(unasked)["weights"], found(unasked)["setup"]) == ("fail", "warn")
 
@@ -346,8 +365,8 @@ def test_equal_weights_are_the_study_where_engines_are_the_question() -> None:
 @pytest.mark.parametrize(
     ("changes", "check", "status", "said"),
     [
-        ({"sha256": "z" * 64}, "weights", "warn", "theirs and ours have other weights"),
-        ({"sha256": None}, "weights", "unknown", "no hash of the weights of theirs"),
+        ({"sha256": "z" * 64}, "weights", "warn", "theirs and ours have different weights"),
+        ({"sha256": None}, "weights", "unknown", "not tell the hash of the weights of theirs"),
         ({"context": 9}, "setup", "warn", "differ in more than their engines: theirs and ours"),
         (
             {"engine": "llamacpp", "versions": {"llama.cpp": "2"}, "options": {"threads": 4}},
@@ -365,7 +384,7 @@ def test_equal_weights_are_the_study_where_engines_are_the_question() -> None:
             {key: SHARED[key] for key in ("engine", "versions", "options")},
             "weights",
             "fail",
-            "there is nothing to compare",
+            "There is nothing to compare.",
         ),
     ],
 )

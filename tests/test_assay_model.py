@@ -70,7 +70,7 @@ def test_what_an_engine_does_not_tell_is_unknown() -> None:
     assert (status(found, "metadata"), status(found, "tensors")) == ("unknown", "unknown")
     assert "of q4 cannot be compared with f16's" in text(found, "metadata")
     assert status(found, "origin") == "unknown"
-    assert "whether q4 was made of already quantized weights" in text(found, "origin")
+    assert "whether q4 was made from already quantized weights" in text(found, "origin")
     assert status(arms(norms_sha256=None), "tensors") == "pass"
     hidden = {name: {**arm, "structure": None} for name, arm in arms().items()}
     for identity in ("metadata", "tensors", "origin"):

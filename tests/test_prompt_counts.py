@@ -169,7 +169,7 @@ def test_counts_that_nobody_tells_are_said_not_to_be_known(ran: Callable[..., Pa
     run = ran(whole, nothing)
     (check,) = [one for one in quantrial.analyze(run)["assay"] if one["id"] == "prompts"]
     assert check["status"] == "unknown"
-    assert "how many tokens every arm read (sums)" in check["text"]
+    assert "How many tokens each arm read is not known for some items of sums." in check["text"]
     assert quantrial.decide(run)["default"]["arm"] == "q8_0"
 
 

@@ -26,6 +26,7 @@ from quantrial.documents import Alike, Status, TaskSummary
 from quantrial.precision import bits_of, weights_type
 from quantrial.prompt_checks import date_finding, template_finding, token_findings
 from quantrial.record_checks import data_findings, identity_findings, sampling_finding
+from quantrial.words import listed, plural
 
 if TYPE_CHECKING:
     from quantrial.records import ArmRecord
@@ -106,18 +107,18 @@ def alike_checks(task: str, alike: Alike | None) -> Iterator[Check]:
     if alike is None:
         return
     if alike.repeated_items:
-        said = f"on {task}, {alike.repeated_items:,} items have the same content as another one"
+        said = f"{alike.repeated_items:,} items of {task} have the same content as another one."
         if alike.clustered:
-            yield Check(f"repeats.{task}", "warn", f"{said}; equal items count as one cluster")
+            more = "Equal items count as one cluster."
         else:
-            more = "counted as independent, they make intervals too narrow"
-            yield Check(f"repeats.{task}", "warn", f"{said}; {more}")
+            more = "Counted as independent, they make intervals too narrow."
+        yield Check(f"repeats.{task}", "warn", f"{said} {more}")
     for key, values in alike.undeclared_groups.items():
         said = (
-            f"items of {task} come in {values} groups by their {key}, and the study says neither "
-            f"`stratify: {key}` (these very groups) nor `cluster: {key}` (groups like these): if "
-            "answers within a group are alike, intervals are too narrow; `ungrouped` says that "
-            "they are not"
+            f"The items of {task} come in {values} groups by their {key}, and the study does not "
+            "say how to treat them. If answers within a group are alike, intervals are too narrow. "
+            f"State stratify: {key} (exactly these groups), cluster: {key} (groups like these) or "
+            f"ungrouped: [{key}] (answers are not alike)."
         )
         yield Check(f"groups.{task}.{key}", "warn", said)
 
@@ -145,12 +146,12 @@ def _precision(arms: Mapping[str, ArmRecord]) -> Check:
         elif stored := arm.stored_mostly:
             wrong.append(f"{name} runs a file of type {kind} whose weights are {stored}")
     if wrong:
-        return Check("precision", "warn", f"a name and its file disagree: {'; '.join(wrong)}")
+        return Check("precision", "warn", f"A name and its file disagree: {'; '.join(wrong)}.")
     if unknown:
-        said = f"the engine tells no type of the weights of {', '.join(unknown)}"
+        said = f"The engine does not tell the type of the weights of {listed(unknown)}."
         return Check("precision", "unknown", said)
     kinds = ", ".join(f"{name} {weights_type(arm)}" for name, arm in arms.items())
-    return Check("precision", "pass", f"the types of the files are those of the arms: {kinds}")
+    return Check("precision", "pass", f"The types of the files fit the names of the arms: {kinds}.")
 
 
 def _sizes(arms: Mapping[str, ArmRecord], controls: Sequence[str]) -> Check:
@@ -162,15 +163,15 @@ def _sizes(arms: Mapping[str, ArmRecord], controls: Sequence[str]) -> Check:
         and arm.bytes_on_disk
     }
     if len(known) < len(arms.keys() - set(controls)):
-        return Check("sizes", "unknown", "not every arm tells its type and its size")
+        return Check("sizes", "unknown", "The type or the size of an arm is not known.")
     wrong = [
         f"{fewer} is not smaller than {more}"
         for fewer, more in itertools.permutations(known, 2)
         if known[fewer][0] < known[more][0] and known[fewer][1] >= known[more][1]
     ]
     if wrong:
-        return Check("sizes", "warn", f"fewer bits should take less room: {'; '.join(wrong)}")
-    return Check("sizes", "pass", "fewer bits a weight go with smaller files")
+        return Check("sizes", "warn", f"Fewer bits should take less room, but {listed(wrong)}.")
+    return Check("sizes", "pass", "Files with fewer bits a weight are smaller.")
 
 
 def _source(arms: Mapping[str, ArmRecord]) -> Check:
@@ -178,10 +179,10 @@ def _source(arms: Mapping[str, ArmRecord]) -> Check:
     made = {arm.source_sha256 for arm in arms.values()} - {None}
     told = {arm.source_sha256 or arm.sha256 for arm in arms.values()}
     if not made:
-        return Check("source", "unknown", "the arms do not say which file they were made of")
+        return Check("source", "unknown", "The arms do not name the file that they were made from.")
     if len(told) == 1:
-        return Check("source", "pass", "all arms were made from one file")
-    return Check("source", "warn", "the arms were not all made from one file")
+        return Check("source", "pass", "All arms were made from one file.")
+    return Check("source", "warn", "The arms were made from different files.")
 
 
 def _model(
@@ -211,13 +212,14 @@ def _tokenizer(arms: Mapping[str, ArmRecord], reference: str) -> Check:
         name for name, arm in comparable.items() if arm.tokenizer_sha256 != base.tokenizer_sha256
     ]
     if base.tokenizer_sha256 and other:
-        said = f"{', '.join(other)} and {reference} differ in their tokenizer: they saw other bytes"
+        arms_apart = listed([*other, reference])
+        said = f"{arms_apart} have different tokenizers, so they read different tokens."
         return Check("tokenizer", "fail", said)
     rest = [name for name in arms if name not in comparable]
     if not base.tokenizer_sha256 or rest:
-        said = f"the tokenizer of {', '.join(rest or arms)} cannot be compared with {reference}'s"
+        said = f"The tokenizer of {listed(rest or arms)} cannot be compared with {reference}'s."
         return Check("tokenizer", "unknown", said)
-    return Check("tokenizer", "pass", "all arms have the same tokenizer")
+    return Check("tokenizer", "pass", "All arms have the same tokenizer.")
 
 
 def _tokenizer_kind(arm: ArmRecord) -> str:
@@ -236,23 +238,21 @@ def _prompts(tasks: Mapping[str, TaskSummary]) -> Check:
     found: list[tuple[Status, str]] = []
     unlike = {n: part.flow.unlike_items for n, part in tasks.items()}
     if any(unlike.values()):
-        said = ", ".join(f"{count:,} of {name}" for name, count in unlike.items() if count)
-        text = f"not all arms were shown the same bytes on some items ({said}); these are left out"
+        said = listed(f"{plural(n, 'item')} of {name}" for name, n in unlike.items() if n)
+        text = f"On {said}, arms were shown different bytes. These items are left out."
         found.append(("fail", text))
     if (read := token_findings(tasks)) is not None:
         found.append(read)
     if any(part.flow.unhashed_items for part in tasks.values()):
-        found.append(("unknown", "it was not recorded what every arm was shown"))
+        found.append(("unknown", "It was not recorded what every arm was shown."))
     elif uncounted := [n for n, part in tasks.items() if part.flow.uncounted_items]:
-        what = "of some items it is not known how many tokens every arm read"
-        found.append(
-            ("unknown", f"all arms were sent the same bytes, but {what} ({', '.join(uncounted)})")
-        )
+        what = f"How many tokens each arm read is not known for some items of {listed(uncounted)}."
+        found.append(("unknown", f"All arms were sent the same bytes. {what}"))
     if not found:
-        said = "on every item all arms were sent the same bytes, and read as many tokens"
+        said = "On every item all arms were sent the same bytes and read as many tokens."
         return Check("prompts", "pass", said)
     worst = next(status for status in ("fail", "warn", "unknown") if (status in dict(found)))
-    said = "; ".join(text for status, text in found if status != "unknown" or worst == "unknown")
+    said = " ".join(text for status, text in found if status != "unknown" or worst == "unknown")
     return Check("prompts", worst, said)
 
 
@@ -260,11 +260,11 @@ def _floor(task: str, part: TaskSummary, reference: str) -> Check:
     identity = f"floor.{task}"
     own, guess = part.main.arms.get(reference), part.chance
     if own is None or own.limit(0) is None:
-        said = f"on {task} there is no estimate of {reference} to hold against a floor"
+        said = f"{reference} has no estimate on {task} to compare with guessing."
         return Check(identity, "unknown", said)
     if part.at_floor(reference):
         least = "guessing" if guess else "an arm that answers nothing"
-        said = f"on {task}, {reference} does no better than {least}, so no loss can show"
+        said = f"On {task}, {reference} does no better than {least}, so no loss can show."
         return Check(identity, "fail", said)
     empty, by_item = part.always_empty, part.endpoints.get("macro_f1")
     by_item_own = None if by_item is None else by_item.arms.get(reference)
@@ -273,11 +273,11 @@ def _floor(task: str, part: TaskSummary, reference: str) -> Check:
         return Check(
             identity,
             "warn",
-            f"on {task}, {reference} is not shown to be better by its macro-F1 than always "
-            f"answering with nothing ({fixed(100 * empty, 0)} %)",
+            f"On {task}, the macro-F1 of {reference} may be no better than that of always "
+            f"answering with nothing ({fixed(100 * empty, 0)} %).",
         )
     said = f"guessing ({fixed(100 * guess, 0)} %)" if guess else "answering with nothing"
-    return Check(identity, "pass", f"on {task}, {reference} is above {said}")
+    return Check(identity, "pass", f"On {task}, {reference} does better than {said}.")
 
 
 def _ceiling(task: str, part: TaskSummary, reference: str) -> Check:
@@ -286,23 +286,23 @@ def _ceiling(task: str, part: TaskSummary, reference: str) -> Check:
     lower, best = part.main.direction == "lower", part.main.best
     most = None if own is None else own.limit(0 if lower else 1)
     if best is None:
-        said = f"on {task} no value is the best there is: nothing is too good to show more"
+        said = f"On {task} there is no best value, so no arm can be too good to show more."
         return Check(identity, "pass", said)
     if most is None:
-        said = f"on {task} there is no estimate of {reference} to hold against a ceiling"
+        said = f"{reference} has no estimate on {task} to compare with a perfect one."
         return Check(identity, "unknown", said)
     if (most < best + part.margin) if lower else (most > best - part.margin):
         said = (
-            f"on {task}, {reference} may be within a margin of perfect: the task may be too easy "
-            "to show what harder work would"
+            f"On {task}, {reference} may be within a margin of perfect. The task may be too easy "
+            "to show what harder work would."
         )
         return Check(identity, "warn", said)
-    return Check(identity, "pass", f"on {task}, {reference} is below its ceiling")
+    return Check(identity, "pass", f"On {task}, {reference} is at least a margin from perfect.")
 
 
 def _control(tasks: Mapping[str, TaskSummary], reference: str, controls: Sequence[str]) -> Check:
     if not controls:
-        said = "no arm is damaged on purpose, so nothing shows that this study would find harm"
+        said = "No arm is damaged on purpose, so nothing shows that this study would find harm."
         return Check("control", "unknown", said)
     found = {
         contrast.candidate
@@ -311,13 +311,14 @@ def _control(tasks: Mapping[str, TaskSummary], reference: str, controls: Sequenc
         if contrast.reference == reference and contrast.verdict == "worse"
     }
     unseen = [name for name in controls if name not in found]
+    were = "was" if len(unseen or controls) == 1 else "were"
     if len(unseen) == len(controls):
-        said = f"{', '.join(unseen)}, damaged on purpose, was not found worse on any task"
+        said = f"{listed(unseen)}, damaged on purpose, {were} not found worse on any task."
         return Check("control", "fail", said)
     if unseen:
-        said = f"of the arms damaged on purpose, {', '.join(unseen)} was not found worse"
+        said = f"Of the arms damaged on purpose, {listed(unseen)} {were} not found worse."
         return Check("control", "warn", said)
-    return Check("control", "pass", f"{', '.join(controls)}, damaged on purpose, was found worse")
+    return Check("control", "pass", f"{listed(controls)}, damaged on purpose, {were} found worse.")
 
 
 def weights_finding(
@@ -333,8 +334,8 @@ def weights_finding(
         and not (question == "engines" and run_otherwise(arms[one], arms[other]))
     ]
     if alike:
-        said = f"{'; '.join(alike)} are the same file, byte for byte: there is nothing to compare"
-        return "fail", said
+        pairs = " ".join(f"{pair} are the same file, byte for byte." for pair in alike)
+        return "fail", f"{pairs} There is nothing to compare."
     told = {name: digest for name, digest in hashes.items() if name not in controls}
     if question == "engines":
         if other := [
@@ -343,20 +344,20 @@ def weights_finding(
             if None not in (one, hashes[reference]) and one != hashes[reference]
         ]:
             return "warn", (
-                f"the study compares engines, and {', '.join(other)} and {reference} have other "
-                "weights by their hashes: a difference may come of either"
+                f"The study compares engines, but {listed([*other, reference])} have different "
+                "weights, by their hashes. A difference may come from either."
             )
         if None in told.values():
-            hidden = ", ".join(name for name, digest in told.items() if digest is None)
+            hidden = listed(name for name, digest in told.items() if digest is None)
             return "unknown", (
-                f"the engine tells no hash of the weights of {hidden}: whether all arms run the "
-                "same weights is not known"
+                f"The engine does not tell the hash of the weights of {hidden}. Whether all arms "
+                "run the same weights is not known."
             )
-        return "pass", "all arms run the same weights, by their hashes: engines are compared"
+        return "pass", "All arms run the same weights, by their hashes. The study compares engines."
     if None in hashes.values():
-        hidden = ", ".join(name for name, digest in hashes.items() if digest is None)
-        return "unknown", f"the engine tells no hash of the weights of {hidden}"
-    return "pass", "every arm has weights of its own, by their hashes"
+        hidden = listed(name for name, digest in hashes.items() if digest is None)
+        return "unknown", f"The engine does not tell the hash of the weights of {hidden}."
+    return "pass", "Every arm has weights of its own, by their hashes."
 
 
 def run_otherwise(one: ArmRecord, other: ArmRecord) -> bool:
@@ -385,20 +386,20 @@ def setup_finding(arms: Mapping[str, ArmRecord], reference: str, question: Quest
     ]
     if asked and not (engines or ways):
         return "warn", (
-            "the study compares engines, and all arms run in one engine of one version with the "
-            "same options: there is nothing to compare"
+            "The study compares engines, but all arms run in one engine of one version with the "
+            "same options. There is nothing to compare."
         )
     if engines and not asked:
-        engines += ": a difference between them may come of the engine as well as of the weights"
+        engines += ". A difference between them may come from the engine as well as the weights."
     if asked:
-        engines = f"the study compares engines: {'; '.join(filter(None, (engines, *ways)))}"
+        engines = f"The study compares engines: {'; '.join(filter(None, (engines, *ways)))}."
     if differing:
         what = "in more than their engines" if asked else "in more than their weights"
-        said = f"arms differ {what}: {'; '.join(differing)}"
-        return "warn", f"{engines}; {said}" if engines else said
+        said = f"Arms differ {what}: {'; '.join(differing)}."
+        return "warn", f"{engines} {said}" if engines else said
     if engines:
         return "pass" if asked else "warn", engines
-    return "pass", "engine, version, architecture and options are the same"
+    return "pass", "Engine, version, architecture and options are the same."
 
 
 def _engines(arms: Mapping[str, ArmRecord], apart: Sequence[str], reference: str) -> Iterator[str]:
@@ -408,7 +409,7 @@ def _engines(arms: Mapping[str, ArmRecord], apart: Sequence[str], reference: str
         by_engine.setdefault(_engine(arms[name]), []).append(name)
     for engine, names in by_engine.items():
         runs = "runs" if len(names) == 1 else "run"
-        yield f"{' and '.join(names)} {runs} in {engine}, {reference} in {_engine(arms[reference])}"
+        yield f"{listed(names)} {runs} in {engine}, {reference} in {_engine(arms[reference])}"
 
 
 def _engine(arm: ArmRecord) -> str:

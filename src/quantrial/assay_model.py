@@ -61,14 +61,14 @@ def metadata_check(arms: Mapping[str, ArmRecord], reference: str) -> Answer:
     if told:
         if any(one.surely for differences in found.values() for one in differences):
             return "fail", (
-                f"arms differ in the metadata of their model, so not in precision alone: {told}"
+                f"The arms differ in the metadata of their model, not in precision alone: {told}."
             )
-        return "warn", f"the metadata of the arms' model is not all the same: {told}"
+        return "warn", f"The metadata of the arms' model is not the same everywhere: {told}."
     if rest := [name for name in arms if name not in known or reference not in known]:
         return "unknown", (
-            f"the metadata of the model of {', '.join(rest)} cannot be compared with {reference}'s"
+            f"The metadata of the model of {listed(rest)} cannot be compared with {reference}'s."
         )
-    return "pass", "all files say the same of their model: RoPE settings, heads, widths, layers"
+    return "pass", "All files say the same of their model: RoPE settings, heads, widths, layers."
 
 
 def tensors_check(arms: Mapping[str, ArmRecord], reference: str) -> Answer:
@@ -87,15 +87,15 @@ def tensors_check(arms: Mapping[str, ArmRecord], reference: str) -> Answer:
         elif _unlike(own["norms_sha256"], base["norms_sha256"]):
             odd.append(f"{name} and {reference} differ in the values of their norms")
     if wrong:
-        return "fail", f"the arms are not one model in several precisions: {'; '.join(wrong)}"
+        return "fail", f"The arms are not one model in several precisions: {'; '.join(wrong)}."
     if odd:
         return "warn", (
-            f"the arms may be two models, or were converted in two ways: {'; '.join(odd)}, which "
-            "quantization leaves as they are"
+            f"The arms may be two models, or were converted in two ways: {'; '.join(odd)}. "
+            "Quantization leaves these as they are."
         )
     if rest := [name for name in arms if name not in known or reference not in known]:
-        return "unknown", f"the tensors of {', '.join(rest)} cannot be compared with {reference}'s"
-    return "pass", "all files hold the same tensors, with the same norms"
+        return "unknown", f"The tensors of {listed(rest)} cannot be compared with {reference}'s."
+    return "pass", "All files hold the same tensors, with the same norms."
 
 
 def origin_check(arms: Mapping[str, ArmRecord], controls: Sequence[str] = ()) -> Answer:
@@ -106,14 +106,14 @@ def origin_check(arms: Mapping[str, ArmRecord], controls: Sequence[str] = ()) ->
         if before := quantized_before(arm):
             found.setdefault(_origin(before), []).append(name)
     if found:
-        said = "; ".join(
-            f"{listed(names)} {'were' if len(names) > 1 else 'was'} made from {what}"
+        said = " ".join(
+            f"{listed(names)} {'were' if len(names) > 1 else 'was'} made from {what}."
             for what, names in found.items()
         )
         full = [n for names in found.values() for n in names if _is_full(own[n])]
         those = "are not the published models" if len(full) > 1 else "is not the published model"
-        so = f". So {listed(full)} {those}" if full else ""
-        return "warn", f"{said}{so}. This study does not show what that quantization cost"
+        so = f" So {listed(full)} {those}." if full else ""
+        return "warn", f"{said}{so} This study does not show what that quantization cost."
     unread = [
         name
         for name, arm in own.items()
@@ -121,10 +121,10 @@ def origin_check(arms: Mapping[str, ArmRecord], controls: Sequence[str] = ()) ->
     ]
     if unread:
         return "unknown", (
-            f"whether {listed(unread)} {'were' if len(unread) > 1 else 'was'} made of already "
-            "quantized weights cannot be told"
+            f"It is not known whether {listed(unread)} {'were' if len(unread) > 1 else 'was'} "
+            "made from already quantized weights."
         )
-    return "pass", "nothing shows that an arm was made of weights that were quantized already"
+    return "pass", "No arm shows signs of being made from already quantized weights."
 
 
 def same_tensors_known(arm: ArmRecord, base: ArmRecord) -> bool:

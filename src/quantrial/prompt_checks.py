@@ -32,21 +32,21 @@ def token_findings(tasks: Mapping[str, TaskSummary]) -> Finding | None:
     }
     said = []
     if unlike:
-        lead = "not all arms read the same prompts, by the counts of their tokens"
-        said.append(f"{lead}: {'; '.join(unlike)}. The answers to these prompts are left out")
+        lead = "By the counts of their tokens, arms read different prompts."
+        said.append(f"{lead} {' '.join(unlike)} The answers to these prompts are left out.")
         if barred:
             were = "was" if len(barred) == 1 else "were"
-            said.append(f"{listed(list(barred))} {were} shown other prompts, and cannot be picked")
+            said.append(f"{listed(list(barred))} {were} shown other prompts and cannot be picked.")
     for arm, (low, high) in unsteady.items():
         said.append(
-            f"{arm} counts one and the same prompt as {low:,} and as {high:,} tokens, so its "
-            "counts do not tell what it read: either they are of what no cache held, or its "
-            "prompts changed during the run"
+            f"{arm} counts the same prompt as {low:,} and as {high:,} tokens, so its counts do not "
+            "show what it read. Either they leave out what a cache held, or its prompts changed "
+            "during the run."
         )
     flat = list(_flat(tasks))
     said += [text for _, text in flat]
     fails = barred or any(cut for cut, _ in flat)
-    return ("fail" if fails else "warn", ". ".join(said)) if said else None
+    return ("fail" if fails else "warn", " ".join(said)) if said else None
 
 
 def _flat(tasks: Mapping[str, TaskSummary]) -> Iterator[tuple[bool, str]]:
@@ -63,12 +63,15 @@ def _flat(tasks: Mapping[str, TaskSummary]) -> Iterator[tuple[bool, str]]:
             lead = (
                 f"{listed(arms)} {'read' if len(arms) > 1 else 'reads'} {one.tokens:,} tokens on "
                 f"{one.items:,} of {one.counted:,} items of {name}, though their texts have "
-                f"{one.shortest:,} to {one.longest:,} bytes"
+                f"{one.shortest:,} to {one.longest:,} bytes."
             )
             if one.items < one.counted:
-                yield True, f"{lead}: longer prompts are cut by the window"
+                yield True, f"{lead} The window cuts longer prompts."
             else:
-                yield False, f"{lead}: either every prompt is cut, or that is no count of them"
+                yield (
+                    False,
+                    f"{lead} Either every prompt is cut, or this is not a count of its tokens.",
+                )
 
 
 def other_counts(tasks: Mapping[str, TaskSummary]) -> dict[str, list[str]]:
@@ -112,27 +115,31 @@ def template_finding(arms: Mapping[str, ArmRecord], reference: str) -> Finding:
         elif applied is None and text is None:
             unknown.append(name)
     said = [
-        (shown, "make another prompt of the first item with their chat templates", "fail"),
-        (apart, "differ in their chat template: they saw other bytes", "fail"),
-        (elsewhere, "make another prompt of the first item, on other engines", "warn"),
-        (texts, "differ in their chat template, and make the same of the first item", "warn"),
+        (shown, "make different prompts of the first item with their chat templates", "fail"),
+        (apart, "have different chat templates, so they saw different bytes", "fail"),
+        (elsewhere, "make different prompts of the first item, on different engines", "warn"),
+        (
+            texts,
+            "have different chat templates, but make the same prompt of the first item",
+            "warn",
+        ),
     ]
     found: list[Finding] = [
-        (status, f"{', '.join(names)} and {reference} {words}")  # type: ignore[misc]
+        (status, f"{listed([*names, reference])} {words}.")  # type: ignore[misc]
         for names, words, status in said
         if names
     ]
     if changed := [name for name, arm in arms.items() if arm.template_changed]:
-        words = "made another prompt of the first item later in the run"
-        found.append(("warn", f"the chat template of {', '.join(changed)} {words}"))
+        words = "made another prompt of the first item later in the run."
+        found.append(("warn", f"The chat template of {listed(changed)} {words}"))
     if found:
-        return found[0][0], "; ".join(words for _, words in found)
+        return found[0][0], " ".join(words for _, words in found)
     if unknown or not others:
-        names = ", ".join(unknown or arms)
-        return "unknown", f"the chat template of {names} cannot be compared with {reference}'s"
+        names = listed(unknown or arms)
+        return "unknown", f"The chat template of {names} cannot be compared with {reference}'s."
     if all(_compared(arm, base, _APPLIED) for arm in others.values()):
-        return "pass", "all chat templates make the same prompt of the first item"
-    return "pass", "all arms have the same chat template"
+        return "pass", "All chat templates make the same prompt of the first item."
+    return "pass", "All arms have the same chat template."
 
 
 def date_finding(arms: Mapping[str, ArmRecord]) -> Finding:
@@ -155,22 +162,22 @@ def date_finding(arms: Mapping[str, ArmRecord]) -> Finding:
     said = []
     if free:
         said.append(
-            f"the chat template of {listed(free)} writes the day's date, and it cannot be told "
-            "another: what is asked changes overnight. Answer all items within a day"
+            f"The chat template of {listed(free)} writes the day's date, and no other can be set. "
+            "So prompts change overnight. Answer all items within a day."
         )
     said += [
-        f"the chat template of {listed(names)} writes the day's date; every prompt is told "
-        f"{day} in its place"
+        f"The chat template of {listed(names)} writes the day's date. Every prompt says {day} in "
+        "its place."
         for day, names in held.items()
     ]
     if said:
-        return "warn", ". ".join(said)
+        return "warn", " ".join(said)
     if unknown := [name for name, one in dated.items() if one is None]:
         names = listed(unknown)
-        return "unknown", f"it is not known whether the chat template of {names} writes the date"
+        return "unknown", f"It is not known whether the chat template of {names} writes the date."
     if asked:
-        return "pass", "no chat template writes the day's date into these prompts"
-    return "pass", "no chat template asks for the day's date"
+        return "pass", "No chat template writes the day's date into these prompts."
+    return "pass", "No chat template asks for the day's date."
 
 
 def _compared(arm: ArmRecord, base: ArmRecord, key: str) -> bool | None:
@@ -204,13 +211,12 @@ def _in_words(arms: str, several: bool, one: TokenMismatch, task: str) -> str:
         more = "read" if several and whole == arms else "reads"
         return (
             f"{cut} {never} more than {one.ceiling or 0:,} tokens on {task}, and {whole} {more} "
-            f"more on {one.items:,} of {one.counted:,} items: longer prompts are cut by a smaller "
-            "window"
+            f"more on {one.items:,} of {one.counted:,} items. A smaller window cuts longer prompts."
         )
     text = f"{arms} {reads} {_amount(one.least, one.most)} than {one.against} on {where}"
     if one.kind == "offset":
-        return f"{text}: another chat template or system prompt stands around them"
-    return text
+        return f"{text}. Another chat template or system prompt stands around them."
+    return f"{text}."
 
 
 def _amount(least: int, most: int) -> str:

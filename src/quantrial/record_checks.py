@@ -38,28 +38,28 @@ def data_findings(sources: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[st
         What names the finding (`task.kind`), and its words.
     """
     for task, source in sources.items():
-        of_rows = f"of the rows that {task} is drawn from"
+        of_rows = f"Of the rows that {task} is drawn from"
         if pairs := source.get("contradictions"):
             first = " and ".join(map(str, pairs[0]))
             have = "has" if len(pairs) == 1 else "have"
             yield (
                 f"{task}.contradictions",
                 f"{of_rows}, {_number(pairs)} {have} another answer than an earlier one that asks "
-                f"the same, so one of the two is wrong (first: {first})",
+                f"the same. One of the two is wrong (first: {first}).",
             )
         if places := source.get("control_tokens"):
             yield (
                 f"{task}.control_tokens",
-                f"{of_rows}, {_number(places)} {_hold(places)} a control token, which a model "
-                "reads as the end of a turn or a change of speaker, not as text "
-                f"(first: {_place(places[0])}); take it out, or write it otherwise",
+                f"{of_rows}, {_number(places)} {_hold(places)} a control token "
+                f"(first: {_place(places[0])}). A model reads it as the end of a turn or a change "
+                "of speaker, not as text. Take it out, or write it differently.",
             )
         for arm, places in (source.get("control_tokens_of") or {}).items():
             yield (
                 f"{task}.control_tokens.{arm}",
-                f"of the items of {task}, {_number(places)} {_hold(places)} what the model of "
-                f"{arm} reads as a control token, not as text (first: {_place(places[0])}); take "
-                "it out, or write it otherwise",
+                f"Of the items of {task}, {_number(places)} {_hold(places)} what the model of "
+                f"{arm} reads as a control token, not as text (first: {_place(places[0])}). Take "
+                "it out, or write it differently.",
             )
 
 
@@ -128,9 +128,9 @@ def cache_findings(caches: Mapping[str, Caches], arms: Mapping[str, ArmRecord]) 
             )
     if found:
         yield (
-            f"servers reused what they had read of earlier prompts: {'; '.join(found)}. Answers "
-            "can then depend on the order of calls. The option `server` (`vllm`, `llama.cpp`) has "
-            "prompts read anew where the server can; others have a setting of their own"
+            f"Servers reused what they had read of earlier prompts: {'; '.join(found)}. Answers "
+            "can then depend on the order of calls. Set the option server (vllm, llama.cpp) to "
+            "have every prompt read anew. Other servers have a setting of their own."
         )
 
 
@@ -165,16 +165,19 @@ def sampling_finding(arms: Mapping[str, ArmRecord]) -> tuple[Status, str] | None
         text = "; ".join(_grouped(held))
         if free:
             said = (
-                f"repetition is punished in the answers of {listed(held)} and not in those of "
-                f"{listed(free)}: {text}"
+                f"Repetition is punished in the answers of {listed(held)} and not in those of "
+                f"{listed(free)}: {text}."
             )
             return "fail", said
-        said = f"repetition is punished in the answers of {listed(held)}, so loops do not show"
-        return "warn", f"{said}: {text}"
+        said = f"Repetition is punished in the answers of {listed(held)}, so loops do not show"
+        return "warn", f"{said}: {text}."
     if open_:
         names = listed(open_)
-        return "unknown", f"whether repetition is punished in the answers of {names} is not known"
-    return "pass", "no answer shows that repetition is punished"
+        return (
+            "unknown",
+            f"It is not known whether repetition is punished in the answers of {names}.",
+        )
+    return "pass", "No answer shows that repetition is punished."
 
 
 def unstated_parameters(arms: Mapping[str, ArmRecord]) -> Iterator[str]:
@@ -233,22 +236,22 @@ def identity_findings(arms: Mapping[str, ArmRecord]) -> Iterator[tuple[Status, s
             many = count > 1
             yield (
                 "fail",
-                f"{count:,} answer{'s' if many else ''} of {name} may be another model's: after "
+                f"{count:,} answer{'s' if many else ''} of {name} may be another model's. After "
                 f"{'them' if many else 'it'} its server answered a fixed prompt otherwise than "
-                f"before. The same `quantrial run` asks {'them' if many else 'it'} again",
+                f"before. Repeat quantrial run to ask {'them' if many else 'it'} again.",
             )
         if varied := probe.get("varied"):
             yield (
                 "warn",
-                f"the server of {name} answered a fixed prompt otherwise in {varied:,} of "
-                f"{probe['checked']:,} looks, and as before when it was asked again: its answers "
-                "vary by themselves, or with what else it is asked at the time",
+                f"The server of {name} answered a fixed prompt otherwise in {varied:,} of "
+                f"{probe['checked']:,} looks, and as before when it was asked again. Its answers "
+                "vary by themselves, or with what else it is asked at the time.",
             )
         said = probe.get("fingerprints") or ()
         if len(said) > 1:
             shown = ", ".join(map(str, said[:3])) + (" and others" if len(said) > 3 else "")
             yield (
                 "warn",
-                f"the fingerprint of {name}'s server changed during the run ({shown}): its "
-                "software or settings changed, which may change answers",
+                f"The fingerprint of {name}'s server changed during the run ({shown}). Its "
+                "software or settings changed, and this may change answers.",
             )

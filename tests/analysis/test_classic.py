@@ -330,7 +330,7 @@ def test_clusters_count_for_overall_contrasts_and_not_within_strata() -> None:
 
 def test_what_clusters_cannot_carry_is_remarked() -> None:
     remarks = clustered(cluster="subject")["warnings"]
-    assert any("6 cluster(s) were resampled" in remark for remark in remarks)
+    assert any("6 clusters were resampled" in remark for remark in remarks)
     assert any("McNemar's p takes items as independent" in remark for remark in remarks)
     assert clustered()["warnings"] == []
 

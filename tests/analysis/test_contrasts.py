@@ -403,7 +403,7 @@ def test_whether_strata_differ_is_asked_over_clusters_and_not_of_fewer_than_five
     assert test["p_value"] < 0.001
     few, said_ = asked(4)
     assert (few["p_value"], few["method"]) == (None, "refused")
-    assert "whether strata differ is not tested" in said_
+    assert "Whether strata differ is not tested" in said_
 
 
 def test_failure_modes_of_choice_are_tested() -> None:

@@ -208,7 +208,7 @@ def test_undeclared_groups_are_a_caution_where_the_decision_is_read() -> None:
 
 def test_equal_items_are_a_caution_where_the_decision_is_read() -> None:
     said = [one["text"] for one in decide_from(summary_of(copies(quiz(50), 2), [0]))["cautions"]]
-    assert any("100 items have the same content as another one" in text for text in said)
+    assert any("100 items of quiz have the same content as another one" in text for text in said)
 
 
 def test_nothing_alike_is_no_check() -> None:

@@ -117,7 +117,7 @@ def assert_not_recommended(summary: Mapping[str, Any], arm: str) -> None:
     row = decision["picker"]["tasks"]["quiz"]["arms"][arm]
     assert row["holds"] is False
     assert row["bound"] is None
-    caution = next(one for one in decision["cautions"] if "read the same prompts" in one["text"])
+    caution = next(one for one in decision["cautions"] if "read different prompts" in one["text"])
     assert caution["kind"] == "assay", "such cautions are what a report says first"
     assert arm in caution["text"]
     from quantrial.decision import Constraints
@@ -131,7 +131,7 @@ def test_by_hand_equal_counts_pass_and_the_cheapest_arm_is_shipped() -> None:
     found = summary_of()
     assert check(found) == (
         "pass",
-        "on every item all arms were sent the same bytes, and read as many tokens",
+        "On every item all arms were sent the same bytes and read as many tokens.",
     )
     assert shipped(found) == "q4_0"
 
@@ -146,7 +146,7 @@ def test_by_hand_a_constant_offset_is_another_template_and_such_an_arm_is_left_o
     more = "more" if offset > 0 else "fewer"
     noun = "token" if abs(offset) == 1 else "tokens"
     assert f"q4_0 reads {abs(offset)} {noun} {more} than f16 on 400 of 400 items of quiz" in text
-    assert "another chat template or system prompt" in text
+    assert "Another chat template or system prompt" in text
     assert flow(found)["unlike_tokens"] == N
     (one,) = flow(found)["token_mismatches"]
     assert (one["arm"], one["kind"], one["items"], one["least"]) == ("q4_0", "offset", N, offset)
@@ -175,7 +175,7 @@ def test_by_hand_a_window_is_named_with_its_edge(window: int, cut: Callable[[int
     assert status == "fail"
     assert edge <= window
     assert f"q4_0 never reads more than {edge} tokens on quiz" in text
-    assert f"on {long} of 400 items: longer prompts are cut by a smaller window" in text
+    assert f"on {long} of 400 items. A smaller window cuts longer prompts." in text
     (one,) = flow(found)["token_mismatches"]
     assert (one["kind"], one["limited"], one["ceiling"]) == ("window", "q4_0", edge)
     assert compared(found, "q4_0") in (N - long, None)
@@ -200,7 +200,7 @@ def test_by_hand_an_offset_on_some_items_is_said_as_it_is() -> None:
     status, text = check(found)
     assert status == "fail"
     assert "q4_0 reads 12 tokens more than f16 on 100 of 400 items of quiz" in text
-    assert "another chat template" not in text
+    assert "Another chat template" not in text
     assert "window" not in text
     assert compared(found, "q4_0") == N - 100
     assert_not_recommended(found, "q4_0")
@@ -223,7 +223,7 @@ def test_by_hand_a_single_differing_item_is_left_out_and_said() -> None:
     assert "q4_0 reads 3 tokens more than f16 on 1 of 400 items of quiz" in text
     assert flow(found)["unlike_tokens"] == 1
     assert compared(found, "q4_0") == N - 1
-    assert any("read the same prompts" in one["text"] for one in decide_from(found)["cautions"])
+    assert any("read different prompts" in one["text"] for one in decide_from(found)["cautions"])
     # of 20 items one is as much as the margin
     few = summary_of(n=20, q4_0=lambda i: plain(i) + (3 if i == 17 else 0))
     assert check(few)[0] == "fail"
@@ -280,9 +280,9 @@ def test_by_hand_counts_that_contradict_themselves_are_not_held_against_others()
     status, text = check(found)
     assert status == "warn"
     low, high = plain(5) - 90, plain(5) - 40
-    assert f"f16 counts one and the same prompt as {low} and as {high} tokens" in text
+    assert f"f16 counts the same prompt as {low} and as {high} tokens" in text
     assert compared(found, "q4_0") == N
-    assert any("one and the same prompt" in one["text"] for one in decide_from(found)["cautions"])
+    assert any("counts the same prompt" in one["text"] for one in decide_from(found)["cautions"])
     # equal counts the second time are no contradiction
     assert check(summary_of(again=[(5, plain(5))]))[0] == "pass"
 
@@ -293,7 +293,7 @@ def test_by_hand_counts_that_are_not_there_are_not_known(none: int | None) -> No
     found = summary_of(q4_0=lambda i: none)
     status, text = check(found)
     assert status == "unknown"
-    assert "how many tokens" in text
+    assert "How many tokens" in text
     assert flow(found)["uncounted_items"] == N
     assert compared(found, "q4_0") == N
 
@@ -357,7 +357,9 @@ def test_a_window_that_all_arms_have_shows_where_counts_do_not_grow(window: int)
     assert f"f16, q8_0 and q4_0 read {window} tokens on {cases} of {N} items of quiz" in text
     assert status == "fail"
     caution = next(
-        one for one in decide_from(found)["cautions"] if "cut by the window" in one["text"]
+        one
+        for one in decide_from(found)["cautions"]
+        if "The window cuts longer prompts" in one["text"]
     )
     assert caution["kind"] == "assay"
 
@@ -369,7 +371,7 @@ def test_counts_that_are_one_number_throughout_tell_nothing(count: int) -> None:
 
     status, text = check(summary_of(length=lambda i: i, f16=flat, q8_0=flat, q4_0=flat))
     assert status == "warn"
-    assert "either every prompt is cut, or that is no count of them" in text
+    assert "Either every prompt is cut, or this is not a count of its tokens." in text
 
 
 def test_counts_that_grow_or_texts_that_are_alike_are_no_window() -> None:

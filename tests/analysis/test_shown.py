@@ -63,7 +63,7 @@ def test_an_item_shown_otherwise_to_one_arm_is_left_out_of_everything_and_counte
     assert task["flips"][0]["harmful"] == 1
     status, text = check(summary)
     assert status == "fail"
-    assert "1 of quiz" in text
+    assert "1 item of quiz" in text
 
 
 def test_the_same_bytes_are_compared() -> None:

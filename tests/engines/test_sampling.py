@@ -94,10 +94,10 @@ def test_software_is_recognized_by_what_it_says_of_itself(
 
 def test_software_that_is_not_asked_as_itself_is_told_how(server: FaultyServer) -> None:
     for owner, advice in (
-        ("vllm", "`server: vllm` states them"),
-        ("llamacpp", "`server: llama.cpp` states them"),
-        ("library", "the engine `ollama` asks the same model"),
-        ("organization_owner", "`extra_body: {repeat_penalty: 1,"),
+        ("vllm", "server: vllm states them"),
+        ("llamacpp", "server: llama.cpp states them"),
+        ("library", "the engine ollama asks the same model"),
+        ("organization_owner", "extra_body: {repeat_penalty: 1,"),
     ):
         server.answer = serving({"owned_by": owner})
         told = made("m", {"base_url": server.url}).describe().sampling
@@ -126,7 +126,7 @@ def test_ollama_is_known_by_the_fingerprint_of_its_answers_alone(server: FaultyS
     assert engine.sampling().doubtful
     (found,) = probe_sampling({"q4": engine}).values()
     assert found.penalty == "seen"
-    assert "Ollama keeps a `repeat_penalty` of 1.1 and takes no other" in found.text
+    assert "Ollama keeps a repeat_penalty of 1.1 and takes no other" in found.text
 
 
 # --- the probe ------------------------------------------------------------------------------------
@@ -332,9 +332,9 @@ def test_a_plan_says_what_cannot_be_stated_and_names_the_engine_that_can(
         (check,) = [one for one in plan.assay if one.id == "sampling"]
         assert check.status == "warn"
         assert check.text == (
-            "repetition is punished in the answers of f16 and q4, so loops do not show: Ollama "
-            "0.22.1 keeps a `repeat_penalty` of 1.1 and takes no other; the engine `ollama` asks "
-            "the same model with all sampling stated"
+            "Repetition is punished in the answers of f16 and q4, so loops do not show: Ollama "
+            "0.22.1 keeps a repeat_penalty of 1.1 and takes no other; the engine ollama asks "
+            "the same model with all sampling stated."
         )
 
 
@@ -355,12 +355,16 @@ def answering(reply: Callable[[Request], Reply]) -> Callable[[Call, Say], Answer
 @pytest.mark.parametrize(
     ("replies", "status", "said"),
     [
-        ((repeats, repeats), "pass", "no answer shows that repetition is punished"),
+        ((repeats, repeats), "pass", "No answer shows that repetition is punished"),
         ((departs, departs), "warn", "punished in the answers of f16 and q4, so loops do not"),
         ((never, never), "warn", "punished in the answers of f16 and q4, so loops do not"),
         ((repeats, never), "fail", "punished in the answers of q4 and not in those of f16:"),
         ((departs, repeats), "fail", "punished in the answers of f16 and not in those of q4:"),
-        ((repeats, None), "unknown", "punished in the answers of q4 is not known"),
+        (
+            (repeats, None),
+            "unknown",
+            "not known whether repetition is punished in the answers of q4.",
+        ),
         ((None, departs), "warn", "punished in the answers of q4, so loops do not show"),
     ],
 )
@@ -418,4 +422,4 @@ def test_an_arm_over_the_v1_of_ollama_is_not_compared_with_one_over_its_own_in_s
     (check,) = [one for one in plan.assay if one.id == "sampling"]
     assert check.status == "fail"
     assert "of q4 and not in those of f16: Ollama" in check.text
-    assert "the engine `ollama` asks the same model" in check.text
+    assert "the engine ollama asks the same model" in check.text

@@ -325,7 +325,7 @@ def test_plan_says_that_two_files_are_not_one_model(
     write(tmp_path / "b.gguf", kind=Type.Q4_0, metadata={"rope.freq_base": 10000.0})
     path = study(tmp_path, f16={"model": "a.gguf"}, q4_0={"model": "b.gguf"})
     out = planned(path, monkeypatch, capsys)
-    assert "warning: arms differ in the metadata of their model" in out
+    assert "warning: The arms differ in the metadata of their model" in out
     assert "rope.freq_base (10000 against 500000)" in out
 
 

@@ -220,7 +220,7 @@ def test_what_is_invented_is_said_to_be_of_what_was_read(documents: dict[str, st
     # 2 of 12 answers of either arm could be read
     text = documents["report.md"].replace("\\", "")
     said = (
-        "What is invented is compared only on texts of which both answers could be read: q8_0 vs "
+        "Invented entities are compared only on texts where both answers could be read: q8_0 vs "
         "f16 on 2 of 12. An arm that often cannot be read may look better there than it is.\n"
     )
     for title in ("### Contrasts: names, no spurious\n", "### Failures tested: names\n"):

@@ -35,6 +35,7 @@ def test_the_recommendation_stands_first(trial: Trial, documents: dict[str, str]
     lines = [line for line in documents["report.md"].splitlines() if line]
     # f16 answers extraction no better than always-empty, so nothing can be shown there
     assert lines[:2] == ["# small", "## Not enough evidence: stay with f16"]
+    assert not lines[2].startswith("Stay with f16"), lines[2]
     page = documents["report.html"]
     assert page.index("<h1>Not enough evidence: stay with f16</h1>") < page.index('class="card')
     assert trial.decision["default"]["arm"] == "f16"
@@ -140,7 +141,7 @@ def test_the_constrained_answer_is_the_headline(trial: Trial) -> None:
         f"## Under your constraints: ship {given['pick']}",
         "- Memory: weights of at most 250 B.",
         "- Speed: decoding at least 0.50× as fast as f16.",
-        "- Quality: a loss of up to 99.0 pp is tolerated, in place of the margin.",
+        "- Quality: you accept a loss of up to 99.0 pp, in place of the margin.",
         "- Workloads that matter: reasoning.",
         "- Stated as options of quantrial decide: run it again with other options to change "
         "them, with none to drop them.",
@@ -220,7 +221,7 @@ def test_a_card_says_the_worst_of_its_arm_even_where_it_is_a_failure_mode(trial:
     ]
     one |= {"verdict": "worse", "estimate": -0.9}
     cards = cards_of(trial.with_summary(summary).render()["report.html"])
-    assert "Worst −90.0 pp in accuracy on reasoning." in cards["q4_0"]
+    assert "Worst 90.0 pp lower accuracy on reasoning." in cards["q4_0"]
 
 
 def test_of_two_facts_as_bad_the_count_is_said(trial: Trial) -> None:

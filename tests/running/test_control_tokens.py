@@ -156,7 +156,7 @@ def test_what_is_odd_is_counted_as_far_as_a_manifest_keeps_it(places: int, many:
     sources = {"quiz": {"control_tokens": [[f"q:{i}", "</s>"] for i in range(places)]}, "old": {}}
     [(name, text)] = data_findings(sources)
     assert name == "quiz.control_tokens"
-    assert f"of the rows that quiz is drawn from, {many} a control token" in text
+    assert f"Of the rows that quiz is drawn from, {many} a control token" in text
 
 
 def test_nothing_odd_is_no_check() -> None:

@@ -131,7 +131,7 @@ def test_an_arm_whose_template_says_more_is_not_recommended(
     said = quantrial.plan(study).assay
     assert (
         "fail",
-        "q4_0 and f16 make another prompt of the first item with their chat templates",
+        "q4_0 and f16 make different prompts of the first item with their chat templates.",
     ) in [(one.status, one.text) for one in said]
     quantrial.run(study, out=run)
     summary = quantrial.analyze(run)
@@ -147,7 +147,7 @@ def test_an_arm_whose_template_says_more_is_not_recommended(
     quantrial.run(study, out=sound)
     assert check(quantrial.analyze(sound), "template") == (
         "pass",
-        "all chat templates make the same prompt of the first item",
+        "All chat templates make the same prompt of the first item.",
     )
     assert quantrial.decide(sound)["default"]["arm"] == "q4_0"
 
@@ -183,12 +183,12 @@ def test_a_date_that_nobody_holds_is_a_caution_and_not_a_stop(
     assert [arms[name]["template_changed"] for name in arms] == [True, True, True]
     status, text = check(quantrial.analyze(run), "template")
     assert status == "warn"
-    assert "f16, q8_0, q4_0 made another prompt of the first item later in the run" in text
+    assert "f16, q8_0 and q4_0 made another prompt of the first item later in the run" in text
     texts = [one["text"] for one in quantrial.decide(run)["cautions"]]
     assert any("made another prompt of the first item later" in one for one in texts)
     assert said[0].status == "warn"
-    assert "f16, q8_0 and q4_0 writes the day's date, and it cannot be told another" in said[0].text
-    assert any("changes overnight" in one for one in texts)
+    assert "f16, q8_0 and q4_0 writes the day's date, and no other can be set" in said[0].text
+    assert any("prompts change overnight" in one for one in texts)
 
 
 def test_a_template_that_changes_while_a_session_runs_is_seen_at_its_end(

@@ -262,7 +262,7 @@ def test_what_a_cache_gave_is_said(served: Served, tmp_path: Path) -> None:
     checks = " ".join(one["text"] for one in quantrial.analyze(run)["assay"])
     say(f"{served.kind}: {cached} tokens of prompts came from a cache")
     if cached:
-        assert "servers reused what they had read of earlier prompts" in checks
+        assert "Servers reused what they had read of earlier prompts" in checks
 
 
 def test_a_wrong_name_is_an_error_with_the_right_one(served: Served, tmp_path: Path) -> None:

@@ -411,7 +411,7 @@ def test_score_ratios_of_too_few_items_is_nan() -> None:
 
 def test_score_ratios_warns_where_few_unequal_items_changed() -> None:
     top, bottom = f1_columns(rng(7), 150, 0.04)
-    with pytest.warns(StatisticsWarning, match="below ten"):
+    with pytest.warns(StatisticsWarning, match="Below ten"):
         score_ratios(top, bottom).equivalence(0.05)
 
 

@@ -179,21 +179,21 @@ def grouped(panel: Panel, spec: TaskQuestion, methods: str, notes: Notes) -> Pan
     if methods == Classic.name:
         if not panel.by_content:
             return panel
-        notes.add(EQUAL, "taken as independent, as published practice does; `calibrated` does not")
+        notes.add(EQUAL, "taken as independent, as published practice does")
         return dataclasses.replace(panel, clusters=None, by_content=False)
     cluster, stratum = EQUAL if panel.by_content else spec.cluster or "", spec.stratify
     if cluster == stratum:
         notes.add(
             cluster,
-            "named as stratum and as cluster; taken as strata: what is said holds for these "
+            "named as stratum and as cluster, and taken as strata. Results hold for exactly these "
             "groups, not for groups like these",
         )
         return dataclasses.replace(panel, clusters=None)
     if stratum is not None:
         notes.add(
             stratum,
-            f"strata beside clusters ({cluster}): contrasts of all items, and those within strata, "
-            "are over clusters; strata narrow no interval",
+            f"strata beside clusters ({cluster}). Contrasts of all items, and those within strata, "
+            "are over clusters. Strata narrow no interval",
         )
     return dataclasses.replace(panel, strata=None)
 
@@ -275,7 +275,7 @@ def _over_clusters(
         test = cluster_interaction(top, bottom, values, clusters)
     except InsufficientDataError as exc:
         warnings.warn(
-            f"{exc}; whether strata differ is not tested", StatisticsWarning, stacklevel=3
+            f"{exc}. Whether strata differ is not tested", StatisticsWarning, stacklevel=3
         )
         return math.nan, "refused"
     return test.p_value, test.method

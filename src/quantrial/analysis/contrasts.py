@@ -74,10 +74,10 @@ class Notes:
 
     def sentences(self) -> list[str]:
         """Write the notes, those on strata last."""
-        overall = [f"{'; '.join(places)}: {said}" for said, places in self._places.items()]
+        overall = [f"{'; '.join(places)}: {said}." for said, places in self._places.items()]
         strata = [
             f"within {', '.join(sorted(names))}: {said}"
-            + (" (the first of these)" if len(names) > 1 else "")
+            + (" (the first of these)." if len(names) > 1 else ".")
             for said, names in self._strata.values()
         ]
         return sorted(overall) + sorted(strata)
@@ -341,7 +341,7 @@ def simultaneous_intervals(
             if excludes != (by < alpha):
                 said.append(
                     f"{pair}: {name} {'leaves out' if excludes else 'holds'} 0 and {name_of_p} "
-                    "says otherwise; they come from two constructions, and the verdict follows p"
+                    "says otherwise. They come from two constructions, and the verdict follows p"
                 )
     return [_simultaneous(one) for one in intervals], said
 

@@ -209,10 +209,12 @@ class TaskAnalysis:
             if arm not in answering:
                 gone = arm in {one.arm for one in self.scored.flow.token_mismatches}
                 why = "no answer to the prompts of the reference" if gone else "no answer"
-                self.notes.add(arm, f"{why}, so nothing is said of it")
+                self.notes.add(arm, f"{why}, so this study says nothing about it")
         for r, c in self.pairs:
             if {r, c} <= set(answering) and not panel.answered_by(r, c).any():
-                self.notes.add(f"{c} vs {r}", "no item was answered by both; not compared")
+                self.notes.add(
+                    f"{c} vs {r}", "no item was answered by both, so they are not compared"
+                )
 
     def _failure_modes(self, arm: str) -> documents.FailureModes:
         found: dict[str, Any] = {

@@ -135,9 +135,12 @@ def _assay(evidence: Evidence) -> Iterator[Caution]:
 
 
 def sentence_of(text: str, arms: Collection[str]) -> str:
-    """Make a sentence of a check's words: a capital first, but never in the name of an arm."""
+    """Make a sentence of a check's words, as older versions recorded them: a capital, a full stop.
+
+    The name of an arm keeps its letters.
+    """
     named = any(re.match(rf"{re.escape(arm)}(?![\w.-])", text) for arm in arms)
-    return f"{text if named else text[0].upper() + text[1:]}."
+    return f"{text if named else text[0].upper() + text[1:]}".removesuffix(".") + "."
 
 
 def _cautions(evidence: Evidence) -> Iterator[Caution]:

@@ -74,11 +74,11 @@ _OWNERS = {
 _OPENAI = "openai"  # LiteLLM says so of whatever it passes on, all made at one moment
 _LITELLM_CREATED = 1677610602
 _ADVICE = {
-    OLLAMA: "the engine `ollama` asks the same model with all sampling stated",
-    _LM_STUDIO: "the option `extra_body: {repeat_penalty: 1, top_k: 40, min_p: 0.05}` states some",
+    OLLAMA: "the engine ollama asks the same model with all sampling stated",
+    _LM_STUDIO: "the option extra_body: {repeat_penalty: 1, top_k: 40, min_p: 0.05} states some",
     _LITELLM: "it passes calls on; the server behind it may be asked itself, and told more",
 }
-_PENALTY = {OLLAMA: "a `repeat_penalty` of 1.1"}
+_PENALTY = {OLLAMA: "a repeat_penalty of 1.1"}
 
 # a parameter of sampling and the names that servers have for it
 _PARAMETERS: Mapping[str, tuple[str, ...]] = {
@@ -100,7 +100,7 @@ def sampling_of(dialect: Dialect, software: Software | None) -> Sampling:
         return Sampling(unstated=unstated)
     penalty, advice = _PENALTY.get(software.name), _ADVICE.get(software.name)
     if software.server is not None and software.server != dialect.server and unstated:
-        advice = f"the option `server: {software.server}` states them in every call"
+        advice = f"the option server: {software.server} states them in every call"
     return Sampling(software.shown, unstated, penalty, advice)
 
 

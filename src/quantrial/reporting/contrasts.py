@@ -175,7 +175,7 @@ def of_what_was_read(part: TaskSummary, named: Sequence[tuple[str, Contrast]]) -
     if not fewer:
         return ()
     return (
-        "What is invented is compared only on texts of which both answers could be read: "
+        "Invented entities are compared only on texts where both answers could be read: "
         f"{listed(list(fewer))}. An arm that often cannot be read may look better there than it "
         "is.",
     )

@@ -22,6 +22,7 @@ from quantrial.documents import (
 )
 from quantrial.documents.decision import Broken, Constraints, Decision
 from quantrial.precision import stated_size, weights_in_words
+from quantrial.registry import TASKS
 from quantrial.reporting.blocks import (
     Card,
     Cell,
@@ -51,6 +52,7 @@ from quantrial.words import (
     points,
     ratio,
     share,
+    size,
     size_of_points,
     span_in_words,
 )
@@ -113,7 +115,7 @@ def _advice(decision: Decision, arm: str, verdicts: Mapping[str, str]) -> str:
         return "Damaged on purpose, to see whether this study finds harm. Not for shipping."
     own = decision.picker.arms[arm]
     if own.twin is not None or own.other_prompts:
-        why = "Nothing tells it from another arm" if own.twin else "Was shown other prompts"
+        why = "Looks identical to another arm" if own.twin else "Was shown other prompts"
         return f"{why}: not picked."
     if given and given.pick != arm:
         breaks = [one.breaks for one in given.rejected if one.arm == arm]
@@ -234,16 +236,24 @@ def _badness(fact: tuple[float, str]) -> float:
 
 
 def _losses(summary: Summary, task: str, arm: str) -> Iterator[tuple[float, str]]:
-    for name, contrasts in by_endpoint(summary.tasks[task]):
+    part = summary.tasks[task]
+    meant = TASKS.load(part.kind).mitigations()
+    for name, contrasts in by_endpoint(part):
         for one in contrasts:
             against = (one.reference, one.candidate) == (summary.reference, arm)
             loss, test = one.gain.estimate, one.equivalence
             if not against or one.verdict != "worse" or loss is None or test is None:
                 continue
-            said = f"{endpoint(summary.tasks[task].label(name))} on {summary.named(task)}"
             # in a unit of its own, a loss of the margin counts as much as a point
-            size = -loss if one.unit is None else -loss / test.margin * 0.01
-            yield size, f"{difference(one.estimate, one.unit)} in {said}."
+            weight = -loss if one.unit is None else -loss / test.margin * 0.01
+            lost, work = size(loss, one.unit), summary.named(task)
+            turned = "higher" if one.direction == "lower" else "lower"
+            said = f"{lost} {turned} {endpoint(part.label(name))} on {work}."
+            means = meant.get(name, "").removeprefix("It ").partition(". ")[0]
+            if "{loss}" in means:
+                means = means.replace("{loss}", lost).replace("{reference}", one.reference)
+                said = f"{means[0].upper()}{means[1:]}, on {work}."
+            yield weight, said
 
 
 def _spoilt(summary: Summary, task: str, arm: str) -> Iterator[tuple[float, str]]:

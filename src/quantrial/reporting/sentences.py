@@ -206,9 +206,9 @@ def _constraints(stated: Constraints, reference: str, source: str | None) -> Ite
         yield f"Latency: at most {plain_number(stated.max_latency)} s an answer on average."
     if stated.tolerate is not None:
         lost = size_of_points(stated.tolerate)
-        yield f"Quality: a loss of up to {lost} is tolerated, in place of the margin."
+        yield f"Quality: you accept a loss of up to {lost}, in place of the margin."
     for where, loss in stated.tolerate_by.items():
-        yield f"Quality on {where}: a loss of up to {size_of_points(loss)} is tolerated."
+        yield f"Quality on {where}: you accept a loss of up to {size_of_points(loss)}."
     if stated.workloads:
         yield f"Workloads that matter: {listed(stated.workloads)}."
     if stated.cost_per_hour is not None:

@@ -207,7 +207,7 @@ def score_ratios(
         scale = max(1.0, robust.variance / item_level) if item_level > 0.0 else 1.0
         if groups < FEW_CLUSTERS:
             warnings.warn(
-                f"{groups} clusters are few; intervals and claims over clusters are approximate "
+                f"{groups} clusters are few. Intervals and claims over clusters are approximate "
                 "below 20",
                 StatisticsWarning,
                 stacklevel=2,

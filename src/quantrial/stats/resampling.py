@@ -36,7 +36,7 @@ def _percentile(replicates: NDArray[np.float64], confidence: float, method: str)
         )
     if known.size == 0 or np.ptp(known) <= _TIE:
         warnings.warn(
-            "the resamples do not vary, so the bootstrap knows no interval; use a score or exact "
+            "the resamples do not vary, so the bootstrap knows no interval. Use a score or exact "
             "interval, or analyse more items",
             StatisticsWarning,
             stacklevel=3,
@@ -161,7 +161,7 @@ class PairedBootstrap:
 
     def _warn_constant(self) -> None:
         warnings.warn(
-            "the resamples do not vary, so the bootstrap knows no p-value; use a score or exact "
+            "the resamples do not vary, so the bootstrap knows no p-value. Use a score or exact "
             "test, or analyse more items",
             StatisticsWarning,
             stacklevel=3,

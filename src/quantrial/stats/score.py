@@ -178,8 +178,8 @@ class PairedScore:
             approximate = self.clusters is not None or least < _FEW_CHANGES
             if least < _FEW_CHANGES:
                 warnings.warn(
-                    f"a difference of the margin would rest on as much as {least:.1f} equal "
-                    f"changes ({self.changed} of {self.n} items changed); below ten, claims of "
+                    f"a difference of the margin would rest on at most {least:.1f} equal "
+                    f"changes ({self.changed} of {self.n} items changed). Below ten, claims of "
                     "non-inferiority and equivalence are approximate",
                     StatisticsWarning,
                     stacklevel=2,
@@ -266,8 +266,8 @@ class PairedScore:
 
     def _warn_unknown(self) -> None:
         warnings.warn(
-            f"{self.n} item(s) with {self.changed} changed carry no interval or test of the "
-            "difference; analyse more items",
+            f"{self.changed} of {self.n} items changed. They carry no interval or test of the "
+            "difference. Analyse more items",
             StatisticsWarning,
             stacklevel=4,
         )

@@ -119,7 +119,7 @@ def unread(outcomes: TaskOutcomes) -> Iterator[tuple[str, str]]:
         if lost:
             yield (
                 arm,
-                f"{lost} of {len(given)} answers could not be read; what they invent is not known, "
+                f"{lost} of {len(given)} answers could not be read. What they invent is not known, "
                 f"so no_spurious and {SPURIOUS} compare the other items only",
             )
 

@@ -92,7 +92,7 @@ class Calibrated(Methods):
         try:
             score = ask() if clusters is None else ask(clusters=clusters[mask])
         except InsufficientDataError as exc:
-            warnings.warn(f"{exc}; no interval is given", StatisticsWarning, stacklevel=2)
+            warnings.warn(f"{exc}. No interval is given", StatisticsWarning, stacklevel=2)
             nowhere = Interval(math.nan, math.nan, confidence, _REFUSED)
             return Estimate(ask().estimate + least, nowhere, n)
         interval = score.interval(confidence)
@@ -115,7 +115,7 @@ class Calibrated(Methods):
         if math.isnan(score.estimate) or refused:
             if not refused:  # an arm with a ratio of nothing: no value to compare
                 warnings.warn(
-                    "an arm has a ratio of nothing (its denominator is 0 throughout); not compared",
+                    "an arm has no ratio (its denominator is 0 throughout), so it is not compared",
                     StatisticsWarning,
                     stacklevel=2,
                 )
@@ -321,7 +321,7 @@ class Calibrated(Methods):
                 return score(clusters=panel.clusters[mask])
             except InsufficientDataError as exc:
                 # never silently items or strata instead: the study asks about groups like these
-                warnings.warn(f"{exc}; nothing is claimed", StatisticsWarning, stacklevel=4)
+                warnings.warn(f"{exc}. Nothing is claimed", StatisticsWarning, stacklevel=4)
                 return dataclasses.replace(score(), method=_REFUSED, _null=None)
         if strata is not None:
             return score(strata=strata)

@@ -68,7 +68,7 @@ class Classic(Methods):
             interval = difference.interval(confidence)
         if difference.clusters is not None and difference.clusters < _FEW_CLUSTERS:
             warnings.warn(
-                f"{difference.clusters} cluster(s) were resampled; with fewer than "
+                f"{difference.clusters} clusters were resampled. With fewer than "
                 f"{_FEW_CLUSTERS}, intervals are too narrow and equivalence is claimed too often",
                 StatisticsWarning,
                 stacklevel=2,
@@ -82,7 +82,7 @@ class Classic(Methods):
             p_value, p_method = test.p_value, test.method
             if difference.clusters is not None:
                 warnings.warn(
-                    "McNemar's p takes items as independent, though clusters are declared; the "
+                    "McNemar's p takes items as independent, though clusters are declared. The "
                     "interval and the test of equivalence allow for them",
                     StatisticsWarning,
                     stacklevel=2,

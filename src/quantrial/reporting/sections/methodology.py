@@ -188,11 +188,11 @@ def disagreements(summary: Summary) -> Iterator[Group]:
     rows = [_parted(one) for one in found if not one.strata]
     if rows:
         table = Table(
-            "contrasts on which the two sets of methods come to different verdicts",
+            "contrasts where the two sets of methods come to different verdicts",
             (
                 Column("contrast", numeric=False),
                 Column("endpoint", numeric=False),
-                Column("test", numeric=False, hint="the test on which they part"),
+                Column("test", numeric=False, hint="the test that they part on"),
                 *(Column(f"{name}, p", numeric=False) for name in SETS),
             ),
             tuple(rows),

@@ -67,7 +67,7 @@ class Picker {
 
   losses() {
     for (const [name, task] of Object.entries(this.table.tasks)) {
-      if (task.unit) continue; // what is tolerated is a share
+      if (task.unit) continue; // what you accept is a share
       const rows = this.arms.flatMap((arm) => [task.arms[arm], ...(task.arms[arm].among ?? [])]);
       const bounds = rows.map((one) => one.bound).filter((one) => one !== null);
       // in tenths of a point, far enough to accept every arm
@@ -248,20 +248,20 @@ class Picker {
       const { unit } = one.task === null ? {} : this.table.tasks[one.task];
       const row = one.task === null ? null : this.table.tasks[one.task].arms[arm];
       if (one.constraint === "evidence") {
-        return one.task === null ? "this study could not see harm" : `on ${work} even the reference does no better than guessing, so no loss can show`;
+        return one.task === null ? "this study missed harm done on purpose" : `on ${work} even ${visible(this.table.reference)} does no better than guessing, so this test cannot show a loss`;
       }
-      if (one.constraint === "identity") return `nothing tells it from ${visible(this.table.arms[arm].twin)}`;
-      if (this.table.arms[arm].other_prompts && ["quality", "tolerate"].includes(one.constraint)) return "was shown other prompts, so nothing here speaks for it";
+      if (one.constraint === "identity") return `looks identical to ${visible(this.table.arms[arm].twin)}, so this study says nothing about it`;
+      if (this.table.arms[arm].other_prompts && ["quality", "tolerate"].includes(one.constraint)) return `was shown other prompts than ${visible(this.table.reference)}, so this study says nothing about it`;
       if (one.constraint === "missing") return this.finding(row, `undecided: ${row.missing.toLocaleString("en")} ${row.missing === 1 ? "answer" : "answers"} missing on ${work}`);
       if (one.constraint === "choice") {
         const among = candidates(this.table).length;
-        return this.finding(row, `shown to lose less than ${asPoints(one.limit, unit)} on ${work} by a test of its own, not as one of ${among} candidates`);
+        return this.finding(row, `loses less than ${asPoints(one.limit, unit)} on ${work} when tested alone, but not as one of ${among} candidates`);
       }
-      if (one.constraint === "max_latency") return one.value === null ? `how long it takes on ${work} is not known` : `takes ${asSeconds(one.value)} an answer on ${work}`;
+      if (one.constraint === "max_latency") return one.value === null ? `its latency on ${work} is not known` : `takes ${asSeconds(one.value)} an answer on ${work}`;
       if (one.value === null) return one.task === null ? `its ${one.constraint === "max_memory" ? "memory" : "speed"} is not known` : `how much it loses on ${work} is not known`;
       if (one.constraint === "max_memory") return this.peak ? `holds ${asSize(one.value)} at its peak` : `needs ${asSize(one.value)} for its weights`;
       if (one.constraint === "min_speedup") return `decodes at ${asRatio(one.value)} ${this.table.reference}'s speed`;
-      const said = one.value < -one.limit ? `may lose up to ${asPoints(-one.value, unit)} on ${work}` : `is not shown to lose less than ${asPoints(one.limit, unit)} on ${work}`;
+      const said = one.value < -one.limit ? `could lose as much as ${asPoints(-one.value, unit)} on ${work}` : `could lose ${asPoints(one.limit, unit)} or more on ${work}`;
       return this.finding(row, said);
     });
     return [...words.flatMap((one, i) => (i ? ["; ", one] : [one])), "."];

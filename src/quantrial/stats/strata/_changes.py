@@ -37,7 +37,7 @@ def changes_of(
     if not usable.all():
         warnings.warn(
             f"{int((~usable).sum())} of {strata} strata are left out: an arm's denominators there "
-            "are all 0, so that it has no ratio",
+            "are all 0, so it has no ratio",
             StatisticsWarning,
             stacklevel=3,
         )
@@ -74,8 +74,8 @@ def changed_enough(values: Floats, codes: NDArray[np.intp]) -> NDArray[np.bool_]
     if values.any() and not enough.all():
         warnings.warn(
             f"{int((~enough).sum())} of {enough.size} strata are left out: fewer than "
-            f"{FEWEST_CHANGES} answers changed there, too few to tell how large a loss of a ratio "
-            "can be",
+            f"{FEWEST_CHANGES} answers changed there. That is too few to tell how large a loss of "
+            "a ratio can be",
             StatisticsWarning,
             stacklevel=3,
         )

@@ -138,8 +138,8 @@ def interaction(
     sizes = np.bincount(codes)
     if sizes.size < 2 or not values.any():
         warnings.warn(
-            f"{sizes.size} strata with {np.count_nonzero(values)} changed item(s) carry no test "
-            "of interaction; it needs two strata that have a ratio in both arms, and a change",
+            f"{sizes.size} strata with {np.count_nonzero(values)} changed items carry no test "
+            "of interaction. It needs two strata that have a ratio in both arms, and a change",
             StatisticsWarning,
             stacklevel=2,
         )

@@ -111,7 +111,7 @@ def shrunken(
     if used is None:
         warnings.warn(
             f"none of {raw.size} strata has a variance above 0, so nothing is known of their "
-            "errors; report the raw differences, or analyse more items",
+            "errors. Report the raw differences, or analyse more items",
             StatisticsWarning,
             stacklevel=2,
         )
