@@ -354,6 +354,7 @@ def test_a_base_that_is_no_path_is_named(demo: Path) -> None:
 
 
 @pytest.mark.parametrize("linked", ["responses", "file", "speed.jsonl", ".lock", "plots"])
+@pytest.mark.usefixtures("undrawn")
 def test_nothing_is_written_where_a_link_of_a_run_folder_leads(tmp_path: Path, linked: str) -> None:
     """A folder of somebody else may hold links to the files of whoever goes on with it."""
     speed = {"prompt_tokens": [5], "output_tokens": [2], "blocks": 2, "pause": 0}

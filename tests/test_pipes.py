@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from repetitions import repetitions
 from studies import allowed, answered, write_study
 
 
@@ -27,8 +28,19 @@ def piped(*arguments: str | Path, reader: str = "head -1", errors: bool = False)
     return done.returncode, done.stderr
 
 
-@pytest.mark.parametrize("reader", ["head -1", "true"])
-@pytest.mark.parametrize("arguments", [("--help",), ("plan", "STUDY"), ("plan", "STUDY", "--json")])
+@pytest.mark.parametrize(
+    ("arguments", "reader"),
+    [
+        (("--help",), "true"),
+        (("plan", "STUDY"), "head -1"),
+        (("plan", "STUDY", "--json"), "true"),
+        *repetitions(
+            (("--help",), "head -1"),
+            (("plan", "STUDY"), "true"),
+            (("plan", "STUDY", "--json"), "head -1"),
+        ),
+    ],
+)
 def test_a_reader_that_leaves_is_no_failure(
     tmp_path: Path, arguments: tuple[str, ...], reader: str
 ) -> None:
@@ -65,7 +77,8 @@ def test_a_stream_that_was_closed_before_is_no_failure(
 ) -> None:
     study, run = write_study(tmp_path), tmp_path / "run"
     flag = "--allow-code"  # the study is a scripted one
-    for words in (f"run '{study}' -o '{run}' {flag} {until}", f"plan '{study}' {flag}", "--help"):
+    others = (f"plan '{study}' {flag}", "--help") if until else ()
+    for words in (f"run '{study}' -o '{run}' {flag} {until}", *others[: 2 if "2" in closed else 1]):
         script = f"'{sys.executable}' -m quantrial {words} {closed}"
         done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
         assert done.returncode == 0, (words, done.stderr)

@@ -269,7 +269,7 @@ def test_generators_have_the_difference_they_state(kind: str, tmp_path: Path) ->
     (tmp_path / "gold.conll").write_text(columns, encoding="utf-8")
     use_gold(tmp_path / "gold.conll")
     try:
-        top, bottom = draw(kind, 50_000, 0.3, np.random.default_rng(5))
+        top, bottom = draw(kind, 20_000, 0.3, np.random.default_rng(5))
         sums = top.sum(axis=0) / bottom.sum(axis=0)
         assert float(sums[1] - sums[0]) == pytest.approx(true_difference(kind, 0.3), abs=0.01)
         assert (top <= bottom).all()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from cpu import within_a_second
 from quantrial.tasks.answer import Answer, read_answer, starts_in_thought, was_cut, with_thought
 from quantrial.thought_tags import opening_tag_at_end
+from repetitions import repetitions
 
 # kind -> how a thought opens and closes; "{}" is the thought, the answer follows
 PAIRS = {
@@ -308,11 +309,14 @@ def test_a_prompt_that_opens_a_thought(prompt: str, tag: str | None) -> None:
      "<|channel|>", "<|channel|>analysis<|message|>", "analysisA", "assistantfinal", "<|im_end|>",
      "Here is my thought process:", " ", "word ", "<" + 40 * "a", "'</think>'"],
 )  # fmt: skip
-def test_three_hundred_thousand_characters_are_read_to_their_end(piece: str) -> None:
+@pytest.mark.parametrize("size", [60_000, *repetitions(300_000)])
+def test_very_many_characters_are_read_to_their_end(piece: str, size: int) -> None:
     # a reader whose time grows with the square of the text would not come back
-    text = (piece * (300_000 // len(piece) + 1))[:300_000]
-    assert read_answer(text).output == text
-    assert read_answer(text, finish_reason="length", opened=True).output == text
+    text = (piece * (size // len(piece) + 1))[:size]
+    with within_a_second(f"{size} characters"):
+        assert read_answer(text).output == text
+    with within_a_second(f"{size} characters, begun in a thought"):
+        assert read_answer(text, finish_reason="length", opened=True).output == text
 
 
 TEXTS = st.lists(

@@ -18,30 +18,32 @@ from quantrial.tasks.letters import first_letter, stated_letter
 from quantrial.tasks.span_errors import classify
 from quantrial.tasks.span_reader import read_spans
 from quantrial.tasks.spans import parse_spans
+from repetitions import repetitions
 
-MILLION = 10**6
-TEXTS: dict[str, Callable[[], str]] = {
-    "a million tokens": lambda: "word " * MILLION,
-    "one line of 5 MB": lambda: "x" * 5 * MILLION,
-    "a hundred thousand digits": lambda: f"[{'9' * 100_000}]",
-    "a million brackets": lambda: "[" * MILLION,
-    "a million thoughts begun": lambda: "<think>" * MILLION,
-    "a million thoughts ended": lambda: "</think>" * MILLION,
-    "thoughts of two kinds": lambda: "<think>" * 300_000 + "</reasoning>" * 300_000,
-    "elements begun": lambda: "<answer>" * (MILLION // 2),
-    "elements": lambda: "<answer>A</answer>" * 300_000,
-    "strange tags": lambda: "<a>" * MILLION,
-    "a million answers": lambda: "ANSWER: A\n" * MILLION,
-    "a million letters": lambda: "A " * MILLION,
-    "combining characters": lambda: "\u0301" * MILLION,
-    "backslashes": lambda: "\\" * MILLION,
-    "quotes": lambda: '"' * MILLION,
-    "line feeds": lambda: "\n" * MILLION,
-    "fences": lambda: "```\n" * (MILLION // 4),
-    "objects": lambda: '[{"text":' * (MILLION // 9),
-    "many spans": lambda: _spans(40_000, "w%d Ada"),
-    "spans that all overlap": lambda: _spans(40_000, "Ada %d"),
-    "a span of a million words": lambda: f'[{{"text": "{"Ada met " * 300_000}", "type": "PER"}}]',
+TEXTS: dict[str, Callable[[int], str]] = {
+    "many tokens": lambda n: "word " * n,
+    "one long line": lambda n: "x" * 5 * n,
+    "many digits": lambda n: f"[{'9' * (n // 10)}]",
+    "many brackets": lambda n: "[" * n,
+    "many thoughts begun": lambda n: "<think>" * n,
+    "many thoughts ended": lambda n: "</think>" * n,
+    "thoughts of two kinds": lambda n: "<think>" * (n * 3 // 10) + "</reasoning>" * (n * 3 // 10),
+    "elements begun": lambda n: "<answer>" * (n // 2),
+    "elements": lambda n: "<answer>A</answer>" * (n * 3 // 10),
+    "strange tags": lambda n: "<a>" * n,
+    "many answers": lambda n: "ANSWER: A\n" * n,
+    "many letters": lambda n: "A " * n,
+    "combining characters": lambda n: "\u0301" * n,
+    "backslashes": lambda n: "\\" * n,
+    "quotes": lambda n: '"' * n,
+    "line feeds": lambda n: "\n" * n,
+    "fences": lambda n: "```\n" * (n // 4),
+    "objects": lambda n: '[{"text":' * (n // 9),
+    "many spans": lambda n: _spans(n // 25, "w%d Ada"),
+    "spans that all overlap": lambda n: _spans(n // 25, "Ada %d"),
+    "a span of many words": lambda n: (
+        f'[{{"text": "{"Ada met " * (n * 3 // 10)}", "type": "PER"}}]'
+    ),
 }
 
 
@@ -49,9 +51,10 @@ def _spans(count: int, form: str) -> str:
     return "[" + ",".join(f'{{"text":"{form % i}","type":"PER"}}' for i in range(count)) + "]"
 
 
+@pytest.mark.parametrize("size", [250_000, *repetitions(10**6)])
 @pytest.mark.parametrize("name", TEXTS)
-def test_no_text_takes_a_reader_more_than_a_second(name: str) -> None:
-    text = TEXTS[name]()
+def test_no_text_takes_a_reader_more_than_a_second(name: str, size: int) -> None:
+    text = TEXTS[name](size)
     with within_a_second("the answer"):
         answer = read_answer(text, finish_reason="length")
     given = Given(response_of(text, "length"), answer, None, 9)
@@ -103,13 +106,13 @@ def test_of_very_many_spans_those_in_the_sentence_are_compared() -> None:
 
 def test_long_texts_are_not_remembered() -> None:
     """Readers remember what many answers say; of long ones that would fill the memory."""
-    first = f"first{'[ab ' * 50_000}"
+    first = f"first{'[ab ' * 20_000}"
     for read in (read_spans, parse_spans, functools.partial(stated_letter, letters="ABCD")):
         read(first)
     tracemalloc.start()
     try:
-        for i in range(8):  # of 200,000 characters each
-            text = f"{i}{'[ab ' * 50_000}"
+        for i in range(16):  # of 80,000 characters each
+            text = f"{i}{'[ab ' * 20_000}"
             for finish in (None, "stop"):
                 response = response_of(text, finish)
                 is_repeating(Given(response, read_answer(text), None, 9))
