@@ -222,7 +222,7 @@ POINTS = {
 Quantrial = Callable[..., str]
 
 
-def installed(folder: Path) -> Quantrial:
+def installed(folder: Path, *, drawn: bool = False) -> Quantrial:
     """Install packages with these leaves into a folder; return the command line there."""
     site = folder / "site"
     for group, leaves in POINTS.items():
@@ -238,7 +238,7 @@ def installed(folder: Path) -> Quantrial:
             )
 
     def call(*arguments: object, code: int = 0) -> str:
-        done = command(*arguments, cwd=folder, allow=False, site=site)
+        done = command(*arguments, cwd=folder, allow=False, site=site, drawn=drawn)
         assert done.returncode == code, done.stderr
         return done.stdout + done.stderr
 
@@ -353,7 +353,7 @@ def slips_study(tmp_path: Path, **changes: Any) -> Path:
 def slips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a study and a run of a kind of task whose endpoints are no shares."""
     folder = tmp_path_factory.mktemp("slips")
-    quantrial = installed(folder)
+    quantrial = installed(folder, drawn=True)
     slips_study(folder)
     quantrial("run", "study.yaml", "--out", "run", "--yes")
     for one in ("analyze", "decide", "report"):
@@ -420,8 +420,9 @@ def test_a_unit_of_which_less_is_better_by_hand_and_against_scipy(typed: dict[st
 
 
 def test_a_unit_of_which_less_is_better_goes_the_whole_way(
-    quantrial: Quantrial, tmp_path: Path, slips: Path, typed: dict[str, Any]
+    tmp_path: Path, slips: Path, typed: dict[str, Any]
 ) -> None:
+    quantrial = installed(tmp_path, drawn=True)
     shutil.copytree(slips / "run", tmp_path / "run")
     slips_study(tmp_path)
     assert typed["margin"] == 0.2

@@ -264,7 +264,11 @@ def qwen2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     ("model", "target"),
-    [*(("qwen2", target) for target in MIXED), ("smollm2", "Q4_K_M"), ("smollm2", "Q3_K_M")],
+    [
+        *(("qwen2", target) for target in MIXED),
+        ("smollm2", "Q4_K_M"),
+        pytest.param("smollm2", "Q3_K_M", marks=pytest.mark.soak),
+    ],
 )
 def test_against_reference_the_tensors_are_those_of_a_build_of_llama_cpp(
     qwen2: Path, shared_cache: Path, model: str, target: str

@@ -88,7 +88,7 @@ def write_study(
 
 
 def quantrial(*arguments: str | Path) -> str:
-    done = command(*arguments, env={**os.environ, "COLUMNS": "300"})
+    done = command(*arguments, env={**os.environ, "COLUMNS": "300"}, drawn=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

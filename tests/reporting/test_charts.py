@@ -24,6 +24,19 @@ def draw(summary: dict[str, Any]) -> dict[str, str]:
     return charts.draw(load_summary(summary))
 
 
+def panels(summary: Any) -> dict[str, Any]:
+    """What the plots of a summary are drawn from, by name: drawing them is slow."""
+    summary = load_summary(summary) if isinstance(summary, dict) else summary
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(charts, "to_svg", lambda parts: parts)
+        return dict(draw_anew(summary))
+
+
+def draw_one(summary: Any, name: str) -> str:
+    """Draw one plot of a summary and spare the others."""
+    return style.to_svg(panels(summary)[name])
+
+
 @pytest.fixture(scope="module")
 def plots(trial: Trial) -> dict[str, str]:
     return draw(trial.summary)
@@ -91,7 +104,7 @@ def test_labels_do_not_overlap(trial: Trial) -> None:
     for one in arms.values():
         one |= {"estimate": 1.0, "ci": [0.9, 1.0]}
     with_tradeoffs(summary)
-    svg = draw(summary)["pareto"]
+    svg = draw_one(summary, "pareto")
     panel = svg[: svg.index("extraction")]
     heights = [
         float(re.search(rf'translate\([\d.-]+,([\d.-]+)\)"[^>]*>{re.escape(name)}<', panel)[1])  # type: ignore[index]
@@ -114,10 +127,11 @@ def test_missing_intervals_and_speeds_break_no_plot(trial: Trial) -> None:
     for one in summary["arms"].values():
         one["memory_bytes"] = None
     with_tradeoffs(summary)
-    plots = draw(summary)
+    plots = panels(summary)
     assert not {"pareto", "pareto-memory"} & set(plots), "nothing was measured: no plot"
-    assert "−41.7 pp, no interval" in texts(plots["forest"])
-    assert "NaN" not in plots["forest"]
+    drawn = {name: style.to_svg(plots[name]) for name in ("forest", "equivalence")}
+    assert "−41.7 pp, no interval" in texts(drawn["forest"])
+    assert "NaN" not in drawn["forest"]
 
 
 def test_a_task_without_answers_breaks_no_plot(trial: Trial) -> None:
@@ -128,10 +142,10 @@ def test_a_task_without_answers_breaks_no_plot(trial: Trial) -> None:
         "equivalence": [],
     }
     with_tradeoffs(summary)
-    plots = draw(summary)
     for name in ("forest", "equivalence"):
-        assert "extraction" in texts(plots[name])
-        assert "reasoning" not in texts(plots[name]), "no pair answered the same item"
+        drawn = texts(draw_one(summary, name))
+        assert "extraction" in drawn
+        assert "reasoning" not in drawn, "no pair answered the same item"
 
 
 def test_a_plot_of_nothing_is_left_out_with_its_heading(trial: Trial) -> None:
@@ -214,10 +228,10 @@ def test_equivalence_is_told_with_its_p(trial: Trial, plots: dict[str, str]) -> 
 def test_the_timeline_holds_every_window_and_the_loads(trial: Trial) -> None:
     summary = trial.copied()
     windows = summary["timeline"]["windows"]
-    said = [one for one in labels(draw(summary)["timeline"]) if "its mean speed" in one]
+    said = [one for one in labels(draw_one(summary, "timeline")) if "its mean speed" in one]
     assert len(said) == sum(one["pace"] is not None for one in windows) > 50
     windows[0] |= {"loads": 3, "load_seconds": 12.5}
-    svg = draw(summary)["timeline"]
+    svg = draw_one(summary, "timeline")
     assert any("3 loads, 12.50 s in all" in one for one in labels(svg))
     assert any("ticks: models loaded" in one for one in texts(svg))
 
@@ -227,7 +241,7 @@ def test_what_a_study_does_not_have_is_not_drawn(trial: Trial) -> None:
     del summary["tasks"]["names"], summary["speed"]["names"]
     summary["timeline"] = {"calls": 0, "windows": []}
     summary["tasks"]["sums"]["strata"] = {}
-    drawn = draw(summary)
+    drawn = panels(summary)
     assert set(drawn) == {"pareto", "pareto-memory", "forest", "equivalence", "flips", "flow"}
 
 
@@ -237,12 +251,12 @@ SPEEDS = {"f16": (80.0, 85.0, 90.0), "q8_0": (100.0, 110.0, 120.0), "q4_0": (90.
 def test_costs_stand_with_intervals_and_the_frontier(trial: Trial) -> None:
     summary = trial.copied()
     timed(summary, SPEEDS)
-    said = labels(draw(summary)["pareto"])
+    said = labels(draw_one(summary, "pareto"))
     fast, _ = (one for one in said if one.startswith("q8_0: "))  # one a task
     assert "110.0 tokens/s, 100.0 to 120.0 tokens/s; on the frontier" in fast
     slow, _ = (one for one in said if one.startswith("f16: "))
     assert "frontier" not in slow
-    memory = " ".join(labels(draw(summary)["pareto-memory"]))
+    memory = " ".join(labels(draw_one(summary, "pareto-memory")))
     assert "90.0 MB, 80.0 to 90.0 MB; on the frontier" in memory
 
 
@@ -250,7 +264,8 @@ def test_the_frontier_is_a_stair_through_the_arms_on_it(trial: Trial) -> None:
     summary = trial.copied()
     timed(summary, SPEEDS | {"q4_0": (150.0, 160.0, 170.0)})
     [dots, more] = [
-        draw(summary)[name].count('stroke-dasharray="5,3"') for name in ("pareto", "pareto-memory")
+        draw_one(summary, name).count('stroke-dasharray="5,3"')
+        for name in ("pareto", "pareto-memory")
     ]
     assert dots == more == 2  # one a task
 
@@ -289,7 +304,7 @@ def test_long_names_stand_slanted_and_whole(trial: Trial, plots: dict[str, str])
     summary = json.loads(
         re.sub(r'"(f16|q8_0|q4_0)"', lambda one: f'"{LONG[one[1]]}"', json.dumps(trial.summary))
     )
-    drawn = draw(summary)
+    drawn = {name: draw_one(summary, name) for name in ("flips", "strata", "flow")}
     for name in ("flips", "strata"):
         assert "rotate(325)" in drawn[name]
         assert "rotate(325)" not in plots[name]
@@ -342,7 +357,7 @@ def test_the_timeline_follows_the_blocks_of_the_speed_phase(trial: Trial) -> Non
         marks=(),
     )
     summary = structs.replace(load_summary(trial.summary), speed_phase=phase)
-    svg = charts.draw(summary)["timeline"]
+    svg = draw_one(summary, "timeline")
     said = labels(svg)
     assert "q8_0, block 4: 1.30× its mean speed" in said
     assert (

@@ -17,6 +17,8 @@ from quantrial.words import points
 from reporting.test_numbers import number, same
 from reporting.trials import Trial, markdown_tables
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def told(summary: dict[str, Any]) -> dict[str, Any]:
     """Add what the small trial has none of."""

@@ -16,6 +16,8 @@ from quantrial.reporting import Results, render
 from quantrial.runfolder import RunFolder
 from reporting.trials import Trial, markdown_tables
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def documents(hall: Hall) -> dict[str, str]:
     summary = quantrial.analyze(hall.run)

@@ -63,6 +63,8 @@ def said_in(delta: dict[str, Any], token: Any, finish: Any) -> Any:
     return answer
 
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 HALF = "\ud800"
 
 
