@@ -148,12 +148,18 @@ def answers(run: Path) -> dict[tuple[str, str], str]:
     }
 
 
+@pytest.fixture(scope="module")
+def in_process(tmp_path_factory: pytest.TempPathFactory, demo: str, shared_cache: Path) -> Path:
+    """A run of few items over the embedded engine, which the servers' runs are held against."""
+    folder = tmp_path_factory.mktemp("embedded")
+    return quantrial.run(write(folder, embedded(demo), **FEW), out=folder / "embedded").folder
+
+
 def test_the_same_weights_score_the_same_over_llamacpp_and_ollama(
-    tmp_path: Path, demo: str, shared_cache: Path
+    tmp_path: Path, demo: str, in_process: Path
 ) -> None:
     files = {kind: made_file(resolve(demo, Path()), kind) for kind in ("Q8_0", "Q4_0")}
     models = {f"demo:{kind.lower()}": Model(file) for kind, file in files.items()}
-    quantrial.run(write(tmp_path / "a", embedded(demo), **FEW), out=tmp_path / "embedded")
     with OllamaServer(models) as server:
         study = write(tmp_path / "b", served(server), **FEW)
         plan = quantrial.plan(study)
@@ -161,24 +167,23 @@ def test_the_same_weights_score_the_same_over_llamacpp_and_ollama(
         # one model at a time: an order of calls that knows it would load far less often
         assert set(server.loads) == set(models)
     assert plan.calls == result.recorded == 10
-    assert answers(tmp_path / "embedded") == answers(tmp_path / "served")
-    over = [quantrial.analyze(tmp_path / name) for name in ("embedded", "served")]
+    assert answers(in_process) == answers(tmp_path / "served")
+    over = [quantrial.analyze(one) for one in (in_process, tmp_path / "served")]
     assert scored(over[0]) == scored(over[1])
     hashes = [{a: arm["artifact_sha256"] for a, arm in one["arms"].items()} for one in over]
     assert hashes[0] == hashes[1]
 
 
 def test_the_same_weights_score_the_same_over_llamacpp_and_openai(
-    tmp_path: Path, demo: str, llama_servers: dict[str, LlamaServer]
+    tmp_path: Path, in_process: Path, llama_servers: dict[str, LlamaServer]
 ) -> None:
-    quantrial.run(write(tmp_path / "a", embedded(demo), **FEW), out=tmp_path / "embedded")
     study = write(tmp_path / "b", over_http(llama_servers), **FEW)
     plan = quantrial.plan(study, probe=True)
     assert all(arm.seconds_per_call and arm.load_seconds is None for arm in plan.arms)
     result = quantrial.run(study, out=tmp_path / "served")
     assert plan.calls == result.recorded == 10
-    assert answers(tmp_path / "embedded") == answers(tmp_path / "served")
-    over = [quantrial.analyze(tmp_path / name) for name in ("embedded", "served")]
+    assert answers(in_process) == answers(tmp_path / "served")
+    over = [quantrial.analyze(one) for one in (in_process, tmp_path / "served")]
     assert scored(over[0]) == scored(over[1])
     hashes = [{a: arm["artifact_sha256"] for a, arm in one["arms"].items()} for one in over]
     assert hashes[0] == hashes[1]
@@ -187,7 +192,7 @@ def test_the_same_weights_score_the_same_over_llamacpp_and_openai(
     # the servers had their models loaded: that took none of our time, and none is made up
     assert manifest["sessions"][0]["loads"] == {}
     assert {r["timing"]["load"] for r in records(tmp_path / "served")} == {None}
-    [session] = json.loads((tmp_path / "embedded" / "manifest.json").read_text())["sessions"]
+    [session] = json.loads((in_process / "manifest.json").read_text())["sessions"]
     assert session["loads"] == {"q8_0": 1, "q4_0": 1}
     checks = arm_checks(arm_records(manifest["arms"]), "q8_0")
     # both were made of a file that was quantized before, and that is said

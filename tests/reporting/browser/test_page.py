@@ -31,7 +31,13 @@ def violations(page: Page) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("width", "scheme"), [(375, "dark"), (375, "light"), (1600, "dark"), (1600, "light")]
+    ("width", "scheme"),
+    [
+        (375, "dark"),
+        (1600, "light"),
+        pytest.param(375, "light", marks=pytest.mark.soak),
+        pytest.param(1600, "dark", marks=pytest.mark.soak),
+    ],
 )
 def test_nothing_bars_anyone(visit: Open, report: Path, width: int, scheme: str) -> None:
     seen = visit(report, width=width, scheme=scheme, at="#answers")
