@@ -341,10 +341,10 @@ def test_a_run_goes_on_to_the_decision(tmp_path: Path) -> None:
     run = tmp_path / "run"
     done = quantrial_("run", write_study(tmp_path), "-o", run, "--only-answers")
     assert done.stderr.splitlines() == [
-        "warning: sums: plan for 162 items if 5 % of answers flip; you have 24: too few to show "
-        "that less than 5 pp is lost.",
-        "warning: names: plan for 124 items if 5 % of answers flip; you have 12: too few to show "
-        "that less than 5 pp is lost.",
+        "warning: sums: plan for 162 items if 5 % of answers flip; you have 24: this study "
+        "cannot show that the loss is less than 5 pp.",
+        "warning: names: plan for 124 items if 5 % of answers flip; you have 12: this study "
+        "cannot show that the loss is less than 5 pp.",
     ]
     assert done.stdout.splitlines() == [
         f"108 of 108 calls recorded in {run}, 108 of them now",

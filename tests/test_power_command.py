@@ -362,8 +362,8 @@ def test_where_nothing_is_known_a_typical_discordance_is_taken(
     assert stated.scenarios[0].notes == ()
     show_power(found)
     assert " ".join(capsys.readouterr().out.split()).endswith(
-        "Plan for 830 items if 5 % of answers flip; you have 60: too few to show that less than 2 "
-        "pp is lost."
+        "Plan for 830 items if 5 % of answers flip; you have 60: this study cannot show that the "
+        "loss is less than 2 pp."
     )
 
 

@@ -36,8 +36,8 @@ def test_a_plan_ends_in_how_many_items_a_decision_takes() -> None:
     """830 items at 5 % of flips and 2 pp: see the power of the same test on either side."""
     few = task(60, 0.02)
     assert few.advice == (
-        "quiz: plan for 830 items if 5 % of answers flip; you have 60: too few to show that less "
-        "than 2 pp is lost."
+        "quiz: plan for 830 items if 5 % of answers flip; you have 60: this study cannot show that "
+        "the loss is less than 2 pp."
     )
     assert few.too_small
     for n, enough in ((829, False), (830, True)):
@@ -45,8 +45,8 @@ def test_a_plan_ends_in_how_many_items_a_decision_takes() -> None:
         assert (found >= 0.8) == enough
         assert task(n, 0.02).too_small != enough
     assert task(900, 0.02).advice == (
-        "quiz: plan for 830 items if 5 % of answers flip; you have 900: enough to show that less "
-        "than 2 pp is lost."
+        "quiz: plan for 830 items if 5 % of answers flip; you have 900: this study can show that "
+        "the loss is less than 2 pp."
     )
     assert task(1, 0.02).advice is None
 

@@ -129,8 +129,8 @@ class TaskPlan:
         if self.unit is not None:
             return (
                 f"{self.name}: how many items it takes depends on how far {self.unit} differ "
-                "between answers, which is not known before a run. Run some; `quantrial power "
-                "--from RUN` then tells."
+                "between answers. That is not known before a run. Run some, and quantrial power "
+                "--from RUN tells."
             )
         if (one := self.typical) is None:
             return None
@@ -175,14 +175,13 @@ def advice(
     start = f"{what}: plan" if what else "Plan"
     if needed is None:
         none = f"{what}: no" if what else "No"
-        return f"{none} number of items shows that less than {loss} is lost if {assumed}."
+        return f"{none} number of items shows that the loss is less than {loss} if {assumed}."
     within = "" if clusters is None else f" in {clusters:,} clusters"
     plan = f"{start} for {needed:,} items{within} if {assumed}"
     if items is None:
         return f"{plan}."
-    if items < needed:
-        return f"{plan}; you have {items:,}: too few to show that less than {loss} is lost."
-    return f"{plan}; you have {items:,}: enough to show that less than {loss} is lost."
+    can = "can" if items >= needed else "cannot"
+    return f"{plan}; you have {items:,}: this study {can} show that the loss is less than {loss}."
 
 
 def _out_of_reach(what: str, margin: float, items: int, least: int | None) -> str | None:
