@@ -88,14 +88,14 @@ def test_ollama_sends_its_own_key_to_whatever_host_a_study_names(
 def test_an_engine_of_another_package_says_where_it_sends_a_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "their_engine.py").write_text(
+    (tmp_path / "their_engine_with_a_key.py").write_text(
         "class Theirs:\n"
         "    @staticmethod\n"
         "    def sends_key(options, *, key):\n"
         "        return options['variable'], ['http://127.0.0.1:9', 'https://theirs.invalid/v2/']\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(OWN["quantrial.engines"], "theirs", "their_engine:Theirs")
+    monkeypatch.setitem(OWN["quantrial.engines"], "theirs", "their_engine_with_a_key:Theirs")
     path = study_of(tmp_path / "study", engine="theirs", options={"variable": "SOME_KEY"})
     sent = [(one.variable, one.place) for one in keys_sent(path)]
     assert sent == [("SOME_KEY", "https://theirs.invalid/v2")] * 2

@@ -101,7 +101,7 @@ def test_spurious_contrast_asks_about_the_groups_of_the_panel() -> None:
 def test_spurious_contrast_of_nothing_makes_no_number_up() -> None:
     assert not list(count_panels(invented([(0, 0)] * 3)))
     assert not list(count_panels(quizzed({"ref": ["A"], "new": ["B"]})))
-    with pytest.warns(StatisticsWarning, match="0 changed"):
+    with pytest.warns(StatisticsWarning, match="0 of 3 items changed"):
         found = contrast(invented([(1, 1), (0, 0), (2, 2)]))
     assert (found.estimate, found.p_value) == (0, 1)
     assert np.isnan([found.interval.low, found.interval.high]).all()
