@@ -14,8 +14,6 @@ from quantrial.errors import EngineError
 from servers.ollama import Model, OllamaServer
 from servers.ollama_rules import Said
 
-pytest.importorskip("openai")
-
 CHAT = Request(messages=(Message("user", "Go on."),), max_tokens=60)
 TEXT = Request(text="Go on", max_tokens=60)
 
