@@ -22,7 +22,7 @@ from typing import Self
 
 _PARENT = r"""
 import encodings.utf_8_sig, gc, json, os, signal, sys, traceback
-import quantrial, numpy, openai, httpx
+import quantrial, numpy, httpx
 from filelock import FileLock, SoftFileLock  # it loads them late, which nobody else may
 import quantrial.running.runner, quantrial.engines.scripted, quantrial.engines.llamacpp
 import quantrial.tasks.sources, quantrial.tasks.spans, quantrial.tasks.choice, quantrial.study
