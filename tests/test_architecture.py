@@ -26,6 +26,7 @@ NEVER = {
     "units.py": {"quantrial.study", "quantrial.records", "quantrial.cli"} | SLOW,
     "study": {"quantrial.engines", "quantrial.running", "quantrial.stats"},
     "tasks": {"quantrial.engines", "quantrial.running", "quantrial.stats"},
+    "scorers": {"quantrial.engines", "quantrial.running", "quantrial.stats", "quantrial.analysis"},
     "engines": {
         "quantrial.tasks",
         "quantrial.records",

@@ -204,6 +204,10 @@ class ContextOverflowError(EngineError):
     of_prompt = True
 
 
+class ScoringError(QuantrialError):
+    """A scorer failed on an answer, of which nothing is known then; the answer is kept."""
+
+
 class StatisticsError(QuantrialError, ValueError):
     """A statistic was asked for something it cannot answer."""
 

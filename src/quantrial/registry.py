@@ -1,4 +1,4 @@
-"""Leaves by name: engines, sources, importers and kinds of tasks, of this package and of others.
+"""Leaves by name: engines, importers, scorers, sources and kinds of tasks, of any package.
 
 Each is an entry point, `name = module:object`. An installed package adds one under the group of its
 registry; those of this package stand in `OWN`, in the same form, and are looked up the same way.
@@ -27,6 +27,10 @@ OWN: dict[str, dict[str, str]] = {
     },
     "quantrial.importers": {
         "reference": "quantrial.importers.reference:read_reference",
+    },
+    "quantrial.scorers": {
+        "exact": "quantrial.scorers.exact:Exact",
+        "contains": "quantrial.scorers.contains:Contains",
     },
     "quantrial.sources": {
         "bundled": "quantrial.tasks.sources._jsonl:BUNDLED",
@@ -111,6 +115,7 @@ def _installed(group: str, path: tuple[str, ...]) -> dict[str, importlib.metadat
 
 ENGINES = Registry("quantrial.engines", "engine")
 IMPORTERS = Registry("quantrial.importers", "importer")
+SCORERS = Registry("quantrial.scorers", "scorer")
 SOURCES = Registry("quantrial.sources", "source")
 TASKS = Registry("quantrial.tasks", "kind of task")
 

@@ -1,0 +1,1 @@
+"""Scorers of free text: one file each. `base` is the contract; the registry knows them by name."""

@@ -1,0 +1,104 @@
+"""What a scorer is: it holds what an answer says against what is right, and names its endpoints.
+
+Pure, like a task: a scorer sees no engine and no file of a run. A new one is a class derived from
+`Scorer` in a file of its own, named in an entry point of the group `quantrial.scorers`; `exact.py`
+is the example.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from quantrial.study.scoring import ScorerPart
+from quantrial.tasks.base import Endpoint, FailureMode, Rate
+from quantrial.tasks.tables import FailureTable
+
+if TYPE_CHECKING:
+    from quantrial.records import Item
+    from quantrial.tasks.answer import Answer
+
+__all__ = ["Said", "Score", "Scorer", "ScorerPart"]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a scorer may look at beside the text that was read: the whole answer, and the item."""
+
+    answer: Answer
+    item: Item
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a scorer makes of one answer.
+
+    Attributes:
+        values: a number for each column that its endpoints are built from.
+        parsed: whether the text could be understood at all; where not, the values are those of an
+            answer that is wholly wrong.
+        answer: what was understood, as plain JSON in a form that two equal answers share.
+    """
+
+    values: Mapping[str, float]
+    parsed: bool = True
+    answer: object = None
+
+
+class Scorer:
+    """One way to score text, made from its entry in the `score:` of a study.
+
+    `endpoints[0]` is the primary one. Where they depend on the study (fields, labels), `__init__`
+    sets them: they follow from the study alone, never from items. `failure_modes` and
+    `failure_tables` are used of a task's first scorer. A column `correct` (0 or 1) says whether an
+    answer is wholly right, `right` names the endpoint that is its share.
+    """
+
+    part: ClassVar[type[ScorerPart]]
+    reads: ClassVar[str] = "strip"  # the reading step where the task names none
+    scored_by: ClassVar[Sequence[str]] = ()  # modules that `score` needs beside its own
+    endpoints: Sequence[Endpoint]
+    right: str | None = None
+    failure_modes: Sequence[FailureMode] = ()
+    failure_tables: Sequence[FailureTable] = ()
+    needs_gold: ClassVar[bool] = True  # whether a row without the field `gold` is an error
+
+    def __init__(self, spec: Any):
+        self.spec = spec
+
+    def check(self, gold: Any) -> None:
+        """Refuse a gold value that no answer could be held against.
+
+        Raises:
+            ValueError: says what came, and what would be right.
+        """
+
+    def schema(self) -> Mapping[str, Any] | None:
+        """Return the JSON schema that `constrained` holds decoding to; None where none fits."""
+        return None
+
+    def score(self, gold: Any, text: str, said: Said) -> Score:
+        """Score a text that was read from an answer.
+
+        Raises:
+            ScoringError: the scorer itself fails, so that nothing is known of the answer.
+        """
+        raise NotImplementedError
+
+    def unread(self, gold: Any, said: Said) -> Score:
+        """Score an answer in which the reading step found nothing: wholly wrong.
+
+        Zero in each column; a scorer with other columns (misses, a distance) says its own.
+        """
+        columns = {name for one in self.endpoints for name in (*one.numerator, *one.denominator)}
+        return Score(dict.fromkeys(sorted(columns | {"correct"}), 0.0), parsed=False)
+
+    def failures(self, pairs: Sequence[tuple[Item, Score]], rate: Rate) -> Mapping[str, Any]:
+        """Describe how one arm failed, beyond what every task says; keys of `failure_tables`.
+
+        Args:
+            pairs: each item that was answered, with its score.
+            rate: turns a count and a total into a `rate` with its `ci`.
+        """
+        return {}

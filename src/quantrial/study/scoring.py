@@ -1,0 +1,97 @@
+"""The parts `read:` and `score:` of a task of free text: how an answer is read, and scored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from quantrial.registry import SCORERS
+from quantrial.study.names import Name
+from quantrial.study.parts import OneOf, Part
+
+READS = ("strip", "json", "fenced")
+
+
+class ScorerPart(Part):
+    """What every scorer says: its name in the registry, and perhaps one of its own.
+
+    `short` names the key that a plain value in place of the options stands for: `regex: "[0-9]+"`.
+    """
+
+    short: ClassVar[str | None] = None
+    scorer: str
+    """Which scorer it is."""
+    name: Name | None = None
+    """What its endpoints are called, where a task has two scorers of one sort."""
+
+
+def _entry(value: Any) -> Any:
+    """Write an entry of `score` in full: `exact`, `{number: {abs: 0.1}}`, `{regex: "[0-9]+"}`."""
+    if isinstance(value, str):
+        return {"scorer": value}
+    if not isinstance(value, Mapping) or "scorer" in value or len(value) != 1:
+        return value
+    ((name, options),) = value.items()
+    if options is None:
+        return {"scorer": name}
+    if isinstance(options, Mapping):
+        return {"scorer": name, **options}
+    known = name in SCORERS.names()
+    short = SCORERS.load(name).part.short if known else None
+    if known and short is None:
+        raise ValueError(
+            f"{name} takes options by name, such as `{name}: {{...}}`; got {options!r:.60}"
+        )
+    return {"scorer": name, (short or "options"): options}
+
+
+Scoring = Annotated[ScorerPart, OneOf(SCORERS, "scorer"), BeforeValidator(_entry)]
+
+
+class ReadStep(Part):
+    """One step from an answer to what is scored; one of the keys is given."""
+
+    step: Literal["strip", "json", "fenced"] | None = None
+    """`strip`: the text without white space around it. `json`: the first whole JSON value in it.
+    `fenced`: what stands in the last fenced block of code."""
+    regex: str | None = None
+    """What the first group of this pattern matches, or all of it where it has no group."""
+    take: Literal["first", "last"] = "first"
+    """Which match of `regex` counts."""
+    after: str | None = None
+    """What follows the last mention of this text."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        given = [name for name in ("step", "regex", "after") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                "needs one of strip, json, fenced, {regex: ...} and {after: ...}; "
+                f"got {' and '.join(given) or 'none'}"
+            )
+        if self.after == "":
+            raise ValueError("`after` is empty; needed is a text that stands before the answer")
+        if self.regex is not None:
+            try:
+                re.compile(self.regex)
+            except (re.error, RecursionError, OverflowError) as exc:
+                raise ValueError(f"regex is no regular expression: {exc}") from exc
+        return self
+
+
+def _step(value: Any) -> Any:
+    return {"step": value} if isinstance(value, str) else value
+
+
+def _steps(value: Any) -> Any:
+    return value if isinstance(value, (list, tuple)) else [value]
+
+
+Reads = Annotated[
+    tuple[Annotated[ReadStep, BeforeValidator(_step)], ...],
+    BeforeValidator(_steps),
+    Field(max_length=8),
+]
