@@ -31,6 +31,7 @@ OWN: dict[str, dict[str, str]] = {
     "quantrial.scorers": {
         "exact": "quantrial.scorers.exact:Exact",
         "contains": "quantrial.scorers.contains:Contains",
+        "token_f1": "quantrial.scorers.token_f1:TokenF1",
     },
     "quantrial.sources": {
         "bundled": "quantrial.tasks.sources._jsonl:BUNDLED",

@@ -63,6 +63,20 @@ def aliases(gold: Any) -> Sequence[str]:
     return texts
 
 
+def normalized_aliases(gold: Any, normalize: str) -> Sequence[str]:
+    """Return the texts that are right as they are compared.
+
+    Raises:
+        ValueError: as of `aliases`, or one is nothing once it is normalized.
+    """
+    texts = aliases(gold)
+    found = [NORMALIZE[normalize](text) for text in texts]
+    if not all(found):
+        empty = texts[found.index("")]
+        raise ValueError(f"{empty!r:.40} is empty once it is normalized for comparison")
+    return found
+
+
 class ExactPart(ScorerPart):
     """The answer equals the right text, or one of several."""
 
@@ -81,14 +95,10 @@ class Exact(Scorer):
 
     def check(self, gold: Any) -> None:
         """Refuse what is no text, or nothing once it is normalized."""
-        form = NORMALIZE[self.spec.normalize]
-        for text in aliases(gold):
-            if not form(text):
-                raise ValueError(f"{text!r:.40} is empty once it is normalized for comparison")
+        normalized_aliases(gold, self.spec.normalize)
 
     def score(self, gold: Any, text: str, said: Said) -> Score:
         """1 for a text that equals an alias, else 0."""
-        form = NORMALIZE[self.spec.normalize]
-        found = form(text)
-        right = found in {form(alias) for alias in aliases(gold)}
+        found = NORMALIZE[self.spec.normalize](text)
+        right = found in normalized_aliases(gold, self.spec.normalize)
         return Score({"correct": float(right)}, bool(found), found)
