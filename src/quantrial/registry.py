@@ -32,6 +32,7 @@ OWN: dict[str, dict[str, str]] = {
         "exact": "quantrial.scorers.exact:Exact",
         "contains": "quantrial.scorers.contains:Contains",
         "token_f1": "quantrial.scorers.token_f1:TokenF1",
+        "number": "quantrial.scorers.number:Number",
     },
     "quantrial.sources": {
         "bundled": "quantrial.tasks.sources._jsonl:BUNDLED",
