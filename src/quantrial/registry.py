@@ -33,6 +33,8 @@ OWN: dict[str, dict[str, str]] = {
         "contains": "quantrial.scorers.contains:Contains",
         "token_f1": "quantrial.scorers.token_f1:TokenF1",
         "number": "quantrial.scorers.number:Number",
+        "similarity": "quantrial.scorers.similarity:Similarity",
+        "rouge_l": "quantrial.scorers.similarity:RougeL",
     },
     "quantrial.sources": {
         "bundled": "quantrial.tasks.sources._jsonl:BUNDLED",
