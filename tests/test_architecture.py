@@ -233,6 +233,7 @@ OPENING = {
     "paths.py": "the door",
     "reporting/glossary.py": "the package's own",
     "reporting/rendering.py": "the package's own",
+    "scorers/guarded.py": "the null device",
     "system.py": "the system's own",
     "tasks/sources/_jsonl.py": "the package's own",
 }

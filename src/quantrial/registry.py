@@ -25,12 +25,11 @@ OWN: dict[str, dict[str, str]] = {
         "openai": "quantrial.engines.openai:OpenAIEngine",
         "scripted": "quantrial.engines.scripted:scripted_from_options",
     },
-    "quantrial.importers": {
-        "reference": "quantrial.importers.reference:read_reference",
-    },
+    "quantrial.importers": {"reference": "quantrial.importers.reference:read_reference"},
     "quantrial.scorers": {
         "exact": "quantrial.scorers.exact:Exact",
         "contains": "quantrial.scorers.contains:Contains",
+        "regex": "quantrial.scorers.regex:Regex",
         "token_f1": "quantrial.scorers.token_f1:TokenF1",
         "number": "quantrial.scorers.number:Number",
         "similarity": "quantrial.scorers.similarity:Similarity",

@@ -47,6 +47,15 @@ def own_process_group() -> int | None:
     return 0 if hasattr(os, "setpgid") else None
 
 
+def kill_group(pid: int) -> None:
+    """End a process of an `own_process_group` and, where there is one, all that it started."""
+    with contextlib.suppress(OSError):  # it ended by itself
+        if hasattr(os, "killpg"):
+            os.killpg(pid, signal.SIGKILL)
+        else:
+            os.kill(pid, signal.SIGTERM)  # on Windows the same
+
+
 def die_with(parent: int, *, by_signal: bool) -> None:
     """Let this process end when its parent does, where the system can see to that.
 
@@ -60,6 +69,25 @@ def die_with(parent: int, *, by_signal: bool) -> None:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if sys.platform != "win32" and os.getppid() != parent:
         os._exit(1)  # it died before the signal was set
+
+
+def can_limit_memory() -> bool:
+    """Whether a process here can be held to an amount of memory."""
+    return sys.platform == "linux"
+
+
+def restrict(memory: int | None) -> None:
+    """Let this process write no file and, on Linux, have no more address space than `memory` bytes.
+
+    Where the system has no such limits, nothing happens: ask `can_limit_memory` first.
+    """
+    with contextlib.suppress(ImportError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if memory is not None and can_limit_memory():
+            resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 
 
 def physical_cores() -> int:

@@ -62,7 +62,7 @@ class Scorer:
     right: str | None = None
     failure_modes: Sequence[FailureMode] = ()
     failure_tables: Sequence[FailureTable] = ()
-    needs_gold: ClassVar[bool] = True  # whether a row without the field `gold` is an error
+    needs_gold: bool = True  # whether a row without the field `gold` is an error
 
     def __init__(self, spec: Any):
         self.spec = spec
