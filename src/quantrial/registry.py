@@ -34,6 +34,8 @@ OWN: dict[str, dict[str, str]] = {
         "number": "quantrial.scorers.number:Number",
         "similarity": "quantrial.scorers.similarity:Similarity",
         "rouge_l": "quantrial.scorers.similarity:RougeL",
+        "chrf": "quantrial.scorers.translation:Chrf",
+        "bleu": "quantrial.scorers.translation:Bleu",
     },
     "quantrial.sources": {
         "bundled": "quantrial.tasks.sources._jsonl:BUNDLED",
