@@ -23,8 +23,9 @@ from pydantic.fields import FieldInfo
 
 from quantrial import study
 from quantrial.documents import ChoiceFailures, FailureModes, SpanFailures, Summary, decision
+from quantrial.registry import OWN, SCORERS
 from quantrial.study import model as whole
-from quantrial.study import parts, sources, tasks
+from quantrial.study import parts, scoring, sources, tasks
 
 DOCS = Path(__file__).parent
 PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -33,6 +34,13 @@ PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("What an arm's weights are: `arms.<name>.weights`", study.Weights),
     ("A task of kind `choice`: `tasks.<name>`", study.ChoiceTask),
     ("A task of kind `spans`: `tasks.<name>`", study.SpansTask),
+    ("A task of kind `text`: `tasks.<name>`", study.TextTask),
+    ("A turn of a conversation: `tasks.<name>.messages`", tasks.Turn),
+    ("A step of reading, kind `text`: `tasks.<name>.read`", scoring.ReadStep),
+    *(
+        (f"The scorer `{name}`: `tasks.<name>.score`", SCORERS.load(name).part)
+        for name in OWN[SCORERS.group]
+    ),
     ("A source of type `bundled`: `tasks.<name>.source`", study.BundledSource),
     ("A source of type `mmlu_csv`", study.MmluSource),
     ("A source of type `conll`", study.ConllSource),
@@ -94,7 +102,11 @@ def explained(*modules: types.ModuleType) -> None:
         model.model_rebuild(force=True)
 
 
-explained(parts, sources, tasks, whole)
+explained(
+    *(parts, scoring, sources),
+    *(sys.modules[SCORERS.load(name).__module__] for name in OWN[SCORERS.group]),
+    *(tasks, whole),
+)
 
 
 def study_file() -> str:

@@ -146,6 +146,56 @@ def read(part, asked):
 
 DOUBLES = Source(DoublesPart, read, kind="number")
 '''
+# a scorer of free text, with a way to fail and a table of its own; its first endpoint is no share
+SCORER = '''
+from typing import Literal
+
+from quantrial.scorers.base import Score, Scorer, ScorerPart
+from quantrial.tasks import Endpoint, FailureColumn, FailureMode, FailureTable
+
+
+class DistancePart(ScorerPart):
+    """By how much a number is off."""
+
+    scorer: Literal["distance"]
+    most: int = 20
+
+
+class Distance(Scorer):
+    """By how much a number is off."""
+
+    part = DistancePart
+    right = "hits"
+    failure_modes = (FailureMode("not_short", lambda task, item, one: one.values["short"] > 0),)
+    failure_tables = (FailureTable("numbers on {task}", (
+        FailureColumn("answers", "answers"), FailureColumn("short", "too small"),
+    )),)
+
+    def __init__(self, spec):
+        super().__init__(spec)
+        self.endpoints = (
+            Endpoint("distance", "mean", {"off": 1.0}, unit="steps", direction="lower",
+                     high=float(spec.most), meaning="How far an answer is off."),
+            Endpoint("hits", "proportion", {"correct": 1.0}),
+        )
+
+    def check(self, gold):
+        if not isinstance(gold, int):
+            raise ValueError(f"{gold!r} is no whole number")
+
+    def score(self, gold, text, said):
+        if not text.lstrip("-").isdigit():
+            return self.unread(gold, said)
+        off = min(abs(int(text) - gold), self.spec.most)
+        values = {"off": float(off), "correct": float(not off), "short": float(int(text) < gold)}
+        return Score(values, True, int(text))
+
+    def unread(self, gold, said):
+        return Score({"off": float(self.spec.most), "correct": 0.0, "short": 0.0}, False)
+
+    def failures(self, pairs, rate):
+        return {"answers": len(pairs), "short": int(sum(one.values["short"] for _, one in pairs))}
+'''
 ENGINE = '''
 import re
 
@@ -215,6 +265,7 @@ def read(path, *, reference):
 '''
 POINTS = {
     "quantrial.tasks": {"number": (KIND, "Number"), "slips": (SLIPS, "Slips")},
+    "quantrial.scorers": {"distance": (SCORER, "Distance")},
     "quantrial.sources": {"doubles": (SOURCE, "DOUBLES")},
     "quantrial.engines": {"adder": (ENGINE, "Adder")},
     "quantrial.importers": {"table": (IMPORTER, "read")},
@@ -304,6 +355,53 @@ def test_a_kind_a_source_and_an_engine_from_outside_go_the_whole_way(
     manifest.write_text(json.dumps(record))
     said = quantrial("verify", "run", code=1)
     assert "does not record the code that scored sums: whether it changed" in " ".join(said.split())
+
+
+def test_a_scorer_from_outside_goes_the_whole_way(quantrial: Quantrial, tmp_path: Path) -> None:
+    rows = [{"one": i, "sum": f"{i} plus {i}", "gold": 2 * i} for i in range(1, 81)]
+    (tmp_path / "sums.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    study = yaml.safe_load(
+        study_of(
+            kind="text",
+            source={"type": "jsonl", "path": "sums.jsonl"},
+            prompt="What is {{ sum }}?\nNumber:",
+            prompt_format="completion",
+            score=[{"distance": {"most": 10}}, "exact"],
+            margin="2 steps",
+            margins={"hits": "3pp"},
+        )
+    )
+    study["analysis"]["declared_failure_modes"] = ["not_short"]
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    quantrial("run", "study.yaml", "--out", "run", "--yes")
+    assert "everything follows" in quantrial("verify", "run")
+    task = json.loads((tmp_path / "run" / "summary.json").read_text())["tasks"]["sums"]
+    assert (task["kind"], task["primary"], task["margin"]) == ("text", "distance", 2.0)
+    assert task["measures"] == [{"scorer": "distance", "most": 10}, {"scorer": "exact"}]
+    # the hasty arm is one too large on every fourth of 80 sums
+    values = {
+        name: [found["arms"][arm]["estimate"] for arm in ("exact", "hasty")]
+        for name, found in task["endpoints"].items()
+    }
+    assert values == {"distance": [0.0, 0.25], "hits": [1.0, 0.75], "exact_match": [1.0, 0.75]}
+    (contrast,) = task["endpoints"]["distance"]["contrasts"]
+    assert contrast["estimate"] == 0.25
+    assert task["endpoints"]["distance"]["direction"] == "lower"
+    report = (tmp_path / "run" / "report.md").read_text()
+    assert "too small" in report
+    cells = [[one.strip() for one in line.split("|")[1:-1]] for line in report.splitlines()]
+    assert ["hasty", "80", "0"] in cells
+    assert "0.25 steps" in report
+
+    study["tasks"]["sums"]["score"] = ["distanse"]
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    assert "did you mean 'distance'?" in quantrial("plan", "study.yaml", code=2)
+    rows[3]["gold"] = "eight"
+    (tmp_path / "sums.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    study["tasks"]["sums"]["score"] = ["distance"]
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    said = quantrial("plan", "study.yaml", code=2)
+    assert "sums.jsonl, line 4: the field 'gold': 'eight' is no whole number" in said
 
 
 def test_an_importer_from_outside_goes_the_whole_way(quantrial: Quantrial, tmp_path: Path) -> None:
@@ -486,7 +584,7 @@ def test_what_a_study_says_of_outside_leaves_is_checked(
 ) -> None:
     for wrong, said in (
         (study_of(tolerence=1), "tasks.sums.tolerence: unknown key; did you mean 'tolerance'?"),
-        (study_of(kind="numbr"), "is 'numbr'; expected one of 'choice', 'spans', 'number'"),
+        (study_of(kind="numbr"), "is 'numbr'; expected one of 'choice', 'spans', 'text', 'number'"),
         (study_of(kind="numbr"), "did you mean 'number'?"),
         (study_of(source={"type": "double"}), "did you mean 'doubles'?"),
         (study_of(margins={"zzz": 0.1}), "a number task has no endpoint 'zzz'; there are hits, "),

@@ -12,9 +12,9 @@ import functools
 import importlib.metadata
 import re
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from quantrial.errors import StudyError
 
@@ -48,6 +48,7 @@ OWN: dict[str, dict[str, str]] = {
     "quantrial.tasks": {
         "choice": "quantrial.tasks.choice:Choice",
         "spans": "quantrial.tasks.spans:Spans",
+        "text": "quantrial.tasks.text:Text",
     },
 }
 _SHOWN = 5  # names of a list that stand in a message
@@ -123,6 +124,23 @@ IMPORTERS = Registry("quantrial.importers", "importer")
 SCORERS = Registry("quantrial.scorers", "scorer")
 SOURCES = Registry("quantrial.sources", "source")
 TASKS = Registry("quantrial.tasks", "kind of task")
+
+
+class Measured(Protocol):
+    """What says which kind of task something is of, and what else its endpoints follow from."""
+
+    @property
+    def kind(self) -> str:
+        """The name of the kind."""
+
+    @property
+    def measures(self) -> Sequence[Mapping[str, Any]] | None:
+        """What is measured where the kind alone does not say it, such as entries of `score`."""
+
+
+def kind_of(part: Measured) -> Any:
+    """Return the kind of task, as a class, that a part of a study or of a summary is of."""
+    return TASKS.load(part.kind).variant(part.measures)
 
 
 def nearest(asked: str, names: Collection[str], *, cutoff: float = 0.5) -> str | None:

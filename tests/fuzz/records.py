@@ -14,6 +14,7 @@ from quantrial.records import (
     response_from_json,
     speed_from_json,
 )
+from quantrial.registry import TASKS
 from quantrial.strict_json import parse_json
 from quantrial.tasks.rows import decode_text
 from quantrial.tasks.sources._conll import conll_rows
@@ -64,6 +65,6 @@ def item_file(data: bytes) -> None:
     elif which == b"m":
         list(mmlu_rows(text, PATH, "subject"))
     elif which == b"q":
-        list(jsonl_rows(text, PATH, "choice"))
+        list(jsonl_rows(text, PATH, TASKS.load("choice").row))
     else:
-        list(jsonl_rows(text, PATH, "spans"))
+        list(jsonl_rows(text, PATH, TASKS.load("spans").row))

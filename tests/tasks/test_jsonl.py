@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from quantrial.errors import DataError, DataWarning, StudyError
 from quantrial.records import Item, item_from_json
+from quantrial.registry import TASKS
 from quantrial.study import ChoiceTask, SpansTask
 from quantrial.tasks.sources import LoadedItems, load_items
 from quantrial.tasks.sources._jsonl import jsonl_rows
@@ -228,7 +229,7 @@ def test_property_choice_items_survive_the_way_to_disk_and_back(items: list[Item
         )
         for item in items
     ]
-    rows = list(jsonl_rows("\n".join(lines), "a.jsonl", "choice"))
+    rows = list(jsonl_rows("\n".join(lines), "a.jsonl", TASKS.load("choice").row))
     assert [(r.content, r.gold, r.metadata) for r in rows] == [
         (item.content, item.gold, item.metadata) for item in items
     ]
@@ -239,7 +240,7 @@ def test_property_choice_items_survive_the_way_to_disk_and_back(items: list[Item
 @given(st.lists(spans_items(), min_size=1, max_size=4))
 def test_property_spans_items_survive_the_way_to_disk_and_back(items: list[Item]) -> None:
     lines = [json.dumps({"text": i.content["text"], "entities": i.gold}) for i in items]
-    rows = list(jsonl_rows("\n".join(lines), "a.jsonl", "spans"))
+    rows = list(jsonl_rows("\n".join(lines), "a.jsonl", TASKS.load("spans").row))
     assert [(row.content, row.gold) for row in rows] == [(i.content, i.gold) for i in items]
 
 
@@ -252,6 +253,8 @@ def test_property_spans_items_survive_the_way_to_disk_and_back(items: list[Item]
 def test_property_any_json_is_a_row_or_an_error_with_its_line(
     record: dict[str, Any], kind: Any
 ) -> None:
-    rows, error = attempt(lambda: list(jsonl_rows(json.dumps(record), "a.jsonl", kind)), DataError)
+    rows, error = attempt(
+        lambda: list(jsonl_rows(json.dumps(record), "a.jsonl", TASKS.load(kind).row)), DataError
+    )
     assert error is None or error.line == 1
     assert all(row.metadata.keys() <= record.keys() for row in rows or ())

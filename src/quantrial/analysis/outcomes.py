@@ -17,7 +17,7 @@ from quantrial.analysis.answers.prompt_consistency import (
 )
 from quantrial.analysis.answers.reading import Given, opens_thought, read_all, read_response
 from quantrial.design.sampling import content_key, repeated
-from quantrial.errors import DataError
+from quantrial.errors import DataError, ScoringError
 from quantrial.tasks.sources import texts_of
 
 if TYPE_CHECKING:
@@ -154,6 +154,7 @@ class TaskOutcomes:
     answer to item i; `faults[arm]` holds the last failed attempt of those that were asked, by item
     id. `again` holds the second answers of arms that were asked twice, and enters no comparison.
     `opened[arm]` is whether the arm's template opens a thought; None where nothing tells.
+    `unscored[arm]` says why a scorer failed, by item id: such an answer counts as missing.
     """
 
     task: Task
@@ -166,6 +167,7 @@ class TaskOutcomes:
     again: Mapping[str, Mapping[int, tuple[Response, Outcome]]] = field(default_factory=dict)
     faults: Mapping[str, Mapping[str, Response]] = field(default_factory=dict)
     opened: Mapping[str, bool | None] = field(default_factory=dict)
+    unscored: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def given(self, arm: str) -> list[Given | None]:
         """Return each response of an arm with what was read from it; None without an answer."""
@@ -231,6 +233,7 @@ def score_task(  # noqa: PLR0913 - each keyword is one fact of how the task was 
     outcomes: dict[str, tuple[Outcome | None, ...]] = {}
     again: dict[str, dict[int, tuple[Response, Outcome]]] = {}
     faults: dict[str, dict[str, Response]] = {}
+    unscored: dict[str, dict[str, str]] = {}
     retries = dict.fromkeys(responses, 0)
     duplicates = 0
     for arm, attempts in responses.items():
@@ -241,7 +244,9 @@ def score_task(  # noqa: PLR0913 - each keyword is one fact of how the task was 
             if response.replicate:
                 if response.status == "ok":
                     second = read_response(task, items[at], response, opened=opened.get(arm))
-                    again.setdefault(arm, {})[at] = (response, task.score(items[at], second))
+                    outcome = _scored(task, items[at], second, {})
+                    if outcome is not None:
+                        again.setdefault(arm, {})[at] = (response, outcome)
                 continue
             retries[arm] += response.attempt > 1
             if response.status != "ok":
@@ -260,10 +265,13 @@ def score_task(  # noqa: PLR0913 - each keyword is one fact of how the task was 
     for arm, row in rows.items():
         chosen[arm] = tuple(row)
         answers[arm] = read_all(task, items, row, opened=opened.get(arm))
+        failed_scores: dict[str, str] = {}
         outcomes[arm] = tuple(
-            None if answer is None else task.score(item, answer)
+            None if answer is None else _scored(task, item, answer, failed_scores)
             for item, answer in zip(items, answers[arm], strict=True)
         )
+        if failed_scores:
+            unscored[arm] = failed_scores
     panel = replace(_panel(task, items, outcomes), asked=asked, unscorable=left_out)
     own = cluster is not None and cluster != stratum
     if equal_items == "cluster" and not own and repeated(items):
@@ -293,8 +301,17 @@ def score_task(  # noqa: PLR0913 - each keyword is one fact of how the task was 
         ceilings=tokens.ceilings,
     )
     return TaskOutcomes(
-        task, tuple(items), chosen, answers, outcomes, flow, panel, again, faults, opened
+        task, tuple(items), chosen, answers, outcomes, flow, panel, again, faults, opened, unscored
     )
+
+
+def _scored(task: Task, item: Item, answer: Answer, failed: dict[str, str]) -> Outcome | None:
+    """Score an answer; where the scorer itself fails, keep why, and know nothing of the answer."""
+    try:
+        return task.score(item, answer)
+    except ScoringError as exc:
+        failed[item.id] = str(exc)
+        return None
 
 
 def _lengths(item: Item) -> tuple[int, int]:

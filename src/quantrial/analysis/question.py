@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from quantrial import documents
-from quantrial.registry import TASKS
+from quantrial.registry import kind_of
 
 if TYPE_CHECKING:
     from quantrial.study import Study
@@ -112,7 +112,7 @@ def question_of(study: Study) -> Question:
 
 def _task_question(study: Study, name: str) -> TaskQuestion:
     spec = study.tasks[name]
-    named = [*(one.name for one in TASKS.load(spec.kind).endpoints), *spec.margins]
+    named = [*(one.name for one in kind_of(spec).endpoints), *spec.margins]
     return TaskQuestion(
         workload=spec.workload,
         margin=study.primary_margin(name),

@@ -171,6 +171,7 @@ class TaskAnalysis:
             fidelity=self._fidelity(),
             alike=self._alike(),
             reading=self._read,
+            measures=None if (measures := scored.task.measures) is None else tuple(measures),
         )
 
     def _reading(self, arms: Arms, guess: float | None) -> dict[str, documents.Reading]:
@@ -204,6 +205,12 @@ class TaskAnalysis:
     def _note_unanswered(self) -> None:
         """Note what is not there to be analysed."""
         panel = self.scored.panel
+        for arm, failed in self.scored.unscored.items():
+            count = f"{len(failed)} answer{'s' if len(failed) > 1 else ''}"
+            first = next(iter(failed.values()))
+            self.notes.add(
+                arm, f"the scorer failed on {count}, taken as missing. The first: {first}"
+            )
         answering = panel.arms_with_answers()
         for arm in panel.arms:
             if arm not in answering:

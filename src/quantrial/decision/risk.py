@@ -11,7 +11,7 @@ from quantrial.agreement import fixed
 from quantrial.decision.evidence import Evidence, cited
 from quantrial.decision.open_questions import not_counted
 from quantrial.documents.decision import Amount, Constraints, Finding, Guard, Money, Risk
-from quantrial.registry import TASKS
+from quantrial.registry import kind_of
 from quantrial.words import endpoint, level, size
 
 _MILLION = 1_000_000
@@ -28,7 +28,7 @@ def risks(evidence: Evidence, settings: Constraints) -> Iterator[Risk]:
         for arm in evidence.candidates:
             if arm in evidence.identical or arm in evidence.other_prompts:
                 continue
-            right = TASKS.load(part.kind).right or part.primary
+            right = kind_of(part).right or part.primary
             finding = evidence.of_endpoint(task, right, arm)
             if finding is None or finding.estimate is None or finding.unit is not None:
                 continue  # what is no share counts no wrong answers
@@ -140,7 +140,7 @@ def mitigations(evidence: Evidence, arm: str) -> tuple[Guard, ...]:
     """Name the failure modes that are shown for an arm, each with what guards against it."""
     found = []
     for task, part in evidence.tasks.items():
-        for name, words in TASKS.load(part.kind).mitigations().items():
+        for name, words in kind_of(part).mitigations().items():
             finding = evidence.of_endpoint(task, name, arm)
             if not finding or finding.estimate is None:
                 continue

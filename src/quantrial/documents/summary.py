@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from quantrial.documents.base import Direction, Estimate, Number, Part
 from quantrial.documents.contrasts import (
@@ -158,7 +158,11 @@ class StratumSummary(EndpointSummary, frozen=True, kw_only=True):
 
 
 class TaskSummary(Part, frozen=True, kw_only=True):
-    """What the summary says of one task. `strata` are by key and value of the items' metadata."""
+    """What the summary says of one task. `strata` are by key and value of the items' metadata.
+
+    `measures` are the scorers, as the study names them, where the kind alone does not tell the
+    endpoints.
+    """
 
     kind: str
     workload: str
@@ -182,6 +186,7 @@ class TaskSummary(Part, frozen=True, kw_only=True):
     fidelity: tuple[Fidelity, ...] = ()
     alike: Alike | None = None
     reading: Mapping[str, Reading] = {}
+    measures: tuple[Mapping[str, Any], ...] | None = None
 
     def label(self, name: str) -> str:
         """Return what an endpoint or failure mode is called: its label, else its name."""

@@ -17,7 +17,7 @@ from quantrial.documents.contrasts import adjusted_p
 from quantrial.documents.decision import Decision
 from quantrial.inert import clean
 from quantrial.precision import weights_in_words
-from quantrial.registry import TASKS
+from quantrial.registry import kind_of
 from quantrial.reporting.markdown import code, escape
 from quantrial.strict_yaml import write_yaml
 from quantrial.words import (
@@ -330,7 +330,7 @@ def _result(
     study: Study, summary: Summary, task: str, arm: str, found: list[Row]
 ) -> dict[str, Any]:
     part = summary.tasks[task]
-    names = {one.name: one.hub_metric for one in TASKS.load(part.kind).endpoints}
+    names = {one.name: one.hub_metric for one in kind_of(part).endpoints}
     metrics = [
         _metric(row, summary.arms[arm], names.get(row.endpoint) or row.endpoint)
         for row in found
@@ -338,7 +338,7 @@ def _result(
     ]
     return {
         "task": {
-            "type": TASKS.load(part.kind).hub_task,
+            "type": kind_of(part).hub_task,
             "name": clean(part.workload),
         },
         "dataset": dict(_dataset(study, task)),

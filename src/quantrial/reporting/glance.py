@@ -22,7 +22,7 @@ from quantrial.documents import (
 )
 from quantrial.documents.decision import Broken, Constraints, Decision
 from quantrial.precision import stated_size, weights_in_words
-from quantrial.registry import TASKS
+from quantrial.registry import kind_of
 from quantrial.reporting.blocks import (
     Card,
     Cell,
@@ -237,7 +237,7 @@ def _badness(fact: tuple[float, str]) -> float:
 
 def _losses(summary: Summary, task: str, arm: str) -> Iterator[tuple[float, str]]:
     part = summary.tasks[task]
-    meant = TASKS.load(part.kind).mitigations()
+    meant = kind_of(part).mitigations()
     for name, contrasts in by_endpoint(part):
         for one in contrasts:
             against = (one.reference, one.candidate) == (summary.reference, arm)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from quantrial.documents import Summary, TaskSummary
-from quantrial.registry import TASKS
+from quantrial.registry import kind_of
 from quantrial.reporting.blocks import Claim, Group, Part, Section, Sentence, Word
 from quantrial.words import endpoint
 
@@ -48,7 +48,7 @@ def words_of(summary: Summary) -> tuple[Word, ...]:
 
 def meanings(part: TaskSummary) -> dict[str, Word]:
     """Explain a task's endpoints and failure modes, as far as its kind of task says how."""
-    kind, tested = TASKS.load(part.kind), {one.endpoint for one in part.failure_contrasts}
+    kind, tested = kind_of(part), {one.endpoint for one in part.failure_contrasts}
     named = [one for one in kind.endpoints if one.name in part.endpoints]
     named += [one for one in kind.failure_modes if one.name in tested]
     names = ((one, one.label or endpoint(one.name).replace(" ", "-")) for one in named)

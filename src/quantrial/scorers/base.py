@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from quantrial.study.scoring import ScorerPart
-from quantrial.tasks.base import Endpoint, FailureMode, Rate
+from quantrial.tasks.base import Endpoint, FailureMode, Outcome, Rate
 from quantrial.tasks.tables import FailureTable
 
 if TYPE_CHECKING:
@@ -94,11 +94,11 @@ class Scorer:
         columns = {name for one in self.endpoints for name in (*one.numerator, *one.denominator)}
         return Score(dict.fromkeys(sorted(columns | {"correct"}), 0.0), parsed=False)
 
-    def failures(self, pairs: Sequence[tuple[Item, Score]], rate: Rate) -> Mapping[str, Any]:
+    def failures(self, pairs: Sequence[tuple[Item, Outcome]], rate: Rate) -> Mapping[str, Any]:
         """Describe how one arm failed, beyond what every task says; keys of `failure_tables`.
 
         Args:
-            pairs: each item that was answered, with its score.
+            pairs: each item that was answered, with what `score` made of it.
             rate: turns a count and a total into a `rate` with its `ci`.
         """
         return {}

@@ -20,7 +20,7 @@ from quantrial.study.sources import (
     Source,
     SourcePart,
 )
-from quantrial.study.tasks import ChoiceTask, SpansTask, Task, TaskPart
+from quantrial.study.tasks import ChoiceTask, SpansTask, Task, TaskPart, TextTask
 
 __all__ = [
     "Analysis",
@@ -43,6 +43,7 @@ __all__ = [
     "Study",
     "Task",
     "TaskPart",
+    "TextTask",
     "Weights",
     "code_in",
     "load_study",

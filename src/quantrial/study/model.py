@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from quantrial.errors import StudyError
 from quantrial.records import sha256_of
-from quantrial.registry import TASKS
+from quantrial.registry import kind_of
 from quantrial.study.names import Name, check_apart
 from quantrial.study.parts import DecisionPart, Design, Loss, Memory, Part, Speed
 from quantrial.study.tasks import Task, check_failure_modes, no_margin
@@ -137,7 +137,7 @@ class Study(Part):
 
     def primary_margin(self, task: str) -> float:
         """Return the margin of a task's primary endpoint, in the endpoint's unit."""
-        primary = TASKS.load(self.tasks[task].kind).endpoints[0]
+        primary = kind_of(self.tasks[task]).endpoints[0]
         found = self.margin_of(task, primary.name)
         if found is None:
             raise StudyError(no_margin(primary.name, primary.unit), key=f"tasks.{task}.margin")
@@ -151,7 +151,7 @@ class Study(Part):
         where none does, and only a difference is asked about.
         """
         spec = self.tasks[task]
-        units = {one.name: one.unit for one in TASKS.load(spec.kind).endpoints}
+        units = {one.name: one.unit for one in kind_of(spec).endpoints}
         primary, unit = next(iter(units.values())), units.get(endpoint)
         if endpoint in spec.margins:
             return spec.margins[endpoint]

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from quantrial import paths
 from quantrial.errors import StudyError
 from quantrial.inert import clean
-from quantrial.registry import SOURCES, TASKS, Registry, hint_of, nearest
+from quantrial.registry import SCORERS, SOURCES, TASKS, Registry, hint_of, nearest
 from quantrial.strict_yaml import MOST_BYTES, parse_yaml, too_large
 from quantrial.study.model import Analysis, Arm, Study, Weights
 from quantrial.study.parts import DecisionPart, Design, Speed
@@ -89,7 +89,7 @@ def explain(error: ErrorDetails, valid_keys: Callable[[list[str]], list[str]]) -
         return key, str(context.get("error", error["msg"]))
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         tag = str(context.get("discriminator", "kind")).strip("'")
-        leaves = TASKS if tag == "kind" else SOURCES
+        leaves = {"kind": TASKS, "scorer": SCORERS}.get(tag, SOURCES)
         expected = context.get("expected_tags") or ", ".join(map(repr, leaves.names()))
         got = context.get("tag")
         if got in leaves.names():  # a package that is broken
@@ -117,6 +117,8 @@ def _why_broken(leaves: Registry, name: str) -> str:
 
 def _is_tag(location: list[str], index: int) -> bool:
     if index == 2 and location[0] == "tasks":
+        return True
+    if index == 5 and location[3] == "score":
         return True
     return index > 2 and location[index - 1] == "source"
 
@@ -191,4 +193,6 @@ def _valid_keys(location: list[str]) -> list[str]:
             model = TASKS.load(kind).part
         case ["tasks", _, _, "source", of]:
             model = SOURCES.load(of).part
+        case ["tasks", _, _, "score", _, of]:
+            model = SCORERS.load(of).part
     return list(model.model_fields) if model else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -95,3 +95,26 @@ Reads = Annotated[
     BeforeValidator(_steps),
     Field(max_length=8),
 ]
+
+
+def measures_of(parts: Iterable[ScorerPart]) -> tuple[dict[str, Any], ...]:
+    """Write entries of `score` as plain JSON."""
+    return tuple(part.model_dump(mode="json", exclude_defaults=True) for part in parts)
+
+
+class ScoredPart(Part):
+    """The key `score`, which comes before margins: these are of its endpoints."""
+
+    score: tuple[Scoring, ...] = Field(min_length=1, max_length=8)
+    """How answers are scored, a list; the first is primary: `[exact, token_f1]`,
+    `[{number: {abs: 0.01}}]`, `[{python: "my_scorers.py:score"}]`."""
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        names = [part.name or part.scorer for part in self.score]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(
+                    f"score has two entries named {name!r}: give one of them another `name`"
+                )
+        return self

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from quantrial.errors import StudyError
-from quantrial.registry import TASKS, hint_of
+from quantrial.registry import SCORERS, TASKS, hint_of
 from quantrial.study.names import Words
 from quantrial.study.parts import Counted, Margin, OneOf, Part
+from quantrial.study.scoring import Reads, ScoredPart, measures_of
 from quantrial.study.sources import Source
 from quantrial.units import parse_amount
 
 if TYPE_CHECKING:
     from quantrial.tasks import Endpoint
+
+
+class Turn(Part):
+    """One turn of a conversation that is shown."""
+
+    role: Literal["system", "user", "assistant"]
+    """Who speaks."""
+    content: str
+    """A template of what is said."""
 
 
 class TaskPart(Part):
@@ -49,7 +59,14 @@ class TaskPart(Part):
     shots: int = Field(default=0, ge=0, le=32)
     """Number of solved examples before each item."""
     system: str | None = None
-    """The system message (chat) or first line (completion); the task kind's own by default."""
+    """The system message (chat) or first line (completion); the task kind's own by default. Beside
+    `prompt` or `messages` it is a template, too."""
+    prompt: str | None = None
+    """Jinja2 template of what is asked, with the fields of an item: `"Route this:\\n{{ text }}"`.
+    The task kind's own by default. `quantrial prompts` shows the result."""
+    messages: tuple[Turn, ...] = ()
+    """Several turns in place of `prompt`, each a template:
+    `[{role: user, content: "{{ question }}"}]`; the last one is the user's."""
     timeout: float = Field(default=120.0, gt=0)
     """Seconds after which a call counts as a fault."""
 
@@ -64,21 +81,33 @@ class TaskPart(Part):
     """Longest answer."""
 
     @classmethod
-    def _kind(cls) -> Any:
+    def measured(cls, data: Mapping[str, Any]) -> Sequence[Mapping[str, Any]] | None:
+        """Return what endpoints follow from beside the kind, given the fields that are valid."""
+        return None
+
+    @property
+    def measures(self) -> Sequence[Mapping[str, Any]] | None:
+        """What endpoints follow from beside the kind, as plain JSON; None: the kind alone."""
+        return self.measured(dict(self))
+
+    @classmethod
+    def _kind(cls, data: Mapping[str, Any]) -> Any:
         """Return the kind of task; each model of a part names one."""
-        return TASKS.load(get_args(cls.model_fields["kind"].annotation)[0])
+        kind = TASKS.load(get_args(cls.model_fields["kind"].annotation)[0])
+        return kind.variant(cls.measured(data))
 
     @field_validator("margin", mode="before")
     @classmethod
-    def _in_the_primary_unit(cls, margin: Any) -> Any:
-        return margin if margin is None else _amount(margin, cls._kind().endpoints[0])
+    def _in_the_primary_unit(cls, margin: Any, info: ValidationInfo) -> Any:
+        endpoints = cls._kind(info.data).endpoints
+        return _amount(margin, endpoints[0]) if endpoints and margin is not None else margin
 
     @field_validator("margins", mode="before")
     @classmethod
-    def _of_known_endpoints(cls, margins: Any) -> Any:
-        if not isinstance(margins, dict):
+    def _of_known_endpoints(cls, margins: Any, info: ValidationInfo) -> Any:
+        measured = cls._kind(info.data)
+        if not isinstance(margins, dict) or not measured.endpoints:
             return margins
-        measured = cls._kind()
         known = {one.name: one for one in measured.endpoints}
         shares = (*known, *measured.failure_shares())
         _check_names(map(str, margins), shares, f"a {measured.kind} task has no endpoint")
@@ -86,9 +115,18 @@ class TaskPart(Part):
 
     @model_validator(mode="after")
     def _primary_has_a_margin(self) -> Self:
-        primary = self._kind().endpoints[0]
+        primary = self._kind(dict(self)).endpoints[0]
         if primary.unit and self.margin is None and primary.name not in self.margins:
             raise ValueError(no_margin(primary.name, primary.unit))
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_ask(self) -> Self:
+        if self.prompt is not None and self.messages:
+            raise ValueError("give `prompt` or `messages`, not both")
+        if self.messages and self.messages[-1].role != "user":
+            last = self.messages[-1].role
+            raise ValueError(f"the last of `messages` is the {last}'s; it has to be the user's")
         return self
 
     @field_validator("thought_tags", mode="before")
@@ -151,6 +189,47 @@ class SpansTask(TaskPart):
     """Longest answer."""
 
 
+class TextTask(TaskPart, ScoredPart):
+    """Free text: what is asked is a template, what is answered is read and scored."""
+
+    kind: Literal["text"]
+    gold: str = "gold"
+    """The field that holds what is right: a text, a list of texts, a number or an object."""
+    id: str | None = None
+    """The field that names an item; its content does by default."""
+    read: Reads = ()
+    """How an answer is read before it is scored, one step or several: `strip`, `json`, `fenced`,
+    `{regex: ..., take: last}`, `{after: "Answer:"}`. By default as the scorer needs it."""
+    constrained: bool = False
+    """Hold decoding to what the first scorer can score: its labels, fields or schema."""
+    stop: tuple[str, ...] = ()
+    """Texts that end an answer."""
+    max_tokens: int = Field(default=256, ge=1)
+    """Longest answer."""
+
+    @classmethod
+    def measured(cls, data: Mapping[str, Any]) -> Sequence[Mapping[str, Any]] | None:
+        """Return the entries of `score`."""
+        return measures_of(data.get("score", ()))
+
+    @model_validator(mode="after")
+    def _asks(self) -> Self:
+        if self.prompt is None and not self.messages and self.source.type != "imported":
+            raise ValueError('`prompt` is missing: a template such as "{{ question }}"')
+        kind = self._kind(dict(self))
+        names = [one.name for one in kind.endpoints]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(
+                f"score: two scorers have an endpoint named {twice[0]!r}; give one of them a `name`"
+            )
+        if self.constrained and kind.scorers[0].schema() is None:
+            raise ValueError(
+                f"constrained: the scorer {self.score[0].scorer} says of no form that decoding "
+                "could be held to; take another first scorer, or leave it out"
+            )
+        return self
+
+
 Task = Annotated[TaskPart, OneOf(TASKS, "kind")]
 
 
@@ -184,9 +263,11 @@ def check_failure_modes(names: Iterable[str]) -> None:
     """
     if names := tuple(names):
         kinds = [TASKS.load(kind) for kind in TASKS.names()]
+        scorers = [SCORERS.load(name) for name in SCORERS.names()]
+        own = [mode.name for scorer in scorers for mode in scorer.failure_modes]
         shares = [name for kind in kinds for name in kind.failure_shares()]
         counts = [name for kind in kinds for name in kind.failure_counts()]
-        valid = tuple(dict.fromkeys((*shares, *counts)))
+        valid = tuple(dict.fromkeys((*shares, *counts, *own)))
         _check_names(names, valid, "there is no failure mode")
 
 

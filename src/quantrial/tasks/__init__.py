@@ -6,9 +6,9 @@ A kind of task is a class derived from `Task`; the registry knows it by name.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from quantrial.registry import TASKS
+from quantrial.registry import kind_of
 from quantrial.tasks.base import (
     Endpoint,
     FailureCount,
@@ -45,6 +45,5 @@ def make_task(
     its part of the study says, for MMLU those of the item's subject. `items` are all items of the
     source.
     """
-    kind: Any = TASKS.load(spec.kind)
-    made: Task = kind.made(name, spec, shots, items)
+    made: Task = kind_of(spec).made(name, spec, shots, items)
     return made

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
 from quantrial.records import canonical_json
-from quantrial.tasks.rows import Row, Where
+from quantrial.tasks.rows import ReadRow, Row, Where
 from quantrial.tasks.tables import UNREAD, FailureTable
 
 if TYPE_CHECKING:
@@ -241,6 +241,8 @@ class Task:
     error_classes: ClassVar[bool] = False  # answers are spans, whose errors have classes
     hub_task: ClassVar[str] = "text-generation"  # the Hugging Face hub's own name
     scored_by: ClassVar[Sequence[str]] = ()  # modules that `score` needs beside the kind's own
+    measures: ClassVar[Sequence[Mapping[str, Any]] | None] = None  # of a kind made by `variant`
+    refuses_contradictions: ClassVar[bool] = False  # one question with two golds: error, or warning
 
     def __init__(self, name: str, spec: TaskPart, shots: Sequence[Item] = ()):
         """Take the task's part of the study, and all solved examples that its source offers."""
@@ -255,6 +257,16 @@ class Task:
     ) -> Self:
         """Make the task of a study; `items` are all that its source has."""
         return cls(name, spec, shots)
+
+    @classmethod
+    def variant(cls, measures: Sequence[Mapping[str, Any]] | None) -> type[Task]:
+        """Return the kind whose endpoints are those of a part that measures this."""
+        return cls
+
+    @classmethod
+    def reader(cls, spec: Any, key: str) -> ReadRow:
+        """Return what reads rows for a part of a study, which stands there under `key`."""
+        return cls.row
 
     @classmethod
     def row(cls, record: dict[str, Any], where: Where) -> Row:
@@ -309,6 +321,10 @@ class Task:
     def prompt(self, item: Item) -> Prompt:
         """Say what an arm is shown."""
         raise NotImplementedError
+
+    def fields(self, item: Item) -> Mapping[str, Any]:
+        """Return what a template of the study can name of an item."""
+        return {**item.metadata, **item.content}
 
     def limit(self, item: Item) -> int | None:
         """Return the most tokens that an answer may have; None where it was asked for elsewhere."""

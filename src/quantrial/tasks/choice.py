@@ -17,6 +17,7 @@ from quantrial.study import ChoiceTask
 from quantrial.tasks.answer import as_answer
 from quantrial.tasks.base import Endpoint, Outcome, Prompt, Rate, Task
 from quantrial.tasks.letters import LETTERS, answer_letter, first_letter, stated_letter
+from quantrial.tasks.prompting import Prompts
 from quantrial.tasks.rows import KEYS, Form, Row, Where, find, metadata_of, plain, shots_for
 
 if TYPE_CHECKING:
@@ -238,12 +239,24 @@ class Choice(Task):
         super().__init__(name, spec, shots)
         self.spec = spec
         self.needs = frozenset({"grammar"} if spec.answer_mode == "option" else ())
+        self.prompts = Prompts.of(name, spec, SYSTEM if spec.answer_mode == "letter" else None)
 
     def prompt(self, item: Item) -> Prompt:
         """Ask for a letter (options listed) or for the option's text (decoding constrained)."""
         spec, shots = self.spec, shots_for(item, self.shots, self.spec.shots)
         options = [str(option) for option in item.content["options"]]
-        if spec.answer_mode == "option":
+        option_mode = spec.answer_mode == "option"
+        if self.prompts is not None:
+            how: dict[str, Any] = (
+                {"max_tokens": _longest(options), "grammar": option_grammar(options)}
+                if option_mode
+                else {"max_tokens": spec.max_tokens}
+            )
+            if spec.prompt_format == "completion" and not option_mode:
+                how["stop"] = ("\n\n",)
+            gold = _gold_text if option_mode else lambda shot: str(shot.gold)
+            return self.prompts.prompt(item, shots, self.fields, gold, **how)
+        if option_mode:
             parts = [spec.system] if spec.system else []
             parts += [f"Question: {s.content['question']}\nAnswer: {_gold_text(s)}" for s in shots]
             parts.append(f"Question: {item.content['question']}\nAnswer:")
@@ -263,6 +276,10 @@ class Choice(Task):
             messages += [("user", f"{_listed(shot)}\nAnswer:"), ("assistant", str(shot.gold))]
         messages.append(("user", f"{_listed(item)}\nAnswer:"))
         return Prompt.conversation(messages, max_tokens=spec.max_tokens)
+
+    def fields(self, item: Item) -> Mapping[str, Any]:
+        """Return what a template can name: `question`, `options`, both `listed` with letters."""
+        return {**super().fields(item), "listed": _listed(item)}
 
     def limit(self, item: Item) -> int | None:
         """Return the most tokens that an answer may have; None where it was asked for elsewhere."""

@@ -46,6 +46,11 @@ class Row:
     gold: Any
     metadata: Mapping[str, str]
     where: Where
+    id: str | None = None  # by the source; else it follows from content and gold
+
+
+ReadRow = Callable[[dict[str, Any], Where], Row]
+"""Reads an item from an object of JSON, or from a row of a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +68,14 @@ class Reading:
 class Asked:
     """What a source is read for: a task of a `kind`, with so many solved examples before an item.
 
-    `base` is the folder that relative paths start from, `key` where the source stands in the study.
+    `base` is the folder that relative paths start from, `key` where the source stands in the study,
+    `row` reads an item from an object of JSON.
     """
 
     kind: str
     base: Path
     key: str
+    row: ReadRow
     shots: int = 0
 
     def path(self, path: Path) -> Path:

@@ -27,6 +27,7 @@ from quantrial.tasks.base import (
     Rate,
     Task,
 )
+from quantrial.tasks.prompting import Prompts
 from quantrial.tasks.rows import KEYS, Row, Where, find, metadata_of, plain, shots_for
 from quantrial.tasks.span_errors import NO_ERRORS, SpanErrors, classify
 from quantrial.tasks.span_reader import Span, compared, composed, read_spans
@@ -313,6 +314,8 @@ class Spans(Task):
         self.types = spec.types or tuple(types)
         self.needs = frozenset({"schema"} if spec.constrained else ())
         self._reader = READERS[spec.scoring]
+        system = self._system() if spec.prompt_format == "chat" else None
+        self.prompts = Prompts.of(name, spec, system)
 
     @classmethod
     def made(
@@ -490,6 +493,17 @@ class Spans(Task):
     def prompt(self, item: Item) -> Prompt:
         """Ask for the array, in the model's chat format or as a text to be continued."""
         spec, shots = self.spec, shots_for(item, self.shots, self.spec.shots)
+        if self.prompts is not None:
+            stop = ("\n",) if spec.prompt_format == "completion" and not spec.constrained else ()
+            return self.prompts.prompt(
+                item,
+                shots,
+                self.fields,
+                lambda shot: _array(shot.gold),
+                max_tokens=spec.max_tokens,
+                stop=stop,
+                schema=self._schema(),
+            )
         if spec.prompt_format == "completion":
             parts = [spec.system] if spec.system else []
             parts += [f"Sentence: {s.content['text']}\nEntities: {_array(s.gold)}" for s in shots]
@@ -507,6 +521,10 @@ class Spans(Task):
             messages += [("user", str(shot.content["text"])), ("assistant", _array(shot.gold))]
         messages.append(("user", str(item.content["text"])))
         return Prompt.conversation(messages, max_tokens=spec.max_tokens, schema=self._schema())
+
+    def fields(self, item: Item) -> Mapping[str, Any]:
+        """Return what a template can name: `text`, the `types` asked for, and metadata."""
+        return {**super().fields(item), "types": list(self.types)}
 
     def _schema(self) -> dict[str, Any] | None:
         if not self.spec.constrained:

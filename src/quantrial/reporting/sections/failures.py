@@ -20,7 +20,7 @@ from quantrial.documents import (
     to_dict,
 )
 from quantrial.documents.contrasts import adjusted_p, is_finding
-from quantrial.registry import TASKS
+from quantrial.registry import kind_of
 from quantrial.reporting.blocks import (
     Cell,
     Column,
@@ -263,7 +263,7 @@ def _sign(one: Sign) -> str:
 def _of_kind(task: str, part: TaskSummary) -> Iterator[Table]:
     """Show the tables that the kind of task describes."""
     rows = {arm: to_dict(one) for arm, one in part.failure_modes.items()}
-    for table in TASKS.load(part.kind).failure_tables:
+    for table in kind_of(part).failure_tables:
         shown = ((Column(one.head, hint=one.hint), partial(_value, one)) for one in table.columns)
         yield by_name(table.caption.replace("{task}", task), _ARM, rows, *shown)
 

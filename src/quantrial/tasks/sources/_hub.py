@@ -16,7 +16,6 @@ from quantrial import paths
 from quantrial.errors import DataError, MissingExtraError, PathError, StudyError
 from quantrial.paths import expanded, is_folder, open_file, parts_within
 from quantrial.redaction import blot_error, excerpt, hide, hide_proxies
-from quantrial.registry import TASKS
 from quantrial.study import HubSource
 from quantrial.tasks.choice import choice_record
 from quantrial.tasks.rows import (
@@ -25,6 +24,7 @@ from quantrial.tasks.rows import (
     Asked,
     FetchedSource,
     Reading,
+    ReadRow,
     Row,
     Source,
     Where,
@@ -46,7 +46,7 @@ def read_hub(source: HubSource, asked: Asked) -> Reading:
 
     The commit that is read is resolved first and recorded: the newest of today can be read again.
     """
-    kind, base, key = asked.kind, asked.base, asked.key
+    base, key = asked.base, asked.key
     try:
         import datasets
         import huggingface_hub  # noqa: F401
@@ -60,13 +60,13 @@ def read_hub(source: HubSource, asked: Asked) -> Reading:
         with tempfile.TemporaryDirectory(prefix="quantrial-hub-") as cache, _quiet(datasets):
             # a cache of its own: an edited file is never answered from an older reading
             parts = _load_local(datasets, source, folder, cache)
-            return _reading(source, kind, parts, key, files=files)
+            return _reading(source, asked, parts, files=files)
     if _LOCAL.match(source.repo):
         raise DataError("no such folder", path=folder)
     commit = _resolve(source)
     with _quiet(datasets):
         parts = _load(datasets, source.repo, source, name=source.config, revision=commit)
-    return _reading(source, kind, parts, key, revision=commit)
+    return _reading(source, asked, parts, revision=commit)
 
 
 def is_there(source: HubSource, base: Path) -> bool:
@@ -254,9 +254,8 @@ def _sha256(path: Path) -> str:
 
 def _reading(
     source: HubSource,
-    kind: str,
+    asked: Asked,
     parts: Mapping[str, Any],
-    key: str,
     *,
     files: Mapping[str, str] | None = None,
     revision: str | None = None,
@@ -270,16 +269,16 @@ def _reading(
         if name not in parts:
             raise StudyError(
                 f"no split {name!r} in {source.repo}; there are: {', '.join(parts)}",
-                key=f"{key}.{option}",
+                key=f"{asked.key}.{option}",
             )
-        read[name] = list(_rows(parts[name], kind, f"{repo}/{name}"))
+        read[name] = list(_rows(parts[name], asked, f"{repo}/{name}"))
     label = f"{repo}/{source.config}" if source.config else repo
     shots = read[source.dev_split] if source.dev_split else ()
     return Reading(label, read[source.split], shots, files or {}, revision or OF_CONTENT)
 
 
-def _rows(part: Any, kind: str, path: str) -> Iterator[Row]:
-    make = _MAKERS.get(kind) or _maker_of(kind)
+def _rows(part: Any, asked: Asked, path: str) -> Iterator[Row]:
+    make = _MAKERS.get(asked.kind) or _maker_of(asked.row)
     for number, record in enumerate(part, start=1):
         yield make(record, part.features, Where(path, number))
 
@@ -309,9 +308,8 @@ def _tagged(record: dict[str, Any], features: Any, where: Where) -> Row:
 _MAKERS = {"choice": _choice, "spans": _tagged}
 
 
-def _maker_of(kind: str) -> Callable[[dict[str, Any], Any, Where], Row]:
+def _maker_of(row: ReadRow) -> Callable[[dict[str, Any], Any, Where], Row]:
     """Read rows of another kind as that kind reads objects of JSONL, ids of classes by name."""
-    row = TASKS.load(kind).row
     return lambda record, features, where: row(_with_names(record, features, ()), where)
 
 

@@ -12,11 +12,11 @@ from typing import Any
 
 from quantrial.errors import DataError, DataWarning, StudyError
 from quantrial.records import Item, content_hash, sha256_of
-from quantrial.registry import SOURCES, TASKS
+from quantrial.registry import SOURCES, kind_of
 from quantrial.study import ImportedSource, TaskPart
 from quantrial.tasks.base import Task
 from quantrial.tasks.choice import repeated_option
-from quantrial.tasks.rows import OF_CONTENT, Asked, Reading, Row, Source, shots_for
+from quantrial.tasks.rows import OF_CONTENT, Asked, Reading, ReadRow, Row, Source, shots_for
 
 _LISTED = 20  # places of one kind that a manifest keeps
 
@@ -81,6 +81,11 @@ def _contradictions(task: str, kind: type[Task], rows: Sequence[Row]) -> Iterato
         asked, answer = kind.asked(row), kind.answer(row)
         known, earlier = first.setdefault(asked, (answer, row))
         if known != answer:
+            if kind.refuses_contradictions:
+                raise row.where.error(
+                    f"asks what {earlier.where} asks, which says {kind.shown(earlier)}; here "
+                    f"{kind.shown(row)} is right, so one of the two is wrong"
+                )
             pairs.append((earlier, row))
     if pairs:
         one, other = pairs[0]
@@ -148,11 +153,11 @@ def load_items(task: str, spec: TaskPart, *, base: Path) -> LoadedItems:
     """
     key = f"tasks.{task}"
     source: Source = SOURCES.load(spec.source.type, key=f"{key}.source.type")
-    reading = _read(spec, source, base, key)
+    kind: type[Task] = kind_of(spec)
+    reading = _read(spec, source, base, key, kind.reader(spec, key))
     rows, shot_rows = list(reading.rows), list(reading.shots)
     if not rows:
         raise DataError("the source holds no items", path=reading.id)
-    kind: type[Task] = TASKS.load(spec.kind)
     rows, shot_rows = kind.chosen(spec, rows, shot_rows, key)
     items, duplicates = _items(task, rows)
     shots, _ = _items(task, shot_rows)
@@ -175,14 +180,20 @@ def load_items(task: str, spec: TaskPart, *, base: Path) -> LoadedItems:
     return LoadedItems(items, shots, provenance)
 
 
-def _read(spec: TaskPart, source: Source, base: Path, key: str) -> Reading:
+def _read(
+    spec: TaskPart,
+    source: Source,
+    base: Path,
+    key: str,
+    row: ReadRow,
+) -> Reading:
     if source.kind not in (None, spec.kind):
         raise StudyError(
             f"a source of type {spec.source.type!r} holds items of kind {source.kind!r}, but the "
             f"task is {spec.kind!r}",
             key=f"{key}.source.type",
         )
-    return source.read(spec.source, Asked(spec.kind, base, f"{key}.source", spec.shots))
+    return source.read(spec.source, Asked(spec.kind, base, f"{key}.source", row, spec.shots))
 
 
 def _read_imported(source: ImportedSource, asked: Asked) -> Reading:
@@ -198,18 +209,24 @@ IMPORTED = Source(ImportedSource, _read_imported)
 
 def _items(task: str, rows: Sequence[Row]) -> tuple[tuple[Item, ...], list[list[str]]]:
     copies: Counter[str] = Counter()
-    items, duplicates = [], []
+    items, duplicates, named = [], [], dict[str, str]()
     for row in rows:
         digest = content_hash(row.content, row.gold)
         own = digest[:ID_LENGTH]
         copies[own] += 1
+        if row.id is not None:
+            if row.id in named:
+                raise row.where.error(
+                    f"the id {row.id!r} is that of {named[row.id]} already; each item has its own"
+                )
+            named[row.id] = str(row.where)
         if copies[own] > 1:
-            own = f"{own}-{copies[own]}"
+            own = row.id or f"{own}-{copies[own]}"
             duplicates.append([own, str(row.where)])
         items.append(
             Item(
                 task=task,
-                id=own,
+                id=row.id or own,
                 content=row.content,
                 gold=row.gold,
                 metadata=row.metadata,

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from quantrial.errors import DataError, StudyError
 from quantrial.registry import OWN, TASKS
 from quantrial.study import BundledSource, JsonlSource
-from quantrial.tasks.rows import Asked, Reading, Row, Source, Where, decode_text, read_text
+from quantrial.tasks.rows import Asked, Reading, ReadRow, Row, Source, Where, decode_text, read_text
 
 
 def read_jsonl(source: JsonlSource, asked: Asked) -> Reading:
     """Read a file of items, and one of examples where the study names it."""
-    kind, path, dev = asked.kind, asked.path(source.path), source.dev and asked.path(source.dev)
+    row, path, dev = asked.row, asked.path(source.path), source.dev and asked.path(source.dev)
     files: dict[str, str] = {}
-    rows = _file(path, kind, files)
-    return Reading(source.path.name, rows, _file(dev, kind, files) if dev else (), files)
+    rows = _file(path, row, files)
+    return Reading(source.path.name, rows, _file(dev, row, files) if dev else (), files)
 
 
 def read_bundled(_: BundledSource, asked: Asked) -> Reading:
@@ -36,7 +35,7 @@ def read_bundled(_: BundledSource, asked: Asked) -> Reading:
             continue
         data = resource.read_bytes()
         files[name] = hashlib.sha256(data).hexdigest()
-        read[name] = list(jsonl_rows(decode_text(data, name), name, kind))
+        read[name] = list(jsonl_rows(decode_text(data, name), name, asked.row))
     if f"{kind}.jsonl" not in read:
         if kind not in OWN[TASKS.group]:
             raise StudyError(f"no items of kind {kind!r} are bundled", key=f"{asked.key}.type")
@@ -50,15 +49,14 @@ JSONL = Source(JsonlSource, read_jsonl, shots_key="dev")
 BUNDLED = Source(BundledSource, read_bundled)
 
 
-def _file(path: Path, kind: str, files: dict[str, str]) -> list[Row]:
+def _file(path: Path, parse: ReadRow, files: dict[str, str]) -> list[Row]:
     text, digest = read_text(path)
     files[path.name if path.name not in files else f"{path.parent.name}/{path.name}"] = digest
-    return list(jsonl_rows(text, path, kind))
+    return list(jsonl_rows(text, path, parse))
 
 
-def jsonl_rows(text: str, path: Path | str, kind: str) -> Iterator[Row]:
+def jsonl_rows(text: str, path: Path | str, parse: ReadRow) -> Iterator[Row]:
     """Parse one file's text, a row for every line that is not blank."""
-    parse: Callable[[dict[str, Any], Where], Row] = TASKS.load(kind).row
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue

@@ -1,0 +1,291 @@
+"""Free text: a prompt from a template, an answer that is read in steps and scored by scorers.
+
+Which endpoints a task has follows from its `score:`; each list of scorers is a kind of its own,
+made by `Text.variant`.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import orjson
+
+from quantrial.errors import ScoringError
+from quantrial.records import canonical_json
+from quantrial.registry import SCORERS
+from quantrial.scorers.base import Said, Score, Scorer
+from quantrial.study import TextTask
+from quantrial.tasks.answer import as_answer
+from quantrial.tasks.base import Endpoint, Outcome, Prompt, Rate, Task
+from quantrial.tasks.prompting import Prompts
+from quantrial.tasks.rows import KEYS, ReadRow, Row, Where, metadata_of, shots_for
+
+if TYPE_CHECKING:
+    from quantrial.records import Item
+    from quantrial.study.scoring import ReadStep
+    from quantrial.tasks.answer import Answer
+
+_LONGEST_ID = 200
+_FENCED = re.compile(r"```[^\n`]*\n(.*?)(?:```|\Z)", re.DOTALL)
+_MOST_STARTS = 1000  # places of a text where a JSON value is looked for
+
+
+def first_json(text: str) -> str | None:
+    """Return the first whole JSON object or array in a text; None where there is none."""
+    decoder = json.JSONDecoder(parse_int=float)  # 10^5 digits are no reason to wait
+    for count, start in enumerate(re.finditer(r"[{\[]", text)):
+        if count >= _MOST_STARTS:
+            break
+        try:
+            _, end = decoder.raw_decode(text, start.start())
+        except (ValueError, RecursionError):
+            continue
+        return text[start.start() : end]
+    bare = text.strip()
+    try:
+        decoder.decode(bare)
+    except (ValueError, RecursionError):
+        return None
+    return bare
+
+
+def _fenced(text: str) -> str | None:
+    found = _FENCED.findall(text)
+    return found[-1].strip() if found else None
+
+
+_STEPS: Mapping[str, Callable[[str], str | None]] = {
+    "strip": str.strip,
+    "json": first_json,
+    "fenced": _fenced,
+}
+
+
+def read_step(step: ReadStep, text: str) -> str | None:
+    """Take one step from a text towards what is scored; None where it finds nothing."""
+    if step.step is not None:
+        return _STEPS[step.step](text)
+    if step.after is not None:
+        _, found, rest = text.rpartition(step.after)
+        return rest.strip() if found else None
+    matches = list(re.finditer(str(step.regex), text))
+    if not matches:
+        return None
+    match = matches[0 if step.take == "first" else -1]
+    return (match[1] if match.re.groups else match[0]) or ""
+
+
+class Text(Task):
+    """The task kind `text`, made from its part of the study; see `variant`."""
+
+    kind = "text"
+    part = TextTask
+    endpoints: ClassVar[Sequence[Endpoint]] = ()
+    scorers: ClassVar[Sequence[Scorer]] = ()
+    names: ClassVar[Sequence[str]] = ()
+    refuses_contradictions = True
+
+    def __init__(self, name: str, spec: TextTask, shots: Sequence[Item] = ()):
+        super().__init__(name, spec, shots)
+        self.spec = spec
+        self.prompts = Prompts(name, spec)
+        self._schema = self.scorers[0].schema() if spec.constrained else None
+        self.needs = frozenset({"schema"} if spec.constrained else ())
+
+    @classmethod
+    def variant(cls, measures: Sequence[Mapping[str, Any]] | None) -> type[Task]:
+        """Return the kind that scores so: with the endpoints of these entries of `score`."""
+        return _variant(canonical_json(list(measures or ())))
+
+    @classmethod
+    def made(
+        cls, name: str, spec: TextTask, shots: Sequence[Item] = (), items: Sequence[Item] = ()
+    ) -> Self:
+        """Make the task of a study; the templates' names are looked for in all its items."""
+        task = cls(name, spec, shots)
+        if items:
+            task.prompts.check({key for item in items for key in task.fields(item)})
+        return task
+
+    @classmethod
+    def reader(cls, spec: Any, key: str) -> ReadRow:
+        """Read rows as the study names their parts; what the templates show is the content."""
+        name = key.removeprefix("tasks.")
+        shown = Prompts(name, spec).fields
+        return functools.partial(_row, spec=spec, shown=shown, scorers=cls.scorers)
+
+    @classmethod
+    def shown(cls, row: Row) -> str:
+        """Write a row's right answer for a message."""
+        return f"{row.gold!r:.60}"
+
+    def limit(self, item: Item) -> int | None:
+        """Return the most tokens that an answer may have; None where it was asked for elsewhere."""
+        return None if self.spec.source.type == "imported" else self.spec.max_tokens
+
+    def prompt(self, item: Item) -> Prompt:
+        """Fill the templates in, after the solved examples."""
+        return self.prompts.prompt(
+            item,
+            shots_for(item, self.shots, self.spec.shots),
+            self.fields,
+            _written,
+            max_tokens=self.spec.max_tokens,
+            stop=self.spec.stop,
+            schema=self._schema,
+        )
+
+    def score(self, item: Item, answer: Answer | str) -> Outcome:
+        """Read the answer and ask each scorer; the first one says what was understood.
+
+        Raises:
+            ScoringError: a scorer fails; the message names it and the item.
+        """
+        said = as_answer(answer)
+        values: dict[str, float] = {}
+        first: Score | None = None
+        for name, scorer in zip(self.names, self.scorers, strict=True):
+            try:
+                one = self._scored(scorer, item, said)
+            except ScoringError as exc:
+                raise ScoringError(f"{self.name}, item {item.id}, {name}: {exc}") from exc
+            mark = "" if first is None else f"{name}."
+            values |= {f"{mark}{column}": value for column, value in one.values.items()}
+            first = first or one
+        assert first is not None
+        return Outcome(values, first.parsed, first.answer)
+
+    def _scored(self, scorer: Scorer, item: Item, answer: Answer) -> Score:
+        text: str | None = answer.text
+        for step in self.spec.read or (scorer.reads,):
+            if text is not None:
+                text = _STEPS[step](text) if isinstance(step, str) else read_step(step, text)
+        said = Said(answer, item)
+        return (
+            scorer.unread(item.gold, said) if text is None else scorer.score(item.gold, text, said)
+        )
+
+    def failures(self, pairs: Sequence[tuple[Item, Outcome]], rate: Rate) -> dict[str, Any]:
+        """Count what could not be read, and what the first scorer counts beside."""
+        return super().failures(pairs, rate) | dict(self.scorers[0].failures(pairs, rate))
+
+
+def _written(item: Item) -> str:
+    """Write the answer of a solved example: a text as it is, the first of several, else JSON."""
+    gold = item.gold[0] if isinstance(item.gold, list) and item.gold else item.gold
+    return gold if isinstance(gold, str) else orjson.dumps(gold).decode()
+
+
+def _row(
+    record: dict[str, Any],
+    where: Where,
+    spec: TextTask,
+    shown: frozenset[str],
+    scorers: Sequence[Scorer],
+) -> Row:
+    there = ", ".join(record) or "none"
+    wanted = [one for one in (spec.id, *sorted(shown)) if one is not None]
+    if any(scorer.needs_gold for scorer in scorers):
+        wanted.append(spec.gold)
+    for name in wanted:
+        if name not in record:
+            raise where.error(f"the field {name!r} is missing; fields there: {there:.200}")
+        if record[name] is None:
+            raise where.error(f"the field {name!r} is null; every item needs a value there")
+    gold = record.get(spec.gold)
+    for scorer in scorers:
+        if gold is not None or scorer.needs_gold:
+            try:
+                scorer.check(gold)
+            except ValueError as exc:
+                raise where.error(f"the field {spec.gold!r}: {exc}") from exc
+    apart = {spec.gold} | ({spec.id} if spec.id else set())
+    nested = {k for k, v in record.items() if isinstance(v, (list, dict))}
+    content = {k: v for k, v in record.items() if k not in apart and (k in shown or k in nested)}
+    if not content:
+        raise where.error(f"no field is shown: name one in the prompt; fields there: {there:.200}")
+    groups = {spec.stratify, spec.cluster}
+    metadata = metadata_of(record, (apart | content.keys()) - groups, where, KEYS)
+    return Row(content, gold, metadata, where, _id(record, spec.id, where))
+
+
+def _id(record: Mapping[str, Any], name: str | None, where: Where) -> str | None:
+    if name is None:
+        return None
+    value = record[name]
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise where.error(f"the field {name!r} is {value!r:.40}; an id is a text or a whole number")
+    text = str(value)
+    if not text.isprintable() or not 0 < len(text.strip()) <= _LONGEST_ID:
+        raise where.error(
+            f"the field {name!r} is {text!r:.60}; an id has 1 to {_LONGEST_ID} letters"
+        )
+    return text
+
+
+@functools.lru_cache(maxsize=64)
+def _variant(measures: bytes) -> type[Text]:
+    from pydantic import TypeAdapter
+
+    from quantrial.study.scoring import Scoring, measures_of
+
+    entry: TypeAdapter[Any] = TypeAdapter(Scoring)
+    parts = [entry.validate_python(one) for one in orjson.loads(measures)]
+    scorers = [SCORERS.load(part.scorer)(part) for part in parts]
+    names = [part.name or part.scorer for part in parts]
+    endpoints = [
+        own
+        for place, (part, scorer) in enumerate(zip(parts, scorers, strict=True))
+        for own in _endpoints(scorer, part.name, names[place] if place else None)
+    ]
+    if not scorers:
+        return Text
+    first = scorers[0]
+    right = None if first.right is None else _named(first.right, parts[0].name, first)
+    return type(
+        "Text",
+        (Text,),
+        {
+            "__module__": Text.__module__,
+            "endpoints": tuple(endpoints),
+            "right": right,
+            "failure_modes": (*Task.failure_modes, *first.failure_modes),
+            "failure_tables": (*Task.failure_tables, *first.failure_tables),
+            "scored_by": (
+                *("quantrial.tasks.answer", "quantrial.thought_tags"),
+                *dict.fromkeys(
+                    name for one in scorers for name in (type(one).__module__, *one.scored_by)
+                ),
+            ),
+            "scorers": tuple(scorers),
+            "names": tuple(names),
+            "measures": measures_of(parts),
+        },
+    )
+
+
+def _named(endpoint: str, name: str | None, scorer: Scorer) -> str:
+    if name is None:
+        return endpoint
+    own = re.sub(r"\W", "_", name)
+    return own if endpoint == scorer.endpoints[0].name else f"{own}_{endpoint}"
+
+
+def _endpoints(scorer: Scorer, name: str | None, mark: str | None) -> Iterator[Endpoint]:
+    """Name a scorer's endpoints, and its columns where it is not the first."""
+
+    def marked(weights: Mapping[str, float]) -> Mapping[str, float]:
+        return weights if mark is None else {f"{mark}.{k}": w for k, w in weights.items()}
+
+    for endpoint in scorer.endpoints:
+        yield replace(
+            endpoint,
+            name=_named(endpoint.name, name, scorer),
+            numerator=marked(endpoint.numerator),
+            denominator=marked(endpoint.denominator),
+        )
