@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import math
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -114,6 +115,19 @@ class Response:
     at_limit: bool = False
     uncounted: bool = False  # its server was gone: a fault that takes no attempt from its call
     schema: str = RESPONSE_SCHEMA
+
+    @property
+    def said(self) -> str:
+        """The output and, each in a line of its own below it, the calls of tools as JSON.
+
+        Without their ids, that servers draw anew each time.
+        """
+        lines = [self.output] if self.output else []
+        for call in self.tool_calls or ():
+            named = call.get("function")
+            told = named if isinstance(named, Mapping) else call
+            lines.append(json.dumps({k: told[k] for k in told if k != "id"}, ensure_ascii=False))
+        return "\n".join(lines)
 
     def to_json(self) -> bytes:
         """Encode as one line, without its newline; optional fields only where they are known."""

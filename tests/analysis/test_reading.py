@@ -10,7 +10,7 @@ import pytest
 
 from analysis.fabricated import NAMES, QUIZ, make_response, make_study, quiz, said, sentences
 from quantrial.analysis import TaskOutcomes, score_task
-from quantrial.analysis.answers.text_signs import is_truncated
+from quantrial.analysis.answers.text_signs import is_empty, is_truncated, text_signs
 from quantrial.decision import decide_from
 from quantrial.records import Response, response_from_json
 from quantrial.tasks import make_task
@@ -152,6 +152,37 @@ def test_an_empty_answer_that_cost_nothing_unseen_is_no_setting(
     ref: list[Given] = [(right(i), {}) for i in range(4)]
     new: list[Given] = [(output, {"completion_tokens": tokens})] * 4
     assert "reading" not in summary_of(scored(ref, new))["tasks"]["quiz"]
+
+
+def test_a_call_of_a_tool_is_no_empty_answer_and_its_arguments_tell_two_answers_apart() -> None:
+    def calling(town: str, number: int) -> Given:
+        function = {"name": "look", "arguments": json.dumps({"town": town})}
+        call = {"id": f"{number}", "type": "function", "function": function}
+        return "", {"tool_calls": [call], "completion_tokens": 12, "finish_reason": "tool_calls"}
+
+    towns = ["Riga", "Oslo", "Riga", "Rome"]
+    ref = [calling("Riga", i) for i in range(4)]
+    found = scored(ref, [calling(town, 10 + i) for i, town in enumerate(towns)])
+    [mine, theirs] = [[one for one in found.given(arm) if one] for arm in ("ref", "new")]
+    assert not any(is_empty(one) for one in (*mine, *theirs))
+    assert theirs[1].answer.calls[0]["function"]["arguments"] == '{"town": "Oslo"}'
+    said = [one.response.said for one in theirs]
+    assert said[1] == '{"name": "look", "arguments": "{\\"town\\": \\"Oslo\\"}"}'
+    # another id is the same answer, other arguments are another one
+    same = [a.response.said == b.response.said for a, b in zip(mine, theirs, strict=True)]
+    assert same == [True, False, True, False]
+    assert text_signs(theirs).empty.count == 0
+    assert text_signs(theirs).characters.mean == pytest.approx(len(said[0]))
+
+
+def test_a_call_that_comes_after_a_thought_is_an_answer() -> None:
+    call = {"function": {"name": "look", "arguments": {}}}
+    cut = {"thought": "Hm.", "finish_reason": "length", "completion_tokens": 16}
+    found = scored([("", cut)] * 2, [("", {**cut, "tool_calls": [call]})] * 2)
+    for arm, unfinished in (("ref", True), ("new", False)):
+        answers = [one.answer for one in found.given(arm) if one]
+        assert [one.unfinished for one in answers] == [unfinished] * 2
+        assert [one.thought for one in answers] == ["Hm."] * 2
 
 
 # (output, finish reason, tokens, at_limit; whether it is truncated), 16 tokens allowed

@@ -178,11 +178,13 @@ def test_what_an_engine_cannot_do_is_refused_for_good(engine: Engine) -> None:
         "logprobs": 1,
         "exact_length": True,
         "fresh": True,
+        "tools": ({"type": "function", "function": {"name": "f"}},),
     }
     assert engine.abilities <= {*asked, "parallel"}
+    chat = (Message("user", "x"),)
     for ability in asked.keys() - engine.abilities:
         with pytest.raises(EngineError, match=f"engine '{engine.name}' cannot") as caught:
-            engine.ask(Request(text="x", **{ability: asked[ability]}))
+            engine.ask(Request(messages=chat, **{ability: asked[ability]}))
         assert not caught.value.retryable
 
 

@@ -170,7 +170,7 @@ def identical_arms(
 def _differ(scored: TaskOutcomes, one: str, other: str) -> bool:
     """Whether two arms gave different texts to an item that both answered."""
     return any(
-        a is not None and b is not None and a.output != b.output
+        a is not None and b is not None and a.said != b.said
         for a, b in zip(scored.responses[one], scored.responses[other], strict=True)
     )
 

@@ -47,6 +47,7 @@ class Sharing(Protocol):
 _ASKED = {
     "grammar": "decode under a grammar",
     "schema": "hold an answer to a JSON schema",
+    "tools": "show a model the tools that it may call",
     "logprobs": "report probabilities of tokens",
     "exact_length": "write on past the end of an answer",
     "fresh": "read a prompt without its cache",

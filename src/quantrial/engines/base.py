@@ -28,9 +28,8 @@ class Request:
 
     One of `messages` (the model's chat template is applied) and `text` (continued as it is) is
     given; the first `shared` messages, or characters of `text`, stand before other items too, and
-    an engine may keep what it read. `grammar` is GBNF, `schema` a JSON schema for the answer;
-    `logprobs` asks for that many alternatives a token, `exact_length` for `max_tokens` tokens, and
-    `fresh` for a prompt read from no cache. `timeout`: seconds, without a model's load.
+    an engine may keep what it read. `grammar` is GBNF, `schema` a JSON schema for the answer,
+    `logprobs` asks for that many alternatives a token, `exact_length` for `max_tokens` tokens.
     """
 
     messages: tuple[Message, ...] = ()
@@ -40,16 +39,17 @@ class Request:
     stop: tuple[str, ...] = ()
     grammar: str | None = None
     schema: Mapping[str, Any] | None = None
+    tools: tuple[Mapping[str, Any], ...] = ()  # what a chat may call, in OpenAI's form
     logprobs: int = 0
     exact_length: bool = False
-    fresh: bool = False
+    fresh: bool = False  # read from no cache
     temperature: float = 0.0
     seed: int = 0
-    timeout: float = 120.0
+    timeout: float = 120.0  # seconds, without a model's load
 
     def __post_init__(self) -> None:
-        if bool(self.messages) == (self.text is not None):
-            raise ValueError("a request has either messages or text, and not both")
+        if bool(self.messages) == (self.text is not None) or (self.tools and not self.messages):
+            raise ValueError("a request has either messages or text, and tools beside messages")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Engine(Protocol):
     """
 
     name: str  # as a study writes it
-    abilities: frozenset[str]  # of grammar, schema, logprobs, exact_length, fresh, parallel
+    abilities: frozenset[str]  # of grammar, schema, tools, logprobs, exact_length, fresh, parallel
 
     def describe(self) -> Artifact:
         """Say what would run, without loading it."""

@@ -47,7 +47,7 @@ from quantrial.engines.llamacpp_wire import (
 from quantrial.engines.model_files import PREFIX, HubFile, bytes_each, describe_file, resolve
 from quantrial.engines.options import Option, read_options
 from quantrial.engines.requantize import made_file
-from quantrial.engines.templates import SUPPLIED, dates_in, day_option, with_day
+from quantrial.engines.templates import SUPPLIED, dates_in, day_option, shows_tools, with_day
 from quantrial.engines.weights import after
 from quantrial.errors import (
     EngineCrashedError,
@@ -79,7 +79,7 @@ _OPTIONS = {
     "cache_type_v": Option(str, None, choices=CACHE_TYPES),
     "date": Option(str, None),  # the day that a template writes which writes the date
 }
-ABILITIES = frozenset({"grammar", "schema", "logprobs", "exact_length", "fresh"})
+ABILITIES = frozenset({"grammar", "schema", "tools", "logprobs", "exact_length", "fresh"})
 
 
 class LlamaCppEngine:
@@ -215,7 +215,12 @@ class LlamaCppEngine:
         return worker_versions()
 
     def _header(self) -> Header:
-        return read_header(resolve(self.model, self._base))
+        header = read_header(resolve(self.model, self._base))
+        own = header.value(TEMPLATE)
+        # a second template, or one beside the file's own, is there for tools alone
+        if f"{TEMPLATE}.tool_use" not in header.fields and not shows_tools(str(own or "")):
+            self.abilities -= {"tools"}
+        return header
 
     @property
     def pid(self) -> int | None:
@@ -252,6 +257,8 @@ class LlamaCppEngine:
 
     def ask(self, request: Request) -> Reply:
         """Answer one request; a worker that is not there, or died, is started first."""
+        if request.tools:
+            self._header()  # says whether the template shows them
         refuse_unable(request, self)
         worker, prefixes = self._running()
         path, body = call_of(request)

@@ -23,7 +23,7 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -36,8 +36,10 @@ from quantrial.redaction import blot, hide
 from quantrial.system import file_lock, own_process_group
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
+
+    from quantrial.engines.base import Message
 
 _WORKER = (sys.executable, "-P", "-m", "quantrial.engines.worker")
 _START_LIMIT = 900.0  # seconds; a large model from a slow disk
@@ -292,6 +294,12 @@ class Prefixes:
             (self.folder / name).unlink(missing_ok=True)
 
 
+def chat_of(messages: Iterable[Message], request: Request) -> dict[str, Any]:
+    """Write messages, and the tools of a request, as the server's template takes them."""
+    tools = {"tools": list(request.tools)} if request.tools else {}
+    return {"messages": [asdict(one) for one in messages], **tools}
+
+
 def _beginning(client: httpx.Client, request: Request) -> str:
     """Return the text of what is shared; up to where an item's own text goes into its message.
 
@@ -300,9 +308,9 @@ def _beginning(client: httpx.Client, request: Request) -> str:
     """
     if request.text is not None:
         return request.text[: request.shared]
-    kept = [asdict(m) for m in request.messages[: request.shared]]
-    own = [{"role": m.role, "content": ""} for m in request.messages[request.shared :]]
-    said = client.post("/apply-template", json={"messages": kept + own}, timeout=request.timeout)
+    own = (replace(m, content="") for m in request.messages[request.shared :])
+    body = chat_of((*request.messages[: request.shared], *own), request)
+    said = client.post("/apply-template", json=body, timeout=request.timeout)
     return str(said.json()["prompt"]) if said.status_code == 200 else ""
 
 
@@ -312,6 +320,7 @@ def _name(request: Request) -> str:
     else:
         begins = [(m.role, m.content) for m in request.messages[: request.shared]]
         begins.append([m.role for m in request.messages[request.shared :]])
+        begins += [request.tools] if request.tools else []
     return hashlib.sha256(json.dumps(begins).encode()).hexdigest()[:32]
 
 

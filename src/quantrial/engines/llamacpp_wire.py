@@ -12,7 +12,6 @@ import hashlib
 import json
 import struct
 import tempfile
-from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from gguf.constants import GGMLQuantizationType
 
 from quantrial.engines.base import Reply, Request, Timing
 from quantrial.engines.gguf_file import encode_field, encode_header
-from quantrial.engines.llamacpp_process import Worker, grammar_of
+from quantrial.engines.llamacpp_process import Worker, chat_of, grammar_of
 from quantrial.engines.replies import Message, count_of, read_logprobs, seconds_of, settled
 from quantrial.errors import ContextOverflowError, EngineError, EngineStartError
 from quantrial.redaction import excerpt
@@ -69,12 +68,8 @@ def call_of(request: Request) -> tuple[str, dict[str, Any]]:
     if request.messages:
         if request.logprobs:
             body |= {"logprobs": True, "top_logprobs": request.logprobs}
-        messages = [asdict(m) for m in request.messages]
-        return "/v1/chat/completions", {
-            **body,
-            "messages": messages,
-            "max_tokens": request.max_tokens,
-        }
+        chat = {**chat_of(request.messages, request), "max_tokens": request.max_tokens}
+        return "/v1/chat/completions", body | chat
     if request.logprobs:
         body["n_probs"] = request.logprobs
     return "/completion", {
@@ -203,7 +198,7 @@ def render_without_weights(
 
 
 def _applied(client: httpx.Client, request: Request) -> str:
-    body = {"messages": [asdict(m) for m in request.messages]}
+    body = chat_of(request.messages, request)
     try:
         said = client.post("/apply-template", json=body, timeout=_LIMIT)
     except (httpx.HTTPError, RuntimeError, UnicodeEncodeError) as exc:
@@ -218,7 +213,8 @@ def render_key(header: Header, template: str | None, request: Request) -> str:
     """Hash all that decides what llama.cpp makes of a request: the same key, the same text."""
     messages = [(m.role, m.content) for m in request.messages]
     own = header.value(TEMPLATE) if template is None else template
-    known = (own, header.tokenizer_sha256, metadata.version("xllamacpp"), messages, request.text)
+    known = [own, header.tokenizer_sha256, metadata.version("xllamacpp"), messages, request.text]
+    known += [request.tools] if request.tools else []
     return hashlib.sha256(json.dumps(known).encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -96,7 +96,7 @@ class OllamaEngine:
                 `together`.
             key: where the arm stands in the study, for messages.
         """
-        self.abilities = frozenset({"schema", "logprobs", "parallel"})
+        self.abilities = frozenset({"schema", "tools", "logprobs", "parallel"})
         self.model = model
         self._options = read_options(options or {}, _OPTIONS, key=f"{key}.options")
         address = address_of(self._options["host"], key=f"{key}.options.host")
@@ -139,6 +139,9 @@ class OllamaEngine:
         """
         listed = self._listed()
         shown, facts = self._server.show(self.model)
+        able = shown.get("capabilities")  # older servers do not say
+        if isinstance(able, list) and "tools" not in able:
+            self.abilities -= {"tools"}
         options = {name: value for name, value in self._options.items() if name != "host"}
         # not said and no are recorded alike, as they were before the server was asked
         options["together"] = bool(options["together"])
@@ -293,8 +296,8 @@ class OllamaEngine:
         if request.logprobs:
             body |= {"logprobs": True, "top_logprobs": request.logprobs}
         if request.messages:
-            messages = [asdict(m) for m in request.messages]
-            return "/api/chat", body | {"messages": messages}
+            body["messages"] = [asdict(m) for m in request.messages]
+            return "/api/chat", body | ({"tools": list(request.tools)} if request.tools else {})
         return "/api/generate", body | {"prompt": request.text or "", "raw": True}
 
     def _reply(self, request: Request, heard: Heard, wall: float) -> Reply:

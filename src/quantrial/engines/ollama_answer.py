@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -197,7 +198,7 @@ def _bytes(message: Turn) -> int:
 
 def _size(request: Request) -> int:
     said = [*request.messages, Turn("user", request.text or "")]
-    return sum(map(_bytes, said))
+    return sum(map(_bytes, said)) + (len(json.dumps(request.tools)) if request.tools else 0)
 
 
 def _too_long(window: int) -> Request:

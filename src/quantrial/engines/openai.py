@@ -294,6 +294,8 @@ class OpenAIEngine:
                     f"{replica.server.address} serves another {self._dialect.model!r} than before: "
                     f"{served.differences(known)}. {REMEDY}"
                 )
+            if served.tools is False:
+                self.abilities -= {"tools"}
             replica.known = replica.served = served
             replica.connections = replica.server.opened
             replica.looked_at = time.monotonic()

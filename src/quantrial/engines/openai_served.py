@@ -126,6 +126,7 @@ class Served:
     root: str | None = None  # what the name stands for, such as a folder or a name on a hub
     version: str | None = None  # of the software, where it stands beside `/v1`
     dates: tuple[str, ...] | None = None  # by which names its template asks for the day's date
+    tools: bool | None = None  # whether its template shows the model what it may call
     chatml: bool = False  # whether that is ChatML, which llama.cpp takes where a file has none
     listed: bool = field(default=True, compare=False)
     created: int | None = field(default=None, compare=False)  # some say the time of asking
@@ -203,6 +204,7 @@ def _served(
         version = _text(_told_beside(server, "/version", first=first).get("version"))
     template = props.get("chat_template")
     settings = props.get("default_generation_settings") or {}
+    caps = props.get("chat_template_caps") or {}
     return Served(
         model=dialect.model,
         quantization=_text(meta.get("ftype") or props.get("model_ftype")),
@@ -220,6 +222,7 @@ def _served(
         root=_text(entry.get("root")),
         version=version,
         dates=None if not template else tuple(n for n in dates_in(template) if n in SUPPLIED),
+        tools=able if isinstance(able := caps.get("supports_tools"), bool) else None,
         chatml="<|im_start|>" in (template or ""),
     )
 

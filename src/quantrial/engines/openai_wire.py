@@ -73,12 +73,12 @@ def _check_url(url: Any, key: str) -> None:
         )
 
 
-_CORE = frozenset({"schema", "logprobs", "parallel"})
+_CORE = frozenset({"schema", "tools", "logprobs", "parallel"})
 SERVERS: Mapping[str, frozenset[str]] = {
     "generic": _CORE,
     "llama.cpp": _CORE | {"grammar", "exact_length", "fresh"},
     # a second call of it ends the first one's stream
-    "llama-cpp-python": frozenset({"schema", "logprobs", "grammar"}),
+    "llama-cpp-python": frozenset({"schema", "tools", "logprobs", "grammar"}),
     "vllm": _CORE | {"exact_length", "fresh"},
     "sglang": _CORE | {"exact_length"},
 }
@@ -136,6 +136,8 @@ def call_of(request: Request, dialect: Dialect) -> tuple[str, dict[str, Any]]:
     path = "/chat/completions" if request.messages else "/completions"
     if request.messages:
         body["messages"] = [asdict(m) for m in request.messages]
+        if request.tools:
+            body["tools"] = list(request.tools)
         if request.logprobs:
             body |= {"logprobs": True, "top_logprobs": request.logprobs}
     else:
@@ -343,7 +345,7 @@ class Gathered:
             # the first token comes out of the prompt's batch, before the clock starts
             decoded = None if made is None else max(made - 1, 0)
             decode = seconds_of(said.get("predicted_ms"), per=_MILLI) if decoded else None
-            if first is None and (self.message.texts or self.message.thoughts):
+            if first is None and (self.message.length or self.message.calls):
                 first = max(wall - (decode or 0.0), 0.0)
         elif first is not None and self._last is not None and self._last > first:
             # from the first piece to the last one: every token but the first

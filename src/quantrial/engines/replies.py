@@ -172,7 +172,7 @@ class Message:
         return self.repeats.reached
 
     def add(self, said: Mapping[str, Any], *, key: str = "content") -> bool:
-        """Take a message, or the next piece of one; say whether any text or thought was in it.
+        """Take a message, or the next piece of one; say whether any answer or thought was in it.
 
         `key` is where the text stands. Raises TypeError or ValueError for what is of no form there
         is; the text so far is kept.
@@ -191,7 +191,7 @@ class Message:
             self.texts.append(text)
         self.repeats.add(thought + text)
         self.length += len(thought + text)
-        return bool(text or thought)
+        return bool(text or thought or said.get("tool_calls") or named)
 
     def _call(self, piece: Mapping[str, Any]) -> None:
         """Take a call, or the next piece of one: its arguments come bit by bit."""

@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FaultKind = Literal["engine_error", "timeout", "crash", "context_overflow"]
-Replies = Callable[[Request], str] | Mapping[str, str] | Sequence[str]
+# a text, or {"text": ..., "tool_calls": [{"name": ..., "arguments": {...}}]}
+Scripted = str | Mapping[str, Any]
+Replies = Callable[[Request], Scripted] | Mapping[str, Scripted] | Sequence[Scripted]
 
 _ERRORS: dict[str, type[EngineError]] = {
     "engine_error": EngineError,
@@ -108,6 +110,7 @@ class Script:
 class ScriptedEngine:
     """Answers from `replies`, and keeps every request it was asked in `calls` (not in a run).
 
+    An answer is a text, or a mapping of `text` and `tool_calls`, each of `name` and `arguments`.
     `replies` is a function of the request; or a mapping from prompt to answer, where the prompt
     itself is looked up first and then the first key that occurs in it; or a sequence of answers,
     one of which is chosen by a hash of model, prompt and seed, so that the order of calls does not
@@ -133,7 +136,7 @@ class ScriptedEngine:
         self._replies = replies
         self._script = script or Script()
         said = {"grammar": self._script.constrains, "parallel": self._script.parallel}
-        self.abilities = frozenset({"fresh", *(able for able, so in said.items() if so)})
+        self.abilities = frozenset({"fresh", "tools", *(able for able, so in said.items() if so)})
         self._model = model
         self._seed = seed
         self._loaded = False
@@ -191,29 +194,35 @@ class ScriptedEngine:
             time.sleep(self._script.delay)
         self._fail_on_cue(request, number)
         refuse_unable(request, self)
-        output, finish_reason = _cut(self._output(request), request)
+        said = self._output(request)
+        said = {"text": said} if isinstance(said, str) else said
+        output, finish_reason = _cut(said.get("text", ""), request)
+        calls = _calls(said.get("tool_calls", ()))
+        if calls and finish_reason == "stop":
+            finish_reason = "tool_calls"
         load, self._load = self._load, None
         wall = time.perf_counter() - started
         return Reply(
             output=output,
             finish_reason=finish_reason,
             prompt_tokens=len(prompt_of(request).split()),
-            completion_tokens=len(output.split()),
+            completion_tokens=min(len(output.split()) + len(calls or ()), request.max_tokens),
             timing=Timing(load=load, prompt=0.0, decode=wall, wall=wall),
+            tool_calls=calls,
         )
 
     def close(self) -> None:
         """Unload."""
         self._loaded = False
 
-    def _output(self, request: Request) -> str:
+    def _output(self, request: Request) -> Scripted:
         replies, prompt = self._replies, prompt_of(request)
         if isinstance(replies, Mapping):
             if prompt in replies:
-                return str(replies[prompt])
+                return replies[prompt]
             for key, reply in replies.items():
                 if key in prompt:
-                    return str(reply)
+                    return reply
             raise refusal(f"the script has no reply to {prompt!r:.80}")
         if callable(replies):
             return replies(request)
@@ -258,8 +267,12 @@ def scripted_from_options(
     """
     key = f"{key}.options"
     said = read_options(options, _OPTIONS, key=key)
-    if not all(isinstance(reply, str) for reply in said["replies"]):
-        raise StudyError("expected a list of texts", key=f"{key}.replies")
+    if not all(map(_is_reply, said["replies"])):
+        raise StudyError(
+            "expected a list of texts, or of mappings such as {text: Yes} and {tool_calls: "
+            "[{name: f, arguments: {a: 1}}]}",
+            key=f"{key}.replies",
+        )
     name = said["log"]
     if name is not None and not _LOG.fullmatch(name):
         raise StudyError(
@@ -276,6 +289,26 @@ def scripted_from_options(
         **said,
     )
     return ScriptedEngine(tuple(replies), script, model=model, seed=seed)
+
+
+def _is_reply(reply: Any) -> bool:
+    if isinstance(reply, dict) and reply and reply.keys() <= {"text", "tool_calls"}:
+        calls = reply.get("tool_calls", [])
+        named = isinstance(calls, list) and all(
+            isinstance(one, dict) and isinstance(one.get("name"), str) for one in calls
+        )
+        return named and isinstance(reply.get("text", ""), str)
+    return isinstance(reply, str)
+
+
+def _calls(given: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...] | None:
+    """Write calls as OpenAI's servers do: their arguments are JSON in a text."""
+    calls = []
+    for number, call in enumerate(given):
+        arguments = orjson.dumps(call.get("arguments", {})).decode()
+        function = {"name": call["name"], "arguments": arguments}
+        calls.append({"id": f"call_{number}", "type": "function", "function": function})
+    return tuple(calls) or None
 
 
 def _fault(given: Any, key: str) -> Fault:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -55,6 +56,11 @@ def dates_in(template: str) -> tuple[str, ...]:
     What it only sets itself, to a fixed day, is none.
     """
     return tuple(name for name in sorted(_asked_for(template)) if _names_a_day(name))
+
+
+def shows_tools(template: str) -> bool:
+    """Whether a Jinja template asks for the tools that a model may call."""
+    return "tools" in _asked_for(template)
 
 
 def _asked_for(template: str) -> set[str]:
@@ -218,6 +224,7 @@ def rendered(engine: Engine, request: Request, *, held: str | None) -> Rendered 
     if texts is None:
         return None
     own = "\n".join(message.content for message in request.messages)
+    own += json.dumps(request.tools, ensure_ascii=False)
     last = request.messages[-1].content.strip() if request.messages else ""
     _, found_last, behind = texts[0].rpartition(last) if last else ("", "", "")
     found = Rendered(

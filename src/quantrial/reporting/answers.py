@@ -104,7 +104,7 @@ def most_of_each(lengths: Sequence[int], most: int) -> int | None:
 
 def _lengths(outcomes: Outcomes) -> list[int]:
     return [
-        len(response.output)
+        len(response.said)
         for scored in outcomes.values()
         for responses in scored.responses.values()
         for response in responses
@@ -157,8 +157,8 @@ class _Task:
         signs = [*_signs(given, outcome), *dict.fromkeys(map(error_class, kinds))]
         wall = response.timing.get("wall")
         return [
-            response.output[: self.cut],
-            self._whole(response.output),
+            response.said[: self.cut],
+            self._whole(response.said),
             int(right(self.scored, arm, i) or False),
             self.scores.setdefault(_score(outcome), len(self.scores)),
             [self.signs.setdefault(sign, len(self.signs)) for sign in signs],

@@ -62,6 +62,7 @@ def request_for(prompt: Prompt, study: Study, task: str) -> Request:
         stop=prompt.stop,
         grammar=prompt.grammar,
         schema=prompt.schema,
+        tools=prompt.tools,
         logprobs=study.design.logprobs,
         seed=study.seed,
         timeout=study.tasks[task].timeout,
@@ -71,7 +72,7 @@ def request_for(prompt: Prompt, study: Study, task: str) -> Request:
 def prompt_hash(prompt: Prompt, request: Request) -> str:
     """Hash what an arm is asked: all that decides its answer beside its weights and its options.
 
-    That is messages (with the system's) or text, longest answer, stop texts, grammar and schema;
+    That is messages (with the system's) or text, longest answer, stops, grammar, schema and tools;
     and temperature and seed where the answer is drawn: a greedy one does not depend on the seed.
     """
     asked = prompt.canonical()

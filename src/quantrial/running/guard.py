@@ -23,11 +23,25 @@ if TYPE_CHECKING:
 # options that say how answers come about rather than what answers: an arm that has another value is
 # another experiment
 _SHARED_OPTIONS = ("slots", "prompt_cache")
-# what a task may need of an engine -> the key that asks for it, what it holds answers to, and a way
-# out
+# what a task may need of an engine -> the key that asks for it, what cannot be done, and a way out
+_OTHER = "use the engine 'llamacpp', or 'openai' with the option `server: llama.cpp`"
 _NEEDS = {
-    "grammar": ("answer_mode", "the option texts", "use answer_mode 'letter'"),
-    "schema": ("constrained", "a JSON schema", "leave `constrained` out"),
+    "grammar": (
+        "answer_mode",
+        "its answers are held to the option texts, which the engine of {arms} cannot do",
+        f"use answer_mode 'letter', {_OTHER}",
+    ),
+    "schema": (
+        "constrained",
+        "its answers are held to a JSON schema, which the engine of {arms} cannot do",
+        f"leave `constrained` out, {_OTHER}",
+    ),
+    "tools": (
+        "tools",
+        "its prompts offer tools, and the engine or the chat template of {arms} does not show them "
+        "to the model",
+        "use a model whose template does, or write the tools into `system`",
+    ),
 }
 
 
@@ -53,12 +67,9 @@ def refuse_unable(study: Study, prepared: Prepared, engines: Mapping[str, Engine
     for name, task in prepared.tasks.items():
         for need in sorted(task.needs):
             if unable := lacking(need):
-                key, held, way_out = _NEEDS[need]
+                key, cannot, way_out = _NEEDS[need]
                 raise StudyError(
-                    f"its answers are held to {held}, which the engine of {unable} "
-                    f"cannot do; {way_out}, use the engine 'llamacpp', or 'openai' with the option "
-                    "`server: llama.cpp`",
-                    key=f"tasks.{name}.{key}",
+                    f"{cannot.format(arms=unable)}; {way_out}", key=f"tasks.{name}.{key}"
                 )
 
 

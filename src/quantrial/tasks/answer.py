@@ -11,6 +11,7 @@ import re
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from quantrial.records import CUT_SHORT
 from quantrial.thought_tags import CHANNEL, Mentions, Tag, is_control, tags_of, unknown_tag
@@ -34,7 +35,8 @@ class Answer:
     `text` is what counts as the answer, without the thoughts, which `thought` holds. `unfinished`:
     the text ends inside a thought, and there is no answer at all. `unknown_tag` looks like a tag
     of a thought and is none that is known; the text is read as it is. `output` is the whole text,
-    for published rules that read all of it.
+    for published rules that read all of it. `calls` are those of tools, as a server handed them
+    over apart from the text.
     """
 
     text: str
@@ -42,11 +44,12 @@ class Answer:
     unfinished: bool = False
     unknown_tag: str | None = None
     output: str = ""
+    calls: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing but white space and control tokens is said."""
-        return is_control(self.text)
+        """Whether no tool is called, and nothing but white space and control tokens is said."""
+        return not self.calls and is_control(self.text)
 
 
 def was_cut(finish_reason: str | None) -> bool | None:

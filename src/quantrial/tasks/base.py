@@ -65,6 +65,7 @@ class Prompt:
     stop: tuple[str, ...] = ()
     grammar: str | None = None
     schema: Mapping[str, Any] | None = None  # a JSON schema that the answer is held to
+    tools: tuple[Mapping[str, Any], ...] = ()  # functions it may call, in OpenAI's form
 
     @classmethod
     def continued(cls, parts: Sequence[str], **how: Any) -> Prompt:
@@ -80,9 +81,8 @@ class Prompt:
         """Return what is hashed: without keys that came later and are not used."""
         said = asdict(self)
         del said["shared"]  # it changes what is read anew, not what is shown
-        if said["schema"] is None:
-            del said["schema"]
-        return said
+        later = {"schema": None, "tools": ()}
+        return {key: one for key, one in said.items() if key not in later or one != later[key]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +249,7 @@ class Task:
         self.name = name
         self.shots = tuple(shots)
         self.thought_tags: Sequence[tuple[str, str]] = spec.thought_tags
-        self.needs: frozenset[str] = frozenset()  # of an engine, by its prompts: grammar, schema
+        self.needs: frozenset[str] = frozenset()  # of an engine: grammar, schema, tools
 
     @classmethod
     def made(

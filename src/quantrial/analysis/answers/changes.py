@@ -97,7 +97,7 @@ def _turns(outcomes: TaskOutcomes, reference: str, candidate: str) -> Iterator[T
             continue
         was, now = right(outcomes, reference, i), right(outcomes, candidate, i)
         turned = None if was == now else "harmful" if was else "beneficial"
-        yield item.id, turned, old.output != new.output and before.values == after.values
+        yield item.id, turned, old.said != new.said and before.values == after.values
 
 
 def accuracy_by_letter(outcomes: TaskOutcomes, arm: str) -> dict[str, documents.LetterCount]:
@@ -289,7 +289,7 @@ def repeats(
     for i, (response, outcome) in enumerate(zip(first, before, strict=True)):
         if response is not None and outcome is not None and i in again:
             second, rescored = again[i]
-            own[i] = (outcome.values != rescored.values, response.output != second.output)
+            own[i] = (outcome.values != rescored.values, response.said != second.said)
     if not own:
         return None
     candidates, tests = [], []
@@ -344,7 +344,7 @@ def _rate(differ: Sequence[bool], alpha: float) -> documents.RepeatRate:
 def _rows(scored: TaskOutcomes, reference: str, arm: str) -> dict[int, tuple[bool, bool]]:
     """Say on which items a candidate differs from the reference, in score and in text."""
     return {
-        i: (was.values != now.values, one.output != other.output)
+        i: (was.values != now.values, one.said != other.said)
         for i, (one, other, was, now) in enumerate(
             zip(
                 scored.responses[reference],

@@ -153,7 +153,7 @@ def length_panel(outcomes: TaskOutcomes) -> Panel | None:
     if (known == outcomes.panel.answered).all():
         return _panel(outcomes, LENGTH, tokens, "tokens an answer")
     characters = [
-        [None if r is None else len(r.output) for r in outcomes.responses[arm]]
+        [None if r is None else len(r.said) for r in outcomes.responses[arm]]
         for arm in outcomes.arms
     ]
     return _panel(outcomes, LENGTH, characters, "characters an answer")

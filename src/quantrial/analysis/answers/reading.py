@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from quantrial import documents
@@ -42,7 +42,8 @@ def given(one: Given | Response) -> Given:
     """Read a response of which nothing else is known."""
     if isinstance(one, Given):
         return one
-    return Given(one, read_answer(one.output, finish_reason=one.finish_reason))
+    answer = read_answer(one.output, finish_reason=one.finish_reason)
+    return Given(one, _with_calls(answer, one))
 
 
 def ended_at_limit(response: Response, limit: int | None) -> bool:
@@ -80,7 +81,13 @@ def read_response(task: Task, item: Item, response: Response, *, opened: bool | 
         opened=bool(opened) and not response.thought,
         tags=task.thought_tags,
     )
-    return with_thought(answer, response.thought, reason)
+    return with_thought(_with_calls(answer, response), response.thought, reason)
+
+
+def _with_calls(answer: Answer, response: Response) -> Answer:
+    """Add the calls of tools that came apart from the text, which is then no unfinished thought."""
+    calls = tuple(response.tool_calls or ())
+    return replace(answer, calls=calls, unfinished=False) if calls else answer
 
 
 def opens_thought(

@@ -105,7 +105,7 @@ def is_repeating(one: Given | Response) -> bool:
     shown = given(one)
     if shown.response.finish_reason == "repeat_limit":
         return True
-    return any(_has_loop(text) for text in (shown.response.output, shown.answer.thought))
+    return any(_has_loop(text) for text in (shown.response.said, shown.answer.thought))
 
 
 def _has_loop(text: str) -> bool:
@@ -185,7 +185,7 @@ def text_signs(responses: Iterable[Given | Response | None]) -> documents.TextSi
     tokens = [r.completion_tokens for r in texts if r.completion_tokens is not None]
     return documents.TextSigns(
         n=len(said),
-        characters=_lengths([len(r.output) for r in texts]),
+        characters=_lengths([len(r.said) for r in texts]),
         completion_tokens=_lengths(tokens),
         truncated=_sign(said, is_truncated),
         refused=_sign(said, is_refused),
