@@ -15,6 +15,7 @@ from quantrial.engines import Request
 from quantrial.engines.llamacpp import LlamaCppEngine
 from quantrial.engines.model_files import resolve
 from quantrial.engines.requantize import made_file
+from repetitions import repetitions
 from servers.ollama import Model, OllamaServer
 from servers.ollama_rules import Said, caught, rendered
 
@@ -70,18 +71,35 @@ def parts(reply: str | Sequence[str]) -> list[dict[str, Any]]:
     return [json.loads(one) for one in ([reply] if isinstance(reply, str) else reply)]
 
 
-@pytest.fixture(scope="module")
-def replayed(demo: str, shared_cache: Path) -> dict[str, httpx.Response]:
-    """What the stand-in with the recorded model answers to the requests, asked in their order."""
-    file = made_file(resolve(demo, Path()), "Q4_0")
+@pytest.fixture(scope="module", params=["small", *repetitions("recorded")])
+def replayed(
+    request: pytest.FixtureRequest, demo: str, small: str, shared_cache: Path
+) -> dict[str, httpx.Response]:
+    """What the stand-in answers to the requests, asked in their order.
+
+    In place of the recorded model's weights the small model speaks, which takes a text for the same
+    tokens. It neither comes to an end nor goes round in circles, and is told where to.
+    """
+    now, file = "", resolve(demo, Path())
+
+    def told(_: str, said: Said, limit: int) -> Said:
+        if now.startswith("loop"):
+            return Said(("One", *[" and"] * (limit - 1)), "length", limit)
+        return Said(("bill", "ing"), "stop", 3) if now.startswith("shots") else said
+
+    if request.param == "small":
+        voice, other = told, Path(small)
+    else:
+        voice, other = caught, made_file(file, "Q4_0")
     packed = {"x": "Q4_0", "q4_K_M": "Q4_K_M", "q4_0": "Q4_0", "q8_0": "Q8_0", "f16": "F16"}
     models = {
-        f"smol:{name}": Model(file, voice=caught, packed=kind) for name, kind in packed.items()
+        f"smol:{name}": Model(file, voice=voice, packed=kind, other=other)
+        for name, kind in packed.items()
     }
     with OllamaServer(models) as server:
         found = {}
         for exchange in EXCHANGES:
-            asked = exchange["request"]
+            asked, now = exchange["request"], exchange["name"]
             found[exchange["name"]] = httpx.request(
                 asked["method"],
                 server.address + asked["path"],

@@ -24,7 +24,8 @@ _PARENT = r"""
 import encodings.utf_8_sig, gc, json, os, signal, sys, traceback
 import quantrial, numpy, httpx
 from filelock import FileLock, SoftFileLock  # it loads them late, which nobody else may
-import quantrial.running.runner, quantrial.engines.scripted, quantrial.engines.llamacpp
+import quantrial.running.runner, quantrial.running.waiting
+import quantrial.engines.scripted, quantrial.engines.llamacpp
 import quantrial.tasks.sources, quantrial.tasks.spans, quantrial.tasks.choice, quantrial.study
 
 def child(order):
@@ -44,6 +45,7 @@ def child(order):
         code = 3
     os._exit(code)
 
+quantrial.running.waiting.FIRST_WAIT = 0.1  # seconds before a call is asked again
 gc.collect()
 gc.freeze()  # a child's collections leave the memory that it shares alone
 answer = os.fdopen(os.dup(1), "w")

@@ -15,19 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import quantrial
 from quantrial.errors import RunFolderError
 from quantrial.running import Progress
 from running.forks import Forks, wait_until
-from running.test_killed import embedded_study, same_numbers
+from running.test_killed import same_numbers, small_embedded_study
 from servers.faulty import Answer, Call, FaultyServer, Say, openai_answer
 from studies import QUESTIONS, SENTENCES, answered, arm, read_lines, write_study
 
 CALLS = 2 * (QUESTIONS + SENTENCES)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def forks() -> Iterator[Forks]:
     with Forks() as one:
         yield one
@@ -138,9 +139,9 @@ def test_a_process_that_is_stopped_for_a_while_goes_on(forks: Forks, tmp_path: P
     process = forks.run(study, run)
     wait_until(lambda: size(run) > 0)
     process.signal(signal.SIGSTOP)
-    time.sleep(0.5)
+    time.sleep(0.1)
     held = size(run)
-    time.sleep(0.2)
+    time.sleep(0.1)
     assert size(run) == held
     process.signal(signal.SIGCONT)
     assert process.wait() == 0
@@ -167,17 +168,17 @@ def test_a_process_that_is_asleep_in_mid_call_for_longer_than_its_timeout(
         }
         study = write_study(tmp_path, arms=arms, design={"repeat_reference": 0})
         text = study.read_text().replace(
-            "workload: reasoning", "workload: reasoning\n    timeout: 1"
+            "workload: reasoning", "workload: reasoning\n    timeout: 0.5"
         )
         study.write_text(text)
         run = tmp_path / "run"
         process = forks.run(study, run)
         wait_until(lambda: size(run) > 0)
         asked = len(server.asked)
-        server.faults = [left] * 2
+        server.faults = [left]
         wait_until(lambda: len(server.asked) > asked)
         process.signal(signal.SIGSTOP)
-        time.sleep(1.5)
+        time.sleep(0.8)
         process.signal(signal.SIGCONT)
         quick.set()
         assert process.wait() == 0, process.said()
@@ -193,9 +194,11 @@ def test_a_process_that_is_asleep_in_mid_call_for_longer_than_its_timeout(
 
 
 def few(folder: Path, **changes: Any) -> Path:
-    """Write the embedded study over three items."""
-    study = embedded_study(folder, **changes)
-    study.write_text(study.read_text().replace("sample: 5", "sample: 3"))
+    """Write the embedded study over three items, whose answers take some tenths of a second."""
+    study = small_embedded_study(folder, **changes)
+    data = yaml.safe_load(study.read_text())
+    data["tasks"]["quiz"] |= {"sample": 3, "answer_mode": "letter", "max_tokens": 300, "timeout": 2}
+    study.write_text(yaml.safe_dump(data, sort_keys=False))
     return study
 
 
@@ -223,8 +226,6 @@ def test_a_worker_that_fails_in_mid_call_is_restarted_and_asked_again(
     forks: Forks, tmp_path: Path, peace: Path, blow: signal.Signals, status: str, says: str
 ) -> None:
     study = few(tmp_path)
-    text = study.read_text().replace("sample: 3", "sample: 3\n    timeout: 4")
-    study.write_text(text)
     run = tmp_path / "run"
     process = forks.run(study, run)
     wait_until(lambda: size(run) > 0, seconds=90)
@@ -258,7 +259,7 @@ def test_one_worker_at_a_time_where_arms_do_not_fit(
     """Memory is really given back: never do two workers live."""
     study = few(tmp_path, design={"blocks": 2, "repeat_reference": 2})
     run = tmp_path / "run"
-    monkeypatch.setattr("quantrial.running.ordering.available_memory", lambda: 200_000_000)
+    monkeypatch.setattr("quantrial.running.ordering.available_memory", lambda: 20_000_000)
     seen: set[int] = set()
     others = set(workers_of(os.getpid()))  # engines that earlier tests keep
 

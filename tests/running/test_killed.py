@@ -22,7 +22,7 @@ from small_model import write_small
 from studies import arm, read_lines, write_study
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def forks() -> Iterator[Forks]:
     with Forks() as one:
         yield one
@@ -106,7 +106,7 @@ def same_numbers(run: Path, peace: Path) -> None:
     assert numbers[0] == numbers[1]
 
 
-@pytest.mark.parametrize("kills", [30, pytest.param(100, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("kills", [12, pytest.param(100, marks=pytest.mark.soak)])
 def test_killed_at_random_moments(forks: Forks, tmp_path: Path, kills: int) -> None:
     """Moments from the first line of the session on: settling, recalling, warming up, answering."""
     slow = {name: arm(name, 1, ["A", "B", "C"], delay=0.008) for name in ("f16", "q8_0", "q4_0")}
@@ -117,7 +117,7 @@ def test_killed_at_random_moments(forks: Forks, tmp_path: Path, kills: int) -> N
         same_numbers(run, tmp_path / "peace")
 
 
-@pytest.mark.parametrize("kills", [10, pytest.param(20, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.soak)])
 def test_killed_with_slots_and_one_arm_in_memory_at_a_time(
     forks: Forks, tmp_path: Path, kills: int
 ) -> None:
@@ -142,7 +142,7 @@ def test_killed_over_http(forks: Forks, tmp_path: Path) -> None:
         }
         study = write_study(tmp_path, arms=arms, design={"repeat_reference": 4})
         quantrial.run(study, out=tmp_path / "peace")
-        killed = kill_until_done(forks, study, tmp_path / "run", kills=8, longest=0.3, seed=7)
+        killed = kill_until_done(forks, study, tmp_path / "run", kills=4, longest=0.15, seed=7)
     for run in killed.runs:
         same_numbers(run, tmp_path / "peace")
 
@@ -152,7 +152,7 @@ def test_killed_with_the_embedded_engine(forks: Forks, tmp_path: Path) -> None:
     """The worker goes with its parent, and the next one answers the same."""
     study = small_embedded_study(tmp_path)
     quantrial.run(study, out=tmp_path / "peace")
-    killed = kill_until_done(forks, study, tmp_path / "run", kills=3, longest=1.0, seed=8)
+    killed = kill_until_done(forks, study, tmp_path / "run", kills=2, longest=0.5, seed=8)
     for run in killed.runs:
         same_numbers(run, tmp_path / "peace")
 
@@ -164,6 +164,7 @@ def small_embedded_study(folder: Path, **changes: Any) -> Path:
     model = str(write_small(folder / "small.gguf"))
     for one in data["arms"].values():
         one["model"] = model
+        one["options"]["threads"] = 1
     study.write_text(yaml.safe_dump(data, sort_keys=False))
     return study
 
@@ -174,6 +175,7 @@ def embedded_study(folder: Path, **changes: Any) -> Path:
     data["arms"] = {name: data["arms"][name] for name in ("f16", "q8_0")}
     data["tasks"] = {"quiz": data["tasks"]["quiz"] | {"sample": 5}}
     data["design"] = {"repeat_reference": 2}
+    data["analysis"] = {"resamples": 200}
     del data["speed"]
     path = folder / "study.yaml"
     path.write_text(yaml.safe_dump(data | changes, sort_keys=False))

@@ -18,6 +18,8 @@ from quantrial.running import penalty
 from servers.faulty import Answer, Call, FaultyServer, Say, faulty_server, openai_answer
 from studies import write_study
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 FEW = 4  # questions: too few for an arm to fail ten times in a row
 
 
@@ -39,7 +41,7 @@ def study_over(
         "workload": "reasoning",
         "source": {"type": "jsonl", "path": "questions.jsonl"},
         "sample": FEW,
-        "timeout": 1,
+        "timeout": 0.4,
     }
     return write_study(folder, **({"arms": arms, "tasks": {"sums": sums}} | changes))
 
@@ -109,7 +111,7 @@ def test_probabilities_and_a_schema_that_a_server_does_not_know_fail_a_plan(
         ("503", "answered 503"),
         ("429_plain", "answered 429"),
         ("500", "answered 500"),
-        ("hang", "no answer within 1 s"),
+        ("hang", "no answer within 0.4 s"),
         ("reset", "broke off"),
         ("overflow", "scripted 400"),  # of this prompt alone
         ("odd_finish", "kept its answer back: content_filter"),  # likewise
@@ -123,7 +125,7 @@ def test_what_passes_or_is_of_one_prompt_is_a_warning_of_a_plan(
     fault: str,
     said: str,
 ) -> None:
-    monkeypatch.setattr(penalty, "_TIMEOUT", 0.5)
+    monkeypatch.setattr(penalty, "_TIMEOUT", 0.2)
     servers[0].always = fault
     study = study_over(tmp_path, servers)
     code, out, _ = command(monkeypatch, capsys, "plan", study)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -47,6 +48,9 @@ class Sleepless(Clock):
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
 
+    def wait(self, event: Event, seconds: float) -> None:
+        self.sleep(seconds)
+
 
 @pytest.fixture
 def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[FaultyServer, FaultyServer]]:
@@ -65,8 +69,8 @@ def study_over(folder: Path, servers: tuple[FaultyServer, FaultyServer], **desig
         for name, server in zip(("f16", "q8_0"), servers, strict=True)
     }
     path = write_study(folder, arms=arms, design={"repeat_reference": 0, **design})
-    text = path.read_text().replace("workload: reasoning", "workload: reasoning\n    timeout: 5")
-    path.write_text(text.replace("  names:", "  names:\n    sample: 2\n    timeout: 5"))
+    text = path.read_text().replace("workload: reasoning", "workload: reasoning\n    timeout: 2")
+    path.write_text(text.replace("  names:", "  names:\n    sample: 2\n    timeout: 2"))
     return path
 
 

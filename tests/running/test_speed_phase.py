@@ -2,11 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -29,7 +25,8 @@ from quantrial.errors import (
 )
 from quantrial.runfolder import RunFolder
 from quantrial.running import Progress
-from studies import allowed, arm, read_lines, write_study
+from running.forks import Forks, wait_until
+from studies import arm, read_lines, write_study
 
 SHAPES = 4
 
@@ -562,33 +559,27 @@ def test_kill_minus_nine_loses_and_doubles_nothing(tmp_path: Path) -> None:
     study = write_study(tmp_path, arms=slow, speed=speed)
     run = tmp_path / "run"
     quantrial.run(study, out=run, speed=False)
-    command = [
-        sys.executable,
-        "-m",
-        "quantrial",
-        *allowed(["run", study, "-o", run, "--only-answers"]),
-    ]
     chance = random.Random(5)
     acknowledged: set[bytes] = set()
     path = run / "speed.jsonl"
     kills = 0
-    for _ in range(8):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        before = path.read_bytes() if path.exists() else b""
-        deadline = time.monotonic() + 30
-        while process.poll() is None and time.monotonic() < deadline:
-            if path.exists() and path.read_bytes() != before:
+    with Forks() as forks:
+        for _ in range(5):
+            before = path.read_bytes() if path.exists() else b""
+            process = forks.run(study, run)
+            wait_until(
+                lambda p=process, b=before: (
+                    not p.alive() or (path.exists() and path.read_bytes() != b)
+                )
+            )
+            time.sleep(chance.uniform(0, 0.05))
+            if not process.alive():
                 break
-            time.sleep(0.002)
-        time.sleep(chance.uniform(0, 0.05))
-        if process.poll() is not None:
-            break
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        kills += 1
-        now = set(path.read_bytes().split(b"\n")[:-1])
-        assert acknowledged <= now, "an acknowledged call was lost"
-        acknowledged = now
+            process.kill()
+            kills += 1
+            now = set(path.read_bytes().split(b"\n")[:-1])
+            assert acknowledged <= now, "an acknowledged call was lost"
+            acknowledged = now
     result = quantrial.run(study, out=run)
     assert kills >= 3
     assert result.speed is not None

@@ -40,6 +40,7 @@ def shapes(key: str) -> list[str]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else a body waits for the acknowledgement of its headers
     server: _Server
 
     def log_message(self, *_: Any) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
+import functools
 import json
 import socket
 import struct
@@ -93,6 +94,7 @@ def openai_answer(call: Call, say: Say) -> Answer:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else a body waits for the acknowledgement of its headers
     server: _Server
 
     def log_message(self, *_: Any) -> None:
@@ -224,10 +226,15 @@ def _invalid_utf8(handler: _Handler, answer: Answer) -> None:
 
 def _bomb(handler: _Handler, answer: Answer) -> None:
     """Send 100 MB in 100 kB."""
+    headers = {"Content-Type": answer.content_type, "Content-Encoding": "gzip"}
+    handler.whole(200, _squeezed(), headers)
+
+
+@functools.cache
+def _squeezed() -> bytes:
     squeeze = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)  # as gzip
     spaces = b" " * 2**20
-    body = b"".join(squeeze.compress(spaces) for _ in range(HUGE // len(spaces))) + squeeze.flush()
-    handler.whole(200, body, {"Content-Type": answer.content_type, "Content-Encoding": "gzip"})
+    return b"".join(squeeze.compress(spaces) for _ in range(HUGE // len(spaces))) + squeeze.flush()
 
 
 def _echo(handler: _Handler, _: Answer) -> None:

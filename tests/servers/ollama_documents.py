@@ -31,8 +31,9 @@ class Model:
 
     `packed` is the type of weights that it says it has, where that is not the file's. `voice`
     changes what it says: a function of the prompt, of what the weights say and of the limit of
-    tokens. `thinks` are the tags of a model that can think. `words` is what speaks in place of the
-    weights, and `window` how many tokens the model was trained for, where its file does not say.
+    tokens. `thinks` are the tags of a model that can think. `other` are weights that speak in place
+    of the file's, `words` is what speaks in place of any, and `window` is how many tokens the model
+    was trained for, where its file does not say.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class Model:
     voice: Callable[[str, Said, int], Said] | None = None
     thinks: tuple[str, str] | None = None
     words: Words | None = None
+    other: Path | None = None
     window: int | None = None
     _header: Header | None = field(default=None, repr=False)
 
@@ -65,7 +67,7 @@ class Model:
         return self.window or self.header.context_length
 
     def load(self, context: int) -> Voice:
-        return Weights(self.path, context) if self.words is None else self.words
+        return Weights(self.other or self.path, context) if self.words is None else self.words
 
     @property
     def details(self) -> dict[str, Any]:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import collections
 import contextlib
 import email.utils
+import functools
 import json
 import math
 import os
 import re
+import ssl
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -231,6 +233,7 @@ class Connection:
                     hide_proxies(os.environ)
                 guard_logs("httpx", *(f"httpcore.{name}" for name in _LOGGERS))
                 self._client = httpx.Client(
+                    verify=_certificates(not here),
                     follow_redirects=self._redirects,
                     trust_env=not here,  # no proxy stands before this machine
                     headers=self._headers,
@@ -239,6 +242,12 @@ class Connection:
                     ),
                 )
             return self._client
+
+
+@functools.cache
+def _certificates(trust_env: bool) -> ssl.SSLContext:
+    # read once for all clients of a process: it takes longer than most calls to a server
+    return httpx.create_ssl_context(trust_env=trust_env)
 
 
 def _object(data: bytes) -> dict[str, Any]:

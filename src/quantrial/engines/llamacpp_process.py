@@ -18,6 +18,7 @@ import queue
 import secrets
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -61,6 +62,9 @@ class Worker:
         self.client = httpx.Client(
             headers={"Authorization": f"Bearer {self.token}"},
             trust_env=False,
+            verify=ssl.SSLContext(
+                ssl.PROTOCOL_TLS_CLIENT
+            ),  # no file of certificates is read for http
             # The server drops a connection that was idle for some seconds; one that it drops while
             # a call sets out on it would look like a crash.
             limits=httpx.Limits(max_keepalive_connections=0),
