@@ -36,6 +36,7 @@ OWN: dict[str, dict[str, str]] = {
         "rouge_l": "quantrial.scorers.similarity:RougeL",
         "chrf": "quantrial.scorers.translation:Chrf",
         "bleu": "quantrial.scorers.translation:Bleu",
+        "label": "quantrial.scorers.label:Label",
     },
     "quantrial.sources": {
         "bundled": "quantrial.tasks.sources._jsonl:BUNDLED",

@@ -13,6 +13,7 @@ from quantrial.errors import RecordError
 from quantrial.registry import TASKS
 from quantrial.reporting.rendering import anchor
 from quantrial.reporting.sections.failures import failures_section
+from quantrial.tasks import FailureColumn, FailureTable
 from quantrial.words import points
 from reporting.test_numbers import number, same
 from reporting.trials import Trial, markdown_tables
@@ -286,3 +287,26 @@ def test_what_a_kind_from_outside_could_not_read_is_told(trial: Trial) -> None:
     section = failures_section(structs.replace(summary, tasks={"sums": other}))
     (table,) = section.groups[0].tables
     assert [cell.text for cell in table.rows[0].cells] == ["f16", "24", "6", "25.0 %", "1"]
+
+
+def test_a_table_of_a_list_has_a_row_an_entry(trial: Trial, monkeypatch: Any) -> None:
+    columns = (FailureColumn("gold", "right label", form="text"), FailureColumn("n", "answers"))
+    tables = (FailureTable("confused on {task}", columns, rows="confusions", most=2),)
+    monkeypatch.setattr(TASKS.load("choice"), "failure_tables", tables)
+    summary = load_summary(trial.summary)
+    part = next(one for one in summary.tasks.values() if one.kind == "choice")
+    wrong = [{"gold": "a | b", "n": 3}, {"gold": "c", "n": 2}, {"gold": "d", "n": 1}]
+    texts = next(iter(part.failure_modes.values())).texts
+    found = {"f16": [], "q8_0": wrong}
+    modes = {
+        arm: OtherFailures(n=9, truncated=0, texts=texts, more={"confusions": one})
+        for arm, one in found.items()
+    }
+    other = structs.replace(part, failure_modes=modes)
+    section = failures_section(structs.replace(summary, tasks={"sums": other}))
+    table = next(one for one in section.groups[0].tables if one.caption == "confused on sums")
+    assert [one.numeric for one in table.columns] == [False, False, True]
+    assert [[cell.text for cell in row.cells] for row in table.rows] == [
+        ["q8_0", "a | b", "3"],
+        ["q8_0", "c", "2"],
+    ]

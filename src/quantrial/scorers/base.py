@@ -7,6 +7,8 @@ is the example.
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from quantrial.records import Item
     from quantrial.tasks.answer import Answer
 
-__all__ = ["Said", "Score", "Scorer", "ScorerPart"]
+__all__ = ["Said", "Score", "Scorer", "ScorerPart", "plain_names"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,10 @@ class Scorer:
             ValueError: says what came, and what would be right.
         """
 
+    def chance(self, golds: Sequence[Any]) -> float | None:
+        """Primary endpoint of guessing blindly, over the items' golds; None where none guesses."""
+        return None
+
     def schema(self) -> Mapping[str, Any] | None:
         """Return the JSON schema that `constrained` holds decoding to; None where none fits."""
         return None
@@ -102,3 +108,17 @@ class Scorer:
             rate: turns a count and a total into a `rate` with its `ci`.
         """
         return {}
+
+
+def plain_names(labels: Sequence[str]) -> dict[str, str]:
+    """Give each of some different texts a name that an endpoint can have."""
+    names: dict[str, str] = {}
+    for label in labels:
+        plain = re.sub(r"[^A-Za-z0-9]+", "_", label).strip("_").lower()[:40] or "other"
+        name, taken = plain, set(names.values())
+        for number in itertools.count(2):
+            if name not in taken:
+                break
+            name = f"{plain}_{number}"
+        names[label] = name
+    return names

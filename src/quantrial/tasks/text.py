@@ -170,6 +170,10 @@ class Text(Task):
             scorer.unread(item.gold, said) if text is None else scorer.score(item.gold, text, said)
         )
 
+    def chance(self, items: Sequence[Item]) -> float | None:
+        """Primary endpoint of guessing blindly, where the first scorer knows it."""
+        return self.scorers[0].chance([item.gold for item in items])
+
     def failures(self, pairs: Sequence[tuple[Item, Outcome]], rate: Rate) -> dict[str, Any]:
         """Count what could not be read, and what the first scorer counts beside."""
         return super().failures(pairs, rate) | dict(self.scorers[0].failures(pairs, rate))

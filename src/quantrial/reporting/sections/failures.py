@@ -70,6 +70,7 @@ _FORMS: Mapping[str, Callable[[Any], str]] = {
     "share": partial(percent, none=NONE),
     "interval": percent_interval,
     "number": decimal,
+    "text": str,
 }
 # endpoints that tell how an arm fails, beside the failure modes
 _TELLING = ("precision", "recall", "parse_rate")
@@ -264,8 +265,25 @@ def _of_kind(task: str, part: TaskSummary) -> Iterator[Table]:
     """Show the tables that the kind of task describes."""
     rows = {arm: to_dict(one) for arm, one in part.failure_modes.items()}
     for table in kind_of(part).failure_tables:
-        shown = ((Column(one.head, hint=one.hint), partial(_value, one)) for one in table.columns)
-        yield by_name(table.caption.replace("{task}", task), _ARM, rows, *shown)
+        heads = [
+            Column(one.head, hint=one.hint, numeric=one.form != "text") for one in table.columns
+        ]
+        entries = [
+            (arm, entry)
+            for arm, found in rows.items()
+            for entry in (
+                [found] if table.rows is None else found.get(table.rows, ())[: table.most]
+            )
+        ]
+        if entries or table.rows is None:
+            yield Table(
+                table.caption.replace("{task}", task),
+                (_ARM, *heads),
+                tuple(
+                    Row(cells(arm, *(_value(one, entry) for one in table.columns)))
+                    for arm, entry in entries
+                ),
+            )
 
 
 def _value(column: FailureColumn, failures: Mapping[str, Any]) -> str:
