@@ -26,6 +26,7 @@ from quantrial.documents import ChoiceFailures, FailureModes, SpanFailures, Summ
 from quantrial.registry import OWN, SCORERS
 from quantrial.study import model as whole
 from quantrial.study import parts, scoring, sources, tasks
+from quantrial.tasks.sources import _tables
 
 DOCS = Path(__file__).parent
 PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -45,6 +46,9 @@ PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("A source of type `mmlu_csv`", study.MmluSource),
     ("A source of type `conll`", study.ConllSource),
     ("A source of type `jsonl`", study.JsonlSource),
+    ("A source of type `csv`", _tables.CsvSource),
+    ("A source of type `parquet`", _tables.ParquetSource),
+    ("A source of type `excel`", _tables.ExcelSource),
     ("A source of type `hub`", study.HubSource),
     ("The order of calls: `design`", study.Design),
     ("The statistics: `analysis`", study.Analysis),
@@ -103,7 +107,7 @@ def explained(*modules: types.ModuleType) -> None:
 
 
 explained(
-    *(parts, scoring, sources),
+    *(parts, scoring, sources, _tables),
     *(sys.modules[SCORERS.load(name).__module__] for name in OWN[SCORERS.group]),
     *(tasks, whole),
 )

@@ -119,7 +119,7 @@ DISTRIBUTIONS = {
 def test_every_package_that_is_imported_is_declared() -> None:
     project = tomllib.loads((SOURCE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
     asked = project["project"]["dependencies"]
-    for extra in ("hub", "quantize", "text"):
+    for extra in ("hub", "quantize", "tables", "text"):
         asked += project["project"]["optional-dependencies"][extra]
     declared = {re.split(r"[><=\[]", one)[0].lower().replace("_", "-") for one in asked}
     for path in SOURCE.rglob("*.py"):

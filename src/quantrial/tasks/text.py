@@ -6,6 +6,7 @@ made by `Text.variant`.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import re
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from quantrial.tasks.answer import Answer
 
 _LONGEST_ID = 200
+_CELLS = frozenset({"csv", "excel"})  # sources whose cells hold no lists and objects but as text
 _FENCED = re.compile(r"```[^\n`]*\n(.*?)(?:```|\Z)", re.DOTALL)
 _MOST_STARTS = 1000  # places of a text where a JSON value is looked for
 
@@ -202,6 +204,9 @@ def _row(
         if record[name] is None:
             raise where.error(f"the field {name!r} is null; every item needs a value there")
     gold = record.get(spec.gold)
+    if spec.source.type in _CELLS and isinstance(gold, str) and gold.lstrip()[:1] in ("[", "{"):
+        with contextlib.suppress(orjson.JSONDecodeError):  # else a text that begins so
+            gold = orjson.loads(gold)
     for scorer in scorers:
         if gold is not None or scorer.needs_gold:
             try:
