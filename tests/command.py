@@ -22,7 +22,7 @@ from studies import allowed
 _PARENT = r"""
 import atexit, gc, importlib, json, os, pkgutil, sys
 from pathlib import Path
-import altair, filelock, gguf, httpx, jinja2, numpy, orjson, rich.table, scipy.optimize, scipy.stats
+import filelock, gguf, httpx, jinja2, numpy, orjson, rich.table, scipy.optimize, scipy.stats
 import vl_convert, yaml
 import quantrial.cli
 for module in pkgutil.walk_packages(quantrial.__path__, "quantrial."):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.resources
 import itertools
 import json
 import re
@@ -7,7 +8,9 @@ import struct
 from typing import Any
 from xml.etree import ElementTree
 
+import jsonschema
 import pytest
+import vl_convert
 from msgspec import structs
 
 from drawings import draw_anew
@@ -70,6 +73,26 @@ def timed(summary: dict[str, Any], speeds: dict[str, tuple[float, float, float]]
 
 def test_the_same_summary_is_drawn_the_same(trial: Trial, plots: dict[str, str]) -> None:
     assert draw_anew(load_summary(trial.summary)) == plots
+
+
+def test_against_reference_specifications_hold_to_vega_lites_schema(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    specs: list[dict[str, Any]] = []
+
+    def keep(spec: dict[str, Any]) -> str:
+        specs.append(spec)
+        return ""
+
+    monkeypatch.setattr(vl_convert, "vegalite_to_svg", keep)
+    drawn = draw_anew(load_summary(trial.summary))
+    package = importlib.resources.files("altair.vegalite.v6.schema")
+    schema = json.loads((package / "vega-lite-schema.json").read_text(encoding="utf-8"))
+    holds = jsonschema.Draft7Validator(schema).is_valid
+    assert len(specs) == len(drawn) > 5
+    assert all(holds(spec) for spec in specs)
+    specs[0]["vconcat"][0]["layer"][1]["mark"]["strokeWidht"] = 1
+    assert not holds(specs[0])
 
 
 def test_there_is_a_panel_for_each_task(plots: dict[str, str]) -> None:

@@ -6,9 +6,12 @@ that nothing rests on colour.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from quantrial.documents import Summary
 from quantrial.reporting.charts import groups, paired, run, tradeoff
 from quantrial.reporting.charts.style import to_png, to_svg
+from quantrial.reporting.charts.vega import Spec
 
 __all__ = ["draw", "to_png"]
 
@@ -20,7 +23,7 @@ def draw(summary: Summary) -> dict[str, str]:
     and the whole plot where no panel has anything to show.
     """
     tasks = summary.tasks
-    panels = {
+    panels: dict[str, Sequence[Spec | None]] = {
         "pareto": [tradeoff.tradeoff(summary, task, "throughput") for task in tasks],
         "pareto-memory": [tradeoff.tradeoff(summary, task, "memory") for task in tasks],
         "forest": [paired.forest(summary, task) for task in tasks],

@@ -10,6 +10,7 @@ from quantrial.documents.contrasts import adjusted_p
 from quantrial.inert import clean
 from quantrial.reporting.charts.paired import CELL_INK
 from quantrial.reporting.charts.style import GRID, INK, MUTED, text_width, top_axis
+from quantrial.reporting.charts.vega import Spec, field, heading, layer, marks
 from quantrial.words import (
     count,
     difference,
@@ -26,7 +27,7 @@ _LABEL, _LINE = 190, 68  # pixels of a label, characters of a line
 _ROOM = 260  # pixels beside each other
 
 
-def strata(summary: Summary) -> list[Any]:
+def strata(summary: Summary) -> list[Spec | None]:
     """Draw the difference from the reference in each stratum, under its test of interaction."""
     shown = [
         (task, key, table)
@@ -41,9 +42,7 @@ def strata(summary: Summary) -> list[Any]:
 
 def _heat(
     summary: Summary, task: str, key: str, table: Mapping[str, StratumSummary], extent: int
-) -> Any:
-    import altair as alt
-
+) -> Spec | None:
     part, reference = summary.tasks[task], summary.reference
     unit, scale = part.main.unit, 100 if part.main.unit is None else 1
     cells: list[dict[str, Any]] = [
@@ -65,36 +64,34 @@ def _heat(
     if tests:
         first, *others = [f"{one.candidate} {_p(adjusted_p(one))}" for one in tests]
         lines += _wrapped([f"vary over {key}? {first}", *others])
-    title = alt.TitleParams(clean(part.workload), subtitle=[clean(one) for one in lines])
+    title = heading(clean(part.workload), subtitle=[clean(one) for one in lines])
     if not cells:
         return None
     least = 10.0 if unit is None else scale * part.margin
     most = max(least, *(abs(cell["difference"]) for cell in cells))
     arms = [arm for arm in summary.arms if any(cell["arm"] == arm for cell in cells)]
     side = min(84, int(300 / len(arms)))
-    base = alt.Chart(alt.InlineData(values=cells))
-    x = alt.X(
-        "arm:N",
-        title=None,
-        sort=arms,
-        axis=top_axis(arms, side),
-    )
-    y = alt.Y(
-        "value:N",
-        title=None,
-        sort=None,
-        axis=alt.Axis(
-            domain=False, ticks=False, labelLimit=_LABEL, labelPadding=8, minExtent=extent + 8
-        ),
-    )
+    rows_axis = {
+        "domain": False,
+        "ticks": False,
+        "labelLimit": _LABEL,
+        "labelPadding": 8,
+        "minExtent": extent + 8,
+    }
+    x = field("arm:N", title=None, sort=arms, axis=top_axis(arms, side))
+    y = field("value:N", title=None, sort=None, axis=rows_axis)
     ends = [most, 0, -most] if part.main.direction == "lower" else [-most, 0, most]
-    colors = alt.Scale(domain=ends, range=_SCALE, interpolate="rgb")
-    boxes = base.mark_rect(aria=True, stroke=GRID).encode(
-        x=x, y=y, color=alt.Color("difference:Q", scale=colors, legend=None), description="said:N"
-    )
-    texts = base.mark_text(fontSize=12, color=CELL_INK).encode(x=x, y=y, text="text:N")
+    colors = {"domain": ends, "range": _SCALE, "interpolate": "rgb"}
+    color = field("difference:Q", scale=colors, legend=None)
+    box, text = {"aria": True, "stroke": GRID}, {"fontSize": 12, "color": CELL_INK}
     rows = len({cell["value"] for cell in cells})
-    return alt.layer(boxes, texts).properties(width=side * len(arms), height=28 * rows, title=title)
+    return layer(
+        marks("rect", cells, box, x=x, y=y, color=color, description="said:N"),
+        marks("text", cells, text, x=x, y=y, text="text:N"),
+        width=side * len(arms),
+        height=28 * rows,
+        title=title,
+    )
 
 
 def _wrapped(parts: Sequence[str]) -> list[str]:
@@ -117,7 +114,7 @@ def _p(value: float | None) -> str:
     return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
-def errors(summary: Summary) -> list[Any]:
+def errors(summary: Summary) -> list[Spec]:
     """Count each class of errors in each arm, for tasks of spans."""
     found = []
     for task, part in summary.tasks.items():
@@ -128,9 +125,7 @@ def errors(summary: Summary) -> list[Any]:
     return found
 
 
-def _classes(task: str, part: TaskSummary, of_arms: Mapping[str, SpanErrors]) -> Any:
-    import altair as alt
-
+def _classes(task: str, part: TaskSummary, of_arms: Mapping[str, SpanErrors]) -> Spec:
     kinds = list(dict.fromkeys(kind for one in of_arms.values() for kind in one.classes))
     most = max(1, *(one.count_of(kind) for one in of_arms.values() for kind in kinds))
     width = max(82, text_width([clean(arm) for arm in of_arms], bold=True))
@@ -142,17 +137,15 @@ def _classes(task: str, part: TaskSummary, of_arms: Mapping[str, SpanErrors]) ->
         for i, (arm, one) in enumerate(of_arms.items())
     ]
     rows = [
-        alt.hconcat(*panels[i : i + columns], spacing=14) for i in range(0, len(panels), columns)
+        {"hconcat": panels[i : i + columns], "spacing": 14} for i in range(0, len(panels), columns)
     ]
-    title = alt.TitleParams(clean(part.workload), subtitle=f"{task}: errors by class")
-    return alt.vconcat(*rows, spacing=14, title=title)
+    title = heading(clean(part.workload), subtitle=f"{task}: errors by class")
+    return {"vconcat": rows, "spacing": 14, "title": title}
 
 
 def _arm(
     arm: str, one: SpanErrors, kinds: Sequence[str], most: int, *, width: int, first: bool
-) -> Any:
-    import altair as alt
-
+) -> Spec:
     rows = [
         {
             "kind": error_class(kind),
@@ -162,13 +155,15 @@ def _arm(
         }
         for kind in kinds
     ]
-    base = alt.Chart(alt.InlineData(values=rows))
-    axis = alt.Axis(domain=False, ticks=False, labelPadding=6) if first else None
-    y = alt.Y("kind:N", title=None, sort=None, axis=axis)
-    x = alt.X("errors:Q", title=None, axis=None, scale=alt.Scale(domain=[0, 1.45 * most]))
-    bars = base.mark_bar(aria=True, color=MUTED, height=13).encode(x=x, y=y, description="said:N")
-    texts = base.mark_text(align="left", dx=4, fontSize=12, color=INK).encode(
-        x=x, y=y, text="text:N"
+    axis = {"domain": False, "ticks": False, "labelPadding": 6} if first else None
+    y = field("kind:N", title=None, sort=None, axis=axis)
+    x = field("errors:Q", title=None, axis=None, scale={"domain": [0, 1.45 * most]})
+    bar = {"aria": True, "color": MUTED, "height": 13}
+    text = {"align": "left", "dx": 4, "fontSize": 12, "color": INK}
+    return layer(
+        marks("bar", rows, bar, x=x, y=y, description="said:N"),
+        marks("text", rows, text, x=x, y=y, text="text:N"),
+        width=width,
+        height=24 * len(kinds),
+        title=heading(clean(arm), fontSize=12, offset=4, frame="group"),
     )
-    head = alt.TitleParams(clean(arm), fontSize=12, offset=4, frame="group")
-    return alt.layer(bars, texts).properties(width=width, height=24 * len(kinds), title=head)

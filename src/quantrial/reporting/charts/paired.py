@@ -18,6 +18,7 @@ from quantrial.reporting.charts.style import (
     WIDTH,
     top_axis,
 )
+from quantrial.reporting.charts.vega import Spec, field, heading, layer, marks, unscaled, value
 from quantrial.words import (
     difference,
     difference_interval,
@@ -34,15 +35,11 @@ CELL_INK = "#14171b"
 _LIGHT, _DARK = "#ffffff", "#f0a37f"
 
 
-def forest(summary: Summary, task: str) -> Any:
+def forest(summary: Summary, task: str) -> Spec | None:
     """Draw one task's differences from the reference, each with its intervals and the margin."""
-    import altair as alt
-
     part, reference = summary.tasks[task], summary.reference
     name = endpoint(part.label(part.primary))
-    title = alt.TitleParams(
-        clean(part.workload), subtitle=f"{task}: {name}, difference from {reference}"
-    )
+    title = heading(clean(part.workload), subtitle=f"{task}: {name}, difference from {reference}")
     rows = _differences(part, reference)
     if not rows:
         return None
@@ -52,7 +49,7 @@ def forest(summary: Summary, task: str) -> Any:
     room = 0.06 * (right - left)
     words = f"difference, {main.unit or 'percentage points'}"
     x = _axis(words, left - room, right + room, ticks=5, lower=main.direction == "lower")
-    rows_apart = alt.Scale(paddingInner=0.2, paddingOuter=0.2)
+    rows_apart = {"scale": {"paddingInner": 0.2, "paddingOuter": 0.2}}
     return _intervals(rows, title, x, margin, rows_apart)
 
 
@@ -90,13 +87,11 @@ def _differences(part: TaskSummary, reference: str) -> list[dict[str, Any]]:
     return rows
 
 
-def equivalence(summary: Summary, task: str) -> Any:
+def equivalence(summary: Summary, task: str) -> Spec | None:
     """Hold the interval of each test of equivalence against the margin, near zero."""
-    import altair as alt
-
     part, reference = summary.tasks[task], summary.reference
     name = endpoint(part.label(part.primary))
-    title = alt.TitleParams(
+    title = heading(
         clean(part.workload), subtitle=f"{task}: {name}, is a loss of the margin ruled out?"
     )
     rows = [
@@ -113,7 +108,7 @@ def equivalence(summary: Summary, task: str) -> Any:
     named = f"{main.unit or 'percentage points'} (margin {size_of_points(part.margin, main.unit)})"
     lower = main.direction == "lower"
     x = _axis(f"difference, {named}", -reach, reach, ticks=7, lower=lower)
-    return _intervals(rows, title, x, margin, alt.Undefined)
+    return _intervals(rows, title, x, margin, {})
 
 
 def _ends(value: float, ci: Interval, scale: float) -> tuple[float, float]:
@@ -160,65 +155,74 @@ def _equals(p: float | None) -> str:
     return text if text.startswith("<") else f"= {text}"
 
 
-def _axis(title: str, left: float, right: float, *, ticks: int, lower: bool) -> Any:
+def _axis(title: str, left: float, right: float, *, ticks: int, lower: bool) -> Spec:
     """Make the axis of differences; a loss is on its left, also where `lower` values are better."""
-    import altair as alt
-
-    return alt.X(
+    return field(
         "value:Q",
         title=title,
-        scale=alt.Scale(domain=[right, left] if lower else [left, right], nice=False),
-        axis=alt.Axis(
-            tickCount=ticks,
-            grid=False,
-            labelExpr="datum.value ? replace(format(datum.value, '+'), '-', '−') : '0'",
-        ),
+        scale={"domain": [right, left] if lower else [left, right], "nice": False},
+        axis={
+            "tickCount": ticks,
+            "grid": False,
+            "labelExpr": "datum.value ? replace(format(datum.value, '+'), '-', '−') : '0'",
+        },
     )
 
 
 def _intervals(
-    rows: list[dict[str, Any]], title: Any, x: Any, margin: float, rows_apart: Any
-) -> Any:
+    rows: list[dict[str, Any]], title: Spec, x: Spec, margin: float, rows_apart: Spec
+) -> Spec:
     """Draw differences and their intervals over the band of the margin, verdicts beside them.
 
-    Each row has a thick interval; a thin one only where it has `low` and `high`. `rows_apart` is
+    Each row has a thick interval; a thin one only where it has `low` and `high`. `rows_apart` has
     the scale of the rows, where it is not the usual one.
     """
-    import altair as alt
-
     height = ROW * len(rows)
-    labels = alt.Axis(
-        domain=False, ticks=False, labelFontSize=12, labelLimit=150, labelPadding=8, minExtent=48
-    )
-    y = alt.Y("arm:N", title=None, sort=None, axis=labels, scale=rows_apart)
-    band = alt.Chart(alt.InlineData(values=[{"a": -margin, "b": margin}])).mark_rect(color=BAND)
-    band = band.encode(x="a:Q", x2="b:Q", y=alt.value(0), y2=alt.value(height))
-    zero = alt.Chart(alt.InlineData(values=[{"at": 0}])).mark_rule(color=INK, strokeWidth=1)
-    layers = [band, zero.encode(x="at:Q", y=alt.value(0), y2=alt.value(height))]
-    base = alt.Chart(alt.InlineData(values=rows))
-    tone, shape = alt.Color("tone:N", scale=None), alt.Shape("shape:N", scale=None)
+    labels = {
+        "domain": False,
+        "ticks": False,
+        "labelFontSize": 12,
+        "labelLimit": 150,
+        "labelPadding": 8,
+        "minExtent": 48,
+    }
+    y = field("arm:N", title=None, sort=None, axis=labels, **rows_apart)
+    top, bottom, tone = value(0), value(height), unscaled("tone:N")
+    band, line = [{"a": -margin, "b": margin}], {"color": INK, "strokeWidth": 1}
+    layers = [
+        marks("rect", band, {"color": BAND}, x="a:Q", x2="b:Q", y=top, y2=bottom),
+        marks("rule", [{"at": 0}], line, x="at:Q", y=top, y2=bottom),
+    ]
     for low, high, stroke in (("low", "high", 1.5), ("thick_low", "thick_high", 4.5)):
         if low in rows[0]:
-            bar = base.mark_rule(strokeWidth=stroke)
-            layers.append(bar.encode(x=f"{low}:Q", x2=f"{high}:Q", y=y, color=tone))
-    marks = base.mark_point(
-        aria=True, filled=True, opacity=1, size=150, stroke=PAPER, strokeWidth=1
-    ).encode(x=x, y=y, color=tone, shape=shape, description="said:N")
-    verdicts = base.mark_text(align="left", dx=WIDTH + 10, dy=-7, fontSize=12, fontWeight="bold")
-    verdicts = verdicts.encode(x=alt.value(0), y=y, text="verdict:N", color=tone)
-    numbers = base.mark_text(align="left", dx=WIDTH + 10, dy=8, fontSize=12, color=INK)
-    numbers = numbers.encode(x=alt.value(0), y=y, text="numbers:N")
-    return alt.layer(*layers, marks, verdicts, numbers).properties(
-        width=WIDTH, height=height, title=title
+            bar = {"strokeWidth": stroke}
+            layers.append(marks("rule", rows, bar, x=f"{low}:Q", x2=f"{high}:Q", y=y, color=tone))
+    point = {
+        "aria": True,
+        "filled": True,
+        "opacity": 1,
+        "size": 150,
+        "stroke": PAPER,
+        "strokeWidth": 1,
+    }
+    shape = unscaled("shape:N")
+    text = {"align": "left", "dx": WIDTH + 10, "fontSize": 12}
+    verdict, numbers = text | {"dy": -7, "fontWeight": "bold"}, text | {"dy": 8, "color": INK}
+    return layer(
+        *layers,
+        marks("point", rows, point, x=x, y=y, color=tone, shape=shape, description="said:N"),
+        marks("text", rows, verdict, x=value(0), y=y, text="verdict:N", color=tone),
+        marks("text", rows, numbers, x=value(0), y=y, text="numbers:N"),
+        width=WIDTH,
+        height=height,
+        title=title,
     )
 
 
-def flips(summary: Summary, task: str) -> Any:
+def flips(summary: Summary, task: str) -> Spec | None:
     """Count, for every two arms, the items that one has right and the other wrong."""
-    import altair as alt
-
     part = summary.tasks[task]
-    title = alt.TitleParams(
+    title = heading(
         clean(part.workload),
         subtitle=f"{task}: items right for the arm on the left, wrong for the one on top",
     )
@@ -227,26 +231,20 @@ def flips(summary: Summary, task: str) -> Any:
         return None
     arms = [arm for arm in summary.arms if any(arm in (c["of"], c["to"]) for c in cells)]
     most = max(cell["count"] for cell in cells)
-    base = alt.Chart(alt.InlineData(values=cells))
     side = min(64, int((WIDTH + 60) / len(arms)))
-    x = alt.X("to:N", title="wrong", sort=arms, axis=top_axis(arms, side))
-    rows = alt.Axis(domain=False, ticks=False, labelLimit=190, titlePadding=10)
-    y = alt.Y("of:N", title="right", sort=arms, axis=rows)
-    boxes = base.mark_rect(aria=True, stroke=GRID).encode(
-        x=x,
-        y=y,
-        color=alt.Color(
-            "count:Q",
-            scale=alt.Scale(domain=[0, max(most, 1)], range=[_LIGHT, _DARK], interpolate="rgb"),
-            legend=None,
-        ),
-        description="said:N",
-    )
-    counts = base.mark_text(fontSize=13, fontWeight="bold", color=CELL_INK).encode(
-        x=x, y=y, text="count:Q"
-    )
-    return alt.layer(boxes, counts).properties(
-        width=side * len(arms), height=min(36, side) * len(arms), title=title
+    x = field("to:N", title="wrong", sort=arms, axis=top_axis(arms, side))
+    rows = {"domain": False, "ticks": False, "labelLimit": 190, "titlePadding": 10}
+    y = field("of:N", title="right", sort=arms, axis=rows)
+    shades = {"domain": [0, max(most, 1)], "range": [_LIGHT, _DARK], "interpolate": "rgb"}
+    color = field("count:Q", scale=shades, legend=None)
+    box = {"aria": True, "stroke": GRID}
+    number = {"fontSize": 13, "fontWeight": "bold", "color": CELL_INK}
+    return layer(
+        marks("rect", cells, box, x=x, y=y, color=color, description="said:N"),
+        marks("text", cells, number, x=x, y=y, text="count:Q"),
+        width=side * len(arms),
+        height=min(36, side) * len(arms),
+        title=title,
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from quantrial.errors import StudyError
 from quantrial.inert import clean
 from quantrial.reporting.charts.style import INK, MUTED, TONES, to_png, to_svg
+from quantrial.reporting.charts.vega import Spec, field, heading, layer, marks, value
 from quantrial.words import margin, percent, plural
 
 if TYPE_CHECKING:
@@ -49,9 +50,7 @@ def draw_power(found: PowerStudy) -> str:
     return to_svg([_panel(one) for one in found.scenarios])
 
 
-def _panel(one: Scenario) -> Any:
-    import altair as alt
-
+def _panel(one: Scenario) -> Spec:
     found, asked = one.forecast, one.forecast.asked
     sizes = sorted({point.n for point in found.curve})
     who = f"{one.task}: {one.candidate}" if one.task else "Power against items"
@@ -60,57 +59,47 @@ def _panel(one: Scenario) -> Any:
         f"{_points(0.0 - found.difference if asked.lower else found.difference, asked.unit)}, "
         f"margin {margin(asked.margin, asked.unit)}"
     )
-    x = alt.X(
+    x = field(
         "n:Q",
         title="items (logarithmic)",
-        scale=alt.Scale(type="log", domain=[sizes[0], sizes[-1]], nice=False),
-        axis=alt.Axis(values=_ticks(sizes[0], sizes[-1]), grid=False, format=",d"),
+        scale={"type": "log", "domain": [sizes[0], sizes[-1]], "nice": False},
+        axis={"values": _ticks(sizes[0], sizes[-1]), "grid": False, "format": ",d"},
     )
-    y = alt.Y(
+    y = field(
         "power:Q",
         title="power, %",
-        scale=alt.Scale(domain=[0, 100]),
-        axis=alt.Axis(values=[0, 20, 40, 60, 80, 100]),
+        scale={"domain": [0, 100]},
+        axis={"values": [0, 20, 40, 60, 80, 100]},
     )
-    names = [name for name, _, _ in _LINES.values()]
+    names, tones, dashes = ([*each] for each in zip(*_LINES.values(), strict=True))
     rows = [
         {"n": p.n, "power": 100 * min(p.power, 1.0), "to show": _LINES[p.question][0]}
         for p in found.curve
     ]
-    legend = alt.Legend(title="to show", orient="bottom", symbolSize=900, symbolStrokeWidth=2.5)
-    lines = alt.Chart(alt.InlineData(values=rows)).mark_line(strokeWidth=2.5)
-    lines = lines.encode(
-        x=x,
-        y=y,
-        color=alt.Color(
-            "to show:N",
-            scale=alt.Scale(domain=names, range=[tone for _, tone, _ in _LINES.values()]),
-            legend=legend,
-        ),
-        strokeDash=alt.StrokeDash(
-            "to show:N",
-            scale=alt.Scale(domain=names, range=[dash for _, _, dash in _LINES.values()]),
-            legend=legend,
-        ),
-    )
-    layers = [_rule("power", 100 * asked.power, percent(asked.power, 0), alt), lines]
+    legend = {"title": "to show", "orient": "bottom", "symbolSize": 900, "symbolStrokeWidth": 2.5}
+    color = field("to show:N", scale={"domain": names, "range": tones}, legend=legend)
+    dash = field("to show:N", scale={"domain": names, "range": dashes}, legend=legend)
+    lines = marks("line", rows, {"strokeWidth": 2.5}, x=x, y=y, color=color, strokeDash=dash)
+    layers = [_rule("power", 100 * asked.power, percent(asked.power, 0)), lines]
     if asked.n is not None:
-        layers.append(_rule("n", asked.n, plural(asked.n, "item"), alt))
-    return alt.layer(*layers).properties(
-        width=_WIDTH, height=_HEIGHT, title=alt.TitleParams(clean(who), subtitle=subtitle)
-    )
+        layers.append(_rule("n", asked.n, plural(asked.n, "item")))
+    title = heading(clean(who), subtitle=subtitle)
+    return layer(*layers, width=_WIDTH, height=_HEIGHT, title=title)
 
 
-def _rule(field: str, at: float, words: str, alt: Any) -> Any:
+def _rule(name: str, at: float, words: str) -> Spec:
     """Mark the asked power, or the asked number of items, with its name."""
-    base = alt.Chart(alt.InlineData(values=[{field: at, "words": words}]))
-    rule = base.mark_rule(color=MUTED, strokeDash=[3, 3])
-    if field == "n":
-        text = base.mark_text(color=INK, fontSize=11)  # above the frame, clear of the lines
-        return rule.encode(x="n:Q") + text.encode(x="n:Q", y=alt.value(-7), text="words:N")
-    text = base.mark_text(color=INK, fontSize=11, align="left", dx=4)
-    return rule.encode(y="power:Q") + text.encode(
-        y=alt.Y("power:Q"), x=alt.value(_WIDTH), text="words:N"
+    rows, line = [{name: at, "words": words}], {"color": MUTED, "strokeDash": [3, 3]}
+    text: Spec = {"color": INK, "fontSize": 11}
+    if name == "n":  # the words above the frame, clear of the lines
+        return layer(
+            marks("rule", rows, line, x="n:Q"),
+            marks("text", rows, text, x="n:Q", y=value(-7), text="words:N"),
+        )
+    text |= {"align": "left", "dx": 4}
+    return layer(
+        marks("rule", rows, line, y="power:Q"),
+        marks("text", rows, text, y="power:Q", x=value(_WIDTH), text="words:N"),
     )
 
 

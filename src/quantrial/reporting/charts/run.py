@@ -9,6 +9,7 @@ from typing import Any
 from quantrial.documents import BlockSpeed, Summary, TaskSummary, Window
 from quantrial.inert import clean
 from quantrial.reporting.charts.style import HEIGHT, INK, LINES, MUTED, PAPER, WIDTH, text_width
+from quantrial.reporting.charts.vega import Spec, field, heading, layer, marks, unscaled, value
 from quantrial.words import count, moment, plural, ratio, seconds
 
 Dots = Sequence[dict[str, Any]]
@@ -30,7 +31,7 @@ class _Panel:
     dots: Dots
 
 
-def timeline(summary: Summary) -> list[Any]:
+def timeline(summary: Summary) -> list[Spec]:
     """Draw the pace of each arm over the calls for answers, then over the blocks of speed calls."""
     panels = (_answers(summary), _speed_phase(summary))
     return [_drawn(summary, panel) for panel in panels if panel is not None]
@@ -73,50 +74,48 @@ def _loads(dots: Dots) -> str:
     return "; ticks: models loaded" if any(dot["loads"] for dot in dots) else "; no load in between"
 
 
-def _drawn(summary: Summary, panel: _Panel) -> Any:
-    import altair as alt
-
+def _drawn(summary: Summary, panel: _Panel) -> Spec:
     arms = [arm for arm in summary.arms if any(dot["arm"] == arm for dot in panel.dots)]
     styles = {arm: _style(summary, arms, arm) for arm in arms}
     dots = [dot | {"colour": styles[dot["arm"]][0]} for dot in panel.dots]
     low = min(0.8, *(dot["pace"] for dot in dots))
     high = max(1.2, *(dot["pace"] for dot in dots))
-    x = alt.X(
+    x = field(
         "at:Q",
         title=panel.axis,
-        scale=alt.Scale(domain=[panel.first, panel.last], nice=False),
-        axis=alt.Axis(tickCount=4, tickMinStep=1, grid=False, format=",d"),
+        scale={"domain": [panel.first, panel.last], "nice": False},
+        axis={"tickCount": 4, "tickMinStep": 1, "grid": False, "format": ",d"},
     )
-    y = alt.Y(
+    y = field(
         "pace:Q",
         title="speed, the arm's own mean is 1",
-        scale=alt.Scale(domain=[low - 0.05, high + 0.05], nice=False, zero=False),
-        axis=alt.Axis(tickCount=5, minExtent=28),
+        scale={"domain": [low - 0.05, high + 0.05], "nice": False, "zero": False},
+        axis={"tickCount": 5, "minExtent": 28},
     )
-    zero = alt.Chart(alt.InlineData(values=[{"at": 1.0}])).mark_rule(color=INK, strokeWidth=1)
-    layers: list[Any] = [zero.encode(y="at:Q")]
+    layers = [marks("rule", [{"at": 1.0}], {"color": INK, "strokeWidth": 1}, y="at:Q")]
     for arm in arms:
         colour, dash = styles[arm]
-        own = alt.Chart(alt.InlineData(values=[dot for dot in dots if dot["arm"] == arm]))
-        line = own.mark_line(color=colour, strokeWidth=1.5, strokeDash=dash, opacity=0.9)
-        layers.append(line.encode(x=x, y=y))
-    points = alt.Chart(alt.InlineData(values=dots)).mark_point(
-        aria=True, filled=True, size=26, opacity=1, stroke=PAPER, strokeWidth=0.5
-    )
-    layers.append(
-        points.encode(x=x, y=y, color=alt.Color("colour:N", scale=None), description="said:N")
-    )
+        own = [dot for dot in dots if dot["arm"] == arm]
+        line = {"color": colour, "strokeWidth": 1.5, "strokeDash": dash, "opacity": 0.9}
+        layers.append(marks("line", own, line, x=x, y=y))
+    point = {
+        "aria": True,
+        "filled": True,
+        "size": 26,
+        "opacity": 1,
+        "stroke": PAPER,
+        "strokeWidth": 0.5,
+    }
+    color = unscaled("colour:N")
+    layers.append(marks("point", dots, point, x=x, y=y, color=color, description="said:N"))
     layers += _names(arms, styles)
     loads = [dot for dot in dots if dot["loads"]]
     if loads:
-        ticks = alt.Chart(alt.InlineData(values=loads)).mark_rule(
-            aria=True, color=MUTED, strokeWidth=2
-        )
-        layers.append(
-            ticks.encode(x=x, y=alt.value(HEIGHT), y2=alt.value(HEIGHT - 9), description="load:N")
-        )
-    title = alt.TitleParams(panel.title, subtitle=panel.subtitle)
-    return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=title)
+        tick, foot = {"aria": True, "color": MUTED, "strokeWidth": 2}, value(HEIGHT)
+        top = value(HEIGHT - 9)
+        layers.append(marks("rule", loads, tick, x=x, y=foot, y2=top, description="load:N"))
+    title = heading(panel.title, subtitle=panel.subtitle)
+    return layer(*layers, width=WIDTH, height=HEIGHT, title=title)
 
 
 def _dot(one: Window) -> dict[str, Any] | None:
@@ -155,34 +154,28 @@ def _style(summary: Summary, arms: list[str], arm: str) -> tuple[str, list[int]]
     return colour, list(dash)
 
 
-def _names(arms: list[str], styles: Mapping[str, tuple[str, list[int]]]) -> list[Any]:
+def _names(arms: list[str], styles: Mapping[str, tuple[str, list[int]]]) -> list[Spec]:
     """Name the lines beside the plot, each with a piece of its line."""
-    import altair as alt
-
-    layers: list[Any] = []
+    layers: list[Spec] = []
+    left, right, after = value(WIDTH + 12), value(WIDTH + 36), value(WIDTH + 42)
     for i, arm in enumerate(arms):
         colour, dash = styles[arm]
-        at = 12 + 24 * i
-        one = alt.Chart(alt.InlineData(values=[{"arm": clean(arm)}]))
-        piece = one.mark_rule(color=colour, strokeWidth=2, strokeDash=dash)
-        layers.append(
-            piece.encode(
-                x=alt.value(WIDTH + 12),
-                x2=alt.value(WIDTH + 36),
-                y=alt.value(at),
-            )
-        )
-        name = one.mark_text(
-            align="left", baseline="middle", fontSize=12, fontWeight="bold", color=colour
-        )
-        layers.append(name.encode(x=alt.value(WIDTH + 42), y=alt.value(at), text="arm:N"))
+        at, rows = value(12 + 24 * i), [{"arm": clean(arm)}]
+        piece = {"color": colour, "strokeWidth": 2, "strokeDash": dash}
+        name = {
+            "align": "left",
+            "baseline": "middle",
+            "fontSize": 12,
+            "fontWeight": "bold",
+            "color": colour,
+        }
+        layers.append(marks("rule", rows, piece, x=left, x2=right, y=at))
+        layers.append(marks("text", rows, name, x=after, y=at, text="arm:N"))
     return layers
 
 
-def flow(summary: Summary, task: str) -> Any:
+def flow(summary: Summary, task: str) -> Spec:
     """Draw what became of the planned calls of a task, arm by arm."""
-    import altair as alt
-
     part = summary.tasks[task]
     arms = list(summary.arms)
     items = part.flow.planned // len(arms) if arms else 0
@@ -208,25 +201,20 @@ def flow(summary: Summary, task: str) -> Any:
     boxes.append(
         _Box(0, width, end, end + _TOP, (analysed, "pairs use all that both arms answered"))
     )
-    x, y = alt.X("x:Q", scale=None, axis=None), alt.Y("y:Q", scale=None, axis=None)
-    rules = alt.Chart(alt.InlineData(values=lines)).mark_rule(color=MUTED)
+    x, y = (field(name, scale=None, axis=None) for name in ("x:Q", "y:Q"))
     edges = [{"x": box.x, "x2": box.x2, "y": box.y, "y2": box.y2} for box in boxes]
-    shapes = alt.Chart(alt.InlineData(values=edges)).mark_rect(
-        fill=PAPER, stroke=MUTED, cornerRadius=4
-    )
+    box_style = {"fill": PAPER, "stroke": MUTED, "cornerRadius": 4}
     layers = [
-        rules.encode(x=x, y=y, x2="x2:Q", y2="y2:Q"),
-        shapes.encode(x=x, y=y, x2="x2:Q", y2="y2:Q"),
+        marks("rule", lines, {"color": MUTED}, x=x, y=y, x2="x2:Q", y2="y2:Q"),
+        marks("rect", edges, box_style, x=x, y=y, x2="x2:Q", y2="y2:Q"),
     ]
     texts = [box.texts() for box in boxes]
     heads, others = [first for first, *_ in texts], [one for _, *rest in texts for one in rest]
-    for own, bold in ((heads, True), (others, False)):
-        mark = alt.Chart(alt.InlineData(values=own)).mark_text(
-            fontSize=12, color=INK, fontWeight="bold" if bold else "normal", baseline="middle"
-        )
-        layers.append(mark.encode(x=x, y=y, text="text:N"))
-    title = alt.TitleParams(clean(part.workload), subtitle=task)
-    return alt.layer(*layers).properties(width=width, height=end + _TOP, title=title)
+    for own, weight in ((heads, "bold"), (others, "normal")):
+        style = {"fontSize": 12, "color": INK, "fontWeight": weight, "baseline": "middle"}
+        layers.append(marks("text", own, style, x=x, y=y, text="text:N"))
+    title = heading(clean(part.workload), subtitle=task)
+    return layer(*layers, width=width, height=end + _TOP, title=title)
 
 
 def _within(part: TaskSummary, arm: str, items: int) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from quantrial.agreement import DRAWING_DIGITS, all_rounded, fixed
+from quantrial.reporting.charts.vega import Spec
 
 INK = "#1f2328"
 MUTED = "#59636e"
@@ -50,42 +51,44 @@ _INHERITED = frozenset(
 )
 
 
-def to_svg(panels: Sequence[Any]) -> str:
+_CONFIG = {
+    "background": PAPER,
+    # Liberation Sans comes with vl-convert: the same text everywhere, with no font installed
+    "font": "Liberation Sans, Arial, Helvetica, sans-serif",
+    "padding": 8,
+    # only marks that were given words of their own carry them
+    "mark": {"aria": False},
+    "view": {"stroke": None},
+    "axis": {
+        "aria": False,
+        "domainColor": GRID,
+        "gridColor": GRID,
+        "labelColor": INK,
+        "labelFontSize": 12,
+        "tickColor": GRID,
+        "titleColor": INK,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+    },
+    "title": {
+        "anchor": "start",
+        "color": INK,
+        "fontSize": 14,
+        "frame": "bounds",
+        "offset": 10,
+        "subtitleColor": MUTED,
+        "subtitleFontSize": 12,
+    },
+}
+
+
+def to_svg(panels: Sequence[Spec]) -> str:
     """Put panels under each other and draw them."""
-    import altair as alt
     import vl_convert
 
-    chart = alt.vconcat(*panels, spacing=28).configure(
-        background=PAPER,
-        # Liberation Sans comes with vl-convert: the same text everywhere, with no font installed
-        font="Liberation Sans, Arial, Helvetica, sans-serif",
-        padding=8,
-        # only marks that were given words of their own carry them
-        mark=alt.MarkConfig(aria=False),
-        view=alt.ViewConfig(stroke=None),
-        axis=alt.AxisConfig(
-            aria=False,
-            domainColor=GRID,
-            gridColor=GRID,
-            labelColor=INK,
-            labelFontSize=12,
-            tickColor=GRID,
-            titleColor=INK,
-            titleFontSize=12,
-            titleFontWeight="normal",
-        ),
-        title=alt.TitleConfig(
-            anchor="start",
-            color=INK,
-            fontSize=14,
-            frame="bounds",
-            offset=10,
-            subtitleColor=MUTED,
-            subtitleFontSize=12,
-        ),
-    )
+    chart = {"vconcat": [*panels], "spacing": 28, "config": _CONFIG}
     # the last bits of a number, which another processor has otherwise, move nothing by a pixel
-    spec = _apart(all_rounded(chart.to_dict(), DRAWING_DIGITS))
+    spec = _apart(all_rounded(chart, DRAWING_DIGITS))
     svg: str = vl_convert.vegalite_to_svg(spec)
     return fit_labels(svg)
 
@@ -176,18 +179,16 @@ def fit_labels(svg: str) -> str:
     return _TEXT.sub(fitted, svg)
 
 
-def top_axis(names: Sequence[str], side: int) -> Any:
+def top_axis(names: Sequence[str], side: int) -> Spec:
     """Make the axis over the columns of a matrix; names wider than a column stand slanted."""
-    import altair as alt
-
     slanted = text_width(names) > side - 4
-    return alt.Axis(
-        orient="top",
-        domain=False,
-        ticks=False,
-        labelAngle=-35 if slanted else 0,
-        labelAlign="left" if slanted else "center",
-        labelBaseline="bottom",
-        labelLimit=190,
-        labelPadding=2,
-    )
+    return {
+        "orient": "top",
+        "domain": False,
+        "ticks": False,
+        "labelAngle": -35 if slanted else 0,
+        "labelAlign": "left" if slanted else "center",
+        "labelBaseline": "bottom",
+        "labelLimit": 190,
+        "labelPadding": 2,
+    }

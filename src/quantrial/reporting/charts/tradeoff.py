@@ -8,6 +8,7 @@ from typing import Any
 from quantrial.documents import Interval, Summary, TaskSummary, Tradeoff
 from quantrial.inert import clean
 from quantrial.reporting.charts.style import HEIGHT, INK, MUTED, PAPER, WIDTH
+from quantrial.reporting.charts.vega import Spec, field, heading, layer, marks, unscaled, value
 from quantrial.words import amount, amount_interval, endpoint, file_size, rate, seconds
 
 _BLUE = "#0b6bb3"
@@ -21,15 +22,13 @@ _SHOWN = {
 _LINE = 32  # height of a label of two lines
 
 
-def tradeoff(summary: Summary, task: str, cost: str) -> Any:
+def tradeoff(summary: Summary, task: str, cost: str) -> Spec | None:
     """Draw quality against a cost, intervals on both axes, with the frontier."""
-    import altair as alt
-
     part, axis = summary.tasks[task], summary.tradeoffs[cost]
     name = endpoint(part.label(part.primary))
     dots = _dots(summary, task, axis)
     shown = _SHOWN.get((cost, axis.source or ""), "speed" if cost == "throughput" else "memory")
-    title = alt.TitleParams(clean(part.workload), subtitle=clean(f"{task}: {name} against {shown}"))
+    title = heading(clean(part.workload), subtitle=clean(f"{task}: {name} against {shown}"))
     if not dots:
         return None
     scale, unit = _unit(axis, dots)
@@ -43,48 +42,39 @@ def tradeoff(summary: Summary, task: str, cost: str) -> Any:
         low, high = max(low, least), min(high, most)
     ends = _limits([v for d in dots for v in (d["left"], d["right"], d["at"])], None)
     _place_labels(dots, low, high)
-    x = alt.X(
+    x = field(
         "at:Q",
         title=f"{unit} ({'right' if axis.higher_is_better else 'left'} is better)",
-        scale=alt.Scale(domain=list(ends), nice=False, zero=False),
-        axis=alt.Axis(tickCount=5, grid=False),
+        scale={"domain": [*ends], "nice": False, "zero": False},
+        axis={"tickCount": 5, "grid": False},
     )
-    y = alt.Y(
+    y = field(
         "quality:Q",
         title=f"{name}, {unit_of or '%'}",
-        scale=alt.Scale(domain=[low, high], nice=False, zero=False),
-        axis=alt.Axis(tickCount=5, minExtent=28, maxExtent=28, **_turned(better)),
+        scale={"domain": [low, high], "nice": False, "zero": False},
+        axis={"tickCount": 5, "minExtent": 28, "maxExtent": 28, **_turned(better)},
     )
-    base = alt.Chart(alt.InlineData(values=dots))
     corners = _corners(dots, axis.higher_is_better, ends, low)
-    frontier = alt.Chart(alt.InlineData(values=corners)).mark_line(
-        color=MUTED, strokeWidth=1, strokeDash=[5, 3]
+    frontier = {"color": MUTED, "strokeWidth": 1, "strokeDash": [5, 3]}
+    leader = {"color": MUTED, "strokeWidth": 1, "strokeDash": [1, 3], "opacity": 0.7}
+    bar, tone = {"strokeWidth": 2.5}, unscaled("tone:N")
+    point = {"aria": True, "opacity": 1, "strokeWidth": 2, "size": 90}
+    looks = {"fill": unscaled("fill:N"), "stroke": tone, "shape": unscaled("shape:N")}
+    label = {"align": "left", "dx": WIDTH + 8, "fontSize": 12, "fontWeight": "bold", "color": INK}
+    note = {"align": "left", "dx": WIDTH + 8, "dy": 14, "fontSize": 11, "color": MUTED}
+    end = {"datum": ends[1]}
+    return layer(
+        marks("line", corners, frontier, x="at:Q", y="quality:Q", order="order:Q"),
+        marks("rule", dots, leader, x=x, y=y, x2=end, y2="label_y:Q"),
+        marks("rule", dots, bar, x=x, y="low:Q", y2="high:Q", color=tone),
+        marks("rule", dots, bar, x="left:Q", x2="right:Q", y=y, color=tone),
+        marks("point", dots, point, x=x, y=y, description="said:N", **looks),
+        marks("text", dots, label, x=value(0), y="label_y:Q", text="arm:N"),
+        marks("text", dots, note, x=value(0), y="label_y:Q", text="note:N"),
+        width=WIDTH,
+        height=HEIGHT,
+        title=title,
     )
-    leaders = base.mark_rule(color=MUTED, strokeWidth=1, strokeDash=[1, 3], opacity=0.7).encode(
-        x=x, y=y, x2=alt.X2(datum=ends[1]), y2=alt.Y2("label_y:Q")
-    )
-    bars = base.mark_rule(strokeWidth=2.5).encode(
-        x=x, y="low:Q", y2="high:Q", color=alt.Color("tone:N", scale=None)
-    )
-    across = base.mark_rule(strokeWidth=2.5).encode(
-        x="left:Q", x2="right:Q", y=y, color=alt.Color("tone:N", scale=None)
-    )
-    marks = base.mark_point(aria=True, opacity=1, strokeWidth=2, size=90).encode(
-        x=x,
-        y=y,
-        fill=alt.Fill("fill:N", scale=None),
-        stroke=alt.Stroke("tone:N", scale=None),
-        shape=alt.Shape("shape:N", scale=None),
-        description="said:N",
-    )
-    names = base.mark_text(align="left", dx=WIDTH + 8, fontSize=12, fontWeight="bold", color=INK)
-    names = names.encode(x=alt.value(0), y="label_y:Q", text="arm:N")
-    notes = base.mark_text(align="left", dx=WIDTH + 8, dy=14, fontSize=11, color=MUTED)
-    notes = notes.encode(x=alt.value(0), y="label_y:Q", text="note:N")
-    return alt.layer(
-        frontier.encode(x="at:Q", y="quality:Q", order="order:Q"),
-        *(leaders, bars, across, marks, names, notes),
-    ).properties(width=WIDTH, height=HEIGHT, title=title)
 
 
 def value_text(unit: str, value: float) -> str:
