@@ -27,7 +27,7 @@ $(VENV)/.runtime: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime
-	$(PIP) --editable '.[dev,hub,tables,text]'
+	$(PIP) --editable '.[dev,hub,tables,text,math]'
 	touch $@
 
 # Rules of accessibility, for the tests of the report's page; only tests use it.

@@ -111,6 +111,7 @@ def imports(path: Path) -> set[str]:
 DISTRIBUTIONS = {
     "markupsafe": "jinja2",
     "llama_cpp": "llama-cpp-python",
+    "math_verify": "math-verify",
     "vl_convert": "vl-convert-python",
     "yaml": "pyyaml",
 }
@@ -119,7 +120,7 @@ DISTRIBUTIONS = {
 def test_every_package_that_is_imported_is_declared() -> None:
     project = tomllib.loads((SOURCE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
     asked = project["project"]["dependencies"]
-    for extra in ("hub", "quantize", "tables", "text"):
+    for extra in ("hub", "quantize", "tables", "text", "math"):
         asked += project["project"]["optional-dependencies"][extra]
     declared = {re.split(r"[><=\[]", one)[0].lower().replace("_", "-") for one in asked}
     for path in SOURCE.rglob("*.py"):

@@ -21,6 +21,8 @@ QuantrialError
 │   ├── EngineCrashedError                it died while answering
 │   ├── ModelChangedError                 another model stands behind an arm than before
 │   └── ContextOverflowError              the prompt is longer than the context
+├── ScoringError                          a scorer failed; nothing is known of the answer
+│   └── ScoringLimitError                 it would have taken more time or memory than it may
 └── StatisticsError       (ValueError)    a statistic was asked for something it cannot answer
     └── InsufficientDataError             too few observations for the question
 
@@ -206,6 +208,10 @@ class ContextOverflowError(EngineError):
 
 class ScoringError(QuantrialError):
     """A scorer failed on an answer, of which nothing is known then; the answer is kept."""
+
+
+class ScoringLimitError(ScoringError):
+    """An answer would have taken a scorer more time or memory than it may have."""
 
 
 class StatisticsError(QuantrialError, ValueError):

@@ -37,6 +37,7 @@ OWN: dict[str, dict[str, str]] = {
         "chrf": "quantrial.scorers.translation:Chrf",
         "bleu": "quantrial.scorers.translation:Bleu",
         "label": "quantrial.scorers.label:Label",
+        "math": "quantrial.scorers.mathematics:Math",
     },
     "quantrial.sources": {
         "bundled": "quantrial.tasks.sources._jsonl:BUNDLED",

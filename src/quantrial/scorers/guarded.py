@@ -9,6 +9,7 @@ what its user can.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import queue
@@ -22,7 +23,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
-from quantrial.errors import PlatformError, ScoringError
+from quantrial.errors import PlatformError, ScoringError, ScoringLimitError
 from quantrial.system import can_limit_memory, die_with, kill_group, own_process_group, restrict
 
 _START = 60.0  # seconds; Python on a busy machine with a slow disk
@@ -76,8 +77,8 @@ class Guarded:
             what: what is run, for messages.
 
         Raises:
-            ScoringError: it failed, took too long or too much memory; the message begins with
-                `what`.
+            ScoringError: it failed; the message begins with `what`.
+            ScoringLimitError: it took too long, or too much memory.
             PlatformError: memory is to be limited, and this system cannot.
         """
         with self._lock:
@@ -130,7 +131,7 @@ class Guarded:
             reply = json.loads(box.get(timeout=seconds) or b"null")
         except queue.Empty:
             self._end()
-            raise ScoringError(f"{what} took longer than {seconds:g} s") from None
+            raise ScoringLimitError(f"{what} took longer than {seconds:g} s") from None
         except (ValueError, RecursionError):
             reply = None
         except BaseException:  # Ctrl-C: an answer that comes later is not the next one's
@@ -142,10 +143,13 @@ class Guarded:
             case {"error": str(error)}:
                 raise ScoringError(f"{what}: {error}")
             case {"limit": "time"}:
-                raise ScoringError(f"{what} took more than {self._limits.cpu:g} s of computing")
+                cpu = f"{self._limits.cpu:g} s of computing"
+                raise ScoringLimitError(f"{what} took more than {cpu}")
             case {"limit": "memory"}:
                 self._end()  # what it holds is not known
-                raise ScoringError(f"{what} needed more memory than it may have ({self._memory()})")
+                raise ScoringLimitError(
+                    f"{what} needed more memory than it may have ({self._memory()})"
+                )
         self._end()
         code = process.returncode
         raise ScoringError(f"{what} ended the process that it ran in (exit code {code})")
@@ -317,13 +321,25 @@ def _number(value: Any) -> bool | float:
     raise TypeError(f"returned {type(value).__name__}; needed is a bool, a number or columns")
 
 
+def _import(request: dict[str, Any]) -> None:
+    importlib.import_module(request["package"])
+
+
+def _own(request: dict[str, Any]) -> Any:
+    """Call a function of this package, for what it asks another package that may hang."""
+    module = importlib.import_module(f"quantrial.{request['module']}")
+    return module.guarded(request)
+
+
 _JOBS: Mapping[str, Callable[[dict[str, Any]], Any]] = {
     "hello": lambda _: None,
+    "import": _import,
+    "own": _own,
     "match": _match,
     "load": _load,
     "score": _score,
 }
-_TIMED = ("match", "score")
+_TIMED = ("own", "match", "score")
 
 if __name__ == "__main__":
     sys.exit(main(*sys.argv[1:]))

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any, Literal
 
 from quantrial.scorers.base import Said, Score, Scorer, ScorerPart
-from quantrial.scorers.exact import EXACT_MATCH, NORMALIZE, normalized_aliases
+from quantrial.scorers.exact import NORMALIZE, normalized_aliases
 from quantrial.tasks.base import Endpoint
 
 TOKEN_F1 = Endpoint(
@@ -40,8 +40,7 @@ class TokenF1(Scorer):
 
     part = TokenF1Part
     scored_by = ("quantrial.scorers.exact",)
-    endpoints = (TOKEN_F1, EXACT_MATCH)
-    right = EXACT_MATCH.name
+    endpoints = (TOKEN_F1,)
 
     def check(self, gold: Any) -> None:
         """Refuse what is no text, or nothing once it is normalized."""
