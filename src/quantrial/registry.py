@@ -32,6 +32,7 @@ OWN: dict[str, dict[str, str]] = {
         "regex": "quantrial.scorers.regex:Regex",
         "token_f1": "quantrial.scorers.token_f1:TokenF1",
         "number": "quantrial.scorers.number:Number",
+        "json": "quantrial.scorers.json_fields:Json",
         "similarity": "quantrial.scorers.similarity:Similarity",
         "rouge_l": "quantrial.scorers.similarity:RougeL",
         "chrf": "quantrial.scorers.translation:Chrf",

@@ -44,6 +44,7 @@ _TOKEN = re.compile(
     re.IGNORECASE,
 )
 _FRACTION = re.compile(r"\\[dt]?frac\s?\{\s?(-?\d++)\s?\}\s?\{\s?(\d++)\s?\}")
+_CURRENCY = re.compile(r"\A[A-Z]{3}\s+|\s*[$€£¥₹]\Z|\s+[A-Z]{3}\Z")
 _JOINED = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞]|\\[dt]?frac)")  # a whole number and its fraction
 _ONE_CHARACTER = {
     place: unicodedata.normalize("NFKC", chr(place)).replace("\u2044", "/")
@@ -87,7 +88,7 @@ class NumberReader:
         return None if one is None else self._value(one)
 
     def exact(self, value: Any) -> Fraction:
-        """Return a number of JSON, or of a text that holds nothing else.
+        """Return a number of JSON, or of a text that holds nothing else but a currency.
 
         A float is the shortest decimal number that it stands for: 0.1 is one tenth.
 
@@ -101,7 +102,8 @@ class NumberReader:
         if isinstance(value, float) and math.isfinite(value):
             return Fraction(repr(value))
         if isinstance(value, str) and len(value) < 3 * _MOST:
-            token = _TOKEN.fullmatch(_prepared(value).strip())
+            bare = _CURRENCY.sub("", _prepared(value).strip())
+            token = _TOKEN.fullmatch(bare)
             if token and (found := self._value(token)) is not None:
                 return found
         raise ValueError(f"{value!r:.40} is no number; expected one such as 12, 0.5 or '3/4'")
