@@ -186,7 +186,7 @@ def test_no_file_imports_itself_in_a_circle() -> None:
 
 
 # folders of leaves, and of what is one file each by its nature
-FREE = {".", "engines", "importers", "tasks", "tasks/sources"}
+FREE = {".", "engines", "importers", "scorers", "tasks", "tasks/sources"}
 MOST = 16
 
 
@@ -201,7 +201,9 @@ def test_a_folder_can_be_read_at_a_glance() -> None:
 
 
 def test_the_house_has_few_files() -> None:
-    assert len(list(SOURCE.rglob("*.py"))) <= 245
+    """Leaves come one by one, each a file; what they hang off does not grow with them."""
+    leaves = {"importers", "scorers", "sources"}
+    assert sum(path.parent.name not in leaves for path in SOURCE.rglob("*.py")) <= 235
 
 
 def test_no_small_file_is_another_one_alone() -> None:
