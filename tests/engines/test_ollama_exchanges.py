@@ -80,17 +80,14 @@ def replayed(
     In place of the recorded model's weights the small model speaks, which takes a text for the same
     tokens. It neither comes to an end nor goes round in circles, and is told where to.
     """
-    now, file = "", resolve(demo, Path())
+    now, file = "", made_file(resolve(demo, Path()), "Q4_0")
 
     def told(_: str, said: Said, limit: int) -> Said:
         if now.startswith("loop"):
             return Said(("One", *[" and"] * (limit - 1)), "length", limit)
         return Said(("bill", "ing"), "stop", 3) if now.startswith("shots") else said
 
-    if request.param == "small":
-        voice, other = told, Path(small)
-    else:
-        voice, other = caught, made_file(file, "Q4_0")
+    voice, other = (told, Path(small)) if request.param == "small" else (caught, None)
     packed = {"x": "Q4_0", "q4_K_M": "Q4_K_M", "q4_0": "Q4_0", "q8_0": "Q8_0", "f16": "F16"}
     models = {
         f"smol:{name}": Model(file, voice=voice, packed=kind, other=other)

@@ -6,9 +6,10 @@ answers, and done in no time.
 
 from __future__ import annotations
 
+import atexit
 import re
-import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +20,16 @@ from quantrial.engines.llamacpp_process import Worker
 from servers.ollama_rules import Said
 
 _BEYOND = 1024  # tokens an answer may have after its window is full
+_WINDOW = 2048  # the least that is loaded
+_KEPT = 2  # workers
+_LOAD = 0.11  # seconds: a shorter load is taken for none
+_idle: list[tuple[tuple[Path, int, int], Worker]] = []
+
+
+@atexit.register
+def _end_idle() -> None:
+    for _, worker in _idle:
+        worker.end()
 
 
 class Voice(Protocol):
@@ -66,17 +77,27 @@ def words_of(text: str) -> list[str]:
 
 
 class Weights:
-    """Loads a model file; close it."""
+    """Has a model file in memory; close it.
+
+    The worker of one that was closed is kept for the next one of that file, whose window is told
+    by the rules and not by llama.cpp.
+    """
 
     def __init__(self, path: Path, window: int):
-        self._folder = tempfile.mkdtemp(prefix="quantrial-test-")
-        self._most = window + _BEYOND
-        self._worker = Worker(
-            {
-                **{"path": str(path), "context": self._most, "threads": 1, "slots": 1},
-                **{"batch": 512, "gpu_layers": 0, "states": self._folder},
-            }
-        )
+        self._most = max(window, _WINDOW) + _BEYOND
+        self._key = (path, path.stat().st_mtime_ns, self._most)
+        found = next((one for one in _idle if one[0] == self._key), None)
+        if found is not None:
+            _idle.remove(found)
+            self._worker = found[1]
+            time.sleep(_LOAD)
+        else:
+            self._worker = Worker(
+                {
+                    **{"path": str(path), "context": self._most, "threads": 1, "slots": 1},
+                    **{"batch": 512, "gpu_layers": 0, "states": tempfile.gettempdir()},
+                }
+            )
         self._client = httpx.Client(
             base_url=self._worker.address,
             headers={"Authorization": f"Bearer {self._worker.token}"},
@@ -87,8 +108,9 @@ class Weights:
 
     def close(self) -> None:
         self._client.close()
-        self._worker.end()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        _idle.append((self._key, self._worker))
+        if len(_idle) > _KEPT:
+            _idle.pop(0)[1].end()
 
     def tokens(self, text: str) -> list[int]:
         asked = {"content": text, "add_special": True, "parse_special": True}
