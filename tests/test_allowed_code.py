@@ -159,7 +159,7 @@ def test_a_plan_lists_the_code_and_the_manifest_hashes_it(places: dict[str, Path
     words = ("plan", "study.yaml", "--no-probe")
     said = run_in(places["STUDY"].parent, words, flag=False).stdout
     in_json = run_in(places["STUDY"].parent, (*words, "--json"), flag=False).stdout
-    assert "Code that the study names, and that runs only with --allow-code:" in said
+    assert "Code that the study names. It runs only with --allow-code:" in said
     assert '"log":"calls.jsonl"' in "".join(said.split())
     manifest = json.loads((places["RUN"] / "manifest.json").read_text(encoding="utf-8"))
     hashes = [code.sha256 for code in codes]

@@ -52,15 +52,15 @@ def test_a_plan_asks_about_groups_and_says_what_copies_count(tmp_path: Path) -> 
     lines = [json.dumps(row) + "\n" for row in [*rows, *rows]]
     questions.write_text("".join(lines), encoding="utf-8")
     said = " ".join(ok("plan", study).split())
-    assert "question: items come in 6 groups by author. Say `stratify: author`" in said
-    assert "24 items are copies of another one; equal items count as one cluster" in said
+    assert "question: items come in 6 groups by author. State stratify: author" in said
+    assert "24 items are copies of another one. Equal items count as one cluster." in said
     assert "by subject" not in said  # declared, and three values
     settings = yaml.safe_load(study.read_text(encoding="utf-8"))
     settings["tasks"]["sums"] |= {"ungrouped": ["author"], "equal_items": "independent"}
     study.write_text(yaml.safe_dump(settings), encoding="utf-8")
     said = " ".join(ok("plan", study).split())
     assert "question:" not in said
-    assert "24 items are copies of another one; they are kept apart" in said
+    assert "24 items are copies of another one. Each counts by itself." in said
 
 
 def test_every_command_prints_json(tmp_path: Path) -> None:

@@ -208,7 +208,7 @@ def test_the_command_line_says_line_and_key_and_exits_1(tmp_path: Path) -> None:
     assert done.returncode == 1
     first, last = done.stdout.splitlines()
     assert first == f"{path}, line 2: tasks.quiz.flow.planned: says '1', the run gives '768'"
-    assert last == f"{path}: 1 of 1 marked number does not hold"
+    assert last == f"{path}: 1 of 1 marked number is wrong"
     done = command(*words, "--write")
     assert (done.returncode, done.stdout) == (0, f"{path}: 1 of 1 marked number refreshed\n")
     # two that can be refreshed, and one that is not closed: it counts, and what was done is said
@@ -218,7 +218,7 @@ def test_the_command_line_says_line_and_key_and_exits_1(tmp_path: Path) -> None:
     done = command(*words, "--write")
     assert done.returncode == 1
     last = done.stdout.splitlines()[-1]
-    assert last == f"{path}: 1 of 3 marked numbers does not hold; 2 refreshed"
+    assert last == f"{path}: 1 of 3 marked numbers is wrong; 2 refreshed"
 
 
 @pytest.mark.parametrize("page", MARKED, ids=lambda page: page.name)

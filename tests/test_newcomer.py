@@ -35,7 +35,7 @@ LAST_LINES = {
     "decide": r"The report is still that of the decision before: quantrial report runs/demo",
     "report": r"Under:  --max-memory 8000000000B --tolerate 0\.02 .+",
     "verify": r"runs/demo: everything follows from the responses"
-    r"|README\.md: [0-9]+ marked numbers, all as the run says",
+    r"|README\.md: [0-9]+ marked numbers, all match the run",
 }
 
 

@@ -472,8 +472,8 @@ def test_plan_warns_of_a_margin_out_of_reach_before_anything_is_spent(tmp_path: 
     study = write_study(tmp_path, margin=0.02)
     said = ok("plan", study)
     warning = (
-        "sums: showing equivalence within 2 pp takes at least 148 items, even if no answer "
-        "changes; this task has 24"
+        "sums: equivalence within 2 pp takes at least 148 items, even if no answer changes. "
+        "You have 24."
     )
     assert said.count(warning) == 1
     assert f"warning: {warning}\n" in said
@@ -512,7 +512,7 @@ def test_plan_warns_of_an_endpoints_own_margin_too(tmp_path: Path) -> None:
     # are entity-free; of recall, a ratio, nothing is known before
     for name, items in (("parse_rate", 12), ("entity_free_correct", 6)):
         assert f"  margin of {name}: 20 pp, on {items} items\n" in said
-        warning = f"warning: names, {name}: showing equivalence within 20 pp takes"
+        warning = f"warning: names, {name}: equivalence within 20 pp takes"
         assert f"{warning} at least 13 items" in said
     assert "margin of recall: 1 pp" in said
     assert "names, recall" not in said

@@ -28,7 +28,7 @@ def test_run_measures_after_the_answers_and_no_speed_puts_it_off(tmp_path: Path)
     done = quantrial_("run", study, "-o", run)
     assert done.returncode == 0, done.stderr
     assert "0 of them now" in done.stdout
-    assert "every ratio is within ±99 %" in done.stdout
+    assert "every ratio is known within ±99 %" in done.stdout
     assert {r["arm"] for r in read_lines(run / "speed.jsonl")} == {"f16", "q4_0"}
     again = json.loads(quantrial_("run", run, "--json").stdout)
     assert (again["speed"]["asked"], again["speed"]["status"]) == (0, "narrow")

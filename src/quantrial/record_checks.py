@@ -194,10 +194,10 @@ def unstated_parameters(arms: Mapping[str, ArmRecord]) -> Iterator[str]:
     for (served, advice, *names), of in groups.items():
         by = f" ({served})" if served else ""
         text = (
-            f"the server of {listed(of)}{by} is not told {listed(names)}: its own values hold, "
-            "and a penalty changes even greedy answers"
+            f"the study sets no {listed(names, 'or')} for {listed(of)}. The server{by} uses its "
+            "own values, and a penalty changes even greedy answers"
         )
-        yield f"{text}; {advice}" if advice else text
+        yield f"{text}; {advice}" if advice else f"{text}."
 
 
 def penalty_text(sampling: Mapping[str, Any]) -> str:

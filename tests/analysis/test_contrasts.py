@@ -378,7 +378,7 @@ def test_strata_are_over_clusters_where_both_are_named() -> None:
     assert set(found["heterogeneity"][0]["shrunken"].values()) == {None}
     said_ = " ".join(found["warnings"])
     assert "strata beside clusters (book)" in said_
-    assert "1 of 3 strata are left out: their items came in fewer than 5 clusters" in said_
+    assert "1 of 3 strata is left out: their items came in fewer than 5 clusters" in said_
     assert "4 cluster(s) were given" in said_
 
 

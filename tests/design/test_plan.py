@@ -25,8 +25,8 @@ def task(items: int, margin: float, *, proportion: bool = True) -> TaskPlan:
 
 def test_too_few_items_for_the_margin_are_said() -> None:
     assert task(120, 0.01).out_of_reach == (
-        "quiz: showing equivalence within 1 pp takes at least 298 items, even if no answer "
-        "changes; this task has 120"
+        "quiz: equivalence within 1 pp takes at least 298 items, even if no answer changes. "
+        "You have 120."
     )
     assert task(297, 0.01).out_of_reach is not None
     assert task(298, 0.01).out_of_reach is None

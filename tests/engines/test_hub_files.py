@@ -103,7 +103,7 @@ def test_what_the_hub_does_not_have_is_said_in_a_line(
     done = quantrial(hub, tmp_path, "plan", study, "--yes")
     assert done.returncode == 2
     [*_, line] = done.stderr.splitlines()
-    assert line.startswith(f"error: {REFERENCE}: the hub did not give it: ")
+    assert line.startswith(f"error: {REFERENCE}: the download failed: ")
     unsized = quantrial(hub, tmp_path, "plan", study)
     assert f"Not on this machine: {REFERENCE} (unknown). Fetch it?" in unsized.stderr
 
@@ -127,7 +127,7 @@ def test_the_embedded_engine_never_fetches_by_itself(monkeypatch: pytest.MonkeyP
             step()
     assert asked == []
     # a revision is looked for, and fetched, as it is named
-    with pytest.raises(ModelFileError, match="did not give it"):
+    with pytest.raises(ModelFileError, match="the download failed"):
         list(LlamaCppEngine(f"hf://org/repo@{COMMIT}/m.gguf").pull())
     assert asked == [("org/repo", "m.gguf")]
 

@@ -220,7 +220,7 @@ def test_without_the_library_the_way_out_is_named(
     mixtures._quantize_chunk.cache_clear()
     try:
         assert not mixtures.available()
-        with pytest.raises(ModelFileError, match=r"Q4_K_M is written by `llama-quantize`"):
+        with pytest.raises(ModelFileError, match=r"Q4_K_M needs `llama-quantize` on the PATH"):
             quantize_model(source, "Q4_K_M", tmp_path / "out")
     finally:
         mixtures._quantize_chunk.cache_clear()

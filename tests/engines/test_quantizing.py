@@ -83,7 +83,7 @@ def test_k_quants_without_a_tool_say_what_writes_them(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setitem(sys.modules, "llama_cpp", None)
     with pytest.raises(
-        ModelFileError, match=r"IQ4_XS is written by `llama-quantize`.*\.\[quantize\]"
+        ModelFileError, match=r"IQ4_XS needs `llama-quantize` on the PATH.*\.\[quantize\]"
     ):
         provision.quantize(str(source), ["IQ4_XS"], out=tmp_path / "out")
 

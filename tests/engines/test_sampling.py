@@ -318,17 +318,17 @@ def test_a_plan_says_what_cannot_be_stated_and_names_the_engine_that_can(
 ) -> None:
     with faulty_server(model="m", text="A") as other:
         study = study_over(tmp_path, {"f16": server, "q4": other})
-        said = [one for one in quantrial.plan(study).warnings if "is not told" in one]
+        said = [one for one in quantrial.plan(study).warnings if "the study sets no" in one]
         assert said == [
-            "the server of f16 and q4 is not told repeat_penalty, presence_penalty, "
-            "frequency_penalty, top_k, top_p and min_p: its own values hold, and a penalty changes "
-            "even greedy answers"
+            "the study sets no repeat_penalty, presence_penalty, frequency_penalty, top_k, top_p "
+            "or min_p for f16 and q4. The server uses its own values, and a penalty changes even "
+            "greedy answers."
         ]
         assert not server.asked
         for one in (server, other):
             one.answer = serving({"owned_by": "library"}, VERSION)
         plan = quantrial.plan(study)
-        assert not [one for one in plan.warnings if "is not told" in one]
+        assert not [one for one in plan.warnings if "the study sets no" in one]
         (check,) = [one for one in plan.assay if one.id == "sampling"]
         assert check.status == "warn"
         assert check.text == (

@@ -198,7 +198,7 @@ def test_what_asking_again_cannot_help_stands_until_it_is_asked_for(
     assert (first.faulted, first.faults) == (3, {"q8_0": 3})
     show.run(first)
     said = " ".join(capsys.readouterr().out.split())
-    assert "3 of them ended in a fault (q8_0 3): they have no answer, and are not asked" in said
+    assert "3 of them ended in a fault (q8_0 3). They have no answer and are not asked" in said
     assert f"quantrial run {folder} --retry-faults" in said
     final = [r for r in responses(folder, "q8_0") if r.get("final")]
     assert [r["attempt"] for r in final] == [1, 1, 1]

@@ -248,7 +248,7 @@ def test_a_template_that_cannot_be_applied_is_said_at_plan_and_stops_nothing(
     monkeypatch.setattr(ScriptedEngine, "render", refuse, raising=False)
     study = study_in(tmp_path)
     said = quantrial.plan(study).warnings
-    assert "what q4_0 makes of a prompt is not known: roles must alternate" in said
+    assert "the prompt as q4_0 reads it is not known: roles must alternate" in said
     quantrial.run(study, out=tmp_path / "run")
     assert arms_of(tmp_path / "run")["q4_0"]["template_applied_sha256"] is None
 

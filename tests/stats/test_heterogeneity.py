@@ -201,7 +201,7 @@ def test_interaction_leaves_out_strata_without_a_ratio() -> None:
     top, bottom = answers(np.array([1.0, -1.0, 0.0, 0.0, -1.0, 0.0]))
     empty = np.zeros((2, 2))
     whole = interaction(top, bottom, [0, 0, 0, 1, 1, 1], rng=rng(), resamples=99)
-    with pytest.warns(StatisticsWarning, match="1 of 3 strata are left out"):
+    with pytest.warns(StatisticsWarning, match="1 of 3 strata is left out"):
         part = interaction(
             np.vstack([top, empty]),
             np.vstack([bottom, empty]),
@@ -329,7 +329,7 @@ def test_interaction_leaves_out_strata_of_a_ratio_with_few_changes() -> None:
     few = np.where((labels == 1) & (np.arange(960) >= 900), 2, labels)
     kept = few < 2
     whole = interaction(top[kept], bottom[kept], few[kept], rng=rng(), resamples=99)
-    with pytest.warns(StatisticsWarning, match="1 of 3 strata are left out: fewer than 20 answers"):
+    with pytest.warns(StatisticsWarning, match="1 of 3 strata is left out: fewer than 20 answers"):
         part = interaction(top, bottom, few, rng=rng(), resamples=99)
     assert (part.p_value, part.statistic) == (whole.p_value, whole.statistic)
     with (

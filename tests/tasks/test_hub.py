@@ -200,7 +200,7 @@ def test_an_edited_folder_is_read_anew(parquet: Layout, tmp_path: Path) -> None:
         (
             {**DEV, "answer": [0, 2]},
             "choice",
-            "line 2: the answer is index 2, but there are 2 options",
+            "line 2: the answer is index 2; with 2 options",
         ),
         ({**DEV, "answer": ["A", "C"]}, "choice", "line 2: the answer is 'C'; with 2 options"),
         ({**DEV, "answer": [0.5, 1.0]}, "choice", "'answer' is 0.5; expected an index from 0"),
@@ -215,9 +215,9 @@ def test_an_edited_folder_is_read_anew(parquet: Layout, tmp_path: Path) -> None:
         (
             {**SENTENCES, "ner_tags": [[1, 2, 0], [3]]},
             "spans",
-            "'ner_tags' holds numbers, and the data set does not name them",
+            "'ner_tags' holds numbers, but the data set does not name them",
         ),
-        ({**SENTENCES, "ner_tags": [["O"], ["O"]]}, "spans", "3 tokens and 1 tags"),
+        ({**SENTENCES, "ner_tags": [["O"], ["O"]]}, "spans", "3 tokens, but 1 tag"),
         ({**SENTENCES, "ner_tags": [["X-PER", "O", "O"], ["O"]]}, "spans", "tag 1 is 'X-PER'"),
         (
             {"tokens": [["a"], []], "tags": [["O"], []]},

@@ -131,21 +131,21 @@ CHOICE_ERRORS = [
     ),
     (
         '{"question": "Q", "options": ["a", "b ", "b"], "answer": 0}',
-        "the option 'b' is there twice",
+        "the option 'b' occurs twice",
     ),
-    (QUIZ % "3", "the answer is index 3, but there are 3 options: 0 to 2 is possible"),
+    (QUIZ % "3", "the answer is index 3; with 3 options, expected 0 to 2"),
     (QUIZ % "-1", "the answer is index -1"),
-    (QUIZ % '"D"', "the answer is 'D'; with 3 options it is a letter from A to C"),
+    (QUIZ % '"D"', "the answer is 'D'; with 3 options, expected a letter from A to C"),
     (QUIZ % '"x"', "the answer is 'x'; with 3 options"),
     (QUIZ % '""', "the answer is ''"),
     (QUIZ % "1.0", "'answer' is 1.0; expected an index from 0, or a letter"),
     (QUIZ % "true", "'answer' is True; expected an index"),
     (QUIZ % "[1]", "'answer' is [1]; expected an index"),
     (QUIZ % "null", "'answer' is None; expected an index"),
-    ((QUIZ % "1")[:-1] + ', "tags": ["a"]}', "'tags' is ['a']; metadata is a text or a number"),
+    ((QUIZ % "1")[:-1] + ', "tags": ["a"]}', "'tags' is ['a']; expected a text or a number"),
     (
         (QUIZ % "1")[:-1] + ', "more": {"a": 1}}',
-        "'more' is {'a': 1}; metadata is a text or a number",
+        "'more' is {'a': 1}; expected a text or a number",
     ),
 ]
 SPANS_ERRORS = [

@@ -118,12 +118,12 @@ def test_an_item_is_the_same_with_labels_or_without(jsonl: Load) -> None:
         ({"answer": None}, "'answer' is None; expected an index from 0, or a letter"),
         (
             {"answer": -1},
-            "the answer is index -1, but there are 3 options: 0 to 2 is possible (-1 ",
+            "the answer is index -1; with 3 options, expected 0 to 2 (-1 ",
         ),
-        ({"answer": 3}, "the answer is index 3, but there are 3 options"),
+        ({"answer": 3}, "the answer is index 3; with 3 options"),
         ({"answer": 1.5}, "'answer' is 1.5; expected an index"),
         ({"answer": True}, "'answer' is True; expected an index"),
-        ({"answer": "E"}, "the answer is 'E'; with 3 options it is a letter from A to C"),
+        ({"answer": "E"}, "the answer is 'E'; with 3 options, expected a letter from A to C"),
         ({"answer": ""}, "the answer is ''"),
         ({"answer": [1]}, "'answer' is [1]"),
     ],
@@ -151,7 +151,10 @@ def labelled(texts: Any, labels: Any, key: Any) -> dict[str, Any]:
         (labelled(["w", "x"], ["A", " a"], "A"), "the label 'A' occurs twice"),
         (labelled(["w", "x"], ["A", None], "A"), "the label None is neither"),
         (labelled(["w", "x"], ["A", ""], "A"), "the label '' is neither"),
-        (labelled(["w", "x"], ["A"], "A"), "2 choices and the labels ['A']; each needs one"),
+        (
+            labelled(["w", "x"], ["A"], "A"),
+            "the labels are ['A']; expected one each for 2",
+        ),
         (labelled(["w", "x"], None, "A"), "2 choices"),
         (labelled(["w", None], ["A", "B"], "A"), "option B is None"),
         (labelled("wx", ["A", "B"], "A"), "'choices' is 'wx'; expected a list of texts"),
@@ -163,7 +166,7 @@ def labelled(texts: Any, labels: Any, key: Any) -> dict[str, Any]:
         ),
         (
             {"question": "Q?", "choices": {"text": ["w", "x"], "label": ["1", "2"]}, "answer": 1},
-            "'answer' is 1, an index from 0 or the label '1'",
+            "'answer' is 1. This may be an index from 0, or the label '1'.",
         ),
     ],
 )
@@ -194,14 +197,14 @@ def class_labels() -> Any:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        (tagged([1, -100]), "tag 2 is -100, which names none of the 5 tags (-1 and -100 stand for"),
-        (tagged([-1, 0]), "tag 1 is -1, which names none of the 5 tags (-1 and -100"),
-        (tagged([1, None]), "tag 2 is None, which names none of the 5 tags"),
+        (tagged([1, -100]), "tag 2 is -100; expected the number of a tag, 0 to 4 (-1 and -100 "),
+        (tagged([-1, 0]), "tag 1 is -1; expected the number of a tag, 0 to 4 (-1 and"),
+        (tagged([1, None]), "tag 2 is None; expected the number of a tag, 0 to 4"),
         (tagged(None), "'tags' is None; expected a list"),
         (tagged([0, 0], None), "'tokens' is None; expected a list"),
         (tagged([0, 0], ["Ada", None]), "token 2 is None; expected a text"),
         (tagged([0, 0], ["", "left"]), "token 1 is empty"),
-        (tagged([0]), "2 tokens and 1 tags"),
+        (tagged([0]), "2 tokens, but 1 tag"),
         (tagged([], []), "the sentence has no tokens"),
     ],
 )

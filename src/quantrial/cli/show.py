@@ -65,8 +65,8 @@ def plan(found: Plan) -> None:
     )
     gains = [(arm.name, arm.slots_gain) for arm in found.arms if arm.slots_gain is not None]
     if gains:
-        said = ", ".join(f"{gain:.1f} times as fast for {name}" for name, gain in gains)
-        line(f"{found.slots} calls at once, against one at a time: {said}; the times count with it")
+        faster = ", ".join(f"{name} is {gain:.1f} times as fast" for name, gain in gains)
+        line(f"With {found.slots} calls at once, {faster}. The times above include this.")
     for task in found.tasks:
         line(
             f"\n{task.name} ({task.workload}): {task.items} of {task.available} items, "
@@ -77,13 +77,13 @@ def plan(found: Plan) -> None:
                 f"  margin of {one.endpoint}: {margin(one.margin, one.unit)}, on {one.items} items"
             )
         if task.duplicates:
-            how = "equal items count as one cluster" if task.by_content else "they are kept apart"
-            line(f"  {task.duplicates} items are copies of another one; {how}")
+            how = "Equal items count as one cluster" if task.by_content else "Each counts by itself"
+            line(f"  {task.duplicates} items are copies of another one. {how}.")
         for key, values in task.undeclared_groups.items():
             paragraph(
-                f"question: items come in {values} groups by {key}. Say `stratify: {key}` if the "
-                f"results are to hold for these groups, `cluster: {key}` if for groups like these, "
-                f"`ungrouped: [{key}]` if items of one group are no more alike than others.",
+                f"question: items come in {values} groups by {key}. State stratify: {key} if you "
+                f"ask about exactly these groups, cluster: {key} if you ask about groups like "
+                f"these, or ungrouped: [{key}] if answers within a group are not alike.",
                 indent="  ",
             )
         _prospects(task)
@@ -123,9 +123,9 @@ def _code(found: Plan) -> None:
         return
     from quantrial.study.code import FLAG, listed
 
-    line(f"Code that the study names, and that runs only with {FLAG}:")
-    for one in listed(found.code):
-        paragraph(one, indent="  ")
+    line(f"Code that the study names. It runs only with {FLAG}:")
+    for description in listed(found.code):
+        paragraph(description, indent="  ")
 
 
 def _load(arm: ArmPlan) -> str:
@@ -138,7 +138,7 @@ def _load(arm: ArmPlan) -> str:
 def _memory(found: Plan) -> str:
     """Say what weights and contexts take, beside what is free."""
     if found.memory_needed == 0:
-        return "Memory: needs nothing here, the servers hold the models"
+        return "Memory: none is needed here; the servers hold the models"
     needed, free = terminal_sizes(found.memory_needed, found.memory_available)
     of = "all arms at once" if found.together else "the largest arm (one is held at a time)"
     return f"Memory: needs {needed} for weights and contexts of {of}; {free} are free"
@@ -157,9 +157,9 @@ def _prospects(task: TaskPlan) -> None:
     table(
         (
             "if the arms disagree on",
-            "detectable with 80 % chance",
-            "chance to show the margin is kept",
-            "items for 80 %",
+            "detectable with an 80 % chance",
+            "chance to show the loss is below the margin",
+            "items for an 80 % chance",
         ),
         [
             (
@@ -176,16 +176,16 @@ def _prospects(task: TaskPlan) -> None:
     if task.clusters is not None:
         how = " or ".join(_OVER_CLUSTERS[method] for method in sorted(methods, reverse=True))
         paragraph(
-            f"over {task.clusters:,} clusters, {how}; ICC: how alike differences "
-            "within a cluster are. 0 takes items as independent, `icc` of the task states another",
+            f"Over {task.clusters:,} clusters, {how}. ICC says how alike differences within a "
+            "cluster are. 0 means that items are independent. The task's key icc states another.",
             indent="  ",
         )
     elif methods == {"exact"}:
-        line("  exact, by enumeration")
+        line("  Exact: every outcome is enumerated.")
     elif "exact" in methods:
-        line("  exact, by enumeration; for very many items the normal approximation")
+        line("  Exact: every outcome is enumerated. Very many items: normal approximation.")
     else:
-        line("  normal approximation: too hopeful where fewer than ten items change")
+        line("  Normal approximation: too optimistic if fewer than ten items change.")
 
 
 def _to_show(one: Prospect) -> str:
@@ -220,7 +220,7 @@ def run(result: RunResult) -> None:
     if result.faults:
         arms = ", ".join(f"{arm} {count:,}" for arm, count in result.faults.items())
         paragraph(
-            f"{result.faulted:,} of them ended in a fault ({arms}): they have no answer, and are "
+            f"{result.faulted:,} of them ended in a fault ({arms}). They have no answer and are "
             f"not asked again. To ask them again: quantrial run {result.folder} --retry-faults"
         )
     if result.speed is not None:
@@ -228,8 +228,8 @@ def run(result: RunResult) -> None:
 
 
 _ENDINGS = {
-    "narrow": "every ratio is within ±{aim:g} %",
-    "time_limit": "time was up before every ratio was within ±{aim:g} %",
+    "narrow": "every ratio is known within ±{aim:g} %",
+    "time_limit": "time was up before every ratio was known within ±{aim:g} %",
     "no_length": "no length of prompt and answer fits the context of every arm",
     "unfinished": "not finished",
 }
@@ -240,9 +240,8 @@ def _ended(result: SpeedResult, took: str) -> str:
     ending = _ENDINGS[result.status].format(aim=100 * result.precision)
     at = "" if result.widest is None else f"; the widest is ±{100 * result.widest:.1f} %"
     if result.widest is not None and result.widest >= 1:
-        at = (
-            f"; {result.blocks} are too few to tell any ratio"  # beyond ±100 % a width says nothing
-        )
+        # beyond ±100 % a width says nothing
+        at = f"; {result.blocks} are too few to measure a ratio"
     blocks = f"{result.blocks} block{'' if result.blocks == 1 else 's'}"
     return f"Speed: {blocks} measured in {took}: {ending}{at}"
 
@@ -250,16 +249,16 @@ def _ended(result: SpeedResult, took: str) -> str:
 def unanswered(result: RunResult) -> None:
     """Say on standard error which arms answered nothing, and why."""
     whole = sum(result.faults.values()) == result.planned
-    said = "; ".join(f"{arm}: {why}" for arm, why in result.unanswered.items())
+    first = "; ".join(f"{arm}: {why}" for arm, why in result.unanswered.items())
     what = "no call has an answer" if whole else f"{', '.join(result.unanswered)} answered nothing"
-    line(f"error: {what}. First fault: {said}", error=True)
+    line(f"error: {what}. First fault: {first}", error=True)
 
 
 def report(files: ReportFiles, constraints: str = "") -> None:
     """Print where the report is, and under which constraints its decision was made."""
     line(f"Report: {files.markdown}\n        {files.html}\nPlots:  {files.plots}")
     if constraints:
-        line(f"Under:  {constraints} (`quantrial decide` changes that)")
+        line(f"Under:  {constraints} (change this with quantrial decide)")
 
 
 def verification(found: Verification) -> None:
@@ -280,8 +279,8 @@ def verification(found: Verification) -> None:
         line(
             f"{found.folder}: everything follows from the responses"
             if found.derived
-            else f"{found.folder}: the recorded answers are unchanged; results of other methods "
-            "were not compared"
+            else f"{found.folder}: the recorded answers are unchanged. The results come from other "
+            "methods and were not compared"
         )
         return
     count = sum(map(len, by_file.values()))
@@ -289,8 +288,8 @@ def verification(found: Verification) -> None:
     # a drift that names its own remedy came of commands in another order, not of an edit
     if all(map(_derived, by_file)) and not all(drift.remedy for drift in found.drifts):
         paragraph(
-            "The recorded answers are unchanged; what is derived from them was edited. It is "
-            f"derived again by quantrial analyze, decide and report {found.folder}"
+            "The recorded answers are unchanged, but results were edited. To derive them again: "
+            f"quantrial analyze, decide and report {found.folder}"
         )
 
 
@@ -307,20 +306,18 @@ def documents(checks: Sequence[DocumentCheck]) -> None:
         if check.problems:
             wrong = len(check.problems)
             rest = f"; {check.refreshed} refreshed" if check.refreshed else ""
-            line(
-                f"{check.path}: {wrong} of {count} {'does' if wrong == 1 else 'do'} not hold{rest}"
-            )
+            line(f"{check.path}: {wrong} of {count} {'is' if wrong == 1 else 'are'} wrong{rest}")
         elif check.refreshed:
             line(f"{check.path}: {check.refreshed} of {count} refreshed")
         else:
-            line(f"{check.path}: {count}, all as the run says")
+            line(f"{check.path}: {count}, all match the run")
 
 
 def imported(found: ImportReport) -> None:
     """Print what an import read, and what deserves a look."""
     line(
-        f"{found.responses} responses of {len(found.arms)} arms ({', '.join(found.arms)}; "
-        f"reference {found.reference}) on {', '.join(found.tasks)} read into {found.folder}"
+        f"{found.folder} holds {found.responses} responses of {len(found.arms)} arms "
+        f"({', '.join(found.arms)}; reference {found.reference}) on {', '.join(found.tasks)}"
     )
     for note in found.notes:
         line(f"note: {note}")
@@ -330,9 +327,9 @@ def imported(found: ImportReport) -> None:
 def demo_opening(folder: Path) -> None:
     """Say what is about to happen."""
     paragraph(
-        "A study of SmolLM2-135M at F16, Q8_0 and Q4_0, with a deliberately damaged arm as "
-        f"positive control, on the bundled workload. It is recorded in {folder}; interrupt it "
-        "whenever you like, the same command goes on."
+        "This study compares SmolLM2-135M at F16, Q8_0 and Q4_0 on the bundled workload. A fourth "
+        "arm is damaged on purpose, to show that the study can find harm. Answers are recorded in "
+        f"{folder}. You can interrupt it at any time; the same command goes on."
     )
 
 

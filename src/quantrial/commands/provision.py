@@ -83,7 +83,7 @@ def fetch_file(model: str, *, listener: FetchListener | None = None) -> None:
     """Fetch the model file that a reference of the hub names.
 
     Raises:
-        ModelFileError: the hub did not give it.
+        ModelFileError: the download failed.
     """
     from quantrial.engines.model_files import HubFile
     from quantrial.running.fetch import Fetched

@@ -188,8 +188,8 @@ def _out_of_reach(what: str, margin: float, items: int, least: int | None) -> st
     if least is None or items >= least:
         return None
     return (
-        f"{what}: showing equivalence within {100 * margin:.4g} pp takes at least {least:,} items, "
-        f"even if no answer changes; this task has {items:,}"
+        f"{what}: equivalence within {100 * margin:.4g} pp takes at least {least:,} items, even if "
+        f"no answer changes. You have {items:,}."
     )
 
 

@@ -193,9 +193,11 @@ def weights_of(raw: NDArray[np.uint8], kind: GGMLQuantizationType) -> NDArray[np
 
 def control_tokens(tokens: Sequence[Any] | None, kinds: Sequence[Any] | None) -> frozenset[str]:
     """Return the tokens of a vocabulary whose kind is that of a control token."""
-    told = zip(tokens or (), kinds or (), strict=False)
+    vocabulary = zip(tokens or (), kinds or (), strict=False)
     control = int(TokenType.CONTROL)
-    return frozenset(token for token, kind in told if kind == control and isinstance(token, str))
+    return frozenset(
+        token for token, kind in vocabulary if kind == control and isinstance(token, str)
+    )
 
 
 _DEEPEST = 8  # arrays within arrays; llama.cpp reads none
@@ -258,7 +260,7 @@ class _Scan:
         version = self._number(U32)
         if version not in (2, 3):
             order = " (or big-endian)" if not version & 0xFFFF else ""
-            raise _NoModelError(f"has GGUF version {version}{order}; 2 and 3 are known")
+            raise _NoModelError(f"has GGUF version {version}{order}; versions 2 and 3 can be read")
         tensor_count = self._count("tensor")
         field_count = self._count("field")
         fields: dict[str, Field] = {}
@@ -278,13 +280,13 @@ class _Scan:
         alignment = self._whole(fields, "general.alignment", default=GGUF_DEFAULT_ALIGNMENT)
         if not 1 <= alignment <= _COARSEST or alignment & (alignment - 1):
             raise _NoModelError(
-                f"has an alignment of {alignment}, where a power of two up to {_COARSEST:,} belongs"
+                f"has an alignment of {alignment}; expected a power of two up to {_COARSEST:,}"
             )
         for name, _, _, offset in infos:
             if offset % alignment:
                 raise _NoModelError(
-                    f"has the weights of {name!r:.80} at {offset:,}, no multiple of the alignment, "
-                    f"{alignment}"
+                    f"has the weights of {name!r:.80} at {offset:,}; expected a multiple of the "
+                    f"alignment, {alignment}"
                 )
         start = self.at + -self.at % alignment
         return Header(
@@ -301,8 +303,8 @@ class _Scan:
             return default
         value = fields[key].value
         if type(value) is not int:
-            said = "a list" if value is None else f"{value!r:.40}"
-            raise _NoModelError(f"has {said} as {key}, where a whole number belongs")
+            found = "a list" if value is None else f"{value!r:.40}"
+            raise _NoModelError(f"has {found} as {key}; expected a whole number")
         return value
 
     def _count(self, what: str) -> int:
@@ -310,7 +312,7 @@ class _Scan:
         count = self._number(U64)
         if count > _MOST[what]:
             raise _NoModelError(
-                f"says that it holds {count:,} {what}s; at most {_MOST[what]:,} are read"
+                f"claims to hold {count:,} {what}s; at most {_MOST[what]:,} are read"
             )
         if count * _LEAST[what] > len(self.data):
             raise IndexError
@@ -337,7 +339,7 @@ class _Scan:
         key = self._text()
         value = self._value(self._number(U32))
         if self.at > _LARGEST:
-            raise _NoModelError(f"has a header of more than {_LARGEST:,} bytes, which no model has")
+            raise _NoModelError(f"has a header of more than {_LARGEST:,} bytes; no model has")
         return Field(key, value, self.data[start : self.at])
 
     def _value(self, kind: int, *, depth: int = 0) -> Any:
@@ -387,13 +389,12 @@ class _Scan:
             kind = GGMLQuantizationType(number)
         except ValueError as exc:
             raise _NoModelError(
-                f"stores {name!r:.80} in type {number}, which the installed gguf package does not "
-                "know"
+                f"stores {name!r:.80} in type {number}; the installed gguf package does not know it"
             ) from exc
         if shape and shape[0] % (block := GGML_QUANT_SIZES[kind][0]):
             raise _NoModelError(
-                f"stores {name!r:.80} as {kind.name} in rows of {shape[0]:,} weights, which are no "
-                f"whole blocks of {block}"
+                f"stores {name!r:.80} as {kind.name} in rows of {shape[0]:,} weights; expected a "
+                f"multiple of {block}"
             )
         return name, shape, kind, self._number(U64)
 

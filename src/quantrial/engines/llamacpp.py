@@ -206,7 +206,7 @@ class LlamaCppEngine:
         """Fetch the file; yields what is done, bytes done and bytes in all.
 
         Raises:
-            ModelFileError: the hub did not give it.
+            ModelFileError: the download failed.
         """
         return HubFile.named(self.model).fetch()
 

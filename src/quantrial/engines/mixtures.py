@@ -79,7 +79,7 @@ def quantize_rows(rows: NDArray[np.float32], kind: Kind) -> NDArray[np.uint8]:
         written = sum(pool.map(part, parts))
     if written != out.nbytes:
         raise ModelFileError(
-            f"{_PACKAGE} wrote {written:,} bytes of {kind.name}, and {out.nbytes:,} are due"
+            f"{_PACKAGE} wrote {written:,} bytes of {kind.name} instead of {out.nbytes:,}"
         )
     return out
 
@@ -164,8 +164,8 @@ def mixed_types(header: Header, target: str, path: Path) -> list[Kind]:
     """
     if header.architecture in _OTHERS:
         raise ModelFileError(
-            f"is of the architecture {header.architecture!r}, for which llama.cpp mixes types in "
-            f"another way; write {target} with `llama-quantize`",
+            f"has the architecture {header.architecture!r}; llama.cpp has other rules for it. "
+            f"Write {target} with `llama-quantize`",
             path=path,
         )
     layers = _whole(header, "block_count")

@@ -119,13 +119,13 @@ class HubFile:
                 refuse_impossible(name)
                 if parts_within(name) is None:
                     raise ModelFileError(
-                        f"{self.reference!r:.200}: {name!r:.100} is no name on the hub; it has "
-                        "parts between slashes, and none of them is `..`"
+                        f"{self.reference!r:.200}: {name!r:.100} is not a name on the hub; "
+                        "expected parts between slashes, without `..`"
                     )
         except (HFValidationError, PathError) as exc:
-            said = exc.problem if isinstance(exc, PathError) else str(exc).partition(":")[0]
+            reason = exc.problem if isinstance(exc, PathError) else str(exc).partition(":")[0]
             raise ModelFileError(
-                f"{self.reference!r:.200}: no name on the hub ({said:.200}); expected "
+                f"{self.reference!r:.200}: not a name on the hub ({reason:.200}); expected "
                 "hf://org/repo/file.gguf"
             ) from exc
 
@@ -153,7 +153,7 @@ class HubFile:
         """Download it into the cache; yields what is being done, bytes done and bytes in all.
 
         Raises:
-            ModelFileError: the hub did not give it.
+            ModelFileError: the download failed.
         """
         from huggingface_hub import get_token, hf_hub_download
 
@@ -165,9 +165,9 @@ class HubFile:
             path = Path(hf_hub_download(self.repo, self.file, revision=self.revision))
         except Exception as exc:  # as above
             blot_error(exc)
-            said = str(exc).strip().splitlines()
+            reason = str(exc).strip().splitlines()
             raise ModelFileError(
-                f"{self.reference}: the hub did not give it: {said[0] if said else type(exc)}"
+                f"{self.reference}: the download failed: {reason[0] if reason else type(exc)}"
             ) from exc
         size = path.stat().st_size
         yield "fetched", size, size

@@ -89,15 +89,15 @@ def made_file(source: Path, target: str, degrade: str | None = None) -> Path:
                 return path
             if path.exists():
                 warnings.warn(
-                    f"{path} is not what was written there; it is made again",
+                    f"{path} changed since it was written. It is made again.",
                     QuantrialWarning,
                     stacklevel=2,
                 )
             _make(source, path, recorded, target, degrade)
     except OSError as exc:
         raise ModelFileError(
-            f"the {target} file cannot be made there ({exc.strerror or exc}); "
-            "QUANTRIAL_CACHE names another folder",
+            f"the {target} file cannot be written there ({exc.strerror or exc}); set "
+            "QUANTRIAL_CACHE to another folder",
             path=folder,
         ) from exc
     return path
@@ -154,8 +154,8 @@ def _run(command: Sequence[str], by: str, source: Path, target: Path, kind: str,
     if done.returncode or not target.exists():
         how = f" (signal {-done.returncode})" if done.returncode < 0 else ""
         last = (done.stderr or done.stdout).decode("utf-8", "replace").strip()[-_KEPT:]
-        said = " ".join(last.split())
-        raise ModelFileError(f"{by} could not write {kind}{how}: {said}", path=source)
+        reason = " ".join(last.split())
+        raise ModelFileError(f"{by} could not write {kind}{how}: {reason}", path=source)
     return done.stdout.decode("utf-8", "replace").strip()
 
 
@@ -239,8 +239,8 @@ def _weights(
             yield _finite(weights_of(chunk, tensor.type), tensor, source)
         except NotImplementedError as exc:
             raise ModelFileError(
-                f"stores {tensor.name} as {tensor.type.name}, which the gguf package cannot "
-                "dequantize; start from another file",
+                f"stores {tensor.name} as {tensor.type.name}; the gguf package cannot dequantize "
+                "that. Start from another file",
                 path=source,
             ) from exc
 
@@ -320,7 +320,7 @@ def quantize_model(source: Path, kind: str, folder: Path) -> Path:
             write(source, temporary)
             got = _declared(read_header(temporary))
             if got != kind:
-                raise ModelFileError(f"{by} wrote {got} where {kind} was asked for", path=source)
+                raise ModelFileError(f"{by} wrote {got} instead of {kind}", path=source)
             temporary.replace(path)
         finally:
             with contextlib.suppress(OSError):
@@ -333,9 +333,9 @@ def quantize_model(source: Path, kind: str, folder: Path) -> Path:
 
 def _declared(header: Header) -> str:
     """Return the type a file says it is; tensors fall back where their rows do not divide."""
-    said = header.value("general.file_type")
+    file_type = header.value("general.file_type")
     try:
-        name = LlamaFileType(said).name
+        name = LlamaFileType(file_type).name
     except ValueError:
         return header.quantization
     return name.removeprefix("MOSTLY_").removeprefix("ALL_")
@@ -360,8 +360,8 @@ def _writer(kind: str) -> tuple[str, Callable[[Path, Path], object]]:
     else:
         there = (*UNIFORM, *(MIXED if available() else ()))
         raise ModelFileError(
-            f"{kind} is written by `{TOOL}`, which is not on the PATH (it comes with llama.cpp), "
-            "or by the package llama-cpp-python (from a clone: `.venv/bin/pip install -e "
-            f"'.[quantize]'`); without them there is {', '.join(there)}"
+            f"{kind} needs `{TOOL}` on the PATH (it comes with llama.cpp), or the package "
+            "llama-cpp-python (from a clone: `.venv/bin/pip install -e '.[quantize]'`). Without "
+            f"them quantrial writes {', '.join(there)}"
         )
     return by, lambda source, target: _run(command, by, source, target, kind)

@@ -99,23 +99,23 @@ def tight_contexts(prepared: Prepared, arms: Mapping[str, ArmRecord]) -> Iterato
             context = record.context
             if context is not None and needed > context:
                 yield (
-                    f"{name}: the longest prompt and its answer take about {needed:,} tokens, and "
-                    f"the context of {arm} has {context:,}"
+                    f"{arm} has a context of {context:,} tokens. The longest prompt of {name} and "
+                    f"its answer take about {needed:,}."
                 )
 
 
 _OF_SPEED = {
-    "exact_length": "fix the number of answer tokens, so it tries prompts with long answers",
-    "fresh": "skip its prompt cache, so reading a prompt may look faster than it is",
+    "exact_length": "fix the number of answer tokens. The phase tries prompts with long answers.",
+    "fresh": "skip its prompt cache. Reading a prompt may look faster than it is.",
 }
 
 
 def speed_limits(study: Study, engines: Mapping[str, Engine]) -> Iterator[str]:
     """Say what the speed phase would ask of each arm and its engine cannot do."""
     for arm in study.timed_arms if study.speed else ():
-        unable = [said for able, said in _OF_SPEED.items() if able not in engines[arm].abilities]
-        if unable:
-            yield f"speed phase: the engine of {arm} cannot {'; it cannot '.join(unable)}"
+        lacking = [text for key, text in _OF_SPEED.items() if key not in engines[arm].abilities]
+        if lacking:
+            yield f"speed phase: the engine of {arm} cannot {' It cannot '.join(lacking)}"
 
 
 def loads_of(calls: Sequence[Call], arms: Sequence[str], *, together: bool) -> dict[str, int]:
@@ -153,9 +153,10 @@ def too_large_text(arm: ArmRecord, available: int | None) -> str:
     """Say in numbers why an arm does not fit."""
     weights, cache = arm.bytes_on_disk or 0, arm.kv_bytes or 0
     return (
-        f"does not fit in memory: {weights / 1e9:.2f} GB of weights and {cache / 1e9:.2f} GB for a "
-        f"context of {arm.context:,} tokens, and {(available or 0) / 1e9:.2f} GB are free; "
-        "take a smaller file or context, or end other programs"
+        f"does not fit in memory: it needs {weights / 1e9:.2f} GB for weights and "
+        f"{cache / 1e9:.2f} GB for a context of {arm.context:,} tokens; "
+        f"{(available or 0) / 1e9:.2f} GB are free. Take a smaller file or context, or close other "
+        "programs"
     )
 
 
@@ -263,8 +264,8 @@ def _short_keys(study: Study) -> Iterator[str]:
         v for arm in study.arms.values() for v in short_keys(arm.options)
     ):
         yield (
-            f"the key in {variable} has fewer than {LEAST} characters, so it is not removed from "
-            "what its server writes; check the run folder before you share it"
+            f"the key in {variable} has fewer than {LEAST} characters. It is too short to be "
+            "removed from what its server writes. Check the run folder before you share it."
         )
 
 
@@ -312,11 +313,10 @@ def _of_arm(tell: Tell, arm: str, step: str) -> None:
 
 
 def _undecided(records: Mapping[str, ArmRecord]) -> str:
-    unsaid = [name for name, one in records.items() if one.one_at_a_time is None]
+    unknown = [name for name, arm in records.items() if arm.one_at_a_time is None]
     return (
-        f"the server may hold {', '.join(unsaid)} in memory at once or one at a time. "
-        "`plan --probe` finds out, and so does `run` before it begins; this plan assumes one at a "
-        "time"
+        f"the server may hold {', '.join(unknown)} in memory at once or one at a time. This plan "
+        "assumes one at a time. quantrial plan --probe finds out, and quantrial run does so first."
     )
 
 

@@ -149,7 +149,7 @@ def with_templates(
             )
         except (QuantrialError, ValueError) as exc:
             shown = None
-            failed.append(f"what {arm} makes of a prompt is not known: {exc}")
+            failed.append(f"the prompt as {arm} reads it is not known: {exc}")
         opens = opening_tag_at_end(shown.ending, tags) if shown else None
         found[arm] = record.with_template(shown.sha256 if shown else None, opens)
         if dated and dated["by"] and shown:
@@ -204,8 +204,8 @@ def without_template(study: Study, prepared: Prepared, records: Records) -> Iter
         if arms and request is not None and request.messages:
             files = "file holds" if len(arms) == 1 else "files hold"
             yield (
-                f"{', '.join(arms)}: the model {files} no chat template, so llama.cpp asks in "
-                f"{words}, whether or not the model was trained on it"
+                f"{', '.join(arms)}: the model {files} no chat template. llama.cpp uses "
+                f"{words}, even if the model was not trained on it."
             )
 
 

@@ -71,7 +71,7 @@ def choice_row(
     if not question.strip():
         raise where.error("the question is empty")
     if not 2 <= len(options) <= len(LETTERS):
-        raise where.error(f"{len(options)} options; 2 to {len(LETTERS)} are needed")
+        raise where.error(f"{len(options)} options; expected 2 to {len(LETTERS)}")
     if empty := [
         letter for letter, text in zip(LETTERS, options, strict=False) if not text.strip()
     ]:
@@ -79,8 +79,8 @@ def choice_row(
     if not 0 <= answer < len(options):
         unpublished = " (-1 often stands for an answer that is not published)"
         raise where.error(
-            f"the answer is index {answer}, but there are {len(options)} options: "
-            f"0 to {len(options) - 1} is possible{unpublished if answer == -1 else ''}"
+            f"the answer is index {answer}; with {len(options)} options, expected 0 to "
+            f"{len(options) - 1}{unpublished if answer == -1 else ''}"
         )
     content = {"question": question, "options": list(options)}
     return Row(content, LETTERS[answer], metadata, where)
@@ -91,7 +91,7 @@ def letter_index(letter: str, options: int, where: Where) -> int:
     index = LETTERS.find(letter.strip().upper()) if len(letter.strip()) == 1 else -1
     if not 0 <= index < options:
         raise where.error(
-            f"the answer is {letter!r:.40}; with {options} options it is a letter from A to "
+            f"the answer is {letter!r:.40}; with {options} options, expected a letter from A to "
             f"{LETTERS[max(options, 1) - 1 : options] or LETTERS[-1]}"
         )
     return index
@@ -134,7 +134,9 @@ def _choices(value: Any, key: str, where: Where) -> _Choices:
 
 def _labels(labels: Any, choices: int, where: Where) -> tuple[str, ...]:
     if not isinstance(labels, list) or len(labels) != choices:
-        raise where.error(f"{choices} choices and the labels {labels!r:.40}; each needs one")
+        raise where.error(
+            f"the labels are {labels!r:.40}; expected one for each of {choices} choices"
+        )
     for label in labels:
         whole = isinstance(label, int) and not isinstance(label, bool)
         if not whole and not (isinstance(label, str) and label.strip()):
@@ -154,8 +156,8 @@ def _index(answer: Any, key: str, choices: _Choices, where: Where) -> int:
         return _labelled(str(answer), key, labels, where)
     if labels is not None and whole and any(label.isdigit() for label in labels):
         raise where.error(
-            f"{key!r} is {answer}, an index from 0 or the label {str(answer)!r}: write "
-            f"`{_KEY}: {str(answer)!r}` if it is the label"
+            f"{key!r} is {answer}. This may be an index from 0, or the label {str(answer)!r}. "
+            f"Write `{_KEY}: {str(answer)!r}` if it is the label"
         )
     if key == _KEY and not isinstance(answer, str):
         expected = "a label" if labels is not None else "a letter, or a digit from '1'"
@@ -305,7 +307,7 @@ class Choice(Task):
         """Read a question, its options and the answer from an object of JSONL."""
         row = choice_record(record, where, KEYS)
         if (repeated := repeated_option(row)) is not None:
-            raise where.error(f"the option {repeated!r:.60} is there twice")
+            raise where.error(f"the option {repeated!r:.60} occurs twice")
         return row
 
     @classmethod

@@ -201,7 +201,7 @@ def metadata_of(
             # as JSON writes it
             metadata[name] = value if isinstance(value, str) else orjson.dumps(value).decode()
         elif form.nested == "refuse":
-            raise where.error(f"{name!r} is {value!r:.40}; metadata is a text or a number")
+            raise where.error(f"{name!r} is {value!r:.40}; expected a text or a number")
     return metadata
 
 

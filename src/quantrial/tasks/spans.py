@@ -32,6 +32,7 @@ from quantrial.tasks.rows import KEYS, Row, Where, find, metadata_of, plain, sho
 from quantrial.tasks.span_errors import NO_ERRORS, SpanErrors, classify
 from quantrial.tasks.span_reader import Span, compared, composed, read_spans
 from quantrial.tasks.tables import ANSWERS, CUT_SHORT, FailureColumn, FailureTable
+from quantrial.words import plural
 
 if TYPE_CHECKING:
     from quantrial.records import Item
@@ -77,8 +78,8 @@ def named_tags(tags: Any, names: Sequence[str], where: Where) -> list[str]:
         if not whole or not 0 <= tag < len(names):
             missing = " (-1 and -100 stand for no tag at all)" if tag in (-1, -100) else ""
             raise where.error(
-                f"tag {number} is {tag!r:.40}, which names none of the {len(names)} tags{missing}; "
-                f"0 to {len(names) - 1} do"
+                f"tag {number} is {tag!r:.40}; expected the number of a tag, 0 to "
+                f"{len(names) - 1}{missing}"
             )
         named.append(names[tag])
     return named
@@ -95,7 +96,7 @@ def tagged_row(tokens: Any, tags: Any, metadata: Mapping[str, str], where: Where
     if not words:
         raise where.error("the sentence has no tokens")
     if len(words) != len(marks):
-        raise where.error(f"{len(words)} tokens and {len(marks)} tags")
+        raise where.error(f"the sentence has {len(words)} tokens, but {plural(len(marks), 'tag')}")
     for number, (token, tag) in enumerate(zip(words, marks, strict=True), start=1):
         check_token(token, where, number=number)
         check_tag(tag, where, number=number)
@@ -582,14 +583,14 @@ def _restricted(row: Row, types: Sequence[str]) -> Row:
 def _check_types(types: Sequence[str], rows: Sequence[Row], key: str) -> None:
     there = {label.upper(): label for row in rows for _, label in row.gold}
     absent = [label for label in types if label.upper() not in there]
-    said = f"types in the source: {', '.join(sorted(there.values())) or 'none'}"
+    present = f"types in the source: {', '.join(sorted(there.values())) or 'none'}"
     if len(absent) == len(types):
         raise StudyError(
-            f"none of {', '.join(types) or '(empty)'} occurs; {said}", key=f"{key}.types"
+            f"none of {', '.join(types) or '(empty)'} occurs; {present}", key=f"{key}.types"
         )
     if absent:
         warnings.warn(
-            f"{key}.types: {', '.join(absent)} never occurs; {said}", DataWarning, stacklevel=4
+            f"{key}.types: {', '.join(absent)} never occurs; {present}", DataWarning, stacklevel=4
         )
 
 

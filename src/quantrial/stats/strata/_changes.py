@@ -36,8 +36,7 @@ def changes_of(
     usable: NDArray[np.bool_] = np.all(bottoms > 0.0, axis=0)
     if not usable.all():
         warnings.warn(
-            f"{int((~usable).sum())} of {strata} strata are left out: an arm's denominators there "
-            "are all 0, so it has no ratio",
+            f"{left_out(usable)}: an arm's denominators there are all 0, so it has no ratio",
             StatisticsWarning,
             stacklevel=3,
         )
@@ -53,6 +52,12 @@ def changes_of(
     changes = changes * scale[codes]
     changes[np.abs(changes) <= _NOTHING * max(1.0, float(np.abs(changes).max()))] = 0.0
     return changes, codes
+
+
+def left_out(kept: NDArray[np.bool_]) -> str:
+    """Say how many strata a test leaves out: `1 of 3 strata is left out`."""
+    out = int((~kept).sum())
+    return f"{out} of {kept.size} strata {'is' if out == 1 else 'are'} left out"
 
 
 def right_or_wrong(top: Floats, bottom: Floats) -> bool:
@@ -73,7 +78,7 @@ def changed_enough(values: Floats, codes: NDArray[np.intp]) -> NDArray[np.bool_]
     enough = counts >= FEWEST_CHANGES
     if values.any() and not enough.all():
         warnings.warn(
-            f"{int((~enough).sum())} of {enough.size} strata are left out: fewer than "
+            f"{left_out(enough)}: fewer than "
             f"{FEWEST_CHANGES} answers changed there. That is too few to tell how large a loss of "
             "a ratio can be",
             StatisticsWarning,

@@ -24,6 +24,7 @@ from quantrial.stats.strata._changes import (
     Counted,
     changed_enough,
     changes_of,
+    left_out,
     pooled_null,
     pooled_variance,
     right_or_wrong,
@@ -138,8 +139,9 @@ def interaction(
     sizes = np.bincount(codes)
     if sizes.size < 2 or not values.any():
         warnings.warn(
-            f"{sizes.size} strata with {np.count_nonzero(values)} changed items carry no test "
-            "of interaction. It needs two strata that have a ratio in both arms, and a change",
+            "interaction cannot be tested. The test needs two strata that have a ratio in both "
+            f"arms, and a change. Such strata: {sizes.size}. Changed items: "
+            f"{np.count_nonzero(values)}",
             StatisticsWarning,
             stacklevel=2,
         )
@@ -361,8 +363,8 @@ def _usable(bottom: Floats, codes: Codes, groups: Codes) -> NDArray[np.bool_]:
     there = (sums[0] > 0.0) & (sums[1] > 0.0)
     if not (several & there).all():
         warnings.warn(
-            f"{int((~(several & there)).sum())} of {strata} strata are left out: their items came "
-            f"in fewer than {FEWEST_CLUSTERS} clusters, or an arm has no ratio there",
+            f"{left_out(several & there)}: their items came in fewer than {FEWEST_CLUSTERS} "
+            "clusters, or an arm has no ratio there",
             StatisticsWarning,
             stacklevel=3,
         )
@@ -376,7 +378,7 @@ def _renumbered(codes: Codes) -> Codes:
 
 def _nothing(n: int, clusters: int, why: str) -> TestResult:
     warnings.warn(
-        f"{clusters} clusters carry no test of whether strata differ: {why}",
+        f"{clusters} clusters cannot test whether strata differ: {why}",
         StatisticsWarning,
         stacklevel=3,
     )

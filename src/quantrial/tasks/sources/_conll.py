@@ -33,8 +33,8 @@ def _file(path: Path, files: dict[str, str]) -> list[Row]:
         raise DataError("holds no sentence", path=path)
     if all(map(_is_numbered, rows)) and any(" " in row.content["text"] for row in rows):
         raise rows[0].where.error(
-            "the first column numbers the tokens (1, 2, 3, ...) in every sentence; the token has "
-            "to stand first, its tag last"
+            "the first column numbers the tokens (1, 2, 3, ...) in every sentence; put the token "
+            "first and its tag last"
         )
     return rows
 
@@ -60,12 +60,12 @@ def conll_rows(text: str, path: Path) -> Iterator[Row]:
         where = Where(path, line)
         if len(cells) not in _WIDTHS:
             raise where.error(
-                f"{len(cells)} column{'s' if len(cells) != 1 else ''}; 2 (token, tag), or 3 or 4 "
-                "with the token first and the tag last, are needed"
+                f"{len(cells)} column{'s' if len(cells) != 1 else ''}; expected 2 (token, tag), or "
+                "3 or 4 with the token first and the tag last"
             )
         width = width or len(cells)
         if len(cells) != width:
-            raise where.error(f"{len(cells)} columns, where the lines before have {width}")
+            raise where.error(f"{len(cells)} columns; the lines before have {width}")
         check_tag(cells[-1], where)
         check_token(cells[0], where)
         if not tokens:

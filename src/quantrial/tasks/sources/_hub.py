@@ -128,8 +128,8 @@ def _folder(source: HubSource, base: Path, *, key: str = "source") -> Path:
         name = getattr(source, option)
         if name is not None and (len(name) > _LONGEST or parts_within(name) is None):
             raise StudyError(
-                f"{name!r:.60} is no name on the hub; it has at most {_LONGEST} characters, in "
-                "parts between slashes, none of them `..`",
+                f"{name!r:.60} is not a name on the hub; expected at most {_LONGEST} characters, "
+                "without `..`",
                 key=f"{key}.{option}",
             )
     if not is_folder(folder) and not _LOCAL.match(source.repo) and not _on_hub(source.repo):
@@ -296,7 +296,7 @@ def _tagged(record: dict[str, Any], features: Any, where: Where) -> Row:
         tags = named_tags(tags, names, where)
     elif isinstance(tags, list) and any(isinstance(tag, int) for tag in tags):
         raise where.error(
-            f"{column!r} holds numbers, and the data set does not name them: it needs texts or a "
+            f"{column!r} holds numbers, but the data set does not name them; expected texts or a "
             "ClassLabel feature"
         )
     own = {"tokens", column}

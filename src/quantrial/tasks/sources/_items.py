@@ -263,8 +263,7 @@ def _check_shots(
     if both := [item for item in items if item.content_sha256 in used]:
         warnings.warn(
             f"{key}: {len(both)} of the items {'are' if len(both) > 1 else 'is'} among the solved "
-            "examples, so the prompt gives the answer away "
-            f"(first: {both[0].id}, {both[0].source})",
+            f"examples (first: {both[0].id}, {both[0].source}). The prompt gives the answer away.",
             DataWarning,
             stacklevel=3,
         )

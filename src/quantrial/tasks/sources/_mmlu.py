@@ -26,7 +26,8 @@ def read_mmlu(source: MmluSource, asked: Asked) -> Reading:
     within = parts_within(source.split)
     if within is None or len(within) > 1 or len(source.split) > _LONGEST:
         raise StudyError(
-            f"{source.split!r:.60} cannot be part of a file name, as test can", key=f"{key}.split"
+            f"{source.split!r:.60} cannot be part of a file name; expected one such as test",
+            key=f"{key}.split",
         )
     folder, present = _present((path, path / source.split), source.split)
     if not present:
@@ -88,7 +89,7 @@ def _file(folder: Path, subject: str, split: str, files: dict[str, str]) -> list
     files[path.name] = digest
     rows = list(mmlu_rows(text, path, subject))
     if not rows:
-        raise DataError("holds a header and no question", path=path)
+        raise DataError("holds a header but no question", path=path)
     return rows
 
 
@@ -105,11 +106,11 @@ def mmlu_rows(text: str, path: Path, subject: str) -> Iterator[Row]:
                 continue
             if width < 4:
                 raise where.error(
-                    f"{width} column{'s' if width != 1 else ''}; a question, 2 to 10 options and "
-                    "the answer are needed"
+                    f"{width} column{'s' if width != 1 else ''}; expected a question, 2 to 10 "
+                    "options and the answer"
                 )
         if len(cells) != width:
-            raise where.error(f"{len(cells)} columns, where the first line has {width}")
+            raise where.error(f"{len(cells)} columns; the first line has {width}")
         options = cells[1:-1]
         yield choice_row(
             cells[0],
@@ -142,18 +143,18 @@ def _check_header(cells: list[str], where: Where) -> None:
                 f"header column {i} is {got!r:.40}; expected question, choice0, ..., answer"
             )
     if len(cells) < 4:
-        raise where.error("the header names fewer than 2 options: choice0, choice1, ... are needed")
+        raise where.error("the header names fewer than 2 options; expected choice0, choice1, ...")
 
 
 def _answer(cell: str, options: int, header: bool, where: Where) -> int:
     bare = cell.strip()
     if bare.isascii() and bare.isdigit():
         if header and len(bare) > _LONGEST_INDEX:
-            raise where.error(f"the answer is {bare:.40}, which is not the index of an option")
+            raise where.error(f"the answer is {bare:.40}; that is not the index of an option")
         if header:
             return int(bare)
         raise where.error(
-            f"the answer is {bare:.40}, an index, which needs the header question, choice0, ..., "
-            "answer; without it the answer is a letter"
+            f"the answer is {bare:.40}. Write a letter, or begin the file with the header "
+            "question, choice0, ..., answer; then it is an index"
         )
     return letter_index(cell, options, where)
