@@ -230,7 +230,7 @@ def test_an_arm_with_no_answers_at_all(tmp_path: Path) -> None:
         assert task["flow"]["faulted"] == 12
         assert "q4_0 answered nothing on reasoning, so this study says nothing" in text
         assert decision["default"]["arm"] == "f16"
-        assert "q4_0 and f16 have no answered item in common on reasoning." in text
+        assert "q4_0 has no answered item in common with f16 on reasoning." in text
 
 
 def test_the_reference_with_no_answers_at_all(tmp_path: Path) -> None:

@@ -57,6 +57,38 @@ _METHODS = {
 }
 
 
+# What an arm does to a limit, after its name. The page fills in the same words as controls move.
+LIMIT_WORDS = {
+    "missed_harm": "This study missed the harm in {controls}, {noun} damaged on purpose",
+    "at_floor": (
+        "On {work} even {reference} does no better than {baseline}, so this test cannot show a loss"
+    ),
+    "identity": "looks identical to {twin}, so this study says nothing about it",
+    "other_prompts": "was shown other prompts than {reference}{why}, so this study says nothing "
+    "about it",
+    "nothing_in_common": "has no answered item in common with {reference} on {work}",
+    "file": "needs {value} for its weights",
+    "peak": "holds {value} at its peak",
+    "min_speedup": "decodes {value} as fast as {reference}",
+    "max_latency": "takes {value} an answer on {work}",
+    "lost": "lost {value} on {work}",
+    "lost_the_limit": "lost {side} {limit} on {work}",
+    "could_lose": "could lose as much as {value} on {work}",
+    "could_lose_the_limit": "could lose {limit} or more on {work}",
+    "missing": "is undecided on {work}: {answers} missing",
+    "loses_less": "loses less than {limit} on {work} {alone}",
+    "alone": "when tested alone{p_alone}, but not as one of {candidates}{p_chosen}",
+    "none": "No arm keeps all your constraints",
+    "memory_share": "needs {share} of the {memory} of {reference}",
+    "speed_share": "decodes {value} as fast",
+}
+
+
+def limit_words(key: str, **values: object) -> str:
+    """Say what an arm does to a limit: `LIMIT_WORDS` with its values filled in."""
+    return LIMIT_WORDS[key].format(**values)
+
+
 def verdict_word(name: str) -> str:
     """Write a verdict as people read it."""
     return VERDICT_WORDS.get(name, name.replace("_", "-"))
@@ -401,9 +433,9 @@ def possible_loss(
     allowed = margin(limit, unit)
     if bound is None or bound >= -limit or size(bound, unit) == size(limit, unit):
         own = "you accept less" if accepted else "that is the margin"
-        return f"could lose {allowed} or more on {where}; {own}"
+        return f"{limit_words('could_lose_the_limit', limit=allowed, work=where)}; {own}"
     allowed = f"you accept less than {allowed}" if accepted else f"the margin is {allowed}"
-    return f"could lose as much as {size(bound, unit)} on {where}; {allowed}"
+    return f"{limit_words('could_lose', value=size(bound, unit), work=where)}; {allowed}"
 
 
 def seen_loss(loss: float, limit: float, where: str, *, unit: str | None, accepted: bool) -> str:
@@ -411,9 +443,10 @@ def seen_loss(loss: float, limit: float, where: str, *, unit: str | None, accept
     allowed, lost = margin(limit, unit), size(loss, unit)
     if lost == size(limit, unit):
         side = "slightly more than" if loss > limit else "exactly"
-        return f"lost {side} the {allowed} {'you accept' if accepted else 'margin'} on {where}"
+        own = "the loss you accept" if accepted else "the margin"
+        return f"{limit_words('lost_the_limit', side=side, limit=allowed, work=where)}, {own}"
     allowed = f"{allowed} you accept" if accepted else f"margin of {allowed}"
-    return f"lost {lost} on {where}, more than the {allowed}"
+    return f"{limit_words('lost', value=lost, work=where)}, more than the {allowed}"
 
 
 def evidence_line(finding: Finding | Pace, *, tolerated: float | None = None) -> str:

@@ -285,7 +285,7 @@ def test_what_is_not_known_keeps_no_constraint() -> None:
     said = str(found["rejected"])
     assert "The memory of q8_0 is not known." in said
     assert "The speed of fp16 is not known." in said
-    assert "q4_K_M and fp16 have no answered item in common on reasoning." in said
+    assert "q4_K_M has no answered item in common with fp16 on reasoning." in said
 
 
 # Whatever a summary says, within the ranges its keys have.

@@ -222,7 +222,7 @@ def test_losses_beside_what_is_allowed_by_hand() -> None:
         "lost 3.3 pp on x, more than the 2 pp you accept"
     )
     assert seen_loss(0.0201, 0.02, "x", unit=None, accepted=False) == (
-        "lost slightly more than the 2 pp margin on x"
+        "lost slightly more than 2 pp on x, the margin"
     )
     assert seen_loss(3.2, 2.0, "x", unit="edits", accepted=False) == (
         "lost 3.2 edits on x, more than the margin of 2 edits"
@@ -232,7 +232,7 @@ def test_losses_beside_what_is_allowed_by_hand() -> None:
     )
     assert (
         seen_loss(0.02, 0.02, "x", unit=None, accepted=True)
-        == "lost exactly the 2 pp you accept on x"
+        == "lost exactly 2 pp on x, the loss you accept"
     )
 
 

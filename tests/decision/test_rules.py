@@ -185,7 +185,7 @@ NOTHING = dict.fromkeys(OPEN)
         ),
         (
             {"estimate": -0.01, "items_needed": NOTHING},
-            "undecided: it lost exactly the 1 pp margin on reasoning, but that is not proven.",
+            "undecided: it lost exactly 1 pp on reasoning, the margin, but that is not proven.",
         ),
         # nothing could be scored on either side
         (
@@ -204,7 +204,7 @@ def test_nothing_shared_is_missing_too() -> None:
     tasks = {"mmlu": make_task("mmlu", {"q8_0": "inconclusive"})}
     decision = decide_from(make_summary(tasks))
     assert (
-        "q4_K_M and fp16 have no answered item in common on reasoning."
+        "q4_K_M has no answered item in common with fp16 on reasoning."
         in decision["default"]["text"]
     )
     assert decision["default"]["because"] == ["mmlu.accuracy.q8_0.vs.fp16"]

@@ -56,7 +56,7 @@ def test_a_number_of_another_type_is_named(
     tmp_path: Path, key: str, kind: int, value: bytes, said: str
 ) -> None:
     path = write(tmp_path / "m.gguf", field(key, kind, value))
-    with pytest.raises(ModelFileError, match=f"m.gguf: has {said} as {key}, where a whole number"):
+    with pytest.raises(ModelFileError, match=f"m.gguf: has {said} as {key}; expected a whole"):
         read_header(path)
 
 
@@ -180,7 +180,11 @@ def test_counts_are_held_against_the_size_of_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shape", "kind", "message"),
     [
-        ((33,), GGMLQuantizationType.Q8_0, "'w' as Q8_0 in rows of 33 weights, which are no whole"),
+        (
+            (33,),
+            GGMLQuantizationType.Q8_0,
+            "'w' as Q8_0 in rows of 33 weights; expected",
+        ),
         ((32, 4), GGMLQuantizationType.Q4_K, "expected a multiple of 256"),
         ((2**63, 2**63), F32_TENSOR, "is cut short"),
         ((2**40, 2**40, 2**40, 2**40), F32_TENSOR, "is cut short"),

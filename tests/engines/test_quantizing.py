@@ -122,7 +122,7 @@ def test_a_tool_that_fails_or_writes_something_else_leaves_nothing(
     with pytest.raises(ModelFileError, match="could not write Q9_X: no such type"):
         provision.quantize(str(source), ["Q9_X"], out=tmp_path / "out")
     tool(tmp_path, f'cp {source} "$3"', monkeypatch)
-    with pytest.raises(ModelFileError, match="llama-quantize wrote F32 where IQ4_XS was asked for"):
+    with pytest.raises(ModelFileError, match="llama-quantize wrote F32 instead of IQ4_XS"):
         provision.quantize(str(source), ["IQ4_XS"], out=tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 

@@ -60,7 +60,7 @@ def test_an_arm_that_does_not_fit_is_refused_with_the_numbers() -> None:
     refuse_too_large({"f16": large}, None)
     with pytest.raises(
         StudyError,
-        match=r"arms\.f16: .*16\.00 GB of weights and 1\.00 GB for a context of 8,192 tokens, and "
+        match=r"arms\.f16: .*16\.00 GB for weights and 1\.00 GB for a context of 8,192 tokens; "
         r"16\.99 GB are free",
     ):
         refuse_too_large({"f16": large}, 16_990_000_000)

@@ -274,8 +274,8 @@ def test_a_model_file_without_a_template_is_said_at_plan_where_chats_are_asked(
     monkeypatch.setattr(ScriptedEngine, "describe", described)
     said = [one for one in quantrial.plan(study_in(tmp_path)).warnings if "ChatML" in one]
     assert said == [
-        "q4_0: the model file holds no chat template, so llama.cpp asks in ChatML "
-        "(<|im_start|>role ... <|im_end|>), whether or not the model was trained on it"
+        "q4_0: the model file holds no chat template. llama.cpp uses ChatML "
+        "(<|im_start|>role ... <|im_end|>), even if the model was not trained on it."
     ]
     text = {"sums": {**SUMS, "prompt_format": "completion"}}
     continued = study_in(tmp_path / "text", tasks=text)

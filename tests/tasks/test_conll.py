@@ -143,7 +143,7 @@ def test_examples_are_the_first_of_the_dev_file(write: Write) -> None:
     ("text", "line", "message"),
     [
         ("a O\nb\n", 2, "1 column; expected 2 (token, tag), or 3 or 4 with the token first"),
-        ("a x y z O\n", 1, "5 columns; 2 (token, tag), or 3 or 4"),
+        ("a x y z O\n", 1, "5 columns; expected 2 (token, tag), or 3 or 4"),
         ("a x O\nb O\n", 2, "2 columns; the lines before have 3"),
         ("a O\nb x y O\n", 2, "4 columns; the lines before have 2"),
         ("a\tO\n\tO\n", 2, "the token is empty"),

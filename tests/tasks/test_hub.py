@@ -207,7 +207,7 @@ def test_an_edited_folder_is_read_anew(parquet: Layout, tmp_path: Path) -> None:
         (
             {**DEV, "choices": [["a"], ["b", "c"]]},
             "choice",
-            "line 1: 1 options; 2 to 10 are needed",
+            "line 1: 1 option; expected 2 to 10",
         ),
         ({**DEV, "choices": ["ab", "cd"]}, "choice", "'choices' is 'ab'; expected a list of texts"),
         (SENTENCES, "spans", "no column 'ner_tags' or 'tags'; columns: id, tokens"),

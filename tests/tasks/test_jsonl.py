@@ -124,10 +124,10 @@ CHOICE_ERRORS = [
         "option B is 2; expected a text in quotes",
     ),
     ('{"question": "Q", "options": ["a", ""], "answer": 0}', "option B is empty"),
-    ('{"question": "Q", "options": ["a"], "answer": 0}', "1 options; 2 to 10 are needed"),
+    ('{"question": "Q", "options": ["a"], "answer": 0}', "1 option; expected 2 to 10"),
     (
         json.dumps({"question": "Q", "options": list("abcdefghijk"), "answer": 0}),
-        "11 options; 2 to 10 are needed",
+        "11 options; expected 2 to 10",
     ),
     (
         '{"question": "Q", "options": ["a", "b ", "b"], "answer": 0}',

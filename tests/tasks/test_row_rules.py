@@ -112,8 +112,8 @@ def test_an_item_is_the_same_with_labels_or_without(jsonl: Load) -> None:
         ({"choices": None}, "'choices' is None; expected a list of texts"),
         ({"choices": ["w", None, "y"]}, "option B is None; expected a text"),
         ({"choices": ["w", "x", "  "]}, "option C is empty"),
-        ({"choices": []}, "0 options; 2 to 10 are needed"),
-        ({"choices": ["w"]}, "1 options; 2 to 10 are needed"),
+        ({"choices": []}, "0 options; expected 2 to 10"),
+        ({"choices": ["w"]}, "1 option; expected 2 to 10"),
         ({"choices": [1, 2, 3]}, "option A is 1; expected a text"),
         ({"answer": None}, "'answer' is None; expected an index from 0, or a letter"),
         (
@@ -153,7 +153,7 @@ def labelled(texts: Any, labels: Any, key: Any) -> dict[str, Any]:
         (labelled(["w", "x"], ["A", ""], "A"), "the label '' is neither"),
         (
             labelled(["w", "x"], ["A"], "A"),
-            "the labels are ['A']; expected one each for 2",
+            "the labels are ['A']; expected one for each of 2",
         ),
         (labelled(["w", "x"], None, "A"), "2 choices"),
         (labelled(["w", None], ["A", "B"], "A"), "option B is None"),

@@ -28,6 +28,7 @@ from quantrial.errors import StudyError
 from quantrial.words import (
     by_margin,
     evidence_line,
+    limit_words,
     listed,
     margin,
     short_seconds,
@@ -128,9 +129,7 @@ def constrained(
     else:
         assert other is not None  # the reference could be picked, so it is at least a near miss
         found = [evidence.cited(one.because) for one in breaks[other] if one.because]
-        text = (
-            f"No arm keeps all your constraints. The nearest miss is {other}. {_all(breaks[other])}"
-        )
+        text = f"{limit_words('none')}. The nearest miss is {other}. {_all(breaks[other])}"
     return Constrained(
         constraints=settings,
         of_study=settings.shared(of_study),
@@ -248,27 +247,27 @@ def _cost(evidence: Evidence, arm: str, broken: Break) -> str:
         return f"{evidence.no_loss_can_show(task)} of {arm}."
     if name == "identity":
         twin = evidence.identical[arm]
-        return f"{arm} looks identical to {twin}, so this study says nothing about it."
+        return f"{arm} {limit_words('identity', twin=twin)}."
     what = {"max_memory": "memory", "min_speedup": "speed", "max_latency": "latency"}[name]
     where = "" if task is None else f" on {evidence.named(task)}"
     if value is None:
         return f"The {what} of {arm}{where} is not known."
     if name == "max_memory":
         unit, units = (1, "bytes") if min(value, limit) < 1e6 else (1e6, "MB")
-        held = f"needs {math.ceil(value / unit):,} {units} for its weights"
-        if evidence.memory_source == "peak":
-            held = f"holds {math.ceil(value / unit):,} {units} at its peak"
-        elif "bytes" in evidence.summary.arms[arm].weights_stated:
+        source = "peak" if evidence.memory_source == "peak" else "file"
+        held = limit_words(source, value=f"{math.ceil(value / unit):,} {units}")
+        if source == "file" and "bytes" in evidence.summary.arms[arm].weights_stated:
             held += ", as the study states"
         return f"{arm} {held}; you allow at most {math.floor(limit / unit):,} {units}."
     if name == "min_speedup":
         own, asked = times(value), times(limit)
-        than = f"decodes {own} as fast as {evidence.reference}"
+        than = limit_words("min_speedup", value=own, reference=evidence.reference)
         asked = "slightly more" if own == asked else f"at least {asked}"
         return f"{arm} {than}; you ask for {asked}."
     own, allowed = short_seconds(value), short_seconds(limit)
     allowed = "slightly less" if own == allowed else f"at most {allowed}"
-    return f"{arm} takes {own} an answer{where}; you allow {allowed}."
+    takes = limit_words("max_latency", value=own, work=evidence.named(task or ""))
+    return f"{arm} {takes}; you allow {allowed}."
 
 
 def _loss(
@@ -278,11 +277,13 @@ def _loss(
     if why := evidence.why_other_prompts(arm):
         return why
     if row.finding is None:
-        return f"{arm} and {evidence.reference} have no answered item in common on {work}."
+        none = limit_words("nothing_in_common", reference=evidence.reference, work=work)
+        return f"{arm} {none}."
     if broken.constraint == "missing":
         return left_open(evidence, evidence.findings[row.finding], limit)
     if broken.constraint == "choice" and one is not None:
         least = margin(limit, evidence.tasks[task].main.unit)
-        return f"{arm} loses less than {least} on {work} {not_among(one)}."
+        less = limit_words("loses_less", limit=least, work=work, alone=not_among(one))
+        return f"{arm} {less}."
     accepted = broken.constraint == "tolerate"
     return loss_in_words(evidence, evidence.findings[row.finding], limit, accepted=accepted)

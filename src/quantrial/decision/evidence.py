@@ -14,7 +14,7 @@ from quantrial.documents import AnswerSpeed, Contrast, Reading, Summary, TaskSum
 from quantrial.documents.contrasts import adjusted_p, is_finding
 from quantrial.documents.decision import Cost, Finding, Pace
 from quantrial.precision import bits_of
-from quantrial.words import evidence_line, listed, memory_noun, percent, times
+from quantrial.words import evidence_line, limit_words, listed, memory_noun, percent, times
 
 OVER_CLUSTERS = "score-clusters"  # the method of an interval over random clusters
 
@@ -141,10 +141,13 @@ class Evidence:
         cost, parts = self.cost(arm), []
         if cost.memory_ratio:
             held = memory_noun(self.memory_source)
-            parts.append(f"needs {percent(cost.memory_ratio, 0)} of the {held} of {self.reference}")
+            share = percent(cost.memory_ratio, 0)
+            parts.append(
+                limit_words("memory_share", share=share, memory=held, reference=self.reference)
+            )
         if cost.speedup:
             than = "" if parts else f" as {self.reference}"
-            parts.append(f"decodes {times(cost.speedup)} as fast{than}")
+            parts.append(limit_words("speed_share", value=times(cost.speedup)) + than)
         if parts:
             return f"It {' and '.join(parts)}."
         if arm in self.cheaper:
@@ -188,10 +191,8 @@ class Evidence:
             return ""
         own = "its chat template" if self.summary.arms[arm].other_template else "its token counts"
         shows = "makes others" if self.summary.arms[arm].other_template else "show it"
-        return (
-            f"{arm} was shown other prompts than {self.reference} ({own} {shows}), so this study "
-            "says nothing about it."
-        )
+        words = limit_words("other_prompts", reference=self.reference, why=f" ({own} {shows})")
+        return f"{arm} {words}."
 
     def worse(self, arm: str) -> list[str]:
         """List the tasks on which an arm was found worse."""
@@ -209,8 +210,8 @@ class Evidence:
 
     def missed_harm(self) -> str:
         """Say that the study did not see the harm of its controls: a sentence without its end."""
-        own = "an arm" if len(self.controls) == 1 else "arms"
-        return f"This study missed the harm in {listed(self.controls)}, {own} damaged on purpose"
+        noun = "an arm" if len(self.controls) == 1 else "arms"
+        return limit_words("missed_harm", controls=listed(self.controls), noun=noun)
 
     def no_loss_can_show(self, task: str) -> str:
         """Say that the reference is at its floor on a task, without an end; else nothing."""
@@ -222,9 +223,8 @@ class Evidence:
             if part.chance
             else "an arm that answers nothing"
         )
-        return (
-            f"On {self.named(task)} even {self.reference} does no better than {level}, so this "
-            "test cannot show a loss"
+        return limit_words(
+            "at_floor", work=self.named(task), reference=self.reference, baseline=level
         )
 
     @property

@@ -14,6 +14,7 @@ from quantrial.documents import WorstCase
 from quantrial.documents.decision import Finding, Missing
 from quantrial.words import (
     endpoint,
+    limit_words,
     listed,
     margin,
     plural,
@@ -49,7 +50,8 @@ def what_is_missing(
     if why := evidence.why_other_prompts(arm):
         return Missing(arm=arm, task=task, because="", items_needed=None, text=why)
     if finding is None:
-        return lacks(f"{arm} and {evidence.reference} have no answered item in common on {work}.")
+        none = limit_words("nothing_in_common", reference=evidence.reference, work=work)
+        return lacks(f"{arm} {none}.")
     if finding.estimate is None:
         return lacks(
             f"{arm} cannot be compared with {evidence.reference} on {work}: one of the two has no "
@@ -143,7 +145,9 @@ def left_open(evidence: Evidence, finding: Finding, loss: float) -> str:
         then = f"{_held_against(finding)}, nothing tells how much it could lose"
     else:
         then = f"{_held_against(finding)}, it could lose as much as {size(least, finding.unit)}"
-    return f"{arm} is undecided on {work}: {_are_missing(count, finding)}. {then}."
+    answers = f"{plural(count, 'answer')} {'is' if count == 1 else 'are'}"
+    undecided_on = limit_words("missing", work=work, answers=answers)
+    return f"{arm} {undecided_on} ({_whose(finding)}). {then}."
 
 
 def _are_missing(count: int, finding: Finding) -> str:

@@ -9,7 +9,7 @@ from quantrial.decision.evidence import Evidence, MarginTest
 from quantrial.decision.margin_tests import p_of_less
 from quantrial.decision.pick import candidates, choose, tasks_that_matter, tolerance
 from quantrial.documents.decision import Constraints, Finding, Picker, Ship
-from quantrial.words import equals, p_value_in_sentence, plural
+from quantrial.words import equals, limit_words, p_value_in_sentence, plural
 
 # what an arm breaks of which a loss is not ruled out, by a test of its own
 LOSSES = frozenset({"quality", "tolerate", "missing"})
@@ -122,7 +122,9 @@ def in_words(one: ShipTest | None, *, about: bool = False) -> str:
 
 def not_among(one: ShipTest) -> str:
     """Say that an arm passes by a test of its own, and not once it is chosen among several."""
-    return (
-        f"when tested alone (p {equals(one.p)}), but not as one of "
-        f"{plural(one.among, 'candidate')} (p {equals(one.p_adjusted)})"
+    return limit_words(
+        "alone",
+        p_alone=f" (p {equals(one.p)})",
+        candidates=plural(one.among, "candidate"),
+        p_chosen=f" (p {equals(one.p_adjusted)})",
     )

@@ -25,6 +25,7 @@ from quantrial.reporting.markdown import Markdown, code, escape, slug, table
 from quantrial.reporting.pictures import PLOTS, SUMS
 from quantrial.reporting.view import build_view, contrast_headings
 from quantrial.runfolder import write_atomically
+from quantrial.words import LIMIT_WORDS
 
 if TYPE_CHECKING:
     import jinja2
@@ -101,6 +102,7 @@ def _documents(results: Results, drawn: Mapping[str, str]) -> dict[str, str]:
         policy=policy(script, apart=apart),
         picker_table=Markup(inert_json(part_to_dict(decision.picker))),
         picker_stated=Markup(inert_json(stated)),
+        picker_words=Markup(inert_json(LIMIT_WORDS)),
         answers=explorer,
         answers_file=DATA_FILE,
         answers_about=Markup(explorer.about) if explorer else "",

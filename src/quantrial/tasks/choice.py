@@ -19,6 +19,7 @@ from quantrial.tasks.base import Endpoint, Outcome, Prompt, Rate, Task
 from quantrial.tasks.letters import LETTERS, answer_letter, first_letter, stated_letter
 from quantrial.tasks.prompting import Prompts
 from quantrial.tasks.rows import KEYS, Form, Row, Where, find, metadata_of, plain, shots_for
+from quantrial.words import plural
 
 if TYPE_CHECKING:
     from quantrial.records import Item
@@ -71,7 +72,7 @@ def choice_row(
     if not question.strip():
         raise where.error("the question is empty")
     if not 2 <= len(options) <= len(LETTERS):
-        raise where.error(f"{len(options)} options; expected 2 to {len(LETTERS)}")
+        raise where.error(f"{plural(len(options), 'option')}; expected 2 to {len(LETTERS)}")
     if empty := [
         letter for letter, text in zip(LETTERS, options, strict=False) if not text.strip()
     ]:

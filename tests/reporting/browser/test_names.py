@@ -42,7 +42,7 @@ def test_odd_names_pick_as_others_do(visit: Open, odd_page: Path) -> None:
     answer = page.locator("#pick [data-part=answer]")
     expected = choose(table, settings)["pick"]
     expect(answer.locator(".pick")).to_have_text(
-        f"Pick {expected}" if expected else "No arm keeps all of this"
+        f"Pick {expected}" if expected else "No arm keeps all your constraints"
     )
     boxes = page.locator("#pick label.check input")
     assert {boxes.nth(at).input_value() for at in range(boxes.count())} == set(WORKLOADS)

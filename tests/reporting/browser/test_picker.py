@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -12,6 +14,8 @@ from typing import Any, get_args
 import pytest
 from playwright.sync_api import Page, expect
 
+from decision.fabricated import ARMS, make_arm, make_summary, make_task
+from decision.fabricated import decide_from as fabricated_decision
 from decision.tables import choose
 from quantrial.decision import Constraints, decide_from
 from quantrial.documents.decision import ConstraintName
@@ -163,7 +167,9 @@ def test_every_control_is_a_setting_and_the_answer_follows(
         expected = choose(table, settings)
         picks.add(expected["pick"])
         orders.add(tuple(expected["order"]))
-        says = f"Pick {expected['pick']}" if expected["pick"] else "No arm keeps all of this"
+        says = (
+            f"Pick {expected['pick']}" if expected["pick"] else "No arm keeps all your constraints"
+        )
         expect(answer.locator(".pick")).to_have_text(says)
         other = expected["alternative"]
         nearest = "Nearest alternative" if expected["pick"] else "Nearest miss"
@@ -246,3 +252,79 @@ def test_controls_work_by_keyboard_and_say_their_value(visit: Open, report: Path
     assert slider.input_value() == "3"
     assert "f16" in (slider.get_attribute("aria-valuetext") or "")
     assert told(page)["min_speedup"] > 0
+
+
+def said_by_python() -> Iterator[tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]]:
+    """Yield tables, settings and what Python says of each broken limit, of every kind there is."""
+    close = {"test_p_non_inferior": 0.03, "lower_bounds": [-0.006, -0.0124]}
+    worst = {
+        "bound": -0.08, "n": 500, "missing_reference": 0, "missing_candidate": 40,
+        "taken_to_invent": None, "p_non_inferior": 0.9, "non_inferior": False,
+        "ci": [-0.12, 0.01], "confidence": 0.9,
+    }  # fmt: skip
+    lacks = ("equivalent", {"worst_case": worst})
+    verdicts: dict[str, list[Any]] = {
+        "q8_0": ["inconclusive", ("equivalent", close), "worse", lacks],
+        "q4_K_M": [
+            "worse",
+            ("equivalent", close),
+            ("inconclusive", {"estimate": -0.0101}),
+            "worse",
+        ],
+    }
+    limits = {
+        "max_memory": 4_000_000_001, "min_speedup": 1.7, "max_latency": 0.8, "tolerate": 0.02,
+    }  # fmt: skip
+    for both in zip(*verdicts.values(), strict=True):
+        task = make_task("mmlu", dict(zip(verdicts, both, strict=True)))
+        arms = {**ARMS, "q8_0": make_arm(8.5000001, "Q8_0")}  # bytes are rounded up
+        summary = make_summary({"mmlu": task}, arms=arms)
+        for given in ({"min_speedup": 0.1}, limits):
+            yield picked(summary, given)
+    guessing = make_task("mmlu", {"q8_0": "equivalent"}, chance=0.25)
+    guessing["endpoints"]["accuracy"]["arms"]["fp16"] |= {"estimate": 0.26, "ci": [0.22, 0.3]}
+    yield picked(make_summary({"mmlu": guessing}, speeds={}), limits)
+    arms = {**ARMS, "broken": make_arm(1, "Q2_K", "positive"), "nothing": make_arm(None)}
+    kept = make_task("mmlu", {"q8_0": "equivalent", "broken": "equivalent", "q4_K_M": "worse"})
+    blind = make_summary({"mmlu": kept}, arms=arms)
+    blind["arms"]["q4_K_M"] = {**arms["q4_K_M"], "other_template": True}
+    blind["twins"] = [{"arms": ["fp16", "q8_0"], "weights": "same", "answers": True, "items": 500}]
+    yield picked(blind, limits)
+
+
+def picked(
+    summary: dict[str, Any], given: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
+    decision = fabricated_decision(summary, Constraints(**given))
+    return decision["picker"], given, decision["constrained"]["rejected"]
+
+
+def test_the_page_says_what_python_says_of_every_kind_of_broken_limit(
+    visit: Open, report: Path
+) -> None:
+    page = visit(report, at="#pick").page
+    kinds, shapes = set[str](), set[str]()
+    for table, given, rejected in said_by_python():
+        found = page.evaluate(
+            """([table, given]) => {
+                const words = JSON.parse(document.getElementById("picker-words").textContent);
+                const says = new Says(words, table), { breaks } = choose(table, given);
+                const inWords = ([arm, all]) => [arm, all.map((one) => says.broken(arm, one))];
+                return Object.entries(breaks).map(inWords);
+            }""",
+            [table, given],
+        )
+        there = {arm: texts for arm, texts in found if texts}
+        assert {one["arm"] for one in rejected} == there.keys()
+        for one in rejected:
+            arm = one["arm"]
+            for broken, text in zip(one["breaks"], there[arm], strict=True):
+                # Python adds p values, whose answers, and the limit; the page has a slider for it
+                python = re.sub(r" \([^)]*\)", "", broken["text"])
+                python = re.sub(rf"The (\w+) of {arm}\b", r"its \1", python)
+                words = re.sub(r"\bthan chance\b", "than guessing", text)
+                assert words.lower() in python.lower(), broken["constraint"]
+                kinds.add(broken["constraint"])
+                shapes.add(re.sub(r"[\d.,]+", "#", text.replace(arm, "ARM")))
+    assert kinds == set(get_args(ConstraintName))
+    assert len(shapes) > 12, sorted(shapes)

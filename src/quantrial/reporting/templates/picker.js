@@ -3,8 +3,24 @@
 const LEAST_LOSS = 0.001;
 const STEPS = 200;
 
-const asPoints = (value, unit) => (unit ? `${Number(value.toPrecision(3))} ${unit}` : `${(100 * value).toFixed(1)} pp`);
+const asCount = (value, one) => `${value.toLocaleString("en")} ${one}${value === 1 ? "" : "s"}`;
+/** How large a loss is: `3.1 pp`, `3.2 edits`. */
+function asLoss(value, unit) {
+  const much = Math.abs(value);
+  if (unit) return `${much >= 100 ? Math.round(much).toLocaleString("en") : Number(much.toPrecision(3))} ${unit}`;
+  const shown = (100 * much).toFixed(1);
+  return shown === "0.0" ? "less than 0.1 pp" : `${shown} pp`;
+}
+/** A limit with the digits that it was stated with: `3 pp`, `2 edits`. */
+const asLimit = (value, unit) => (unit ? `${value.toLocaleString("en")} ${unit}` : `${Number((100 * value).toPrecision(6))} pp`);
+const asTimes = (value) => `${value.toFixed(2)} times`;
 const asRatio = (value) => `${value.toFixed(2)}×`;
+/** Bytes beside a limit that they pass: rounded up, so that the two never read the same. */
+function asMemory(value, limit) {
+  const [unit, name] = Math.min(value, limit) < 1e6 ? [1, "bytes"] : [1e6, "MB"];
+  return `${Math.ceil(value / unit).toLocaleString("en")} ${name}`;
+}
+const listed = (names) => (names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`);
 function asSize(value) {
   for (const [unit, name] of [[1e9, "GB"], [1e6, "MB"], [1e3, "kB"]]) if (value >= unit) return `${(value / unit).toFixed(1)} ${name}`;
   return `${value.toFixed(0)} B`;
@@ -14,10 +30,74 @@ const asSeconds = (value) => (value >= 0.1 ? `${Number(value.toPrecision(3))} s`
 /** A number as it is typed: no exponent. */
 const plain = (value) => (String(value).includes("e") ? value.toFixed(12).replace(/\.?0+$/, "") : String(value));
 
+const LOSSES = new Set(["quality", "tolerate", "missing", "choice"]);
+
+/** What arms do to limits, in the words of `LIMIT_WORDS` in words.py. A test holds both together. */
+class Says {
+  constructor(words, table) {
+    this.words = words;
+    this.table = table;
+    this.reference = visible(table.reference);
+  }
+
+  fill(key, values) {
+    return this.words[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+  }
+
+  /** Name a task as the rest of the page does: by its workload, and by itself where several share it. */
+  named(task) {
+    const { workload } = this.table.tasks[task];
+    const shared = Object.values(this.table.tasks).filter((one) => one.workload === workload).length > 1;
+    return visible(shared ? `${workload} (${task})` : workload);
+  }
+
+  /** Say how an arm breaks a limit, to stand after its name. */
+  broken(arm, { constraint, task, value, limit }) {
+    const own = this.table.arms[arm], { reference } = this;
+    const work = task === null ? "" : this.named(task);
+    if (constraint === "evidence") return this.inSentence(task === null ? this.missedHarm() : this.fill("at_floor", { work, reference, baseline: "chance" }));
+    if (constraint === "identity") return this.fill("identity", { twin: visible(own.twin) });
+    if (LOSSES.has(constraint)) return this.loss(arm, { constraint, task, value, limit });
+    if (value === null) return `its ${{ max_memory: "memory", min_speedup: "speed", max_latency: "latency" }[constraint]}${work && ` on ${work}`} is not known`;
+    if (constraint === "max_memory") return this.fill(this.table.memory_source === "peak" ? "peak" : "file", { value: asMemory(value, limit) });
+    if (constraint === "min_speedup") return this.fill("min_speedup", { value: asTimes(value), reference });
+    return this.fill("max_latency", { value: asSeconds(value), work });
+  }
+
+  loss(arm, { constraint, task, value, limit }) {
+    const { arms, unit } = this.table.tasks[task], row = arms[arm], { reference } = this;
+    const work = this.named(task), allowed = asLimit(limit, unit);
+    if (this.table.arms[arm].other_prompts) return this.fill("other_prompts", { reference, why: "" });
+    if (row.finding === null) return this.fill("nothing_in_common", { reference, work });
+    if (constraint === "missing") return this.fill("missing", { work, answers: `${asCount(row.missing, "answer")} ${row.missing === 1 ? "is" : "are"}` });
+    if (constraint === "choice") {
+      const alone = this.fill("alone", { p_alone: "", candidates: asCount(candidates(this.table).length, "candidate"), p_chosen: "" });
+      return this.fill("loses_less", { limit: allowed, work, alone });
+    }
+    const lost = -(row.estimate ?? 0);
+    if (lost >= limit) {
+      if (asLoss(lost, unit) !== asLoss(limit, unit)) return this.fill("lost", { value: asLoss(lost, unit), work });
+      return this.fill("lost_the_limit", { side: lost > limit ? "slightly more than" : "exactly", limit: allowed, work });
+    }
+    if (value === null || value >= -limit || asLoss(value, unit) === asLoss(limit, unit)) return this.fill("could_lose_the_limit", { limit: allowed, work });
+    return this.fill("could_lose", { value: asLoss(value, unit), work });
+  }
+
+  missedHarm() {
+    const controls = Object.keys(this.table.arms).filter((arm) => this.table.arms[arm].control).map(visible);
+    return this.fill("missed_harm", { controls: listed(controls), noun: controls.length === 1 ? "an arm" : "arms" });
+  }
+
+  inSentence(text) {
+    return text[0].toLowerCase() + text.slice(1);
+  }
+}
+
 class Picker {
   /** `stated`: the constraints that the decision was made under; the controls start there. */
-  constructor(section, table, stated) {
+  constructor(section, table, stated, words) {
     this.table = table;
+    this.says = new Says(words, table);
     this.peak = table.memory_source === "peak"; // else memory is the size of the weights
     this.stated = stated;
     const part = (name) => section.querySelector(`[data-part=${name}]`);
@@ -73,10 +153,10 @@ class Picker {
       // in tenths of a point, far enough to accept every arm
       const most = Math.ceil(1000 * Math.min(0.999, Math.max(2 * task.margin, ...bounds.map((one) => -one)) + 0.01));
       const margin = Math.round(1000 * task.margin);
-      this.slider(name, `Loss you accept on ${this.named(name)}`, {
+      this.slider(name, `Loss you accept on ${this.says.named(name)}`, {
         least: 1, most, start: margin, loss: true,
         value: (at) => (at === margin ? null : Math.max(LEAST_LOSS, at / 1000)),
-        words: (value) => (value === null ? `${asPoints(task.margin)}, the study's margin` : `up to ${asPoints(value)}`),
+        words: (value) => (value === null ? `${asLimit(task.margin)}, the study's margin` : `up to ${asLimit(value)}`),
       });
     }
   }
@@ -110,13 +190,6 @@ class Picker {
     for (const arm of this.arms) field(arm, Object.hasOwn(by, arm) ? by[arm] : null);
     this.more.append(box);
     if (this.stated.max_latency || this.prices.some(({ start }) => start)) this.more.open = true;
-  }
-
-  /** Name a task as the rest of the page does: by its workload, and by itself where several share it. */
-  named(task) {
-    const { workload } = this.table.tasks[task];
-    const shared = Object.values(this.table.tasks).filter((one) => one.workload === workload).length > 1;
-    return visible(shared ? `${workload} (${task})` : workload);
   }
 
   /** What was stated stands where its slider starts, exactly, though steps are coarser. */
@@ -186,7 +259,7 @@ class Picker {
     const found = choose(this.table, settings);
     this.found = found;
     const head = make("p", { className: "pick" });
-    if (found.pick === null) head.append(make("strong", { textContent: "No arm keeps all of this" }));
+    if (found.pick === null) head.append(make("strong", { textContent: this.says.words.none }));
     else head.append("Pick ", make("strong", { textContent: visible(found.pick) }));
     this.answer.replaceChildren(head, make("p", {}, ...this.reason(found, settings)), this.nearest(found, settings), ...this.priced(found, settings));
     this.others.replaceChildren(
@@ -198,21 +271,21 @@ class Picker {
   }
 
   reason(found, settings) {
-    const arm = found.pick;
-    if (arm === null) return ["Every arm breaks at least one of your limits."];
-    if (arm === this.table.reference) return ["The reference. ", found.order[0] === arm ? "Nothing costs less." : "Nothing that costs less keeps your limits."];
+    const arm = found.pick, { says } = this, { reference } = says;
+    if (arm === null) return ["Every arm breaks at least one of them."];
+    if (arm === this.table.reference) return ["The reference. ", found.order[0] === arm ? "Nothing costs less." : "Nothing that costs less keeps your constraints."];
     const own = this.table.arms[arm], base = this.table.arms[this.table.reference];
     const parts = [];
-    if (own.memory !== null && base.memory) parts.push(`${((100 * own.memory) / base.memory).toFixed(0)} % of the ${this.peak ? "peak memory" : "memory"}`);
-    if (own.speedup !== null) parts.push(`${asRatio(own.speedup)} the decoding speed`);
+    if (own.memory !== null && base.memory) parts.push(says.fill("memory_share", { share: `${((100 * own.memory) / base.memory).toFixed(0)} %`, memory: { peak: "peak memory", stated: "stated memory" }[this.table.memory_source] ?? "memory", reference }));
+    if (own.speedup !== null) parts.push(says.fill("speed_share", { value: asTimes(own.speedup) }) + (parts.length ? "" : ` as ${reference}`));
     const kept = matter(this.table, settings).map((task) => {
       const row = this.table.tasks[task].arms[arm];
-      return this.finding(row, `${asPoints(tolerance(this.table, settings, task) ?? row.margin, this.table.tasks[task].unit)} on ${this.named(task)}`);
+      return this.finding(row, `${asLimit(tolerance(this.table, settings, task) ?? row.margin, this.table.tasks[task].unit)} on ${says.named(task)}`);
     });
-    const costs = parts.length ? [`${parts.join(" and ")} of ${this.table.reference}; `] : [];
+    const costs = parts.length ? [`It ${parts.join(" and ")}. `] : [];
     const missing = matter(this.table, settings).reduce((sum, task) => sum + (this.table.tasks[task].arms[arm].missing ?? 0), 0);
-    const held = missing ? `, with ${missing.toLocaleString("en")} missing ${missing === 1 ? "answer" : "answers"} held against it` : "";
-    return [...costs, "shown to lose less than ", ...kept.flatMap((one, i) => (i ? [" and ", one] : [one])), `${held}.`];
+    const held = missing ? `, even if ${asCount(missing, "missing answer")} ${missing === 1 ? "counts" : "count"} against it` : "";
+    return [...costs, "It is shown to lose less than ", ...kept.flatMap((one, i) => (i ? [" and ", one] : [one])), `${held}.`];
   }
 
   /** Say what the machine costs for each arm, where hours have a price. */
@@ -220,10 +293,10 @@ class Picker {
     if (settings.cost_per_hour === undefined && !Object.keys(settings.cost_per_hour_by).length) return [];
     const prices = found.order.map((arm) => [arm, price(this.table, settings, arm)]);
     const known = prices.every(([, one]) => one !== null);
-    const said = prices.map(([arm, one]) => `${visible(arm)} ${Number((1e6 * one).toPrecision(3)).toLocaleString("en")}`).join(", ");
+    const list = prices.map(([arm, one]) => `${visible(arm)} ${Number((1e6 * one).toPrecision(3)).toLocaleString("en")}`).join(", ");
     const words = known
-      ? `The machine, for a million requests of each workload that matters, one at a time: ${said}.`
-      : "Prices do not count: for an arm the price, or the time an answer takes, is not known.";
+      ? `What the machine costs for a million requests of each workload that matters, one at a time: ${list}.`
+      : "Prices do not count, because the price of an arm, or the time its answers take, is not known.";
     return [make("p", { className: "note", textContent: words })];
   }
 
@@ -236,35 +309,18 @@ class Picker {
     const arm = found.alternative;
     if (arm === null) return make("p", { className: "note", textContent: "There is no other arm to pick." });
     const dearer = this.dearer(found, settings, arm);
-    const words = found.breaks[arm].length ? [": ", ...this.misses(found.breaks[arm], arm, dearer)] : [` keeps your limits too${dearer}.`];
+    const words = found.breaks[arm].length ? [": ", ...this.misses(found.breaks[arm], arm, dearer)] : [` keeps your constraints too${dearer}.`];
     return make("p", {}, found.pick === null ? "Nearest miss: " : "Nearest alternative: ", make("strong", { textContent: visible(arm) }), ...words);
   }
 
   /** Say which limits an arm breaks, and by how much. */
   misses(list, arm, dearer) {
-    if (!list.length) return [`keeps your limits${dearer}.`];
-    const words = list.map((one) => {
-      const work = one.task === null ? "" : this.named(one.task);
-      const { unit } = one.task === null ? {} : this.table.tasks[one.task];
-      const row = one.task === null ? null : this.table.tasks[one.task].arms[arm];
-      if (one.constraint === "evidence") {
-        return one.task === null ? "this study missed harm done on purpose" : `on ${work} even ${visible(this.table.reference)} does no better than guessing, so this test cannot show a loss`;
-      }
-      if (one.constraint === "identity") return `looks identical to ${visible(this.table.arms[arm].twin)}, so this study says nothing about it`;
-      if (this.table.arms[arm].other_prompts && ["quality", "tolerate"].includes(one.constraint)) return `was shown other prompts than ${visible(this.table.reference)}, so this study says nothing about it`;
-      if (one.constraint === "missing") return this.finding(row, `undecided: ${row.missing.toLocaleString("en")} ${row.missing === 1 ? "answer" : "answers"} missing on ${work}`);
-      if (one.constraint === "choice") {
-        const among = candidates(this.table).length;
-        return this.finding(row, `loses less than ${asPoints(one.limit, unit)} on ${work} when tested alone, but not as one of ${among} candidates`);
-      }
-      if (one.constraint === "max_latency") return one.value === null ? `its latency on ${work} is not known` : `takes ${asSeconds(one.value)} an answer on ${work}`;
-      if (one.value === null) return one.task === null ? `its ${one.constraint === "max_memory" ? "memory" : "speed"} is not known` : `how much it loses on ${work} is not known`;
-      if (one.constraint === "max_memory") return this.peak ? `holds ${asSize(one.value)} at its peak` : `needs ${asSize(one.value)} for its weights`;
-      if (one.constraint === "min_speedup") return `decodes at ${asRatio(one.value)} ${this.table.reference}'s speed`;
-      const said = one.value < -one.limit ? `could lose as much as ${asPoints(-one.value, unit)} on ${work}` : `could lose ${asPoints(one.limit, unit)} or more on ${work}`;
-      return this.finding(row, said);
+    if (!list.length) return [`keeps your constraints${dearer}.`];
+    const said = list.map((one) => {
+      const text = this.says.broken(arm, one);
+      return LOSSES.has(one.constraint) ? this.finding(this.table.tasks[one.task].arms[arm], text) : text;
     });
-    return [...words.flatMap((one, i) => (i ? ["; ", one] : [one])), "."];
+    return [...said.flatMap((one, i) => (i ? ["; ", one] : [one])), "."];
   }
 
   /** Link words to the finding they rest on. */
@@ -309,7 +365,8 @@ function startPicker() {
   section.querySelector("[data-part=without]").hidden = true;
   section.querySelector("[data-part=with]").hidden = false;
   const stated = JSON.parse(document.getElementById("picker-stated").textContent);
-  section.picker = new Picker(section, table, stated);
+  const words = JSON.parse(document.getElementById("picker-words").textContent);
+  section.picker = new Picker(section, table, stated, words);
 }
 
 startPicker();
