@@ -61,6 +61,7 @@ _OPTIONS = {
     "faults": Option(list, []),
     "log": Option(str),
     "constrains": Option(bool, True),
+    "takes_schema": Option(bool, False),
     "parallel": Option(bool, True),
     "one_at_a_time": Option(bool, False),
     "quantization": Option(str),
@@ -101,6 +102,7 @@ class Script:
     log_name: str | None = None  # of a log that is written where `log_into` says
     remembers: bool = True
     constrains: bool = True
+    takes_schema: bool = False
     parallel: bool = True
     one_at_a_time: bool = False
     quantization: str | None = None
@@ -115,7 +117,8 @@ class ScriptedEngine:
     itself is looked up first and then the first key that occurs in it; or a sequence of answers,
     one of which is chosen by a hash of model, prompt and seed, so that the order of calls does not
     matter. With no sequence given, a grammar of quoted alternatives answers with one of them, and
-    anything else with the hash itself. A grammar is not enforced on given replies.
+    anything else with the hash itself. A grammar or a schema is not
+    enforced on given replies.
     """
 
     name = "scripted"
@@ -135,7 +138,11 @@ class ScriptedEngine:
         self._lock = threading.Lock()
         self._replies = replies
         self._script = script or Script()
-        said = {"grammar": self._script.constrains, "parallel": self._script.parallel}
+        said = {
+            "grammar": self._script.constrains,
+            "schema": self._script.takes_schema,
+            "parallel": self._script.parallel,
+        }
         self.abilities = frozenset({"fresh", "tools", *(able for able, so in said.items() if so)})
         self._model = model
         self._seed = seed

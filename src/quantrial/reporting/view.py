@@ -85,7 +85,7 @@ def build_view(
 ) -> View:
     """Put everything the report says into words and tables; `drawn` are the plots there are."""
     sections = [
-        quality.arms_section(summary),
+        quality.arms_section(summary, study.constrained_pairs),
         quality.contrasts_section(summary),
         quality.equivalence_section(summary),
         failures.failures_section(summary),

@@ -135,6 +135,20 @@ class Study(Part):
         arms = [self.reference, *(name for name in self.arms if name != self.reference)]
         return tuple(name for name in arms if not self.arms[name].control)
 
+    @property
+    def constrained_pairs(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of tasks that differ in constrained decoding alone: the free one, the other."""
+        said = {
+            name: (task.model_dump(exclude={"constrained"}), getattr(task, "constrained", False))
+            for name, task in self.tasks.items()
+        }
+        return tuple(
+            (free, held)
+            for free, (one, constrained) in said.items()
+            for held, (other, too) in said.items()
+            if not constrained and too and one == other
+        )
+
     def primary_margin(self, task: str) -> float:
         """Return the margin of a task's primary endpoint, in the endpoint's unit."""
         primary = kind_of(self.tasks[task]).endpoints[0]

@@ -14,6 +14,7 @@ from quantrial.documents import (
     Summary,
     TaskSummary,
     WorstCase,
+    to_dict,
 )
 from quantrial.documents.contrasts import adjusted_p
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, by_name, tabulate
@@ -34,6 +35,7 @@ from quantrial.reporting.contrasts import (
 from quantrial.reporting.glossary import note, section
 from quantrial.words import (
     NONE,
+    UNKNOWN,
     amount,
     amount_interval,
     count,
@@ -56,9 +58,12 @@ VERDICT = Column("verdict", numeric=False)
 _CONTRAST = Column("contrast", numeric=False, hint="candidate vs reference")
 
 
-def arms_section(summary: Summary) -> Section:
-    """How good each arm is, on its own."""
-    groups = []
+def arms_section(summary: Summary, constrained: Iterable[tuple[str, str]] = ()) -> Section:
+    """How good each arm is, on its own.
+
+    `constrained` are pairs of tasks that differ in constrained decoding alone, the free one first.
+    """
+    groups = [_with_and_without(summary, *two) for two in constrained]
     for task, part, name, results, primary in _endpoints(summary):
         own = results.arms
         table = by_name(
@@ -79,6 +84,35 @@ def arms_section(summary: Summary) -> Section:
             _group("Estimates", task, part.label(name), table, primary=primary, notes=notes)
         )
     return section("arms", "Arms", groups)
+
+
+def _with_and_without(summary: Summary, free: str, held: str) -> Group:
+    """Show what constrained decoding makes of each arm: damage may move from form to values."""
+    one, other = summary.tasks[free], summary.tasks[held]
+    name = endpoint_word(one.label(one.primary))
+
+    def value(part: TaskSummary, arm: str) -> str:
+        own = part.main.arms.get(arm)
+        return UNKNOWN if own is None else amount(own.estimate, part.main.unit)
+
+    def unread(part: TaskSummary, arm: str) -> str:
+        modes = to_dict(part.failure_modes[arm]) if arm in part.failure_modes else {}
+        if (rate := modes.get("parse_rate")) is not None:
+            return percent(1 - rate)
+        rate = modes.get("unparsed_rate")
+        return UNKNOWN if rate is None else percent(rate)
+
+    table = tabulate(
+        f"{free} without and {held} with constrained decoding",
+        summary.arms,
+        (Column("arm", numeric=False), str),
+        (Column(f"{name}, free"), partial(value, one)),
+        (Column("not readable, free"), partial(unread, one)),
+        (Column(f"{name}, constrained"), partial(value, other)),
+        (Column("not readable, constrained"), partial(unread, other)),
+    )
+    said = note("constrained", free=free, held=held)
+    return Group(f"Constrained decoding: {free} and {held}", notes=(said,), tables=(table,))
 
 
 def _value(results: EndpointSummary, one: Estimate) -> str:
