@@ -33,6 +33,7 @@ OWN: dict[str, dict[str, str]] = {
         "token_f1": "quantrial.scorers.token_f1:TokenF1",
         "number": "quantrial.scorers.number:Number",
         "json": "quantrial.scorers.json_fields:Json",
+        "schema": "quantrial.scorers.schema:Schema",
         "similarity": "quantrial.scorers.similarity:Similarity",
         "rouge_l": "quantrial.scorers.similarity:RougeL",
         "chrf": "quantrial.scorers.translation:Chrf",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantrial import paths
 from quantrial.errors import RecordError, RunChangedError, RunFolderError
-from quantrial.study import Study, parse_study, read_study_text
+from quantrial.study import Study, parse_study, read_study_text, with_inputs
 
 if TYPE_CHECKING:
     from quantrial.analysis import TaskOutcomes
@@ -22,18 +22,22 @@ if TYPE_CHECKING:
 def open_study(study: Study | OpenStudy | Path | str, base: Path | str = ".") -> OpenStudy:
     """Read a study from its file or its run folder; `base` is for a `Study` object."""
     from quantrial.running.prepare import OpenStudy
+    from quantrial.strict_yaml import write_yaml
 
     if isinstance(study, OpenStudy):
         return study
     if isinstance(study, Study):
-        from quantrial.strict_yaml import write_yaml
-
+        study = with_inputs(study, Path(base))
         return OpenStudy(study, write_yaml(study.canonical()), Path(base))
     path = Path(study)
     if paths.is_folder(path):
         return OpenStudy(*load_run_study(path), path)
     text = read_study_text(path)
-    return OpenStudy(parse_study(text, path=path), text, path.parent)
+    written = parse_study(text, path=path)
+    study = with_inputs(written, path.parent)
+    return OpenStudy(
+        study, text if study is written else write_yaml(study.canonical()), path.parent
+    )
 
 
 def load_run_study(run: Path | RunFolder) -> tuple[Study, str, Path]:

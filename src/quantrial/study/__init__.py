@@ -9,7 +9,7 @@ generated from them, so the help an editor gives is the help you read here.
 from quantrial.study.code import Code, code_in
 from quantrial.study.model import Analysis, Arm, Study, Weights
 from quantrial.study.parts import DecisionPart, Design, Part, Speed
-from quantrial.study.reading import load_study, parse_study, read_study_text
+from quantrial.study.reading import load_study, parse_study, read_study_text, with_inputs
 from quantrial.study.sources import (
     BundledSource,
     ConllSource,
@@ -49,4 +49,5 @@ __all__ = [
     "load_study",
     "parse_study",
     "read_study_text",
+    "with_inputs",
 ]

@@ -16,11 +16,13 @@ from quantrial.registry import SCORERS, SOURCES, TASKS, Registry, hint_of, neare
 from quantrial.strict_yaml import MOST_BYTES, parse_yaml, too_large
 from quantrial.study.model import Analysis, Arm, Study, Weights
 from quantrial.study.parts import DecisionPart, Design, Speed
+from quantrial.study.scoring import ScoredPart
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _MOST_TOLD = 20
+_MOST_INPUT = 65_536  # bytes of a file that comes into the study as a run keeps it
 _LONGEST = 300  # characters of a problem, and of a key
 # pydantic's words for what a YAML file calls otherwise
 _SHOULD_BE = {
@@ -136,7 +138,45 @@ def load_study(path: Path | str) -> Study:
         ('f16', ['f16', 'q8_0', 'q4_0'])
     """
     path = Path(path)
-    return parse_study(read_study_text(path), path=path)
+    return with_inputs(parse_study(read_study_text(path), path=path), path.parent)
+
+
+def with_inputs(study: Study, folder: Path) -> Study:
+    """Return a study that holds what its scorers' files say; the same where they name none.
+
+    Args:
+        study: the study.
+        folder: where its file lies.
+
+    Raises:
+        StudyError: a file cannot be read, or holds no schema; the key names the scorer.
+    """
+    tasks: dict[str, Any] = {}
+    for name, task in study.tasks.items():
+        if not isinstance(task, ScoredPart):
+            continue
+        parts = []
+        for number, part in enumerate(task.score):
+            key = f"tasks.{name}.score.{number}"
+            try:
+                parts.append(part.whole(lambda file, key=key: _input(file, folder, key)))
+            except ValueError as exc:
+                raise exc if isinstance(exc, StudyError) else StudyError(str(exc), key=key) from exc
+        if any(new is not old for new, old in zip(parts, task.score, strict=True)):
+            tasks[name] = task.model_copy(update={"score": tuple(parts)})
+    return study.model_copy(update={"tasks": {**study.tasks, **tasks}}) if tasks else study
+
+
+def _input(file: str, folder: Path, key: str) -> bytes:
+    path = paths.expanded(file, folder)
+    try:
+        with paths.open_file(path) as opened:
+            data = opened.read(_MOST_INPUT + 1)
+    except OSError as exc:
+        raise StudyError(f"{path} cannot be read ({exc.strerror})", key=key) from exc
+    if len(data) > _MOST_INPUT:
+        raise StudyError(f"{path} is larger than {_MOST_INPUT:,} bytes", key=key)
+    return data
 
 
 def read_study_text(path: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -26,6 +26,17 @@ class ScorerPart(Part):
     """Which scorer it is."""
     name: Name | None = None
     """What its endpoints are called, where a task has two scorers of one sort."""
+
+    def whole(self, read: Callable[[str], bytes]) -> Self:
+        """Return the same with what its files say in place of their names.
+
+        Args:
+            read: reads a file by its name, from the folder of the study.
+
+        Raises:
+            ValueError: a file does not hold what it should.
+        """
+        return self
 
 
 def _entry(value: Any) -> Any:
