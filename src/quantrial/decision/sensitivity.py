@@ -20,6 +20,7 @@ from quantrial.decision.open_questions import what_is_missing
 from quantrial.decision.pick import (
     Answer,
     choose,
+    chosen_among,
     levels,
     loss_ruled_out,
     tasks_that_matter,
@@ -40,7 +41,7 @@ from quantrial.documents.decision import (
     PickerRow,
     Sensitivity,
 )
-from quantrial.words import difference, listed, margin, short_seconds, times
+from quantrial.words import difference, limit_words, listed, margin, short_seconds, times
 from quantrial.words import size as size_of
 
 # Constraints are stepped in units a person would type: 1 MB, 0.01 times, 1 ms, 0.1 points.
@@ -223,10 +224,30 @@ def _tolerances(evidence: Evidence, table: Picker, settings: Constraints) -> Ite
                 to, pick = found
                 of = some[0] if len(some) == 1 else None
                 text = f"If you {scale.say(to)}, {_answer(pick)}."
+                text += _when_alone(evidence, table, changed(to), some, pick)
                 grounds = _grounds(evidence, table, changed(to))
                 size = max(abs(to - one) for one in now)
                 yield _change("tolerate", of, to, pick, text, grounds, size=size)
                 seen.add(pick)
+
+
+def _when_alone(
+    evidence: Evidence, table: Picker, settings: Constraints, tasks: Sequence[str], pick: str | None
+) -> str:
+    """Say what a pick could lose by a test of its own, where it is one of several candidates.
+
+    That is the bound on its card; the loss to accept is larger, as the pick is a choice.
+    """
+    among = chosen_among(table, settings, tasks_that_matter(table, settings)).get(pick or "", 1)
+    if pick is None or among == 1:
+        return ""
+    rows = {task: table.tasks[task].arms[pick] for task in tasks}
+    losses = {t: -row.bound for t, row in rows.items() if row.bound and row.bound <= -row.margin}
+    if not losses:
+        return ""
+    worst = max(losses, key=lambda task: losses[task])
+    alone = limit_words("could_lose", value=size_of(losses[worst]), work=evidence.named(worst))
+    return f" This holds for one of {among} candidates. Tested alone, {pick} {alone}."
 
 
 def _tolerated(where: str, to: float) -> str:
