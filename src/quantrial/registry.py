@@ -40,6 +40,7 @@ OWN: dict[str, dict[str, str]] = {
         "bleu": "quantrial.scorers.translation:Bleu",
         "label": "quantrial.scorers.label:Label",
         "math": "quantrial.scorers.mathematics:Math",
+        "tool_call": "quantrial.scorers.tool_call:ToolCalls",
     },
     "quantrial.sources": {
         "bundled": "quantrial.tasks.sources._jsonl:BUNDLED",

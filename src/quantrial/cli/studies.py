@@ -441,6 +441,8 @@ def _facts(one: ShownPrompt) -> list[str]:
     if one.held_to is not None:
         answer += f", must follow {one.held_to}"
     said.append(f"{answer}.")
+    if one.tools:
+        said.append(f"It may call {', '.join(one.tools)}.")
     if one.tokens:
         counts = ", ".join(f"{arm} {tokens:,}" for arm, tokens in one.tokens.items())
         said.append(f"Prompt tokens in the run: {counts}.")

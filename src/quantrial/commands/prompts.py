@@ -42,6 +42,7 @@ class ShownPrompt:
     max_tokens: int = 0
     stop: tuple[str, ...] = ()
     held_to: str | None = None
+    tools: tuple[str, ...] = ()  # the names of those that may be called
 
 
 def prompts(
@@ -221,6 +222,7 @@ def _shown(
             max_tokens=request.max_tokens,
             stop=request.stop,
             held_to=held or (None if request.grammar is None else "a grammar"),
+            tools=tuple(str(one.get("function", one)["name"]) for one in request.tools),
         )
 
 

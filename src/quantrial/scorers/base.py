@@ -26,10 +26,14 @@ __all__ = ["Said", "Score", "Scorer", "ScorerPart", "plain_names"]
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a scorer may look at beside the text that was read: the whole answer, and the item."""
+    """What a scorer may look at beside the text that was read.
+
+    The whole answer, the item, and the tools that it might call, in OpenAI's form.
+    """
 
     answer: Answer
     item: Item
+    tools: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from quantrial.study.names import Words
 from quantrial.study.parts import Counted, Margin, OneOf, Part
 from quantrial.study.scoring import Reads, ScoredPart, measures_of
 from quantrial.study.sources import Source
+from quantrial.study.tools import tools_of
 from quantrial.units import parse_amount
 
 if TYPE_CHECKING:
@@ -204,8 +205,16 @@ class TextTask(TaskPart, ScoredPart):
     """Hold decoding to what the first scorer can score: its labels, fields or schema."""
     stop: tuple[str, ...] = ()
     """Texts that end an answer."""
+    tools: str | tuple[dict[str, Any], ...] | None = None
+    """Functions that the model may call: a list in OpenAI's form, or the field of the items that
+    holds one. Every engine shows them by its chat template; score the calls with `tool_call`."""
     max_tokens: int = Field(default=256, ge=1)
     """Longest answer."""
+
+    @field_validator("tools", mode="before")
+    @classmethod
+    def _are_tools(cls, tools: Any) -> Any:
+        return tools if tools is None or isinstance(tools, str) else tools_of(tools)
 
     @classmethod
     def measured(cls, data: Mapping[str, Any]) -> Sequence[Mapping[str, Any]] | None:
@@ -216,6 +225,8 @@ class TextTask(TaskPart, ScoredPart):
     def _asks(self) -> Self:
         if self.prompt is None and not self.messages and self.source.type != "imported":
             raise ValueError('`prompt` is missing: a template such as "{{ question }}"')
+        if self.tools and self.prompt_format != "chat":
+            raise ValueError("tools are shown by a chat template: set prompt_format to 'chat'")
         kind = self._kind(dict(self))
         names = [one.name for one in kind.endpoints]
         if twice := sorted({name for name in names if names.count(name) > 1}):

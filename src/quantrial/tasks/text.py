@@ -21,6 +21,7 @@ from quantrial.records import canonical_json
 from quantrial.registry import SCORERS
 from quantrial.scorers.base import Said, Score, Scorer
 from quantrial.study import TextTask
+from quantrial.study.tools import tools_of
 from quantrial.tasks.answer import as_answer
 from quantrial.tasks.base import Endpoint, Outcome, Prompt, Rate, Task
 from quantrial.tasks.prompting import Prompts
@@ -97,7 +98,8 @@ class Text(Task):
         self.spec = spec
         self.prompts = Prompts(name, spec)
         self._schema = self.scorers[0].schema() if spec.constrained else None
-        self.needs = frozenset({"schema"} if spec.constrained else ())
+        needs = {"schema": spec.constrained, "tools": spec.tools}
+        self.needs = frozenset(need for need, so in needs.items() if so)
 
     @classmethod
     def variant(cls, measures: Sequence[Mapping[str, Any]] | None) -> type[Task]:
@@ -132,7 +134,7 @@ class Text(Task):
 
     def prompt(self, item: Item) -> Prompt:
         """Fill the templates in, after the solved examples."""
-        return self.prompts.prompt(
+        made = self.prompts.prompt(
             item,
             shots_for(item, self.shots, self.spec.shots),
             self.fields,
@@ -140,7 +142,14 @@ class Text(Task):
             max_tokens=self.spec.max_tokens,
             stop=self.spec.stop,
             schema=self._schema,
+            tools=self._tools(item),
         )
+        # tools of an item's own stand in front of what prompts share
+        return replace(made, shared=0) if isinstance(self.spec.tools, str) else made
+
+    def _tools(self, item: Item) -> tuple[Mapping[str, Any], ...]:
+        tools = self.spec.tools
+        return tools_of(item.content[tools]) if isinstance(tools, str) else tools or ()
 
     def score(self, item: Item, answer: Answer | str) -> Outcome:
         """Read the answer and ask each scorer; the first one says what was understood.
@@ -167,7 +176,7 @@ class Text(Task):
         for step in self.spec.read or (scorer.reads,):
             if text is not None:
                 text = _STEPS[step](text) if isinstance(step, str) else read_step(step, text)
-        said = Said(answer, item)
+        said = Said(answer, item, self._tools(item))
         return (
             scorer.unread(item.gold, said) if text is None else scorer.score(item.gold, text, said)
         )
@@ -195,6 +204,8 @@ def _row(
     scorers: Sequence[Scorer],
 ) -> Row:
     there = ", ".join(record) or "none"
+    offered = spec.tools if isinstance(spec.tools, str) else None
+    shown |= {offered} if offered else set()
     wanted = [one for one in (spec.id, *sorted(shown)) if one is not None]
     if any(scorer.needs_gold for scorer in scorers):
         wanted.append(spec.gold)
@@ -203,6 +214,11 @@ def _row(
             raise where.error(f"the field {name!r} is missing; fields there: {there:.200}")
         if record[name] is None:
             raise where.error(f"the field {name!r} is null; every item needs a value there")
+    if offered:
+        try:
+            tools_of(record[offered])
+        except ValueError as exc:
+            raise where.error(f"the field {offered!r}: {exc}") from exc
     gold = record.get(spec.gold)
     if spec.source.type in _CELLS and isinstance(gold, str) and gold.lstrip()[:1] in ("[", "{"):
         with contextlib.suppress(orjson.JSONDecodeError):  # else a text that begins so
