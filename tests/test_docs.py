@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shlex
 import tomllib
@@ -64,6 +65,24 @@ def test_the_python_in_the_quickstart_runs(
     monkeypatch.chdir(tmp_path)
     exec(compile(block, "quickstart.md", "exec"), {})
     assert capsys.readouterr().out.startswith("Under your constraints, ship ")
+
+
+def test_the_python_of_its_page_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"question": f"What is {i} plus {i}?", "gold": str(2 * i)} for i in range(40)]
+    (tmp_path / "sums.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, "python.md", "exec"), names)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("candidate − reference: −18.0 pp")
+    assert said[1].startswith("worse (")
+    # one question of 40 has the answer 4, which q4_0 misses by turns
+    assert said[-1].split()[0] in ("-0.025", "0.0")
+    assert names["exact"]._repr_html_().count("<table>") == 2
 
 
 def test_the_example_in_the_package_docstring_runs(

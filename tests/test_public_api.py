@@ -22,6 +22,7 @@ PUBLIC = [
     "__version__",
     "analyze",
     "compare",
+    "compare_scores",
     "decide",
     "demo",
     "export",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from quantrial.commands.prompts import prompts
     from quantrial.commands.provision import fetch
     from quantrial.commands.results import analyze, decide, export, report, verify, verify_document
+    from quantrial.commands.scores import compare_scores
     from quantrial.commands.studies import demo, import_reference, init, plan, run
     from quantrial.decision import Constraints
     from quantrial.errors import QuantrialError, QuantrialWarning
@@ -45,6 +46,7 @@ __all__ = [
     "__version__",
     "analyze",
     "compare",
+    "compare_scores",
     "decide",
     "demo",
     "export",
@@ -68,6 +70,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "commands.prompts": ("prompts",),
     "commands.provision": ("fetch",),
     "commands.results": ("analyze", "decide", "export", "report", "verify", "verify_document"),
+    "commands.scores": ("compare_scores",),
     "commands.studies": ("demo", "import_reference", "init", "plan", "run"),
     "decision": ("Constraints",),
     "errors": ("QuantrialError", "QuantrialWarning"),

@@ -88,6 +88,7 @@ from quantrial.documents.summary import (
     IdenticalArms,
     Power,
     Reading,
+    ScoreComparison,
     ShipClaim,
     Statement,
     Status,
@@ -97,6 +98,7 @@ from quantrial.documents.summary import (
     TaskSummary,
     TokenCeiling,
     TokenMismatch,
+    TurnedScores,
     WeightsBefore,
 )
 
@@ -156,6 +158,7 @@ __all__ = [
     "RepeatTest",
     "Repeats",
     "SameItems",
+    "ScoreComparison",
     "SettledBy",
     "ShipClaim",
     "Sign",
@@ -179,6 +182,7 @@ __all__ = [
     "TokenCeiling",
     "TokenMismatch",
     "Tradeoff",
+    "TurnedScores",
     "Verdict",
     "WeightsBefore",
     "Window",

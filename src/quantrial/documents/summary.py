@@ -15,6 +15,7 @@ from quantrial.documents.contrasts import (
     Heterogeneity,
     LetterShift,
     Repeats,
+    Verdict,
 )
 from quantrial.documents.failures import ErrorLoss, FailureModes
 from quantrial.documents.speed import AnswerSpeed, SpeedPhase, Timeline, Tradeoff
@@ -149,6 +150,62 @@ class EndpointSummary(Part, frozen=True, kw_only=True):
     def span(self) -> float | None:
         """How far its values lie apart at the most; None where that is not limited."""
         return None if self.low is None or self.high is None else self.high - self.low
+
+    def _repr_html_(self) -> str:
+        from quantrial.documents.notebook import endpoint_html
+
+        return endpoint_html(self, self.label or "results of one endpoint")
+
+
+class TurnedScores(Part, frozen=True, kw_only=True):
+    """How many items one of two arms alone is right on: the reference (`harmful`), or the other."""
+
+    harmful: int
+    beneficial: int
+
+
+class ScoreComparison(EndpointSummary, frozen=True, kw_only=True):
+    """Two columns of scores compared, as `compare_scores` returns it.
+
+    `arms` holds the estimates of `reference` and `candidate`, `contrasts` the one contrast between
+    them, as a run's summary does of an endpoint; the rest repeats the question. `turned` is None
+    where scores are not 0 or 1, `clusters` where items are independent. `warnings` are sentences
+    on what the statistics could not do. It prints as a line of text, and as tables in a notebook.
+    """
+
+    endpoint: str
+    margin: Number | None
+    alpha: Number
+    methods: str
+    seed: int
+    clusters: int | None
+    turned: TurnedScores | None
+    warnings: tuple[str, ...]
+
+    @property
+    def contrast(self) -> Contrast:
+        """Candidate minus reference: estimate, interval, p, verdict, and its test at the margin."""
+        return self.contrasts[0]
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What the contrast shows."""
+        return self.contrast.verdict
+
+    def __str__(self) -> str:
+        from quantrial.documents.notebook import contrast_line
+
+        return "\n".join((contrast_line(self.contrast), *self.warnings))
+
+    def _repr_html_(self) -> str:
+        from quantrial.documents.notebook import contrast_line, endpoint_html
+
+        after = [contrast_line(self.contrast)]
+        if self.turned is not None:
+            after.append(
+                f"{self.turned.harmful:,} lost, {self.turned.beneficial:,} gained by the candidate"
+            )
+        return endpoint_html(self, self.label or self.endpoint, (*after, *self.warnings))
 
 
 class StratumSummary(EndpointSummary, frozen=True, kw_only=True):
