@@ -229,6 +229,7 @@ def test_the_engine_protocol_stays_small() -> None:
 OPENING = {
     "cli/terminal.py": "the null device",
     "commands/studies.py": "a preset of the package; a study that is not there yet",
+    "commands/workloads.py": "examples of the package; a study that is not there yet",
     "engines/cache.py": "the user's cache",
     "engines/llamacpp_wire.py": "a folder made for it",
     "engines/templates.py": "the user's cache",

@@ -318,7 +318,7 @@ _LATER = {
 _ALWAYS = {"schema", "metadata", "source", "sessions", "notes"}
 _OF_JSON: dict[Any, type] = {Mapping: dict, Sequence: list, tuple: list}
 _OF_ANY: dict[str, tuple[type, ...]] = {
-    "gold": (str, int, list),
+    "gold": (str, int, float, bool, list, dict, types.NoneType),
     "logprobs": (list, dict, type(None)),
 }
 

@@ -241,10 +241,14 @@ def too_large(size: str) -> str:
     )
 
 
-def write_yaml(value: Any, *, width: int = 80) -> str:
-    """Write YAML that versions 1.1 and 1.2 read as the same values, keys as given."""
-    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width)
-    return text
+def write_yaml(value: Any, *, width: int = 80, flow: bool = False) -> str:
+    """Write YAML that versions 1.1 and 1.2 read as the same values, keys as given.
+
+    `flow` writes lists and mappings between brackets, and no document's end.
+    """
+    how: Any = {"sort_keys": False, "allow_unicode": True, "width": width}
+    text: str = yaml.dump(value, Dumper=_Dumper, default_flow_style=flow, **how)
+    return text.removesuffix("\n").removesuffix("\n...") if flow else text
 
 
 class _Dumper(yaml.SafeDumper):

@@ -14,7 +14,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text."
 
 # a test parses each of them
 EXAMPLES: Mapping[str, tuple[str, ...]] = {
-    "init": ("quantrial init study.yaml", "quantrial init --preset ollama-llama31"),
+    "init": (
+        "quantrial init study.yaml",
+        "quantrial init --workload routing --items tickets.jsonl",
+    ),
     "plan": ("quantrial plan study.yaml", "quantrial plan study.yaml --probe"),
     "prompts": (
         "quantrial prompts study.yaml",

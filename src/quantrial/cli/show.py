@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from quantrial.cli import tell
-from quantrial.cli.terminal import line, paragraph, table, text
+from quantrial.cli.terminal import item, line, paragraph, table, text
 from quantrial.inert import in_json
 from quantrial.words import duration, margin, terminal_size, terminal_sizes
 
 if TYPE_CHECKING:
     from quantrial.commands.verification import Verification
+    from quantrial.commands.workloads import Started
     from quantrial.design.plan import ArmPlan, Plan, Prospect, TaskPlan
     from quantrial.importers import ImportReport
     from quantrial.marking import DocumentCheck
@@ -115,6 +116,46 @@ def plan(found: Plan) -> None:
         line()
     for advice in advices:
         paragraph(advice)
+
+
+def started(found: Started) -> None:
+    """Print what a file of items holds, and what was written around it."""
+    items = found.items
+    line(f"{items.path.name}: {items.rows:,} row{'s' if items.rows > 1 else ''}\n")
+    table(
+        ("field", "holds", "rows with it", "different", "characters"),
+        [
+            (
+                field.name,
+                field.holds,
+                f"{field.filled:,}",
+                f"{field.values:,}",
+                f"{field.shortest:,} to {field.longest:,}",
+            )
+            for field in items.fields
+        ],
+    )
+    line()
+    if items.gold is not None:
+        item(f"Right answer: {items.gold}. --gold names another field.")
+    if found.labels:
+        counts = ", ".join(f"{name} {n:,}" for name, n in found.labels.items())
+        item(f"{len(found.labels)} labels, with their numbers of rows: {counts}")
+    item(
+        f"Shown to the model: {' and '.join(items.shown)}, at most about "
+        f"{items.longest_tokens:,} tokens. The `prompt` in {found.study.name} says how."
+    )
+    if items.id is not None:
+        item(f"Name of an item: {items.id}.")
+    if items.groups:
+        groups = ", ".join(f"{name} ({n} values)" for name, n in items.groups.items())
+        item(f"Possible groups of items: {groups}. See `stratify` and `cluster` in the study file.")
+    for warning in items.warnings:
+        item(warning)
+    if found.refusal is not None:
+        paragraph(f"\nwarning: `plan` refuses these items: {found.refusal}")
+    line(f"\n{', '.join(map(str, found.written))} written.")
+    line(f"Next: quantrial plan {found.study}")
 
 
 def _code(found: Plan) -> None:

@@ -37,15 +37,46 @@ def init(
     preset: Annotated[
         str, typer.Option(help="embedded (a small model, no server) or ollama-llama31.")
     ] = "embedded",
+    workload: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Your own work: routing (labels), extraction (JSON), qa (short answers), math "
+            "(numbers), tools (calls) or custom (your own scorer).",
+        ),
+    ] = None,
+    items: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Your items: JSONL, CSV, Parquet or Excel.",
+            show_default="a few examples, written beside",
+        ),
+    ] = None,
+    gold: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIELD", help="The field with the right answer.", show_default="by its name"
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a study file to start from."""
+    """Write a study file to start from.
+
+    With --workload, one around your own items. It then prints what the file of items holds: fields,
+    labels, lengths, copies, and what `plan` would refuse.
+    """
+    from quantrial.cli import show
     from quantrial.commands import studies
 
+    if workload is not None or items is not None or gold is not None:
+        started = studies.start_workload(
+            path, preset=preset, workload=workload, items=items, gold=gold
+        )
+        show.document(started) if as_json else show.started(started)
+        return
     written = studies.init(path, preset=preset)
     if as_json:
-        from quantrial.cli import show
-
         show.document({"study": written})
     else:
         line(f"{written} written. Next: quantrial plan {written}")

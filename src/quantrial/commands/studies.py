@@ -16,6 +16,7 @@ from quantrial.errors import StudyError
 from quantrial.study import Study, parse_study
 
 if TYPE_CHECKING:
+    from quantrial.commands.workloads import Started
     from quantrial.design.plan import Plan
     from quantrial.importers import ImportOptions, ImportReport
     from quantrial.reporting import ReportFiles
@@ -28,21 +29,36 @@ if TYPE_CHECKING:
 PRESETS = ("embedded", "ollama-llama31")
 
 
-def init(path: Path | str = "study.yaml", *, preset: str = "embedded") -> Path:
+def init(
+    path: Path | str = "study.yaml",
+    *,
+    preset: str = "embedded",
+    workload: str | None = None,
+    items: Path | str | None = None,
+    gold: str | None = None,
+) -> Path:
     """Write a commented study file to start from.
 
     Args:
         path: where; must not exist yet.
         preset: `embedded` (the demo model, no server) or `ollama-llama31`.
+        workload: `routing`, `extraction`, `qa`, `math`, `tools` or `custom`: a study around
+            `items`, or around a few examples that are written beside it.
+        items: your own items, a JSONL, CSV, Parquet or Excel file.
+        gold: the field of an item with the right answer; by its name by default.
 
     Raises:
-        StudyError: the file exists already, cannot be written, or there is no such preset.
+        StudyError: the file exists already, cannot be written, or there is no such preset or
+            workload; or no field of the items is what it needs.
+        DataError: the items cannot be read.
 
     Example:
         >>> quantrial.init("first.yaml").name
         'first.yaml'
     """
     path = Path(path)
+    if workload is not None or items is not None or gold is not None:
+        return start_workload(path, preset=preset, workload=workload, items=items, gold=gold).study
     text = preset_text(preset)
     try:
         with path.open("x", encoding="utf-8") as file:
@@ -52,6 +68,25 @@ def init(path: Path | str = "study.yaml", *, preset: str = "embedded") -> Path:
     except OSError as exc:
         raise StudyError(f"cannot be written ({exc.strerror})", path=path) from exc
     return path
+
+
+def start_workload(
+    path: Path,
+    *,
+    preset: str,
+    workload: str | None,
+    items: Path | str | None = None,
+    gold: str | None = None,
+) -> Started:
+    """Write a study around items, as `init` does; return what was written and found, too."""
+    from quantrial.commands.workloads import WORKLOADS, start
+
+    if workload is None:
+        raise StudyError(
+            f"say what the items are for by --workload: {', '.join(WORKLOADS)}", key="--workload"
+        )
+    own = None if items is None else Path(items)
+    return start(path, workload, preset=preset_text(preset), items=own, gold=gold)
 
 
 def preset_text(preset: str) -> str:

@@ -239,8 +239,12 @@ def _question(item: Item) -> str:
 def _gold(item: Item) -> str:
     gold, options = item.gold, item.content.get("options")
     if isinstance(gold, list):
-        spans = [f"{one[0]} ({one[1]})" for one in gold if isinstance(one, Sequence)]
-        return "; ".join(spans) or "nothing to find"
+        if all(isinstance(one, list) and len(one) == 2 for one in gold):
+            return "; ".join(f"{one[0]} ({one[1]})" for one in gold) or "nothing to find"
+        if all(isinstance(one, str) for one in gold):
+            return "; ".join(gold)
+    if gold is None or isinstance(gold, (list, dict)):
+        return "" if gold is None else json.dumps(gold, ensure_ascii=False)
     at = ord(gold) - 65 if isinstance(gold, str) and len(gold) == 1 else -1
     if isinstance(options, Sequence) and 0 <= at < len(options):
         return f"{gold}. {options[at]}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from quantrial.records import canonical_json
 from quantrial.tasks.endpoints import Endpoint, FailureCount, FailureMode
-from quantrial.tasks.rows import ReadRow, Row, Where
+from quantrial.tasks.rows import ReadRow, Row, Where, name_in_template
 from quantrial.tasks.tables import UNREAD, FailureTable
 
 __all__ = [
@@ -214,7 +214,8 @@ class Task:
 
     def fields(self, item: Item) -> Mapping[str, Any]:
         """Return what a template of the study can name of an item."""
-        return {**item.metadata, **item.content}
+        fields = {**item.metadata, **item.content}
+        return {name_in_template(name): value for name, value in fields.items()}
 
     def limit(self, item: Item) -> int | None:
         """Return the most tokens that an answer may have; None where it was asked for elsewhere."""

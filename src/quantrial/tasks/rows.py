@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -208,6 +209,12 @@ def metadata_of(
 def plain(text: str) -> str:
     """Bring a text to a form in which two that read the same are one."""
     return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def name_in_template(field: str) -> str:
+    """Return what a template calls a field: `Customer text` is `Customer_text` there."""
+    name = re.sub(r"\W", "_", field)
+    return f"_{name}" if name[:1].isdigit() else name
 
 
 def shots_for(item: Item, shots: Sequence[Item], k: int) -> tuple[Item, ...]:

@@ -25,7 +25,15 @@ from quantrial.study.tools import tools_of
 from quantrial.tasks.answer import as_answer
 from quantrial.tasks.base import Endpoint, Outcome, Prompt, Rate, Task
 from quantrial.tasks.prompting import Prompts
-from quantrial.tasks.rows import KEYS, ReadRow, Row, Where, metadata_of, shots_for
+from quantrial.tasks.rows import (
+    KEYS,
+    ReadRow,
+    Row,
+    Where,
+    metadata_of,
+    name_in_template,
+    shots_for,
+)
 
 if TYPE_CHECKING:
     from quantrial.records import Item
@@ -204,6 +212,8 @@ def _row(
     scorers: Sequence[Scorer],
 ) -> Row:
     there = ", ".join(record) or "none"
+    named = {name_in_template(name): name for name in record}
+    shown = frozenset(named.get(name, name) for name in shown)
     offered = spec.tools if isinstance(spec.tools, str) else None
     shown |= {offered} if offered else set()
     wanted = [one for one in (spec.id, *sorted(shown)) if one is not None]

@@ -1,0 +1,121 @@
+"""`init --workload` says what a file of items holds, and writes nothing over a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import quantrial
+from command import command
+from quantrial.commands.studies import start_workload
+from quantrial.commands.workloads import Started
+from quantrial.errors import QuantrialError, StudyError
+
+MESSY: list[dict[str, Any]] = [
+    {"nr": 1, "Customer text": "Where is my parcel?", "Category": "shipping", "tier": "gold"},
+    {"nr": 2, "Customer text": "Where is my parcel?", "Category": "Shipping", "tier": "free"},
+    {"nr": 3, "Customer text": "I was charged twice.", "Category": "billing", "tier": "free"},
+    {"nr": 4, "Customer text": "It is broken.", "Category": "yes: {{ no }}", "tier": "free"},
+    {"nr": 5, "Customer text": "Ünïcode\u2028line", "Category": "billing", "tier": "gold"},
+    {"nr": 6, "Customer text": "Bill me again.", "Category": "billing", "tier": "gold"},
+]
+
+
+def started(folder: Path, rows: list[dict[str, Any]], workload: str, **more: Any) -> Started:
+    path = folder / "mine.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    found = start_workload(
+        folder / "study.yaml", preset="embedded", workload=workload, items=path, **more
+    )
+    assert quantrial.load_study(found.study).tasks
+    return found
+
+
+def test_what_each_field_is_follows_from_names_and_values(tmp_path: Path) -> None:
+    found = started(tmp_path, MESSY, "routing")
+    items = found.items
+    assert (items.gold, items.id, items.shown) == ("Category", "nr", ("Customer text",))
+    assert items.groups == {"tier": 2}
+    assert found.labels == {"shipping": 2, "billing": 3, "yes: {{ no }}": 1}
+    assert (items.rows, items.longest_tokens) == (6, 20 // 4 + 1)  # "I was charged twice."
+    (text,) = [field for field in items.fields if field.name == "Customer text"]
+    assert (text.filled, text.values, text.shortest, text.longest) == (6, 5, 12, 20)
+
+
+def test_a_field_with_blanks_in_its_name_and_a_label_like_a_template_are_asked(
+    tmp_path: Path,
+) -> None:
+    found = started(
+        tmp_path, [row | {"Category": row["Category"].lower()} for row in MESSY[1:]], "routing"
+    )
+    (shown, *_) = quantrial.prompts(found.study, item="3")
+    assert "yes: {{ no }}" in (shown.text or "")
+    assert "\n\nI was charged twice.<" in (shown.text or "")
+
+
+def test_copies_contradictions_and_gaps_are_told_with_their_rows(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"question": "1 + 1?", "answer": 2},
+        {"question": "1 + 1?", "answer": 2},
+        {"question": "2 + 2?", "answer": 4},
+        {"question": "2 + 2?", "answer": 5},
+        {"question": "3 + 3?", "answer": None},
+        {"question": "4 + 4?"},
+    ]
+    found = started(tmp_path, rows, "math")
+    missing, copies, two = found.items.warnings
+    assert missing.startswith("answer is missing or null in 2 rows (first: 5, 6)")
+    assert copies.startswith("Row 2 asks what an earlier one asks")
+    assert two.startswith("Rows 3 and 4 ask the same and have two right answers")
+    assert found.refusal is not None
+    assert "line 5" in found.refusal
+
+
+@pytest.mark.parametrize(
+    ("rows", "workload", "gold", "said"),
+    [
+        ([{"q": "a", "note": "b"}], "qa", None, "--gold FIELD"),
+        ([{"q": "a", "note": "b"}], "qa", "notes", "did you mean 'note'?"),
+        ([{"q": "a", "label": "b"}], "routing", None, "routing needs at least two"),
+        ([{"q": "a", "gold": "b"}], "extraction", None, "holds no JSON object"),
+        ([{"gold": 1}], "math", None, "no field with texts"),
+        ([{"q": "a", "gold": 1}], "sums", None, "there are routing"),
+    ],
+)
+def test_items_that_do_not_fit_are_refused_and_nothing_is_written(
+    tmp_path: Path, rows: list[dict[str, Any]], workload: str, gold: str | None, said: str
+) -> None:
+    with pytest.raises(QuantrialError) as caught:
+        started(tmp_path, rows, workload, gold=gold)
+    assert said in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.jsonl"]
+
+
+def test_nothing_is_written_over(tmp_path: Path) -> None:
+    (tmp_path / "tickets.jsonl").write_text("mine")
+    with pytest.raises(StudyError, match=r"tickets\.jsonl: exists already; use it by `--items"):
+        quantrial.init(tmp_path / "study.yaml", workload="routing")
+    assert [path.name for path in tmp_path.iterdir()] == ["tickets.jsonl"]
+    with pytest.raises(StudyError, match=r"--workload: .* routing"):
+        quantrial.init(tmp_path / "study.yaml", items=tmp_path / "tickets.jsonl")
+
+
+def test_fields_of_objects_get_a_type_each(tmp_path: Path) -> None:
+    gold = {"who": {"name": "Ada", "born": "10 December 1815"}, "tags": ["a"], "n": 3, "no": "A-1"}
+    rows = [{"text": "b", "gold": gold}, {"text": "c", "gold": {"n": 1.5, "who": None}}]
+    text = started(tmp_path, rows, "extraction").study.read_text(encoding="utf-8")
+    fields = "who.name: casefold, who.born: date, tags: set, n: number, 'no': exact"
+    assert fields in " ".join(text.split())
+
+
+def test_a_table_is_read_as_its_source_reads_it(tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text("id,question,answer\n1,Capital of France?,Paris\n")
+    done = command(*["init", "--workload", "qa", "--items", "q.csv"], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "q.csv: 1 row" in done.stdout
+    assert "Right answer: answer. --gold names another field." in done.stdout
+    assert done.stdout.endswith("study.yaml written.\nNext: quantrial plan study.yaml\n")
+    assert "{type: csv, path: q.csv}" in (tmp_path / "study.yaml").read_text(encoding="utf-8")

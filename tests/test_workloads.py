@@ -1,0 +1,145 @@
+"""One's own workload: the studies that `init --workload` writes go the whole way, by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import quantrial
+from quantrial.commands.studies import start_workload
+from quantrial.engines.scripted import ScriptedEngine, prompt_of
+from studies import read_lines
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What arms answer to an example's rows, and what follows from it by arithmetic."""
+
+    task: str
+    text: str
+    right: Callable[[Row], str]
+    damaged: Callable[[int, Row], str | None]  # None: as the reference
+    scores: Mapping[str, float]  # of the candidate; the reference has 1 everywhere
+
+
+def _wordy(number: int, row: Row) -> str | None:
+    # one right word among five: F1 is 2 * 1 / (5 + 1)
+    return f"I think it is {row['answer']}" if number in (0, 1, 3, 6, 8, 12) else None
+
+
+CASES = {
+    "routing": Case(
+        "tickets",
+        "text",
+        lambda row: f"Label: {row['label']}",
+        lambda _, row: "billing" if row["label"] == "refund" else None,
+        {"accuracy": 55 / 60, "recall_refund": 0.0, "recall_billing": 1.0},
+    ),
+    "extraction": Case(
+        "invoices",
+        "text",
+        lambda row: "Here it is:\n" + json.dumps(row["gold"]),
+        # of 7 fields each of 40 rows, 10 are wrong: they count as given wrongly and as missed
+        lambda n, row: json.dumps({**row["gold"], "total": 1.5}) if n % 4 == 0 else None,
+        {"micro_f1": 540 / 560, "all_fields": 0.75, "field_total": 0.75, "valid": 1.0},
+    ),
+    "qa": Case(
+        "questions",
+        "question",
+        lambda row: row["answer"] if isinstance(row["answer"], str) else row["answer"][-1],
+        _wordy,
+        {"exact_match": 24 / 30, "token_f1": (24 + 6 / 3) / 30},
+    ),
+    "math": Case(
+        "problems",
+        "question",
+        lambda row: f"First 1, then 2. Answer: {row['answer']}",
+        lambda n, row: "Answer: -1" if n % 5 == 0 else "no idea" if n % 20 == 1 else None,
+        {"numeric_match": 30 / 40},
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=CASES)
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of the study that `init` writes, with two scripted arms in place of the model's."""
+    folder = tmp_path_factory.mktemp(request.param)
+    started = start_workload(folder / "study.yaml", preset="embedded", workload=request.param)
+    assert started.refusal is None
+    assert len(started.study.read_text(encoding="utf-8").splitlines()) <= 30
+    case = CASES[request.param]
+    study = yaml.safe_load(started.study.read_text(encoding="utf-8"))
+    study["arms"] = {
+        name: {"engine": "scripted", "model": name, "options": {"bytes": size}}
+        for name, size in (("f16", 400), ("q4_0", 100))
+    }
+    study |= {"design": {"repeat_reference": 0}, "analysis": {"resamples": 200}}
+    started.study.write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
+    rows = read_lines(started.items.path)
+
+    def scripted(model: str, options: Any, **_: Any) -> ScriptedEngine:
+        def reply(request: Any) -> str:
+            asked = prompt_of(request)
+            ((number, row),) = [
+                (n, row) for n, row in enumerate(rows) if asked.endswith(row[case.text])
+            ]
+            damaged = case.damaged(number, row) if model == "q4_0" else None
+            return damaged or case.right(row)
+
+        return ScriptedEngine(reply, model=model)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("quantrial.engines.scripted.scripted_from_options", scripted)
+        plan = quantrial.plan(started.study)
+        assert plan.tasks[0].items == len(rows)
+        result = quantrial.run(started.study, out=folder / "run")
+    assert result.recorded == 2 * len(rows)
+    quantrial.analyze(result.folder)
+    return Run(case, result.folder)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, and what should be in it."""
+
+    case: Case
+    folder: Path
+
+
+def test_scores_by_hand(run: Run) -> None:
+    summary = json.loads((run.folder / "summary.json").read_text(encoding="utf-8"))
+    endpoints = summary["tasks"][run.case.task]["endpoints"]
+    for name, score in run.case.scores.items():
+        arms = endpoints[name]["arms"]
+        assert arms["f16"]["estimate"] == 1.0, name
+        assert arms["q4_0"]["estimate"] == pytest.approx(score, abs=1e-12), name
+
+
+def test_decision_report_and_verify(run: Run) -> None:
+    decision = quantrial.decide(run.folder)
+    assert decision["default"]["arm"] == "f16"
+    quantrial.report(run.folder)
+    page = (run.folder / "report.md").read_text(encoding="utf-8")
+    assert run.case.task in page
+    assert quantrial.verify(run.folder).ok
+
+
+def test_the_report_shows_what_is_right_whatever_it_is(run: Run) -> None:
+    answers = (run.folder / "report.html").read_text(encoding="utf-8")
+    shown = {
+        "tickets": '"refund"',
+        "invoices": json.dumps(json.dumps({"vendor": "Nordlicht GmbH", "number": "2025000"})[:-1])[
+            :-1
+        ],
+        "questions": '"William Shakespeare; Shakespeare"',
+        "problems": '"31.5"',
+    }
+    assert shown[run.case.task] in answers
