@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cpu import within_a_second
+from quantrial.errors import StudyError
 from quantrial.records import Item
 from quantrial.scorers.base import Said, Score
 from quantrial.scorers.label import Label, LabelPart
+from quantrial.study import parse_study
 from quantrial.study.scoring import _entry
 from quantrial.tasks.answer import as_answer
 from quantrial.tasks.base import Outcome
@@ -41,7 +43,7 @@ def failures(scorer: Label, said: list[tuple[Any, str]]) -> Any:
     for gold, text in said:
         one = scorer.score(gold, text, Said(as_answer(text), item(gold)))
         pairs.append((item(gold), Outcome(one.values, one.parsed, one.answer)))
-    return scorer.failures(pairs, lambda *_: {})
+    return scorer.failures(pairs, lambda n, of: {"share": (n, of)})
 
 
 @pytest.mark.parametrize(
@@ -71,9 +73,6 @@ def test_label_by_hand(text: str, found: str | None) -> None:
     one = scored("billing", text)
     assert (one.parsed, one.answer) == (found is not None, found)
     assert one.values["correct"] == (found == "billing")
-    assert (one.values["gold_billing"], one.values["gold_technical"]) == (1, 0)
-    assert one.values["hit_billing"] == (found == "billing")
-    assert one.values["hit_technical"] == 0  # it was not there to be found
 
 
 @pytest.mark.parametrize(
@@ -98,44 +97,75 @@ def test_many_labels_by_hand(text: str, found: list[str] | None) -> None:
     assert one.values["correct"] == (found == ["billing", "technical"])
 
 
-def test_endpoints_follow_from_the_labels() -> None:
-    endpoints = {one.name: one for one in label().endpoints}
-    assert list(endpoints) == [
-        *("accuracy", "recall_billing", "recall_billing_dispute", "recall_technical", "recall_c"),
-        "recall_other",
+def test_the_recall_of_each_label_is_a_failure_mode_on_its_own_items() -> None:
+    modes = {one.name: one for one in label().failure_modes}
+    assert [(one.name, one.label) for one in modes.values()] == [
+        ("recall_billing", "recall of billing"),
+        ("recall_billing_dispute", "recall of billing dispute"),
+        ("recall_technical", "recall of technical"),
+        ("recall_c", "recall of C++"),
+        ("recall_other", "recall of 退款"),
     ]
-    assert endpoints["recall_c"].label == "recall of C++"
-    assert endpoints["recall_technical"].numerator == {"hit_technical": 1.0}
-    assert endpoints["recall_technical"].denominator == {"gold_technical": 1.0}
-    assert [one.name for one in label(many=True).endpoints[:2]] == ["micro_f1", "all_labels"]
-    assert [one.name for one in label(("a b", "a.b", "A/B")).endpoints[1:]] == [
+    mode = modes["recall_technical"]
+    assert mode.applies is not None
+    assert [mode.applies(item(gold)) for gold in ("technical", "billing")] == [True, False]
+    for text, missed in (("technical", False), ("billing", True), ("?", True)):
+        one = scored("technical", text)
+        outcome = Outcome(one.values, one.parsed, one.answer)
+        assert mode.shows(None, item("technical"), outcome) is missed
+    assert [one.name for one in label(("a b", "a.b", "A/B")).failure_modes] == [
         *("recall_a_b", "recall_a_b_2", "recall_a_b_3"),
     ]
-    assert len(label(tuple(f"label {n}" for n in range(25))).endpoints) == 26
-    assert len(label(tuple(f"label {n}" for n in range(26))).endpoints) == 1
+    assert len(label(tuple(f"label {n}" for n in range(25))).failure_modes) == 25
+    assert len(label(tuple(f"label {n}" for n in range(26))).failure_modes) == 0
 
 
-def test_what_was_taken_for_what_is_counted_most_first() -> None:
-    scorer = label(("a", "b", "c"))
+def test_endpoints() -> None:
+    assert [one.name for one in label().endpoints] == ["accuracy"]
+    assert [one.name for one in label(many=True).endpoints] == ["micro_f1", "all_labels"]
+
+
+def test_what_was_taken_for_what_is_counted_worst_first() -> None:
     said = [("a", "b"), ("c", "b"), ("c", "b"), ("a", "a"), ("b", "a"), ("b", "?")]
-    assert failures(scorer, said) == {
+    assert failures(label(("a", "b", "c", "d")), said) == {
+        "labels": [
+            {"label": "b", "n": 2, "right": 0, "share": (0, 2), "added": 3},
+            {"label": "a", "n": 2, "right": 1, "share": (1, 2), "added": 1},
+            {"label": "c", "n": 2, "right": 0, "share": (0, 2), "added": 0},
+        ],
         "confusions": [
             {"gold": "c", "answered": "b", "n": 2},
             {"gold": "a", "answered": "b", "n": 1},
             {"gold": "b", "answered": "a", "n": 1},
-        ]
+        ],
     }
 
 
-def test_missed_and_added_labels_are_counted() -> None:
-    scorer = label(("a", "b", "c"), many=True)
+def test_many_labels_are_counted_each() -> None:
     said = [(["a", "b"], "a"), (["a"], "a c"), (["b"], "?"), ([], "[]")]
-    assert failures(scorer, said) == {
-        "label_errors": [
-            {"label": "b", "gold": 2, "missed": 2, "added": 0},
-            {"label": "c", "gold": 0, "missed": 0, "added": 1},
-        ]
+    assert failures(label(("a", "b", "c"), many=True), said) == {
+        "labels": [
+            {"label": "b", "n": 2, "right": 0, "share": (0, 2), "added": 0},
+            {"label": "c", "n": 0, "right": 0, "share": (0, 0), "added": 1},
+            {"label": "a", "n": 2, "right": 2, "share": (2, 2), "added": 0},
+        ],
+        "confusions": [],
     }
+
+
+def test_a_study_declares_the_recall_of_its_own_labels_only() -> None:
+    study = """
+study: own
+reference: a
+arms: {a: {model: m}, b: {model: n}}
+tasks:
+  tickets: {kind: text, workload: w, source: {type: jsonl, path: t}, prompt: "{{ q }}",
+    score: [{label: [billing, technical]}]}
+analysis: {declared_failure_modes: [recall_%s]}
+"""
+    assert parse_study(study % "billing").analysis.declared_failure_modes == ("recall_billing",)
+    with pytest.raises(StudyError, match="did you mean 'recall_billing'"):
+        parse_study(study % "biling")
 
 
 def test_chance_and_schema() -> None:

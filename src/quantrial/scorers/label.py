@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from quantrial.registry import hint_of
 from quantrial.scorers.base import Said, Score, Scorer, ScorerPart, plain_names
 from quantrial.study.names import Words
-from quantrial.tasks.base import Endpoint, Outcome, Rate
+from quantrial.tasks.base import Endpoint, FailureMode, Outcome, Rate
 from quantrial.tasks.tables import FailureColumn, FailureTable
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ ALL_LABELS = Endpoint(
     "Check a sample by hand.",
 )
 
-_MOST_RECALLS = 25  # labels of which each is an endpoint; of more, none is
+_MOST_RECALLS = 25  # labels whose recall is tested each; of more, of none
 _MOST_PAIRS = 400  # pairs of labels that are counted one by one
 _APART = re.compile(r"(?<=[^\W_])[-_]+(?=[^\W_])")  # between words it is another way to write a gap
 # characters of scripts without spaces between words stand for themselves, and so do signs
@@ -63,15 +63,18 @@ CONFUSIONS = FailureTable(
     ),
     rows="confusions",
 )
-LABEL_ERRORS = FailureTable(
-    "labels on {task} that were missed, or given wrongly",
+BY_LABEL = FailureTable(
+    "right answers on {task}, by label",
     (
         FailureColumn("label", "label", form="text"),
-        FailureColumn("gold", "items", "items whose right labels hold it"),
-        FailureColumn("missed", "missed"),
-        FailureColumn("added", "given wrongly"),
+        FailureColumn("n", "items", "answered items whose right label it is"),
+        FailureColumn("right", "right"),
+        FailureColumn("rate", "recall", "share of these items that got the label", form="share"),
+        FailureColumn("ci", "interval", form="interval"),
+        FailureColumn("added", "given wrongly", "given to an item of another label"),
     ),
-    rows="label_errors",
+    rows="labels",
+    most=25,
 )
 
 
@@ -97,7 +100,8 @@ class LabelPart(ScorerPart):
     labels: tuple[Annotated[Words, BeforeValidator(_as_text)], ...] = Field(
         min_length=2, max_length=1000
     )
-    """All labels that there are. With at most 25, the recall of each is an endpoint."""
+    """All labels that there are. With at most 25, the recall of each is tested as a failure mode,
+    such as `recall_billing`."""
     many: bool = False
     """Whether an item may have several labels, or none. The right ones are then a list, and every
     label that an answer names counts."""
@@ -130,12 +134,11 @@ class Label(Scorer):
         self._lengths: dict[str, list[int]] = {}  # of the labels that a word begins, longest first
         for word, length in sorted({(one[0], len(one)) for one in self._labels}, reverse=True):
             self._lengths.setdefault(word, []).append(length)
-        counted = spec.labels if len(spec.labels) <= _MOST_RECALLS else ()
-        self._names = plain_names(counted)
-        first = (LABELS_F1, ALL_LABELS) if spec.many else (ACCURACY,)
-        self.endpoints = (*first, *(_recall(label, name) for label, name in self._names.items()))
-        self.right = first[-1].name
-        self.failure_tables = (LABEL_ERRORS if spec.many else CONFUSIONS,)
+        self.endpoints = (LABELS_F1, ALL_LABELS) if spec.many else (ACCURACY,)
+        self.right = self.endpoints[-1].name
+        self.failure_tables = (BY_LABEL,) if spec.many else (BY_LABEL, CONFUSIONS)
+        tested = spec.labels if len(spec.labels) <= _MOST_RECALLS else ()
+        self.failure_modes = [self._recall(*named) for named in plain_names(tested).items()]
 
     def check(self, gold: Any) -> None:
         """Refuse what is none of the labels."""
@@ -166,9 +169,6 @@ class Label(Scorer):
         if self.spec.many:
             values["tp"] = float(len(named & right))
             values["fp"], values["fn"] = float(len(named - right)), float(len(right - named))
-        for label, name in self._names.items():
-            values[f"gold_{name}"] = float(label in right)
-            values[f"hit_{name}"] = float(label in right and label in named)
         if found is None:
             return Score(values, parsed=False)
         return Score(values, answer=list(found) if self.spec.many else found[0])
@@ -227,52 +227,53 @@ class Label(Scorer):
                     break
 
     def failures(self, pairs: Sequence[tuple[Item, Outcome]], rate: Rate) -> Mapping[str, Any]:
-        """Count which labels were taken for which others, or missed and added; most first."""
-        if self.spec.many:
-            return {"label_errors": self._label_errors(pairs)}
-        taken = Counter(
-            (self._gold(item.gold)[0], str(one.answer))
-            for item, one in pairs
-            if one.answer is not None
+        """Count the right answers by label, and which label was taken for which; worst first."""
+        there, right, added = Counter[str](), Counter[str](), Counter[str]()
+        taken = Counter[tuple[str, str]]()
+        for item, one in pairs:
+            gold, named = self._gold(item.gold), _named(one.answer)
+            there.update(gold)
+            right.update(label for label in gold if label in named)
+            added.update(label for label in named if label not in gold)
+            if not self.spec.many:
+                taken.update((gold[0], label) for label in named if label != gold[0])
+        labels = sorted(
+            self.spec.labels, key=lambda label: right[label] - there[label] - added[label]
         )
-        wrong = [(gold, said, n) for (gold, said), n in taken.items() if gold != said]
-        wrong.sort(key=lambda one: (-one[2], self._places[one[0]], self._places[one[1]]))
+        place = self._places
+        confusions = sorted(taken, key=lambda pair: (-taken[pair], *map(place.__getitem__, pair)))
         return {
+            "labels": [
+                {
+                    "label": label,
+                    "n": there[label],
+                    "right": right[label],
+                    **rate(right[label], there[label]),
+                    "added": added[label],
+                }
+                for label in labels
+                if there[label] or added[label]
+            ],
             "confusions": [
-                {"gold": gold, "answered": said, "n": n} for gold, said, n in wrong[:_MOST_PAIRS]
-            ]
+                {"gold": pair[0], "answered": pair[1], "n": taken[pair]}
+                for pair in confusions[:_MOST_PAIRS]
+            ],
         }
 
-    def _label_errors(self, pairs: Sequence[tuple[Item, Outcome]]) -> list[dict[str, Any]]:
-        counts: dict[str, Counter[str]] = {label: Counter() for label in self.spec.labels}
-        for item, one in pairs:
-            right, named = set(self._gold(item.gold)), one.answer
-            named = set(named) if isinstance(named, list) else set()
-            for key, labels in (
-                ("gold", right),
-                ("missed", right - named),
-                ("added", named - right),
-            ):
-                for label in labels:
-                    counts[label][key] += 1
-        rows = [
-            {"label": label, "gold": n["gold"], "missed": n["missed"], "added": n["added"]}
-            for label, n in counts.items()
-            if n["missed"] or n["added"]
-        ]
-        return sorted(rows, key=lambda row: -row["missed"] - row["added"])
+    def _recall(self, label: str, name: str) -> FailureMode:
+        # a mitigation is divided at the end of its first sentence
+        said = f"the label {label}" if re.fullmatch(r"[\w -]+", label) else "one label"
+        return FailureMode(
+            f"recall_{name}",
+            lambda _task, _item, outcome: label not in _named(outcome.answer),
+            lambda item: label in self._gold(item.gold),
+            label=f"recall of {label}",
+            meaning=f"Of the items whose right label is {label}, the share that got it.",
+            mitigation=f"It misses {{loss}} more of the items of {said} than {{reference}}. "
+            "Send doubtful ones to {reference}, or have a person check them.",
+        )
 
 
-def _recall(label: str, name: str) -> Endpoint:
-    # a mitigation is divided at the end of its first sentence
-    said = f"the label {label}" if re.fullmatch(r"[\w -]+", label) else "one label"
-    return Endpoint(
-        f"recall_{name}",
-        "ratio",
-        {f"hit_{name}": 1.0},
-        {f"gold_{name}": 1.0},
-        label=f"recall of {label}",
-        meaning=f"Of the items whose right label is {label}, the share that got it.",
-        mitigation=f"It misses {{loss}} more of the items of {said} than {{reference}}. "
-        "Send doubtful ones to {reference}, or have a person check them.",
-    )
+def _named(answer: object) -> Sequence[str]:
+    """Return the labels of what an answer was understood as."""
+    return answer if isinstance(answer, list) else [] if answer is None else [str(answer)]

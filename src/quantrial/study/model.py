@@ -64,12 +64,6 @@ class Analysis(Part):
     declared_failure_modes: tuple[str, ...] = ()
     """Failure modes that you declare before the run; the others are reported as exploratory."""
 
-    @field_validator("declared_failure_modes")
-    @classmethod
-    def _of_known_names(cls, declared: tuple[str, ...]) -> tuple[str, ...]:
-        check_failure_modes(declared)
-        return declared
-
 
 class Study(Part):
     """One experiment: arms, tasks, and what counts as the same."""
@@ -127,6 +121,14 @@ class Study(Part):
             )
         if self.arms[self.reference].control:
             raise ValueError(f"reference {self.reference!r} cannot be a control arm")
+        return self
+
+    @model_validator(mode="after")
+    def _declares_known_failure_modes(self) -> Study:
+        try:
+            check_failure_modes(self.analysis.declared_failure_modes, self.tasks.values())
+        except ValueError as exc:
+            raise StudyError(str(exc), key="analysis.declared_failure_modes") from exc
         return self
 
     @property

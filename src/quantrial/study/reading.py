@@ -88,7 +88,10 @@ def explain(error: ErrorDetails, valid_keys: Callable[[list[str]], list[str]]) -
     if kind == "missing":
         return key, "is missing"
     if kind == "value_error":
-        return key, str(context.get("error", error["msg"]))
+        wrong = context.get("error", error["msg"])
+        if isinstance(wrong, StudyError) and wrong.key:  # what it is about follows from another key
+            return wrong.key, str(wrong).removeprefix(f"{wrong.key}: ")
+        return key, str(wrong)
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         tag = str(context.get("discriminator", "kind")).strip("'")
         leaves = {"kind": TASKS, "scorer": SCORERS}.get(tag, SOURCES)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from quantrial.errors import StudyError
-from quantrial.registry import SCORERS, TASKS, hint_of
+from quantrial.registry import TASKS, hint_of, kind_of
 from quantrial.study.names import Words
 from quantrial.study.parts import Counted, Margin, OneOf, Part
 from quantrial.study.scoring import Reads, ScoredPart, measures_of
@@ -266,19 +266,17 @@ def _amount(value: Any, endpoint: Endpoint | None) -> Any:
         raise ValueError(f"{endpoint.name}: {exc}") from exc
 
 
-def check_failure_modes(names: Iterable[str]) -> None:
-    """Refuse names of failure modes that no kind of task is tested for.
+def check_failure_modes(names: Iterable[str], tasks: Iterable[TaskPart]) -> None:
+    """Refuse names of failure modes that neither a kind of task nor a scorer here is tested for.
 
     Raises:
         ValueError: names the one that is wrong, and the nearest valid one.
     """
     if names := tuple(names):
-        kinds = [TASKS.load(kind) for kind in TASKS.names()]
-        scorers = [SCORERS.load(name) for name in SCORERS.names()]
-        own = [mode.name for scorer in scorers for mode in scorer.failure_modes]
+        kinds = [*(kind_of(task) for task in tasks), *map(TASKS.load, TASKS.names())]
         shares = [name for kind in kinds for name in kind.failure_shares()]
         counts = [name for kind in kinds for name in kind.failure_counts()]
-        valid = tuple(dict.fromkeys((*shares, *counts, *own)))
+        valid = tuple(dict.fromkeys((*shares, *counts)))
         _check_names(names, valid, "there is no failure mode")
 
 
