@@ -121,6 +121,9 @@ def _draw_anew(n: int, share: float, rng: np.random.Generator) -> tuple[Array, A
     return _columns(gold, hits, spurious, after, extra)
 
 
+BLOCKS = 20  # of 200,000 items each
+
+
 @lru_cache
 def _sums(kind: str) -> Array:
     """Sums over items that all keep their answer, and that all change it."""
@@ -135,7 +138,7 @@ def _sums(kind: str) -> Array:
             [[kept[0][0], kept[1][0]], [gone[0][0], gone[1][0]], [gone[0][1], gone[1][1]]]
         )
     rng, sums = np.random.default_rng(1), np.zeros((2, 2))
-    for _ in range(20):
+    for _ in range(BLOCKS):
         top, bottom = draw(kind, 200_000, 1.0, rng)
         sums += np.stack([top.sum(axis=0), bottom.sum(axis=0)])
     return np.array([sums[:, 0], sums[:, 0], sums[:, 1]])

@@ -14,6 +14,7 @@ from scipy import stats
 from quantrial.errors import InsufficientDataError, StatisticsError, StatisticsWarning
 from quantrial.stats import cluster_interaction
 from quantrial.stats.strata.interaction import _freedom, _jackknife, _Parts, _wald
+from repetitions import repetitions
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -102,7 +103,7 @@ def drawn(
     ("groups", "rates", "icc"),
     [
         (10, [0.02, 0.02], 0.0),  # ten changed items
-        (10, [0.03, 0.2], 0.02),
+        *repetitions((10, [0.03, 0.2], 0.02)),
         (10, [0.15, 0.15], 0.1),
         (30, [0.02, 0.1, 0.2], 0.02),
     ],
@@ -110,7 +111,7 @@ def drawn(
 def test_cluster_interaction_against_simulation_keeps_its_level(
     kind: str, groups: int, rates: list[float], icc: float
 ) -> None:
-    generator, rejected, draws = np.random.default_rng(2), 0, 400
+    generator, rejected, draws = np.random.default_rng(2), 0, 250
     strata, clusters = layout(kind, groups, len(rates), 600 // groups)
     for _ in range(draws):
         change = drawn(generator, strata, clusters, np.array(rates), icc)

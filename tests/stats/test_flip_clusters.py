@@ -12,6 +12,7 @@ from quantrial.errors import StatisticsError, StatisticsWarning
 from quantrial.stats import PairedScore, cluster_variance, least_items, score_ratios
 from quantrial.stats.power.flip_clusters import _tested, flip_studies
 from quantrial.stats.power.flips import Question
+from repetitions import repetitions
 
 QUESTIONS: tuple[Question, ...] = ("difference", "non_inferior", "equivalent")
 
@@ -56,10 +57,9 @@ def test_flip_studies_by_hand_rare_losses_of_independent_items() -> None:
 # rates, correlation, clusters, items of each, margin; expected flips of 1 to 20 and more
 SITUATIONS = [
     (0.0005, 0.0, 0.1, 50, 10, 0.01),
-    (0.002, 0.0, 0.1, 50, 10, 0.01),
+    *repetitions((0.002, 0.0, 0.1, 50, 10, 0.01)),
     (0.002, 0.002, 0.1, 20, 50, 0.01),
-    (0.005, 0.005, 0.1, 20, 25, 0.02),
-    (0.01, 0.005, 0.1, 20, 50, 0.03),
+    *repetitions((0.005, 0.005, 0.1, 20, 25, 0.02), (0.01, 0.005, 0.1, 20, 50, 0.03)),
     (0.10, 0.02, 0.1, 12, 20, 0.15),
 ]
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from quantrial.errors import StatisticsError
 from quantrial.stats import flip_power, items_for_flips, mcnemar, score_flips
 from quantrial.stats.power.flip_items import FlipCurve
+from repetitions import mostly_repetitions
 
 QUESTIONS = ["difference", "non_inferior", "equivalent"]
 
@@ -34,9 +35,15 @@ def last_miss(reached: list[bool]) -> int:
 SHARES = [(0.0, 0.0), (0.1, 0.0), (0.3, 0.1), (0.0, 0.6), (0.6, 0.6), (2.0, 1.6), (0.5, 3.0)]
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
-@pytest.mark.parametrize("margin", [0.03, 0.1, 0.25])
-@pytest.mark.parametrize("power", [0.5, 0.8, 0.95])
+MARGINS, POWERS = (0.03, 0.1, 0.25), (0.5, 0.8, 0.95)
+# any two of a question, a margin and a power meet in one of these
+SQUARE = [(QUESTIONS[i], MARGINS[j], POWERS[(i + j) % 3]) for i in range(3) for j in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("question", "margin", "power"),
+    mostly_repetitions(itertools.product(QUESTIONS, MARGINS, POWERS), SQUARE),
+)
 def test_items_for_flips_property_from_there_on_every_number_reaches_the_power(
     question: Any, margin: float, power: float
 ) -> None:
