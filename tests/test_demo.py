@@ -54,9 +54,13 @@ def test_the_demo_path_on_a_few_items(tmp_path: Path) -> None:
     assert "dequantized Q4_1" in files.markdown.read_text(encoding="utf-8")
     assert quantrial.verify(result.folder).ok
 
-    # the same weights, prompts and seed again: the same answers
+    # the same weights, prompts and seed again, beside other arms or not: the same answers
+    data["arms"] = {name: data["arms"][name] for name in ("f16", "q4_0")}
+    study.write_text(yaml.safe_dump(data, sort_keys=False))
     second = quantrial.run(study, out=tmp_path / "again", speed=False)
-    for path in sorted((result.folder / "responses").glob("*.jsonl")):
+    paths = sorted((second.folder / "responses").glob("*.jsonl"))
+    assert len(paths) == 4
+    for path in paths:
         outputs = [
             {
                 (r["item"], r["replicate"]): r["output"]

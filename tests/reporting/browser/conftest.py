@@ -47,6 +47,8 @@ class Visit:
     problems: list[str] = field(default_factory=list)
 
     def picture(self, name: str) -> None:
+        if "QUANTRIAL_PICTURES" not in os.environ:
+            return  # slow, and only to look at
         PICTURES.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=PICTURES / f"{name}.png")
 
