@@ -30,6 +30,7 @@ OWN: dict[str, dict[str, str]] = {
         "exact": "quantrial.scorers.exact:Exact",
         "contains": "quantrial.scorers.contains:Contains",
         "regex": "quantrial.scorers.regex:Regex",
+        "python": "quantrial.scorers.python:Python",
         "token_f1": "quantrial.scorers.token_f1:TokenF1",
         "number": "quantrial.scorers.number:Number",
         "json": "quantrial.scorers.json_fields:Json",

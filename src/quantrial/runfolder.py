@@ -42,6 +42,7 @@ SPEED = "speed.jsonl"
 SUMMARY = "summary.json"
 DECISION = "decision.json"
 ATTRIBUTES = ".gitattributes"
+SCORERS = "scorers"  # copies of the files of Python that the study scores by
 LOCK = ".lock"
 LOGS = "logs"  # what engines write because the study says so
 PARTIAL = ".partial"  # the end of a file's name until it is whole
@@ -74,7 +75,7 @@ class RunFolder:
         """Name the files here that the beginning of a run does not write; nothing is read."""
         if not paths.is_folder(self.path):
             return []
-        known = {LOCK, ATTRIBUTES, STUDY, ITEMS, RESPONSES}
+        known = {LOCK, ATTRIBUTES, STUDY, ITEMS, RESPONSES, SCORERS}
         names = sorted(entry.name for entry in self.path.iterdir())
         return [n for n in names if n not in known and not (n[0] == "." and n.endswith(PARTIAL))]
 
@@ -152,6 +153,11 @@ class RunFolder:
         """Write .gitattributes, unless there is one."""
         if not (self.path / ATTRIBUTES).exists():
             write_atomically(self.path / ATTRIBUTES, _KEEP_LINE_ENDS)
+
+    def write_scorer(self, name: str, text: str) -> None:
+        """Keep a copy of a file of Python that the study scores by."""
+        paths.refuse_link(self.path / SCORERS)
+        write_atomically(self.path / SCORERS / name, text.encode())
 
     def write_items(self, items: Iterable[Item]) -> None:
         """Write items.jsonl, whole."""
@@ -242,6 +248,7 @@ class RunFolder:
         """List the files that results derive from, by their names in the folder."""
         files = [self.study_path, self.path / ITEMS, self.path / MANIFEST, *self.response_files()]
         files += [self.path / SPEED] if paths.is_there(self.path / SPEED) else []
+        files += sorted((self.path / SCORERS).glob("*.py"))
         return [path.relative_to(self.path).as_posix() for path in files]
 
     def response_files(self) -> list[Path]:

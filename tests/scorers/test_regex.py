@@ -76,7 +76,7 @@ def test_a_study_writes_it_short_or_in_full() -> None:
         (r"Answer: (\w+)", "Answer: a, Answer: b", "last", "b"),
         (r"\d+", "1, 22", "last", "22"),
         (r"\d+", "none", "last", None),
-        (r"a|b(c)", "a", "first", None),
+        (r"a|b(c)", "a", "first", ""),
         (r"(\w+) (\w+)", "of two", "first", "of"),
     ],
 )

@@ -15,11 +15,13 @@ import typer
 
 from quantrial._version import __version__
 from quantrial.cli import results, studies, terminal
+from quantrial.cli.consent import code_gate
 from quantrial.cli.options import examples
 from quantrial.cli.power import power
 from quantrial.cli.terminal import fail, flush_all, survive_broken_pipes
 from quantrial.errors import EngineError, QuantrialError, QuantrialWarning
 from quantrial.redaction import blot_error
+from quantrial.scorers.guarded import asking
 
 app = typer.Typer(
     name="quantrial",
@@ -82,11 +84,13 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    ctx: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    pass
+    # --allow-code of a command lifts it
+    ctx.with_resource(asking(code_gate("score", allowed=False)))
 
 
 app.command(epilog=examples("init"))(studies.init)

@@ -17,6 +17,7 @@ from quantrial.cli.terminal import line
 from quantrial.engines.cache import cache_dir, replace_atomically
 from quantrial.errors import CodeNotAllowedError, ConsentError, QuantrialWarning
 from quantrial.inert import harmless
+from quantrial.scorers.guarded import asking
 
 if TYPE_CHECKING:
     from quantrial.running.fetch import Fetched, FetchListener, Missing
@@ -28,9 +29,21 @@ Yes = Annotated[
     bool,
     typer.Option("--yes", "-y", help="Agree to downloads, to runs of hours and to keys sent away."),
 ]
+
+
+def _lift(ctx: typer.Context, allowed: bool) -> bool:
+    if allowed:
+        ctx.with_resource(asking(lambda _: None))
+    return allowed
+
+
 AllowCode = Annotated[
     bool,
-    typer.Option("--allow-code", help="Let the study run the code that it names; `plan` lists it."),
+    typer.Option(
+        "--allow-code",
+        callback=_lift,
+        help="Let the study run the code that it names; `plan` lists it.",
+    ),
 ]
 LIMIT = 3600.0  # seconds that are spent without asking
 _FEW = 360  # calls that take less than that at ten seconds each: not worth timing beforehand
@@ -56,12 +69,12 @@ def code_gate(command: Command, *, allowed: bool) -> BeforeCode:
     """
 
     def gate(study: Study) -> None:
-        from quantrial.study.code import FLAG, code_in, listed
+        from quantrial.study.code import FLAG, code_in, listed, texts
 
         codes = code_in(study, command)
         if not codes or allowed:
             return
-        lines = "".join(f"\n  {one}" for one in listed(codes))
+        lines = "".join(f"\n  {one}" for one in listed(codes)) + "".join(texts(codes))
         instead = "; --no-probe plans without it" if command == "plan" else ""
         raise CodeNotAllowedError(
             f"the study names code; none of it was run:{lines}\n"

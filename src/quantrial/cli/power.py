@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from quantrial.cli.consent import AllowCode
 from quantrial.cli.terminal import line, paragraph, table
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def power(  # noqa: PLR0913 - each parameter is an option of the command
     plot: Annotated[
         Path | None, typer.Option(help="Draw power against items: FILE.svg or FILE.png.")
     ] = None,
+    allow_code: AllowCode = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
     """Say how many items a study needs.

@@ -305,11 +305,13 @@ class InterimScores:
 
     def _open(self) -> None:
         from quantrial.runfolder import RunFolder
+        from quantrial.scorers.guarded import before_scoring
         from quantrial.study import load_study
         from quantrial.tasks import make_task
 
         folder = RunFolder(self._folder)
         study = load_study(folder.study_path)
+        before_scoring(study)
         items = folder.read_items()
         self._tasks = {name: make_task(name, spec) for name, spec in study.tasks.items()}
         self._items = {(task, one.id): one for task, found in items.items() for one in found}

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from quantrial.cli.consent import AllowCode
 from quantrial.cli.options import Json, RunFolder
 from quantrial.cli.terminal import fail, write_text
 from quantrial.cli.terminal import text as put
@@ -28,6 +29,7 @@ def analyze(
     everything: Annotated[
         bool, typer.Option("--all", help="Print and draw secondary endpoints too.")
     ] = False,
+    allow_code: AllowCode = False,
     as_json: Json = False,
 ) -> None:
     """Derive summary.json from the responses.
@@ -91,6 +93,7 @@ def decide(  # noqa: PLR0913 - each parameter is an option of the command
     require_pick: Annotated[
         bool, typer.Option("--require-pick", help="Exit 1 when no arm keeps the constraints.")
     ] = False,
+    allow_code: AllowCode = False,
     as_json: Json = False,
 ) -> None:
     """Turn the summary into a decision.
@@ -149,6 +152,7 @@ def report(
     terminal: Annotated[
         bool, typer.Option("--terminal", help="Print the report here instead of writing it.")
     ] = False,
+    allow_code: AllowCode = False,
     as_json: Json = False,
 ) -> None:
     """Write report.md, report.html and plots."""
@@ -180,6 +184,7 @@ def compare(
             show_default="the first run's",
         ),
     ] = None,
+    allow_code: AllowCode = False,
     as_json: Json = False,
 ) -> None:
     """Compare runs of one study: another machine, another model.
@@ -215,6 +220,7 @@ def verify(
     write: Annotated[
         bool, typer.Option("--write", help="Correct the marked numbers that differ.")
     ] = False,
+    allow_code: AllowCode = False,
     as_json: Json = False,
 ) -> None:
     """Derive everything again and compare it with what is recorded.

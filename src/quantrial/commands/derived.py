@@ -35,9 +35,9 @@ def open_study(study: Study | OpenStudy | Path | str, base: Path | str = ".") ->
     text = read_study_text(path)
     written = parse_study(text, path=path)
     study = with_inputs(written, path.parent)
-    return OpenStudy(
-        study, text if study is written else write_yaml(study.canonical()), path.parent
-    )
+    if study.canonical() != written.canonical():  # what files say stands in it now
+        text = write_yaml(study.canonical())
+    return OpenStudy(study, text, path.parent)
 
 
 def load_run_study(run: Path | RunFolder) -> tuple[Study, str, Path]:
@@ -52,7 +52,8 @@ def load_run_study(run: Path | RunFolder) -> tuple[Study, str, Path]:
         raise RecordError(
             f"study.base is {base!r:.40}; a path is needed", path=folder.path / MANIFEST
         )
-    return _parsed(text, folder.study_path), text, folder.path / base
+    study = with_inputs(_parsed(text, folder.study_path), folder.path)
+    return study, text, folder.path / base
 
 
 @functools.lru_cache(maxsize=4)  # scoring, analysis, decision and report each ask for it
@@ -61,10 +62,15 @@ def _parsed(text: str, path: Path) -> Study:
 
 
 def score_run(run: Path | RunFolder) -> dict[str, TaskOutcomes]:
-    """Score every response of a run folder, task by task."""
+    """Score every response of a run folder, task by task.
+
+    Raises:
+        CodeNotAllowedError: code of the study scores, and the command line did not allow it.
+    """
     from quantrial.analysis import score_task
     from quantrial.analysis.answers.reading import opens_thought
     from quantrial.runfolder import ITEMS, MANIFEST, RunFolder
+    from quantrial.scorers.guarded import before_scoring
     from quantrial.tasks import make_task
 
     folder = RunFolder.at(run)
@@ -86,6 +92,7 @@ def score_run(run: Path | RunFolder) -> dict[str, TaskOutcomes]:
             path=folder.path / ITEMS,
         )
     _refuse_strange_files(folder, study)
+    before_scoring(study)
     tasks = {name: make_task(name, spec) for name, spec in study.tasks.items()}
     by_id = {name: {item.id: item for item in items.get(name, [])} for name in tasks}
     responses = {

@@ -42,6 +42,7 @@ from quantrial.runfolder import (
     LOGS,
     MANIFEST,
     RESPONSES,
+    SCORERS,
     SPEED,
     STUDY,
     SUMMARY,
@@ -50,7 +51,7 @@ from quantrial.runfolder import (
 )
 from quantrial.running.ordering import planned_calls, recorded_order
 from quantrial.running.speed_phase import Prompted, prompt_hash, speed_request
-from quantrial.study import load_study
+from quantrial.study import code_in, load_study
 from quantrial.words import listed
 
 if TYPE_CHECKING:
@@ -157,7 +158,8 @@ def unknown_files(run: RunFolder, made: Collection[str]) -> Iterator[str]:
         run: the run folder.
         made: the files of the report, by their path in the folder.
     """
-    known = {*_NEEDED, SPEED, SUMMARY, DECISION, ATTRIBUTES, LOCK, LOGS, RESPONSES, ".git", *made}
+    known = {*_NEEDED, SPEED, SUMMARY, DECISION, ATTRIBUTES, LOCK, LOGS, RESPONSES, SCORERS}
+    known |= {".git", *made}
     known |= {Path(name).parts[0] for name in made}
     found = [path for path in run.path.iterdir() if path.name not in known]
     for folder in sorted({str(Path(name).parent) for name in made} - {"."}):
@@ -249,6 +251,7 @@ class _Check:
             self._notes.append(made_by_other_methods(run.path, recorded, derived))
             drifts += older_report_drifts(run)
         warnings = [one["text"] for one in derived["assay"] if one["status"] in ("warn", "fail")]
+        warnings += self._other_files()
         version = run.read_manifest().software.get("quantrial")
         if version not in (None, __version__):
             warnings.append(f"the run was made by quantrial {version}; this is {__version__}")
@@ -372,6 +375,16 @@ class _Check:
                 f"the run does not record the code that scored {listed(unknown)}: whether it "
                 "changed since is not known"
             )
+
+    def _other_files(self) -> Iterator[str]:
+        """Say which files of the study score otherwise than when the run began."""
+        began = {one.get("key"): one.get("sha256") for one in self._run.read_manifest().code}
+        for code in code_in(self._study, "score"):
+            if began.get(code.key) != code.sha256:
+                yield (
+                    f"{code.key}: {code.runs} scores, and the file changed since the run began; "
+                    "the answers are those of the run"
+                )
 
     def _stale(self, key: str, recorded: Any, since: str, options: str) -> Drift:
         """Say that the decision is merely older than the summary, and what to run."""

@@ -5,12 +5,20 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from warnings import warn
 
 from quantrial.engines.identity import REMEDY, Asking, differences
-from quantrial.errors import RecordError, RunChangedError, RunFolderError, StudyError
-from quantrial.runfolder import MANIFEST
+from quantrial.errors import (
+    RecordError,
+    RecordWarning,
+    RunChangedError,
+    RunFolderError,
+    StudyError,
+)
+from quantrial.runfolder import MANIFEST, SCORERS
 from quantrial.running.prepare import writes_todays_date
 from quantrial.study import code_in, load_study
+from quantrial.study.code import scorer_files
 
 if TYPE_CHECKING:
     from quantrial.engines.base import Engine
@@ -196,12 +204,26 @@ def refuse_changed_arms(run: RunFolder, manifest: Manifest, arms: Mapping[str, A
 def refuse_changed_code(run: RunFolder, manifest: Manifest, study: Study) -> None:
     """Refuse to go on where the study names other code than the run began with."""
     then = {one.get("key"): one.get("sha256") for one in manifest.code}
-    for code in code_in(study) if then else ():  # older manifests do not say
+    for code in code_in(study, "plan") if then else ():  # older manifests do not say
         if then.get(code.key) != code.sha256:
             raise RunChangedError(
                 f"the code that {code.key} names changed since this run began. Restore it, or name "
                 "another folder for a new run",
                 path=run.path,
+            )
+
+
+def warn_of_changed_scorers(run: RunFolder, study: Study) -> None:
+    """Say that a file that the study scores by changed since the run began: its copy scores."""
+    kept = scorer_files(load_study(run.study_path))
+    for name, file in scorer_files(study).items():
+        if name in kept and kept[name].sha256 != file.sha256:
+            copy = run.path / SCORERS / name
+            warn(
+                f"{file.name} changed since the run began, and the run is scored by its copy of "
+                f"then; to score by the new one, put it in place of {copy}",
+                RecordWarning,
+                stacklevel=2,
             )
 
 

@@ -29,6 +29,7 @@ from quantrial.running.guard import (
     refuse_changed_code,
     refuse_foreign,
     refuse_unable,
+    warn_of_changed_scorers,
 )
 from quantrial.running.ordering import (
     planned_calls,
@@ -50,6 +51,7 @@ from quantrial.running.session import Equipment, Session
 from quantrial.running.waiting import Clock
 from quantrial.running.watch import Watch
 from quantrial.study import code_in
+from quantrial.study.code import scorer_files
 from quantrial.system import available_memory
 
 if TYPE_CHECKING:
@@ -125,6 +127,7 @@ def run_study(
             manifest = run.read_manifest()
             refuse_changed(run, manifest, prepared, arms)
             refuse_changed_code(run, manifest, study)
+            warn_of_changed_scorers(run, study)
             manifest = dataclasses.replace(manifest, arms=resumed(manifest.arms, arms))
         else:
             manifest = _begun(
@@ -244,6 +247,8 @@ def _begun(
     """Write what the run is about, and the order of its calls, before the first of them."""
     order = settle_order(study, prepared, engines, arms)
     run.write_study(text)
+    for name, file in scorer_files(study).items():
+        run.write_scorer(name, file.text)
     run.write_items(item for items in prepared.items.values() for item in items)
     manifest = Manifest(
         study={

@@ -69,6 +69,7 @@ class Scorer:
     failure_modes: Sequence[FailureMode] = ()
     failure_tables: Sequence[FailureTable] = ()
     needs_gold: bool = True  # whether a row without the field `gold` is an error
+    source: str = ""  # code that scores and stands in no module
 
     def __init__(self, spec: Any):
         self.spec = spec

@@ -9,6 +9,7 @@ what its user can.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import importlib
 import json
 import os
@@ -19,7 +20,7 @@ import sys
 import threading
 import types
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -38,6 +39,30 @@ _SET = {
 }
 _LONGEST = 300  # characters of an error
 _MOST = 2**26  # bytes of a reply
+
+
+_gate: contextvars.ContextVar[Callable[[Any], None]] = contextvars.ContextVar(
+    "what is asked before the code of a study scores", default=lambda _: None
+)
+
+
+def before_scoring(study: Any) -> None:
+    """Ask whether the code that a study scores by may run; from Python, whoever calls said so.
+
+    Raises:
+        CodeNotAllowedError: the command line did not allow it.
+    """
+    _gate.get()(study)
+
+
+@contextlib.contextmanager
+def asking(gate: Callable[[Any], None]) -> Iterator[None]:
+    """Have `before_scoring` call this with the study; it raises to refuse its code."""
+    token = _gate.set(gate)
+    try:
+        yield
+    finally:
+        _gate.reset(token)
 
 
 @dataclass(frozen=True, slots=True)

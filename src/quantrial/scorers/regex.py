@@ -45,13 +45,13 @@ def search(
         ignore_case: whether upper and lower case are the same.
 
     Returns:
-        None where nothing matches, or the match has no first group.
+        None where nothing matches; an empty text where its first group is no part of the match.
 
     Raises:
         ScoringError: the search takes too long, as of patterns that try every way to part a text.
     """
     found = _matched(pattern, text, take, ignore_case)
-    return None if found is None else found[1]
+    return None if found is None else found[1] or ""
 
 
 def _matched(

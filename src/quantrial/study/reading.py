@@ -13,6 +13,8 @@ from quantrial import paths
 from quantrial.errors import StudyError
 from quantrial.inert import clean
 from quantrial.registry import SCORERS, SOURCES, TASKS, Registry, hint_of, nearest
+from quantrial.runfolder import MANIFEST
+from quantrial.runfolder import SCORERS as COPIES
 from quantrial.strict_yaml import MOST_BYTES, parse_yaml, too_large
 from quantrial.study.model import Analysis, Arm, Study, Weights
 from quantrial.study.parts import DecisionPart, Design, Speed
@@ -133,7 +135,8 @@ def load_study(path: Path | str) -> Study:
 
     Raises:
         StudyError: the file is missing, unreadable, not YAML, or a key or value in it is wrong; the
-            message names the key and, for a misspelt one, the nearest valid key.
+            message names the key and, for a misspelt one, the nearest valid key. Or a file of
+            Python that it scores by is missing.
 
     Example:
         >>> study = quantrial.load_study("study.yaml")
@@ -145,22 +148,31 @@ def load_study(path: Path | str) -> Study:
 
 
 def with_inputs(study: Study, folder: Path) -> Study:
-    """Return a study that holds what its scorers' files say; the same where they name none.
+    """Return a study that knows what its scorers' files say; the same where they name none.
 
     Args:
         study: the study.
-        folder: where its file lies.
+        folder: where its file lies. In a run folder files of Python are the copies in `scorers/`,
+            whatever lies elsewhere by now: a run is whole without the study's own folder.
 
     Raises:
-        StudyError: a file cannot be read, or holds no schema; the key names the scorer.
+        StudyError: a file cannot be read, or does not hold what it should, or two files of Python
+            have one name; the key names the scorer.
     """
     tasks: dict[str, Any] = {}
+    copies: dict[str, str] = {}
     for name, task in study.tasks.items():
         if not isinstance(task, ScoredPart):
             continue
         parts = []
         for number, part in enumerate(task.score):
             key = f"tasks.{name}.score.{number}"
+            if part.runs and copies.setdefault(Path(part.runs).name, part.runs) != part.runs:
+                raise StudyError(
+                    f"{copies[Path(part.runs).name]} and {part.runs} have one name, and a run "
+                    "keeps a copy of each: rename one of them",
+                    key=key,
+                )
             try:
                 parts.append(part.whole(lambda file, key=key: _input(file, folder, key)))
             except ValueError as exc:
@@ -171,7 +183,10 @@ def with_inputs(study: Study, folder: Path) -> Study:
 
 
 def _input(file: str, folder: Path, key: str) -> bytes:
-    path = paths.expanded(file, folder)
+    if file.endswith(".py") and paths.is_file(folder / MANIFEST):
+        path = folder / COPIES / Path(file).name
+    else:
+        path = paths.expanded(file, folder)
     try:
         with paths.open_file(path) as opened:
             data = opened.read(_MOST_INPUT + 1)

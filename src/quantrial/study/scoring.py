@@ -2,17 +2,61 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from quantrial.registry import SCORERS
+from quantrial.inert import clean
+from quantrial.registry import SCORERS, hint_of
 from quantrial.study.names import Name
 from quantrial.study.parts import OneOf, Part
 
 READS = ("strip", "json", "fenced")
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerFile:
+    """A file of Python that a study names: its name as the study writes it, and what it says.
+
+    What is shown, hashed and run is this text: the file is read once.
+    """
+
+    name: str
+    text: str
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the text."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def require(self, function: str) -> None:
+        """Make sure that it is Python and names a function so; nothing of it is run.
+
+        Raises:
+            ValueError: it is not, or does not.
+        """
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # they are for its author
+                tree = ast.parse(self.text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:
+            line = f", line {exc.lineno}" if isinstance(exc, SyntaxError) else ""
+            said = clean(f"{getattr(exc, 'msg', exc)}")
+            raise ValueError(f"{self.name}{line} is no Python: {said}") from exc
+        functions = [one.name for one in tree.body if isinstance(one, ast.FunctionDef)]
+        others = [one for one in tree.body if not isinstance(one, ast.FunctionDef)]
+        # it may come otherwise, as by `score = partial(...)` or an import
+        if function not in functions and not any(
+            re.search(rf"\b{function}\b|import \*", ast.unparse(one)) for one in others
+        ):
+            hint = hint_of(function, functions, "it has: ") if functions else "it has none"
+            raise ValueError(f"{self.name} has no function {function!r}; {hint}")
 
 
 class ScorerPart(Part):
@@ -27,8 +71,23 @@ class ScorerPart(Part):
     name: Name | None = None
     """What its endpoints are called, where a task has two scorers of one sort."""
 
+    @property
+    def runs(self) -> str | None:
+        """The file of Python that it runs, as the study writes it; None for none."""
+        return None
+
+    @property
+    def function(self) -> str:
+        """The function of that file."""
+        return ""
+
+    @property
+    def code(self) -> ScorerFile | None:
+        """What that file says; None where the study was read without the files that it names."""
+        return None
+
     def whole(self, read: Callable[[str], bytes]) -> Self:
-        """Return the same with what its files say in place of their names.
+        """Return the same with what its files say: in place of their names, or beside them.
 
         Args:
             read: reads a file by its name, from the folder of the study.

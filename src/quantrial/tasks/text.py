@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from quantrial.errors import ScoringError
 from quantrial.records import canonical_json
 from quantrial.registry import SCORERS
 from quantrial.scorers.base import Said, Score, Scorer
+from quantrial.scorers.regex import search
 from quantrial.study import TextTask
 from quantrial.study.tools import tools_of
 from quantrial.tasks.answer import as_answer
@@ -78,17 +80,17 @@ _STEPS: Mapping[str, Callable[[str], str | None]] = {
 
 
 def read_step(step: ReadStep, text: str) -> str | None:
-    """Take one step from a text towards what is scored; None where it finds nothing."""
+    """Take one step from a text towards what is scored; None where it finds nothing.
+
+    Raises:
+        ScoringError: the search for a pattern takes too long.
+    """
     if step.step is not None:
         return _STEPS[step.step](text)
     if step.after is not None:
         _, found, rest = text.rpartition(step.after)
         return rest.strip() if found else None
-    matches = list(re.finditer(str(step.regex), text))
-    if not matches:
-        return None
-    match = matches[0 if step.take == "first" else -1]
-    return (match[1] if match.re.groups else match[0]) or ""
+    return search(str(step.regex), text, step.take)
 
 
 class Text(Task):
@@ -97,13 +99,17 @@ class Text(Task):
     kind = "text"
     part = TextTask
     endpoints: ClassVar[Sequence[Endpoint]] = ()
-    scorers: ClassVar[Sequence[Scorer]] = ()
+    scorers: Sequence[Scorer] = ()
     names: ClassVar[Sequence[str]] = ()
     refuses_contradictions = True
 
     def __init__(self, name: str, spec: TextTask, shots: Sequence[Item] = ()):
         super().__init__(name, spec, shots)
         self.spec = spec
+        # with what their own entries know beside the options: the files that they run
+        self.scorers = tuple(
+            type(one)(part) for one, part in zip(self.scorers, spec.score, strict=True)
+        )
         self.prompts = Prompts(name, spec)
         self._schema = self.scorers[0].schema() if spec.constrained else None
         needs = {"schema": spec.constrained, "tools": spec.tools}
@@ -135,6 +141,12 @@ class Text(Task):
     def shown(cls, row: Row) -> str:
         """Write a row's right answer for a message."""
         return f"{row.gold!r:.60}"
+
+    def scorer_id(self) -> str:
+        """Name the code that scores: of the modules, and of files of the study."""
+        files = "".join(scorer.source for scorer in self.scorers)
+        own = super().scorer_id()
+        return hashlib.sha256((own + files).encode()).hexdigest()[:16] if own and files else own
 
     def limit(self, item: Item) -> int | None:
         """Return the most tokens that an answer may have; None where it was asked for elsewhere."""
