@@ -28,11 +28,20 @@ class Case:
     right: Callable[[Row], str]
     damaged: Callable[[int, Row], str | None]  # None: as the reference
     scores: Mapping[str, float]  # of the candidate; the reference has 1 everywhere
+    says: tuple[str, ...]  # lines of the report, blanks aside
 
 
 def _wordy(number: int, row: Row) -> str | None:
     # one right word among five: F1 is 2 * 1 / (5 + 1)
     return f"I think it is {row['answer']}" if number in (0, 1, 3, 6, 8, 12) else None
+
+
+def _call(row: Row, **arguments: Any) -> str:
+    if not row["calls"]:
+        return "No function is needed for that."
+    ((name, allowed),) = row["calls"][0].items()
+    said = {key: values[0] for key, values in allowed.items()} | arguments
+    return json.dumps({"name": name, "arguments": said})
 
 
 CASES = {
@@ -41,7 +50,12 @@ CASES = {
         "text",
         lambda row: f"Label: {row['label']}",
         lambda _, row: "billing" if row["label"] == "refund" else None,
-        {"accuracy": 55 / 60, "recall_refund": 0.0, "recall_billing": 1.0},
+        {"accuracy": 55 / 60},
+        (
+            "q4_0 is worse: it lost 8.3 pp on routing",
+            "| q4_0 | refund | 5 | 0 | 0.0 % |",
+            "| q4_0 | refund | billing | 5 |",
+        ),
     ),
     "extraction": Case(
         "invoices",
@@ -50,6 +64,7 @@ CASES = {
         # of 7 fields each of 40 rows, 10 are wrong: they count as given wrongly and as missed
         lambda n, row: json.dumps({**row["gold"], "total": 1.5}) if n % 4 == 0 else None,
         {"micro_f1": 540 / 560, "all_fields": 0.75, "field_total": 0.75, "valid": 1.0},
+        ("field total wrong on 25.0 pp more", "| q4_0 | total | 10 | 0 | 0 |"),
     ),
     "qa": Case(
         "questions",
@@ -57,6 +72,7 @@ CASES = {
         lambda row: row["answer"] if isinstance(row["answer"], str) else row["answer"][-1],
         _wordy,
         {"exact_match": 24 / 30, "token_f1": (24 + 6 / 3) / 30},
+        ("q4_0 is worse: it lost 20.0 pp on qa", "token F1"),
     ),
     "math": Case(
         "problems",
@@ -64,6 +80,27 @@ CASES = {
         lambda row: f"First 1, then 2. Answer: {row['answer']}",
         lambda n, row: "Answer: -1" if n % 5 == 0 else "no idea" if n % 20 == 1 else None,
         {"numeric_match": 30 / 40},
+        ("q4_0 is worse: it lost 25.0 pp on math", "| q4_0 | 40 | 2 | 5.0 % |"),
+    ),
+    # of 20 requests 15 want a call, of 10 times 2 arguments and 5 times 3. The candidate asks for
+    # 9 days in 5 of them, and calls a function in one of the 5 that want none.
+    "tools": Case(
+        "requests",
+        "request",
+        _call,
+        lambda n, row: (
+            _call(row, days=9)
+            if "weather" in _call(row)
+            else '{"name": "add_reminder", "arguments": {"text": "a", "time": "b"}}'
+            if n == 3
+            else None
+        ),
+        {
+            "calls_right": 14 / 20,
+            "functions_right": 19 / 20,
+            "arguments_f1": 2 * 30 / (2 * 30 + (5 + 2) + 5),
+        },
+        ("q4_0 is worse: it lost 30.0 pp on tools", "| abstains | q4_0 | −20.0 pp |"),
     ),
 }
 
@@ -128,7 +165,8 @@ def test_decision_report_and_verify(run: Run) -> None:
     assert decision["default"]["arm"] == "f16"
     quantrial.report(run.folder)
     page = (run.folder / "report.md").read_text(encoding="utf-8")
-    assert run.case.task in page
+    for line in run.case.says:
+        assert line in " ".join(page.split())
     assert quantrial.verify(run.folder).ok
 
 
@@ -141,5 +179,6 @@ def test_the_report_shows_what_is_right_whatever_it_is(run: Run) -> None:
         ],
         "questions": '"William Shakespeare; Shakespeare"',
         "problems": '"31.5"',
+        "requests": json.dumps(json.dumps([{"get_weather": {"town": ["Riga"], "days": [3]}}])),
     }
     assert shown[run.case.task] in answers

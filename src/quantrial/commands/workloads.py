@@ -69,6 +69,12 @@ WORKLOADS: Mapping[str, Workload] = {
     ),
     "qa": Workload("Answer in as few words as possible.", "questions.jsonl", 32),
     "math": Workload("Think step by step. End with: Answer: <number>", "problems.jsonl", 512),
+    "tools": Workload(
+        "You can call these functions:\n{{{{ {tools} }}}}\nAnswer with the call and nothing "
+        'else, as {{"name": ..., "arguments": {{...}}}}. Where none fits, answer in words.',
+        "requests.jsonl",
+        128,
+    ),
 }
 """The sorts of work that a study can be written for."""
 
@@ -189,6 +195,18 @@ class _Writer:
                 "each row, with the right values by name. Name another field by --gold FIELD"
             )
 
+        offered = {one.name.casefold(): one for one in found.fields if one.longest}
+        self.offered = next((offered[name] for name in _TOOLS if name in offered), None)
+        self.tools = ""
+        if workload == "tools":
+            if self.offered is None:
+                raise StudyError(
+                    f"no field of {found.path.name} is named {', '.join(_TOOLS[:3])}; each row "
+                    "needs the list of functions that may be called, as JSON schemas"
+                )
+            said = self.offered.holds == "text"
+            self.tools = name_in_template(self.offered.name) + ("" if said else " | tojson")
+
     def text(self) -> str:
         """Return the text of the study; a long list stands on one line where it would be long."""
         lines: list[str] = []
@@ -218,6 +236,8 @@ class _Writer:
         if "context" not in arm.get("options", {}):
             return arm
         needed = self.found.longest_tokens + self._max_tokens() + 256
+        if self.tools and self.offered is not None:
+            needed += self.offered.longest // 3
         context = _CONTEXT
         while context < needed:
             context *= 2
@@ -258,9 +278,9 @@ class _Writer:
 
     def _prompt(self, width: int) -> Iterator[str]:
         keys = ", ".join(name + _KEYS.get(kind, "") for name, kind in self.fields.items())
-        asks = self.what.asks.format(labels=", ".join(self.labels), keys=keys)
-        if re.search(r"\{[{%#]", asks):  # a label that looks like a template
-            asks = "{% raw %}" + asks + "{% endraw %}"
+        asks = self.what.asks.format(
+            labels=_raw(", ".join(self.labels)), keys=_raw(keys), tools=self.tools
+        )
         for line in asks.splitlines():
             yield from textwrap.wrap(
                 line, width - 6, break_long_words=False, break_on_hyphens=False
@@ -294,6 +314,12 @@ class _Writer:
                 "    score: # your own code; it runs only with --allow-code",
                 f"      - python: {python}",
             )
+        if self.offered is not None and self.tools:
+            template = (
+                f"    # tools: {_flow(self.offered.name)} # in place of the list above, if the"
+            )
+            template += " model's own template shows tools"
+            return (template, "    score:", *_indented(_SCORES["tools"]))
         return ("    score: # the first one decides", *_indented(_SCORES[self.workload]))
 
 
@@ -301,8 +327,9 @@ _SCORES = {
     "qa": "- exact: {normalize: squad} # case, punctuation, a, an, the make no difference\n"
     "- token_f1 # the share of words that are right",
     "math": "- number: {abs: 0.001} # `math` reads formulas, too",
-    "tools": "- tool_call",
+    "tools": "- tool_call # function and arguments",
 }
+_TOOLS = ("tools", "functions", "function", "available_tools")
 _KEYS = {"number": " (a number)", "date": " (YYYY-MM-DD)", "set": " (a list)"}
 
 
@@ -340,6 +367,11 @@ def _type(values: Sequence[Any]) -> str:
     with contextlib.suppress(ValueError):
         return "date" if all(map(read_date, values)) else ""
     return "exact" if any(re.search(r"\d", v) for v in values) else "casefold"
+
+
+def _raw(text: str) -> str:
+    """Keep a label that looks like a template from being read as one."""
+    return f"{{% raw %}}{text}{{% endraw %}}" if re.search(r"\{[{%#]", text) else text
 
 
 def _flow(value: Any, width: int = 10**9) -> str:
