@@ -14,6 +14,7 @@ from quantrial.engines import Message, Request, make_engine
 from quantrial.engines.llamacpp import LlamaCppEngine
 from quantrial.engines.llamacpp_process import _name
 from quantrial.engines.ollama import OllamaEngine
+from quantrial.engines.ollama_answer import Heard
 from quantrial.engines.openai_wire import SERVERS, Dialect, call_of
 from quantrial.engines.scripted import ScriptedEngine
 from quantrial.engines.templates import shows_tools
@@ -70,6 +71,21 @@ def test_ollama_gets_them_beside_the_messages() -> None:
     assert (path, body["tools"]) == ("/api/chat", [WEATHER])
     assert body == {**engine._call(PLAIN)[1], "tools": [WEATHER]}
     assert "tools" in engine.abilities
+
+
+def test_calls_of_ollama_come_whole_in_pieces_of_a_stream() -> None:
+    """As its API documents them: arguments are an object, and the text may be empty."""
+    heard = Heard(began=0.0)
+    for town in ("Riga", "Oslo"):
+        call = {"function": {"name": "get_weather", "arguments": {"town": town}}}
+        said = {"role": "assistant", "content": "", "tool_calls": [call]}
+        heard.take({"model": "m", "message": said, "done": False}, where="Ollama")
+    assert heard.first is not None, "a call is the first thing that comes"
+    last = {"model": "m", "message": {"role": "assistant", "content": ""}, "done": True}
+    heard.take({**last, "done_reason": "stop"}, where="Ollama")
+    calls = heard.message.tool_calls or ()
+    assert [one["function"]["arguments"]["town"] for one in calls] == ["Riga", "Oslo"]
+    assert (heard.whole, heard.reason, heard.message.text) == (True, "stop", "")
 
 
 @pytest.mark.parametrize(("says", "able"), [(True, True), (False, False), (None, True)])

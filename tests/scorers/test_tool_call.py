@@ -65,6 +65,7 @@ def test_calls_against_reference_of_berkeleys_leaderboard(
         f"I look it up. <tool_call>{WRITTEN}",
         f"<|tool_call|>[{WRITTEN}]<|/tool_call|>",
         f"<TOOLCALL>[{WRITTEN}]</TOOLCALL>",
+        "<|tool_call_start|>[weather(town='Riga')]<|tool_call_end|>I call it.",
         f"[TOOL_CALLS] [{WRITTEN}]",
         f"<|python_tag|>{WRITTEN}",
         f"functools[{WRITTEN}]",
@@ -83,6 +84,40 @@ def test_calls_against_reference_of_berkeleys_leaderboard(
 )
 def test_a_call_is_read_however_it_is_written(text: str) -> None:
     assert written(text) == (CALL,)
+
+
+TAGS = {
+    "Qwen3-Coder": "<tool_call>\n<function=f>\n<parameter=a>\n5\n</parameter>\n"
+    "<parameter=b>\nTrue\n</parameter>\n</function>\n</tool_call>",
+    "without the outer tag": "<function=f><parameter=a>5</parameter><parameter=b>true</parameter>",
+    "GLM": "<tool_call>f\n<arg_key>a</arg_key>\n<arg_value>5</arg_value>\n"
+    "<arg_key>b</arg_key>\n<arg_value>true</arg_value>\n</tool_call>",
+}
+
+
+@pytest.mark.parametrize("text", TAGS.values(), ids=TAGS)
+def test_arguments_in_tags_are_of_the_type_that_is_right(text: str) -> None:
+    for a in (5, "5"):
+        found = scored([{"name": "f", "arguments": {"a": a, "b": True}}], text)
+        assert (found.values["correct"], found.values["tp"]) == (1.0, 2.0)
+        schema = {"properties": {"a": {"type": "integer"}}}
+        tools = [{"name": "f", "parameters": schema}]
+        found = scored([{"name": "f", "arguments": {"a": a, "b": True}}], text, tools=tools)
+        assert found.values["correct"] == 1.0
+    for wrong in (6, "6", [5], 5.5):
+        gold = [{"name": "f", "arguments": {"a": wrong, "b": True}}]
+        assert scored(gold, text).values["tp"] == 1.0
+    assert written("<tool_call><function=f></function></tool_call>") == (ToolCall("f", {}),)
+    both = f"{text}</function>{text}" if text.startswith("<f") else text * 2
+    assert [one.name for one in written(both) or ()] == ["f", "f"]
+
+
+def test_types_are_those_of_the_items_field_where_the_task_offers_none() -> None:
+    tools = [{"name": "f", "parameters": {"properties": {"a": {"type": "integer"}}}}]
+    said = Said(Answer("f(a=5.0)"), Item("t", "1", {"tools": tools}, []))
+    gold = [{"name": "f", "arguments": {"a": 5}}]
+    assert SCORER.score(gold, "f(a=5.0)", said).values["correct"] == 0.0
+    assert scored(gold, "f(a=5.0)").values["correct"] == 1.0
 
 
 def test_several_calls_are_read_in_their_order() -> None:
@@ -247,6 +282,8 @@ HOSTILE = {
     "null": "weather(\0)",
     "fences": "```\n" * 250_000,
     "functions": "<function=a>" * 80_000,
+    "parameters": "<function=a>" + "<parameter=b>" * 70_000,
+    "pairs": "<tool_call>f " + "<arg_key>a</arg_key>" * 50_000,
     "long": "x" * 1_000_000,
 }
 

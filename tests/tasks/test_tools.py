@@ -154,6 +154,8 @@ def test_a_run_records_calls_raw_and_follows_from_them(run: Path) -> None:
     assert quantrial.verify(run).ok
     report = (run / "report.md").read_text(encoding="utf-8")
     assert "arguments F1" in report
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert page.count("riga") == 12, "the explorer shows what each of the 12 answers calls"
     assert "The share of requests that need no tool on which none is called." in report
 
 

@@ -20,19 +20,31 @@ from quantrial.strict_json import readable, recordable, whole_number
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """One call; `arguments` are None where they cannot be read."""
+    """One call; `arguments` are None where they cannot be read.
+
+    `untyped`: they are texts, as tags hold them, and what they stand for depends on the tool.
+    """
 
     name: str
     arguments: Mapping[str, Any] | None
+    untyped: bool = False
 
 
 _NAMES = ("name", "tool_name", "function", "tool")
 _ARGUMENTS = ("arguments", "parameters", "args", "input")
 _LISTS = ("tool_calls", "calls")
 _TAGGED = re.compile(
-    r"<\|?(?P<tag>tool_?calls?|function_?calls?)\|?>(?P<inside>.*?)(?:<\|?/(?P=tag)\|?>|\Z)"
-    r"|<function=(?P<name>[\w.-]{1,200})>(?P<body>.*?)(?:</function>|\Z)",
+    r"<\|?(?P<tag>tool_?calls?|function_?calls?)(?:_start|_begin)?\|?>(?P<inside>.*?)"
+    r"(?:<\|?/?(?P=tag)(?:_end)?\|?>|\Z)"
+    r"|(?P<bare><function=.*?)(?:</function>|\Z)",
     re.IGNORECASE | re.DOTALL,
+)
+# Qwen3-Coder's form, Llama's, and GLM's: each argument in tags of its own, or JSON of them all
+_FUNCTION = re.compile(r"\s*<function=([\w.-]{1,200})>(.*?)(?:</function>\s*|\Z)", re.DOTALL)
+_PARAMETER = re.compile(r"\s*<parameter=([\w.-]{1,200})>(.*?)</parameter>\s*", re.DOTALL)
+_KEYED = re.compile(r"([\w.-]{1,200})\s*(<arg_key>.*)", re.DOTALL)
+_PAIR = re.compile(
+    r"\s*<arg_key>(.{1,200}?)</arg_key>\s*<arg_value>(.*?)</arg_value>\s*", re.DOTALL
 )
 _MARK = re.compile(r"\[TOOL_CALLS\]|<\|python_tag\|>|functools(?=\[)")
 _FENCED = re.compile(r"```[^\n`]{0,40}\n(.*?)(?:```|\Z)", re.DOTALL)
@@ -97,10 +109,42 @@ def written(text: str) -> tuple[ToolCall, ...] | None:
 
 
 def _tagged(tag: re.Match[str]) -> tuple[ToolCall, ...] | None:
-    if tag["name"] is None:
-        return _whole(tag["inside"])
-    arguments = _arguments(tag["body"])
-    return None if arguments is None else (ToolCall(tag["name"], arguments),)
+    inside = (tag["inside"] if tag["bare"] is None else tag["bare"]).strip()
+    if keyed := _KEYED.fullmatch(inside):
+        return _untyped(keyed[1], keyed[2], _PAIR)
+    if not inside.startswith("<function="):
+        return _whole(inside)
+    calls, at = list[ToolCall](), 0
+    while at < len(inside):
+        function = _FUNCTION.match(inside, at)
+        found = None if function is None else _untyped(function[1], function[2], _PARAMETER)
+        if function is None or found is None:
+            return None
+        calls += found
+        at = function.end()
+    return tuple(calls)
+
+
+def _untyped(name: str, inside: str, pattern: re.Pattern[str]) -> tuple[ToolCall, ...] | None:
+    """Read arguments in tags of their own; JSON of them all where it begins so."""
+    if not inside.strip() or inside.lstrip().startswith("{"):
+        arguments = _arguments(inside)
+        return None if arguments is None else (ToolCall(name, arguments),)
+    said, at = dict[str, str](), 0
+    while at < len(inside):
+        if (one := pattern.match(inside, at)) is None:
+            return None
+        said[readable(one[1])] = readable(one[2].strip("\n"))
+        at = one.end()
+    return (ToolCall(name, said, untyped=True),)
+
+
+def typed(text: str) -> tuple[Any, ...]:
+    """Return what an untyped argument may stand for: the text, and what it is as JSON."""
+    try:
+        return text, recordable(_DECODER.decode(text.strip()))
+    except (ValueError, RecursionError):
+        return (text, _LITERALS[text.lower()]) if text.lower() in _LITERALS else (text,)
 
 
 def _whole(part: str) -> tuple[ToolCall, ...] | None:

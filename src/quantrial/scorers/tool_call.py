@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from quantrial.records import canonical_json
 from quantrial.scorers.base import Said, Score, Scorer, ScorerPart
-from quantrial.scorers.calls import ToolCall, call_of, handed_over, written
+from quantrial.scorers.calls import ToolCall, call_of, handed_over, typed, written
 from quantrial.tasks.base import Endpoint, FailureMode
 
 if TYPE_CHECKING:
@@ -226,7 +226,15 @@ class _Held:
 
 
 class ToolCallPart(ScorerPart):
-    """The answer calls the right tools with the right arguments."""
+    """The answer calls the right tools with the right arguments, in any order.
+
+    What is right is a list of `{name: weather, arguments: {town: Riga}}`; or, with several values
+    that are right, of `{weather: {town: [Riga, "Riga, Latvia"]}}`, where an empty text says that
+    the argument may be left out. An empty list says that no call is wanted. Calls are those that a
+    server hands over, or else those written in the text: as JSON, in tags, or as `f(a=1)`. Types
+    are those of the task's `tools`, or of the items' field `tools`. Texts are compared without
+    case, blanks and most punctuation, as Berkeley's leaderboard does.
+    """
 
     scorer: Literal["tool_call"]
 
@@ -294,7 +302,7 @@ class ToolCalls(Scorer):
         if not calls or all(call.arguments is None for call in calls):
             malformed = calls is None or bool(calls)
             return self._without(wanted, called=bool(calls), malformed=malformed)
-        offered = offered_tools(said.tools)
+        offered = offered_tools(said.tools or said.item.content.get("tools"))
         values = _matched(wanted, calls, offered)
         plain = [{"name": c.name, "arguments": c.arguments} for c in calls]
         return Score(values, answer=sorted(plain, key=canonical_json))
@@ -354,7 +362,11 @@ def _held(wanted: Wanted, call: ToolCall, offered: Mapping[str, Mapping[str, Any
     right = {
         name
         for name, allowed in wanted.arguments.items()
-        if name in given and allowed_value(given[name], allowed, told.get(name))
+        if name in given
+        and any(
+            allowed_value(value, allowed, told.get(name))
+            for value in (typed(given[name]) if call.untyped else (given[name],))
+        )
     }
     return _Held(len(right), len(given) - len(right), len(needed - right))
 
