@@ -47,7 +47,7 @@ def plan(found: Plan) -> None:
     line(
         f"{found.study}: {found.calls} calls, {len(found.arms)} arms, reference {found.reference}\n"
     )
-    held = terminal_sizes(*(one for arm in found.arms for one in (arm.bytes_on_disk, arm.kv_bytes)))
+    sizes = terminal_sizes(*(n for arm in found.arms for n in (arm.bytes_on_disk, arm.kv_bytes)))
     table(
         ("arm", "model type", "size", "context", "loads", "a call", "a load", "in all"),
         [
@@ -61,7 +61,7 @@ def plan(found: Plan) -> None:
                 _load(arm),
                 duration(arm.seconds),
             )
-            for arm, weights, context in zip(found.arms, held[::2], held[1::2], strict=True)
+            for arm, weights, context in zip(found.arms, sizes[::2], sizes[1::2], strict=True)
         ],
     )
     gains = [(arm.name, arm.slots_gain) for arm in found.arms if arm.slots_gain is not None]
@@ -73,10 +73,9 @@ def plan(found: Plan) -> None:
             f"\n{task.name} ({task.workload}): {task.items} of {task.available} items, "
             f"{task.calls} calls, margin {margin(task.margin, task.unit)}"
         )
-        for one in task.margins:
-            line(
-                f"  margin of {one.endpoint}: {margin(one.margin, one.unit)}, on {one.items} items"
-            )
+        for other in task.margins:
+            bound = margin(other.margin, other.unit)
+            line(f"  margin of {other.endpoint}: {bound}, on {other.items} items")
         if task.duplicates:
             how = "Equal items count as one cluster" if task.by_content else "Each counts by itself"
             line(f"  {task.duplicates} items are copies of another one. {how}.")
@@ -309,11 +308,11 @@ def verification(found: Verification) -> None:
     for note in found.notes:
         paragraph(f"note: {note}")
     by_file: dict[str, list[str]] = {}
-    for said, drift in {str(drift): drift for drift in found.drifts}.items():
-        by_file.setdefault(drift.file, []).append(said)
+    for description, drift in {str(drift): drift for drift in found.drifts}.items():
+        by_file.setdefault(drift.file, []).append(description)
     for file, places in by_file.items():
-        for said in places[:_PLACES]:
-            line(said)
+        for place in places[:_PLACES]:
+            line(place)
         if len(places) > _PLACES:
             line(f"{file}: and {len(places) - _PLACES:,} more; --json names all")
     if found.ok:
