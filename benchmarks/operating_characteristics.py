@@ -35,6 +35,7 @@ from characteristics.pooled import (
     f1_bootstrap,
     f1_choosing,
     f1_confirming,
+    f1_fields,
     f1_null,
     macro_f1,
 )
@@ -55,6 +56,7 @@ WORK: dict[str, Callable[[Cell], Measured]] = {
         f1,
         f1_choosing,
         f1_confirming,
+        f1_fields,
         macro_f1,
         f1_null,
         f1_bootstrap,

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from characteristics.fields import FIELDS
 from characteristics.fresh import CHOOSING, CONFIRMING
 from characteristics.generators import FRESH, MIXES
 
@@ -161,6 +162,9 @@ def _pooled(most: int, many: int, some: int, few: int, gold: Path | None) -> Ite
                     if kind != "symmetric":
                         yield replace(cell, family="f1-bootstrap", replications=few)
     yield from _fresh(most // 2, gold)
+    for kind in FIELDS:
+        for n, changes in ((40, 12), (100, 16), (100, 32), (300, 16), (300, 64), (1000, 64)):
+            yield Cell("f1-fields", kind, n, changes / n, replications=many)
     for kind in (
         "real",
         "long",

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from characteristics.fields import FIELDS
 from characteristics.fresh import CHOOSING, CONFIRMING, sentences, use_sentences
 from quantrial.tasks.spans import gold_spans, parse_spans
 
@@ -38,7 +39,7 @@ def draw(kind: str, n: int, share: float, rng: np.random.Generator) -> tuple[Arr
     """Numerators and denominators of micro-F1, shape (n, 2): reference, candidate."""
     if kind.startswith("demo-"):
         return _draw_demo(kind, n, share, rng)
-    made = (CHOOSING | CONFIRMING).get(kind)
+    made = (CHOOSING | CONFIRMING | FIELDS).get(kind)
     if made is not None:
         return _columns(*made(n, rng.random(n) < share, rng))
     if kind == "gold":

@@ -74,9 +74,16 @@ def _report_limits(cell: dict[str, Any], name: str) -> tuple[float, float] | Non
     return None if name.endswith("alone") else (0.0, NOMINAL)
 
 
+def _field_limits(cell: dict[str, Any], name: str) -> tuple[float, float] | None:
+    if name == "score coverage":
+        return (0.925 if cell["n"] < 100 else 0.935, 1.0)
+    return (0.0, LIMIT) if name == "score non-inferiority error" else None
+
+
 # families with limits of their own
 OWN: dict[str, Callable[[dict[str, Any], str], tuple[float, float] | None]] = {
     "copies": _copies_limits,
+    "f1-fields": _field_limits,
     "missing": _ship_limits,
     "reports": _report_limits,
     "ship": _ship_limits,
