@@ -17,7 +17,8 @@ from studies import arm, write_study
 
 
 def quantrial_(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return command(*arguments, cwd=cwd, env={**os.environ, "COLUMNS": "100"})
+    """Run a command without drawing plots."""
+    return command(*arguments, cwd=cwd, env={**os.environ, "COLUMNS": "100"}, drawn=False)
 
 
 def ok(*arguments: str | Path, cwd: Path | None = None) -> str:

@@ -217,29 +217,33 @@ def test_one_cluster_is_refused_and_says_what_to_do(tmp_path: Path) -> None:
     assert "On reasoning there are too few clusters to speak for others like them" in text
 
 
-def test_an_arm_with_no_answers_at_all(tmp_path: Path) -> None:
+def test_an_arm_with_no_answers_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run(tmp_path / "study", questions(12), {"f16": ["A"]}, QUIZ)
 
     def failed(line: dict[str, Any]) -> dict[str, Any]:
         return {**line, "status": "engine_error", "error": "it broke", "output": ""}
 
     rewritten(run, "q4_0", failed)
-    for methods in ("classic", "calibrated"):
+    for methods in ("calibrated", "classic"):
         task, decision, text = told(run, methods)
         assert "q4_0" not in task["endpoints"]["accuracy"]["arms"]
         assert task["flow"]["faulted"] == 12
         assert "q4_0 answered nothing on reasoning, so this study says nothing" in text
         assert decision["default"]["arm"] == "f16"
         assert "q4_0 has no answered item in common with f16 on reasoning." in text
+        draw_nothing(monkeypatch)  # once is enough
 
 
-def test_the_reference_with_no_answers_at_all(tmp_path: Path) -> None:
+def test_the_reference_with_no_answers_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = make_run(tmp_path / "study", questions(12), {"f16": ["A"]}, QUIZ)
     rewritten(run, "f16", lambda line: {**line, "status": "timeout", "error": "x", "output": ""})
-    for methods in ("classic", "calibrated"):
+    for methods in ("calibrated", "classic"):
         _, decision, text = told(run, methods)
         assert decision["default"]["arm"] == "f16"
         assert "f16 answered nothing on reasoning, so this study says nothing" in text
+        draw_nothing(monkeypatch)
 
 
 def test_no_item_and_no_answer_are_typed_errors(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def ran(tmp_path: Path) -> Iterator[Callable[..., Path]]:
 
 def first_screen(run: Path) -> str:
     """Return what `decide` prints."""
-    done = command("decide", run, env={**os.environ, "COLUMNS": "400"})
+    done = command("decide", run, env={**os.environ, "COLUMNS": "400"}, drawn=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -13,7 +13,7 @@ SPEED = {"prompt_tokens": [5], "output_tokens": [2], "blocks": 2, "precision": 0
 
 
 def quantrial_(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return command(*arguments)
+    return command(*arguments, drawn=False)
 
 
 def test_run_measures_after_the_answers_and_no_speed_puts_it_off(tmp_path: Path) -> None:

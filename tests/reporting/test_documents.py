@@ -24,6 +24,8 @@ from quantrial.reporting.markdown import slug
 from quantrial.units import parse_bytes, parse_fraction
 from reporting.trials import Page, Trial, markdown_tables, run_trial
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "demo"
 TEMPLATES = Path(module.__file__).parent / "templates"
 
@@ -447,7 +449,10 @@ def test_a_bare_manifest_is_reported(trial: Trial) -> None:
 # --- the same, inert, self-contained ------------------------------------------------------------
 
 
-def test_the_same_trial_gives_the_same_bytes(trial: Trial, documents: dict[str, str]) -> None:
+def test_the_same_trial_gives_the_same_bytes(
+    trial: Trial, documents: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # drawn, too
     assert trial.render() == documents
 
 
@@ -487,7 +492,10 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, trial: Trial) -> Trial:
     return replace(bad.with_summary(summary), manifest=manifest)
 
 
-def test_hostile_text_is_inert_in_html(hostile: Trial, documents: dict[str, str]) -> None:
+def test_hostile_text_is_inert_in_html(
+    hostile: Trial, documents: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # in its plots, too
     text = hostile.render()["report.html"]
     page, plain = Page(text), Page(documents["report.html"])
     assert page.tags.count("script") == plain.tags.count("script")

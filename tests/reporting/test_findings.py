@@ -18,6 +18,8 @@ from quantrial.reporting.sections.quality import contrasts_section
 from quantrial.reporting.sections.strata import strata_section
 from summaries import is_finding
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="module", params=[7, 40])
 def summary(request: pytest.FixtureRequest) -> dict[str, Any]:

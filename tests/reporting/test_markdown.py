@@ -11,6 +11,8 @@ from quantrial.inert import clean
 from quantrial.reporting.blocks import Cell, Column, Row, Table
 from quantrial.reporting.markdown import code, escape, slug, table
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 SIGNS = st.text(alphabet="ab1 .)-+=#>*_`~|[]()!<>&;:/\\@$\n\t" + "é漢\u202e")
 

@@ -14,6 +14,8 @@ from quantrial.reporting.glance import Scale, scale, strips, tick_labels
 from quantrial.words import VERDICT_WORDS
 from reporting.trials import Page, Trial, markdown_tables
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 ENDPOINTS = {"micro_f1": "micro-F1", "macro_f1": "macro-F1"}
 
 

@@ -12,6 +12,8 @@ from quantrial.documents import Contrast, FailureContrast, SettledBy, load_summa
 from quantrial.reporting.contrasts import approximate, judged, open_questions
 from reporting.trials import Trial, markdown_tables
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SETTLED = SettledBy(question="non_inferiority", items=700, further=200)
 OPEN = Contrast(
     id="quiz.accuracy.new.vs.ref",

@@ -11,6 +11,8 @@ import pytest
 from quantrial.decision import Constraints, decide_from
 from reporting.trials import Trial
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "demo"
 NUMBER = r"[−+-]?[\d.,]*\d"
 UNIT = r"(?:pp|MB|bytes|times|s|ms|%|tokens|items)"
