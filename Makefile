@@ -43,7 +43,7 @@ test: dev
 
 soak: dev
 	$(BIN)/python -m pytest -m soak -s
-	$(BIN)/python -m pytest --hypothesis-profile soak -k property --numprocesses auto
+	QUANTRIAL_FUZZ=10000 $(BIN)/python -m pytest --hypothesis-profile soak -k property --numprocesses auto
 
 soak-servers: dev
 	$(BIN)/python -m pytest -m soak_servers -s tests/soak

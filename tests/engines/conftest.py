@@ -196,9 +196,11 @@ def openai_engine(new_openai: Callable[..., OpenAIEngine]) -> OpenAIEngine:
 
 
 @pytest.fixture(scope="session")
-def ollama_engine(ollama_server: OllamaServer) -> OllamaEngine:
+def ollama_engine(ollama_server: OllamaServer) -> Iterator[OllamaEngine]:
     """One engine for the tests that do it no harm."""
-    return OllamaEngine("demo:q4_0", {"host": ollama_server.address, "num_ctx": 512})
+    options = {"host": ollama_server.address, "num_ctx": 512}
+    with contextlib.closing(OllamaEngine("demo:q4_0", options)) as engine:
+        yield engine
 
 
 @pytest.fixture

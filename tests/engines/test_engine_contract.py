@@ -49,12 +49,19 @@ _PARAMS = [
 
 
 @pytest.fixture(params=_PARAMS)
-def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """An engine that may have been started, as a study's mostly is."""
     maker = ENGINES[request.param]
     made: Engine = request.getfixturevalue(maker) if isinstance(maker, str) else maker()
-    made.close()
-    yield made
-    made.close()
+    return made
+
+
+@pytest.fixture
+def closed_engine(engine: Engine) -> Iterator[Engine]:
+    """One that is not started."""
+    engine.close()
+    yield engine
+    engine.close()
 
 
 def needs(engine: Engine, *abilities: str) -> None:
@@ -63,20 +70,20 @@ def needs(engine: Engine, *abilities: str) -> None:
         pytest.skip(f"{engine.name} says that it has no {', '.join(sorted(missing))}")
 
 
-def test_describe_comes_before_start_and_loads_nothing(engine: Engine) -> None:
-    assert engine.describe() == engine.describe()
-    assert (engine.start() > 0) == (engine.name not in LOADED_ELSEWHERE)
+def test_describe_comes_before_start_and_loads_nothing(closed_engine: Engine) -> None:
+    assert closed_engine.describe() == closed_engine.describe()
+    assert (closed_engine.start() > 0) == (closed_engine.name not in LOADED_ELSEWHERE)
 
 
-def test_start_is_idempotent(engine: Engine) -> None:
-    assert (engine.start() > 0) == (engine.name not in LOADED_ELSEWHERE)
-    assert engine.start() == 0.0
+def test_start_is_idempotent(closed_engine: Engine) -> None:
+    assert (closed_engine.start() > 0) == (closed_engine.name not in LOADED_ELSEWHERE)
+    assert closed_engine.start() == 0.0
 
 
-def test_ask_starts_by_itself_and_the_first_reply_carries_the_load(engine: Engine) -> None:
-    replies = [engine.ask(Request(text=PARIS, max_tokens=2)) for _ in range(2)]
+def test_ask_starts_by_itself_and_the_first_reply_carries_the_load(closed_engine: Engine) -> None:
+    replies = [closed_engine.ask(Request(text=PARIS, max_tokens=2)) for _ in range(2)]
     loads = [reply.timing.load for reply in replies]
-    if engine.name in LOADED_ELSEWHERE:
+    if closed_engine.name in LOADED_ELSEWHERE:
         assert loads == [None, None]
         return
     assert loads[0] is not None

@@ -25,6 +25,7 @@ from quantrial.engines.llamacpp import LlamaCppEngine
 from quantrial.engines.templates import Rendered, holds_day, rendered
 from quantrial.errors import EngineError, StudyError
 from quantrial.thought_tags import opening_tag_at_end
+from repetitions import repetitions
 
 CHAT = Request(messages=(Message("user", "What is seven?"),), max_tokens=1)
 WITH_SYSTEM = Request(messages=(Message("system", "Count."), *CHAT.messages), max_tokens=1)
@@ -63,7 +64,8 @@ def read(engine: LlamaCppEngine, request: Request = CHAT) -> tuple[str, int | No
 
 
 @pytest.mark.parametrize(
-    "template", [None, LLAMA_31, LLAMA_32, GRANITE, SMOLLM_3, LFM_2, FIXED, DEEPSEEK_R1, QWEN_3]
+    "template",
+    [None, LLAMA_31, GRANITE, FIXED, DEEPSEEK_R1, *repetitions(LLAMA_32, SMOLLM_3, LFM_2, QWEN_3)],
 )
 def test_what_is_shown_without_the_weights_is_what_the_worker_reads(
     engine_of: Callable[..., LlamaCppEngine], template: str | None

@@ -28,7 +28,7 @@ from quantrial.running.asking import Attempt, attempt
 from quantrial.study import Arm, Study
 from servers.faulty import Answer, Call, FaultyServer, Say, faulty_server
 
-CASES = int(os.environ.get("QUANTRIAL_FUZZ", "1000"))
+CASES = int(os.environ.get("QUANTRIAL_FUZZ", "400"))
 CHAT = Request(messages=(Message("user", "x"),), logprobs=2, timeout=5.0)
 TEXT = Request(text="x", logprobs=2, timeout=5.0)
 

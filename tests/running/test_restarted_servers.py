@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from quantrial.running.runner import RunResult, run_study
 from quantrial.running.waiting import Clock
 from quantrial.running.watch import Watch
 from quantrial.study import parse_study
+from repetitions import mostly_repetitions
 from running.test_swapped_weights import Model, Ollama, outputs, over_ollama
 from servers.faulty import FaultyServer
 from studies import QUESTIONS, read_lines, write_study
@@ -99,9 +101,13 @@ def statuses(folder: Path) -> Counter[str]:
     return Counter(one["status"] for one in read_lines(folder / "responses" / "sums.q8_0.jsonl"))
 
 
-@pytest.mark.parametrize("slots", [1, 3])
-@pytest.mark.parametrize("attempts", [1, 3])
-@pytest.mark.parametrize("fault", [None, "503", "html_500"])  # refused, 503, 502
+@pytest.mark.parametrize(
+    ("fault", "attempts", "slots"),
+    mostly_repetitions(
+        itertools.product([None, "503", "html_500"], [1, 3], [1, 3]),  # refused, 503, 502
+        kept=[(None, 1, 1), (None, 3, 3), ("503", 3, 1), ("503", 1, 3), ("html_500", 1, 1)],
+    ),
+)
 def test_a_server_that_is_away_for_a_minute_ends_no_run(
     tmp_path: Path,
     servers: tuple[FaultyServer, FaultyServer],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from quantrial.running.runner import RunResult, run_study
 from quantrial.running.waiting import Clock
 from quantrial.running.watch import EVERY
 from quantrial.study import parse_study
+from repetitions import mostly_repetitions
 from servers.faulty import Answer, Call, FaultyServer, Say, openai_answer
 from studies import QUESTIONS, read_lines, write_study
 
@@ -151,8 +153,12 @@ TOLD: dict[str, tuple[dict[str, str], dict[str, str | None], str]] = {
 }
 
 
-@pytest.mark.parametrize("way", TOLD)
-@pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize(
+    ("way", "slots"),
+    mostly_repetitions(
+        itertools.product(TOLD, [1, 3]), kept=[*((way, 1) for way in TOLD), ("root", 3)]
+    ),
+)
 def test_what_a_server_tells_of_its_weights_stops_a_run_when_it_changes(
     tmp_path: Path, servers: tuple[FaultyServer, FaultyServer], way: str, slots: int
 ) -> None:
@@ -195,9 +201,13 @@ def test_a_fingerprint_that_changes_stops_a_run_in_mid_run_and_between_sessions(
     assert run(study, folder).recorded == 2 * QUESTIONS
 
 
-@pytest.mark.parametrize("slots", [1, 3])
-@pytest.mark.parametrize("logprob", [None, -0.5])
-@pytest.mark.parametrize("every", [0.0, 400.0])
+@pytest.mark.parametrize(
+    ("slots", "logprob", "every"),
+    mostly_repetitions(
+        itertools.product([1, 3], [None, -0.5], [0.0, 400.0]),
+        kept=[(1, None, 0.0), (3, None, 400.0), (1, -0.5, 400.0), (3, -0.5, 0.0)],
+    ),
+)
 def test_a_silent_swap_is_found_and_what_may_be_of_the_other_model_is_asked_again(
     tmp_path: Path,
     servers: tuple[FaultyServer, FaultyServer],
