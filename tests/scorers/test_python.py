@@ -17,8 +17,10 @@ from pydantic import TypeAdapter, ValidationError
 
 import quantrial
 from command import command
+from quantrial.cli.progress import InterimScores
 from quantrial.errors import RecordWarning, ScoringError, StudyError
 from quantrial.records import Item
+from quantrial.runfolder import RunFolder
 from quantrial.scorers.base import Said, Score
 from quantrial.scorers.python import Python, PythonPart
 from quantrial.study.code import FLAG, code_in
@@ -34,6 +36,8 @@ def score(item, answer):
         return sorted(item) == ["content", "gold", "id", "metadata"] and item["gold"] == "g"
     if answer == "fails":
         raise KeyError("no such key")
+    while answer == "waits":
+        pass
     return json.loads(answer)
 """
 ITEM = Item("t", "id-1", {"q": "?"}, "g", {"topic": "geo"})
@@ -104,6 +108,18 @@ def test_what_no_endpoint_can_hold_is_a_fault_of_scoring(
 ) -> None:
     with pytest.raises(ScoringError, match=rf"^my_scorers\.py:score.*{said}"):
         scored(answer, **options)
+
+
+def test_a_function_that_is_over_its_limit_each_time_ends_the_analysis() -> None:
+    fault = r"^my_scorers\.py:score took longer than 0\.5 s$"
+    with pytest.raises(ScoringError, match=fault):
+        scored("waits", timeout=0.5)
+    assert scored(True, timeout=0.5).values == {"correct": 1}  # it counts anew
+    for _ in range(2):
+        with pytest.raises(ScoringError, match=fault):
+            scored("waits", timeout=0.5)
+    with pytest.raises(StudyError, match="as for the 2 answers before: nothing more is scored"):
+        scored("waits", timeout=0.5)
 
 
 def test_nothing_read_is_the_worst_there_is() -> None:
@@ -341,6 +357,10 @@ def test_a_fault_of_scoring_is_no_wrong_answer(own: Path, tmp_path: Path) -> Non
     study = write_own(tmp_path)
     study.write_text(study.read_text().replace("[paris!]", "[Oslo!, Paris]"))
     run = quantrial.run(study, out=tmp_path / "run").folder
+    folder, scores = RunFolder(run), InterimScores(run)
+    for response in folder.read_responses("qa", "b"):
+        shown = scores(response)
+    assert shown == {"b": "qa 100 %"}  # interim scores go without those answers
     said = r"item [\w-]+, letters: my_scorers\.py:letters: LookupError: Oslo \(line 9\)"
     task = quantrial.analyze(run)["tasks"]["qa"]
     assert any(re.search(said, str(one)) for one in task["warnings"]), task["warnings"]

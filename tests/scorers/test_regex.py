@@ -67,6 +67,8 @@ def test_a_study_writes_it_short_or_in_full() -> None:
     assert entry.validate_python({"regex": {"pattern": "a", "match": "full"}}).match == "full"
     with pytest.raises(ValidationError, match="is no regular expression: missing"):
         entry.validate_python({"regex": "(a"})
+    with pytest.raises(ValidationError, match="at most 2000 characters"):
+        entry.validate_python({"regex": "[\0-\U0010ffff]" * 1000})
 
 
 @pytest.mark.parametrize(

@@ -324,6 +324,7 @@ class InterimScores:
 
     def _count(self, response: Response) -> None:
         from quantrial.analysis.answers.reading import read_response
+        from quantrial.errors import ScoringError
 
         key = (response.task, response.item, response.arm)
         if response.replicate or key in self._counted:
@@ -333,7 +334,10 @@ class InterimScores:
         endpoint = task.endpoints[0]
         item = self._items[response.task, response.item]
         # what other answers tell of the template is known only in the end
-        values = task.score(item, read_response(task, item, response, opened=None)).values
+        try:
+            values = task.score(item, read_response(task, item, response, opened=None)).values
+        except ScoringError:  # said by the analysis; the answer itself is recorded
+            return
         sums = self._sums.setdefault((response.task, response.arm), [0.0, 0.0])
         sums[0] += sum(weight * values[name] for name, weight in endpoint.numerator.items())
         sums[1] += (

@@ -92,6 +92,7 @@ class Guarded:
         self._limits = limits
         self._setup = setup or {"job": "hello"}
         self._lock = threading.Lock()
+        self.exceeded = 0  # calls over a limit, the last ones in a row
         self._process: subprocess.Popen[bytes] | None = None
 
     def call(self, request: Mapping[str, Any], *, what: str) -> Any:
@@ -114,7 +115,13 @@ class Guarded:
                 except ScoringError:
                     self._end()  # it is not ready to be asked anything
                     raise
-            return self._exchange(request, self._limits.seconds, what)
+            try:
+                reply = self._exchange(request, self._limits.seconds, what)
+            except ScoringLimitError:
+                self.exceeded += 1
+                raise
+            self.exceeded = 0
+            return reply
 
     def close(self) -> None:
         """End the process; it is started again by another call."""

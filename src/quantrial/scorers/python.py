@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
-from quantrial.errors import ScoringError, StudyError
+from quantrial.errors import ScoringError, ScoringLimitError, StudyError
 from quantrial.scorers.base import Said, Score, Scorer, ScorerPart
 from quantrial.scorers.guarded import Guarded, Limits
 from quantrial.study.parts import Memory, Part, Time
@@ -21,6 +21,7 @@ _WHERE = re.compile(r"(?P<file>.+\.py):(?P<function>[A-Za-z_][A-Za-z0-9_]*)")
 _COLUMN = r"^[A-Za-z][A-Za-z0-9_]*$"
 _MOST_COLUMNS = 100
 _NEEDED = 'a file and its function are needed, such as "my_scorers.py:score"'
+_IN_A_ROW = 3  # calls over a limit: all the others would be, and nobody waits hours for them
 _SLACK = 1e-9  # of sums of floating-point numbers
 
 
@@ -209,6 +210,7 @@ class Python(Scorer):
 
         Raises:
             ScoringError: it fails, takes too long, or returns what its options do not say.
+            StudyError: it takes too long, or too much memory, time after time.
         """
         answer = " ".join(text.split())
         return Score(self._values(gold, text, said), bool(answer), answer)
@@ -229,7 +231,17 @@ class Python(Scorer):
         told = {"content": dict(item.content), "gold": gold, "id": item.id}
         told["metadata"] = dict(item.metadata)
         request = {"job": "score", "item": told, "answer": text}
-        return self._checked(process.call(request, what=spec.python))
+        try:
+            returned = process.call(request, what=spec.python)
+        except ScoringLimitError as exc:
+            if process.exceeded % _IN_A_ROW:
+                raise
+            raise StudyError(
+                f"{exc}, as for the {_IN_A_ROW - 1} answers before: nothing more is scored. Mend "
+                "the function, or raise `timeout` or `memory`",
+                key="score",
+            ) from exc
+        return self._checked(returned)
 
     def _checked(self, value: Any) -> dict[str, float]:
         """Return the columns of what the function returned."""

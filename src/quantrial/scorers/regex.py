@@ -7,11 +7,12 @@ import re
 import warnings
 from typing import Any, ClassVar, Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from quantrial.scorers.base import Said, Score, Scorer, ScorerPart
 from quantrial.scorers.exact import aliases
 from quantrial.scorers.guarded import Guarded, Limits
+from quantrial.study.scoring import LONGEST_PATTERN
 from quantrial.system import can_limit_memory
 from quantrial.tasks.base import Endpoint
 
@@ -75,7 +76,7 @@ class RegexPart(ScorerPart):
 
     short: ClassVar[str | None] = "pattern"
     scorer: Literal["regex"]
-    pattern: str
+    pattern: str = Field(max_length=LONGEST_PATTERN)
     """A regular expression of Python. `{{ gold }}` in it stands for the right text, or for any of
     several."""
     match: Literal["search", "full"] = "search"

@@ -17,6 +17,7 @@ from quantrial.registry import SCORERS, hint_of
 from quantrial.study.names import Name
 from quantrial.study.parts import OneOf, Part
 
+LONGEST_PATTERN = 2000  # characters: a range of letters in any case takes long to compile
 READS = ("strip", "json", "fenced")
 
 
@@ -127,7 +128,7 @@ class ReadStep(Part):
     step: Literal["strip", "json", "fenced"] | None = None
     """`strip`: the text without white space around it. `json`: the first whole JSON value in it.
     `fenced`: what stands in the last fenced block of code."""
-    regex: str | None = None
+    regex: str | None = Field(default=None, max_length=LONGEST_PATTERN)
     """What the first group of this pattern matches, or all of it where it has no group."""
     take: Literal["first", "last"] = "first"
     """Which match of `regex` counts."""
