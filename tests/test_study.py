@@ -98,7 +98,7 @@ def test_margins_and_failure_modes_are_of_what_a_kind_of_task_measures() -> None
             parse_study(wrong)
     tested = (
         f"parse_rate, {any_task}, entity_free_correct, no_spurious, output_length, letter_shift, "
-        "spurious_per_sentence, abstains, no_wrong_call, well_formed_calls"
+        "spurious_per_sentence"
     )
     with pytest.raises(StudyError, match=f"no failure mode 'zzz'; there are {tested}$"):
         parse_study(f"{GOOD}analysis: {{declared_failure_modes: [zzz]}}\n")
