@@ -45,7 +45,7 @@ def test_a_spread_says_that_it_approximates() -> None:
     said = ok("power", "--sd", "0.2", "--difference", "-0.005", "--power", "0.9")
     assert "Paired SD 0.2, true difference -0.5 pp" in said
     assert "items for 90 % power" in said
-    assert "approx.: normal approximation, too hopeful if fewer than ten items" in said
+    assert "approx.: normal approximation, too optimistic if fewer than ten items" in said
     assert "exact" not in said
 
 

@@ -330,7 +330,9 @@ def duration(seconds: float | None) -> str:
 
 
 def short_seconds(value: float) -> str:
-    """Write a time with three digits: `0.323 s`, `12.5 s`, `4.1 ms`."""
+    """Write a time with three digits, or in whole seconds: `4.1 ms`, `0.323 s`, `1,234 s`."""
+    if value >= 999.5:
+        return f"{fixed(value, 0, ',')} s"
     return f"{value:.3g} s" if value >= 0.1 else f"{1000 * value:.3g} ms"
 
 

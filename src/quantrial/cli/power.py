@@ -294,7 +294,7 @@ def _remarks(found: Forecast) -> list[str]:
     lines += [words for method, words in _METHOD_NOTES.items() if method in methods]
     if "normal-approximation" in methods and not found.least_items:
         # of flips it is used only where too many change to enumerate them
-        lines[-1] = "approx.: normal approximation, too hopeful if fewer than ten items change."
+        lines[-1] = "approx.: normal approximation, too optimistic if fewer than ten items change."
     return lines
 
 

@@ -215,17 +215,20 @@ class Evidence:
 
     def no_loss_can_show(self, task: str) -> str:
         """Say that the reference is at its floor on a task, without an end; else nothing."""
+        baseline = self.baseline(task)
+        if baseline is None:
+            return ""
+        return limit_words(
+            "at_floor", work=self.named(task), reference=self.reference, baseline=baseline
+        )
+
+    def baseline(self, task: str) -> str | None:
+        """Name what the reference does no better than on a task; None where it does better."""
         part = self.tasks[task]
         if not part.at_floor(self.reference):
-            return ""
-        level = (
-            f"guessing ({percent(part.chance, 0)})"
-            if part.chance
-            else "an arm that answers nothing"
-        )
-        return limit_words(
-            "at_floor", work=self.named(task), reference=self.reference, baseline=level
-        )
+            return None
+        guessing = f"guessing ({percent(part.chance, 0)})"
+        return guessing if part.chance else "an arm that answers nothing"
 
     @property
     def saw_no_control(self) -> bool:

@@ -49,6 +49,7 @@ def picker(evidence: Evidence) -> Picker:
                 workload=part.workload,
                 margin=rounded(part.margin, TABLE_DIGITS),
                 at_floor=part.at_floor(evidence.reference),
+                baseline=evidence.baseline(task),
                 arms={arm: _row(evidence, task, arm) for arm in arms},
                 unit=part.main.unit,
             )

@@ -382,6 +382,8 @@ class PickerTask(Struct, frozen=True, kw_only=True):
     margin: float
     at_floor: bool
     arms: dict[str, PickerRow]
+    baseline: str | None = None
+    """What the reference does no better than, in words; null where it does better (`at_floor`)."""
     unit: str | None = None
     """What margin, estimates and bounds are counted in; they are shares where it is null. Only a
     loss of shares is tolerated in place of the margin."""

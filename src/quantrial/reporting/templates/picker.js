@@ -26,7 +26,7 @@ function asSize(value) {
   return `${value.toFixed(0)} B`;
 }
 
-const asSeconds = (value) => (value >= 0.1 ? `${Number(value.toPrecision(3))} s` : `${Number((1000 * value).toPrecision(3))} ms`);
+const asSeconds = (value) => (value >= 999.5 ? `${Math.round(value).toLocaleString("en")} s` : value >= 0.1 ? `${Number(value.toPrecision(3))} s` : `${Number((1000 * value).toPrecision(3))} ms`);
 /** A number as it is typed: no exponent. */
 const plain = (value) => (String(value).includes("e") ? value.toFixed(12).replace(/\.?0+$/, "") : String(value));
 
@@ -55,7 +55,7 @@ class Says {
   broken(arm, { constraint, task, value, limit }) {
     const own = this.table.arms[arm], { reference } = this;
     const work = task === null ? "" : this.named(task);
-    if (constraint === "evidence") return this.inSentence(task === null ? this.missedHarm() : this.fill("at_floor", { work, reference, baseline: "chance" }));
+    if (constraint === "evidence") return this.inSentence(task === null ? this.missedHarm() : this.fill("at_floor", { work, reference, baseline: this.table.tasks[task].baseline }));
     if (constraint === "identity") return this.fill("identity", { twin: visible(own.twin) });
     if (LOSSES.has(constraint)) return this.loss(arm, { constraint, task, value, limit });
     if (value === null) return `its ${{ max_memory: "memory", min_speedup: "speed", max_latency: "latency" }[constraint]}${work && ` on ${work}`} is not known`;
