@@ -61,7 +61,7 @@ warnings.simplefilter("ignore")
 for folder in sys.argv[1:]:
     quantrial.analyze(folder)
     quantrial.decide(folder)
-    quantrial.report(folder)
+quantrial.report(sys.argv[1])  # the other's documents are compared, which its report follows from
 """
 
 
