@@ -24,8 +24,10 @@ from pydantic.fields import FieldInfo
 from quantrial import study
 from quantrial.documents import ChoiceFailures, FailureModes, SpanFailures, Summary, decision
 from quantrial.registry import OWN, SCORERS
+from quantrial.scorers import python
 from quantrial.study import model as whole
 from quantrial.study import parts, scoring, sources, tasks
+from quantrial.tasks import recorded
 from quantrial.tasks.sources import _tables
 
 DOCS = Path(__file__).parent
@@ -36,6 +38,8 @@ PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("A task of kind `choice`: `tasks.<name>`", study.ChoiceTask),
     ("A task of kind `spans`: `tasks.<name>`", study.SpansTask),
     ("A task of kind `text`: `tasks.<name>`", study.TextTask),
+    ("A task of kind `recorded`: `tasks.<name>`", recorded.RecordedTask),
+    ("An endpoint, kind `recorded`: `tasks.<name>.endpoints.<name>`", python.Measure),
     ("A turn of a conversation: `tasks.<name>.messages`", tasks.Turn),
     ("A step of reading, kind `text`: `tasks.<name>.read`", scoring.ReadStep),
     *(
@@ -68,6 +72,7 @@ COMMANDS = (
     ("compare",),
     ("verify",),
     ("import", "reference"),
+    ("import", "scores"),
     ("quantize",),
     ("demo",),
 )
@@ -109,7 +114,7 @@ def explained(*modules: types.ModuleType) -> None:
 explained(
     *(parts, scoring, sources, _tables),
     *(sys.modules[SCORERS.load(name).__module__] for name in OWN[SCORERS.group]),
-    *(tasks, whole),
+    *(tasks, recorded, whole),
 )
 
 

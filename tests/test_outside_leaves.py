@@ -584,7 +584,10 @@ def test_what_a_study_says_of_outside_leaves_is_checked(
 ) -> None:
     for wrong, said in (
         (study_of(tolerence=1), "tasks.sums.tolerence: unknown key; did you mean 'tolerance'?"),
-        (study_of(kind="numbr"), "is 'numbr'; expected one of 'choice', 'spans', 'text', 'number'"),
+        (
+            study_of(kind="numbr"),
+            "is 'numbr'; expected one of 'choice', 'spans', 'text', 'recorded', 'number'",
+        ),
         (study_of(kind="numbr"), "did you mean 'number'?"),
         (study_of(source={"type": "double"}), "did you mean 'doubles'?"),
         (study_of(margins={"zzz": 0.1}), "a number task has no endpoint 'zzz'; there are hits, "),

@@ -117,6 +117,11 @@ class Response:
     schema: str = RESPONSE_SCHEMA
 
     @property
+    def has_text(self) -> bool:
+        """Whether what was answered is recorded; of scores from elsewhere it may not be."""
+        return self.scores is None or bool(self.said)
+
+    @property
     def said(self) -> str:
         """The output and, each in a line of its own below it, the calls of tools as JSON.
 

@@ -25,7 +25,10 @@ OWN: dict[str, dict[str, str]] = {
         "openai": "quantrial.engines.openai:OpenAIEngine",
         "scripted": "quantrial.engines.scripted:scripted_from_options",
     },
-    "quantrial.importers": {"reference": "quantrial.importers.reference:read_reference"},
+    "quantrial.importers": {
+        "reference": "quantrial.importers.reference:read_reference",
+        "scores": "quantrial.importers.scores:read_scores",
+    },
     "quantrial.scorers": {
         "exact": "quantrial.scorers.exact:Exact",
         "contains": "quantrial.scorers.contains:Contains",
@@ -58,6 +61,7 @@ OWN: dict[str, dict[str, str]] = {
         "choice": "quantrial.tasks.choice:Choice",
         "spans": "quantrial.tasks.spans:Spans",
         "text": "quantrial.tasks.text:Text",
+        "recorded": "quantrial.tasks.recorded:Recorded",
     },
 }
 _SHOWN = 5  # names of a list that stand in a message

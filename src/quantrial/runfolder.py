@@ -43,6 +43,7 @@ SUMMARY = "summary.json"
 DECISION = "decision.json"
 ATTRIBUTES = ".gitattributes"
 SCORERS = "scorers"  # copies of the files of Python that the study scores by
+ORIGIN = "origin"  # copies of what an import read, where it keeps them
 LOCK = ".lock"
 LOGS = "logs"  # what engines write because the study says so
 PARTIAL = ".partial"  # the end of a file's name until it is whole
@@ -75,7 +76,7 @@ class RunFolder:
         """Name the files here that the beginning of a run does not write; nothing is read."""
         if not paths.is_folder(self.path):
             return []
-        known = {LOCK, ATTRIBUTES, STUDY, ITEMS, RESPONSES, SCORERS}
+        known = {LOCK, ATTRIBUTES, STUDY, ITEMS, ORIGIN, RESPONSES, SCORERS}
         names = sorted(entry.name for entry in self.path.iterdir())
         return [n for n in names if n not in known and not (n[0] == "." and n.endswith(PARTIAL))]
 
@@ -158,6 +159,11 @@ class RunFolder:
         """Keep a copy of a file of Python that the study scores by."""
         paths.refuse_link(self.path / SCORERS)
         write_atomically(self.path / SCORERS / name, text.encode())
+
+    def write_origin(self, name: str, data: bytes) -> None:
+        """Keep a copy of a file that was imported."""
+        paths.refuse_link(self.path / ORIGIN)
+        write_atomically(self.path / ORIGIN / name, data)
 
     def write_items(self, items: Iterable[Item]) -> None:
         """Write items.jsonl, whole."""
@@ -249,6 +255,7 @@ class RunFolder:
         files = [self.study_path, self.path / ITEMS, self.path / MANIFEST, *self.response_files()]
         files += [self.path / SPEED] if paths.is_there(self.path / SPEED) else []
         files += sorted((self.path / SCORERS).glob("*.py"))
+        files += sorted(one for one in (self.path / ORIGIN).glob("*") if paths.is_file(one))
         return [path.relative_to(self.path).as_posix() for path in files]
 
     def response_files(self) -> list[Path]:

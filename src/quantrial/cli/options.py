@@ -47,6 +47,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "quantize": ("quantrial quantize models/mine.F16.gguf --to Q8_0 Q4_0 -o models",),
     "demo": ("quantrial demo", "quantrial demo -o runs/first"),
+    "import scores": (
+        "quantrial import scores ratings.csv -o runs/ratings --margin 5pp --scored-by Ann",
+        "quantrial import scores ratings.jsonl -o runs/ratings --study study.yaml",
+    ),
     "import reference": (
         "quantrial import reference DIR -o runs/published",
         "quantrial import reference DIR -o runs/mine --name-task tickets=routing:choice:support",

@@ -312,6 +312,51 @@ def import_reference(  # noqa: PLR0913, PLR0917 - each parameter is an option of
     show.document(found) if as_json else show.imported(found)
 
 
+@importer.command("scores", epilog=examples("import scores"))
+def import_scores(  # noqa: PLR0913, PLR0917 - each parameter is an option of the command
+    path: Annotated[
+        Path, typer.Argument(metavar="FILE", help="JSONL or CSV: id, arm and scores, a row each.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder to make.")],
+    study: Annotated[
+        Path | None,
+        typer.Option(help="A study file that declares arms and endpoints.", show_default="made"),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(help="The reference arm.", show_default="the first of fp16, f16, bf16"),
+    ] = None,
+    margin: Annotated[
+        str, typer.Option(metavar="LOSS", help="Largest loss that counts as the same.")
+    ] = "1pp",
+    score: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="A column of scores, the first one primary; may be given several times.",
+            show_default="every column of numbers",
+        ),
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The groups that items come in.")
+    ] = None,
+    scored_by: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Who gave the scores, if no column says it.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Read scores that another program or a person gave."""
+    from quantrial.cli import show
+    from quantrial.importers import import_answers
+    from quantrial.importers.scores import ScoreOptions
+
+    options = ScoreOptions(
+        study, reference, margin, tuple(score or ()), cluster=cluster, scored_by=scored_by
+    )
+    found = import_answers("scores", path, out, options=options)
+    show.document(found) if as_json else show.imported(found)
+
+
 @importer.command(_ANY, hidden=True)
 def import_any(
     ctx: typer.Context,

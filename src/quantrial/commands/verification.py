@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ from quantrial.errors import (
     RunFolderError,
     StudyError,
 )
-from quantrial.paths import is_file, is_there
+from quantrial.paths import is_file, is_there, read_bytes
 from quantrial.runfolder import (
     ATTRIBUTES,
     DECISION,
@@ -41,6 +42,7 @@ from quantrial.runfolder import (
     LOCK,
     LOGS,
     MANIFEST,
+    ORIGIN,
     RESPONSES,
     SCORERS,
     SPEED,
@@ -138,6 +140,40 @@ def order_drifts(run: RunFolder, study: Study) -> Iterator[Drift]:
                     )
 
 
+def origin_drifts(run: RunFolder, study: Study) -> Iterator[Drift]:
+    """Hold recorded scores against the file that they came from, of which the run keeps a copy."""
+    from quantrial.importers.scores import scores_in
+
+    recorded = run.read_manifest().tasks
+    for task, spec in study.tasks.items():
+        if spec.kind != "recorded":
+            continue
+        source = recorded.get(task, {}).get("source")
+        files = source.get("files") if isinstance(source, Mapping) else None
+        if not isinstance(files, Mapping) or not files:
+            yield Drift(MANIFEST, f"tasks.{task}.source.files", files, "needed are their hashes")
+            continue
+        there: dict[tuple[str, str], Mapping[str, float]] = {}
+        for name, known in files.items():
+            place, path = f"{ORIGIN}/{name}", run.path / ORIGIN / Path(name).name
+            if not is_file(path):
+                yield Drift(place, "file", "missing", f"the scores of {task} came from it")
+                return
+            now = hashlib.sha256(read_bytes(path)).hexdigest()
+            if now != known:
+                since = f"the file now has {short(now)}: it changed after the import"
+                yield Drift(place, "sha256", known, since)
+                return
+            there |= scores_in(path, task, spec)
+        for arm in study.arms:
+            name = run.responses_path(task, arm).relative_to(run.path).as_posix()
+            for response in run.read_responses(task, arm, known=None):
+                given = there.get((response.item, arm))
+                if response.scores != given:
+                    place = f"item {response.item}: scores"
+                    yield Drift(name, place, response.scores, f"what was imported says {given}")
+
+
 def speed_drifts(run: RunFolder, study: Study) -> Iterator[Drift]:
     """Check that every arm was shown the prompts that the study gives."""
     for number, record in enumerate(run.read_speed(arms=study.timed_arms), start=1):
@@ -159,7 +195,7 @@ def unknown_files(run: RunFolder, made: Collection[str]) -> Iterator[str]:
         made: the files of the report, by their path in the folder.
     """
     known = {*_NEEDED, SPEED, SUMMARY, DECISION, ATTRIBUTES, LOCK, LOGS, RESPONSES, SCORERS}
-    known |= {".git", *made}
+    known |= {".git", ORIGIN, *made}
     known |= {Path(name).parts[0] for name in made}
     found = [path for path in run.path.iterdir() if path.name not in known]
     for folder in sorted({str(Path(name).parent) for name in made} - {"."}):
@@ -243,6 +279,7 @@ class _Check:
         if derived is None:
             return self._found(drifts, ())
         drifts += [*order_drifts(run, self._study), *speed_drifts(run, self._study)]
+        drifts += origin_drifts(run, self._study)
         run.release_responses()
         current = methods_version(recorded) == METHODS_VERSION
         if current:

@@ -28,10 +28,12 @@ def risks(evidence: Evidence, settings: Constraints) -> Iterator[Risk]:
         for arm in evidence.candidates:
             if arm in evidence.identical or arm in evidence.other_prompts:
                 continue
-            right = kind_of(part).right or part.primary
+            kind = kind_of(part)
+            right = kind.right or part.primary
+            shares = {one.name for one in kind.endpoints if one.type == "proportion"}
             finding = evidence.of_endpoint(task, right, arm)
-            if finding is None or finding.estimate is None or finding.unit is not None:
-                continue  # what is no share counts no wrong answers
+            if finding is None or finding.estimate is None or right not in shares:
+                continue  # what is no share of answers counts no wrong ones
             extra = _more_errors(finding, 1000)
             money = _money(evidence, settings, task, arm, finding)
             text = " ".join([_errors(evidence, task, arm, extra, finding), *_priced(money)])

@@ -36,6 +36,7 @@ class Imported:
         notes: what deserves a look.
         duplicates: every row that a later one replaces.
         score_differences: recorded scores that are not what scoring the outputs gives.
+        origin_files: what the run folder keeps a copy of, by name.
     """
 
     study: str
@@ -48,6 +49,7 @@ class Imported:
     notes: tuple[str, ...] = ()
     duplicates: tuple[str, ...] = ()
     score_differences: tuple[Any, ...] = ()
+    origin_files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,8 @@ def _write_run(folder: Path, found: Imported, manifest: Manifest) -> None:
         for (task, arm), answers in found.responses.items():
             lines = b"".join(response.to_json() + b"\n" for response in answers)
             write_atomically(run.responses_path(task, arm), lines)
+        for name, data in found.origin_files.items():
+            run.write_origin(name, data)
         run.write_manifest(manifest)
         beside.rename(folder)
     except OSError as exc:

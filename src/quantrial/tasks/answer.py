@@ -36,7 +36,7 @@ class Answer:
     the text ends inside a thought, and there is no answer at all. `unknown_tag` looks like a tag
     of a thought and is none that is known; the text is read as it is. `output` is the whole text,
     for published rules that read all of it. `calls` are those of tools, as a server handed them
-    over apart from the text.
+    over apart from the text; `scores` are numbers that were recorded with it.
     """
 
     text: str
@@ -45,6 +45,7 @@ class Answer:
     unknown_tag: str | None = None
     output: str = ""
     calls: tuple[Mapping[str, Any], ...] = ()
+    scores: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:

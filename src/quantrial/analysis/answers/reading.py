@@ -43,7 +43,7 @@ def given(one: Given | Response) -> Given:
     if isinstance(one, Given):
         return one
     answer = read_answer(one.output, finish_reason=one.finish_reason)
-    return Given(one, _with_calls(answer, one))
+    return Given(one, _with_what_came_apart(answer, one))
 
 
 def ended_at_limit(response: Response, limit: int | None) -> bool:
@@ -81,13 +81,14 @@ def read_response(task: Task, item: Item, response: Response, *, opened: bool | 
         opened=bool(opened) and not response.thought,
         tags=task.thought_tags,
     )
-    return with_thought(_with_calls(answer, response), response.thought, reason)
+    return with_thought(_with_what_came_apart(answer, response), response.thought, reason)
 
 
-def _with_calls(answer: Answer, response: Response) -> Answer:
-    """Add the calls of tools that came apart from the text, which is then no unfinished thought."""
+def _with_what_came_apart(answer: Answer, response: Response) -> Answer:
+    """Add calls of tools, beside which the text is no unfinished thought, and recorded scores."""
     calls = tuple(response.tool_calls or ())
-    return replace(answer, calls=calls, unfinished=False) if calls else answer
+    answer = replace(answer, calls=calls, unfinished=False) if calls else answer
+    return replace(answer, scores=response.scores) if response.scores else answer
 
 
 def opens_thought(

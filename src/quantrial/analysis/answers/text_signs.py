@@ -54,9 +54,10 @@ _REFUSAL = re.compile(
 )
 
 
-def is_empty(one: Given | Response) -> bool:
-    """Whether nothing but white space was said beside thoughts."""
-    return given(one).answer.is_empty
+def is_empty(one: Given | Response) -> bool | None:
+    """Whether nothing but white space was said beside thoughts; None where no text is recorded."""
+    shown = given(one)
+    return shown.answer.is_empty if shown.response.has_text else None
 
 
 def is_truncated(one: Given | Response) -> bool | None:
@@ -77,7 +78,7 @@ def is_truncated(one: Given | Response) -> bool | None:
     return cut
 
 
-def is_refused(one: Given | Response) -> bool:
+def is_refused(one: Given | Response) -> bool | None:
     """Whether an English answer opens by declining to do what was asked.
 
     Only the opening counts (after thoughts, and after "sorry", "unfortunately", "as an AI
@@ -85,7 +86,8 @@ def is_refused(one: Given | Response) -> bool:
     decline". Not knowing ("I cannot determine") is an answer, if a poor one; what somebody says
     further down in a story is no refusal.
     """
-    return _declines(given(one).answer.text.lstrip()[:_OPENING])
+    shown = given(one)
+    return _declines(shown.answer.text.lstrip()[:_OPENING]) if shown.response.has_text else None
 
 
 @functools.lru_cache(maxsize=_REMEMBERED)
@@ -93,7 +95,7 @@ def _declines(opening: str) -> bool:
     return _REFUSAL.match(opening.translate(_APOSTROPHES)) is not None
 
 
-def is_repeating(one: Given | Response) -> bool:
+def is_repeating(one: Given | Response) -> bool | None:
     """Whether the text, thoughts included, is caught in a loop.
 
     It is where the engine ended it for that, or where the same unit of 1 to 640 characters, with
@@ -105,6 +107,8 @@ def is_repeating(one: Given | Response) -> bool:
     shown = given(one)
     if shown.response.finish_reason == "repeat_limit":
         return True
+    if not shown.response.has_text:
+        return None
     return any(_has_loop(text) for text in (shown.response.said, shown.answer.thought))
 
 
@@ -185,7 +189,7 @@ def text_signs(responses: Iterable[Given | Response | None]) -> documents.TextSi
     tokens = [r.completion_tokens for r in texts if r.completion_tokens is not None]
     return documents.TextSigns(
         n=len(said),
-        characters=_lengths([len(r.said) for r in texts]),
+        characters=_lengths([len(r.said) for r in texts if r.has_text]),
         completion_tokens=_lengths(tokens),
         truncated=_sign(said, is_truncated),
         refused=_sign(said, is_refused),

@@ -67,6 +67,8 @@ def _task(record: Record) -> Iterator[Fact]:
     if source.get("revision"):
         yield Fact("revision", _text(source["revision"]), code=True)
     yield _hash("content", source.get("content_sha256"))
+    if judges := source.get("scored_by"):
+        yield Fact("scored by", ", ".join(map(_text, judges)))
     yield Fact("items", count(record.get("items")))
     if source.get("available") is not None:
         yield Fact("available", count(source["available"]))
@@ -152,7 +154,8 @@ def _limits(study: Study, summary: Summary, manifest: Manifest) -> Iterator[str]
         asked = summary.tasks[name].flow.analysed_items
         words = f"{task.workload} is represented by one task, {name}: {plural(asked, 'item')}"
         if name in imported:
-            yield f"{words}, asked by another program. Others may give another result."
+            by = "scored elsewhere" if task.kind == "recorded" else "asked by another program"
+            yield f"{words}, {by}. Others may give another result."
         else:
             shots = plural(task.shots, "solved example") if task.shots else "no solved example"
             yield (
@@ -216,8 +219,10 @@ def reproduce_section(
     study: Study, summary: Summary, decision: Decision, version: str | None
 ) -> Section:
     """The commands that give this report again."""
-    imported = any(task.source.type == "imported" for task in study.tasks.values())
-    run = "quantrial import reference DIR -o RUN" if imported else "quantrial run study.yaml"
+    imported = [t.source for t in study.tasks.values() if t.source.type == "imported"]
+    run = "quantrial run study.yaml"
+    if imported:
+        run = f"quantrial import {getattr(imported[0], 'layout', 'reference')} PATH -o RUN"
     given = decision.constrained
     commands = (
         run,

@@ -67,10 +67,11 @@ def _csv(source: CsvSource, path: Path) -> tuple[Records, str]:
     delimiter = source.delimiter or ("\t" if path.suffix.lower() == ".tsv" else ",")
     if len(delimiter) != 1:
         raise DataError(f"the delimiter is {delimiter!r}; one character is needed", path=path)
-    return _csv_rows(text, delimiter, path), digest
+    return csv_records(text, delimiter, path), digest
 
 
-def _csv_rows(text: str, delimiter: str, path: Path) -> Records:
+def csv_records(text: str, delimiter: str, path: Path) -> Records:
+    """Yield the rows of a CSV file by the names in its header; an empty cell is None."""
     csv.field_size_limit(_LARGEST_CELL)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header: list[str] | None = None
