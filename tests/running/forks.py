@@ -45,6 +45,7 @@ def child(order):
         code = 3
     os._exit(code)
 
+quantrial.study.Study.model_rebuild()  # it loads every kind, source and scorer
 quantrial.running.waiting.FIRST_WAIT = 0.1  # seconds before a call is asked again
 gc.collect()
 gc.freeze()  # a child's collections leave the memory that it shares alone
