@@ -172,7 +172,11 @@ def test_chance_and_schema() -> None:
     assert label(("a", "b", "c", "d")).chance(["a"]) == 0.25
     assert label(many=True).chance([["billing"]]) is None
     assert label(("a", "b")).schema() == {"type": "string", "enum": ["a", "b"]}
-    assert label(("a", "b"), many=True).schema()["items"] == {"type": "string", "enum": ["a", "b"]}
+    assert label(("a", "b"), many=True).schema() == {
+        "type": "array",
+        "items": {"type": "string", "enum": ["a", "b"]},
+        "maxItems": 2,
+    }
 
 
 def test_labels_stand_for_the_options() -> None:

@@ -153,7 +153,8 @@ class Label(Scorer):
         one = {"type": "string", "enum": list(self.spec.labels)}
         if not self.spec.many:
             return one
-        return {"type": "array", "items": one, "uniqueItems": True}
+        # llama.cpp knows no `uniqueItems`, and would hold the answer to nothing at all
+        return {"type": "array", "items": one, "maxItems": len(self.spec.labels)}
 
     def score(self, gold: Any, text: str, said: Said) -> Score:
         """Compare the labels that are named with the right ones."""
