@@ -168,6 +168,15 @@ analysis: {declared_failure_modes: [recall_%s]}
         parse_study(study % "biling")
 
 
+def test_a_solved_example_names_every_right_label() -> None:
+    one, two = LABELS[:2]
+    assert label().example(one) == one
+    both = label(many=True)
+    assert both.example([one, two]) == f"{one}, {two}"
+    for gold in ([one, two], []):
+        assert scored(gold, both.example(gold), many=True).values["correct"] == 1.0
+
+
 def test_chance_and_schema() -> None:
     assert label(("a", "b", "c", "d")).chance(["a"]) == 0.25
     assert label(many=True).chance([["billing"]]) is None

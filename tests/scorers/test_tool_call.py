@@ -214,6 +214,23 @@ def test_a_call_handed_over_counts_before_the_text_and_where_nothing_is_read_of_
     assert SCORER.unread(RIGA, said).values["correct"] == 1.0
 
 
+def test_a_solved_example_is_right_of_itself_and_silence_is_right_where_no_call_is_wanted() -> None:
+    for case in CASES:
+        gold = case["ground_truth"]
+        text = SCORER.example(gold)
+        assert scored(gold, text, tools=case["function"]).values["correct"] == 1.0
+    plain = '{"name": "weather", "arguments": {"town": "Riga", "days": 3}}'
+    assert SCORER.example(RIGA) == plain
+    assert SCORER.example([{"weather": {"town": ["Riga"], "days": [3], "unit": [""]}}]) == plain
+    people = [{"f": {"a": [[{"name": ["Li", "Lee"], "age": [18]}]]}}]
+    assert SCORER.example(people) == (
+        '{"name": "f", "arguments": {"a": [{"name": "Li", "age": 18}]}}'
+    )
+    assert SCORER.example(RIGA * 2) == f"[{plain}, {plain}]"
+    assert SCORER.chance([RIGA, [], RIGA, RIGA]) == 0.25
+    assert SCORER.chance([RIGA]) is None
+
+
 def test_the_right_match_is_found_where_the_first_one_is_not_it() -> None:
     gold = [{"f": {"a": [1, 2]}}, {"f": {"a": [1]}}]
     for first, second in ((1, 2), (2, 1)):

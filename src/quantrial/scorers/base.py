@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import orjson
+
 from quantrial.study.scoring import ScorerPart
 from quantrial.tasks.base import Endpoint, FailureMode, Outcome, Rate
 from quantrial.tasks.tables import FailureTable
@@ -84,6 +86,11 @@ class Scorer:
     def chance(self, golds: Sequence[Any]) -> float | None:
         """Primary endpoint of guessing blindly, over the items' golds; None where none guesses."""
         return None
+
+    def example(self, gold: Any) -> str:
+        """Write what is right as an answer would: a text, the first of several, else as JSON."""
+        first = gold[0] if isinstance(gold, list) and gold else gold
+        return first if isinstance(first, str) else orjson.dumps(first).decode()
 
     def schema(self) -> Mapping[str, Any] | None:
         """Return the JSON schema that `constrained` holds decoding to; None where none fits."""

@@ -148,6 +148,10 @@ class Label(Scorer):
         """Accuracy of naming any one label blindly; None of several labels."""
         return None if self.spec.many else 1 / len(self.spec.labels)
 
+    def example(self, gold: Any) -> str:
+        """Name each right label; `none` where there is none."""
+        return ", ".join(self._gold(gold)) or "none"
+
     def schema(self) -> Mapping[str, Any]:
         """Hold decoding to one label in quotes, or to a list of them."""
         one = {"type": "string", "enum": list(self.spec.labels)}

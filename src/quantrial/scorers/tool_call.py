@@ -212,6 +212,20 @@ def allowed_value(value: Any, allowed: Sequence[Any], schema: Any) -> bool:
     return False
 
 
+def _first(allowed: Sequence[Any]) -> Any:
+    """Return the first value that is allowed, in full."""
+    return _plain(next((one for one in allowed if one != ""), ""))
+
+
+def _plain(value: Any) -> Any:
+    """Take the first of the values that an object's values may have."""
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if isinstance(value, Mapping) and all(isinstance(one, list) for one in value.values()):
+        return {key: _first(one) for key, one in value.items() if one != [""]}
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class _Held:
     """One call held against one that is right: arguments that are right, wrong and missing."""
@@ -293,6 +307,24 @@ class ToolCalls(Scorer):
             raise ValueError(f"the calls are no JSON that can be compared: {exc}") from exc
         if length > _LONGEST:
             raise ValueError(f"the calls take {length:,} characters; there can be {_LONGEST:,}")
+
+    def chance(self, golds: Sequence[Any]) -> float | None:
+        """Share of answers that are right without any call; None where a call is always wanted."""
+        unwanted = sum(not wanted_calls(gold) for gold in golds)
+        return unwanted / len(golds) if unwanted else None
+
+    def example(self, gold: Any) -> str:
+        """Write the calls as JSON, each argument with the first of its values."""
+        calls = [
+            {
+                "name": one.name,
+                "arguments": {k: _first(v) for k, v in one.arguments.items() if v != [""]},
+            }
+            for one in wanted_calls(gold)
+        ]
+        if not calls:
+            return "No function fits."
+        return json.dumps(calls if calls[1:] else calls[0], ensure_ascii=False)
 
     def score(self, gold: Any, text: str, said: Said) -> Score:
         """Match the calls of the answer with those that are right."""

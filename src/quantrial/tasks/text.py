@@ -158,7 +158,7 @@ class Text(Task):
             item,
             shots_for(item, self.shots, self.spec.shots),
             self.fields,
-            _written,
+            lambda shot: self.scorers[0].example(shot.gold),
             max_tokens=self.spec.max_tokens,
             stop=self.spec.stop,
             schema=self._schema,
@@ -208,12 +208,6 @@ class Text(Task):
     def failures(self, pairs: Sequence[tuple[Item, Outcome]], rate: Rate) -> dict[str, Any]:
         """Count what could not be read, and what the first scorer counts beside."""
         return super().failures(pairs, rate) | dict(self.scorers[0].failures(pairs, rate))
-
-
-def _written(item: Item) -> str:
-    """Write the answer of a solved example: a text as it is, the first of several, else JSON."""
-    gold = item.gold[0] if isinstance(item.gold, list) and item.gold else item.gold
-    return gold if isinstance(gold, str) else orjson.dumps(gold).decode()
 
 
 def _row(
