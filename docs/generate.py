@@ -46,6 +46,7 @@ PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
         (f"The scorer `{name}`: `tasks.<name>.score`", SCORERS.load(name).part)
         for name in OWN[SCORERS.group]
     ),
+    ("An endpoint of the scorer `python`: `tasks.<name>.score.endpoints.<name>`", python.Measure),
     ("A source of type `bundled`: `tasks.<name>.source`", study.BundledSource),
     ("A source of type `mmlu_csv`", study.MmluSource),
     ("A source of type `conll`", study.ConllSource),

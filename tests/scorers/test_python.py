@@ -147,6 +147,9 @@ def test_a_number_in_its_range_is_kept_property(value: float) -> None:
         ({"endpoints": {"f1": {"type": "ratio"}}}, "a ratio needs a `denominator`"),
         ({"endpoints": {"f1": {"type": "mean"}}, "range": [0, 1]}, "stand in each of `endpoints`"),
         ({"endpoints": {"f 1": {"type": "mean"}}}, "should match pattern"),
+        ({"endpoints": {"f": {"type": "mean", "label": "\x1b[2J"}}}, "visible characters"),
+        ({"endpoints": {"f": {"type": "mean", "meaning": "a\n# b"}}}, "visible characters"),
+        ({"range": [0, 9], "unit": "edits\u202e"}, "visible characters"),
     ],
 )
 def test_what_a_study_cannot_say(options: dict[str, Any], said: str) -> None:

@@ -130,7 +130,10 @@ class Guarded:
 
     def _start(self) -> None:
         if self._limits.memory is not None and not can_limit_memory():
-            raise PlatformError("the memory of a scorer is to be limited, and only Linux can do it")
+            raise PlatformError(
+                "the memory of a scorer is to be limited, and only Linux can do it; `memory: null` "
+                "among its options goes without"
+            )
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
         # the parent-death signal follows the thread that started the process: only the main one
         # lasts. In any case the process ends with its stdin

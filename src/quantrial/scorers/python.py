@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model
 from quantrial.errors import ScoringError, ScoringLimitError, StudyError
 from quantrial.scorers.base import Said, Score, Scorer, ScorerPart
 from quantrial.scorers.guarded import Guarded, Limits
+from quantrial.study.names import Words
 from quantrial.study.parts import Memory, Part, Time
 from quantrial.study.scoring import ScorerFile
 from quantrial.tasks.endpoints import Direction, Endpoint
@@ -54,11 +55,11 @@ class Measure(Part):
     """The least and the largest value."""
     direction: Direction = "higher"
     """Which values are better."""
-    unit: str | None = None
+    unit: Words | None = None
     """What values are counted in, such as `edits`; needed where the range is not 0 to 1."""
-    label: str | None = None
+    label: Words | None = None
     """Its name in the report."""
-    meaning: str | None = None
+    meaning: Words | None = None
     """A sentence that says in the report what it is."""
 
     def endpoint(self, name: str) -> Endpoint:
@@ -93,7 +94,7 @@ class PythonPart(ScorerPart):
     It is called as `score(item, answer)` with the item's `content`, `gold`, `id` and `metadata`,
     and the text of the answer. It returns True or False; or a number, with `range`; or a mapping of
     columns to numbers, with `endpoints`. It runs only under `--allow-code`, in a process of its own
-    that cannot write files and sees no keys.
+    that cannot write files and sees no keys. It is one file: what it imports has to be installed.
     """
 
     short: ClassVar[str | None] = "python"
@@ -101,10 +102,10 @@ class PythonPart(ScorerPart):
     python: str
     """The file, relative to the study file, and the function: `my_scorers.py:score`."""
     range: tuple[float, float] | None = None
-    """The least and the largest number that the function returns; None where it returns a bool."""
+    """The least and the largest number that the function returns; left out, it returns a bool."""
     direction: Direction = "higher"
     """Which numbers are better."""
-    unit: str | None = None
+    unit: Words | None = None
     """What numbers are counted in; needed where the range is not 0 to 1."""
     endpoints: dict[Annotated[str, Field(pattern=_COLUMN)], Measure] = Field(default={})
     """What is measured by the columns that the function returns, by name; the first is primary."""
@@ -175,7 +176,7 @@ class PythonPart(ScorerPart):
             return tuple(measure.endpoint(name) for name, measure in self.endpoints.items())
         name = self.function
         if self.range is None:
-            said = f"The share of answers that {self.function} in {self.runs} calls right."
+            said = f"The share of answers that the function {self.function} calls right."
             return (Endpoint(name, "proportion", {"correct": 1.0}, meaning=said),)
         measure = Measure(
             type="mean",
@@ -183,7 +184,7 @@ class PythonPart(ScorerPart):
             range=self.range,
             direction=self.direction,
             unit=self.unit,
-            meaning=f"The mean of what {self.function} in {self.runs} returns.",
+            meaning=f"The mean of what the function {self.function} returns.",
         )
         return (measure.endpoint(name),)
 
