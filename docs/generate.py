@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import types
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
@@ -21,7 +22,7 @@ import msgspec
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from quantrial import study
+from quantrial import init, study
 from quantrial.documents import ChoiceFailures, FailureModes, SpanFailures, Summary, decision
 from quantrial.registry import OWN, SCORERS
 from quantrial.scorers import python
@@ -256,6 +257,25 @@ def _help(words: tuple[str, ...]) -> str:
     return "\n".join(line.rstrip() for line in text.strip().splitlines())
 
 
+def workloads() -> str:
+    """Put what `init --workload` writes into the page on workloads: rows, study, scorer."""
+    page = (DOCS / "workloads.md").read_text(encoding="utf-8")
+
+    def written(match: re.Match[str]) -> str:
+        with tempfile.TemporaryDirectory() as folder:
+            study = init(Path(folder) / "study.yaml", workload=match[1])
+            (items,) = Path(folder).glob("*.jsonl")
+            rows = items.read_text(encoding="utf-8").splitlines()[:2]
+            blocks = [f"`{items.name}` begins:", "```json\n" + "\n".join(rows) + "\n```"]
+            blocks += ["```yaml\n" + study.read_text(encoding="utf-8") + "```"]
+            for scorer in Path(folder).glob("*.py"):
+                code = scorer.read_text(encoding="utf-8")
+                blocks += [f"`{scorer.name}`:", f"```python\n{code}```"]
+        return f"<!-- init: {match[1]} -->\n\n" + "\n\n".join(blocks) + "\n\n<!-- /init -->"
+
+    return re.sub(r"<!-- init: (\w+) -->.*?<!-- /init -->", written, page, flags=re.DOTALL)
+
+
 def documents() -> dict[Path, str]:
     """Return every generated document."""
     return {
@@ -264,6 +284,7 @@ def documents() -> dict[Path, str]:
         DOCS / "decision.schema.json": decision_schema(),
         DOCS / "summary.schema.json": summary_schema(),
         DOCS / "command-line.md": command_line(),
+        DOCS / "workloads.md": workloads(),
     }
 
 

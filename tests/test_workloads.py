@@ -102,6 +102,15 @@ CASES = {
         },
         ("q4_0 is worse: it lost 30.0 pp on tools", "| abstains | q4_0 | −20.0 pp |"),
     ),
+    "custom": Case(
+        "messages",
+        "order",
+        lambda row: f"We look into order {row['order']}.",
+        # no number, or 61 words with it
+        lambda n, row: "Sorry." if n < 3 else f"{row['order']}" + " so" * 60 if n == 3 else None,
+        {"score": 16 / 20},
+        ("q4_0 is undecided: it lost 20.0 pp on custom",),
+    ),
 }
 
 
@@ -179,6 +188,7 @@ def test_the_report_shows_what_is_right_whatever_it_is(run: Run) -> None:
         ],
         "questions": '"William Shakespeare; Shakespeare"',
         "problems": '"31.5"',
+        "messages": "order: A1007",
         "requests": json.dumps(json.dumps([{"get_weather": {"town": ["Riga"], "days": [3]}}])),
     }
     assert shown[run.case.task] in answers

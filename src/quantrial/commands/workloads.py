@@ -75,6 +75,7 @@ WORKLOADS: Mapping[str, Workload] = {
         "requests.jsonl",
         128,
     ),
+    "custom": Workload("Reply to this in at most three sentences.", "messages.jsonl", 128),
 }
 """The sorts of work that a study can be written for."""
 
@@ -266,7 +267,7 @@ class _Writer:
             *([f"    gold: {gold} # the field with the right answer"] if found.gold else []),
             *([f"    id: {identity}"] if found.id else []),
             *(
-                [f"    # stratify: {groups} # draws equal shares; or cluster: see docs"]
+                [f"    # stratify: {groups} # or `cluster`: for groups like these"]
                 if groups
                 else []
             ),
