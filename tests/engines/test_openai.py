@@ -160,14 +160,14 @@ def test_llama_cpp_pythons_server_knows_schemas_and_grammars_in_forms_of_its_own
         engine.ask(replace(TEXT, schema={"type": "object"}))
     assert not got.value.retryable
     assert len(server.asked) == 2
-    assert engine.abilities == {"schema", "logprobs", "grammar"}
+    assert engine.abilities == {"schema", "tools", "logprobs", "grammar"}
 
 
 def test_the_abilities_are_those_of_the_server() -> None:
     def abilities(server: str) -> frozenset[str]:
         return made("m", {"base_url": URL, "server": server}).abilities
 
-    assert abilities("generic") == {"schema", "logprobs", "parallel"}
+    assert abilities("generic") == {"schema", "tools", "logprobs", "parallel"}
     assert abilities("llama.cpp") - abilities("vllm") == {"grammar"}
     with pytest.raises(EngineError, match="engine 'openai' cannot decode under a grammar"):
         made("m", {"base_url": URL}).ask(replace(TEXT, grammar='root ::= "a"'))

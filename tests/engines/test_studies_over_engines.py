@@ -402,7 +402,7 @@ def test_speed_over_a_server_that_is_only_openai_compatible_says_what_it_could_n
     for arm in ("q8_0", "q4_0"):
         [line] = [one for one in said if one.startswith(f"speed phase: the engine of {arm} cannot")]
         assert "cannot fix the number of answer tokens" in line
-        assert "it cannot skip its prompt cache" in line
+        assert "It cannot skip its prompt cache." in line
 
 
 def test_speed_over_ollama_times_loads_by_what_the_server_says(
