@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 import quantrial
 from quantrial.cli import app
 from quantrial.documents import TaskSummary, load_summary
-from quantrial.errors import DataError, StudyError
+from quantrial.errors import DataError, RecordError, StudyError
 from quantrial.importers import ImportReport, import_answers
 from quantrial.importers.scores import ScoreOptions
 from quantrial.runfolder import RunFolder
@@ -127,6 +128,19 @@ def test_verify_holds_scores_against_the_file_that_they_came_from(run: Path) -> 
         quantrial.report(run)
 
 
+@pytest.mark.parametrize("source", [None, {"files": {}}])
+def test_a_manifest_without_the_hash_of_the_file_is_told(run: Path, source: Any) -> None:
+    kept = (run / "manifest.json").read_bytes()
+    manifest = json.loads(kept)
+    manifest["tasks"]["ratings"]["source"] = source
+    try:
+        (run / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+        drifts = quantrial.verify(run).drifts
+        assert "tasks.ratings.source.files" in {one.key for one in drifts}
+    finally:
+        (run / "manifest.json").write_bytes(kept)
+
+
 def test_csv_gives_the_same_as_jsonl(run: Path, tmp_path: Path) -> None:
     path = tmp_path / "ratings.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -191,6 +205,8 @@ def changed(at: int, **values: Any) -> list[Row]:
         (changed(3, id=True), r"line 4: 'id' is True"),
         (changed(3, id="t0"), r"line 4: scores item 't0' of 'f16' again; line 2 did"),
         (changed(3, helpful="good"), r"line 4: 'helpful' is 'good', and no number"),
+        (changed(3, helpful=10**400), r"line 4: not valid JSON \(number is infinity"),
+        (changed(3, helpful=math.nan), r"line 4: not valid JSON"),
         (changed(3, helpful=2), r"'helpful' goes from 0.25 to 2: declare its range and unit"),
         (changed(3, scored_by=3), r"line 4: 'scored_by' is 3"),
         (changed(3, user=...), r"'t1' has no 'user' that all its rows agree on"),
@@ -200,7 +216,7 @@ def changed(at: int, **values: Any) -> list[Row]:
     ],
 )
 def test_rows_that_are_none_are_refused(tmp_path: Path, lines: Any, problem: str) -> None:
-    with pytest.raises((DataError, StudyError), match=problem):
+    with pytest.raises((DataError, RecordError, StudyError), match=problem):
         read(write(tmp_path / "x.jsonl", lines), cluster="user" if len(lines) > 1 else None)
     assert not (tmp_path / "run").exists()
 

@@ -261,7 +261,7 @@ def _same_texts(scored: TaskOutcomes) -> dict[str, int]:
     first, *later = scored.arms
     return {
         name: sum(
-            a is not None and b is not None and a.said == b.said
+            a is not None and b is not None and a.has_text and a.said == b.said
             for a, b in zip(scored.responses[first], scored.responses[name], strict=True)
         )
         for name in later

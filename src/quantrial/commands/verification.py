@@ -148,7 +148,8 @@ def origin_drifts(run: RunFolder, study: Study) -> Iterator[Drift]:
     for task, spec in study.tasks.items():
         if spec.kind != "recorded":
             continue
-        source = recorded.get(task, {}).get("source")
+        record = recorded.get(task)
+        source = record.get("source") if isinstance(record, Mapping) else None
         files = source.get("files") if isinstance(source, Mapping) else None
         if not isinstance(files, Mapping) or not files:
             yield Drift(MANIFEST, f"tasks.{task}.source.files", files, "needed are their hashes")

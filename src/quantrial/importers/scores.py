@@ -99,7 +99,7 @@ def read_scores(path: Path, *, options: ScoreOptions | None = None, **given: Any
         given: the same one by one, as texts; `scores` with commas.
 
     Raises:
-        DataError: a row is not what it should be; names its line.
+        DataError, RecordError: a row is not what it should be; names its line.
         StudyError: an option, the study file or an arm does not fit.
     """
     asked = options or _options(given)
@@ -146,7 +146,7 @@ def scores_in(path: Path, task: str, spec: TaskPart) -> dict[tuple[str, str], di
     """
     found = {}
     for row in _read(path).rows:
-        values = {name: _number(row.record, name) for name in kind_of(spec).columns()}
+        values = {name: _score(row, name) for name in kind_of(spec).columns()}
         known = {name: value for name, value in values.items() if value is not None}
         if row.task in (None, task) and len(known) == len(values):
             found[row.id, row.arm] = known
@@ -199,7 +199,7 @@ def _records(text: str, path: Path) -> Iterator[tuple[Where, dict[str, Any]]]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             where = Where(path, number)
-            record = parse_json(line.encode(), path=path, line=number, nulls=True)
+            record = parse_json(line.encode(), path=path, line=number)
             if not isinstance(record, dict):
                 raise where.error(f"expected a JSON object, got {line.strip()!r:.40}")
             yield where, record
@@ -226,11 +226,19 @@ def _number(record: Mapping[str, Any], column: str) -> float | None:
     value = record.get(column)
     if value is None:
         return None
-    if isinstance(value, (bool, int, float)):
-        return float(value)
-    if isinstance(value, str):
-        return float(value)
-    raise ValueError(f"{value!r:.40} is no number")
+    try:
+        if isinstance(value, (bool, int, float, str)):
+            return float(value)
+    except OverflowError:  # a whole number beyond every float
+        pass
+    raise ValueError(f"{column!r} is {value!r:.40}, and no number")
+
+
+def _score(row: _ScoreRow, column: str) -> float | None:
+    try:
+        return _number(row.record, column)
+    except ValueError as exc:
+        raise row.where.error(str(exc)) from exc
 
 
 def _columns(table: _Table, asked: ScoreOptions) -> dict[str, list[float]]:
@@ -262,7 +270,7 @@ def _values(name: str, rows: Sequence[_ScoreRow], *, wanted: bool) -> list[float
     for row in rows:
         try:
             value = _number(row.record, name)
-        except (ValueError, OverflowError):
+        except ValueError:
             strange = strange or row
             continue
         if value is not None:
@@ -405,12 +413,7 @@ class _Made:
         """Make the response of a row; None where a score is missing that an endpoint needs."""
         scores = {}
         for column in self.columns:
-            try:
-                value = _number(row.record, column)
-            except (ValueError, OverflowError):
-                raise row.where.error(
-                    f"{column!r} is {row.record[column]!r:.40}, and no number"
-                ) from None
+            value = _score(row, column)
             if value is None:
                 return None
             if not math.isfinite(value):

@@ -219,10 +219,12 @@ def reproduce_section(
     study: Study, summary: Summary, decision: Decision, version: str | None
 ) -> Section:
     """The commands that give this report again."""
-    imported = [t.source for t in study.tasks.values() if t.source.type == "imported"]
+    imported = [task for task in study.tasks.values() if task.source.type == "imported"]
     run = "quantrial run study.yaml"
     if imported:
-        run = f"quantrial import {getattr(imported[0], 'layout', 'reference')} PATH -o RUN"
+        layout = getattr(imported[0].source, "layout", "reference")
+        layout = "scores" if imported[0].kind == "recorded" else layout
+        run = f"quantrial import {layout} PATH -o RUN"
     given = decision.constrained
     commands = (
         run,
