@@ -74,7 +74,7 @@ def test_messages_are_several_turns() -> None:
     [
         ("score: [exact]", "`prompt` is missing"),
         ('prompt: "{{ q }}"', "tasks.qa.score: is missing"),
-        ('prompt: "{{ q }}", score: []', "at least 1 item"),
+        ('prompt: "{{ q }}", score: []', "at least one entry"),
         ('prompt: "{{ q }}", score: [exakt]', "did you mean 'exact'?"),
         ('prompt: "{{ q }}", score: [{exact: {normalise: squad}}]', "did you mean 'normalize'?"),
         ('prompt: "{{ q }}", score: [{exact: {normalize: foo}}]', "tasks.qa.score.0.normalize"),

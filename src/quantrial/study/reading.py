@@ -33,6 +33,7 @@ _SHOULD_BE = {
     "model_attributes_type": "should be a mapping of keys",
     "string_type": "should be a text; put it in quotes",
     "tuple_type": "should be a list",
+    "too_short": "should have at least one entry",
     "string_pattern_mismatch": "should be of letters, digits, - and _, a letter or digit first",
 }
 
@@ -55,12 +56,19 @@ def explain_all(
         for error in errors
         if error["type"] != "extra_forbidden"
         and not (error["type"] == "missing" and tuple(_location(error)) in meant)
+        and not (error["type"] == "too_short" and _holds_another(error, errors))
     ]
     problems = [*unknown, *others]
     told = [_short(*explain(error, valid_keys)) for error in problems[:_MOST_TOLD]]
     if more := len(problems) - len(told):
         told.append(("and", f"{more:,} more problems"))
     return told
+
+
+def _holds_another(error: ErrorDetails, errors: Sequence[ErrorDetails]) -> bool:
+    """Whether a list is short only because entries in it are wrong, which is told of them."""
+    here = error["loc"]
+    return any(other["loc"][: len(here)] == here != other["loc"] for other in errors)
 
 
 def _short(key: str, message: str) -> tuple[str, str]:
