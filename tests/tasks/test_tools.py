@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 import quantrial
+from quantrial.engines import Artifact
+from quantrial.engines.scripted import ScriptedEngine
 from quantrial.errors import DataError, StudyError
 from quantrial.records import Item
 from quantrial.runfolder import RunFolder
@@ -166,17 +168,18 @@ def test_prompts_name_what_may_be_called(run: Path) -> None:
 
 
 def test_an_engine_that_shows_no_tools_is_refused_before_the_first_call(
-    run: Path, monkeypatch: pytest.MonkeyPatch
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from quantrial.engines.scripted import ScriptedEngine
+    describe = ScriptedEngine.describe
 
-    made = ScriptedEngine.__init__
+    def without(self: ScriptedEngine) -> Artifact:
+        self.abilities -= {"tools"}  # as the engines that look at a template for it
+        return describe(self)
 
-    def without(self: ScriptedEngine, *args: Any, **kwargs: Any) -> None:
-        made(self, *args, **kwargs)
-        self.abilities -= {"tools"}
-
-    monkeypatch.setattr(ScriptedEngine, "__init__", without)
+    monkeypatch.setattr(ScriptedEngine, "describe", without)
     wrong = r"tasks\.tools\.tools: its prompts offer tools, and the engine or the chat template of"
     with pytest.raises(StudyError, match=wrong):
         quantrial.plan(run.parent / "study.yaml")
+    with pytest.raises(StudyError, match=wrong):
+        quantrial.run(run.parent / "study.yaml", out=tmp_path / "run")
+    assert not (tmp_path / "run" / "responses").exists()

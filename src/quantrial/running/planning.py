@@ -185,6 +185,7 @@ def plan_study(
         prepared = opened.prepared
         refuse_unable(study, prepared, engines)
         described = arm_records(study, engines, tell)
+        refuse_unable(study, prepared, engines)  # some know only now what their models can do
         records, unknown = with_templates(study, prepared, engines, described)
         special = tuple(map(str, held_control_tokens(prepared, engines, records)))
         available = available_memory()

@@ -119,7 +119,9 @@ def run_study(
         prepared = opened.prepared
         stack.enter_context(public(_texts(text, prepared)))
         refuse_unable(study, prepared, engines)
-        arms, _ = with_templates(study, prepared, engines, arm_records(study, engines))
+        described = arm_records(study, engines)
+        refuse_unable(study, prepared, engines)  # some know only now what their models can do
+        arms, _ = with_templates(study, prepared, engines, described)
         tokens = warn_of_control_tokens(prepared, engines, arms)
         refuse_too_large(arms, available_memory())
         stack.enter_context(run.locked())
