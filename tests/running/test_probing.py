@@ -121,11 +121,11 @@ def test_plan_times_small_arms_on_this_machine_by_itself(
     code, out, _ = planned(monkeypatch, capsys, study)
     assert code == 0
     assert "not probed" not in out
-    assert "2 calls at once, against one at a time: " in out
+    assert "With 2 calls at once, " in out
     code, out, _ = planned(monkeypatch, capsys, study, "--no-probe")
     assert code == 0
     assert "Time: not probed; --probe times it" in out
-    assert "against one at a time" not in out
+    assert "calls at once" not in out
     assert quantrial.plan(study).seconds is None, "a program asks for what it wants"
 
 
