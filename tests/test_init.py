@@ -77,8 +77,15 @@ def test_copies_contradictions_and_gaps_are_told_with_their_rows(tmp_path: Path)
 @pytest.mark.parametrize(
     ("rows", "workload", "gold", "said"),
     [
-        ([{"q": "a", "note": "b"}], "qa", None, "--gold FIELD"),
+        ([{"q": "a", "note": "b"}], "qa", None, "such as --gold FIELD"),
         ([{"q": "a", "note": "b"}], "qa", "notes", "did you mean 'note'?"),
+        (
+            [{"q": "a", "who": "b"}, {"q": "c", "who": "b c"}, {"q": "d", "who": "b"}],
+            "routing",
+            None,
+            "(label, labels, category, intent, class, queue and so on); fields: q, who."
+            " Name it, such as --gold who",
+        ),
         ([{"q": "a", "label": "b"}], "routing", None, "routing needs at least two"),
         ([{"q": "a", "gold": "b"}], "extraction", None, "holds no JSON object"),
         ([{"gold": 1}], "math", None, "no field with texts"),

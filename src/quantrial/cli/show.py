@@ -152,7 +152,8 @@ def started(found: Started) -> None:
     for warning in items.warnings:
         item(warning)
     if found.refusal is not None:
-        paragraph(f"\nwarning: `plan` refuses these items: {found.refusal}")
+        line()
+        paragraph(f"warning: `plan` refuses these items: {found.refusal}")
     line(f"\n{', '.join(map(str, found.written))} written.")
     line(f"Next: quantrial plan {found.study}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +25,10 @@ SUFFIXES = {
 }
 """The type of source that reads a file, by its ending; any other is JSONL."""
 
-_LABELS = ("label", "labels", "category", "intent", "class", "queue", "route", "topic")
+_LABELS = (
+    *("label", "labels", "category", "intent", "class", "queue", "route", "team", "department"),
+    "topic",
+)
 _CALLS = ("calls", "tool_calls", "expected_calls", "function_calls")
 _GOLD = (
     *("gold", "label", "labels", "answer", "answers", "expected", "expected_output"),
@@ -106,7 +110,13 @@ def inspect_items(path: Path, workload: str, gold: str | None = None) -> ItemsFo
     records = _records(path)
     fields = tuple(_fields([record for _, record in records]))
     names = [field.name for field in fields]
-    gold = _gold(path, names, workload, gold)
+    few = min(
+        (field for field in fields if field.holds == "text" and field.values > 1),
+        key=lambda field: field.values,
+        default=None,
+    )
+    likely = few.name if workload == "routing" and few is not None else "FIELD"
+    gold = _gold(path, names, workload, gold, likely)
     texts = [field for field in fields if field.holds == "text" and field.name != gold]
     unique = [f for f in fields if f.filled == f.values == len(records) and f.holds != "list"]
     ids = [f.name for f in unique if _ID.fullmatch(f.name) and f.name != gold]
@@ -174,7 +184,9 @@ def _kind(value: Any) -> str:
     return "text" if isinstance(value, str) else "list" if isinstance(value, list) else "object"
 
 
-def _gold(path: Path, names: Sequence[str], workload: str, asked: str | None) -> str | None:
+def _gold(
+    path: Path, names: Sequence[str], workload: str, asked: str | None, likely: str
+) -> str | None:
     if asked is not None:
         if asked not in names:
             hint = hint_of(asked, names, "fields: ")
@@ -185,8 +197,9 @@ def _gold(path: Path, names: Sequence[str], workload: str, asked: str | None) ->
     found = next((folded[name] for name in (*first, *_GOLD) if name in folded), None)
     if found is None and workload != "custom":
         raise StudyError(
-            f"no field of {path.name} is named as a right answer usually is ({', '.join(_GOLD[:6])}"
-            f" and so on); fields: {', '.join(names)[:200]}. Name it by --gold FIELD"
+            f"no field of {path.name} is named as a right answer usually is "
+            f"({', '.join((*first, *_GOLD)[:6])} and so on); fields: {', '.join(names)[:200]}. "
+            f"Name it, such as --gold {shlex.quote(likely)}"
         )
     return found
 

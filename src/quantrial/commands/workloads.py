@@ -43,7 +43,7 @@ _EXAMPLE = (
     "it names the order, in at most 60 words",
     'item["content"]["order"] in answer and len(answer.split()) <= 60',
 )
-_WITH_GOLD = ("it holds the right answer", 'str(item["gold"]).casefold() in answer.casefold()')
+_WITH_GOLD = ("it contains the right one", 'str(item["gold"]).casefold() in answer.casefold()')
 _WITHOUT_GOLD = ("it has 1 to 60 words", "1 <= len(answer.split()) <= 60")
 
 

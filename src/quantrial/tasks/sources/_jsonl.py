@@ -61,10 +61,11 @@ def jsonl_rows(text: str, path: Path | str, parse: ReadRow) -> Iterator[Row]:
         if not line.strip():
             continue
         where = Where(path, number)
+        hint = "; write one object a line, without brackets around all" if line[:1] == "[" else ""
         try:
             record = orjson.loads(line)
         except orjson.JSONDecodeError as exc:
-            raise where.error(f"not valid JSON ({exc})") from exc
+            raise where.error(f"not valid JSON ({exc}){hint}") from exc
         if not isinstance(record, dict):
-            raise where.error(f"expected a JSON object, got {line.strip()!r:.40}")
+            raise where.error(f"expected a JSON object, got {line.strip()!r:.40}{hint}")
         yield parse(record, where)
