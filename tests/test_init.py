@@ -110,6 +110,14 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
         quantrial.init(tmp_path / "study.yaml", items=tmp_path / "tickets.jsonl")
 
 
+def test_long_items_get_a_context_that_holds_them(tmp_path: Path) -> None:
+    rows = [{"question": "word " * 8000, "answer": "x"}, {"question": "b", "answer": "y"}]
+    found = started(tmp_path, rows, "qa")
+    assert found.items.warnings[0].startswith("The longest item needs a context of about 16,384")
+    arm = quantrial.load_study(found.study).arms["f16"]
+    assert arm.options["context"] == 16_384  # 40,000 / 4 tokens, the next power of two
+
+
 def test_fields_of_objects_get_a_type_each(tmp_path: Path) -> None:
     gold = {"who": {"name": "Ada", "born": "10 December 1815"}, "tags": ["a"], "n": 3, "no": "A-1"}
     rows = [{"text": "b", "gold": gold}, {"text": "c", "gold": {"n": 1.5, "who": None}}]

@@ -121,6 +121,8 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     started = start_workload(folder / "study.yaml", preset="embedded", workload=request.param)
     assert started.refusal is None
     assert len(started.study.read_text(encoding="utf-8").splitlines()) <= 30
+    for scorer in folder.glob("*.py"):
+        assert len(scorer.read_text(encoding="utf-8").splitlines()) <= 15
     case = CASES[request.param]
     study = yaml.safe_load(started.study.read_text(encoding="utf-8"))
     study["arms"] = {

@@ -9,7 +9,7 @@ import re
 import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ MOST_LINES = 30
 _WIDTH = 100
 _UNFOLDED = 10**6
 _CONTEXT = 1024  # tokens; the least that a study is written with
+_TRAINED = 8192  # tokens that the small model of the presets was trained on at once
 _MOST_TOKENS = 4096  # of an answer
 _SCORER = '''"""Scores answers: `score: [{python: "my_scorer.py:score"}]` in a study names it."""
 
@@ -145,6 +146,12 @@ def start(
             new[scorer] = _SCORER % (_WITH_GOLD if found.gold else _WITHOUT_GOLD)
         _write(scorer, new[scorer])
     _write(path, writer.text())
+    if (context := writer.context()) > _TRAINED:
+        long = (
+            f"The longest item needs a context of about {context:,} tokens. Name a model that was "
+            f"trained on so many; the small one of `--preset embedded` was on {_TRAINED:,}."
+        )
+        found = replace(found, warnings=(*found.warnings, long))
     return Started(path, (path, *new), found, writer.labels, _refusal(path))
 
 
@@ -236,13 +243,17 @@ class _Writer:
         """Give an arm's context room for the longest item and its answer."""
         if "context" not in arm.get("options", {}):
             return arm
+        return {**arm, "options": {**arm["options"], "context": self.context()}}
+
+    def context(self) -> int:
+        """Return how many tokens the longest item and its answer need, roughly: a power of two."""
         needed = self.found.longest_tokens + self._max_tokens() + 256
         if self.tools and self.offered is not None:
             needed += self.offered.longest // 3
         context = _CONTEXT
         while context < needed:
             context *= 2
-        return {**arm, "options": {**arm["options"], "context": context}}
+        return context
 
     def _max_tokens(self) -> int:
         """Allow about twice what the longest right answer takes, if answers are such."""
