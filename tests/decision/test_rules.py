@@ -257,8 +257,8 @@ def test_an_arm_worse_everywhere_has_no_workload_to_be_picked_for() -> None:
     entries_ = decide_from(one_task("worse", "worse"))["pick_when"]
     assert [entry["arm"] for entry in entries_] == ["q4_K_M", "q8_0"]
     assert entries_[0]["text"].startswith(
-        "Pick q4_K_M only when you need to save memory or time. Then you accept an estimated loss "
-        "of 6.2 pp on reasoning. It needs"
+        "Pick q4_K_M only when you need to save memory or time. Then you accept a loss on "
+        "reasoning. It needs"
     )
 
 
@@ -321,9 +321,17 @@ def test_avoid_for_every_workload_where_it_is_worse() -> None:
         ),
         ("q8_0", "reasoning", ["mmlu.accuracy.q8_0.vs.fp16"]),
     ]
-    assert decision["avoid_for"][0]["text"] == (
+    # the reasons to stay with the reference say how much it lost
+    assert "q4_K_M is worse: it lost 6.2 pp on reasoning" in decision["default"]["text"]
+    assert decision["avoid_for"][0]["text"] == "Avoid q4_K_M for reasoning."
+    stay = {one["instead_of"]: one["text"] for one in decision["stay_when"]}
+    assert stay["q4_K_M"] == "Stay with fp16 instead of q4_K_M when quality matters most."
+    # where another arm is shipped, nothing has said it
+    shipped = decide_from(one_task("equivalent", "worse"))
+    assert shipped["default"]["arm"] == "q8_0"
+    assert [one["text"] for one in shipped["avoid_for"]] == [
         "Avoid q4_K_M for reasoning: it loses 6.2 pp there (estimated)."
-    )
+    ]
 
 
 def test_a_loss_that_rounds_to_nothing_keeps_its_words() -> None:

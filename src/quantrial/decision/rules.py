@@ -88,8 +88,8 @@ def decide(
             for arm in evidence.cheaper_than(default.arm)
             if arm not in evidence.identical and arm not in evidence.other_prompts
         ),
-        avoid_for=tuple(_avoid_for(evidence)),
-        stay_when=tuple(_stay_when(evidence, constraints, ship)),
+        avoid_for=tuple(_avoid_for(evidence, default)),
+        stay_when=tuple(_stay_when(evidence, constraints, ship, default)),
         cautions=cautions(evidence, guarded),
         controls=tuple(_control(evidence, arm) for arm in evidence.controls),
         constrained=(
@@ -226,16 +226,12 @@ def _pick_when(evidence: Evidence, arm: str, ship: Shipping) -> PickWhen:
     speedup = evidence.speedup(arm)
     slower = speedup is not None and speedup <= 1.0
     kept = [evidence.named(task) for task in evidence.tasks if evidence.holds(task, arm)]
-    lost = [
-        (size(f.estimate or 0.0, f.unit), evidence.named(f.task))
-        for f in evidence.primaries(arm, worse)
-    ]
+    lost = [evidence.named(finding.task) for finding in evidence.primaries(arm, worse)]
     said = [f"Pick {arm} only when you need to save {'memory' if slower else 'memory or time'}."]
     if worse and len(worse) < len(evidence.tasks):
-        said.append(f"Do not pick it for {listed((work for _, work in lost), 'or')}.")
+        said.append(f"Do not pick it for {listed(lost, 'or')}.")
     elif worse:
-        losses = listed(f"{much} on {work}" for much, work in lost)
-        said.append(f"Then you accept an estimated loss of {losses}.")
+        said.append(f"Then you accept a loss on {listed(lost)}.")
     if undecided:
         losses = listed(_open_loss(evidence, task, arm) for task in undecided)
         alone = f"Use it for {listed(kept, 'or')} alone, or accept"
@@ -274,14 +270,15 @@ def _open_loss(evidence: Evidence, task: str, arm: str) -> str:
     return f"{bar} on {work}{gaps}"
 
 
-def _avoid_for(evidence: Evidence) -> Iterator[AvoidFor]:
+def _avoid_for(evidence: Evidence, default: Default) -> Iterator[AvoidFor]:
     for arm in evidence.candidates:
         for finding in evidence.primaries(arm, evidence.worse(arm)):
             task = finding.task
-            text = (
-                f"Avoid {arm} for {evidence.named(task)}: it loses "
-                f"{size(finding.estimate or 0.0, finding.unit)} there (estimated)."
-            )
+            lost = size(finding.estimate or 0.0, finding.unit)
+            # the reasons to stay with the reference name the size of this loss
+            known = finding.id in default.because
+            why = "" if known else f": it loses {lost} there (estimated)"
+            text = f"Avoid {arm} for {evidence.named(task)}{why}."
             guards = [guard for guard in mitigations(evidence, arm) if guard.task == task]
             found = [finding, *(evidence.findings[guard.because] for guard in guards)]
             yield AvoidFor(
@@ -306,7 +303,9 @@ def _short(finding: Finding, ship: Shipping) -> str:
     return "choice" if finding.candidate in ship.alone else finding.verdict
 
 
-def _stay_when(evidence: Evidence, constraints: Constraints, ship: Shipping) -> Iterator[StayWhen]:
+def _stay_when(
+    evidence: Evidence, constraints: Constraints, ship: Shipping, default: Default
+) -> Iterator[StayWhen]:
     bar, reference = constraints.min_speedup, evidence.reference
     for arm in evidence.cheaper:
         by_verdict: dict[str, list[Finding]] = {}
@@ -323,8 +322,15 @@ def _stay_when(evidence: Evidence, constraints: Constraints, ship: Shipping) -> 
                 if list(short) == ["non_inferior"]
                 else "quality matters most"
             )
-            text = f"Stay with {reference} instead of {arm} when {when}: {arm} {why}."
             found = [finding for part in short.values() for finding in part]
+            # the reasons to stay with the reference say what is worse or undecided
+            known = (
+                default.arm == reference
+                and short.keys() <= {"worse", "inconclusive"}
+                and {finding.id for finding in found} <= set(default.because)
+            )
+            reason = "" if known else f": {arm} {why}"
+            text = f"Stay with {reference} instead of {arm} when {when}{reason}."
             yield StayWhen(arm=reference, instead_of=arm, **cited(text, found))
         speedup = evidence.speedup(arm)
         if speedup is None:
