@@ -60,6 +60,8 @@ PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The statistics: `analysis`", study.Analysis),
     ("The speed phase: `speed`", study.Speed),
     ("Your constraints: `decision`", study.DecisionPart),
+    ("What a pipeline requires: `gate`", study.GatePart),
+    ("A requirement: an entry of `gate.require`", study.Requirement),
 )
 COMMANDS = (
     (),
@@ -70,6 +72,7 @@ COMMANDS = (
     ("run",),
     ("analyze",),
     ("decide",),
+    ("gate",),
     ("report",),
     ("compare",),
     ("verify",),

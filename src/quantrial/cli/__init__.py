@@ -16,6 +16,7 @@ import typer
 from quantrial._version import __version__
 from quantrial.cli import results, studies, terminal
 from quantrial.cli.consent import code_gate
+from quantrial.cli.gate import gate
 from quantrial.cli.options import examples
 from quantrial.cli.power import power
 from quantrial.cli.terminal import fail, flush_all, survive_broken_pipes
@@ -100,6 +101,7 @@ app.command(epilog=examples("power"))(power)
 app.command(epilog=examples("run"))(studies.run)
 app.command(epilog=examples("analyze"))(results.analyze)
 app.command(epilog=examples("decide"))(results.decide)
+app.command(epilog=examples("gate"))(gate)
 app.command(epilog=examples("report"))(results.report)
 app.command(epilog=examples("compare"))(results.compare)
 app.command(epilog=examples("verify"))(results.verify)

@@ -35,6 +35,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "quantrial decide runs/demo --cost-per-hour 2.5 --error-cost 0.1",
         "quantrial decide runs/demo --min-speedup 1.2 --require-pick --json",
     ),
+    "gate": (
+        "quantrial gate runs/demo --arm q8_0 --non-inferior 2pp",
+        "quantrial gate runs/demo --gate gate.yaml --junit gate.xml",
+    ),
     "report": (
         "quantrial report runs/demo",
         "quantrial report runs/demo --terminal",

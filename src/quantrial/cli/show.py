@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from quantrial.commands.verification import Verification
     from quantrial.commands.workloads import Started
     from quantrial.design.plan import ArmPlan, Plan, Prospect, TaskPlan
+    from quantrial.gate import GateResult
     from quantrial.importers import ImportReport
     from quantrial.marking import DocumentCheck
     from quantrial.reporting import ReportFiles
@@ -336,6 +337,20 @@ def verification(found: Verification) -> None:
 
 def _derived(file: str) -> bool:
     return file.startswith(("summary.json", "decision.json", "report", "plots/"))
+
+
+def gate(result: GateResult) -> None:
+    """Print a gate: its lines, what could not be checked, how it ended."""
+    from quantrial.gate.output import headline
+
+    for one in result.lines:
+        item(f"{one.outcome}: {one.text}")
+    for text_ in result.invalid:
+        item(f"invalid: {text_}")
+    for text_ in result.not_checked:
+        item(f"not checked: {text_}")
+    line(result.false_alarms)
+    line(f"{result.study}: {headline(result)}")
 
 
 def documents(checks: Sequence[DocumentCheck]) -> None:

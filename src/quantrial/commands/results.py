@@ -197,17 +197,24 @@ def stated_options(run: Path) -> str:
     return options.strip()
 
 
+def load_summary_of(run: Path) -> Summary:
+    """Return the summary of a run; derived again where it is missing or out of date."""
+    from quantrial.documents import load_summary
+    from quantrial.runfolder import SUMMARY, RunFolder
+
+    return load_summary(_summary(RunFolder(run)), path=run / SUMMARY)
+
+
 def load_results(run: Path) -> tuple[Study, Summary, Decision]:
     """Return study, summary and decision of a run; constraints of an earlier decision are kept."""
     from quantrial.decision import decide as decide_by_rules
     from quantrial.decision import load_constraints
-    from quantrial.documents import load_summary
     from quantrial.documents.decision import load_decision, to_dict
     from quantrial.runfolder import DECISION, SUMMARY, RunFolder
 
     folder = RunFolder(run)
     of_study = _of_study(run)
-    summary = load_summary(_summary(folder), path=run / SUMMARY)
+    summary = load_summary_of(run)
     constraints: Constraints | None = of_study
     if there := (run / DECISION).is_file():
         before = folder.read_document(DECISION, command="decide")

@@ -108,6 +108,36 @@ def p_of_less(evidence: Evidence, finding: Finding, loss: float) -> float | None
     return None if error is None else _NORMAL.cdf(-(test.estimate + loss) / error)
 
 
+def p_of_more(evidence: Evidence, finding: Finding, loss: float) -> float | None:
+    """Return the one-sided p of "loses more than this" on the items that both arms answered.
+
+    None where there is none. Missing answers show no loss.
+    """
+    finding = finding.gain
+    flips = flips_of(evidence, finding)
+    if flips is not None:
+        p: float = flips.score().test(-loss, "less").p_value
+        return None if math.isnan(p) else p
+    upper, estimate = finding.equivalence_ci[1], finding.estimate
+    if estimate is None or upper is None or not upper > estimate:
+        return None
+    return _NORMAL.cdf((estimate + loss) * _reach(finding) / (upper - estimate))
+
+
+def fewest_items(loss: float, alpha: float) -> int:
+    """Count the items with which a candidate that changes no answer rules this loss out."""
+    from quantrial.stats import score_flips
+
+    low, high = 0, 1
+    while score_flips(0, 0, n=high).test(-loss, "greater").p_value >= alpha:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        passes = score_flips(0, 0, n=middle).test(-loss, "greater").p_value < alpha
+        low, high = (low, middle) if passes else (middle, high)
+    return high
+
+
 def _completed(finding: Finding) -> Flips | None:
     """Return the flips of a finding with its missing answers held against the candidate."""
     worst = finding.worst_case

@@ -8,8 +8,14 @@ generated from them, so the help an editor gives is the help you read here.
 
 from quantrial.study.code import Code, code_in
 from quantrial.study.model import Analysis, Arm, Study, Weights
-from quantrial.study.parts import DecisionPart, Design, Part, Speed
-from quantrial.study.reading import load_study, parse_study, read_study_text, with_inputs
+from quantrial.study.parts import DecisionPart, Design, GatePart, Part, Requirement, Speed
+from quantrial.study.reading import (
+    load_study,
+    parse_gate,
+    parse_study,
+    read_study_text,
+    with_inputs,
+)
 from quantrial.study.sources import (
     BundledSource,
     ConllSource,
@@ -31,11 +37,13 @@ __all__ = [
     "ConllSource",
     "DecisionPart",
     "Design",
+    "GatePart",
     "HubSource",
     "ImportedSource",
     "JsonlSource",
     "MmluSource",
     "Part",
+    "Requirement",
     "Source",
     "SourcePart",
     "SpansTask",
@@ -47,6 +55,7 @@ __all__ = [
     "Weights",
     "code_in",
     "load_study",
+    "parse_gate",
     "parse_study",
     "read_study_text",
     "with_inputs",

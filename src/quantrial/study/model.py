@@ -10,7 +10,7 @@ from quantrial.errors import StudyError
 from quantrial.records import sha256_of
 from quantrial.registry import kind_of
 from quantrial.study.names import Name, check_apart
-from quantrial.study.parts import DecisionPart, Design, Loss, Memory, Part, Speed
+from quantrial.study.parts import DecisionPart, Design, GatePart, Loss, Memory, Part, Speed
 from quantrial.study.tasks import Task, check_failure_modes, no_margin
 
 Quantization = Literal[
@@ -95,6 +95,8 @@ class Study(Part):
     """The speed phase. Without it, speed is taken from the timings of the answers."""
     decision: DecisionPart = DecisionPart.model_construct()
     """Your constraints, and what things cost."""
+    gate: GatePart | None = None
+    """What `quantrial gate` requires of this study's results."""
 
     @field_validator("arms")
     @classmethod

@@ -122,6 +122,75 @@ class DecisionPart(Part):
     """What one wrong answer costs."""
 
 
+class Requirement(Part):
+    """One line of a gate: what every arm of the gate must keep, on one task or on all.
+
+    Give exactly one of `non_inferior`, `no_worse_than`, `at_least`, `at_most`, `ratio_at_least` and
+    `memory_at_most`.
+    """
+
+    task: str | None = None
+    """The task; all tasks by default."""
+    endpoint: str | None = None
+    """The endpoint; the task's primary one by default."""
+    non_inferior: Loss | None = None
+    """A proof: met only once a loss of this size is ruled out, such as `2pp`."""
+    no_worse_than: Loss | None = None
+    """A guard: violated only once a loss beyond this is shown, such as `2pp`."""
+    at_least: float | None = None
+    """Lowest value of the endpoint for the arm itself: 0.8 is 80 % right."""
+    at_most: float | None = None
+    """Highest value of the endpoint for the arm itself, if lower values are better."""
+    speed: Literal["decode", "prompt"] = "decode"
+    """Which speed `ratio_at_least` is about: of writing answers, or of reading prompts."""
+    ratio_at_least: float | None = Field(default=None, gt=0)
+    """Lowest speed in the speed phase, as a ratio to the reference's."""
+    memory_at_most: Memory | None = None
+    """Most memory the arm may take: `8GB`. As `max_memory` of `decision`."""
+
+    @model_validator(mode="after")
+    def _asks_one_thing(self) -> Requirement:
+        asked = [
+            name
+            for name in (
+                *("non_inferior", "no_worse_than", "at_least", "at_most"),
+                *("ratio_at_least", "memory_at_most"),
+            )
+            if getattr(self, name) is not None
+        ]
+        if len(asked) != 1:
+            raise ValueError(
+                f"asks for {' and '.join(asked) or 'nothing'}: give exactly one of non_inferior, "
+                "no_worse_than, at_least, at_most, ratio_at_least and memory_at_most"
+            )
+        if asked[0] in ("ratio_at_least", "memory_at_most") and (self.task or self.endpoint):
+            raise ValueError(f"`task` and `endpoint` have no effect on {asked[0]}")
+        if "speed" in self.model_fields_set and asked[0] != "ratio_at_least":
+            raise ValueError("`speed` needs `ratio_at_least`")
+        return self
+
+
+class GatePart(Part):
+    """What `quantrial gate` requires; all of it must hold."""
+
+    arms: tuple[str, ...] = ()
+    """The arms that must pass; by default all but the reference and controls."""
+    require: tuple[Requirement, ...] = ()
+    """The requirements."""
+    must_pass: tuple[str, ...] = ()
+    """Items that may not turn from right to wrong: ids, or `key=value` of their metadata."""
+    inconclusive: Literal["fail", "warn", "pass"] = "fail"
+    """What an undecided requirement does: `fail` exits 3; `warn` and `pass` exit 0."""
+    max_missing: Annotated[float, _quantity(parse_fraction), Field(ge=0, lt=1)] = 0.05
+    """Share of the items that may lack an answer. Beyond it the result is invalid."""
+
+    @model_validator(mode="after")
+    def _requires_something(self) -> GatePart:
+        if not self.require and not self.must_pass:
+            raise ValueError("requires nothing: give `require`, `must_pass` or both")
+        return self
+
+
 class Design(Part):
     """The order of calls."""
 

@@ -17,7 +17,7 @@ from quantrial.runfolder import MANIFEST
 from quantrial.runfolder import SCORERS as COPIES
 from quantrial.strict_yaml import MOST_BYTES, parse_yaml, too_large
 from quantrial.study.model import Analysis, Arm, Study, Weights
-from quantrial.study.parts import DecisionPart, Design, Speed
+from quantrial.study.parts import DecisionPart, Design, GatePart, Requirement, Speed
 from quantrial.study.scoring import ScoredPart
 
 if TYPE_CHECKING:
@@ -233,9 +233,29 @@ def parse_study(text: str, *, path: Path | str | None = None) -> Study:
     try:
         return Study.model_validate(data)
     except ValidationError as exc:
-        (key, message), *others = explain_all(exc.errors(), _valid_keys)
-        also = "".join(f"\n  {other}: {said}" for other, said in others)
-        raise StudyError(message + also, path=path, key=key or None) from exc
+        raise _refusal(exc.errors(), path) from exc
+
+
+def _refusal(errors: Sequence[ErrorDetails], path: Path | str | None) -> StudyError:
+    (key, message), *others = explain_all(errors, _valid_keys)
+    also = "".join(f"\n  {other}: {said}" for other, said in others)
+    return StudyError(message + also, path=path, key=key or None)
+
+
+def parse_gate(data: object, *, path: Path | str | None = None) -> GatePart:
+    """Check what a gate requires: the part `gate` of a study, with that key or without it.
+
+    Raises:
+        StudyError: a key or value in it is wrong; the message names the key.
+    """
+    own = data["gate"] if isinstance(data, dict) and data.keys() == {"gate"} else data
+    try:
+        return GatePart.model_validate(own)
+    except ValidationError as exc:
+        found = exc.errors()
+        for one in found:
+            one["loc"] = ("gate", *one["loc"])
+        raise _refusal(found, path) from exc
 
 
 def _valid_keys(location: list[str]) -> list[str]:
@@ -251,6 +271,10 @@ def _valid_keys(location: list[str]) -> list[str]:
             model = Speed
         case ["decision"]:
             model = DecisionPart
+        case ["gate"]:
+            model = GatePart
+        case ["gate", "require", _]:
+            model = Requirement
         case ["arms", _]:
             model = Arm
         case ["arms", _, "weights"]:

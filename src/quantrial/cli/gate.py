@@ -1,0 +1,77 @@
+"""The command that a pipeline runs: gate."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from quantrial.cli import terminal
+from quantrial.cli.consent import AllowCode
+from quantrial.cli.options import Json, RunFolder
+from quantrial.errors import StudyError
+
+
+def gate(  # noqa: PLR0913 - each parameter is an option of the command
+    run: RunFolder,
+    *,
+    gate_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--gate",
+            metavar="FILE",
+            help="A YAML file of requirements.",
+            show_default="`gate` of the study",
+        ),
+    ] = None,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="An arm that must pass; may be repeated."),
+    ] = None,
+    non_inferior: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOSS", help="Pass only if a loss of this size is ruled out, such as 2pp."
+        ),
+    ] = None,
+    no_worse_than: Annotated[
+        str | None,
+        typer.Option(metavar="LOSS", help="Fail only if a loss beyond this is shown."),
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write JUnit XML into this file.")
+    ] = None,
+    summary: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Append Markdown to this file: $GITHUB_STEP_SUMMARY."),
+    ] = None,
+    allow_code: AllowCode = False,
+    as_json: Json = False,
+) -> None:
+    """Hold a run against what a pipeline requires.
+
+    Exit 0: all met. 1: a requirement is violated. 3: undecided. 4: the run shows nothing, since a
+    validity check failed or answers are missing. 2: wrong use.
+    """
+    from quantrial.cli import show
+    from quantrial.commands import gate as command
+
+    required: Any = gate_file
+    losses = {"non_inferior": non_inferior, "no_worse_than": no_worse_than}
+    stated = [{name: loss} for name, loss in losses.items() if loss is not None]
+    if stated or arm:
+        if gate_file is not None:
+            raise StudyError("gives requirements too; use one of the two", key="--gate")
+        if not stated:
+            raise StudyError("needs --non-inferior or --no-worse-than", key="--arm")
+        required = {"arms": arm or [], "require": stated}
+    result = command.check_gate(run, required)
+    command.write_outputs(result, junit=junit, summary=summary)
+    if as_json:
+        show.document(result)
+    else:
+        show.gate(result)
+    terminal.flush_all()
+    sys.exit(result.exit_code)

@@ -1,0 +1,12 @@
+"""The gate of a pipeline: requirements held against a run, and what a pipeline is told of it.
+
+    GatePart ──┐
+    Evidence ──┴─ verdict ──▶ GateResult ── output ──▶ JUnit, Markdown
+
+`verdict.py` judges, line by line; `output.py` writes.
+"""
+
+from quantrial.gate.output import junit, markdown
+from quantrial.gate.verdict import GateResult, Line, MustPass, Outcome, judge
+
+__all__ = ["GateResult", "Line", "MustPass", "Outcome", "judge", "junit", "markdown"]
