@@ -164,13 +164,13 @@ def sampling_finding(arms: Mapping[str, ArmRecord]) -> tuple[Status, str] | None
         free = [name for name in arms if name not in held and name not in open_]
         text = "; ".join(_grouped(held))
         if free:
-            said = (
+            finding = (
                 f"Repetition is punished in the answers of {listed(held)} and not in those of "
                 f"{listed(free)}: {text}."
             )
-            return "fail", said
-        said = f"Repetition is punished in the answers of {listed(held)}, so loops do not show"
-        return "warn", f"{said}: {text}."
+            return "fail", finding
+        finding = f"Repetition is punished in the answers of {listed(held)}, so loops do not show"
+        return "warn", f"{finding}: {text}."
     if open_:
         names = listed(open_)
         return (
@@ -187,10 +187,10 @@ def unstated_parameters(arms: Mapping[str, ArmRecord]) -> Iterator[str]:
     """
     groups: dict[tuple[str, ...], list[str]] = {}
     for name, arm in arms.items():
-        told = arm.sampling or {}
-        if told.get("unstated") and not told.get("penalty"):
-            served, advice = told.get("served_by") or "", told.get("advice") or ""
-            groups.setdefault((served, advice, *told["unstated"]), []).append(name)
+        sampling = arm.sampling or {}
+        if sampling.get("unstated") and not sampling.get("penalty"):
+            served, advice = sampling.get("served_by") or "", sampling.get("advice") or ""
+            groups.setdefault((served, advice, *sampling["unstated"]), []).append(name)
     for (served, advice, *names), of in groups.items():
         by = f" ({served})" if served else ""
         text = (
@@ -208,9 +208,9 @@ def penalty_text(sampling: Mapping[str, Any]) -> str:
 
 def _penalty(arm: ArmRecord) -> str | None:
     """Say why a penalty is known to be in force; None where none is."""
-    told, probe = arm.sampling or {}, arm.sampling_probe or {}
-    if told.get("penalty"):
-        return penalty_text(told)
+    sampling, probe = arm.sampling or {}, arm.sampling_probe or {}
+    if sampling.get("penalty"):
+        return penalty_text(sampling)
     return str(probe.get("text")) if probe.get("penalty") == SEEN else None
 
 
@@ -247,9 +247,9 @@ def identity_findings(arms: Mapping[str, ArmRecord]) -> Iterator[tuple[Status, s
                 f"{probe['checked']:,} looks, and as before when it was asked again. Its answers "
                 "vary by themselves, or with what else it is asked at the time.",
             )
-        said = probe.get("fingerprints") or ()
-        if len(said) > 1:
-            shown = ", ".join(map(str, said[:3])) + (" and others" if len(said) > 3 else "")
+        seen = probe.get("fingerprints") or ()
+        if len(seen) > 1:
+            shown = ", ".join(map(str, seen[:3])) + (" and others" if len(seen) > 3 else "")
             yield (
                 "warn",
                 f"The fingerprint of {name}'s server changed during the run ({shown}). Its "

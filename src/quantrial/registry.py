@@ -100,10 +100,10 @@ class Registry:
         except Exception as exc:  # another package's code may raise anything
             if name in OWN[self.group]:
                 raise
-            said = f"the {self.noun} {name!r} could not be made ({type(exc).__name__}: {exc})"
+            message = f"the {self.noun} {name!r} could not be made ({type(exc).__name__}: {exc})"
             if isinstance(exc, ModuleNotFoundError):
-                said += _what_installs(points[name], exc.name or "")
-            raise StudyError(said, key=key) from exc
+                message += _what_installs(points[name], exc.name or "")
+            raise StudyError(message, key=key) from exc
 
     def _points(self) -> dict[str, importlib.metadata.EntryPoint]:
         own = OWN[self.group]
@@ -129,7 +129,7 @@ def _what_installs(point: importlib.metadata.EntryPoint, missing: str) -> str:
 @functools.cache
 def _installed(group: str, path: tuple[str, ...]) -> dict[str, importlib.metadata.EntryPoint]:
     """Find what packages add to a group, once for each path that they are looked for on."""
-    return {one.name: one for one in importlib.metadata.entry_points(group=group)}
+    return {point.name: point for point in importlib.metadata.entry_points(group=group)}
 
 
 ENGINES = Registry("quantrial.engines", "engine")

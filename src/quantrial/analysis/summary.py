@@ -168,7 +168,7 @@ def _checks(
     yield from arm_checks(arms, question.reference, question.controls, question.arms_differ_in)
     yield from outcome_checks(tasks, question.reference, question.controls)
     yield from data_checks(sources)
-    yield from (Check("cache", "warn", said) for said in cache_findings(caches(outcomes), arms))
+    yield from (Check("cache", "warn", text) for text in cache_findings(caches(outcomes), arms))
 
 
 def caches(outcomes: Mapping[str, TaskOutcomes]) -> dict[str, Caches]:
@@ -176,8 +176,8 @@ def caches(outcomes: Mapping[str, TaskOutcomes]) -> dict[str, Caches]:
     found: dict[str, Caches] = {}
     for scored in outcomes.values():
         for arm in scored.arms:
-            given = [one for one in scored.responses[arm] if one is not None]
-            own = Caches.of((one.prompt_tokens, one.cached_tokens) for one in given)
+            replies = [reply for reply in scored.responses[arm] if reply is not None]
+            own = Caches.of((reply.prompt_tokens, reply.cached_tokens) for reply in replies)
             found[arm] = found[arm] + own if arm in found else own
     return found
 

@@ -245,9 +245,9 @@ def sound(path: Path) -> Iterator[None]:
     except QuantrialError:
         raise
     except (LookupError, ArithmeticError, ValueError) as exc:
-        said = f"{exc} is missing" if isinstance(exc, KeyError) else str(exc)
+        reason = f"{exc} is missing" if isinstance(exc, KeyError) else str(exc)
         raise RecordError(
-            f"{said}; another version of quantrial derived it, or it was edited. `quantrial "
+            f"{reason}; another version of quantrial derived it, or it was edited. `quantrial "
             "analyze` writes it again",
             path=path,
         ) from exc

@@ -111,8 +111,10 @@ def decide(
 def made_of(summary: Summary) -> dict[str, str]:
     """Name the summary that a decision is made of, by what it says."""
     of_files = ("inputs", "quantrial")  # a file may change, and no number with it
-    said = {key: value for key, value in summary_document(summary).items() if key not in of_files}
-    return {"summary.json": fingerprint(said)}
+    content = {
+        key: value for key, value in summary_document(summary).items() if key not in of_files
+    }
+    return {"summary.json": fingerprint(content)}
 
 
 def _default(evidence: Evidence, ship: Shipping) -> Default:
@@ -137,8 +139,10 @@ def _default(evidence: Evidence, ship: Shipping) -> Default:
     ]
     missing += [_alone(evidence, ship.shown[arm]) for arm in known if arm in ship.alone]
     why = blind or [_why_stay(evidence, known)]
-    text = " ".join([f"Stay with {reference}.", *why, *dict.fromkeys(one.text for one in missing)])
-    found = [evidence.findings[one.because] for one in missing if one.because]
+    text = " ".join(
+        [f"Stay with {reference}.", *why, *dict.fromkeys(part.text for part in missing)]
+    )
+    found = [evidence.findings[part.because] for part in missing if part.because]
     return Default(
         arm=reference, missing=tuple(missing), conclusive=not blind, **cited(text, found)
     )
@@ -151,10 +155,10 @@ def _why_stay(evidence: Evidence, known: Sequence[str]) -> str:
     if not evidence.cheaper:
         return "No other arm is known to cost less."
     if not known:
-        one = len(evidence.cheaper) == 1
+        single = len(evidence.cheaper) == 1
         return (
-            f"{listed(evidence.cheaper)} {'looks' if one else 'look'} identical to another arm of "
-            "this study."
+            f"{listed(evidence.cheaper)} {'looks' if single else 'look'} identical to another arm "
+            "of this study."
         )
     parts = {
         evidence.named(task): margin(part.margin, part.main.unit)
@@ -178,22 +182,22 @@ def _ship(evidence: Evidence, arm: str, one: ShipTest | None) -> Default:
         (margin(f.margin, f.unit), f"{evidence.named(f.task)} ({verdict_word(f.verdict)})")
         for f in found
     )
-    guards = mitigations(evidence, arm)
+    arm_mitigations = mitigations(evidence, arm)
     text = " ".join(
         [
             f"Ship {arm}. {evidence.cost_in_words(arm)}",
             f"It is shown to lose less than {kept}{in_words(one)}.",
             *_small_losses(evidence, found),
             *kept_all_the_same(evidence, {f.task: f.margin for f in found}, arm),
-            *(guard.text for guard in guards),
+            *(mitigation.text for mitigation in arm_mitigations),
         ]
     )
-    guarded = (evidence.findings[guard.because] for guard in guards)
+    guarded = (evidence.findings[mitigation.because] for mitigation in arm_mitigations)
     return Default(
         arm=arm,
         missing=(),
         conclusive=True,
-        guards=guards,
+        guards=arm_mitigations,
         p_value=None if one is None else one.p_adjusted,
         **cited(text, [*found, *guarded, evidence.pace(arm)]),
     )
@@ -201,11 +205,11 @@ def _ship(evidence: Evidence, arm: str, one: ShipTest | None) -> Default:
 
 def _small_losses(evidence: Evidence, found: Sequence[Finding]) -> Iterator[str]:
     """Say which losses are proven though they are within the margin."""
-    for one in found:
-        if one.also == "worse" and one.estimate is not None:
+    for finding in found:
+        if finding.also == "worse" and finding.estimate is not None:
             yield (
-                f"A loss on {evidence.named(one.task)} is proven, but within the margin "
-                f"({size(one.estimate, one.unit)}, estimated)."
+                f"A loss on {evidence.named(finding.task)} is proven, but within the margin "
+                f"({size(finding.estimate, finding.unit)}, estimated)."
             )
 
 
@@ -227,32 +231,34 @@ def _pick_when(evidence: Evidence, arm: str, ship: Shipping) -> PickWhen:
     slower = speedup is not None and speedup <= 1.0
     kept = [evidence.named(task) for task in evidence.tasks if evidence.holds(task, arm)]
     lost = [evidence.named(finding.task) for finding in evidence.primaries(arm, worse)]
-    said = [f"Pick {arm} only when you need to save {'memory' if slower else 'memory or time'}."]
+    sentences = [
+        f"Pick {arm} only when you need to save {'memory' if slower else 'memory or time'}."
+    ]
     if worse and len(worse) < len(evidence.tasks):
-        said.append(f"Do not pick it for {listed(lost, 'or')}.")
+        sentences.append(f"Do not pick it for {listed(lost, 'or')}.")
     elif worse:
-        said.append(f"Then you accept a loss on {listed(lost)}.")
+        sentences.append(f"Then you accept a loss on {listed(lost)}.")
     if undecided:
         losses = listed(_open_loss(evidence, task, arm) for task in undecided)
         alone = f"Use it for {listed(kept, 'or')} alone, or accept"
         accept = alone if kept and not worse else "Then you accept"
-        said.append(f"{accept} a possible loss of {losses}.")
-    said.append(evidence.cost_in_words(arm))
+        sentences.append(f"{accept} a possible loss of {losses}.")
+    sentences.append(evidence.cost_in_words(arm))
     if arm in ship.alone:
-        said.append(f"It keeps the margin {not_among(ship.shown[arm])}.")
+        sentences.append(f"It keeps the margin {not_among(ship.shown[arm])}.")
     elif kept:
-        said.append(f"It keeps the margin on {listed(kept)}.")
+        sentences.append(f"It keeps the margin on {listed(kept)}.")
     if evidence.blindness():
-        said.append("This study cannot show a loss of it.")
-    guards = mitigations(evidence, arm)
+        sentences.append("This study cannot show a loss of it.")
+    arm_mitigations = mitigations(evidence, arm)
     small = _small_losses(evidence, evidence.primaries(arm))
-    text = " ".join([*said, *small, *(guard.text for guard in guards)])
-    guarded = (evidence.findings[guard.because] for guard in guards)
+    text = " ".join([*sentences, *small, *(mitigation.text for mitigation in arm_mitigations)])
+    guarded = (evidence.findings[mitigation.because] for mitigation in arm_mitigations)
     return PickWhen(
         arm=arm,
         worse_on=evidence.workloads(worse),
         undecided_on=evidence.workloads(undecided),
-        guards=guards,
+        guards=arm_mitigations,
         **cited(text, [*evidence.primaries(arm), *guarded, evidence.pace(arm)]),
     )
 
@@ -279,8 +285,11 @@ def _avoid_for(evidence: Evidence, default: Default) -> Iterator[AvoidFor]:
             known = finding.id in default.because
             why = "" if known else f": it loses {lost} there (estimated)"
             text = f"Avoid {arm} for {evidence.named(task)}{why}."
-            guards = [guard for guard in mitigations(evidence, arm) if guard.task == task]
-            found = [finding, *(evidence.findings[guard.because] for guard in guards)]
+            arm_mitigations = [part for part in mitigations(evidence, arm) if part.task == task]
+            found = [
+                finding,
+                *(evidence.findings[mitigation.because] for mitigation in arm_mitigations),
+            ]
             yield AvoidFor(
                 arm=arm, workload=evidence.tasks[task].workload, task=task, **cited(text, found)
             )

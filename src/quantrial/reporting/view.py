@@ -49,10 +49,10 @@ def opening(summary: Summary, decision: Decision) -> View:
     links = sentences.Links(decision)
     default, given = decision.default, decision.constrained
     headline = _headline(default, summary.reference)
-    said = sentences.shortened(links.claim(default), headline, f"Stay with {default.arm}")
+    text = sentences.shortened(links.claim(default), headline, f"Stay with {default.arm}")
     if given:
         headline = sentences.headline(given, summary.reference)
-        said = sentences.answer(given, links)
+        text = sentences.answer(given, links)
     cards, words = glance.cards(summary, decision), words_of(summary)
     terms = Terms(words)
     return View(
@@ -60,7 +60,7 @@ def opening(summary: Summary, decision: Decision) -> View:
         subtitle=_subtitle(summary),
         alarms=alarms(decision),
         headline=headline,
-        summary=terms.explained(said),
+        summary=terms.explained(text),
         constraints=sentences.constraints_in_words(given, decision) if given else (),
         unconstrained=sentences.unconstrained(default, links) if given else (),
         rejected=sentences.rejected(given, links) if given else None,
@@ -113,17 +113,17 @@ def build_view(
 def contrast_headings(summary: Summary) -> dict[str, str]:
     """Map the id of each finding to the heading its row stands under."""
     return {
-        one.id: quality.contrast_group_title(task, name)
+        contrast.id: quality.contrast_group_title(task, name)
         for task, part in summary.tasks.items()
         for name, found in contrasts.by_endpoint(part)
-        for one in found
-        if one.equivalence is not None  # without a margin it is no finding of the decision
+        for contrast in found
+        if contrast.equivalence is not None  # without a margin it is no finding of the decision
     } | speed.speed_headings(summary)
 
 
 def alarms(decision: Decision) -> tuple[str, ...]:
     """List what must be known before anything else is read: the trial itself is in doubt."""
-    return tuple(clean(one.text) for one in decision.cautions if one.kind)
+    return tuple(clean(caution.text) for caution in decision.cautions if caution.kind)
 
 
 def _headline(default: Default, reference: str) -> str:
@@ -153,10 +153,11 @@ def _claims(decision: Decision) -> Iterator[tuple[str, str, Sequence[Claimed]]]:
     yield "pick-when", "Pick only when", decision.pick_when
     yield "avoid-for", "Avoid for", decision.avoid_for
     yield "stay-when", "Stay when", decision.stay_when
-    yield "cautions", "Cautions", [one for one in decision.cautions if not one.kind]  # else alarms
+    cautions = [caution for caution in decision.cautions if not caution.kind]  # else alarms
+    yield "cautions", "Cautions", cautions
     # of the risks, those that concern a candidate
-    controls = {one.arm for one in decision.controls}
-    risks = [one for one in decision.risk if one.arm not in controls]
+    controls = {control.arm for control in decision.controls}
+    risks = [risk for risk in decision.risk if risk.arm not in controls]
     yield "risk", "What to expect", risks
     yield "sensitivity", "What would change this", decision.sensitivity.changes
     yield "controls", "Could this study see harm?", decision.controls
@@ -171,11 +172,12 @@ def _evidence(decision: Decision) -> Iterator[str]:
                 yield from broken.evidence
     yield from decision.default.evidence
     for _, _, claims in _claims(decision):
-        for one in claims:
-            yield from one.evidence
+        for claim in claims:
+            yield from claim.evidence
 
 
 def _advice(decision: Decision, links: sentences.Links, terms: Terms) -> Iterator[Advice]:
     for anchor, title, claims in _claims(decision):
         if claims:
-            yield Advice(anchor, title, tuple(terms.explained(links.claim(one)) for one in claims))
+            texts = tuple(terms.explained(links.claim(claim)) for claim in claims)
+            yield Advice(anchor, title, texts)

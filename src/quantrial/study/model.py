@@ -142,15 +142,15 @@ class Study(Part):
     @property
     def constrained_pairs(self) -> tuple[tuple[str, str], ...]:
         """Pairs of tasks that differ in constrained decoding alone: the free one, the other."""
-        said = {
+        parts = {
             name: (task.model_dump(exclude={"constrained"}), getattr(task, "constrained", False))
             for name, task in self.tasks.items()
         }
         return tuple(
-            (free, held)
-            for free, (one, constrained) in said.items()
-            for held, (other, too) in said.items()
-            if not constrained and too and one == other
+            (free, constrained)
+            for free, (own, constrains) in parts.items()
+            for constrained, (other, is_constrained) in parts.items()
+            if is_constrained and not constrains and own == other
         )
 
     def primary_margin(self, task: str) -> float:
@@ -169,7 +169,7 @@ class Study(Part):
         where none does, and only a difference is asked about.
         """
         spec = self.tasks[task]
-        units = {one.name: one.unit for one in kind_of(spec).endpoints}
+        units = {each.name: each.unit for each in kind_of(spec).endpoints}
         primary, unit = next(iter(units.values())), units.get(endpoint)
         if endpoint in spec.margins:
             return spec.margins[endpoint]
