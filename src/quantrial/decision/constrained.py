@@ -46,7 +46,7 @@ def check(constraints: Constraints, evidence: Evidence) -> None:
     for workload in constraints.workloads:
         if workload not in known:
             raise StudyError(
-                f"no task of this study stands for {workload!r}; its workloads are "
+                f"no task of this study has the workload {workload!r}; its workloads are "
                 f"{', '.join(known)}",
                 key="workloads",
             )

@@ -34,10 +34,10 @@ MATH = Endpoint(
 class MathPart(ScorerPart):
     r"""The answer's mathematical expression has the right value, however it is written.
 
-    `1/2`, `0.5` and `$\frac{1}{2}$` are the same. Read is what stands in `\boxed{}`, else between
-    signs of LaTeX, else the last number. The right one is LaTeX, with or without `$`. Only the last
-    5,000 characters are read. What takes more than a second to compare counts as not readable.
-    Needs the extra `math`.
+    `1/2`, `0.5` and `$\frac{1}{2}$` are the same. The content of `\boxed{}` is read, else the text
+    between signs of LaTeX, else the last number. The right answer is LaTeX, with or without `$`.
+    Only the last 5,000 characters are read. An answer that takes more than a second to compare
+    counts as not readable. Needs the extra `math`.
     """
 
     scorer: Literal["math"]

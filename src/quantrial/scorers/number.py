@@ -184,7 +184,7 @@ class NumberPart(ScorerPart):
     take: Literal["last", "first"] = "last"
     """Which number of an answer counts."""
     decimal: Mark = "point"
-    """What stands before decimals: `point` in 1,234.5, `comma` in 1.234,5."""
+    """The decimal mark: `point` as in 1,234.5, `comma` as in 1.234,5."""
     percent: Literal["number", "share"] = "number"
     """What 12 % is: the `number` 12, or the `share` 0.12."""
 

@@ -77,7 +77,7 @@ class RegexPart(ScorerPart):
     short: ClassVar[str | None] = "pattern"
     scorer: Literal["regex"]
     pattern: str = Field(max_length=LONGEST_PATTERN)
-    """A regular expression of Python. `{{ gold }}` in it stands for the right text, or for any of
+    """A regular expression of Python. `{{ gold }}` in it matches the right text, or any of
     several."""
     match: Literal["search", "full"] = "search"
     """Whether a match anywhere in the text is enough (`search`), or all of it must match (`full`).

@@ -55,7 +55,7 @@ _SAME_VALUE: Mapping[str, Callable[[Any], list[Any]]] = {
 class SchemaPart(ScorerPart):
     """The answer is JSON that a JSON schema holds to be valid; nothing right is needed beside.
 
-    Drafts 3 to 2020-12 are known, the last one by default. What a `$ref` names must stand in the
+    Drafts 3 to 2020-12 are known, the last one by default. A `$ref` must name a part of the
     schema itself: nothing is ever fetched. `format` is not checked. A `pattern` is one of Python.
     """
 

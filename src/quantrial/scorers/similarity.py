@@ -123,7 +123,7 @@ def edit_similarity(first: str, second: str) -> float:
 
 
 class RougeLPart(NearestPart):
-    """How many words of the answer stand in the right text in the same order: ROUGE-L.
+    """How many words of the answer are in the right text in the same order: ROUGE-L.
 
     Words are runs of letters and digits of any script; without stems, as `rouge-score` has it. The
     first 20,000 words are compared; what follows counts as different.

@@ -25,8 +25,8 @@ TOKEN_F1 = Endpoint(
 class TokenF1Part(ScorerPart):
     """How many words the answer shares with the right text: F1 as in SQuAD's published script.
 
-    Of several right texts the best counts. A word is what stands between white space, so that a
-    text in Japanese or Chinese is one word: use `similarity` or `chrf` there.
+    The nearest of several right texts counts. Words are split at white space, so that a text in
+    Japanese or Chinese is one word: use `similarity` or `chrf` there.
     """
 
     scorer: Literal["token_f1"]

@@ -115,7 +115,7 @@ class BleuPart(_SacrePart):
     scorer: Literal["bleu"]
     tokenize: Literal["13a", "intl", "zh", "char", "none"] = "13a"
     """What a word is: `13a` as in the WMT campaigns; `intl` for other alphabets; `zh` for Chinese;
-    `char` each character, as for Japanese; `none` what stands between white space."""
+    `char` each character, as for Japanese; `none` splits at white space."""
 
 
 class Bleu(_Sacre):

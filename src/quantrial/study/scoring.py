@@ -127,7 +127,7 @@ class ReadStep(Part):
 
     step: Literal["strip", "json", "fenced"] | None = None
     """`strip`: the text without white space around it. `json`: the first whole JSON value in it.
-    `fenced`: what stands in the last fenced block of code."""
+    `fenced`: the text of the last fenced block of code."""
     regex: str | None = Field(default=None, max_length=LONGEST_PATTERN)
     """What the first group of this pattern matches, or all of it where it has no group."""
     take: Literal["first", "last"] = "first"

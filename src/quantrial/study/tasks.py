@@ -33,7 +33,7 @@ class TaskPart(Part):
     """What a task of any kind says; a kind adds its own keys, and which kind it is."""
 
     workload: Words
-    """The kind of work that this task stands for, such as `reasoning` or `extraction`."""
+    """The kind of work that this task represents, such as `reasoning` or `extraction`."""
     source: Source
     """Where the items come from."""
     sample: int | None = Field(default=None, ge=1)

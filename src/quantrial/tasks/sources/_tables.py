@@ -42,7 +42,7 @@ class CsvSource(TablePart):
 
     type: Literal["csv"]
     delimiter: str | None = None
-    """What stands between cells: `,` by default, a tab in a `.tsv` file."""
+    """The character between cells: `,` by default, a tab in a `.tsv` file."""
 
 
 class ParquetSource(TablePart):
