@@ -229,9 +229,9 @@ def _of_loss(
     why = _why_no_evidence(evidence, gate, arm, finding) or evidence.no_loss_can_show(task)
     if why or finding is None:
         return replace(line, text=f"{why.removesuffix('.')}.")
-    seen, test = finding.gain, MarginTest.of(finding)
-    ci = test.ci if proof and test.missing else seen.equivalence_ci
-    return _Loss(replace(line, estimate=seen.estimate, ci=ci, n=seen.n), finding, loss, proof)
+    seen = finding.gain
+    line = replace(line, estimate=seen.estimate, ci=seen.equivalence_ci, n=seen.n)
+    return _Loss(line, finding, loss, proof)
 
 
 def _losses_judged(evidence: Evidence, lines: Iterable[Line | _Loss]) -> tuple[Line, ...]:
@@ -254,18 +254,19 @@ def _holm(values: Sequence[float]) -> list[float]:
 
 def _judged(evidence: Evidence, one: _Loss, p_more: float) -> Line:
     line, finding, loss = one.line, one.finding, one.loss
-    estimate, (low, high), limit = line.estimate or 0.0, line.ci, margin(loss)
-    interval = "" if low is None or high is None else f" ({_points(low)} to {_points(high)} pp)"
-    change = f"lost {size(estimate)}" if estimate < 0 else f"gained {size(estimate)}"
-    seen = f"{line.arm} {change if estimate else 'lost nothing'} on {line.task}{interval}"
+    limit, seen = margin(loss), _seen(line)
     if p_more < evidence.alpha:
         text = f"{seen}: a loss of more than {limit} is shown."
         return replace(line, outcome="violated", text=text, p_value=p_more)
     if not one.proof:
         text = f"{seen}: a loss of more than {limit} is not shown."
         return replace(line, outcome="met", text=text)
-    p, missing = p_at(evidence, finding, loss), MarginTest.of(finding).missing
+    test, p = MarginTest.of(finding), p_at(evidence, finding, loss)
     line = replace(line, p_value=p)
+    if test.missing:
+        line = replace(line, estimate=test.estimate, ci=test.ci)
+        held = plural(test.missing, "missing answer")
+        seen = f"{_seen(line)}, {held} held against it"
     if flips_of(evidence, finding) and finding.n < (least := fewest_items(loss, evidence.alpha)):
         items = items_to_rule_out(evidence, finding, loss)
         items = None if items is None else max(items, least)
@@ -275,18 +276,24 @@ def _judged(evidence: Evidence, one: _Loss, p_more: float) -> Line:
         )
         return replace(line, outcome="undecided", text=text.rstrip(), items_needed=items)
     if p is not None and p < evidence.alpha:
-        held = f", {plural(missing, 'missing answer')} held against it" if missing else ""
-        text = f"{seen}: a loss of {limit} is ruled out{held}."
+        text = f"{seen}: a loss of {limit} is ruled out."
         return replace(line, outcome="met", text=text)
     items = items_to_rule_out(evidence, finding, loss)
     text = f"{seen}: a loss of {limit} is neither ruled out nor shown."
-    if missing:
-        text += f" {plural(missing, 'missing answer')} count against it."
-    if estimate <= -loss:
+    if (finding.gain.estimate or 0.0) <= -loss:
         text += " It lost at least the limit, so more items would not rule it out."
     return replace(
         line, outcome="undecided", text=f"{text} {_more(items)}".rstrip(), items_needed=items
     )
+
+
+def _seen(line: Line) -> str:
+    estimate, (low, high) = line.estimate, line.ci
+    interval = "" if low is None or high is None else f" ({_points(low)} to {_points(high)} pp)"
+    if estimate is None:
+        return f"{line.arm} has no known difference on {line.task}"
+    change = f"lost {size(estimate)}" if estimate < 0 else f"gained {size(estimate)}"
+    return f"{line.arm} {change if estimate else 'lost nothing'} on {line.task}{interval}"
 
 
 def _points(value: float) -> str:
