@@ -56,11 +56,11 @@ class Measure(Part):
     direction: Direction = "higher"
     """Which values are better."""
     unit: Words | None = None
-    """What values are counted in, such as `edits`; needed where the range is not 0 to 1."""
+    """The unit of the values, such as `edits`; needed if the range is not 0 to 1."""
     label: Words | None = None
     """Its name in the report."""
     meaning: Words | None = None
-    """A sentence that says in the report what it is."""
+    """A sentence that explains the endpoint in the report."""
 
     def endpoint(self, name: str) -> Endpoint:
         """Return what is tested.
@@ -106,7 +106,7 @@ class PythonPart(ScorerPart):
     direction: Direction = "higher"
     """Which numbers are better."""
     unit: Words | None = None
-    """What numbers are counted in; needed where the range is not 0 to 1."""
+    """The unit of the numbers; needed if the range is not 0 to 1."""
     endpoints: dict[Annotated[str, Field(pattern=_COLUMN)], Measure] = Field(default={})
     """What is measured by the columns that the function returns, by name; the first is primary."""
     needs_gold: bool = True

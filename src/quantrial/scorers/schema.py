@@ -62,7 +62,7 @@ class SchemaPart(ScorerPart):
     short: ClassVar[str | None] = "file"
     scorer: Literal["schema"]
     file: str | None = None
-    """The file that holds the schema, from the folder of the study. A run keeps what it says."""
+    """The file that holds the schema, from the folder of the study. A run keeps its content."""
     inline: dict[str, Any] | None = None
     """The schema itself, in place of a file."""
 

@@ -242,8 +242,8 @@ class _Held:
 class ToolCallPart(ScorerPart):
     """The answer calls the right tools with the right arguments, in any order.
 
-    What is right is a list of `{name: weather, arguments: {town: Riga}}`; or, with several values
-    that are right, of `{weather: {town: [Riga, "Riga, Latvia"]}}`, where an empty text says that
+    The right answer is a list of `{name: weather, arguments: {town: Riga}}`; or, with several
+    right values, of `{weather: {town: [Riga, "Riga, Latvia"]}}`, where an empty text says that
     the argument may be left out. An empty list says that no call is wanted. Calls are those that a
     server hands over, or else those written in the text: as JSON, in tags, or as `f(a=1)`. Types
     are those of the task's `tools`, or of the items' field `tools`. Texts are compared without

@@ -70,7 +70,7 @@ class ScorerPart(Part):
     scorer: str
     """Which scorer it is."""
     name: Name | None = None
-    """What its endpoints are called, where a task has two scorers of one sort."""
+    """The name of its endpoints, if a task has two scorers of one sort."""
 
     @property
     def runs(self) -> str | None:
@@ -129,7 +129,7 @@ class ReadStep(Part):
     """`strip`: the text without white space around it. `json`: the first whole JSON value in it.
     `fenced`: the text of the last fenced block of code."""
     regex: str | None = Field(default=None, max_length=LONGEST_PATTERN)
-    """What the first group of this pattern matches, or all of it where it has no group."""
+    """Take the match of this pattern's first group, or the whole match if it has no group."""
     take: Literal["first", "last"] = "first"
     """Which match of `regex` counts."""
     after: str | None = None

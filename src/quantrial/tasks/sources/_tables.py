@@ -37,7 +37,7 @@ class TablePart(SourcePart):
 class CsvSource(TablePart):
     """Your own items, a row each: CSV in UTF-8 with a header, or TSV by the ending `.tsv`.
 
-    An empty cell is no value. A list or object of JSON is read as such where it is the gold.
+    An empty cell is no value. Only in the gold field, a list or object is read as JSON.
     """
 
     type: Literal["csv"]
