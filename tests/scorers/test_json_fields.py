@@ -131,6 +131,13 @@ def test_numbers_within_a_tolerance_are_right() -> None:
     assert counts(scored({"total": 0.3}, '{"total": 0.311}', near)) == [0, 1, 1, 0, 1]
 
 
+def test_numbers_of_very_many_digits_are_compared() -> None:
+    # 10^999 - 1, times 10^999: more digits than are read of one number without an exponent
+    using, huge = scorer('{"total": "number"}'), "9" * 999 + "e999"
+    assert counts(scored({"total": 5}, json.dumps({"total": huge}), using))[:3] == [0, 1, 1]
+    assert counts(scored({"total": huge}, json.dumps({"total": huge}), using))[:3] == [1, 0, 0]
+
+
 def test_exact_values_tell_types_apart_and_equal_ones_not() -> None:
     one = scorer(json.dumps({"a": "exact"}))
     for gold, text, right in (

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -217,7 +218,6 @@ class Json(Scorer):
             "date": read_date,
             "set": _set,
         }
-        self._number = number
         self.failure_modes = (
             FailureMode(
                 "no_invented_values",
@@ -284,8 +284,7 @@ class Json(Scorer):
             return "missing"
         one, gold = found[path], right[path]
         if self._types[path] == "number" and isinstance(one, str):
-            exact = self._number.exact
-            same = near(exact(one), exact(gold), self.spec.abs, self.spec.rel)
+            same = near(Fraction(one), Fraction(gold), self.spec.abs, self.spec.rel)
         else:
             same = canonical_json(one) == canonical_json(gold)
         return "right" if same else "wrong"
