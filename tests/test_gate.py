@@ -159,6 +159,23 @@ def test_a_control_that_is_not_seen_makes_all_of_it_invalid(tmp_path: Path) -> N
     assert "damaged, damaged on purpose, was not found worse" in found.invalid[0]
 
 
+def test_a_plan_says_beforehand_what_a_gate_takes(tmp_path: Path) -> None:
+    study = write(tmp_path / "s", gate={"require": [{"non_inferior": "1pp"}]})
+    (said,) = quantrial.plan(study).gate
+    assert said.startswith("sums: to rule out a loss of 1 pp takes 298 items if no answer changes")
+    assert said.endswith("you have 200: this gate cannot pass.")
+    other = tmp_path / "gate.yaml"
+    for loss, end in (("2pp", "this gate may well end undecided"), ("10pp", "enough")):
+        other.write_text(f"require: [{{non_inferior: {loss}}}]", encoding="utf-8")
+        (said,) = quantrial.plan(study, gate=other).gate
+        assert said.endswith(f"you have 200: {end}.")
+    other.write_text("require: [{task: sum, non_inferior: 2pp}]", encoding="utf-8")
+    done = quantrial_("plan", study, "--gate", other)
+    assert done.returncode == 2
+    assert "did you mean 'sums'?" in done.stderr
+    assert "gate: sums: to rule out" in quantrial_("plan", study).stdout
+
+
 def test_a_gate_is_part_of_the_study_and_none_leaves_the_hash(tmp_path: Path) -> None:
     without = load_study(write(tmp_path / "a"))
     assert "gate" not in without.canonical()

@@ -109,6 +109,8 @@ def plan(found: Plan) -> None:
     for check in found.assay:
         if check.status in ("warn", "fail"):
             line(f"warning: {check.text}")
+    for sentence in found.gate:
+        line(f"gate: {sentence}")
     if not found.fits:
         line(f"This does not fit: {', '.join(found.too_large)}.")
     advices = [task.advice for task in found.tasks if task.advice is not None]

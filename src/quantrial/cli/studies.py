@@ -92,6 +92,16 @@ def plan(
             show_default="if all arms are small and on this machine",
         ),
     ] = None,
+    *,
+    gate_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--gate",
+            metavar="FILE",
+            help="Say whether these requirements of a gate can be met.",
+            show_default="`gate` of the study",
+        ),
+    ] = None,
     yes: Yes = False,
     allow_code: AllowCode = False,
     as_json: Json = False,
@@ -113,7 +123,7 @@ def plan(
     fetch_missing(opened, yes=yes)
     gate = code_gate("plan", allowed=allow_code)
     with telling() as tell:
-        found = studies.plan(opened, probe=probe, tell=tell, before_code=gate)
+        found = studies.plan(opened, probe=probe, tell=tell, before_code=gate, gate=gate_file)
     show.document(found) if as_json else show.plan(found)
     if not found.fits:
         sys.exit(1)

@@ -10,7 +10,7 @@ from quantrial import paths
 from quantrial.commands.derived import load_run_study
 from quantrial.commands.results import load_summary_of, sound
 from quantrial.errors import StudyError
-from quantrial.study import GatePart, parse_gate, read_study_text
+from quantrial.study import GatePart, parse_gate, read_gate
 
 if TYPE_CHECKING:
     from quantrial.gate import GateResult, MustPass
@@ -49,9 +49,7 @@ def _required(run: Path, gate: GatePart | Mapping[str, Any] | Path | str | None)
     if isinstance(gate, GatePart):
         return gate
     if isinstance(gate, Path | str):
-        from quantrial.strict_yaml import parse_yaml
-
-        return parse_gate(parse_yaml(read_study_text(Path(gate)), path=gate), path=gate)
+        return read_gate(gate)
     if gate is not None:
         return parse_gate(dict(gate))
     own = load_run_study(run)[0].gate

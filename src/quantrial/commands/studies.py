@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from quantrial.commands.derived import open_study
 from quantrial.commands.results import analyze, report
 from quantrial.errors import StudyError
-from quantrial.study import Study, parse_study
+from quantrial.study import Study, parse_study, read_gate
 
 if TYPE_CHECKING:
     from quantrial.commands.workloads import Started
@@ -106,6 +106,7 @@ def plan(
     probe: bool | None = False,
     tell: Callable[[str], None] | None = None,
     before_code: BeforeCode | None = None,
+    gate: Path | str | None = None,
 ) -> Plan:
     """Say what a study will ask, hold in memory and be able to detect, before anything is spent.
 
@@ -117,6 +118,7 @@ def plan(
         tell: told in a few words what takes a while.
         before_code: called with the study before a probe runs code that the study names; raises to
             refuse it. Without one it is run: calling this is to agree.
+        gate: a file of what a pipeline requires, in place of the study's own `gate`.
 
     Example:
         >>> plan = quantrial.plan("study.yaml")
@@ -126,7 +128,13 @@ def plan(
     from quantrial.running.planning import plan_study
 
     opened = open_study(study, base)
-    return plan_study(opened, probe=probe, tell=tell, before_code=before_code)
+    required = opened.study.gate if gate is None else read_gate(gate)
+    found = plan_study(opened, probe=probe, tell=tell, before_code=before_code)
+    if required is None:
+        return found
+    from quantrial.gate import prospects
+
+    return replace(found, gate=tuple(prospects(required, found.tasks, opened.study.alpha)))
 
 
 def begun(opened: OpenStudy, out: Path | None = None) -> bool:

@@ -261,6 +261,7 @@ class Plan:
     order: Order | None = None  # that a run would decide on now
     too_large: tuple[str, ...] = ()
     disk_bytes: int | None = None
+    gate: tuple[str, ...] = ()  # what it takes to meet the gate, in sentences
     speed_seconds: float | None = None
     slots: int = 1  # calls that are asked at once
     code: tuple[Code, ...] = ()  # what a run would run because the study names it

@@ -3,10 +3,12 @@
     GatePart ──┐
     Evidence ──┴─ verdict ──▶ GateResult ── output ──▶ JUnit, Markdown
 
-`verdict.py` judges, line by line; `output.py` writes.
+`verdict.py` judges, line by line; `output.py` writes. `prospects.py` says before a run whether a
+gate can pass with so many items.
 """
 
 from quantrial.gate.output import junit, markdown
+from quantrial.gate.prospects import prospects
 from quantrial.gate.verdict import GateResult, Line, MustPass, Outcome, judge
 
-__all__ = ["GateResult", "Line", "MustPass", "Outcome", "judge", "junit", "markdown"]
+__all__ = ["GateResult", "Line", "MustPass", "Outcome", "judge", "junit", "markdown", "prospects"]

@@ -13,6 +13,7 @@ from quantrial.study.reading import (
     load_study,
     parse_gate,
     parse_study,
+    read_gate,
     read_study_text,
     with_inputs,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "load_study",
     "parse_gate",
     "parse_study",
+    "read_gate",
     "read_study_text",
     "with_inputs",
 ]

@@ -258,6 +258,11 @@ def parse_gate(data: object, *, path: Path | str | None = None) -> GatePart:
         raise _refusal(found, path) from exc
 
 
+def read_gate(path: Path | str) -> GatePart:
+    """Read a file of what a gate requires; raises as `parse_gate`."""
+    return parse_gate(parse_yaml(read_study_text(Path(path)), path=path), path=path)
+
+
 def _valid_keys(location: list[str]) -> list[str]:
     model: Any = None
     match location[:-1]:
