@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from quantrial.commands.provision import fetch
     from quantrial.commands.results import analyze, decide, export, report, verify, verify_document
     from quantrial.commands.scores import compare_scores
-    from quantrial.commands.studies import demo, import_reference, init, plan, run
+    from quantrial.commands.studies import demo, import_reference, init, plan, read_log, run
     from quantrial.decision import Constraints
     from quantrial.errors import QuantrialError, QuantrialWarning
     from quantrial.study import Study, load_study
@@ -59,6 +59,7 @@ __all__ = [
     "plan",
     "power",
     "prompts",
+    "read_log",
     "report",
     "run",
     "verify",
@@ -74,7 +75,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "commands.provision": ("fetch",),
     "commands.results": ("analyze", "decide", "export", "report", "verify", "verify_document"),
     "commands.scores": ("compare_scores",),
-    "commands.studies": ("demo", "import_reference", "init", "plan", "run"),
+    "commands.studies": ("demo", "import_reference", "init", "plan", "read_log", "run"),
     "decision": ("Constraints",),
     "errors": ("QuantrialError", "QuantrialWarning"),
     "study": ("Study", "load_study"),

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from quantrial._version import __version__
-from quantrial.cli import results, studies, terminal
+from quantrial.cli import importing, results, studies, terminal
 from quantrial.cli.consent import code_gate
 from quantrial.cli.gate import gate
 from quantrial.cli.options import examples
@@ -105,6 +105,6 @@ app.command(epilog=examples("gate"))(gate)
 app.command(epilog=examples("report"))(results.report)
 app.command(epilog=examples("compare"))(results.compare)
 app.command(epilog=examples("verify"))(results.verify)
-app.add_typer(studies.importer, name="import")
+app.add_typer(importing.importer, name="import")
 app.command(epilog=examples("quantize"))(studies.quantize)
 app.command(epilog=examples("demo"))(studies.demo)

@@ -371,7 +371,7 @@ def documents(checks: Sequence[DocumentCheck]) -> None:
             line(f"{check.path}: {count}, all match the run")
 
 
-def imported(found: ImportReport) -> None:
+def imported(found: ImportReport, *, goes_on: bool = False) -> None:
     """Print what an import read, and what deserves a look."""
     line(
         f"{found.folder} holds {found.responses} responses of {len(found.arms)} arms "
@@ -379,7 +379,8 @@ def imported(found: ImportReport) -> None:
     )
     for note in found.notes:
         line(f"note: {note}")
-    line(f"Next: quantrial analyze {found.folder}")
+    if not goes_on:
+        line(f"Next: quantrial analyze {found.folder}")
 
 
 def demo_opening(folder: Path) -> None:

@@ -1,20 +1,18 @@
-"""The commands that make a run or its arms: from init over plan, run and import to demo."""
+"""The commands that make a run or its arms: from init over plan and run to demo."""
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from quantrial.cli.consent import AllowCode, Yes, agree_to_keys, code_gate
-from quantrial.cli.options import Json, StudyFile, examples
+from quantrial.cli.options import Json, StudyFile
 from quantrial.cli.terminal import heading, line, paragraph
 from quantrial.words import terminal_size
 
@@ -235,162 +233,6 @@ def demo(
         show.document(result)
     else:
         show.conclusion(result.files, result.run.folder)
-
-
-_ANY = "any-format"
-
-
-class _Importers(TyperGroup):
-    """The formats of this package, and those that installed packages add."""
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Name every format."""
-        from quantrial.registry import IMPORTERS
-
-        own = super().list_commands(ctx)
-        return [*own, *(name for name in IMPORTERS.names() if name not in own)]
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Find the command of a format; one of another package takes what every format takes."""
-        from quantrial.registry import IMPORTERS
-
-        if cmd_name in super().list_commands(ctx) or cmd_name not in IMPORTERS.names():
-            return super().get_command(ctx, cmd_name)
-        command = copy.copy(super().get_command(ctx, _ANY))
-        if command is not None:
-            command.name, command.hidden = cmd_name, False
-        return command
-
-
-importer = typer.Typer(
-    cls=_Importers,
-    help="Read answers that another program collected.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
-
-
-@importer.command("reference", epilog=examples("import reference"))
-def import_reference(  # noqa: PLR0913, PLR0917 - each parameter is an option of the command
-    directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Holds <task>_<arm>.jsonl files.")
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder to make.")],
-    reference: Annotated[
-        str | None,
-        typer.Option(help="The reference arm.", show_default="the first of fp16, f16, bf16"),
-    ] = None,
-    margin: Annotated[
-        str, typer.Option(metavar="LOSS", help="Largest loss that counts as the same.")
-    ] = "1pp",
-    seed: Annotated[int, typer.Option(help="The seed of the bootstrap.")] = 0,
-    scoring: Annotated[
-        str, typer.Option(help="How letters are read: first_letter or answer_letter.")
-    ] = "first_letter",
-    task: Annotated[
-        list[str] | None,
-        typer.Option(metavar="TASK", help="Read this task only; may be given several times."),
-    ] = None,
-    name_task: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="OLD=NAME:KIND:WORKLOAD",
-            help="Files OLD_<arm>.jsonl hold the task NAME, of kind choice or spans, that stands "
-            "for WORKLOAD; may be given several times.",
-        ),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Read the layout of published studies: one JSONL file a task and arm."""
-    from quantrial.cli import show
-    from quantrial.commands import studies
-    from quantrial.importers import ImportOptions, parse_named_task
-    from quantrial.units import parse_fraction
-
-    found = studies.import_reference(
-        directory,
-        out,
-        reference=reference,
-        options=ImportOptions(
-            margin=parse_fraction(margin, "margin"),
-            seed=seed,
-            scoring=scoring,
-            tasks=tuple(task or ()),
-            named=tuple(map(parse_named_task, name_task or ())),
-        ),
-    )
-    show.document(found) if as_json else show.imported(found)
-
-
-@importer.command("scores", epilog=examples("import scores"))
-def import_scores(  # noqa: PLR0913, PLR0917 - each parameter is an option of the command
-    path: Annotated[
-        Path, typer.Argument(metavar="FILE", help="JSONL or CSV: id, arm and scores, a row each.")
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder to make.")],
-    study: Annotated[
-        Path | None,
-        typer.Option(help="A study file that declares arms and endpoints.", show_default="made"),
-    ] = None,
-    reference: Annotated[
-        str | None,
-        typer.Option(help="The reference arm.", show_default="the first of fp16, f16, bf16"),
-    ] = None,
-    margin: Annotated[
-        str, typer.Option(metavar="LOSS", help="Largest loss that counts as the same.")
-    ] = "1pp",
-    score: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN",
-            help="A column of scores, the first one primary; may be given several times.",
-            show_default="every column of numbers",
-        ),
-    ] = None,
-    cluster: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="The groups that items come in.")
-    ] = None,
-    scored_by: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Who gave the scores, if no column says it.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Read scores that another program or a person gave."""
-    from quantrial.cli import show
-    from quantrial.importers import import_answers
-    from quantrial.importers.scores import ScoreOptions
-
-    options = ScoreOptions(
-        study, reference, margin, tuple(score or ()), cluster=cluster, scored_by=scored_by
-    )
-    found = import_answers("scores", path, out, options=options)
-    show.document(found) if as_json else show.imported(found)
-
-
-@importer.command(_ANY, hidden=True)
-def import_any(
-    ctx: typer.Context,
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="What the other program wrote.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder to make.")],
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A setting of the importer's own."),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Read answers by the importer of an installed package."""
-    from quantrial.cli import show
-    from quantrial.errors import StudyError
-    from quantrial.importers import import_answers
-
-    settings = {}
-    for text in setting or ():
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise StudyError(f"expected NAME=VALUE, got {text!r:.60}", key="--set")
-        settings[name] = value
-    found = import_answers(str(ctx.info_name), path, out, **settings)
-    show.document(found) if as_json else show.imported(found)
 
 
 def quantize(

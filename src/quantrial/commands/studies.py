@@ -5,7 +5,7 @@ study.yaml ── plan, run ──▶ run folder ◀── import ── answers
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from quantrial.study import Study, parse_study, read_gate
 if TYPE_CHECKING:
     from quantrial.commands.workloads import Started
     from quantrial.design.plan import Plan
-    from quantrial.importers import ImportOptions, ImportReport
+    from quantrial.importers import ImportOptions, ImportReport, LogOptions
     from quantrial.reporting import ReportFiles
     from quantrial.running import Listener
     from quantrial.running.prepare import OpenStudy
@@ -297,6 +297,35 @@ def import_reference(
         reference=reference,
         options=options or importers.ImportOptions(),
     )
+
+
+def read_log(
+    form: str,
+    arms: Mapping[str, Path | str],
+    out: Path | str,
+    *,
+    options: LogOptions | None = None,
+) -> ImportReport:
+    """Read logs of another program, one of each arm, into a new run folder.
+
+    Args:
+        form: what made them: `lm-eval`.
+        arms: where each arm's logs are, by the name that the arm shall have.
+        out: the run folder; must not exist yet.
+        options: reference, margin, tasks, filters, metrics, and what is let through.
+
+    Raises:
+        DataError: the logs do not pair, or a line of one is malformed.
+        RunFolderError: `out` exists already.
+
+    Example:
+        >>> quantrial.read_log("lm-eval", {"f16": "out/f16", "q4": "out/q4"}, "runs/x").arms
+        ('f16', 'q4')
+    """
+    from quantrial import importers
+
+    found = {arm: Path(path) for arm, path in arms.items()}
+    return importers.import_answers(form, found, Path(out), options=options)
 
 
 def _with_speed(

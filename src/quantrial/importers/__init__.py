@@ -2,12 +2,14 @@
 
 from quantrial.importers._reference_items import NamedTask, ScoreDifference, parse_named_task
 from quantrial.importers.base import Imported, ImportReport, import_answers
+from quantrial.importers.log_rows import LogOptions
 from quantrial.importers.reference import ImportOptions
 
 __all__ = [
     "ImportOptions",
     "ImportReport",
     "Imported",
+    "LogOptions",
     "NamedTask",
     "ScoreDifference",
     "import_answers",

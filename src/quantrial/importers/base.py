@@ -66,13 +66,15 @@ class ImportReport:
     notes: tuple[str, ...]
 
 
-def import_answers(form: str, path: Path, folder: Path, **options: Any) -> ImportReport:
+def import_answers(
+    form: str, path: Path | Mapping[str, Path], folder: Path, **options: Any
+) -> ImportReport:
     """Read what another program answered, and write it as a run folder.
 
     Args:
         form: the name of an importer: an entry point of the group `quantrial.importers`, called as
             `read(path, **options)`, that returns an `Imported`.
-        path: what to read.
+        path: what to read; of logs, what to read of each arm.
         folder: the run folder to make; must not exist yet. A failed import leaves none.
         options: the importer's own.
 

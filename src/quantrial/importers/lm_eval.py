@@ -1,0 +1,355 @@
+"""Logs of lm-evaluation-harness: `samples_*.jsonl` beside `results_*.json` (`--log_samples`).
+
+What a row holds is derived again where that is possible: the hashes of item, prompt and gold;
+accuracy from the log-likelihoods; exact match from what the filter gave.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import string
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from quantrial import paths
+from quantrial.engines.artifact import Artifact
+from quantrial.errors import DataError
+from quantrial.importers.base import Imported
+from quantrial.importers.log_rows import (
+    P_RIGHT,
+    ArmLog,
+    LogOptions,
+    LogRow,
+    as_name,
+    digest,
+    items_of,
+    newest,
+    short_text,
+    without_duplicates,
+)
+from quantrial.importers.logs import pair_logs
+from quantrial.strict_json import whole_number
+from quantrial.tasks.rows import Where
+
+_SAMPLES = re.compile(r"samples_(?P<task>.+)_(?P<time>\d{4}-\d\d-\d\dT[\d.-]+)\.jsonl")
+_FIXED = (
+    "doc_id",
+    "doc",
+    "target",
+    "arguments",
+    "resps",
+    "filtered_resps",
+    "filter",
+    "metrics",
+    "doc_hash",
+    "prompt_hash",
+    "target_hash",
+)
+# a pattern of a foreign log may take hours on a text: only these, of lm-eval's own tasks, are run
+_PATTERNS = frozenset({",", r"\$", r"(?s).*#### ", r"\.$", r"\.", " ", r"\n", "\n"})
+
+
+def read_lm_eval(arms: Mapping[str, Path], *, options: LogOptions | None = None) -> Imported:
+    """Read the output folders of lm-eval, one an arm.
+
+    Args:
+        arms: where each arm's logs are: an `--output_path`, or a folder in it.
+        options: what the logs do not say.
+
+    Raises:
+        DataError, RecordError: a log is not what it should be; names its line.
+        StudyError: an option does not fit.
+    """
+    return pair_logs("lm-eval", arms, _read_arm, options or LogOptions())
+
+
+def _read_arm(arm: str, path: Path, options: LogOptions) -> ArmLog:
+    runs: dict[str, dict[str, Path]] = {}
+    files = [path] if paths.is_file(path) else sorted(path.rglob("samples_*.jsonl"))
+    for file in files:
+        if named := _SAMPLES.fullmatch(file.name):
+            own = runs.setdefault(named["task"], {})
+            time = named["time"]
+            own[time if time not in own else f"{time} {file.parent.name}"] = file
+    if not runs:
+        raise DataError(
+            "holds no samples_TASK_TIME.jsonl: run lm_eval with `--log_samples --output_path`",
+            path=path,
+        )
+    chosen = {
+        task: newest(own, arm, task, latest=options.latest) for task, own in sorted(runs.items())
+    }
+    headers = {file: _results(file) for file in chosen.values()}
+    first = next(iter(headers.values()))
+    log = ArmLog(
+        f"lm-eval {first.get('lm_eval_version', 'of unknown version')}", _model(arm, first)
+    )
+    for header in headers.values():
+        log.groups |= _groups(header)
+    log.groups = {
+        name: leaves for name in log.groups if (leaves := _leaves(name, log.groups)) and leaves
+    }
+    wanted = {leaf for name in options.tasks for leaf in log.groups.get(name, [name])}
+    for task, file in chosen.items():
+        if not wanted or task in wanted:
+            _read_task(log, task, file, headers[file], options)
+    return log
+
+
+def _results(samples: Path) -> Mapping[str, Any]:
+    """Read what the run says of itself: the file with the same time."""
+    named = _SAMPLES.fullmatch(samples.name)
+    time = named["time"] if named else ""
+    found = [file for file in samples.parent.glob("*.json") if file.name.endswith(f"_{time}.json")]
+    if not found:
+        return {}
+    value = _parse(_bytes(found[0]), Where(found[0], 1))
+    if not isinstance(value, dict):
+        raise DataError("expected a JSON object", path=found[0])
+    return value
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return paths.read_bytes(path)
+    except OSError as exc:
+        raise DataError(f"cannot be read ({exc.strerror})", path=path) from exc
+
+
+def _parse(line: bytes, where: Where) -> Any:
+    """Read one text of JSON; a number that is not finite is null."""
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return json.loads(line, parse_constant=_finite, parse_float=_finite, parse_int=whole_number)
+    except (ValueError, RecursionError) as exc:
+        raise where.error(f"is no JSON ({str(exc)[:80]})") from exc
+
+
+def _finite(number: str) -> float | None:
+    value = float(number)
+    return value if math.isfinite(value) else None
+
+
+def _model(arm: str, header: Mapping[str, Any]) -> Artifact:
+    config = header.get("config")
+    config = config if isinstance(config, Mapping) else {}
+    said = config.get("model_args")
+    names = said if isinstance(said, Mapping) else {}
+    name = names.get("gguf_file") or header.get("model_name")
+    count = config.get("model_num_parameters")
+    return Artifact(
+        model=short_text(name)[:200] if isinstance(name, str) and name else arm,
+        parameters=count if isinstance(count, int) and count > 0 else None,
+    )
+
+
+def _groups(header: Mapping[str, Any]) -> dict[str, list[str]]:
+    found = header.get("group_subtasks")
+    return {
+        str(name): [str(one) for one in own]
+        for name, own in (found.items() if isinstance(found, Mapping) else ())
+        if isinstance(own, list) and own
+    }
+
+
+def _leaves(name: str, groups: Mapping[str, list[str]], seen: tuple[str, ...] = ()) -> list[str]:
+    """Return the tasks of a group, through groups of groups."""
+    if name in seen:
+        return []
+    if name not in groups:
+        return [name]
+    found = [leaf for one in groups[name] for leaf in _leaves(one, groups, (*seen, name))]
+    return list(dict.fromkeys(found))
+
+
+def _read_task(
+    log: ArmLog, task: str, path: Path, header: Mapping[str, Any], options: LogOptions
+) -> None:
+    configs = header.get("configs")
+    config = configs.get(task) if isinstance(configs, Mapping) else None
+    check = _Check(config if isinstance(config, Mapping) else {})
+    hashed = hashlib.sha256()
+    rows = []
+    try:
+        with paths.open_file(path) as file:
+            for number, line in enumerate(file, start=1):
+                hashed.update(line)
+                if line.strip():
+                    rows.append(_row(Where(path, number), line, check))
+    except OSError as exc:
+        raise DataError(f"cannot be read ({exc.strerror})", path=path) from exc
+    log.files[path.name] = hashed.hexdigest()
+    log.tasks[task], notes = without_duplicates(rows, task, options)
+    log.notes += notes
+    for name, counts in check.hashes.items():
+        if counts[False]:
+            log.notes.append(
+                f"{path.name}: {name} of {counts[False]:,} of {counts.total():,} rows is not that "
+                "of what the row holds."
+            )
+
+
+def _row(where: Where, line: bytes, check: _Check) -> LogRow:
+    row = _parse(line, where)
+    if not isinstance(row, dict):
+        raise where.error("expected a JSON object")
+    doc, number = row.get("doc"), row.get("doc_id")
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise where.error(f"'doc_id' is {number!r:.40}; needed is a whole number")
+    if not isinstance(doc, dict):
+        raise where.error(f"'doc' is {doc!r:.40}; needed is an object")
+    named = row.get("metrics")
+    metrics = named if isinstance(named, list) else [key for key in row if key not in _FIXED]
+    scores: dict[str, float | None] = {
+        as_name(metric): _number(row.get(metric)) for metric in metrics if isinstance(metric, str)
+    }
+    calls = _calls(row)
+    target = row.get("target")
+    gold = target if isinstance(target, str) else json.dumps(target)
+    content = check.hash(row, "doc_hash", lambda: json.dumps(doc, indent=2, ensure_ascii=False))
+    prompt = check.hash(row, "prompt_hash", lambda: calls[0][0] if calls else "")
+    check.hash(row, "target_hash", lambda: gold)
+    answers = row.get("filtered_resps")
+    answers = answers if isinstance(answers, list) else []
+    checked, output = check.scores(scores, calls, answers, gold)
+    if output is None:
+        responses = row.get("resps")
+        output = "\n".join(_texts(responses if isinstance(responses, list) else answers))
+    filtered = row.get("filter", "")
+    return LogRow(
+        where,
+        str(number),
+        filtered if isinstance(filtered, str) else "",
+        scores,
+        output,
+        digest(row.get("resps")),
+        content,
+        short_text(calls[0][0] if calls else ""),
+        gold,
+        prompt,
+        dict(items_of(doc)),
+        checked=checked,
+    )
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool | int | float):
+        try:
+            number = float(value)
+        except OverflowError:
+            return None
+        return number if math.isfinite(number) else None
+    return None
+
+
+def _calls(row: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return context and continuation (or options) of each request."""
+    found = row.get("arguments")
+    calls = []
+    for one in found.values() if isinstance(found, dict) else ():
+        if isinstance(one, dict) and isinstance(text := one.get("arg_0"), str):
+            calls.append((text, one.get("arg_1")))
+    return calls
+
+
+def _texts(value: Any, depth: int = 0) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list) and depth < 4:
+        for one in value:
+            yield from _texts(one, depth + 1)
+
+
+class _Check:
+    """Derives again what a row claims, and counts what agrees."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.hashes: dict[str, Counter[bool]] = {}
+        self.choices = config.get("output_type") == "multiple_choice"
+        delimiter = config.get("target_delimiter")
+        self.delimiter = delimiter if isinstance(delimiter, str) else " "
+        listed = config.get("metric_list")
+        self.exact = next(
+            (
+                one
+                for one in (listed if isinstance(listed, list) else ())
+                if isinstance(one, dict) and one.get("metric") == "exact_match"
+            ),
+            None,
+        )
+        patterns = (self.exact or {}).get("regexes_to_ignore") or []
+        self.patterns = [one for one in patterns if isinstance(one, str)]
+        if len(self.patterns) < len(patterns) or not _PATTERNS.issuperset(self.patterns):
+            self.exact = None
+
+    def hash(self, row: Mapping[str, Any], name: str, text: Any) -> str:
+        """Return a recorded hash, or that of the text where none is recorded."""
+        made = hashlib.sha256(text().encode("utf-8", "replace")).hexdigest()
+        recorded = row.get(name)
+        if not isinstance(recorded, str):
+            return made
+        self.hashes.setdefault(name, Counter())[recorded == made] += 1
+        return made
+
+    def scores(
+        self,
+        scores: dict[str, float | None],
+        calls: Sequence[tuple[str, Any]],
+        answers: Sequence[Any],
+        gold: str,
+    ) -> tuple[dict[str, bool], str | None]:
+        """Hold the scores of a row against its answers; return what agrees and the choice made."""
+        if not self.choices:
+            return self._exact_match(scores, answers, gold), None
+        try:
+            values = [float(one[0]) for one in answers]
+        except (TypeError, ValueError, IndexError, KeyError):
+            return {}, None
+        texts = [text for _, text in calls if isinstance(text, str)]
+        if len(texts) != len(values) or not values or not all(map(math.isfinite, values)):
+            return {}, None
+        best = values.index(max(values))
+        if not re.fullmatch(r"[0-9]{1,4}", gold) or int(gold) >= len(values):
+            return {}, texts[best]
+        right, checked = int(gold), {}
+        if scores.get("acc") is not None:
+            checked["acc"] = scores["acc"] == float(best == right)
+        lengths = [len(text.removeprefix(self.delimiter)) for text in texts]
+        if scores.get("acc_norm") is not None and all(lengths):
+            norms = [value / length for value, length in zip(values, lengths, strict=True)]
+            checked["acc_norm"] = scores["acc_norm"] == float(norms.index(max(norms)) == right)
+        # of the probability that the model gave these choices, the share of the right one
+        total = math.fsum(math.exp(value - values[best]) for value in values)
+        scores[P_RIGHT] = math.exp(values[right] - values[best]) / total
+        return checked, texts[best]
+
+    def _exact_match(
+        self, scores: Mapping[str, float | None], answers: Sequence[Any], gold: str
+    ) -> dict[str, bool]:
+        recorded, given = scores.get("exact_match"), answers[0] if answers else None
+        if self.exact is None or recorded is None or not isinstance(given, str):
+            return {}
+        return {"exact_match": recorded == float(self._plain(given) == self._plain(gold))}
+
+    def _plain(self, text: str) -> str:
+        """Leave out what the task's exact match ignores, in lm-eval's order."""
+        rules = self.exact or {}
+        for pattern in self.patterns:
+            text = re.sub(pattern, "", text)
+        if rules.get("ignore_case"):
+            text = text.lower()
+        if rules.get("ignore_punctuation"):
+            text = text.translate(str.maketrans("", "", string.punctuation))
+        if rules.get("ignore_numbers"):
+            text = text.translate(str.maketrans("", "", string.digits))
+        return text

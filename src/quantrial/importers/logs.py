@@ -1,0 +1,439 @@
+"""Logs of other harnesses, one of each arm: how their rows become pairs, for all formats alike.
+
+A format yields rows; here they are paired by task, item and filter, and held against each other.
+What does not fit is refused, with the option that allows it, or counted in a note; nothing is
+dropped in silence. Several answers to one item are samples: its score is their mean.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from quantrial.engines.artifact import Artifact
+from quantrial.errors import DataError, StudyError
+from quantrial.importers.base import Imported
+from quantrial.importers.log_rows import P_RIGHT, ArmLog, LogOptions, LogRow, listed, short_text
+from quantrial.records import Item, Response, content_hash
+from quantrial.registry import hint_of
+from quantrial.strict_yaml import write_yaml
+from quantrial.study import parse_study
+from quantrial.study.names import name_like
+from quantrial.units import parse_bytes
+
+SCORES_FILE = "scores.jsonl"
+SUBTASK = "subtask"
+_REFERENCES = ("fp16", "f16", "bf16")
+_MOST_UNPAIRED = 0.01
+_FEWEST_IDENTICAL = 5  # answers: as many short ones may well be equal by chance
+_HEADER = """\
+# Imported by `quantrial import {form}` from logs of another program. The run can be analysed,
+# decided on, reported and verified like one of your own; nothing is asked again.
+"""
+
+
+def pair_logs(
+    form: str,
+    paths: Mapping[str, Path],
+    read: Callable[[str, Path, LogOptions], ArmLog],
+    options: LogOptions,
+) -> Imported:
+    """Read a log of each arm, pair their rows and write down what follows.
+
+    Args:
+        form: the name of the importer.
+        paths: where each arm's logs are.
+        read: reads those of one arm.
+        options: what the logs do not say.
+
+    Raises:
+        DataError: rows do not pair; names the option that allows it, where there is one.
+        StudyError: an option does not fit.
+    """
+    reference = options.reference
+    if reference is None:
+        reference = next((name for name in _REFERENCES if name in paths), next(iter(paths), None))
+    if reference is None or reference not in paths or len(paths) < 2:
+        said = f"the arms are: {', '.join(paths) or 'none'}"
+        if len(paths) < 2:
+            raise StudyError(f"two arms are needed, such as f16=out/f16 q4=out/q4; {said}")
+        raise StudyError(f"there is no arm {reference!r}; {said}", key="reference")
+    for arm in options.weights:
+        if arm not in paths:
+            raise StudyError(
+                f"there is no arm {arm!r}; {hint_of(arm, tuple(paths), 'there is: ')}",
+                key="weights",
+            )
+    arms = [reference, *(arm for arm in paths if arm != reference)]
+    logs = {arm: read(arm, paths[arm], options) for arm in arms}
+    return _Pairing(form, logs, options).imported()
+
+
+class _Pairing:
+    """All arms' rows, task by task; collects items, responses and notes."""
+
+    def __init__(self, form: str, logs: Mapping[str, ArmLog], options: LogOptions) -> None:
+        self.form, self.logs, self.options = form, logs, options
+        self.arms = list(logs)
+        self.items: list[Item] = []
+        self.responses: dict[tuple[str, str], list[Response]] = {}
+        self.parts: dict[str, dict[str, Any]] = {}
+        self.sources: dict[str, Mapping[str, Any]] = {}
+        self.lines: list[bytes] = []
+        self.first_notes: list[str] = []
+        self.notes: list[str] = [note for log in logs.values() for note in log.notes]
+
+    def imported(self) -> Imported:
+        for name, leaves in self._chosen().items():
+            self._add(name, leaves)
+        if not self.parts:
+            raise DataError("no task has a metric that is one number from 0 to 1 an item")
+        options = self.options
+        programs = sorted({log.program for log in self.logs.values()})
+        study = {
+            "study": name_like("-".join(self.parts)) or self.form,
+            "reference": self.arms[0],
+            "margin": options.margin,
+            "arms": {
+                arm: {"engine": "imported", "model": log.artifact.model}
+                for arm, log in self.logs.items()
+            },
+            "tasks": self.parts,
+        }
+        text = _HEADER.format(form=self.form) + write_yaml(study)
+        name = parse_study(text).study
+        data = b"".join(self.lines)
+        for responses in self.responses.values():
+            responses[:] = [replace(one, study=name) for one in responses]
+        known = {SCORES_FILE: hashlib.sha256(data).hexdigest()}
+        return Imported(
+            text,
+            self.items,
+            self.responses,
+            {arm: _artifact(log, options.weights.get(arm)) for arm, log in self.logs.items()},
+            " and ".join(programs),
+            sources={task: {"files": known, **found} for task, found in self.sources.items()},
+            notes=(*self.first_notes, *self.notes, _not_in_logs(self.form)),
+            origin_files={SCORES_FILE: data},
+        )
+
+    def _chosen(self) -> dict[str, list[str]]:
+        """Return the tasks to read and the leaves of each: groups as one, then the others."""
+        groups: dict[str, list[str]] = {}
+        leaves: dict[str, None] = {}
+        for log in self.logs.values():
+            groups |= log.groups
+            leaves |= dict.fromkeys(log.tasks)
+        there = (*groups, *leaves)
+        if self.options.tasks:
+            for name in self.options.tasks:
+                if name not in there:
+                    raise StudyError(
+                        f"no log holds {name!r}; {hint_of(name, there, 'there is: ')}", key="task"
+                    )
+            return {name: groups.get(name, [name]) for name in self.options.tasks}
+        inner = {
+            name
+            for name, own in groups.items()
+            if any(set(own) < set(other) for other in groups.values())
+        }
+        chosen = {
+            name: own
+            for name, own in groups.items()
+            if name not in inner and all(leaf in leaves for leaf in own)
+        }
+        grouped = {leaf for own in chosen.values() for leaf in own}
+        return chosen | {leaf: [leaf] for leaf in leaves if leaf not in grouped}
+
+    def _add(self, name: str, leaves: Sequence[str]) -> None:
+        task = name_like(name) or "task"
+        found: dict[str, dict[str, list[LogRow]]] = {arm: {} for arm in self.arms}
+        for leaf in leaves:
+            lacking = [arm for arm in self.arms if not self.logs[arm].tasks.get(leaf)]
+            if lacking:
+                self._refuse(
+                    "unpaired",
+                    f"{', '.join(lacking)} has no row of {leaf}; name the tasks to read by "
+                    "`--task`, or leave it out",
+                    f"{leaf}: left out, {', '.join(lacking)} has no row of it.",
+                )
+                continue
+            for arm in self.arms:
+                for row in self._filtered(leaf, self.logs[arm].tasks[leaf]):
+                    key = f"{leaf}-{row.key}" if len(leaves) > 1 else row.key
+                    if len(leaves) > 1:
+                        row.groups = {**row.groups, SUBTASK: leaf}
+                    found[arm].setdefault(key, []).append(row)
+        rows = [row for own in found.values() for group in own.values() for row in group]
+        declared = self._endpoints(name, rows) if rows else {}
+        if not declared:
+            return
+        stratify = self.options.stratify or (SUBTASK if len(leaves) > 1 else None)
+        self.parts[task] = {
+            "kind": "recorded",
+            "workload": task,
+            "source": {"type": "imported", "layout": self.form},
+            "endpoints": declared,
+            **({"stratify": stratify} if stratify else {}),
+        }
+        self._check_pairs(name, found)
+        self._check_identical(name, found)
+        self._write(task, found, stratify, tuple(declared))
+        self.sources[task] = {
+            "rows": len(rows),
+            "duplicates": [],
+            "scored_by": sorted({log.program for log in self.logs.values()}),
+            "logs": {arm: dict(log.files) for arm, log in self.logs.items()},
+        }
+        self._say_checked(name, rows, tuple(declared))
+
+    def _filtered(self, leaf: str, rows: Sequence[LogRow]) -> Sequence[LogRow]:
+        """Return the rows of one filter.
+
+        Raises:
+            StudyError: there are several, and none of them is named.
+        """
+        there = tuple(dict.fromkeys(row.filter for row in rows))
+        if len(there) == 1:
+            return rows
+        named = [one.partition("=") for one in self.options.filters]
+        wanted = next((value for task, equals, value in named if equals and task == leaf), None)
+        wanted = wanted or next((one for one, equals, _ in named if not equals), None)
+        if wanted not in there:
+            said = f"; there is no {wanted!r}" if wanted else ""
+            raise StudyError(
+                f"{leaf} was scored by several filters ({', '.join(there)}){said}: name one by "
+                f"`--filter {there[0]}`, or `--filter {leaf}={there[0]}`",
+                key="filter",
+            )
+        return [row for row in rows if row.filter == wanted]
+
+    def _endpoints(self, name: str, rows: Sequence[LogRow]) -> dict[str, dict[str, Any]]:
+        """Declare what is tested: each metric with a number from 0 to 1 an item."""
+        there = tuple(dict.fromkeys(metric for row in rows for metric in row.scores))
+        wanted = self.options.metrics or there
+        declared: dict[str, dict[str, Any]] = {}
+        for metric in wanted:
+            if metric not in there:
+                hint = hint_of(metric, there, "there is: ") if there else "there is none"
+                self.notes.append(f"{name} has no metric {metric}; {hint}.")
+                continue
+            values = {v for row in rows if (v := row.scores.get(metric)) is not None}
+            if not values:
+                self.notes.append(f"{name}: {metric} is left out; it is no number an item.")
+            elif not all(0 <= value <= 1 for value in values):
+                self.notes.append(
+                    f"{name}: {metric} is left out; it goes from {min(values):g} to "
+                    f"{max(values):g}, and only metrics from 0 to 1 are read."
+                )
+            else:
+                kind = "proportion" if values <= {0.0, 1.0} else "mean"
+                declared[metric] = {"type": kind}
+        samples = max(Counter((row.key, row.where.path) for row in rows).values())
+        if samples > 1:
+            for one in declared.values():
+                one["type"] = "mean"
+        if not declared:
+            self.notes.append(f"{name}: left out, it has no metric that can be read.")
+        return declared
+
+    def _check_pairs(self, name: str, found: Mapping[str, Mapping[str, list[LogRow]]]) -> None:
+        """Hold the arms' items against each other."""
+        keys = dict.fromkeys(key for own in found.values() for key in own)
+        unpaired = [key for key in keys if any(key not in own for own in found.values())]
+        if unpaired:
+            lacking = [arm for arm, own in found.items() if len(own) < len(keys)]
+            said = (
+                f"{len(unpaired):,} of {len(keys):,} items of {name} are missing in "
+                f"{', '.join(lacking)} ({listed(unpaired)})"
+            )
+            if len(unpaired) > _MOST_UNPAIRED * len(keys):
+                self._refuse("unpaired", f"{said}: count them as missing answers", f"{said}.")
+            else:
+                self.notes.append(f"{said}: they count as missing answers.")
+        golds, prompts = [], []
+        for key in keys:
+            rows = [row for own in found.values() for row in own.get(key, ())]
+            first = rows[0]
+            for row in rows[1:]:
+                if row.content != first.content:
+                    raise row.where.error(
+                        f"item {key!r} of {name} is another one than in {first.where}: these logs "
+                        "are of different data, and cannot be paired"
+                    )
+                if row.gold != first.gold:
+                    golds.append(row)
+                if row.prompt != first.prompt:
+                    prompts.append(key)
+        if golds:
+            self._refuse(
+                "changed-golds",
+                f"{name}: {len(golds):,} items have another right answer in another arm, first "
+                f"at {golds[0].where}",
+                f"{name}: {len(golds):,} items have another right answer in another arm.",
+            )
+        if prompts := list(dict.fromkeys(prompts)):
+            said = f"{name}: {len(prompts):,} of {len(keys):,} items were asked in other words"
+            self._refuse("different-prompts", f"{said} in another arm", f"{said} in another arm.")
+
+    def _check_identical(self, name: str, found: Mapping[str, Mapping[str, list[LogRow]]]) -> None:
+        reference, *others = found
+        for arm in others:
+            pairs = [
+                ([row.raw for row in rows], [row.raw for row in found[arm][key]])
+                for key, rows in found[reference].items()
+                if key in found[arm]
+            ]
+            if len(pairs) >= _FEWEST_IDENTICAL and all(one == other for one, other in pairs):
+                self.first_notes.append(
+                    f"{name}: {reference} and {arm} gave the same outputs to the byte on all "
+                    f"{len(pairs):,} items. Are they the same model, or did a shared cache answer "
+                    "for both?"
+                )
+
+    def _write(
+        self,
+        task: str,
+        found: Mapping[str, Mapping[str, list[LogRow]]],
+        stratify: str | None,
+        metrics: Sequence[str],
+    ) -> None:
+        """Make items, responses and the lines of scores that a run keeps."""
+        unscored: Counter[str] = Counter()
+        program = {arm: log.program for arm, log in self.logs.items()}
+        for block, key in enumerate(dict.fromkeys(key for own in found.values() for key in own)):
+            first = next(own[key][0] for own in found.values() if key in own)
+            if stratify is not None and stratify not in first.groups:
+                hint = (
+                    hint_of(stratify, tuple(first.groups), "there is: ")
+                    if first.groups
+                    else "it has none"
+                )
+                raise first.where.error(f"item {key!r} has no field {stratify!r}; {hint}")
+            item = _item(task, key, first, stratify)
+            self.items.append(item)
+            for number, arm in enumerate(self.arms):
+                rows = found[arm].get(key, [])
+                fault = next((row.error for row in rows if row.error is not None), None)
+                scores = _means(rows, metrics) if fault is None else None
+                if not rows:
+                    continue
+                if scores is None and fault is None:
+                    unscored[arm] += 1
+                    continue
+                made = _response(task, arm, item.id, rows[0], fault)
+                order = block * len(self.arms) + number
+                judge = program[arm]
+                made = replace(
+                    made,
+                    order=order,
+                    block=block,
+                    scores=scores,
+                    scored_by=judge if scores else None,
+                )
+                self.responses.setdefault((task, arm), []).append(made)
+                if scores is not None:
+                    line = {"task": task, "id": item.id, "arm": arm, **scores, "scored_by": judge}
+                    self.lines.append(orjson.dumps(line) + b"\n")
+        for arm, count in unscored.items():
+            self.notes.append(f"{task}: {arm} has {count:,} answers without a score.")
+
+    def _say_checked(self, name: str, rows: Sequence[LogRow], metrics: Sequence[str]) -> None:
+        programs = " and ".join(sorted({log.program for log in self.logs.values()}))
+        for metric in metrics:
+            if metric == P_RIGHT:
+                self.notes.append(
+                    f"{name}: {metric} is the probability of the right choice among the choices, "
+                    "derived from the log-likelihoods."
+                )
+                continue
+            agreeing = [row.checked[metric] for row in rows if metric in row.checked]
+            self.notes.append(
+                f"{name}: {metric} was scored by {programs}, {sum(agreeing):,} of {len(rows):,} "
+                "derived again."
+                if agreeing
+                else f"{name}: {metric} stands as recorded by {programs}."
+            )
+            if agreeing and not all(agreeing):
+                self.first_notes.append(
+                    f"{name}: {agreeing.count(False):,} scores of {metric} are not those that the "
+                    "answers give. Was the log edited?"
+                )
+
+    def _refuse(self, name: str, why: str, note: str) -> None:
+        if name not in self.options.allow:
+            raise DataError(f"{why}; `--allow {name}` goes on all the same")
+        self.notes.append(note)
+
+
+def _item(task: str, key: str, row: LogRow, stratify: str | None) -> Item:
+    content = {"text": row.text, "sha256": row.content}
+    gold = short_text(row.gold)
+    return Item(
+        task=task,
+        id=key,
+        content=content,
+        gold=gold,
+        metadata={stratify: row.groups[stratify]} if stratify else {},
+        source=str(row.where),
+        content_sha256=content_hash(content, gold),
+    )
+
+
+def _means(rows: Sequence[LogRow], metrics: Sequence[str]) -> dict[str, float] | None:
+    """Return the mean of each metric over the samples of an item; None where one is missing."""
+    means = {}
+    for metric in metrics:
+        values = [value for row in rows if (value := row.scores.get(metric)) is not None]
+        if not values or len(values) < len(rows):
+            return None
+        means[metric] = math.fsum(values) / len(values)
+    return means
+
+
+def _response(task: str, arm: str, item: str, row: LogRow, fault: str | None) -> Response:
+    return Response(
+        study="",
+        task=task,
+        arm=arm,
+        item=item,
+        replicate=0,
+        attempt=1,
+        order=0,
+        block=0,
+        status="ok" if fault is None else "engine_error",
+        error=None if fault is None else short_text(fault),
+        output=short_text(row.output),
+        finish_reason=row.finish,
+        prompt_tokens=None,
+        completion_tokens=None,
+        timing=dict.fromkeys(("load", "prompt", "decode", "wall")),
+        started_at="",
+    )
+
+
+def _artifact(log: ArmLog, stated: str | None) -> Artifact:
+    """Return what is known of an arm's model, and what of it is only stated."""
+    if stated is None:
+        return log.artifact
+    kind, _, size = stated.partition(":")
+    stated_facts: dict[str, Any] = {
+        **({"quantization": kind} if kind else {}),
+        **({"bytes_on_disk": parse_bytes(size, "weights")} if size else {}),
+    }
+    names = [name for name, there in (("type", kind), ("bytes", size)) if there]
+    return replace(log.artifact, **stated_facts, weights_stated=tuple(names))
+
+
+def _not_in_logs(form: str) -> str:
+    return (
+        f"Logs of {form} do not say in which order or on which machine the arms ran, nor the hash "
+        "of their weights: drift and speed are not compared."
+    )
