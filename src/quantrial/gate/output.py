@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from quantrial.inert import clean, harmless
+from quantrial.inert import clean
 
 if TYPE_CHECKING:
     from quantrial.gate.verdict import GateResult, Line
@@ -101,7 +101,7 @@ def _suite(
 
 def _xml(text: str) -> str:
     """Make a text one that XML can hold: no control characters, no lone surrogates; bounded."""
-    return _cut(clean(text))
+    return _cut(clean(text[: _MOST_TEXT + 1]))
 
 
 def _cut(text: str) -> str:
@@ -149,7 +149,7 @@ def markdown(result: GateResult) -> str:
 
 def _cell(text: str) -> str:
     """Make a text one cell that shows what it says: no markup, no mention, no new line."""
-    shown = escape(_cut(clean(harmless(text))), quote=False)
+    shown = escape(_xml(text), quote=False)
     for sign in "\\`*_[]|#~":
         shown = shown.replace(sign, f"\\{sign}")
     return shown.replace("@", "@\N{ZERO WIDTH SPACE}")
