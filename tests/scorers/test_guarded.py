@@ -17,7 +17,7 @@ from quantrial.scorers import guarded
 from quantrial.scorers.guarded import Guarded, Limits
 
 SOURCE = """
-import os, sys, time
+import os, subprocess, sys, time
 
 class Mute(Exception):
     def __str__(self):
@@ -51,6 +51,10 @@ def huge(_): return 10 ** 100_000
 def nan(_): return float("nan")
 def odd(_): return {1: 2}
 def columns(_): return {"tp": 1, "fp": True}
+def program(path): return subprocess.run(["sh", "-c", 'echo x >> "$0"', path]).returncode
+def empty(path): open(path, "w")
+def remove(path): os.remove(path)
+def reads(path): return len(open(path).read())
 """
 SETUP = {"job": "load", "source": SOURCE, "path": "mine.py", "function": "do"}
 
@@ -123,9 +127,17 @@ def test_no_key_and_no_file_is_given(
     process.close()  # it is started again with what the environment is now
     monkeypatch.setenv("SECRET_OF_A_TEST", "sk-12345678")
     assert ask(process, "secret") == 0
-    with pytest.raises(ScoringError, match="File too large"):
-        ask(process, "write", str(tmp_path / "file"))
-    assert (tmp_path / "file").stat().st_size == 0
+    kept = tmp_path / "file"
+    kept.write_text("kept")
+    with pytest.raises(ScoringError, match=r"a scorer changes no files: .*file"):
+        ask(process, "write", str(kept))
+    with pytest.raises(ScoringError, match="a scorer changes no files"):
+        ask(process, "empty", str(kept))
+    with pytest.raises(ScoringError, match="a scorer changes no files"):
+        ask(process, "remove", str(kept))
+    assert ask(process, "program", str(kept)) != 0  # File too large
+    assert ask(process, "reads", str(kept)) == 4
+    assert kept.read_text() == "kept"
 
 
 def test_memory_is_not_limited_by_half(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -317,8 +317,26 @@ class _Loaded:
 _loaded = _Loaded()
 
 
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_CHANGES = frozenset(
+    f"os.{name}"
+    for name in ("remove", "rename", "rmdir", "mkdir", "truncate", "link", "symlink", "chmod")
+)
+
+
+def _refuse_change(event: str, args: tuple[Any, ...]) -> None:
+    """Refuse what changes files: the limit of their size alone would let one be emptied."""
+    opens = event == "open" and isinstance(args[0], (str, bytes)) and args[0] != os.devnull
+    if (opens and (args[2] or 0) & _WRITING) or event in _CHANGES:
+        raise PermissionError(f"a scorer changes no files: {args[0]!r:.100}")
+
+
 def _load(request: dict[str, Any]) -> None:
-    """Run the source of a scorer, so that its function can be called."""
+    """Run the source of a scorer, so that its function can be called; from now on, no file changes.
+
+    Programs that it starts are not held to this, only to the limit of the size of files.
+    """
+    sys.addaudithook(_refuse_change)
     _loaded.path = request["path"]
     module = types.ModuleType("quantrial_scorer")
     module.__file__ = _loaded.path
