@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,10 @@ def parse_json(
         if value is None:
             raise RecordError(f"not valid JSON ({exc})", path=path, line=line) from exc
     if not _as_written(value, data):
-        _refuse_doubles(data, path, line)
+        try:
+            refuse_lost(data)
+        except ValueError as exc:
+            raise RecordError(str(exc), path=path, line=line) from exc
     return value
 
 
@@ -139,15 +142,35 @@ def _as_written(value: Any, data: bytes) -> bool:
         return False
 
 
-def _refuse_doubles(data: bytes, path: Path | str, line: int | None) -> None:
+def refuse_lost(data: str | bytes, parse_int: Callable[[str], Any] = str) -> None:
+    """Refuse JSON that was read and of which something was lost.
+
+    Raises:
+        ValueError: an object holds a key twice, it is nested too deeply to look, or `parse_int`
+            refuses a whole number.
+    """
+
     def pairs(found: list[tuple[str, Any]]) -> None:
         seen = set[str]()
         for key, _ in found:
             if key in seen:
-                raise RecordError(f"the key {key!r:.60} occurs twice", path=path, line=line)
+                raise ValueError(f"the key {key!r:.60} occurs twice")
             seen.add(key)
 
     try:
-        json.loads(data, object_pairs_hook=pairs, parse_int=str)
+        json.loads(data, object_pairs_hook=pairs, parse_int=parse_int)
     except RecursionError as exc:
-        raise RecordError("not valid JSON: nested too deeply", path=path, line=line) from exc
+        raise ValueError("not valid JSON: nested too deeply") from exc
+
+
+def exact_whole(number: str) -> None:
+    """Refuse a whole number beyond 64 bits, of which a reader makes the nearest float.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if len(number) > _DIGITS or not -(2**63) <= int(number) < 2**64:
+        raise ValueError(
+            f"the whole number {number:.30} is beyond 64 bits and would be rounded; write it in "
+            "quotes"
+        )

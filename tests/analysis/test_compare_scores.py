@@ -168,6 +168,9 @@ FRAME = pd.DataFrame({"score": [1, 0, 1]})
         ("10", [1, 0], "reference.score is '10'"),
         (FRAME, FRAME.rename(columns={"score": "points"}), "has no column 'score'; it has points"),
         (FRAME, FRAME.iloc[::-1], "labelled otherwise"),
+        (np.ma.array([1, 0], mask=[False, True]), [1, 0], r"reference.score\[1\] is masked"),
+        ([10**400, 0], [1, 0], "beyond the largest float"),
+        (FRAME[["score", "score"]], FRAME, "reference is a data frame that cannot be read"),
         (FRAME, [1, 0], "reference has 3 scores and candidate 2"),
     ],
 )
@@ -194,7 +197,13 @@ def test_a_question_that_is_none_is_refused(options: dict[str, Any], problem: st
         compare(*SCORES, **options)
 
 
-@pytest.mark.parametrize("clusters", [["a"], [["a"] * 30], [None] * 30, [math.nan] * 30])
+@pytest.mark.parametrize(
+    "clusters",
+    [
+        *(["a"], [["a"] * 30], [None] * 30, [math.nan] * 30, [1, "1"] * 15),
+        np.ma.array([1] * 30, mask=[False] * 29 + [True]),
+    ],
+)
 def test_clusters_that_name_no_group_of_each_item_are_refused(clusters: Any) -> None:
     with pytest.raises(DataError, match="clusters"):
         compare(*SCORES, clusters=clusters)

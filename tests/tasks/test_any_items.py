@@ -22,7 +22,7 @@ FILES = {
     ),
     "a cell of 5 MB": (b"mq,x,y," + b"A" * 5_000_000, "line 1: "),
     "a hundred thousand labels": (
-        b'q{"question": "q", "answerKey": "1", "choices": ' + LABELS.encode() + b"}", "200000 opt",
+        b'q{"question": "q", "answerKey": "1", "choices": ' + LABELS.encode() + b"}", "200,000 opt",
     ),
     "nested without end": (b'q{"question": ' + b"[" * 10**6, "line 1: not valid JSON"),
     "a number of a hundred thousand digits": (

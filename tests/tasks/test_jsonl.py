@@ -142,6 +142,11 @@ CHOICE_ERRORS = [
     (QUIZ % "true", "'answer' is True; expected an index"),
     (QUIZ % "[1]", "'answer' is [1]; expected an index"),
     (QUIZ % "null", "'answer' is None; expected an index"),
+    ((QUIZ % "1")[:-1] + ', "question": "R"}', "the key 'question' occurs twice"),
+    (
+        (QUIZ % "1")[:-1] + ', "n": 36893488147419103232}',  # 2^65
+        "the whole number 36893488147419103232 is beyond 64 bits and would be rounded",
+    ),
     ((QUIZ % "1")[:-1] + ', "tags": ["a"]}', "'tags' is ['a']; expected a text or a number"),
     (
         (QUIZ % "1")[:-1] + ', "more": {"a": 1}}',

@@ -182,7 +182,7 @@ def _frame(side: str, value: Any) -> Mapping[str, Any] | None:
 
     try:
         frame = narwhals.from_native(value, eager_only=True)
-    except TypeError as exc:
+    except (TypeError, narwhals.exceptions.NarwhalsError) as exc:  # of a column that is there twice
         kind = type(value).__name__
         raise DataError(
             f"{side} is a data frame that cannot be read ({kind}); give a mapping of its columns"
@@ -202,6 +202,7 @@ def _numbers(place: str, values: Any) -> NDArray[np.float64]:
         hasattr(values, "__array__") or hasattr(values, "__len__")
     ):
         raise DataError(f"{place} is {values!r:.40}; needed is an array or a list of scores")
+    _refuse_masked(place, values)
     try:
         array = np.asarray(values)
     except ValueError as exc:
@@ -218,7 +219,10 @@ def _numbers(place: str, values: Any) -> NDArray[np.float64]:
         raise DataError(
             f"{place} holds {array[0]!r:.40} and the like ({array.dtype}); scores are numbers"
         )
-    numbers = array.astype(np.float64)
+    try:
+        numbers = array.astype(np.float64)
+    except OverflowError as exc:
+        raise DataError(f"{place} holds a whole number beyond the largest float") from exc
     if not (sound := np.isfinite(numbers)).all():
         at = int(np.argmin(sound))
         raise DataError(
@@ -226,6 +230,15 @@ def _numbers(place: str, values: Any) -> NDArray[np.float64]:
             "answer the score that it is worth"
         )
     return numbers
+
+
+def _refuse_masked(place: str, values: Any) -> None:
+    """Refuse an array of which some values are masked: as a plain one it would hold them again."""
+    import numpy as np
+
+    if np.ma.is_masked(values):
+        at = int(np.argmax(np.ma.getmaskarray(values)))
+        raise DataError(f"{place}[{at}] is masked; leave the item out of both arms")
 
 
 def _sum(
@@ -256,6 +269,7 @@ def _check_range(endpoint: Endpoint, values: NDArray[np.float64], sides: tuple[s
 def _groups(clusters: Any, n: int) -> NDArray[np.str_]:
     import numpy as np
 
+    _refuse_masked("clusters", clusters)
     array = np.asarray(clusters)
     if array.shape != (n,):
         raise DataError(
@@ -264,4 +278,6 @@ def _groups(clusters: Any, n: int) -> NDArray[np.str_]:
     nothing = [one is None or one != one for one in array.tolist()]  # noqa: PLR0124 - NaN
     if any(nothing):
         raise DataError(f"clusters[{nothing.index(True)}] is {array[nothing.index(True)]!r:.40}")
+    if len({isinstance(one, str) for one in clusters}) > 1:  # 1 and "1" would become one group
+        raise DataError("clusters holds texts beside others; name all groups by texts")
     return array.astype(np.str_)

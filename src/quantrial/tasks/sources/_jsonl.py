@@ -11,6 +11,7 @@ import orjson
 
 from quantrial.errors import DataError, StudyError
 from quantrial.registry import OWN, TASKS
+from quantrial.strict_json import exact_whole, refuse_lost
 from quantrial.study import BundledSource, JsonlSource
 from quantrial.tasks.rows import Asked, Reading, ReadRow, Row, Source, Where, decode_text, read_text
 
@@ -68,4 +69,8 @@ def jsonl_rows(text: str, path: Path | str, parse: ReadRow) -> Iterator[Row]:
             raise where.error(f"not valid JSON ({exc}){hint}") from exc
         if not isinstance(record, dict):
             raise where.error(f"expected a JSON object, got {line.strip()!r:.40}{hint}")
+        try:
+            refuse_lost(line, exact_whole)
+        except ValueError as exc:
+            raise where.error(str(exc)) from exc
         yield parse(record, where)
