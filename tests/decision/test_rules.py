@@ -111,7 +111,8 @@ def test_default_needs_a_comparison_on_every_task() -> None:
     assert "a possible loss of unknown size on extraction" in text
     assert any(
         c["text"]
-        == "q4_K_M answered nothing on extraction, so this study says nothing about it there."
+        == "No answer of q4_K_M on extraction could be used, so this study says nothing about it "
+        "there."
         for c in decision["cautions"]
     )
 
@@ -475,6 +476,10 @@ def test_what_may_be_picked_says_that_harm_could_not_have_shown() -> None:
 def test_caution_of_a_reference_without_answers_or_value() -> None:
     task = make_task("mmlu", HELD)
     del task["endpoints"]["accuracy"]["arms"]["fp16"]
+    assert cautions(task) == [  # all was answered, as where a scorer fails on every answer
+        "No answer of fp16 on reasoning could be used, so this study says nothing about it there."
+    ]
+    task["flow"]["faults"] = {"fp16": 3}
     assert cautions(task) == [
         "fp16 answered nothing on reasoning, so this study says nothing about it there."
     ]

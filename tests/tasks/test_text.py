@@ -81,6 +81,10 @@ def test_messages_are_several_turns() -> None:
         ('prompt: "{{ q }}", score: [{exact: squad}]', "takes options by name"),
         ('prompt: "{{ q }}", score: [exact, exact]', "another `name`"),
         ('prompt: "{{ q }}", score: [exact], constrained: true', "no form that decoding"),
+        (
+            'prompt: "{{ q }}", score: [{python: "my.py:f", range: [0, 1]}]',
+            "range must stand within the scorer's options: write `{scorer: python, ...}`",
+        ),
         ('prompt: "{{ q }}", score: [exact], margins: {exact: 0.1}', "did you mean 'exact_match'?"),
         ('prompt: "{{ q }}", score: [exact], read: jsn', "tasks.qa.read.0.step"),
         ('prompt: "{{ q }}", score: [exact], read: {regex: "("}', "no regular expression"),

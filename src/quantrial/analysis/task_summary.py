@@ -216,6 +216,7 @@ class TaskAnalysis:
             if arm not in answering:
                 gone = arm in {one.arm for one in self.scored.flow.token_mismatches}
                 why = "no answer to the prompts of the reference" if gone else "no answer"
+                why += " that could be scored" if arm in self.scored.unscored else ""
                 self.notes.add(arm, f"{why}, so this study says nothing about it")
         for r, c in self.pairs:
             if {r, c} <= set(answering) and not panel.answered_by(r, c).any():

@@ -148,7 +148,12 @@ def _cautions(evidence: Evidence) -> Iterator[Caution]:
         answered = part.main.arms
         own, flow, work = answered.get(evidence.reference), part.flow, evidence.named(task)
         said = [
-            f"{arm} answered nothing on {work}, so this study says nothing about it there."
+            (
+                f"{arm} answered nothing on {work}"
+                if flow.missing or flow.faults.get(arm)
+                else f"No answer of {arm} on {work} could be used"
+            )
+            + ", so this study says nothing about it there."
             for arm in evidence.by_cost
             if arm not in answered and task not in evidence.other_prompts.get(arm, ())
         ]

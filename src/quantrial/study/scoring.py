@@ -103,8 +103,16 @@ def _entry(value: Any) -> Any:
     """Write an entry of `score` in full: `exact`, `{number: {abs: 0.1}}`, `{regex: "[0-9]+"}`."""
     if isinstance(value, str):
         return {"scorer": value}
-    if not isinstance(value, Mapping) or "scorer" in value or len(value) != 1:
+    if not isinstance(value, Mapping) or "scorer" in value or not value:
         return value
+    if len(value) > 1:
+        if (known := next((key for key in value if key in SCORERS.names()), None)) is None:
+            return value
+        others = ", ".join(str(key) for key in value if key != known)
+        raise ValueError(
+            f"{others:.60} must stand within the scorer's options: write "
+            f"`{{scorer: {known}, ...}}` and each option by its name"
+        )
     ((name, options),) = value.items()
     if options is None:
         return {"scorer": name}

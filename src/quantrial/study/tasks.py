@@ -235,8 +235,8 @@ class TextTask(TaskPart, ScoredPart):
             )
         if self.constrained and kind.scorers[0].schema() is None:
             raise ValueError(
-                f"constrained: the scorer {self.score[0].scorer} says of no form that decoding "
-                "could be held to; take another first scorer, or leave it out"
+                f"constrained: the scorer {self.score[0].scorer} names no form that decoding can "
+                "be held to; begin `score` with label, number, json or schema, or leave it out"
             )
         return self
 
