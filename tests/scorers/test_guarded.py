@@ -51,6 +51,7 @@ def huge(_): return 10 ** 100_000
 def nan(_): return float("nan")
 def odd(_): return {1: 2}
 def columns(_): return {"tp": 1, "fp": True}
+def forks(_): os.fork(); time.sleep(0.1); return 1
 def program(path): return subprocess.run(["sh", "-c", 'echo x >> "$0"', path]).returncode
 def empty(path): open(path, "w")
 def remove(path): os.remove(path)
@@ -138,6 +139,13 @@ def test_no_key_and_no_file_is_given(
     assert ask(process, "program", str(kept)) != 0  # File too large
     assert ask(process, "reads", str(kept)) == 4
     assert kept.read_text() == "kept"
+
+
+def test_a_reply_is_never_taken_for_that_of_another_call(process: Guarded) -> None:
+    assert ask(process, "forks") == 1
+    with pytest.raises(ScoringError, match="replied twice to one call"):
+        ask(process, "length", "abc")
+    assert ask(process, "length", "abc") == 3
 
 
 def test_memory_is_not_limited_by_half(monkeypatch: pytest.MonkeyPatch) -> None:

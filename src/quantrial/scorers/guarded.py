@@ -94,6 +94,7 @@ class Guarded:
         self._lock = threading.Lock()
         self.exceeded = 0  # calls over a limit, the last ones in a row
         self._process: subprocess.Popen[bytes] | None = None
+        self._asked = 0
 
     def call(self, request: Mapping[str, Any], *, what: str) -> Any:
         """Have one request answered; several threads may ask, one after the other is answered.
@@ -157,7 +158,8 @@ class Guarded:
         if process is None or process.stdin is None or process.stdout is None:
             raise ScoringError(f"{what}: there is no process to run it")  # pragma: no cover
         box: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        line = json.dumps(request).encode() + b"\n"
+        self._asked += 1
+        line = json.dumps({**request, "call": self._asked}).encode() + b"\n"
         talk = threading.Thread(
             target=_talk, args=(process.stdin, process.stdout, line, box), daemon=True
         )
@@ -173,6 +175,9 @@ class Guarded:
             self._end()
             raise
         match reply:
+            case {"call": int(call)} if call != self._asked:  # never taken for this call's
+                self._end()
+                raise ScoringError(f"{what} replied twice to one call; does it fork?")
             case {"value": value}:
                 return value
             case {"error": str(error)}:
@@ -244,7 +249,8 @@ def main(memory: str, cpu: str, parent: str, by_signal: str) -> int:
     waiting: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(requests, waiting), daemon=True).start()
     while True:
-        reply = _reply(json.loads(waiting.get()), float(cpu))
+        request = json.loads(waiting.get())
+        reply = _reply(request, float(cpu)) | {"call": request["call"]}
         replies.write(json.dumps(reply).encode() + b"\n")
         replies.flush()
 
