@@ -221,7 +221,7 @@ def test_a_cache_that_cannot_be_written_is_named(
     source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("QUANTRIAL_CACHE", str(source / "below-a-file"))
-    with pytest.raises(ModelFileError, match=r"cannot be made .*QUANTRIAL_CACHE"):
+    with pytest.raises(ModelFileError, match=r"cannot be written there .*QUANTRIAL_CACHE"):
         made_file(source, "F16")
 
 

@@ -239,7 +239,8 @@ def test_the_schema_holds_decoding_to_the_fields_against_jsonschema() -> None:
 
 
 def test_an_answer_of_a_megabyte_takes_no_second() -> None:
-    for value in (["a"] * 200_000, "1" * 10**6, {f"k{n}": n for n in range(60_000)}):
+    # four fields of a quarter of a megabyte
+    for value in (["a"] * 50_000, "1" * 250_000, {f"k{n}": n for n in range(15_000)}):
         with within_a_second():
             scored(GOLD, changed(total=value, tags=value, date=value, id=value))
 
