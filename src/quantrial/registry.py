@@ -26,6 +26,7 @@ OWN: dict[str, dict[str, str]] = {
         "scripted": "quantrial.engines.scripted:scripted_from_options",
     },
     "quantrial.importers": {
+        "inspect": "quantrial.importers.inspect:read_inspect",
         "lm-eval": "quantrial.importers.lm_eval:read_lm_eval",
         "reference": "quantrial.importers.reference:read_reference",
         "scores": "quantrial.importers.scores:read_scores",

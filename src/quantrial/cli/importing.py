@@ -148,8 +148,10 @@ _LOG_ARMS = Annotated[
 ]
 
 
+@importer.command("inspect", epilog=examples("import inspect"))
 @importer.command("lm-eval", epilog=examples("import lm-eval"))
-def import_lm_eval(  # noqa: PLR0913, PLR0917 - each parameter is an option of the command
+def import_logs(  # noqa: PLR0913, PLR0917 - each parameter is an option of the command
+    ctx: typer.Context,
     arms: _LOG_ARMS,
     out: Annotated[Path, typer.Option("--out", "-o", help="The run folder to make.")],
     reference: Annotated[
@@ -199,10 +201,11 @@ def import_lm_eval(  # noqa: PLR0913, PLR0917 - each parameter is an option of t
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Read output folders of lm-evaluation-harness, one an arm, then print the decision.
+    """Read logs of another harness, one an arm, then print the decision.
 
-    The folders need `--log_samples`. Items are paired by task and number, and held against each
-    other: what does not fit is refused, with the option that allows it.
+    Of lm-eval, output folders of `--log_samples`; of Inspect, `.eval` or `.json` files. Items are
+    paired by task and number, and held against each other: what does not fit is refused, with the
+    option that allows it.
     """
     from quantrial.cli import show
     from quantrial.commands import results, studies
@@ -220,7 +223,7 @@ def import_lm_eval(  # noqa: PLR0913, PLR0917 - each parameter is an option of t
         _by_arm(weights or (), "--weights"),
     )
     paths = {arm: Path(path) for arm, path in _by_arm(arms, "ARM=PATH").items()}
-    found = studies.read_log("lm-eval", paths, out, options=options)
+    found = studies.read_log(str(ctx.info_name), paths, out, options=options)
     if as_json and only_import:
         show.document(found)
         return

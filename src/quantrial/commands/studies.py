@@ -309,7 +309,7 @@ def read_log(
     """Read logs of another program, one of each arm, into a new run folder.
 
     Args:
-        form: what made them: `lm-eval`.
+        form: what made them: `lm-eval` or `inspect`.
         arms: where each arm's logs are, by the name that the arm shall have.
         out: the run folder; must not exist yet.
         options: reference, margin, tasks, filters, metrics, and what is let through.

@@ -16,8 +16,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from quantrial import paths
 from quantrial.engines.artifact import Artifact
 from quantrial.errors import DataError
@@ -31,11 +29,11 @@ from quantrial.importers.log_rows import (
     digest,
     items_of,
     newest,
+    parse_log,
     short_text,
     without_duplicates,
 )
 from quantrial.importers.logs import pair_logs
-from quantrial.strict_json import whole_number
 from quantrial.tasks.rows import Where
 
 _SAMPLES = re.compile(r"samples_(?P<task>.+)_(?P<time>\d{4}-\d\d-\d\dT[\d.-]+)\.jsonl")
@@ -110,7 +108,7 @@ def _results(samples: Path) -> Mapping[str, Any]:
     found = [file for file in samples.parent.glob("*.json") if file.name.endswith(f"_{time}.json")]
     if not found:
         return {}
-    value = _parse(_bytes(found[0]), Where(found[0], 1))
+    value = parse_log(_bytes(found[0]), Where(found[0], 1))
     if not isinstance(value, dict):
         raise DataError("expected a JSON object", path=found[0])
     return value
@@ -121,23 +119,6 @@ def _bytes(path: Path) -> bytes:
         return paths.read_bytes(path)
     except OSError as exc:
         raise DataError(f"cannot be read ({exc.strerror})", path=path) from exc
-
-
-def _parse(line: bytes, where: Where) -> Any:
-    """Read one text of JSON; a number that is not finite is null."""
-    try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        return json.loads(line, parse_constant=_finite, parse_float=_finite, parse_int=whole_number)
-    except (ValueError, RecursionError) as exc:
-        raise where.error(f"is no JSON ({str(exc)[:80]})") from exc
-
-
-def _finite(number: str) -> float | None:
-    value = float(number)
-    return value if math.isfinite(value) else None
 
 
 def _model(arm: str, header: Mapping[str, Any]) -> Artifact:
@@ -200,7 +181,7 @@ def _read_task(
 
 
 def _row(where: Where, line: bytes, check: _Check) -> LogRow:
-    row = _parse(line, where)
+    row = parse_log(line, where)
     if not isinstance(row, dict):
         raise where.error("expected a JSON object")
     doc, number = row.get("doc"), row.get("doc_id")

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from quantrial.engines.artifact import Artifact
 from quantrial.errors import DataError, StudyError
 from quantrial.registry import hint_of
-from quantrial.strict_json import readable
+from quantrial.strict_json import readable, whole_number
 from quantrial.tasks.rows import Where
 
 ALLOWANCES = ("unpaired", "different-prompts", "changed-golds", "duplicates")
@@ -188,3 +192,20 @@ def items_of(value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             text = f"{one}" if isinstance(one, str) or abs(one) < 2**63 else ""
             if text.isprintable() and 0 < len(text) <= 100:
                 yield name, text
+
+
+def parse_log(line: bytes, where: Where) -> Any:
+    """Read one text of JSON; a number that is not finite is null."""
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return json.loads(line, parse_constant=_finite, parse_float=_finite, parse_int=whole_number)
+    except (ValueError, RecursionError) as exc:
+        raise where.error(f"is no JSON ({str(exc)[:80]})") from exc
+
+
+def _finite(number: str) -> float | None:
+    value = float(number)
+    return value if math.isfinite(value) else None

@@ -1,0 +1,244 @@
+"""Logs of Inspect: `.eval` (a zip of JSON, members by zstd or deflate) and `.json`.
+
+Epochs are samples of one item. A sample with an error is a fault, whatever its scorers said; one
+that a scorer gave no number is unscored. Nothing of an archive is extracted to disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from quantrial import paths
+from quantrial.engines.artifact import Artifact
+from quantrial.errors import DataError
+from quantrial.importers.base import Imported
+from quantrial.importers.log_rows import (
+    ArmLog,
+    LogOptions,
+    LogRow,
+    as_name,
+    digest,
+    items_of,
+    newest,
+    parse_log,
+    short_text,
+)
+from quantrial.importers.logs import pair_logs
+from quantrial.tasks.rows import Where
+
+if sys.version_info >= (3, 14):
+    import zipfile
+else:
+    from backports.zstd import zipfile
+
+_SAMPLE = re.compile(r"samples/[^/]+\.json")
+_LARGEST = 512 * 2**20  # bytes of one member: a sample with images may well be of 100 MB
+_LETTERS = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
+_DEEPEST = 50
+
+
+def read_inspect(arms: Mapping[str, Path], *, options: LogOptions | None = None) -> Imported:
+    """Read the logs of Inspect, one file or folder an arm.
+
+    Args:
+        arms: where each arm's `.eval` or `.json` files are.
+        options: what the logs do not say.
+
+    Raises:
+        DataError: a log is not what it should be.
+        StudyError: an option does not fit.
+    """
+    return pair_logs("inspect", arms, _read_arm, options or LogOptions())
+
+
+def _read_arm(arm: str, path: Path, options: LogOptions) -> ArmLog:
+    files = [path]
+    if not paths.is_file(path):
+        files = sorted(one for one in path.rglob("*") if one.suffix in (".eval", ".json"))
+    runs: dict[str, dict[str, Path]] = {}
+    headers: dict[Path, Mapping[str, Any]] = {}
+    for file in files:
+        header = headers[file] = next(_documents(file))[1]
+        told = header.get("eval")
+        if not isinstance(told, dict) or not isinstance(told.get("task"), str):
+            raise DataError("says no task: needed is a log of Inspect", path=file)
+        runs.setdefault(told["task"].rpartition("/")[2], {})[file.name] = file
+    if not runs:
+        raise DataError("holds no .eval or .json file", path=path)
+    chosen = {
+        task: newest(own, arm, task, latest=options.latest) for task, own in sorted(runs.items())
+    }
+    first = headers[next(iter(chosen.values()))]["eval"]
+    packages = first.get("packages")
+    version = packages.get("inspect_ai") if isinstance(packages, dict) else None
+    model = first.get("model")
+    log = ArmLog(
+        f"Inspect {version or 'of unknown version'}",
+        Artifact(model=short_text(model)[:200] if isinstance(model, str) and model else arm),
+    )
+    for task, file in chosen.items():
+        if not options.tasks or task in options.tasks:
+            _read_task(log, task, file, options)
+    return log
+
+
+def _documents(path: Path) -> Iterator[tuple[Where, dict[str, Any]]]:
+    """Yield the header of a log, then each sample."""
+    try:
+        with paths.open_file(path) as file:
+            if path.suffix == ".json":
+                whole = _object(file.read(_LARGEST + 1), Where(path, 1))
+                yield Where(path, 1), whole
+                samples = whole.get("samples")
+                for number, one in enumerate(samples if isinstance(samples, list) else (), 1):
+                    if not isinstance(one, dict):
+                        raise Where(path, number).error("expected a sample, a JSON object")
+                    yield Where(path, number), one
+                return
+            with zipfile.ZipFile(file) as archive:
+                names = archive.namelist()
+                if "header.json" not in names:
+                    raise DataError(
+                        "has no header: its run did not finish; `inspect log recover` mends it",
+                        path=path,
+                    )
+                wanted = ["header.json", *sorted(filter(_SAMPLE.fullmatch, names))]
+                for number, name in enumerate(wanted):
+                    with archive.open(name) as member:
+                        yield (
+                            Where(path, number),
+                            _object(member.read(_LARGEST + 1), Where(path, number)),
+                        )
+    except OSError as exc:
+        raise DataError(f"cannot be read ({exc.strerror or exc})", path=path) from exc
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as exc:
+        if isinstance(exc, DataError):
+            raise
+        raise DataError(f"is no whole archive ({str(exc)[:80]})", path=path) from exc
+
+
+def _object(data: bytes, where: Where) -> dict[str, Any]:
+    if len(data) > _LARGEST:
+        raise where.error(f"is larger than {_LARGEST // 2**20} MB")
+    value = parse_log(data, where)
+    if not isinstance(value, dict):
+        raise where.error("expected a JSON object")
+    return value
+
+
+def _read_task(log: ArmLog, task: str, path: Path, options: LogOptions) -> None:
+    rows: list[LogRow] = []
+    seen: dict[tuple[str, object], LogRow] = {}
+    kinds: dict[str, type] = {}
+    again = 0
+    documents = _documents(path)
+    next(documents)
+    for where, sample in documents:
+        row = _row(where, sample)
+        if kinds.setdefault(row.key, type(sample["id"])) is not type(sample["id"]):
+            raise where.error(f"id {row.key!r} stands as a text and as a number")
+        if seen.setdefault((row.key, sample.get("epoch")), row) is row:
+            rows.append(row)
+            continue
+        if "duplicates" not in options.allow:
+            raise where.error(
+                f"sample {row.key!r} of {task} stands twice in one epoch; `--allow duplicates` "
+                "takes the first one"
+            )
+        again += 1
+    if again:
+        log.notes.append(f"{task}: {again:,} rows repeat a sample; the first one counts.")
+    log.tasks[task] = rows
+    with paths.open_file(path) as file:
+        log.files[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _row(where: Where, sample: Mapping[str, Any]) -> LogRow:
+    name = sample.get("id")
+    if isinstance(name, bool) or not isinstance(name, str | int) or not str(name).isprintable():
+        raise where.error(f"'id' is {name!r:.40}; needed is a text or a whole number")
+    held = sample.get("attachments")
+    attached = held if isinstance(held, dict) else {}
+    asked = json.dumps(_whole(sample.get("input"), attached), sort_keys=True)
+    target = sample.get("target")
+    output = sample.get("output")
+    output = output if isinstance(output, dict) else {}
+    said = _whole(output.get("completion"), attached)
+    choices = output.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    stop = first.get("stop_reason") if isinstance(first, dict) else None
+    limit = sample.get("limit")
+    error = sample.get("error")
+    message = error.get("message") if isinstance(error, dict) else error
+    metadata = sample.get("metadata")
+    content = json.dumps([asked, sample.get("choices")], sort_keys=True)
+    return LogRow(
+        where,
+        str(name)[:200],
+        "",
+        dict(_scores(sample.get("scores"))),
+        said if isinstance(said, str) else "",
+        digest(said),
+        hashlib.sha256(content.encode("utf-8", "replace")).hexdigest(),
+        short_text(asked),
+        target if isinstance(target, str) else json.dumps(target),
+        _prompt(sample.get("messages"), attached),
+        dict(items_of(metadata if isinstance(metadata, dict) else {})),
+        error=None if error is None else str(message),
+        finish="length" if limit is not None else stop if isinstance(stop, str) else None,
+    )
+
+
+def _whole(value: Any, attached: Mapping[str, Any], depth: int = 0) -> Any:
+    """Return a value with its attachments put back, without the ids that each run draws anew."""
+    if isinstance(value, str):
+        return attached.get(value.removeprefix("attachment://"), value)
+    if depth >= _DEEPEST:
+        return None
+    if isinstance(value, list):
+        return [_whole(one, attached, depth + 1) for one in value]
+    if isinstance(value, dict):
+        return {k: _whole(one, attached, depth + 1) for k, one in value.items() if k != "id"}
+    return value
+
+
+def _prompt(messages: Any, attached: Mapping[str, Any]) -> str | None:
+    """Hash what the model saw before its first answer."""
+    if not isinstance(messages, list):
+        return None
+    shown = []
+    for one in messages:
+        if not isinstance(one, dict) or one.get("role") == "assistant":
+            break
+        shown.append([one.get("role"), _whole(one.get("content"), attached)])
+    return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
+
+
+def _scores(found: Any) -> Iterator[tuple[str, float | None]]:
+    """Yield each score as a number; a scorer with several values yields one each."""
+    for scorer, score in found.items() if isinstance(found, dict) else ():
+        value = score.get("value") if isinstance(score, dict) else None
+        if isinstance(value, dict):
+            for name, one in value.items():
+                yield as_name(f"{scorer}_{name}"), _number(one)
+        else:
+            yield as_name(scorer), _number(value)
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, str):
+        return _LETTERS.get(value)
+    if isinstance(value, bool | int | float):
+        try:
+            number = float(value)
+        except OverflowError:
+            return None
+        return number if math.isfinite(number) else None
+    return None
