@@ -109,6 +109,7 @@ def imports(path: Path) -> set[str]:
 
 # packages whose distribution is called otherwise, or is part of what another one promises
 DISTRIBUTIONS = {
+    "backports": "backports.zstd",
     "markupsafe": "jinja2",
     "llama_cpp": "llama-cpp-python",
     "math_verify": "math-verify",

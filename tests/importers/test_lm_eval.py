@@ -204,6 +204,31 @@ def test_two_runs_of_an_arm_are_refused_or_the_newest_is_read(tmp_path: Path) ->
     assert sum(scores(tmp_path / "run", "toy_mc", "acc")["q4"].values()) == 15
 
 
+def test_other_filters_of_two_arms_are_refused(tmp_path: Path) -> None:
+    def change(rows: list[dict[str, Any]]) -> None:
+        for row in rows:
+            row["filter"] = "flexible-extract"
+
+    q4 = copied(tmp_path, change, "q4")
+    with pytest.raises(StudyError, match="toy_mc were read by different filters: f16 by"):
+        read(tmp_path / "run", {"f16": LOGS / "f16", "q4": q4}, tasks=("toy_mc",))
+
+
+def test_a_metric_of_which_fewer_is_better_is_read_so(tmp_path: Path) -> None:
+    arms = {}
+    for arm, source in ARMS.items():
+        arms[arm] = tmp_path / arm
+        shutil.copytree(source, arms[arm])
+        (results,) = arms[arm].rglob("results_*.json")
+        said = json.loads(results.read_text())
+        said["higher_is_better"]["toy_mc"] = {"acc": False, "acc_norm": True}
+        results.write_text(json.dumps(said))
+    read(tmp_path / "run", arms, tasks=("toy_mc",))
+    task = quantrial.load_study(tmp_path / "run" / "study.yaml").tasks["toy_mc"]
+    directions = {one["endpoint"]: one.get("direction") for one in task.measures or ()}
+    assert (directions["acc"], directions["acc_norm"]) == ("lower", None)
+
+
 def test_identical_outputs_are_said_first_and_odd_metrics_are_named(tmp_path: Path) -> None:
     same = FORMATS / "identical" / "lm-eval"
     arms = {"f16": same / "toy-f16", "q4": same / "toy-q4"}

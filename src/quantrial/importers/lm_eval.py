@@ -91,6 +91,7 @@ def _read_arm(arm: str, path: Path, options: LogOptions) -> ArmLog:
     )
     for header in headers.values():
         log.groups |= _groups(header)
+        log.lower |= _lower(header)
     log.groups = {
         name: leaves for name in log.groups if (leaves := _leaves(name, log.groups)) and leaves
     }
@@ -140,6 +141,18 @@ def _groups(header: Mapping[str, Any]) -> dict[str, list[str]]:
         str(name): [str(one) for one in own]
         for name, own in (found.items() if isinstance(found, Mapping) else ())
         if isinstance(own, list) and own
+    }
+
+
+def _lower(header: Mapping[str, Any]) -> set[str]:
+    """Return the metrics of which a run says that higher is not better."""
+    found = header.get("higher_is_better")
+    return {
+        as_name(str(metric))
+        for own in (found.values() if isinstance(found, Mapping) else ())
+        if isinstance(own, Mapping)
+        for metric, higher in own.items()
+        if higher is False
     }
 
 

@@ -109,6 +109,7 @@ class ArmLog:
         groups: names of several tasks that belong together.
         files: the hash of each file that was read.
         notes: what deserves a look.
+        lower: the metrics of which the program says that fewer is better.
     """
 
     program: str
@@ -117,6 +118,7 @@ class ArmLog:
     groups: dict[str, list[str]] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    lower: set[str] = field(default_factory=set)
 
 
 def short_text(text: str) -> str:

@@ -165,8 +165,17 @@ class _Pairing:
                     f"{leaf}: left out, {', '.join(lacking)} has no row of it.",
                 )
                 continue
+            chosen = {arm: self._filtered(leaf, self.logs[arm].tasks[leaf]) for arm in self.arms}
+            filters = {arm: rows[0].filter for arm, rows in chosen.items() if rows}
+            if len(set(filters.values())) > 1:
+                each = ", ".join(f"{arm} by {one!r}" for arm, one in filters.items())
+                raise StudyError(
+                    f"the answers to {leaf} were read by different filters: {each}; score both "
+                    "arms by one, so that they can be compared",
+                    key="filter",
+                )
             for arm in self.arms:
-                for row in self._filtered(leaf, self.logs[arm].tasks[leaf]):
+                for row in chosen[arm]:
                     key = f"{leaf}-{row.key}" if len(leaves) > 1 else row.key
                     if len(leaves) > 1:
                         row.groups = {**row.groups, SUBTASK: leaf}
@@ -236,6 +245,8 @@ class _Pairing:
             else:
                 kind = "proportion" if values <= {0.0, 1.0} else "mean"
                 declared[metric] = {"type": kind}
+                if any(metric in log.lower for log in self.logs.values()):
+                    declared[metric]["direction"] = "lower"
         samples = max(Counter((row.key, row.where.path) for row in rows).values())
         if samples > 1:
             for one in declared.values():
