@@ -235,6 +235,7 @@ OPENING = {
     "engines/llamacpp_wire.py": "a folder made for it",
     "engines/templates.py": "the user's cache",
     "engines/requantize.py": "the user's cache, and the file to make",
+    "importers/inspect.py": "a member of an archive that came through the door",
     "paths.py": "the door",
     "reporting/glossary.py": "the package's own",
     "reporting/rendering.py": "the package's own",

@@ -107,3 +107,26 @@ def test_a_long_answer_is_no_problem() -> None:
 def test_an_escaped_gold_is_found_as_text_is_property(gold: str, text: str) -> None:
     if gold.strip():
         assert right(gold, text, pattern="{{ gold }}") == float(gold in text)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "held"),
+    [
+        ("^[A-Z]{2}-[0-9]+$", "^([A-Z]{2}-[0-9]+)$"),
+        ("yes|no", "^(yes|no)$"),
+        (r"\$[0-9]+", r"^(\$[0-9]+)$"),
+        (r"a\$", r"^(a\$)$"),
+        ("^a|b$", None),
+        ("a^b", None),
+        ("{{ gold }}", None),
+    ],
+)
+def test_constrained_decoding_is_held_to_one_match(pattern: str, held: str | None) -> None:
+    schema = Regex(RegexPart(scorer="regex", pattern=pattern)).schema()
+    assert schema == (None if held is None else {"type": "string", "pattern": held})
+
+
+def test_a_json_string_is_read_as_the_text_in_it() -> None:
+    assert right(None, '"AB-12"', pattern="^[A-Z]{2}-[0-9]+$") == 1
+    assert right(None, '"AB-x"', pattern="^[A-Z]{2}-[0-9]+$") == 0
+    assert right(None, '"AB-12"', pattern='^"AB') == 1

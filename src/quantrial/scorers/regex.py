@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 import warnings
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
+import orjson
 from pydantic import Field, field_validator
 
 from quantrial.scorers.base import Said, Score, Scorer, ScorerPart
@@ -113,6 +116,19 @@ class Regex(Scorer):
         if self.needs_gold:
             aliases(gold)
 
+    def schema(self) -> Mapping[str, Any] | None:
+        """Hold decoding to a text that is one match; None where it depends on the item.
+
+        Servers know simple patterns only: one with anchors within it is not offered.
+        """
+        whole = re.fullmatch(r"\^?((?:[^\\^$]|\\.)*)\$?", self.spec.pattern, re.DOTALL)
+        if self.needs_gold or self.spec.ignore_case or whole is None:
+            return None
+        anchored = self.spec.pattern.startswith("^") or self.spec.pattern.endswith("$")
+        if anchored and "|" in whole[1]:
+            return None  # an anchor of one side alone
+        return {"type": "string", "pattern": f"^({whole[1]})$"}
+
     def score(self, gold: Any, text: str, said: Said) -> Score:
         """1 for a text that matches, else 0.
 
@@ -125,5 +141,10 @@ class Regex(Scorer):
             pattern = _GOLD.sub(lambda _: f"(?:{either})", pattern)
         take = "full" if self.spec.match == "full" else "first"
         found = _matched(pattern, text, take, self.spec.ignore_case)
+        if found is None and text.startswith('"'):
+            # a JSON string, as constrained decoding writes it
+            with contextlib.suppress(orjson.JSONDecodeError):
+                text = orjson.loads(text)
+                found = _matched(pattern, text, take, self.spec.ignore_case)
         answer = " ".join(text.split())
         return Score({"correct": float(found is not None)}, bool(answer), answer)
