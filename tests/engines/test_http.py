@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
+import gc
+import threading
+import types
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -10,6 +16,7 @@ import pytest
 
 from quantrial.engines.http import (
     FOREIGN,
+    Connection,
     ServerSaidError,
     UnreadableError,
     retry_after,
@@ -167,3 +174,45 @@ def test_retry_after_is_read_as_seconds_or_as_a_date_by_hand() -> None:
     assert retry_after("Sun, 06 Nov 1994 08:48:37 GMT", now=now) == 0
     for nonsense in (None, "", "soon", "-5", "inf", "nan", "9" * 40):
         assert retry_after(nonsense, now=now) is None
+
+
+class _Streams(BaseHTTPRequestHandler):
+    """Answers with an event, an error and many more events."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            self.wfile.write(b'data: {"n": 1}\n\ndata: {"error": {"message": "no"}}\n\n')
+            self.wfile.flush()
+            self.wfile.write(b'data: {"n": 2}\n\n' * 20_000)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_stream_that_is_left_early_is_closed_at_once_and_not_by_the_collector() -> None:
+    """Collected while the pool of connections is locked, it would wait for itself for ever."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Streams)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    connection = Connection(f"http://127.0.0.1:{server.server_port}")
+    before = {id(one) for one in gc.get_objects() if isinstance(one, types.GeneratorType)}
+    try:
+        with pytest.raises(ServerSaidError) as caught:
+            collections.deque(connection.events("/x", {}, within=20.0, size=2**24), maxlen=0)
+        left = [
+            one.gi_code.co_name
+            for one in gc.get_objects()
+            if isinstance(one, types.GeneratorType) and id(one) not in before
+            if one.gi_code.co_name == "_lines" and one.gi_frame is not None
+        ]
+        assert caught.value is not None  # it holds every frame that it came through
+        assert left == []
+    finally:
+        connection.close()
+        server.shutdown()
+        thread.join()
+        server.server_close()

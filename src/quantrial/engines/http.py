@@ -17,6 +17,7 @@ import re
 import ssl
 import threading
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -33,7 +34,7 @@ from quantrial.redaction import blot_all, blot_error, excerpt, guard_logs, hide_
 from quantrial.strict_json import recordable, whole_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Mapping
 
 _MOST_BYTES = 256 * 2**20  # of one document: the tokenizer of a large vocabulary takes some 20 MiB
 _LOGGERS = ("connection", "http11", "http2", "proxy", "socks")  # of the transport
@@ -111,14 +112,17 @@ class Connection:
 
     def whole(
         self, path: str, body: Mapping[str, Any], *, within: float, size: int
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Generator[dict[str, Any]]:
         """Ask for an answer in one document of at most `size` bytes, and yield it."""
         yield _no_error(self._document(path, body, within=within, size=size))
 
     def lines(
         self, path: str, body: Mapping[str, Any], *, silence: float, within: float = math.inf
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Generator[dict[str, Any]]:
         """Ask for an answer in documents of a line each; yield them as they come.
+
+        Who does not read to the end closes it: collected later, it would close its connection at a
+        moment when the pool of connections is locked, and wait for itself.
 
         Args:
             path: below the address.
@@ -126,32 +130,36 @@ class Connection:
             silence: seconds of silence that are waited for.
             within: seconds in which the last one has to come.
         """
-        for line in self._lines(path, body, silence=silence, within=within):
-            if line.strip():
-                yield _no_error(_object(line))
+        with closing(self._lines(path, body, silence=silence, within=within)) as lines:
+            for line in lines:
+                if line.strip():
+                    yield _no_error(_object(line))
 
     def events(
         self, path: str, body: Mapping[str, Any], *, within: float, size: int
-    ) -> Iterator[dict[str, Any] | None]:
+    ) -> Generator[dict[str, Any] | None]:
         """Ask for an answer in server-sent events of at most `size` bytes; yield them as they come.
+
+        Who does not read to the end closes it, as `lines`.
 
         The last one is None where the stream came to the word that ends it. What goes wrong behind
         that takes nothing away: it is read so that the connection can be used again.
         """
         data: list[bytes] = []
-        lines = self._lines(path, body, within=within, size=size, form="text/event-stream")
-        for line in lines:
-            if line.startswith(b"data:"):
-                data.append(line.removeprefix(b"data:").strip())
-                if data == [_DONE]:
-                    yield None
-                    if self._reuse:
-                        with contextlib.suppress(httpx.HTTPError, TimeoutError, EngineError):
-                            collections.deque(lines, maxlen=0)
-                    return
-            elif not line.strip() and data:
-                yield _no_error(_object(b"\n".join(data)))
-                data = []
+        form = "text/event-stream"
+        with closing(self._lines(path, body, within=within, size=size, form=form)) as lines:
+            for line in lines:
+                if line.startswith(b"data:"):
+                    data.append(line.removeprefix(b"data:").strip())
+                    if data == [_DONE]:
+                        yield None
+                        if self._reuse:
+                            with contextlib.suppress(httpx.HTTPError, TimeoutError, EngineError):
+                                collections.deque(lines, maxlen=0)
+                        return
+                elif not line.strip() and data:
+                    yield _no_error(_object(b"\n".join(data)))
+                    data = []
 
     def close(self) -> None:
         """Close the connections; calls under way break off."""
@@ -174,7 +182,7 @@ class Connection:
         silence: float | None = None,
         size: int = _MOST_BYTES,
         form: str = "",
-    ) -> Iterator[bytes]:
+    ) -> Generator[bytes]:
         """Yield the lines of an answer; only a line feed ends one.
 
         Texts may hold what Unicode calls a line's end.

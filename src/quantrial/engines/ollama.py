@@ -23,6 +23,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from contextlib import closing
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -246,8 +247,10 @@ class OllamaEngine:
         path, body = self._call(request)
         limit = request.timeout
         try:
-            for part in self._server.connection.lines(path, body, silence=limit, within=limit):
-                heard.take(part, where=self._where)
+            answer = self._server.connection.lines(path, body, silence=limit, within=limit)
+            with closing(answer) as parts:
+                for part in parts:
+                    heard.take(part, where=self._where)
             if not heard.whole:
                 raise EngineError(
                     f"{self._where} broke off its answer"

@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -340,12 +341,14 @@ class Server:
         """Have it fetch a model; yields what it does, bytes done and bytes in all."""
         done: dict[str, tuple[int, int]] = {}
         with self.starting():
-            for step in self.connection.lines("/api/pull", {"model": model}, silence=LOAD_LIMIT):
-                total = count_of(step.get("total"))
-                if step.get("digest") and total:
-                    done[str(step["digest"])] = (count_of(step.get("completed")) or 0, total)
-                sums = [sum(part) for part in zip(*done.values(), strict=True)] or [0, 0]
-                yield blot(str(step.get("status") or "")), sums[0], sums[1]
+            steps = self.connection.lines("/api/pull", {"model": model}, silence=LOAD_LIMIT)
+            with closing(steps):
+                for step in steps:
+                    total = count_of(step.get("total"))
+                    if step.get("digest") and total:
+                        done[str(step["digest"])] = (count_of(step.get("completed")) or 0, total)
+                    sums = [sum(part) for part in zip(*done.values(), strict=True)] or [0, 0]
+                    yield blot(str(step.get("status") or "")), sums[0], sums[1]
 
     def load(self, body: Mapping[str, Any]) -> None:
         """Have a model loaded: `body` is a call's without a prompt."""

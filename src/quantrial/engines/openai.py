@@ -16,6 +16,7 @@ import math
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -318,8 +319,9 @@ class OpenAIEngine:
         ask = replica.server.events if self._dialect.stream else replica.server.whole
         started = time.perf_counter()
         try:
-            for event in ask(path, body, within=request.timeout, size=size):
-                gathered.add(event, time.perf_counter() - started)
+            with closing(ask(path, body, within=request.timeout, size=size)) as events:
+                for event in events:
+                    gathered.add(event, time.perf_counter() - started)
             reply = gathered.reply(time.perf_counter() - started)
         except EngineError as exc:
             exc.partial = gathered.partial(time.perf_counter() - started)
