@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import shutil
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +61,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         result = quantrial.run(made / "study.yaml", out=made / "runs" / name)
         quantrial.analyze(result.folder)
         quantrial.decide(result.folder)
+    logs = Path(__file__).parent / "data" / "formats" / "lm-eval"
+    for arm in ("f16", "q4"):
+        of_one_task = shutil.ignore_patterns("samples_toy_[!m]*")
+        shutil.copytree(logs / arm, made / "out" / arm, ignore=of_one_task)
     (made / "published").mkdir()
     for name, rows in answers().items():
         write_rows(made / "published" / f"{name}.jsonl", rows)

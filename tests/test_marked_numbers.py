@@ -232,6 +232,6 @@ def test_every_page_with_marks_is_checked() -> None:
         page
         for page in PAGES
         if page.name != "marked-numbers.md"  # it shows a mark, within code
-        and "<!-- q" in page.read_text(encoding="utf-8")
+        and "<!-- q:" in page.read_text(encoding="utf-8")
     }
     assert marked == set(MARKED)

@@ -34,6 +34,7 @@ PUBLIC = [
     "plan",
     "power",
     "prompts",
+    "read_log",
     "report",
     "run",
     "verify",
