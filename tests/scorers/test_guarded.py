@@ -143,9 +143,13 @@ def test_no_key_and_no_file_is_given(
 
 def test_a_reply_is_never_taken_for_that_of_another_call(process: Guarded) -> None:
     assert ask(process, "forks") == 1
-    with pytest.raises(ScoringError, match="replied twice to one call"):
-        ask(process, "length", "abc")
-    assert ask(process, "length", "abc") == 3
+    # the second reply comes at any moment: an error, and never the score of another answer
+    for _ in range(50):
+        try:
+            assert ask(process, "length", "abc") == 3
+        except ScoringError as exc:
+            if "replied twice to one call" not in str(exc):
+                raise
 
 
 def test_memory_is_not_limited_by_half(monkeypatch: pytest.MonkeyPatch) -> None:
