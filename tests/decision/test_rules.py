@@ -767,6 +767,15 @@ def test_an_unmeasured_saving_is_said_to_be_unmeasured() -> None:
     }
 
 
+def test_a_saving_that_only_a_name_tells_is_called_so() -> None:
+    arms = {name: make_arm(None, None) for name in ARMS}
+    decision = decide_from(one_task("equivalent", "inconclusive", arms=arms, speeds={}))
+    assert decision["default"]["text"].startswith(
+        "Ship q8_0. By its name it has fewer bits a weight than fp16; its size, memory and speed "
+        "are not known. "
+    )
+
+
 def test_speedup_is_the_geometric_mean_over_tasks() -> None:
     summary = two_tasks(HELD, HELD)
     summary["speed"]["mmlu"]["q8_0"] = {"tokens_per_second": 20.0 * 4}

@@ -151,10 +151,12 @@ class Evidence:
         if parts:
             return f"It {' and '.join(parts)}."
         if arm in self.cheaper:
-            return (
-                f"It has fewer bits a weight than {self.reference}; its memory and speed were not "
-                "measured."
-            )
+            types = (self.summary.arms[name].quantization for name in (arm, self.reference))
+            named = any(bits_of(kind) is None for kind in types)
+            fewer = f"has fewer bits a weight than {self.reference}; its"
+            if named:
+                return f"By its name it {fewer} size, memory and speed are not known."
+            return f"It {fewer} memory and speed were not measured."
         return "Its cost was not measured."
 
     def cheaper_than(self, arm: str) -> list[str]:
