@@ -26,6 +26,7 @@ OWN: dict[str, dict[str, str]] = {
         "scripted": "quantrial.engines.scripted:scripted_from_options",
     },
     "quantrial.importers": {
+        "auto": "quantrial.importers.auto:read_auto",
         "inspect": "quantrial.importers.inspect:read_inspect",
         "lm-eval": "quantrial.importers.lm_eval:read_lm_eval",
         "reference": "quantrial.importers.reference:read_reference",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -144,10 +144,15 @@ def import_scores(  # noqa: PLR0913, PLR0917 - each parameter is an option of th
 
 
 _LOG_ARMS = Annotated[
-    list[str], typer.Argument(metavar="ARM=PATH...", help="Each arm's name and its logs.")
+    list[str],
+    typer.Argument(
+        metavar="[ARM=]PATH...",
+        help="Each arm's name and its logs; names may be left out where logs tell them.",
+    ),
 ]
 
 
+@importer.command("auto", epilog=examples("import auto"))
 @importer.command("inspect", epilog=examples("import inspect"))
 @importer.command("lm-eval", epilog=examples("import lm-eval"))
 def import_logs(  # noqa: PLR0913, PLR0917 - each parameter is an option of the command
@@ -203,9 +208,9 @@ def import_logs(  # noqa: PLR0913, PLR0917 - each parameter is an option of the 
 ) -> None:
     """Read logs of another harness, one an arm, then print the decision.
 
-    Of lm-eval, output folders of `--log_samples`; of Inspect, `.eval` or `.json` files. Items are
-    paired by task and number, and held against each other: what does not fit is refused, with the
-    option that allows it.
+    Of lm-eval, output folders of `--log_samples`; of Inspect, `.eval` or `.json` files; `auto`
+    guesses which it is and says so. Items are paired by task and number, and held against each
+    other: what does not fit is refused, with the option that allows it.
     """
     from quantrial.cli import show
     from quantrial.commands import results, studies
@@ -222,8 +227,7 @@ def import_logs(  # noqa: PLR0913, PLR0917 - each parameter is an option of the 
         frozenset(allow or ()),
         _by_arm(weights or (), "--weights"),
     )
-    paths = {arm: Path(path) for arm, path in _by_arm(arms, "ARM=PATH").items()}
-    found = studies.read_log(str(ctx.info_name), paths, out, options=options)
+    found = studies.read_log(str(ctx.info_name), log_paths(arms), out, options=options)
     if as_json and only_import:
         show.document(found)
         return
@@ -238,6 +242,17 @@ def import_logs(  # noqa: PLR0913, PLR0917 - each parameter is an option of the 
         )
     else:
         show.conclusion(made.files, found.folder, results.stated_options(found.folder))
+
+
+def log_paths(given: Sequence[str]) -> Mapping[str, Path] | Sequence[Path]:
+    """Read paths with the names of their arms, or without any.
+
+    Raises:
+        StudyError: some have names and some do not, or a name stands twice.
+    """
+    if not any("=" in text and not Path(text).exists() for text in given):
+        return list(map(Path, given))
+    return {arm: Path(path) for arm, path in _by_arm(given, "ARM=PATH").items()}
 
 
 def _by_arm(given: Sequence[str], option: str) -> dict[str, str]:

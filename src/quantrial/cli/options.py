@@ -55,6 +55,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "quantrial import scores ratings.csv -o runs/ratings --margin 5pp --scored-by Ann",
         "quantrial import scores ratings.jsonl -o runs/ratings --study study.yaml",
     ),
+    "import auto": ("quantrial import auto out/f16 out/q4 -o runs/x --margin 2pp",),
     "import inspect": ("quantrial import inspect f16=logs/f16 q4=logs/q4 -o runs/x",),
     "import lm-eval": (
         "quantrial import lm-eval f16=out/f16 q4=out/q4 -o runs/x --margin 2pp",

@@ -5,7 +5,7 @@ study.yaml ── plan, run ──▶ run folder ◀── import ── answers
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -301,7 +301,7 @@ def import_reference(
 
 def read_log(
     form: str,
-    arms: Mapping[str, Path | str],
+    logs: Mapping[str, Path | str] | Sequence[Path | str] | Path | str,
     out: Path | str,
     *,
     options: LogOptions | None = None,
@@ -309,8 +309,10 @@ def read_log(
     """Read logs of another program, one of each arm, into a new run folder.
 
     Args:
-        form: what made them: `lm-eval` or `inspect`.
-        arms: where each arm's logs are, by the name that the arm shall have.
+        form: what made them, such as `lm-eval` or `inspect`; `auto` guesses, and the first notes
+            of the report say what and why.
+        logs: where each arm's logs are, by the name that the arm shall have; for formats that name
+            the arms themselves, and for `auto`, one path or several.
         out: the run folder; must not exist yet.
         options: reference, margin, tasks, filters, metrics, and what is let through.
 
@@ -324,7 +326,11 @@ def read_log(
     """
     from quantrial import importers
 
-    found = {arm: Path(path) for arm, path in arms.items()}
+    found: Mapping[str, Path] | Sequence[Path]
+    if isinstance(logs, Mapping):
+        found = {arm: Path(path) for arm, path in logs.items()}
+    else:
+        found = [Path(path) for path in ([logs] if isinstance(logs, Path | str) else logs)]
     return importers.import_answers(form, found, Path(out), options=options)
 
 

@@ -52,6 +52,25 @@ class Imported:
     origin_files: Mapping[str, bytes] = field(default_factory=dict)
 
 
+LogPaths = Mapping[str, Path] | Sequence[Path]
+"""Logs by the names of their arms; or without names, where the logs say what the arms are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """Why a path looks like logs of a format; `recognises` beside a format's reader returns it.
+
+    Attributes:
+        why: what was seen, to stand after the path: "holds samples_toy.jsonl".
+        arms: the arms that the path holds, where it says so; of one arm, its name.
+        general: most files of this kind fit, so any format that fits beside it goes before it.
+    """
+
+    why: str
+    arms: tuple[str, ...] = ()
+    general: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class ImportReport:
     """What was imported. `arms` has the reference first; `duplicates` names every replaced row."""
@@ -66,15 +85,13 @@ class ImportReport:
     notes: tuple[str, ...]
 
 
-def import_answers(
-    form: str, path: Path | Mapping[str, Path], folder: Path, **options: Any
-) -> ImportReport:
+def import_answers(form: str, path: Path | LogPaths, folder: Path, **options: Any) -> ImportReport:
     """Read what another program answered, and write it as a run folder.
 
     Args:
         form: the name of an importer: an entry point of the group `quantrial.importers`, called as
             `read(path, **options)`, that returns an `Imported`.
-        path: what to read; of logs, what to read of each arm.
+        path: what to read; of logs, what to read of each arm, or files that hold several.
         folder: the run folder to make; must not exist yet. A failed import leaves none.
         options: the importer's own.
 

@@ -18,7 +18,8 @@ from typing import Any
 from quantrial import paths
 from quantrial.engines.artifact import Artifact
 from quantrial.errors import DataError
-from quantrial.importers.base import Imported
+from quantrial.importers.auto import files_under, start_of
+from quantrial.importers.base import Imported, LogPaths, Recognised
 from quantrial.importers.log_rows import (
     ArmLog,
     LogOptions,
@@ -40,11 +41,12 @@ else:
 
 _SAMPLE = re.compile(r"samples/[^/]+\.json")
 _LARGEST = 512 * 2**20  # bytes of one member: a sample with images may well be of 100 MB
+_MARKS = (b'"version"', b'"eval"', b'"task"')  # of the first lines of a .json log
 _LETTERS = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
 _DEEPEST = 50
 
 
-def read_inspect(arms: Mapping[str, Path], *, options: LogOptions | None = None) -> Imported:
+def read_inspect(arms: LogPaths, *, options: LogOptions | None = None) -> Imported:
     """Read the logs of Inspect, one file or folder an arm.
 
     Args:
@@ -56,6 +58,28 @@ def read_inspect(arms: Mapping[str, Path], *, options: LogOptions | None = None)
         StudyError: an option does not fit.
     """
     return pair_logs("inspect", arms, _read_arm, options or LogOptions())
+
+
+def recognises(path: Path) -> Recognised | None:
+    """Say whether a path holds logs of Inspect; where they are of one model, its name is theirs."""
+    models: dict[str, None] = {}
+    seen = ""
+    for file in files_under(path):
+        start = start_of(file, 4096) if file.suffix == ".json" else b""
+        if file.suffix != ".eval" and not all(mark in start for mark in _MARKS):
+            continue
+        seen = seen or file.name
+        try:
+            told = next(_documents(file))[1].get("eval")
+        except DataError:
+            continue
+        model = told.get("model") if isinstance(told, dict) else None
+        models[model.rpartition("/")[2] if isinstance(model, str) else ""] = None
+    if not seen:
+        return None
+    name = next(iter(models)) if len(models) == 1 else ""
+    why = "is a log of Inspect" if paths.is_file(path) else f"holds {seen}, a log of Inspect"
+    return Recognised(why, (name,) if name else ())
 
 
 def _read_arm(arm: str, path: Path, options: LogOptions) -> ArmLog:

@@ -19,7 +19,8 @@ from typing import Any
 from quantrial import paths
 from quantrial.engines.artifact import Artifact
 from quantrial.errors import DataError
-from quantrial.importers.base import Imported
+from quantrial.importers.auto import files_under
+from quantrial.importers.base import Imported, LogPaths, Recognised
 from quantrial.importers.log_rows import (
     P_RIGHT,
     ArmLog,
@@ -54,7 +55,7 @@ _FIXED = (
 _PATTERNS = frozenset({",", r"\$", r"(?s).*#### ", r"\.$", r"\.", " ", r"\n", "\n"})
 
 
-def read_lm_eval(arms: Mapping[str, Path], *, options: LogOptions | None = None) -> Imported:
+def read_lm_eval(arms: LogPaths, *, options: LogOptions | None = None) -> Imported:
     """Read the output folders of lm-eval, one an arm.
 
     Args:
@@ -66,6 +67,16 @@ def read_lm_eval(arms: Mapping[str, Path], *, options: LogOptions | None = None)
         StudyError: an option does not fit.
     """
     return pair_logs("lm-eval", arms, _read_arm, options or LogOptions())
+
+
+def recognises(path: Path) -> Recognised | None:
+    """Say whether a path holds what `--log_samples` writes."""
+    for file in files_under(path):
+        if _SAMPLES.fullmatch(file.name):
+            return Recognised(
+                "is named as lm-eval names samples" if file == path else f"holds {file.name}"
+            )
+    return None
 
 
 def _read_arm(arm: str, path: Path, options: LogOptions) -> ArmLog:

@@ -19,7 +19,7 @@ import orjson
 
 from quantrial.engines.artifact import Artifact
 from quantrial.errors import DataError, StudyError
-from quantrial.importers.base import Imported
+from quantrial.importers.base import Imported, LogPaths
 from quantrial.importers.log_rows import P_RIGHT, ArmLog, LogOptions, LogRow, listed, short_text
 from quantrial.records import Item, Response, content_hash
 from quantrial.registry import hint_of
@@ -41,39 +41,50 @@ _HEADER = """\
 
 def pair_logs(
     form: str,
-    paths: Mapping[str, Path],
+    paths: LogPaths,
     read: Callable[[str, Path, LogOptions], ArmLog],
     options: LogOptions,
+    *,
+    inside: Callable[[Sequence[Path], LogOptions], Mapping[str, ArmLog]] | None = None,
 ) -> Imported:
     """Read a log of each arm, pair their rows and write down what follows.
 
     Args:
         form: the name of the importer.
-        paths: where each arm's logs are.
+        paths: where each arm's logs are; or files that hold several arms.
         read: reads those of one arm.
         options: what the logs do not say.
+        inside: reads files that hold several arms, by the arms' names, where the format has such.
 
     Raises:
         DataError: rows do not pair; names the option that allows it, where there is one.
         StudyError: an option does not fit.
     """
+    logs: Mapping[str, ArmLog] = {}
+    if isinstance(paths, Mapping):
+        names = list(paths)
+    elif inside is not None:
+        logs = inside(paths, options)
+        names = list(logs)
+    else:
+        raise StudyError("name each arm, as in f16=out/f16 q4=out/q4", key="ARM=PATH")
     reference = options.reference
     if reference is None:
-        reference = next((name for name in _REFERENCES if name in paths), next(iter(paths), None))
-    if reference is None or reference not in paths or len(paths) < 2:
-        said = f"the arms are: {', '.join(paths) or 'none'}"
-        if len(paths) < 2:
+        reference = next((name for name in _REFERENCES if name in names), next(iter(names), None))
+    if reference is None or reference not in names or len(names) < 2:
+        said = f"the arms are: {', '.join(names) or 'none'}"
+        if len(names) < 2:
             raise StudyError(f"two arms are needed, such as f16=out/f16 q4=out/q4; {said}")
         raise StudyError(f"there is no arm {reference!r}; {said}", key="reference")
     for arm in options.weights:
-        if arm not in paths:
+        if arm not in names:
             raise StudyError(
-                f"there is no arm {arm!r}; {hint_of(arm, tuple(paths), 'there is: ')}",
-                key="weights",
+                f"there is no arm {arm!r}; {hint_of(arm, names, 'there is: ')}", key="weights"
             )
-    arms = [reference, *(arm for arm in paths if arm != reference)]
-    logs = {arm: read(arm, paths[arm], options) for arm in arms}
-    return _Pairing(form, logs, options).imported()
+    arms = [reference, *(arm for arm in names if arm != reference)]
+    if isinstance(paths, Mapping):
+        logs = {arm: read(arm, paths[arm], options) for arm in arms}
+    return _Pairing(form, {arm: logs[arm] for arm in arms}, options).imported()
 
 
 class _Pairing:
