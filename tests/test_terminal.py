@@ -359,7 +359,8 @@ def test_messages_about_hostile_files_are_one_inert_line(tmp_path: Path) -> None
 def test_every_command_has_examples_and_each_parses() -> None:
     root: Any = get_command(app)
     names = {name for name in root.commands if name != "import"}
-    names |= {f"import {name}" for name in ("auto", "inspect", "lm-eval", "reference", "scores")}
+    own = ("auto", "inspect", "lm-eval", "reference", "scores", "table")
+    names |= {f"import {name}" for name in own}
     assert set(EXAMPLES) == names
     for name, lines in EXAMPLES.items():
         for line in lines:

@@ -31,6 +31,7 @@ OWN: dict[str, dict[str, str]] = {
         "lm-eval": "quantrial.importers.lm_eval:read_lm_eval",
         "reference": "quantrial.importers.reference:read_reference",
         "scores": "quantrial.importers.scores:read_scores",
+        "table": "quantrial.importers.table:read_table",
     },
     "quantrial.scorers": {
         "exact": "quantrial.scorers.exact:Exact",

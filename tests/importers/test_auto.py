@@ -72,7 +72,6 @@ def test_files_are_named_by_the_part_that_tells_them_apart(tmp_path: Path) -> No
     ("paths", "message"),
     [
         ([LM_EVAL / "f16", INSPECT / "f16"], "looks like lm-eval, and .*f16 like inspect"),
-        ([LM_EVAL / "f16"], "holds one arm: two are compared"),
         ([FORMATS / "expected.json"], "looks like none of .*inspect, lm-eval"),
         ([FORMATS / "nothing"], "no such file or folder"),
         ([LM_EVAL / "f16", LM_EVAL / "f16"], "what the arms are called is not clear"),
@@ -119,6 +118,11 @@ def test_the_command_says_it_too(tmp_path: Path) -> None:
     assert json.loads(found.output)["notes"][0].startswith("Read as inspect: ")
 
 
-def test_other_formats_need_names(tmp_path: Path) -> None:
+def test_one_arm_is_not_enough(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="name each arm"):
         quantrial.read_log("lm-eval", [LM_EVAL / "f16"], tmp_path / "run")
+    with (
+        pytest.warns(DataWarning, match="Read as lm-eval"),
+        pytest.raises(StudyError, match="name each arm"),
+    ):
+        quantrial.read_log("auto", LM_EVAL / "f16", tmp_path / "run")

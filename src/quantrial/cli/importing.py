@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from quantrial.cli.options import Json, examples
+
+if TYPE_CHECKING:
+    from quantrial.importers import LogOptions
 
 _ANY = "any-format"
 
@@ -150,6 +154,26 @@ _LOG_ARMS = Annotated[
         help="Each arm's name and its logs; names may be left out where logs tell them.",
     ),
 ]
+_Out = Annotated[Path, typer.Option("--out", "-o", help="The run folder to make.")]
+_Reference = Annotated[
+    str | None,
+    typer.Option(help="The reference arm.", show_default="fp16, f16, bf16, or the first arm"),
+]
+_Margin = Annotated[str, typer.Option(metavar="LOSS", help="Largest loss that counts as the same.")]
+_Weights = Annotated[
+    list[str] | None,
+    typer.Option(metavar="ARM=TYPE:SIZE", help="What an arm's weights are: q4=4bit:4.1GB."),
+]
+_Ranges = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--range",
+        metavar="[METRIC=]LOW:HIGH",
+        help="The least and the largest value that scores can have.",
+        show_default="0:1",
+    ),
+]
+_OnlyImport = Annotated[bool, typer.Option("--only-import", help="Stop before the analysis.")]
 
 
 @importer.command("auto", epilog=examples("import auto"))
@@ -158,14 +182,9 @@ _LOG_ARMS = Annotated[
 def import_logs(  # noqa: PLR0913, PLR0917 - each parameter is an option of the command
     ctx: typer.Context,
     arms: _LOG_ARMS,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder to make.")],
-    reference: Annotated[
-        str | None,
-        typer.Option(help="The reference arm.", show_default="fp16, f16, bf16, or the first arm"),
-    ] = None,
-    margin: Annotated[
-        str, typer.Option(metavar="LOSS", help="Largest loss that counts as the same.")
-    ] = "1pp",
+    out: _Out,
+    reference: _Reference = None,
+    margin: _Margin = "1pp",
     task: Annotated[
         list[str] | None,
         typer.Option(metavar="TASK", help="A task or group to read; may be given several times."),
@@ -197,13 +216,9 @@ def import_logs(  # noqa: PLR0913, PLR0917 - each parameter is an option of the 
             help="Let through: unpaired, different-prompts, changed-golds or duplicates.",
         ),
     ] = None,
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ARM=TYPE:SIZE", help="What an arm's weights are: q4=4bit:4.1GB."),
-    ] = None,
-    only_import: Annotated[
-        bool, typer.Option("--only-import", help="Stop before the analysis.")
-    ] = False,
+    weights: _Weights = None,
+    ranges: _Ranges = None,
+    only_import: _OnlyImport = False,
     as_json: Json = False,
 ) -> None:
     """Read logs of another harness, one an arm, then print the decision.
@@ -212,8 +227,6 @@ def import_logs(  # noqa: PLR0913, PLR0917 - each parameter is an option of the 
     guesses which it is and says so. Items are paired by task and number, and held against each
     other: what does not fit is refused, with the option that allows it.
     """
-    from quantrial.cli import show
-    from quantrial.commands import results, studies
     from quantrial.importers import LogOptions
 
     options = LogOptions(
@@ -226,14 +239,115 @@ def import_logs(  # noqa: PLR0913, PLR0917 - each parameter is an option of the 
         latest,
         frozenset(allow or ()),
         _by_arm(weights or (), "--weights"),
+        _ranges(ranges or ()),
     )
-    found = studies.read_log(str(ctx.info_name), log_paths(arms), out, options=options)
-    if as_json and only_import:
+    _read(str(ctx.info_name), arms, out, options, goes_on=not only_import, as_json=as_json)
+
+
+@importer.command("table", epilog=examples("import table"))
+def import_table(  # noqa: PLR0913, PLR0917 - each parameter is an option of the command
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[ARM=]FILE...",
+            help="CSV, TSV, JSONL, JSON, Parquet or Excel; with names, a file an arm.",
+        ),
+    ],
+    out: _Out,
+    key: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The items' ids.", show_default="id, ...")
+    ] = None,
+    arm: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="The arms' names, of a table with a row an item and arm.",
+            show_default="arm, model, ...",
+        ),
+    ] = None,
+    score: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[ARM=]COLUMN",
+            help="A column of scores, the first one primary; of a table with a row an item, each "
+            "arm's own: f16=correct_f16. May be given several times.",
+            show_default="correct, score, ...",
+        ),
+    ] = None,
+    output: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[ARM=]COLUMN", help="What was answered, for the report."),
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The groups of the items.")
+    ] = None,
+    gold: Annotated[str | None, typer.Option(metavar="COLUMN", help="The right answers.")] = None,
+    prompt: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="What the models were asked.")
+    ] = None,
+    sample: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Tells several answers to one item apart; the item's score is their mean.",
+        ),
+    ] = None,
+    sheet: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of an Excel file.", show_default="the first")
+    ] = None,
+    reference: _Reference = None,
+    margin: _Margin = "1pp",
+    ranges: _Ranges = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WHAT",
+            help="Let through: unpaired, different-prompts, changed-golds or duplicates.",
+        ),
+    ] = None,
+    weights: _Weights = None,
+    only_import: _OnlyImport = False,
+    as_json: Json = False,
+) -> None:
+    """Read a table of scores of your own, then print the decision.
+
+    A row is an item and arm; or an item, with columns for each arm; or each arm has a file. Scores
+    are 0 and 1, true and false, or numbers in a range; an empty one is a missing answer.
+    """
+    from quantrial.importers.table import TableOptions
+
+    options = TableOptions(
+        reference=reference,
+        margin=margin,
+        stratify=group,
+        allow=frozenset(allow or ()),
+        weights=_by_arm(weights or (), "--weights"),
+        ranges=_ranges(ranges or ()),
+        key=key,
+        arm=arm,
+        scores=tuple(score or ()),
+        outputs=tuple(output or ()),
+        gold=gold,
+        prompt=prompt,
+        sample=sample,
+        sheet=sheet,
+    )
+    _read("table", files, out, options, goes_on=not only_import, as_json=as_json)
+
+
+def _read(
+    form: str, given: Sequence[str], out: Path, options: LogOptions, *, goes_on: bool, as_json: bool
+) -> None:
+    from quantrial.cli import show
+    from quantrial.commands import results, studies
+
+    found = studies.read_log(form, log_paths(given), out, options=options)
+    if as_json and not goes_on:
         show.document(found)
         return
     if not as_json:
-        show.imported(found, goes_on=not only_import)
-    if only_import:
+        show.imported(found, goes_on=goes_on)
+    if not goes_on:
         return
     made = studies.conclude(found.folder)
     if as_json:
@@ -242,6 +356,28 @@ def import_logs(  # noqa: PLR0913, PLR0917 - each parameter is an option of the 
         )
     else:
         show.conclusion(made.files, found.folder, results.stated_options(found.folder))
+
+
+def _ranges(given: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Read `quality=1:5`, or `1:5` of all metrics.
+
+    Raises:
+        StudyError: it is no range.
+    """
+    from quantrial.errors import StudyError
+
+    found = {}
+    for text in given:
+        metric, _, bounds = text.rpartition("=")
+        low, _, high = bounds.partition(":")
+        try:
+            ends = float(low), float(high)
+        except ValueError:
+            ends = math.nan, math.nan
+        if not -math.inf < ends[0] < ends[1] < math.inf:
+            raise StudyError(f"expected a range like 1:5; got {text!r:.60}", key="--range")
+        found[metric] = ends
+    return found
 
 
 def log_paths(given: Sequence[str]) -> Mapping[str, Path] | Sequence[Path]:

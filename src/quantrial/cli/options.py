@@ -61,6 +61,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "quantrial import lm-eval f16=out/f16 q4=out/q4 -o runs/x --margin 2pp",
         "quantrial import lm-eval f16=out/f16 q4=out/q4 -o runs/x --filter strict-match",
     ),
+    "import table": (
+        "quantrial import table results.csv --key id --arm model --score correct -o runs/x",
+        "quantrial import table wide.xlsx --score f16=ok_f16 --score q4=ok_q4 -o runs/x",
+        "quantrial import table f16=a.csv q4=b.csv --score rating --range 1:5 -o runs/x",
+    ),
     "import reference": (
         "quantrial import reference DIR -o runs/published",
         "quantrial import reference DIR -o runs/mine --name-task tickets=routing:choice:support",

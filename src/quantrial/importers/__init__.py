@@ -4,6 +4,7 @@ from quantrial.importers._reference_items import NamedTask, ScoreDifference, par
 from quantrial.importers.base import Imported, ImportReport, import_answers
 from quantrial.importers.log_rows import LogOptions
 from quantrial.importers.reference import ImportOptions
+from quantrial.importers.table import TableOptions
 
 __all__ = [
     "ImportOptions",
@@ -12,6 +13,7 @@ __all__ = [
     "LogOptions",
     "NamedTask",
     "ScoreDifference",
+    "TableOptions",
     "import_answers",
     "parse_named_task",
 ]

@@ -95,12 +95,6 @@ def guess(logs: LogPaths) -> Guess:
             form, known = _one_format(children)
             return _guess(form, known, _named(children, known))
     form, known = _one_format(logs)
-    if len(known[path].arms) < 2:
-        raise DataError(
-            f"looks like {form} ({known[path].why}), but holds one arm: two are compared, as in "
-            "f16=PATH q4=PATH",
-            path=path,
-        )
     return _guess(form, known, logs)
 
 
@@ -111,7 +105,7 @@ def _guess(form: str, known: Mapping[Path, Recognised], logs: LogPaths) -> Guess
         arms = ", ".join(f"{arm} ({_shown(path)})" for arm, path in logs.items())
     else:
         arms = ", ".join(dict.fromkeys(arm for one in known.values() for arm in one.arms))
-    return Guess(form, logs, (*said, f"The arms are {arms}."))
+    return Guess(form, logs, (*said, f"The arms are {arms}.") if arms else tuple(said))
 
 
 def _shown(path: Path) -> str:

@@ -40,6 +40,8 @@ class LogOptions:
         latest: of several runs of an arm, read the newest.
         allow: what is let through: `unpaired`, `different-prompts`, `changed-golds`, `duplicates`.
         weights: by arm, what its weights are stated to be: `4bit:4.1GB`.
+        ranges: by metric, the least and the largest value it can have; by "" that of all metrics.
+            It is 0 to 1 by default.
     """
 
     reference: str | None = None
@@ -51,6 +53,7 @@ class LogOptions:
     latest: bool = False
     allow: frozenset[str] = frozenset()
     weights: Mapping[str, str] = field(default_factory=dict)
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse allowances that do not exist."""

@@ -26,12 +26,13 @@ from quantrial.registry import hint_of
 from quantrial.strict_yaml import write_yaml
 from quantrial.study import parse_study
 from quantrial.study.names import name_like
-from quantrial.units import parse_bytes
+from quantrial.units import parse_bytes, parse_fraction
 
 SCORES_FILE = "scores.jsonl"
 SUBTASK = "subtask"
 _REFERENCES = ("fp16", "f16", "bf16")
 _MOST_UNPAIRED = 0.01
+_SHOWN = 3  # notes of an error
 _FEWEST_IDENTICAL = 5  # answers: as many short ones may well be equal by chance
 _HEADER = """\
 # Imported by `quantrial import {form}` from logs of another program. The run can be analysed,
@@ -105,7 +106,8 @@ class _Pairing:
         for name, leaves in self._chosen().items():
             self._add(name, leaves)
         if not self.parts:
-            raise DataError("no task has a metric that is one number from 0 to 1 an item")
+            why = " ".join([note for note in self.notes if "left out" in note][:_SHOWN])
+            raise DataError(f"no task has a metric that is one number from 0 to 1 an item. {why}")
         options = self.options
         programs = sorted({log.program for log in self.logs.values()})
         study = {
@@ -192,7 +194,8 @@ class _Pairing:
                         row.groups = {**row.groups, SUBTASK: leaf}
                     found[arm].setdefault(key, []).append(row)
         rows = [row for own in found.values() for group in own.values() for row in group]
-        declared = self._endpoints(name, rows) if rows else {}
+        samples = max((len(group) for own in found.values() for group in own.values()), default=0)
+        declared = self._endpoints(name, rows, samples) if rows else {}
         if not declared:
             return
         stratify = self.options.stratify or (SUBTASK if len(leaves) > 1 else None)
@@ -203,6 +206,9 @@ class _Pairing:
             "endpoints": declared,
             **({"stratify": stratify} if stratify else {}),
         }
+        first = next(iter(declared))
+        if "range" in declared[first]:
+            self.parts[task]["margin"] = self._margin(first)
         self._check_pairs(name, found)
         self._check_identical(name, found)
         self._write(task, found, stratify, tuple(declared))
@@ -235,8 +241,10 @@ class _Pairing:
             )
         return [row for row in rows if row.filter == wanted]
 
-    def _endpoints(self, name: str, rows: Sequence[LogRow]) -> dict[str, dict[str, Any]]:
-        """Declare what is tested: each metric with a number from 0 to 1 an item."""
+    def _endpoints(
+        self, name: str, rows: Sequence[LogRow], samples: int
+    ) -> dict[str, dict[str, Any]]:
+        """Declare what is tested: each metric with a number in its range, 0 to 1, an item."""
         there = tuple(dict.fromkeys(metric for row in rows for metric in row.scores))
         wanted = self.options.metrics or there
         declared: dict[str, dict[str, Any]] = {}
@@ -248,23 +256,44 @@ class _Pairing:
             values = {v for row in rows if (v := row.scores.get(metric)) is not None}
             if not values:
                 self.notes.append(f"{name}: {metric} is left out; it is no number an item.")
-            elif not all(0 <= value <= 1 for value in values):
+                continue
+            low, high = self._range(metric)
+            least, largest = min(values), max(values)
+            if (low, high) == (0.0, 1.0) and not 0 <= least <= largest <= 1:
                 self.notes.append(
-                    f"{name}: {metric} is left out; it goes from {min(values):g} to "
-                    f"{max(values):g}, and only metrics from 0 to 1 are read."
+                    f"{name}: {metric} is left out; it goes from {least:g} to {largest:g}. To read "
+                    f"it, state its range: `--range {metric}=LOW:HIGH`."
                 )
-            else:
-                kind = "proportion" if values <= {0.0, 1.0} else "mean"
-                declared[metric] = {"type": kind}
-                if any(metric in log.lower for log in self.logs.values()):
-                    declared[metric]["direction"] = "lower"
-        samples = max(Counter((row.key, row.where.path) for row in rows).values())
+                continue
+            if not low <= least <= largest <= high:
+                wrong = least if least < low else largest
+                odd = next(row for row in rows if row.scores.get(metric) == wrong)
+                raise odd.where.error(
+                    f"{metric} is {wrong:g}; its range was stated as {low:g} to {high:g}"
+                )
+            declared[metric] = {"type": "proportion" if values <= {0.0, 1.0} else "mean"}
+            if (low, high) != (0.0, 1.0):
+                declared[metric] |= {"type": "mean", "range": [low, high], "unit": "points"}
+            if any(metric in log.lower for log in self.logs.values()):
+                declared[metric]["direction"] = "lower"
         if samples > 1:
             for one in declared.values():
                 one["type"] = "mean"
         if not declared:
             self.notes.append(f"{name}: left out, it has no metric that can be read.")
         return declared
+
+    def _range(self, metric: str) -> tuple[float, float]:
+        ranges = self.options.ranges
+        return ranges.get(metric, ranges.get("", (0.0, 1.0)))
+
+    def _margin(self, metric: str) -> float:
+        """Return the margin of a metric with a range: in points, or so much of its range."""
+        low, high = self._range(metric)
+        said = self.options.margin
+        if isinstance(said, str) and not said.strip()[-1:].isdigit():
+            return parse_fraction(said, "margin") * (high - low)
+        return float(said)
 
     def _check_pairs(self, name: str, found: Mapping[str, Mapping[str, list[LogRow]]]) -> None:
         """Hold the arms' items against each other."""
@@ -456,6 +485,7 @@ def _artifact(log: ArmLog, stated: str | None) -> Artifact:
 
 def _not_in_logs(form: str) -> str:
     return (
-        f"Logs of {form} do not say in which order or on which machine the arms ran, nor the hash "
-        "of their weights: drift and speed are not compared."
+        f"{'Tables' if form == 'table' else f'Logs of {form}'} do not say in which order or on "
+        "which machine the arms ran, nor the hash of their weights: drift and speed are not "
+        "compared."
     )

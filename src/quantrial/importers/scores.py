@@ -9,6 +9,7 @@ there is none, every column of numbers is one: of 0 and 1 a share, between them 
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -194,7 +195,7 @@ def _read(path: Path) -> _Table:
 def _records(text: str, path: Path) -> Iterator[tuple[Where, dict[str, Any]]]:
     if path.suffix.lower() in (".csv", ".tsv"):
         delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-        yield from csv_records(text, delimiter, path)
+        yield from csv_records(io.StringIO(text, newline=""), delimiter, path)
         return
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():

@@ -11,7 +11,7 @@ import uuid
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 from quantrial.errors import DataError, MissingExtraError
 from quantrial.paths import open_file, read_bytes
@@ -67,13 +67,20 @@ def _csv(source: CsvSource, path: Path) -> tuple[Records, str]:
     delimiter = source.delimiter or ("\t" if path.suffix.lower() == ".tsv" else ",")
     if len(delimiter) != 1:
         raise DataError(f"the delimiter is {delimiter!r}; one character is needed", path=path)
-    return csv_records(text, delimiter, path), digest
+    return csv_records(io.StringIO(text, newline=""), delimiter, path), digest
 
 
-def csv_records(text: str, delimiter: str, path: Path) -> Records:
-    """Yield the rows of a CSV file by the names in its header; an empty cell is None."""
+def csv_records(text: TextIO, delimiter: str, path: Path, *, unnamed: str | None = None) -> Records:
+    """Yield the rows of a CSV file by the names in its header; an empty cell is None.
+
+    Args:
+        text: the file, its line ends as they are.
+        delimiter: the character between cells.
+        path: where it stands, for messages.
+        unnamed: what the first column is called if it has no name; None to refuse that.
+    """
     csv.field_size_limit(_LARGEST_CELL)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
     header: list[str] | None = None
     ended = 0
     while True:
@@ -87,6 +94,8 @@ def csv_records(text: str, delimiter: str, path: Path) -> Records:
         if not any(cell.strip() for cell in cells):
             continue
         if header is None:
+            if unnamed is not None and not cells[0].strip():
+                cells[0] = unnamed
             header = _header(cells, where)
             if len(header) == 1 and (other := next((c for c in ";\t|" if c in cells[0]), None)):
                 raise where.error(
@@ -113,10 +122,11 @@ def _header(cells: Sequence[Any], where: Where) -> list[str]:
 def _parquet(source: ParquetSource, path: Path) -> tuple[Records, str]:
     with open_file(path) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return _parquet_rows(path), digest
+    return parquet_records(path), digest
 
 
-def _parquet_rows(path: Path) -> Records:
+def parquet_records(path: Path) -> Records:
+    """Yield the rows of a Parquet file by the names of its columns."""
     try:
         import duckdb
     except ImportError as exc:
@@ -167,10 +177,13 @@ def _plain(value: Any, where: Where) -> Any:
 
 def _excel(source: ExcelSource, path: Path) -> tuple[Records, str]:
     data = read_bytes(path)
-    return _excel_rows(data, source.sheet, path), hashlib.sha256(data).hexdigest()
+    return excel_records(data, source.sheet, path), hashlib.sha256(data).hexdigest()
 
 
-def _excel_rows(data: bytes, sheet: str | None, path: Path) -> Records:
+def excel_records(
+    data: bytes, sheet: str | None, path: Path, notes: list[str] | None = None
+) -> Records:
+    """Yield the rows of a sheet by the names in its first row; `notes` takes what was left out."""
     try:
         import openpyxl
     except ImportError as exc:
@@ -187,6 +200,11 @@ def _excel_rows(data: bytes, sheet: str | None, path: Path) -> Records:
     if sheet is not None and sheet not in book.sheetnames:
         there = ", ".join(book.sheetnames)
         raise DataError(f"has no sheet {sheet!r}; there are: {there:.200}", path=path)
+    if notes is not None and sheet is None and len(book.sheetnames) > 1:
+        notes.append(
+            f"{path.name}: of {len(book.sheetnames)} sheets the first one was read, "
+            f"{book.sheetnames[0]!r:.60}."
+        )
     header: list[str] | None = None
     rows = book[sheet or book.sheetnames[0]].iter_rows(values_only=True, max_col=_MOST_CELLS)
     for number, cells in enumerate(rows, start=1):
