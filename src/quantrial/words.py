@@ -31,6 +31,14 @@ VERDICT_WORDS = {
     "worse": "worse",
     "inconclusive": "undecided",
 }
+# The same where answers are held against the reference's own: a changed answer may be better.
+_AGAIN_WORDS = {
+    **VERDICT_WORDS,
+    "equivalent": "differs as little",
+    "non_inferior": "differs within the margin",
+    "better": "differs less",
+    "worse": "differs more",
+}
 # Shapes as well as words: a verdict is recognised without colour.
 VERDICT_SIGNS = {
     "equivalent": "●",
@@ -78,25 +86,43 @@ LIMIT_WORDS = {
     "missing": "is undecided on {work}: {answers} missing",
     "loses_less": "loses less than {limit} on {work} {alone}",
     "alone": "when tested alone{p_alone}, but not as one of {candidates}{p_chosen}",
+    "at_floor_again": "On {work} {reference} gives another answer each time it is asked, so this "
+    "test cannot show a change",
+    "lost_again": "gives another answer on {value} more of {work} than {reference} itself does "
+    "when asked again",
+    "lost_the_limit_again": "changes {side} {limit} more answers on {work} than {reference} itself",
+    "could_lose_again": "could change as much as {value} more answers on {work} than {reference} "
+    "itself",
+    "could_lose_the_limit_again": "could change {limit} or more answers on {work} beyond what "
+    "{reference} itself changes",
+    "loses_less_again": "changes less than {limit} more answers on {work} than {reference} itself, "
+    "{alone}",
     "none": "No arm keeps all your constraints",
     "memory_share": "needs {share} of the {memory} of {reference}",
     "speed_share": "decodes {value} as fast",
 }
 
 
-def limit_words(key: str, **values: object) -> str:
-    """Say what an arm does to a limit: `LIMIT_WORDS` with its values filled in."""
+def limit_words(key: str, *, again: str | None = None, **values: object) -> str:
+    """Say what an arm does to a limit: `LIMIT_WORDS` with its values filled in.
+
+    `again` names the reference where its own answers stand in for right ones.
+    """
+    if again is not None:
+        return LIMIT_WORDS[f"{key}_again"].format(reference=again, **values)
     return LIMIT_WORDS[key].format(**values)
 
 
-def verdict_word(name: str) -> str:
-    """Write a verdict as people read it."""
-    return VERDICT_WORDS.get(name, name.replace("_", "-"))
+def verdict_word(name: str, against: str = "gold") -> str:
+    """Write a verdict as people read it; `against` says what answers were held against."""
+    words = VERDICT_WORDS if against == "gold" else _AGAIN_WORDS
+    return words.get(name, name.replace("_", "-"))
 
 
-def verdict(name: str) -> str:
+def verdict(name: str, against: str = "gold") -> str:
     """Write a verdict with its sign: `◆ non-inferior`."""
-    return f"{VERDICT_SIGNS.get(name, '?')} {VERDICT_WORDS.get(name, name)}"
+    known = verdict_word(name, against) if name in VERDICT_WORDS else name
+    return f"{VERDICT_SIGNS.get(name, '?')} {known}"
 
 
 def method(name: str) -> str:
@@ -216,11 +242,13 @@ def percent_interval(bounds: Bounds) -> str:
     return NONE if known is None else f"{fixed(100 * known[0], 1)} to {fixed(100 * known[1], 1)} %"
 
 
-def span_in_words(bounds: Bounds, unit: str | None = None) -> str:
+def span_in_words(bounds: Bounds, unit: str | None = None, *, against: str = "gold") -> str:
     """Say in plain words how large a difference may be: `5.8 to 18.6 pp worse`.
 
-    Negative is worse in these bounds.
+    Negative is worse in these bounds; of answers that are held against the reference's, it is more
+    changes.
     """
+    down, up = ("worse", "better") if against == "gold" else ("more change", "fewer")
     known = _known(bounds)
     if known is None:
         return "how much is not known"
@@ -230,10 +258,10 @@ def span_in_words(bounds: Bounds, unit: str | None = None) -> str:
     )
     named = unit or "pp"
     if high <= 0:
-        return f"{better} to {worse} {named} worse"
+        return f"{better} to {worse} {named} {down}"
     if low >= 0:
-        return f"{worse} to {better} {named} better"
-    return f"{worse} {named} worse to {better} better"
+        return f"{worse} to {better} {named} {up}"
+    return f"{worse} {named} {down} to {better} {up}"
 
 
 def share(value: float | None, most: float) -> str:
@@ -421,7 +449,13 @@ def left_open(row: PickerRow) -> str:
 
 
 def possible_loss(
-    bound: float | None, limit: float, where: str, *, unit: str | None, accepted: bool
+    bound: float | None,
+    limit: float,
+    where: str,
+    *,
+    unit: str | None,
+    accepted: bool,
+    again: str | None = None,
 ) -> str:
     """Say how much could be lost beside what is allowed, one number where both round alike.
 
@@ -431,24 +465,36 @@ def possible_loss(
         where: the workload.
         unit: of the endpoint; None of a share, whose differences are in points.
         accepted: whether the user stated the limit; else it is the study's margin.
+        again: the reference, where its own answers stand in for right ones.
     """
     allowed = margin(limit, unit)
     if bound is None or bound >= -limit or size(bound, unit) == size(limit, unit):
         own = "you accept less" if accepted else "that is the margin"
-        return f"{limit_words('could_lose_the_limit', limit=allowed, work=where)}; {own}"
+        could = limit_words("could_lose_the_limit", again=again, limit=allowed, work=where)
+        return f"{could}; {own}"
     allowed = f"you accept less than {allowed}" if accepted else f"the margin is {allowed}"
-    return f"{limit_words('could_lose', value=size(bound, unit), work=where)}; {allowed}"
+    could = limit_words("could_lose", again=again, value=size(bound, unit), work=where)
+    return f"{could}; {allowed}"
 
 
-def seen_loss(loss: float, limit: float, where: str, *, unit: str | None, accepted: bool) -> str:
+def seen_loss(
+    loss: float,
+    limit: float,
+    where: str,
+    *,
+    unit: str | None,
+    accepted: bool,
+    again: str | None = None,
+) -> str:
     """Say how much was lost, at least the limit; arguments as in `possible_loss`."""
     allowed, lost = margin(limit, unit), size(loss, unit)
     if lost == size(limit, unit):
         side = "slightly more than" if loss > limit else "exactly"
         own = "the loss you accept" if accepted else "the margin"
-        return f"{limit_words('lost_the_limit', side=side, limit=allowed, work=where)}, {own}"
+        said = limit_words("lost_the_limit", again=again, side=side, limit=allowed, work=where)
+        return f"{said}, {own}"
     allowed = f"{allowed} you accept" if accepted else f"margin of {allowed}"
-    return f"{limit_words('lost', value=lost, work=where)}, more than the {allowed}"
+    return f"{limit_words('lost', again=again, value=lost, work=where)}, more than the {allowed}"
 
 
 def evidence_line(finding: Finding | Pace, *, tolerated: float | None = None) -> str:
@@ -481,9 +527,9 @@ def evidence_line(finding: Finding | Pace, *, tolerated: float | None = None) ->
             tests += f", equivalence p {equals(finding.equivalence_p)}"
         elif finding.verdict in ("non_inferior", "inconclusive"):
             tests += f", non-inferiority p {equals(finding.non_inferiority_p)}"
-    said = verdict_word(finding.verdict)
+    said = verdict_word(finding.verdict, finding.against)
     if finding.also:
-        said += f", and {verdict_word(finding.also)}"
+        said += f", and {verdict_word(finding.also, finding.against)}"
     if other:
         said += f" at the margin of {margin(finding.margin, finding.unit)}"
     return (

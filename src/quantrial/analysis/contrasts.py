@@ -247,6 +247,7 @@ def write(
         simultaneous=simultaneous,
         unit=measure.unit,
         label=measure.label,
+        against=measure.against,
     )
     return written.turned(direction="lower") if measure.direction == "lower" else written
 

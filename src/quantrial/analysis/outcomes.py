@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 _Value = TypeVar("_Value")
+_Found = TypeVar("_Found", bound="Mapping[Any, Any]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,10 +231,8 @@ def score_task(  # noqa: PLR0913 - each keyword is one fact of how the task was 
     rows: dict[str, list[Response | None]] = {}
     chosen: dict[str, tuple[Response | None, ...]] = {}
     answers: dict[str, tuple[Answer | None, ...]] = {}
-    outcomes: dict[str, tuple[Outcome | None, ...]] = {}
-    again: dict[str, dict[int, tuple[Response, Outcome]]] = {}
+    seconds: dict[str, dict[int, Response]] = {}
     faults: dict[str, dict[str, Response]] = {}
-    unscored: dict[str, dict[str, str]] = {}
     retries = dict.fromkeys(responses, 0)
     duplicates = 0
     for arm, attempts in responses.items():
@@ -243,10 +242,7 @@ def score_task(  # noqa: PLR0913 - each keyword is one fact of how the task was 
             at = index[response.item]
             if response.replicate:
                 if response.status == "ok":
-                    second = read_response(task, items[at], response, opened=opened.get(arm))
-                    outcome = _scored(task, items[at], second, {})
-                    if outcome is not None:
-                        again.setdefault(arm, {})[at] = (response, outcome)
+                    seconds.setdefault(arm, {})[at] = response
                 continue
             retries[arm] += response.attempt > 1
             if response.status != "ok":
@@ -258,20 +254,26 @@ def score_task(  # noqa: PLR0913 - each keyword is one fact of how the task was 
         rows[arm] = row
     answered = sum(response is not None for row in rows.values() for response in row)
     asked = _asked(items, rows, faults, recorded=recorded)
-    unlike, unhashed = leave_out_unlike(rows, again)
+    unlike, unhashed = leave_out_unlike(rows, seconds)
     base = reference or next(iter(rows), None)
-    tokens = leave_out_unlike_tokens(rows, again, base, lambda i: _lengths(items[i]))
+    tokens = leave_out_unlike_tokens(rows, seconds, base, lambda i: _lengths(items[i]))
     left_out = _left_out(asked.shape, unlike)
     for arm, row in rows.items():
         chosen[arm] = tuple(row)
         answers[arm] = read_all(task, items, row, opened=opened.get(arm))
-        failed_scores: dict[str, str] = {}
-        outcomes[arm] = tuple(
-            None if answer is None else _scored(task, item, answer, failed_scores)
-            for item, answer in zip(items, answers[arm], strict=True)
-        )
-        if failed_scores:
-            unscored[arm] = failed_scores
+    second = {
+        arm: {
+            at: read_response(task, items[at], one, opened=opened.get(arm))
+            for at, one in found.items()
+        }
+        for arm, found in seconds.items()
+    }
+    scored = _scored if task.has_gold else _compared
+    outcomes, rescored, unscored = scored(task, items, answers, second, base)
+    again = {
+        arm: {at: (seconds[arm][at], one) for at, one in found.items()}
+        for arm, found in rescored.items()
+    }
     panel = replace(_panel(task, items, outcomes), asked=asked, unscorable=left_out)
     own = cluster is not None and cluster != stratum
     if equal_items == "cluster" and not own and repeated(items):
@@ -305,10 +307,64 @@ def score_task(  # noqa: PLR0913 - each keyword is one fact of how the task was 
     )
 
 
-def _scored(task: Task, item: Item, answer: Answer, failed: dict[str, str]) -> Outcome | None:
-    """Score an answer; where the scorer itself fails, keep why, and know nothing of the answer."""
+Scores = tuple[
+    dict[str, tuple["Outcome | None", ...]],
+    dict[str, dict[int, "Outcome"]],
+    dict[str, dict[str, str]],
+]
+
+
+def _scored(
+    task: Task,
+    items: Sequence[Item],
+    answers: Mapping[str, Sequence[Answer | None]],
+    second: Mapping[str, Mapping[int, Answer]],
+    _reference: str | None,
+) -> Scores:
+    """Score answers by what is right: outcomes, those of second answers, and why scorers failed."""
+    outcomes, again, failed = {}, {}, {}
+    for arm, row in answers.items():
+        why: dict[str, str] = {}
+        outcomes[arm] = tuple(
+            None if answer is None else _made(task, item, why, answer)
+            for item, answer in zip(items, row, strict=True)
+        )
+        found = {at: _made(task, items[at], {}, a) for at, a in second.get(arm, {}).items()}
+        again[arm] = {at: one for at, one in found.items() if one is not None}
+        failed[arm] = why
+    return outcomes, _filled(again), _filled(failed)
+
+
+def _compared(
+    task: Task,
+    items: Sequence[Item],
+    answers: Mapping[str, Sequence[Answer | None]],
+    second: Mapping[str, Mapping[int, Answer]],
+    reference: str | None,
+) -> Scores:
+    """Hold answers against the reference's first ones; of the reference its second ones."""
+    outcomes, failed = {}, {}
+    first = answers[reference] if reference is not None else ()
+    own = second.get(reference or "", {})
+    for arm, row in answers.items():
+        why: dict[str, str] = {}
+        made: list[Outcome | None] = []
+        for at, (item, one, answer) in enumerate(zip(items, first, row, strict=True)):
+            held = own.get(at) if arm == reference else answer
+            known = one is not None and held is not None and answer is not None
+            made.append(_made(task, item, why, one, held, answer) if known else None)
+        outcomes[arm], failed[arm] = tuple(made), why
+    return outcomes, {}, _filled(failed)
+
+
+def _filled(found: Mapping[str, _Found]) -> dict[str, _Found]:
+    return {arm: own for arm, own in found.items() if own}
+
+
+def _made(task: Task, item: Item, failed: dict[str, str], *answers: Any) -> Outcome | None:
+    """Score one answer, or compare several; where the scorer itself fails, keep why."""
     try:
-        return task.score(item, answer)
+        return task.compare(item, *answers) if answers[1:] else task.score(item, *answers)
     except ScoringError as exc:
         failed[item.id] = str(exc)
         return None

@@ -123,7 +123,7 @@ class TaskAnalysis:
     def _measure_of(self, endpoint: str) -> dict[str, Any]:
         """Return what is said of the values of an endpoint: unit, direction, range."""
         found = next(one for one in self.scored.task.endpoints if one.name == endpoint)
-        names = ("unit", "direction", "low", "high", "label")
+        names = ("unit", "direction", "low", "high", "label", "against")
         return {name: getattr(found, name) for name in names}
 
     def flips(self) -> tuple[documents.Flips, ...]:

@@ -29,6 +29,7 @@ def cautions(evidence: Evidence, guarded: Collection[str] = ()) -> tuple[Caution
     `guarded` are the ids of findings on secondary endpoints that sentences of the decision rest on.
     """
     return (
+        *_without_gold(evidence),
         *_identical_arms(evidence),
         *_assay(evidence),
         *_repeatability(evidence),
@@ -39,6 +40,22 @@ def cautions(evidence: Evidence, guarded: Collection[str] = ()) -> tuple[Caution
         *_disagreements(evidence, guarded),
         *_disturbed(evidence),
     )
+
+
+def _without_gold(evidence: Evidence) -> Iterator[Caution]:
+    """Say what a loss means where no right answers are known, and how many change by themselves."""
+    reference = evidence.reference
+    for task, part in evidence.tasks.items():
+        own = part.main.arms.get(reference)
+        if not evidence.again(task) or own is None or own.estimate is None:
+            continue
+        repeats = f"{reference} itself agrees with its first answer by {percent(own.estimate)}"
+        text = (
+            f"On {evidence.named(task)} no right answers are known: answers are held against the "
+            f"first one of {reference}. Asked again, {repeats}. A loss is an agreement below that: "
+            "answers that change. Whether they are worse is not known."
+        )
+        yield Caution(**cited(text))
 
 
 _ONE_MODEL = "one file under two names, a wrong path, or a server that holds one model alone"

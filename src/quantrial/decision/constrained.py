@@ -7,7 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 
 from quantrial.decision.evidence import Evidence
-from quantrial.decision.open_questions import kept_all_the_same, left_open, loss_in_words
+from quantrial.decision.open_questions import (
+    kept_all_the_same,
+    kept_in_words,
+    left_open,
+    loss_in_words,
+)
 from quantrial.decision.pick import Break, choose, costs_more, tasks_that_matter, tolerance
 from quantrial.decision.risk import mitigations
 from quantrial.decision.shipping import LOSSES, ShipTest, in_words, not_among, shown
@@ -26,7 +31,6 @@ from quantrial.documents.decision import (
 )
 from quantrial.errors import StudyError
 from quantrial.words import (
-    by_margin,
     evidence_line,
     limit_words,
     listed,
@@ -114,12 +118,13 @@ def constrained(
             text += ", the reference."
         else:
             losses = {task: _limit(table, settings, task, pick) for task in tasks}
-            kept = by_margin(
-                (margin(loss, table.tasks[task].unit), evidence.named(task))
-                for task, loss in losses.items()
+            own = {one.task: one for one in evidence.primaries(pick, tasks)}
+            claims = kept_in_words(
+                evidence,
+                [(own[task], loss, evidence.named(task)) for task, loss in losses.items()],
+                _p_in_words(evidence, table, losses, ship.get(pick)),
             )
-            p = _p_in_words(evidence, table, losses, ship.get(pick))
-            text += f". {evidence.cost_in_words(pick)} It is shown to lose less than {kept}{p}."
+            text += f". {evidence.cost_in_words(pick)} {' '.join(claims)}"
             guards = tuple(one for one in mitigations(evidence, pick) if one.task in tasks)
             more = (guard.text for guard in guards)
             text = " ".join([text, *more, *_reserved(evidence, losses, pick)])
@@ -283,7 +288,8 @@ def _loss(
         return left_open(evidence, evidence.findings[row.finding], limit)
     if broken.constraint == "choice" and one is not None:
         least = margin(limit, evidence.tasks[task].main.unit)
-        less = limit_words("loses_less", limit=least, work=work, alone=not_among(one))
+        again = evidence.findings[row.finding].again
+        less = limit_words("loses_less", again=again, limit=least, work=work, alone=not_among(one))
         return f"{arm} {less}."
     accepted = broken.constraint == "tolerate"
     return loss_in_words(evidence, evidence.findings[row.finding], limit, accepted=accepted)

@@ -163,6 +163,10 @@ class Evidence:
         """List the candidates that cost less than an arm, the cheapest first."""
         return [a for a in self.candidates if self._rank[a] < self._rank[arm]]
 
+    def again(self, task: str) -> bool:
+        """Whether a task has no gold, so that answers are held against the reference's."""
+        return self.tasks[task].main.against == "reference"
+
     def primary(self, task: str, arm: str) -> Finding | None:
         """Return the finding of an arm against the reference on a task's primary endpoint."""
         return self.of_endpoint(task, self.tasks[task].primary, arm)
@@ -220,6 +224,8 @@ class Evidence:
         baseline = self.baseline(task)
         if baseline is None:
             return ""
+        if self.again(task):
+            return limit_words("at_floor", again=self.reference, work=self.named(task))
         return limit_words(
             "at_floor", work=self.named(task), reference=self.reference, baseline=baseline
         )
@@ -416,6 +422,7 @@ def _finding(
         unit=contrast.unit,
         direction=contrast.direction,
         label=contrast.label,
+        against=contrast.against,
     )
 
 

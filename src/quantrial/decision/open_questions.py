@@ -6,13 +6,14 @@ right.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from quantrial.decision.evidence import Evidence, MarginTest, keeps_margin
 from quantrial.decision.margin_tests import flips_of, items_to_rule_out
 from quantrial.documents import WorstCase
 from quantrial.documents.decision import Finding, Missing
 from quantrial.words import (
+    by_margin,
     endpoint,
     limit_words,
     listed,
@@ -87,21 +88,23 @@ def loss_in_words(evidence: Evidence, finding: Finding, bar: float, *, accepted:
     """
     arm, work, unit = finding.candidate, evidence.named(finding.task), finding.unit
     seen = finding.gain.estimate or 0.0
+    worse = "differs more" if finding.again else "is worse"
     if seen <= -bar:
-        lost = f"it {seen_loss(-seen, bar, work, unit=unit, accepted=accepted)}"
+        lost = seen_loss(-seen, bar, work, unit=unit, accepted=accepted, again=finding.again)
+        lost = f"it {lost}"
         if finding.verdict == "worse":
-            return f"{arm} is worse: {lost}."
+            return f"{arm} {worse}: {lost}."
         return f"{arm} is undecided: {lost}, but that is not proven."
     bound = MarginTest.of(finding).ci[0]
-    open_loss = possible_loss(bound, bar, work, unit=unit, accepted=accepted)
+    open_loss = possible_loss(bound, bar, work, unit=unit, accepted=accepted, again=finding.again)
     if finding.verdict == "worse" and finding.non_inferior and not accepted:
-        return (
-            f"{arm} is worse on {work}: a loss of {size(seen, unit)} is proven, within the margin."
-        )
+        loss = f"a loss of {size(seen, unit)}" if not finding.again else size(seen, unit)
+        return f"{arm} {worse} on {work}: {loss} is proven, within the margin."
     if finding.verdict == "worse":
-        return f"{arm} is worse: it {open_loss}."
+        return f"{arm} {worse}: it {open_loss}."
     if finding.verdict == "better":
-        return f"{arm} did better than {evidence.reference}, yet it {open_loss}."
+        did = "differs less than" if finding.again else "did better than"
+        return f"{arm} {did} {evidence.reference}, yet it {open_loss}."
     return f"{arm} is undecided: it {open_loss}."
 
 
@@ -135,16 +138,17 @@ def left_open(evidence: Evidence, finding: Finding, loss: float) -> str:
     """Say that missing answers leave open whether so much is lost: sentences."""
     worst, least, arm = _worst(finding), MarginTest.of(finding).ci[0], finding.candidate
     count, work = MarginTest.of(finding).missing, evidence.named(finding.task)
+    loses, lose = ("changes", "change") if finding.again else ("loses", "lose")
     if worst.bound is None:
         then = "With them the difference has no value"
         if finding.unit is not None:
             then = "Nothing limits how far they could lie from the others"
     elif worst.bound <= -loss:
-        then = f"{_held_against(finding)}, it loses {size(worst.bound, finding.unit)}"
+        then = f"{_held_against(finding)}, it {loses} {size(worst.bound, finding.unit)}"
     elif least is None:
-        then = f"{_held_against(finding)}, nothing tells how much it could lose"
+        then = f"{_held_against(finding)}, nothing tells how much it could {lose}"
     else:
-        then = f"{_held_against(finding)}, it could lose as much as {size(least, finding.unit)}"
+        then = f"{_held_against(finding)}, it could {lose} as much as {size(least, finding.unit)}"
     answers = f"{plural(count, 'answer')} {'is' if count == 1 else 'are'}"
     undecided_on = limit_words("missing", work=work, answers=answers)
     return f"{arm} {undecided_on} ({_whose(finding)}). {then}."
@@ -175,9 +179,39 @@ def kept_all_the_same(evidence: Evidence, losses: Mapping[str, float], arm: str)
         if finding is not None and (count := MarginTest.of(finding).missing):
             yield (
                 f"On {evidence.named(task)}, {_are_missing(count, finding)}. "
-                f"{_held_against(finding)}, it still loses less than "
-                f"{margin(loss, finding.unit)}."
+                f"{_held_against(finding)}, it still {'changes' if finding.again else 'loses'} "
+                f"less than {margin(loss, finding.unit)}."
             )
+
+
+def kept_in_words(
+    evidence: Evidence, kept: Sequence[tuple[Finding, float, str]], p: str
+) -> Iterator[str]:
+    """Say of a pick how much less it is shown to lose: sentences, one for tasks without gold.
+
+    Args:
+        evidence: what was found.
+        kept: findings, each with the loss that is ruled out and what it is called.
+        p: that of the claim, to stand after it.
+    """
+    sides = {
+        again: [row for row in kept if (row[0].again is not None) is again]
+        for again in (False, True)
+    }
+    for again, rows in sides.items():
+        if not rows:
+            continue
+        where = by_margin((margin(loss, f.unit), name) for f, loss, name in rows)
+        if not again:
+            yield f"It is shown to lose less than {where}{p}."
+            continue
+        bar, _, on = where.partition(" on ")
+        works = listed(dict.fromkeys(evidence.named(f.task) for f, _, _ in rows))
+        yield (
+            f"It is shown to change at most {bar} more answers than {evidence.reference} itself on "
+            f"{on}{p}. No right answers are known for {works}: whether changed answers are worse "
+            "is not known."
+        )
 
 
 def _whose(finding: Finding) -> str:

@@ -12,7 +12,7 @@ from quantrial.decision.evidence import Evidence, cited
 from quantrial.decision.open_questions import not_counted
 from quantrial.documents.decision import Amount, Constraints, Finding, Guard, Money, Risk
 from quantrial.registry import kind_of
-from quantrial.words import endpoint, level, size
+from quantrial.words import endpoint, level, listed, size
 
 _MILLION = 1_000_000
 
@@ -64,7 +64,7 @@ def _money(
     evidence: Evidence, settings: Constraints, task: str, arm: str, finding: Finding
 ) -> Money | None:
     """Price errors and machine time of a million requests; None where nothing has a price."""
-    error = settings.error_cost
+    error = settings.error_cost if finding.again is None else None
     errors = None if error is None else _more_errors(finding, _MILLION * error)
     machine = _machine(evidence, settings, task, arm)
     if errors is None and machine is None:
@@ -91,6 +91,8 @@ def _machine(evidence: Evidence, settings: Constraints, task: str, arm: str) -> 
 
 def _errors(evidence: Evidence, task: str, arm: str, extra: Amount, finding: Finding) -> str:
     low, high, at = extra.low, extra.high, level(finding.confidence)
+    if finding.again is not None:
+        return _changes(evidence, task, arm, extra, finding)
     wrong = "wrong" if finding.kind == "primary" else "partly or wholly wrong"
     than, fewer = evidence.reference, extra.estimate < 0
     many = f"{_count(abs(extra.estimate))} {'fewer' if fewer else 'more'}"
@@ -110,6 +112,21 @@ def _errors(evidence: Evidence, task: str, arm: str, extra: Amount, finding: Fin
             else f"{_count(-high)} to {_count(-low)} fewer"
         )
         said = f"{seen} ({at} interval: {ends})"
+    return f"Of 1,000 requests of {evidence.named(task)}, {arm} {said}.{not_counted(finding)}"
+
+
+def _changes(evidence: Evidence, task: str, arm: str, extra: Amount, finding: Finding) -> str:
+    """Say how many more answers change than the reference's own do when it is asked again."""
+    low, high, itself = extra.low, extra.high, f"{evidence.reference} itself"
+    many = f"{_count(abs(extra.estimate))} {'fewer' if extra.estimate < 0 else 'more'}"
+    said = f"changes about {many} answers than {itself}"
+    if extra.estimate == 0:
+        said = f"changes as many answers as {itself}"
+    if low is None or high is None:
+        said += ". Too little differs for an interval"
+    else:
+        ends = listed(f"{_count(abs(end))} {'fewer' if end < 0 else 'more'}" for end in (low, high))
+        said += f" ({level(finding.confidence)} interval: {ends.replace(' and ', ' to ')})"
     return f"Of 1,000 requests of {evidence.named(task)}, {arm} {said}.{not_counted(finding)}"
 
 

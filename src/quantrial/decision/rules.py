@@ -14,7 +14,12 @@ from quantrial.agreement import fingerprint
 from quantrial.decision.cautions import cautions
 from quantrial.decision.constrained import check, constrained
 from quantrial.decision.evidence import Evidence, MarginTest, cited, keeps_margin
-from quantrial.decision.open_questions import answers_missing, kept_all_the_same, what_is_missing
+from quantrial.decision.open_questions import (
+    answers_missing,
+    kept_all_the_same,
+    kept_in_words,
+    what_is_missing,
+)
 from quantrial.decision.risk import mitigations, risks
 from quantrial.decision.sensitivity import sensitivity
 from quantrial.decision.shipping import Shipping, ShipTest, in_words, not_among
@@ -170,23 +175,31 @@ def _why_stay(evidence: Evidence, known: Sequence[str]) -> str:
         same = len(set(parts.values())) == 1
         lost = f"{next(iter(parts.values()))} or more" if same else "the margin or more"
         where = f"{lost} on at least one workload{'' if same else f' ({margins})'}"
+    against = {part.main.against for part in evidence.tasks.values()}
+    verb = {"gold": "lose", "reference": "change"}
+    could = " or ".join(verb[one] for one in verb if one in against)
+    beyond = f", beyond what {evidence.reference} itself changes" if "reference" in against else ""
     cheaper = f"The cheaper arm {known[0]}" if len(known) == 1 else "Every cheaper arm"
     if len(known) < len(evidence.cheaper):
         cheaper = "Every cheaper arm that differs from the others"
-    return f"{cheaper} could lose {where}."
+    return f"{cheaper} could {could} {where}{beyond}."
 
 
 def _ship(evidence: Evidence, arm: str, one: ShipTest | None) -> Default:
     found = evidence.primaries(arm)
-    kept = by_margin(
-        (margin(f.margin, f.unit), f"{evidence.named(f.task)} ({verdict_word(f.verdict)})")
-        for f in found
+    claims = kept_in_words(
+        evidence,
+        [
+            (f, f.margin, f"{evidence.named(f.task)} ({verdict_word(f.verdict, f.against)})")
+            for f in found
+        ],
+        in_words(one),
     )
     arm_mitigations = mitigations(evidence, arm)
     text = " ".join(
         [
             f"Ship {arm}. {evidence.cost_in_words(arm)}",
-            f"It is shown to lose less than {kept}{in_words(one)}.",
+            *claims,
             *_small_losses(evidence, found),
             *kept_all_the_same(evidence, {f.task: f.margin for f in found}, arm),
             *(mitigation.text for mitigation in arm_mitigations),
@@ -207,8 +220,11 @@ def _small_losses(evidence: Evidence, found: Sequence[Finding]) -> Iterator[str]
     """Say which losses are proven though they are within the margin."""
     for finding in found:
         if finding.also == "worse" and finding.estimate is not None:
+            what = f"That more answers change on {evidence.named(finding.task)}"
+            if finding.again is None:
+                what = f"A loss on {evidence.named(finding.task)}"
             yield (
-                f"A loss on {evidence.named(finding.task)} is proven, but within the margin "
+                f"{what} is proven, but within the margin "
                 f"({size(finding.estimate, finding.unit)}, estimated)."
             )
 
@@ -231,18 +247,23 @@ def _pick_when(evidence: Evidence, arm: str, ship: Shipping) -> PickWhen:
     slower = speedup is not None and speedup <= 1.0
     kept = [evidence.named(task) for task in evidence.tasks if evidence.holds(task, arm)]
     lost = [evidence.named(finding.task) for finding in evidence.primaries(arm, worse)]
+    changed = bool(worse) and all(evidence.again(task) for task in worse)
     sentences = [
         f"Pick {arm} only when you need to save {'memory' if slower else 'memory or time'}."
     ]
-    if worse and len(worse) < len(evidence.tasks):
+    if worse and len(worse) < len(evidence.tasks) and not changed:
         sentences.append(f"Do not pick it for {listed(lost, 'or')}.")
     elif worse:
-        sentences.append(f"Then you accept a loss on {listed(lost)}.")
+        accepted = "that more answers change" if changed else "a loss"
+        sentences.append(f"Then you accept {accepted} on {listed(lost)}.")
     if undecided:
         losses = listed(_open_loss(evidence, task, arm) for task in undecided)
         alone = f"Use it for {listed(kept, 'or')} alone, or accept"
         accept = alone if kept and not worse else "Then you accept"
-        sentences.append(f"{accept} a possible loss of {losses}.")
+        noun = "loss"
+        if all(evidence.again(task) for task in undecided):
+            noun = f"further change, beyond that of {evidence.reference} itself,"
+        sentences.append(f"{accept} a possible {noun} of {losses}.")
     sentences.append(evidence.cost_in_words(arm))
     if arm in ship.alone:
         sentences.append(f"It keeps the margin {not_among(ship.shown[arm])}.")
@@ -280,6 +301,8 @@ def _avoid_for(evidence: Evidence, default: Default) -> Iterator[AvoidFor]:
     for arm in evidence.candidates:
         for finding in evidence.primaries(arm, evidence.worse(arm)):
             task = finding.task
+            if finding.again is not None:  # a changed answer may be better
+                continue
             lost = size(finding.estimate or 0.0, finding.unit)
             # the reasons to stay with the reference name the size of this loss
             known = finding.id in default.because
@@ -303,6 +326,12 @@ _SHORT = {
     "choice": "keeps the margin only when tested alone on {}",
     "non_inferior": "could gain the margin or more on {}",
 }
+_SHORT_AGAIN = {
+    **_SHORT,
+    "worse": "changes more answers on {}",
+    "inconclusive": "could change the margin or more on {}",
+    "non_inferior": "could change fewer answers, by the margin or more, on {}",
+}
 
 
 def _short(finding: Finding, ship: Shipping) -> str:
@@ -317,25 +346,31 @@ def _stay_when(
 ) -> Iterator[StayWhen]:
     bar, reference = constraints.min_speedup, evidence.reference
     for arm in evidence.cheaper:
-        by_verdict: dict[str, list[Finding]] = {}
+        by_verdict: dict[tuple[str, bool], list[Finding]] = {}
         for finding in evidence.primaries(arm):
-            by_verdict.setdefault(_short(finding, ship), []).append(finding)
-        short = {verdict: by_verdict[verdict] for verdict in _SHORT if verdict in by_verdict}
+            key = _short(finding, ship), finding.again is not None
+            by_verdict.setdefault(key, []).append(finding)
+        keys = [(verdict, again) for verdict in _SHORT for again in (False, True)]
+        short = {key: by_verdict[key] for key in keys if key in by_verdict}
         if short:
             why = listed(
-                _SHORT[verdict].format(listed(evidence.named(f.task) for f in found))
-                for verdict, found in short.items()
+                (_SHORT_AGAIN if again else _SHORT)[verdict].format(
+                    listed(evidence.named(f.task) for f in found)
+                )
+                for (verdict, again), found in short.items()
             )
             when = (
                 "any change of quality matters, even a gain"
-                if list(short) == ["non_inferior"]
+                if {verdict for verdict, _ in short} == {"non_inferior"}
                 else "quality matters most"
             )
+            if all(again for _, again in short):
+                when = "answers must not change"
             found = [finding for part in short.values() for finding in part]
             # the reasons to stay with the reference say what is worse or undecided
             known = (
                 default.arm == reference
-                and short.keys() <= {"worse", "inconclusive"}
+                and {verdict for verdict, _ in short} <= {"worse", "inconclusive"}
                 and {finding.id for finding in found} <= set(default.because)
             )
             reason = "" if known else f": {arm} {why}"
@@ -359,7 +394,8 @@ def _control(evidence: Evidence, arm: str) -> Control:
     worse = evidence.worse(arm)
     if worse:
         text = (
-            f"This study can see harm: {arm} is damaged on purpose, and was found worse on "
+            f"This study can see harm: {arm} is damaged on purpose, and was found "
+            f"{'to differ more' if all(map(evidence.again, worse)) else 'worse'} on "
             f"{listed(map(evidence.named, worse))}."
         )
     else:

@@ -202,11 +202,12 @@ def _tolerances(evidence: Evidence, table: Picker, settings: Constraints) -> Ite
             for level in levels(row)
             if level.bound is not None
         ]
+        changes = all(table.tasks[task].against == "reference" for task in some)
         scale = _Scale(
             "tolerate",
             bounds,
             _LOSS,
-            functools.partial(_tolerated, where),
+            functools.partial(_tolerated, where, changes),
             strictly=True,
             # at the margin it is the test that counts, beyond it the bound too: they may disagree
             switches=[table.tasks[task].margin for task in some],
@@ -246,11 +247,18 @@ def _when_alone(
     if not losses:
         return ""
     worst = max(losses, key=lambda task: losses[task])
-    alone = limit_words("could_lose", value=size_of(losses[worst]), work=evidence.named(worst))
+    alone = limit_words(
+        "could_lose",
+        again=table.reference if table.tasks[worst].against == "reference" else None,
+        value=size_of(losses[worst]),
+        work=evidence.named(worst),
+    )
     return f" This holds for one of {among} candidates. Tested alone, {pick} {alone}."
 
 
-def _tolerated(where: str, to: float) -> str:
+def _tolerated(where: str, changes: bool, to: float) -> str:
+    if changes:
+        return f"accept that up to {margin(to)} more answers change on {where}"
     return f"accept a loss of up to {margin(to)} on {where}"
 
 

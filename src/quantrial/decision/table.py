@@ -52,6 +52,7 @@ def picker(evidence: Evidence) -> Picker:
                 baseline=evidence.baseline(task),
                 arms={arm: _row(evidence, task, arm) for arm in arms},
                 unit=part.main.unit,
+                against=part.main.against,
             )
             for task, part in evidence.tasks.items()
         },

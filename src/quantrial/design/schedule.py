@@ -43,9 +43,9 @@ class Order:
     """The order of a run's calls, as it was decided.
 
     `blocks` is how many there are; as many as items means blocks of one. `repeats` is how many
-    items of each task the reference answers twice. `together`: all arms are held in memory at once;
-    else one at a time. `load_seconds` is what loading is expected to take in all, None where that
-    is not known. `because` says why.
+    items of each task the reference answers twice; of the tasks in `whole` all. `together`: all
+    arms are held in memory at once; else one at a time. `load_seconds` is what loading is expected
+    to take in all, None where that is not known. `because` says why.
     """
 
     schedule: Schedule
@@ -54,6 +54,7 @@ class Order:
     together: bool = True
     load_seconds: float | None = None
     because: str = ""
+    whole: Sequence[str] = ()
 
 
 def decide(
@@ -64,6 +65,7 @@ def decide(
     seed: int,
     together: bool,
     answer_seconds: float | None = None,
+    whole: Sequence[str] = (),
 ) -> Order:
     """Decide on the order of calls.
 
@@ -74,6 +76,7 @@ def decide(
         seed: the study's.
         together: whether all arms can be held in memory at once.
         answer_seconds: what all calls are expected to take without loading; None where not known.
+        whole: the tasks of which the reference answers every item twice.
     """
     total = sum(counts)
     because = f"{'all arms' if together else 'the arms do not'} fit in memory together"
@@ -94,7 +97,8 @@ def decide(
         blocks = _affordable(load_seconds, counts, seed=seed, answer_seconds=answer_seconds)
         known = answer_seconds is not None and None not in load_seconds.values()
         because += f": {_why(blocks, _usable(LEAST_BLOCKS, counts), known=known)}"
-    order = Order(schedule, blocks, design.repeat_reference, together, None, because)
+    repeats = total if design.repeat_reference == "all" else design.repeat_reference
+    order = Order(schedule, blocks, repeats, together, None, because, tuple(whole))
     if together or None in load_seconds.values():
         return order
     spent = sum(_loading(_turns(order, list(load_seconds), seed=seed), load_seconds))
@@ -179,7 +183,8 @@ def calls_of(
     first: list[list[tuple[str, str]]] = [[] for _ in range(order.blocks)]
     again: list[list[tuple[str, str]]] = [[] for _ in range(order.blocks)]
     for task, ids in items.items():
-        drawn = _drawn(ids, order.repeats, seed=seed, task=task)
+        repeats = len(ids) if task in order.whole else order.repeats
+        drawn = _drawn(ids, repeats, seed=seed, task=task)
         for i, item in enumerate(ids):
             first[place[task][i]].append((task, item))
             later = (i + len(ids) // 2) % len(ids)

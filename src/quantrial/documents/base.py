@@ -14,6 +14,7 @@ Interval = tuple[Number | None, Number | None]
 
 
 Direction = Literal["higher", "lower"]
+Against = Literal["gold", "reference"]
 """Which values are better."""
 
 

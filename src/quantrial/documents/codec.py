@@ -214,7 +214,7 @@ def _every_key(part: msgspec.Struct) -> Object:
     return {field.encode_name: _plain(getattr(part, field.name)) for field in _fields(type(part))}
 
 
-_MEASURE = ("unit", "direction", "label")
+_MEASURE = ("unit", "direction", "label", "against")
 _COMMON = tuple(field.encode_name for field in msgspec.structs.fields(Contrast) if field.required)
 
 
@@ -248,7 +248,7 @@ def _failure_contrast(part: FailureContrast, found: Object) -> Object:
 def _results(part: EndpointSummary, found: Object) -> Object:
     """Take the tests of equivalence out of their contrasts, into a list beside them."""
     tests = [test for one in found["contrasts"] if (test := one.pop("equivalence", None))]
-    measure = ("unit", "direction", "low", "high", "label")
+    measure = ("unit", "direction", "low", "high", "label", "against")
     return _ordered(
         {**found, "equivalence": tests}, ("n", "arms", "contrasts", "equivalence", *measure)
     )

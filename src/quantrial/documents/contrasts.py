@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from msgspec.structs import replace
 
-from quantrial.documents.base import Direction, Interval, Number, Part, turned, turned_ends
+from quantrial.documents.base import Against, Direction, Interval, Number, Part, turned, turned_ends
 
 FAMILY = "alarms"  # as contrasts that belong to the report's one family state it
 
@@ -107,7 +107,8 @@ class Contrast(Part, frozen=True, kw_only=True):
 
     Negative is a loss where higher values are better (`direction`). Without a `unit` differences
     are of shares, as fractions; `margin` and the worst case are in the same unit.
-    `label` is what the endpoint is called where its name does not say it.
+    `label` is what the endpoint is called where its name does not say it. `against` the reference:
+    answers are held against its first one, so that a loss is a change and no error.
     `verdict` is None where neither side is better (lengths of answers). `equivalence` is None where
     no margin makes sense. `p_alarm` is p adjusted over all that can raise an alarm in the report;
     None on primary endpoints, which are families of their own (`adjusted_p` says which p a
@@ -141,6 +142,7 @@ class Contrast(Part, frozen=True, kw_only=True):
     unit: str | None = None
     direction: Direction = "higher"
     label: str | None = None
+    against: Against = "gold"
 
     def turned(self, direction: Direction) -> Self:
         """Return it with the other sign throughout: reference minus candidate."""

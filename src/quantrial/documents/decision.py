@@ -1,8 +1,7 @@
 """`decision.json` (`quantrial.decision/1`): a decision, computed from the findings of a summary.
 
 The types are the schema: `docs/decision.schema.json` is generated from them. Keys may be added in
-later versions; those that are here stay. A key whose value is the default of its field is left out
-of the file, but of `Constraints`, which is written in full.
+later versions; those that are here stay. A key at its default is left out, but of `Constraints`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from quantrial.documents import codec
-from quantrial.documents.base import Direction, Interval, Number, turned, turned_ends
+from quantrial.documents.base import Against, Direction, Interval, Number, turned, turned_ends
 from quantrial.documents.contrasts import ItemsNeeded, SettledBy, Verdict, WorstCase
 from quantrial.documents.summary import StudyIs
 from quantrial.errors import RecordError
@@ -385,8 +384,8 @@ class PickerTask(Struct, frozen=True, kw_only=True):
     baseline: str | None = None
     """What the reference does no better than, in words; null where it does better (`at_floor`)."""
     unit: str | None = None
-    """What margin, estimates and bounds are counted in; they are shares where it is null. Only a
-    loss of shares is tolerated in place of the margin."""
+    """Of margin, estimates and bounds; null: shares, of which alone a loss can be tolerated."""
+    against: Against = "gold"
 
 
 class Picker(Struct, frozen=True, kw_only=True):
@@ -444,13 +443,18 @@ class Finding(Struct, frozen=True, kw_only=True):
     lower_bounds: tuple[float | None, ...] | None
     """Which losses are ruled out where the candidate is one of 1, 2, ... to choose from."""
     items_needed: ItemsNeeded | None
-    """In all, by question."""
     settled_by: SettledBy | None
     unit: str | None = None
     """What values, differences and margin are counted in; they are shares where it is null."""
     direction: Direction = "higher"
     label: str | None = None
     """What the endpoint is called where its name does not say it."""
+    against: Against = "gold"
+
+    @property
+    def again(self) -> str | None:
+        """The reference, where its answer stands in for a gold; else None."""
+        return self.reference if self.against == "reference" else None
 
     @property
     def named(self) -> str:

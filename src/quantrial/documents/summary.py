@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from quantrial.documents.base import Direction, Estimate, Number, Part
+from quantrial.documents.base import Against, Direction, Estimate, Number, Part
 from quantrial.documents.contrasts import (
     Contrast,
     Disagreement,
@@ -125,7 +125,7 @@ class EndpointSummary(Part, frozen=True, kw_only=True):
 
     Without a `unit` it is a share, a fraction. `direction` says which values are better, `low` and
     `high` between which they lie (None: there is no such end). `label` is what it is called where
-    its name does not say it.
+    its name does not say it, `against` what answers are held against.
     """
 
     arms: Mapping[str, Estimate]
@@ -135,6 +135,7 @@ class EndpointSummary(Part, frozen=True, kw_only=True):
     low: Number | None = 0.0
     high: Number | None = 1.0
     label: str | None = None
+    against: Against = "gold"
 
     def floor(self, chance: Number | None) -> Number | None:
         """Return the value that takes no skill: that of guessing, else the worst there is."""

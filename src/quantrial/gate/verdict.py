@@ -223,7 +223,8 @@ def _of_loss(
     finding = evidence.of_endpoint(task, name, arm)
     if finding is not None and finding.unit is not None:
         raise StudyError(f"{name} is counted in {finding.unit}; a gate takes losses of shares only")
-    what = f"loses less than {margin(loss)}" if proof else f"not shown to lose {margin(loss)}"
+    loses, lose = ("changes", "change") if finding and finding.again else ("loses", "lose")
+    what = f"{loses} less than {margin(loss)}" if proof else f"not shown to {lose} {margin(loss)}"
     requirement = f"{name} of {arm} on {task}: {what}"
     line = Line(arm, requirement, "invalid", "", task=task, endpoint=name)
     why = _why_no_evidence(evidence, gate, arm, finding) or evidence.no_loss_can_show(task)
@@ -254,44 +255,50 @@ def _holm(values: Sequence[float]) -> list[float]:
 
 def _judged(evidence: Evidence, one: _Loss, p_more: float) -> Line:
     line, finding, loss = one.line, one.finding, one.loss
-    limit, seen = margin(loss), _seen(line)
+    limit, seen = margin(loss), _seen(line, finding.again)
+    what = "a further change" if finding.again else "a loss"
     if p_more < evidence.alpha:
-        text = f"{seen}: a loss of more than {limit} is shown."
+        text = f"{seen}: {what} of more than {limit} is shown."
         return replace(line, outcome="violated", text=text, p_value=p_more)
     if not one.proof:
-        text = f"{seen}: a loss of more than {limit} is not shown."
+        text = f"{seen}: {what} of more than {limit} is not shown."
         return replace(line, outcome="met", text=text)
     test, p = MarginTest.of(finding), p_at(evidence, finding, loss)
     line = replace(line, p_value=p)
     if test.missing:
         line = replace(line, estimate=test.estimate, ci=test.ci)
         held = plural(test.missing, "missing answer")
-        seen = f"{_seen(line)}, {held} held against it"
+        seen = f"{_seen(line, finding.again)}, {held} held against it"
     if flips_of(evidence, finding) and finding.n < (least := fewest_items(loss, evidence.alpha)):
         items = items_to_rule_out(evidence, finding, loss)
         items = None if items is None else max(items, least)
         text = (
-            f"{plural(finding.n, 'item')} cannot rule out a loss of {limit}: even an arm that "
+            f"{plural(finding.n, 'item')} cannot rule out {what} of {limit}: even an arm that "
             f"changes no answer needs {least:,}. {_more(items)}"
         )
         return replace(line, outcome="undecided", text=text.rstrip(), items_needed=items)
     if p is not None and p < evidence.alpha:
-        text = f"{seen}: a loss of {limit} is ruled out."
+        text = f"{seen}: {what} of {limit} is ruled out."
         return replace(line, outcome="met", text=text)
     items = items_to_rule_out(evidence, finding, loss)
-    text = f"{seen}: a loss of {limit} is neither ruled out nor shown."
+    text = f"{seen}: {what} of {limit} is neither ruled out nor shown."
     if (finding.gain.estimate or 0.0) <= -loss:
-        text += " It lost at least the limit, so more items would not rule it out."
+        lost = "changed" if finding.again else "lost"
+        text += f" It {lost} at least the limit, so more items would not rule it out."
     return replace(
         line, outcome="undecided", text=f"{text} {_more(items)}".rstrip(), items_needed=items
     )
 
 
-def _seen(line: Line) -> str:
+def _seen(line: Line, again: str | None) -> str:
     estimate, (low, high) = line.estimate, line.ci
     interval = "" if low is None or high is None else f" ({_points(low)} to {_points(high)} pp)"
     if estimate is None:
         return f"{line.arm} has no known difference on {line.task}"
+    if again is not None:
+        many = f"{size(estimate)} {'more' if estimate < 0 else 'fewer'}" if estimate else "as many"
+        than = "as" if not estimate else "than"
+        return f"{line.arm} changed {many} answers on {line.task} {than} {again} itself{interval}"
     change = f"lost {size(estimate)}" if estimate < 0 else f"gained {size(estimate)}"
     return f"{line.arm} {change if estimate else 'lost nothing'} on {line.task}{interval}"
 

@@ -9,7 +9,6 @@ from quantrial.documents import Contrast, FailureContrast, Interval, LetterShift
 from quantrial.reporting.glossary import note
 from quantrial.words import (
     UNKNOWN,
-    VERDICT_WORDS,
     count,
     difference,
     difference_interval,
@@ -17,6 +16,7 @@ from quantrial.words import (
     signed,
     signed_interval,
     verdict,
+    verdict_word,
 )
 
 _OVER_CLUSTERS = "score-clusters"
@@ -55,8 +55,8 @@ def judged(one: Contrast) -> str:
     """Write a contrast's verdict and what holds beside it; without a verdict, what is shown."""
     if one.verdict is None:
         return (isinstance(one, FailureContrast) and one.shown) or "not shown"
-    said = verdict(one.verdict)
-    return f"{said}, and {VERDICT_WORDS.get(one.also, one.also)}" if one.also else said
+    said = verdict(one.verdict, one.against)
+    return f"{said}, and {verdict_word(one.also, one.against)}" if one.also else said
 
 
 def new_study(one: Contrast) -> tuple[str, str]:

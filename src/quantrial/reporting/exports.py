@@ -21,7 +21,6 @@ from quantrial.registry import kind_of
 from quantrial.reporting.markdown import code, escape
 from quantrial.strict_yaml import write_yaml
 from quantrial.words import (
-    VERDICT_WORDS,
     amount,
     difference,
     difference_interval,
@@ -437,7 +436,7 @@ def _standings(summary: Summary, decision: Decision, arm: str) -> Iterator[str]:
         if row.finding is None:
             continue
         finding = decision.findings[row.finding]
-        word = left_open(row) or VERDICT_WORDS[finding.verdict]
+        word = left_open(row) or verdict_word(finding.verdict, finding.against)
         ends, confidence = finding.ci, finding.confidence
         if finding.verdict in ("equivalent", "non_inferior"):
             ends, confidence = finding.equivalence_ci, finding.equivalence_confidence

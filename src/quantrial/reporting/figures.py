@@ -93,17 +93,24 @@ def _shown(test: Equivalence) -> str:
     return "is shown to lose less" if test.non_inferior else "is not shown to lose less"
 
 
+_TURNS = {
+    "gold": ("right to wrong", "wrong to right"),
+    "reference": ("changed", "repeated though the reference changed"),
+}
+
+
 def _flip_words(summary: Summary) -> list[str]:
     return [
         f"{part.workload}: "
         + "; ".join(
-            f"{one.candidate} against {one.reference}, {count(one.harmful)} right to "
-            f"wrong and {count(one.beneficial)} wrong to right of {plural(one.n, 'item')}"
+            f"{one.candidate} against {one.reference}, {count(one.harmful)} {turns[0]} and "
+            f"{count(one.beneficial)} {turns[1]} of {plural(one.n, 'item')}"
             for one in part.flips
             if one.reference == summary.reference
         )
         + "."
         for part in summary.tasks.values()
+        for turns in [_TURNS[part.main.against]]
     ]
 
 

@@ -40,7 +40,6 @@ from quantrial.reporting.glossary import meanings
 from quantrial.words import (
     UNKNOWN,
     VERDICT_SIGNS,
-    VERDICT_WORDS,
     amount,
     difference,
     endpoint,
@@ -55,10 +54,11 @@ from quantrial.words import (
     size,
     size_of_points,
     span_in_words,
+    verdict_word,
 )
 
 KEPT = ("equivalent", "non_inferior", "better")  # verdicts of arms that keep the margin
-_OPEN, _MISSING = "better, margin open", "answers missing"
+_OPEN, _MISSING, _CHANGED = "better, margin open", "answers missing", "differs more"
 _COSTS = ("max_memory", "min_speedup", "max_latency")
 _UNREAD = "could not be read"
 _PEAK = "The most memory that the arm's process held, pages of its file included."
@@ -162,6 +162,7 @@ def _shown_of(decision: Decision, arm: str, verdicts: Mapping[str, str]) -> str:
             ("Not settled, for want of answers, for", (_MISSING,)),
             ("Not settled for", ("inconclusive",)),
             ("Avoid for", ("worse",)),
+            ("Changes more answers on", (_CHANGED,)),
         )
     }
     if by["Fine for"] == list(verdicts):
@@ -184,6 +185,8 @@ def _kinds(
         found[one.workload] = one.tone
         if row is not None and left_open(row):
             found[one.workload] = _MISSING
+        elif one.tone == "worse" and decision.picker.tasks[task].against == "reference":
+            found[one.workload] = _CHANGED
         elif one.tone == "better" and row is not None and not row.holds:
             found[one.workload] = _OPEN
     return found
@@ -344,10 +347,12 @@ def _standing(summary: Summary, decision: Decision, task: str, arm: str) -> Stan
         alone,
         tone=verdict,
         sign=VERDICT_SIGNS[verdict],
-        verdict=unanswered or f"{VERDICT_WORDS[verdict]}{small}",
+        verdict=unanswered or f"{verdict_word(verdict, contrast.against)}{small}",
         term=verdict,
         difference=difference(contrast.estimate, contrast.unit),
-        range=span_in_words(card_interval(contrast.gain).ci, contrast.unit),
+        range=span_in_words(
+            card_interval(contrast.gain).ci, contrast.unit, against=contrast.against
+        ),
         level="" if None in interval.ci else percent(interval.confidence, 0),
         target=contrast.id,
         strip="" if contrast.estimate is None else contrast.id,

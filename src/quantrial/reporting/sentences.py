@@ -25,7 +25,6 @@ from quantrial.inert import clean
 from quantrial.reporting.blocks import Advice, Claim, Part, Sentence
 from quantrial.words import (
     VERDICT_SIGNS,
-    VERDICT_WORDS,
     difference,
     difference_interval,
     endpoint,
@@ -36,6 +35,7 @@ from quantrial.words import (
     ratio,
     ratio_interval,
     size_of_points,
+    verdict_word,
 )
 
 
@@ -121,7 +121,7 @@ class Links:
             title=(
                 f"{identity}: {name} {difference(finding.estimate, finding.unit)}, interval "
                 f"{difference_interval(finding.ci, finding.unit)}, adjusted p "
-                f"{p_value(finding.p_adjusted)}: {VERDICT_WORDS[finding.verdict]}"
+                f"{p_value(finding.p_adjusted)}: {verdict_word(finding.verdict, finding.against)}"
             ),
             tone=finding.verdict,
         )

@@ -254,6 +254,7 @@ def choose_order(
         seed=study.seed,
         together=together,
         answer_seconds=sum(sum(one.seconds.values()) for one in probes.values()) or None,
+        whole=[name for name, part in study.tasks.items() if not part.has_gold],
     )
 
 

@@ -71,6 +71,7 @@ class Scorer:
     failure_modes: Sequence[FailureMode] = ()
     failure_tables: Sequence[FailureTable] = ()
     needs_gold: bool = True  # whether a row without the field `gold` is an error
+    compares: bool = False  # whether what one answer says can be the gold of another
     source: str = ""  # code that scores and stands in no module
 
     def __init__(self, spec: Any):
@@ -111,6 +112,24 @@ class Scorer:
         """
         columns = {name for one in self.endpoints for name in (*one.numerator, *one.denominator)}
         return Score(dict.fromkeys(sorted(columns | {"correct"}), 0.0), parsed=False)
+
+    def as_gold(self, text: str, said: Said) -> Any:
+        """Return what an answer says as the gold that others are held against.
+
+        Raises:
+            ValueError: it says nothing that can be read.
+        """
+        self.check(text)
+        return text
+
+    def alike(self, *, same: bool) -> Mapping[str, float]:
+        """Return the values of an answer beside one that cannot be read: the same text, or not.
+
+        One thing is shared, or each has one of its own (`fp` and `fn`).
+        """
+        columns = {name for one in self.endpoints for name in (*one.numerator, *one.denominator)}
+        apart = {"fp", "fn"}
+        return {name: float(same != (name in apart)) for name in sorted(columns | {"correct"})}
 
     def failures(self, pairs: Sequence[tuple[Item, Outcome]], rate: Rate) -> Mapping[str, Any]:
         """Describe how one arm failed, beyond what every task says; keys of `failure_tables`.

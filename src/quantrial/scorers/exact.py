@@ -90,6 +90,7 @@ class Exact(Scorer):
     """Whether the answer is a right one."""
 
     part = ExactPart
+    compares = True
     endpoints = (EXACT_MATCH,)
     right = EXACT_MATCH.name
 

@@ -198,6 +198,7 @@ class Json(Scorer):
     """Whether the fields of an object are right."""
 
     part = JsonPart
+    compares = True
     reads = "json"
     scored_by = ("quantrial.scorers.number", "quantrial.strict_json")
     right = ALL_FIELDS.name
@@ -244,6 +245,15 @@ class Json(Scorer):
             inside["properties"][last] = dict(_SCHEMAS[kind])
         return _required(root)
 
+    def as_gold(self, text: str, said: Said) -> Any:
+        """Return the fields of an answer's object, all that have a value."""
+        try:
+            found = parse_json(text.encode("utf-8", "replace"), path="answer")
+        except RecordError as exc:
+            raise ValueError("it is no JSON object") from exc
+        self._values(found)
+        return found
+
     def score(self, gold: Any, text: str, said: Said) -> Score:
         """Compare each field with the right value; a text that is no object has none."""
         right = self._gold(gold)
@@ -283,7 +293,7 @@ class Json(Scorer):
         if path not in found:
             return "missing"
         one, gold = found[path], right[path]
-        if self._types[path] == "number" and isinstance(one, str):
+        if self._types[path] == "number" and isinstance(one, str) and isinstance(gold, str):
             same = near(Fraction(one), Fraction(gold), self.spec.abs, self.spec.rel)
         else:
             same = canonical_json(one) == canonical_json(gold)

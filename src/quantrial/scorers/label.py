@@ -126,6 +126,7 @@ class Label(Scorer):
     """Whether the answer names the right label, or labels."""
 
     part = LabelPart
+    compares = True
 
     def __init__(self, spec: LabelPart):
         super().__init__(spec)
@@ -159,6 +160,12 @@ class Label(Scorer):
             return one
         # llama.cpp knows no `uniqueItems`, and would hold the answer to nothing at all
         return {"type": "array", "items": one, "maxItems": len(self.spec.labels)}
+
+    def as_gold(self, text: str, said: Said) -> Any:
+        """Return the labels that an answer names."""
+        if (found := self._read(text)) is None:
+            raise ValueError("it names no label")
+        return found if self.spec.many else found[0]
 
     def score(self, gold: Any, text: str, said: Said) -> Score:
         """Compare the labels that are named with the right ones."""

@@ -193,6 +193,7 @@ class Number(Scorer):
     """Whether the answer's number is right."""
 
     part = NumberPart
+    compares = True
     endpoints = (NUMERIC_MATCH,)
     right = NUMERIC_MATCH.name
 
@@ -207,6 +208,12 @@ class Number(Scorer):
     def schema(self) -> Mapping[str, Any]:
         """Hold decoding to a number of JSON."""
         return {"type": "number"}
+
+    def as_gold(self, text: str, said: Said) -> Any:
+        """Return the number of an answer, as a text."""
+        if (found := self._reader.read(text, self.spec.take)) is None:
+            raise ValueError("it names no number")
+        return written(found)
 
     def score(self, gold: Any, text: str, said: Said) -> Score:
         """1 for a number within the tolerance, else 0."""

@@ -53,6 +53,7 @@ class Nearest(Scorer):
     `measure` computes it, in the column that its one endpoint is the mean of.
     """
 
+    compares = True
     scored_by: ClassVar[Sequence[str]] = ("quantrial.scorers.exact", "quantrial.scorers.similarity")
 
     def check(self, gold: Any) -> None:

@@ -39,6 +39,7 @@ class TokenF1(Scorer):
     """F1 of words, with the best alias."""
 
     part = TokenF1Part
+    compares = True
     scored_by = ("quantrial.scorers.exact",)
     endpoints = (TOKEN_F1,)
 

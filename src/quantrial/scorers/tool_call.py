@@ -265,6 +265,7 @@ class ToolCalls(Scorer):
     """Whether the calls of an answer are right: those handed over apart, else those in its text."""
 
     part = ToolCallPart
+    compares = True
     scored_by = ("quantrial.scorers.calls",)
     endpoints = (CALLS_RIGHT, FUNCTIONS_RIGHT, ARGUMENTS_F1)
     right = CALLS_RIGHT.name
@@ -325,6 +326,16 @@ class ToolCalls(Scorer):
         if not calls:
             return "No function fits."
         return json.dumps(calls if calls[1:] else calls[0], ensure_ascii=False)
+
+    def as_gold(self, text: str, said: Said) -> Any:
+        """Return the calls of an answer; an empty list where it makes none."""
+        handed = said.answer.calls
+        calls = handed_over(handed) if handed else written(text)
+        if calls is None or any(call.arguments is None for call in calls):
+            raise ValueError("it holds a call that cannot be read")
+        gold = [{"name": call.name, "arguments": call.arguments} for call in calls]
+        self.check(gold)
+        return gold
 
     def score(self, gold: Any, text: str, said: Said) -> Score:
         """Match the calls of the answer with those that are right."""

@@ -203,10 +203,11 @@ class Design(Part):
     """
     blocks: int | None = Field(default=None, ge=1)
     """Number of blocks (`auto`, `blocked`). By default 8, or more if loading models is fast."""
-    repeat_reference: int = Field(default=30, ge=0)
+    repeat_reference: Annotated[int, Field(ge=0)] | Literal["all"] = 30
     """Number of items per task that the reference answers twice, to see how it varies by itself.
 
-    If a task has fewer items, all of them; 0 for none.
+    If a task has fewer items, all of them; `all` for every item, 0 for none. Of a task without
+    gold, every item is asked twice in any case.
     """
     slots: int = Field(default=1, ge=1, le=256)
     """Number of calls that an arm answers at once; the same for every arm.

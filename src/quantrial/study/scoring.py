@@ -17,6 +17,8 @@ from quantrial.registry import SCORERS, hint_of
 from quantrial.study.names import Name
 from quantrial.study.parts import OneOf, Part
 
+NO_GOLD = "none"  # in place of the field that holds what is right
+AGREEMENT: Mapping[str, Any] = {"against": "reference"}  # marks measures of a task without gold
 LONGEST_PATTERN = 2000  # characters: a range of letters in any case takes long to compile
 READS = ("strip", "json", "fenced")
 
@@ -176,7 +178,7 @@ Reads = Annotated[
 ]
 
 
-def measures_of(parts: Iterable[ScorerPart]) -> tuple[dict[str, Any], ...]:
+def measures_of(parts: Iterable[ScorerPart]) -> tuple[Mapping[str, Any], ...]:
     """Write entries of `score` as plain JSON."""
     return tuple(part.model_dump(mode="json", exclude_defaults=True) for part in parts)
 

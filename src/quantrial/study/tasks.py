@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from quantrial.errors import StudyError
-from quantrial.registry import TASKS, hint_of, kind_of
+from quantrial.registry import SCORERS, TASKS, hint_of, kind_of
 from quantrial.study.names import Words
 from quantrial.study.parts import Counted, Margin, OneOf, Part
-from quantrial.study.scoring import Reads, ScoredPart, measures_of
+from quantrial.study.scoring import AGREEMENT, NO_GOLD, Reads, ScoredPart, measures_of
 from quantrial.study.sources import Source
 from quantrial.study.tools import tools_of
 from quantrial.units import parse_amount
@@ -85,6 +85,11 @@ class TaskPart(Part):
     def measured(cls, data: Mapping[str, Any]) -> Sequence[Mapping[str, Any]] | None:
         """Return what endpoints follow from beside the kind, given the fields that are valid."""
         return None
+
+    @property
+    def has_gold(self) -> bool:
+        """Whether items say what is right; else answers are held against the reference's."""
+        return True
 
     @property
     def measures(self) -> Sequence[Mapping[str, Any]] | None:
@@ -195,7 +200,9 @@ class TextTask(TaskPart, ScoredPart):
 
     kind: Literal["text"]
     gold: str = "gold"
-    """The field that holds what is right: a text, a list of texts, a number or an object."""
+    """The field that holds what is right: a text, a list of texts, a number or an object. `none`:
+    nothing is known to be right; the reference is asked every item twice, and answers are held
+    against its first one."""
     id: str | None = None
     """The field that names an item; its content does by default."""
     read: Reads = ()
@@ -211,6 +218,11 @@ class TextTask(TaskPart, ScoredPart):
     max_tokens: int = Field(default=256, ge=1)
     """Longest answer."""
 
+    @field_validator("gold", mode="before")
+    @classmethod
+    def _null_is_none(cls, gold: Any) -> Any:
+        return NO_GOLD if gold is None else gold
+
     @field_validator("tools", mode="before")
     @classmethod
     def _are_tools(cls, tools: Any) -> Any:
@@ -218,8 +230,29 @@ class TextTask(TaskPart, ScoredPart):
 
     @classmethod
     def measured(cls, data: Mapping[str, Any]) -> Sequence[Mapping[str, Any]] | None:
-        """Return the entries of `score`."""
-        return measures_of(data.get("score", ()))
+        """Return the entries of `score`, after `AGREEMENT` where items have no gold."""
+        scorers = measures_of(data.get("score", ()))
+        return (AGREEMENT, *scorers) if scorers and data.get("gold") == NO_GOLD else scorers
+
+    @property
+    def has_gold(self) -> bool:
+        """Whether a field says what is right."""
+        return self.gold != NO_GOLD
+
+    def _compares(self, kind: Any) -> None:
+        if self.has_gold:
+            return
+        if self.shots:
+            raise ValueError("gold: none leaves no solved examples to show; leave `shots` out")
+        for one, scorer in zip(self.score, kind.scorers, strict=True):
+            first = one is self.score[0]
+            if not scorer.compares and (first or scorer.needs_gold):
+                able = ", ".join(name for name in SCORERS.names() if SCORERS.load(name).compares)
+                later = "" if scorer.needs_gold else " (it may come later in the list)"
+                raise ValueError(
+                    f"gold: none holds answers against the reference's; the scorer {one.scorer} "
+                    f"cannot do that{later}; use one of {able}"
+                )
 
     @model_validator(mode="after")
     def _asks(self) -> Self:
@@ -233,6 +266,7 @@ class TextTask(TaskPart, ScoredPart):
             raise ValueError(
                 f"score: two scorers have an endpoint named {twice[0]!r}; give one of them a `name`"
             )
+        self._compares(kind)
         if self.constrained and kind.scorers[0].schema() is None:
             raise ValueError(
                 f"constrained: the scorer {self.score[0].scorer} names no form that decoding can "

@@ -221,6 +221,22 @@ class Task:
         """Return the most tokens that an answer may have; None where it was asked for elsewhere."""
         return None
 
+    @property
+    def has_gold(self) -> bool:
+        """Whether items say what is right; else `compare` holds answers against the reference's."""
+        return True
+
+    def compare(self, item: Item, first: Answer, answer: Answer, own: Answer) -> Outcome:
+        """Hold an answer against the reference's first one, where no gold says what is right.
+
+        Args:
+            item: what was asked.
+            first: the reference's first answer.
+            answer: another arm's, or the reference's second one.
+            own: the answer that stands for the arm in all but the comparison: its first one.
+        """
+        raise NotImplementedError
+
     def score(self, item: Item, answer: Answer | str) -> Outcome:
         """Score one answer against the item's gold; a text is read first."""
         raise NotImplementedError

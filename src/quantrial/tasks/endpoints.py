@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from quantrial.tasks.base import Outcome
 
 Direction = Literal["higher", "lower"]
+Against = Literal["gold", "reference"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Endpoint:
         label: its name in reports; by default `name` without its underscores.
         meaning: a sentence for the report's glossary.
         written: a regular expression of how sentences name it; the glossary explains the first.
+        against: what answers are held against: the right one, or the reference's first one.
         mitigation: sentences on what a loss means in production and what catches it, for an
             endpoint beside the primary one. The first begins with "It"; `{loss}` in it stands for
             how much was lost, `{reference}` for the reference arm.
@@ -56,6 +58,7 @@ class Endpoint:
     meaning: str | None = None
     mitigation: str | None = None
     written: str | None = None
+    against: Against = "gold"
 
     def __post_init__(self) -> None:
         """Refuse what no statistic here could be right for."""

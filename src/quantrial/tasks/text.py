@@ -178,11 +178,14 @@ class Text(Task):
             ScoringError: a scorer fails; the message names it and the item.
         """
         said = as_answer(answer)
+        return self._outcome(item, lambda scorer: self._scored(scorer, item, said))
+
+    def _outcome(self, item: Item, ask: Callable[[Scorer], Score]) -> Outcome:
         values: dict[str, float] = {}
         first: Score | None = None
         for name, scorer in zip(self.names, self.scorers, strict=True):
             try:
-                one = self._scored(scorer, item, said)
+                one = ask(scorer)
             except ScoringError as exc:
                 raise ScoringError(f"{self.name}, item {item.id}, {name}: {exc}") from exc
             mark = "" if first is None else f"{name}."
@@ -191,23 +194,65 @@ class Text(Task):
         assert first is not None
         return Outcome(values, first.parsed, first.answer)
 
-    def _scored(self, scorer: Scorer, item: Item, answer: Answer) -> Score:
+    @property
+    def has_gold(self) -> bool:
+        """Whether a field of the items says what is right."""
+        return self.spec.has_gold
+
+    def compare(self, item: Item, first: Answer, answer: Answer, own: Answer) -> Outcome:
+        """Ask each scorer whether an answer says the same; what needs no gold is scored by itself.
+
+        Raises:
+            ScoringError: a scorer fails; the message names it and the item.
+        """
+
+        def ask(scorer: Scorer) -> Score:
+            if not scorer.compares:
+                return self._scored(scorer, item, own)
+            found = self._alike(scorer, item, first, answer)
+            if own is answer:
+                return found
+            mine = self._alike(scorer, item, first, own)  # what was read is the first answer's
+            return replace(mine, values=found.values)
+
+        return self._outcome(item, ask)
+
+    def _alike(self, scorer: Scorer, item: Item, first: Answer, answer: Answer) -> Score:
+        gold = self._as_gold(scorer, item, first)
+        if gold is not None:
+            return self._scored(scorer, replace(item, gold=gold), answer)
+        same = answer.text.strip() == first.text.strip()
+        said = self._as_gold(scorer, item, answer)
+        return Score(scorer.alike(same=same), said is not None, said)
+
+    def _as_gold(self, scorer: Scorer, item: Item, answer: Answer) -> Any:
+        """Return what an answer says; None where it cannot be read."""
+        with contextlib.suppress(ValueError):
+            if (text := self._read(scorer, answer)) is not None:
+                return scorer.as_gold(text, Said(answer, item, self._tools(item)))
+        return None
+
+    def _read(self, scorer: Scorer, answer: Answer) -> str | None:
         text: str | None = answer.text
         for step in self.spec.read or (scorer.reads,):
             if text is not None:
                 text = _STEPS[step](text) if isinstance(step, str) else read_step(step, text)
-        said = Said(answer, item, self._tools(item))
+        return text
+
+    def _scored(self, scorer: Scorer, item: Item, answer: Answer) -> Score:
+        text, said = self._read(scorer, answer), Said(answer, item, self._tools(item))
         return (
             scorer.unread(item.gold, said) if text is None else scorer.score(item.gold, text, said)
         )
 
     def chance(self, items: Sequence[Item]) -> float | None:
         """Primary endpoint of guessing blindly, where the first scorer knows it."""
-        return self.scorers[0].chance([item.gold for item in items])
+        return self.scorers[0].chance([item.gold for item in items]) if self.has_gold else None
 
     def failures(self, pairs: Sequence[tuple[Item, Outcome]], rate: Rate) -> dict[str, Any]:
         """Count what could not be read, and what the first scorer counts beside."""
-        return super().failures(pairs, rate) | dict(self.scorers[0].failures(pairs, rate))
+        own = self.scorers[0].failures(pairs, rate) if self.has_gold else {}
+        return super().failures(pairs, rate) | dict(own)
 
 
 def _row(
@@ -223,7 +268,7 @@ def _row(
     offered = spec.tools if isinstance(spec.tools, str) else None
     shown |= {offered} if offered else set()
     wanted = [one for one in (spec.id, *sorted(shown)) if one is not None]
-    if any(scorer.needs_gold for scorer in scorers):
+    if spec.has_gold and any(scorer.needs_gold for scorer in scorers):
         wanted.append(spec.gold)
     for name in wanted:
         if name not in record:
@@ -235,17 +280,17 @@ def _row(
             tools_of(record[offered])
         except ValueError as exc:
             raise where.error(f"the field {offered!r}: {exc}") from exc
-    gold = record.get(spec.gold)
+    gold = record.get(spec.gold) if spec.has_gold else None
     if spec.source.type in _CELLS and isinstance(gold, str) and gold.lstrip()[:1] in ("[", "{"):
         with contextlib.suppress(orjson.JSONDecodeError):  # else a text that begins so
             gold = orjson.loads(gold)
-    for scorer in scorers:
+    for scorer in scorers if spec.has_gold else ():
         if gold is not None or scorer.needs_gold:
             try:
                 scorer.check(gold)
             except ValueError as exc:
                 raise where.error(f"the field {spec.gold!r}: {exc}") from exc
-    apart = {spec.gold} | ({spec.id} if spec.id else set())
+    apart = ({spec.gold} if spec.has_gold else set()) | ({spec.id} if spec.id else set())
     nested = {k for k, v in record.items() if isinstance(v, (list, dict))}
     content = {k: v for k, v in record.items() if k not in apart and (k in shown or k in nested)}
     if not content:
@@ -273,14 +318,16 @@ def _id(record: Mapping[str, Any], name: str | None, where: Where) -> str | None
 def _variant(measures: bytes) -> type[Text]:
     from pydantic import TypeAdapter
 
-    from quantrial.study.scoring import Scoring, measures_of
+    from quantrial.study.scoring import AGREEMENT, Scoring, measures_of
 
     entry: TypeAdapter[Any] = TypeAdapter(Scoring)
-    parts = [entry.validate_python(one) for one in orjson.loads(measures)]
+    said = orjson.loads(measures)
+    compared = said[:1] == [AGREEMENT]
+    parts = [entry.validate_python(one) for one in said[compared:]]
     scorers = [SCORERS.load(part.scorer)(part) for part in parts]
     names = [part.name or part.scorer for part in parts]
     endpoints = [
-        own
+        _agreement(own) if compared and scorer.compares else own
         for place, (part, scorer) in enumerate(zip(parts, scorers, strict=True))
         for own in _endpoints(scorer, part.name, names[place] if place else None)
     ]
@@ -295,8 +342,9 @@ def _variant(measures: bytes) -> type[Text]:
             "__module__": Text.__module__,
             "endpoints": tuple(endpoints),
             "right": right,
-            "failure_modes": (*Task.failure_modes, *first.failure_modes),
-            "failure_tables": (*Task.failure_tables, *first.failure_tables),
+            # how an answer fails beside what is right is not known where nothing is
+            "failure_modes": (*Task.failure_modes, *(() if compared else first.failure_modes)),
+            "failure_tables": (*Task.failure_tables, *(() if compared else first.failure_tables)),
             "scored_by": (
                 *("quantrial.tasks.answer", "quantrial.thought_tags"),
                 *dict.fromkeys(
@@ -305,8 +353,24 @@ def _variant(measures: bytes) -> type[Text]:
             ),
             "scorers": tuple(scorers),
             "names": tuple(names),
-            "measures": measures_of(parts),
+            "measures": (*([AGREEMENT] if compared else []), *measures_of(parts)),
         },
+    )
+
+
+def _agreement(endpoint: Endpoint) -> Endpoint:
+    """Turn an endpoint into that of saying the same as the reference's first answer."""
+    said = endpoint.label or endpoint.name.replace("_", " ")
+    return replace(
+        endpoint,
+        hub_metric=None,
+        label=f"agreement ({said})",
+        meaning="How far answers say the same as the reference's first answer. Of the reference "
+        "itself it is that of its second answer to the same items. Counted as where a right answer "
+        f"is known: {endpoint.meaning or said}",
+        mitigation=None,
+        written=None,
+        against="reference",
     )
 
 

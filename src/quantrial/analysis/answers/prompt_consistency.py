@@ -15,7 +15,6 @@ from quantrial.documents import TokenCeiling, TokenMismatch
 
 if TYPE_CHECKING:
     from quantrial.records import Response
-    from quantrial.tasks import Outcome
 
 
 _FEW = 3  # items; of fewer, nothing is said of a pattern
@@ -23,7 +22,7 @@ _TWICE, _APART = 2, 200  # by so much and so many bytes, texts of one count of t
 _NEAR = 8  # tokens below a window's edge at which a cut prompt still counts as cut there
 
 Rows = Mapping[str, Sequence["Response | None"]]
-Again = Mapping[str, Mapping[int, "tuple[Response, Outcome]"]]
+Again = Mapping[str, Mapping[int, "Response"]]
 _Counts = Sequence[int | None]
 
 
@@ -99,7 +98,7 @@ def check_tokens(rows: Rows, again: Again, reference: str | None) -> TokenCheck:
     steady: dict[str, list[_Counts]] = {}
     unsteady: dict[str, tuple[int, int]] = {}
     for arm, row in rows.items():
-        seconds = [response for response, _ in again.get(arm, {}).values()]
+        seconds = [*again.get(arm, {}).values()]
         readings = [one for one in _readings(row, seconds) if one.contradiction is None]
         if readings:
             steady[arm] = [one.counts for one in readings]
@@ -235,7 +234,7 @@ def _is_window(both: Sequence[tuple[int, int]]) -> bool:
 
 def leave_out_unlike(
     rows: Mapping[str, list[Response | None]],
-    again: Mapping[str, dict[int, tuple[Response, Outcome]]],
+    again: Mapping[str, dict[int, Response]],
 ) -> tuple[set[int], int]:
     """Take out the answers to items that were not shown to all arms as the same bytes.
 
@@ -265,7 +264,7 @@ def leave_out_unlike(
         for at in list(seconds):
             first = row[at]
             if at in unlike or (
-                first is not None and first.prompt_sha256 != seconds[at][0].prompt_sha256
+                first is not None and first.prompt_sha256 != seconds[at].prompt_sha256
             ):
                 del seconds[at]
     return unlike, unhashed
@@ -273,7 +272,7 @@ def leave_out_unlike(
 
 def leave_out_unlike_tokens(
     rows: Mapping[str, list[Response | None]],
-    again: Mapping[str, dict[int, tuple[Response, Outcome]]],
+    again: Mapping[str, dict[int, Response]],
     reference: str | None,
     length: Callable[[int], tuple[int, int]],
 ) -> TokenCheck:

@@ -222,19 +222,21 @@ def _intervals(
 def flips(summary: Summary, task: str) -> Spec | None:
     """Count, for every two arms, the items that one has right and the other wrong."""
     part = summary.tasks[task]
+    again = part.main.against == "reference"
+    right, wrong = ("as the reference said", "another answer") if again else ("right", "wrong")
     title = heading(
         clean(part.workload),
-        subtitle=f"{task}: items right for the arm on the left, wrong for the one on top",
+        subtitle=f"{task}: items {right} for the arm on the left, {wrong} for the one on top",
     )
-    cells = [cell for one in part.flips for cell in _turned(one)]
+    cells = [cell for one in part.flips for cell in _turned(one, right, wrong)]
     if not cells:
         return None
     arms = [arm for arm in summary.arms if any(arm in (c["of"], c["to"]) for c in cells)]
     most = max(cell["count"] for cell in cells)
     side = min(64, int((WIDTH + 60) / len(arms)))
-    x = field("to:N", title="wrong", sort=arms, axis=top_axis(arms, side))
+    x = field("to:N", title=wrong, sort=arms, axis=top_axis(arms, side))
     rows = {"domain": False, "ticks": False, "labelLimit": 190, "titlePadding": 10}
-    y = field("of:N", title="right", sort=arms, axis=rows)
+    y = field("of:N", title=right, sort=arms, axis=rows)
     shades = {"domain": [0, max(most, 1)], "range": [_LIGHT, _DARK], "interpolate": "rgb"}
     color = field("count:Q", scale=shades, legend=None)
     box = {"aria": True, "stroke": GRID}
@@ -248,7 +250,7 @@ def flips(summary: Summary, task: str) -> Spec | None:
     )
 
 
-def _turned(one: Flips) -> list[dict[str, Any]]:
+def _turned(one: Flips, right: str, wrong: str) -> list[dict[str, Any]]:
     pairs = (
         (one.reference, one.candidate, one.harmful),
         (one.candidate, one.reference, one.beneficial),
@@ -258,7 +260,7 @@ def _turned(one: Flips) -> list[dict[str, Any]]:
             "of": of,
             "to": to,
             "count": count,
-            "said": f"{count} of {one.n} items: {of} right, {to} wrong",
+            "said": f"{count} of {one.n} items: {of} {right}, {to} {wrong}",
         }
         for of, to, count in pairs
     ]

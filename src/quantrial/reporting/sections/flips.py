@@ -36,13 +36,24 @@ _FLIPS = (
 )
 
 
+_CHANGES = (
+    Column("changed", hint="the reference repeats its answer, the candidate gives another"),
+    Column("repeated", hint="the candidate repeats it, the reference gives another"),
+    *_FLIPS[2:],
+)
+
+
+def _columns(part: TaskSummary) -> tuple[Column, ...]:
+    return _FLIPS if part.main.against == "gold" else _CHANGES
+
+
 def flips_section(summary: Summary) -> Section:
     """Which answers turned."""
     groups = []
     for task, part in summary.tasks.items():
         table = Table(
             f"answers on {task} that turned between two arms",
-            (Column("contrast", numeric=False), *_FLIPS),
+            (Column("contrast", numeric=False), *_columns(part)),
             tuple(Row(cells(pair(one), *_turned(one))) for one in part.flips),
         )
         groups.append(Group(f"Flips: {task}", tables=(table,)))
@@ -56,7 +67,7 @@ def _flips_by_stratum(task: str, part: TaskSummary) -> Iterator[Group]:
     for key in _strata_keys(part):
         table = Table(
             f"answers on {task} that turned, by {key}",
-            (Column(key, numeric=False), Column("contrast", numeric=False), *_FLIPS),
+            (Column(key, numeric=False), Column("contrast", numeric=False), *_columns(part)),
             tuple(
                 Row(cells(value, pair(one), *_turned(counts)))
                 for one in part.flips
@@ -80,8 +91,9 @@ def _flipped_items(task: str, part: TaskSummary, reference: str) -> Iterator[Gro
     for one in part.flips:
         if one.reference != reference:
             continue
-        turned = [(one.candidate, "right to wrong", item) for item in one.items.harmful]
-        turned += [(one.candidate, "wrong to right", item) for item in one.items.beneficial]
+        harm, gain = (column.head for column in _columns(part)[:2])
+        turned = [(one.candidate, harm, item) for item in one.items.harmful]
+        turned += [(one.candidate, gain, item) for item in one.items.beneficial]
         found += turned[:_MOST_LISTED]
         left_out += len(turned[_MOST_LISTED:])
     if not found:

@@ -41,7 +41,7 @@ class Says {
   }
 
   fill(key, values) {
-    return this.words[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+    return this.words[values.again ? `${key}_again` : key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
   }
 
   /** Name a task as the rest of the page does: by its workload, and by itself where several share it. */
@@ -51,11 +51,16 @@ class Says {
     return visible(shared ? `${workload} (${task})` : workload);
   }
 
+  /** Whether the reference's own answers stand in for right ones on a task. */
+  again(task) {
+    return this.table.tasks[task].against === "reference";
+  }
+
   /** Say how an arm breaks a limit, to stand after its name. */
   broken(arm, { constraint, task, value, limit }) {
     const own = this.table.arms[arm], { reference } = this;
     const work = task === null ? "" : this.named(task);
-    if (constraint === "evidence") return this.inSentence(task === null ? this.missedHarm() : this.fill("at_floor", { work, reference, baseline: this.table.tasks[task].baseline }));
+    if (constraint === "evidence") return this.inSentence(task === null ? this.missedHarm() : this.fill("at_floor", { work, reference, baseline: this.table.tasks[task].baseline, again: this.again(task) }));
     if (constraint === "identity") return this.fill("identity", { twin: visible(own.twin) });
     if (LOSSES.has(constraint)) return this.loss(arm, { constraint, task, value, limit });
     if (value === null) return `its ${{ max_memory: "memory", min_speedup: "speed", max_latency: "latency" }[constraint]}${work && ` on ${work}`} is not known`;
@@ -66,21 +71,21 @@ class Says {
 
   loss(arm, { constraint, task, value, limit }) {
     const { arms, unit } = this.table.tasks[task], row = arms[arm], { reference } = this;
-    const work = this.named(task), allowed = asLimit(limit, unit);
+    const work = this.named(task), allowed = asLimit(limit, unit), again = this.again(task);
     if (this.table.arms[arm].other_prompts) return this.fill("other_prompts", { reference, why: "" });
     if (row.finding === null) return this.fill("nothing_in_common", { reference, work });
     if (constraint === "missing") return this.fill("missing", { work, answers: `${asCount(row.missing, "answer")} ${row.missing === 1 ? "is" : "are"}` });
     if (constraint === "choice") {
       const alone = this.fill("alone", { p_alone: "", candidates: asCount(candidates(this.table).length, "candidate"), p_chosen: "" });
-      return this.fill("loses_less", { limit: allowed, work, alone });
+      return this.fill("loses_less", { limit: allowed, work, alone, again, reference });
     }
     const lost = -(row.estimate ?? 0);
     if (lost >= limit) {
-      if (asLoss(lost, unit) !== asLoss(limit, unit)) return this.fill("lost", { value: asLoss(lost, unit), work });
-      return this.fill("lost_the_limit", { side: lost > limit ? "slightly more than" : "exactly", limit: allowed, work });
+      if (asLoss(lost, unit) !== asLoss(limit, unit)) return this.fill("lost", { value: asLoss(lost, unit), work, again, reference });
+      return this.fill("lost_the_limit", { side: lost > limit ? "slightly more than" : "exactly", limit: allowed, work, again, reference });
     }
-    if (value === null || value >= -limit || asLoss(value, unit) === asLoss(limit, unit)) return this.fill("could_lose_the_limit", { limit: allowed, work });
-    return this.fill("could_lose", { value: asLoss(value, unit), work });
+    if (value === null || value >= -limit || asLoss(value, unit) === asLoss(limit, unit)) return this.fill("could_lose_the_limit", { limit: allowed, work, again, reference });
+    return this.fill("could_lose", { value: asLoss(value, unit), work, again, reference });
   }
 
   missedHarm() {
