@@ -29,6 +29,7 @@ OWN: dict[str, dict[str, str]] = {
         "auto": "quantrial.importers.auto:read_auto",
         "inspect": "quantrial.importers.inspect:read_inspect",
         "lm-eval": "quantrial.importers.lm_eval:read_lm_eval",
+        "promptfoo": "quantrial.importers.promptfoo:read_promptfoo",
         "reference": "quantrial.importers.reference:read_reference",
         "scores": "quantrial.importers.scores:read_scores",
         "table": "quantrial.importers.table:read_table",

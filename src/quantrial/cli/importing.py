@@ -179,6 +179,7 @@ _OnlyImport = Annotated[bool, typer.Option("--only-import", help="Stop before th
 @importer.command("auto", epilog=examples("import auto"))
 @importer.command("inspect", epilog=examples("import inspect"))
 @importer.command("lm-eval", epilog=examples("import lm-eval"))
+@importer.command("promptfoo", epilog=examples("import promptfoo"))
 def import_logs(  # noqa: PLR0913, PLR0917 - each parameter is an option of the command
     ctx: typer.Context,
     arms: _LOG_ARMS,
@@ -223,9 +224,10 @@ def import_logs(  # noqa: PLR0913, PLR0917 - each parameter is an option of the 
 ) -> None:
     """Read logs of another harness, one an arm, then print the decision.
 
-    Of lm-eval, output folders of `--log_samples`; of Inspect, `.eval` or `.json` files; `auto`
-    guesses which it is and says so. Items are paired by task and number, and held against each
-    other: what does not fit is refused, with the option that allows it.
+    Of lm-eval, output folders of `--log_samples`; of Inspect, `.eval` or `.json` files; of
+    promptfoo, `.json` or `.jsonl`, with several providers in one file or one in each; `auto`
+    guesses which it is and says so. Items are paired and held against each other: what does not
+    fit is refused, with the option that allows it.
     """
     from quantrial.importers import LogOptions
 

@@ -61,6 +61,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "quantrial import lm-eval f16=out/f16 q4=out/q4 -o runs/x --margin 2pp",
         "quantrial import lm-eval f16=out/f16 q4=out/q4 -o runs/x --filter strict-match",
     ),
+    "import promptfoo": (
+        "quantrial import promptfoo out.json -o runs/x --reference f16",
+        "quantrial import promptfoo f16=a.json q4=b.jsonl -o runs/x --margin 2pp",
+    ),
     "import table": (
         "quantrial import table results.csv --key id --arm model --score correct -o runs/x",
         "quantrial import table wide.xlsx --score f16=ok_f16 --score q4=ok_q4 -o runs/x",

@@ -257,6 +257,15 @@ class _Pairing:
             if not values:
                 self.notes.append(f"{name}: {metric} is left out; it is no number an item.")
                 continue
+            answers = [row for row in rows if row.error is None]
+            lacking = sum(row.scores.get(metric) is None for row in answers)
+            if lacking and declared and metric not in self.options.metrics:
+                # an item is scored by all metrics or by none
+                self.notes.append(
+                    f"{name}: {metric} is left out; {lacking:,} of {len(answers):,} answers have "
+                    f"none. `--metric {metric}` reads those that have it."
+                )
+                continue
             low, high = self._range(metric)
             least, largest = min(values), max(values)
             if (low, high) == (0.0, 1.0) and not 0 <= least <= largest <= 1:
