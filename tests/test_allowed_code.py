@@ -56,7 +56,7 @@ TABLE: dict[tuple[str, ...], bool] = {
     ("power", "--from", "RUN"): False,
 }
 # `gate` ends in other codes; it reads the summary, which is derived again where that is needed
-NO_STUDY = {"init", "demo", "gate", "import", "quantize"}
+NO_STUDY = {"init", "demo", "gate", "check", "import", "quantize"}
 # those that score answers, where the study names a file of Python for it: scorers/test_python.py
 SCORING = {"run", "analyze", "decide", "report", "compare", "verify", "power", "gate"}
 

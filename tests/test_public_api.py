@@ -21,6 +21,7 @@ PUBLIC = [
     "Study",
     "__version__",
     "analyze",
+    "check",
     "check_gate",
     "compare",
     "compare_scores",

@@ -27,7 +27,7 @@ os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 
 if TYPE_CHECKING:
     from quantrial.commands.comparison import compare
-    from quantrial.commands.gate import check_gate
+    from quantrial.commands.gate import check, check_gate
     from quantrial.commands.power import Assumptions, power
     from quantrial.commands.prompts import prompts
     from quantrial.commands.provision import fetch
@@ -46,6 +46,7 @@ __all__ = [
     "Study",
     "__version__",
     "analyze",
+    "check",
     "check_gate",
     "compare",
     "compare_scores",
@@ -69,7 +70,7 @@ __all__ = [
 # Loaded on first use, so that `import quantrial` costs nothing.
 _HOMES: dict[str, tuple[str, ...]] = {
     "commands.comparison": ("compare",),
-    "commands.gate": ("check_gate",),
+    "commands.gate": ("check", "check_gate"),
     "commands.power": ("Assumptions", "power"),
     "commands.prompts": ("prompts",),
     "commands.provision": ("fetch",),

@@ -17,7 +17,7 @@ import quantrial
 from quantrial.cli import app
 from quantrial.errors import DataError, QuantrialError, StudyError
 from quantrial.importers import ImportReport, TableOptions
-from quantrial.importers.table import records_of, score_of
+from quantrial.importers.table_files import records_of, score_of
 from quantrial.runfolder import RunFolder
 from quantrial.study import load_study
 from quantrial.tasks.rows import Where

@@ -75,3 +75,86 @@ def gate(  # noqa: PLR0913 - each parameter is an option of the command
         show.gate(result)
     terminal.flush_all()
     sys.exit(result.exit_code)
+
+
+def check(  # noqa: PLR0913 - each parameter is an option of the command
+    reference: Annotated[
+        str, typer.Argument(metavar="REFERENCE", help="A log, table or file of predictions.")
+    ],
+    candidate: Annotated[str, typer.Argument(metavar="CANDIDATE", help="That of the other arm.")],
+    *,
+    margin: Annotated[
+        str, typer.Option(metavar="LOSS", help="The loss that has to be ruled out, such as 2pp.")
+    ],
+    gold: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Right answers of predictions, a line each or by id."),
+    ] = None,
+    scorer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SCORER",
+            help="What scores predictions: exact, contains, number, ..., or '{exact: {normalize: "
+            "squad}}'.",
+            show_default="exact",
+        ),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The items' ids.", show_default="id, ...")
+    ] = None,
+    score: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The scores.", show_default="correct, score, ..."),
+    ] = None,
+    answer: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The predictions.", show_default="answer, output, ..."),
+    ] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TASK", help="A task of logs; may be given several times."),
+    ] = None,
+    filters: Annotated[
+        list[str] | None,
+        typer.Option("--filter", metavar="[TASK=]FILTER", help="A filter of logs."),
+    ] = None,
+    metric: Annotated[str | None, typer.Option(metavar="METRIC", help="A metric of logs.")] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WHAT",
+            help="Let through: unpaired, different-prompts, changed-golds or duplicates.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="A run folder to keep.", show_default="nothing is kept"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say in a word whether a candidate loses less than a margin: PASS, FAIL, UNDECIDED, INVALID.
+
+    On two logs of a harness, two tables of scores, or two files of predictions. Exit 0: a loss of
+    the margin is ruled out. 1: it is shown. 3: neither. 4: the files show nothing. 2: wrong use.
+    """
+    from quantrial.cli import show
+    from quantrial.commands import gate as command
+    from quantrial.importers import TableOptions
+
+    options = TableOptions(
+        tasks=tuple(task or ()),
+        filters=tuple(filters or ()),
+        metrics=(metric,) if metric else (),
+        allow=frozenset(allow or ()),
+        key=key,
+        scores=(score,) if score else (),
+        outputs=(answer,) if answer else (),
+        scorer=scorer,
+    )
+    result = command.check(reference, candidate, margin=margin, gold=gold, out=out, options=options)
+    if as_json:
+        show.document(result)
+    else:
+        show.checked(result)
+    terminal.flush_all()
+    sys.exit(result.exit_code)

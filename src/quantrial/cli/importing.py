@@ -297,6 +297,18 @@ def import_table(  # noqa: PLR0913, PLR0917 - each parameter is an option of the
     sheet: Annotated[
         str | None, typer.Option(metavar="NAME", help="Of an Excel file.", show_default="the first")
     ] = None,
+    scorer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SCORER",
+            help="Score the outputs here: exact, contains, number, ..., or '{exact: {normalize: "
+            "squad}}', as a study has it.",
+        ),
+    ] = None,
+    gold_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The right answers by the items' ids, for --scorer."),
+    ] = None,
     reference: _Reference = None,
     margin: _Margin = "1pp",
     ranges: _Ranges = None,
@@ -316,7 +328,7 @@ def import_table(  # noqa: PLR0913, PLR0917 - each parameter is an option of the
     A row is an item and arm; or an item, with columns for each arm; or each arm has a file. Scores
     are 0 and 1, true and false, or numbers in a range; an empty one is a missing answer.
     """
-    from quantrial.importers.table import TableOptions
+    from quantrial.importers.table_columns import TableOptions
 
     options = TableOptions(
         reference=reference,
@@ -333,6 +345,8 @@ def import_table(  # noqa: PLR0913, PLR0917 - each parameter is an option of the
         prompt=prompt,
         sample=sample,
         sheet=sheet,
+        scorer=scorer,
+        gold_file=gold_file,
     )
     _read("table", files, out, options, goes_on=not only_import, as_json=as_json)
 

@@ -39,6 +39,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "quantrial gate runs/demo --arm q8_0 --non-inferior 2pp",
         "quantrial gate runs/demo --gate gate.yaml --junit gate.xml",
     ),
+    "check": (
+        "quantrial check out/f16 out/q4 --margin 2pp",
+        "quantrial check f16.csv q4.csv --score correct --margin 2pp",
+        "quantrial check f16.txt q4.txt --gold gold.txt --margin 2pp",
+    ),
     "report": (
         "quantrial report runs/demo",
         "quantrial report runs/demo --terminal",

@@ -12,9 +12,17 @@ import orjson
 from quantrial.cli import tell
 from quantrial.cli.terminal import item, line, paragraph, table, text
 from quantrial.inert import in_json
-from quantrial.words import duration, margin, terminal_size, terminal_sizes
+from quantrial.words import (
+    difference,
+    difference_interval,
+    duration,
+    margin,
+    terminal_size,
+    terminal_sizes,
+)
 
 if TYPE_CHECKING:
+    from quantrial.commands.gate import CheckResult
     from quantrial.commands.verification import Verification
     from quantrial.commands.workloads import Started
     from quantrial.design.plan import ArmPlan, Plan, Prospect, TaskPlan
@@ -353,6 +361,29 @@ def gate(result: GateResult) -> None:
         item(f"not checked: {text_}")
     line(result.false_alarms)
     line(f"{result.study}: {headline(result)}")
+
+
+def checked(result: CheckResult) -> None:
+    """Print the verdict of a check first, then each task's line and what deserves a look."""
+    found = result.gate
+    if len(found.lines) == 1 and not found.invalid:
+        paragraph(f"{result.verdict}: {found.lines[0].text}")
+    else:
+        line(f"{result.verdict}: {', '.join(found.arms)} compared with {found.reference}")
+        for one in found.lines:
+            item(f"{one.outcome}: {one.text}")
+        for text_ in found.invalid:
+            item(f"invalid: {text_}")
+    for one in found.lines:
+        if one.n is not None and one.estimate is not None and None not in one.ci:
+            line(
+                f"{one.task}: {one.n:,} items, difference {difference(one.estimate, None)} "
+                f"({difference_interval(one.ci, None)})"
+            )
+    for note in result.notes:
+        line(f"note: {note}")
+    if result.run is not None:
+        line(f"Kept in {result.run}. Next: quantrial report {result.run}")
 
 
 def documents(checks: Sequence[DocumentCheck]) -> None:

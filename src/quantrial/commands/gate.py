@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from quantrial import paths
 from quantrial.commands.derived import load_run_study
 from quantrial.commands.results import load_summary_of, sound
-from quantrial.errors import StudyError
+from quantrial.errors import DataError, StudyError
 from quantrial.study import GatePart, parse_gate, read_gate
+from quantrial.units import parse_fraction
 
 if TYPE_CHECKING:
-    from quantrial.gate import GateResult, MustPass
+    from quantrial.gate import GateResult, MustPass, Outcome
+    from quantrial.importers import LogOptions
 
 
 def check_gate(
@@ -98,6 +102,100 @@ def _must_pass(run: Path, gate: GatePart, evidence: Any) -> Sequence[MustPass]:
             unanswered[arm] = frozenset(ids - (answered[0] & answered[1]))
         lists.append(MustPass(task, frozenset(ids), unanswered))
     return lists
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What a check of two logs, tables or files of predictions says.
+
+    Attributes:
+        verdict: PASS, FAIL, UNDECIDED or INVALID: the gate's outcome.
+        gate: the gate's result: of each task a line with its interval, and what was not checked.
+        notes: what was read, and what deserves a look.
+        run: the run folder, where one was asked for.
+    """
+
+    verdict: Literal["PASS", "FAIL", "UNDECIDED", "INVALID"]
+    gate: GateResult
+    notes: tuple[str, ...]
+    run: Path | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the loss is ruled out."""
+        return self.gate.ok
+
+    @property
+    def exit_code(self) -> int:
+        """0 for PASS, 1 for FAIL, 3 for UNDECIDED, 4 for INVALID."""
+        return self.gate.exit_code
+
+
+def check(
+    reference: Path | str,
+    candidate: Path | str,
+    *,
+    margin: str | float,
+    gold: Path | str | None = None,
+    out: Path | str | None = None,
+    options: LogOptions | None = None,
+) -> CheckResult:
+    """Say whether a candidate loses less than a margin, from logs or files that are there already.
+
+    Both are logs of one harness, tables of scores with a column of ids and one of scores, or files
+    of predictions: a line an answer, or ids and answers as JSONL, CSV and the like. Predictions are
+    scored by exact match unless `options` name a scorer.
+
+    Args:
+        reference: the log or file of the arm that is compared with; `f16=PATH` names the arm.
+        candidate: that of the other one.
+        margin: the loss that has to be ruled out: `"2pp"` or 0.02.
+        gold: the right answers of predictions: a line each, or with ids.
+        out: a run folder to keep; nothing is kept without one.
+        options: what the logs do not say: a `LogOptions`, or a `TableOptions` for tables.
+
+    Raises:
+        DataError, RecordError: a file is not what it should be, or the two do not pair.
+        StudyError: the margin or an option does not fit, or scores are no shares.
+
+    Example:
+        >>> found = quantrial.check("out/f16", "out/q4", margin="2pp")
+        >>> found.verdict, found.exit_code
+        ('UNDECIDED', 3)
+    """
+    from quantrial import importers
+
+    if isinstance(margin, str):
+        margin = parse_fraction(margin, "margin")
+    required = parse_gate({"require": [{"non_inferior": margin}]})
+    asked = options or importers.LogOptions()
+    logs = importers.two_arms(reference, candidate)
+    form = "table"
+    if gold is not None:
+        asked = importers.table_options(asked, gold_file=Path(gold))
+    elif getattr(asked, "scorer", None) is None:
+        form = "auto"
+    if form == "auto":
+        try:
+            importers.guess(logs)
+        except DataError as exc:
+            if not all(map(paths.is_there, logs.values())):
+                raise
+            raise DataError(f"{exc}. Predictions need right answers: --gold FILE") from exc
+    asked = replace(asked, margin=margin, reference=next(iter(logs)))
+    with tempfile.TemporaryDirectory(prefix="quantrial-") as temporary:
+        folder = Path(temporary, "check") if out is None else Path(out)
+        found = importers.import_answers(form, logs, folder, options=asked)
+        gate = check_gate(folder, required)
+    return CheckResult(VERDICTS[gate.outcome], gate, found.notes, None if out is None else folder)
+
+
+VERDICTS: Mapping[Outcome, Literal["PASS", "FAIL", "UNDECIDED", "INVALID"]] = {
+    "met": "PASS",
+    "violated": "FAIL",
+    "undecided": "UNDECIDED",
+    "invalid": "INVALID",
+}
 
 
 def write_outputs(result: GateResult, *, junit: Path | None, summary: Path | None) -> None:

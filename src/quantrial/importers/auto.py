@@ -98,6 +98,28 @@ def guess(logs: LogPaths) -> Guess:
     return _guess(form, known, logs)
 
 
+def two_arms(reference: Path | str, candidate: Path | str) -> dict[str, Path]:
+    """Name two arms: as in `f16=PATH`, else by what tells the paths apart.
+
+    Raises:
+        StudyError: both have the same name.
+    """
+    names, logs = [], []
+    for given in (reference, candidate):
+        name, equals, path = os.fspath(given).partition("=")
+        named = bool(equals) and not paths.is_there(given)
+        names.append(name if named else "")
+        logs.append(Path(path) if named else Path(given))
+    if not all(names):
+        usual = ["reference", "candidate"]
+        found = _by_parts(logs)
+        guessed = found if all(found) and found[0] != found[1] else usual
+        names = [name or other for name, other in zip(names, guessed, strict=True)]
+    if names[0] == names[1]:
+        raise StudyError(f"both arms are named {names[0]!r}", key="ARM=PATH")
+    return dict(zip(names, logs, strict=True))
+
+
 def _guess(form: str, known: Mapping[Path, Recognised], logs: LogPaths) -> Guess:
     first = next(iter(known))
     said = [f"Read as {form}: {_shown(first)} {known[first].why}."]

@@ -419,6 +419,8 @@ class _Pairing:
                 f"{name}: {metric} was scored by {programs}, {sum(agreeing):,} of {len(rows):,} "
                 "derived again."
                 if agreeing
+                else f"{name}: {metric} was scored by {programs}."
+                if programs.startswith("quantrial")
                 else f"{name}: {metric} stands as recorded by {programs}."
             )
             if agreeing and not all(agreeing):
