@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib.metadata
-import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,8 +68,6 @@ OWN: dict[str, dict[str, str]] = {
         "recorded": "quantrial.tasks.recorded:Recorded",
     },
 }
-_SHOWN = 5  # names of a list that stand in a message
-_REVISION = re.compile(r"[@:][^/@:]*$")  # `@main`, `:latest`
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +155,13 @@ class Measured(Protocol):
 
 def kind_of(part: Measured) -> Any:
     """Return the kind of task, as a class, that a part of a study or of a summary is of."""
-    return TASKS.load(part.kind).variant(part.measures)
+    measures = part.measures
+    samples = measures[0].get("samples") if measures else None
+    if samples is None:
+        return TASKS.load(part.kind).variant(measures)
+    from quantrial.tasks.sampling import sampled
+
+    return sampled(TASKS.load(part.kind).variant(tuple(measures or ())[1:] or None), samples)
 
 
 def nearest(asked: str, names: Collection[str], *, cutoff: float = 0.5) -> str | None:
@@ -171,34 +174,3 @@ def hint_of(asked: str, names: Collection[str], otherwise: str) -> str:
     """Ask after the nearest name, or, where none is near, list them all after `otherwise`."""
     near = nearest(asked, names)
     return f"did you mean {near!r}?" if near else f"{otherwise}{', '.join(names)}"
-
-
-def nearest_model(asked: str, names: Collection[str]) -> str | None:
-    """Return the name that a model most likely has on a server; None where none is near.
-
-    The same name without regard to case comes first, then one that differs by its revision or tag
-    (`acme/small@main` for `acme/small`) or by its folder or owner alone, then a similar one.
-    """
-    for same in (str.casefold, _without_revision, _last_part):
-        found = sorted(name for name in names if name != asked and same(name) == same(asked))
-        if found:
-            return found[0]
-    folded = {name.casefold(): name for name in sorted(names)}
-    near = nearest(asked.casefold(), folded, cutoff=0.6)
-    return folded[near] if near else None
-
-
-def models_shown(asked: str, names: Collection[str]) -> str:
-    """List the models that a server has, the first few, and ask after the nearest one."""
-    shown = ", ".join(sorted(names)[:_SHOWN])
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    near = nearest_model(asked, names)
-    return f"{shown}{more}" + (f"; did you mean {near!r}?" if near else "")
-
-
-def _without_revision(name: str) -> str:
-    return _REVISION.sub("", name.casefold())
-
-
-def _last_part(name: str) -> str:
-    return _without_revision(name).rpartition("/")[2]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from quantrial.agreement import fixed
 
 if TYPE_CHECKING:
+    from quantrial.documents import Drawing
     from quantrial.documents.decision import Finding, Pace, PickerRow
 
 UNKNOWN = "unknown"
@@ -535,6 +536,15 @@ def evidence_line(finding: Finding | Pace, *, tolerated: float | None = None) ->
     return (
         f"{finding.workload}, {finding.named.replace('_', '-')}: "
         f"{difference(finding.estimate, finding.unit)}, {interval}, {tests}: {said} [{finding.id}]"
+    )
+
+
+def drawn_in_words(one: Drawing) -> str:
+    """Say what more answers to each item buy, beside more items."""
+    return (
+        f"Of the variance of the difference of {one.candidate}, {percent(one.within_share, 0)} is "
+        f"the chance of drawing {one.samples} answers to each item: twice as many answers would "
+        f"tell as much as {percent(one.twice, 0)} more items."
     )
 
 

@@ -45,6 +45,8 @@ def test_arms_that_fit_are_asked_in_blocks_of_one_item_and_loaded_once(tmp_path:
         "schedule": "blocked",
         "blocks": ITEMS,
         "repeats": 0,
+        "whole": [],
+        "samples": 1,
         "together": True,
         "load_seconds": None,
         "because": "all arms fit in memory together",

@@ -12,8 +12,8 @@ import pytest
 
 import quantrial
 from quantrial.cli import main
+from quantrial.engines.names import models_shown, nearest_model
 from quantrial.errors import EngineError
-from quantrial.registry import models_shown, nearest_model
 from quantrial.running import penalty
 from servers.faulty import Answer, Call, FaultyServer, Say, faulty_server, openai_answer
 from studies import write_study

@@ -18,6 +18,7 @@ from quantrial.analysis.answers.prompt_consistency import (
 from quantrial.analysis.answers.reading import Given, opens_thought, read_all, read_response
 from quantrial.design.sampling import content_key, repeated
 from quantrial.errors import DataError, ScoringError
+from quantrial.tasks.sampling import combined
 from quantrial.tasks.sources import texts_of
 
 if TYPE_CHECKING:
@@ -232,24 +233,32 @@ def score_task(  # noqa: PLR0913 - each keyword is one fact of how the task was 
     chosen: dict[str, tuple[Response | None, ...]] = {}
     answers: dict[str, tuple[Answer | None, ...]] = {}
     seconds: dict[str, dict[int, Response]] = {}
+    further: dict[str, dict[int, list[Response]]] = {}
     faults: dict[str, dict[str, Response]] = {}
     retries = dict.fromkeys(responses, 0)
     duplicates = 0
     for arm, attempts in responses.items():
-        row: list[Response | None] = [None] * len(items)
+        given: dict[int, dict[int, Response]] = {}
         failed: dict[str, Response] = {}
         for response in attempts:
             at = index[response.item]
-            if response.replicate:
-                if response.status == "ok":
-                    seconds.setdefault(arm, {})[at] = response
-                continue
-            retries[arm] += response.attempt > 1
-            if response.status != "ok":
+            found = given.setdefault(at, {})
+            # a second answer beside the first one is no part of what is planned
+            planned_one = task.samples > 1 or not response.replicate
+            retries[arm] += planned_one and response.attempt > 1
+            if response.status == "ok":
+                duplicates += planned_one and response.replicate in found
+                found[response.replicate] = response
+            elif planned_one:
                 failed[response.item] = response
-                continue
-            duplicates += row[at] is not None
-            row[at] = response
+        row: list[Response | None] = [None] * len(items)
+        for at, found in given.items():
+            if all(k in found for k in range(task.samples)):
+                row[at] = found[0]
+                more = sorted(k for k in found if k > 0)
+                further.setdefault(arm, {})[at] = [found[k] for k in more]
+            if task.samples == 1 and 1 in found:
+                seconds.setdefault(arm, {})[at] = found[1]
         faults[arm] = {one: last for one, last in failed.items() if row[index[one]] is None}
         rows[arm] = row
     answered = sum(response is not None for row in rows.values() for response in row)
@@ -261,15 +270,20 @@ def score_task(  # noqa: PLR0913 - each keyword is one fact of how the task was 
     for arm, row in rows.items():
         chosen[arm] = tuple(row)
         answers[arm] = read_all(task, items, row, opened=opened.get(arm))
-    second = {
+    asked_again = (
+        further
+        if task.samples > 1
+        else {arm: {at: [one] for at, one in found.items()} for arm, found in seconds.items()}
+    )
+    more_answers = {
         arm: {
-            at: read_response(task, items[at], one, opened=opened.get(arm))
-            for at, one in found.items()
+            at: [read_response(task, items[at], one, opened=opened.get(arm)) for one in found]
+            for at, found in own.items()
         }
-        for arm, found in seconds.items()
+        for arm, own in asked_again.items()
     }
-    scored = _scored if task.has_gold else _compared
-    outcomes, rescored, unscored = scored(task, items, answers, second, base)
+    scored = _sampled if task.samples > 1 else _scored if task.has_gold else _compared
+    outcomes, rescored, unscored = scored(task, items, answers, more_answers, base)
     again = {
         arm: {at: (seconds[arm][at], one) for at, one in found.items()}
         for arm, found in rescored.items()
@@ -318,7 +332,7 @@ def _scored(
     task: Task,
     items: Sequence[Item],
     answers: Mapping[str, Sequence[Answer | None]],
-    second: Mapping[str, Mapping[int, Answer]],
+    second: Mapping[str, Mapping[int, Sequence[Answer]]],
     _reference: str | None,
 ) -> Scores:
     """Score answers by what is right: outcomes, those of second answers, and why scorers failed."""
@@ -329,7 +343,7 @@ def _scored(
             None if answer is None else _made(task, item, why, answer)
             for item, answer in zip(items, row, strict=True)
         )
-        found = {at: _made(task, items[at], {}, a) for at, a in second.get(arm, {}).items()}
+        found = {at: _made(task, items[at], {}, a[0]) for at, a in second.get(arm, {}).items()}
         again[arm] = {at: one for at, one in found.items() if one is not None}
         failed[arm] = why
     return outcomes, _filled(again), _filled(failed)
@@ -339,7 +353,7 @@ def _compared(
     task: Task,
     items: Sequence[Item],
     answers: Mapping[str, Sequence[Answer | None]],
-    second: Mapping[str, Mapping[int, Answer]],
+    second: Mapping[str, Mapping[int, Sequence[Answer]]],
     reference: str | None,
 ) -> Scores:
     """Hold answers against the reference's first ones; of the reference its second ones."""
@@ -350,9 +364,33 @@ def _compared(
         why: dict[str, str] = {}
         made: list[Outcome | None] = []
         for at, (item, one, answer) in enumerate(zip(items, first, row, strict=True)):
-            held = own.get(at) if arm == reference else answer
+            held = answer
+            if arm == reference:
+                held = own[at][0] if at in own else None
             known = one is not None and held is not None and answer is not None
             made.append(_made(task, item, why, one, held, answer) if known else None)
+        outcomes[arm], failed[arm] = tuple(made), why
+    return outcomes, {}, _filled(failed)
+
+
+def _sampled(
+    task: Task,
+    items: Sequence[Item],
+    answers: Mapping[str, Sequence[Answer | None]],
+    further: Mapping[str, Mapping[int, Sequence[Answer]]],
+    _reference: str | None,
+) -> Scores:
+    """Score all answers to an item and put them together; of an item with one missing, none."""
+    outcomes, failed = {}, {}
+    for arm, row in answers.items():
+        why: dict[str, str] = {}
+        own = further.get(arm, {})
+        made: list[Outcome | None] = []
+        for at, (item, first) in enumerate(zip(items, row, strict=True)):
+            each = [] if first is None else [first, *own[at]]
+            found = [_made(task, item, why, one) for one in each]
+            whole = [one for one in found if one is not None]
+            made.append(combined(task, whole) if whole and len(whole) == len(found) else None)
         outcomes[arm], failed[arm] = tuple(made), why
     return outcomes, {}, _filled(failed)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from quantrial import documents
 from quantrial.analysis.alarms import adjusted, unit_of_strata
 from quantrial.analysis.answers.changes import accuracy_by_letter, flips, letter_shifts, repeats
+from quantrial.analysis.answers.drawing import drawing
 from quantrial.analysis.answers.failures import (
     error_table,
     f1_loss,
@@ -172,6 +173,7 @@ class TaskAnalysis:
             alike=self._alike(),
             reading=self._read,
             measures=None if (measures := scored.task.measures) is None else tuple(measures),
+            drawing=tuple(drawing(scored, self.pairs)),
         )
 
     def _reading(self, arms: Arms, guess: float | None) -> dict[str, documents.Reading]:

@@ -288,7 +288,7 @@ class InterimScores:
         self._tasks: dict[str, Task] = {}
         self._items: dict[tuple[str, str], Item] = {}
         self._sums: dict[tuple[str, str], list[float]] = {}
-        self._counted: set[tuple[str, str, str]] = set()
+        self._counted: set[tuple[str, str, str, int]] = set()
 
     def __call__(self, response: Response) -> dict[str, str]:
         """Score one answer; say how its arm stands on each task's primary endpoint so far."""
@@ -326,11 +326,12 @@ class InterimScores:
         from quantrial.analysis.answers.reading import read_response
         from quantrial.errors import ScoringError
 
-        key = (response.task, response.item, response.arm)
-        if response.replicate or key in self._counted:
+        task = self._tasks[response.task]
+        key = (response.task, response.item, response.arm, response.replicate)
+        again = response.replicate and task.samples == 1
+        if again or not task.has_gold or key in self._counted:
             return
         self._counted.add(key)
-        task = self._tasks[response.task]
         endpoint = task.endpoints[0]
         item = self._items[response.task, response.item]
         # what other answers tell of the template is known only in the end

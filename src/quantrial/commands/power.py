@@ -36,6 +36,7 @@ from quantrial.errors import InsufficientDataError, StatisticsWarning, StudyErro
 from quantrial.runfolder import SUMMARY, RunFolder
 from quantrial.stats import clopper_pearson, intraclass, score_ratios
 from quantrial.stats.clusters import FEWEST_CLUSTERS
+from quantrial.words import drawn_in_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -464,6 +465,11 @@ def _from_run(
             panel = scored()[task].panel
             pilot = _pilot(panel, reference, candidate, seed=summary.study.seed)
             model = PilotModel(pilot, seen.assumed, query)
+        notes += [
+            f"{task}: {drawn_in_words(one)}"
+            for one in part.drawing
+            if (one.reference, one.candidate) == (reference, candidate)
+        ]
         scenarios.append(
             Scenario(
                 f"{task}, {candidate} against {reference} ({seen.kind} of {run})",

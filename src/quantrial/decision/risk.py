@@ -31,6 +31,8 @@ def risks(evidence: Evidence, settings: Constraints) -> Iterator[Risk]:
             kind = kind_of(part)
             right = kind.right or part.primary
             shares = {one.name for one in kind.endpoints if one.type == "proportion"}
+            if kind.samples > 1 and part.main.unit is None:  # what one answer of several is
+                right, shares = part.primary, {part.primary}
             finding = evidence.of_endpoint(task, right, arm)
             if finding is None or finding.estimate is None or right not in shares:
                 continue  # what is no share of answers counts no wrong ones

@@ -27,7 +27,8 @@ TURN = 8  # calls in a row for each slot, so that the slots are busy for most of
 class Call:
     """One planned question: `order` is its global position, `block` its run of items.
 
-    `replicate` is 1 where the reference is asked an item for the second time.
+    `replicate` is 1 where the reference is asked an item for the second time; where arms give
+    several answers, it counts them from 0.
     """
 
     order: int
@@ -43,7 +44,8 @@ class Order:
     """The order of a run's calls, as it was decided.
 
     `blocks` is how many there are; as many as items means blocks of one. `repeats` is how many
-    items of each task the reference answers twice; of the tasks in `whole` all. `together`: all
+    items of each task the reference answers twice; of the tasks in `whole` all. `samples` is how
+    many answers each arm gives to each item; above 1, none is asked twice beside. `together`: all
     arms are held in memory at once; else one at a time. `load_seconds` is what loading is expected
     to take in all, None where that is not known. `because` says why.
     """
@@ -55,6 +57,7 @@ class Order:
     load_seconds: float | None = None
     because: str = ""
     whole: Sequence[str] = ()
+    samples: int = 1
 
 
 def decide(
@@ -98,7 +101,9 @@ def decide(
         known = answer_seconds is not None and None not in load_seconds.values()
         because += f": {_why(blocks, _usable(LEAST_BLOCKS, counts), known=known)}"
     repeats = total if design.repeat_reference == "all" else design.repeat_reference
-    order = Order(schedule, blocks, repeats, together, None, because, tuple(whole))
+    samples = design.samples
+    repeats = 0 if samples > 1 else repeats
+    order = Order(schedule, blocks, repeats, together, None, because, tuple(whole), samples)
     if together or None in load_seconds.values():
         return order
     spent = sum(_loading(_turns(order, list(load_seconds), seed=seed), load_seconds))
@@ -193,7 +198,7 @@ def calls_of(
     calls: list[Call] = []
     for block, turn in enumerate(_turns(order, arms, seed=seed)):
         for arm in turn:
-            asked = [(*key, 0) for key in first[block]]
+            asked = [(*key, k) for key in first[block] for k in range(order.samples)]
             if arm == reference:
                 asked += [(*key, 1) for key in again[block]]
             for task, item, replicate in asked:

@@ -215,6 +215,23 @@ class StratumSummary(EndpointSummary, frozen=True, kw_only=True):
     n: int
 
 
+class Drawing(Part, frozen=True, kw_only=True):
+    """How much of the spread of a difference is the chance of drawing `samples` answers an item.
+
+    `within_share` is that part of the variance, 0 to 1: what more answers to each item take away.
+    """
+
+    reference: str
+    candidate: str
+    samples: int
+    within_share: Number
+
+    @property
+    def twice(self) -> float:
+        """What twice the answers to each item are worth in items: 0.25 is a quarter more."""
+        return self.within_share / (2.0 - self.within_share)
+
+
 class TaskSummary(Part, frozen=True, kw_only=True):
     """What the summary says of one task. `strata` are by key and value of the items' metadata.
 
@@ -245,6 +262,7 @@ class TaskSummary(Part, frozen=True, kw_only=True):
     alike: Alike | None = None
     reading: Mapping[str, Reading] = {}
     measures: tuple[Mapping[str, Any], ...] | None = None
+    drawing: tuple[Drawing, ...] = ()
 
     def label(self, name: str) -> str:
         """Return what an endpoint or failure mode is called: its label, else its name."""

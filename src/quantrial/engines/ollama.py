@@ -32,6 +32,7 @@ from quantrial.engines.base import Reply, Request, Timing
 from quantrial.engines.gguf_file import control_tokens
 from quantrial.engines.http import FOREIGN, translated
 from quantrial.engines.identity import REMEDY, AskedAs
+from quantrial.engines.names import nearest_model
 from quantrial.engines.ollama_answer import Heard, Whole
 from quantrial.engines.ollama_server import (
     KEY,
@@ -49,7 +50,6 @@ from quantrial.errors import (
     ModelFileError,
 )
 from quantrial.redaction import blot_error
-from quantrial.registry import nearest_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from quantrial.engines.artifact import Artifact, Sampling
 from quantrial.engines.http import FOREIGN, ServerSaidError, UnreadableError, translated
 from quantrial.engines.identity import without_folder
+from quantrial.engines.names import models_shown
 from quantrial.engines.openai_wire import SAMPLING, call_of
 from quantrial.engines.options import is_loopback
 from quantrial.engines.replies import count_of
@@ -26,7 +27,6 @@ from quantrial.errors import (
     ModelFileError,
 )
 from quantrial.redaction import excerpt
-from quantrial.registry import models_shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

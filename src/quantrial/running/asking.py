@@ -52,8 +52,11 @@ class Attempt:
     uncounted: bool = False  # it takes no attempt from its call
 
 
-def request_for(prompt: Prompt, study: Study, task: str) -> Request:
-    """Turn a task's prompt into the request that every arm gets, byte for byte."""
+def request_for(prompt: Prompt, study: Study, task: str, sample: int = 0) -> Request:
+    """Turn a task's prompt into the request that every arm gets, byte for byte.
+
+    Each of several answers, numbered from 0, is drawn with a seed of its own.
+    """
     return Request(
         messages=tuple(Message(role, content) for role, content in prompt.messages),
         text=prompt.text,
@@ -64,20 +67,22 @@ def request_for(prompt: Prompt, study: Study, task: str) -> Request:
         schema=prompt.schema,
         tools=prompt.tools,
         logprobs=study.design.logprobs,
-        seed=study.seed,
+        temperature=study.design.temperature,
+        seed=study.seed + sample,
         timeout=study.tasks[task].timeout,
     )
 
 
-def prompt_hash(prompt: Prompt, request: Request) -> str:
+def prompt_hash(prompt: Prompt, request: Request, sample: int = 0) -> str:
     """Hash what an arm is asked: all that decides its answer beside its weights and its options.
 
     That is messages (with the system's) or text, longest answer, stops, grammar, schema and tools;
-    and temperature and seed where the answer is drawn: a greedy one does not depend on the seed.
+    and temperature and seed where the answer is drawn: a greedy one does not depend on the seed. Of
+    several answers it is the study's seed: which `sample` it is stands beside.
     """
     asked = prompt.canonical()
     if request.temperature:
-        asked |= {"temperature": request.temperature, "seed": request.seed}
+        asked |= {"temperature": request.temperature, "seed": request.seed - sample}
     return sha256_of(asked)
 
 

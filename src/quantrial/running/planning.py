@@ -355,7 +355,7 @@ def _task_plan(study: Study, prepared: Prepared, name: str) -> TaskPlan:
         workload=spec.workload,
         items=len(items),
         available=int(prepared.provenance[name]["available"]),
-        calls=len(items) * (len(study.arms) + (not spec.has_gold)),
+        calls=len(items) * (len(study.arms) * study.design.samples + (not spec.has_gold)),
         margin=margin,
         prospects=(
             ()  # what spread is typical is known of shares alone

@@ -229,8 +229,9 @@ class Session:
 
     def _job(self, call: Call) -> Job:
         prompt = self._prompt(call)
-        request = request_for(prompt, self.study, call.task)
-        return Job(call, request, prompt_hash(prompt, request))
+        sample = call.replicate if self.study.design.samples > 1 else 0
+        request = request_for(prompt, self.study, call.task, sample)
+        return Job(call, request, prompt_hash(prompt, request, sample))
 
     def _settle(self, job: Job, timed: TimedAttempt) -> Job | None:
         """Record an attempt; return the call again, to rest first, where it is not settled yet."""

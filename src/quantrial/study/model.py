@@ -115,6 +115,17 @@ class Study(Part):
         return tasks
 
     @model_validator(mode="after")
+    def _samples_of_tasks(self) -> Study:
+        for name, task in self.tasks.items():
+            if self.design.samples > 1 and not task.has_gold:
+                raise StudyError(
+                    "gold: none compares one answer with one answer; leave `samples` out",
+                    key=f"tasks.{name}.gold",
+                )
+            task.answered(self.design.samples)
+        return self
+
+    @model_validator(mode="after")
     def _reference_is_an_arm(self) -> Study:
         if self.reference not in self.arms:
             raise ValueError(

@@ -214,6 +214,13 @@ class Design(Part):
 
     Above 1, the answers of most engines depend on the calls that run at the same time.
     """
+    samples: int = Field(default=1, ge=1, le=64)
+    """Number of answers to each item of each arm, each drawn with a seed of its own.
+
+    For models that are used above temperature 0. The item stays the unit: its score is the mean.
+    """
+    temperature: float = Field(default=0.0, ge=0, le=2)
+    """How much answers are drawn at random; 0 takes the likeliest token each time."""
     logprobs: int = Field(default=0, ge=0, le=20)
     """Number of alternatives recorded for each token, with their probabilities; 0 for none.
 
@@ -232,6 +239,11 @@ class Design(Part):
     def _blocks_are_of_use(self) -> Design:
         if self.blocks is not None and self.schedule in ("round_robin", "sequential"):
             raise ValueError(f"`blocks` has no effect under the schedule {self.schedule!r}")
+        if self.samples > 1 and not self.temperature:
+            raise ValueError(
+                f"`samples: {self.samples}` needs a `temperature` above 0, such as 0.6: at 0, all "
+                "answers to an item are one answer"
+            )
         return self
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from quantrial.errors import StudyError
 from quantrial.registry import SCORERS, TASKS, hint_of, kind_of
@@ -91,10 +91,17 @@ class TaskPart(Part):
         """Whether items say what is right; else answers are held against the reference's."""
         return True
 
+    _samples: int = PrivateAttr(default=1)  # as `design` says
+
     @property
     def measures(self) -> Sequence[Mapping[str, Any]] | None:
         """What endpoints follow from beside the kind, as plain JSON; None: the kind alone."""
-        return self.measured(dict(self))
+        own = self.measured(dict(self))
+        return own if self._samples == 1 else ({"samples": self._samples}, *(own or ()))
+
+    def answered(self, samples: int) -> None:
+        """Take note of how many answers each arm gives to an item."""
+        self._samples = samples
 
     @classmethod
     def _kind(cls, data: Mapping[str, Any]) -> Any:

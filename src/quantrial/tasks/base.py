@@ -132,6 +132,7 @@ class Task:
     hub_task: ClassVar[str] = "text-generation"  # the Hugging Face hub's own name
     scored_by: ClassVar[Sequence[str]] = ()  # modules that `score` needs beside the kind's own
     measures: ClassVar[Sequence[Mapping[str, Any]] | None] = None  # of a kind made by `variant`
+    samples: ClassVar[int] = 1  # how often each arm answers an item
     refuses_contradictions: ClassVar[bool] = False  # one question with two golds: error, or warning
 
     def __init__(self, name: str, spec: TaskPart, shots: Sequence[Item] = ()):

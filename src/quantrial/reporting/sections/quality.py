@@ -41,6 +41,7 @@ from quantrial.words import (
     count,
     difference,
     difference_interval,
+    drawn_in_words,
     listed,
     method,
     p_value,
@@ -80,6 +81,9 @@ def arms_section(summary: Summary, constrained: Iterable[tuple[str, str]] = ()) 
             notes = (f"Guessing blindly would reach {amount(part.chance, results.unit)}.",)
         if results.direction == "lower":
             notes += ("Lower values are better.",)
+        if primary:
+            own_drawing = (one for one in part.drawing if one.reference == summary.reference)
+            notes += tuple(map(drawn_in_words, own_drawing))
         groups.append(
             _group("Estimates", task, part.label(name), table, primary=primary, notes=notes)
         )
