@@ -27,6 +27,7 @@ OWN: dict[str, dict[str, str]] = {
     "quantrial.importers": {
         "auto": "quantrial.importers.auto:read_auto",
         "inspect": "quantrial.importers.inspect:read_inspect",
+        "lighteval": "quantrial.importers.lighteval:read_lighteval",
         "lm-eval": "quantrial.importers.lm_eval:read_lm_eval",
         "promptfoo": "quantrial.importers.promptfoo:read_promptfoo",
         "reference": "quantrial.importers.reference:read_reference",

@@ -72,7 +72,7 @@ def test_files_are_named_by_the_part_that_tells_them_apart(tmp_path: Path) -> No
     ("paths", "message"),
     [
         ([LM_EVAL / "f16", INSPECT / "f16"], "looks like lm-eval, and .*f16 like inspect"),
-        ([FORMATS / "expected.json"], "looks like none of .*inspect, lm-eval"),
+        ([FORMATS / "expected.json"], "looks like none of .*inspect, .*lm-eval"),
         ([FORMATS / "nothing"], "no such file or folder"),
         ([LM_EVAL / "f16", LM_EVAL / "f16"], "what the arms are called is not clear"),
     ],

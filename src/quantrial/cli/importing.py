@@ -178,6 +178,7 @@ _OnlyImport = Annotated[bool, typer.Option("--only-import", help="Stop before th
 
 @importer.command("auto", epilog=examples("import auto"))
 @importer.command("inspect", epilog=examples("import inspect"))
+@importer.command("lighteval", epilog=examples("import lighteval"))
 @importer.command("lm-eval", epilog=examples("import lm-eval"))
 @importer.command("promptfoo", epilog=examples("import promptfoo"))
 def import_logs(  # noqa: PLR0913, PLR0917 - each parameter is an option of the command
@@ -225,9 +226,9 @@ def import_logs(  # noqa: PLR0913, PLR0917 - each parameter is an option of the 
     """Read logs of another harness, one an arm, then print the decision.
 
     Of lm-eval, output folders of `--log_samples`; of Inspect, `.eval` or `.json` files; of
-    promptfoo, `.json` or `.jsonl`, with several providers in one file or one in each; `auto`
-    guesses which it is and says so. Items are paired and held against each other: what does not
-    fit is refused, with the option that allows it.
+    promptfoo, `.json` or `.jsonl`, with several providers in one file or one in each; of lighteval,
+    output folders of `--save-details`; `auto` guesses which it is and says so. Items are paired and
+    held against each other: what does not fit is refused, with the option that allows it.
     """
     from quantrial.importers import LogOptions
 

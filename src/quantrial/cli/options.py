@@ -62,6 +62,9 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "import auto": ("quantrial import auto out/f16 out/q4 -o runs/x --margin 2pp",),
     "import inspect": ("quantrial import inspect f16=logs/f16 q4=logs/q4 -o runs/x",),
+    "import lighteval": (
+        "quantrial import lighteval f16=out/details/org/f16 q4=out/details/org/q4 -o runs/x",
+    ),
     "import lm-eval": (
         "quantrial import lm-eval f16=out/f16 q4=out/q4 -o runs/x --margin 2pp",
         "quantrial import lm-eval f16=out/f16 q4=out/q4 -o runs/x --filter strict-match",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -25,6 +24,7 @@ from quantrial.importers.log_rows import (
     LogOptions,
     LogRow,
     as_name,
+    as_number,
     digest,
     items_of,
     newest,
@@ -259,10 +259,4 @@ def _scores(found: Any) -> Iterator[tuple[str, float | None]]:
 def _number(value: Any) -> float | None:
     if isinstance(value, str):
         return _LETTERS.get(value)
-    if isinstance(value, bool | int | float):
-        try:
-            number = float(value)
-        except OverflowError:
-            return None
-        return number if math.isfinite(number) else None
-    return None
+    return as_number(value)

@@ -27,6 +27,7 @@ from quantrial.importers.log_rows import (
     LogOptions,
     LogRow,
     as_name,
+    as_number,
     digest,
     items_of,
     newest,
@@ -216,7 +217,7 @@ def _row(where: Where, line: bytes, check: _Check) -> LogRow:
     named = row.get("metrics")
     metrics = named if isinstance(named, list) else [key for key in row if key not in _FIXED]
     scores: dict[str, float | None] = {
-        as_name(metric): _number(row.get(metric)) for metric in metrics if isinstance(metric, str)
+        as_name(metric): as_number(row.get(metric)) for metric in metrics if isinstance(metric, str)
     }
     calls = _calls(row)
     target = row.get("target")
@@ -245,16 +246,6 @@ def _row(where: Where, line: bytes, check: _Check) -> LogRow:
         dict(items_of(doc)),
         checked=checked,
     )
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool | int | float):
-        try:
-            number = float(value)
-        except OverflowError:
-            return None
-        return number if math.isfinite(number) else None
-    return None
 
 
 def _calls(row: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -190,6 +190,17 @@ def as_name(metric: str) -> str:
     return name if name[:1].isalpha() else f"m_{name}"[:64]
 
 
+def as_number(value: Any) -> float | None:
+    """Return a finite number, or a bool as 0 or 1; None of anything else."""
+    if isinstance(value, bool | int | float):
+        try:
+            number = float(value)
+        except OverflowError:
+            return None
+        return number if math.isfinite(number) else None
+    return None
+
+
 def items_of(value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the fields of an item that may be groups: short texts and whole numbers."""
     for name, one in value.items():

@@ -34,6 +34,7 @@ from quantrial.importers.log_rows import (
     LogOptions,
     LogRow,
     as_name,
+    as_number,
     digest,
     items_of,
     listed,
@@ -356,11 +357,11 @@ class _Result:
         passed = row.get("success")
         scores = {
             "success": float(passed) if isinstance(passed, bool) else None,
-            "score": _number(row.get("score")),
+            "score": as_number(row.get("score")),
         }
         for metric, value in _part(row, "namedScores").items():
             name = as_name(metric)
-            scores[f"named_{name}" if name in scores else name] = _number(value)
+            scores[f"named_{name}" if name in scores else name] = as_number(value)
         return dict.fromkeys(scores) if unscored else scores
 
     def _derived(self, output: Any, gold: str) -> bool | None:
@@ -400,16 +401,6 @@ _COMPARE: Mapping[str, Callable[[str, str], bool]] = {
 
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except OverflowError:
-            return None
-        return number if math.isfinite(number) else None
-    return None
 
 
 def _components(grading: Mapping[str, Any], depth: int = 0) -> Iterator[Mapping[str, Any]]:

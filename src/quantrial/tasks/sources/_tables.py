@@ -125,8 +125,16 @@ def _parquet(source: ParquetSource, path: Path) -> tuple[Records, str]:
     return parquet_records(path), digest
 
 
-def parquet_records(path: Path) -> Records:
-    """Yield the rows of a Parquet file by the names of its columns."""
+def parquet_records(
+    path: Path, fields: Mapping[str, Sequence[str] | None] | None = None
+) -> Records:
+    """Yield the rows of a Parquet file by the names of its columns.
+
+    Args:
+        path: the file.
+        fields: the columns to read, and of a column of structs the fields; None reads all. What
+            the file does not have is left out.
+    """
     try:
         import duckdb
     except ImportError as exc:
@@ -146,7 +154,10 @@ def parquet_records(path: Path) -> Records:
     try:
         with duckdb.connect(":memory:") as connection:
             connection.execute(closed)
-            found = connection.execute("SELECT * FROM read_parquet(?)", [str(path)])
+            wanted = "*"
+            if fields is not None:
+                wanted = _wanted(connection.read_parquet(str(path)), fields)
+            found = connection.execute(f"SELECT {wanted} FROM read_parquet(?)", [str(path)])
             names = _header([column[0] for column in found.description or ()], Where(path, 1))
             number = 0
             while rows := found.fetchmany(_BATCH):
@@ -156,6 +167,20 @@ def parquet_records(path: Path) -> Records:
                     yield where, {n: _plain(v, where) for n, v in zip(names, row, strict=True)}
     except duckdb.Error as exc:
         raise DataError(f"is no Parquet file that can be read: {exc}", path=path) from exc
+
+
+def _wanted(table: Any, fields: Mapping[str, Sequence[str] | None]) -> str:
+    """Return the SQL of the columns and fields of a table that are wanted and there."""
+    chosen = []
+    for name, kind in zip(table.columns, table.types, strict=True):
+        inner = fields.get(name)
+        if kind.id == "struct" and inner is not None:
+            there = [one for one, _ in kind.children if one in inner]
+            parts = ", ".join(f'"{one}" := "{name}"."{one}"' for one in there)
+            chosen.append(f'struct_pack({parts}) AS "{name}"' if there else f'NULL AS "{name}"')
+        elif name in fields:
+            chosen.append(f'"{name}"')
+    return ", ".join(chosen) or "*"
 
 
 def _plain(value: Any, where: Where) -> Any:
