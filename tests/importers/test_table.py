@@ -211,6 +211,25 @@ def test_samples_are_averaged_and_duplicates_refused(tmp_path: Path) -> None:
     assert sum("repeat an item" in note for note in report.notes) == 2
 
 
+@pytest.mark.parametrize(
+    ("arms", "reference"),
+    [
+        (("Q4_K_M", "Q8_0", "BF16"), "BF16"),
+        (("llama-q4", "llama-F16.gguf"), "llama-F16-gguf"),
+        (("awq", "baseline"), "baseline"),
+        (("af16x", "b"), "af16x"),
+        (("b", "a"), "b"),
+        ((f"/{'m' * 90}-Q4.gguf", f"/{'m' * 90}-F16.gguf"), f"{'m' * 55}-F16-gguf"),
+    ],
+)
+def test_the_reference_is_the_arm_of_most_bits(
+    tmp_path: Path, arms: Sequence[str], reference: str
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("id,arm,ok\n" + "".join(f"{n},{arm},1\n" for n in range(3) for arm in arms))
+    assert read(tmp_path / "run", path, scores=("ok",)).reference == reference
+
+
 def test_what_has_no_score_is_counted(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("id,arm,ok\n1,a,1\n1,b,NaN\n2,a,\n2,b,1\n3,a,1\n3,b,n/a\n4,a,1\n4,b,0\n")
@@ -367,3 +386,13 @@ def test_a_range_is_two_numbers(tmp_path: Path, text: str) -> None:
     found = CliRunner().invoke(app, words)
     assert isinstance(found.exception, StudyError)
     assert "expected a range like 1:5" in str(found.exception)
+
+
+def test_a_broken_excel_file_is_one_message(tmp_path: Path) -> None:
+    path = tmp_path / "t.xlsx"
+    write_excel(path, long_rows())
+    whole = path.read_bytes()
+    place = whole.index(b"xl/worksheets/sheet1.xml") + 60  # inside its packed data
+    path.write_bytes(whole[:place] + bytes(20) + whole[place + 20 :])
+    with pytest.raises(DataError, match=r"t.xlsx: is no Excel file \(.xlsx\) that can be read"):
+        read(tmp_path / "run", path)

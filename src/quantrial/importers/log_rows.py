@@ -30,8 +30,8 @@ class LogOptions:
     """What logs do not say.
 
     Attributes:
-        reference: the arm that the others are compared with; the first of fp16, f16, bf16, or the
-            first one, by default.
+        reference: the arm that the others are compared with; by default one with fp16, f16, bf16,
+            fp32, reference or baseline in its name, or the first one.
         margin: the largest loss that counts as the same.
         tasks: tasks or groups to read; all by default.
         filters: the filter to read, `name` or `task=name`, where a log holds several.

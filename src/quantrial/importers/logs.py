@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -30,7 +31,7 @@ from quantrial.units import parse_bytes, parse_fraction
 
 SCORES_FILE = "scores.jsonl"
 SUBTASK = "subtask"
-_REFERENCES = ("fp16", "f16", "bf16")
+_REFERENCES = ("fp16", "f16", "bf16", "fp32", "f32", "reference", "baseline")
 _MOST_UNPAIRED = 0.01
 _SHOWN = 3  # notes of an error
 _FEWEST_IDENTICAL = 5  # answers: as many short ones may well be equal by chance
@@ -71,7 +72,7 @@ def pair_logs(
         raise StudyError("name each arm, as in f16=out/f16 q4=out/q4", key="ARM=PATH")
     reference = options.reference
     if reference is None:
-        reference = next((name for name in _REFERENCES if name in names), next(iter(names), None))
+        reference = usual_reference(names)
     if reference is None or reference not in names or len(names) < 2:
         said = f"the arms are: {', '.join(names) or 'none'}"
         if len(names) < 2:
@@ -86,6 +87,13 @@ def pair_logs(
     if isinstance(paths, Mapping):
         logs = {arm: read(arm, paths[arm], options) for arm in arms}
     return _Pairing(form, {arm: logs[arm] for arm in arms}, options).imported()
+
+
+def usual_reference(names: Sequence[str]) -> str | None:
+    """Return the arm that others are usually compared with: `F16`, `llama-bf16`; else the first."""
+    words = {name: re.split(r"[^a-z0-9]+", name.casefold()) for name in names}
+    found = (name for word in _REFERENCES for name in names if word in words[name])
+    return next(found, next(iter(names), None))
 
 
 class _Pairing:

@@ -38,7 +38,7 @@ from quantrial.importers.table_columns import (
     table_options,
 )
 from quantrial.importers.table_files import ENDINGS, id_of, records_of, score_of, text_of
-from quantrial.study.names import name_like
+from quantrial.study.names import LONGEST, name_like
 from quantrial.tasks.rows import Where
 
 _PEEKED = 100
@@ -251,7 +251,7 @@ class _Table:
 
     def _arm(self, value: Any, where: Where, column: str | None) -> str:
         said = id_of(value, where, column or "")
-        name = name_like(said)
+        name = name_like(said[-LONGEST:])  # of a long path, the end tells models apart
         if not name:
             raise where.error(f"{column!r} is {said!r}; needed is a name with letters or digits")
         if self.raw_arms.setdefault(name, said) != said:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import decimal
@@ -215,36 +216,45 @@ def excel_records(
         raise MissingExtraError(
             "a source of type 'excel'", package="openpyxl", extra="tables"
         ) from exc
-    try:
+    with _excel_errors(path):
         with zipfile.ZipFile(io.BytesIO(data)) as members:
             if sum(one.file_size for one in members.infolist()) > _LARGEST_SHEET:
                 raise DataError("is too large once it is unpacked: save it as CSV", path=path)
         book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as exc:
+        if sheet is not None and sheet not in book.sheetnames:
+            there = ", ".join(book.sheetnames)
+            raise DataError(f"has no sheet {sheet!r}; there are: {there:.200}", path=path)
+        if notes is not None and sheet is None and len(book.sheetnames) > 1:
+            notes.append(
+                f"{path.name}: of {len(book.sheetnames)} sheets the first one was read, "
+                f"{book.sheetnames[0]!r:.60}."
+            )
+        header: list[str] | None = None
+        rows = book[sheet or book.sheetnames[0]].iter_rows(values_only=True, max_col=_MOST_CELLS)
+        for number, cells in enumerate(rows, start=1):
+            where, given = Where(path, number), list(cells)
+            while given and given[-1] is None:
+                given.pop()
+            if not given:
+                continue
+            if header is None:
+                header = _header(given, where)
+                continue
+            if len(given) > len(header):
+                raise where.error(f"{len(given)} cells, where the header has {len(header)}")
+            given += [None] * (len(header) - len(given))
+            yield where, {n: _plain(v, where) for n, v in zip(header, given, strict=True)}
+
+
+@contextlib.contextmanager
+def _excel_errors(path: Path) -> Iterator[None]:
+    """Turn whatever openpyxl raises of a broken file into a message."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as exc:  # of its zip, its XML, its numbers of styles, ...
         raise DataError(f"is no Excel file (.xlsx) that can be read: {exc}", path=path) from exc
-    if sheet is not None and sheet not in book.sheetnames:
-        there = ", ".join(book.sheetnames)
-        raise DataError(f"has no sheet {sheet!r}; there are: {there:.200}", path=path)
-    if notes is not None and sheet is None and len(book.sheetnames) > 1:
-        notes.append(
-            f"{path.name}: of {len(book.sheetnames)} sheets the first one was read, "
-            f"{book.sheetnames[0]!r:.60}."
-        )
-    header: list[str] | None = None
-    rows = book[sheet or book.sheetnames[0]].iter_rows(values_only=True, max_col=_MOST_CELLS)
-    for number, cells in enumerate(rows, start=1):
-        where, given = Where(path, number), list(cells)
-        while given and given[-1] is None:
-            given.pop()
-        if not given:
-            continue
-        if header is None:
-            header = _header(given, where)
-            continue
-        if len(given) > len(header):
-            raise where.error(f"{len(given)} cells, where the header has {len(header)}")
-        given += [None] * (len(header) - len(given))
-        yield where, {n: _plain(v, where) for n, v in zip(header, given, strict=True)}
 
 
 _READ: Mapping[str, Any] = {"csv": _csv, "parquet": _parquet, "excel": _excel}
