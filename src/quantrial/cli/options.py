@@ -39,6 +39,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "quantrial gate runs/demo --arm q8_0 --non-inferior 2pp",
         "quantrial gate runs/demo --gate gate.yaml --junit gate.xml",
     ),
+    "label": (
+        "quantrial label runs/tickets -o labels.csv --most 50",
+        "quantrial label runs/tickets --read labels.csv --by Ada -o runs/tickets-labelled",
+    ),
     "check": (
         "quantrial check out/f16 out/q4 --margin 2pp",
         "quantrial check f16.csv q4.csv --score correct --margin 2pp",

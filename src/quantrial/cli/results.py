@@ -134,6 +134,50 @@ def decide(  # noqa: PLR0913 - each parameter is an option of the command
         sys.exit(1)
 
 
+def label(  # noqa: PLR0913 - each parameter is an option of the command
+    run: RunFolder,
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="The sheet to write (CSV); with --read, the run to make."),
+    ],
+    *,
+    arm: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Whose answers.", show_default="the only one")
+    ] = None,
+    most: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many at most, drawn at random.", show_default="all"),
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option("--read", metavar="FILE", help="A sheet with labels in it.")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Who gave the labels; needed with --read.")
+    ] = None,
+    margin: Annotated[
+        str, typer.Option(metavar="LOSS", help="Largest loss of preference that is accepted.")
+    ] = "1pp",
+    allow_code: AllowCode = False,
+    as_json: Json = False,
+) -> None:
+    """Have a person judge the answers that changed, without seeing whose they are.
+
+    Writes a sheet: the prompt, two answers in an order that is drawn, an empty column `better` for
+    1, 2 or same. With --read the labels become a run of recorded scores.
+    """
+    from quantrial.cli import show
+    from quantrial.commands import labels
+
+    if sheet is None:
+        written = labels.write_sheet(run, out, arm=arm, most=most)
+        show.document(written) if as_json else show.sheet(written)
+        return
+    if by is None:
+        raise StudyError("says who gave the labels; give a name", key="--by")
+    found = labels.read_sheet(run, sheet, out, by=by, arm=arm, margin=margin)
+    show.document(found) if as_json else show.imported(found)
+
+
 def report(
     run: RunFolder,
     *,

@@ -23,6 +23,7 @@ from quantrial.words import (
 
 if TYPE_CHECKING:
     from quantrial.commands.gate import CheckResult
+    from quantrial.commands.labels import Sheet
     from quantrial.commands.verification import Verification
     from quantrial.commands.workloads import Started
     from quantrial.design.plan import ArmPlan, Plan, Prospect, TaskPlan
@@ -412,6 +413,14 @@ def imported(found: ImportReport, *, goes_on: bool = False) -> None:
         line(f"note: {note}")
     if not goes_on:
         line(f"Next: quantrial analyze {found.folder}")
+
+
+def sheet(found: Sheet) -> None:
+    """Print what a sheet to label holds, and what to do with it."""
+    line(
+        f"{found.path} holds {found.rows} of {found.changed} answers of {found.arm} that changed, "
+        f"of {found.items} items. Write 1, 2 or same under `better`: which answer is better."
+    )
 
 
 def demo_opening(folder: Path) -> None:

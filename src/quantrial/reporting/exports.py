@@ -156,7 +156,12 @@ def _cell(value: Any) -> Any:
         return "true" if value else "false"
     if not isinstance(value, str):
         return value
-    return f"'{value}" if value.lstrip()[:1] in ("=", "+", "-", "@") else value
+    return quoted_off(value)
+
+
+def quoted_off(text: str) -> str:
+    """Keep a text from being run as a formula by a spreadsheet."""
+    return f"'{text}" if text.lstrip()[:1] in ("=", "+", "-", "@") else text
 
 
 _ESCAPED = {
