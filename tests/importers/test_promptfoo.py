@@ -339,6 +339,24 @@ def test_hostile_values_are_inert(tmp_path: Path) -> None:
         quantrial.read_log("promptfoo", out, tmp_path / "deep")
 
 
+def test_results_that_somebody_cut_down_are_read(tmp_path: Path) -> None:
+    kept = ("provider", "testIdx", "success")
+    rows: list[dict[str, Any]] = [{name: row[name] for name in kept} for row in both()]
+    for row in rows:
+        row["success"] = int(row["success"])
+    rows[0]["provider"] = rows[1]["provider"] = {"id": "模型"}
+    out = summary(tmp_path / "o.json", rows)
+    options = LogOptions(allow=frozenset({"unpaired"}))
+    report = quantrial.read_log("promptfoo", out, tmp_path / "a", options=options)
+    assert any(note.endswith("is the provider '模型'.") for note in report.notes)
+    # no answer is recorded, so none is the same
+    assert not any("to the byte" in note for note in report.notes)
+    assert sum(one["success"] for one in scores(report, "f16").values() if one) == 8
+    options = LogOptions(metrics=("succes",), allow=frozenset({"unpaired"}))
+    with pytest.raises(DataError, match="has no metric succes; did you mean"):
+        quantrial.read_log("promptfoo", out, tmp_path / "b", options=options)
+
+
 def test_several_files_of_one_arm_need_a_choice(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     folder.mkdir()

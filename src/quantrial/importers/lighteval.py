@@ -276,7 +276,7 @@ def _row(where: Where, record: Mapping[str, Any]) -> LogRow:
         doc.get("id"),
         scores,
         "\n".join(texts) if texts or choice is None else choice,
-        (response.get("text"), logprobs),
+        (response.get("text"), logprobs) if response.get("text") or logprobs else None,
         [query, choices if logprobs and len(choices) > 1 else None],
         query,
         _gold(choices, golds) if choices else right,

@@ -74,7 +74,7 @@ class LogRow:
         filter: what read the answer; empty where the format has none.
         scores: by metric; None where a metric gave none.
         output: what was answered, shortened.
-        raw: a hash of all that was answered.
+        raw: a hash of all that was answered; empty where that is not recorded.
         content: a hash of the item.
         text: what was asked, shortened.
         gold: the right answer.
@@ -130,7 +130,9 @@ def short_text(text: str) -> str:
 
 
 def digest(value: object) -> bytes:
-    """Return a short hash of what was answered, to find equal answers by."""
+    """Return a short hash of what was answered, to find equal answers by; none of None."""
+    if value is None:
+        return b""
     return hashlib.blake2b(repr(value).encode("utf-8", "replace"), digest_size=16).digest()
 
 

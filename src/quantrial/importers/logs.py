@@ -114,7 +114,8 @@ class _Pairing:
         for name, leaves in self._chosen().items():
             self._add(name, leaves)
         if not self.parts:
-            why = " ".join([note for note in self.notes if "left out" in note][:_SHOWN])
+            said = ("has no metric", "left out")
+            why = " ".join([n for n in self.notes if any(one in n for one in said)][:_SHOWN])
             raise DataError(f"no task has a metric that is one number from 0 to 1 an item. {why}")
         options = self.options
         programs = sorted({log.program for log in self.logs.values()})
@@ -357,7 +358,7 @@ class _Pairing:
             pairs = [
                 ([row.raw for row in rows], [row.raw for row in found[arm][key]])
                 for key, rows in found[reference].items()
-                if key in found[arm]
+                if key in found[arm] and any(row.raw for row in rows)
             ]
             if len(pairs) >= _FEWEST_IDENTICAL and all(one == other for one, other in pairs):
                 self.first_notes.append(

@@ -85,7 +85,8 @@ def recognises(path: Path) -> Recognised | None:
             arms = tuple(_of_file(file, LogOptions()).arms)
         except DataError:
             arms = ()
-        return Recognised(f"holds results of promptfoo in {file.name}", arms)
+        inside = "" if file == path else f" in {file.name}"
+        return Recognised(f"holds results of promptfoo{inside}", arms)
     return None
 
 
@@ -174,6 +175,8 @@ def _of_file(path: Path, options: LogOptions) -> _File:
             task = tasks.get(prompt, TASK)
             asked = [one for one in own if one.prompt == prompt]
             log.tasks[task] = _task(name, task, asked, log.notes, options)
+        if name not in name_like(provider):
+            log.notes.append(f"{name} is the provider {short_text(provider)!r:.80}.")
         log.notes += _notes(name, own)
         arms[name] = log
     first = next(iter(arms.values()))
@@ -331,7 +334,7 @@ class _Result:
             "",
             scores,
             "" if output is None else said,
-            digest(said),
+            digest(output),
             _sha256(known),
             short_text(asked or known),
             gold,
@@ -356,7 +359,7 @@ class _Result:
         row, unscored = self.row, self.ungraded or self.judge_failed
         passed = row.get("success")
         scores = {
-            "success": float(passed) if isinstance(passed, bool) else None,
+            "success": float(passed) if passed in (True, False) else None,
             "score": as_number(row.get("score")),
         }
         for metric, value in _part(row, "namedScores").items():
@@ -463,7 +466,7 @@ def _task(
 def _key(known: str) -> str:
     """Name an item by its description or its first variable, and by the hash of both."""
     variables, about = json.loads(known)
-    words = next((one for one in (about, *variables.values()) if isinstance(one, str)), "")
+    words = next((f"{one}" for one in (about, *variables.values()) if type(one) in {str, int}), "")
     name = name_like(words[:200])[:_LONGEST_NAME].rstrip("-")
     return f"{name or 'test'}-{_sha256(known)[:8]}"
 
