@@ -396,3 +396,15 @@ def test_a_broken_excel_file_is_one_message(tmp_path: Path) -> None:
     path.write_bytes(whole[:place] + bytes(20) + whole[place + 20 :])
     with pytest.raises(DataError, match=r"t.xlsx: is no Excel file \(.xlsx\) that can be read"):
         read(tmp_path / "run", path)
+
+
+def test_a_row_with_an_error_is_a_fault_and_no_wrong_answer(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("id,arm,ok,Error\n1,a,1,\n1,b,0,timeout\n2,a,1,\n2,b,ERR,\x1b[31mreset\n")
+    report = read(tmp_path / "run", path, scores=("ok",), error="Error")
+    found = RunFolder(report.folder).read_responses("t", "b", known=None)
+    assert [(one.status, one.scores) for one in found] == [("engine_error", None)] * 2
+    path.write_text("id,arm,ok,Error\n1,a,1,\n1,b,0,timeout\n")
+    report = read(tmp_path / "other", path, scores=("ok",))
+    said = "t.csv: 'Error' is filled in on 1 rows; `--error Error` makes these answers missing."
+    assert said in report.notes

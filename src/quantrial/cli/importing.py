@@ -295,6 +295,10 @@ def import_table(  # noqa: PLR0913, PLR0917 - each parameter is an option of the
             help="Tells several answers to one item apart; the item's score is their mean.",
         ),
     ] = None,
+    error: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Why there is no answer; empty where there is one."),
+    ] = None,
     sheet: Annotated[
         str | None, typer.Option(metavar="NAME", help="Of an Excel file.", show_default="the first")
     ] = None,
@@ -345,6 +349,7 @@ def import_table(  # noqa: PLR0913, PLR0917 - each parameter is an option of the
         gold=gold,
         prompt=prompt,
         sample=sample,
+        error=error,
         sheet=sheet,
         scorer=scorer,
         gold_file=gold_file,

@@ -31,6 +31,7 @@ from quantrial.importers.log_rows import (
 from quantrial.importers.logs import pair_logs
 from quantrial.importers.predictions import Judge
 from quantrial.importers.table_columns import (
+    ERRORS,
     Chosen,
     Columns,
     TableOptions,
@@ -162,7 +163,10 @@ class _Table:
         for name in names:
             if not name.isprintable():
                 raise DataError(f"a column is named {name!r:.80}: is it text?", path=path, line=1)
-        chosen = Columns(names, path).choose(self.asked, alone=self.arm is not None)
+        found = Columns(names, path)
+        chosen = found.choose(self.asked, alone=self.arm is not None)
+        unused = found.usual(ERRORS) if self.asked.error is None else None
+        filled = 0
         if chosen.said:
             self.notes.append(f"{path.name}: read {chosen.said}.")
         if chosen.judged and self.judge is None:
@@ -176,6 +180,7 @@ class _Table:
         for where, record in itertools.chain(peeked, records):
             key = self._key(record.get(chosen.key), where, chosen.key)
             groups = self._groups(record, taken, where)
+            filled += unused is not None and bool(text_of(record.get(unused)).strip())
             for arm, own in chosen.scores.items():
                 name = arm or self.arm or self._arm(record.get(chosen.arm or ""), where, chosen.arm)
                 if self._is_new(name, key, where, record):
@@ -184,6 +189,11 @@ class _Table:
                     row.groups = groups
                     row.content = _hash(key, groups.get(self.asked.stratify or "", ""))
                     self.rows.setdefault(name, []).append(row)
+        if filled:
+            self.notes.append(
+                f"{path.name}: {unused!r} is filled in on {filled:,} rows; `--error {unused}` "
+                "makes these answers missing."
+            )
 
     def _is_new(self, arm: str, key: str, where: Where, record: Mapping[str, Any]) -> bool:
         sample = "" if self.asked.sample is None else text_of(record.get(self.asked.sample))
@@ -210,10 +220,13 @@ class _Table:
         output = record.get(chosen.outputs[arm]) if arm in chosen.outputs else None
         said = text_of(output)
         gold = "" if chosen.gold is None else text_of(record.get(chosen.gold))
+        error = "" if self.asked.error is None else text_of(record.get(self.asked.error)).strip()
         scores = {
-            metric: score_of(record.get(column), where, column)
+            metric: None if error else score_of(record.get(column), where, column)
             for metric, column in columns.items()
         }
+        if error:
+            chosen = replace(chosen, judged=False)
         if chosen.judged and self.judge is not None:
             own = None if chosen.gold is None else record.get(chosen.gold)
             # an empty cell is an empty answer, null in JSON is none
@@ -231,6 +244,7 @@ class _Table:
             short_text(prompt or ""),
             gold,
             None if prompt is None else digest(prompt).hex(),
+            error=error or None,
         )
 
     def _groups(

@@ -23,6 +23,7 @@ ANSWERS = (ANSWER, "prediction", "pred", "output", "response", "completion", "ge
            "generation", "model_output", "text")  # fmt: skip
 GOLDS = ("gold", "target", "expected", "expected_output", "label", "ground_truth",
          "correct_answer", "reference")  # fmt: skip
+ERRORS = ("error", "exception")
 _ARMS_IN: Final = "the arms"
 _OTHER_ARMS = ", or name a file an arm (f16=a.csv q4=b.csv) or a column an arm (--score f16=COLUMN)"
 
@@ -39,6 +40,7 @@ class TableOptions(LogOptions):
         gold: the column of the right answers.
         prompt: the column of what the models were asked.
         sample: the column that tells several answers to one item apart.
+        error: the column that says why there is no answer; a row where it is filled in is a fault.
         sheet: the sheet of an Excel file; the first one by default.
         scorer: scores the answers here, where no column holds scores: the name of a scorer of
             studies, or an entry of `score` of one; `exact` where only `gold_file` is given.
@@ -52,6 +54,7 @@ class TableOptions(LogOptions):
     gold: str | None = None
     prompt: str | None = None
     sample: str | None = None
+    error: str | None = None
     sheet: str | None = None
     scorer: str | Mapping[str, Any] | None = None
     gold_file: Path | None = None
@@ -93,7 +96,7 @@ class Columns:
         Raises:
             DataError: a column is not there, or it is not plain which one is meant.
         """
-        for option in ("prompt", "sample", "stratify"):
+        for option in ("prompt", "sample", "error", "stratify"):
             if (name := getattr(asked, option)) is not None:
                 self.there(name, "--group" if option == "stratify" else f"--{option}")
         gold = asked.gold
@@ -146,9 +149,14 @@ class Columns:
             return False
         return bool(asked.outputs or self.has(ANSWERS)) and bool(asked.gold or self.has(GOLDS))
 
+    def usual(self, usual: Sequence[str]) -> str | None:
+        """Return the first of the usual names that a column has, as it is written."""
+        plain = {name.casefold(): name for name in reversed(self.names)}
+        return next((plain[name] for name in usual if name in plain), None)
+
     def has(self, usual: Sequence[str]) -> bool:
         """Whether a column has one of some names."""
-        return not {name.casefold() for name in self.names}.isdisjoint(usual)
+        return self.usual(usual) is not None
 
     def one(self, asked: str | None, usual: Sequence[str], what: str, option: str) -> str:
         """Return the column that is asked for, or the first of the usual names that is there.
@@ -158,8 +166,7 @@ class Columns:
         """
         if asked is not None:
             return self.there(asked, option)
-        plain = {name.casefold(): name for name in reversed(self.names)}
-        found = next((plain[name] for name in usual if name in plain), None)
+        found = self.usual(usual)
         if found is None:
             way = _OTHER_ARMS if what == _ARMS_IN else ""
             raise self._error(f"say by {option} which column holds {what}{way}; {self._listed()}")
