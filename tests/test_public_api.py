@@ -37,6 +37,7 @@ PUBLIC = [
     "prompts",
     "read_log",
     "report",
+    "results",
     "run",
     "verify",
     "verify_document",

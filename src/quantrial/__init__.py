@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from quantrial.commands.results import analyze, decide, export, report, verify, verify_document
     from quantrial.commands.scores import compare_scores
     from quantrial.commands.studies import demo, import_reference, init, plan, read_log, run
+    from quantrial.commands.tables import results
     from quantrial.decision import Constraints
     from quantrial.errors import QuantrialError, QuantrialWarning
     from quantrial.study import Study, load_study
@@ -62,6 +63,7 @@ __all__ = [
     "prompts",
     "read_log",
     "report",
+    "results",
     "run",
     "verify",
     "verify_document",
@@ -76,6 +78,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "commands.provision": ("fetch",),
     "commands.results": ("analyze", "decide", "export", "report", "verify", "verify_document"),
     "commands.scores": ("compare_scores",),
+    "commands.tables": ("results",),
     "commands.studies": ("demo", "import_reference", "init", "plan", "read_log", "run"),
     "decision": ("Constraints",),
     "errors": ("QuantrialError", "QuantrialWarning"),

@@ -11,6 +11,7 @@ import typer
 from quantrial.cli.consent import AllowCode
 from quantrial.cli.options import Json, RunFolder
 from quantrial.cli.terminal import fail, write_text
+from quantrial.cli.terminal import line as put_line
 from quantrial.cli.terminal import text as put
 from quantrial.errors import DataError, RecordError, RunChangedError, StudyError
 
@@ -187,11 +188,17 @@ def report(
             "--format",
             metavar="FORM",
             help="Print the results instead: md, html, json, csv, latex, model-card (a block for "
-            "the Hugging Face hub) or paragraph (for a pull request).",
+            "the Hugging Face hub) or paragraph (for a pull request); parquet needs --out.",
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="With --format: a file to write them to.")
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="With --format: a file to write them to; with parquet also a folder, for all "
+            "tables.",
+        ),
     ] = None,
     terminal: Annotated[
         bool, typer.Option("--terminal", help="Print the report here instead of writing it.")
@@ -206,6 +213,17 @@ def report(
     if terminal and not as_json:
         _, summary, decision = results.load_results(run)
         tell.report(summary, decision)
+        return
+    if form == "parquet" and not as_json:
+        if out is None:
+            raise typer.BadParameter(
+                "--format parquet needs --out: a file such as results.parquet, or a folder for "
+                "the tables arms, contrasts, items and flips"
+            )
+        from quantrial.commands.tables import results as results_of
+
+        for path in results_of(run).write_parquet(out):
+            put_line(f"{path} written")
         return
     if form is not None:
         text = results.export(run, "json" if as_json else form)

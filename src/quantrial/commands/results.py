@@ -54,7 +54,11 @@ def export(run: Path | str, form: str) -> str:
         ['study', 'task', 'workload']
     """
     if form not in FORMS:
-        raise StudyError(f"{form!r} is no format; there are {', '.join(FORMS)}", key="--format")
+        if form == "parquet":
+            raise StudyError("parquet is no text; use results(run).write_parquet(path)")
+        raise StudyError(
+            f"{form!r} is no format; there are {', '.join(FORMS)}, parquet", key="--format"
+        )
     from quantrial.reporting.exports import EXPORTS
 
     if form in ("md", "html"):
