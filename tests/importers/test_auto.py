@@ -126,3 +126,10 @@ def test_one_arm_is_not_enough(tmp_path: Path) -> None:
         pytest.raises(StudyError, match="name each arm"),
     ):
         quantrial.read_log("auto", LM_EVAL / "f16", tmp_path / "run")
+
+
+def test_a_folder_of_tables_has_a_file_an_arm(tmp_path: Path) -> None:
+    for arm in ("f16", "q4"):
+        (tmp_path / f"mine-{arm}.csv").write_text("id,correct\n1,1\n")
+    found = guess([tmp_path])
+    assert (found.form, list(found.paths)) == ("table", ["f16", "q4"])

@@ -47,7 +47,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "id,gold\n" + "".join(f"{n},{gold}\n" for n, gold in enumerate(GOLD))
     )
     # of 200 items f16 answers 190 right; q8 189, q6 187, q2 150
-    for arm, wrong in {"f16": 10, "q8": 11, "q6": 13, "q2": 50}.items():
+    for arm, wrong in {"f16": 10, "q8": 11, "q6": 13, "q2": 50, "again": 10}.items():
         lines(folder / f"{arm}.txt", answers(wrong))
         with_ids(folder / f"{arm}.jsonl", answers(wrong), gold=GOLD)
     with_ids(folder / "few.jsonl", [*answers(10)[:180], *[None] * 20])
@@ -60,7 +60,7 @@ CASES = [
     ("q2.txt", "5pp", "FAIL", 1),
     ("q6.txt", "2pp", "UNDECIDED", 3),
     ("q8.txt", "0.1pp", "UNDECIDED", 3),  # fewer items than a spotless candidate needs
-    ("f16.txt", "5pp", "INVALID", 4),  # the same answers
+    ("again.txt", "5pp", "INVALID", 4),  # the same answers
 ]
 
 
@@ -193,11 +193,12 @@ def test_what_cannot_be_scored_is_refused(
     options: Mapping[str, Any],
     message: str,
 ) -> None:
-    (tmp_path / name).write_bytes(text.encode("latin-1"))
+    for file in (name, f"other_{name}"):
+        (tmp_path / file).write_bytes(text.encode("latin-1"))
     if gold is not None:
         (tmp_path / "gold.txt").write_text(gold)
         options = {**options, "gold_file": tmp_path / "gold.txt"}
-    logs = {"a": tmp_path / name, "b": tmp_path / name}
+    logs = {"a": tmp_path / name, "b": tmp_path / f"other_{name}"}
     with pytest.raises(QuantrialError, match=message):
         quantrial.read_log("table", logs, tmp_path / "run", options=TableOptions(**options))
 
@@ -220,3 +221,16 @@ def test_predictions_without_right_answers_are_told_what_they_need(files: Path) 
         quantrial.check(files / "f16.txt", files / "q9.txt", margin="2pp")
     with pytest.raises(StudyError, match="is a loss of everything"):
         quantrial.check(files / "f16.jsonl", files / "q8.jsonl", margin="2")
+
+
+def test_equal_scores_alone_do_not_say_that_answers_are_equal(tmp_path: Path) -> None:
+    for arm in ("f16", "q8"):
+        (tmp_path / f"{arm}.csv").write_text(
+            "id,correct\n" + "".join(f"{n},{int(n % 7 > 0)}\n" for n in range(300))
+        )
+    found = quantrial.check(tmp_path / "f16.csv", tmp_path / "q8.csv", margin="2pp")
+    assert found.verdict == "PASS"  # one-sided: 0.05 ** (1 / n) of n = 148 and more
+    assert any("the same content. Is one a copy?" in note for note in found.notes)
+    logs = dict.fromkeys("ab", tmp_path / "f16.csv")
+    with pytest.raises(StudyError, match="two arms are read from one file"):
+        quantrial.read_log("table", logs, tmp_path / "run")

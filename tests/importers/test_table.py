@@ -370,6 +370,12 @@ def test_columns_that_do_not_fit_are_refused(
 
 
 def test_names_and_a_column_of_arms_exclude_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(as_csv(long_rows()))
+    copy = tmp_path / "copy.csv"
+    copy.write_text(path.read_text())
+    with pytest.raises(DataError, match="if 'model' holds several arms, leave the names before"):
+        read(tmp_path / "run", {"f16": path, "q4": copy})
     with pytest.raises(StudyError, match="the files name the arms already"):
         read(tmp_path / "run", {"a": tmp_path / "a", "b": tmp_path / "b"}, arm="model")
 

@@ -168,9 +168,14 @@ def identical_arms(
 
 
 def _differ(scored: TaskOutcomes, one: str, other: str) -> bool:
-    """Whether two arms gave different texts to an item that both answered."""
+    """Whether two arms may have answered an item differently: text or recorded scores differ.
+
+    Where only scores are recorded, as of a table, nothing says that the texts are the same.
+    """
     return any(
-        a is not None and b is not None and a.said != b.said
+        a is not None
+        and b is not None
+        and (a.said != b.said or a.scores != b.scores or not (a.has_text and b.has_text))
         for a, b in zip(scored.responses[one], scored.responses[other], strict=True)
     )
 

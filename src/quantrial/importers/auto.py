@@ -194,8 +194,8 @@ def _children(folder: Path) -> list[Path]:
     if inside:
         return inside
     files = [(path, _formats(path)) for path in found if paths.is_file(path)]
-    # several files of one arm are no arms: each has to name another one
-    return [path for path, known in files if any(one.arms for one in known.values())]
+    # several files of one arm are no arms: each has to name another one, or to be a plain table
+    return [path for path, known in files if any(one.arms or one.general for one in known.values())]
 
 
 def _named(logs: Sequence[Path], known: Mapping[Path, Recognised]) -> dict[str, Path]:

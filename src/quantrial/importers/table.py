@@ -31,6 +31,7 @@ from quantrial.importers.log_rows import (
 from quantrial.importers.logs import pair_logs
 from quantrial.importers.predictions import Judge
 from quantrial.importers.table_columns import (
+    ARMS,
     ERRORS,
     Chosen,
     Columns,
@@ -64,6 +65,8 @@ def read_table(logs: LogPaths, *, options: LogOptions | None = None) -> Imported
     if isinstance(logs, Mapping) and asked.arm is not None:
         raise StudyError("the files name the arms already: leave one of the two out", key="--arm")
 
+    if isinstance(logs, Mapping) and len({path.resolve() for path in files}) < len(files):
+        raise StudyError(f"two arms are read from one file: {', '.join(logs)}", key="ARM=PATH")
     judge = Judge(asked) if asked.scorer is not None or asked.gold_file is not None else None
 
     def of_one(arm: str, path: Path, _: LogOptions) -> ArmLog:
@@ -73,9 +76,25 @@ def read_table(logs: LogPaths, *, options: LogOptions | None = None) -> Imported
         return _Table(found, asked, task, judge).logs()
 
     made = pair_logs("table", logs, of_one, asked, inside=inside)
-    if judge is None:
-        return made
-    return replace(made, notes=(*made.notes, *judge.unanswered(asked)))
+    unanswered = [] if judge is None else judge.unanswered(asked)
+    return replace(made, notes=(*_same_bytes(logs), *made.notes, *unanswered))
+
+
+def _same_bytes(logs: LogPaths) -> list[str]:
+    """Say which arms were read from files with the same content."""
+    arms: dict[str, list[str]] = {}
+    for arm, path in logs.items() if isinstance(logs, Mapping) else ():
+        arms.setdefault(_hash_of(path), []).append(arm)
+    return [
+        f"{' and '.join(same)} were read from files with the same content. Is one a copy?"
+        for same in arms.values()
+        if len(same) > 1
+    ]
+
+
+def _hash_of(path: Path) -> str:
+    with paths.open_file(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def recognises(path: Path) -> Recognised | None:
@@ -121,7 +140,7 @@ class _Table:
         judge: Judge | None,
         arm: str | None = None,
     ) -> None:
-        self.judge = judge
+        self.judge, self.of_arms = judge, ""
         self.files, self.asked, self.task, self.arm = files, asked, task, arm
         self.rows: dict[str, list[LogRow]] = {} if arm is None else {arm: []}
         self.first: dict[tuple[str, str, str], Where] = {}
@@ -137,8 +156,7 @@ class _Table:
         for path in self.files:
             self._read(path)
             name = path.name if path.name not in hashes else f"{path.parent.name}/{path.name}"
-            with paths.open_file(path) as file:
-                hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
+            hashes[name] = _hash_of(path)
         made: dict[str, ArmLog] = {}
         program = self.program if self.judge is None else self.judge.program
         for arm, rows in self.rows.items():
@@ -165,6 +183,8 @@ class _Table:
                 raise DataError(f"a column is named {name!r:.80}: is it text?", path=path, line=1)
         found = Columns(names, path)
         chosen = found.choose(self.asked, alone=self.arm is not None)
+        if self.arm is not None and (column := found.usual(ARMS)) is not None:
+            self.of_arms = f"if {column!r} holds several arms, leave the names before files out; "
         unused = found.usual(ERRORS) if self.asked.error is None else None
         filled = 0
         if chosen.said:
@@ -202,8 +222,9 @@ class _Table:
             return True
         if "duplicates" not in self.asked.allow:
             raise where.error(
-                f"item {key!r} of {arm} stands here again, after {before}; `--sample COLUMN` "
-                "names what tells several answers apart, `--allow duplicates` takes the first one"
+                f"item {key!r} of {arm} stands here again, after {before}; {self.of_arms}`--sample "
+                "COLUMN` names what tells several answers apart, `--allow duplicates` takes the "
+                "first one"
             )
         self.again[arm] += 1
         return False
