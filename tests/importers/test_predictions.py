@@ -234,3 +234,40 @@ def test_equal_scores_alone_do_not_say_that_answers_are_equal(tmp_path: Path) ->
     logs = dict.fromkeys("ab", tmp_path / "f16.csv")
     with pytest.raises(StudyError, match="two arms are read from one file"):
         quantrial.read_log("table", logs, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("p.json", '["Paris", "Rome", null, 5]'),
+        ("p.jsonl", '"Paris"\n"Rome"\nnull\n5\n'),
+        ("p.out", '{"id": 1, "answer": "Paris"}\n{"id": 2, "answer": "Rome"}\n'
+                  '{"id": 3, "answer": null}\n{"id": 4, "answer": 5}\n'),
+    ],
+)  # fmt: skip
+def test_a_list_of_answers_is_numbered(tmp_path: Path, name: str, text: str) -> None:
+    gold = tmp_path / ("gold.jsonl" if name == "p.out" else "gold.txt")
+    rows = enumerate(("Paris", "Oslo", "Rome", "5"), 1)
+    gold.write_text(
+        "".join(json.dumps({"id": n, "gold": one}) + "\n" for n, one in rows)
+        if name == "p.out"
+        else "Paris\nOslo\nRome\n5\n"
+    )
+    logs = {arm: tmp_path / f"{arm}{name}" for arm in "ab"}
+    for path in logs.values():
+        path.write_text(text)
+    options = TableOptions(gold_file=gold)
+    report = quantrial.read_log("table", logs, tmp_path / "run", options=options)
+    found = RunFolder(report.folder).read_responses(report.tasks[0], "a", known=None)
+    scored = {one.item: (one.scores or {})["exact_match"] for one in found}
+    assert scored == {"1": 1.0, "2": 0.0, "4": 1.0}
+
+
+def test_answers_that_are_objects_stay_lines(tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt", "gold.txt"):
+        lines(tmp_path / name, ['{"city": "Paris"}', '{"city": "Rome"}'])
+    logs = {arm: tmp_path / f"{arm}.txt" for arm in "ab"}
+    options = TableOptions(gold_file=tmp_path / "gold.txt")
+    report = quantrial.read_log("table", logs, tmp_path / "run", options=options)
+    found = RunFolder(report.folder).read_responses(report.tasks[0], "a", known=None)
+    assert [(one.scores or {})["exact_match"] for one in found] == [1.0, 1.0]

@@ -11,8 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from quantrial.errors import DataError, QuantrialError, ScoringError, StudyError
 from quantrial.importers.log_rows import listed
-from quantrial.importers.table_columns import ANSWERS, GOLDS, KEYS, Columns, TableOptions
-from quantrial.importers.table_files import ENDINGS, id_of, records_of, text_of
+from quantrial.importers.table_columns import ANSWERS, GOLDS, Columns, TableOptions
+from quantrial.importers.table_files import KEYS, LINE, id_of, records_of, text_of
 from quantrial.records import Item
 from quantrial.registry import SCORERS
 from quantrial.scorers.base import Said
@@ -50,7 +50,7 @@ class Judge:
             )
         self.metric, self.program = one.name, f"quantrial's scorer {part.scorer!r}"
         self.path = asked.gold_file
-        self.lines = self.path is not None and self.path.suffix.lower() not in ENDINGS
+        self.lines = self.path is not None and _is_lines(self.path)
         self.golds = {} if self.path is None else _golds(self.path, asked)
         self.seen: set[str] = set()
 
@@ -96,8 +96,10 @@ class Judge:
             DataError: a line is missing, so that others may be paired wrongly; or one of the two
                 files has ids and the other has none.
         """
-        lines = path.suffix.lower() not in ENDINGS
-        if self.path is None or lines is self.lines is False:
+        if self.path is None:
+            return
+        lines = _is_lines(path)
+        if not lines and not self.lines:
             return
         if lines is not self.lines:
             one, other = (path, self.path) if lines else (self.path, path)
@@ -151,6 +153,11 @@ def _part(scorer: str | Mapping[str, Any]) -> ScorerPart:
     if part.runs is not None:
         raise StudyError("a scorer that runs code stands in a study file", key="--scorer")
     return part
+
+
+def _is_lines(path: Path) -> bool:
+    """Whether a file holds answers without ids."""
+    return LINE in next(records_of(path, lines=True), (None, {}))[1]
 
 
 def _golds(path: Path, asked: TableOptions) -> dict[str, tuple[Where, Any]]:

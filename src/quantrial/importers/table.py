@@ -307,4 +307,4 @@ def _hash(*parts: str) -> str:
 
 def _is_cell(where: Where) -> bool:
     """Whether a place is in a file of cells, of which an empty one may be an empty text."""
-    return "json" not in str(where.path).rpartition(".")[2]
+    return Path(where.path).suffix.lower() in (".csv", ".tsv", ".txt", ".xlsx", ".xlsm")

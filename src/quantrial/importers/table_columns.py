@@ -10,12 +10,10 @@ from typing import Any, Final
 
 from quantrial.errors import DataError, StudyError
 from quantrial.importers.log_rows import P_RIGHT, LogOptions, as_name
-from quantrial.importers.table_files import ANSWER, LINE
+from quantrial.importers.table_files import ANSWER, KEYS, LINE
 from quantrial.registry import hint_of
 from quantrial.study.names import name_like
 
-KEYS = ("id", "item_id", "item", "key", "doc_id", "sample_id", "example_id", "question_id",
-        "test_id", "idx", "index", LINE)  # fmt: skip
 ARMS = ("arm", "model", "variant", "precision", "quantization", "quant")
 SCORES = ("correct", "is_correct", "score", "exact_match", "acc", "accuracy", "passed", "pass",
           "success", "right", "is_right")  # fmt: skip

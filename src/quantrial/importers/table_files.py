@@ -9,6 +9,8 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
+
 from quantrial import paths
 from quantrial.errors import DataError
 from quantrial.importers.auto import start_of
@@ -17,6 +19,8 @@ from quantrial.tasks.rows import Where, decode_text
 from quantrial.tasks.sources._tables import Records, csv_records, excel_records, parquet_records
 
 LINE, ANSWER = "line", "answer"  # the columns of a file of lines
+KEYS = ("id", "item_id", "item", "key", "doc_id", "sample_id", "example_id", "question_id",
+        "test_id", "idx", "index", LINE)  # fmt: skip
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".pq", ".xlsx", ".xlsm")
 _TRUE = frozenset({"true", "yes", "y", "t", "correct", "right", "pass", "passed"})
 _FALSE = frozenset({"false", "no", "n", "f", "incorrect", "wrong", "fail", "failed"})
@@ -106,7 +110,8 @@ def records_of(
         path: CSV, TSV, JSONL, a JSON array, Parquet or Excel: what it is, its content says.
         sheet: of an Excel file.
         notes: takes what deserves a look.
-        lines: a file of no known ending holds an answer a line; its number is the item's id.
+        lines: a file of another ending holds an answer a line, and a list in JSON may hold
+            answers; their numbers are the items' ids.
 
     Raises:
         DataError, RecordError: it cannot be read, or a row is wrong.
@@ -118,10 +123,10 @@ def records_of(
             if not paths.is_there(path):
                 raise DataError("no such file", path=path)
             raise DataError("is empty" if paths.is_file(path) else "is no file", path=path)
-        if lines and path.suffix.lower() not in ENDINGS:
+        if lines and path.suffix.lower() not in ENDINGS and not _has_ids(start):
             yield from _lines(path, start)
         else:
-            yield from _records(path, start, sheet, notes)
+            yield from _records(path, start, sheet, notes, lines=lines)
     except UnicodeDecodeError:
         decode_text(paths.read_bytes(path), path)  # says where
         raise
@@ -136,7 +141,18 @@ def _lines(path: Path, start: bytes) -> Records:
             yield Where(path, number), {LINE: number, ANSWER: line.rstrip("\n")}
 
 
-def _records(path: Path, start: bytes, sheet: str | None, notes: list[str] | None) -> Records:
+def _has_ids(start: bytes) -> bool:
+    """Whether the first line of a file of any ending is an object with an id."""
+    try:
+        first = orjson.loads(start.partition(b"\n")[0])
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(first, dict) and not {name.casefold() for name in first}.isdisjoint(KEYS)
+
+
+def _records(
+    path: Path, start: bytes, sheet: str | None, notes: list[str] | None, *, lines: bool
+) -> Records:
     if start.startswith(b"PAR1"):
         return parquet_records(path)
     if start.startswith(b"PK\x03\x04"):
@@ -155,12 +171,14 @@ def _records(path: Path, start: bytes, sheet: str | None, notes: list[str] | Non
     head = start.decode(encoding, "replace").lstrip()
     if not head:
         raise DataError("is empty", path=path)
-    return _text_records(path, encoding, head)
+    return _text_records(path, encoding, head, lines=lines)
 
 
-def _text_records(path: Path, encoding: str, head: str) -> Records:
+def _text_records(path: Path, encoding: str, head: str, *, lines: bool) -> Records:
+    ending = path.suffix.lower()
+    is_json = ending in (".json", ".jsonl", ".ndjson") or head[0] in "[{"
     with io.TextIOWrapper(paths.open_file(path), encoding=encoding, newline="") as text:
-        if path.suffix.lower() in (".csv", ".tsv") or head[0] not in "[{":
+        if ending in (".csv", ".tsv") or not is_json:
             first = head.split("\n", 1)[0]
             # ties go to the comma
             delimiter = max(",;\t|", key=first.count)
@@ -168,15 +186,17 @@ def _text_records(path: Path, encoding: str, head: str) -> Records:
         elif head[0] == "[":
             whole = parse_json(text.read().encode(), path=path, nulls=True)
             for number, one in enumerate(whole, start=1):
-                yield _object(one, Where(path, number))
+                yield _object(one, Where(path, number), lines=lines)
         else:
             for number, line in enumerate(text, start=1):
                 if line.strip():
                     found = parse_json(line.encode(), path=path, line=number, nulls=True)
-                    yield _object(found, Where(path, number))
+                    yield _object(found, Where(path, number), lines=lines)
 
 
-def _object(value: Any, where: Where) -> tuple[Where, dict[str, Any]]:
+def _object(value: Any, where: Where, *, lines: bool) -> tuple[Where, dict[str, Any]]:
+    if lines and (value is None or isinstance(value, str | int | float)):
+        return where, {LINE: where.line, ANSWER: value}  # a list of answers
     if not isinstance(value, dict):
         raise where.error(f"expected an object of JSON, got {value!r:.40}")
     return where, value
