@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -57,13 +58,14 @@ def sample(name: object, **more: Any) -> dict[str, Any]:
     return {"id": name, "epoch": 1, "input": "?", "target": "1", **more}
 
 
-def archive(path: Path, samples: list[dict[str, Any]]) -> Path:
-    header = {"eval": {"task": "toy", "model": "m"}}
+def archive(path: Path, samples: list[dict[str, Any]], **more: Any) -> Path:
+    header = {"eval": {"task": "toy", "model": "m"}, **more}
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("header.json", json.dumps(header))
         file.writestr("../evil.json", "{}")
         for number, one in enumerate(samples):
-            file.writestr(f"samples/{number}_epoch_1.json", json.dumps(one))
+            name = one["id"] if isinstance(one["id"], str) else number
+            file.writestr(f"samples/{name}_epoch_1.json", json.dumps(one))
     return path
 
 
@@ -88,6 +90,68 @@ def test_errors_are_faults_and_nan_is_no_score(tmp_path: Path) -> None:
     ]
     assert any("b has 1 answers without a score" in note for note in report.notes)
     assert not (tmp_path.parent / "evil.json").exists()
+
+
+def test_edited_and_invalid_scores_and_runs_that_failed_are_said(tmp_path: Path) -> None:
+    right = {"scores": {"match": {"value": "C"}}}
+    edited = {"scores": {"match": {"value": "C", "history": [{"value": "I"}]}}}
+    good = archive(tmp_path / "a.eval", [sample(i, **right) for i in ("x/0", "x/1")])
+    bad = archive(
+        tmp_path / "b.eval",
+        [sample("x/0", **edited), sample("x/1", **right, invalidation={"author": "me"})],
+        status="error",
+    )
+    report = quantrial.read_log("inspect", {"a": good, "b": bad}, tmp_path / "run")
+    notes = "\n".join(report.notes)
+    assert "1 of 2 samples in b.eval have a score that was edited after the run" in notes
+    assert "1 of 2 samples in b.eval were declared invalid; they are unscored" in notes
+    assert "toy: the run in b.eval ended as 'error'" in notes
+    assert "toy: b has 1 answers without a score" in notes
+    # ids with a slash stand in folders of the archive
+    assert report.responses == 3
+
+
+def test_a_sample_of_100_megabytes_is_streamed(tmp_path: Path) -> None:
+    big = sample("1", scores={"match": {"value": "C"}}, output={"completion": "yes"})
+    events = '"events": [{"data": "' + "A" * 100_000_000 + '"}], "store": {"a": [1, {"b": 2}]}, '
+    with zipfile.ZipFile(tmp_path / "a.eval", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+        file.writestr("header.json", json.dumps({"eval": {"task": "toy", "model": "m"}}))
+        file.writestr("samples/1_epoch_1.json", "{" + events + json.dumps(big)[1:])
+    other = archive(tmp_path / "b.eval", [big])
+    tracemalloc.start()
+    try:
+        report = quantrial.read_log(
+            "inspect", {"a": tmp_path / "a.eval", "b": other}, tmp_path / "r"
+        )
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 30_000_000
+    found = list(RunFolder(report.folder).read_responses("toy", "a", known=None))
+    assert [(one.output, one.scores) for one in found] == [("yes", {"match": 1.0})]
+
+
+def test_torn_and_hostile_members_are_refused(tmp_path: Path) -> None:
+    good = archive(tmp_path / "a.eval", [sample(1, note="x" * 5000)])
+    data = bytearray(good.read_bytes())
+    at = data.index(b"xxx")
+    data[at : at + 4] = b"yyyy"  # the checksum no longer fits
+    (tmp_path / "torn.eval").write_bytes(data)
+    with zipfile.ZipFile(tmp_path / "deep.eval", "w") as file:
+        file.writestr("header.json", json.dumps({"eval": {"task": "toy", "model": "m"}}))
+        deep = "[" * 1010 + "]" * 1010
+        file.writestr("samples/1_epoch_1.json", f'{{"id": 1, "epoch": 1, "target": {deep}}}')
+    whole = {"eval": {"task": "toy"}, "samples": [3]}
+    (tmp_path / "three.json").write_text(json.dumps(whole))
+    (tmp_path / "half.json").write_text(json.dumps(whole)[:-3])
+    for name, said in (
+        ("torn.eval", "no whole archive"),
+        ("deep.eval", "nested too deeply"),
+        ("three.json", "expected a sample"),
+        ("half.json", r"is no JSON|expected a sample"),
+    ):
+        with pytest.raises(DataError, match=said):
+            quantrial.read_log("inspect", {"a": good, "b": tmp_path / name}, tmp_path / "run")
 
 
 def test_what_is_no_log_is_refused(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import re
 import sys
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from quantrial.engines.artifact import Artifact
 from quantrial.errors import DataError
 from quantrial.importers.auto import files_under, start_of
 from quantrial.importers.base import Imported, LogPaths, Recognised
+from quantrial.importers.json_stream import JsonStream
 from quantrial.importers.log_rows import (
     ArmLog,
     LogOptions,
@@ -36,11 +39,21 @@ from quantrial.tasks.rows import Where
 
 if sys.version_info >= (3, 14):
     import zipfile
-else:
-    from backports.zstd import zipfile
 
-_SAMPLE = re.compile(r"samples/[^/]+\.json")
-_LARGEST = 512 * 2**20  # bytes of one member: a sample with images may well be of 100 MB
+    from compression.zstd import ZstdError
+else:
+    from backports.zstd import ZstdError, zipfile
+
+_TORN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, ZstdError, NotImplementedError,
+         RuntimeError, EOFError, ValueError)  # fmt: skip
+_SAMPLE = re.compile(r"samples/.+\.json")  # an id may hold a slash
+_LARGEST = 2**30  # bytes of one member: a sample with images may well be of 100 MB
+_LARGEST_IN_ALL = 2**34
+_LARGEST_PART = 64 * 2**20  # of a part of a sample that is read
+_SMALL = 4 * 2**20  # of a member that is parsed at once
+_PARTS = frozenset({"id", "epoch", "input", "choices", "target", "scores", "output", "limit",
+                    "error", "invalidation", "messages", "metadata", "attachments"})  # fmt: skip
+_SPARED = frozenset({"messages", "metadata", "attachments"})  # parts that may be too large to read
 _MARKS = (b'"version"', b'"eval"', b'"task"')  # of the first lines of a .json log
 _LETTERS = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
 _DEEPEST = 50
@@ -114,17 +127,11 @@ def _read_arm(arm: str, path: Path, options: LogOptions) -> ArmLog:
 
 
 def _documents(path: Path) -> Iterator[tuple[Where, dict[str, Any]]]:
-    """Yield the header of a log, then each sample."""
+    """Yield the header of a log, then each sample; of both what is read of them."""
     try:
         with paths.open_file(path) as file:
             if path.suffix == ".json":
-                whole = _object(file.read(_LARGEST + 1), Where(path, 1))
-                yield Where(path, 1), whole
-                samples = whole.get("samples")
-                for number, one in enumerate(samples if isinstance(samples, list) else (), 1):
-                    if not isinstance(one, dict):
-                        raise Where(path, number).error("expected a sample, a JSON object")
-                    yield Where(path, number), one
+                yield from _of_json(JsonStream(file, Where(path, 1)), path)
                 return
             with zipfile.ZipFile(file) as archive:
                 names = archive.namelist()
@@ -134,42 +141,84 @@ def _documents(path: Path) -> Iterator[tuple[Where, dict[str, Any]]]:
                         path=path,
                     )
                 wanted = ["header.json", *sorted(filter(_SAMPLE.fullmatch, names))]
-                for number, name in enumerate(wanted):
+                sizes = [archive.getinfo(name).file_size for name in wanted]
+                if sum(sizes) > _LARGEST_IN_ALL:
+                    raise DataError(f"is larger than {_LARGEST_IN_ALL // 2**30} GB", path=path)
+                for number, (name, size) in enumerate(zip(wanted, sizes, strict=True)):
+                    where = Where(path, number)
+                    if size > _LARGEST:
+                        raise where.error(f"is larger than {_LARGEST // 2**20} MB")
                     with archive.open(name) as member:
-                        yield (
-                            Where(path, number),
-                            _object(member.read(_LARGEST + 1), Where(path, number)),
-                        )
+                        yield where, _member(member, where, small=size <= _SMALL, header=not number)
     except OSError as exc:
         raise DataError(f"cannot be read ({exc.strerror or exc})", path=path) from exc
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as exc:
-        if isinstance(exc, DataError):
-            raise
+    except DataError:
+        raise
+    except _TORN as exc:
         raise DataError(f"is no whole archive ({str(exc)[:80]})", path=path) from exc
 
 
-def _object(data: bytes, where: Where) -> dict[str, Any]:
-    if len(data) > _LARGEST:
-        raise where.error(f"is larger than {_LARGEST // 2**20} MB")
+def _of_json(stream: JsonStream, path: Path) -> Iterator[tuple[Where, dict[str, Any]]]:
+    header: dict[str, Any] = {}
+    whole = True
+    for name in stream.members():
+        if name != "samples":
+            header[name] = stream.take(_LARGEST_PART)
+            continue
+        yield stream.where, header  # what a log says of itself stands before its samples
+        whole = False
+        if not stream.starts_with(b"["):
+            continue
+        for number in stream.elements():
+            stream.where = Where(path, number)
+            if not stream.starts_with(b"{"):
+                raise stream.where.error("expected a sample, a JSON object")
+            yield stream.where, _parts(stream)
+    if whole:
+        yield stream.where, header
+
+
+def _member(member: Any, where: Where, *, small: bool, header: bool) -> dict[str, Any]:
+    if not small and not header:
+        return _parts(JsonStream(member, where))
+    data = member.read(_LARGEST_PART + 1)
+    if len(data) > _LARGEST_PART:
+        raise where.error(f"is larger than {_LARGEST_PART // 2**20} MB")
     value = parse_log(data, where)
     if not isinstance(value, dict):
         raise where.error("expected a JSON object")
     return value
 
 
+def _parts(stream: JsonStream) -> dict[str, Any]:
+    """Return the parts of a sample that are read."""
+    found = {}
+    for name in stream.members():
+        if name in _PARTS:
+            found[name] = stream.take(_LARGEST_PART)
+            if stream.cut and name not in _SPARED:
+                raise stream.where.error(f"{name!r} is larger than {_LARGEST_PART // 2**20} MB")
+    return found
+
+
 def _read_task(log: ArmLog, task: str, path: Path, options: LogOptions) -> None:
     rows: list[LogRow] = []
     seen: dict[tuple[str, object], LogRow] = {}
     kinds: dict[str, type] = {}
-    again = 0
+    again = edited = invalid = 0
     documents = _documents(path)
-    next(documents)
+    status = next(documents)[1].get("status")
     for where, sample in documents:
-        row = _row(where, sample)
+        try:
+            row = _row(where, sample)
+        except RecursionError as exc:
+            raise where.error("is nested too deeply") from exc
         if kinds.setdefault(row.key, type(sample["id"])) is not type(sample["id"]):
             raise where.error(f"id {row.key!r} stands as a text and as a number")
         if seen.setdefault((row.key, sample.get("epoch")), row) is row:
             rows.append(row)
+            edited += _is_edited(sample.get("scores"))
+            invalid += sample.get("invalidation") is not None
             continue
         if "duplicates" not in options.allow:
             raise where.error(
@@ -179,6 +228,18 @@ def _read_task(log: ArmLog, task: str, path: Path, options: LogOptions) -> None:
         again += 1
     if again:
         log.notes.append(f"{task}: {again:,} rows repeat a sample; the first one counts.")
+    if status in ("started", "cancelled", "error"):
+        log.notes.append(f"{task}: the run in {path.name} ended as {status!r}.")
+    if edited:
+        log.notes.append(
+            f"{task}: {edited:,} of {len(rows):,} samples in {path.name} have a score that was "
+            "edited after the run; the edited one counts."
+        )
+    if invalid:
+        log.notes.append(
+            f"{task}: {invalid:,} of {len(rows):,} samples in {path.name} were declared invalid; "
+            "they are unscored."
+        )
     log.tasks[task] = rows
     with paths.open_file(path) as file:
         log.files[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
@@ -203,11 +264,12 @@ def _row(where: Where, sample: Mapping[str, Any]) -> LogRow:
     message = error.get("message") if isinstance(error, dict) else error
     metadata = sample.get("metadata")
     content = json.dumps([asked, sample.get("choices")], sort_keys=True)
+    scores = dict(_scores(sample.get("scores")))
     return LogRow(
         where,
         str(name)[:200],
         "",
-        dict(_scores(sample.get("scores"))),
+        scores if sample.get("invalidation") is None else dict.fromkeys(scores),
         said if isinstance(said, str) else "",
         digest(said),
         hashlib.sha256(content.encode("utf-8", "replace")).hexdigest(),
@@ -254,6 +316,11 @@ def _scores(found: Any) -> Iterator[tuple[str, float | None]]:
                 yield as_name(f"{scorer}_{name}"), _number(one)
         else:
             yield as_name(scorer), _number(value)
+
+
+def _is_edited(scores: Any) -> bool:
+    found = scores.values() if isinstance(scores, dict) else ()
+    return any(isinstance(one, dict) and one.get("history") for one in found)
 
 
 def _number(value: Any) -> float | None:

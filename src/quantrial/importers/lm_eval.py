@@ -185,13 +185,16 @@ def _read_task(
     config = configs.get(task) if isinstance(configs, Mapping) else None
     check = _Check(config if isinstance(config, Mapping) else {})
     hashed = hashlib.sha256()
-    rows = []
+    rows: list[LogRow] = []
+    number = 0
     try:
         with paths.open_file(path) as file:
             for number, line in enumerate(file, start=1):
                 hashed.update(line)
                 if line.strip():
                     rows.append(_row(Where(path, number), line, check))
+    except RecursionError as exc:
+        raise Where(path, number).error("is nested too deeply") from exc
     except OSError as exc:
         raise DataError(f"cannot be read ({exc.strerror})", path=path) from exc
     log.files[path.name] = hashed.hexdigest()

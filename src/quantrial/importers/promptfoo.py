@@ -20,7 +20,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -29,6 +29,7 @@ from quantrial.engines.artifact import Artifact
 from quantrial.errors import DataError
 from quantrial.importers.auto import files_under, start_of
 from quantrial.importers.base import Imported, LogPaths, Recognised
+from quantrial.importers.json_stream import JsonStream
 from quantrial.importers.log_rows import (
     ArmLog,
     LogOptions,
@@ -52,7 +53,8 @@ _HEAD = re.compile(
     rb'\s*\{\s*"evalId"\s*:|\s*\{.{0,2000}?"results"\s*:\s*\{\s*"version"', re.DOTALL
 )
 _LINE = (b'"testIdx"', b'"promptIdx"', b'"provider"')
-_LARGEST = 512 * 2**20
+_LARGEST = 64 * 2**20  # bytes of one result
+_NO_LIST = "has no list of results: needed is `promptfoo eval -o out.json`"
 _ERROR = 2  # of `failureReason`: there is no answer to grade
 _NO_ASSERTIONS = "No assertions"
 _COMPARING = ("select-best", "max-score")
@@ -149,27 +151,28 @@ def _file(path: Path, arm: str | None, options: LogOptions) -> Path:
 
 
 def _of_file(path: Path, options: LogOptions) -> _File:
-    """Read a file: its rows by provider and prompt, told by notes what deserves a look."""
-    hashed = hashlib.sha256()
+    """Read a file: its rows by provider and prompt, with notes of what deserves a look."""
     header: dict[str, Any] = {}
-    rows: list[_Result] = [
-        _Result(where, row, _provider(where, row)) for where, row in _results(path, header, hashed)
-    ]
-    if not rows:
+    results = [_result(where, row) for where, row in _results(path, header)]
+    if not results:
         raise DataError("holds no result", path=path)
-    rows.sort(key=lambda one: one.test if one.test is not None else math.inf)
+    with paths.open_file(path) as file:
+        hashed = hashlib.file_digest(file, "sha256").hexdigest()
+    results.sort(key=lambda one: one.test if one.test is not None else math.inf)
     by_provider: dict[str, list[_Result]] = {}
-    for one in rows:
+    for one in results:
         by_provider.setdefault(one.provider, []).append(one)
     several = any(len({one.prompt for one in own}) > 1 for own in by_provider.values())
-    tasks = _task_names(rows) if several else {}
+    labels = {one.prompt: one.label for one in results}
+    tasks = _task_names(labels) if several else {}
+    version = _text(_part(header, "metadata").get("promptfooVersion"))[:40]
     arms = {}
     for name, provider in _arm_names(list(by_provider), path).items():
         own = by_provider[provider]
         log = ArmLog(
-            f"promptfoo {header.get('version') or 'of unknown version'}",
+            f"promptfoo {short_text(version) or 'of unknown version'}",
             Artifact(model=short_text(own[0].model)[:200]),
-            files={path.name: hashed.hexdigest()},
+            files={path.name: hashed},
         )
         for prompt in dict.fromkeys(one.prompt for one in own):
             task = tasks.get(prompt, TASK)
@@ -180,64 +183,69 @@ def _of_file(path: Path, options: LogOptions) -> _File:
         log.notes += _notes(name, own)
         arms[name] = log
     first = next(iter(arms.values()))
-    stated = header.get("stated")
-    if stated is not None and stated != len(rows):
+    stats = _part(header, "stats")
+    counts = [stats.get(one) for one in ("successes", "failures", "errors")]
+    stated = sum(one for one in counts if type(one) is int)
+    if all(type(one) is int for one in counts) and stated != len(results):
         first.notes.append(
-            f"{path.name}: promptfoo counted {stated:,} results, the file holds {len(rows):,}."
+            f"{path.name}: promptfoo counted {stated:,} results, the file holds {len(results):,}."
         )
-    if several:
-        first.notes += [
-            f"{task} are the answers to the prompt {short_text(_prompt_label(rows, prompt))!r:.80}."
-            for prompt, task in tasks.items()
-        ]
-    return _File(path, str(header.get("time") or ""), arms)
+    first.notes += [
+        f"{task} are the answers to the prompt {short_text(labels[prompt])!r:.80}."
+        for prompt, task in tasks.items()
+    ]
+    return _File(path, _text(header.get("timestamp"))[:40], arms)
 
 
-def _results(
-    path: Path, header: dict[str, Any], hashed: Any
-) -> Iterator[tuple[Where, dict[str, Any]]]:
+def _results(path: Path, header: dict[str, Any]) -> Iterator[tuple[Where, dict[str, Any]]]:
     """Yield the results of a file; fill in what it says of itself."""
     try:
         with paths.open_file(path) as file:
             if path.suffix.lower() == ".jsonl":
                 for number, line in enumerate(file, 1):
-                    hashed.update(line)
                     if line.strip():
                         where = Where(path, number)
-                        yield (
-                            where,
-                            _object(parse_log(line.removeprefix(b"\xef\xbb\xbf"), where), where),
-                        )
+                        value = parse_log(line.removeprefix(b"\xef\xbb\xbf"), where)
+                        yield where, _object(value, where)
                 return
-            data = file.read(_LARGEST + 1)
+            stream = JsonStream(file, Where(path, 1))
+            if stream.starts_with(b"["):
+                yield from _elements(stream, path)
+                return
+            if not stream.starts_with(b"{"):
+                raise DataError(_NO_LIST, path=path)
+            yield from _summary(stream, path, header)
     except OSError as exc:
         raise DataError(f"cannot be read ({exc.strerror or exc})", path=path) from exc
-    if len(data) > _LARGEST:
-        raise DataError(
-            f"is larger than {_LARGEST // 2**20} MB: write lines by `-o out.jsonl`", path=path
-        )
-    hashed.update(data)
-    whole = parse_log(data.removeprefix(b"\xef\xbb\xbf"), Where(path, 1))
-    if isinstance(whole, dict):
-        told = whole.get("metadata")
-        header["version"] = _text(told.get("promptfooVersion"))[:40] if _is_object(told) else ""
-        inner = whole.get("results")
-        whole = inner if isinstance(inner, dict | list) else whole
-    if isinstance(whole, dict):
-        header["time"] = _text(whole.get("timestamp"))[:40]
-        stats = whole.get("stats")
-        counts = (
-            [stats.get(one) for one in ("successes", "failures", "errors")]
-            if _is_object(stats)
-            else []
-        )
-        if counts and all(type(one) is int and 0 <= one < 2**53 for one in counts):
-            header["stated"] = sum(counts)
-        whole = whole.get("results")
-    if not isinstance(whole, list):
-        raise DataError("has no list of results: needed is `promptfoo eval -o out.json`", path=path)
-    for number, one in enumerate(whole, 1):
-        yield Where(path, number), _object(one, Where(path, number))
+
+
+def _summary(
+    stream: JsonStream, path: Path, header: dict[str, Any], depth: int = 0
+) -> Iterator[tuple[Where, dict[str, Any]]]:
+    """Go through what `-o out.json` writes, and the summary in it, or through a summary alone."""
+    found = False
+    for name in stream.members():
+        if name == "results":
+            found = True
+            if stream.starts_with(b"["):
+                yield from _elements(stream, path)
+            elif stream.starts_with(b"{") and not depth:
+                yield from _summary(stream, path, header, 1)
+            else:
+                found = False
+        elif name in {"metadata", "timestamp", "stats"}:
+            header[name] = stream.take(_LARGEST)
+    if not found:
+        raise DataError(_NO_LIST, path=path)
+
+
+def _elements(stream: JsonStream, path: Path) -> Iterator[tuple[Where, dict[str, Any]]]:
+    for number in stream.elements():
+        where = stream.where = Where(path, number)
+        value = stream.take(_LARGEST)
+        if stream.cut:
+            raise where.error(f"is larger than {_LARGEST // 2**20} MB")
+        yield where, _object(value, where)
 
 
 def _object(value: Any, where: Where) -> dict[str, Any]:
@@ -259,139 +267,146 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _provider(where: Where, row: Mapping[str, Any]) -> str:
-    found = row.get("provider")
-    if isinstance(found, dict):
-        found = found.get("label") or found.get("id")
-    if not isinstance(found, str) or not found.strip():
-        raise where.error("'provider' has no label and no id: it would be the arm's name")
-    return found
-
-
 @dataclass(slots=True)
 class _Result:
-    """One result: what it is of, and what promptfoo made of it."""
+    """One result: what it is of, what deserves a note, and its row, whose key has no number yet."""
 
-    where: Where
-    row: Mapping[str, Any]
+    row: LogRow
     provider: str
-    prompt: str = ""
-    test: int | None = None
-    model: str = ""
-    cached: bool = False
-    ungraded: bool = False  # no assertion looked at the answer
-    judge_failed: bool = False
-    kinds: frozenset[str] = field(default_factory=frozenset)  # of its assertions
+    model: str
+    prompt: str
+    label: str
+    test: int | None
+    column: int | None
+    cached: bool
+    empty: bool  # the provider gave nothing back
+    ungraded: bool  # no assertion looked at the answer
+    judge_failed: bool
+    kinds: frozenset[str]  # of its assertions
 
-    def __post_init__(self) -> None:
-        row = self.row
-        asked = _part(row, "prompt")
-        self.prompt = _text(row.get("promptId")) or _text(asked.get("label"))
-        number = row.get("testIdx")
-        self.test = number if type(number) is int else None
-        told = row.get("provider")
-        self.model = _text(told.get("id")) if _is_object(told) else ""
-        self.model = self.model or self.provider
-        self.cached = _part(row, "response").get("cached") is True
-        grading = _part(row, "gradingResult")
-        self.ungraded = grading.get("reason") == _NO_ASSERTIONS
-        parts = list(_components(grading))
-        self.judge_failed = any(_part(one, "metadata").get("graderError") is True for one in parts)
-        self.kinds = frozenset(_text(_part(one, "assertion").get("type")) for one in parts)
 
-    def identity(self) -> tuple[str, str]:
-        """Return what a test is known by, and what it asserts."""
-        case = _part(self.row, "testCase")
-        own, given = _part(self.row, "vars"), _part(case, "vars")
-        # outputs that an earlier test stored are variables, too, but no part of the test
-        known = {
-            name: value
-            for name, value in (own or given).items()
-            if (name in given if given else name not in _OF_A_RUN)
-        }
-        about = case.get("description") or self.row.get("description")
-        asserts, bar = case.get("assert") or [], case.get("threshold")
-        if not known and not about and not asserts:
-            known = {"testIdx": self.test}
-        return (
-            json.dumps([known, about], sort_keys=True),
-            json.dumps(asserts if bar is None else {"assert": asserts, "threshold": bar}),
-        )
+def _result(where: Where, row: Mapping[str, Any]) -> _Result:
+    """Read one result; of its texts the start is kept, and hashes.
 
-    def logged(self, key: str, known: str, gold: str) -> LogRow:
-        """Return the row of a log."""
-        row, case = self.row, _part(self.row, "testCase")
-        response = _part(row, "response")
-        output = response.get("output")
-        asked = _text(_part(row, "prompt").get("raw"))
-        said = output if isinstance(output, str) else json.dumps(output)
-        fault = self._fault(response)
-        scores = {} if fault is not None else self._scores()
-        derived = self._derived(output, gold) if scores.get("success") is not None else None
-        return LogRow(
-            self.where,
-            key,
-            "",
-            scores,
-            "" if output is None else said,
-            digest(output),
-            _sha256(known),
-            short_text(asked or known),
-            gold,
-            _sha256(asked) if asked else None,
-            dict(items_of({**_part(row, "vars"), **_part(case, "metadata")})),
-            error=fault,
-            finish=_text(response.get("finishReason"))[:40] or None,
-            checked={} if derived is None else {"success": scores["success"] == float(derived)},
-        )
+    Raises:
+        DataError: it has no provider, or is nested too deeply.
+    """
+    told, asked, response = row.get("provider"), _part(row, "prompt"), _part(row, "response")
+    provider = (told.get("label") or told.get("id")) if _is_object(told) else told
+    if not isinstance(provider, str) or not provider.strip():
+        raise where.error("'provider' has no label and no id: it would be the arm's name")
+    grading = _part(row, "gradingResult")
+    parts = list(_components(grading))
+    kinds = frozenset(_text(_part(one, "assertion").get("type")) for one in parts)
+    ungraded = grading.get("reason") == _NO_ASSERTIONS
+    judge_failed = any(_part(one, "metadata").get("graderError") is True for one in parts)
+    test, column = row.get("testIdx"), row.get("promptIdx")
+    label = _text(asked.get("label"))
+    prompt = _text(row.get("promptId")) or label
+    try:
+        logged = _row(where, row, by_hand="human" in kinds)
+    except RecursionError as exc:
+        raise where.error("is nested too deeply") from exc
+    if ungraded or judge_failed:
+        logged.scores = dict.fromkeys(logged.scores)
+    return _Result(
+        logged,
+        provider,
+        (_text(told.get("id")) if _is_object(told) else "") or provider,
+        prompt,
+        label or prompt,
+        test if type(test) is int else None,
+        column if type(column) is int else None,
+        response.get("cached") is True,
+        logged.error is None and "response" in row and response.get("output") is None,
+        ungraded,
+        judge_failed,
+        kinds,
+    )
 
-    def _fault(self, response: Mapping[str, Any]) -> str | None:
-        """Return why there is no answer."""
-        row = self.row
-        reason, said = row.get("failureReason"), row.get("error") or response.get("error")
-        if reason is None:  # before it was written, what was graded had a result
-            failed = bool(said) and not row.get("gradingResult") and row.get("success") is not True
-        else:
-            failed = reason == _ERROR
-        return (said if isinstance(said, str) and said else "no answer") if failed else None
 
-    def _scores(self) -> dict[str, float | None]:
-        row, unscored = self.row, self.ungraded or self.judge_failed
-        passed = row.get("success")
-        scores = {
-            "success": float(passed) if passed in (True, False) else None,
-            "score": as_number(row.get("score")),
-        }
-        for metric, value in _part(row, "namedScores").items():
-            name = as_name(metric)
-            scores[f"named_{name}" if name in scores else name] = as_number(value)
-        return dict.fromkeys(scores) if unscored else scores
+def _row(where: Where, row: Mapping[str, Any], *, by_hand: bool) -> LogRow:
+    case, response = _part(row, "testCase"), _part(row, "response")
+    own, given = _part(row, "vars"), _part(case, "vars")
+    # outputs that an earlier test stored are variables, too, but no part of the test
+    variables = {
+        name: value
+        for name, value in (own or given).items()
+        if (name in given if given else name not in _OF_A_RUN)
+    }
+    about = case.get("description") or row.get("description")
+    asserts, bar = case.get("assert") or [], case.get("threshold")
+    if not variables and not about and not asserts:
+        variables = {"testIdx": row.get("testIdx")}
+    known = json.dumps([variables, about], sort_keys=True)
+    gold = json.dumps(asserts if bar is None else {"assert": asserts, "threshold": bar})
+    words = next((f"{one}" for one in (about, *variables.values()) if type(one) in {str, int}), "")
+    name = name_like(words[:200])[:_LONGEST_NAME].rstrip("-") or "test"
+    output = response.get("output")
+    asked = _text(_part(row, "prompt").get("raw"))
+    fault = _fault(row, response)
+    scores = {} if fault is not None else _scores(row)
+    derived = None
+    if scores.get("success") is not None and bar is None and not by_hand:
+        derived = _derived(output, asserts, own)
+    said = output if isinstance(output, str) else json.dumps(output)
+    return LogRow(
+        where,
+        f"{name}-{_sha256(known)[:8]}",
+        "",
+        scores,
+        "" if output is None else short_text(said),
+        digest(output),
+        _sha256(known),
+        short_text(asked or known),
+        gold,
+        _sha256(asked) if asked else None,
+        dict(items_of({**own, **_part(case, "metadata")})),
+        error=fault,
+        finish=_text(response.get("finishReason"))[:40] or None,
+        checked={} if derived is None else {"success": scores["success"] == float(derived)},
+    )
 
-    def _derived(self, output: Any, gold: str) -> bool | None:
-        """Grade an answer again, where its assertions compare texts and nothing else."""
-        asserts = json.loads(gold)
-        if not isinstance(asserts, list) or not asserts or "human" in self.kinds:
+
+def _fault(row: Mapping[str, Any], response: Mapping[str, Any]) -> str | None:
+    """Return why there is no answer."""
+    reason, said = row.get("failureReason"), row.get("error") or response.get("error")
+    if reason is None:  # before it was written, what was graded had a result
+        failed = bool(said) and not row.get("gradingResult") and row.get("success") is not True
+    else:
+        failed = reason == _ERROR
+    return (said if isinstance(said, str) and said else "no answer") if failed else None
+
+
+def _scores(row: Mapping[str, Any]) -> dict[str, float | None]:
+    passed = row.get("success")
+    scores = {
+        "success": float(passed) if passed in (True, False) else None,
+        "score": as_number(row.get("score")),
+    }
+    for metric, value in _part(row, "namedScores").items():
+        name = as_name(metric)
+        scores[f"named_{name}" if name in scores else name] = as_number(value)
+    return scores
+
+
+def _derived(output: Any, asserts: Any, variables: Mapping[str, Any]) -> bool | None:
+    """Grade an answer again, where its assertions compare texts and nothing else."""
+    if not isinstance(asserts, list) or not asserts or not isinstance(output, str):
+        return None
+    passed = []
+    for one in asserts:
+        if not _is_object(one) or set(one) - {"type", "value", "metric"}:
             return None
-        own = _part(self.row, "vars")
-        passed = []
-        for one in asserts:
-            if (
-                not _is_object(one)
-                or set(one) - {"type", "value", "metric"}
-                or not isinstance(output, str)
-            ):
-                return None
-            wanted, kind = one.get("value"), _text(one.get("type"))
-            compare = _COMPARE.get(kind.removeprefix("not-"))
-            if compare is None or not isinstance(wanted, str) or wanted.startswith("file://"):
-                return None
-            wanted = _VARIABLE.sub(
-                lambda found: _text(own.get(found[1], found[0])) or found[0], wanted
-            )
-            if "{{" in wanted or "{%" in wanted:
-                return None
-            passed.append(compare(output, wanted) != kind.startswith("not-"))
-        return all(passed)
+        wanted, kind = one.get("value"), _text(one.get("type"))
+        compare = _COMPARE.get(kind.removeprefix("not-"))
+        if compare is None or not isinstance(wanted, str) or wanted.startswith("file://"):
+            return None
+        wanted = _VARIABLE.sub(lambda found: _text(variables.get(found[1])) or found[0], wanted)
+        if "{{" in wanted or "{%" in wanted:
+            return None
+        passed.append(compare(output, wanted) != kind.startswith("not-"))
+    return all(passed)
 
 
 _COMPARE: Mapping[str, Callable[[str, str], bool]] = {
@@ -421,35 +436,32 @@ def _task(
     """Return the rows of one arm and prompt; equal tests have one key.
 
     Raises:
-        DataError: a result stands twice, is of two providers of one name, or nested too deeply.
+        DataError: a result stands twice, or is of two providers of one name.
     """
-    columns = {n for one in results if type(n := one.row.get("promptIdx")) is int}
+    columns = {one.column for one in results} - {None}
     if len(columns) > 1:
-        raise results[-1].where.error(
+        raise results[-1].row.where.error(
             f"{len(columns)} providers are both called {results[-1].provider!r:.60}, or a prompt "
             "stands twice: give each provider a `label` of its own"
         )
-    first: dict[int, _Result] = {}
-    asserted: dict[str, dict[str, str]] = {}
+    first: dict[int, LogRow] = {}
+    asserted: dict[str, list[str]] = {}
     rows: dict[str, list[LogRow]] = {}
     again = []
     for one in results:
-        if one.test is not None and first.setdefault(one.test, one) is not one:
+        row = one.row
+        if one.test is not None and first.setdefault(one.test, row) is not row:
             if "duplicates" not in options.allow:
-                raise one.where.error(
+                raise row.where.error(
                     f"test {one.test} of {arm} stands here again, after {first[one.test].where}; "
                     "`--allow duplicates` takes the first one"
                 )
             again.append(str(one.test))
             continue
-        try:
-            known, gold = one.identity()
-            keys = asserted.setdefault(known, {})
-            if gold not in keys:
-                keys[gold] = _key(known) + (f"-{len(keys) + 1}" if keys else "")
-            row = one.logged(keys[gold], known, gold)
-        except RecursionError as exc:
-            raise one.where.error("is nested too deeply") from exc
+        golds = asserted.setdefault(row.content, [])
+        if row.gold not in golds:
+            golds.append(row.gold)
+        row.key += f"-{at + 1}" if (at := golds.index(row.gold)) else ""
         rows.setdefault(row.key, []).append(row)
     if again:
         notes.append(f"{arm}: {len(again):,} results repeat a test ({listed(again)}); the first "
@@ -461,14 +473,6 @@ def _task(
             "equal tests); an item's score is their mean."
         )
     return [row for own in rows.values() for row in own]
-
-
-def _key(known: str) -> str:
-    """Name an item by its description or its first variable, and by the hash of both."""
-    variables, about = json.loads(known)
-    words = next((f"{one}" for one in (about, *variables.values()) if type(one) in {str, int}), "")
-    name = name_like(words[:200])[:_LONGEST_NAME].rstrip("-")
-    return f"{name or 'test'}-{_sha256(known)[:8]}"
 
 
 def _notes(arm: str, results: Sequence[_Result]) -> Iterator[str]:
@@ -488,15 +492,8 @@ def _notes(arm: str, results: Sequence[_Result]) -> Iterator[str]:
         yield f"{arm}: the grader itself failed on {failed:,} of {count:,} results; unscored."
     if rated := sum("human" in one.kinds for one in results):
         yield f"{arm}: {rated:,} of {count:,} results were rated by hand."
-    empty = [
-        one
-        for one in results
-        if one.row.get("failureReason") != _ERROR
-        and _is_object(one.row.get("response"))
-        and one.row["response"].get("output") is None
-    ]
-    if empty:
-        yield f"{arm}: {len(empty):,} of {count:,} responses have no output; promptfoo fails them."
+    if empty := sum(one.empty for one in results):
+        yield f"{arm}: {empty:,} of {count:,} responses have no output; promptfoo fails them."
     if any(kind in one.kinds for one in results for kind in _COMPARING):
         yield (
             f"{arm}: {' and '.join(_COMPARING)} hold the providers' answers against each other, so "
@@ -520,14 +517,8 @@ def _arm_names(providers: Sequence[str], path: Path) -> dict[str, str]:
     return dict(zip(names, providers, strict=True))
 
 
-def _prompt_label(rows: Sequence[_Result], prompt: str) -> str:
-    asked = next(_part(one.row, "prompt") for one in rows if one.prompt == prompt)
-    return _text(asked.get("label")) or prompt
-
-
-def _task_names(rows: Sequence[_Result]) -> dict[str, str]:
+def _task_names(labels: Mapping[str, str]) -> dict[str, str]:
     """Name each prompt by its label, or by its hash where that is long or not its own."""
-    labels = {one: _prompt_label(rows, one) for one in dict.fromkeys(row.prompt for row in rows)}
     short = {one: name_like(label) for one, label in labels.items()}
     counts = Counter(short.values())
     return {
