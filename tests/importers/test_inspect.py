@@ -137,6 +137,10 @@ def test_torn_and_hostile_members_are_refused(tmp_path: Path) -> None:
     at = data.index(b"xxx")
     data[at : at + 4] = b"yyyy"  # the checksum no longer fits
     (tmp_path / "torn.eval").write_bytes(data)
+    # so that of zstd does not, either
+    real = next((LOGS / "f16").glob("*.eval")).read_bytes()
+    at = real.index(b"\x28\xb5\x2f\xfd", real.index(b"samples/"))
+    (tmp_path / "zstd.eval").write_bytes(real[: at + 6] + bytes(20) + real[at + 26 :])
     with zipfile.ZipFile(tmp_path / "deep.eval", "w") as file:
         file.writestr("header.json", json.dumps({"eval": {"task": "toy", "model": "m"}}))
         deep = "[" * 1010 + "]" * 1010
@@ -146,6 +150,7 @@ def test_torn_and_hostile_members_are_refused(tmp_path: Path) -> None:
     (tmp_path / "half.json").write_text(json.dumps(whole)[:-3])
     for name, said in (
         ("torn.eval", "no whole archive"),
+        ("zstd.eval", "no whole archive"),
         ("deep.eval", "nested too deeply"),
         ("three.json", "expected a sample"),
         ("half.json", r"is no JSON|expected a sample"),
