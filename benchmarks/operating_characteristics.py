@@ -23,6 +23,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from characteristics.answers import agreement, samples
 from characteristics.attainable import attainable
 from characteristics.cells import Cell, Measured, grid
 from characteristics.copies import copies
@@ -69,6 +70,8 @@ WORK: dict[str, Callable[[Cell], Measured]] = {
         missing,
         ship,
         reports,
+        agreement,
+        samples,
         packages,
     )
 }

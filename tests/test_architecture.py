@@ -262,8 +262,8 @@ def test_every_file_of_others_is_opened_through_one_door() -> None:
 DERIVED = {"summary", "decision", "contrast", "finding", "part", "trial", "results", "equivalence"}
 READ_AS_JSON = {
     "commands/results.py": "what tells whether a summary is of this version",
-    "commands/verification.py": "documents of any version, place by place",
-    "commands/verification_report.py": "summaries of two versions",
+    "commands/verification/__init__.py": "documents of any version, place by place",
+    "commands/verification/report.py": "summaries of two versions",
     "documents/codec.py": "the summary's",
     "documents/decision.py": "the decision's",
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import re
 import shlex
 import tomllib
@@ -70,8 +69,6 @@ def test_the_python_in_the_quickstart_runs(
 def test_the_python_of_its_page_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = [{"question": f"What is {i} plus {i}?", "gold": str(2 * i)} for i in range(40)]
-    (tmp_path / "sums.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     names: dict[str, Any] = {}
@@ -80,9 +77,11 @@ def test_the_python_of_its_page_runs(
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("candidate − reference: −18.0 pp")
     assert said[1].startswith("worse (")
-    # one question of 40 has the answer 4, which q4_0 misses by turns
-    assert said[-1].split()[0] in ("-0.025", "0.0")
-    assert names["exact"]._repr_html_().count("<table>") == 2
+    # all 60 answers of f16 are right; what q4_0 says is a matter of the prompt's hash
+    assert said[2].startswith(("Ship q4_0.", "Stay with f16."))
+    assert said[-1].split()[0] in ("f16", "q4_0")
+    assert names["found"].comparison("sums").arms["f16"].estimate == 1.0
+    assert names["found"]._repr_html_().count("<table>") == 2
 
 
 def test_the_example_in_the_package_docstring_runs(

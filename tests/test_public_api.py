@@ -39,6 +39,7 @@ PUBLIC = [
     "report",
     "results",
     "run",
+    "trial",
     "verify",
     "verify_document",
 ]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import quantrial
-from quantrial.commands.verification_report import only_words
+from quantrial.commands.verification.report import only_words
 from quantrial.documents.codec import METHODS_VERSION
 
 ROOT = Path(__file__).parents[1]

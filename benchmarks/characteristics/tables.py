@@ -80,12 +80,19 @@ def _field_limits(cell: dict[str, Any], name: str) -> tuple[float, float] | None
     return (0.0, LIMIT) if name == "score non-inferiority error" else None
 
 
+def _answer_limits(cell: dict[str, Any], name: str) -> tuple[float, float] | None:
+    del cell
+    return (0.0, LIMIT) if name.endswith("error") else None
+
+
 # families with limits of their own
 OWN: dict[str, Callable[[dict[str, Any], str], tuple[float, float] | None]] = {
+    "agreement": _answer_limits,
     "copies": _copies_limits,
     "f1-fields": _field_limits,
     "missing": _ship_limits,
     "reports": _report_limits,
+    "samples": _answer_limits,
     "ship": _ship_limits,
 }
 

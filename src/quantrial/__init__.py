@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from quantrial.commands.scores import compare_scores
     from quantrial.commands.studies import demo, import_reference, init, plan, read_log, run
     from quantrial.commands.tables import results
+    from quantrial.commands.trial import trial
     from quantrial.decision import Constraints
     from quantrial.errors import QuantrialError, QuantrialWarning
     from quantrial.study import Study, load_study
@@ -65,6 +66,7 @@ __all__ = [
     "report",
     "results",
     "run",
+    "trial",
     "verify",
     "verify_document",
 ]
@@ -80,6 +82,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "commands.scores": ("compare_scores",),
     "commands.tables": ("results",),
     "commands.studies": ("demo", "import_reference", "init", "plan", "read_log", "run"),
+    "commands.trial": ("trial",),
     "decision": ("Constraints",),
     "errors": ("QuantrialError", "QuantrialWarning"),
     "study": ("Study", "load_study"),

@@ -56,6 +56,7 @@ OWN: dict[str, dict[str, str]] = {
         "mmlu_csv": "quantrial.tasks.sources._mmlu:MMLU",
         "conll": "quantrial.tasks.sources._conll:CONLL",
         "jsonl": "quantrial.tasks.sources._jsonl:JSONL",
+        "rows": "quantrial.tasks.sources._rows:ROWS",
         "csv": "quantrial.tasks.sources._tables:CSV",
         "parquet": "quantrial.tasks.sources._tables:PARQUET",
         "excel": "quantrial.tasks.sources._tables:EXCEL",

@@ -2,7 +2,7 @@
 
 - `studies`: `init`, `plan`, `run`, `demo`, `import_reference`
 - `results`: `analyze`, `decide`, `report`, `export`, `verify`, `verify_document`
-- `verification`, `verification_report`: how `verify` goes about it
+- `verification`: how `verify` goes about it
 - `derived`: what follows from a run folder; everything below reads it there
 - `comparison`: `compare`, several runs beside each other
 - `power`: how many items a study needs, and what it would show

@@ -123,7 +123,7 @@ def analyze(run: Path | str, *, methods: str | None = None) -> dict[str, Any]:
         >>> sorted(summary["tasks"])
         ['names', 'sums']
     """
-    from quantrial.commands.verification_report import derived_anew
+    from quantrial.commands.verification.report import derived_anew
     from quantrial.documents.codec import METHODS_VERSION, methods_version
     from quantrial.runfolder import SUMMARY, RunFolder
 

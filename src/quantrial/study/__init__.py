@@ -24,6 +24,7 @@ from quantrial.study.sources import (
     ImportedSource,
     JsonlSource,
     MmluSource,
+    RowsSource,
     Source,
     SourcePart,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "MmluSource",
     "Part",
     "Requirement",
+    "RowsSource",
     "Source",
     "SourcePart",
     "SpansTask",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import Field, field_validator
 
 from quantrial.registry import SOURCES
 from quantrial.study.parts import OneOf, Part
@@ -62,6 +65,31 @@ class JsonlSource(SourcePart):
     """The file."""
     dev: Path | None = None
     """A file of the same form that the examples of `shots` are taken from."""
+
+
+class RowsSource(SourcePart):
+    """Items that stand in the study itself, with the keys of `jsonl`."""
+
+    type: Literal["rows"]
+    rows: tuple[dict[str, Any], ...] = Field(min_length=1)
+    """The items, an object each; from Python a data frame, too."""
+    dev: tuple[dict[str, Any], ...] = ()
+    """Rows that the examples of `shots` are taken from."""
+
+    @field_validator("rows", "dev", mode="before")
+    @classmethod
+    def _as_json(cls, rows: Any) -> Any:
+        """Take a data frame as its rows; refuse what a study file could not hold."""
+        if hasattr(rows, "__dataframe__"):
+            import narwhals
+
+            rows = narwhals.from_native(rows, eager_only=True).rows(named=True)
+        for at, row in enumerate(rows if isinstance(rows, (list, tuple)) else (), start=1):
+            try:
+                orjson.dumps(row)
+            except TypeError as exc:
+                raise ValueError(f"row {at} is no JSON ({exc}); give texts and numbers") from exc
+        return rows
 
 
 class HubSource(SourcePart):

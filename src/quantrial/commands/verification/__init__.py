@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from quantrial._version import __version__
 from quantrial.agreement import as_recorded
 from quantrial.commands.derived import derive_summary, score_run
-from quantrial.commands.verification_report import (
+from quantrial.commands.verification.report import (
     Drift,
     ReportCheck,
     document_drifts,
