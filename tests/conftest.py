@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import gc
 import os
 
 import pytest
@@ -20,7 +21,7 @@ settings.load_profile("quantrial")
 
 @pytest.fixture(scope="session", autouse=True)
 def _drawings(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Draw each summary once, for all workers of pytest-xdist."""
+    """Draw each plot once, for all workers of pytest-xdist."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
@@ -56,3 +57,14 @@ _LONG = {
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest; a file's tests stay together and in their order."""
     items.sort(key=lambda item: item.path.name not in _LONG)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector of garbage ten thousand tests and all modules, which stay to the end."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than cores: some tests wait, for servers and other processes."""
+    return (os.cpu_count() or 1) + 1

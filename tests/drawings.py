@@ -1,4 +1,4 @@
-"""Plots drawn once in a whole test run: what is drawn depends on the summary alone, and is slow.
+"""Plots drawn once in a whole test run: a plot depends on its panels alone, and is slow to draw.
 
 Tests of the drawing itself call `draw_anew`.
 """
@@ -7,38 +7,43 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from quantrial.documents import Summary
 from quantrial.reporting import charts
+from quantrial.reporting.charts import style
+from quantrial.reporting.charts.vega import Spec
 
 FOLDER = "QUANTRIAL_TEST_DRAWINGS"  # tells processes of their own where drawings are shared
 
 EMPTY = {"forest": '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"></svg>'}
 
-draw_anew = charts.draw
+
+def draw_anew(summary: Summary) -> dict[str, str]:
+    """Draw every plot, though it was drawn before."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(charts, "to_svg", style.to_svg)
+        return charts.draw(summary)
 
 
 def share_drawings(folder: Path) -> None:
     """Let every report and verification of this process find drawings in a folder, or put them."""
 
-    def draw(summary: Summary) -> dict[str, str]:
-        key = repr(summary).encode("utf-8", "surrogatepass")  # a test puts halves of characters in
-        drawn = _once(folder, key, lambda: json.dumps(draw_anew(summary)).encode())
-        return dict(json.loads(drawn))
+    def to_svg(panels: Sequence[Spec]) -> str:
+        key = repr(panels).encode("utf-8", "surrogatepass")  # a test puts halves of characters in
+        return _once(folder, key, lambda: style.to_svg(panels).encode()).decode()
 
     png = charts.to_png
 
     def to_png(svg: str) -> bytes:
         return _once(folder, svg.encode("utf-8", "surrogatepass"), lambda: png(svg))
 
-    charts.draw = functools.wraps(draw_anew)(draw)
+    pytest.MonkeyPatch().setattr(charts, "to_svg", functools.wraps(style.to_svg)(to_svg))
     charts.to_png = functools.wraps(png)(to_png)
 
 

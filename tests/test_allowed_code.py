@@ -24,7 +24,14 @@ from studies import arm, write_study
 pytestmark = pytest.mark.usefixtures("undrawn")
 
 ROOT = Path(__file__).parents[1]
-SPEED = {"prompt_tokens": [5], "output_tokens": [2], "blocks": 2, "precision": 0.99, "pause": 0}
+SPEED = {
+    "prompt_tokens": [5],
+    "output_tokens": [2],
+    "blocks": 2,
+    "precision": 0.99,
+    "time_limit": 0.5,  # of calls: on a busy machine their times never come to agree
+    "pause": 0,
+}
 LOG = "calls.jsonl"
 
 # command -> whether code of a study that is still to be run, or of a run that is finished, needs
@@ -65,7 +72,7 @@ SCORING = {"run", "analyze", "decide", "report", "compare", "verify", "power", "
 def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Set up a study, and runs of it: finished, begun, finished with a fault."""
     home = tmp_path_factory.mktemp("code")
-    two = {n: arm(n, 1, ["A", "B"], log=LOG) for n in ("f16", "q4_0")}
+    two = {n: arm(n, 1, ["A", "B"], log=LOG, delay=0.01) for n in ("f16", "q4_0")}
     study = write_study(home / "study", arms=two, speed=SPEED)
     faulty = two | {"q4_0": arm("q4_0", 1, ["A"], faults=[{"matching": "5 plus 5", "times": 99}])}
     with_fault = write_study(home / "faulty", arms=faulty, design={"attempts": 1})

@@ -20,7 +20,7 @@ def test_the_demo_path_on_a_few_items(tmp_path: Path) -> None:
     data = yaml.safe_load(preset_text("embedded"))
     data["tasks"]["quiz"] |= {"sample": 2}
     data["tasks"]["people"] |= {"sample": 1}
-    short = {"prompt_tokens": [16], "output_tokens": [8], "blocks": 2, "precision": 0.9}
+    short = {"prompt_tokens": [16], "output_tokens": [8], "blocks": 2, "precision": 0.99}
     data["speed"] |= short | {"pause": 0}
     study = tmp_path / "study.yaml"
     study.write_text(yaml.safe_dump(data, sort_keys=False))

@@ -101,7 +101,7 @@ def shrink(path: Path, arms: Mapping[str, object] | None = None) -> None:
         task["sample"] = 3 if name == "quiz" else 2
         if task["kind"] == "text":
             task["max_tokens"] = 16
-    short = {"prompt_tokens": [16], "output_tokens": [8], "blocks": 2, "precision": 0.9}
+    short = {"prompt_tokens": [16], "output_tokens": [8], "blocks": 2, "precision": 0.99}
     if "speed" in study:
         study["speed"] |= short | {"pause": 0}
     if arms:

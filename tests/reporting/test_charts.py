@@ -32,7 +32,7 @@ def panels(summary: Any) -> dict[str, Any]:
     summary = load_summary(summary) if isinstance(summary, dict) else summary
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(charts, "to_svg", lambda parts: parts)
-        return dict(draw_anew(summary))
+        return dict(charts.draw(summary))
 
 
 def draw_one(summary: Any, name: str) -> str:
