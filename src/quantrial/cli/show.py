@@ -17,6 +17,7 @@ from quantrial.words import (
     difference_interval,
     duration,
     margin,
+    plural,
     terminal_size,
     terminal_sizes,
 )
@@ -383,6 +384,8 @@ def checked(result: CheckResult) -> None:
             )
     for note in result.notes:
         line(f"note: {note}")
+    if count := len(found.not_checked):
+        line(f"not checked: {plural(count, 'thing')} that the files do not tell; --json lists them")
     if result.run is not None:
         line(f"Kept in {result.run}. Next: quantrial report {result.run}")
 

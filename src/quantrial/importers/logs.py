@@ -280,7 +280,7 @@ class _Pairing:
             if (low, high) == (0.0, 1.0) and not 0 <= least <= largest <= 1:
                 self.notes.append(
                     f"{name}: {metric} is left out; it goes from {least:g} to {largest:g}. To read "
-                    f"it, state its range: `--range {metric}=LOW:HIGH`."
+                    f"it, state its range: `import ... --range {metric}=LOW:HIGH`."
                 )
                 continue
             if not low <= least <= largest <= high:
