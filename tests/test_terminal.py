@@ -359,7 +359,17 @@ def test_messages_about_hostile_files_are_one_inert_line(tmp_path: Path) -> None
 def test_every_command_has_examples_and_each_parses() -> None:
     root: Any = get_command(app)
     names = {name for name in root.commands if name != "import"}
-    own = ("auto", "inspect", "lighteval", "lm-eval", "promptfoo", "reference", "scores", "table")
+    own = (
+        "auto",
+        "helm",
+        "inspect",
+        "lighteval",
+        "lm-eval",
+        "promptfoo",
+        "reference",
+        "scores",
+        "table",
+    )
     names |= {f"import {name}" for name in own}
     assert set(EXAMPLES) == names
     for name, lines in EXAMPLES.items():

@@ -65,6 +65,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "quantrial import scores ratings.jsonl -o runs/ratings --study study.yaml",
     ),
     "import auto": ("quantrial import auto out/f16 out/q4 -o runs/x --margin 2pp",),
+    "import helm": ("quantrial import helm f16=runs_f16/v1 q4=runs_q4/v1 -o runs/x",),
     "import inspect": ("quantrial import inspect f16=logs/f16 q4=logs/q4 -o runs/x",),
     "import lighteval": (
         "quantrial import lighteval f16=out/details/org/f16 q4=out/details/org/q4 -o runs/x",

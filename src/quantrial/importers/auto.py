@@ -90,6 +90,11 @@ def guess(logs: LogPaths) -> Guess:
         return _guess(form, known, _named(logs, known))
     (path,) = logs
     if paths.is_folder(path):
+        whole = _formats(path)
+        if len(whole) == 1:
+            ((form, one),) = whole.items()
+            if len(one.arms) > 1 and len(set(one.arms)) == len(one.arms):
+                return _guess(form, {path: one}, logs)  # its parts need not be arms
         children = _children(path)
         if len(children) > 1:
             form, known = _one_format(children)
