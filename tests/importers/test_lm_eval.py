@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -162,6 +163,25 @@ def test_what_does_not_pair_is_refused_until_it_is_allowed(
         report = read(tmp_path / "run", arms, tasks=("toy_mc",), allow=frozenset({allowed}))
         assert report.responses in (71, 72)
         assert any(re.search("1 (of|rows|items)", note) for note in report.notes)
+
+
+def test_hashes_of_odd_documents_are_derived_as_lm_eval_writes_them(tmp_path: Path) -> None:
+    odd = {"large": 1e22, "none": [], "text": "\x7f\u2028\b", "small": 1e-7, "one": {"two": {}}}
+    arms = {}
+    for arm, wrong in (("f16", 0), ("q4", 1)):
+
+        def change(rows: list[dict[str, Any]], wrong: int = wrong) -> None:
+            for number, row in enumerate(rows):
+                row["doc"] |= odd
+                text = json.dumps(row["doc"], indent=2, ensure_ascii=False)
+                row["doc_hash"] = hashlib.sha256(text.encode()).hexdigest()
+                if number < wrong:
+                    row["doc_hash"] = "0" * 64
+
+        arms[arm] = copied(tmp_path / arm, change, arm)
+    notes = read(tmp_path / "run", arms, tasks=("toy_mc",)).notes
+    (said,) = [note for note in notes if "doc_hash" in note]
+    assert "doc_hash of 1 of 36 rows is not that" in said
 
 
 def test_old_logs_without_filters_are_not_deduplicated(tmp_path: Path) -> None:

@@ -191,3 +191,16 @@ def test_share_reached_against_simulation_keeps_its_level_at_every_t() -> None:
     for t in (0.002, 0.01, 0.05, 0.1, 0.11, 0.12, 0.5):
         assert (p <= t).mean() <= t + 3 * math.sqrt(t * (1 - t) / 4000)
     assert (p < 0.01).mean() > 0.006  # which 99 draws cannot tell
+
+
+@pytest.mark.parametrize("tied", [0, 300])
+def test_against_simulation_of_many_distinct_changes(tied: int) -> None:
+    # changes that occur once are drawn as bits, the others as binomial counts
+    draw = rng(5)
+    changes = np.concatenate([draw.normal(0.03, 1.0, 1_500), draw.choice([-0.5, 0.5], tied)])
+    pairs = np.stack([np.zeros(changes.size), changes], axis=1)
+    found = sign_flip(pairs, np.ones_like(pairs), rng=rng(1), resamples=4_000)
+    swapped = draw.choice([-1.0, 1.0], size=(4_000, changes.size)) * changes
+    wanted = float((skew_corrected(swapped) >= skew_corrected(changes)).mean())
+    assert 0.02 < wanted < 0.5
+    assert found.p_value == pytest.approx(wanted, abs=4 * math.sqrt(2 * wanted / 4_000))

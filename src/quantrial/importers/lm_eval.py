@@ -12,9 +12,11 @@ import math
 import re
 import string
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from quantrial import paths
 from quantrial.engines.artifact import Artifact
@@ -225,9 +227,9 @@ def _row(where: Where, line: bytes, check: _Check) -> LogRow:
     calls = _calls(row)
     target = row.get("target")
     gold = target if isinstance(target, str) else json.dumps(target)
-    content = check.hash(row, "doc_hash", lambda: json.dumps(doc, indent=2, ensure_ascii=False))
-    prompt = check.hash(row, "prompt_hash", lambda: calls[0][0] if calls else "")
-    check.hash(row, "target_hash", lambda: gold)
+    content = check.hash(row, "doc_hash", *_written(doc))
+    prompt = check.hash(row, "prompt_hash", calls[0][0] if calls else "")
+    check.hash(row, "target_hash", gold)
     answers = row.get("filtered_resps")
     answers = answers if isinstance(answers, list) else []
     checked, output = check.scores(scores, calls, answers, gold)
@@ -249,6 +251,18 @@ def _row(where: Where, line: bytes, check: _Check) -> LogRow:
         dict(items_of(doc)),
         checked=checked,
     )
+
+
+def _written(doc: Mapping[str, Any]) -> tuple[str | Callable[[], str], ...]:
+    """Return a document as lm-eval writes it to hash it; first a quicker form, often the same."""
+
+    def exact() -> str:
+        return json.dumps(doc, indent=2, ensure_ascii=False)
+
+    try:
+        return orjson.dumps(doc, option=orjson.OPT_INDENT_2).decode(), exact
+    except orjson.JSONEncodeError:
+        return (exact,)
 
 
 def _calls(row: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -291,13 +305,16 @@ class _Check:
         if len(self.patterns) < len(patterns) or not _PATTERNS.issuperset(self.patterns):
             self.exact = None
 
-    def hash(self, row: Mapping[str, Any], name: str, text: Any) -> str:
-        """Return a recorded hash, or that of the text where none is recorded."""
-        made = hashlib.sha256(text().encode("utf-8", "replace")).hexdigest()
-        recorded = row.get(name)
-        if not isinstance(recorded, str):
-            return made
-        self.hashes.setdefault(name, Counter())[recorded == made] += 1
+    def hash(self, row: Mapping[str, Any], name: str, *texts: str | Callable[[], str]) -> str:
+        """Return the hash of a text, of several forms the one that is recorded, else the last."""
+        recorded, made = row.get(name), ""
+        for text in texts:
+            form = text if isinstance(text, str) else text()
+            made = hashlib.sha256(form.encode("utf-8", "replace")).hexdigest()
+            if made == recorded:
+                break
+        if isinstance(recorded, str):
+            self.hashes.setdefault(name, Counter())[recorded == made] += 1
         return made
 
     def scores(

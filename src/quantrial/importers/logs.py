@@ -107,6 +107,7 @@ class _Pairing:
         self.parts: dict[str, dict[str, Any]] = {}
         self.sources: dict[str, Mapping[str, Any]] = {}
         self.lines: list[bytes] = []
+        self.found: dict[str, Mapping[str, Mapping[str, list[LogRow]]]] = {}
         self.first_notes: list[str] = []
         self.notes: list[str] = [note for log in logs.values() for note in log.notes]
 
@@ -130,10 +131,10 @@ class _Pairing:
             "tasks": self.parts,
         }
         text = _HEADER.format(form=self.form) + write_yaml(study)
-        name = parse_study(text).study
+        read = parse_study(text).study
+        for task, found in self.found.items():
+            self._write(read, task, found)
         data = b"".join(self.lines)
-        for responses in self.responses.values():
-            responses[:] = [replace(one, study=name) for one in responses]
         known = {SCORES_FILE: hashlib.sha256(data).hexdigest()}
         return Imported(
             text,
@@ -220,7 +221,7 @@ class _Pairing:
             self.parts[task]["margin"] = self._margin(first)
         self._check_pairs(name, found)
         self._check_identical(name, found)
-        self._write(task, found, stratify, tuple(declared))
+        self.found[task] = found
         self.sources[task] = {
             "rows": len(rows),
             "duplicates": [],
@@ -368,13 +369,11 @@ class _Pairing:
                 )
 
     def _write(
-        self,
-        task: str,
-        found: Mapping[str, Mapping[str, list[LogRow]]],
-        stratify: str | None,
-        metrics: Sequence[str],
+        self, study: str, task: str, found: Mapping[str, Mapping[str, list[LogRow]]]
     ) -> None:
         """Make items, responses and the lines of scores that a run keeps."""
+        stratify = self.parts[task].get("stratify")
+        metrics = tuple(self.parts[task]["endpoints"])
         unscored: Counter[str] = Counter()
         program = {arm: log.program for arm, log in self.logs.items()}
         for block, key in enumerate(dict.fromkeys(key for own in found.values() for key in own)):
@@ -397,13 +396,25 @@ class _Pairing:
                 if scores is None and fault is None:
                     unscored[arm] += 1
                     continue
-                made = _response(task, arm, item.id, rows[0], fault)
                 order = block * len(self.arms) + number
                 judge = program[arm]
-                made = replace(
-                    made,
+                made = Response(
+                    study=study,
+                    task=task,
+                    arm=arm,
+                    item=item.id,
+                    replicate=0,
+                    attempt=1,
                     order=order,
                     block=block,
+                    status="ok" if fault is None else "engine_error",
+                    error=None if fault is None else short_text(fault),
+                    output=short_text(rows[0].output),
+                    finish_reason=rows[0].finish,
+                    prompt_tokens=None,
+                    completion_tokens=None,
+                    timing=dict.fromkeys(("load", "prompt", "decode", "wall")),
+                    started_at="",
                     scores=scores,
                     scored_by=judge if scores else None,
                 )
@@ -467,27 +478,6 @@ def _means(rows: Sequence[LogRow], metrics: Sequence[str]) -> dict[str, float] |
             return None
         means[metric] = math.fsum(values) / len(values)
     return means
-
-
-def _response(task: str, arm: str, item: str, row: LogRow, fault: str | None) -> Response:
-    return Response(
-        study="",
-        task=task,
-        arm=arm,
-        item=item,
-        replicate=0,
-        attempt=1,
-        order=0,
-        block=0,
-        status="ok" if fault is None else "engine_error",
-        error=None if fault is None else short_text(fault),
-        output=short_text(row.output),
-        finish_reason=row.finish,
-        prompt_tokens=None,
-        completion_tokens=None,
-        timing=dict.fromkeys(("load", "prompt", "decode", "wall")),
-        started_at="",
-    )
 
 
 def _artifact(log: ArmLog, stated: str | None) -> Artifact:
