@@ -414,3 +414,20 @@ def test_a_row_with_an_error_is_a_fault_and_no_wrong_answer(tmp_path: Path) -> N
     report = read(tmp_path / "other", path, scores=("ok",))
     said = "t.csv: 'Error' is filled in on 1 rows; `--error Error` makes these answers missing."
     assert said in report.notes
+
+
+def test_what_would_fill_the_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quantrial.importers.table_files._LONGEST_LINE", 2**20)
+    monkeypatch.setattr("quantrial.importers.table_files._LARGEST_ARRAY", 2**20)
+    for name, text, message in (
+        ("t.csv", "id,arm,ok\n" + "x" * 2**21, "line 2: is longer than 1 million characters"),
+        ("t.jsonl", '{"id": "' + "x" * 2**21, "line 1: is longer than 1 million characters"),
+        ("t.json", "[" + " " * 2**21 + "]", "is one JSON array of more than 1 MB: write JSONL"),
+        ("w.csv", ",".join(f"correct_{n}" for n in range(60)) + ",id\n" + "1," * 60 + "1\n",
+         "60 columns look like scores of arms"),
+    ):  # fmt: skip
+        (tmp_path / name).write_text(text)
+        with pytest.raises(DataError, match=message):
+            read(tmp_path / "run", tmp_path / name)

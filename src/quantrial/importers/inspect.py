@@ -54,6 +54,7 @@ _SMALL = 4 * 2**20  # of a member that is parsed at once
 _PARTS = frozenset({"id", "epoch", "input", "choices", "target", "scores", "output", "limit",
                     "error", "invalidation", "messages", "metadata", "attachments"})  # fmt: skip
 _SPARED = frozenset({"messages", "metadata", "attachments"})  # parts that may be too large to read
+_MOST_LOOKED_AT = 300  # files of a folder
 _MARKS = (b'"version"', b'"eval"', b'"task"')  # of the first lines of a .json log
 _LETTERS = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
 _DEEPEST = 50
@@ -77,7 +78,7 @@ def recognises(path: Path) -> Recognised | None:
     """Say whether a path holds logs of Inspect; where they are of one model, its name is theirs."""
     models: dict[str, None] = {}
     seen = ""
-    for file in files_under(path):
+    for file in files_under(path, _MOST_LOOKED_AT):
         start = start_of(file, 4096) if file.suffix == ".json" else b""
         if file.suffix != ".eval" and not all(mark in start for mark in _MARKS):
             continue

@@ -33,6 +33,7 @@ from quantrial.importers.predictions import Judge
 from quantrial.importers.table_columns import (
     ARMS,
     ERRORS,
+    MOST_ARMS,
     Chosen,
     Columns,
     TableOptions,
@@ -44,7 +45,6 @@ from quantrial.study.names import LONGEST, name_like
 from quantrial.tasks.rows import Where
 
 _PEEKED = 100
-_MOST_ARMS = 50
 
 
 def read_table(logs: LogPaths, *, options: LogOptions | None = None) -> Imported:
@@ -293,9 +293,9 @@ class _Table:
             raise where.error(
                 f"the arms {self.raw_arms[name]!r} and {said!r} would both be named {name!r}"
             )
-        if len(self.raw_arms) > _MOST_ARMS:
+        if len(self.raw_arms) > MOST_ARMS:
             raise where.error(
-                f"{column!r} holds more than {_MOST_ARMS} arms ({listed(list(self.raw_arms))}); "
+                f"{column!r} holds more than {MOST_ARMS} arms ({listed(list(self.raw_arms))}); "
                 "is it the column of the arms?"
             )
         return name

@@ -21,6 +21,7 @@ ANSWERS = (ANSWER, "prediction", "pred", "output", "response", "completion", "ge
            "generation", "model_output", "text")  # fmt: skip
 GOLDS = ("gold", "target", "expected", "expected_output", "label", "ground_truth",
          "correct_answer", "reference")  # fmt: skip
+MOST_ARMS = 50
 ERRORS = ("error", "exception")
 _ARMS_IN: Final = "the arms"
 _OTHER_ARMS = ", or name a file an arm (f16=a.csv q4=b.csv) or a column an arm (--score f16=COLUMN)"
@@ -209,6 +210,11 @@ class Columns:
     def _by_arm(self, given: Sequence[str], option: str) -> dict[str, tuple[str, ...]]:
         if not given and option == "--score":
             found = self.of_arms()
+            if len(found) > MOST_ARMS:
+                raise self._error(
+                    f"{len(found):,} columns look like scores of arms; name those to compare by "
+                    "--score f16=COLUMN"
+                )
             self.guessed.append(
                 "the scores in " + ", ".join(f"{own[0]!r}" for own in found.values())
             )

@@ -6,8 +6,9 @@ import io
 import json
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import orjson
 
@@ -27,6 +28,8 @@ _FALSE = frozenset({"false", "no", "n", "f", "incorrect", "wrong", "fail", "fail
 _NONE = frozenset({"", "nan", "na", "n/a", "#n/a", "null", "none", "-"})
 _COMMA = re.compile(r"-?\d+,\d+")
 _WIDE = (b"\xff\xfe", b"\xfe\xff")  # the marks of UTF-16
+_LARGEST_ARRAY = 512 * 2**20  # bytes of a JSON array, which is read whole
+_LONGEST_LINE = 32 * 2**20  # characters
 _LONGEST_NAME = 200
 _LONGEST_NUMBER = 40
 _FORMULA: Final = "=+@"
@@ -137,8 +140,20 @@ def records_of(
 def _lines(path: Path, start: bytes) -> Records:
     encoding = "utf-16" if start[:2] in _WIDE else "utf-8-sig"
     with io.TextIOWrapper(paths.open_file(path), encoding=encoding) as text:
-        for number, line in enumerate(text, start=1):
+        for number, line in enumerate(_bounded(text, path), start=1):
             yield Where(path, number), {LINE: number, ANSWER: line.rstrip("\n")}
+
+
+def _bounded(text: TextIO, path: Path) -> Iterator[str]:
+    """Yield the lines of a file; one that would fill the memory is refused."""
+    number = 0
+    while line := text.readline(_LONGEST_LINE + 1):
+        number += 1
+        if len(line) > _LONGEST_LINE:
+            raise Where(path, number).error(
+                f"is longer than {_LONGEST_LINE // 2**20} million characters"
+            )
+        yield line
 
 
 def _has_ids(start: bytes) -> bool:
@@ -182,13 +197,18 @@ def _text_records(path: Path, encoding: str, head: str, *, lines: bool) -> Recor
             first = head.split("\n", 1)[0]
             # ties go to the comma
             delimiter = max(",;\t|", key=first.count)
-            yield from csv_records(text, delimiter, path, unnamed="index")
+            yield from csv_records(_bounded(text, path), delimiter, path, unnamed="index")
         elif head[0] == "[":
+            if path.stat().st_size > _LARGEST_ARRAY:
+                raise DataError(
+                    f"is one JSON array of more than {_LARGEST_ARRAY // 2**20} MB: write JSONL",
+                    path=path,
+                )
             whole = parse_json(text.read().encode(), path=path, nulls=True)
             for number, one in enumerate(whole, start=1):
                 yield _object(one, Where(path, number), lines=lines)
         else:
-            for number, line in enumerate(text, start=1):
+            for number, line in enumerate(_bounded(text, path), start=1):
                 if line.strip():
                     found = parse_json(line.encode(), path=path, line=number, nulls=True)
                     yield _object(found, Where(path, number), lines=lines)

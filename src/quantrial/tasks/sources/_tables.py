@@ -10,9 +10,9 @@ import hashlib
 import io
 import uuid
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal
 
 from quantrial.errors import DataError, MissingExtraError
 from quantrial.paths import open_file, read_bytes
@@ -71,11 +71,13 @@ def _csv(source: CsvSource, path: Path) -> tuple[Records, str]:
     return csv_records(io.StringIO(text, newline=""), delimiter, path), digest
 
 
-def csv_records(text: TextIO, delimiter: str, path: Path, *, unnamed: str | None = None) -> Records:
+def csv_records(
+    text: Iterable[str], delimiter: str, path: Path, *, unnamed: str | None = None
+) -> Records:
     """Yield the rows of a CSV file by the names in its header; an empty cell is None.
 
     Args:
-        text: the file, its line ends as they are.
+        text: the lines of the file, their ends as they are.
         delimiter: the character between cells.
         path: where it stands, for messages.
         unnamed: what the first column is called if it has no name; None to refuse that.
