@@ -361,6 +361,7 @@ def test_every_command_has_examples_and_each_parses() -> None:
     names = {name for name in root.commands if name != "import"}
     own = (
         "auto",
+        "deepeval",
         "helm",
         "inspect",
         "lighteval",

@@ -26,6 +26,7 @@ OWN: dict[str, dict[str, str]] = {
     },
     "quantrial.importers": {
         "auto": "quantrial.importers.auto:read_auto",
+        "deepeval": "quantrial.importers.deepeval:read_deepeval",
         "helm": "quantrial.importers.helm:read_helm",
         "inspect": "quantrial.importers.inspect:read_inspect",
         "lighteval": "quantrial.importers.lighteval:read_lighteval",

@@ -193,7 +193,7 @@ def test_repeats_are_samples_whatever_their_numbers(tmp_path: Path) -> None:
         "Italy": 1.0,
         "Japan": 1.0,
     }
-    assert any("3 tests of q4 were asked 2 times" in note for note in report.notes)
+    assert any("3 items of q4 stand 2 times (`--repeat`" in note for note in report.notes)
 
 
 def test_tests_that_differ_in_their_assertions_are_two_items(tmp_path: Path) -> None:

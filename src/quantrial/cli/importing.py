@@ -177,6 +177,7 @@ _OnlyImport = Annotated[bool, typer.Option("--only-import", help="Stop before th
 
 
 @importer.command("auto", epilog=examples("import auto"))
+@importer.command("deepeval", epilog=examples("import deepeval"))
 @importer.command("helm", epilog=examples("import helm"))
 @importer.command("inspect", epilog=examples("import inspect"))
 @importer.command("lighteval", epilog=examples("import lighteval"))
@@ -228,9 +229,9 @@ def import_logs(  # noqa: PLR0913, PLR0917 - each parameter is an option of the 
 
     Of lm-eval, output folders of `--log_samples`; of Inspect, `.eval` or `.json` files; of
     promptfoo, `.json` or `.jsonl`, with several providers in one file or one in each; of lighteval,
-    output folders of `--save-details`; of HELM, folders with its runs; `auto` guesses which it is
-    and says so. Items are paired and held against each other: what does not fit is refused, with
-    the option that allows it.
+    output folders of `--save-details`; of HELM, folders with its runs; of DeepEval, test runs in
+    JSON; `auto` guesses which it is and says so. Items are paired and held against each other: what
+    does not fit is refused, with the option that allows it.
     """
     from quantrial.importers import LogOptions
 

@@ -65,6 +65,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "quantrial import scores ratings.jsonl -o runs/ratings --study study.yaml",
     ),
     "import auto": ("quantrial import auto out/f16 out/q4 -o runs/x --margin 2pp",),
+    "import deepeval": ("quantrial import deepeval f16=a.json q4=b.json -o runs/x",),
     "import helm": ("quantrial import helm f16=runs_f16/v1 q4=runs_q4/v1 -o runs/x",),
     "import inspect": ("quantrial import inspect f16=logs/f16 q4=logs/q4 -o runs/x",),
     "import lighteval": (

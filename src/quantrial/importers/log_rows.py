@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -178,6 +179,28 @@ def without_duplicates(
     return list(first.values()), [
         f"{task}: {len(again):,} rows repeat an item ({listed([one.key for one in again])}); the "
         "first one counts."
+    ]
+
+
+def number_keys(rows: Sequence[LogRow]) -> None:
+    """Tell items apart that are the same but for what is right: the second is `key-2`."""
+    golds: dict[str, list[str]] = {}
+    for row in rows:
+        own = golds.setdefault(row.content, [])
+        if row.gold not in own:
+            own.append(row.gold)
+        row.key += f"-{at + 1}" if (at := own.index(row.gold)) else ""
+
+
+def repeats(rows: Sequence[LogRow], task: str, arm: str, why: str) -> list[str]:
+    """Return a note of the items that stand several times, as samples."""
+    counts = [count for count in Counter(row.key for row in rows).values() if count > 1]
+    if not counts:
+        return []
+    times = " or ".join(str(one) for one in sorted(set(counts)))
+    return [
+        f"{task}: {len(counts):,} items of {arm} stand {times} times ({why}); the score of an item "
+        "is their mean."
     ]
 
 

@@ -40,7 +40,9 @@ from quantrial.importers.log_rows import (
     items_of,
     listed,
     newest,
+    number_keys,
     parse_log,
+    repeats,
     short_text,
 )
 from quantrial.importers.logs import pair_logs
@@ -445,9 +447,7 @@ def _task(
             "stands twice: give each provider a `label` of its own"
         )
     first: dict[int, LogRow] = {}
-    asserted: dict[str, list[str]] = {}
-    rows: dict[str, list[LogRow]] = {}
-    again = []
+    rows, again = [], []
     for one in results:
         row = one.row
         if one.test is not None and first.setdefault(one.test, row) is not row:
@@ -457,22 +457,15 @@ def _task(
                     "`--allow duplicates` takes the first one"
                 )
             again.append(str(one.test))
-            continue
-        golds = asserted.setdefault(row.content, [])
-        if row.gold not in golds:
-            golds.append(row.gold)
-        row.key += f"-{at + 1}" if (at := golds.index(row.gold)) else ""
-        rows.setdefault(row.key, []).append(row)
+        else:
+            rows.append(row)
+    number_keys(rows)
     if again:
-        notes.append(f"{arm}: {len(again):,} results repeat a test ({listed(again)}); the first "
-                     "one counts.")  # fmt: skip
-    if repeats := Counter(len(own) for own in rows.values() if len(own) > 1):
-        counts = " or ".join(str(one) for one in sorted(repeats))
         notes.append(
-            f"{task}: {repeats.total():,} tests of {arm} were asked {counts} times (`--repeat`, or "
-            "equal tests); an item's score is their mean."
+            f"{arm}: {len(again):,} results repeat a test ({listed(again)}); the first one counts."
         )
-    return [row for own in rows.values() for row in own]
+    notes += repeats(rows, task, arm, "`--repeat`, or equal tests")
+    return rows
 
 
 def _notes(arm: str, results: Sequence[_Result]) -> Iterator[str]:
