@@ -139,6 +139,8 @@ def test_without_states_scores_are_read_and_what_was_not_checked_is_said(tmp_pat
         next(suite.rglob("scenario_state.json")).unlink()
     report = quantrial.read_log("helm", arms, tmp_path / "run")
     assert sum("could not be checked" in note for note in report.notes) == 2
+    items = RunFolder(report.folder).read_items()["colour-subject-sky"]
+    assert len({one.content_sha256 for one in items}) == 3  # equal items would be one cluster
     assert [one["exact_match"] for one in scores(report.folder, "q4") if one] == [1, 0, 1]
 
 

@@ -111,6 +111,46 @@ def test_edited_and_invalid_scores_and_runs_that_failed_are_said(tmp_path: Path)
     assert report.responses == 3
 
 
+def test_attachments_limits_and_values_of_every_kind_are_read(tmp_path: Path) -> None:
+    long = "a long question"
+    values = {
+        "letter": "P",
+        "flag": True,
+        "parts": {"a": 0.25, "b": "C"},
+        "list": [1, 0],
+        "no": None,
+    }
+    scored = {"scores": {name: {"value": value} for name, value in values.items()}}
+    said = {"completion": "attachment://h2", "choices": [{"stop_reason": "stop"}]}
+    attached = {"h1": long, "h2": "an answer"}
+    ask = [{"role": "user", "content": "attachment://h1", "id": "of-one-run"}]
+    a = archive(
+        tmp_path / "a.eval",
+        [sample(1, **scored) | {"input": "attachment://h1", "messages": ask, "output": said,
+                                "attachments": attached, "limit": {"type": "token"}}],
+    )  # fmt: skip
+    # the other run kept its texts in place
+    told = [{"role": "user", "content": long, "id": "of-another"}]
+    b = archive(
+        tmp_path / "b.eval",
+        [sample(1, **scored) | {"input": long, "messages": told, "output": {"completion": "x"}}],
+    )
+    report = quantrial.read_log("inspect", {"a": a, "b": b}, tmp_path / "run")
+    (one,) = RunFolder(report.folder).read_responses("toy", "a", known=None)
+    assert (one.output, one.finish_reason) == ("an answer", "length")
+    assert one.scores == {"letter": 0.5, "flag": 1.0, "parts_a": 0.25, "parts_b": 1.0}
+    notes = "\n".join(report.notes)
+    assert "list is left out; it is no number an item" in notes
+    assert "no is left out; it is no number an item" in notes
+
+
+def test_logs_without_samples_are_named(tmp_path: Path) -> None:
+    good = archive(tmp_path / "a.eval", [sample(1)])
+    none = archive(tmp_path / "b.eval", [])
+    with pytest.raises(DataError, match=r"b\.eval: holds no sample of toy.*--no-log-samples"):
+        quantrial.read_log("inspect", {"a": good, "b": none}, tmp_path / "run")
+
+
 def test_a_sample_of_100_megabytes_is_streamed(tmp_path: Path) -> None:
     big = sample("1", scores={"match": {"value": "C"}}, output={"completion": "yes"})
     events = '"events": [{"data": "' + "A" * 100_000_000 + '"}], "store": {"a": [1, {"b": 2}]}, '

@@ -306,7 +306,7 @@ def _metrics(entry: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
 
 def _row(where: Where, key: _Key, scores: dict[str, float | None], state: _State | None) -> LogRow:
     if state is None:
-        return LogRow(where, key[0], "", scores, "", b"", "", "", "")
+        return LogRow(where, key[0], "", scores, "", b"", _sha256(f"id {key[0]}"), key[0], "")
     recorded = scores.get("exact_match")
     checked = {}
     if recorded is not None and state.golds and len(state.outputs) == 1 and not state.fault:

@@ -229,6 +229,11 @@ def _read_task(log: ArmLog, task: str, path: Path, options: LogOptions) -> None:
         again += 1
     if again:
         log.notes.append(f"{task}: {again:,} rows repeat a sample; the first one counts.")
+    if not rows:
+        raise DataError(
+            f"holds no sample of {task}: its run kept none (`--no-log-samples`), or finished none",
+            path=path,
+        )
     if status in ("started", "cancelled", "error"):
         log.notes.append(f"{task}: the run in {path.name} ended as {status!r}.")
     if edited:
