@@ -27,6 +27,7 @@ from characteristics.answers import agreement, samples
 from characteristics.attainable import attainable
 from characteristics.cells import Cell, Measured, grid
 from characteristics.copies import copies
+from characteristics.generated import generated
 from characteristics.generators import use_gold
 from characteristics.groups import clusters, familywise
 from characteristics.interaction import interaction, interaction_rare
@@ -72,6 +73,7 @@ WORK: dict[str, Callable[[Cell], Measured]] = {
         reports,
         agreement,
         samples,
+        generated,
         packages,
     )
 }

@@ -260,7 +260,7 @@ def read(path, *, reference):
     study = [f"study: table\\nreference: {reference}\\nmargin: 0.05\\narms:"]
     study += [f"  {arm}: {{engine: imported, model: {arm}}}" for arm in arms]
     study += ["tasks:", "  sums: {kind: number, workload: sums,"]
-    study += ["    source: {type: imported, layout: table}}"]
+    study += ["    source: {type: imported, layout: sheet}}"]
     return Imported("\\n".join(study), items, responses, {}, path.name)
 '''
 POINTS = {
@@ -268,7 +268,7 @@ POINTS = {
     "quantrial.scorers": {"distance": (SCORER, "Distance")},
     "quantrial.sources": {"doubles": (SOURCE, "DOUBLES")},
     "quantrial.engines": {"adder": (ENGINE, "Adder")},
-    "quantrial.importers": {"table": (IMPORTER, "read")},
+    "quantrial.importers": {"sheet": (IMPORTER, "read")},
 }
 Quantrial = Callable[..., str]
 
@@ -408,8 +408,8 @@ def test_an_importer_from_outside_goes_the_whole_way(quantrial: Quantrial, tmp_p
     lines = ["sum,gold,f16,q4"]
     lines += [f"{i} plus {i},{2 * i},{2 * i},{2 * i + (i % 3 == 0)}" for i in range(90)]
     (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
-    assert "table" in quantrial("import", "--help")
-    said = quantrial("import", "table", "table.csv", "--out", "run", "--set", "reference=f16")
+    assert "sheet" in quantrial("import", "--help")
+    said = quantrial("import", "sheet", "table.csv", "--out", "run", "--set", "reference=f16")
     assert "180 responses of 2 arms (f16, q4; reference f16) on sums" in said
     for one in ("analyze", "decide", "report"):
         quantrial(one, "run")

@@ -165,6 +165,8 @@ def _pooled(most: int, many: int, some: int, few: int, gold: Path | None) -> Ite
     for kind in FIELDS:
         for n, changes in ((40, 12), (100, 16), (100, 32), (300, 16), (300, 64), (1000, 64)):
             yield Cell("f1-fields", kind, n, changes / n, replications=many)
+    for kind in ("long-context", "math", "extraction", "tools", "instructions", "languages"):
+        yield Cell("generated", kind, 300, 0.06, replications=max(LEAST, few // 5))
     for n, margin in ((60, 0.1), (300, 0.05), (1000, 0.02)):
         for kind in ("steady", "mixed", "loose", "similarity"):
             yield Cell("agreement", kind, n, 0.0, margin=margin, replications=many)

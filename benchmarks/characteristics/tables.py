@@ -80,6 +80,11 @@ def _field_limits(cell: dict[str, Any], name: str) -> tuple[float, float] | None
     return (0.0, LIMIT) if name == "score non-inferiority error" else None
 
 
+def _generated_limits(cell: dict[str, Any], name: str) -> tuple[float, float] | None:
+    del cell
+    return (0.8, 1.0) if name.startswith("control") else (0.0, 0.05)
+
+
 def _answer_limits(cell: dict[str, Any], name: str) -> tuple[float, float] | None:
     del cell
     return (0.0, LIMIT) if name.endswith("error") else None
@@ -90,6 +95,7 @@ OWN: dict[str, Callable[[dict[str, Any], str], tuple[float, float] | None]] = {
     "agreement": _answer_limits,
     "copies": _copies_limits,
     "f1-fields": _field_limits,
+    "generated": _generated_limits,
     "missing": _ship_limits,
     "reports": _report_limits,
     "samples": _answer_limits,

@@ -31,11 +31,12 @@ if TYPE_CHECKING:
     from quantrial.commands.power import Assumptions, power
     from quantrial.commands.prompts import prompts
     from quantrial.commands.provision import fetch
-    from quantrial.commands.results import analyze, decide, export, report, verify, verify_document
+    from quantrial.commands.results import analyze, decide, export, report, verify
     from quantrial.commands.scores import compare_scores
     from quantrial.commands.studies import demo, import_reference, init, plan, read_log, run
     from quantrial.commands.tables import results
     from quantrial.commands.trial import trial
+    from quantrial.commands.verification import verify_document
     from quantrial.decision import Constraints
     from quantrial.errors import QuantrialError, QuantrialWarning
     from quantrial.study import Study, load_study
@@ -78,7 +79,8 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "commands.power": ("Assumptions", "power"),
     "commands.prompts": ("prompts",),
     "commands.provision": ("fetch",),
-    "commands.results": ("analyze", "decide", "export", "report", "verify", "verify_document"),
+    "commands.results": ("analyze", "decide", "export", "report", "verify"),
+    "commands.verification": ("verify_document",),
     "commands.scores": ("compare_scores",),
     "commands.tables": ("results",),
     "commands.studies": ("demo", "import_reference", "init", "plan", "read_log", "run"),

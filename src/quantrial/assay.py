@@ -335,6 +335,7 @@ def weights_finding(
         if hashes[one] is not None
         and hashes[one] == hashes[other]
         and not (question == "engines" and run_otherwise(arms[one], arms[other]))
+        and _cache(arms[one]) == _cache(arms[other])
     ]
     if alike:
         pairs = " ".join(f"{pair} are the same file, byte for byte." for pair in alike)
@@ -360,7 +361,25 @@ def weights_finding(
     if None in hashes.values():
         hidden = listed(name for name, digest in hashes.items() if digest is None)
         return "unknown", f"The engine does not tell the hash of the weights of {hidden}."
-    return "pass", "Every arm has weights of its own, by their hashes."
+    said = "Every arm has weights of its own, by their hashes."
+    if cached := [name for name in arms if cache_alone(arms[name], arms[reference])]:
+        said = (
+            f"{listed(cached)} and {reference} share their weights, and differ in the type of the "
+            "cache of keys and values. Every other arm has weights of its own, by their hashes."
+        )
+    return "pass", said
+
+
+_CACHE = ("cache_type_k", "cache_type_v")
+
+
+def _cache(arm: ArmRecord) -> list[Any]:
+    return [arm.options.get(key) for key in _CACHE]
+
+
+def cache_alone(arm: ArmRecord, base: ArmRecord) -> bool:
+    """Whether an arm has the weights of another, and keeps its keys and values in another type."""
+    return arm.sha256 is not None and arm.sha256 == base.sha256 and _cache(arm) != _cache(base)
 
 
 def run_otherwise(one: ArmRecord, other: ArmRecord) -> bool:
@@ -402,7 +421,9 @@ def setup_finding(arms: Mapping[str, ArmRecord], reference: str, question: Quest
         return "warn", f"{engines} {said}" if engines else said
     if engines:
         return "pass" if asked else "warn", engines
-    return "pass", "Engine, version, architecture and options are the same."
+    cached = [name for name, arm in arms.items() if cache_alone(arm, base)]
+    but = f", but for the type of the cache of {listed(cached)}" if cached else ""
+    return "pass", f"Engine, version, architecture and options are the same{but}."
 
 
 def _engines(arms: Mapping[str, ArmRecord], apart: Sequence[str], reference: str) -> Iterator[str]:
@@ -435,7 +456,8 @@ def _unlike(arm: ArmRecord, base: ArmRecord, *, engine: bool) -> Iterator[str]:
     What an option sets and the engine then tells (the context) is named once. `engine`: whether
     its version and options are to be shared too.
     """
-    told = set()
+    # the type of the cache is what such arms are compared for
+    told = set(_CACHE) if cache_alone(arm, base) else set()
     for key, shown in _SHARED.items():
         one, other = getattr(arm, key) or None, getattr(base, key) or None
         skipped = not engine and key in _OF_ENGINE

@@ -36,6 +36,14 @@ OWN: dict[str, dict[str, str]] = {
         "scores": "quantrial.importers.scores:read_scores",
         "table": "quantrial.importers.table:read_table",
     },
+    "quantrial.generators": {
+        "long-context": "quantrial.generators.long_context:LONG_CONTEXT",
+        "math": "quantrial.generators.arithmetic:ARITHMETIC",
+        "extraction": "quantrial.generators.extraction:EXTRACTION",
+        "tools": "quantrial.generators.tools:TOOL_CALLS",
+        "instructions": "quantrial.generators.instructions:INSTRUCTIONS",
+        "languages": "quantrial.generators.languages:LANGUAGES",
+    },
     "quantrial.scorers": {
         "exact": "quantrial.scorers.exact:Exact",
         "contains": "quantrial.scorers.contains:Contains",
@@ -52,6 +60,7 @@ OWN: dict[str, dict[str, str]] = {
         "label": "quantrial.scorers.label:Label",
         "math": "quantrial.scorers.mathematics:Math",
         "tool_call": "quantrial.scorers.tool_call:ToolCalls",
+        "constraints": "quantrial.scorers.constraints:Constraints",
     },
     "quantrial.sources": {
         "bundled": "quantrial.tasks.sources._jsonl:BUNDLED",
@@ -59,6 +68,7 @@ OWN: dict[str, dict[str, str]] = {
         "conll": "quantrial.tasks.sources._conll:CONLL",
         "jsonl": "quantrial.tasks.sources._jsonl:JSONL",
         "rows": "quantrial.tasks.sources._rows:ROWS",
+        "generated": "quantrial.tasks.sources._generated:GENERATED",
         "csv": "quantrial.tasks.sources._tables:CSV",
         "parquet": "quantrial.tasks.sources._tables:PARQUET",
         "excel": "quantrial.tasks.sources._tables:EXCEL",
@@ -139,6 +149,7 @@ def _installed(group: str, path: tuple[str, ...]) -> dict[str, importlib.metadat
 
 
 ENGINES = Registry("quantrial.engines", "engine")
+GENERATORS = Registry("quantrial.generators", "generator of items")
 IMPORTERS = Registry("quantrial.importers", "importer")
 SCORERS = Registry("quantrial.scorers", "scorer")
 SOURCES = Registry("quantrial.sources", "source")
@@ -159,13 +170,12 @@ class Measured(Protocol):
 
 def kind_of(part: Measured) -> Any:
     """Return the kind of task, as a class, that a part of a study or of a summary is of."""
-    measures = part.measures
-    samples = measures[0].get("samples") if measures else None
-    if samples is None:
-        return TASKS.load(part.kind).variant(measures)
+    kind, measures = TASKS.load(part.kind), part.measures
+    if not measures or "samples" not in measures[0]:
+        return kind.variant(measures)
     from quantrial.tasks.sampling import sampled
 
-    return sampled(TASKS.load(part.kind).variant(tuple(measures or ())[1:] or None), samples)
+    return sampled(kind.variant(measures[1:] or None), measures[0]["samples"])
 
 
 def nearest(asked: str, names: Collection[str], *, cutoff: float = 0.5) -> str | None:

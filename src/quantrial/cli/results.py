@@ -292,11 +292,12 @@ def verify(
     checks the marked numbers of Markdown files instead, and names line and key.
     """
     from quantrial.cli import show
-    from quantrial.commands import results
+    from quantrial.commands import results, verification
 
     if document:
         checks = [
-            results.verify_document(path, run=run_option or run, write=write) for path in document
+            verification.verify_document(path, run=run_option or run, write=write)
+            for path in document
         ]
         show.document(checks) if as_json else show.documents(checks)
         if not all(check.ok for check in checks):

@@ -14,6 +14,7 @@ import typer
 from quantrial.cli.consent import AllowCode, Yes, agree_to_keys, code_gate
 from quantrial.cli.options import Json, StudyFile
 from quantrial.cli.terminal import heading, line, paragraph
+from quantrial.errors import StudyError
 from quantrial.words import terminal_size
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def init(
         typer.Option(
             metavar="NAME",
             help="Your own work: routing (labels), extraction (JSON), qa (short answers), math "
-            "(numbers), tools (calls) or custom (your own scorer).",
+            "(numbers), tools (calls) or custom (your own scorer); or with generated items "
+            "long-context, instructions, languages, math, extraction or tools.",
         ),
     ] = None,
     items: Annotated[
@@ -57,16 +59,39 @@ def init(
             metavar="FIELD", help="The field with the right answer.", show_default="by its name"
         ),
     ] = None,
+    generate: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Ask N generated items.",
+            show_default="300 of long-context, instructions and languages",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write a study file to start from.
 
     With --workload, one around your own items. It then prints what the file of items holds: fields,
-    labels, lengths, copies, and what `plan` would refuse.
+    labels, lengths, copies, and what `plan` would refuse. With --generate, one around items that
+    are made from a seed, for work where low precision is reported to do damage.
     """
     from quantrial.cli import show
     from quantrial.commands import studies
+    from quantrial.commands.workloads import WORKLOADS
+    from quantrial.registry import GENERATORS
 
+    made = generate is not None or (items is None and workload in GENERATORS.names())
+    if workload is not None and made and (generate is not None or workload not in WORKLOADS):
+        if items is not None:
+            raise StudyError("is another source of items than --generate; give one", key="--items")
+        started_with = studies.start_generated(
+            path, preset=preset, workload=workload, count=generate
+        )
+        show.document({"study": started_with}) if as_json else line(
+            f"{started_with} written. Next: quantrial plan {started_with}"
+        )
+        return
     if workload is not None or items is not None or gold is not None:
         started = studies.start_workload(
             path, preset=preset, workload=workload, items=items, gold=gold

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from quantrial.decision import Constraints
     from quantrial.documents import Summary
     from quantrial.documents.decision import Decision
-    from quantrial.marking import DocumentCheck
     from quantrial.reporting import ReportFiles
     from quantrial.runfolder import RunFolder
     from quantrial.study import Study
@@ -66,30 +65,6 @@ def export(run: Path | str, form: str) -> str:
         path = files.markdown if form == "md" else files.html
         return paths.read_text(path)
     return EXPORTS[form](*load_results(Path(run)))
-
-
-def verify_document(
-    path: Path | str, *, run: Path | str | None = None, write: bool = False
-) -> DocumentCheck:
-    """Hold the marked numbers of a Markdown file against a run; refresh them with `write`.
-
-    Args:
-        path: the file; `docs/marked-numbers.md` tells how numbers are marked.
-        run: the run folder; by default the one that the file itself names.
-        write: put the run's numbers in place of those that differ.
-
-    Raises:
-        DocumentError: the file cannot be read or written, or holds no mark.
-
-    Example:
-        >>> quantrial.verify_document("README.md", run="runs/mine").ok
-        True
-    """
-    from quantrial.marking import check_document
-
-    return check_document(
-        Path(path), None if run is None else Path(run), read_documents, write=write
-    )
 
 
 def read_documents(run: Path) -> dict[str, Any]:

@@ -89,6 +89,27 @@ def start_workload(
     return start(path, workload, preset=preset_text(preset), items=own, gold=gold)
 
 
+def start_generated(path: Path, *, preset: str, workload: str, count: int | None = None) -> Path:
+    """Write a study of items that are made from a seed; return its path.
+
+    Raises:
+        StudyError: there is no generator of that name, or the file exists.
+    """
+    from quantrial.generators.study import COUNT, study_text
+    from quantrial.registry import GENERATORS
+
+    GENERATORS.load(workload, key="--workload")
+    text = study_text(workload, preset_text(preset), count=count or COUNT)
+    try:
+        with path.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except FileExistsError as exc:
+        raise StudyError("exists already; name another file", path=path) from exc
+    except OSError as exc:
+        raise StudyError(f"cannot be written ({exc.strerror})", path=path) from exc
+    return path
+
+
 def preset_text(preset: str) -> str:
     """Return the text of a preset study file."""
     if preset not in PRESETS:

@@ -20,6 +20,7 @@ from quantrial.study.reading import (
 from quantrial.study.sources import (
     BundledSource,
     ConllSource,
+    GeneratedSource,
     HubSource,
     ImportedSource,
     JsonlSource,
@@ -40,6 +41,7 @@ __all__ = [
     "DecisionPart",
     "Design",
     "GatePart",
+    "GeneratedSource",
     "HubSource",
     "ImportedSource",
     "JsonlSource",

@@ -92,6 +92,18 @@ class RowsSource(SourcePart):
         return rows
 
 
+class GeneratedSource(SourcePart):
+    """Items that are made from a seed, in groups under `group`; needs no files."""
+
+    type: Literal["generated"]
+    items: str
+    """Which: `long-context`, `math`, `extraction`, `tools`, `instructions` or `languages`."""
+    count: int = Field(default=300, ge=1, le=100_000)
+    """How many."""
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """What they follow from."""
+
+
 class HubSource(SourcePart):
     """A data set of the Hugging Face hub, or a local folder in its layout; the extra `hub`.
 

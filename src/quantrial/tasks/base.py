@@ -228,13 +228,9 @@ class Task:
         return True
 
     def compare(self, item: Item, first: Answer, answer: Answer, own: Answer) -> Outcome:
-        """Hold an answer against the reference's first one, where no gold says what is right.
+        """Hold an answer against the reference's `first` one, where no gold says what is right.
 
-        Args:
-            item: what was asked.
-            first: the reference's first answer.
-            answer: another arm's, or the reference's second one.
-            own: the answer that stands for the arm in all but the comparison: its first one.
+        `own` is the arm's first answer: it stands for the arm in all but the comparison.
         """
         raise NotImplementedError
 

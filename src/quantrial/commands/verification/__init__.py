@@ -58,6 +58,7 @@ from quantrial.words import listed
 
 if TYPE_CHECKING:
     from quantrial.analysis import TaskOutcomes
+    from quantrial.marking import DocumentCheck
     from quantrial.study import Study
 
 
@@ -242,6 +243,31 @@ class Verification:
     def ok(self) -> bool:
         """Whether everything recorded follows from the responses."""
         return not self.drifts
+
+
+def verify_document(
+    path: Path | str, *, run: Path | str | None = None, write: bool = False
+) -> DocumentCheck:
+    """Hold the marked numbers of a Markdown file against a run; refresh them with `write`.
+
+    Args:
+        path: the file; `docs/marked-numbers.md` tells how numbers are marked.
+        run: the run folder; by default the one that the file itself names.
+        write: put the run's numbers in place of those that differ.
+
+    Raises:
+        DocumentError: the file cannot be read or written, or holds no mark.
+
+    Example:
+        >>> quantrial.verify_document("README.md", run="runs/mine").ok
+        True
+    """
+    from quantrial.commands.results import read_documents
+    from quantrial.marking import check_document
+
+    return check_document(
+        Path(path), None if run is None else Path(run), read_documents, write=write
+    )
 
 
 def verify_run(folder: Path) -> Verification:
