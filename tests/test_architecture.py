@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import re
 import sys
@@ -91,20 +92,32 @@ NEVER = {
 }
 
 
-def imports(path: Path) -> set[str]:
+@functools.cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """Return every node of a file's syntax, parsed once for all tests."""
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+@functools.cache
+def imports(path: Path) -> frozenset[str]:
     """Return every module that a file imports when it runs; for typing alone does not count."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            node.body = []
+    unseen = {
+        inner
+        for node in nodes(path)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for one in node.body
+        for inner in ast.walk(one)
+    }
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes(path):
+        if node in unseen:
+            continue
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+    return frozenset(found)
 
 
 # packages whose distribution is called otherwise, or is part of what another one promises
@@ -165,6 +178,7 @@ def test_only_the_command_line_is_built_on_the_commands() -> None:
             assert not found or path.name == "__main__.py", f"{path} imports {found}"
 
 
+@functools.cache
 def import_graph() -> dict[str, set[str]]:
     """Return what each module imports of the others, the public names of the root too."""
     files = {}
@@ -249,7 +263,7 @@ OPENING = {
 def test_every_file_of_others_is_opened_through_one_door() -> None:
     found = set()
     for path in SOURCE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             if not isinstance(node, ast.Call):
                 continue
             called = ast.unparse(node.func)
@@ -275,7 +289,7 @@ def test_no_key_of_a_derived_document_is_text() -> None:
         for path in files(place):
             if path.relative_to(SOURCE).as_posix() in READ_AS_JSON:
                 continue
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for node in nodes(path):
                 match node:
                     case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(str(key))):
                         pass
@@ -291,7 +305,7 @@ def test_no_key_of_a_derived_document_is_text() -> None:
 
 def test_a_decision_is_made_without_a_key_as_text() -> None:
     for path in files("decision"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
                 text = isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str)
                 types = ast.unparse(node.value) in ("Literal", "dict", "list", "tuple")
@@ -320,7 +334,7 @@ def test_what_differs_by_kind_of_task_lies_with_the_kind() -> None:
         inside = path.relative_to(SOURCE)
         if inside.parts[0] in NAMING_KINDS:
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             if isinstance(node, ast.Constant):
                 assert node.value != "spans", f"{inside}:{node.lineno} names a kind of task"
             if isinstance(node, ast.Compare):

@@ -26,7 +26,7 @@ from quantrial.running.waiting import Clock
 from quantrial.study import parse_study
 from servers.misbehaving import LIMIT, WAYS, MisbehavingServer, Model, Sent, Way, well
 
-ITEMS = 60
+ITEMS = 40
 OLLAMA = {
     "/api/version": {"version": "0.22.1"},
     "/models": {"object": "list", "data": [{"id": "m", "object": "model", "owned_by": "library"}]},

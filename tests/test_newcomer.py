@@ -98,7 +98,7 @@ def shrink(path: Path, arms: Mapping[str, object] | None = None) -> None:
     """Let a study of `quantrial init` ask few items, of two arms where those are given."""
     study = yaml.safe_load(path.read_text(encoding="utf-8"))
     for name, task in study["tasks"].items():
-        task["sample"] = 3 if name == "quiz" else 2
+        task["sample"] = 2 if name == "quiz" else 1
         if task["kind"] == "text":
             task["max_tokens"] = 16
     short = {"prompt_tokens": [16], "output_tokens": [8], "blocks": 2, "precision": 0.99}

@@ -39,6 +39,7 @@ from quantrial.records import Response
 from quantrial.reporting.view import opening
 from quantrial.running import Progress
 from quantrial.words import verdict
+from repetitions import repetitions
 from studies import read_lines, write_study
 
 ROOT = Path(__file__).parents[1]
@@ -328,7 +329,11 @@ _PLAIN = [
 
 @pytest.mark.parametrize(
     ("words", "terminal"),
-    [*((words, False) for words in (*_LAID_OUT, *_PLAIN)), *((words, True) for words in _LAID_OUT)],
+    [
+        *((words, False) for words in (*_LAID_OUT, *_PLAIN)),
+        *((words, True) for words in _LAID_OUT[:3]),
+        *repetitions(*((words, True) for words in _LAID_OUT[3:])),
+    ],
 )
 def test_outside_text_is_inert(hostile: Path, words: list[str], terminal: bool) -> None:
     located = [str(hostile / w) if w in ("study.yaml", "run") and i else w

@@ -23,7 +23,7 @@ from quantrial.cli import main
 from quantrial.errors import QuantrialError, RecordError
 from quantrial.reporting import pictures
 from repetitions import mostly_repetitions, repetitions
-from studies import write_study
+from studies import arm, write_study
 
 TEXTS = [
     "study.yaml",
@@ -41,7 +41,8 @@ TEXTS = [
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("verify")
-    run = quantrial.run(write_study(folder), out=folder / "run").folder
+    two = {name: arm(name, size, [*"AAB", "[]"]) for name, size in (("f16", 400), ("q4_0", 100))}
+    run = quantrial.run(write_study(folder, arms=two), out=folder / "run").folder
     quantrial.report(run)
     return run
 
@@ -100,7 +101,7 @@ def test_every_file_that_results_derive_from_is_read_once(
     assert not drifts(run)
     inputs = ("items.jsonl", "manifest.json", "responses/")
     answers = sorted(path.relative_to(run).as_posix() for path in run.glob("responses/*.jsonl"))
-    assert len(answers) == 6
+    assert len(answers) == 4
     found = {name: count for name, count in counts.items() if name.startswith(inputs)}
     assert found == dict.fromkeys(["items.jsonl", "manifest.json", *answers], 1)
 

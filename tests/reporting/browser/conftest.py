@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from quantrial.reporting import answers
 from reporting.browser.folders import PICTURES, hostile_trial, plain_trial, write
@@ -56,21 +57,30 @@ class Visit:
 Open = Callable[..., Visit]
 
 
+@pytest.fixture(scope="session")
+def context(browser: Browser) -> Callable[..., BrowserContext]:
+    """Keep a context of each kind: a new one starts a process, which takes longer than a page.
+
+    The report keeps nothing in a browser, so that no page finds anything of one before it.
+    """
+
+    @functools.cache
+    def kept(scheme: str, *, has_touch: bool) -> BrowserContext:
+        given: dict[str, Any] = {"color_scheme": scheme, "has_touch": has_touch}
+        made = browser.new_context(**given, accept_downloads=True)
+        made.new_page()  # the process ends with its last page
+        return made
+
+    return kept
+
+
 @pytest.fixture
-def visit(browser: Browser) -> Iterator[Open]:
-    contexts = []
+def visit(context: Callable[..., BrowserContext]) -> Iterator[Open]:
     visits: list[Visit] = []
 
     def opened(path: Path, *, width: int = 1280, scheme: str = "light", at: str = "") -> Visit:
-        given: dict[str, Any] = {
-            "viewport": {"width": width, "height": 900},
-            "color_scheme": scheme,
-            "accept_downloads": True,
-            "has_touch": width < 500,
-        }
-        context = browser.new_context(**given)
-        contexts.append(context)
-        page = context.new_page()
+        page = context(scheme, has_touch=width < 500).new_page()
+        page.set_viewport_size({"width": width, "height": 900})
         page.set_default_timeout(8000)
         seen = Visit(page)
         visits.append(seen)
@@ -85,8 +95,8 @@ def visit(browser: Browser) -> Iterator[Open]:
         return seen
 
     yield opened
-    for context in contexts:
-        context.close()
+    for seen in visits:
+        seen.page.close()
     for seen in visits:
         assert seen.problems == []
         outside = [url for url in seen.asked if not url.startswith(("file:", "data:", "blob:"))]
