@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import narwhals
+import numpy as np
+import pandas as pd
 import pytest
 
 import quantrial
-from quantrial.documents import ScoreComparison
-from quantrial.errors import DataError, StudyError
+from quantrial.documents import ScoreComparison, load_summary
+from quantrial.errors import DataError, RunChangedError, StudyError
 from quantrial.study import parse_study
 
 N = 60
@@ -103,10 +105,70 @@ def test_a_data_frame_gives_the_rows() -> None:
 
 
 def test_what_is_no_row_is_refused_with_its_place() -> None:
-    with pytest.raises(ValueError, match="row 2 is no JSON"):
-        study([ROWS[0], {"question": object(), "gold": "4"}])
+    for wrong, said in (
+        ({"question": object(), "gold": "4"}, "row 2: the field 'question' is a object, and no"),
+        ({"question": {1}, "gold": "4"}, "row 2: the field 'question' is a set, and no"),
+        ({"question": 2**70, "gold": "4"}, "row 2: cannot be written as JSON"),
+        ({"question": "\ud800", "gold": "4"}, "row 2: cannot be written as JSON"),
+        ({1: "a", "1": "b"}, "row 2: two fields have one name"),
+        (3, "row 2: a row is a mapping of fields; got 3"),
+    ):
+        with pytest.raises(StudyError, match=rf"^tasks\.sums\.source\.rows: {said}"):
+            study([ROWS[0], wrong])
+    nothings: tuple[Any, ...] = ([], "x", None, {}, iter(ROWS))
+    for nothing in nothings:
+        with pytest.raises(StudyError, match=r"^tasks\.sums\.source"):
+            study(nothing)
     with pytest.raises(DataError, match=r"rows of the study.*2.*'gold' is missing"):
         quantrial.trial(study([ROWS[0], {"question": "x"}]))
+
+
+def test_a_key_that_is_wrong_is_named_with_the_nearest() -> None:
+    with pytest.raises(StudyError, match=r"^refrence: unknown key; did you mean 'reference'"):
+        study(refrence="f16")
+    with pytest.raises(StudyError, match=r"^reference is 'f', which is not among the arms"):
+        study(reference="f")
+
+
+def test_values_of_numpy_and_pandas_are_those_of_json() -> None:
+    frame = pd.DataFrame(
+        {
+            "question": [row["question"] for row in ROWS],
+            "gold": np.arange(N),
+            "when": pd.to_datetime(["2026-01-02"] * (N - 1) + [None]),
+            "size": [1.5] * (N - 1) + [np.nan],
+        }
+    )
+    plain = [
+        {
+            "question": row["question"],
+            "gold": i,
+            "when": "2026-01-02T00:00:00" if i < N - 1 else None,
+            "size": 1.5 if i < N - 1 else None,
+        }
+        for i, row in enumerate(ROWS)
+    ]
+    numpy = [{**row, "gold": np.int64(i)} for i, row in enumerate(plain)]
+    # the list or the frame may stand for the whole source, too
+    bare = study().tasks["sums"].model_dump() | {"score": ["exact", "similarity"], "source": frame}
+    made = [study(plain), study(frame), study(numpy), study(tasks={"sums": bare})]
+    assert len({one.hash for one in made}) == 1
+    assert study(plain[1:]).hash != made[0].hash
+
+
+def test_rows_beyond_a_study_file_stand_in_it_by_their_hash(tmp_path: Path) -> None:
+    long = [{**row, "note": "\0" + "word " * 2000} for row in wrong_on_some()]  # 600 kB
+    run = tmp_path / "run"
+    assert quantrial.run(study(long), out=run).faulted == 0
+    assert (run / "study.yaml").stat().st_size < 5000
+    summary = load_summary(quantrial.analyze(run))
+    assert summary.tasks["sums"].main.arms["f16"].estimate == pytest.approx(54 / 60)
+    # the same rows go on with it; others are another study; without any there is nothing to ask
+    assert quantrial.run(study(long), out=run).asked == 0
+    with pytest.raises(RunChangedError):
+        quantrial.run(study(long[1:]), out=run)
+    with pytest.raises(StudyError, match="in the memory of a program"):
+        quantrial.run(run)
 
 
 def test_rows_may_stand_in_a_study_file(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from quantrial.errors import DataError, StudyError
 from quantrial.study import parse_study
+from quantrial.study.memory import json_value
 from quantrial.tasks.sources import load_items
 
 STUDY = """
@@ -166,12 +167,8 @@ def test_a_parquet_source_reads_no_other_file(tmp_path: Path) -> None:
 
 
 def test_numbers_of_a_table_are_numbers() -> None:
-    from quantrial.tasks.rows import Where
-    from quantrial.tasks.sources._tables import _plain
-
-    where = Where("a", 1)
-    assert _plain(decimal.Decimal("3.00"), where) == 3
-    assert _plain(decimal.Decimal("3.25"), where) == 3.25
-    assert _plain({"a": [datetime.datetime(2026, 1, 2, 3, 4)]}, where) == {
+    assert json_value(decimal.Decimal("3.00")) == 3
+    assert json_value(decimal.Decimal("3.25")) == 3.25
+    assert json_value({"a": [datetime.datetime(2026, 1, 2, 3, 4)]}) == {
         "a": ["2026-01-02T03:04:00"]
     }

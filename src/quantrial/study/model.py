@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from quantrial.errors import StudyError
 from quantrial.records import sha256_of
 from quantrial.registry import kind_of
+from quantrial.study.explaining import refusal
 from quantrial.study.names import Name, check_apart
-from quantrial.study.parts import DecisionPart, Design, GatePart, Loss, Memory, Part, Speed
+from quantrial.study.parts import (
+    DecisionPart,
+    Design,
+    GatePart,
+    Loss,
+    Memory,
+    Part,
+    Speed,
+)
 from quantrial.study.tasks import Task, check_failure_modes, no_margin
 
 Quantization = Literal[
@@ -66,7 +75,10 @@ class Analysis(Part):
 
 
 class Study(Part):
-    """One experiment: arms, tasks, and what counts as the same."""
+    """One experiment: arms, tasks, and what counts as the same.
+
+    Made by its keys, or read by `load_study`. Raises StudyError with the key that is wrong.
+    """
 
     study: Name
     """Name of the study, and of its run folder."""
@@ -97,6 +109,15 @@ class Study(Part):
     """Your constraints, and what things cost."""
     gate: GatePart | None = None
     """What `quantrial gate` requires of this study's results."""
+
+    def __init__(self, /, **keys: Any) -> None:
+        try:
+            super().__init__(**keys)
+        except ValidationError as exc:
+            raise refusal(exc.errors(), Study) from exc
+
+    # so that pydantic does not call it of what is read from a file, whose path is told then
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
     @field_validator("arms")
     @classmethod

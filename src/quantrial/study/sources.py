@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-import orjson
-from pydantic import Field, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
+from quantrial.records import canonical_json
 from quantrial.registry import SOURCES
+from quantrial.study.memory import is_frame, rows_of
 from quantrial.study.parts import OneOf, Part
+
+_MOST_WRITTEN, _MOST_VALUES = 32_768, 1000  # bytes and values of rows that a study file holds
 
 
 class SourcePart(Part):
@@ -68,28 +79,41 @@ class JsonlSource(SourcePart):
 
 
 class RowsSource(SourcePart):
-    """Items that stand in the study itself, with the keys of `jsonl`."""
+    """Items that stand in the study itself, with the keys of `jsonl`.
+
+    In Python the list of rows or a data frame may stand for the whole source. What is too much for
+    a study file stands in that of the run by its hash; the run folder holds the items in any case.
+    """
 
     type: Literal["rows"]
-    rows: tuple[dict[str, Any], ...] = Field(min_length=1)
+    rows: tuple[dict[str, Any], ...] = ()
     """The items, an object each; from Python a data frame, too."""
     dev: tuple[dict[str, Any], ...] = ()
     """Rows that the examples of `shots` are taken from."""
+    sha256: str | None = None
+    """Hash of rows that a program had in memory, in place of them."""
 
     @field_validator("rows", "dev", mode="before")
     @classmethod
     def _as_json(cls, rows: Any) -> Any:
         """Take a data frame as its rows; refuse what a study file could not hold."""
-        if hasattr(rows, "__dataframe__"):
-            import narwhals
+        return tuple(rows_of(rows))
 
-            rows = narwhals.from_native(rows, eager_only=True).rows(named=True)
-        for at, row in enumerate(rows if isinstance(rows, (list, tuple)) else (), start=1):
-            try:
-                orjson.dumps(row)
-            except TypeError as exc:
-                raise ValueError(f"row {at} is no JSON ({exc}); give texts and numbers") from exc
-        return rows
+    @model_validator(mode="after")
+    def _has_rows(self) -> Self:
+        if not self.rows and self.sha256 is None:
+            raise ValueError("should hold at least one row")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _by_hash(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        if not self.rows:
+            return dict(serialize(self))
+        written = canonical_json([self.rows, self.dev])
+        values = sum(map(len, (*self.rows, *self.dev)))
+        if len(written) < _MOST_WRITTEN and values < _MOST_VALUES and b"\\u0000" not in written:
+            return dict(serialize(self))
+        return {"type": self.type, "sha256": hashlib.sha256(written).hexdigest()}
 
 
 class GeneratedSource(SourcePart):
@@ -132,4 +156,8 @@ class ImportedSource(SourcePart):
     """The importer that read the answers."""
 
 
-Source = Annotated[SourcePart, OneOf(SOURCES, "type")]
+def _of_rows(value: Any) -> Any:
+    return {"type": "rows", "rows": value} if isinstance(value, list) or is_frame(value) else value
+
+
+Source = Annotated[SourcePart, OneOf(SOURCES, "type"), BeforeValidator(_of_rows)]

@@ -6,6 +6,7 @@ import hashlib
 
 import orjson
 
+from quantrial.errors import StudyError
 from quantrial.study import RowsSource
 from quantrial.tasks.rows import Asked, Reading, Row, Source, Where
 
@@ -14,6 +15,12 @@ _PLACE = "rows of the study"
 
 def read_rows(source: RowsSource, asked: Asked) -> Reading:
     """Read the rows, and those that solved examples are taken from."""
+    if not source.rows:
+        raise StudyError(
+            "the items were in the memory of a program, and it alone can ask more; `analyze`, "
+            "`decide`, `report` and `verify` work on such a run",
+            key=asked.key,
+        )
     return Reading(
         "rows",
         _parsed(source.rows, asked, _PLACE),

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import datetime
-import decimal
 import hashlib
 import io
-import uuid
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +14,7 @@ from typing import Any, Literal
 from quantrial.errors import DataError, MissingExtraError
 from quantrial.paths import open_file, read_bytes
 from quantrial.study import SourcePart
+from quantrial.study.memory import json_value
 from quantrial.tasks.rows import Asked, Reading, Row, Source, Where, read_text
 
 _LARGEST_CELL = 10_000_000  # characters
@@ -167,7 +165,7 @@ def parquet_records(
                 for row in rows:
                     number += 1
                     where = Where(path, number)
-                    yield where, {n: _plain(v, where) for n, v in zip(names, row, strict=True)}
+                    yield where, {n: _plain(v, n, where) for n, v in zip(names, row, strict=True)}
     except duckdb.Error as exc:
         raise DataError(f"is no Parquet file that can be read: {exc}", path=path) from exc
 
@@ -186,21 +184,11 @@ def _wanted(table: Any, fields: Mapping[str, Sequence[str] | None]) -> str:
     return ", ".join(chosen) or "*"
 
 
-def _plain(value: Any, where: Where) -> Any:
-    """Turn a value of a table into one of JSON: dates as ISO texts, decimals as numbers."""
-    if isinstance(value, decimal.Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, (datetime.date, datetime.time)):
-        return value.isoformat()
-    if isinstance(value, (uuid.UUID, datetime.timedelta)):
-        return str(value)
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return None  # a picture, perhaps; not a field that a prompt can show
-    if isinstance(value, Mapping):
-        return {str(key): _plain(one, where) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one, where) for one in value]
-    return value
+def _plain(value: Any, name: str, where: Where) -> Any:
+    try:
+        return json_value(value)
+    except ValueError as exc:
+        raise where.error(f"the field {name!r} {exc}") from exc
 
 
 def _excel(source: ExcelSource, path: Path) -> tuple[Records, str]:
@@ -245,7 +233,7 @@ def excel_records(
             if len(given) > len(header):
                 raise where.error(f"{len(given)} cells, where the header has {len(header)}")
             given += [None] * (len(header) - len(given))
-            yield where, {n: _plain(v, where) for n, v in zip(header, given, strict=True)}
+            yield where, {n: _plain(v, n, where) for n, v in zip(header, given, strict=True)}
 
 
 @contextlib.contextmanager
