@@ -95,7 +95,7 @@ def test_metrics_that_were_not_measured_leave_a_case_unscored(tmp_path: Path) ->
     assert len(scores(report.folder, "q4")) == 2
     notes = "\n".join(report.notes)
     assert "b.json: 1 of 3 cases have a metric that was not measured" in notes
-    assert "cases: q4 has 1 answers without a score" in notes
+    assert "cases: q4 has 1 answer without a score" in notes
 
 
 def test_thresholds_tell_of_which_metrics_fewer_is_better(tmp_path: Path) -> None:

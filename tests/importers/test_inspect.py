@@ -88,7 +88,7 @@ def test_errors_are_faults_and_nan_is_no_score(tmp_path: Path) -> None:
         ("1", "engine_error", None),
         ("3", "ok", {"match": 0.0}),
     ]
-    assert any("b has 1 answers without a score" in note for note in report.notes)
+    assert any("b has 1 answer without a score" in note for note in report.notes)
     assert not (tmp_path.parent / "evil.json").exists()
 
 
@@ -106,7 +106,7 @@ def test_edited_and_invalid_scores_and_runs_that_failed_are_said(tmp_path: Path)
     assert "1 of 2 samples in b.eval have a score that was edited after the run" in notes
     assert "1 of 2 samples in b.eval were declared invalid; they are unscored" in notes
     assert "toy: the run in b.eval ended as 'error'" in notes
-    assert "toy: b has 1 answers without a score" in notes
+    assert "toy: b has 1 answer without a score" in notes
     # ids with a slash stand in folders of the archive
     assert report.responses == 3
 

@@ -271,3 +271,13 @@ def test_answers_that_are_objects_stay_lines(tmp_path: Path) -> None:
     report = quantrial.read_log("table", logs, tmp_path / "run", options=options)
     found = RunFolder(report.folder).read_responses(report.tasks[0], "a", known=None)
     assert [(one.scores or {})["exact_match"] for one in found] == [1.0, 1.0]
+
+
+def test_several_tasks_are_told_apart() -> None:
+    words = ["check", str(FORMATS / "lm-eval" / "f16"), str(FORMATS / "lm-eval" / "q4")]
+    words += ["--margin", "2pp", "--task", "toy_mc", "--task", "toy_colour"]
+    found = CliRunner().invoke(app, words)
+    assert found.exit_code == 3
+    assert found.output.startswith("UNDECIDED: q4 compared with f16\n")
+    assert "- toy_mc, undecided: 36 items cannot rule out a loss of 2 pp" in found.output
+    assert "- toy_colour, undecided: 6 items cannot" in found.output

@@ -208,7 +208,7 @@ def test_samples_are_averaged_and_duplicates_refused(tmp_path: Path) -> None:
         read(tmp_path / "other", path, scores=("ok",))
     report = read(tmp_path / "first", path, scores=("ok",), allow=frozenset({"duplicates"}))
     assert [scores(report.folder, "t", arm, "ok") for arm in "ab"] == [[1], [1]]
-    assert sum("repeat an item" in note for note in report.notes) == 2
+    assert sum("1 row repeats an item" in note for note in report.notes) == 2
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_what_has_no_score_is_counted(tmp_path: Path) -> None:
     report = read(tmp_path / "run", path, scores=("ok",))
     assert report.responses == 5
     assert {note for note in report.notes if "without a score" in note} == {
-        "t: a has 1 answers without a score.",
+        "t: a has 1 answer without a score.",
         "t: b has 2 answers without a score.",
     }
     bad = tmp_path / "t.jsonl"
@@ -412,7 +412,7 @@ def test_a_row_with_an_error_is_a_fault_and_no_wrong_answer(tmp_path: Path) -> N
     assert [(one.status, one.scores) for one in found] == [("engine_error", None)] * 2
     path.write_text("id,arm,ok,Error\n1,a,1,\n1,b,0,timeout\n")
     report = read(tmp_path / "other", path, scores=("ok",))
-    said = "t.csv: 'Error' is filled in on 1 rows; `--error Error` makes these answers missing."
+    said = "t.csv: 'Error' is filled in on 1 row; `--error Error` makes these answers missing."
     assert said in report.notes
 
 

@@ -373,7 +373,7 @@ def checked(result: CheckResult) -> None:
     else:
         line(f"{result.verdict}: {', '.join(found.arms)} compared with {found.reference}")
         for one in found.lines:
-            item(f"{one.outcome}: {one.text}")
+            item(f"{one.task}, {one.outcome}: {one.text}")
         for text_ in found.invalid:
             item(f"invalid: {text_}")
     for one in found.lines:

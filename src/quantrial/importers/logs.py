@@ -28,6 +28,7 @@ from quantrial.strict_yaml import write_yaml
 from quantrial.study import parse_study
 from quantrial.study.names import name_like
 from quantrial.units import parse_bytes, parse_fraction
+from quantrial.words import plural
 
 SCORES_FILE = "scores.jsonl"
 SUBTASK = "subtask"
@@ -423,7 +424,7 @@ class _Pairing:
                     line = {"task": task, "id": item.id, "arm": arm, **scores, "scored_by": judge}
                     self.lines.append(orjson.dumps(line) + b"\n")
         for arm, count in unscored.items():
-            self.notes.append(f"{task}: {arm} has {count:,} answers without a score.")
+            self.notes.append(f"{task}: {arm} has {plural(count, 'answer')} without a score.")
 
     def _say_checked(self, name: str, rows: Sequence[LogRow], metrics: Sequence[str]) -> None:
         programs = " and ".join(sorted({log.program for log in self.logs.values()}))

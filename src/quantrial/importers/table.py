@@ -43,6 +43,7 @@ from quantrial.importers.table_columns import (
 from quantrial.importers.table_files import ENDINGS, id_of, records_of, score_of, text_of
 from quantrial.study.names import LONGEST, name_like
 from quantrial.tasks.rows import Where
+from quantrial.words import plural
 
 _PEEKED = 100
 
@@ -162,8 +163,11 @@ class _Table:
         for arm, rows in self.rows.items():
             own = self.notes if not made else []  # of a file that holds all arms, said once
             if again := self.again[arm]:
-                own = [*own, f"{self.task}: {again:,} rows repeat an item of {arm}; the first "
-                       "one counts."]  # fmt: skip
+                repeated = plural(again, "row repeats", "rows repeat")
+                own = [
+                    *own,
+                    f"{self.task}: {repeated} an item of {arm}; the first one counts.",
+                ]
             artifact = Artifact(model=self.raw_arms.get(arm, arm))
             tasks = {self.task: rows}
             made[arm] = ArmLog(program, artifact, tasks, files=hashes, notes=list(own))
@@ -211,8 +215,8 @@ class _Table:
                     self.rows.setdefault(name, []).append(row)
         if filled:
             self.notes.append(
-                f"{path.name}: {unused!r} is filled in on {filled:,} rows; `--error {unused}` "
-                "makes these answers missing."
+                f"{path.name}: {unused!r} is filled in on {plural(filled, 'row')}; "
+                f"`--error {unused}` makes these answers missing."
             )
 
     def _is_new(self, arm: str, key: str, where: Where, record: Mapping[str, Any]) -> bool:
