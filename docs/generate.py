@@ -23,6 +23,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from quantrial import init, study
+from quantrial.commands.workloads import WORKLOADS
 from quantrial.documents import ChoiceFailures, FailureModes, SpanFailures, Summary, decision
 from quantrial.registry import OWN, SCORERS
 from quantrial.scorers import python
@@ -260,23 +261,36 @@ def _help(words: tuple[str, ...]) -> str:
     return "\n".join(line.rstrip() for line in text.strip().splitlines())
 
 
-def workloads() -> str:
-    """Put what `init --workload` writes into the page on workloads: rows, study, scorer."""
+_SHOWN = {".jsonl": "json", ".yaml": "yaml", ".py": "python"}  # in this order
+
+
+def workload_files(workload: str) -> dict[str, str]:
+    """Return the files that `init --workload` writes, by name: study, items, scorer."""
+    with tempfile.TemporaryDirectory() as folder:
+        init(Path(folder) / f"{workload}.yaml", workload=workload)
+        return {one.name: one.read_text(encoding="utf-8") for one in Path(folder).iterdir()}
+
+
+def workloads() -> dict[Path, str]:
+    """Return the study of each workload with its files, and the page that shows them."""
     page = (DOCS / "workloads.md").read_text(encoding="utf-8")
+    found = {name: workload_files(name) for name in WORKLOADS}
 
     def written(match: re.Match[str]) -> str:
-        with tempfile.TemporaryDirectory() as folder:
-            study = init(Path(folder) / "study.yaml", workload=match[1])
-            (items,) = Path(folder).glob("*.jsonl")
-            rows = items.read_text(encoding="utf-8").splitlines()[:2]
-            blocks = [f"`{items.name}` begins:", "```json\n" + "\n".join(rows) + "\n```"]
-            blocks += ["```yaml\n" + study.read_text(encoding="utf-8") + "```"]
-            for scorer in Path(folder).glob("*.py"):
-                code = scorer.read_text(encoding="utf-8")
-                blocks += [f"`{scorer.name}`:", f"```python\n{code}```"]
+        blocks, files = [], found[match[1]]
+        for name in sorted(files, key=lambda name: list(_SHOWN).index(Path(name).suffix)):
+            form, text = _SHOWN[Path(name).suffix], files[name]
+            begins = " begins" if form == "json" else ""
+            if begins:
+                text = "".join(text.splitlines(keepends=True)[:2])
+            blocks.append(f"[`{name}`](../examples/workloads/{name}){begins}:")
+            blocks.append(f"```{form}\n{text}```")
         return f"<!-- init: {match[1]} -->\n\n" + "\n\n".join(blocks) + "\n\n<!-- /init -->"
 
-    return re.sub(r"<!-- init: (\w+) -->.*?<!-- /init -->", written, page, flags=re.DOTALL)
+    page = re.sub(r"<!-- init: (\w+) -->.*?<!-- /init -->", written, page, flags=re.DOTALL)
+    examples = DOCS.parent / "examples" / "workloads"
+    files = {examples / name: text for one in found.values() for name, text in one.items()}
+    return {DOCS / "workloads.md": page, **files}
 
 
 def documents() -> dict[Path, str]:
@@ -287,10 +301,11 @@ def documents() -> dict[Path, str]:
         DOCS / "decision.schema.json": decision_schema(),
         DOCS / "summary.schema.json": summary_schema(),
         DOCS / "command-line.md": command_line(),
-        DOCS / "workloads.md": workloads(),
+        **workloads(),
     }
 
 
 if __name__ == "__main__":
     for path, text in documents().items():
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")

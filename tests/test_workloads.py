@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,6 @@ import pytest
 import yaml
 
 import quantrial
-from quantrial.commands.studies import start_workload
 from quantrial.engines.scripted import ScriptedEngine, prompt_of
 from studies import read_lines
 
@@ -114,24 +114,33 @@ CASES = {
 }
 
 
+EXAMPLES = Path(__file__).parents[1] / "examples" / "workloads"
+ROWS = {"routing": 60, "extraction": 40, "qa": 30, "math": 40, "tools": 20, "custom": 20}
+
+
 @pytest.fixture(scope="module", params=CASES)
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run of the study that `init` writes, with two scripted arms in place of the model's."""
-    folder = tmp_path_factory.mktemp(request.param)
-    started = start_workload(folder / "study.yaml", preset="embedded", workload=request.param)
-    assert started.refusal is None
-    assert len(started.study.read_text(encoding="utf-8").splitlines()) <= 30
+    """A run of the study in `examples/workloads`, with two scripted arms in place of the model's.
+
+    That these files are what `init` writes is held by the test of generated pages.
+    """
+    folder = tmp_path_factory.mktemp(request.param) / "studies"
+    shutil.copytree(EXAMPLES, folder)
+    path = folder / f"{request.param}.yaml"
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 30
     for scorer in folder.glob("*.py"):
         assert len(scorer.read_text(encoding="utf-8").splitlines()) <= 15
     case = CASES[request.param]
-    study = yaml.safe_load(started.study.read_text(encoding="utf-8"))
+    study = yaml.safe_load(text)
     study["arms"] = {
         name: {"engine": "scripted", "model": name, "options": {"bytes": size}}
         for name, size in (("f16", 400), ("q4_0", 100))
     }
     study |= {"design": {"repeat_reference": 0}, "analysis": {"resamples": 200}}
-    started.study.write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
-    rows = read_lines(started.items.path)
+    path.write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
+    rows = read_lines(folder / study["tasks"][case.task]["source"]["path"])
+    assert len(rows) == ROWS[request.param]
 
     def scripted(model: str, options: Any, **_: Any) -> ScriptedEngine:
         def reply(request: Any) -> str:
@@ -146,9 +155,9 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("quantrial.engines.scripted.scripted_from_options", scripted)
-        plan = quantrial.plan(started.study)
+        plan = quantrial.plan(path)
         assert plan.tasks[0].items == len(rows)
-        result = quantrial.run(started.study, out=folder / "run")
+        result = quantrial.run(path, out=folder / "run")
     assert result.recorded == 2 * len(rows)
     quantrial.analyze(result.folder)
     return Run(case, result.folder)

@@ -11,15 +11,7 @@ from quantrial.records import sha256_of
 from quantrial.registry import kind_of
 from quantrial.study.explaining import refusal
 from quantrial.study.names import Name, check_apart
-from quantrial.study.parts import (
-    DecisionPart,
-    Design,
-    GatePart,
-    Loss,
-    Memory,
-    Part,
-    Speed,
-)
+from quantrial.study.parts import DecisionPart, Design, GatePart, Loss, Memory, Part, Speed
 from quantrial.study.tasks import Task, check_failure_modes, no_margin
 
 Quantization = Literal[
