@@ -199,14 +199,31 @@ def test_torn_and_hostile_members_are_refused(tmp_path: Path) -> None:
             quantrial.read_log("inspect", {"a": good, "b": tmp_path / name}, tmp_path / "run")
 
 
+def test_halves_of_pairs_are_written_as_question_marks(tmp_path: Path) -> None:
+    said = {"completion": "\ud800", "choices": [{"stop_reason": "\ud800"}]}
+    right = {"scores": {"\ud800": {"value": "C"}}, "target": "\ud800", "output": said}
+    about = {"task": "toy\ud800", "model": "\ud800", "packages": {"inspect_ai": "\ud800"}}
+    log = archive(tmp_path / "a.eval", [sample(1, **right)], eval=about, status="error")
+    report = quantrial.read_log("inspect", {"a": log, "b": log}, tmp_path / "run")
+    (one,) = RunFolder(report.folder).read_responses("toy", "a", known=None)
+    assert (one.output, one.finish_reason, one.scored_by) == ("?", "?", "Inspect ?")
+    "".join(report.notes).encode()
+
+
 def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
     good = archive(tmp_path / "a.eval", [sample(1)])
     clash = archive(tmp_path / "b.eval", [sample(1), sample("1")])
     torn = tmp_path / "c.eval"
     torn.write_bytes(good.read_bytes()[:100])
+    odd = archive(tmp_path / "e.eval", [sample(1) | {"epoch": [1]}])
     empty = tmp_path / "d.eval"
     with zipfile.ZipFile(empty, "w") as file:
         file.writestr("_journal/start.json", "{}")
-    for bad, said in ((clash, "as a text and as a number"), (torn, "no whole"), (empty, "recover")):
+    for bad, said in (
+        (odd, "'epoch' is"),
+        (clash, "as a text and as a number"),
+        (torn, "no whole"),
+        (empty, "recover"),
+    ):
         with pytest.raises(DataError, match=said):
             quantrial.read_log("inspect", {"a": good, "b": bad}, tmp_path / "run")

@@ -231,7 +231,7 @@ def _states(folder: Path) -> dict[_Key, _State]:
         golds = [
             _text(_part(each, "output").get("text"))
             for each in (references if isinstance(references, list) else ())
-            if isinstance(each, dict) and "correct" in (each.get("tags") or ())
+            if isinstance(each, dict) and _is_correct(each.get("tags"))
         ]
         state = found.setdefault(
             _key(where, instance.get("id"), one.get("train_trial_index")),
@@ -252,6 +252,10 @@ def _states(folder: Path) -> dict[_Key, _State]:
         if mapping and state.outputs:
             state.chosen = _text(mapping.get(state.outputs[0].strip()))
     return found
+
+
+def _is_correct(tags: Any) -> bool:
+    return isinstance(tags, list) and "correct" in tags
 
 
 def _read_run(log: ArmLog, task: str, folder: Path) -> None:

@@ -255,6 +255,9 @@ def _row(where: Where, sample: Mapping[str, Any]) -> LogRow:
     name = sample.get("id")
     if isinstance(name, bool) or not isinstance(name, str | int) or not str(name).isprintable():
         raise where.error(f"'id' is {name!r:.40}; needed is a text or a whole number")
+    epoch = sample.get("epoch")
+    if epoch is not None and type(epoch) is not int:
+        raise where.error(f"'epoch' is {epoch!r:.40}; needed is a whole number")
     held = sample.get("attachments")
     attached = held if isinstance(held, dict) else {}
     asked = json.dumps(_whole(sample.get("input"), attached), sort_keys=True)

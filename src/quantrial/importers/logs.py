@@ -24,6 +24,7 @@ from quantrial.importers.base import Imported, LogPaths
 from quantrial.importers.log_rows import P_RIGHT, ArmLog, LogOptions, LogRow, listed, short_text
 from quantrial.records import Item, Response, content_hash
 from quantrial.registry import hint_of
+from quantrial.strict_json import readable
 from quantrial.strict_yaml import write_yaml
 from quantrial.study import parse_study
 from quantrial.study.names import name_like
@@ -102,6 +103,9 @@ class _Pairing:
 
     def __init__(self, form: str, logs: Mapping[str, ArmLog], options: LogOptions) -> None:
         self.form, self.logs, self.options = form, logs, options
+        for log in logs.values():  # what a log says of itself, and names of files, may be anything
+            log.program = short_text(log.program)
+            log.files = {short_text(name): sha256 for name, sha256 in log.files.items()}
         self.arms = list(logs)
         self.items: list[Item] = []
         self.responses: dict[tuple[str, str], list[Response]] = {}
@@ -144,7 +148,7 @@ class _Pairing:
             {arm: _artifact(log, options.weights.get(arm)) for arm, log in self.logs.items()},
             " and ".join(programs),
             sources={task: {"files": known, **found} for task, found in self.sources.items()},
-            notes=(*self.first_notes, *self.notes, _not_in_logs(self.form)),
+            notes=(*map(readable, (*self.first_notes, *self.notes)), _not_in_logs(self.form)),
             origin_files={SCORES_FILE: data},
         )
 
@@ -411,7 +415,7 @@ class _Pairing:
                     status="ok" if fault is None else "engine_error",
                     error=None if fault is None else short_text(fault),
                     output=short_text(rows[0].output),
-                    finish_reason=rows[0].finish,
+                    finish_reason=rows[0].finish and short_text(rows[0].finish),
                     prompt_tokens=None,
                     completion_tokens=None,
                     timing=dict.fromkeys(("load", "prompt", "decode", "wall")),
@@ -465,7 +469,7 @@ def _item(task: str, key: str, row: LogRow, stratify: str | None) -> Item:
         content=content,
         gold=gold,
         metadata={stratify: row.groups[stratify]} if stratify else {},
-        source=str(row.where),
+        source=short_text(str(row.where)),
         content_sha256=content_hash(content, gold),
     )
 
