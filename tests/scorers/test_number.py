@@ -109,6 +109,20 @@ def test_tolerances_are_exact_and_the_larger_one_counts() -> None:
 
 
 @pytest.mark.parametrize(
+    ("gold", "value"),
+    [
+        ("She sold 48/2 = 24 clips.\n48 + 24 = 72\n#### 72", 72),  # as GSM8K has it
+        ("#### 1,080", 1080),
+        (r"\boxed{72}", 72),
+        (r"$\boxed{\frac{3}{4}}$", Fraction(3, 4)),
+        ("x" * 100_000 + "#### -3", -3),
+    ],
+)
+def test_the_number_of_a_worked_gold(gold: str, value: Fraction) -> None:
+    assert NumberReader().exact(gold) == value
+
+
+@pytest.mark.parametrize(
     "gold",
     [True, None, "", "twelve", "12 apples", "1 2", [1], {}, float("nan"), float("inf"), 2**10**6],
     ids=lambda gold: f"{gold!r}" if not isinstance(gold, int) else "whole",

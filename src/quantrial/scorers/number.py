@@ -44,6 +44,7 @@ _TOKEN = re.compile(
     re.IGNORECASE,
 )
 _FRACTION = re.compile(r"\\[dt]?frac\s?\{\s?(-?\d++)\s?\}\s?\{\s?(\d++)\s?\}")
+_BOXED = re.compile(r"\$?\\boxed\{(.*)\}\$?")  # of a gold that is one, in TeX
 _CURRENCY = re.compile(r"\A[A-Z]{3}\s+|\s*[$€£¥₹]\Z|\s+[A-Z]{3}\Z")
 _JOINED = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞]|\\[dt]?frac)")  # a whole number and its fraction
 _ONE_CHARACTER = {
@@ -90,7 +91,9 @@ class NumberReader:
     def exact(self, value: Any) -> Fraction:
         """Return a number of JSON, or of a text that holds nothing else but a currency.
 
-        A float is the shortest decimal number that it stands for: 0.1 is one tenth.
+        A text may be a worked solution that ends in `#### 72`, as those of GSM8K, or the mark of a
+        final answer in TeX, boxed. A float is the shortest decimal number that it stands for: 0.1
+        is one tenth.
 
         Raises:
             ValueError: it is none, or has more than 1,000 digits.
@@ -101,12 +104,17 @@ class NumberReader:
             return Fraction(value)
         if isinstance(value, float) and math.isfinite(value):
             return Fraction(repr(value))
+        given = value
+        if isinstance(value, str):
+            value = value.rpartition("####")[2]
+            if boxed := _BOXED.fullmatch(value.strip()[: 3 * _MOST]):
+                value = boxed[1]
         if isinstance(value, str) and len(value) < 3 * _MOST:
             bare = _CURRENCY.sub("", _prepared(value).strip())
             token = _TOKEN.fullmatch(bare)
             if token and (found := self._value(token)) is not None:
                 return found
-        raise ValueError(f"{value!r:.40} is no number; expected one such as 12, 0.5 or '3/4'")
+        raise ValueError(f"{given!r:.40} is no number; expected one such as 12, 0.5 or '3/4'")
 
     def _value(self, token: re.Match[str]) -> Fraction | None:
         value = self._plain(token["digits"])
@@ -173,7 +181,8 @@ class NumberPart(ScorerPart):
     """A number of the answer equals the right one, within a tolerance.
 
     Read are 1,234 and 1'234, $5, 12 %, 3/4, 1 1/2, -2, 1e3 and 2 × 10^3. Words and units are left
-    out: "5 million" is 5. The right number is a number, or a text that holds nothing else.
+    out: "5 million" is 5. The right number is a number, or a text that holds nothing else,
+    or one after `####`, as in GSM8K.
     """
 
     scorer: Literal["number"]
