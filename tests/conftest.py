@@ -39,6 +39,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # files of few tests that take long: begun first, so that no worker is left with one at the end
 _LONG = {
+    "test_newcomer.py",
     "test_studies_over_engines.py",
     "test_other_processors.py",
     "test_demo.py",
@@ -48,6 +49,9 @@ _LONG = {
     "test_power_command.py",
     "test_degenerate.py",
     "test_mixtures.py",
+    "test_allowed_code.py",
+    "test_verification_files.py",
+    "test_misbehaving_servers.py",
     "test_operating_characteristics.py",
     "test_ollama_exchanges.py",
     "test_ollama_studies.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from command import command
+from repetitions import mostly_repetitions
 from servers.ollama import Model, OllamaServer
 from servers.ollama_rules import Said, rendered
 from servers.ollama_voice import words_of
@@ -147,21 +149,29 @@ def test_answers_that_loop_count_where_they_were_asked_for(
     assert ("Ship small" in screen) is (loops != ("small",))
 
 
-@pytest.mark.parametrize("version", ["0.22.1", "0.12.3", "0.3.14"])
+# how items become prompts, and how far they are padded
+PROMPTS: dict[str, tuple[dict[str, Any], int]] = {
+    "chat": ({"prompt_format": "chat"}, 8),
+    "text": ({"prompt_format": "completion"}, 8),
+    "shots": ({"prompt_format": "chat", "shots": 3}, 3),
+}
+
+
 @pytest.mark.parametrize(
-    ("task", "pad"),
-    [
-        ({"prompt_format": "chat"}, lambda i: 8 * (i % 20)),
-        ({"prompt_format": "completion"}, lambda i: 8 * (i % 20)),
-        ({"prompt_format": "chat", "shots": 3}, lambda i: 3 * (i % 20)),
-    ],
-    ids=["chat", "text", "shots"],
+    ("version", "prompts"),
+    mostly_repetitions(
+        itertools.product(["0.22.1", "0.12.3", "0.3.14"], PROMPTS),
+        # shots are a longer chat: one version shows that they are counted
+        [*itertools.product(["0.22.1", "0.12.3", "0.3.14"], ["chat", "text"]), ("0.22.1", "shots")],
+    ),
 )
 def test_no_answer_counts_whose_prompt_was_cut(
-    tmp_path: Path, server: OllamaServer, version: str, task: dict[str, Any], pad: Any
+    tmp_path: Path, server: OllamaServer, version: str, prompts: str
 ) -> None:
     server.version = version
-    study = write_study(tmp_path, server, task=task, pad=pad, options={"all": {"num_ctx": WINDOW}})
+    task, step = PROMPTS[prompts]
+    window = {"all": {"num_ctx": WINDOW}}
+    study = write_study(tmp_path, server, task=task, pad=lambda i: step * (i % 20), options=window)
     run = tmp_path / "run"
     quantrial("run", study, "-o", run, "--only-answers")
     for arm in ARMS:
