@@ -32,6 +32,7 @@ from quantrial.cli import app, show, tell
 from quantrial.cli.options import EXAMPLES
 from quantrial.cli.progress import InterimScores, Rate, listening, overall
 from quantrial.cli.terminal import Interval, forest_lines
+from quantrial.commands.derived import load_manifest
 from quantrial.commands.results import load_results
 from quantrial.commands.verification import Drift, Verification
 from quantrial.inert import clean, harmless, in_json
@@ -109,8 +110,12 @@ def test_people_read_words_and_no_keys(demo: Path, command: tuple[str, ...]) -> 
 @pytest.mark.parametrize("command", [("decide",), ("analyze",), ("report", "--terminal")])
 def test_lines_fit_the_terminal(demo: Path, command: tuple[str, ...], columns: int) -> None:
     said = on_terminal(command[0], demo, *command[1:], columns=columns, NO_COLOR="1")
-    # ids and paths stay in one piece, however long
+    # ids and paths stay in one piece, however long; so do the commands that serve an arm, to copy
+    lines = said.partition("\nTo serve ")
+    commands = [line for line in lines[2].splitlines() if line.startswith("  llama-server ")]
+    assert len(commands) == ("analyze" not in command)
     long = [line for line in said.splitlines() if len(line) > columns and " " in line.strip()]
+    long = [line for line in long if not line.startswith(("  llama-server ", "  quantrial "))]
     assert long == []
     assert "q4_0" in said
     assert "…" not in said, "a word is cut"
@@ -185,7 +190,7 @@ def test_the_terminal_says_what_the_report_says(demo: Path) -> None:
     """One text in two places: each sentence and cell before the plots."""
     said = " ".join(piped("decide", demo).stdout.split())
     report = (demo / "report.md").read_text("utf-8").replace("\\", "")
-    view = opening(*load_results(demo)[1:])
+    view = opening(*load_results(demo)[1:], load_manifest(demo))
     claims = [view.summary, *(claim for advice in view.advice for claim in advice.claims)]
     sentences = [one for claim in claims for one in (claim.words, *claim.details)]
     assert len(sentences) > 20

@@ -60,6 +60,14 @@ class ModelFacts:
     sampling: Any = None
 
 
+def without_type(stem: str, quantization: str) -> str:
+    """Take the type off a file's name: of `model.F16` and `model-f16` remains `model`."""
+    for joint in (".", "-", "_") if quantization else ():
+        if stem.lower().endswith(f"{joint}{quantization.lower()}"):
+            return stem[: -len(quantization) - 1]
+    return stem
+
+
 # The number of bits in the name of a type: Q4_K_M, IQ3_XS, BF16, FP8, INT8, 4-bit; not 3.1 or 8B.
 _BITS = re.compile(
     r"(?<![a-z])(?:iq|tq|q|bf|fp|f|mxfp|nvfp|nf|int|w)_?(?P<a>\d+)|(?P<b>\d+)[ _-]?bit"

@@ -34,7 +34,7 @@ HOSTILE = (
 
 def exported(trial: Trial, form: str) -> str:
     summary, decision = load_summary(trial.summary), load_decision(trial.decision)
-    return EXPORTS[form](trial.study, summary, decision)
+    return EXPORTS[form](trial.study, summary, decision, trial.manifest)
 
 
 def hostile(trial: Trial) -> Trial:

@@ -105,6 +105,7 @@ def decide(  # noqa: PLR0913 - each parameter is an option of the command
     from quantrial import units
     from quantrial.cli import show, tell
     from quantrial.commands import results
+    from quantrial.commands.derived import load_manifest
     from quantrial.decision import Constraints
     from quantrial.documents.decision import load_decision
 
@@ -129,7 +130,7 @@ def decide(  # noqa: PLR0913 - each parameter is an option of the command
         show.document(document)
     else:
         _, summary, decision = results.load_results(run)
-        tell.decision(summary, decision)
+        tell.decision(summary, decision, load_manifest(run))
         tell.constraints(before, results.stated_options(run), run)
     if require_pick and not load_decision(document).has_pick:
         sys.exit(1)
@@ -209,10 +210,11 @@ def report(
     """Write report.md, report.html and plots."""
     from quantrial.cli import show, tell
     from quantrial.commands import results
+    from quantrial.commands.derived import load_manifest
 
     if terminal and not as_json:
         _, summary, decision = results.load_results(run)
-        tell.report(summary, decision)
+        tell.report(summary, decision, load_manifest(run))
         return
     if form == "parquet" and not as_json:
         if out is None:

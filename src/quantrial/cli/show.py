@@ -437,11 +437,12 @@ def demo_opening(folder: Path) -> None:
 
 def conclusion(files: ReportFiles, folder: Path, constraints: str = "") -> None:
     """Print the recommendation, its constraints, and where everything is."""
+    from quantrial.commands.derived import load_manifest
     from quantrial.commands.results import load_results
 
     line()
     _, summary, decision = load_results(folder)
-    tell.decision(summary, decision)
+    tell.decision(summary, decision, load_manifest(folder))
     line()
     report(files, constraints)
     line(f"\nCheck it: quantrial verify {folder}")

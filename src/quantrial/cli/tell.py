@@ -21,6 +21,7 @@ from quantrial.words import (
 if TYPE_CHECKING:
     from quantrial.documents import Summary
     from quantrial.documents.decision import Decision
+    from quantrial.records import Manifest
     from quantrial.reporting.blocks import Claim, Group, Sentence, Table, View
 
 
@@ -49,9 +50,9 @@ def summary(found: Summary, folder: Path, *, primary_only: bool = True) -> None:
     paragraph(f"{found.methods} methods. Next: quantrial decide {folder}")
 
 
-def report(summarised: Summary, decided: Decision) -> None:
+def report(summarised: Summary, decided: Decision, manifest: Manifest) -> None:
     """Print the decision, then every endpoint of every task."""
-    decision(summarised, decided)
+    decision(summarised, decided, manifest)
     line()
     _results(summarised, primary_only=False)
     paragraph(f"{summarised.methods} methods; quantrial report writes it all with plots.")
@@ -70,11 +71,11 @@ def _results(found: Summary, *, primary_only: bool) -> None:
         _group(group)
 
 
-def decision(summarised: Summary, decided: Decision) -> None:
+def decision(summarised: Summary, decided: Decision, manifest: Manifest) -> None:
     """Print what the report says before its plots."""
     from quantrial.reporting.view import opening
 
-    view = opening(summarised, decided)
+    view = opening(summarised, decided, manifest)
     heading(view.headline)
     for one in view.constraints:
         item(one)
@@ -99,6 +100,13 @@ def decision(summarised: Summary, decided: Decision) -> None:
         heading("Evidence")
         for sentence in view.evidence:
             item(_said(sentence))
+        line()
+    if view.serving is not None:
+        heading(view.serving.title)
+        for command in view.serving.commands:
+            line(f"  {command}")  # on one line, however long: to copy
+        for note in view.serving.notes:
+            item(note)
 
 
 def _glance(view: View) -> None:

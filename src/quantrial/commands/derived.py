@@ -14,7 +14,7 @@ from quantrial.study import Study, parse_study, read_study_text, with_inputs
 
 if TYPE_CHECKING:
     from quantrial.analysis import TaskOutcomes
-    from quantrial.records import ArmRecord
+    from quantrial.records import ArmRecord, Manifest
     from quantrial.runfolder import RunFolder
     from quantrial.running.prepare import OpenStudy
 
@@ -59,6 +59,13 @@ def load_run_study(run: Path | RunFolder) -> tuple[Study, str, Path]:
 @functools.lru_cache(maxsize=4)  # scoring, analysis, decision and report each ask for it
 def _parsed(text: str, path: Path) -> Study:
     return parse_study(text, path=path)
+
+
+def load_manifest(run: Path) -> Manifest:
+    """Return what ran."""
+    from quantrial.runfolder import RunFolder
+
+    return RunFolder(run).read_manifest()
 
 
 def score_run(run: Path | RunFolder) -> dict[str, TaskOutcomes]:

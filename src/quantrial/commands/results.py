@@ -14,7 +14,7 @@ from warnings import warn
 
 from quantrial import paths
 from quantrial.agreement import as_recorded
-from quantrial.commands.derived import derive_summary, load_run_study, score_run
+from quantrial.commands.derived import derive_summary, load_manifest, load_run_study, score_run
 from quantrial.errors import (
     QuantrialError,
     RecordError,
@@ -64,7 +64,7 @@ def export(run: Path | str, form: str) -> str:
         files = report(run)
         path = files.markdown if form == "md" else files.html
         return paths.read_text(path)
-    return EXPORTS[form](*load_results(Path(run)))
+    return EXPORTS[form](*load_results(Path(run)), load_manifest(Path(run)))
 
 
 def read_documents(run: Path) -> dict[str, Any]:

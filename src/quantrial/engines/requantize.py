@@ -42,6 +42,7 @@ from quantrial.engines.gguf_file import (
 from quantrial.engines.mixtures import MIXED, available, mixed_types, quantize_rows
 from quantrial.engines.weights import made_from, made_of, write_record
 from quantrial.errors import ModelFileError, QuantrialWarning
+from quantrial.precision import without_type
 from quantrial.system import file_lock
 
 if TYPE_CHECKING:
@@ -300,7 +301,7 @@ def quantize_model(source: Path, kind: str, folder: Path) -> Path:
     """
     header = read_header(source)
     kind = kind.upper()
-    path = folder / f"{_stem(source, header.quantization)}.{kind}.gguf"
+    path = folder / f"{without_type(source.stem, header.quantization)}.{kind}.gguf"
     if path.exists() and path.samefile(source):
         raise ModelFileError(f"is {kind} already", path=source)
     digest = file_sha256(source)
@@ -339,15 +340,6 @@ def _declared(header: Header) -> str:
     except ValueError:
         return header.quantization
     return name.removeprefix("MOSTLY_").removeprefix("ALL_")
-
-
-def _stem(source: Path, quantization: str) -> str:
-    """Take the type off a file's name: `model.F16.gguf` and `model-f16.gguf` are `model`."""
-    stem = source.stem
-    for joint in (".", "-", "_"):
-        if stem.lower().endswith(f"{joint}{quantization.lower()}"):
-            return stem[: -len(quantization) - 1]
-    return stem
 
 
 def _writer(kind: str) -> tuple[str, Callable[[Path, Path], object]]:

@@ -200,12 +200,21 @@ class Plot:
 
 
 @dataclass(frozen=True, slots=True)
+class Serving:
+    """How to serve the arm that is recommended: commands for a shell, and what to know of them."""
+
+    title: str
+    commands: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """The whole report, ready to be written down.
 
     Under constraints, `headline` and `summary` answer them, `constraints` lists them, and
     `unconstrained` is what would hold without; else these two are empty. `alarms` is said before
-    anything else.
+    anything else. `serving` is None where no arm is recommended.
     """
 
     title: str
@@ -224,6 +233,7 @@ class View:
     plots: tuple[Plot, ...]
     sections: tuple[Section, ...]
     words: tuple[Word, ...]
+    serving: Serving | None = None
 
 
 Shown = tuple[Column, Callable[[T], str]]  # a column, and what it shows of a row

@@ -19,6 +19,7 @@ from quantrial.inert import clean
 from quantrial.precision import weights_in_words
 from quantrial.registry import kind_of
 from quantrial.reporting.markdown import code, escape
+from quantrial.reporting.sections.serving import serving
 from quantrial.strict_yaml import write_yaml
 from quantrial.words import (
     amount,
@@ -36,6 +37,7 @@ from quantrial.words import (
 )
 
 if TYPE_CHECKING:
+    from quantrial.records import Manifest
     from quantrial.study import Study
 
 
@@ -135,13 +137,13 @@ def _compared(row: Row, contrast: Contrast) -> Row:
     )
 
 
-def as_json(study: Study, summary: Summary, decision: Decision) -> str:
+def as_json(study: Study, summary: Summary, decision: Decision, manifest: Manifest) -> str:
     """Write the rows as a JSON array of objects."""
     found = list(rows(summary, decision))
     return orjson.dumps(found, option=orjson.OPT_INDENT_2).decode() + "\n"
 
 
-def as_csv(study: Study, summary: Summary, decision: Decision) -> str:
+def as_csv(study: Study, summary: Summary, decision: Decision, manifest: Manifest) -> str:
     """Write the rows as CSV; a text that a spreadsheet would run as a formula is quoted off."""
     written = io.StringIO()
     writer = csv.DictWriter(written, COLUMNS, lineterminator="\n")
@@ -194,7 +196,7 @@ _PREAMBLE = r"""% needs \usepackage{booktabs}
 \fi"""
 
 
-def latex(study: Study, summary: Summary, decision: Decision) -> str:
+def latex(study: Study, summary: Summary, decision: Decision, manifest: Manifest) -> str:
     """Write a `table` for each task; captions name what was compared, and how."""
     parts = [_PREAMBLE]
     for task in summary.tasks:
@@ -311,8 +313,8 @@ def _latex_character(character: str) -> str:
     return f"\\quantrialletter{{{ord(character):04X}}}{{{character}}}"
 
 
-def model_card(study: Study, summary: Summary, decision: Decision) -> str:
-    """Write a model card's front matter (`model-index` of the hub): every arm but controls.
+def model_card(study: Study, summary: Summary, decision: Decision, manifest: Manifest) -> str:
+    """Write a model card: the hub's `model-index` of every arm but controls, and how to serve one.
 
     Values are fractions. `args` of a metric say what the hub has no key for: the interval, and the
     paired difference from the reference with its interval, margin and verdict.
@@ -327,7 +329,18 @@ def model_card(study: Study, summary: Summary, decision: Decision) -> str:
         if any(row.arm == arm for row in found)
     ]
     block = write_yaml({"model-index": index}, width=1000)
-    return f"---\n{block}---\n"
+    return f"---\n{block}---\n{_serving(decision, manifest)}"
+
+
+def _serving(decision: Decision, manifest: Manifest) -> str:
+    """Write how to serve the arm that is recommended, for the text below the front matter."""
+    found = serving(decision, manifest)
+    if found is None:
+        return ""
+    block = "".join(f"{command}\n" for command in found.commands)
+    shown = f"```sh\n{block}```\n\n" if block else ""
+    notes = "".join(f"- {escape(note)}\n" for note in found.notes)
+    return f"\n## {escape(found.title)}\n\n{shown}{notes}"
 
 
 def _result(
@@ -391,7 +404,7 @@ def _metric(row: Row, arm: ArmSummary, name: str) -> dict[str, Any]:
 _DOUBTS = 3  # are written out; the report holds all
 
 
-def paragraph(study: Study, summary: Summary, decision: Decision) -> str:
+def paragraph(study: Study, summary: Summary, decision: Decision, manifest: Manifest) -> str:
     """Write the pick, each other arm on each workload, what is in doubt, and how to check it."""
     given = decision.constrained
     opening = (given or decision.default).text.split(":")[0].split(". ")[0].rstrip(".")
@@ -452,7 +465,7 @@ def _standings(summary: Summary, decision: Decision, arm: str) -> Iterator[str]:
         )
 
 
-EXPORTS: Mapping[str, Callable[[Study, Summary, Decision], str]] = {
+EXPORTS: Mapping[str, Callable[[Study, Summary, Decision, Manifest], str]] = {
     "json": as_json,
     "csv": as_csv,
     "latex": latex,

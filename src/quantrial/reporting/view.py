@@ -32,6 +32,7 @@ from quantrial.reporting.sections import (
     speed,
     strata,
 )
+from quantrial.reporting.sections.serving import serving
 from quantrial.words import (
     listed,
     plural,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from quantrial.study import Study
 
 
-def opening(summary: Summary, decision: Decision) -> View:
+def opening(summary: Summary, decision: Decision, manifest: Manifest) -> View:
     """Put what a report says before its plots into words and tables: all that a terminal shows."""
     links = sentences.Links(decision)
     default, given = decision.default, decision.constrained
@@ -72,6 +73,7 @@ def opening(summary: Summary, decision: Decision) -> View:
         plots=(),
         sections=(),
         words=words,
+        serving=serving(decision, manifest),
     )
 
 
@@ -103,7 +105,7 @@ def build_view(
         provenance.reproduce_section(study, summary, decision, manifest.software.get("quantrial")),
     ]
     return replace(
-        opening(summary, decision),
+        opening(summary, decision, manifest),
         title=study.study,
         plots=figures(summary, drawn),
         sections=tuple(section for section in sections if section is not None),
