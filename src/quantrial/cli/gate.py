@@ -132,10 +132,11 @@ def check(  # noqa: PLR0913 - each parameter is an option of the command
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say in a word whether a candidate loses less than a margin: PASS, FAIL, UNDECIDED, INVALID.
+    """Say PASS or FAIL of two logs, tables or predictions.
 
-    On two logs of a harness, two tables of scores, or two files of predictions. Exit 0: a loss of
-    the margin is ruled out. 1: it is shown. 3: neither. 4: the files show nothing. 2: wrong use.
+    Of two logs of a harness, two tables of scores, or two files of predictions. Exit 0, PASS: a
+    loss of the margin is ruled out. 1, FAIL: it is shown. 3, UNDECIDED: neither. 4, INVALID: the
+    files show nothing. 2: wrong use.
     """
     from quantrial.cli import show
     from quantrial.commands import gate as command
