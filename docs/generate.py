@@ -74,6 +74,7 @@ COMMANDS = (
     ("analyze",),
     ("decide",),
     ("gate",),
+    ("baseline", "save"),
     ("report",),
     ("compare",),
     ("verify",),

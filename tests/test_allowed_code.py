@@ -63,9 +63,12 @@ TABLE: dict[tuple[str, ...], bool] = {
     ("power", "--from", "RUN"): False,
 }
 # `gate` ends in other codes; it reads the summary, which is derived again where that is needed
-NO_STUDY = {"init", "demo", "gate", "check", "import", "quantize"}
+NO_STUDY = {"init", "demo", "gate", "baseline", "check", "label", "import", "quantize"}
 # those that score answers, where the study names a file of Python for it: scorers/test_python.py
-SCORING = {"run", "analyze", "decide", "report", "compare", "verify", "power", "gate"}
+SCORING = {
+    *("run", "analyze", "decide", "report", "label", "compare", "verify", "power", "gate"),
+    "baseline",
+}
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +150,8 @@ def test_the_table_knows_every_command_and_who_takes_the_flag() -> None:
     taking = {
         name
         for name, one in root.commands.items()
-        if any(FLAG in parameter.opts for parameter in one.params)
+        for each in (one, *getattr(one, "commands", {}).values())
+        if any(FLAG in parameter.opts for parameter in each.params)
     }
     assert taking == SCORING | {words[0] for words, needed in TABLE.items() if needed}
 

@@ -39,6 +39,7 @@ PUBLIC = [
     "report",
     "results",
     "run",
+    "save_baseline",
     "trial",
     "verify",
     "verify_document",

@@ -27,7 +27,7 @@ os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 
 if TYPE_CHECKING:
     from quantrial.commands.comparison import compare
-    from quantrial.commands.gate import check, check_gate
+    from quantrial.commands.gate import check, check_gate, save_baseline
     from quantrial.commands.power import Assumptions, power
     from quantrial.commands.prompts import prompts
     from quantrial.commands.provision import fetch
@@ -67,6 +67,7 @@ __all__ = [
     "report",
     "results",
     "run",
+    "save_baseline",
     "trial",
     "verify",
     "verify_document",
@@ -75,7 +76,7 @@ __all__ = [
 # Loaded on first use, so that `import quantrial` costs nothing.
 _HOMES: dict[str, tuple[str, ...]] = {
     "commands.comparison": ("compare",),
-    "commands.gate": ("check", "check_gate"),
+    "commands.gate": ("check", "check_gate", "save_baseline"),
     "commands.power": ("Assumptions", "power"),
     "commands.prompts": ("prompts",),
     "commands.provision": ("fetch",),

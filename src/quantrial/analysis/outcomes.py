@@ -321,6 +321,25 @@ def score_task(  # noqa: PLR0913 - each keyword is one fact of how the task was 
     )
 
 
+def with_outcomes_of(
+    scored: TaskOutcomes, arm: str, row: tuple[Outcome | None, ...]
+) -> TaskOutcomes:
+    """Put other outcomes in place of an arm's, one an item; None where there is no answer."""
+    known = [one is not None for one in row]
+    outcomes = {**scored.outcomes, arm: row}
+    values = _panel(scored.task, scored.items, outcomes)
+    panel = replace(
+        scored.panel,
+        numerators=values.numerators,
+        denominators=values.denominators,
+        answered=values.answered,
+    )
+    responses = tuple(r if k else None for r, k in zip(scored.responses[arm], known, strict=True))
+    return replace(
+        scored, outcomes=outcomes, panel=panel, responses={**scored.responses, arm: responses}
+    )
+
+
 Scores = tuple[
     dict[str, tuple["Outcome | None", ...]],
     dict[str, dict[int, "Outcome"]],

@@ -10,7 +10,7 @@ import typer
 
 from quantrial.cli import terminal
 from quantrial.cli.consent import AllowCode
-from quantrial.cli.options import Json, RunFolder
+from quantrial.cli.options import Json, RunFolder, examples
 from quantrial.errors import StudyError
 
 
@@ -40,6 +40,10 @@ def gate(  # noqa: PLR0913 - each parameter is an option of the command
         str | None,
         typer.Option(metavar="LOSS", help="Fail only if a loss beyond this is shown."),
     ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Compare with the answers of a committed baseline."),
+    ] = None,
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write JUnit XML into this file.")
     ] = None,
@@ -67,7 +71,7 @@ def gate(  # noqa: PLR0913 - each parameter is an option of the command
         if not stated:
             raise StudyError("needs --non-inferior or --no-worse-than", key="--arm")
         required = {"arms": arm or [], "require": stated}
-    result = command.check_gate(run, required)
+    result = command.check_gate(run, required, baseline=baseline)
     command.write_outputs(result, junit=junit, summary=summary)
     if as_json:
         show.document(result)
@@ -75,6 +79,36 @@ def gate(  # noqa: PLR0913 - each parameter is an option of the command
         show.gate(result)
     terminal.flush_all()
     sys.exit(result.exit_code)
+
+
+baselines = typer.Typer(
+    help="Keep the reference's answers for a gate.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+@baselines.callback()
+def _baselines() -> None:
+    # with one command alone, typer would leave out its name
+    pass
+
+
+@baselines.command("save", epilog=examples("baseline save"))
+def save_baseline(
+    run: RunFolder,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="The folder to write and commit.")
+    ],
+    *,
+    outcomes_only: Annotated[
+        bool, typer.Option("--outcomes-only", help="Keep scores and no text, for private data.")
+    ] = False,
+    allow_code: AllowCode = False,
+) -> None:
+    """Keep the reference's answers as small files, for `quantrial gate --baseline DIR`."""
+    from quantrial.commands import gate as command
+
+    files = command.save_baseline(run, out, outcomes_only=outcomes_only)
+    terminal.line(f"Wrote {', '.join(path.name for path in files)} in {out}. Commit them.")
 
 
 def check(  # noqa: PLR0913 - each parameter is an option of the command

@@ -39,6 +39,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "quantrial gate runs/demo --arm q8_0 --non-inferior 2pp",
         "quantrial gate runs/demo --gate gate.yaml --junit gate.xml",
     ),
+    "baseline save": ("quantrial baseline save runs/demo -o baseline --outcomes-only",),
     "label": (
         "quantrial label runs/tickets -o labels.csv --most 50",
         "quantrial label runs/tickets --read labels.csv --by Ada -o runs/tickets-labelled",

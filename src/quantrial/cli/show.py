@@ -361,6 +361,8 @@ def gate(result: GateResult) -> None:
         item(f"invalid: {text_}")
     for text_ in result.not_checked:
         item(f"not checked: {text_}")
+    for text_ in result.notes:
+        item(f"note: {text_}")
     line(result.false_alarms)
     line(f"{result.study}: {headline(result)}")
 

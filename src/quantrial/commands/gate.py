@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from quantrial import paths
-from quantrial.commands.derived import load_run_study
+from quantrial.commands.derived import derive_summary, load_run_study, score_run
 from quantrial.commands.results import load_summary_of, sound
 from quantrial.errors import DataError, StudyError
 from quantrial.study import GatePart, parse_gate, read_gate
@@ -18,10 +18,14 @@ from quantrial.units import parse_fraction
 if TYPE_CHECKING:
     from quantrial.gate import GateResult, MustPass, Outcome
     from quantrial.importers import LogOptions
+    from quantrial.runfolder import RunFolder
 
 
 def check_gate(
-    run: Path | str, gate: GatePart | Mapping[str, Any] | Path | str | None = None
+    run: Path | str,
+    gate: GatePart | Mapping[str, Any] | Path | str | None = None,
+    *,
+    baseline: Path | str | None = None,
 ) -> GateResult:
     """Hold a run against what a pipeline requires: each line met, violated, undecided or invalid.
 
@@ -29,9 +33,11 @@ def check_gate(
         run: the run folder; analysed first where that is not done or out of date.
         gate: the requirements, as a part of a study file has them, or a YAML file of them; by
             default the part `gate` of the run's own study.
+        baseline: a folder that `save_baseline` made; its answers stand for the reference's.
 
     Raises:
         StudyError: nothing is required, or a requirement names what the run does not have.
+        RecordError: the baseline was edited, or is of other items, prompts or weights.
 
     Example:
         >>> result = quantrial.check_gate("runs/mine", {"require": [{"no_worse_than": "20pp"}]})
@@ -40,13 +46,73 @@ def check_gate(
     """
     from quantrial.decision.evidence import Evidence
     from quantrial.gate import judge
-    from quantrial.runfolder import SUMMARY
+    from quantrial.runfolder import SUMMARY, RunFolder
 
     path = Path(run)
     required = _required(path, gate)
+    if baseline is not None:
+        return _against(path, required, Path(baseline))
     evidence = Evidence(load_summary_of(path))
     with sound(path / SUMMARY):
-        return judge(evidence, required, _must_pass(path, required, evidence))
+        return judge(evidence, required, _must_pass(RunFolder(path), required, evidence))
+
+
+def save_baseline(
+    run: Path | str, out: Path | str, *, outcomes_only: bool = False
+) -> tuple[Path, ...]:
+    """Keep the reference's answers of a run as small files to commit: a baseline for the gate.
+
+    Args:
+        run: the run folder.
+        out: the folder to write; a baseline that is there is replaced.
+        outcomes_only: keep what each answer scored, and no text of it.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        RunFolderError: `out` holds something else, or the reference answered nothing.
+
+    Example:
+        >>> [path.name for path in quantrial.save_baseline("runs/mine", "baseline")]
+        ['baseline.json', 'sums.jsonl', 'names.jsonl']
+    """
+    from quantrial.gate import baseline
+    from quantrial.runfolder import RunSnapshot
+
+    folder = RunSnapshot(run)
+    study = load_run_study(folder)[0]
+    return baseline.save(Path(out), folder, study, score_run(folder) if outcomes_only else None)
+
+
+def _against(run: Path, required: GatePart, path: Path) -> GateResult:
+    """Hold a run's candidates against the answers of a baseline."""
+    from quantrial.decision.evidence import Evidence
+    from quantrial.documents import load_summary
+    from quantrial.gate import baseline, judge
+    from quantrial.runfolder import SUMMARY, RunSnapshot
+    from quantrial.tasks import make_task
+
+    folder = RunSnapshot(run)
+    study = load_run_study(folder)[0]
+    kept = baseline.load(path)
+    notes = baseline.refuse_other(folder, study, kept)
+    samples = {name: make_task(name, part).samples for name, part in study.tasks.items()}
+    replaced = baseline.BaselineRun(run, kept, samples)
+    scored = score_run(replaced)
+    if kept.outcomes_only:
+        scored = baseline.with_outcomes(scored, kept)
+        for number, one in enumerate(required.require):
+            named = {e.name for part in scored.values() for e in part.task.endpoints}
+            if one.endpoint is not None and one.endpoint not in named:
+                raise StudyError(
+                    f"{one.endpoint} is read from texts, and the baseline keeps outcomes alone",
+                    key=f"gate.require.{number}.endpoint",
+                )
+    evidence = Evidence(load_summary(derive_summary(replaced, outcomes=scored), path=run / SUMMARY))
+    with sound(run / SUMMARY):
+        result = judge(evidence, required, _must_pass(replaced, required, evidence))
+    return replace(result, notes=notes)
 
 
 def _required(run: Path, gate: GatePart | Mapping[str, Any] | Path | str | None) -> GatePart:
@@ -66,14 +132,12 @@ def _required(run: Path, gate: GatePart | Mapping[str, Any] | Path | str | None)
     return own
 
 
-def _must_pass(run: Path, gate: GatePart, evidence: Any) -> Sequence[MustPass]:
+def _must_pass(folder: RunFolder, gate: GatePart, evidence: Any) -> Sequence[MustPass]:
     """Find the items that must pass, by task, and which of them an arm did not answer."""
     if not gate.must_pass:
         return ()
     from quantrial.gate import MustPass
-    from quantrial.runfolder import RunFolder
 
-    folder = RunFolder(run)
     items = folder.read_items()
     found: dict[str, set[str]] = {}
     for number, wanted in enumerate(gate.must_pass):

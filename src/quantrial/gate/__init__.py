@@ -4,7 +4,7 @@
     Evidence ──┴─ verdict ──▶ GateResult ── output ──▶ JUnit, Markdown
 
 `verdict.py` judges, line by line; `output.py` writes. `prospects.py` says before a run whether a
-gate can pass with so many items.
+gate can pass with so many items. `baseline.py` keeps the reference's answers to be committed.
 """
 
 from quantrial.gate.output import junit, markdown

@@ -133,6 +133,7 @@ def markdown(result: GateResult) -> str:
         for line in result.lines
     ]
     tail = ["", _cell(result.false_alarms)]
+    tail += ["", *(f"- note: {_cell(text)}" for text in result.notes)] if result.notes else []
     if result.not_checked:
         tail += ["", "<details><summary>Not checked</summary>", ""]
         tail += [*(f"- {_cell(text)}" for text in result.not_checked), "", "</details>"]

@@ -78,6 +78,7 @@ class GateResult:
         exit_code: 0 met, 1 violated, 3 undecided, 4 invalid; `inconclusive` may turn 3 into 0.
         invalid: checks of the run that were made and failed, in sentences.
         not_checked: what could not be checked, in sentences; it changes no code.
+        notes: what deserves a look and changes no code.
         false_alarms: how often a gate whose requirements all hold is violated, in a sentence.
     """
 
@@ -92,6 +93,7 @@ class GateResult:
     invalid: tuple[str, ...]
     not_checked: tuple[str, ...]
     false_alarms: str
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
