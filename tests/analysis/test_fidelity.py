@@ -89,7 +89,8 @@ def test_the_report_shows_them_beside_the_outcome() -> None:
     assert "say little about arms close to the reference" in section.lead
     cells = [cell.text for cell in section.groups[0].tables[0].rows[0].cells]
     assert cells[0] == "new vs ref"
-    assert cells[2] == "1.000"
+    assert cells[2] == cells[3] == cells[1]  # median and p90 of equal tokens
+    assert cells[4] == "1.000"
 
 
 @pytest.mark.parametrize("bad", [None, float("-inf"), float("nan"), 4.5, "x"])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import shutil
+import statistics
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from typer.testing import CliRunner
 
 import quantrial
 from quantrial.cli import app
+from quantrial.documents import load_summary
 from quantrial.errors import DataError, StudyError
 from quantrial.importers import ImportReport, LogOptions
 from quantrial.runfolder import RunFolder
@@ -114,9 +117,32 @@ def test_scores_are_derived_again_and_the_run_verifies(runs: Mapping[str, Path])
         ("toy_pair", "acc", 30),
     ):
         assert f"{task}: {metric} was scored by lm-eval 0.4.13, {rows} of {rows} derived" in notes
-    quantrial.analyze(run)
+    summary = load_summary(quantrial.analyze(run))
     quantrial.report(run)
     assert not quantrial.verify(run).drifts
+    divergences = sorted(divergence(*pair) for pair in zip(*map(likelihoods, ARMS), strict=True))
+    [found] = summary.tasks["toy_mc"].fidelity
+    assert (found.of, found.items) == ("choices", 36)
+    assert found.kl.estimate == pytest.approx(statistics.fmean(divergences))
+    assert found.kl_median == pytest.approx(statistics.median(divergences))
+    assert found.kl_p90 == pytest.approx(
+        0.5 * (divergences[31] + divergences[32])
+    )  # 0.9 of 35 gaps is 31.5
+    page = (run / "report.md").read_text()
+    assert "From the log-likelihoods of each item's choices." in page
+
+
+def likelihoods(arm: str) -> list[list[float]]:
+    """Return the log-likelihoods of the choices of toy_mc, as the log has them."""
+    path = next((LOGS / arm).rglob("samples_toy_mc_*.jsonl"))
+    rows = sorted(map(orjson.loads, path.read_bytes().splitlines()), key=lambda row: row["doc_id"])
+    return [[float(one[0][0]) for one in row["resps"]] for row in rows]
+
+
+def divergence(one: list[float], other: list[float]) -> float:
+    """Return the Kullback-Leibler divergence of the first softmax from the second, in nats."""
+    p, q = ([math.exp(x) / math.fsum(map(math.exp, own)) for x in own] for own in (one, other))
+    return math.fsum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
 
 
 def copied(tmp_path: Path, change: Callable[[list[dict[str, Any]]], object], arm: str) -> Path:
@@ -182,6 +208,82 @@ def test_hashes_of_odd_documents_are_derived_as_lm_eval_writes_them(tmp_path: Pa
     notes = read(tmp_path / "run", arms, tasks=("toy_mc",)).notes
     (said,) = [note for note in notes if "doc_hash" in note]
     assert "doc_hash of 1 of 36 rows is not that" in said
+
+
+def test_likelihoods_of_zero_are_read_and_those_that_are_none_are_counted(tmp_path: Path) -> None:
+    def change(rows: list[dict[str, Any]]) -> None:
+        for row, value in ((rows[0], "-inf"), (rows[1], "nan")):
+            row["filtered_resps"][0][0] = row["resps"][0][0][0] = value
+
+    arms = {"f16": LOGS / "f16", "q4": copied(tmp_path, change, "q4")}
+    with pytest.raises(DataError):
+        read(tmp_path / "run", arms, tasks=("toy_mc",), metrics=("p_left",))
+    report = read(tmp_path / "run", arms, tasks=("toy_mc",), metrics=("p_right", "acc"))
+    assert any("log-likelihoods of 1 of 36 rows are no numbers" in one for one in report.notes)
+    [first, *_] = likelihoods("q4")
+    rest = [math.exp(value) for value in first[1:]]  # the first choice has a probability of 0
+    found = scores(tmp_path / "run", "toy_mc", "p_right")["q4"]
+    assert found["0"] == pytest.approx(rest[2] / math.fsum(rest))
+    assert "1" not in found
+    summary = load_summary(quantrial.analyze(tmp_path / "run"))
+    [fidelity] = summary.tasks["toy_mc"].fidelity
+    assert fidelity.items == 35
+
+
+def test_lists_of_bools_are_ratios_and_what_is_no_number_is_named(tmp_path: Path) -> None:
+    arms = {}
+    for arm, kept in (("f16", 3), ("q4", 2)):
+
+        def change(rows: list[dict[str, Any]], kept: int = kept) -> None:
+            for number, row in enumerate(rows):
+                told = [True] * kept + [False] * (4 - kept) if number else [True] * 9
+                row |= {"inst": told, "f1": [1, 0], "judge": {"a": 1}, "cut": "x"}
+                row["metrics"] = ["inst", "f1", "judge", "cut"]
+
+        arms[arm] = copied(tmp_path / arm, change, arm)
+    report = read(tmp_path / "run", arms, tasks=("toy_mc",))
+    task = load_summary(quantrial.analyze(tmp_path / "run")).tasks["toy_mc"]
+    found = {arm: own.estimate for arm, own in task.endpoints["inst"].arms.items()}
+    # 9 of the first item, 3 or 2 of 4 of the other 35
+    assert found == pytest.approx({"f16": (9 + 105) / 149, "q4": (9 + 70) / 149})
+    notes = "\n".join(report.notes)
+    for said in (
+        "f1 is left out; of an item it is a pair",
+        "judge is left out; of an item it is an",
+    ):
+        assert said in notes
+
+
+def test_log_likelihoods_a_word_are_a_ratio_with_a_range(tmp_path: Path) -> None:
+    folder = FORMATS / "identical" / "lm-eval"
+    arms = {arm: folder / f"toy-{arm}" for arm in ("f16", "q4")}
+    options: dict[str, Any] = {"metrics": ("word_perplexity",), "margin": "0.1"}
+    ranges = {"word_perplexity": (-20.0, 0.0)}
+    read(tmp_path / "run", arms, tasks=("toy_ppl",), ranges=ranges, **options)
+    task = load_summary(quantrial.analyze(tmp_path / "run")).tasks["toy_ppl"]
+    path = next((folder / "toy-f16").glob("samples_toy_ppl_*"))
+    pairs = [orjson.loads(line)["word_perplexity"] for line in path.read_bytes().splitlines()]
+    wanted = sum(pair[0] for pair in pairs) / sum(pair[1] for pair in pairs)
+    assert task.endpoints["word_perplexity"].arms["f16"].estimate == pytest.approx(wanted)
+    study = quantrial.load_study(tmp_path / "run" / "study.yaml").tasks["toy_ppl"]
+    [measure] = study.measures or ()
+    # fewer is better of a perplexity, more of the log-likelihood that the log has
+    assert (measure["unit"], measure.get("direction")) == ("nats a word", None)
+
+
+def test_logs_that_were_cut_or_limited_are_told(tmp_path: Path) -> None:
+    cut = copied(tmp_path, lambda rows: rows.pop(), "q4")
+    (results,) = cut.rglob("results_*.json")
+    said = json.loads(results.read_text())
+    said["n-samples"]["toy_mc"]["original"] = 100
+    results.write_text(json.dumps(said))
+    arms = {"f16": LOGS / "f16", "q4": cut}
+    notes = "\n".join(
+        read(tmp_path / "run", arms, tasks=("toy_mc",), allow=frozenset({"unpaired"})).notes
+    )
+    assert re.search(r"was cut or edited after the run.* It holds 35 items; 36 were asked", notes)
+    assert "q4 was asked 36 of the 100 items of its tasks (`--limit` of lm_eval)" in notes
+    assert notes.count("was cut or edited") == 1, "the other arm's file is whole"
 
 
 def test_old_logs_without_filters_are_not_deduplicated(tmp_path: Path) -> None:

@@ -327,8 +327,10 @@ class FidelityMean(Part, frozen=True, kw_only=True):
 class Fidelity(Part, frozen=True, kw_only=True):
     """How close a candidate's probabilities are to the reference's, over so many `tokens`.
 
-    `kl` is the divergence in nats, `top_agreement` how often the likeliest token is the same,
-    `margin` by how much more it is ahead of the second.
+    They are of the likeliest tokens, or `of` the choices of an item, one distribution each.
+    `kl` is the divergence in nats (half of them are not larger than `kl_median`, nine tenths not
+    than `kl_p90`), `top_agreement` how often the likeliest token is the same, `margin` by how much
+    more it is ahead of the second.
     """
 
     reference: str
@@ -338,6 +340,9 @@ class Fidelity(Part, frozen=True, kw_only=True):
     kl: FidelityMean
     top_agreement: FidelityMean
     margin: FidelityMean
+    of: Literal["tokens", "choices"] = "tokens"
+    kl_median: Number | None = None
+    kl_p90: Number | None = None
 
 
 def adjusted_p(entry: Part) -> float | None:

@@ -24,6 +24,7 @@ from quantrial.errors import DataError
 from quantrial.importers.auto import files_under
 from quantrial.importers.base import Imported, LogPaths, Recognised
 from quantrial.importers.log_rows import (
+    LOG_LIKELIHOODS,
     P_RIGHT,
     ArmLog,
     LogOptions,
@@ -110,10 +111,28 @@ def _read_arm(arm: str, path: Path, options: LogOptions) -> ArmLog:
         name: leaves for name in log.groups if (leaves := _leaves(name, log.groups)) and leaves
     }
     wanted = {leaf for name in options.tasks for leaf in log.groups.get(name, [name])}
+    asked, whole = 0, 0
     for task, file in chosen.items():
         if not wanted or task in wanted:
             _read_task(log, task, file, headers[file], options)
+            counts = _sizes(headers[file], task)
+            asked, whole = asked + counts[0], whole + counts[1]
+    if asked < whole:
+        log.notes.append(
+            f"{arm} was asked {asked:,} of the {whole:,} items of its tasks (`--limit` of lm_eval)."
+        )
     return log
+
+
+def _sizes(header: Mapping[str, Any], task: str) -> tuple[int, int]:
+    """Return how many items of a task were asked, and how many there are; 0 where unsaid."""
+    found = header.get("n-samples")
+    own = found.get(task) if isinstance(found, Mapping) else None
+    own = own if isinstance(own, dict) else {}
+    asked, there = own.get("effective"), own.get("original")
+    if isinstance(asked, int) and isinstance(there, int) and 0 < asked <= there < 2**63:
+        return asked, there
+    return 0, 0
 
 
 def _results(samples: Path) -> Mapping[str, Any]:
@@ -163,10 +182,11 @@ def _lower(header: Mapping[str, Any]) -> set[str]:
     found = header.get("higher_is_better")
     return {
         as_name(str(metric))
+        # of a perplexity, fewer is better; a row holds the log-likelihood
         for own in (found.values() if isinstance(found, Mapping) else ())
         if isinstance(own, Mapping)
         for metric, higher in own.items()
-        if higher is False
+        if higher is False and metric not in LOG_LIKELIHOODS
     }
 
 
@@ -200,6 +220,23 @@ def _read_task(
     except OSError as exc:
         raise DataError(f"cannot be read ({exc.strerror})", path=path) from exc
     log.files[path.name] = hashed.hexdigest()
+    log.odd |= check.odd
+    hashes = header.get("task_hashes")
+    recorded = hashes.get(task) if isinstance(hashes, Mapping) else None
+    asked, there = _sizes(header, task)[0], len({row.key for row in rows})
+    if isinstance(recorded, str) and check.whole and recorded != check.all.hexdigest():
+        cut = f" It holds {there:,} items; {asked:,} were asked." if asked not in (0, there) else ""
+        log.notes.append(
+            f"{path.name} was cut or edited after the run: its rows do not have the hash that the "
+            f"results file has of them.{cut}"
+        )
+    elif asked not in (0, there):
+        log.notes.append(f"{path.name} holds {there:,} items; {asked:,} were asked.")
+    if check.unread:
+        log.notes.append(
+            f"{path.name}: the log-likelihoods of {check.unread:,} of {len(rows):,} rows are no "
+            "numbers; nothing is derived from them."
+        )
     log.tasks[task], notes = without_duplicates(rows, task, options)
     log.notes += notes
     for name, counts in check.hashes.items():
@@ -221,18 +258,17 @@ def _row(where: Where, line: bytes, check: _Check) -> LogRow:
         raise where.error(f"'doc' is {doc!r:.40}; needed is an object")
     named = row.get("metrics")
     metrics = named if isinstance(named, list) else [key for key in row if key not in _FIXED]
-    scores: dict[str, float | None] = {
-        as_name(metric): as_number(row.get(metric)) for metric in metrics if isinstance(metric, str)
-    }
+    scores, ratios = check.metrics(row, [one for one in metrics if isinstance(one, str)])
     calls = _calls(row)
     target = row.get("target")
     gold = target if isinstance(target, str) else json.dumps(target)
     content = check.hash(row, "doc_hash", *_written(doc))
     prompt = check.hash(row, "prompt_hash", calls[0][0] if calls else "")
     check.hash(row, "target_hash", gold)
+    check.add(row)
     answers = row.get("filtered_resps")
     answers = answers if isinstance(answers, list) else []
-    checked, output = check.scores(scores, calls, answers, gold)
+    checked, output, choices = check.scores(scores, calls, answers, gold)
     if output is None:
         responses = row.get("resps")
         output = "\n".join(_texts(responses if isinstance(responses, list) else answers))
@@ -250,6 +286,8 @@ def _row(where: Where, line: bytes, check: _Check) -> LogRow:
         prompt,
         dict(items_of(doc)),
         checked=checked,
+        ratios=ratios,
+        choices=choices,
     )
 
 
@@ -283,11 +321,29 @@ def _texts(value: Any, depth: int = 0) -> Iterator[str]:
             yield from _texts(one, depth + 1)
 
 
+def _kind(value: Any) -> str:
+    if isinstance(value, list) and len(value) == 2:
+        return "a pair, such as right and given answer, of which only a corpus has a score"
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    return "a text" if isinstance(value, str) else "not finite"
+
+
+def _logprobs(values: Sequence[float]) -> list[float]:
+    """Return the logarithms of the choices' shares of the probability of all choices."""
+    most = max(values)
+    total = most + math.log(math.fsum(math.exp(value - most) for value in values))
+    return [min(value - total, 0.0) for value in values]
+
+
 class _Check:
     """Derives again what a row claims, and counts what agrees."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.hashes: dict[str, Counter[bool]] = {}
+        self.all, self.whole = hashlib.sha256(), True
+        self.odd: dict[str, str] = {}
+        self.unread = 0
         self.choices = config.get("output_type") == "multiple_choice"
         delimiter = config.get("target_delimiter")
         self.delimiter = delimiter if isinstance(delimiter, str) else " "
@@ -317,26 +373,64 @@ class _Check:
             self.hashes.setdefault(name, Counter())[recorded == made] += 1
         return made
 
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Go on with the hash of all rows, as lm-eval makes it: of the hashes of each."""
+        for name in ("doc_hash", "prompt_hash", "target_hash"):
+            recorded = row.get(name)
+            self.whole = self.whole and isinstance(recorded, str)
+            self.all.update(str(recorded).encode("utf-8", "replace"))
+
+    def metrics(
+        self, row: Mapping[str, Any], names: Sequence[str]
+    ) -> tuple[dict[str, float | None], dict[str, str]]:
+        """Return the scores of a row, and by what those that are ratios of sums are divided."""
+        scores: dict[str, float | None] = {}
+        ratios: dict[str, str] = {}
+        for name in names:
+            value, metric = row.get(name), as_name(name)
+            scores[metric] = as_number(value)
+            listed = value if isinstance(value, list) else []
+            parts = [as_number(one) for one in listed]
+            if parts and all(isinstance(one, bool) for one in listed):
+                whole: float | None = float(len(parts))
+                part: float | None = float(sum(listed))
+            elif metric in LOG_LIKELIHOODS and len(parts) == 2:
+                part, whole = parts
+            else:
+                if value is not None and scores[metric] is None:
+                    self.odd[metric] = _kind(value)
+                continue
+            if part is not None and whole is not None and whole > 0:
+                ratios[metric] = f"{metric[:62]}_n"
+                scores[metric], scores[ratios[metric]] = part, whole
+        return scores, ratios
+
     def scores(
         self,
         scores: dict[str, float | None],
         calls: Sequence[tuple[str, Any]],
         answers: Sequence[Any],
         gold: str,
-    ) -> tuple[dict[str, bool], str | None]:
-        """Hold the scores of a row against its answers; return what agrees and the choice made."""
+    ) -> tuple[dict[str, bool], str | None, Sequence[float]]:
+        """Hold the scores of a row against its answers.
+
+        Returns what agrees, the choice that was made, and the logarithms of the choices'
+        probabilities, of which a log-likelihood of minus infinity is one of 0.
+        """
         if not self.choices:
-            return self._exact_match(scores, answers, gold), None
+            return self._exact_match(scores, answers, gold), None, ()
         try:
             values = [float(one[0]) for one in answers]
         except (TypeError, ValueError, IndexError, KeyError):
-            return {}, None
+            values = []
         texts = [text for _, text in calls if isinstance(text, str)]
-        if len(texts) != len(values) or not values or not all(map(math.isfinite, values)):
-            return {}, None
+        finite = bool(values) and math.isfinite(max(values))
+        if len(texts) != len(values) or not finite or any(map(math.isnan, values)):
+            self.unread += 1
+            return {}, None, ()
         best = values.index(max(values))
         if not re.fullmatch(r"[0-9]{1,4}", gold) or int(gold) >= len(values):
-            return {}, texts[best]
+            return {}, texts[best], _logprobs(values)
         right, checked = int(gold), {}
         if scores.get("acc") is not None:
             checked["acc"] = scores["acc"] == float(best == right)
@@ -345,9 +439,9 @@ class _Check:
             norms = [value / length for value, length in zip(values, lengths, strict=True)]
             checked["acc_norm"] = scores["acc_norm"] == float(norms.index(max(norms)) == right)
         # of the probability that the model gave these choices, the share of the right one
-        total = math.fsum(math.exp(value - values[best]) for value in values)
-        scores[P_RIGHT] = math.exp(values[right] - values[best]) / total
-        return checked, texts[best]
+        logprobs = _logprobs(values)
+        scores[P_RIGHT] = math.exp(logprobs[right])
+        return checked, texts[best], logprobs
 
     def _exact_match(
         self, scores: Mapping[str, float | None], answers: Sequence[Any], gold: str

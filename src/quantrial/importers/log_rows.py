@@ -22,6 +22,12 @@ from quantrial.tasks.rows import Where
 
 ALLOWANCES = ("unpaired", "different-prompts", "changed-golds", "duplicates")
 P_RIGHT = "p_right"  # the probability of the right choice, of log-likelihoods
+LOG_LIKELIHOODS = {  # lm-eval names them by the perplexity that is made of all of them
+    "perplexity": "nats",
+    "word_perplexity": "nats a word",
+    "byte_perplexity": "nats a byte",
+    "bits_per_byte": "nats a byte",
+}
 _LONGEST_TEXT = 2_000
 _SHOWN = 5
 
@@ -84,6 +90,8 @@ class LogRow:
         error: why there is no answer.
         finish: why the answer ended.
         checked: by metric, whether the answer gives the same score again; only where it can be.
+        ratios: by metric that is a ratio of sums, the score that it is divided by.
+        choices: the logarithms of the probabilities that the model gave each choice.
     """
 
     where: Where
@@ -100,6 +108,8 @@ class LogRow:
     error: str | None = None
     finish: str | None = None
     checked: Mapping[str, bool] = field(default_factory=dict)
+    ratios: Mapping[str, str] = field(default_factory=dict)
+    choices: Sequence[float] = ()
 
 
 @dataclass(slots=True)
@@ -114,6 +124,7 @@ class ArmLog:
         files: the hash of each file that was read.
         notes: what deserves a look.
         lower: the metrics of which the program says that fewer is better.
+        odd: by metric that is no number an item, what it is.
     """
 
     program: str
@@ -123,6 +134,7 @@ class ArmLog:
     files: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     lower: set[str] = field(default_factory=set)
+    odd: dict[str, str] = field(default_factory=dict)
 
 
 def short_text(text: str) -> str:

@@ -21,7 +21,15 @@ import orjson
 from quantrial.engines.artifact import Artifact
 from quantrial.errors import DataError, StudyError
 from quantrial.importers.base import Imported, LogPaths
-from quantrial.importers.log_rows import P_RIGHT, ArmLog, LogOptions, LogRow, listed, short_text
+from quantrial.importers.log_rows import (
+    LOG_LIKELIHOODS,
+    P_RIGHT,
+    ArmLog,
+    LogOptions,
+    LogRow,
+    listed,
+    short_text,
+)
 from quantrial.records import Item, Response, content_hash
 from quantrial.registry import hint_of
 from quantrial.strict_json import readable
@@ -260,7 +268,9 @@ class _Pairing:
         self, name: str, rows: Sequence[LogRow], samples: int
     ) -> dict[str, dict[str, Any]]:
         """Declare what is tested: each metric with a number in its range, 0 to 1, an item."""
-        there = tuple(dict.fromkeys(metric for row in rows for metric in row.scores))
+        ratios = {metric: column for row in rows for metric, column in row.ratios.items()}
+        columns = set(ratios.values())
+        there = tuple(dict.fromkeys(m for row in rows for m in row.scores if m not in columns))
         wanted = self.options.metrics or there
         declared: dict[str, dict[str, Any]] = {}
         for metric in wanted:
@@ -268,9 +278,11 @@ class _Pairing:
                 hint = hint_of(metric, there, "there is: ") if there else "there is none"
                 self.notes.append(f"{name} has no metric {metric}; {hint}.")
                 continue
-            values = {v for row in rows if (v := row.scores.get(metric)) is not None}
+            values = {v for row in rows if (v := _value(row, metric)) is not None}
             if not values:
-                self.notes.append(f"{name}: {metric} is left out; it is no number an item.")
+                kinds = [log.odd[metric] for log in self.logs.values() if metric in log.odd]
+                why = f"of an item it is {kinds[0]}" if kinds else "it is no number an item"
+                self.notes.append(f"{name}: {metric} is left out; {why}.")
                 continue
             answers = [row for row in rows if row.error is None]
             lacking = sum(row.scores.get(metric) is None for row in answers)
@@ -291,18 +303,23 @@ class _Pairing:
                 continue
             if not low <= least <= largest <= high:
                 wrong = least if least < low else largest
-                odd = next(row for row in rows if row.scores.get(metric) == wrong)
+                odd = next(row for row in rows if _value(row, metric) == wrong)
                 raise odd.where.error(
                     f"{metric} is {wrong:g}; its range was stated as {low:g} to {high:g}"
                 )
             declared[metric] = {"type": "proportion" if values <= {0.0, 1.0} else "mean"}
             if (low, high) != (0.0, 1.0):
-                declared[metric] |= {"type": "mean", "range": [low, high], "unit": "points"}
+                unit = LOG_LIKELIHOODS.get(metric, "points")
+                declared[metric] |= {"type": "mean", "range": [low, high], "unit": unit}
+            if metric in LOG_LIKELIHOODS:
+                declared[metric]["label"] = f"log-likelihood ({metric})"
+            if metric in ratios:
+                declared[metric] |= {"type": "ratio", "denominator": ratios[metric]}
             if any(metric in log.lower for log in self.logs.values()):
                 declared[metric]["direction"] = "lower"
         if samples > 1:
             for one in declared.values():
-                one["type"] = "mean"
+                one["type"] = "ratio" if one["type"] == "ratio" else "mean"
         if not declared:
             self.notes.append(f"{name}: left out, it has no metric that can be read.")
         return declared
@@ -378,7 +395,9 @@ class _Pairing:
     ) -> None:
         """Make items, responses and the lines of scores that a run keeps."""
         stratify = self.parts[task].get("stratify")
-        metrics = tuple(self.parts[task]["endpoints"])
+        declared = self.parts[task]["endpoints"]
+        divided = [one["denominator"] for one in declared.values() if "denominator" in one]
+        metrics = tuple(dict.fromkeys((*declared, *divided)))
         unscored: Counter[str] = Counter()
         program = {arm: log.program for arm, log in self.logs.items()}
         for block, key in enumerate(dict.fromkeys(key for own in found.values() for key in own)):
@@ -420,6 +439,7 @@ class _Pairing:
                     completion_tokens=None,
                     timing=dict.fromkeys(("load", "prompt", "decode", "wall")),
                     started_at="",
+                    logprobs=_choices(rows[0].choices),
                     scores=scores,
                     scored_by=judge if scores else None,
                 )
@@ -472,6 +492,24 @@ def _item(task: str, key: str, row: LogRow, stratify: str | None) -> Item:
         source=short_text(str(row.where)),
         content_sha256=content_hash(content, gold),
     )
+
+
+def _value(row: LogRow, metric: str) -> float | None:
+    """Return the metric of an item by itself; of a ratio of sums, the item's own ratio."""
+    value = row.scores.get(metric)
+    if value is None or metric not in row.ratios:
+        return value
+    whole = row.scores.get(row.ratios[metric])
+    return value / whole if whole else None
+
+
+def _choices(logprobs: Sequence[float]) -> list[dict[str, Any]] | None:
+    """Return probabilities of choices as those of one token; a choice is named by its number."""
+    if not logprobs:
+        return None
+    ranked = sorted((-value, str(number)) for number, value in enumerate(logprobs))
+    top = [[number, -value] for value, number in ranked if value < math.inf]
+    return [{"token": "", "logprob": None, "top": top}]
 
 
 def _means(rows: Sequence[LogRow], metrics: Sequence[str]) -> dict[str, float] | None:

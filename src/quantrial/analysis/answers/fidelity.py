@@ -36,7 +36,8 @@ def fidelity(
     Each measure is a mean over the compared tokens, its interval clustered by item (by the task's
     clusters where it has some): `kl`, the divergence from the reference in nats; `top_agreement`,
     how often the likeliest token is the same; `margin`, by how much more the likeliest token is
-    ahead of the second, candidate minus reference.
+    ahead of the second, candidate minus reference. Where choices were scored by log-likelihood,
+    each item has one distribution, over its choices.
     """
     rows: list[tuple[float, float, float]] = []
     groups: list[int] = []
@@ -66,6 +67,10 @@ def fidelity(
         kl=kl,
         top_agreement=agreement,
         margin=margin,
+        # scores that were recorded elsewhere come with the probabilities of choices
+        of="choices" if scored.task.kind == "recorded" else "tokens",
+        kl_median=float(np.quantile(values[:, 0], 0.5)),
+        kl_p90=float(np.quantile(values[:, 0], 0.9)),
     )
 
 

@@ -204,6 +204,13 @@ def _told_apart(one: RepeatCandidate) -> str:
     return f"{counts}: {tested.told} than noise, adjusted p {p_value(tested.p_alarm)}"
 
 
+_CHOICES = (
+    "From the log-likelihoods of each item's choices. 0 nats: both arms spread their belief alike; "
+    "0.1 nats is a change from 50 % to about 72 % for one of two choices. It decides nothing: "
+    "probabilities can move without changing an answer."
+)
+
+
 def fidelity_section(summary: Summary) -> Section | None:
     """Show divergence, agreement and margin by task; None where no probabilities were recorded."""
     groups = []
@@ -213,6 +220,8 @@ def fidelity_section(summary: Summary) -> Section | None:
                 (
                     Cell(pair(one)),
                     Cell(_fidelity(one.kl, 4)),
+                    Cell(UNKNOWN if one.kl_median is None else fixed(one.kl_median, 4)),
+                    Cell(UNKNOWN if one.kl_p90 is None else fixed(one.kl_p90, 4)),
                     Cell(_fidelity(one.top_agreement, 3)),
                     Cell(_fidelity(one.margin, 3, "+")),
                     Cell(count(one.tokens)),
@@ -221,14 +230,21 @@ def fidelity_section(summary: Summary) -> Section | None:
             for one in part.fidelity
         )
         if rows:
+            choices = any(one.of == "choices" for one in part.fidelity)
+            what, least = ("choice", "") if choices else ("token", ", a lower bound")
+            unit = "an item" if choices else "a token"
             columns = (
                 Column("arms", numeric=False),
-                Column("KL", hint="divergence from the reference in nats a token, a lower bound"),
-                Column("same top", hint="how often the likeliest token is the same"),
-                Column("margin", hint="lead of the likeliest token, candidate minus reference"),
-                Column("tokens"),
+                Column("KL", hint=f"mean divergence from the reference in nats {unit}{least}"),
+                Column("median", hint="half of the divergences are not larger"),
+                Column("p90", hint="nine in ten of the divergences are not larger"),
+                Column("same top", hint=f"how often the likeliest {what} is the same"),
+                Column("margin", hint=f"lead of the likeliest {what}, candidate minus reference"),
+                Column("items" if choices else "tokens"),
             )
-            groups.append(Group(task, tables=(Table(f"fidelity on {task}", columns, rows),)))
+            notes = (_CHOICES,) if choices else ()
+            table = Table(f"fidelity on {task}", columns, rows)
+            groups.append(Group(task, notes=notes, tables=(table,)))
     if not groups:
         return None
     return section("fidelity", "Fidelity of probabilities", groups)
