@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -141,3 +142,28 @@ def test_an_assertion_fails_with_each_line_that_is_not_met(place: Path) -> None:
         assert_gate(run, {"arms": ["right", "worse"], "require": [{"non_inferior": "2pp"}]})
     assert "violated: worse lost" in str(caught.value)
     assert "right" not in str(caught.value)
+
+
+def test_from_two_folders_of_lm_eval_to_a_decision_and_a_verdict_as_the_readme_has_it(
+    place: Path, tmp_path: Path
+) -> None:
+    """On real logs of 36 items: too few for a loss of 2 pp, so the verdict is undecided."""
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^    (quantrial (?:import lm-eval|gate runs/x) .*)$", page, re.MULTILINE)
+    assert [line.split()[1] for line in lines] == ["import", "gate"]
+    for arm in ("f16", "q4"):
+        logs = ROOT / "tests" / "data" / "formats" / "lm-eval" / arm
+        # one task each: with all of them an import asks which filter is meant
+        out = tmp_path / "out" / arm / "__models"
+        out.mkdir(parents=True)
+        for file in (logs / "__models").iterdir():
+            if file.name.startswith(("results_", "samples_toy_mc_")):
+                shutil.copy(file, out)
+    (tmp_path / "bin").symlink_to(place / "bin")
+    imported = bash(tmp_path, lines[0])
+    assert imported.returncode == 0, imported.stderr
+    assert "Stay with f16 instead of q4" in imported.stdout
+    assert (tmp_path / "runs" / "x" / "report.html").is_file()
+    judged = bash(tmp_path, lines[1])
+    assert judged.returncode == 3, judged.stderr
+    assert "even an arm that changes no answer needs 148" in judged.stdout
