@@ -156,7 +156,9 @@ def _pattern(own: tuple[tuple[str, str], ...]) -> re.Pattern[str]:
     ]
     xml = r"(?<=<)\s{0,3}(?P<slash>[/\\])?\s{0,3}(?P<name>NAME)ATTRIBUTES(?P<alone>/)?>"
     xml = xml.replace("NAME", _NAMES).replace("ATTRIBUTES", _ATTRIBUTES)
-    groups.append(rf"[<\[◁](?:{xml}|{known})")
+    # the second sign rules out most places, a megabyte of brackets among them, at once
+    signs = rf"(?:<(?=[\s/\\a-z]|{_BAR})|\[(?=[/tu])|◁(?=[/t]))"
+    groups.append(f"{signs}(?:{xml}|{known})")
     return re.compile("|".join(groups), re.IGNORECASE)
 
 

@@ -152,10 +152,10 @@ def started(found: Started) -> None:
         item(f"Right answer: {items.gold}. --gold names another field.")
     if found.labels:
         counts = ", ".join(f"{name} {n:,}" for name, n in found.labels.items())
-        item(f"{len(found.labels)} labels, with their numbers of rows: {counts}")
+        item(f"{plural(len(found.labels), 'label')}, with their numbers of rows: {counts}")
     item(
         f"Shown to the model: {' and '.join(items.shown)}, at most about "
-        f"{items.longest_tokens:,} tokens. The `prompt` in {found.study.name} says how."
+        f"{plural(items.longest_tokens, 'token')}. The `prompt` in {found.study.name} says how."
     )
     if items.id is not None:
         item(f"Name of an item: {items.id}.")
