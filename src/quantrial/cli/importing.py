@@ -173,6 +173,14 @@ _Ranges = Annotated[
         show_default="0:1",
     ),
 ]
+_Beside = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ARM=FILE",
+        help="What llama-bench (-o json), vllm bench serve (--save-detailed) or llama-perplexity "
+        "measured of an arm: evidence beside the verdict. May be given several times.",
+    ),
+]
 _OnlyImport = Annotated[bool, typer.Option("--only-import", help="Stop before the analysis.")]
 
 
@@ -222,6 +230,7 @@ def import_logs(  # noqa: PLR0913, PLR0917 - each parameter is an option of the 
     ] = None,
     weights: _Weights = None,
     ranges: _Ranges = None,
+    beside: _Beside = None,
     only_import: _OnlyImport = False,
     as_json: Json = False,
 ) -> None:
@@ -247,7 +256,8 @@ def import_logs(  # noqa: PLR0913, PLR0917 - each parameter is an option of the 
         _by_arm(weights or (), "--weights"),
         _ranges(ranges or ()),
     )
-    _read(str(ctx.info_name), arms, out, options, goes_on=not only_import, as_json=as_json)
+    form, goes_on = str(ctx.info_name), not only_import
+    _read(form, arms, out, options, beside or (), goes_on=goes_on, as_json=as_json)
 
 
 @importer.command("table", epilog=examples("import table"))
@@ -328,6 +338,7 @@ def import_table(  # noqa: PLR0913, PLR0917 - each parameter is an option of the
         ),
     ] = None,
     weights: _Weights = None,
+    beside: _Beside = None,
     only_import: _OnlyImport = False,
     as_json: Json = False,
 ) -> None:
@@ -357,16 +368,27 @@ def import_table(  # noqa: PLR0913, PLR0917 - each parameter is an option of the
         scorer=scorer,
         gold_file=gold_file,
     )
-    _read("table", files, out, options, goes_on=not only_import, as_json=as_json)
+    _read("table", files, out, options, beside or (), goes_on=not only_import, as_json=as_json)
 
 
 def _read(
-    form: str, given: Sequence[str], out: Path, options: LogOptions, *, goes_on: bool, as_json: bool
+    form: str,
+    given: Sequence[str],
+    out: Path,
+    options: LogOptions,
+    beside: Sequence[str],
+    *,
+    goes_on: bool,
+    as_json: bool,
 ) -> None:
     from quantrial.cli import show
     from quantrial.commands import results, studies
+    from quantrial.errors import StudyError
 
-    found = studies.read_log(form, log_paths(given), out, options=options)
+    evidence = [(arm, path) for arm, _, path in (one.partition("=") for one in beside)]
+    if any(not arm or not path for arm, path in evidence):
+        raise StudyError("expected an arm and its file, like q4=bench.json", key="--beside")
+    found = studies.read_log(form, log_paths(given), out, options=options, beside=evidence)
     if as_json and not goes_on:
         show.document(found)
         return
@@ -451,7 +473,7 @@ def import_any(
     from quantrial.errors import StudyError
     from quantrial.importers import import_answers
 
-    settings = {}
+    settings: dict[str, Any] = {}
     for text in setting or ():
         name, equals, value = text.partition("=")
         if not equals:

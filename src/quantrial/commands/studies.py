@@ -326,6 +326,7 @@ def read_log(
     out: Path | str,
     *,
     options: LogOptions | None = None,
+    beside: Sequence[tuple[str, Path | str]] = (),
 ) -> ImportReport:
     """Read logs of another program, one of each arm, into a new run folder.
 
@@ -336,6 +337,8 @@ def read_log(
             the arms themselves, and for `auto`, one path or several.
         out: the run folder; must not exist yet.
         options: reference, margin, tasks, filters, metrics, and what is let through.
+        beside: what llama-bench, vLLM or llama-perplexity measured of arms, by the arm's name; it
+            stands in notes beside the verdict.
 
     Raises:
         DataError: the logs do not pair, or a line of one is malformed.
@@ -352,7 +355,8 @@ def read_log(
         found = {arm: Path(path) for arm, path in logs.items()}
     else:
         found = [Path(path) for path in ([logs] if isinstance(logs, Path | str) else logs)]
-    return importers.import_answers(form, found, Path(out), options=options)
+    evidence = [(arm, Path(path)) for arm, path in beside]
+    return importers.import_answers(form, found, Path(out), options=options, beside=evidence)
 
 
 def _with_speed(

@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,14 @@ class ImportReport:
     notes: tuple[str, ...]
 
 
-def import_answers(form: str, path: Path | LogPaths, folder: Path, **options: Any) -> ImportReport:
+def import_answers(
+    form: str,
+    path: Path | LogPaths,
+    folder: Path,
+    *,
+    beside: Sequence[tuple[str, Path]] = (),
+    **options: Any,
+) -> ImportReport:
     """Read what another program answered, and write it as a run folder.
 
     Args:
@@ -93,6 +100,7 @@ def import_answers(form: str, path: Path | LogPaths, folder: Path, **options: An
             `read(path, **options)`, that returns an `Imported`.
         path: what to read; of logs, what to read of each arm, or files that hold several.
         folder: the run folder to make; must not exist yet. A failed import leaves none.
+        beside: benchmarks of arms, by the arm's name: evidence beside the verdict, in notes.
         options: the importer's own.
 
     Raises:
@@ -105,6 +113,11 @@ def import_answers(form: str, path: Path | LogPaths, folder: Path, **options: An
         raise RunFolderError("exists already; name a folder that does not", path=folder)
     found = read(path, **options)
     study = parse_study(found.study)
+    if beside:
+        from quantrial.importers.beside import notes_beside
+
+        evidence = notes_beside(beside, tuple(study.arms), study.reference)
+        found = replace(found, notes=(*found.notes, *evidence))
     _write_run(folder, found, _manifest(study, found))
     return ImportReport(
         folder=folder,
