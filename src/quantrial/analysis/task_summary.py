@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from quantrial import documents
 from quantrial.analysis.alarms import adjusted, unit_of_strata
 from quantrial.analysis.answers.changes import accuracy_by_letter, flips, letter_shifts, repeats
-from quantrial.analysis.answers.drawing import drawing
+from quantrial.analysis.answers.drawing import drawing, pairing, saturation
 from quantrial.analysis.answers.failures import (
     error_table,
     f1_loss,
@@ -84,6 +84,8 @@ class TaskAnalysis:
         for arm, said in () if self.compared.classic else unread(self.scored):
             self.notes.add(arm, said)
         methods = self.compared.overall()
+        self._panel = methods.panel
+        self._of_reference = [pair for pair in self.pairs if pair[0] == self.question.reference]
         names = [endpoint.name for endpoint in self.scored.task.endpoints]
         self._endpoints = {name: self._endpoint(methods, name) for name in names}
         self._strata = self._measured_strata()
@@ -174,6 +176,8 @@ class TaskAnalysis:
             reading=self._read,
             measures=None if (measures := scored.task.measures) is None else tuple(measures),
             drawing=tuple(drawing(scored, self.pairs)),
+            pairing=tuple(pairing(self._panel, self._of_reference)),
+            saturation=saturation(scored, self.question.controls),
         )
 
     def _reading(self, arms: Arms, guess: float | None) -> dict[str, documents.Reading]:

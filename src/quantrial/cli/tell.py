@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 def summary(found: Summary, folder: Path, *, primary_only: bool = True) -> None:
     """Print the report's tables of arms and contrasts, and draw the contrasts; or all of them."""
     from quantrial.decision.cautions import SETS, parted
+    from quantrial.reporting.sections.flow import worth_in_words
 
     _results(found, primary_only=primary_only)
     if primary_only and (differing := parted(found)):
@@ -37,6 +38,8 @@ def summary(found: Summary, folder: Path, *, primary_only: bool = True) -> None:
             f"The {other} methods come to another verdict on {contrasts}; --all and the report "
             "list them."
         )
+    for said in worth_in_words(found):
+        paragraph(said)
     missing = sum(task.flow.missing for task in found.tasks.values())
     if missing and found.study.imported:
         rows = "row is" if missing == 1 else "rows are"

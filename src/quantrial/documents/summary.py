@@ -232,6 +232,37 @@ class Drawing(Part, frozen=True, kw_only=True):
         return self.within_share / (2.0 - self.within_share)
 
 
+class Pairing(Part, frozen=True, kw_only=True):
+    """Variances an item of the difference on the primary endpoint, over `n` items of both arms.
+
+    `paired` is that of the study, `unpaired` that of the same arms asked of `n` other items each.
+    """
+
+    reference: str
+    candidate: str
+    n: int
+    paired: Number
+    unpaired: Number
+
+    @property
+    def worth(self) -> float | None:
+        """How many of these items, paired, tell as much as all of them unpaired; None: unknown."""
+        known = self.paired > 0 and self.unpaired > 0
+        return self.n * self.paired / self.unpaired if known else None
+
+
+class Saturation(Part, frozen=True, kw_only=True):
+    """Of `n` items that all `arms` answered, controls aside, those that told the arms not apart.
+
+    All answered `right` ones wholly right, and `wrong` ones wrong with the same scores.
+    """
+
+    n: int
+    arms: int
+    right: int
+    wrong: int
+
+
 class TaskSummary(Part, frozen=True, kw_only=True):
     """What the summary says of one task. `strata` are by key and value of the items' metadata.
 
@@ -263,6 +294,8 @@ class TaskSummary(Part, frozen=True, kw_only=True):
     reading: Mapping[str, Reading] = {}
     measures: tuple[Mapping[str, Any], ...] | None = None
     drawing: tuple[Drawing, ...] = ()
+    pairing: tuple[Pairing, ...] = ()
+    saturation: Saturation | None = None
 
     def label(self, name: str) -> str:
         """Return what an endpoint or failure mode is called: its label, else its name."""

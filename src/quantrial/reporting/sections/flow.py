@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from quantrial.documents import Contrast, Summary
+from quantrial.documents import Contrast, Summary, TaskSummary
 from quantrial.inert import clean
 from quantrial.reporting.blocks import Cell, Column, Group, Row, Section, Table, by_name, cells
 from quantrial.reporting.contrasts import by_endpoint, new_study, pair
@@ -113,6 +113,8 @@ def power_section(summary: Summary) -> Section:
     groups = [
         Group("Smallest difference seen", notes=tuple(silent), tables=(table,) if rows else ())
     ]
+    if said := tuple(worth_in_words(summary)):
+        groups.append(Group("What pairing was worth, and which items told nothing", items=said))
     for title, found in (
         ("Items that would settle it", _primary(summary)),
         ("Items that would settle the rest", _others(summary)),
@@ -122,6 +124,53 @@ def power_section(summary: Summary) -> Section:
             folded = len(groups) > 1
             groups.append(Group(title, notes=(note("settle"),), tables=(table,), folded=folded))
     return section("power", "Detectable difference", groups)
+
+
+def worth_in_words(summary: Summary) -> Iterator[str]:
+    """Say what pairing was worth on each task, and what items that tell nothing would save."""
+    for task, part in summary.tasks.items():
+        named = clean(summary.named(task))
+        controls = {arm for arm, one in summary.arms.items() if one.control}
+        found = [one for one in part.pairing if one.candidate not in controls]
+        known = [one for one in found if one.worth is not None]
+        if known:
+            least = max(known, key=lambda one: (one.worth or 0.0) / one.n)  # gained by pairing
+            worth = round(least.worth or 0.0)
+            about = f" ({least.candidate} against {least.reference})" if len(found) > 1 else ""
+            if worth < least.n:
+                yield (
+                    f"Unpaired, these {plural(least.n, 'item')} of {named} would have told as "
+                    f"much as {count(max(1, worth))}{about}."
+                )
+            else:
+                yield f"On {named}, pairing gained nothing{about}."
+        elif found:
+            yield (
+                f"What pairing was worth on {named} cannot be told: the scores do not differ "
+                "between the arms."
+            )
+        if part.saturation is not None:
+            yield from _saturated(named, part)
+
+
+def _saturated(named: str, part: TaskSummary) -> Iterator[str]:
+    one = part.saturation
+    if one is None or not one.right + one.wrong:
+        return
+    gone = one.right + one.wrong
+    left = one.n - gone
+    said = (
+        f"Of {plural(one.n, 'item')} of {named}, every arm (controls aside) answers "
+        f"{count(one.right)} right (saturated), and {count(one.wrong)} wrong with the same score."
+    )
+    if not left:
+        yield f"{said} No item tells the arms apart."
+        return
+    yield (
+        f"{said} They do not tell the arms apart. A study without them would ask {count(left)} "
+        f"items, {percent(gone / one.n, 0)} fewer. Its margin would then be of other items than "
+        "those of your workload: state it anew."
+    )
 
 
 def _primary(summary: Summary) -> Iterator[tuple[str, Contrast]]:
