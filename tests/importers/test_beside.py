@@ -155,3 +155,10 @@ def test_files_that_do_not_fit_each_other_are_refused(tmp_path: Path) -> None:
     one, other = served(tmp_path / "c", [0.1], [1.0]), served(tmp_path / "d", [0.1] * 2, [1.0] * 2)
     with pytest.raises(DataError, match="`input_lens` differ"):
         notes_beside([("f16", one), ("q4", other)], ARMS, "f16")
+
+
+@pytest.mark.parametrize("name", ["llama-bench", "llama-perplexity", "vllm"])
+def test_a_benchmark_alone_is_sent_beside_answers(name: str) -> None:
+    done = CliRunner().invoke(app, ["import", name, "f16=a", "q4=b", "-o", "x"])
+    assert done.exit_code != 0
+    assert "--beside q4=" in f"{done.output} {done.exception}"

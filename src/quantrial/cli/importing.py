@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from quantrial.importers import LogOptions
 
 _ANY = "any-format"
+_BENCHMARKS = ("llama-bench", "llama-perplexity", "vllm")
 
 
 class _Importers(TyperGroup):
@@ -32,8 +33,16 @@ class _Importers(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Find the command of a format; one of another package takes what every format takes."""
+        from quantrial.errors import StudyError
         from quantrial.registry import IMPORTERS
 
+        if cmd_name in _BENCHMARKS and cmd_name not in IMPORTERS.names():
+            raise StudyError(
+                "answers no items, so alone it decides nothing; it goes beside answers, as in "
+                "`quantrial import lm-eval f16=out/f16 q4=out/q4 -o runs/x --beside f16=FILE "
+                "--beside q4=FILE`",
+                key=cmd_name,
+            )
         if cmd_name in super().list_commands(ctx) or cmd_name not in IMPORTERS.names():
             return super().get_command(ctx, cmd_name)
         command = copy.copy(super().get_command(ctx, _ANY))
