@@ -154,6 +154,16 @@ def test_a_model_card_is_what_the_hub_reads_against_reference() -> None:
         assert {r.task_type for r in results} == {"multiple-choice", "token-classification"}
 
 
+def test_a_model_card_names_the_users_own_task_and_file_against_reference(trial: Trial) -> None:
+    block = yaml.safe_load(exported(trial, "model-card").split("---\n")[1])
+    _, results = model_index_to_eval_results(block["model-index"][:1])
+    found = {(r.task_name, r.dataset_name, (r.dataset_args or {})["file"]) for r in results}
+    assert found == {
+        ("reasoning", "sums", "questions.jsonl"),
+        ("extraction", "names", "sentences.jsonl"),
+    }
+
+
 def test_a_paragraph_says_pick_arms_and_check() -> None:
     text = quantrial.export(EXAMPLE, "paragraph")
     assert text.count("\n") == 1

@@ -7,6 +7,7 @@ import io
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -368,7 +369,7 @@ def _result(
     }
 
 
-def _dataset(study: Study, task: str) -> Iterator[tuple[str, str]]:
+def _dataset(study: Study, task: str) -> Iterator[tuple[str, Any]]:
     source = study.tasks[task].source.model_dump(mode="json")
     repo = source.get("repo")
     yield "name", clean(task)
@@ -376,6 +377,8 @@ def _dataset(study: Study, task: str) -> Iterator[tuple[str, str]]:
     for key in ("config", "split", "revision"):
         if source.get(key):
             yield key, clean(str(source[key]))
+    if source.get("path"):  # the user's own file, without its folder
+        yield "args", {"file": clean(PureWindowsPath(PurePosixPath(source["path"]).name).name)}
 
 
 def _metric(row: Row, arm: ArmSummary, name: str) -> dict[str, Any]:
