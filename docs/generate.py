@@ -78,6 +78,7 @@ COMMANDS = (
     ("report",),
     ("compare",),
     ("verify",),
+    ("redact",),
     ("import", "reference"),
     ("import", "scores"),
     ("quantize",),

@@ -144,6 +144,19 @@ def open_to_append(path: Path | str, mode: Literal["ab", "r+b"] = "ab") -> IO[by
     return open(path, mode, buffering=0, opener=lambda *_: handle)
 
 
+def write_private(path: Path | str, data: bytes) -> None:
+    """Make a file that its owner alone may read; what is there already is refused.
+
+    Raises:
+        FileExistsError: something is there, a link too.
+        OSError: it may not be written.
+    """
+    refuse_impossible(path)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+
+
 def refuse_link(path: Path | str) -> None:
     """Refuse to write into a folder, or over a file, that a link of a run folder leads to.
 

@@ -122,6 +122,14 @@ class Response:
         return self.scores is None or bool(self.said)
 
     @property
+    def characters(self) -> int | None:
+        """How long what was answered is; recorded beside the hash of a text, None if unknown."""
+        if self.scores is not None and "text.characters" in self.scores:
+            count = self.scores["text.characters"]
+            return None if count is None else int(count)
+        return len(self.said) if self.has_text else None
+
+    @property
     def said(self) -> str:
         """The output and, each in a line of its own below it, the calls of tools as JSON.
 

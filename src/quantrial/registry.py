@@ -80,6 +80,7 @@ OWN: dict[str, dict[str, str]] = {
         "spans": "quantrial.tasks.spans:Spans",
         "text": "quantrial.tasks.text:Text",
         "recorded": "quantrial.tasks.recorded:Recorded",
+        "redacted": "quantrial.tasks.recorded:Redacted",
     },
 }
 

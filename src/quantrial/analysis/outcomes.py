@@ -265,7 +265,7 @@ def score_task(  # noqa: PLR0913 - each keyword is one fact of how the task was 
     asked = _asked(items, rows, faults, recorded=recorded)
     unlike, unhashed = leave_out_unlike(rows, seconds)
     base = reference or next(iter(rows), None)
-    tokens = leave_out_unlike_tokens(rows, seconds, base, lambda i: _lengths(items[i]))
+    tokens = leave_out_unlike_tokens(rows, seconds, base, lambda i: lengths_of(items[i]))
     left_out = _left_out(asked.shape, unlike)
     for arm, row in rows.items():
         chosen[arm] = tuple(row)
@@ -427,8 +427,11 @@ def _made(task: Task, item: Item, failed: dict[str, str], *answers: Any) -> Outc
         return None
 
 
-def _lengths(item: Item) -> tuple[int, int]:
+def lengths_of(item: Item) -> tuple[int, int]:
     """Return the bytes of what an item asks, and of all its texts."""
+    match item.content.get("redacted_lengths"):  # of texts that were replaced by hashes
+        case [int(first), int(every)]:
+            return first, every
     content = {key: value for key, value in item.content.items() if key != "example_id"}
     texts = [len(text.encode("utf-8", "surrogatepass")) for text in texts_of(content)]
     return next(iter(texts), 0), sum(texts)

@@ -96,7 +96,7 @@ def question_of(study: Study) -> Question:
             name=study.study,
             hash=study.hash,
             seed=study.seed,
-            imported=any(task.source.type == "imported" for task in study.tasks.values()),
+            imported=not all(task.source.all_recorded for task in study.tasks.values()),
         ),
         reference=study.reference,
         alpha=study.alpha,

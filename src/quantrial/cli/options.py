@@ -59,6 +59,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "quantrial verify runs/demo",
         "quantrial verify --document README.md --run runs/demo --write",
     ),
+    "redact": (
+        "quantrial redact runs/tickets -o runs/tickets-shown",
+        "quantrial redact runs/newer -o runs/newer-shown --key runs/tickets-shown.key --keep group",
+    ),
     "quantize": ("quantrial quantize models/mine.F16.gguf --to Q8_0 Q4_0 -o models",),
     "demo": ("quantrial demo", "quantrial demo -o runs/first"),
     "import scores": (

@@ -317,3 +317,45 @@ def verify(
     show.document(found) if as_json else show.verification(found)
     if not found.ok:
         sys.exit(1)
+
+
+def redact(
+    run: RunFolder,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder to make.")],
+    *,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The key of an earlier call, so that equal texts of both runs stay equal.",
+            show_default="a new one, in OUT.key",
+        ),
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD",
+            help="A field of the items' metadata to keep, or `error`; may be repeated.",
+        ),
+    ] = None,
+    allow_code: AllowCode = False,
+    as_json: Json = False,
+) -> None:
+    """Write a run folder that may be shown: its results stay, its texts do not.
+
+    Texts, and ids and hashes made of them, become keyed hashes. The key is written beside OUT, in
+    OUT.key: keep it to yourself, for with it short texts can be guessed. Names of the study, its
+    arms, tasks and workloads stay, and so do types and hashes of weights.
+    """
+    from quantrial.cli import show
+    from quantrial.commands.verification.redacting import redact as redact_run
+
+    made = redact_run(run, out, key=key, keep=keep or ())
+    if as_json:
+        show.document(made)
+        return
+    put_line(f"{made.folder}: {made.items:,} items, {made.responses:,} answers, no texts.")
+    if made.kept:
+        put_line(f"Kept as they are: {', '.join(made.kept)}.")
+    put_line(f"Its key is {made.key}. Do not publish it: with it, short texts can be guessed.")
+    put_line(f"Next: quantrial verify {made.folder}")

@@ -121,7 +121,7 @@ def score_run(run: Path | RunFolder) -> dict[str, TaskOutcomes]:
             stratum=spec.stratify,
             equal_items=spec.equal_items,
             reference=study.reference,
-            recorded=spec.source.type != "imported",
+            recorded=spec.source.all_recorded,
             opened=opened[name],
         )
         for name, spec in study.tasks.items()

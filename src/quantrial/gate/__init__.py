@@ -3,12 +3,11 @@
     GatePart ──┐
     Evidence ──┴─ verdict ──▶ GateResult ── output ──▶ JUnit, Markdown
 
-`verdict.py` judges, line by line; `output.py` writes. `prospects.py` says before a run whether a
-gate can pass with so many items. `baseline.py` keeps the reference's answers to be committed.
+`verdict.py` judges, line by line, and says before a run whether a gate can pass with so many
+items; `output.py` writes. `baseline.py` keeps the reference's answers to be committed.
 """
 
 from quantrial.gate.output import junit, markdown
-from quantrial.gate.prospects import prospects
-from quantrial.gate.verdict import GateResult, Line, MustPass, Outcome, judge
+from quantrial.gate.verdict import GateResult, Line, MustPass, Outcome, judge, prospects
 
 __all__ = ["GateResult", "Line", "MustPass", "Outcome", "judge", "junit", "markdown", "prospects"]

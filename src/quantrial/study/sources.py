@@ -28,6 +28,11 @@ class SourcePart(Part):
 
     type: str
 
+    @property
+    def all_recorded(self) -> bool:
+        """Whether every call that was made left a record; of what was imported it may not have."""
+        return True
+
 
 class BundledSource(SourcePart):
     """The items that come with quantrial; needs no files and no network."""
@@ -153,7 +158,12 @@ class ImportedSource(SourcePart):
 
     type: Literal["imported"]
     layout: str = "reference"
-    """The importer that read the answers."""
+    """The importer that read the answers; `redacted` for a run whose texts were replaced."""
+
+    @property
+    def all_recorded(self) -> bool:
+        """Whether every call that was made left a record; of a redacted run it did."""
+        return self.layout == "redacted"
 
 
 def _of_rows(value: Any) -> Any:

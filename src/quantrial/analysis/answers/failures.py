@@ -153,7 +153,7 @@ def length_panel(outcomes: TaskOutcomes) -> Panel | None:
     if (known == outcomes.panel.answered).all():
         return _panel(outcomes, LENGTH, tokens, "tokens an answer")
     characters = [
-        [None if r is None or not r.has_text else len(r.said) for r in outcomes.responses[arm]]
+        [None if r is None else r.characters for r in outcomes.responses[arm]]
         for arm in outcomes.arms
     ]
     if all(one is None for row in characters for one in row):

@@ -54,12 +54,35 @@ _REFUSAL = re.compile(
 )
 
 
+_Sign = Callable[["Given | Response"], bool | None]
+
+
+def _or_recorded(name: str) -> Callable[[_Sign], _Sign]:
+    """Take a sign as it is recorded beside the hash of a text, where the text is gone."""
+
+    def wrapped(sign: _Sign) -> _Sign:
+        @functools.wraps(sign)
+        def seen(one: Given | Response) -> bool | None:
+            read = isinstance(one, Given)
+            scores = (one.response if isinstance(one, Given) else one).scores
+            key = f"{'sign' if read else 'text'}.{name}"
+            if scores is not None and key in scores:
+                return None if scores[key] is None else scores[key] == 1.0
+            return sign(one)
+
+        return seen
+
+    return wrapped
+
+
+@_or_recorded("empty")
 def is_empty(one: Given | Response) -> bool | None:
     """Whether nothing but white space was said beside thoughts; None where no text is recorded."""
     shown = given(one)
     return shown.answer.is_empty if shown.response.has_text else None
 
 
+@_or_recorded("truncated")
 def is_truncated(one: Given | Response) -> bool | None:
     """Whether a limit ended the text; None where that is not known.
 
@@ -78,6 +101,7 @@ def is_truncated(one: Given | Response) -> bool | None:
     return cut
 
 
+@_or_recorded("refused")
 def is_refused(one: Given | Response) -> bool | None:
     """Whether an English answer opens by declining to do what was asked.
 
@@ -95,6 +119,7 @@ def _declines(opening: str) -> bool:
     return _REFUSAL.match(opening.translate(_APOSTROPHES)) is not None
 
 
+@_or_recorded("repeating")
 def is_repeating(one: Given | Response) -> bool | None:
     """Whether the text, thoughts included, is caught in a loop.
 
@@ -174,7 +199,7 @@ def _longest(most: int, holds: Callable[[int], bool]) -> int:
     return low
 
 
-SIGNS: Mapping[str, Callable[[Given], bool | None]] = {
+SIGNS: Mapping[str, _Sign] = {
     "truncated": is_truncated,
     "refused": is_refused,
     "repeating": is_repeating,
@@ -189,7 +214,7 @@ def text_signs(responses: Iterable[Given | Response | None]) -> documents.TextSi
     tokens = [r.completion_tokens for r in texts if r.completion_tokens is not None]
     return documents.TextSigns(
         n=len(said),
-        characters=_lengths([len(r.said) for r in texts if r.has_text]),
+        characters=_lengths([n for r in texts if (n := r.characters) is not None]),
         completion_tokens=_lengths(tokens),
         truncated=_sign(said, is_truncated),
         refused=_sign(said, is_refused),
@@ -198,7 +223,7 @@ def text_signs(responses: Iterable[Given | Response | None]) -> documents.TextSi
     )
 
 
-def _sign(said: Iterable[Given], sign: Callable[[Given], bool | None]) -> documents.Sign:
+def _sign(said: Iterable[Given], sign: _Sign) -> documents.Sign:
     known = [shown for one in said if (shown := sign(one)) is not None]
     count = sum(known)
     return documents.Sign(n=len(known), count=count, rate=count / len(known) if known else None)

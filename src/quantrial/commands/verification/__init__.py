@@ -307,6 +307,12 @@ class _Check:
             return self._found(drifts, ())
         drifts += [*order_drifts(run, self._study), *speed_drifts(run, self._study)]
         drifts += origin_drifts(run, self._study)
+        if any(spec.kind == "redacted" for spec in self._study.tasks.values()):
+            self._notes.append(
+                "the texts of this run were replaced by keyed hashes. Summary, decision, report "
+                "and plots were derived again from its recorded scores. Scores cannot be derived "
+                "from answers here, nor prompts and the order of calls from the study"
+            )
         run.release_responses()
         current = methods_version(recorded) == METHODS_VERSION
         if current:
