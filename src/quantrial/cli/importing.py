@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
+import gc
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -380,6 +382,18 @@ def import_table(  # noqa: PLR0913, PLR0917 - each parameter is an option of the
     _read("table", files, out, options, beside or (), goes_on=not only_import, as_json=as_json)
 
 
+@contextlib.contextmanager
+def _few_collections() -> Iterator[None]:
+    """Look for circles of objects rarely: logs make none, and it is a fifth of the time."""
+    before = gc.get_threshold()
+    gc.set_threshold(10**6)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+@_few_collections()
 def _read(
     form: str,
     given: Sequence[str],
