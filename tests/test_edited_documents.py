@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,26 @@ import pytest
 
 import quantrial
 from quantrial.commands.power import Assumptions, power
-from quantrial.errors import RecordError
+from quantrial.errors import RecordError, RecordWarning
 from studies import write_study
 
 EARLY = Path(__file__).parent / "data" / "released" / "0.1.0"
 
 
+@pytest.fixture(scope="module")
+def derived(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the early run, derived anew by this version."""
+    made = shutil.copytree(EARLY, tmp_path_factory.mktemp("early") / "run")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RecordWarning)
+        quantrial.analyze(made)
+        quantrial.decide(made)
+    return Path(made)
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(EARLY, tmp_path / "run"))
+def run(derived: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(derived, tmp_path / "run"))
 
 
 def edit(path: Path, value: object, *keys: str | int) -> None:

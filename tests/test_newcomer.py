@@ -151,7 +151,7 @@ def test_the_commands_of_the_other_pages_run(newcomer: Newcomer) -> None:
         for one in doc_commands.commands(page):
             if one.program == "quantrial" and not one.needs:
                 line = one.arguments.replace("NAME", "demo")
-                if line.startswith("gate "):  # of the run that has these arms
+                if line.startswith(("gate ", "baseline ")):  # of the run that has these arms
                     line = line.replace("runs/demo", "runs/new")
                 newcomer.ask(line)
                 ran += 1

@@ -586,7 +586,8 @@ def test_what_a_study_says_of_outside_leaves_is_checked(
         (study_of(tolerence=1), "tasks.sums.tolerence: unknown key; did you mean 'tolerance'?"),
         (
             study_of(kind="numbr"),
-            "is 'numbr'; expected one of 'choice', 'spans', 'text', 'recorded', 'number'",
+            "is 'numbr'; expected one of 'choice', 'spans', 'text', 'recorded', 'redacted', "
+            "'number'",
         ),
         (study_of(kind="numbr"), "did you mean 'number'?"),
         (study_of(source={"type": "double"}), "did you mean 'doubles'?"),

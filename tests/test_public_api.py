@@ -21,6 +21,7 @@ PUBLIC = [
     "Study",
     "__version__",
     "analyze",
+    "audit",
     "check",
     "check_gate",
     "compare",

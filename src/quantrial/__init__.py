@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from quantrial.commands.verification import verify_document
     from quantrial.decision import Constraints
     from quantrial.errors import QuantrialError, QuantrialWarning
+    from quantrial.gate.audit import audit
     from quantrial.study import Study, load_study
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "Study",
     "__version__",
     "analyze",
+    "audit",
     "check",
     "check_gate",
     "compare",
@@ -87,6 +89,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "commands.studies": ("demo", "import_reference", "init", "plan", "read_log", "run"),
     "commands.trial": ("trial",),
     "decision": ("Constraints",),
+    "gate.audit": ("audit",),
     "errors": ("QuantrialError", "QuantrialWarning"),
     "study": ("Study", "load_study"),
 }

@@ -16,7 +16,7 @@ import typer
 from quantrial._version import __version__
 from quantrial.cli import importing, results, studies, terminal
 from quantrial.cli.consent import code_gate
-from quantrial.cli.gate import baselines, check, gate
+from quantrial.cli.gate import audit, baselines, check, gate
 from quantrial.cli.options import examples
 from quantrial.cli.power import power
 from quantrial.cli.terminal import fail, flush_all, survive_broken_pipes
@@ -104,6 +104,7 @@ app.command(epilog=examples("decide"))(results.decide)
 app.command(epilog=examples("gate"))(gate)
 app.add_typer(baselines, name="baseline")
 app.command(epilog=examples("check"))(check)
+app.command(epilog=examples("audit"))(audit)
 app.command(epilog=examples("report"))(results.report)
 app.command(epilog=examples("label"))(results.label)
 app.command(epilog=examples("compare"))(results.compare)

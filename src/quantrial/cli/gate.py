@@ -193,3 +193,27 @@ def check(  # noqa: PLR0913 - each parameter is an option of the command
         show.checked(result)
     terminal.flush_all()
     sys.exit(result.exit_code)
+
+
+def audit(
+    n: Annotated[int, typer.Option("--n", min=1, help="The items that both were scored on.")],
+    reference: Annotated[
+        float, typer.Option(help="The reference's share of right answers, such as 0.585.")
+    ],
+    candidate: Annotated[float, typer.Option(help="The candidate's.")],
+    discordance: Annotated[
+        float | None,
+        typer.Option(help="The share of items on which the two differ, if you know or guess it."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what a published pair of scores can and cannot show.
+
+    The same two scores come from a few changed answers or from hundreds that cancel out: it prints
+    the range of p, and of the smallest loss that is ruled out.
+    """
+    from quantrial.cli import show
+    from quantrial.gate.audit import audit as of
+
+    found = of(n, reference, candidate, discordance=discordance)
+    show.document(found) if as_json else terminal.paragraph(found.text)

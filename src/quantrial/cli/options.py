@@ -44,6 +44,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "quantrial label runs/tickets -o labels.csv --most 50",
         "quantrial label runs/tickets --read labels.csv --by Ada -o runs/tickets-labelled",
     ),
+    "audit": ("quantrial audit --n 500 --reference 0.585 --candidate 0.569",),
     "check": (
         "quantrial check out/f16 out/q4 --margin 2pp",
         "quantrial check f16.csv q4.csv --score correct --margin 2pp",

@@ -34,12 +34,14 @@ from quantrial.errors import RecordError
 # number or another verdict than before: a rule of reading or scoring answers, a test, an interval,
 # an adjustment, a rule of the decision. Once is enough between two releases. A run folder that
 # another version analysed is then told from one that was edited.
-METHODS_VERSION = 2
+METHODS_VERSION = 3
 
 # what changed with each version, as people read it: "since then ..."
 CHANGES: Mapping[int, str] = {
     2: "what of a text counts as its answer is decided in one place, missing answers are tested "
     "against the candidate, and alarms besides the primary endpoints are one family",
+    3: "the sign-flip test draws its signs otherwise, what pairing was worth is told, and items "
+    "that every arm answers alike are counted",
 }
 
 Object = dict[str, Any]
