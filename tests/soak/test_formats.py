@@ -43,6 +43,13 @@ FACTS = [
     ("Snow is", ["white", "black", "pink"], 0),
     ("The opposite of up is", ["left", "down", "top"], 1),
     ("Fish live in", ["trees", "sand", "water"], 2),
+    # and some that a small model gets wrong
+    ("Seven times eight is", ["54", "56", "63"], 1),
+    ("The capital of Australia is", ["Sydney", "Canberra", "Melbourne"], 1),
+    ("17 minus 9 is", ["9", "8", "7"], 1),
+    ("The chemical symbol of silver is", ["Si", "Ag", "Sr"], 1),
+    ("The square root of 169 is", ["14", "13", "16"], 1),
+    ("A byte has this number of bits:", ["two", "ten", "eight"], 2),
 ]
 GENERATED = """
 task: local_sums
@@ -211,7 +218,7 @@ def test_lm_eval(lm_eval: Mapping[str, Path], filter_name: str, tmp_path: Path) 
         for metric in ("acc", "acc_norm"):
             wanted = {str(row["doc_id"]): row[metric] for row in rows}
             assert read_scores(run, "local_facts", arm, metric) == wanted
-            assert set(wanted.values()) == {0, 1}
+            assert metric != "acc" or set(wanted.values()) == {0, 1}
     notes = "\n".join(run.read_manifest().notes)
     assert f"{2 * len(FACTS)} of {2 * len(FACTS)}" in notes, notes
     assert f"{2 * len(SUMS)} of {2 * len(SUMS)}" in notes, notes
