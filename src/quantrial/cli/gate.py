@@ -10,7 +10,7 @@ import typer
 
 from quantrial.cli import terminal
 from quantrial.cli.consent import AllowCode
-from quantrial.cli.options import Json, RunFolder, examples
+from quantrial.cli.options import AllowFaults, Json, RunFolder, examples
 from quantrial.errors import StudyError
 
 
@@ -153,13 +153,7 @@ def check(  # noqa: PLR0913 - each parameter is an option of the command
         typer.Option("--filter", metavar="[TASK=]FILTER", help="A filter of logs."),
     ] = None,
     metric: Annotated[str | None, typer.Option(metavar="METRIC", help="A metric of logs.")] = None,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="WHAT",
-            help="Let through: unpaired, different-prompts, changed-golds or duplicates.",
-        ),
-    ] = None,
+    allow: AllowFaults = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="A run folder to keep.", show_default="nothing is kept"),

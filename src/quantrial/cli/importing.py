@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from quantrial.cli.options import Json, examples
+from quantrial.cli.options import AllowFaults, Json, examples
 
 if TYPE_CHECKING:
     from quantrial.importers import LogOptions
@@ -232,13 +232,7 @@ def import_logs(  # noqa: PLR0913, PLR0917 - each parameter is an option of the 
     latest: Annotated[
         bool, typer.Option("--latest", help="Of several runs of an arm, read the newest.")
     ] = False,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="WHAT",
-            help="Let through: unpaired, different-prompts, changed-golds or duplicates.",
-        ),
-    ] = None,
+    allow: AllowFaults = None,
     weights: _Weights = None,
     ranges: _Ranges = None,
     beside: _Beside = None,
@@ -341,13 +335,7 @@ def import_table(  # noqa: PLR0913, PLR0917 - each parameter is an option of the
     reference: _Reference = None,
     margin: _Margin = "1pp",
     ranges: _Ranges = None,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="WHAT",
-            help="Let through: unpaired, different-prompts, changed-golds or duplicates.",
-        ),
-    ] = None,
+    allow: AllowFaults = None,
     weights: _Weights = None,
     beside: _Beside = None,
     only_import: _OnlyImport = False,

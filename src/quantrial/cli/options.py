@@ -12,6 +12,15 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, su
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file, or a run folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
+AllowFaults = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow",
+        metavar="WHAT",
+        help="Let through: unpaired, different-prompts, changed-golds or duplicates.",
+    ),
+]
+
 # a test parses each of them
 EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "init": (
