@@ -289,12 +289,8 @@ def score_task(  # noqa: PLR0913 - each keyword is one fact of how the task was 
         for arm, found in rescored.items()
     }
     panel = replace(_panel(task, items, outcomes), asked=asked, unscorable=left_out)
-    own = cluster is not None and cluster != stratum
-    if equal_items == "cluster" and not own and repeated(items):
-        equal = np.array([content_key(item) for item in items], dtype=np.str_)
-        panel = replace(panel, clusters=equal, by_content=True)
-    elif items and cluster is not None:
-        panel = replace(panel, clusters=labels(items, cluster))
+    clusters, by_content = clusters_of(items, cluster, stratum, equal_items)
+    panel = replace(panel, clusters=clusters, by_content=by_content)
     if items and stratum is not None:
         panel = replace(panel, strata=labels(items, stratum))
     planned = len(items) * len(responses)
@@ -513,6 +509,19 @@ def _check_values(task: Task, endpoint: Endpoint, values: NDArray[np.float64]) -
             f"an answer to {task.name!r} scores {values[wrong][0]:g} on {endpoint.name!r}, which "
             f"its kind of task ({task.kind}) says is {needed}"
         )
+
+
+def clusters_of(
+    items: Sequence[Item], cluster: str | None, stratum: str | None, equal_items: str
+) -> tuple[NDArray[np.str_] | None, bool]:
+    """Return the cluster of each item, None where they are independent; and whether by content.
+
+    Arguments as of `score_task`.
+    """
+    own = cluster is not None and cluster != stratum
+    if equal_items == "cluster" and not own and repeated(items):
+        return np.array([content_key(item) for item in items], dtype=np.str_), True
+    return (labels(items, cluster) if items and cluster is not None else None), False
 
 
 def labels(items: Sequence[Item], key: str) -> NDArray[np.str_]:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quantrial.commands.derived import score_run
+from quantrial.analysis.outcomes import clusters_of
 from quantrial.commands.results import analyze, load_results
 from quantrial.commands.studies import run
 from quantrial.documents import ScoreComparison, TurnedScores
 from quantrial.errors import StudyError
 from quantrial.registry import hint_of, kind_of
+from quantrial.runfolder import RunFolder
 from quantrial.words import evidence_line
 
 if TYPE_CHECKING:
@@ -126,11 +127,12 @@ def trial(
     with tempfile.TemporaryDirectory(prefix="quantrial-") as folder:
         done = run(study, out=Path(folder) / "run", base=base, listener=listener).folder
         analyze(done)
-        _, summary, decision = load_results(done)
-        clusters = {
-            task: None if scored.panel.clusters is None else len(np.unique(scored.panel.clusters))
-            for task, scored in score_run(done).items()
-        }
+        parsed, summary, decision = load_results(done)
+        clusters: dict[str, int | None] = {}
+        for task, items in RunFolder(done).read_items().items():
+            spec = parsed.tasks[task]
+            groups, _ = clusters_of(items, spec.cluster, spec.stratify, spec.equal_items)
+            clusters[task] = None if groups is None else len(np.unique(groups))
     return Trial(summary, decision, clusters)
 
 
