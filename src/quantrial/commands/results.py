@@ -24,6 +24,7 @@ from quantrial.errors import (
 )
 
 if TYPE_CHECKING:
+    from quantrial.analysis import TaskOutcomes
     from quantrial.commands.verification import Verification
     from quantrial.decision import Constraints
     from quantrial.documents import Summary
@@ -62,22 +63,8 @@ def export(run: Path | str, form: str) -> str:
 
     if form in ("md", "html"):
         files = report(run)
-        path = files.markdown if form == "md" else files.html
-        return paths.read_text(path)
+        return paths.read_text(files.markdown if form == "md" else files.html)
     return EXPORTS[form](*load_results(Path(run)), load_manifest(Path(run)))
-
-
-def read_documents(run: Path) -> dict[str, Any]:
-    """Read the derived documents of a run folder, and its manifest, as they stand."""
-    from quantrial.runfolder import DECISION, MANIFEST, SUMMARY, RunFolder
-
-    folder = RunFolder(run)
-    folder.require()
-    found: dict[str, Any] = {"summary": folder.read_document(SUMMARY, command="analyze")}
-    if paths.is_file(run / DECISION):
-        found["decision"] = folder.read_document(DECISION, command="decide")
-    found["manifest"] = folder.read_document(MANIFEST, command="run")
-    return found
 
 
 def analyze(run: Path | str, *, methods: str | None = None) -> dict[str, Any]:
@@ -98,15 +85,18 @@ def analyze(run: Path | str, *, methods: str | None = None) -> dict[str, Any]:
         >>> sorted(summary["tasks"])
         ['names', 'sums']
     """
+    return _write_summary(Path(run), derive_summary(Path(run), methods=methods))
+
+
+def _write_summary(run: Path, derived: dict[str, Any]) -> dict[str, Any]:
     from quantrial.commands.verification.report import derived_anew
     from quantrial.documents.codec import METHODS_VERSION, methods_version
     from quantrial.runfolder import SUMMARY, RunFolder
 
-    folder = RunFolder(Path(run))
-    derived = derive_summary(Path(run), methods=methods)
+    folder = RunFolder(run)
     before = _before(folder, SUMMARY)
     if before and methods_version(before) != METHODS_VERSION:
-        warn(f"{derived_anew(before, derived)} ({folder.path})", RecordWarning, stacklevel=2)
+        warn(f"{derived_anew(before, derived)} ({folder.path})", RecordWarning, stacklevel=3)
     document: dict[str, Any] = as_recorded(before, derived)
     folder.keep_line_ends()
     folder.write_document(SUMMARY, document)
@@ -242,16 +232,30 @@ def report(run: Path | str) -> ReportFiles:
         >>> quantrial.report("runs/mine").markdown.name
         'report.md'
     """
+    return _report(Path(run))
+
+
+def analyze_and_report(run: Path) -> ReportFiles:
+    """Do what `analyze` and `report` do; each answer is read and scored once."""
+    from quantrial.runfolder import RunSnapshot
+
+    snapshot = RunSnapshot(run)
+    outcomes = score_run(snapshot)
+    _write_summary(run, derive_summary(snapshot, outcomes=outcomes))
+    snapshot.release_responses()
+    return _report(run, outcomes)
+
+
+def _report(run: Path, outcomes: Mapping[str, TaskOutcomes] | None = None) -> ReportFiles:
     from quantrial.documents.decision import to_dict
     from quantrial.reporting import Results, write_report
     from quantrial.runfolder import DECISION, RunFolder
 
-    folder = RunFolder(Path(run))
+    folder = RunFolder(run)
     study, summary, decision = load_results(folder.path)
     folder.write_document(DECISION, to_dict(decision))
-    outcomes = score_run(folder.path)
-    results = Results(study, summary, decision, folder.read_manifest(), outcomes)
-    return write_report(folder.path, results)
+    scored = outcomes or score_run(run)
+    return write_report(run, Results(study, summary, decision, folder.read_manifest(), scored))
 
 
 def verify(run: Path | str) -> Verification:

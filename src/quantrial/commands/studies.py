@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.commands.derived import open_study
-from quantrial.commands.results import analyze, report
+from quantrial.commands.results import analyze_and_report
 from quantrial.errors import StudyError
 from quantrial.study import Study, parse_study, read_gate
 
@@ -263,8 +263,7 @@ def conclude(run: Path | str) -> Conclusion:
     """
     from quantrial.runfolder import DECISION, RunFolder
 
-    analyze(run)
-    files = report(run)
+    files = analyze_and_report(Path(run))
     return Conclusion(dict(RunFolder(Path(run)).read_document(DECISION, command="decide")), files)
 
 

@@ -304,6 +304,7 @@ def _ratio(sums: NDArray[np.float64], empty: NDArray[np.float64]) -> NDArray[np.
 
 _BLOCK_CELLS = 1 << 20  # counts held at a time: 8 MiB of int64
 _MULTINOMIAL_SAVES = 20  # one binomial draw costs about as much as this many index draws
+_LONG_ROW = 2_000  # items from which counting a resample at a time is faster
 _SERIAL_TERMS = 1 << 18  # multiplications up to which OpenBLAS starts no threads
 _FEWEST_ROWS = 8  # at a time; below, threads are worth their cost
 _TABLE_CELLS = 4  # an item: up to this size, looking up in a table is faster than sorting
@@ -430,6 +431,10 @@ def _index_blocks(n: int, resamples: int, rng: np.random.Generator) -> Iterator[
     step = max(1, _BLOCK_CELLS // n)
     for start in range(0, resamples, step):
         rows = min(step, resamples - start)
-        drawn = rng.integers(0, n, size=(rows, n))
-        drawn += np.arange(rows)[:, None] * n
-        yield np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
+        # the same draws as 64 bits would be, in half the memory: n is far below 2**31
+        drawn = rng.integers(0, n, size=(rows, n), dtype=np.int32)
+        if n < _LONG_ROW:
+            drawn += (np.arange(rows, dtype=np.int32) * n)[:, None]
+            yield np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
+        else:
+            yield np.stack([np.bincount(row, minlength=n) for row in drawn])

@@ -262,12 +262,22 @@ def verify_document(
         >>> quantrial.verify_document("README.md", run="runs/mine").ok
         True
     """
-    from quantrial.commands.results import read_documents
     from quantrial.marking import check_document
 
     return check_document(
-        Path(path), None if run is None else Path(run), read_documents, write=write
+        Path(path), None if run is None else Path(run), _read_documents, write=write
     )
+
+
+def _read_documents(run: Path) -> dict[str, Any]:
+    """Read the derived documents of a run folder, and its manifest, as they stand."""
+    folder = RunFolder(run)
+    folder.require()
+    found: dict[str, Any] = {"summary": folder.read_document(SUMMARY, command="analyze")}
+    if is_file(run / DECISION):
+        found["decision"] = folder.read_document(DECISION, command="decide")
+    found["manifest"] = folder.read_document(MANIFEST, command="run")
+    return found
 
 
 def verify_run(folder: Path) -> Verification:
