@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 import tracemalloc
@@ -312,3 +313,22 @@ def test_the_command_says_it_in_one_line(
     said = capsys.readouterr().err
     assert "holds arrays within arrays" in said
     assert "internal error" not in said
+
+
+def test_a_header_is_kept_until_its_file_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quantrial.engines.gguf_file.SETTLED", -1.0)  # every file is old enough
+    path = write(tmp_path / "m.gguf", encode_field("llama.block_count", 3))
+    stat, header = path.stat(), read_header(path)
+    assert read_header(path) is header
+    data = path.read_bytes()
+    changed = data.replace(
+        encode_field("llama.block_count", 3), encode_field("llama.block_count", 4)
+    )
+    assert len(changed) == len(data)
+    assert changed != data
+    path.write_bytes(changed)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # as a copy that keeps times does
+    assert header.value("llama.block_count") == 3
+    assert read_header(path).value("llama.block_count") == 4

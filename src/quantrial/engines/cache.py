@@ -13,7 +13,7 @@ import orjson
 
 from quantrial.paths import open_file
 
-_SETTLED = (
+SETTLED = (
     2.0  # seconds; a file touched later than this may change again within one tick of its clock
 )
 
@@ -52,7 +52,7 @@ def file_sha256(path: Path) -> str:
             return str(known["sha256"])
     with open_file(path) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if time.time() - stat.st_mtime > _SETTLED:
+    if time.time() - stat.st_mtime > SETTLED:
         with contextlib.suppress(OSError):
             known = {"path": str(path), "stamp": stamp, "sha256": digest}
             replace_atomically(record, orjson.dumps(known))

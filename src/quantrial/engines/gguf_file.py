@@ -11,7 +11,9 @@ from __future__ import annotations
 import hashlib
 import math
 import mmap
+import os
 import struct
+import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,6 +29,7 @@ from gguf.constants import (
 )
 from gguf.quants import dequantize
 
+from quantrial.engines.cache import SETTLED
 from quantrial.errors import ModelFileError
 from quantrial.paths import open_file
 
@@ -209,16 +212,25 @@ _LARGEST = 2**28  # bytes of a header
 _LONGEST = 2**24  # bytes of a text
 _COARSEST = 2**20  # alignment
 _LEAST = {"field": 13, "tensor": 24}  # bytes in the file
+_KEPT = 8  # headers, of some megabytes each
+_READ: dict[tuple[Path, tuple[int, ...]], Header] = {}
 
 
 def read_header(path: Path) -> Header:
     """Read a GGUF header and check that all its tensors are within the file.
+
+    A study asks for the headers of its few files some twenty times, so those read last are kept
+    for as long as their files stay the same. Callers share them and change nothing in them.
 
     Raises:
         ModelFileError: no such file, not readable, not GGUF, of another version, or cut short.
     """
     try:
         with open_file(path) as file:
+            stat = os.fstat(file.fileno())
+            stamp = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+            if (path, stamp) in _READ:
+                return _READ[path, stamp]
             if file.read(4) != b"GGUF":
                 raise ModelFileError("is not a GGUF file (it does not begin with GGUF)", path=path)
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -241,6 +253,10 @@ def read_header(path: Path) -> Header:
             f"is cut short: {size:,} bytes, and its weights end at {end:,}; fetch it again",
             path=path,
         )
+    if time.time() - max(stat.st_mtime, stat.st_ctime) > SETTLED:
+        while len(_READ) >= _KEPT:
+            _READ.pop(next(iter(_READ)), None)
+        _READ[path, stamp] = header
     return header
 
 
