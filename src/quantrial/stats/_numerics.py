@@ -13,8 +13,10 @@ References:
 
 import functools
 import math
+import sys
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import LazyLoader, find_spec, module_from_spec
 from statistics import NormalDist
 from typing import Any
 
@@ -35,8 +37,34 @@ def normal_cdf(z: float) -> float:
     return 0.5 * math.erfc(-z / math.sqrt(2.0))
 
 
+def t_quantile(probability: float, df: float) -> float:
+    """Return the t with P(T <= t) = probability, T of Student's distribution.
+
+    Args:
+        probability: between 0 and 1.
+        df: degrees of freedom, above 0; not always whole.
+
+    Examples:
+        >>> round(t_quantile(0.975, 9), 3)
+        2.262
+    """
+    return float(special().stdtrit(df, probability))
+
+
+@functools.cache
 def special() -> Any:
-    """Import `scipy.special` on first use."""
+    """Import `scipy.special` on first use, without the compilers that numpy offers beside arrays.
+
+    scipy takes every public name of numpy, `numpy.f2py` and `numpy.testing` among them. Those two
+    are half of the time of this import, and nothing here uses them; they load when somebody does.
+    """
+    for name in ("f2py", "testing"):
+        full = f"numpy.{name}"
+        if full not in sys.modules and (spec := find_spec(full)) and spec.loader:
+            spec.loader = LazyLoader(spec.loader)
+            sys.modules[full] = module = module_from_spec(spec)
+            spec.loader.exec_module(module)
+            setattr(np, name, module)  # as the import system does
     return import_module("scipy.special")
 
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from quantrial.errors import InsufficientDataError, StatisticsError
 from quantrial.stats._checks import checked_level, checked_sums, checked_vector
-from quantrial.stats._numerics import special
+from quantrial.stats._numerics import special, t_quantile
 from quantrial.stats.results import Estimate, Interval
 
 Floats = NDArray[np.float64]
@@ -231,7 +231,7 @@ def _logarithm(top: Floats, bottom: Floats, signs: Floats) -> tuple[float, float
 
 
 def _quantile(df: float, confidence: float) -> float:
-    return float(special().stdtrit(df, 0.5 + confidence / 2.0))
+    return t_quantile(0.5 + confidence / 2.0, df)
 
 
 _ROUNDS = 500

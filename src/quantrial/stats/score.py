@@ -17,7 +17,13 @@ from quantrial.stats._checks import (
     checked_n,
 )
 from quantrial.stats._null_variance import Null, flip_variance
-from quantrial.stats._numerics import bracketed_root, normal_cdf, normal_quantile, special
+from quantrial.stats._numerics import (
+    bracketed_root,
+    normal_cdf,
+    normal_quantile,
+    special,
+    t_quantile,
+)
 from quantrial.stats.results import Alternative, EquivalenceResult, Interval, TestResult
 
 # Of one changed pair: the smallest continuity correction, in steps of 0.05, that keeps the errors
@@ -259,7 +265,7 @@ class PairedScore:
     def _quantile(self, probability: float) -> float:
         if math.isinf(self.df):
             return normal_quantile(probability)
-        return float(special().stdtrit(self.df, probability))
+        return t_quantile(probability, self.df)
 
     def _blank(self, confidence: float) -> Interval:
         return Interval(math.nan, math.nan, confidence, self.method)

@@ -18,6 +18,7 @@ from quantrial import documents
 from quantrial.errors import InsufficientDataError
 from quantrial.probabilities import known_tokens
 from quantrial.stats import cluster_variance
+from quantrial.stats._numerics import t_quantile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,8 +77,6 @@ def fidelity(
 
 def _mean(values: NDArray[np.float64], groups: Any, alpha: float) -> documents.FidelityMean:
     """Return a mean with its interval by the clusters' variance; no interval for too few."""
-    from scipy.special import stdtrit
-
     estimate, ci = float(values.mean()), (None, None)
     try:
         found = cluster_variance(values, groups)
@@ -85,7 +84,7 @@ def _mean(values: NDArray[np.float64], groups: Any, alpha: float) -> documents.F
         return documents.FidelityMean(estimate=estimate, ci=ci, confidence=1 - alpha)
     if not found.variance > 0:
         return documents.FidelityMean(estimate=estimate, ci=ci, confidence=1 - alpha)
-    reach = float(stdtrit(found.df, 1 - alpha / 2)) * math.sqrt(found.variance)
+    reach = t_quantile(1 - alpha / 2, found.df) * math.sqrt(found.variance)
     return documents.FidelityMean(
         estimate=estimate, ci=(estimate - reach, estimate + reach), confidence=1 - alpha
     )

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from quantrial.errors import StatisticsError
 from quantrial.stats._checks import checked_alpha, checked_float, checked_margin, checked_vector
 from quantrial.stats._null_variance import cell_variance
-from quantrial.stats._numerics import special
+from quantrial.stats._numerics import t_quantile
 from quantrial.stats.clusters import FEWEST_CLUSTERS, freedom_of_sizes
 from quantrial.stats.power.flips import Question
 from quantrial.stats.score import CORRECTION
@@ -65,7 +65,7 @@ class FlipStudies:
         spread = np.sqrt(
             self.widening * self.n * cell_variance(self.gains, self.losses, self.n, null)
         )
-        critical = float(special().stdtrit(self.df, 1.0 - level))
+        critical = t_quantile(1.0 - level, self.df)
         found: NDArray[np.bool_] = (-gap if above else gap) - CORRECTION > critical * spread
         return found
 

@@ -16,7 +16,7 @@ from quantrial.stats._numerics import (
     likely_outcomes,
     normal_cdf,
     normal_quantile,
-    special,
+    t_quantile,
 )
 from quantrial.stats.clusters import FEWEST_CLUSTERS
 from quantrial.stats.score import CORRECTION
@@ -233,7 +233,7 @@ def least_items(margin: float, *, alpha: float = 0.05, clusters: int | None = No
             f"{clusters} cluster(s): nothing is claimed over fewer than {FEWEST_CLUSTERS}"
         )
     else:
-        reach = float(special().stdtrit(clusters - 1.0, level))
+        reach = t_quantile(level, clusters - 1.0)
     # n margin - correction > reach sqrt(n margin (1 - margin)), a quadratic in sqrt(n)
     spread = reach * math.sqrt(bound * (1.0 - bound))
     root = (spread + math.sqrt(spread**2 + 4.0 * bound * CORRECTION)) / (2.0 * bound)
