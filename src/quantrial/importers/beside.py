@@ -18,7 +18,6 @@ from quantrial import paths
 from quantrial.errors import DataError, StudyError
 from quantrial.importers.log_rows import as_number, parse_log
 from quantrial.registry import hint_of
-from quantrial.stats._numerics import t_quantile
 from quantrial.tasks.rows import Where
 
 _LARGEST = 200 * 10**6  # bytes; vLLM's file has a number a token
@@ -277,11 +276,17 @@ def _welch(one: Sequence[float], other: Sequence[float]) -> Interval:
         return value, None
     sizes = (len(one), len(other))
     spread = sum(part**2 / (n - 1) for part, n in zip(parts, sizes, strict=True))
-    return value, t_quantile(0.975, sum(parts) ** 2 / spread) * math.sqrt(sum(parts))
+    return value, _quantile(sum(parts) ** 2 / spread) * math.sqrt(sum(parts))
 
 
 def _paired(logs: Sequence[float]) -> Interval:
     value = statistics.fmean(logs)
     if len(logs) < 2 or not (variance := statistics.variance(logs)) > 0:
         return value, None
-    return value, t_quantile(0.975, len(logs) - 1) * math.sqrt(variance / len(logs))
+    return value, _quantile(len(logs) - 1) * math.sqrt(variance / len(logs))
+
+
+def _quantile(df: float) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(df, 0.975))
