@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 import shutil
 import types
 from collections.abc import Callable
@@ -68,6 +69,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "published").mkdir()
     for name, rows in answers().items():
         write_rows(made / "published" / f"{name}.jsonl", rows)
+    for arm, speed in (("a", 1.0), ("b", 2.0)):
+        test = {"n_prompt": 0, "n_gen": 128, "samples_ts": [speed * pace for pace in (10, 11, 12)]}
+        (made / f"{arm}.json").write_text(json.dumps([test]), encoding="utf-8")
     mark = "<!-- q: tasks.sums.endpoints.accuracy.arms.f16.n | int -->0<!-- /q --> sums\n"
     (made / "README.md").write_text(mark, encoding="utf-8")
     quantrial.verify_document(made / "README.md", run=made / "runs" / "mine", write=True)

@@ -36,6 +36,7 @@ PUBLIC = [
     "plan",
     "power",
     "prompts",
+    "read_benchmarks",
     "read_log",
     "report",
     "results",

@@ -376,11 +376,14 @@ def test_every_command_has_examples_and_each_parses() -> None:
         "helm",
         "inspect",
         "lighteval",
+        "llama-bench",
+        "llama-perplexity",
         "lm-eval",
         "promptfoo",
         "reference",
         "scores",
         "table",
+        "vllm",
     )
     names |= {f"import {name}" for name in own}
     assert set(EXAMPLES) == names

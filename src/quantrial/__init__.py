@@ -33,7 +33,15 @@ if TYPE_CHECKING:
     from quantrial.commands.provision import fetch
     from quantrial.commands.results import analyze, decide, export, report, verify
     from quantrial.commands.scores import compare_scores
-    from quantrial.commands.studies import demo, import_reference, init, plan, read_log, run
+    from quantrial.commands.studies import (
+        demo,
+        import_reference,
+        init,
+        plan,
+        read_benchmarks,
+        read_log,
+        run,
+    )
     from quantrial.commands.tables import results
     from quantrial.commands.trial import trial
     from quantrial.commands.verification import verify_document
@@ -65,6 +73,7 @@ __all__ = [
     "plan",
     "power",
     "prompts",
+    "read_benchmarks",
     "read_log",
     "report",
     "results",
@@ -86,7 +95,10 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "commands.verification": ("verify_document",),
     "commands.scores": ("compare_scores",),
     "commands.tables": ("results",),
-    "commands.studies": ("demo", "import_reference", "init", "plan", "read_log", "run"),
+    "commands.studies": (
+        *("demo", "import_reference", "init", "plan"),
+        *("read_benchmarks", "read_log", "run"),
+    ),
     "commands.trial": ("trial",),
     "decision": ("Constraints",),
     "gate.audit": ("audit",),

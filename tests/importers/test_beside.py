@@ -157,8 +157,57 @@ def test_files_that_do_not_fit_each_other_are_refused(tmp_path: Path) -> None:
         notes_beside([("f16", one), ("q4", other)], ARMS, "f16")
 
 
-@pytest.mark.parametrize("name", ["llama-bench", "llama-perplexity", "vllm"])
-def test_a_benchmark_alone_is_sent_beside_answers(name: str) -> None:
-    done = CliRunner().invoke(app, ["import", name, "f16=a", "q4=b", "-o", "x"])
-    assert done.exit_code != 0
-    assert "--beside q4=" in f"{done.output} {done.exception}"
+def invoke(*words: str | Path) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["import", *map(str, words)])
+    return done.exit_code, f"{done.output}{done.exception or ''}"
+
+
+def test_a_benchmark_alone_is_compared_and_is_no_verdict(tmp_path: Path) -> None:
+    f16 = served(tmp_path / "a", [0.1, 0.1], [1.1, 1.1])
+    q4 = served(tmp_path / "b", [0.2, 0.2], [0.7, 0.7])  # 10 tokens in a second, and in half of one
+    out = tmp_path / "runs" / "speed"
+    code, said = invoke("vllm", f"q4={q4}", f"f16={f16}", "-o", out)
+    assert code == 0, said
+    assert "q4 takes 2 times" in said
+    assert "q4 writes 2 times" in said
+    assert "This is no verdict" in said
+    assert "q4 takes 2 times" in (out / "benchmarks.md").read_text()
+    kept = json.loads((out / "benchmarks.json").read_text())
+    assert (kept["program"], kept["reference"], kept["arms"]) == ("vllm", "f16", ["q4", "f16"])
+    assert len(kept["findings"]) == 3
+    code, said = invoke("vllm", f"q4={q4}", f"f16={f16}", "-o", out)
+    assert code != 0
+    assert "is there and no run" in said
+
+
+def test_a_benchmark_joins_the_run_of_its_arms(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    code, said = invoke(
+        "lm-eval", *(f"{arm}={LOGS / arm}" for arm in ARMS), "-o", run, "--task", "toy_mc"
+    )
+    assert code == 0, said
+    before = json.loads((run / "decision.json").read_text())
+    f16 = bench(tmp_path / "a", "a.gguf", speeds(0, 128, 10))
+    q4 = bench(tmp_path / "b", "b.gguf", speeds(0, 128, 30))
+    for _ in range(2):  # what is there already is not said twice
+        code, said = invoke("llama-bench", f"q4={q4}", f"f16={f16}", "-o", run)
+        assert code == 0, said
+        assert f"This stands in the notes of {run} now" in " ".join(said.split())
+    assert (run / "report.md").read_text().count("q4 writes 3 times") == 1
+    assert quantrial.verify(run).ok
+    after = json.loads((run / "decision.json").read_text())
+    assert (after["default"], after["findings"]) == (before["default"], before["findings"])
+    code, said = invoke("llama-bench", f"q5={q4}", f"f16={f16}", "-o", run)
+    assert code != 0
+    assert "there is no arm 'q5'" in said
+
+
+def test_a_file_of_another_program_is_named(tmp_path: Path) -> None:
+    f16 = bench(tmp_path / "a", "a.gguf", speeds(0, 128, 10))
+    code, said = invoke("vllm", f"f16={f16}", f"q4={f16}")
+    assert code != 0
+    assert "is of llama-bench; expected a file of vLLM" in said
+    with pytest.raises(StudyError, match="did you mean 'llama-bench'"):
+        quantrial.read_benchmarks("lama-bench", {"f16": f16})
+    with pytest.raises(StudyError, match="there is no arm 'q8'"):
+        quantrial.read_benchmarks("llama-bench", {"f16": f16, "q4": f16}, reference="q8")

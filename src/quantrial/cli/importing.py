@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from quantrial.importers import LogOptions
 
 _ANY = "any-format"
-_BENCHMARKS = ("llama-bench", "llama-perplexity", "vllm")
 
 
 class _Importers(TyperGroup):
@@ -35,16 +34,8 @@ class _Importers(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Find the command of a format; one of another package takes what every format takes."""
-        from quantrial.errors import StudyError
         from quantrial.registry import IMPORTERS
 
-        if cmd_name in _BENCHMARKS and cmd_name not in IMPORTERS.names():
-            raise StudyError(
-                "answers no items, so alone it decides nothing; it goes beside answers, as in "
-                "`quantrial import lm-eval f16=out/f16 q4=out/q4 -o runs/x --beside f16=FILE "
-                "--beside q4=FILE`",
-                key=cmd_name,
-            )
         if cmd_name in super().list_commands(ctx) or cmd_name not in IMPORTERS.names():
             return super().get_command(ctx, cmd_name)
         command = copy.copy(super().get_command(ctx, _ANY))
@@ -368,6 +359,40 @@ def import_table(  # noqa: PLR0913, PLR0917 - each parameter is an option of the
         gold_file=gold_file,
     )
     _read("table", files, out, options, beside or (), goes_on=not only_import, as_json=as_json)
+
+
+@importer.command("llama-bench", epilog=examples("import llama-bench"))
+@importer.command("llama-perplexity", epilog=examples("import llama-perplexity"))
+@importer.command("vllm", epilog=examples("import vllm"))
+def import_benchmarks(
+    ctx: typer.Context,
+    files: Annotated[
+        list[str], typer.Argument(metavar="ARM=FILE...", help="Each arm's name and its file.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="A run that has these arms: the findings go beside its verdict. Or a new folder.",
+        ),
+    ] = None,
+    reference: _Reference = None,
+    as_json: Json = False,
+) -> None:
+    """Read what a benchmark measured of each arm, and compare it with the reference.
+
+    Of llama-bench, `-o json` or `jsonl`; of `vllm bench serve`, `--save-result --save-detailed`; of
+    llama-perplexity, what it printed. A benchmark answers no items, so it is evidence and never a
+    verdict. With `-o RUN` it stands beside the verdict of that run.
+    """
+    from quantrial.cli import show
+    from quantrial.commands import studies
+
+    found = studies.read_benchmarks(
+        str(ctx.info_name), _by_arm(files, "ARM=FILE"), out, reference=reference
+    )
+    show.document(found) if as_json else show.benchmarks(found)
 
 
 @contextlib.contextmanager

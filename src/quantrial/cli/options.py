@@ -86,6 +86,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "import lighteval": (
         "quantrial import lighteval f16=out/details/org/f16 q4=out/details/org/q4 -o runs/x",
     ),
+    "import llama-bench": (
+        "quantrial import llama-bench f16=bench-f16.json q4=bench-q4.json",
+        "quantrial import llama-bench f16=bench-f16.json q4=bench-q4.json -o runs/x",
+    ),
+    "import llama-perplexity": ("quantrial import llama-perplexity q4=kld-q4.txt -o runs/x",),
     "import lm-eval": (
         "quantrial import lm-eval f16=out/f16 q4=out/q4 -o runs/x --margin 2pp",
         "quantrial import lm-eval f16=out/f16 q4=out/q4 -o runs/x --filter strict-match",
@@ -99,6 +104,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "quantrial import table wide.xlsx --score f16=ok_f16 --score q4=ok_q4 -o runs/x",
         "quantrial import table f16=a.csv q4=b.csv --score rating --range 1:5 -o runs/x",
     ),
+    "import vllm": ("quantrial import vllm f16=served-f16.json q4=served-q4.json -o runs/x",),
     "import reference": (
         "quantrial import reference DIR -o runs/published",
         "quantrial import reference DIR -o runs/mine --name-task tickets=routing:choice:support",

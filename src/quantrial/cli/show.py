@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from quantrial.design.plan import ArmPlan, Plan, Prospect, TaskPlan
     from quantrial.gate import GateResult
     from quantrial.importers import ImportReport
+    from quantrial.importers.beside import BenchmarkReport
     from quantrial.marking import DocumentCheck
     from quantrial.reporting import ReportFiles
     from quantrial.running import SpeedResult
@@ -418,6 +419,21 @@ def imported(found: ImportReport, *, goes_on: bool = False) -> None:
         line(f"note: {note}")
     if not goes_on:
         line(f"Next: quantrial analyze {found.folder}")
+
+
+def benchmarks(found: BenchmarkReport) -> None:
+    """Print what a benchmark says of arms, and where it stands now."""
+    for finding in found.findings:
+        line(finding)
+    if found.in_run:
+        line(f"This stands in the notes of {found.folder} now, beside its verdict.")
+        return
+    line(
+        "This is no verdict: a benchmark answers no items. To put it beside one, name a run with "
+        "these arms: -o RUN."
+    )
+    if found.folder is not None:
+        line(f"{found.folder} holds benchmarks.md and benchmarks.json")
 
 
 def sheet(found: Sheet) -> None:

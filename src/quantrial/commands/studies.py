@@ -6,19 +6,23 @@ study.yaml ── plan, run ──▶ run folder ◀── import ── answers
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quantrial.commands.derived import open_study
+from quantrial.commands.derived import load_run_study, open_study
 from quantrial.commands.results import analyze_and_report
-from quantrial.errors import StudyError
+from quantrial.errors import RunFolderError, StudyError
+from quantrial.paths import is_there
+from quantrial.registry import hint_of
+from quantrial.runfolder import DECISION, MANIFEST, RunFolder, encode_document, write_atomically
 from quantrial.study import Study, parse_study, read_gate
 
 if TYPE_CHECKING:
     from quantrial.commands.workloads import Started
     from quantrial.design.plan import Plan
     from quantrial.importers import ImportOptions, ImportReport, LogOptions
+    from quantrial.importers.beside import BenchmarkReport
     from quantrial.reporting import ReportFiles
     from quantrial.running import Listener
     from quantrial.running.prepare import OpenStudy
@@ -356,6 +360,80 @@ def read_log(
         found = [Path(path) for path in ([logs] if isinstance(logs, Path | str) else logs)]
     evidence = [(arm, Path(path)) for arm, path in beside]
     return importers.import_answers(form, found, Path(out), options=options, beside=evidence)
+
+
+def read_benchmarks(
+    program: str,
+    files: Mapping[str, Path | str],
+    out: Path | str | None = None,
+    *,
+    reference: str | None = None,
+) -> BenchmarkReport:
+    """Compare what a benchmark measured of each arm with what it measured of the reference.
+
+    A benchmark answers no items, so alone it decides nothing. In a run it is evidence beside the
+    verdict: it goes into the notes, and the report is written again.
+
+    Args:
+        program: `llama-bench`, `llama-perplexity` or `vllm`.
+        files: the file of each arm.
+        out: a run that has these arms; or a folder to make, for `benchmarks.md` and
+            `benchmarks.json`. By default nothing is written.
+        reference: by default that of the run; else an arm with a name like f16, or the first.
+
+    Raises:
+        StudyError: there is no such program, arm or reference.
+        DataError: a file is not of this program, or does not fit that of the reference.
+        RunFolderError: `out` is there and no run, or cannot be written.
+
+    Example:
+        >>> found = quantrial.read_benchmarks("llama-bench", {"f16": "a.json", "q4": "b.json"})
+        >>> found.findings[0].partition(" as fast")[0]
+        'q4 writes 2 times (95 % interval 1.63 to 2.46)'
+    """
+    from quantrial.importers.beside import BENCHMARKS, BenchmarkReport, notes_beside
+    from quantrial.importers.logs import usual_reference
+
+    if program not in BENCHMARKS:
+        hint = hint_of(program, tuple(BENCHMARKS), "there is: ")
+        raise StudyError(f"no such benchmark: {program!r}; {hint}", key="program")
+    given = [(arm, Path(path)) for arm, path in files.items()]
+    folder = None if out is None else Path(out)
+    if folder is None or not is_there(folder / MANIFEST):
+        if folder is not None and is_there(folder):
+            raise RunFolderError(
+                "is there and no run; name a run with these arms, or a new folder", path=folder
+            )
+        arms, usual = tuple(files), usual_reference(tuple(files)) or ""
+        chosen = reference or usual
+        _known_arm(chosen, arms)
+        notes = notes_beside(given, arms, chosen, program=program)
+        found = BenchmarkReport(program, arms, chosen, notes, folder)
+        if folder is not None:
+            text = "\n".join([f"# {BENCHMARKS[program]}", "", *(f"- {note}" for note in notes)])
+            write_atomically(folder / "benchmarks.md", f"{text}\n".encode())
+            write_atomically(
+                folder / "benchmarks.json", encode_document(asdict(replace(found, folder=None)))
+            )
+        return found
+    study, _, _ = load_run_study(RunFolder(folder))
+    chosen = reference or study.reference
+    _known_arm(chosen, tuple(study.arms))
+    notes = notes_beside(given, tuple(study.arms), chosen, program=program)
+    run = RunFolder(folder)
+    with run.locked():
+        manifest = run.read_manifest()
+        new = [note for note in notes if note not in manifest.notes]
+        run.write_manifest(replace(manifest, notes=(*manifest.notes, *new)))
+    if is_there(folder / DECISION):
+        analyze_and_report(folder)
+    return BenchmarkReport(program, tuple(files), chosen, notes, folder, in_run=True)
+
+
+def _known_arm(name: str, arms: Sequence[str]) -> None:
+    if name not in arms:
+        hint = hint_of(name, arms, "there is: ")
+        raise StudyError(f"there is no arm {name!r}; {hint}", key="--reference")
 
 
 def _with_speed(

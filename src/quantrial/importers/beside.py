@@ -11,6 +11,7 @@ import math
 import re
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from quantrial.importers.log_rows import as_number, parse_log
 from quantrial.registry import hint_of
 from quantrial.tasks.rows import Where
 
+BENCHMARKS = {"llama-bench": "llama-bench", "llama-perplexity": "llama-perplexity", "vllm": "vLLM"}
 _LARGEST = 200 * 10**6  # bytes; vLLM's file has a number a token
 _BESIDE_RUNS = (
     "One run of each arm after the other: a machine that got slower or warmer in between counts as "
@@ -37,8 +39,33 @@ _STATISTICS = {  # of llama-perplexity
 }
 
 
+@dataclass(frozen=True, slots=True)
+class BenchmarkReport:
+    """What a benchmark says of arms.
+
+    Attributes:
+        program: `llama-bench`, `llama-perplexity` or `vllm`.
+        arms: the arms that were measured.
+        reference: the one that the others are compared with.
+        findings: sentences, each with its interval where there is one.
+        folder: where they were written, if anywhere.
+        in_run: whether that is a run, so that they stand beside its verdict.
+    """
+
+    program: str
+    arms: tuple[str, ...]
+    reference: str
+    findings: tuple[str, ...]
+    folder: Path | None = None
+    in_run: bool = False
+
+
 def notes_beside(
-    files: Sequence[tuple[str, Path]], arms: Sequence[str], reference: str
+    files: Sequence[tuple[str, Path]],
+    arms: Sequence[str],
+    reference: str,
+    *,
+    program: str | None = None,
 ) -> tuple[str, ...]:
     """Say what benchmarks of arms tell beside their answers.
 
@@ -46,6 +73,7 @@ def notes_beside(
         files: the file of each arm; an arm may have several, of different programs.
         arms: the arms of the run.
         reference: the one that the others are compared with.
+        program: the one of `BENCHMARKS` that wrote them all; any by default.
 
     Raises:
         StudyError: there is no such arm.
@@ -61,21 +89,23 @@ def notes_beside(
             )
         data = _bytes(path)
         read.append(f"{path.name} (sha256 {hashlib.sha256(data).hexdigest()[:12]})")
-        program, value = _parsed(path, data)
-        own = found.setdefault(program, {})
+        by, value = _parsed(path, data)
+        if program is not None and by != BENCHMARKS[program]:
+            raise DataError(f"is of {by}; expected a file of {BENCHMARKS[program]}", path=path)
+        own = found.setdefault(by, {})
         if arm in own:
-            raise DataError(f"is a second file of {program} of {arm}; name one", path=path)
+            raise DataError(f"is a second file of {by} of {arm}; name one", path=path)
         own[arm] = path, value
-        if program == "llama-perplexity":
+        if by == "llama-perplexity":
             notes.append(_perplexity(arm, path, value))
-    for program, own in found.items():
-        if program == "llama-perplexity":
+    for by, own in found.items():
+        if by == "llama-perplexity":
             continue
         if reference not in own or len(own) < 2:
             lacking = reference if reference not in own else "another arm"
             first = next(iter(own.values()))[0]
-            raise DataError(f"is of {program}; name the file of {lacking}, too", path=first)
-        compare = _llama_bench if program == "llama-bench" else _vllm
+            raise DataError(f"is of {by}; name the file of {lacking}, too", path=first)
+        compare = _llama_bench if by == "llama-bench" else _vllm
         for arm in own:
             if arm != reference:
                 notes += compare(reference, arm, own[reference], own[arm])
