@@ -189,7 +189,8 @@ def report(
             "--format",
             metavar="FORM",
             help="Print the results instead: md, html, json, csv, latex, model-card (a block for "
-            "the Hugging Face hub) or paragraph (for a pull request); parquet needs --out.",
+            "the Hugging Face hub), paragraph (for a pull request) or badge (SVG, for a README); "
+            "parquet needs --out.",
         ),
     ] = None,
     out: Annotated[

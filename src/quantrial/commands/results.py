@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from quantrial.study import Study
 
 
-FORMS = ("md", "html", "json", "csv", "latex", "model-card", "paragraph")
+FORMS = ("md", "html", "json", "csv", "latex", "model-card", "paragraph", "badge")
 
 
 def export(run: Path | str, form: str) -> str:
@@ -44,7 +44,7 @@ def export(run: Path | str, form: str) -> str:
         run: the run folder; analysed and decided on first, where that is not done or out of date.
         form: `md` or `html`, the report (which is written into the run folder too); `json`, `csv`
             or `latex`, tables of every endpoint; `model-card`, the block `model-index` of the
-            Hugging Face hub; `paragraph`, a summary for a pull request.
+            Hugging Face hub; `paragraph`, a summary for a pull request; `badge`, a picture in SVG.
 
     Raises:
         StudyError: there is no such form.

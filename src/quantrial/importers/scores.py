@@ -300,7 +300,6 @@ def _study_text(table: _Table, asked: ScoreOptions) -> str:
     declared = {name: _measure(name, values) for name, values in _columns(table, asked).items()}
     part = {
         "kind": "recorded",
-        "workload": asked.workload or "scored elsewhere",
         "source": {"type": "imported", "layout": "scores"},
         "endpoints": declared,
         **({"cluster": asked.cluster} if asked.cluster else {}),
@@ -318,7 +317,9 @@ def _study_text(table: _Table, asked: ScoreOptions) -> str:
         "reference": reference,
         "margin": asked.margin,
         "arms": {arm: {"engine": "imported", "model": arm} for arm in arms},
-        "tasks": {task or name: part for task in tasks},
+        "tasks": {
+            task or name: {**part, "workload": asked.workload or task or name} for task in tasks
+        },
     }
     return _HEADER + write_yaml(study)
 

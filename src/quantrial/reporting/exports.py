@@ -19,6 +19,7 @@ from quantrial.documents.decision import Decision
 from quantrial.inert import clean
 from quantrial.precision import weights_in_words
 from quantrial.registry import kind_of
+from quantrial.reporting.charts.badge import badge
 from quantrial.reporting.markdown import code, escape
 from quantrial.reporting.sections.serving import serving
 from quantrial.strict_yaml import write_yaml
@@ -474,4 +475,5 @@ EXPORTS: Mapping[str, Callable[[Study, Summary, Decision, Manifest], str]] = {
     "latex": latex,
     "model-card": model_card,
     "paragraph": paragraph,
+    "badge": badge,
 }

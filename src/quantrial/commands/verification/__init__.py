@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from quantrial.documents import load_summary
 from quantrial.documents.codec import METHODS_VERSION, methods_version
 from quantrial.documents.decision import load_decision
 from quantrial.errors import (
+    DocumentError,
     QuantrialError,
     RecordError,
     RunChangedError,
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
     from quantrial.study import Study
 
 
+_TITLE = re.compile(r"<title>(quantrial: [^<]*)</title>")
 _NEEDED = (STUDY, ITEMS, MANIFEST)
 _NAMED = 5  # files that a note lists
 
@@ -248,12 +251,13 @@ class Verification:
 def verify_document(
     path: Path | str, *, run: Path | str | None = None, write: bool = False
 ) -> DocumentCheck:
-    """Hold the marked numbers of a Markdown file against a run; refresh them with `write`.
+    """Hold the marked numbers of a Markdown file, or a badge, against a run.
 
     Args:
-        path: the file; `docs/marked-numbers.md` tells how numbers are marked.
+        path: the file; `docs/marked-numbers.md` tells how numbers are marked. Or the `.svg` of a
+            badge.
         run: the run folder; by default the one that the file itself names.
-        write: put the run's numbers in place of those that differ.
+        write: put the run's numbers in place of those that differ; draw the badge anew.
 
     Raises:
         DocumentError: the file cannot be read or written, or holds no mark.
@@ -264,9 +268,46 @@ def verify_document(
     """
     from quantrial.marking import check_document
 
+    if Path(path).suffix.lower() == ".svg":
+        return _check_badge(Path(path), run, write=write)
     return check_document(
         Path(path), None if run is None else Path(run), _read_documents, write=write
     )
+
+
+def _check_badge(path: Path, run: Path | str | None, *, write: bool) -> DocumentCheck:
+    """Hold a badge against the one that the run gives: nothing in it may differ.
+
+    Raises:
+        DocumentError: no run is named, or the file is no badge or cannot be read or written.
+    """
+    from quantrial.commands.results import export
+    from quantrial.marking import DocumentCheck, MarkProblem
+
+    if run is None:
+        raise DocumentError("is a badge; name its run by --run", path=path)
+    try:
+        shown = read_bytes(path).decode("utf-8", "replace").replace("\r\n", "\n")
+    except OSError as exc:
+        raise DocumentError(f"cannot be read ({exc.strerror})", path=path) from exc
+    if (said := _TITLE.search(shown)) is None:
+        raise DocumentError(
+            "is no badge; `quantrial report RUN --format badge -o badge.svg` writes one", path=path
+        )
+    right = export(run, "badge")
+    if shown == right:
+        return DocumentCheck(path, 1, ())
+    if write:
+        try:
+            path.write_bytes(right.encode())
+        except OSError as exc:
+            raise DocumentError(f"cannot be written ({exc.strerror})", path=path) from exc
+        return DocumentCheck(path, 1, (), refreshed=1)
+    told = _TITLE.search(right)
+    message = f"says {short(said[1])!r}, the run gives {told[1] if told else ''!r}"
+    if told and told[1] == said[1]:
+        message = "its title is the run's, but the picture or the study is another"
+    return DocumentCheck(path, 1, (MarkProblem(1, "badge", message),))
 
 
 def _read_documents(run: Path) -> dict[str, Any]:
