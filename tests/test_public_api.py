@@ -38,6 +38,7 @@ PUBLIC = [
     "prompts",
     "read_benchmarks",
     "read_log",
+    "redact",
     "report",
     "results",
     "run",

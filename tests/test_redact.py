@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import itertools
 import json
-import random
 import re
-import string
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ import yaml
 
 import quantrial
 from command import command
+from marks import Marks, contrasts, files
 from quantrial.commands.verification.redacting import redact
 from quantrial.errors import RunFolderError, StudyError
 from quantrial.importers.log_rows import LogOptions
@@ -27,14 +25,7 @@ from studies import read_lines
 FORMATS = Path(__file__).parent / "data" / "formats"
 ITEMS = 24
 LABELS = ["billing", "login"]
-_RANDOM = random.Random(5)
-MARKS: list[str] = []
-
-
-def mark() -> str:
-    """Return a text of 12 characters that stands nowhere else, and remember it."""
-    MARKS.append("".join(_RANDOM.choices(string.ascii_letters + string.digits, k=12)))
-    return MARKS[-1]
+mark = Marks(5)
 
 
 def _write(folder: Path, name: str, rows: list[dict[str, Any]]) -> dict[str, str]:
@@ -129,26 +120,10 @@ def shown(run: Path) -> Path:
     return redact(run, run.parent / "shown").folder
 
 
-def _forms(text: str) -> Iterator[bytes]:
-    data = text.encode()
-    yield data
-    yield data.hex().encode()
-    yield hashlib.sha256(data).hexdigest()[:16].encode()
-    for before in range(3):  # wherever it begins in what is encoded
-        encoded = base64.b64encode(bytes(before) + data + bytes(3))
-        yield encoded[4 if before else 0 :][:12]
-
-
-def _files(folder: Path) -> Mapping[str, bytes]:
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-
-
 def test_no_mark_is_in_any_file(run: Path, shown: Path) -> None:
-    there = b"".join(_files(run).values())
-    assert sum(mark.encode() in there for mark in MARKS) == len(MARKS)  # the search can find them
-    for name, data in _files(shown).items():
-        assert not [mark for mark in MARKS for form in _forms(mark) if form in data], name
+    assert not mark.missing(run)  # the search can find them
+    assert not mark.found(shown)
+    for name, data in files(shown).items():
         assert not [label for label in LABELS if label.encode() in data], name
     assert not list(shown.glob("*.key"))
 
@@ -156,7 +131,7 @@ def test_no_mark_is_in_any_file(run: Path, shown: Path) -> None:
 def test_short_texts_are_not_found_by_hashing_candidates(shown: Path) -> None:
     hashes = {
         found.decode()
-        for name, data in _files(shown).items()
+        for name, data in files(shown).items()
         if name.endswith((".json", ".jsonl", ".yaml"))
         for found in re.findall(rb"[0-9a-f]{12,64}", data)
     }
@@ -173,35 +148,8 @@ def test_short_texts_are_not_found_by_hashing_candidates(shown: Path) -> None:
     assert hmac.new(key, b"A", hashlib.sha256).hexdigest()[:12] in hashes
 
 
-def _numbers(value: Any) -> Any:
-    """Return the numbers of a document, without the names beside them."""
-    if isinstance(value, Mapping):
-        return [one for one in map(_numbers, value.values()) if one is not None]
-    if isinstance(value, list):
-        return [_numbers(one) for one in value]
-    if isinstance(value, float):
-        return round(value, 9)
-    return value if isinstance(value, int) else None
-
-
-def _contrasts(run: Path) -> list[Any]:
-    """Return the numbers of every contrast, whatever its endpoint and stratum are called."""
-    summary = json.loads((run / "summary.json").read_text())
-    found: list[Any] = []
-    for name, task in summary["tasks"].items():
-        groups = [task["endpoints"].values(), *(s.values() for s in task["strata"].values())]
-        for endpoint in itertools.chain.from_iterable(groups):
-            found += [(name, _numbers(one)) for one in endpoint["contrasts"]]
-            found += [(name, arm, _numbers(one)) for arm, one in endpoint["arms"].items()]
-        found += [(name, _numbers(one)) for one in task["failure_contrasts"]]
-        found += [(name, _numbers(task["flow"]), task["chance"], task["margin"])]
-        flips = [[one[k] for k in ("harmful", "beneficial", "churn", "n")] for one in task["flips"]]
-        found += [(name, flips)]
-    return sorted(found, key=repr)
-
-
 def test_decision_and_numbers_are_those_of_the_run(run: Path, shown: Path) -> None:
-    assert _contrasts(shown) == _contrasts(run)
+    assert contrasts(shown) == contrasts(run)
     before, after = (json.loads((one / "decision.json").read_text()) for one in (run, shown))
     assert after["default"]["arm"] == before["default"]["arm"]
     assert after["default"]["text"] == before["default"]["text"]
@@ -259,10 +207,10 @@ def test_nothing_of_imported_logs_is_left(form: str, tmp_path: Path) -> None:
         if len(text) > 7
     }
     assert texts
-    data = b"".join(_files(out).values())
+    data = b"".join(files(out).values())
     assert not [text for text in texts if json.dumps(text)[1:-1].encode() in data]
     quantrial.analyze(tmp_path / "run")
-    assert _contrasts(out) == _contrasts(tmp_path / "run")
+    assert contrasts(out) == contrasts(tmp_path / "run")
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from quantrial.commands.tables import results
     from quantrial.commands.trial import trial
     from quantrial.commands.verification import verify_document
+    from quantrial.commands.verification.redacting import redact
     from quantrial.decision import Constraints
     from quantrial.errors import QuantrialError, QuantrialWarning
     from quantrial.gate.audit import audit
@@ -75,6 +76,7 @@ __all__ = [
     "prompts",
     "read_benchmarks",
     "read_log",
+    "redact",
     "report",
     "results",
     "run",
@@ -93,6 +95,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "commands.provision": ("fetch",),
     "commands.results": ("analyze", "decide", "export", "report", "verify"),
     "commands.verification": ("verify_document",),
+    "commands.verification.redacting": ("redact",),
     "commands.scores": ("compare_scores",),
     "commands.tables": ("results",),
     "commands.studies": (

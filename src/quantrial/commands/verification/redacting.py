@@ -114,6 +114,10 @@ def redact(
     Raises:
         RunFolderError: there is no run, or `out` or its key exists already or cannot be written.
         StudyError: the key is none, or no item has a field to keep.
+
+    Example:
+        >>> quantrial.redact("runs/mine", "shown").key.name
+        'shown.key'
     """
     from quantrial.commands.derived import load_run_study, score_run
     from quantrial.commands.results import analyze, decide, report
@@ -134,18 +138,19 @@ def redact(
     if not any(scored.flow.answered for scored in outcomes.values()):
         raise RunFolderError("no answer is recorded yet, so there is nothing to show", path=run)
     made = _Redaction(source, study, outcomes, _Hasher(secret), frozenset(keep))
-    beside = out.parent / f".{out.name}.{secrets.token_hex(4)}"
+    beside, own_key = out.parent / f".{out.name}.{secrets.token_hex(4)}", False
     try:
         made.write(RunFolder(beside))
+        analyze(beside, methods=_methods(source))
+        decide(beside, _constraints(source))
+        report(beside)
         if key is None:
             _write_key(key_path, secret)
-        beside.rename(out)
-        analyze(out, methods=_methods(source))
-        decide(out, _constraints(source))
-        report(out)
-    except BaseException:
-        if not beside.exists():  # it was moved to its place, and nothing else was there
-            shutil.rmtree(out, ignore_errors=True)
+            own_key = True
+        _move(beside, out)
+    except BaseException:  # all of it or nothing: no key stays without its folder
+        if own_key:
+            key_path.unlink(missing_ok=True)
         raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -156,6 +161,13 @@ def redact(
         responses=made.responses,
         kept=tuple(sorted(keep)),
     )
+
+
+def _move(made: Path, out: Path) -> None:
+    try:
+        made.rename(out)
+    except OSError as exc:
+        raise RunFolderError(f"cannot be written ({exc.strerror})", path=out) from exc
 
 
 def _check_places(run: Path, out: Path, key: Path, *, new_key: bool) -> None:
@@ -536,6 +548,8 @@ class _Redaction:
         """Return what is recorded of an arm's weights."""
         said = {name: arm[name] for name in _ARM if name in arm}
         said |= {name: self.hashed.maybe(arm[name]) for name in _ARM_HASHED if name in arm}
+        if arm.engine == "scripted" and "sha256" in said:  # it has no weights: a hash of its name
+            said["sha256"] = self.hashed.maybe(said["sha256"])
         known = arm.engine in (*OWN["quantrial.engines"], "imported")
         options = {n: v for n, v in arm.options.items() if isinstance(v, bool | int | float)}
         if known:
