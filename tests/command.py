@@ -30,6 +30,17 @@ for module in pkgutil.walk_packages(quantrial.__path__, "quantrial."):
         importlib.import_module(module.name)
 
 sys.path.insert(0, sys.argv[1])
+from build_once import build_once
+build_once()
+if sys.argv[2] == "warm":  # what every command builds anew, of the leaves that are there now
+    import typer.main
+    from quantrial.reporting import rendering
+    from quantrial.study import parse_study
+    typer.main.get_command(quantrial.cli.app)
+    parse_study(Path(sys.argv[1], "../examples/demo/study.yaml").read_text(encoding="utf-8"))
+    for form, environment in zip((".md.j2", ".html.j2"), rendering._environments()):
+        for name in environment.list_templates(filter_func=lambda name: name.endswith(form)):
+            environment.get_template(name)
 from quantrial.reporting import charts
 from drawings import EMPTY, FOLDER, share_drawings
 if FOLDER in os.environ:
@@ -102,13 +113,13 @@ def command(
             "site": [str(site)] if site else [],
             "streams": [terminal] * 3 if terminal else [os.devnull, *map(str, streams)],
         }
-        code = _ask(json.dumps(order))
+        code = _ask(json.dumps(order), warm=site is None)
         said = [stream.read_text(encoding="utf-8") for stream in streams]
     return subprocess.CompletedProcess(["quantrial", *given], int(code), *said)
 
 
-def _ask(order: str) -> str:
-    stdin, stdout = _parent().stdin, _parent().stdout
+def _ask(order: str, *, warm: bool) -> str:
+    stdin, stdout = _parent(warm=warm).stdin, _parent(warm=warm).stdout
     assert stdin is not None
     assert stdout is not None
     stdin.write(order + "\n")
@@ -117,10 +128,10 @@ def _ask(order: str) -> str:
 
 
 @functools.cache
-def _parent() -> subprocess.Popen[str]:
+def _parent(*, warm: bool) -> subprocess.Popen[str]:
     """The process that is forked; it goes when this one does."""
     process = subprocess.Popen(
-        [sys.executable, "-c", _PARENT, str(Path(__file__).parent)],
+        [sys.executable, "-c", _PARENT, str(Path(__file__).parent), "warm" if warm else "cold"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

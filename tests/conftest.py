@@ -6,6 +6,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+from build_once import build_once
 from drawings import FOLDER, draw_nothing, share_drawings
 
 # a slow machine is no failure: timings stand in benchmarks/
@@ -17,6 +18,7 @@ for profile, count in (("quantrial", 30), ("soak", 1000)):
         suppress_health_check=[HealthCheck.too_slow],
     )
 settings.load_profile("quantrial")
+build_once()
 
 
 @pytest.fixture(scope="session", autouse=True)

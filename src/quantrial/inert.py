@@ -12,6 +12,8 @@ def clean(text: str) -> str:
     Runs of space become one space. Control and formatting characters (escape sequences, overrides
     of the writing direction, lone surrogates) are written out, as `\u202e`.
     """
+    if text.isascii() and text.isprintable() and "  " not in text:
+        return text  # nearly every text is
     return re.sub(" +", " ", "".join(" " if c.isspace() else _visible(c) for c in text))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 
@@ -15,6 +16,7 @@ class Markdown(str):
     __slots__ = ()
 
 
+@functools.lru_cache(maxsize=4096)  # tables say the same words over and over
 def escape(text: str) -> Markdown:
     """Make text show as it is, on one line, wherever it stands."""
     line = clean(text).replace("\\", "\\\\")
@@ -88,6 +90,8 @@ def _pad(text: str, width: int, *, right: bool) -> str:
 
 def _width(text: str) -> int:
     """Columns that a text takes in a terminal."""
+    if text.isascii():
+        return len(text)
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
     marks = sum(unicodedata.combining(c) != 0 for c in text)
     return len(text) + wide - marks
