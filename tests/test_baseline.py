@@ -13,6 +13,7 @@ import pytest
 
 import quantrial
 from quantrial.errors import QuantrialError, RecordError, RunFolderError, StudyError
+from quantrial.testing import assert_gate
 from studies import arm
 from test_cli import quantrial_
 from test_gate import write
@@ -71,6 +72,9 @@ def test_the_answers_of_the_baseline_count_and_not_the_runs_own(
     for name, code in (("right", 0), ("worse", 1)):
         found = quantrial.check_gate(run, LOSS | {"arms": [name]}, baseline=home / way)
         assert found.exit_code == code
+    assert assert_gate(run, LOSS | {"arms": ["right"]}, baseline=home / way).ok
+    with pytest.raises(AssertionError, match="violated: worse lost"):
+        assert_gate(run, LOSS | {"arms": ["worse"]}, baseline=home / way)
 
     def wrong(rows: list[dict[str, Any]]) -> None:  # the reference gets 50 of 200 wrong
         for row in rows[:50]:

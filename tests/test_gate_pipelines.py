@@ -8,12 +8,14 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+import import_lm_eval
 import quantrial
 from quantrial.study import parse_gate
 from quantrial.testing import assert_gate
@@ -144,26 +146,49 @@ def test_an_assertion_fails_with_each_line_that_is_not_met(place: Path) -> None:
     assert "right" not in str(caught.value)
 
 
+def real_logs(out: Path) -> None:
+    """Copy real logs of 36 items: too few for a loss of 2 pp."""
+    for arm, name in (("f16", "f16"), ("q4", "q8_0")):
+        logs = ROOT / "tests" / "data" / "formats" / "lm-eval" / arm
+        # one task each: with all of them an import asks which filter is meant
+        (out / name).mkdir(parents=True)
+        for file in (logs / "__models").iterdir():
+            if file.name.startswith(("results_", "samples_toy_mc_")):
+                shutil.copy(file, out / name)
+
+
+def long_logs(noise: float) -> Callable[[Path], None]:
+    """Make logs of 2,000 items in lm-eval's form, in which an arm differs by so much noise."""
+
+    def write(out: Path) -> None:
+        out.mkdir()
+        for name, own in (("f16", 0.0), ("q8_0", noise)):
+            import_lm_eval.write_log(out / name, 2_000, 1_100, 1, own)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("logs", "decided", "code", "judged"),
+    [
+        (long_logs(0.005), "Ship q8_0", 0, "met"),
+        (long_logs(2.0), "Stay with f16 instead of q8_0", 1, "violated"),
+        (real_logs, "Stay with f16 instead of q8_0", 3, "an arm that changes no answer needs 148."),
+    ],
+    ids=["fine", "worse", "few"],
+)
 def test_from_two_folders_of_lm_eval_to_a_decision_and_a_verdict_as_the_readme_has_it(
-    place: Path, tmp_path: Path
+    place: Path, tmp_path: Path, logs: Callable[[Path], None], decided: str, code: int, judged: str
 ) -> None:
-    """On real logs of 36 items: too few for a loss of 2 pp, so the verdict is undecided."""
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     lines = re.findall(r"^    (quantrial (?:import lm-eval|gate runs/x) .*)$", page, re.MULTILINE)
     assert [line.split()[1] for line in lines] == ["import", "gate"]
-    for arm in ("f16", "q4"):
-        logs = ROOT / "tests" / "data" / "formats" / "lm-eval" / arm
-        # one task each: with all of them an import asks which filter is meant
-        out = tmp_path / "out" / arm / "__models"
-        out.mkdir(parents=True)
-        for file in (logs / "__models").iterdir():
-            if file.name.startswith(("results_", "samples_toy_mc_")):
-                shutil.copy(file, out)
+    logs(tmp_path / "out")
     (tmp_path / "bin").symlink_to(place / "bin")
     imported = bash(tmp_path, lines[0])
     assert imported.returncode == 0, imported.stderr
-    assert "Stay with f16 instead of q4" in imported.stdout
+    assert decided in imported.stdout
     assert (tmp_path / "runs" / "x" / "report.html").is_file()
-    judged = bash(tmp_path, lines[1])
-    assert judged.returncode == 3, judged.stderr
-    assert "an arm that changes no answer needs 148." in " ".join(judged.stdout.split())
+    gate = bash(tmp_path, lines[1])
+    assert gate.returncode == code, gate.stderr
+    assert judged in " ".join(gate.stdout.split())
