@@ -3,6 +3,7 @@
 # make soak   the long tests: a hundred thousand calls, a hundred kills, a hundred thousand mangled files
 # make soak-servers  small studies over servers of others, each installed into an environment of its own
 # make soak-formats  logs that lm-eval and Inspect make here, each installed into an environment of its own
+# make soak-loggers  results told to MLflow, Weights & Biases and trackio, each in an environment of its own
 # make fuzz   mangled files, replies and texts: N of each kind, from the case START on
 # make site   the pages of docs/ as a site, in site/; a link that leads nowhere fails it
 # make wheel  build the package, check it, install it into an empty environment and use it there
@@ -15,7 +16,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet --constraint constraints.txt
 
-.PHONY: setup dev demo test soak soak-servers soak-formats fuzz check format lint types docs site wheel newcomer example picture clean
+.PHONY: setup dev demo test soak soak-servers soak-formats soak-loggers fuzz check format lint types docs site wheel newcomer example picture clean
 
 setup: $(VENV)/.runtime
 dev: $(VENV)/.dev
@@ -51,6 +52,9 @@ soak-servers: dev
 
 soak-formats: dev
 	$(BIN)/python -m pytest -m soak_formats -s tests/soak
+
+soak-loggers: dev
+	$(BIN)/python -m pytest -m soak_loggers -s tests/soak
 
 N ?= 10000
 START ?= 0

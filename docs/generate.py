@@ -79,6 +79,7 @@ COMMANDS = (
     ("compare",),
     ("verify",),
     ("redact",),
+    ("log",),
     ("import", "reference"),
     ("import", "scores"),
     ("quantize",),

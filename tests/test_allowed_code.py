@@ -64,13 +64,13 @@ TABLE: dict[tuple[str, ...], bool] = {
 }
 # `gate` ends in other codes; it reads the summary, which is derived again where that is needed
 NO_STUDY = {
-    *("init", "demo", "gate", "baseline", "check", "label", "redact", "audit"),
+    *("init", "demo", "gate", "baseline", "check", "label", "redact", "audit", "log"),
     *("import", "quantize"),
 }
 # those that score answers, where the study names a file of Python for it: scorers/test_python.py
 SCORING = {
     *("run", "analyze", "decide", "report", "label", "compare", "verify", "power", "gate"),
-    *("baseline", "redact"),
+    *("baseline", "redact", "log"),
 }
 
 

@@ -33,6 +33,7 @@ PUBLIC = [
     "import_reference",
     "init",
     "load_study",
+    "log_results",
     "plan",
     "power",
     "prompts",

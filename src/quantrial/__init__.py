@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         read_log,
         run,
     )
-    from quantrial.commands.tables import results
+    from quantrial.commands.tables import log_results, results
     from quantrial.commands.trial import trial
     from quantrial.commands.verification import verify_document
     from quantrial.commands.verification.redacting import redact
@@ -71,6 +71,7 @@ __all__ = [
     "import_reference",
     "init",
     "load_study",
+    "log_results",
     "plan",
     "power",
     "prompts",
@@ -97,7 +98,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "commands.verification": ("verify_document",),
     "commands.verification.redacting": ("redact",),
     "commands.scores": ("compare_scores",),
-    "commands.tables": ("results",),
+    "commands.tables": ("log_results", "results"),
     "commands.studies": (
         *("demo", "import_reference", "init", "plan"),
         *("read_benchmarks", "read_log", "run"),

@@ -1,4 +1,4 @@
-"""Leaves by name: engines, importers, scorers, sources and kinds of tasks, of any package.
+"""Leaves by name: engines, importers, loggers, scorers, sources, kinds of tasks, of any package.
 
 Each is an entry point, `name = module:object`. An installed package adds one under the group of its
 registry; those of this package stand in `OWN`, in the same form, and are looked up the same way.
@@ -43,6 +43,11 @@ OWN: dict[str, dict[str, str]] = {
         "tools": "quantrial.generators.tools:TOOL_CALLS",
         "instructions": "quantrial.generators.instructions:INSTRUCTIONS",
         "languages": "quantrial.generators.languages:LANGUAGES",
+    },
+    "quantrial.loggers": {
+        "mlflow": "quantrial.loggers.mlflow:log",
+        "trackio": "quantrial.loggers.trackio:log",
+        "wandb": "quantrial.loggers.wandb:log",
     },
     "quantrial.scorers": {
         "exact": "quantrial.scorers.exact:Exact",
@@ -152,6 +157,7 @@ def _installed(group: str, path: tuple[str, ...]) -> dict[str, importlib.metadat
 ENGINES = Registry("quantrial.engines", "engine")
 GENERATORS = Registry("quantrial.generators", "generator of items")
 IMPORTERS = Registry("quantrial.importers", "importer")
+LOGGERS = Registry("quantrial.loggers", "tracker")
 SCORERS = Registry("quantrial.scorers", "scorer")
 SOURCES = Registry("quantrial.sources", "source")
 TASKS = Registry("quantrial.tasks", "kind of task")

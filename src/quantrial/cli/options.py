@@ -69,6 +69,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "quantrial verify runs/demo",
         "quantrial verify --document README.md --run runs/demo --write",
     ),
+    "log": (
+        "quantrial log runs/demo --to mlflow",
+        "quantrial log runs/demo --to wandb --project precision",
+    ),
     "redact": (
         "quantrial redact runs/tickets -o runs/tickets-shown",
         "quantrial redact runs/newer -o runs/newer-shown --key runs/tickets-shown.key --keep group",

@@ -320,6 +320,34 @@ def verify(
         sys.exit(1)
 
 
+def log(
+    run: RunFolder,
+    to: Annotated[str, typer.Option("--to", metavar="TRACKER", help="mlflow, trackio or wandb.")],
+    *,
+    project: Annotated[
+        str, typer.Option(metavar="NAME", help="The project or experiment there.")
+    ] = "quantrial",
+    with_report: Annotated[
+        bool,
+        typer.Option(
+            "--with-report", help="Attach report.html too, which holds prompts and answers."
+        ),
+    ] = False,
+    allow_code: AllowCode = False,
+    as_json: Json = False,
+) -> None:
+    """Tell a tracker of experiments the results: numbers, verdicts, the decision.
+
+    By the tracker's own client and its settings, such as MLFLOW_TRACKING_URI and WANDB_MODE.
+    Prompts and answers stay here.
+    """
+    from quantrial.cli import show
+    from quantrial.commands import tables
+
+    where = tables.log_results(run, to, project=project, with_report=with_report)
+    show.document({"to": to, "project": project, "where": where}) if as_json else put_line(where)
+
+
 def redact(
     run: RunFolder,
     out: Annotated[Path, typer.Option("--out", "-o", help="The run folder to make.")],

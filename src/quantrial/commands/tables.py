@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import orjson
 
 from quantrial.commands.derived import score_run
-from quantrial.commands.results import load_results
+from quantrial.commands.results import load_results, report
 from quantrial.documents.contrasts import adjusted_p
-from quantrial.errors import MissingExtraError, StudyError
+from quantrial.errors import MissingExtraError, QuantrialError, StudyError
 from quantrial.inert import clean
 from quantrial.paths import expanded, is_folder, is_there
+from quantrial.redaction import without_keys
+from quantrial.registry import LOGGERS
 from quantrial.reporting.exports import rows
+from quantrial.runfolder import DECISION
 
 if TYPE_CHECKING:
     from quantrial.analysis import TaskOutcomes
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from quantrial.records import Response
 
 Kind = Literal["text", "number", "whole", "flag"]
+_SAID = 400  # characters of what a client raised
 _SHOWN_ROWS, _SHOWN_CHARACTERS = 20, 200  # of a table in a notebook
 _SQL: Mapping[Kind, str] = {
     "text": "VARCHAR",
@@ -301,6 +305,49 @@ def _write_parquet(table: ResultTable, path: Path) -> None:
             connection.execute(f"COPY found TO '{quoted}' (FORMAT parquet, COMPRESSION zstd)")
     except duckdb.Error as exc:
         raise StudyError(f"cannot be written ({clean(str(exc))[:200]})", path=path) from exc
+
+
+def log_results(
+    run: Path | str, to: str, *, project: str = "quantrial", with_report: bool = False
+) -> str:
+    """Tell a tracker of experiments a run's results: numbers, verdicts and the decision.
+
+    By the tracker's own client and its settings, such as `MLFLOW_TRACKING_URI` and `WANDB_MODE`.
+    Prompts and answers are never told, unless the report is attached.
+
+    Args:
+        run: the run folder; analysed and decided on first, where that is not done or out of date.
+        to: `mlflow`, `trackio`, `wandb`, or the name of an installed package's logger.
+        project: the project or experiment.
+        with_report: attach `report.html` too, which holds prompts and answers.
+
+    Returns:
+        Where the record stands, in words.
+
+    Raises:
+        StudyError: there is no such tracker, or it did not take the results.
+        MissingExtraError: its client is not installed.
+
+    Example:
+        >>> quantrial.log_results("runs/mine", "mlfow")
+        Traceback (most recent call last):
+        quantrial.errors.StudyError: --to: unknown tracker 'mlfow'; did you mean 'mlflow'?
+    """
+    from quantrial.loggers.base import logged
+
+    log = LOGGERS.load(to, key="--to")
+    folder = Path(run)
+    _, summary, decision = load_results(folder)
+    report(folder)
+    files = [folder / DECISION, *([folder / "report.html"] if with_report else [])]
+    record = logged(summary, decision, tuple(files))
+    try:
+        return str(log(record, project))
+    except QuantrialError:
+        raise
+    except Exception as exc:  # a client may raise anything; its message may hold a key
+        said = without_keys(clean(f"{type(exc).__name__}: {exc}"))[:_SAID]
+        raise StudyError(f"{to} did not take the results ({said})", key="--to") from exc
 
 
 def results(run: Path | str) -> RunTables:

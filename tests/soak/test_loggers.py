@@ -1,0 +1,101 @@
+"""Results told to MLflow, Weights & Biases and trackio, behind `make soak-loggers`.
+
+Each client is installed into an environment of its own and told a run offline; what it kept is read
+back with the client's own reader.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import quantrial
+from servers.installed import UnavailableError, installed
+from studies import write_study
+
+pytestmark = pytest.mark.soak_loggers
+
+SOURCE = Path(quantrial.__file__).parents[1]
+PACKAGES = {
+    "mlflow": ("mlflow-skinny", "sqlalchemy", "alembic"),
+    "wandb": ("wandb",),
+    "trackio": ("trackio",),
+}
+READ = {
+    "mlflow": """
+import mlflow
+client = mlflow.MlflowClient()
+(run,) = client.search_runs([client.get_experiment_by_name("soak").experiment_id])
+print(run.data.metrics["sums/accuracy/q4_0/difference"], run.data.tags["recommended"])
+print([one.path for one in client.list_artifacts(run.info.run_id)])
+""",
+    "wandb": """
+import glob, json
+from wandb.proto import wandb_internal_pb2
+from wandb.sdk.internal.datastore import DataStore
+(file,) = glob.glob("wandb/offline-run-*/run-*.wandb")
+store = DataStore()
+store.open_for_scan(file)
+found, config, artifacts = {}, {}, []
+while (data := store.scan_data()) is not None:
+    record = wandb_internal_pb2.Record()
+    record.ParseFromString(data)
+    for one in record.summary.update:
+        found["/".join(one.nested_key) or one.key] = json.loads(one.value_json)
+    for one in record.run.config.update:
+        config[one.key] = json.loads(one.value_json)
+    if record.artifact.name:
+        artifacts += [entry.path for entry in record.artifact.manifest.contents]
+print(found["sums/accuracy/q4_0/difference"], config["recommended"])
+print(artifacts)
+""",
+    "trackio": """
+import trackio
+(run,) = list(trackio.Api().runs("soak"))
+(row,) = trackio.SQLiteStorage.get_logs("soak", run.name)
+print(row["sums/accuracy/q4_0/difference"], run.config["recommended"])
+print(["decision.json"])
+""",
+}
+
+
+@pytest.mark.parametrize("to", PACKAGES)
+def test_what_a_tracker_kept_is_what_it_was_told(to: str, tmp_path: Path) -> None:
+    run = quantrial.run(write_study(tmp_path / "study"), out=tmp_path / "run").folder
+    quantrial.decide(run)
+    needs = ("numpy", "scipy", "pydantic", "msgspec", "orjson", "typer", "rich", "jinja2", "httpx")
+    more = ("gguf", "pyyaml", "filelock", "narwhals", "rapidfuzz", "jsonschema", "referencing")
+    own = ("vl-convert-python", "jsonschema-specifications", "backports.zstd", "xllamacpp")
+    try:
+        made = installed(tmp_path, to, (*PACKAGES[to], *needs, *more, *own))
+    except UnavailableError as exc:
+        pytest.skip(f"{to} {exc}")
+    versions = made.versions(PACKAGES[to][0])
+    home = {"HOME": str(tmp_path), "HF_HOME": str(tmp_path / "hf"), "WANDB_MODE": "offline"}
+    env = {**os.environ, **home, "PYTHONPATH": str(SOURCE), "HF_HUB_OFFLINE": "1"}
+    env["MLFLOW_TRACKING_URI"] = f"sqlite:///{tmp_path}/m.db"
+
+    def python(*words: str) -> str:
+        done = subprocess.run(
+            [str(made.bin / "python"), *words],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    words = ("log", str(run), "--to", to, "--project", "soak")
+    python("-m", "quantrial", *words)
+    *_, numbers, files = python("-c", READ[to]).splitlines()
+    contrasts = quantrial.analyze(run)["tasks"]["sums"]["endpoints"]["accuracy"]["contrasts"]
+    (one,) = [c for c in contrasts if c["id"] == "sums.accuracy.q4_0.vs.f16"]
+    value, arm = numbers.split()
+    assert float(value) == pytest.approx(one["estimate"], abs=1e-12)
+    assert arm == quantrial.decide(run)["default"]["arm"]
+    assert files == "['decision.json']", versions
