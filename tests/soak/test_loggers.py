@@ -32,25 +32,33 @@ client = mlflow.MlflowClient()
 print(run.data.metrics["sums/accuracy/q4_0/difference"], run.data.tags["recommended"])
 print([one.path for one in client.list_artifacts(run.info.run_id)])
 """,
+    # the client has no reader: a file is a log of LevelDB (blocks of 32 KiB, records of a checksum,
+    # a length and a type) behind a head of seven bytes
     "wandb": """
 import glob, json
 from wandb.proto import wandb_internal_pb2
-from wandb.sdk.internal.datastore import DataStore
 (file,) = glob.glob("wandb/offline-run-*/run-*.wandb")
-store = DataStore()
-store.open_for_scan(file)
+data, at, whole, records = open(file, "rb").read(), 7, b"", []
+while at + 7 <= len(data):
+    if 32768 - at % 32768 < 7:
+        at += 32768 - at % 32768
+        continue
+    size, kind = int.from_bytes(data[at + 4 : at + 6], "little"), data[at + 6]
+    whole += data[at + 7 : at + 7 + size]
+    at += 7 + size
+    if kind in (1, 4):
+        records.append(wandb_internal_pb2.Record.FromString(whole))
+        whole = b""
 found, config, artifacts = {}, {}, []
-while (data := store.scan_data()) is not None:
-    record = wandb_internal_pb2.Record()
-    record.ParseFromString(data)
+for record in records:
     for one in record.summary.update:
         found["/".join(one.nested_key) or one.key] = json.loads(one.value_json)
     for one in record.run.config.update:
         config[one.key] = json.loads(one.value_json)
-    if record.artifact.name:
-        artifacts += [entry.path for entry in record.artifact.manifest.contents]
+    artifacts += [entry.path for entry in record.artifact.manifest.contents]
+    artifacts += [e.path for e in record.request.log_artifact.artifact.manifest.contents]
 print(found["sums/accuracy/q4_0/difference"], config["recommended"])
-print(artifacts)
+print(sorted({*artifacts}))
 """,
     "trackio": """
 import trackio
