@@ -44,11 +44,7 @@ OWN: dict[str, dict[str, str]] = {
         "instructions": "quantrial.generators.instructions:INSTRUCTIONS",
         "languages": "quantrial.generators.languages:LANGUAGES",
     },
-    "quantrial.loggers": {
-        "mlflow": "quantrial.loggers.mlflow:log",
-        "trackio": "quantrial.loggers.trackio:log",
-        "wandb": "quantrial.loggers.wandb:log",
-    },
+    "quantrial.loggers": {n: f"quantrial.loggers.{n}:log" for n in ("mlflow", "trackio", "wandb")},
     "quantrial.scorers": {
         "exact": "quantrial.scorers.exact:Exact",
         "contains": "quantrial.scorers.contains:Contains",

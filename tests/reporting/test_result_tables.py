@@ -183,7 +183,7 @@ def test_what_cannot_be_written_is_refused(tables: RunTables, tmp_path: Path) ->
         tables.write_parquet(tmp_path / "file")
     with pytest.raises(StudyError, match="cannot be written"):
         tables.write_parquet(tmp_path / "no" / "t.parquet")
-    with pytest.raises(StudyError, match="parquet is no text"):
+    with pytest.raises(StudyError, match="write_parquet"):
         quantrial.export(EXAMPLE, "parquet")
 
 

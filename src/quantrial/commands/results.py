@@ -54,11 +54,8 @@ def export(run: Path | str, form: str) -> str:
         ['study', 'task', 'workload']
     """
     if form not in FORMS:
-        if form == "parquet":
-            raise StudyError("parquet is no text; use results(run).write_parquet(path)")
-        raise StudyError(
-            f"{form!r} is no format; there are {', '.join(FORMS)}, parquet", key="--format"
-        )
+        there = f"{', '.join(FORMS)}; results(run).write_parquet(path) writes parquet"
+        raise StudyError(f"{form!r} is no format; there are {there}", key="--format")
     from quantrial.reporting.exports import EXPORTS
 
     if form in ("md", "html"):
