@@ -360,6 +360,21 @@ def test_identical_outputs_are_said_first_and_odd_metrics_are_named(tmp_path: Pa
     assert any(re.search("perplexity is left out; it goes from -", note) for note in report.notes)
 
 
+def test_a_field_that_looks_like_a_group_is_named(tmp_path: Path) -> None:
+    def subjects(rows: list[dict[str, Any]]) -> None:
+        for number, row in enumerate(rows):
+            # 6 subjects of 2 items; an id of its own; a topic with 2 values; the right answer
+            row["doc"] |= {"subject": f"s{number % 6}", "name": f"n{number}", "topic": number % 2}
+
+    arms = {arm: copied(tmp_path / arm, subjects, arm) for arm in ("f16", "q4")}
+    report = read(tmp_path / "run", arms, tasks=("toy_mc",))
+    named = [note for note in report.notes if "looks like a group" in note]
+    assert [note.partition(" looks")[0] for note in named] == ["toy_mc: subject"]
+    assert "with 6 values. `--stratify subject` shows" in named[0]
+    again = read(tmp_path / "more", arms, tasks=("toy_mc",), stratify="subject")
+    assert not any("looks like a group" in note for note in again.notes)
+
+
 def test_an_edited_score_is_said_first(tmp_path: Path) -> None:
     arms = {
         "f16": LOGS / "f16",

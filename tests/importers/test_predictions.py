@@ -281,3 +281,24 @@ def test_several_tasks_are_told_apart() -> None:
     assert found.output.startswith("UNDECIDED: q4 compared with f16\n")
     assert "- toy_mc, undecided: 36 items cannot rule out a loss of 2 pp" in found.output
     assert "- toy_colour, undecided: 6 items cannot" in found.output
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "share"),
+    [
+        (lambda text: [text], 0.95),
+        (lambda text: [[text]], 0.95),  # as lm-eval's `resps` have it
+        (lambda text: [text, text], 0.0),  # several answers, and no saying which one counts
+        (lambda text: {"text": text}, 0.0),
+    ],
+)
+def test_the_one_text_of_a_list_is_the_answer(tmp_path: Path, wrapped: Any, share: float) -> None:
+    for arm, wrong in (("f16", 10), ("q8", 11)):
+        with_ids(tmp_path / f"{arm}.jsonl", [wrapped(one) for one in answers(wrong)], gold=GOLD)
+    options = TableOptions(outputs=("answer",), gold="gold", scorer="exact")
+    arms = {arm: tmp_path / f"{arm}.jsonl" for arm in ("f16", "q8")}
+    quantrial.read_log("table", arms, tmp_path / "run", options=options)
+    (task,) = quantrial.analyze(tmp_path / "run")["tasks"].values()
+    # f16 is wrong on 10 of 200
+    (found,) = task["endpoints"].values()
+    assert found["arms"]["f16"]["estimate"] == pytest.approx(share)

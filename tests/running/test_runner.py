@@ -89,7 +89,7 @@ def _count(run: Path) -> int:
 
 def test_interrupted_by_ctrl_c_it_says_that_nothing_is_lost(tmp_path: Path) -> None:
     study = write_study(tmp_path)
-    rewrite(study, arms={n: arm(n, 1, ["A"], delay=0.05) for n in ("f16", "q8_0")})
+    rewrite(study, arms={n: arm(n, 1, ["A"], delay=0.3) for n in ("f16", "q8_0")})
     run = tmp_path / "run"
     process = subprocess.Popen(
         [sys.executable, "-m", "quantrial", *allowed(["run", study, "-o", run, "--only-answers"])],

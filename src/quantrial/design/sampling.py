@@ -89,7 +89,7 @@ def _hash(seed: int, what: str, name: str) -> bytes:
 
 
 # values of a key that may be groups: fewer are categories of a design, more are names of items
-_FEWEST, _MOST = 5, 200
+_FEWEST, MOST = 5, 200
 _SIZE = 2  # items of a group on average, at least
 
 
@@ -129,10 +129,15 @@ def undeclared_groups(items: Sequence[Item], declared: Collection[str | None]) -
         for key, value in item.metadata.items():
             if key not in declared:
                 counts.setdefault(key, Counter())[value] += 1
+    return group_sizes(counts, len(items))
+
+
+def group_sizes(counts: Mapping[str, Counter[str]], items: int) -> Mapping[str, int]:
+    """Return the keys whose values look like groups, as above, with how many values each has."""
     return {
         key: len(values)
         for key, values in counts.items()
-        if _FEWEST <= len(values) <= _MOST
+        if _FEWEST <= len(values) <= MOST
         and len(values) * _SIZE <= values.total()
-        and 2 * values.total() >= len(items)
+        and 2 * values.total() >= items
     }

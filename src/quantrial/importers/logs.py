@@ -18,6 +18,7 @@ from typing import Any
 
 import orjson
 
+from quantrial.design.sampling import MOST, group_sizes
 from quantrial.engines.artifact import Artifact
 from quantrial.errors import DataError, StudyError
 from quantrial.importers.base import Imported, LogPaths
@@ -282,7 +283,10 @@ class _Pairing:
             if not values:
                 kinds = [log.odd[metric] for log in self.logs.values() if metric in log.odd]
                 why = f"of an item it is {kinds[0]}" if kinds else "it is no number an item"
-                self.notes.append(f"{name}: {metric} is left out; {why}.")
+                self.notes.append(
+                    f"{name}: {metric} is left out; {why}. Take another metric; or `quantrial "
+                    "import table`, whose --scorer scores the texts of answers (docs/logs.md)."
+                )
                 continue
             answers = [row for row in rows if row.error is None]
             lacking = sum(row.scores.get(metric) is None for row in answers)
@@ -399,6 +403,7 @@ class _Pairing:
         divided = [one["denominator"] for one in declared.values() if "denominator" in one]
         metrics = tuple(dict.fromkeys((*declared, *divided)))
         unscored: Counter[str] = Counter()
+        groups = dict[str, Counter[str]]()
         program = {arm: log.program for arm, log in self.logs.items()}
         for block, key in enumerate(dict.fromkeys(key for own in found.values() for key in own)):
             first = next(own[key][0] for own in found.values() if key in own)
@@ -409,6 +414,10 @@ class _Pairing:
                     else "it has none"
                 )
                 raise first.where.error(f"item {key!r} has no field {stratify!r}; {hint}")
+            if stratify is None:
+                for name, value in first.groups.items():
+                    if value != first.gold and len(groups.setdefault(name, Counter())) <= MOST:
+                        groups[name][value] += 1
             item = _item(task, key, first, stratify)
             self.items.append(item)
             for number, arm in enumerate(self.arms):
@@ -447,6 +456,11 @@ class _Pairing:
                 if scores is not None:
                     line = {"task": task, "id": item.id, "arm": arm, **scores, "scored_by": judge}
                     self.lines.append(orjson.dumps(line) + b"\n")
+        for name, count in group_sizes(groups, len(self.items)).items():
+            self.notes.append(
+                f"{task}: {name} looks like a group, with {count} values. `--stratify {name}` "
+                "shows whether the loss is larger in some of them."
+            )
         for arm, count in unscored.items():
             self.notes.append(f"{task}: {arm} has {plural(count, 'answer')} without a score.")
 

@@ -40,7 +40,14 @@ from quantrial.importers.table_columns import (
     metrics_of,
     table_options,
 )
-from quantrial.importers.table_files import ENDINGS, id_of, records_of, score_of, text_of
+from quantrial.importers.table_files import (
+    ENDINGS,
+    id_of,
+    only_text,
+    records_of,
+    score_of,
+    text_of,
+)
 from quantrial.study.names import LONGEST, name_like
 from quantrial.tasks.rows import Where
 from quantrial.words import plural
@@ -242,7 +249,7 @@ class _Table:
         columns: Mapping[str, str],
         arm: str,
     ) -> LogRow:
-        output = record.get(chosen.outputs[arm]) if arm in chosen.outputs else None
+        output = only_text(record.get(chosen.outputs[arm])) if arm in chosen.outputs else None
         said = text_of(output)
         gold = "" if chosen.gold is None else text_of(record.get(chosen.gold))
         error = "" if self.asked.error is None else text_of(record.get(self.asked.error)).strip()

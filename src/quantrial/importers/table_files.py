@@ -97,11 +97,27 @@ def score_of(value: Any, where: Where, column: str) -> float | None:
     return number
 
 
+_DEEPEST = 4  # lists within lists
+
+
 def text_of(value: Any) -> str:
     """Return what a cell says as a text, JSON as it is written; "" of an empty one."""
     if value is None or isinstance(value, str):
         return value or ""
     return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def only_text(value: Any) -> Any:
+    """Return the text that a list holds alone, as logs write the one answer to a request.
+
+    Lists within lists are looked through (lm-eval's `resps`); what is no such list stays as it is.
+    """
+    inner = value
+    for _ in range(_DEEPEST):
+        if not isinstance(inner, list) or len(inner) != 1:
+            break
+        inner = inner[0]
+    return inner if isinstance(inner, str) else value
 
 
 def records_of(
