@@ -268,6 +268,27 @@ def test_hostile_names_are_inert_and_lengths_bounded(run: Path) -> None:
     assert text.splitlines()[0].count("-->") == 1
 
 
+def test_what_is_not_met_names_the_items_that_turned(run: Path) -> None:
+    found = quantrial.check_gate(
+        run, {"arms": ["right", "worse"], "require": [{"non_inferior": "2pp"}]}
+    )
+    right, worse = found.lines
+    assert right.items == ()
+    flips = [row for row in quantrial.results(run).flips if row["candidate"] == "worse"]
+    turned = {
+        row["item"] for row in flips if row["flip"] == "harmful" and row["reference"] == "f16"
+    }
+    assert turned
+    assert {*worse.items} == turned
+    text = markdown(found)
+    assert f"- worse on sums ({len(turned):,}): " in text
+    assert text.count("<details>") == text.count("</details>")
+    long = replace(worse, items=tuple(f"{n}|<b>@" + "x" * 400 for n in range(5_000)))
+    text = markdown(replace(found, lines=(long,) * 300))
+    assert len(text) <= 60_000
+    assert "<b>" not in text
+
+
 @pytest.mark.parametrize("loss", [0.01, 0.02, 0.05])
 def test_the_fewest_items_are_those_of_the_test_by_property(loss: float) -> None:
     from quantrial.stats import score_flips

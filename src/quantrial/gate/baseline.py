@@ -288,7 +288,10 @@ def refuse_other(run: RunSnapshot, study: Study, baseline: Baseline) -> tuple[st
         _refuse_other_prompts(run, study, baseline, name, refuse)
     arm = _known(run.read_manifest().arms[study.reference])
     then = baseline.arm
-    notes = ["The reference's answers are the baseline's: they were not asked beside the others."]
+    notes = [
+        "The reference's answers are the baseline's: they were not asked beside the others. "
+        "`quantrial baseline save RUN -o DIR` writes another one, to review and commit."
+    ]
     for key, what in (("sha256", "weights"), ("template_sha256", "chat template")):
         if key not in arm or key not in then:
             notes.append(f"Whether the reference has the same {what} is not known.")

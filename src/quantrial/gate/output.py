@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 MOST_COMMENT = 60_000  # characters; a comment on GitHub has at most 65,536
 _MOST_TEXT = 500
 _MOST_IDS = 100
+_MOST_LISTED = 20  # ids of a line, and lines, in Markdown
+_MOST_ID = 60  # characters
 _SIGNS = {"met": "✅", "violated": "❌", "undecided": "❔", "invalid": "⚠️"}
 _HEADLINES = {
     "met": "passed",
@@ -134,6 +136,7 @@ def markdown(result: GateResult) -> str:
     ]
     tail = ["", _cell(result.false_alarms)]
     tail += ["", *(f"- note: {_cell(text)}" for text in result.notes)] if result.notes else []
+    tail += _turned(result.lines)
     if result.not_checked:
         tail += ["", "<details><summary>Not checked</summary>", ""]
         tail += [*(f"- {_cell(text)}" for text in result.not_checked), "", "</details>"]
@@ -146,6 +149,21 @@ def markdown(result: GateResult) -> str:
             break
         kept.append(row)
     return "\n".join((*head, *kept, *tail)) + "\n"
+
+
+def _turned(lines: Sequence[Line]) -> Iterator[str]:
+    """List items that turned from right to wrong, or that changed where nothing is right."""
+    named = [line for line in lines if line.items]
+    if not named:
+        return
+    yield from ("", "<details><summary>Items that turned wrong, or changed</summary>", "")
+    for line in named[:_MOST_LISTED]:
+        ids = ", ".join(_cell(one[:_MOST_ID]) for one in line.items[:_MOST_LISTED])
+        more = len(line.items) - _MOST_LISTED
+        rest = f" and {more:,} more" if more > 0 else ""
+        place = f"{line.arm} on {line.task}"
+        yield f"- {_cell(place)} ({len(line.items):,}): {ids}{rest}"
+    yield from ("", "</details>")
 
 
 def _cell(text: str) -> str:

@@ -53,7 +53,7 @@ class Line:
         p_value: of a proof, that the loss is ruled out; of a violated loss, that it is there, by
             Holm's method over all losses of the gate.
         items_needed: items of a new study that would probably (80 %) decide it; None: not known.
-        items: ids of items that turned from right to wrong, where it is about items.
+        items: ids of items that turned from right to wrong, where the line is not met.
     """
 
     arm: str
@@ -244,8 +244,21 @@ def _losses_judged(evidence: Evidence, lines: Iterable[Line | _Loss]) -> tuple[L
     shown = [p_of_more(evidence, one.finding, one.loss) for one in losses]
     adjusted = iter(_holm([1.0 if p is None else p for p in shown]))
     return tuple(
-        _judged(evidence, one, next(adjusted)) if isinstance(one, _Loss) else one for one in asked
+        _with_turned(evidence, _judged(evidence, one, next(adjusted)))
+        if isinstance(one, _Loss)
+        else one
+        for one in asked
     )
+
+
+def _with_turned(evidence: Evidence, line: Line) -> Line:
+    """Name the items that turned from right to wrong, of what is not met on a primary endpoint."""
+    part = evidence.tasks[line.task or ""]
+    if line.outcome == "met" or line.endpoint != part.primary:
+        return line
+    pair = (evidence.reference, line.arm)
+    rows = (row for row in part.flips if (row.reference, row.candidate) == pair)
+    return replace(line, items=tuple(sorted(item for row in rows for item in row.items.harmful)))
 
 
 def _holm(values: Sequence[float]) -> list[float]:
