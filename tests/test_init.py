@@ -13,6 +13,8 @@ from command import command
 from quantrial.commands.studies import start_workload
 from quantrial.commands.workloads import Started
 from quantrial.errors import QuantrialError, StudyError
+from quantrial.tasks import make_task
+from quantrial.tasks.sources import load_items
 
 MESSY: list[dict[str, Any]] = [
     {"nr": 1, "Customer text": "Where is my parcel?", "Category": "shipping", "tier": "gold"},
@@ -134,3 +136,59 @@ def test_a_table_is_read_as_its_source_reads_it(tmp_path: Path) -> None:
     assert "Right answer: answer. --gold names another field." in done.stdout
     assert done.stdout.endswith("study.yaml written.\nNext: quantrial plan study.yaml\n")
     assert "{type: csv, path: q.csv}" in (tmp_path / "study.yaml").read_text(encoding="utf-8")
+
+
+LONG = [
+    {
+        "document": f"{'Nothing here. ' * 50}The code of door {n} is {1000 + n}.",
+        "question": f"What is the code of door {n}?",
+        "answer": str(1000 + n),
+        "length": ("short", "long")[n % 2],
+    }
+    for n in range(12)
+]
+RULES = [
+    {"request": f"Write about boat {n}.", "constraints": {"lines": 1 + n % 2}, "kind": f"k{n % 3}"}
+    for n in range(12)
+]
+SPOKEN = [
+    {"question": f"Wie viel ist {n} plus 1?", "answer": str(n + 1), "language": ("de", "nl")[n % 2]}
+    for n in range(12)
+]
+
+
+@pytest.mark.parametrize(
+    ("workload", "rows", "groups", "right", "wrong"),
+    [
+        ("long-context", LONG, "length", "1000.", "1001"),
+        ("instructions", RULES, "kind", "one line", "two\nlines"),
+        ("languages", SPOKEN, "language", "1", "2"),
+    ],
+)
+def test_own_items_take_the_place_of_generated_ones(
+    tmp_path: Path, workload: str, rows: list[dict[str, Any]], groups: str, right: str, wrong: str
+) -> None:
+    found = started(tmp_path, rows, workload)
+    assert len(found.study.read_text().splitlines()) <= 30
+    study = quantrial.load_study(found.study)
+    (spec,) = study.tasks.values()
+    assert spec.stratify == groups
+    (name,) = study.tasks
+    items = load_items(name, spec, base=tmp_path).items
+    task = make_task(name, spec, items=list(items))
+    assert len(items) == 12
+    asked = [rows[0][key] for key in ("document", "question", "request") if key in rows[0]]
+    (first,) = [item for item in items if asked[-1] in item.content.values()]
+    assert task.is_right(task.score(first, right))
+    assert not task.is_right(task.score(first, wrong))
+    (shown, *_) = quantrial.prompts(found.study, item=first.id)
+    assert all(text in (shown.text or "") for text in asked)
+
+
+def test_without_items_they_are_generated(tmp_path: Path) -> None:
+    path = quantrial.init(tmp_path / "made.yaml", workload="languages")
+    assert quantrial.plan(path).tasks[0].items == 300
+    path = quantrial.init(tmp_path / "qa.yaml", workload="qa", generate=20)
+    assert quantrial.plan(path).tasks[0].items == 20
+    with pytest.raises(StudyError, match="another source of items"):
+        quantrial.init(tmp_path / "x.yaml", workload="qa", generate=20, items="qa.jsonl")

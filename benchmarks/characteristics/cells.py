@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from characteristics.fields import FIELDS
 from characteristics.fresh import CHOOSING, CONFIRMING
 from characteristics.generators import FRESH, MIXES
+from quantrial.registry import OWN
 
 SIZES = (50, 100, 300, 499, 1000, 5000)
 RATES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
@@ -165,7 +166,7 @@ def _pooled(most: int, many: int, some: int, few: int, gold: Path | None) -> Ite
     for kind in FIELDS:
         for n, changes in ((40, 12), (100, 16), (100, 32), (300, 16), (300, 64), (1000, 64)):
             yield Cell("f1-fields", kind, n, changes / n, replications=many)
-    for kind in ("long-context", "math", "extraction", "tools", "instructions", "languages"):
+    for kind in OWN["quantrial.generators"]:
         yield Cell("generated", kind, 300, 0.06, replications=max(LEAST, few // 5))
     for n, margin in ((60, 0.1), (300, 0.05), (1000, 0.02)):
         for kind in ("steady", "mixed", "loose", "similarity"):

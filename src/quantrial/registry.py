@@ -39,6 +39,8 @@ OWN: dict[str, dict[str, str]] = {
     "quantrial.generators": {
         "long-context": "quantrial.generators.long_context:LONG_CONTEXT",
         "math": "quantrial.generators.arithmetic:ARITHMETIC",
+        "qa": "quantrial.generators.answers:ANSWERS",
+        "routing": "quantrial.generators.routing:ROUTING",
         "extraction": "quantrial.generators.extraction:EXTRACTION",
         "tools": "quantrial.generators.tools:TOOL_CALLS",
         "instructions": "quantrial.generators.instructions:INSTRUCTIONS",

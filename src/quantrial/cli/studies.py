@@ -42,7 +42,7 @@ def init(
             metavar="NAME",
             help="Your own work: routing (labels), extraction (JSON), qa (short answers), math "
             "(numbers), tools (calls) or custom (your own scorer); or with generated items "
-            "long-context, instructions, languages, math, extraction or tools.",
+            "long-context, instructions, languages, routing, qa, math, extraction or tools.",
         ),
     ] = None,
     items: Annotated[
@@ -78,13 +78,9 @@ def init(
     """
     from quantrial.cli import show
     from quantrial.commands import studies
-    from quantrial.commands.workloads import WORKLOADS
-    from quantrial.registry import GENERATORS
+    from quantrial.commands.workloads import is_generated
 
-    made = generate is not None or (items is None and workload in GENERATORS.names())
-    if workload is not None and made and (generate is not None or workload not in WORKLOADS):
-        if items is not None:
-            raise StudyError("is another source of items than --generate; give one", key="--items")
+    if workload is not None and is_generated(workload, items, generate):
         started_with = studies.start_generated(
             path, preset=preset, workload=workload, count=generate
         )
@@ -286,7 +282,6 @@ def quantize(
     from quantrial.cli.consent import fetch_missing_file
     from quantrial.cli.progress import telling
     from quantrial.commands import provision
-    from quantrial.errors import StudyError
 
     types = [*(to or ()), *(more or ())]
     if not types:

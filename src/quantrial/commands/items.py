@@ -35,6 +35,7 @@ _GOLD = (
     *("expected_answer", "target", "output", "reference", "ideal", "solution", "correct"),
     *("ground_truth", "truth", "completion", "response", "value", "result", "json", "fields"),
 )
+_KEPT = ("constraints", "rules")
 _SHOWN = (
     *("question", "problem", "text", "message", "prompt", "input", "query", "ticket", "body"),
     *("content", "instruction", "request", "utterance", "sentence", "description", "document"),
@@ -192,7 +193,7 @@ def _gold(
             hint = hint_of(asked, names, "fields: ")
             raise StudyError(f"{path.name} has no field {asked!r}; {hint}", key="--gold")
         return asked
-    first = {"routing": _LABELS, "tools": _CALLS}.get(workload, ())
+    first = {"routing": _LABELS, "tools": _CALLS, "instructions": _KEPT}.get(workload, ())
     folded = {name.casefold(): name for name in reversed(names)}
     found = next((folded[name] for name in (*first, *_GOLD) if name in folded), None)
     if found is None and workload != "custom":
@@ -214,6 +215,9 @@ def _shown(path: Path, texts: Sequence[FieldFound], rows: int, *, every: bool) -
     if every:
         return tuple(f.name for f in texts if f is main or f.values > rows / 2)
     beside = [by_name[name] for name in _BESIDE if name in by_name and by_name[name] is not main]
+    longest = max(texts, key=lambda field: field.median)
+    if longest is not main and longest not in beside and longest.median > 4 * main.median:
+        beside.append(longest)  # what a question is about, whatever it is called
     return (*(f.name for f in beside if f.values > rows / 2), main.name)
 
 

@@ -40,6 +40,7 @@ def init(
     workload: str | None = None,
     items: Path | str | None = None,
     gold: str | None = None,
+    generate: int | None = None,
 ) -> Path:
     """Write a commented study file to start from.
 
@@ -47,9 +48,11 @@ def init(
         path: where; must not exist yet.
         preset: `embedded` (the demo model, no server) or `ollama-llama31`.
         workload: `routing`, `extraction`, `qa`, `math`, `tools` or `custom`: a study around
-            `items`, or around a few examples that are written beside it.
+            `items`, or around a few examples that are written beside it. `long-context`,
+            `instructions` and `languages`: around `items`, or around 300 generated ones.
         items: your own items, a JSONL, CSV, Parquet or Excel file.
         gold: the field of an item with the right answer; by its name by default.
+        generate: how many items to make from a seed, in place of `items`.
 
     Raises:
         StudyError: the file exists already, cannot be written, or there is no such preset or
@@ -60,7 +63,11 @@ def init(
         >>> quantrial.init("first.yaml").name
         'first.yaml'
     """
+    from quantrial.commands.workloads import is_generated
+
     path = Path(path)
+    if workload is not None and is_generated(workload, items, generate):
+        return start_generated(path, preset=preset, workload=workload, count=generate)
     if workload is not None or items is not None or gold is not None:
         return start_workload(path, preset=preset, workload=workload, items=items, gold=gold).study
     text = preset_text(preset)

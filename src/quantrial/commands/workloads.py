@@ -17,6 +17,7 @@ import orjson
 
 from quantrial.commands.items import ItemsFound, counted, inspect_items, type_of
 from quantrial.errors import DataError, DataWarning, StudyError
+from quantrial.registry import GENERATORS
 from quantrial.strict_yaml import parse_yaml, write_yaml
 from quantrial.study import load_study
 from quantrial.study.names import name_like
@@ -50,10 +51,13 @@ _WITHOUT_GOLD = ("it has 1 to 60 words", "1 <= len(answer.split()) <= 60")
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What a study of one sort of work asks, and what its example is called."""
+    """What a study of one sort of work asks, and what its example is called.
+
+    Without an example the items are one's own, or made from a seed.
+    """
 
     asks: str
-    items: str
+    items: str | None
     max_tokens: int
 
 
@@ -77,6 +81,11 @@ WORKLOADS: Mapping[str, Workload] = {
         128,
     ),
     "custom": Workload("Reply to this in at most three sentences.", "messages.jsonl", 128),
+    "long-context": Workload("Answer in as few words as possible, from the text alone.", None, 32),
+    "instructions": Workload("Keep every constraint that is asked for.", None, 256),
+    "languages": Workload(
+        "Answer in the language of the question, in as few words as possible.", None, 32
+    ),
 }
 """The sorts of work that a study can be written for."""
 
@@ -98,6 +107,22 @@ class Started:
     items: ItemsFound
     labels: Mapping[str, int]
     refusal: str | None
+
+
+def is_generated(workload: str | None, items: object, generate: int | None) -> bool:
+    """Whether a study asks items that are made from a seed.
+
+    Where a number of them is asked for, or no items are given and the workload has no example.
+
+    Raises:
+        StudyError: items are given as well as a number to make.
+    """
+    if generate is not None and items is not None:
+        raise StudyError("is another source of items than --generate; give one", key="--items")
+    if workload is None or items is not None:
+        return False
+    example = workload in WORKLOADS and WORKLOADS[workload].items is not None
+    return generate is not None or (workload in GENERATORS.names() and not example)
 
 
 def start(
@@ -126,8 +151,11 @@ def start(
             f"there is no workload {workload!r}; there are {', '.join(WORKLOADS)}", key="--workload"
         )
     new: dict[Path, str] = {}
+    example = WORKLOADS[workload].items
     if items is None:
-        items = path.parent / WORKLOADS[workload].items
+        if example is None:
+            raise StudyError("has no example items; give your own by --items FILE", key="--items")
+        items = path.parent / example
         new[items] = _example(f"{workload}.jsonl")
     scorer = path.parent / "my_scorer.py"
     if workload == "custom":
@@ -258,7 +286,7 @@ class _Writer:
     def _max_tokens(self) -> int:
         """Allow about twice what the longest right answer takes, if answers are such."""
         tokens = self.what.max_tokens
-        if self.workload in ("extraction", "qa", "routing"):
+        if self.workload in ("extraction", "qa", "routing", "long-context", "languages"):
             longest = max(len(orjson.dumps(gold)) for gold in self.found.golds)
             while tokens < longest / 2 and tokens < _MOST_TOKENS:
                 tokens *= 2
@@ -267,7 +295,6 @@ class _Writer:
     def _task(self, width: int) -> list[str]:
         found = self.found
         path = Path(os.path.relpath(found.path, self.path.parent)).as_posix()
-        groups = " or ".join(found.groups)
         gold, identity = _flow(found.gold), _flow(found.id)
         return [
             "tasks:",
@@ -277,16 +304,20 @@ class _Writer:
             f"    source: {_flow({'type': type_of(found.path), 'path': path})}",
             *([f"    gold: {gold} # the field with the right answer"] if found.gold else []),
             *([f"    id: {identity}"] if found.id else []),
-            *(
-                [f"    # stratify: {groups} # or `cluster`: for groups like these"]
-                if groups
-                else []
-            ),
+            *self._groups(),
             "    prompt: |- # {{ name }} is the value of a field",
             *(f"      {line}".rstrip() for line in self._prompt(width)),
             f"    max_tokens: {self._max_tokens()} # longer answers are cut",
             *self._score(width),
         ]
+
+    def _groups(self) -> list[str]:
+        """Declare the groups where the workload is about them; else name what looks like some."""
+        groups = [*self.found.groups]
+        if groups and WORKLOADS[self.workload].items is None:
+            return [f"    stratify: {groups[0]} # is the loss larger in some of them?"]
+        named = " or ".join(groups)
+        return [f"    # stratify: {named} # or `cluster`: for groups like these"] if named else []
 
     def _prompt(self, width: int) -> Iterator[str]:
         keys = ", ".join(name + _KEYS.get(kind, "") for name, kind in self.fields.items())
@@ -340,6 +371,11 @@ _SCORES = {
     "- token_f1 # the share of words that are right",
     "math": "- number: {abs: 0.001} # `math` reads formulas, too",
     "tools": "- tool_call # function and arguments",
+}
+_SCORES |= {
+    "long-context": _SCORES["qa"],
+    "languages": _SCORES["qa"],
+    "instructions": "- constraints # lines, words, beginnings; docs/study-file.md lists them",
 }
 _TOOLS = ("tools", "functions", "function", "available_tools")
 _KEYS = {"number": " (a number)", "date": " (YYYY-MM-DD)", "set": " (a list)"}
