@@ -25,7 +25,7 @@ from pydantic.fields import FieldInfo
 from quantrial import init, study
 from quantrial.commands.workloads import WORKLOADS
 from quantrial.documents import ChoiceFailures, FailureModes, SpanFailures, Summary, decision
-from quantrial.registry import OWN, SCORERS
+from quantrial.registry import GENERATORS, OWN, SCORERS
 from quantrial.scorers import python
 from quantrial.study import model as whole
 from quantrial.study import parts, scoring, sources, tasks
@@ -274,10 +274,17 @@ def workload_files(workload: str) -> dict[str, str]:
         return {one.name: one.read_text(encoding="utf-8") for one in Path(folder).iterdir()}
 
 
+def generated_file(name: str) -> dict[str, str]:
+    """Return the study that `init --generate` writes around generated items."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = init(Path(folder) / f"generated-{name}.yaml", workload=name, generate=300)
+        return {path.name: path.read_text(encoding="utf-8")}
+
+
 def workloads() -> dict[Path, str]:
     """Return the study of each workload with its files, and the page that shows them."""
     page = (DOCS / "workloads.md").read_text(encoding="utf-8")
-    found = {name: workload_files(name) for name in WORKLOADS}
+    found = {name: workload_files(name) for name, one in WORKLOADS.items() if one.items}
 
     def written(match: re.Match[str]) -> str:
         blocks, files = [], found[match[1]]
@@ -292,6 +299,15 @@ def workloads() -> dict[Path, str]:
 
     page = re.sub(r"<!-- init: (\w+) -->.*?<!-- /init -->", written, page, flags=re.DOTALL)
     examples = DOCS.parent / "examples" / "workloads"
+
+    def shown(match: re.Match[str]) -> str:
+        name = match[1]
+        text = (examples / name).read_text(encoding="utf-8")
+        block = f"[`{name}`](../examples/workloads/{name}):\n\n```yaml\n{text}```"
+        return f"<!-- example: {name} -->\n\n{block}\n\n<!-- /example -->"
+
+    page = re.sub(r"<!-- example: (\S+) -->.*?<!-- /example -->", shown, page, flags=re.DOTALL)
+    found |= {name: generated_file(name) for name in GENERATORS.names()}
     files = {examples / name: text for one in found.values() for name, text in one.items()}
     return {DOCS / "workloads.md": page, **files}
 

@@ -203,3 +203,66 @@ def test_the_report_shows_what_is_right_whatever_it_is(run: Run) -> None:
         "requests": json.dumps(json.dumps([{"get_weather": {"town": ["Riga"], "days": [3]}}])),
     }
     assert shown[run.case.task] in answers
+
+
+def answered_by(
+    folder: Path, name: str, reply: Callable[[str, str, int], str]
+) -> tuple[Path, Mapping[str, Any]]:
+    """Run a study of `examples/workloads`; arms reply to an item the first time (0) and so on."""
+    shutil.copytree(EXAMPLES, folder)
+    path = folder / name
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 30
+    study = yaml.safe_load(text)
+    study["arms"] = {arm: {"engine": "scripted", "model": arm} for arm in ("f16", "q8_0")}
+    path.write_text(yaml.safe_dump(study | {"analysis": {"resamples": 200}}, sort_keys=False))
+    run = quantrial.run(path, out=folder / "run").folder
+    for file in (run / "responses").iterdir():
+        lines = [
+            line | {"output": reply(line["arm"], line["item"], line["replicate"])}
+            for line in read_lines(file)
+        ]
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    (task,) = quantrial.analyze(run)["tasks"].values()
+    return run, task["endpoints"]
+
+
+def test_prompts_without_right_answers_by_hand(tmp_path: Path) -> None:
+    def reply(arm: str, item: str, again: int) -> str:
+        number = int(item[1:])
+        # f16 says something else to 6 of 60 when it is asked again, q8_0 to 9
+        other = again == 1 and number <= 6 if arm == "f16" else number > 51
+        return "Something else." if other else f"We look into it ({number})."
+
+    run, endpoints = answered_by(tmp_path / "w", "no-gold.yaml", reply)
+    arms = endpoints["exact_match"]["arms"]
+    assert arms["f16"]["estimate"] == pytest.approx(54 / 60)
+    assert arms["q8_0"]["estimate"] == pytest.approx(51 / 60)
+    assert quantrial.decide(run)["avoid_for"] == []
+    quantrial.report(run)
+    assert "than f16 itself" in (run / "report.md").read_text(encoding="utf-8")
+    assert quantrial.verify(run).ok
+
+
+def test_five_answers_to_each_prompt_by_hand(tmp_path: Path) -> None:
+    rows = {row["id"]: row["answer"] for row in read_lines(EXAMPLES / "problems.jsonl")}
+
+    def reply(arm: str, item: str, again: int) -> str:
+        return f"Answer: {rows[item] if again < (4 if arm == 'f16' else 3) else -7}"
+
+    run, endpoints = answered_by(tmp_path / "w", "samples.yaml", reply)
+    means = {
+        name: [one["arms"][arm]["estimate"] for arm in ("f16", "q8_0")]
+        for name, one in endpoints.items()
+    }
+    assert means["numeric_match"] == pytest.approx([4 / 5, 3 / 5])
+    assert means["pass_at_k"] == means["majority"] == [1.0, 1.0]
+    assert {one["n"] for one in endpoints["numeric_match"]["arms"].values()} == {20}
+    quantrial.report(run)
+    assert quantrial.verify(run).ok
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("generated-*.yaml")), ids=lambda p: p.stem)
+def test_each_generated_study_is_short_and_planned(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 30
+    assert quantrial.plan(path).tasks[0].items == 300
