@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+import tomllib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from quantrial.engines.base import Reply, Request
 from quantrial.engines.scripted import ScriptedEngine
 from quantrial.errors import StudyError
 from quantrial.generators.base import Draw, Generator
+from quantrial.generators.languages import SENTENCES
 from quantrial.generators.study import study_text
 from quantrial.records import Item, canonical_json
 from quantrial.registry import GENERATORS, OWN
@@ -139,3 +143,37 @@ def parse_study_of(name: str) -> None:
     text = f"study: x\n{ARMS}tasks: {{t: {{kind: text, workload: w, prompt: p, score: [exact], "
     study = parse_study(f"{text}source: {{type: generated, items: {name}}}}}}}")
     load_items("t", study.tasks["t"], base=Path())
+
+
+BACK = tomllib.loads((Path(__file__).parents[1] / "data" / "languages_back.toml").read_text())
+# what a question says: one word of each
+FACTS = {
+    "sum": ["books", "table desk", "box crate", "many number"],
+    "rest": ["mina", "coins", "gives gave", "brother", "many", "left still"],
+    "rows": ["hall", "rows", "each", "many number", "chairs"],
+    "two": ["train", "passengers", "station", "off", "on", "many number", "now"],
+    "ask": ["answer", "number", "only alone"],
+}
+
+
+@pytest.mark.parametrize("language", [one for one in SENTENCES if one != "English"])
+def test_a_sentence_says_the_same_after_a_translation_back(language: str) -> None:
+    assert BACK[language].keys() == SENTENCES[language].keys()
+    for kind, text in SENTENCES[language].items():
+        back, english = BACK[language][kind], SENTENCES["English"][kind]
+        numbers = [re.findall(r"\{[abc]\}", one) for one in (text, back, english)]
+        assert numbers[0] == numbers[1] == numbers[2], (language, kind)
+        words = re.findall(r"\{[abc]\}|\w+", back.lower())
+        for wanted in FACTS[kind]:
+            assert any(word in words for word in wanted.split()), (language, kind, wanted)
+            assert any(word in english.lower() for word in wanted.split()), (kind, wanted)
+
+
+def test_back_translations_are_of_these_very_sentences() -> None:
+    """A sentence that changes needs a new translation back, and its hash here."""
+    text = "\n".join(
+        f"{language}.{kind}={said}"
+        for language, own in SENTENCES.items()
+        for kind, said in own.items()
+    )
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "c0e32efdf924d5ae"
