@@ -52,10 +52,14 @@ KINDS: dict[str, tuple[Any, str, str, list[Any]]] = {
         '{"name": "weather", "arguments": {"city": "Rome"}}',
         ["tool_call"],
     ),
+    "limits": ({"contains": "harbour"}, "By the harbour.", "By the sea.", ["constraints"]),
+    "said": (None, "We look into it.", "Please wait.", ["exact", "similarity"]),
 }
+# of each item several answers: their mean, pass@k and the majority
+SAMPLED = ("label", "number", "limits")
 
 
-def study_in(folder: Path) -> tuple[Path, dict[str, dict[str, str]]]:
+def study_in(folder: Path, *, sampled: bool) -> tuple[Path, dict[str, dict[str, str]]]:
     """Write items and a study of a task a scorer; every sixth answer of arm `b` is wrong.
 
     Returns:
@@ -63,7 +67,8 @@ def study_in(folder: Path) -> tuple[Path, dict[str, dict[str, str]]]:
     """
     replies: dict[str, dict[str, str]] = {"a": {}, "b": {}}
     tasks = {}
-    for name, (gold, right, wrong, score) in KINDS.items():
+    for name in SAMPLED if sampled else KINDS:
+        gold, right, wrong, score = KINDS[name]
         rows = [{"q": f"{name} question {i:02}", "gold": gold} for i in range(ITEMS)]
         (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
         for i, row in enumerate(rows):
@@ -76,6 +81,7 @@ def study_in(folder: Path) -> tuple[Path, dict[str, dict[str, str]]]:
             "prompt": "{{ q }}",
             "score": score,
             **({"tools": [TOOL]} if name == "calls" else {}),
+            **({"gold": "none"} if name == "said" else {}),
         }
     study = {
         "study": "endpoints",
@@ -83,7 +89,7 @@ def study_in(folder: Path) -> tuple[Path, dict[str, dict[str, str]]]:
         "margin": 0.05,
         "arms": {arm: {"engine": "scripted", "model": arm} for arm in replies},
         "tasks": tasks,
-        "design": {"repeat_reference": 0},
+        "design": {"samples": 3, "temperature": 0.6} if sampled else {},
         "analysis": {"resamples": 200},
     }
     path = folder / "study.yaml"
@@ -91,10 +97,10 @@ def study_in(folder: Path) -> tuple[Path, dict[str, dict[str, str]]]:
     return path, replies
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=["one answer", "several answers"])
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("endpoints")
-    study, replies = study_in(folder)
+    study, replies = study_in(folder, sampled=request.param == "several answers")
 
     def scripted(model: str, options: Any, **_: Any) -> ScriptedEngine:
         return ScriptedEngine(replies[model], model=model)
@@ -156,7 +162,7 @@ def test_exports_comparison_power_and_verify_take_them(run: Path) -> None:
         ("power", "--from", run),
         ("verify", run),
         ("plan", run.parent / "study.yaml"),
-        ("prompts", run, "--task", "calls"),
+        ("prompts", run, "--task", "limits"),
     ):
         done = command(*words, cwd=run.parent, drawn=words[0] == "verify")
         assert done.returncode == 0, (words, done.stderr, done.stdout)
