@@ -372,6 +372,15 @@ def test_a_fault_of_scoring_is_no_wrong_answer(own: Path, tmp_path: Path) -> Non
     assert found["estimate"] == 1
 
 
+def test_a_scorer_that_fails_on_every_answer_ends_in_exit_1(tmp_path: Path) -> None:
+    fails = "def score(item, answer):\n    raise ValueError('broken')\n\n\nletters = score\n"
+    study = write_own(tmp_path, fails)
+    done = ask(tmp_path, "run", study.name, "-o", "run", FLAG)
+    assert done.returncode == 1
+    assert "error: qa: no answer has a score" in done.stderr
+    assert (tmp_path / "run" / "report.md").is_file()  # which says why
+
+
 def test_a_file_that_is_not_there_is_named(own: Path, tmp_path: Path) -> None:
     study = write_own(tmp_path)
     (tmp_path / "my_scorers.py").unlink()

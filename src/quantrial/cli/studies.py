@@ -232,6 +232,10 @@ def run(  # noqa: PLR0913 - each parameter is an option of the command
         )
     else:
         show.conclusion(found.files, result.folder, results.stated_options(result.folder))
+    if bare := studies.without_scores(result.folder):
+        said = "no answer has a score, so nothing is decided there; the report says why"
+        line(f"error: {', '.join(bare)}: {said}", error=True)
+        sys.exit(1)
 
 
 def demo(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantrial.commands.derived import load_run_study, open_study
-from quantrial.commands.results import analyze_and_report
+from quantrial.commands.results import analyze_and_report, load_summary_of
 from quantrial.errors import RunFolderError, StudyError
 from quantrial.paths import is_there
 from quantrial.registry import hint_of
@@ -276,6 +276,16 @@ def conclude(run: Path | str) -> Conclusion:
 
     files = analyze_and_report(Path(run))
     return Conclusion(dict(RunFolder(Path(run)).read_document(DECISION, command="decide")), files)
+
+
+def without_scores(run: Path | str) -> tuple[str, ...]:
+    """Name the tasks of which no answer has a score, though there are answers."""
+    tasks = load_summary_of(Path(run)).tasks
+    return tuple(
+        name
+        for name, part in tasks.items()
+        if not any(own.n for own in part.main.arms.values()) and part.flow.answered
+    )
 
 
 def demo(out: Path | str = "runs/demo", *, listener: Listener | None = None) -> DemoResult:

@@ -167,7 +167,9 @@ def parquet_records(
                     where = Where(path, number)
                     yield where, {n: _plain(v, n, where) for n, v in zip(names, row, strict=True)}
     except duckdb.Error as exc:
-        raise DataError(f"is no Parquet file that can be read: {exc}", path=path) from exc
+        # what follows is the query, which nobody wrote
+        why = str(exc).partition("\n\nLINE ")[0].strip()
+        raise DataError(f"is no Parquet file that can be read: {why}", path=path) from exc
 
 
 def _wanted(table: Any, fields: Mapping[str, Sequence[str] | None]) -> str:
