@@ -79,7 +79,7 @@ class _TaskComparison:
     """One arm on one task: the runs in place of arms, on the items that they share.
 
     By run, `left_out` counts the items that others do not share, `same_texts` those that it
-    answered in the very words of the first run.
+    answered in the very words of the first run. `partial`: an answer may be right in part.
     """
 
     items: int
@@ -87,6 +87,7 @@ class _TaskComparison:
     results: TaskContrasts
     same_texts: dict[str, int]
     answer_speed: dict[str, _SpeedRatio | None]
+    partial: bool
 
 
 def compare(*runs: Path | str, methods: str | None = None) -> dict[str, Any]:
@@ -231,6 +232,7 @@ def _arm(arm: str, opened: Sequence[_Run], methods: str) -> dict[str, _TaskCompa
                 {name: outcomes[task].responses[name] for name in outcomes[task].arms},
                 alpha=question.alpha,
             ),
+            partial=outcomes[task].task.endpoints[0].type != "proportion",
         )
         for task, part in contrasts_of(question, outcomes).items()
     }
@@ -371,14 +373,15 @@ def _contrast_change(arm: str, part: _TaskComparison, one: Contrast, *, phased: 
         for found in part.results.flips
         if (found.reference, found.candidate) == (one.reference, one.candidate)
     )
+    whole = "wholly " if part.partial else ""
     text = f"{arm} on {part.results.workload}: {one.candidate} against {one.reference} "
     if part.same_texts[one.candidate] == one.n:
         text += f"gave the same {plural(one.n, 'answer')}, word for word"
     else:
         text += (
             f"{difference(one.estimate, one.unit)} ({interval}) on {plural(one.n, 'item')}: "
-            f"{verdict_word(one.verdict or 'unknown')}; {flips.harmful} answers newly "
-            f"wrong, {flips.beneficial} newly right"
+            f"{verdict_word(one.verdict or 'unknown')}; {flips.harmful} answers no "
+            f"longer {whole}right, {flips.beneficial} newly {whole}right"
         )
     speed = None if phased else part.answer_speed.get(one.candidate)
     if speed is not None:
