@@ -16,6 +16,7 @@ columns are given, the first is the reference.
 - `strata`: is the difference the same in all strata? one test, and one where items come in random
   clusters; differences of strata, pulled towards their mean
 - `rates`: rates and their ratios from repeated blocks; how a machine drifted
+- `looks`: bounds of looks before the last item, and one p over all of them
 - `missing`: the worst case of missing answers
 - `power`: detectable difference, power, items and clusters needed; from flips, standard deviations
   or the evidence of a pilot
@@ -27,6 +28,7 @@ from quantrial.stats.clusters import (
     intraclass,
 )
 from quantrial.stats.linearised import score_ratios
+from quantrial.stats.looks import LookBounds, look_bounds, sequential_p
 from quantrial.stats.missing import WorstCase, worst_case
 from quantrial.stats.multiplicity import (
     AdjustedUnit,
@@ -98,6 +100,7 @@ __all__ = [
     "FamilyUnit",
     "HomogeneityResult",
     "Interval",
+    "LookBounds",
     "MarginQuestion",
     "McNemarMethod",
     "PairedBootstrap",
@@ -135,6 +138,7 @@ __all__ = [
     "items_for_non_inferiority",
     "items_for_score",
     "least_items",
+    "look_bounds",
     "mcnemar",
     "pooled_rate",
     "rate_ratio",
@@ -143,6 +147,7 @@ __all__ = [
     "score_power",
     "score_power_over_clusters",
     "score_ratios",
+    "sequential_p",
     "shrunken",
     "shrunken_ratios",
     "sign_flip",
