@@ -95,6 +95,8 @@ def test_interrupted_by_ctrl_c_it_says_that_nothing_is_lost(tmp_path: Path) -> N
         [sys.executable, "-m", "quantrial", *allowed(["run", study, "-o", run, "--only-answers"])],
         stderr=subprocess.PIPE,
         text=True,
+        # a job in the background of a shell ignores it, and so would all that it starts
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     while _count(run) == 0 and process.poll() is None:
         time.sleep(0.01)
