@@ -15,7 +15,7 @@ from quantrial.stats import ClusterVariance, Estimate, Interval, TestResult, clu
 from quantrial.stats._checks import checked_draws, checked_level, checked_n
 from quantrial.stats._numerics import special
 from quantrial.stats.clusters import checked_clusters
-from quantrial.stats.multiplicity import checked_p_values
+from quantrial.stats.error.multiplicity import checked_p_values
 from quantrial.stats.proportions import checked_successes
 
 Floats = NDArray[np.float64]

@@ -15,7 +15,7 @@ from scipy.optimize import brentq
 from scipy.stats import multivariate_normal, norm
 
 from quantrial.stats import look_bounds, sequential_p
-from quantrial.stats.looks import crossing
+from quantrial.stats.error.looks import crossing
 
 # one-sided 5 %, 20 even looks, and two-sided: as published beside the procedure
 ONE_SIDED = [

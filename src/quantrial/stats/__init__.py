@@ -11,12 +11,12 @@ columns are given, the first is the reference.
 - `permutation`: the sign-flip test of two ratios or means
 - `clusters`: cluster-robust variance (CR2, Satterthwaite); how alike values of one cluster are
 - `resampling`: the paired bootstrap of ratios of sums, as published studies use it
-- `multiplicity`: Holm, also over units with gates; fixed sequence, "on every task", "on some
+- `error.multiplicity`: Holm, also over units with gates; fixed sequence, "on every task", "on some
   task"; intervals that match Holm's decisions
 - `strata`: is the difference the same in all strata? one test, and one where items come in random
   clusters; differences of strata, pulled towards their mean
 - `rates`: rates and their ratios from repeated blocks; how a machine drifted
-- `looks`: bounds of looks before the last item, and one p over all of them
+- `error.looks`: bounds of looks before the last item, and one p over all of them
 - `missing`: the worst case of missing answers
 - `power`: detectable difference, power, items and clusters needed; from flips, standard deviations
   or the evidence of a pilot
@@ -27,10 +27,8 @@ from quantrial.stats.clusters import (
     cluster_variance,
     intraclass,
 )
-from quantrial.stats.linearised import score_ratios
-from quantrial.stats.looks import LookBounds, look_bounds, sequential_p
-from quantrial.stats.missing import WorstCase, worst_case
-from quantrial.stats.multiplicity import (
+from quantrial.stats.error.looks import LookBounds, look_bounds, sequential_p
+from quantrial.stats.error.multiplicity import (
     AdjustedUnit,
     FamilyUnit,
     fixed_sequence,
@@ -40,6 +38,8 @@ from quantrial.stats.multiplicity import (
     intersection_union,
     worse_on_any,
 )
+from quantrial.stats.linearised import score_ratios
+from quantrial.stats.missing import WorstCase, worst_case
 from quantrial.stats.permutation import sign_flip
 from quantrial.stats.power.clusters import (
     cluster_power,

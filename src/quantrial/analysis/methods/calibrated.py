@@ -45,7 +45,7 @@ from quantrial.stats import (
     sign_flip,
     wilson,
 )
-from quantrial.stats.multiplicity import excludes_zero, split_of, without_level
+from quantrial.stats.error.multiplicity import excludes_zero, split_of, without_level
 from quantrial.stats.power.flip_items import planning_rates
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""What keeps an error rate over several questions, and over several looks at one."""
