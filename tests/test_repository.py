@@ -31,3 +31,8 @@ def test_nothing_that_is_to_be_ignored_is_kept() -> None:
 def test_no_file_is_large() -> None:
     kept = [ROOT / name for name in _git("ls-files", "-z")]
     assert [path for path in kept if path.is_file() and path.stat().st_size > LARGEST] == []
+
+
+def test_no_link_is_kept() -> None:
+    # it would lead to a place of one machine, or out of the repository
+    assert [one for one in _git("ls-files", "-z", "--stage") if one.startswith("120000")] == []
